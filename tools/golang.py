@@ -1,0 +1,113 @@
+"""Build commands from the pinned Go modules under tools/go.
+
+Each of those modules has a `tool` directive for the command and a committed go.sum, so the build gets the
+very bytes that were tried. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from tools.steps import StepError, ask, step
+
+_OLDEST = (1, 21)  # the first Go that can fetch a newer toolchain by itself
+_USUAL_PLACES = ("/usr/local/go/bin/go", "/usr/lib/go/bin/go")
+_ADVICE = (
+    "Install Go 1.25 or newer from https://go.dev/dl (unpacked to /usr/local/go it is found by itself), "
+    "or, on Debian 13, `apt-get install golang-go`: any Go from 1.21 on fetches the newer one it needs. "
+    "Or install the official Pulumi (https://www.pulumi.com/docs/install): then no Go is needed."
+)
+
+
+def required(module: Path, dependency: str) -> str:
+    """Return the version (without "v") that `module` requires of `dependency`.
+
+    Raises:
+        StepError: its go.mod does not name the dependency.
+
+    """
+    found = re.search(
+        rf"^\s*(?:require )?{re.escape(dependency)} v(\S+)", (module / "go.mod").read_text(), re.MULTILINE
+    )
+    if found is None:
+        raise StepError(f"{module / 'go.mod'} does not require {dependency}.")
+    return found.group(1)
+
+
+def build(module: Path, package: str, output: Path, *, title: str, ldflags: str = "-s -w") -> None:
+    """Build `package`, a tool of `module`, to `output`: static, without paths of this machine in it.
+
+    Raises:
+        StepError: Go is missing or too old, a module could not be fetched, or it does not compile.
+
+    """
+    go, env = _toolchain(module)
+    step(
+        title,
+        # -v prints a line for each package that is compiled, which is the progress.
+        [go, "build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", str(output), package],
+        cwd=module,
+        env=env,
+        counted="packages fetched or compiled",
+        hint="The modules come from the Go module proxy (`go env GOPROXY`): is it reachable?",
+    )
+
+
+def folder(module: Path, dependency: str) -> Path:
+    """Return the folder in which Go keeps the sources of `dependency` of `module`.
+
+    Raises:
+        StepError: Go could not say.
+
+    """
+    go, env = _toolchain(module)
+    answer = ask([go, "list", "-m", "-f", "{{.Dir}}", dependency], cwd=module, env=env, limit=300)
+    if answer.returncode != 0 or not answer.stdout.strip():
+        raise StepError(f"go list -m {dependency} in {module} failed: {answer.stderr.strip()}")
+    return Path(answer.stdout.strip())
+
+
+def describe() -> str:
+    """Return which Go is here, for people."""
+    go = _find()
+    return "none" if go is None else f"{_text(_version(go))} ({go})"
+
+
+def _find() -> str | None:
+    return shutil.which("go") or next((place for place in _USUAL_PLACES if os.access(place, os.X_OK)), None)
+
+
+def _toolchain(module: Path) -> tuple[str, dict[str, str]]:
+    """Return the go command and what to add to the environment to build `module` with it."""
+    go = _find()
+    if go is None:
+        raise StepError(f"building the Pulumi engine needs Go, and this machine has none. {_ADVICE}")
+    version = _version(go)
+    if version < _OLDEST:
+        raise StepError(
+            f"building the Pulumi engine needs Go 1.25 or newer, and {go} is {_text(version)}. {_ADVICE}"
+        )
+    enough = version >= _numbers((module / "go.mod").read_text(), r"^go (\S+)")
+    return go, {
+        "CGO_ENABLED": "0",  # no C compiler needed
+        "GOFLAGS": "",  # -mod=vendor and the like are meant for other modules
+        "GOWORK": "off",
+        # Debian's Go and some images say "local"; "auto" fetches what go.mod asks for, as a module.
+        "GOTOOLCHAIN": "local" if enough else "auto",
+    }
+
+
+def _version(go: str) -> tuple[int, ...]:
+    return _numbers(ask([go, "version"], env={"GOTOOLCHAIN": "local"}).stdout, r"\bgo(\d\S*)")
+
+
+def _numbers(text: str, pattern: str) -> tuple[int, ...]:
+    found = re.search(pattern, text, re.MULTILINE)
+    return tuple(int(part) for part in re.findall(r"\d+", found.group(1))[:3]) if found else (0,)
+
+
+def _text(version: tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in version)

@@ -1,0 +1,92 @@
+"""Which provider plugins are installed, and which are stood in for by the lab's own.
+
+The engine prefers an executable on PATH to an installed plugin, so a stand-in is put on PATH only when the
+official plugin is neither installed nor on PATH. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools.steps import ROOT, StepError, say, step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FOLDER = ROOT / ".portcullis" / "plugins"
+_STAND_INS = ROOT / "lab" / "plugins" / "bin"
+_NAMES = ("docker", "command", "tls")
+
+
+def pinned() -> Mapping[str, str]:
+    """Return the version of each provider, which is that of its Python SDK in requirements.txt."""
+    text = (ROOT / "requirements.txt").read_text()
+    return {name: re.findall(rf"^pulumi-{name}==(\S+)", text, re.MULTILINE)[0] for name in _NAMES}
+
+
+def origins(home: Path, search: str) -> dict[str, str]:
+    """Return for each plugin where the engine will find it: a folder, or that a stand-in serves."""
+    found = {}
+    for name, version in pinned().items():
+        place = _official(name, version, home, search)
+        found[name] = f"official, {place}" if place else f"stand-in for {version}, {_STAND_INS}"
+    return found
+
+
+def _official(name: str, version: str, home: Path, search: str) -> Path | None:
+    folders = [
+        entry for entry in search.split(os.pathsep) if entry and Path(entry) not in {FOLDER, _STAND_INS}
+    ]
+    on_path = shutil.which(f"pulumi-resource-{name}", path=os.pathsep.join(folders))
+    if on_path:
+        return Path(on_path)
+    installed = home / "plugins" / f"resource-{name}-v{version}"
+    # The engine marks a download that has not ended with a file of this name beside the folder.
+    partial = installed.with_name(installed.name + ".partial")
+    return installed if installed.is_dir() and not partial.exists() else None
+
+
+def stand_ins(home: Path, search: str) -> tuple[str, ...]:
+    """Lay out in `FOLDER` the stand-ins that are needed, and only those; return their names."""
+    needed = tuple(
+        name for name, version in pinned().items() if _official(name, version, home, search) is None
+    )
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in _NAMES:
+        entry = FOLDER / f"pulumi-resource-{name}"
+        program = _STAND_INS / entry.name
+        if name not in needed or not program.exists():
+            entry.unlink(missing_ok=True)
+            continue
+        # A program of two lines and not a link: what it starts may look for its own files beside itself.
+        text = f'#!/bin/sh\nexec {shlex.quote(str(program))} "$@"\n'
+        if not entry.exists() or entry.read_text() != text:
+            fresh = entry.with_name(f".{entry.name}.{os.getpid()}")
+            fresh.write_text(text)
+            fresh.chmod(0o755)
+            fresh.replace(entry)
+    return needed
+
+
+def prepare(home: Path, official: Path | None) -> None:
+    """Install the plugins that are missing where an `official` pulumi can; say which are stood in for."""
+    search = os.environ.get("PATH", "")
+    for name, version in pinned().items():
+        if official is not None and _official(name, version, home, search) is None:
+            try:
+                step(
+                    f"installing the {name} plugin {version}",
+                    [str(official), "plugin", "install", "resource", name, f"v{version}"],
+                    env={"PULUMI_HOME": str(home), "PULUMI_SKIP_UPDATE_CHECK": "1"},
+                    limit=300,
+                )
+            except StepError as error:
+                say(f"    {str(error).splitlines()[-1].strip()}")
+    needed = stand_ins(home, search)
+    if needed:
+        say(f"plugins: the lab's own stand in for {', '.join(needed)} (the official ones are not installed)")
