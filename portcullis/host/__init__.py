@@ -1,0 +1,24 @@
+"""Linux host state as Pulumi resources: they read back, so a preview shows what differs on the host.
+
+Usable without the rest of Portcullis: write_ssh_config(), then resources. See examples/one-file.
+"""
+
+from .connections import SSH_CONFIG, Connection, write_ssh_config
+from .directory import Directory
+from .errors import HostError
+from .file import File
+from .packages import Packages
+from .service import Service
+from .tree import Tree
+
+__all__ = [
+    "SSH_CONFIG",
+    "Connection",
+    "Directory",
+    "File",
+    "HostError",
+    "Packages",
+    "Service",
+    "Tree",
+    "write_ssh_config",
+]

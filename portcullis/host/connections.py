@@ -1,0 +1,198 @@
+"""How to reach each host: one OpenSSH client configuration, made from the settings.
+
+Everybody uses the same file: the host session, the docker provider, probes and people
+(`ssh -F .portcullis/ssh_config web1`). Because resources name only the alias, no address, path
+or key is ever in Pulumi's state, and a changed address changes no resource.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG_FOLDER = Path(".portcullis")
+SSH_CONFIG = CONFIG_FOLDER / "ssh_config"
+BOOTSTRAP_SUFFIX = "-bootstrap"
+
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
+_WORD = re.compile(r"[^\s\"'\\#%*?!,\x00-\x1f]+\Z")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?\Z")
+_HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+=*\Z")
+_MAX_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One host's address and how to log in; every part ends up in `.portcullis/ssh_config` only.
+
+    Attributes:
+        address: IPv4 or IPv6 address, or a DNS name.
+        user: login user; root, or one that may `sudo -n`.
+        port: TCP port of sshd.
+        host_key: the pinned public key, `ssh-ed25519 AAAA…`, without comment. None is allowed only
+            together with `trust_first_use`.
+        trust_first_use: accept and remember whatever key the host shows at first contact.
+        identity_file: private key to use; without it ssh's own defaults and the agent serve.
+        jump: alias of another host of this configuration to go through, or `user@address[:port]`.
+        bootstrap_user: user to try once when the declared login fails, as on a VPS that is new.
+        bootstrap_port: port for the same.
+
+    Raises:
+        ValueError: naming the attribute, the value, and what would be right.
+    """
+
+    address: str
+    user: str = "root"
+    port: int = 22
+    host_key: str | None = None
+    trust_first_use: bool = False
+    identity_file: str | None = None
+    jump: str | None = None
+    bootstrap_user: str | None = None
+    bootstrap_port: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse whatever could not stand in an ssh_config line of its own."""
+        for name in ("address", "jump"):
+            value = getattr(self, name)
+            if value is not None and (not _WORD.match(value) or value.startswith("-")):
+                raise ValueError(
+                    f"{name}: {value!r} cannot stand in an ssh_config; write an address or a name"
+                )
+        for name in ("user", "bootstrap_user"):
+            value = getattr(self, name)
+            if value is not None and not _USER.match(value):
+                raise ValueError(f"{name}: {value!r} is not a user name")
+        for name in ("port", "bootstrap_port"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= _MAX_PORT:
+                raise ValueError(f"{name}: {value!r} is not a TCP port; write a number from 1 to {_MAX_PORT}")
+        if self.identity_file is not None and re.search(r'["\x00-\x1f%]', self.identity_file):
+            raise ValueError(
+                f"identity_file: {self.identity_file!r} has a character that ssh_config cannot hold"
+            )
+        if self.host_key is not None and not _HOST_KEY.match(self.host_key):
+            raise ValueError(
+                "host_key: not a public key; write `ssh-ed25519 AAAA…`, as `ssh-keyscan ADDRESS` prints it"
+            )
+        if self.host_key is None and not self.trust_first_use:
+            raise ValueError(
+                "host_key: missing; pin it, or set trust_first_use to accept the first key shown"
+            )
+
+
+def render_ssh_config(connections: Mapping[str, Connection], *, folder: Path, sockets: Path) -> str:
+    """Return the OpenSSH client configuration for these hosts.
+
+    Args:
+        connections: alias to connection.
+        folder: absolute folder that holds `known_hosts` and `known_hosts.first-use`.
+        sockets: absolute folder for the sockets of shared connections.
+
+    Raises:
+        ValueError: an alias that cannot be one.
+    """
+    parts = ["# Written by Portcullis from the settings at every run; edits are lost.\n"]
+    for alias, connection in sorted(connections.items()):
+        if not _ALIAS.match(alias) or alias.endswith(BOOTSTRAP_SUFFIX):
+            raise ValueError(
+                f"host alias {alias!r}: use letters, digits, dots, dashes; not ending in {BOOTSTRAP_SUFFIX}"
+            )
+        parts.append(_block(alias, connection, folder=folder, sockets=sockets))
+        if connection.bootstrap_user or connection.bootstrap_port:
+            first = dataclasses.replace(
+                connection,
+                user=connection.bootstrap_user or connection.user,
+                port=connection.bootstrap_port or connection.port,
+            )
+            parts.append(_block(alias, first, suffix=BOOTSTRAP_SUFFIX, folder=folder, sockets=sockets))
+    return "\n".join(parts)
+
+
+def render_known_hosts(connections: Mapping[str, Connection]) -> str:
+    """Return the pinned keys, one line a host, by alias so that a changed address keeps the pin."""
+    return "".join(f"{alias} {c.host_key}\n" for alias, c in sorted(connections.items()) if c.host_key)
+
+
+def _block(alias: str, connection: Connection, *, folder: Path, sockets: Path, suffix: str = "") -> str:
+    pinned = connection.host_key is not None
+    lines = [
+        f"Host {alias}{suffix}",
+        f"HostName {connection.address}",
+        f"User {connection.user}",
+        f"Port {connection.port}",
+        f"HostKeyAlias {alias}",
+        # The user's own known_hosts must neither vouch for a host nor refuse one that is pinned here.
+        f'UserKnownHostsFile "{folder / ("known_hosts" if pinned else "known_hosts.first-use")}"',
+        "GlobalKnownHostsFile /dev/null",
+        f"StrictHostKeyChecking {'yes' if pinned else 'accept-new'}",
+        # Nobody sits at a terminal of a provider process: fail instead of asking.
+        "BatchMode yes",
+        "ConnectTimeout 15",
+        "ServerAliveInterval 15",
+        "ServerAliveCountMax 4",
+        "ForwardAgent no",
+        "ForwardX11 no",
+        "LogLevel ERROR",
+        # The session is the master (it passes ControlMaster=yes); everybody else uses it while it is there.
+        "ControlMaster no",
+        f'ControlPath "{sockets}/{alias}{suffix}"',
+    ]
+    if connection.identity_file:
+        # Without IdentitiesOnly an agent full of keys runs into MaxAuthTries before the right one.
+        lines += [f'IdentityFile "{Path(connection.identity_file).expanduser()}"', "IdentitiesOnly yes"]
+    if connection.jump:
+        lines.append(f"ProxyJump {connection.jump}")
+    return lines[0] + "\n" + "".join(f"    {line}\n" for line in lines[1:])
+
+
+def write_ssh_config(connections: Mapping[str, Connection], *, project: Path | None = None) -> Path:
+    """Write `.portcullis/ssh_config` and the pinned keys under the project folder; return its path.
+
+    Call it before the first resource is declared. Files are replaced only when they differ, and
+    atomically, since ssh processes of a running operation read them.
+
+    Args:
+        connections: alias to connection, as the settings declare them.
+        project: the folder that holds Pulumi.yaml; the working directory by default.
+    """
+    root = (project or Path.cwd()).resolve()
+    folder = root / CONFIG_FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sockets = _socket_folder(root)
+    _replace(folder / "known_hosts", render_known_hosts(connections))
+    _replace(root / SSH_CONFIG, render_ssh_config(connections, folder=folder, sockets=sockets))
+    return root / SSH_CONFIG
+
+
+def _socket_folder(root: Path) -> Path:
+    """Make a private folder with a short path: a socket's path is limited to about 100 bytes."""
+    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    digest = hashlib.sha256(str(root).encode()).hexdigest()[:10]
+    folder = base / f"portcullis-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    # In a shared /tmp somebody else could have made it first, and would then own our connections.
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:  # noqa: PLR2004
+        raise PermissionError(f"{folder} exists and is not a private folder of yours; remove it")
+    return folder
+
+
+def _replace(path: Path, text: str) -> None:
+    if path.exists() and path.read_text() == text:
+        return
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as temporary:
+        temporary.write(text)
+    Path(temporary.name).replace(path)

@@ -1,0 +1,83 @@
+"""A folder on a host, by its owner and mode; what is in it is not its business."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from .provider import HostProvider, Normaliser, Props
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    import pulumi
+
+    from .session import Json
+
+
+class DirectoryProvider(HostProvider):
+    """Provider of `Directory`; its module path is part of every state."""
+
+    kind = "directory"
+    identity = ("host", "path")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check path and mode."""
+        inputs.path("path")
+        inputs.mode("mode")
+        inputs.text("owner")
+        inputs.text("group")
+        inputs.one_of("on_delete", "remove", "keep")
+
+    def item(self, props: Props) -> Item:
+        """Return the folder by its path."""
+        return Item(self.kind, props["path"], {"path": props["path"]})
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return owner, group and mode."""
+        return {key: facts[key] for key in ("owner", "group", "mode")}
+
+
+class Directory(HostResource, module="portcullis", name="Directory"):
+    """A folder. Delete removes it only if we made it and it is empty by then; data is never deleted."""
+
+    path: pulumi.Output[str]
+    owner: pulumi.Output[str]
+    group: pulumi.Output[str]
+    mode: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        path: str,
+        owner: str = "root",
+        group: str = "root",
+        mode: str = "0755",
+        on_delete: Literal["remove", "keep"] = "remove",
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the folder.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            path: absolute path; the folder above it must exist.
+            owner: user name.
+            group: group name.
+            mode: permission bits in octal, such as "0750".
+            on_delete: remove the folder if it is empty, or keep it.
+            adopt: take over a folder that stands there with another owner or mode.
+            opts: resource options.
+        """
+        self.path_text = path
+        super().__init__(
+            DirectoryProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={"path": path, "owner": owner, "group": group, "mode": mode, "on_delete": on_delete},
+            outputs=(),
+            opts=opts,
+        )

@@ -1,0 +1,133 @@
+"""A file on a host, with its content in code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from .provider import HostProvider, Normaliser, Props, is_known
+from .resource import HostResource, is_secret
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pulumi
+
+    from .session import Json
+
+MAX_CONTENT = 100_000
+"""Bytes of content that a `File` carries; it stands in state and in previews. `Tree` carries more."""
+
+
+class FileProvider(HostProvider):
+    """Provider of `File`; its module path is part of every state."""
+
+    kind = "file"
+    identity = ("host", "path")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check content, path, mode and commands."""
+        inputs.path("path")
+        inputs.mode("mode")
+        inputs.text("owner")
+        inputs.text("group")
+        inputs.one_of("on_delete", "restore", "remove", "keep")
+        inputs.argv("validate")
+        inputs.argv("test")
+        content = inputs.news.get("content")
+        inputs.inputs["content"] = content
+        if is_known(content):
+            if not isinstance(content, str):
+                inputs.fail("content", "must be a text")
+            elif len(content.encode()) > MAX_CONTENT:
+                inputs.fail(
+                    "content",
+                    f"has {len(content.encode())} bytes; a File carries {MAX_CONTENT}, a Tree any number",
+                )
+            elif "\0" in content:
+                inputs.fail("content", "has a NUL byte; a File carries text")
+        validate = inputs.inputs.get("validate")
+        if validate and is_known(validate) and not any("{path}" in word for word in validate):
+            inputs.fail("validate", "must name the file to check as {path}")
+        # A plugin gets plain values, and so cannot see by itself what must not be quoted in an error.
+        if inputs.news.get("secret") is True:
+            inputs.keep("secret")
+
+    def item(self, props: Props) -> Item:
+        """Return the file by its path."""
+        return Item(self.kind, props["path"], {"path": props["path"]})
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return content, owner, group and mode."""
+        return {key: facts[key] for key in ("content", "owner", "group", "mode")}
+
+
+class File(HostResource, module="portcullis", name="File"):
+    """A text file.
+
+    It is written beside its place with its final owner and mode, then renamed over it. What stood
+    there before stays on the host and comes back on delete, unless `on_delete` says otherwise.
+
+    Attributes:
+        path: absolute path on the host.
+        content: the text; up to `MAX_CONTENT` bytes of UTF-8.
+    """
+
+    path: pulumi.Output[str]
+    content: pulumi.Output[str]
+    owner: pulumi.Output[str]
+    group: pulumi.Output[str]
+    mode: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        path: str,
+        content: pulumi.Input[str],
+        owner: str = "root",
+        group: str = "root",
+        mode: str = "0644",
+        validate: Sequence[str] | None = None,
+        test: Sequence[str] | None = None,
+        on_delete: Literal["restore", "remove", "keep"] = "restore",
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the file.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            path: absolute path.
+            content: the text; may be a secret, which stays one in state and in errors.
+            owner: user name.
+            group: group name.
+            mode: permission bits in octal, such as "0640".
+            validate: command that checks the new file before it is put in place; `{path}` stands for it.
+            test: command that checks the whole that the file is a part of, after it is in place, such as
+                `["nginx", "-t"]`; when it fails, the old bytes are restored.
+            on_delete: put back what stood there before us, remove the file, or keep it.
+            adopt: take over a file that stands there and differs.
+            opts: resource options.
+        """
+        self.path_text = path
+        super().__init__(
+            FileProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={
+                "path": path,
+                "content": content,
+                "owner": owner,
+                "group": group,
+                "mode": mode,
+                "validate": list(validate) if validate else None,
+                "test": list(test) if test else None,
+                "on_delete": on_delete,
+                "secret": is_secret(content),
+            },
+            opts=opts,
+        )

@@ -1,0 +1,88 @@
+"""Debian packages on a host."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+from .provider import HostProvider, Normaliser, Props, is_known
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pulumi
+
+    from .session import Json
+
+# Debian Policy 5.6.1: lower case letters, digits, plus, minus and dots; at least two characters.
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")
+
+
+class PackagesProvider(HostProvider):
+    """Provider of `Packages`; its module path is part of every state."""
+
+    kind = "packages"
+    identity = ("host",)
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check names."""
+        packages = inputs.news.get("packages")
+        inputs.inputs["packages"] = packages
+        inputs.one_of("on_delete", "remove", "purge", "keep")
+        if is_known(packages):
+            for name in packages or {}:
+                if not _NAME.match(name):
+                    inputs.fail("packages", f"{name!r} is not the name of a Debian package")
+            if not packages:
+                inputs.fail("packages", "names no package")
+
+    def item(self, props: Props) -> Item:
+        """Return the set by its names: each package on the host keeps the list of those who want it."""
+        names = sorted(props["packages"])
+        return Item(self.kind, props["managed_by"], {"names": names})
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return which of the packages are installed."""
+        return {"packages": facts["packages"]}
+
+
+class Packages(HostResource, module="portcullis", name="Packages"):
+    """A set of Debian packages that are installed.
+
+    Nothing that a package brings is started by the installation: declare a `Service` after its
+    configuration. Delete takes away only what we installed, and nothing that others need by then.
+    """
+
+    packages: pulumi.Output[dict[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        names: Sequence[str],
+        on_delete: Literal["remove", "purge", "keep"] = "remove",
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the packages.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            names: names of Debian packages.
+            on_delete: remove them, remove them with their configuration and data (`purge`), or keep them.
+            adopt: no effect on packages that are there; for symmetry with the other resources.
+            opts: resource options.
+        """
+        self.names = tuple(names)
+        super().__init__(
+            PackagesProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={"packages": dict.fromkeys(sorted(names), "installed"), "on_delete": on_delete},
+            opts=opts,
+        )

@@ -1,0 +1,258 @@
+"""The life of every host resource: check, diff, read, create, update, delete.
+
+Providers are pickled by reference into each resource's state: the module path and class name of a
+provider are written there for ever, and instances carry no attributes. tests/unit/host holds the
+list of every path that was ever released.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Any, ClassVar
+
+import pulumi
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    ResourceProvider,
+    UpdateResult,
+)
+from pulumi.output import Unknown
+
+from .errors import HostError, Subject
+from .session import WRITE_TIMEOUT, Channel, Json, session, who
+from .survey import Item, survey
+
+Props = dict[str, Any]
+
+# Outputs that are no inputs, over all kinds; everything else in a resource's state is an input.
+_OUTPUT_ONLY = frozenset({"revision", "__provider"})
+# Inputs that say how to deploy, and are no part of what the thing on the host should be.
+_NOT_DESIRED = frozenset({"host", "managed_by", "adopt"})
+
+
+def is_known(value: object) -> bool:
+    """Return whether a property has its value yet; in a preview it may come from a resource not made yet."""
+    return not isinstance(value, Unknown) and value != pulumi.runtime.rpc.UNKNOWN
+
+
+class Normaliser:
+    """Collects a resource's inputs in their one spelling, and every fault among them at once.
+
+    One spelling matters: whatever `check` writes differently from what `read` returns is a diff for ever.
+    """
+
+    def __init__(self, news: Props) -> None:
+        self.news = news
+        self.inputs: Props = {}
+        self.failures: list[CheckFailure] = []
+
+    def fail(self, prop: str, reason: str) -> None:
+        """Note a fault of one property."""
+        self.failures.append(CheckFailure(prop, reason))
+
+    def keep(self, *names: str) -> None:
+        """Take properties over as they are, without those that are None."""
+        self.inputs |= {name: self.news[name] for name in names if self.news.get(name) is not None}
+
+    def text(self, name: str) -> str | None:
+        """Take a text over and return it if it is known."""
+        value = self.news.get(name)
+        if not is_known(value):
+            self.inputs[name] = value
+            return None
+        if not isinstance(value, str) or not value:
+            self.fail(name, f"must be a text, not {value!r}")
+            return None
+        self.inputs[name] = value
+        return value
+
+    def path(self, name: str) -> None:
+        """Take an absolute, normal path over."""
+        value = self.text(name)
+        if value is not None and (
+            not value.startswith("/") or os.path.normpath(value) != value or "\0" in value
+        ):
+            self.fail(name, f"{value!r} is not an absolute path in its shortest form, such as /etc/motd")
+
+    def mode(self, name: str) -> None:
+        """Take permission bits over as four octal digits in text."""
+        value = self.text(name)
+        if value is None:
+            return
+        digits = value.rjust(4, "0")
+        if len(digits) != 4 or not set(digits) <= set("01234567"):  # noqa: PLR2004
+            self.fail(name, f'{value!r} is not a mode in octal digits, such as "0644"')
+        self.inputs[name] = digits
+
+    def one_of(self, name: str, *choices: str) -> None:
+        """Take a choice over."""
+        value = self.text(name)
+        if value is not None and value not in choices:
+            self.fail(name, f"{value!r} is none of {', '.join(choices)}")
+
+    def argv(self, name: str) -> None:
+        """Take a command over: a list of words, or nothing."""
+        value = self.news.get(name)
+        if value is None:
+            return
+        if is_known(value) and (not value or not all(isinstance(word, str) for word in value)):
+            self.fail(name, "must be a list of words, program first")
+        self.inputs[name] = value
+
+    def result(self) -> CheckResult:
+        """Return what the engine gets."""
+        return CheckResult(self.inputs, self.failures)
+
+
+class HostProvider(ResourceProvider):
+    """A kind of thing on a host; subclasses say how its inputs, spec and facts correspond.
+
+    The agent does the work; this class never touches the host itself.
+    """
+
+    serialize_as_secret_always = False
+
+    kind: ClassVar[str]
+    """The agent's name of the kind."""
+    identity: ClassVar[tuple[str, ...]]
+    """Inputs that cannot change without becoming another thing."""
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Take the inputs of this kind over; common ones are done by `check`."""
+        raise NotImplementedError
+
+    def item(self, props: Props) -> Item:
+        """Return what the agent needs to find and read the thing."""
+        raise NotImplementedError
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return those inputs whose live value the facts tell."""
+        raise NotImplementedError
+
+    def apply(self, channel: Channel, item: Item, props: Props) -> Json:
+        """Bring the thing to its desired state and return the facts after it."""
+        result = channel.request(
+            "put", timeout=WRITE_TIMEOUT, write=True, stack=stack_of(props), kind=item.kind, id=item.id,
+            spec=item.spec, desired=desired(props), owner=props["managed_by"], adopt=bool(props.get("adopt")),
+            who=who(),
+        )  # fmt: skip
+        facts: Json = result["facts"]
+        return facts
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Make exceptions print as our one message; the SDK would print a traceback for each."""
+        del req
+        traceback.format_exc = message_of_current_exception
+
+    def check(self, _olds: Props, news: Props) -> CheckResult:
+        """Bring inputs into their one spelling; the last net behind settings and arguments."""
+        inputs = Normaliser(news)
+        inputs.keep("managed_by")
+        inputs.text("host")
+        if news.get("adopt"):
+            inputs.keep("adopt")
+        self.normalise(inputs)
+        return inputs.result()
+
+    def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+        """Replace on a changed identity only; `changes` stays None, so the engine prints property diffs."""
+        changed = [
+            key for key in self.identity if is_known(news.get(key)) and olds.get(key) != news.get(key)
+        ]  # fmt: skip
+        return DiffResult(replaces=changed, delete_before_replace=True)
+
+    def create(self, props: Props) -> CreateResult:
+        """Create the thing, or take over what stands there if it is equal or `adopt` is set."""
+        outs = self._put(props)
+        return CreateResult(f"{props['host']}:{self.item(props).id}", outs)
+
+    def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
+        """Bring the thing back to its desired state."""
+        return UpdateResult(self._put(news))
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Return live facts as outputs and as inputs: the engine shows drift by comparing inputs."""
+        with _Errors(self.kind, props):
+            facts = survey(session(props["host"]), stack_of(props)).facts(self.item(props))
+        if not facts["exists"]:
+            return ReadResult("", {})
+        inputs = {key: value for key, value in props.items() if key not in _OUTPUT_ONLY} | self.live_inputs(
+            facts
+        )
+        outs = dict(inputs)
+        if "revision" in props:
+            outs["revision"] = facts.get("revision") or props["revision"]
+        return ReadResult(id_, outs, inputs)
+
+    def delete(self, _id: str, props: Props) -> None:
+        """Restore, remove or keep, as `on_delete` says; nothing when the thing has another owner by now."""
+        with _Errors(self.kind, props):
+            channel = session(props["host"])
+            item = self.item(props)
+            channel.request(
+                "remove", timeout=WRITE_TIMEOUT, write=True, stack=stack_of(props), kind=item.kind,
+                id=item.id, spec=item.spec, desired=desired(props), owner=props["managed_by"], who=who(),
+            )  # fmt: skip
+            survey(channel, stack_of(props)).changed(item)
+
+    def _put(self, props: Props) -> Props:
+        with _Errors(self.kind, props):
+            channel = session(props["host"])
+            item = self.item(props)
+            try:
+                facts = self.apply(channel, item, props)
+            finally:
+                survey(channel, stack_of(props)).changed(item)
+        outs = {key: value for key, value in props.items() if key != "__provider"}
+        if "revision" in facts:
+            outs["revision"] = facts["revision"]
+        return outs
+
+
+def desired(props: Props) -> Json:
+    """Return the inputs that describe the thing itself."""
+    return {key: value for key, value in props.items() if key not in _OUTPUT_ONLY | _NOT_DESIRED}
+
+
+def stack_of(props: Props) -> str:
+    """Return `project/stack` out of the owner's URN, urn:pulumi:STACK::PROJECT::TYPE::NAME."""
+    head, project, _ = props["managed_by"].split("::", 2)
+    return f"{project}/{head.rsplit(':', 1)[1]}"
+
+
+def message_of_current_exception(*_: Any, **__: Any) -> str:
+    """Stand in for `traceback.format_exc`: one message for people instead of a traceback."""
+    error = sys.exception()
+    if isinstance(error, HostError):
+        return str(error)
+    if os.environ.get("PORTCULLIS_DEBUG"):
+        return "".join(traceback.format_exception(error))
+    frame = traceback.extract_tb(error.__traceback__)[-1] if error and error.__traceback__ else None
+    place = f" at {os.path.basename(frame.filename)}:{frame.lineno}" if frame else ""  # noqa: PTH119
+    # The exception's text is left out: it may quote a value.
+    return (
+        f"a fault in Portcullis itself: {type(error).__name__}{place}; PORTCULLIS_DEBUG=1 shows the traceback"
+    )
+
+
+class _Errors:
+    """Names the resource in every error that leaves the block."""
+
+    def __init__(self, kind: str, props: Props) -> None:
+        name = str(props.get("managed_by", "")).rsplit("::", 1)[-1]
+        thing = props.get("path") or props.get("unit") or ""
+        self._subject = Subject(str(props["host"]), f'{kind.capitalize()} "{name}"', str(thing))
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _tb: object) -> None:
+        if isinstance(error, HostError):
+            error.subject = self._subject

@@ -1,0 +1,59 @@
+"""What all host resources have in common on the program's side."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import Resource
+
+if TYPE_CHECKING:
+    from .provider import HostProvider
+
+
+class HostResource(Resource):
+    """A thing on a host. `host` is the alias from the settings, never an address.
+
+    Attributes:
+        host: alias of the host.
+        revision: changes with every write, so that services which read the thing follow it.
+            Unknown in a preview that will write. Services have none.
+    """
+
+    host: pulumi.Output[str]
+    revision: pulumi.Output[str]
+
+    def __init__(
+        self,
+        provider: HostProvider,
+        name: str,
+        *,
+        host: str,
+        adopt: bool,
+        inputs: dict[str, Any],
+        outputs: tuple[str, ...] = ("revision",),
+        opts: pulumi.ResourceOptions | None,
+    ) -> None:
+        props = {
+            **inputs,
+            "host": host,
+            # The host remembers who owns each thing, so that a renamed resource keeps what it just wrote.
+            "managed_by": pulumi.create_urn(
+                name, f"pulumi-python:{self._resource_type_name}", opts.parent if opts else None
+            ),
+            # Only when set: taking it out again should not show on every resource.
+            **({"adopt": True} if adopt else {}),
+            **dict.fromkeys(outputs),
+        }
+        super().__init__(provider, name, props, opts)
+
+
+def is_secret(value: pulumi.Input[str]) -> pulumi.Input[bool]:
+    """Return whether a value is marked secret, as an input of its own: plugins get plain values."""
+    return pulumi.Output.from_input(value).is_secret() if isinstance(value, pulumi.Output) else False
+
+
+def local_folder(path: str | os.PathLike[str]) -> str:
+    """Return a folder's path relative to the project, the same text on every machine."""
+    return os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)  # noqa: PTH117

@@ -1,0 +1,121 @@
+"""A systemd unit on a host: whether it runs, starts at boot, and runs on its present files."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+from .directory import Directory
+from .packages import Packages
+from .provider import HostProvider, Normaliser, Props
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pulumi
+
+    from .file import File
+    from .session import Json
+    from .tree import Tree
+
+# systemd.unit(5): a name of these characters with a type suffix.
+_UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\.(?:service|socket|timer|path|mount|target)\Z")
+
+
+class ServiceProvider(HostProvider):
+    """Provider of `Service`; its module path is part of every state."""
+
+    kind = "service"
+    identity = ("host", "unit")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check the unit's name and states."""
+        unit = inputs.text("unit")
+        if unit is not None and not _UNIT.match(unit):
+            inputs.fail("unit", f"{unit!r} is not the full name of a unit, such as nginx.service")
+        inputs.one_of("active", "active", "inactive")
+        inputs.one_of("enabled", "enabled", "disabled", "masked")
+        inputs.one_of("on_change", "reload", "restart")
+        inputs.keep("reads")
+        # Read back as True when a file under `reads` is newer than what the unit runs on.
+        inputs.inputs["stale"] = False
+        if inputs.news.get("active") == "active" and inputs.news.get("enabled") == "masked":
+            inputs.fail("enabled", "a masked unit cannot be active; set active to inactive")
+
+    def item(self, props: Props) -> Item:
+        """Return the unit by its name, with the paths it reads."""
+        paths = sorted(path for path in props.get("reads", {}) if path.startswith("/"))
+        return Item(self.kind, props["unit"], {"unit": props["unit"], "reads": paths})
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return the states and whether the unit is stale."""
+        return {key: facts[key] for key in ("active", "enabled", "stale")}
+
+
+class Service(HostResource, module="portcullis", name="Service"):
+    """A systemd unit.
+
+    It follows what it reads: when one of those resources writes, or a file of them is found newer
+    than the running process, the unit is reloaded or restarted.
+    """
+
+    unit: pulumi.Output[str]
+    active: pulumi.Output[str]
+    enabled: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        unit: str,
+        active: Literal["active", "inactive"] = "active",
+        enabled: Literal["enabled", "disabled", "masked"] = "enabled",
+        reads: Sequence[File | Tree | Directory | Packages | str] = (),
+        on_change: Literal["reload", "restart"] = "reload",
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the unit.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            unit: full name, such as "nginx.service".
+            active: whether it runs.
+            enabled: whether it starts at boot; masked means that nothing can start it.
+            reads: what it runs on: resources, or paths of files and folders that others write.
+            on_change: how it takes up a change of those; a unit without reload is restarted.
+            adopt: take over a unit that somebody masked.
+            opts: resource options.
+        """
+        super().__init__(
+            ServiceProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={
+                "unit": unit,
+                "active": active,
+                "enabled": enabled,
+                "reads": dict(_reads(thing) for thing in reads),
+                "on_change": on_change,
+                "stale": False,
+            },
+            outputs=(),
+            opts=opts,
+        )
+
+
+def _reads(thing: File | Tree | Directory | Packages | str) -> tuple[str, pulumi.Input[str]]:
+    """Return what identifies a thing that is read, and what changes when it is written."""
+    if isinstance(thing, str):
+        return thing, ""
+    if isinstance(thing, Packages):
+        return "packages " + " ".join(sorted(thing.names)), thing.revision
+    if isinstance(thing, Directory):
+        # A folder has no content of its own to take up; its path is watched.
+        return thing.path_text, thing.path.apply(lambda _: "")
+    return thing.path_text, thing.revision

@@ -1,0 +1,157 @@
+"""A folder of many files on a host, switched as a whole."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from .errors import HostError
+from .provider import HostProvider, Normaliser, Props, is_known
+from .resource import HostResource, local_folder
+from .session import WRITE_TIMEOUT
+from .survey import Item
+
+if TYPE_CHECKING:
+    import pulumi
+
+    from .session import Channel, Json
+
+PIECE = 256 * 1024
+"""Bytes of a file that travel in one message."""
+
+
+class TreeProvider(HostProvider):
+    """Provider of `Tree`; its module path is part of every state."""
+
+    kind = "tree"
+    identity = ("host", "path")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check path and manifest."""
+        inputs.path("path")
+        inputs.text("owner")
+        inputs.text("group")
+        inputs.text("source")
+        inputs.one_of("on_delete", "remove", "keep")
+        files = inputs.news.get("files")
+        inputs.inputs["files"] = files
+        if is_known(files):
+            for name in files or {}:
+                if name.startswith("/") or ".." in name.split("/"):
+                    inputs.fail("files", f"{name!r} leads out of the tree")
+            if not files:
+                inputs.fail("files", "is empty: the source folder has no file")
+
+    def item(self, props: Props) -> Item:
+        """Return the tree by the path of its symbolic link."""
+        return Item(self.kind, props["path"], {"path": props["path"]})
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return the manifest of what is there, extra files included."""
+        return {key: facts[key] for key in ("files", "owner", "group")}
+
+    def apply(self, channel: Channel, item: Item, props: Props) -> Json:
+        """Send the bytes that the host lacks, then switch."""
+        path, files = props["path"], props["files"]
+        missing = set(channel.request("tree-missing", timeout=60.0, path=path, files=files)["missing"])
+        for name, digest in sorted(files.items()):
+            if digest in missing:
+                missing.discard(digest)
+                _send(channel, path, Path(props["source"]) / name, digest)
+        return super().apply(channel, item, props)
+
+
+def _send(channel: Channel, path: str, source: Path, digest: str) -> None:
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise HostError(f"{source}: {error.strerror}", prop="source") from None
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise HostError(f"{source} changed while the program ran", prop="source", hint="run again")
+    for start in range(0, max(len(data), 1), PIECE):
+        piece = base64.b64encode(data[start : start + PIECE]).decode()
+        last = start + PIECE >= len(data)
+        channel.request(
+            "blob", timeout=WRITE_TIMEOUT, write=True, path=path, sha=digest, data=piece, last=last
+        )
+
+
+def manifest(source: str | os.PathLike[str]) -> dict[str, str]:
+    """Return every file under a folder: relative path, with forward slashes, to SHA-256 in hex.
+
+    Raises:
+        ValueError: the folder is missing, or holds a symbolic link or special file.
+    """
+    root = Path(source)
+    if not root.is_dir():
+        raise ValueError(f"source: {root} is not a folder")
+    found: dict[str, str] = {}
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted([*names, *(f for f in folders if (Path(folder) / f).is_symlink())]):
+            path = Path(folder) / name
+            if path.is_symlink() or not path.is_file():
+                raise ValueError(f"source: {path} is not a plain file; a Tree carries plain files only")
+            found[path.relative_to(root).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+class Tree(HostResource, module="portcullis", name="Tree"):
+    """Many files from a local folder, such as a built web site.
+
+    Only the manifest is in state; bytes travel at apply, those that the host lacks. Each version is a
+    folder of its own beside `path`, which is a symbolic link and switches in one step. Files are 0644
+    and folders 0755.
+    """
+
+    path: pulumi.Output[str]
+    files: pulumi.Output[dict[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        path: str,
+        source: str | os.PathLike[str],
+        owner: str = "root",
+        group: str = "root",
+        on_delete: Literal["remove", "keep"] = "remove",
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the tree.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            path: absolute path on the host; becomes a symbolic link.
+            source: local folder, relative to the project folder.
+            owner: user name of all files.
+            group: group name of all files.
+            on_delete: remove the files, or keep them.
+            adopt: take over something else that stands at `path`.
+            opts: resource options.
+
+        Raises:
+            ValueError: the source folder is missing or holds more than plain files.
+        """
+        self.path_text = path
+        super().__init__(
+            TreeProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={
+                "path": path,
+                "source": local_folder(source),
+                "files": manifest(source),
+                "owner": owner,
+                "group": group,
+                "on_delete": on_delete,
+            },
+            opts=opts,
+        )
