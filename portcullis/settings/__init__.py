@@ -1,0 +1,26 @@
+"""A stack's settings: read, validated as a whole, frozen."""
+
+from portcullis.settings.faults import Fault, SettingsError
+from portcullis.settings.load import load
+from portcullis.settings.model import (
+    AppSettings,
+    Bootstrap,
+    DockerEngineSettings,
+    Endpoint,
+    HostSettings,
+    Settings,
+    SiteSettings,
+)
+
+__all__ = [
+    "AppSettings",
+    "Bootstrap",
+    "DockerEngineSettings",
+    "Endpoint",
+    "Fault",
+    "HostSettings",
+    "Settings",
+    "SettingsError",
+    "SiteSettings",
+    "load",
+]

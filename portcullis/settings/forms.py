@@ -1,0 +1,138 @@
+"""The forms that texts in the settings must have.
+
+Everything that ends up in a configuration file or a command line has a form here that leaves no room for the
+syntax of that file: no quotes, spaces, semicolons, braces, dollars or line ends. Renderers rely on it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from decimal import Decimal
+
+from portcullis.settings.kinds import Choice, Fraction, Literal, Number, NumberOrText, Text
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DNS_NAME = rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})+"
+_HOST_KEYS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+# The grammar of references: https://pkg.go.dev/github.com/distribution/reference
+_IMAGE_NAME = r"[a-z0-9]+(?:[._:/-]+[a-z0-9]+)*"
+_DIGEST_HOW = (
+    "pin what you tested: `docker buildx imagetools inspect NAME:TAG` prints the digest, "
+    "then write NAME@sha256:…"
+)
+
+
+def _address(text: str) -> tuple[str, str] | None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        if re.fullmatch(_DNS_NAME, text) and not re.fullmatch(r"[0-9.]+", text):
+            return None
+        return ("is neither an IP address nor a host name", "write it without port, user or brackets")
+    return None
+
+
+def _host_key(text: str) -> tuple[str, str] | None:
+    how = "`ssh-keyscan -t ed25519 ADDRESS` prints it; compare it with what your provider's console shows"
+    parts = text.split()
+    if len(parts) < 2 or parts[0] not in _HOST_KEYS:  # noqa: PLR2004 - a type and a key; a comment may follow
+        return ("is not the public key of a host", how)
+    try:
+        blob = base64.b64decode(parts[1], validate=True)
+    except (binascii.Error, ValueError):
+        return ("is not the public key of a host: the part after the type is not base64", how)
+    # RFC 4253, 6.6: the blob begins with the length and the name of the key's type.
+    if not blob.startswith(len(parts[0]).to_bytes(4, "big") + parts[0].encode()):
+        return (f"is not a whole {parts[0]} key", how)
+    return None
+
+
+def _server_name(text: str) -> tuple[str, str] | None:
+    if re.fullmatch(r"[0-9.]+", text) or ":" in text:
+        return ("is an address", "a site needs a host name, so that several fit on one host")
+    if "*" in text:
+        return ("is a wildcard", "name each site")
+    if not text.isascii():
+        return ("is not in the form that DNS uses", f"write {text.lower().encode('idna').decode()}")
+    spelling = text.lower().rstrip(".")
+    if text != spelling:
+        return ("is not spelt as nginx compares it: small letters, no dot at the end", f"write {spelling}")
+    if not re.fullmatch(_DNS_NAME, text):
+        return ("is not a host name", "write it as in DNS: www.example.com")
+    return None
+
+
+def _image(text: str) -> tuple[str, str] | None:
+    name, _, digest = text.partition("@")
+    if re.fullmatch(_IMAGE_NAME, name) and not digest:
+        return ("is not pinned: the registry may serve other content tomorrow", _DIGEST_HOW)
+    if not re.fullmatch(_IMAGE_NAME, name) or not re.fullmatch("sha256:[0-9a-f]{64}", digest):
+        return ("is not an image with a digest", "write NAME@sha256: and 64 hexadecimal digits")
+    return None
+
+
+def _container_user(text: str) -> tuple[str, str] | None:
+    if not re.fullmatch(r"[a-z0-9_][a-z0-9_-]{0,31}(?::[a-z0-9_][a-z0-9_-]{0,31})?", text):
+        return ("is not a user", "write a name or a number, with :group where needed")
+    if text.partition(":")[0] in {"0", "root"}:
+        return ("is root", "a container runs as a user of its own: write a name the image has, or a number")
+    return None
+
+
+def _bridge(text: str) -> tuple[str, str] | None:
+    hint = "write the bridge's own address with its prefix, such as 172.17.0.1/16"
+    try:
+        interface = ipaddress.IPv4Interface(text)
+    except ValueError:
+        return ("is not an IPv4 address with a prefix", hint)
+    # Docker gives containers the other addresses of that network: a /30 leaves one.
+    if "/" not in text or not 8 <= interface.network.prefixlen <= 30:  # noqa: PLR2004 - prefixes
+        return ("has no usable prefix", hint)
+    if not interface.is_private or interface.is_loopback or interface.is_link_local:
+        return ("is not a private network", "take one of 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16")
+    if interface.ip in {interface.network.network_address, interface.network.broadcast_address}:
+        return ("is the network and not an address in it", hint)
+    return None
+
+
+ALIAS = Text(
+    "a name for a host",
+    # The two endings are aliases that we add: for the first login and for the jump host.
+    r"(?!.*-(?:bootstrap|jump)$)[a-z][a-z0-9-]{0,30}",
+    "start with a letter, then letters, digits and dashes, all small, not ending in -bootstrap or -jump; "
+    "it becomes the alias in ssh_config",
+)
+APP_NAME = Text(
+    "a name for an app",
+    r"[a-z][a-z0-9-]{0,30}",
+    "start with a letter, then letters, digits and dashes, all small; it becomes the container's name",
+)
+ADDRESS = Text("the address of a host", refusal=_address)
+HOST_KEY = Text("the public key of a host", refusal=_host_key)
+FILE = Text("a file on this machine", r"""[^"%\x00-\x1f]+""", "write its path, such as ~/.ssh/id_ed25519")
+LOGIN = Text("a user name", r"[a-z_][a-z0-9_-]{0,31}", "write the name as in /etc/passwd")
+SERVER_NAME = Text("a host name", refusal=_server_name)
+IMAGE = Text("an image", refusal=_image, hint="write NAME@sha256:…")
+# RFC 3986 without escapes and quotes: it stands inside single quotes in the health command.
+URL_PATH = Text(
+    "a path", r"/[A-Za-z0-9._~/?=&%+,-]{0,200}", "write a path that starts with /, such as /healthz"
+)
+ENV_NAME = Text("a name for an environment variable", r"[A-Za-z_][A-Za-z0-9_]*", "write LIKE_THIS")
+CONTAINER_USER = NumberOrText(Text("a user", refusal=_container_user))
+BRIDGE = Text("the address of a bridge", refusal=_bridge)
+PORT = Number("a port", 1, 65535)
+# Docker refuses less than 6 MB; the upper bound only catches a value that was meant in another unit.
+MEMORY = Number("an amount of memory in MB", 6, 4_194_304, "write the number of megabytes, such as 256")
+CPUS = Fraction("a number of CPUs", Decimal("0.01"), Decimal(512))
+ARGUMENT = Literal()
+OS = Choice(
+    "an operating system that is known",
+    ("debian-12", "debian-13"),
+    {
+        "ubuntu-22.04": "its nginx 1.18 cannot refuse TLS for unknown hosts (that came with 1.19.4)",
+        "ubuntu-24.04": "it has not been tested yet, and its sshd starts from a socket",
+    },
+)

@@ -1,0 +1,105 @@
+"""What a stack's settings say, after validation: plain frozen data."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an SSH server listens, and the pinned key that shows that it is the right one."""
+
+    address: str
+    user: str
+    port: int
+    host_key: str | None
+    trust_host_key: bool
+    identity_file: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """The login that a bare host offers before the declared one exists."""
+
+    user: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class DockerEngineSettings:
+    """What is particular about a host's Docker engine."""
+
+    bip: str
+
+    @property
+    def bind_address(self) -> str:
+        """The one address that containers are published on: that of docker0, as `bip` sets it."""
+        return str(ipaddress.IPv4Interface(self.bip).ip)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """One host of the stack. Ports are TCP ports; `adopt` lets the first run replace what it finds there."""
+
+    address: str
+    os: str
+    user: str
+    port: int
+    host_key: str | None
+    trust_host_key: bool
+    identity_file: str | None
+    jump: Endpoint | None
+    bootstrap: Bootstrap | None
+    adopt: bool
+    docker_engine: DockerEngineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class AppSettings:
+    """One container. `memory` is in MB, `cpus` a decimal number as text; `host` "" means the only one."""
+
+    image: str
+    host: str
+    port: int | None
+    host_port: int | None
+    health: str | None
+    health_command: tuple[str, ...] | None
+    env: Mapping[str, str]
+    command: tuple[str, ...] | None
+    user: str
+    memory: int
+    cpus: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSettings:
+    """What is served under one host name."""
+
+    app: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a stack declares. `secret` names the top-level keys that hold an encrypted value."""
+
+    hosts: Mapping[str, HostSettings]
+    apps: Mapping[str, AppSettings]
+    sites: Mapping[str, SiteSettings]
+    secret: frozenset[str]
+
+    def host_of(self, app: str) -> str:
+        """Give the alias of the host that runs an app."""
+        return self.apps[app].host or next(iter(self.hosts))
+
+    def apps_on(self, host: str) -> dict[str, AppSettings]:
+        """Give the apps of one host, by name."""
+        return {name: app for name, app in self.apps.items() if self.host_of(name) == host}
+
+    def sites_on(self, host: str) -> dict[str, SiteSettings]:
+        """Give the sites whose app runs on one host, by host name."""
+        return {name: site for name, site in self.sites.items() if self.host_of(site.app) == host}

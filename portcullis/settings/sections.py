@@ -1,0 +1,152 @@
+"""The keys of a stack's settings: each with its kind, its meaning and its default.
+
+This is the one declaration of them. The program reads with it, docs/settings.schema.json and the tables in
+docs/configuration.md are written from it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portcullis.settings import forms
+from portcullis.settings.kinds import Field, Flag, ListOf, MapOf, Section
+from portcullis.settings.model import (
+    AppSettings,
+    Bootstrap,
+    DockerEngineSettings,
+    Endpoint,
+    HostSettings,
+    SiteSettings,
+)
+
+if TYPE_CHECKING:
+    from portcullis.settings.faults import Place
+
+
+def _pinned(host: HostSettings | Endpoint, at: Place) -> None:
+    if host.host_key is None and not host.trust_host_key:
+        at.key("hostKey").report(
+            "is missing",
+            "write the host's public key (`ssh-keyscan -t ed25519 ADDRESS`, compared with "
+            "your provider's console), or trustHostKey: true to accept whatever answers the first time",
+        )
+    if host.host_key is not None and host.trust_host_key:
+        at.key("trustHostKey").report(
+            "contradicts hostKey", "a pinned key is all it takes: drop trustHostKey"
+        )
+
+
+def _app(app: AppSettings, at: Place) -> None:
+    if app.health is not None and app.health_command is not None:
+        at.key("healthCommand").report("is a second health check beside health", "keep one of the two")
+    if app.health is None and app.health_command is None:
+        at.key("health").report(
+            "is missing",
+            "write the path that answers 2xx when the app is well, or healthCommand: [program, argument, …]",
+        )
+    if app.health is not None and app.port is None:
+        at.key("health").report("needs the port that it is asked on", "add port")
+    if app.host_port is not None and app.port is None:
+        at.key("hostPort").report("needs the port inside the container", "add port")
+
+
+_ENDPOINT = (
+    Field("address", forms.ADDRESS, "IPv4 or IPv6 address, or a host name"),
+    Field("user", forms.LOGIN, "who logs in; root, or a user with sudo that asks no password", "root"),
+    Field("port", forms.PORT, "the port of its SSH server", 22),
+    Field("hostKey", forms.HOST_KEY, "its public host key, pinned: `ssh-ed25519 AAAA…`", None),
+    Field(
+        "trustHostKey",
+        Flag(),
+        "accept whatever key answers first; asked for here, never assumed",
+        default=False,
+    ),
+)
+
+JUMP = Section("a jump host", Endpoint, _ENDPOINT, _pinned)
+
+BOOTSTRAP = Section(
+    "a first login",
+    Bootstrap,
+    (
+        Field("user", forms.LOGIN, "the user that the bare host offers", "root"),
+        Field("port", forms.PORT, "the port that its SSH server starts with", 22),
+    ),
+)
+
+DOCKER_ENGINE = Section(
+    "a Docker engine",
+    DockerEngineSettings,
+    (
+        Field(
+            "bip",
+            forms.BRIDGE,
+            "address and prefix of docker0, the only address that containers are published on; "
+            "move it where your provider or a VPN uses 172.17.0.0/16",
+            "172.17.0.1/16",
+        ),
+    ),
+)
+
+HOST = Section(
+    "a host",
+    HostSettings,
+    (
+        _ENDPOINT[0],
+        Field("os", forms.OS, "its operating system: debian-12 or debian-13"),
+        *_ENDPOINT[1:],
+        Field("jump", JUMP, "the host that the connection goes through", None),
+        Field(
+            "bootstrap", BOOTSTRAP, "the login to use once, while the declared one does not exist yet", None
+        ),
+        Field(
+            "adopt",
+            Flag(),
+            "let the first run replace files and services that it finds different from what is declared; "
+            "without it the run stops and shows them",
+            default=False,
+        ),
+        Field(
+            "dockerEngine",
+            DOCKER_ENGINE,
+            "what is particular about its Docker engine",
+            DockerEngineSettings("172.17.0.1/16"),
+        ),
+    ),
+    _pinned,
+)
+
+APP = Section(
+    "an app",
+    AppSettings,
+    (
+        Field("image", forms.IMAGE, "the image, pinned by digest: `ghcr.io/acme/api@sha256:…`"),
+        Field("host", forms.ALIAS, "the host that runs it; may be left out where there is only one", ""),
+        Field("port", forms.PORT, "the port that it listens on inside the container", None),
+        Field("hostPort", forms.PORT, "the port on docker0's address that leads to it; sites need one", None),
+        Field(
+            "health",
+            forms.URL_PATH,
+            "the path that answers 2xx when it is well, asked inside the container",
+            None,
+        ),
+        Field("healthCommand", ListOf(forms.ARGUMENT), "or a command that exits 0 when it is well", None),
+        Field(
+            "env",
+            MapOf(forms.ENV_NAME, forms.ARGUMENT),
+            "environment variables; no secrets, `docker inspect` shows them",
+            {},
+        ),
+        Field("command", ListOf(forms.ARGUMENT), "what to run instead of the image's command", None),
+        Field("user", forms.CONTAINER_USER, "the user inside, by name or number; never root", "65534:65534"),
+        Field("memory", forms.MEMORY, "memory limit in MB; swap is not added to it", 256),
+        Field("cpus", forms.CPUS, "how many CPUs it may use", "1"),
+    ),
+    _app,
+)
+
+SITE = Section("a site", SiteSettings, (Field("app", forms.APP_NAME, "the app that answers"),))
+
+HOSTS = MapOf(forms.ALIAS, HOST)
+APPS = MapOf(forms.APP_NAME, APP)
+SITES = MapOf(forms.SERVER_NAME, SITE)
