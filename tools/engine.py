@@ -205,6 +205,12 @@ def _pulumi_home(engine: Engine) -> Path:
     return users if engine.official or (users / "plugins").is_dir() else cache() / "pulumi-home"
 
 
+def report(engine: Engine) -> None:
+    """Install the plugins that an official engine can; say which engine is used and what stands in."""
+    say(f"engine: {engine}")
+    plugins.prepare(_pulumi_home(engine), engine.folder / "pulumi" if engine.official else None)
+
+
 def _doctor() -> None:
     engine = find()
     print(f"engine    {engine or 'none yet: make setup'}")
@@ -228,9 +234,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with reported():
         if chosen.verb == "ensure":
-            engine = ensure()
-            say(f"engine: {engine}")
-            plugins.prepare(_pulumi_home(engine), engine.folder / "pulumi" if engine.official else None)
+            report(ensure())
         elif chosen.verb == "env":
             ready = find()
             if ready is None:

@@ -15,7 +15,8 @@ from tools.steps import StepError, ask, step
 
 _OLDEST = (1, 21)  # the first Go that can fetch a newer toolchain by itself
 _USUAL_PLACES = ("/usr/local/go/bin/go", "/usr/lib/go/bin/go")
-_ADVICE = (
+ABSENT = "building the Pulumi engine needs Go 1.25 or newer, and this machine has none."
+ADVICE = (
     "Install Go 1.25 or newer from https://go.dev/dl (unpacked to /usr/local/go it is found by itself), "
     "or, on Debian 13, `apt-get install golang-go`: any Go from 1.21 on fetches the newer one it needs. "
     "Or install the official Pulumi (https://www.pulumi.com/docs/install): then no Go is needed."
@@ -70,6 +71,17 @@ def folder(module: Path, dependency: str) -> Path:
     return Path(answer.stdout.strip())
 
 
+def usable() -> bool:
+    """Return whether a Go is here that is new enough, or can fetch one that is."""
+    go = _find()
+    return go is not None and _version(go) >= _OLDEST
+
+
+def new_enough(debian_version: str) -> bool:
+    """Return whether Debian's package of this version brings a Go that can be used."""
+    return _numbers(debian_version, r"^(?:\d+:)?(\d\S*)") >= _OLDEST
+
+
 def describe() -> str:
     """Return which Go is here, for people."""
     go = _find()
@@ -84,11 +96,11 @@ def _toolchain(module: Path) -> tuple[str, dict[str, str]]:
     """Return the go command and what to add to the environment to build `module` with it."""
     go = _find()
     if go is None:
-        raise StepError(f"building the Pulumi engine needs Go, and this machine has none. {_ADVICE}")
+        raise StepError(f"{ABSENT} {ADVICE}")
     version = _version(go)
     if version < _OLDEST:
         raise StepError(
-            f"building the Pulumi engine needs Go 1.25 or newer, and {go} is {_text(version)}. {_ADVICE}"
+            f"building the Pulumi engine needs Go 1.25 or newer, and {go} is {_text(version)}. {ADVICE}"
         )
     enough = version >= _numbers((module / "go.mod").read_text(), r"^go (\S+)")
     return go, {

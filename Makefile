@@ -1,0 +1,78 @@
+# `make help` lists the verbs. What takes more than a line is a script under tools/ or a verb of lab/lab.py.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Flags for pytest and pulumi, for example: make e2e PYTEST='-k drift -x'
+PYTEST ?=
+PULUMI ?=
+
+ENV := . tools/env.sh;
+BIN := .venv/bin
+
+.PHONY: help
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo setup lab up preview plan destroy ssh status down
+demo: setup ## raise a disposable host, deploy to it and fetch the page from outside
+	@tools/demo.sh
+
+setup: ## install what is missing, make .venv, find or build the Pulumi engine
+	@python3 tools/prepare.py
+
+lab: setup ## raise the disposable host and write Pulumi.lab.yaml
+	@$(ENV) python lab/lab.py up; python lab/lab.py stack
+
+up: setup ## pulumi up on the disposable host
+	@tools/stack.sh up $(or $(PULUMI),--yes)
+
+preview: setup ## show every difference between the code and the disposable host
+	@tools/stack.sh preview --diff $(PULUMI)
+
+plan: setup ## what the first up would do to things that exist already (read only)
+	@$(ENV) python -m portcullis.plan
+
+destroy: setup ## give back the disposable host as it was
+	@tools/stack.sh destroy $(or $(PULUMI),--yes)
+
+ssh: setup ## log in to the disposable host
+	@$(ENV) python lab/lab.py ssh
+
+status: setup ## what the lab runs, and which engine and plugins are used
+	@python3 tools/engine.py doctor
+	@$(ENV) python lab/lab.py status
+
+down: setup ## take the disposable host and its network away
+	@$(ENV) python lab/lab.py down
+
+.PHONY: tools-only lint format types unit golden e2e test bench
+tools-only:
+	@python3 tools/prepare.py --no-engine
+
+lint: tools-only ## ruff: rules and format
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+
+format: tools-only ## let ruff format and mend what it can
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix .
+
+types: tools-only ## mypy --strict
+	@$(BIN)/mypy
+
+unit: tools-only ## the quick tests: no engine, no host
+	@$(BIN)/python -m pytest tests/unit tests/golden tests/tools $(PYTEST)
+
+golden: tools-only ## write the rendered files that the golden tests compare with
+	@$(BIN)/python -m pytest tests/golden --update-golden $(PYTEST)
+
+e2e: setup ## the main job on a real engine and a disposable host
+	@$(ENV) python -m pytest tests/e2e $(PYTEST)
+
+test: setup lint types ## everything: lint, types and every test
+	@$(ENV) python -m pytest $(PYTEST)
+
+bench: setup ## speed of a drift check beside pyinfra and Ansible
+	@$(ENV) python -m benchmarks

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The main job for real, on a disposable host: raise it, deploy to it, look at it from outside.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tools/env.sh
+
+python lab/lab.py up
+python lab/lab.py stack
+echo "==> pulumi up"
+tools/stack.sh up --yes
+echo
+echo "==> what a browser on the internet gets"
+python lab/lab.py fetch
+cat <<'END'
+
+The host is up, and everything on it is declared. Try:
+
+  make ssh        log in, change something by hand, say: sed -i 's/gzip on/gzip off/' /etc/nginx/nginx.conf
+  make preview    see it as a diff
+  make up         mend it
+  $EDITOR Pulumi.lab.yaml, then make preview: a changed setting shows the same way
+  make down       take everything away again
+END
