@@ -253,12 +253,15 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Section(Generic[T]):
-    """A map with known keys that becomes one object. `check` sees the object once all its keys are right."""
+    """A map with known keys that becomes one object.
+
+    `check` finds what is wrong between its keys. It sees the raw map: a fault in one key hides no other.
+    """
 
     what: str
     build: Callable[..., T]
     fields: Sequence[Field]
-    check: Callable[[T, Place], None] | None = None
+    check: Callable[[Mapping[str, Any], Place], None] | None = None
 
     def read(self, raw: Any, at: Place) -> T | None:
         """Read every key, report the unknown and the missing ones."""
@@ -277,12 +280,9 @@ class Section(Generic[T]):
                 at.key(field.key).report("is missing", field.meaning)
             else:
                 values[field.attribute] = field.default
-        if len(at.faults) > before:
-            return None
-        made = self.build(**values)
         if self.check is not None:
-            self.check(made, at)
-        return made if len(at.faults) == before else None
+            self.check(raw, at)
+        return self.build(**values) if len(at.faults) == before else None
 
     def schema(self) -> dict[str, Any]:
         """An object with these keys and no others."""

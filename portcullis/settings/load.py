@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from portcullis.settings.faults import Fault, Place, SettingsError, closest
+from portcullis.settings.kinds import whole
 from portcullis.settings.model import AppSettings, HostSettings, Settings, SiteSettings
 from portcullis.settings.sections import APPS, HOSTS, SITES
 
@@ -37,63 +38,63 @@ def load(config: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
     sites: dict[str, SiteSettings] = SITES.read(config.get("sites"), places["sites"]) or {}
     if not config.get("hosts"):
         places["hosts"].report("declares no host", "docs/configuration.md shows one")
-    settings = Settings(hosts, apps, sites, frozenset(secret))
-    _check_apps(settings, config, places["apps"])
-    _check_ports(settings, places["apps"])
-    _check_sites(settings, config, places["sites"])
+    _check_hosts_of_apps(config, places["apps"])
+    _check_ports(config, places["apps"])
+    _check_apps_of_sites(config, places["sites"])
     if faults:
         raise SettingsError(faults)
-    return settings
+    return Settings(hosts, apps, sites, frozenset(secret))
 
 
-def _check_apps(settings: Settings, config: Mapping[str, Any], at: Place) -> None:
-    """Every app must name a host that is declared; names come from the raw text, so a faulty host counts."""
-    declared = _names(config, "hosts")
-    for name, app in settings.apps.items():
-        if app.host and app.host not in declared:
-            at.key(name).key("host").refuse(
-                app.host, "is not a host of this stack", closest(app.host, declared)
-            )
-        if not app.host and len(declared) > 1:
-            at.key(name).key("host").report(
-                "is missing", f"this stack has several: {', '.join(sorted(declared))}"
-            )
+# The checks between sections read the raw maps, so that a fault inside an entry hides none of these.
 
 
-def _check_ports(settings: Settings, at: Place) -> None:
+def _check_hosts_of_apps(config: Mapping[str, Any], at: Place) -> None:
+    """Every app must name a host that is declared."""
+    hosts = _entries(config, "hosts")
+    for name, app in _entries(config, "apps").items():
+        host, place = app.get("host"), at.key(name).key("host")
+        if isinstance(host, str) and host not in hosts:
+            place.refuse(host, "is not a host of this stack", closest(host, hosts))
+        if host is None and len(hosts) > 1:
+            place.report("is missing", f"this stack has several: {', '.join(sorted(hosts))}")
+
+
+def _check_ports(config: Mapping[str, Any], at: Place) -> None:
     """No two programs can listen on one port; sshd and nginx listen on every address, docker0's included."""
-    taken: dict[tuple[str, int], str] = {}
-    for alias, host in settings.hosts.items():
-        taken |= {(alias, 80): "nginx", (alias, 443): "nginx", (alias, host.port): "the SSH server"}
-        if host.bootstrap is not None:
-            taken.setdefault((alias, host.bootstrap.port), "the SSH server (bootstrap)")
-    for name, app in settings.apps.items():
-        alias = app.host or (next(iter(settings.hosts)) if len(settings.hosts) == 1 else "")
-        if app.host_port is None or alias not in settings.hosts:
+    hosts = _entries(config, "hosts")
+    taken = {}
+    for alias, host in hosts.items():
+        first = host.get("bootstrap") if isinstance(host.get("bootstrap"), dict) else {}
+        for port in (host.get("port", 22), first.get("port", 22) if first else None):
+            taken[alias, whole(port)] = "the SSH server"
+        taken |= {(alias, 80): "nginx", (alias, 443): "nginx"}
+    for name, app in _entries(config, "apps").items():
+        alias, port = app.get("host") or next(iter(hosts), ""), whole(app.get("hostPort"))
+        if port is None or not isinstance(alias, str):
             continue
-        owner = taken.setdefault((alias, app.host_port), f"app {name}")
+        owner = taken.setdefault((alias, port), f"app {name}")
         if owner != f"app {name}":
-            at.key(name).key("hostPort").refuse(
-                app.host_port, f"is taken on {alias} by {owner}", "choose another"
-            )
+            at.key(name).key("hostPort").refuse(port, f"is taken on {alias} by {owner}", "choose another")
 
 
-def _check_sites(settings: Settings, config: Mapping[str, Any], at: Place) -> None:
+def _check_apps_of_sites(config: Mapping[str, Any], at: Place) -> None:
     """A site needs an app that is declared and published."""
-    declared = _names(config, "apps")
-    for name, site in settings.sites.items():
-        if site.app not in declared:
-            at.key(name).key("app").refuse(
-                site.app, "is not an app of this stack", closest(site.app, declared)
-            )
-        elif site.app in settings.apps and settings.apps[site.app].host_port is None:
-            at.key(name).key("app").refuse(
-                site.app,
-                "is not published",
-                f"give portcullis:apps.{site.app} a hostPort that nginx can reach",
-            )
+    apps = _entries(config, "apps")
+    for name, site in _entries(config, "sites").items():
+        app, place = site.get("app"), at.key(name).key("app")
+        if not isinstance(app, str):
+            continue
+        if app not in apps:
+            place.refuse(app, "is not an app of this stack", closest(app, apps))
+        elif apps[app].get("hostPort") is None:
+            hint = f"give {NAMESPACE}:apps.{app} a hostPort, so that nginx can reach it"
+            place.refuse(app, "is not published", hint)
 
 
-def _names(config: Mapping[str, Any], key: str) -> set[str]:
+def _entries(config: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]]:
+    """Give the entries of a section, each as a map; what is none counts as declared and empty."""
     raw = config.get(key)
-    return {str(name) for name in raw} if isinstance(raw, dict) else set()
+    if not isinstance(raw, dict):
+        return {}
+    return {str(name): entry if isinstance(entry, dict) else {} for name, entry in raw.items()}

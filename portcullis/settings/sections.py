@@ -6,7 +6,7 @@ docs/configuration.md are written from it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from portcullis.settings import forms
 from portcullis.settings.kinds import Field, Flag, ListOf, MapOf, Section
@@ -20,34 +20,37 @@ from portcullis.settings.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from portcullis.settings.faults import Place
 
 
-def _pinned(host: HostSettings | Endpoint, at: Place) -> None:
-    if host.host_key is None and not host.trust_host_key:
+def _pinned(raw: Mapping[str, Any], at: Place) -> None:
+    pinned, trusting = raw.get("hostKey") is not None, raw.get("trustHostKey") is True
+    if not pinned and not trusting:
         at.key("hostKey").report(
             "is missing",
-            "write the host's public key (`ssh-keyscan -t ed25519 ADDRESS`, compared with "
-            "your provider's console), or trustHostKey: true to accept whatever answers the first time",
+            "write the host's public key (`ssh-keyscan -t ed25519 ADDRESS`, compared with your "
+            "provider's console), or trustHostKey: true to accept whatever answers the first time",
         )
-    if host.host_key is not None and host.trust_host_key:
+    if pinned and trusting:
         at.key("trustHostKey").report(
             "contradicts hostKey", "a pinned key is all it takes: drop trustHostKey"
         )
 
 
-def _app(app: AppSettings, at: Place) -> None:
-    if app.health is not None and app.health_command is not None:
+def _app(raw: Mapping[str, Any], at: Place) -> None:
+    written = {key for key, value in raw.items() if value is not None}
+    if {"health", "healthCommand"} <= written:
         at.key("healthCommand").report("is a second health check beside health", "keep one of the two")
-    if app.health is None and app.health_command is None:
+    if not {"health", "healthCommand"} & written:
         at.key("health").report(
             "is missing",
             "write the path that answers 2xx when the app is well, or healthCommand: [program, argument, …]",
         )
-    if app.health is not None and app.port is None:
-        at.key("health").report("needs the port that it is asked on", "add port")
-    if app.host_port is not None and app.port is None:
-        at.key("hostPort").report("needs the port inside the container", "add port")
+    for key in ("health", "hostPort"):
+        if key in written and "port" not in written:
+            at.key(key).report("needs the port that the app listens on", "add port")
 
 
 _ENDPOINT = (
@@ -60,6 +63,12 @@ _ENDPOINT = (
         Flag(),
         "accept whatever key answers first; asked for here, never assumed",
         default=False,
+    ),
+    Field(
+        "identityFile",
+        forms.FILE,
+        "the private key to log in with; without it ssh's own keys and the agent serve",
+        None,
     ),
 )
 
