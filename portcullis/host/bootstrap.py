@@ -13,6 +13,7 @@ NO_PYTHON = "no-python"
 NEED = "need"
 HAVE = "have"
 AGENT_HEADER = "agent"
+ENDED = "ended"
 
 # /run serves when /var/lib is full or read-only: the agent must be able to say so.
 _LOADER = """\
@@ -82,7 +83,10 @@ def agent_command(digest: str) -> str:
             _AS_ROOT,
             f"command -v python3 >/dev/null || {{ echo {NO_PYTHON}; exit 0; }}",
             # -I: neither the user's site-packages nor the working directory may stand in for the library.
-            f"exec $as_root python3 -I -c {shlex.quote(_LOADER)} {digest}",
+            f"$as_root python3 -I -c {shlex.quote(_LOADER)} {digest}",
+            # The client is the master of a shared connection and lives on while others use it: the end of
+            # the agent has to be said, it cannot be seen.
+            f"echo {ENDED}",
         ]
     )
     return f"exec sh -c {shlex.quote(script)}"

@@ -19,7 +19,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from .bootstrap import AGENT_HEADER, HAVE, NEED, NO_PYTHON, agent_command, install_python_command
+from .bootstrap import AGENT_HEADER, ENDED, HAVE, NEED, NO_PYTHON, agent_command, install_python_command
 from .bundle import agent_bundle
 from .connections import BOOTSTRAP_SUFFIX, SSH_CONFIG
 from .errors import (
@@ -96,28 +96,32 @@ class Session:
 
     def _request(self, op: str, timeout: float, write: bool, arguments: Json) -> Json:  # noqa: FBT001
         for attempt in (1, 2):
-            process = self._opened(write=write)
             number = next(self._numbers)
             self.requests += 1
+            process, answer = self._post({"id": number, "op": op, **arguments}, write=write)
             try:
-                answer = process.ask(number, {"id": number, "op": op, **arguments}, timeout)
+                return _result(answer.result(timeout))
+            except FutureTimeout:
+                self._forget(process)
+                raise TimedOut(
+                    f"no answer to {op!r} within {timeout:.0f} s",
+                    hint="the host may be overloaded; look at it, then run again",
+                ) from None
             except ConnectionFailed:
                 self._forget(process)
                 # A read can be asked again; a write may have happened, so a person decides.
-                if write or attempt == 2 or not process.was_ready:  # noqa: PLR2004
+                if write or attempt == 2:  # noqa: PLR2004
                     raise
-            except TimedOut:
-                self._forget(process)
-                raise
-            else:
-                return _result(answer)
         raise AssertionError("unreachable")  # pragma: no cover
 
-    def _opened(self, *, write: bool) -> _Process:
+    def _post(self, message: Json, *, write: bool) -> tuple[_Process, Future[Json]]:
+        """Send a request on the open process, or open one with it."""
         with self._lock:
             if self._process is None or self._process.ended:
-                self._process = self._open(write=write)
-            return self._process
+                self._process, answer = self._open(message, write=write)
+            else:
+                answer = self._process.post(message)
+            return self._process, answer
 
     def _forget(self, process: _Process) -> None:
         with self._lock:
@@ -125,7 +129,7 @@ class Session:
                 self._process = None
         process.close()
 
-    def _open(self, *, write: bool) -> _Process:
+    def _open(self, first: Json, *, write: bool) -> tuple[_Process, Future[Json]]:
         config = self._project / SSH_CONFIG
         if not config.exists():
             raise ConnectionFailed(
@@ -140,20 +144,23 @@ class Session:
             )
         if f"\nHost {self.host}{BOOTSTRAP_SUFFIX}\n" in text:
             aliases.append(self.host + BOOTSTRAP_SUFFIX)
-        first: HostError | None = None
+        failure: HostError | None = None
         for alias in aliases:
             try:
-                return self._start(alias, write=write)
+                return self._start(alias, first, write=write)
             except (Unreachable, LoginRefused) as error:
-                first = first or error
-        assert first is not None  # noqa: S101
-        raise first
+                failure = failure or error
+        assert failure is not None  # noqa: S101
+        raise failure
 
-    def _start(self, alias: str, *, write: bool) -> _Process:
+    def _start(self, alias: str, first: Json, *, write: bool) -> tuple[_Process, Future[Json]]:
         for attempt in (1, 2):
             self.connections += 1
             process = _Process(alias, self._project)
             try:
+                # Sent before the host has said a word: that saves the round trip. An agent that never
+                # starts never reads it, so sending it again to the next alias is safe.
+                answer = process.post(first)
                 process.wait_ready(OPEN_TIMEOUT)
             except PythonMissing:
                 process.close()
@@ -164,7 +171,7 @@ class Session:
                 process.close()
                 raise
             else:
-                return process
+                return process, answer
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _install_python(self, alias: str) -> None:
@@ -214,13 +221,12 @@ class _Process:
         self._ready: Future[str] = Future()
         self._stderr = b""
         self.ended = False
-        for target in (self._read_answers, self._read_errors):
-            threading.Thread(target=target, daemon=True, name=f"{target.__name__} {alias}").start()
-
-    @property
-    def was_ready(self) -> bool:
-        """Whether the agent had started, so that the connection itself was good once."""
-        return self._ready.done() and self._ready.exception() is None
+        self._readers = [
+            threading.Thread(target=target, daemon=True, name=f"{target.__name__} {alias}")
+            for target in (self._read_errors, self._read_answers)
+        ]
+        for reader in self._readers:
+            reader.start()
 
     def wait_ready(self, timeout: float) -> None:
         """Wait until the host has the agent or takes it."""
@@ -229,29 +235,20 @@ class _Process:
         except FutureTimeout:
             raise TimedOut(f"no session within {timeout:.0f} s", hint="is the host overloaded?") from None
         if word == NO_PYTHON:
-            raise PythonMissing(
-                "python3 is missing on the host",
-                hint="`pulumi up` installs it before its first change; to see drift now, install it by hand",
-            )
+            raise self._failure()
         if word == NEED:
             bundle = agent_bundle()
             self._send(f"{AGENT_HEADER} {len(bundle.data)}\n".encode() + bundle.data)
 
-    def ask(self, number: int, message: Json, timeout: float) -> Json:
-        """Send one request and wait for its answer."""
+    def post(self, message: Json) -> Future[Json]:
+        """Send one request and return the promise of its answer."""
         answer: Future[Json] = Future()
         with self._lock:
             if self.ended:
                 raise self._failure()
-            self._waiting[number] = answer
+            self._waiting[message["id"]] = answer
         self._send(json.dumps(message).encode() + b"\n")
-        try:
-            return answer.result(timeout)
-        except FutureTimeout:
-            raise TimedOut(
-                f"no answer to {message['op']!r} within {timeout:.0f} s",
-                hint="the host may be overloaded; look at it, then run again",
-            ) from None
+        return answer
 
     def close(self) -> None:
         """Close the session's input; kill the client if it does not go."""
@@ -262,6 +259,8 @@ class _Process:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
+        for reader in self._readers:
+            reader.join(5)
 
     def _stdin(self) -> IO[bytes]:
         assert self._child.stdin is not None  # noqa: S101
@@ -274,26 +273,22 @@ class _Process:
                 self._stdin().flush()
         except (OSError, ValueError):
             # The reader sees the end of the process and knows the reason better.
-            self._child.wait(5)
+            self._readers[-1].join(5)
             raise self._failure() from None
 
     def _read_answers(self) -> None:
         assert self._child.stdout is not None  # noqa: S101
-        for line in self._child.stdout:
-            if not self._ready.done():
+        with self._child.stdout as lines:
+            for line in lines:
                 word = line.decode(errors="replace").strip()
+                if word == ENDED:
+                    break
+                if self._ready.done():
+                    self._answered(line)
                 # A login banner or a noisy shell profile may come first.
-                if word in (HAVE, NEED, NO_PYTHON):
+                elif word in (HAVE, NEED, NO_PYTHON):
                     self._ready.set_result(word)
-                continue
-            try:
-                answer = json.loads(line)
-                future = self._waiting.pop(answer["id"], None)
-            except (ValueError, KeyError, TypeError):
-                continue
-            if future:
-                future.set_result(answer)
-        self._child.wait()
+        self._readers[0].join(2)  # the reason stands in what ssh said last
         with self._lock:
             self.ended = True
             waiting, self._waiting = self._waiting, {}
@@ -303,12 +298,27 @@ class _Process:
         if not self._ready.done():
             self._ready.set_exception(failure)
 
+    def _answered(self, line: bytes) -> None:
+        try:
+            answer = json.loads(line)
+            future = self._waiting.pop(answer["id"], None)
+        except (ValueError, KeyError, TypeError):
+            return
+        if future:
+            future.set_result(answer)
+
     def _read_errors(self) -> None:
         assert self._child.stderr is not None  # noqa: S101
-        for line in self._child.stderr:
-            self._stderr = (self._stderr + line)[-_STDERR_KEPT:]
+        with self._child.stderr as lines:
+            for line in lines:
+                self._stderr = (self._stderr + line)[-_STDERR_KEPT:]
 
     def _failure(self) -> ConnectionFailed:
+        if self._ready.done() and not self._ready.exception() and self._ready.result() == NO_PYTHON:
+            return PythonMissing(
+                "python3 is missing on the host",
+                hint="`pulumi up` installs it before its first change; to see drift now, install it by hand",
+            )
         return explain(self._stderr.decode(errors="replace"), exit_code=self._child.poll())
 
 

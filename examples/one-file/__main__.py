@@ -1,0 +1,17 @@
+"""Manage one file on one host: the whole host layer in twenty lines."""
+
+import pulumi
+
+from portcullis.host import Connection, File, write_ssh_config
+
+config = pulumi.Config()
+host = Connection(
+    address=config.require("address"),
+    user=config.get("user") or "root",
+    host_key=config.require("hostKey"),
+    identity_file=config.get("identityFile"),
+)
+write_ssh_config({"web1": host})
+
+motd = File("motd", host="web1", path="/etc/motd", content=config.require("message") + "\n", adopt=True)
+pulumi.export("path", motd.path)

@@ -1,0 +1,61 @@
+"""A stand-in for the ssh client, and canned answers for providers."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.host import provider, session
+from portcullis.host.connections import Connection, write_ssh_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
+
+
+class CannedChannel:
+    """Answers requests from a function and remembers them."""
+
+    def __init__(self, answer: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self._answer = answer
+
+    def request(self, op: str, *, timeout: float, write: bool = False, **arguments: Any) -> dict[str, Any]:
+        assert timeout > 0
+        self.sent.append((op, {**arguments, "write": write}))
+        return self._answer(op, arguments)
+
+
+@pytest.fixture
+def canned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CannedChannel]:
+    def install(answer: Callable[[str, dict[str, Any]], dict[str, Any]]) -> CannedChannel:
+        channel = CannedChannel(answer)
+        monkeypatch.setattr(provider, "session", lambda _host: channel)
+        return channel
+
+    return install
+
+
+@pytest.fixture
+def fake_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], session.Session]:
+    """Put a Python program in place of `ssh` and return a session that uses it."""
+
+    def install(body: str, **bootstrap: Any) -> session.Session:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        program = folder / "ssh"
+        program.write_text(f"#!{sys.executable}\nimport json, os, sys, time\n" + textwrap.dedent(body))
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+        write_ssh_config({"web1": Connection("192.0.2.1", host_key=KEY, **bootstrap)}, project=tmp_path)
+        return session.Session("web1", project=tmp_path)
+
+    return install

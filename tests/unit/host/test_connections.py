@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from portcullis.host.connections import Connection, render_ssh_config, write_ssh_config
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
+
+
+@pytest.fixture(autouse=True)
+def _short_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+def effective(config: Path, alias: str) -> dict[str, str]:
+    done = subprocess.run(["ssh", "-G", "-F", config, alias], capture_output=True, text=True, check=True)
+    return dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+
+
+def test_openssh_reads_what_we_wrote(tmp_path: Path) -> None:
+    config = write_ssh_config(
+        {"web1": Connection("2001:db8::1", "deploy", 2222, KEY, jump="gate", identity_file="~/.ssh/id")},
+        project=tmp_path,
+    )
+    found = effective(config, "web1")
+    assert found["hostname"] == "2001:db8::1"
+    assert found["user"] == "deploy"
+    assert found["port"] == "2222"
+    assert found["hostkeyalias"] == "web1"
+    assert found["stricthostkeychecking"] == "true"
+    assert found["userknownhostsfile"] == str(tmp_path / ".portcullis" / "known_hosts")
+    assert found["proxyjump"] == "gate"
+    assert found["identitiesonly"] == "yes"
+    assert found["batchmode"] == "yes"
+    assert (tmp_path / ".portcullis" / "known_hosts").read_text() == f"web1 {KEY}\n"
+
+
+def test_bootstrap_login_is_an_alias_with_the_same_pin(tmp_path: Path) -> None:
+    config = write_ssh_config(
+        {"web1": Connection("192.0.2.1", "deploy", 2222, KEY, bootstrap_user="root", bootstrap_port=22)},
+        project=tmp_path,
+    )
+    found = effective(config, "web1-bootstrap")
+    assert (found["user"], found["port"], found["hostkeyalias"]) == ("root", "22", "web1")
+
+
+def test_first_use_is_only_on_request() -> None:
+    with pytest.raises(ValueError, match="host_key: missing; pin it"):
+        Connection("192.0.2.1")
+    text = render_ssh_config(
+        {"web1": Connection("192.0.2.1", trust_first_use=True)}, folder=Path("/p"), sockets=Path("/s")
+    )
+    assert "StrictHostKeyChecking accept-new" in text
+    assert "known_hosts.first-use" in text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("address", "web1\nProxyCommand rm -rf /"),
+        ("address", "-oProxyCommand=x"),
+        ("address", "a b"),
+        ("user", "root\nx"),
+        ("jump", "a;b c"),
+        ("identity_file", 'a"b'),
+        ("host_key", "ssh-ed25519 AAAA comment"),
+        ("port", 0),
+        ("bootstrap_port", 70000),
+    ],
+)
+def test_nothing_can_be_injected(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"^{field}: "):
+        Connection(**{"address": "192.0.2.1", "host_key": KEY, field: value})  # type: ignore[arg-type]
+
+
+def test_an_alias_is_a_word() -> None:
+    for alias in ("a b", "*", "web1-bootstrap", ""):
+        with pytest.raises(ValueError, match="host alias"):
+            render_ssh_config({alias: Connection("a", host_key=KEY)}, folder=Path("/p"), sockets=Path("/s"))
+
+
+def test_somebody_elses_socket_folder_is_refused(tmp_path: Path) -> None:
+    write_ssh_config({}, project=tmp_path)
+    (folder,) = tmp_path.glob("portcullis-*")
+    folder.chmod(0o777)
+    with pytest.raises(PermissionError, match="not a private folder"):
+        write_ssh_config({}, project=tmp_path)

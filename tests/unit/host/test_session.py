@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.host import session as session_module
+from portcullis.host.bundle import agent_bundle
+from portcullis.host.errors import (
+    AgentRefused,
+    ConnectionFailed,
+    HostKeyRefused,
+    LoginRefused,
+    PythonMissing,
+    SudoRefused,
+    TimedOut,
+    Unreachable,
+)
+from portcullis.host.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ECHO = """
+print("have", flush=True)
+for line in sys.stdin:
+    message = json.loads(line)
+    print(json.dumps({"id": message["id"], "ok": True, "result": message}), flush=True)
+"""
+
+
+def test_a_request_is_answered(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh(ECHO)
+    assert session.request("survey", stack="a/b")["stack"] == "a/b"
+    session.close()
+
+
+def test_four_threads_share_one_connection(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh("""
+        print("have", flush=True)
+        held = [json.loads(sys.stdin.readline()) for _ in range(4)]
+        for message in reversed(held):
+            print(json.dumps({"id": message["id"], "ok": True, "result": {"n": message["n"]}}), flush=True)
+        """)
+    found: dict[int, Any] = {}
+
+    def ask(n: int) -> None:
+        found[n] = session.request("x", n=n)["n"]
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert found == {n: n for n in range(4)}
+    assert session.connections == 1
+    session.close()
+
+
+def test_noise_before_the_first_word_is_skipped(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh('print("Welcome to web1!")\n' + ECHO.strip())
+    session.request("x")
+    session.close()
+
+
+def test_a_host_without_the_agent_gets_it_and_the_request_that_came_before(
+    fake_ssh: Callable[..., Session],
+) -> None:
+    session = fake_ssh("""
+        import hashlib
+        print("need", flush=True)
+        pending = []
+        while True:
+            line = sys.stdin.buffer.readline()
+            if line.startswith(b"agent "):
+                data = sys.stdin.buffer.read(int(line[6:]))
+                break
+            pending.append(line)
+        for line in pending:
+            number = json.loads(line)["id"]
+            result = {"digest": hashlib.sha256(data).hexdigest()}
+            print(json.dumps({"id": number, "ok": True, "result": result}), flush=True)
+        """)
+    assert session.request("x")["digest"] == agent_bundle().digest
+    session.close()
+
+
+def test_the_first_request_does_not_wait_for_the_host(fake_ssh: Callable[..., Session]) -> None:
+    # "have" comes only after the request has arrived: waiting for it would cost a round trip, here for ever.
+    session = fake_ssh("""
+        line = sys.stdin.readline()
+        print("have", flush=True)
+        print(json.dumps({"id": json.loads(line)["id"], "ok": True, "result": {}}), flush=True)
+        sys.stdin.readline()
+        """)
+    assert session.request("x", timeout=20) == {}
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("stderr", "kind", "text"),
+    [
+        ("ssh: connect to host 192.0.2.1 port 22: Connection refused", Unreachable, "Connection refused"),
+        ("ssh: connect to host 192.0.2.1 port 22: Connection timed out", Unreachable, "timed out"),
+        ("ssh: Could not resolve hostname nope: Name or service not known", Unreachable, "nope"),
+        ("root@192.0.2.1: Permission denied (publickey).", LoginRefused, "publickey"),
+        ("Host key verification failed.", HostKeyRefused, "not the pinned one"),
+        ("sudo: a password is required", SudoRefused, "a password is required"),
+        ("Something nobody knows", ConnectionFailed, "Something nobody knows"),
+    ],
+)
+def test_each_refusal_of_ssh_has_its_error(
+    fake_ssh: Callable[..., Session], stderr: str, kind: type[ConnectionFailed], text: str
+) -> None:
+    session = fake_ssh(f"print({stderr!r}, file=sys.stderr)\nsys.exit(255)")
+    with pytest.raises(kind) as caught:
+        session.request("x")
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith("web1: ")
+    assert text in str(caught.value)
+    assert "→" in str(caught.value)
+
+
+def test_first_contact_falls_back_to_the_bootstrap_login_once(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh(
+        """
+        if "web1" in sys.argv:
+            sys.exit("root@192.0.2.1: Permission denied (publickey).")
+        print("have", flush=True)
+        for line in sys.stdin:
+            print(json.dumps({"id": json.loads(line)["id"], "ok": True, "result": {}}), flush=True)
+        """,
+        bootstrap_user="root",
+    )
+    session.request("x")
+    assert session.connections == 2
+    session.close()
+
+
+def test_a_read_survives_one_broken_connection(fake_ssh: Callable[..., Session], tmp_path: Path) -> None:
+    session = fake_ssh(f"""
+        print("have", flush=True)
+        line = sys.stdin.readline()
+        marker = {str(tmp_path / "once")!r}
+        if not os.path.exists(marker):
+            open(marker, "w").close()
+            time.sleep(0.2)
+            sys.exit(255)
+        print(json.dumps({{"id": json.loads(line)["id"], "ok": True, "result": {{}}}}), flush=True)
+        sys.stdin.readline()
+        """)
+    session.request("survey")
+    assert session.connections == 2
+    session.close()
+
+
+def test_a_write_is_never_sent_twice(fake_ssh: Callable[..., Session], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    session = fake_ssh(f"""
+        print("have", flush=True)
+        line = sys.stdin.readline()
+        open({str(log)!r}, "a").write("x")
+        sys.exit(255)
+        """)
+    with pytest.raises(ConnectionFailed):
+        session.request("put", write=True)
+    assert log.read_text() == "x"
+
+
+def test_a_silent_host_is_given_up(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh('print("have", flush=True)\nsys.stdin.read()')
+    started = time.monotonic()
+    with pytest.raises(TimedOut, match="no answer to 'x' within"):
+        session.request("x", timeout=0.5)
+    assert time.monotonic() - started < 10
+
+
+def test_only_a_write_installs_python(fake_ssh: Callable[..., Session], tmp_path: Path) -> None:
+    body = f"""
+        marker = {str(tmp_path / "python")!r}
+        if "apt-get" in sys.argv[-1]:
+            open(marker, "w").close()
+            sys.exit(0)
+        if not os.path.exists(marker):
+            print("no-python", flush=True)
+            sys.exit(0)
+        print("have", flush=True)
+        for line in sys.stdin:
+            number = json.loads(line)["id"]
+            print(json.dumps({{"id": number, "ok": True, "result": {{}}}}), flush=True)
+        """
+    session = fake_ssh(body)
+    with pytest.raises(PythonMissing, match="installs it before its first change"):
+        session.request("survey")
+    session.request("put", write=True)
+    session.close()
+
+
+def test_an_agents_refusal_keeps_its_parts(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh("""
+        print("have", flush=True)
+        line = sys.stdin.readline()
+        error = {"code": "differs", "message": "differs", "hint": "adopt", "property": "content"}
+        error["detail"] = "-a"
+        print(json.dumps({"id": json.loads(line)["id"], "ok": False, "error": error}), flush=True)
+        sys.stdin.read()
+        """)
+    with pytest.raises(AgentRefused) as caught:
+        session.request("put", write=True)
+    assert caught.value.code == "differs"
+    assert str(caught.value) == "web1: content: differs\n    -a\n  → adopt"
+    session.close()
+
+
+def test_without_the_configuration_the_hint_names_run_program(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionFailed, match="PULUMI_RUN_PROGRAM=true"):
+        Session("web1", project=tmp_path).request("x")
+
+
+def test_one_session_a_host_and_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "_sessions", {})
+    assert session_module.session("a") is session_module.session("a")
+    assert session_module.session("a") is not session_module.session("b")
+
+
+def test_the_end_of_the_agent_is_seen_although_the_shared_connection_lives_on(
+    fake_ssh: Callable[..., Session],
+) -> None:
+    session = fake_ssh("""
+        print("have", flush=True)
+        sys.stdin.readline()
+        print("Killed", file=sys.stderr, flush=True)
+        print("ended", flush=True)
+        time.sleep(4)
+        """)
+    with pytest.raises(ConnectionFailed):
+        session.request("put", write=True, timeout=30)
