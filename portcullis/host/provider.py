@@ -139,7 +139,7 @@ class HostProvider(ResourceProvider):
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
         """Bring the thing to its desired state and return the facts after it."""
         result = channel.request(
-            "put", timeout=WRITE_TIMEOUT, write=True, stack=stack_of(props), kind=item.kind, id=item.id,
+            "put", timeout=WRITE_TIMEOUT, write=True, stack=stack_of(props), kind=item.kind, item=item.id,
             spec=item.spec, desired=desired(props), owner=props["managed_by"], adopt=bool(props.get("adopt")),
             who=who(),
         )  # fmt: skip
@@ -198,7 +198,7 @@ class HostProvider(ResourceProvider):
             item = self.item(props)
             channel.request(
                 "remove", timeout=WRITE_TIMEOUT, write=True, stack=stack_of(props), kind=item.kind,
-                id=item.id, spec=item.spec, desired=desired(props), owner=props["managed_by"], who=who(),
+                item=item.id, spec=item.spec, desired=desired(props), owner=props["managed_by"], who=who(),
             )  # fmt: skip
             survey(channel, stack_of(props)).changed(item)
 
