@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 # Flags for pytest and pulumi, for example: make e2e PYTEST='-k drift -x'
 PYTEST ?=
 PULUMI ?=
+# The disposable host that ssh goes to.
+HOST ?= web1
 
 ENV := . tools/env.sh;
 BIN := .venv/bin
@@ -38,14 +40,14 @@ destroy: setup ## give back the disposable host as it was
 	@tools/stack.sh destroy $(or $(PULUMI),--yes)
 
 ssh: setup ## log in to the disposable host
-	@$(ENV) python lab/lab.py ssh
+	@$(ENV) python lab/lab.py ssh $(HOST)
 
 status: setup ## what the lab runs, and which engine and plugins are used
 	@python3 tools/engine.py doctor
 	@$(ENV) python lab/lab.py status
 
 down: setup ## take the disposable host and its network away
-	@$(ENV) python lab/lab.py down
+	@$(ENV) python lab/lab.py down --all
 
 .PHONY: tools-only lint format types unit golden e2e test bench
 tools-only:

@@ -55,9 +55,13 @@ def wanted() -> dict[str, str]:
 
 def _missing(packages: Mapping[str, str]) -> dict[str, str]:
     rest = {name: command for name, command in packages.items() if not (command and _found(command))}
-    answer = ask(["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\\n", *rest])
-    installed = {line.split()[0] for line in answer.stdout.splitlines() if line.endswith(" installed")}
+    installed = _installed()
     return {name: command for name, command in rest.items() if name not in installed}
+
+
+def _installed() -> set[str]:
+    answer = ask(["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\\n"])
+    return {line.split()[0] for line in answer.stdout.splitlines() if line.endswith(" installed")}
 
 
 def _found(command: str) -> bool:
@@ -78,11 +82,12 @@ def _install(missing: Mapping[str, str]) -> None:
     apt = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     step("updating apt's package lists", ["apt-get", "update"], env=apt, limit=600)
     offered = _offered(missing)
-    # docker-cli is part of docker.io in Debian 12: what a release does not have is passed over when it was
-    # named for a command, and that the command is there is checked at the end.
+    # A package that this release does not have is passed over when it was named for a command: another may
+    # bring it. That the command is there is checked at the end.
     chosen = [name for name, command in missing.items() if offered.get(name) or not command]
     if _GO_PACKAGE in chosen and not golang.new_enough(offered[_GO_PACKAGE]):
         raise StepError(f"{golang.ABSENT} {golang.ADVICE}")
+    before = _installed()
     with _nothing_started():
         step(
             f"installing {' '.join(chosen)}",
@@ -90,7 +95,7 @@ def _install(missing: Mapping[str, str]) -> None:
             env=apt,
             limit=1800,
         )
-    _keep_stopped(chosen)
+    _keep_stopped(sorted(_installed() - before))
     lost = [command for command in missing.values() if command and not _found(command)]
     if lost:
         raise StepError(
