@@ -1,0 +1,90 @@
+"""The root file system of a host: what a fresh VPS has, and nothing of what Portcullis is to install.
+
+Built once per recipe with mmdebstrap and imported into the engine as an image of one layer.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from lab import debian, gateway, keys
+from lab.errors import LabError
+from lab.places import cache, made
+from lab.shell import run
+
+if TYPE_CHECKING:
+    from lab.engine import Engine
+    from lab.shell import Progress
+
+REPOSITORY = "portcullis-lab"
+SUITES = {"trixie": "debian-13", "bookworm": "debian-12"}
+
+_PACKAGES = (
+    "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,python3,ca-certificates,curl,iproute2,iputils-ping,"
+    "netbase,nftables,iptables,procps,kmod,cron,less"
+)
+
+# There is no hardware and no terminal in there; the mounts and clocks are the machine's.
+_MASKED = (
+    "systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-control.socket systemd-udev-trigger.service "
+    "systemd-modules-load.service sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount "
+    "dev-hugepages.mount dev-mqueue.mount getty.target console-getty.service systemd-remount-fs.service"
+)
+
+def ensure(engine: Engine, suite: str, progress: Progress) -> str:
+    """Return the image of a host of that Debian suite, built if the engine has none of this recipe.
+
+    Raises:
+        LabError: an unknown suite, or Debian's mirror cannot be reached.
+    """
+    if suite not in SUITES:
+        raise LabError(f"no host of suite {suite!r}", f"choose one of {', '.join(SUITES)}")
+    certificate = keys.authority().certificate.read_text()
+    mirror = debian.mirror().replace("https://", "http://", 1)
+    recipe = "\n".join([suite, mirror, _PACKAGES, _MASKED, certificate, *_hooks(Path())])
+    tag = sha256(recipe.encode()).hexdigest()[:16]
+    repository = f"{REPOSITORY}/{SUITES[suite]}"
+    image = f"{repository}:{tag}"
+    if not engine.has_image(image):
+        tar = made(cache() / "bases") / f"{SUITES[suite]}-{tag}.tar"
+        if not tar.exists():
+            progress.say(f"building a bare {SUITES[suite]} (about 30 s, once)")
+            _bootstrap(suite, mirror, certificate, tar)
+        progress.say(f"importing the bare {SUITES[suite]} into the engine")
+        engine.import_image(tar, repository, tag)
+        engine.remove_images(repository, keep=image)
+    return image
+
+
+def _bootstrap(suite: str, mirror: str, certificate: str, tar: Path) -> None:
+    with TemporaryDirectory() as folder:
+        files = Path(folder)
+        (files / "portcullis-lab.crt").write_text(certificate)
+        (files / "80proxy").write_text(f'// The lab\'s cache of packages.\nAcquire::http::Proxy "{gateway.PROXY}";\n')
+        new = tar.with_suffix(".new")
+        run(
+            ["mmdebstrap", "--variant=minbase", "--format=tar", f"--include={_PACKAGES}"]
+            + [f'--aptopt=Acquire::http::Proxy "{gateway.PROXY}"', *_hooks(files), suite, str(new), mirror],
+            timeout=900,
+        )
+        new.rename(tar)
+
+
+def _hooks(files: Path) -> list[str]:
+    """Return mmdebstrap's hooks: shell lines that run with the new root as $1."""
+    authorities = '"$1/usr/local/share/ca-certificates/portcullis-lab.crt"'
+    lines = [
+        f'install -D -m 644 "{files}/portcullis-lab.crt" {authorities}',
+        'chroot "$1" update-ca-certificates',
+        f'install -m 644 "{files}/80proxy" "$1/etc/apt/apt.conf.d/80proxy"',
+        f'chroot "$1" systemctl mask {_MASKED}',
+        'rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"',
+        # Every host gets its own keys and machine id.
+        'rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/machine-id"',
+        'echo uninitialized > "$1/etc/machine-id"',
+        'mkdir -m 700 -p "$1/root/.ssh"',
+    ]
+    return [f"--customize-hook={line}" for line in lines]

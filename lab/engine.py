@@ -1,0 +1,215 @@
+"""The Docker engine under the lab: one that answers on the default socket, else Debian's dockerd started here.
+
+Spoken to over its socket, so that no docker client has to be installed. Containers are only the machine that a
+host runs on: they have no Docker network, and the engine that we start touches no firewall and no sysctl.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from lab.errors import LabError
+from lab.places import LIVE, cache, made
+from lab.processes import start, wait_until
+
+if TYPE_CHECKING:
+    from lab.shell import Progress
+    from lab.state import State
+
+DEFAULT_SOCKET = Path("/var/run/docker.sock")
+OWN_SOCKET = LIVE / "docker.sock"
+CGROUP = "portcullis-lab"
+LABEL = "portcullis.lab"
+
+_HTTP_NOT_FOUND = 404
+_HTTP_CONFLICT = 409
+_HTTP_BAD = 400
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("docker", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Engine:
+    """A few calls of the Docker Engine API (docs.docker.com/reference/api/engine), with its own words on errors."""
+
+    def __init__(self, path: Path) -> None:
+        """Speak over the socket at ``path``."""
+        self.socket = path
+
+    def answers(self) -> bool:
+        """Tell whether an engine is there."""
+        try:
+            return self._send("GET", "/_ping", timeout=5)[0] == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def has_image(self, reference: str) -> bool:
+        """Tell whether the image is in the engine."""
+        return self._call("GET", f"/images/{reference}/json", absent=None) is not None
+
+    def import_image(self, tar: Path, repository: str, tag: str) -> None:
+        """Make an image of one layer out of a tar file."""
+        query = urlencode({"fromSrc": "-", "repo": repository, "tag": tag})
+        with tar.open("rb") as body:
+            self._call("POST", f"/images/create?{query}", body=body, timeout=300)
+
+    def remove_images(self, repository: str, keep: str = "") -> None:
+        """Remove the images of a repository but for ``keep`` and those in use."""
+        query = urlencode({"filters": json.dumps({"reference": [repository]})})
+        for item in self._call("GET", f"/images/json?{query}"):
+            for name in item["RepoTags"] or []:
+                if name != keep:
+                    self._call("DELETE", f"/images/{name}", absent={}, conflict={})
+
+    def create(self, name: str, config: dict[str, Any]) -> str:
+        """Create a container and return its id."""
+        made_ = self._call("POST", f"/containers/create?{urlencode({'name': name})}", data=config)
+        return str(made_["Id"])
+
+    def put(self, container: str, tar: bytes) -> None:
+        """Unpack a tar at the container's root."""
+        self._call("PUT", f"/containers/{container}/archive?path=/", body=tar, timeout=60)
+
+    def start(self, container: str) -> None:
+        """Start it."""
+        self._call("POST", f"/containers/{container}/start", timeout=60)
+
+    def stop(self, container: str) -> None:
+        """Stop it as a shutdown would, by force after 30 s."""
+        self._call("POST", f"/containers/{container}/stop?t=30", timeout=90)
+
+    def remove(self, container: str) -> None:
+        """Remove it by force, with its volumes; one that is gone already is fine."""
+        self._call("DELETE", f"/containers/{container}?force=1&v=1", timeout=90, absent={})
+
+    def inspect(self, container: str) -> dict[str, Any] | None:
+        """Return what the engine knows of it, or None."""
+        found: dict[str, Any] | None = self._call("GET", f"/containers/{container}/json", absent=None)
+        return found
+
+    def labelled(self) -> list[str]:
+        """Return the ids of every container that carries our label."""
+        query = urlencode({"all": "1", "filters": json.dumps({"label": [LABEL]})})
+        return [str(item["Id"]) for item in self._call("GET", f"/containers/json?{query}")]
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: dict[str, Any] | None = None,
+        body: bytes | IO[bytes] | None = None,
+        timeout: float = 30,
+        absent: Any = ...,
+        conflict: Any = ...,
+    ) -> Any:
+        try:
+            status, answer = self._send(method, path, data=data, body=body, timeout=timeout)
+        except (OSError, http.client.HTTPException) as error:
+            raise LabError(f"the Docker engine at {self.socket} does not answer: {error}") from error
+        if status == _HTTP_NOT_FOUND and absent is not ...:
+            return absent
+        if status == _HTTP_CONFLICT and conflict is not ...:
+            return conflict
+        if status >= _HTTP_BAD:
+            raise LabError(f"the Docker engine refused {method} {path.partition('?')[0]}: {_message(answer)}")
+        # An image import answers with a stream of progress objects, and reports its failure in the last.
+        lines = [json.loads(line) for line in answer.splitlines() if line.strip()]
+        if lines and isinstance(lines[-1], dict) and "error" in lines[-1]:
+            raise LabError(f"the Docker engine failed at {path.partition('?')[0]}: {lines[-1]['error']}")
+        return lines[-1] if lines else {}
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: dict[str, Any] | None = None,
+        body: bytes | IO[bytes] | None = None,
+        timeout: float,
+    ) -> tuple[int, bytes]:
+        connection = _Connection(self.socket, timeout)
+        headers = {"Content-Type": "application/json" if data is not None else "application/x-tar"}
+        try:
+            connection.request(method, path, json.dumps(data).encode() if data is not None else body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+
+def _message(answer: bytes) -> str:
+    try:
+        return str(json.loads(answer)["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer.decode(errors="replace").strip() or "no reason given"
+
+
+def current(state: State) -> Engine:
+    """Return the engine that the lab runs on now."""
+    return Engine(OWN_SOCKET if state.docker else DEFAULT_SOCKET)
+
+
+def ensure(state: State, progress: Progress) -> Engine:
+    """Return an engine that answers, starting Debian's dockerd if there is none.
+
+    Raises:
+        LabError: neither answers nor can be started.
+    """
+    if state.docker and not state.docker.alive():
+        state.docker = None
+    engine = current(state)
+    if engine.answers():
+        return engine
+    progress.say("starting dockerd (no engine answers on the default socket)")
+    settings = LIVE / "daemon.json"
+    settings.write_text("{}\n")  # the machine's own /etc/docker/daemon.json is not ours to obey
+    engine = Engine(OWN_SOCKET)
+    state.docker = start(
+        "dockerd",
+        [
+            "dockerd",
+            f"--config-file={settings}",
+            f"--data-root={made(cache() / 'docker', 0o711)}",
+            f"--exec-root={LIVE / 'docker'}",
+            f"--host=unix://{OWN_SOCKET}",
+            f"--pidfile={LIVE / 'docker.pid'}",
+            f"--cgroup-parent=/{CGROUP}",
+            "--bridge=none",
+            "--iptables=false",
+            "--ip6tables=false",
+            "--ip-forward=false",
+        ],
+    )
+    wait_until("dockerd", engine.answers, 60, state.docker)
+    return engine
+
+
+def stop(state: State) -> None:
+    """Stop the dockerd that the lab started, if it did, and remove the empty control groups that it leaves."""
+    if state.docker is None:
+        return
+    state.docker.stop(patience=30)
+    state.docker = None
+    for group in control_groups():
+        for folder in sorted([group, *(path for path in group.rglob("*") if path.is_dir())], reverse=True):
+            folder.rmdir()
+
+
+def control_groups() -> list[Path]:
+    """Return the control groups of our containers: one in each hierarchy of cgroup v1, one in v2."""
+    root = Path("/sys/fs/cgroup")
+    return [path for path in (root / CGROUP, *root.glob(f"*/{CGROUP}")) if path.is_dir()]

@@ -1,0 +1,238 @@
+"""What a lab host reaches of the real world: an HTTP proxy that keeps Debian's packages, and a DNS forwarder.
+
+It listens in the router's namespace and dials from the machine's, so the machine forwards no packet and needs no
+NAT. Files that never change under their name (packages, and lists by hash) are kept in the cache, so a host made
+anew installs without downloading; a package signature is checked by apt in the host all the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import socket
+import socketserver
+import ssl
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lab import debian
+from lab.network import GATEWAY_ADDRESS, ROUTER
+from lab.places import cache, made
+from lab.processes import start, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from http.client import HTTPResponse
+
+    from lab.state import State
+
+PORT = 3142
+PROXY = f"http://{GATEWAY_ADDRESS.v4}:{PORT}"
+_CLONE_NEWNET = 0x40000000
+_KEEP_SECONDS = 30 * 24 * 3600
+_PIECE = 1 << 16
+
+
+def ensure(state: State) -> None:
+    """Start the gateway unless it runs."""
+    if state.gateway and state.gateway.alive():
+        return
+    program = Path(__file__).with_name("lab.py")
+    state.gateway = start("gateway", [sys.executable, "-P", str(program), "gateway"])
+    wait_until("the lab's gateway", _listens, 10, state.gateway)
+
+
+def _listens() -> bool:
+    with suppress(OSError), socket.create_connection((GATEWAY_ADDRESS.v4, PORT), timeout=1):
+        return True
+    return False
+
+
+def stop(state: State) -> None:
+    """Stop it."""
+    if state.gateway:
+        state.gateway.stop()
+        state.gateway = None
+
+
+def serve() -> None:
+    """Serve until killed."""
+    store = made(cache() / "apt")
+    _prune(store)
+    with _namespace(ROUTER):
+        proxy = _ProxyServer((GATEWAY_ADDRESS.v4, PORT), _Proxy)
+        names = _NamesServer((GATEWAY_ADDRESS.v4, 53), _Names)
+    proxy.store = store
+    mirror = urlsplit(debian.mirror())
+    proxy.secure_mirror = mirror.netloc if mirror.scheme == "https" else ""
+    threading.Thread(target=names.serve_forever, daemon=True).start()
+    proxy.serve_forever()
+
+
+@contextmanager
+def _namespace(name: str) -> Iterator[None]:
+    """Make this thread's sockets in another namespace; a socket stays where it was made."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    there = os.open(f"/run/netns/{name}", os.O_RDONLY)
+    try:
+        if libc.setns(there, _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"cannot enter the namespace {name}")
+        yield
+    finally:
+        libc.setns(home, _CLONE_NEWNET)
+        os.close(home)
+        os.close(there)
+
+
+def _prune(store: Path) -> None:
+    for path in store.rglob("*"):
+        if path.is_file() and (path.suffix == ".part" or path.stat().st_mtime < time.time() - _KEEP_SECONDS):
+            path.unlink()
+
+
+class _ProxyServer(ThreadingHTTPServer):
+    store: Path
+    secure_mirror: str  # the mirror's name if this machine uses it by https: hosts ask by http, to be cached
+    one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no news."""
+
+
+class _Proxy(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _ProxyServer
+
+    def do_GET(self) -> None:  # noqa: N802
+        address = urlsplit(self.path)
+        if not (address.path.endswith(".deb") or "/by-hash/" in address.path):
+            self._pass_on(None)
+            return
+        kept = self.server.store / f"{sha256(self.path.encode()).hexdigest()[:32]}-{Path(address.path).name[-80:]}"
+        with self.server.one_at_a_time[self.path]:
+            if kept.exists():
+                os.utime(kept)
+                with kept.open("rb") as file:
+                    self._answer(200, {"Content-Length": str(kept.stat().st_size)}, file)
+            else:
+                self._pass_on(kept)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def do_CONNECT(self) -> None:  # noqa: N802
+        name, _, port = self.path.rpartition(":")
+        try:
+            far = socket.create_connection((name, int(port)), timeout=30)
+        except (OSError, ValueError) as error:
+            self._answer(502, {"Content-Length": "0", "X-Lab-Error": str(error)}, None)
+            return
+        self.send_response(200)
+        self.end_headers()
+        with far:
+            back = threading.Thread(target=_pump, args=(far, self.connection), daemon=True)
+            back.start()
+            _pump(self.connection, far)
+            back.join(60)
+        self.close_connection = True
+
+    def _pass_on(self, kept: Path | None) -> None:
+        forward = {
+            name: value
+            for name, value in self.headers.items()
+            if name.lower() in ("user-agent", "accept", "if-modified-since", "cache-control")
+        }
+        address = self.path
+        if address.startswith(f"http://{self.server.secure_mirror}/"):
+            address = f"https{address.removeprefix('http')}"
+        request = urllib.request.Request(address, headers=forward, method=self.command)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=60, context=ssl.create_default_context()) as far:  # noqa: S310
+                self._relay(far, kept if self.command == "GET" else None)
+        except urllib.error.HTTPError as error:
+            self._answer(error.code, {"Content-Length": error.headers.get("Content-Length", "0")}, error)
+        except (OSError, ValueError) as error:
+            self.close_connection = True
+            text = f"the lab's gateway cannot reach {self.path}: {error}\n"
+            with suppress(OSError):
+                self.send_error(502, text)
+
+    def _relay(self, far: HTTPResponse, kept: Path | None) -> None:
+        names = ("Content-Length", "Last-Modified", "ETag", "Content-Type")
+        headers = {name: far.headers[name] for name in names if name in far.headers}
+        if "Content-Length" not in headers:
+            headers["Connection"] = "close"
+        if kept is None:
+            self._answer(far.status, headers, far)
+            return
+        part = kept.with_suffix(".part")
+        try:
+            with part.open("wb") as copy:
+                self._answer(far.status, headers, far, copy)
+            if str(part.stat().st_size) == headers.get("Content-Length"):
+                part.rename(kept)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _answer(
+        self, status: int, headers: dict[str, str], body: IO[bytes] | HTTPResponse | None, copy: IO[bytes] | None = None
+    ) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body is None or self.command == "HEAD":
+            return
+        if copy is None:
+            shutil.copyfileobj(body, self.wfile, _PIECE)
+            return
+        while piece := body.read(_PIECE):
+            copy.write(piece)
+            self.wfile.write(piece)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing: the cache is the log."""
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(_PIECE):
+            target.sendall(piece)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+class _NamesServer(socketserver.ThreadingUDPServer):
+    daemon_threads = True
+    max_packet_size = 4096
+
+
+class _Names(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        question, near = self.request
+        with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+            far.settimeout(5)
+            far.connect((_machine_resolver(), 53))
+            far.send(question)
+            near.sendto(far.recv(4096), self.client_address)
+
+
+def _machine_resolver() -> str:
+    for line in Path("/etc/resolv.conf").read_text().splitlines():
+        match line.split():
+            case ["nameserver", address, *_] if ":" not in address:
+                return address
+            case _:
+                continue
+    return "127.0.0.1"

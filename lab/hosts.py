@@ -1,0 +1,196 @@
+"""One disposable host: a container that boots systemd, plugged into the segment."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab import keys, network
+from lab.engine import LABEL
+from lab.errors import LabError
+from lab.places import CHECKOUT
+from lab.processes import wait_until
+from lab.shell import run
+from lab.state import HostRecord
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Sequence
+
+    from lab.engine import Engine
+    from lab.processes import Process
+    from lab.state import State
+
+# --privileged asks for every capability there is, which fails where the machine itself lacks one. These are what
+# systemd, Docker, nftables and fail2ban use. Not SYS_TIME and SYS_MODULE: clock and modules are the machine's.
+_CAPABILITIES = (
+    "SYS_ADMIN NET_ADMIN NET_RAW SYS_PTRACE SYS_NICE IPC_LOCK DAC_READ_SEARCH LINUX_IMMUTABLE SYS_BOOT LEASE SYSLOG "
+    "AUDIT_CONTROL MAC_ADMIN"
+).split()
+_CGROUP_V1_WORDS = ["systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
+BOOT_SECONDS = 60
+
+# Docker unmasks all of /proc for a container that is to run Docker itself. What there is not of the host's own
+# network namespace belongs to the machine underneath, so it is covered again here, before anything else runs.
+_FIRST_PROCESS = """\
+#!/bin/sh
+set -e
+for path in /proc/sys/* /proc/sysrq-trigger /proc/irq /proc/bus; do
+    [ -e "$path" ] && [ "$path" != /proc/sys/net ] || continue
+    mount --bind "$path" "$path"
+    mount -o remount,bind,ro "$path"
+done
+[ ! -e /sys/fs/cgroup/cgroup.controllers ] || mount -o remount,bind,rw /sys/fs/cgroup
+# The lab plugs the network in after the start: a real host finds its interface there when it boots.
+until ip -4 route show default | grep -q default; do sleep 0.02; done
+exec /sbin/init "$@"
+"""
+
+
+def create(state: State, engine: Engine, image: str, name: str, suite: str, lease: Process | None) -> HostRecord:
+    """Create and start a host, plugged in; it still boots when this returns.
+
+    Raises:
+        LabError: the name is taken, or no address is free.
+    """
+    taken = {record.number for record in state.hosts.values()}
+    free = [number for number in range(network.FIRST_HOST, network.LAST_HOST) if number not in taken]
+    if not free:
+        raise LabError("every address of the lab's segment is taken", "run `lab.py down --all`")
+    container = engine.create(f"portcullis-lab-{name}", _container(image, name))
+    record = HostRecord(name, str(CHECKOUT), container, free[0], suite, lease)
+    state.hosts[name] = record
+    engine.put(container, _identity(name))
+    boot(engine, record)
+    return record
+
+
+def boot(engine: Engine, record: HostRecord) -> None:
+    """Start the container and plug it in: its first process waits for that."""
+    engine.start(record.container)
+    network.attach(first_process(engine, record), record.number)
+
+
+def remove(state: State, engine: Engine, name: str) -> None:
+    """Take a host down, with its disk."""
+    record = state.hosts[name]
+    engine.remove(record.container)
+    network.detach(record.number)
+    del state.hosts[name]
+
+
+def first_process(engine: Engine, record: HostRecord) -> int:
+    """Return the id, on the machine, of the host's first process.
+
+    Raises:
+        LabError: the host does not run.
+    """
+    facts = engine.inspect(record.container)
+    if facts is None:
+        raise LabError(f"host {record.name} is gone", f"run `lab.py down {record.name}`, then `lab.py up {record.name}`")
+    if not facts["State"]["Running"]:
+        raise LabError(f"host {record.name} does not run", f"run `lab.py reboot {record.name}`")
+    return int(facts["State"]["Pid"])
+
+
+def wait(engine: Engine, record: HostRecord) -> str:
+    """Wait until systemd has booted and sshd listens; return systemd's word for it, "running" or "degraded".
+
+    Raises:
+        LabError: not within a minute.
+    """
+    word = ""
+
+    def booted() -> bool:
+        nonlocal word
+        asked = console(engine, record, ["systemctl", "is-system-running", "--wait"], timeout=BOOT_SECONDS)
+        word = asked.stdout.strip()
+        return word in ("running", "degraded")
+
+    def listens() -> bool:
+        # Not by a connection: its port may have been moved, and a probe would stand in the host's log.
+        return console(engine, record, ["systemctl", "is-active", "ssh.service"]).returncode == 0
+
+    wait_until(f"systemd on {record.name}", booted, BOOT_SECONDS)
+    wait_until(f"sshd on {record.name}", listens, 20)
+    return word
+
+
+def console(
+    engine: Engine, record: HostRecord, argv: Sequence[str], *, text: str | None = None, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in the host, past its sshd and firewall, as root with an empty environment."""
+    return run([*console_argv(engine, record), *argv], text=text, timeout=timeout, check=False)
+
+
+def console_argv(engine: Engine, record: HostRecord) -> list[str]:
+    """Return the command that a command in the host is appended to."""
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    enter = ["nsenter", "--target", str(first_process(engine, record)), "--all", "--root", "--wd"]
+    return [*enter, "env", "-i", path, "HOME=/root", "LANG=C.UTF-8"]
+
+
+def reboot(engine: Engine, record: HostRecord) -> float:
+    """Shut the host down as a person would, start it again, and wait for it; return the seconds it took."""
+    begun = time.monotonic()
+    engine.stop(record.container)
+    boot(engine, record)
+    wait(engine, record)
+    return time.monotonic() - begun
+
+
+def _container(image: str, name: str) -> dict[str, Any]:
+    unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    return {
+        "Image": image,
+        "Hostname": name,
+        "Labels": {LABEL: name},
+        "Entrypoint": ["/usr/sbin/lab-first-process"],
+        "Cmd": [] if unified else _CGROUP_V1_WORDS,
+        "Env": ["container=docker"],  # systemd's own word for where it runs
+        "StopSignal": "SIGRTMIN+3",  # what systemd shuts down on
+        "Volumes": {"/var/lib/docker": {}},  # overlay2 cannot stand on the container's own overlay
+        "HostConfig": {
+            "NetworkMode": "none",
+            "Dns": [network.GATEWAY_ADDRESS.v4],
+            "CapAdd": _CAPABILITIES,
+            "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+            # "systempaths=unconfined" in the client's words.
+            "MaskedPaths": [],
+            "ReadonlyPaths": [],
+            "Tmpfs": {"/run": "", "/run/lock": ""},
+            # A hybrid or v1 machine has no usable private view: journald fails in it.
+            "CgroupnsMode": "private" if unified else "host",
+            "Binds": [] if unified else ["/sys/fs/cgroup:/sys/fs/cgroup:rw"],
+        },
+    }
+
+
+def _identity(name: str) -> bytes:
+    """Return a tar with what makes the host this one: its host keys, who may log in, and its first process."""
+    public = keys.client_key().with_suffix(".pub").read_bytes()
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        _add(tar, "usr/sbin/lab-first-process", _FIRST_PROCESS.encode(), 0o755)
+        _add(tar, "root/.ssh/authorized_keys", public, 0o600)
+        for path in sorted(keys.host_keys(name).iterdir()):
+            _add(tar, f"etc/ssh/{path.name}", path.read_bytes(), 0o644 if path.suffix == ".pub" else 0o600)
+    return out.getvalue()
+
+
+def _add(tar: tarfile.TarFile, path: str, content: bytes, mode: int) -> None:
+    entry = tarfile.TarInfo(path)
+    entry.size, entry.mode, entry.mtime = len(content), mode, int(time.time())
+    tar.addfile(entry, io.BytesIO(content))
+
+
+def summary(engine: Engine, record: HostRecord) -> str:
+    """Return one line for people."""
+    facts = engine.inspect(record.container)
+    running = json.dumps(bool(facts and facts["State"]["Running"]))
+    address = network.on_segment(record.number)
+    return f"{record.name:12} {address.v4:15} {address.v6:20} {record.suite:9} running={running} owner={record.owner}"

@@ -1,0 +1,198 @@
+"""Small container images, built here byte for byte the same each time and pushed to the lab's registry.
+
+No public registry is needed: an image is a busybox out of Debian's package and a few files. Fixed times and
+order make its digest a function of its content (OCI image format: github.com/opencontainers/image-spec).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import urllib.error
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+from urllib.request import Request, urlopen
+
+from lab import debian, registry
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+_CONFIG = "application/vnd.docker.container.image.v1+json"
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_NOBODY = "65534:65534"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image of one layer: a busybox with its commands, and ``files`` (path from the root, without slash)."""
+
+    name: str
+    command: Sequence[str]
+    tag: str = "latest"
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    user: str = _NOBODY
+    port: int | None = None
+    healthcheck: Sequence[str] = ()
+
+
+def hello(version: str = "1") -> Image:
+    """Return the demo: one page on port 8080, served as nobody; it needs no capability and writes nothing."""
+    page = f"<!doctype html><title>hello</title><h1>Hello from a container</h1><p>version {version}</p>\n"
+    return Image(
+        name="hello",
+        tag=version,
+        command=("/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"),
+        files={"www/index.html": page.encode(), "www/healthz": b"ok\n"},
+        port=8080,
+        healthcheck=("/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz"),
+    )
+
+
+def quitter() -> Image:
+    """Return an image whose container ends at once, with status 3."""
+    return Image(name="quitter", command=("/bin/busybox", "sh", "-c", "echo giving up >&2; exit 3"))
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The bytes of an image. ``digest`` is what a pull by digest names."""
+
+    image: Image
+    layer: bytes
+    config: bytes
+    manifest: bytes
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of the manifest."""
+        return _digest(self.manifest)
+
+    @property
+    def reference(self) -> str:
+        """Return what a host pulls: name and digest."""
+        return f"{registry.NAME}/{self.image.name}@{self.digest}"
+
+    @property
+    def tagged(self) -> str:
+        """Return the name with the tag, as a person writes it."""
+        return f"{registry.NAME}/{self.image.name}:{self.image.tag}"
+
+
+def build(image: Image) -> Built:
+    """Build it in memory."""
+    tar = _tar({"bin/busybox": _busybox(), **image.files})
+    layer = gzip.compress(tar, mtime=0)
+    config: dict[str, Any] = {
+        "architecture": _architecture(),
+        "os": "linux",
+        "created": "1970-01-01T00:00:00Z",
+        "config": {"Cmd": list(image.command), "User": image.user, "Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [_digest(tar)]},
+    }
+    if image.port:
+        config["config"]["ExposedPorts"] = {f"{image.port}/tcp": {}}
+    if image.healthcheck:
+        second = 1_000_000_000
+        config["config"]["Healthcheck"] = {
+            "Test": ["CMD", *image.healthcheck],
+            "Interval": 5 * second,
+            "Timeout": 3 * second,
+            "Retries": 3,
+        }
+    config_bytes = json.dumps(config, sort_keys=True).encode()
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST,
+        "config": {"mediaType": _CONFIG, "size": len(config_bytes), "digest": _digest(config_bytes)},
+        "layers": [{"mediaType": _LAYER, "size": len(layer), "digest": _digest(layer)}],
+    }
+    return Built(image, layer, config_bytes, json.dumps(manifest, sort_keys=True).encode())
+
+
+def push(image: Image) -> Built:
+    """Build it, push it under its tag, and return it.
+
+    Raises:
+        LabError: the registry refuses or is not there.
+    """
+    built = build(image)
+    base = f"https://{registry.NAME}/v2/{image.name}"
+    for blob in (built.layer, built.config):
+        if not _there(f"{base}/blobs/{_digest(blob)}"):
+            place = _call("POST", f"{base}/blobs/uploads/").headers["Location"]
+            place = urljoin(base, place)
+            sign = "&" if "?" in place else "?"
+            _call("PUT", f"{place}{sign}digest={_digest(blob)}", blob, "application/octet-stream")
+    _call("PUT", f"{base}/manifests/{image.tag}", built.manifest, _MANIFEST)
+    return built
+
+
+def _there(url: str) -> bool:
+    try:
+        _request("HEAD", url)
+    except urllib.error.HTTPError:
+        return False
+    return True
+
+
+def _call(method: str, url: str, body: bytes | None = None, kind: str = "") -> Any:
+    try:
+        return _request(method, url, body, kind)
+    except urllib.error.HTTPError as error:
+        raise LabError(f"the lab's registry refused {method} {url}: {error} {error.read()[:200]!r}") from error
+    except urllib.error.URLError as error:
+        raise LabError(f"the lab's registry does not answer: {error.reason}", "run `make demo` or `lab.py up`") from error
+
+
+def _request(method: str, url: str, body: bytes | None = None, kind: str = "") -> Any:
+    headers = {"Content-Type": kind} if kind else {}
+    with urlopen(Request(url, body, headers, method=method), timeout=30, context=registry.trust()) as answer:  # noqa: S310
+        answer.read()
+        return answer
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{sha256(data).hexdigest()}"
+
+
+@cache
+def _busybox() -> bytes:
+    return debian.program("busybox-static", "/bin/busybox").read_bytes()
+
+
+def _architecture() -> str:
+    machine = _busybox()[18:20]  # e_machine of the ELF header
+    return {b"\x3e\x00": "amd64", b"\xb7\x00": "arm64"}.get(machine, "amd64")
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        folders = {parent for path in files for parent in _parents(path)}
+        for folder in sorted(folders | {"tmp"}):
+            entry = tarfile.TarInfo(folder)
+            entry.type = tarfile.DIRTYPE
+            entry.mode = 0o1777 if folder == "tmp" else 0o755
+            tar.addfile(entry)
+        link = tarfile.TarInfo("bin/sh")
+        link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+        tar.addfile(link)
+        for path, content in sorted(files.items()):
+            entry = tarfile.TarInfo(path)
+            entry.mode = 0o755 if path.startswith("bin/") else 0o644
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return out.getvalue()
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]

@@ -1,0 +1,95 @@
+"""Keys of this machine's lab, made once and kept in the cache: the CA, the registry's certificate, ssh keys.
+
+They guard nothing but hosts that only this machine can reach.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.network import REGISTRY_ADDRESS
+from lab.places import cache, made
+from lab.shell import run
+
+_CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-sha256"]
+_SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The lab's CA: its certificate, and the bundle of the machine's CAs with it added."""
+
+    certificate: Path
+    key: Path
+    bundle: Path
+
+
+def authority() -> Authority:
+    """Return the CA, made on first use."""
+    folder = made(cache() / "ca", 0o700)
+    ca = Authority(folder / "ca.pem", folder / "ca.key", folder / "bundle.pem")
+    if not ca.certificate.exists():
+        name = ["-subj", "/CN=Portcullis lab CA", "-days", "3650"]
+        uses = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+        new = folder / "ca.new"
+        run(["openssl", "req", "-x509", *_CURVE, *name, *uses, "-keyout", str(ca.key), "-out", str(new)])
+        new.rename(ca.certificate)
+    system = _SYSTEM_BUNDLE.read_text() if _SYSTEM_BUNDLE.exists() else ""
+    ca.bundle.write_text(system + ca.certificate.read_text())
+    return ca
+
+
+def registry_certificate() -> tuple[Path, Path]:
+    """Return certificate and key of the registry, made on first use and signed by the CA for its addresses."""
+    ca = authority()
+    folder = ca.certificate.parent
+    certificate, key, request = (folder / f"registry.{part}" for part in ("pem", "key", "csr"))
+    if not certificate.exists():
+        extensions = folder / "registry.ext"
+        extensions.write_text(
+            f"subjectAltName=IP:{REGISTRY_ADDRESS.v4},IP:{REGISTRY_ADDRESS.v6}\nextendedKeyUsage=serverAuth\n"
+        )
+        run(["openssl", "req", *_CURVE, "-subj", "/CN=registry", "-keyout", str(key), "-out", str(request)])
+        new = folder / "registry.new"
+        run(
+            ["openssl", "x509", "-req", "-in", str(request), "-CA", str(ca.certificate), "-CAkey", str(ca.key)]
+            + ["-CAcreateserial", "-days", "3650", "-sha256", "-extfile", str(extensions), "-out", str(new)]
+        )
+        new.rename(certificate)
+    return certificate, key
+
+
+def client_key() -> Path:
+    """Return the private key that every lab host lets root in with."""
+    key = made(cache() / "ssh", 0o700) / "id_ed25519"
+    if not key.exists():
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "portcullis-lab", "-f", str(key)])
+    return key
+
+
+def host_keys(name: str) -> Path:
+    """Return the folder with the host keys of ``name``: the same for every host that will bear that name."""
+    folder = made(cache() / "host-keys", 0o700) / name
+    if not folder.exists():
+        new = folder.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        made(new / "etc" / "ssh")
+        run(["ssh-keygen", "-A", "-f", str(new)], timeout=60)
+        (new / "etc" / "ssh").rename(folder)
+        shutil.rmtree(new)
+    return folder
+
+
+def public_host_key(name: str) -> str:
+    """Return the host's Ed25519 key as ``known_hosts`` has it: type and key, no comment."""
+    words = (host_keys(name) / "ssh_host_ed25519_key.pub").read_text().split()
+    return f"{words[0]} {words[1]}"
+
+
+def known_hosts(name: str, address: str) -> Path:
+    """Write and return a ``known_hosts`` file that pins the key of ``name`` for its address."""
+    path = made(cache() / "ssh", 0o700) / f"known_hosts-{name}"
+    path.write_text(f"{address} {public_host_key(name)}\n")
+    return path

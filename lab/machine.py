@@ -1,0 +1,208 @@
+"""The lab on this machine: raises and takes down hosts, and with the first and the last of them all the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab import base, engine, gateway, hosts, images, network, registry
+from lab.errors import LabError
+from lab.places import CHECKOUT, LIVE, STATE, cache
+from lab.processes import Process
+from lab.shell import Progress, run
+from lab.state import HostRecord, State, load, locked
+
+DEFAULT_HOST = "web1"
+DEFAULT_SUITE = "trixie"
+
+
+def up(
+    name: str = DEFAULT_HOST,
+    *,
+    suite: str = DEFAULT_SUITE,
+    lease: Process | None = None,
+    progress: Progress | None = None,
+) -> HostRecord:
+    """Raise a host, or find it up, and wait until it is reachable.
+
+    Raises:
+        LabError: the name belongs to another checkout, or something it needs is missing.
+    """
+    progress = progress or Progress()
+    with locked() as state:
+        docker = _infrastructure(state, progress)
+        record = state.hosts.get(name)
+        if record is not None:
+            _refuse_stranger(record)
+            facts = docker.inspect(record.container)
+            if facts is None:
+                del state.hosts[name]
+                record = None
+            elif not facts["State"]["Running"]:
+                progress.say(f"starting {name} again")
+                hosts.boot(docker, record)
+        if record is None:
+            image = base.ensure(docker, suite, progress)
+            progress.say(f"raising {name}")
+            record = hosts.create(state, docker, image, name, suite, lease)
+    hosts.wait(docker, record)
+    return record
+
+
+def join(lease: Process, progress: Progress | None = None) -> None:
+    """Raise the network and what belongs to it, and keep it up until ``leave`` (or until that process is gone)."""
+    with locked() as state:
+        _infrastructure(state, progress or Progress())
+        if lease not in state.leases:
+            state.leases.append(lease)
+
+
+def leave(lease: Process) -> None:
+    """Give the lease back, with its hosts; the last one out takes everything down."""
+    with locked() as state:
+        state.leases = [other for other in state.leases if other != lease]
+        _reap(state)
+        _last_one_out(state)
+
+
+def down(names: list[str] | None, progress: Progress | None = None) -> list[str]:
+    """Take hosts down (None: all of this checkout, and those whose checkout is gone); return their names.
+
+    Raises:
+        LabError: a name belongs to another checkout.
+    """
+    progress = progress or Progress()
+    with locked() as state:
+        if names is None:
+            names = [name for name, record in state.hosts.items() if _ours(record) or not Path(record.owner).exists()]
+        gone = [name for name in names if name in state.hosts]
+        for name in gone:
+            _refuse_stranger(state.hosts[name])
+            progress.say(f"taking {name} down")
+            hosts.remove(state, engine.current(state), name)
+        _reap(state)
+        _last_one_out(state)
+    return gone
+
+
+def find(name: str) -> tuple[engine.Engine, HostRecord]:
+    """Return a host that is up.
+
+    Raises:
+        LabError: there is none of that name.
+    """
+    state = load()
+    if name not in state.hosts:
+        others = f" (there is {', '.join(state.hosts)})" if state.hosts else ""
+        raise LabError(f"no host {name} is up{others}", f"run `lab.py up {name}`")
+    return engine.current(state), state.hosts[name]
+
+
+def leftovers() -> list[str]:
+    """Name everything of the lab that is on this machine now, the cache apart."""
+    state = load()
+    found = network.leftovers()
+    found += [f"control group {path}" for path in engine.control_groups()]
+    for name, process in (("dockerd", state.docker), ("gateway", state.gateway), ("registry", state.registry)):
+        if process and process.alive():
+            found.append(f"process {process.pid} ({name})")
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = command.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if str(LIVE) in words and str(command.parent.name):
+            found.append(f"process {command.parent.name}: {words[:100]}")
+    docker = engine.current(state)
+    if docker.answers():
+        found += [f"container {container[:12]}" for container in docker.labelled()]
+    found += [f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if _mounted(line)]
+    if STATE.exists():
+        found.append(f"state file {STATE}")
+    return found
+
+
+def _mounted(line: str) -> bool:
+    return any(str(place) in line.split()[1] for place in (LIVE, cache()))
+
+
+def _infrastructure(state: State, progress: Progress) -> engine.Engine:
+    if state.cache not in ("", str(cache())):
+        raise LabError(
+            f"the lab is up from another cache, {state.cache}",
+            f"run `PORTCULLIS_CACHE={Path(state.cache).parent} lab.py down --all`, or use that cache",
+        )
+    state.cache = str(cache())
+    _reap(state)
+    if not network.exists():
+        progress.say("laying the network")
+        for stale in (state.gateway, state.registry):
+            if stale:
+                stale.stop()
+        network.build()
+    gateway.ensure(state)
+    docker = engine.ensure(state, progress)
+    registry.ensure(state, progress)
+    images.push(images.hello())
+    return docker
+
+
+def _reap(state: State) -> None:
+    """Remove the leases of processes that ended without giving them back, and their hosts."""
+    state.leases = [lease for lease in state.leases if lease.alive()]
+    docker = engine.current(state)
+    for name, record in list(state.hosts.items()):
+        if record.lease is not None and record.lease not in state.leases:
+            if docker.answers():
+                hosts.remove(state, docker, name)
+            else:
+                del state.hosts[name]
+
+
+def _last_one_out(state: State) -> None:
+    if state.hosts or state.leases:
+        return
+    docker = engine.current(state)
+    if state.docker is None and docker.answers():
+        # A person's own engine is left as it was; ours keeps its images in the cache.
+        docker.remove_images(f"{base.REPOSITORY}/*")
+    registry.stop(state)
+    gateway.stop(state)
+    engine.stop(state)
+    network.destroy()
+
+
+def _ours(record: HostRecord) -> bool:
+    return record.owner == str(CHECKOUT)
+
+
+def _refuse_stranger(record: HostRecord) -> None:
+    if not _ours(record) and Path(record.owner).exists():
+        raise LabError(
+            f"host {record.name} belongs to the checkout {record.owner}",
+            f"use another name, or run `make down` in {record.owner}",
+        )
+
+
+def ssh_argv(record: HostRecord, known_hosts: Path, key: Path) -> list[str]:
+    """Return an ssh command that logs in as root and accepts the host's pinned key only."""
+    options = {
+        "UserKnownHostsFile": str(known_hosts),
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "yes",
+        "IdentityFile": str(key),
+        "IdentitiesOnly": "yes",
+        "LogLevel": "ERROR",
+    }
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    return ["ssh", "-F", "/dev/null", *words, f"root@{network.on_segment(record.number).v4}"]
+
+
+def fetch(place: str, argv: list[str], timeout: float = 30) -> tuple[int, str]:
+    """Run curl in a namespace ("neighbour" or "internet"); return its exit status and output."""
+    places = {"neighbour": network.NEIGHBOUR, "internet": network.INTERNET}
+    if place not in places:
+        raise LabError(f"no place {place!r} to fetch from", f"choose one of {', '.join(places)}")
+    done = run(
+        ["ip", "netns", "exec", places[place], "curl", "-sS", "--max-time", "15", *argv], timeout=timeout, check=False
+    )
+    return done.returncode, done.stdout or done.stderr

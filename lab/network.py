@@ -1,0 +1,176 @@
+"""The lab's network, all of it in network namespaces of its own.
+
+    machine ── router ──┬── segment 198.51.100.0/24: registry, neighbour, the hosts
+                        └── internet 198.18.0.0/24: what is not on the segment
+
+The machine has one end of one cable and two routes, and forwards nothing: no firewall rule and no sysctl of its
+own changes, whatever Docker or ufw does there. So a host reaches the real world only through the gateway (see
+``gateway.py``), which listens in the router's namespace and dials from the machine's. 172.17.0.0/16 stays free,
+because the Docker inside a host takes it; 203.0.113.0/24 too, because machines exist whose mirror lives there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.shell import run
+
+ROUTER, NEIGHBOUR, INTERNET = "portcullis-router", "portcullis-neighbour", "portcullis-internet"
+NAMESPACES = (ROUTER, NEIGHBOUR, INTERNET)
+CABLE = "portcullis0"
+BRIDGE = "segment"
+
+SEGMENT = ("198.51.100.0/24", "2001:db8:100::/64")
+OUTSIDE = ("198.18.0.0/24", "2001:db8:18::/64")
+FIRST_HOST, LAST_HOST = 10, 60
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The two addresses of one thing."""
+
+    v4: str
+    v6: str
+
+
+def on_segment(number: int) -> Address:
+    """Return the addresses that end in ``number`` on the segment."""
+    return Address(f"198.51.100.{number}", f"2001:db8:100::{number}")
+
+
+GATEWAY_ADDRESS = on_segment(1)
+REGISTRY_ADDRESS = on_segment(2)
+NEIGHBOUR_ADDRESS = on_segment(66)
+INTERNET_ADDRESS = Address("198.18.0.10", "2001:db8:18::10")
+MACHINE_ADDRESS = Address("198.18.255.2", "2001:db8:ff::2")
+_OUTSIDE_ROUTER = Address("198.18.0.1", "2001:db8:18::1")
+_CABLE_ROUTER = Address("198.18.255.1", "2001:db8:ff::1")
+
+
+def exists() -> bool:
+    """Tell whether the network is up, whole."""
+    return all(_netns(name).exists() for name in NAMESPACES) and Path(f"/sys/class/net/{CABLE}").exists()
+
+
+def build() -> None:
+    """Build all of it, from scratch.
+
+    Raises:
+        LabError: the machine uses one of these prefixes for something else.
+    """
+    destroy()
+    _refuse_collisions()
+    for name in NAMESPACES:
+        run(["ip", "netns", "add", name])
+        _ip(name, "link set lo up")
+    _forward(ROUTER)
+    _ip(ROUTER, f"link add {BRIDGE} type bridge")
+    _ip(ROUTER, f"link set {BRIDGE} up")
+    for address in (GATEWAY_ADDRESS, REGISTRY_ADDRESS):
+        _assign(ROUTER, BRIDGE, address)
+
+    _ip(ROUTER, f"link add neighbour type veth peer name eth0 netns {NEIGHBOUR}")
+    _ip(ROUTER, f"link set neighbour master {BRIDGE} up")
+    _assign(NEIGHBOUR, "eth0", NEIGHBOUR_ADDRESS, GATEWAY_ADDRESS)
+
+    _ip(ROUTER, f"link add outside type veth peer name eth0 netns {INTERNET}")
+    _assign(ROUTER, "outside", _OUTSIDE_ROUTER)
+    _assign(INTERNET, "eth0", INTERNET_ADDRESS, _OUTSIDE_ROUTER)
+
+    run(["ip", "link", "add", CABLE, "type", "veth", "peer", "name", "machine", "netns", ROUTER])
+    _assign(ROUTER, "machine", _CABLE_ROUTER, bits=("30", "64"))
+    _assign(None, CABLE, MACHINE_ADDRESS, bits=("30", "64"))
+    for prefixes in (SEGMENT, OUTSIDE):
+        run(["ip", "-4", "route", "add", prefixes[0], "via", _CABLE_ROUTER.v4])
+        run(["ip", "-6", "route", "add", prefixes[1], "via", _CABLE_ROUTER.v6])
+
+
+def destroy() -> None:
+    """Remove whatever of it is there. Cables go with the namespace that holds their other end."""
+    for name in NAMESPACES:
+        if _netns(name).exists():
+            run(["ip", "netns", "del", name])
+    # The kernel takes a dead namespace apart in its own time; the next build must not meet the old cable.
+    if Path(f"/sys/class/net/{CABLE}").exists():
+        run(["ip", "link", "del", CABLE], check=False)
+
+
+def attach(pid: int, number: int) -> None:
+    """Plug the container whose first process is ``pid`` into the segment, as eth0 with the addresses of ``number``.
+
+    Every (re)start of a container makes a new namespace, so every one is plugged in anew, with the same hardware
+    address: the neighbours' tables stay right.
+    """
+    port = f"host{number}"
+    address = on_segment(number)
+    _ip(ROUTER, f"link del {port}", check=False)
+    _ip(ROUTER, f"link add {port} type veth peer name eth0 netns {pid}")
+    _ip(ROUTER, f"link set {port} master {BRIDGE} up")
+    inside = ["nsenter", "--target", str(pid), "--net"]
+    # Docker turns IPv6 off in a container that has none of its networks.
+    run([*inside, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.disable_ipv6=0"])
+    run([*inside, "ip", "link", "set", "eth0", "address", f"02:00:c6:33:64:{number:02x}", "up"])
+    run([*inside, "ip", "address", "add", f"{address.v6}/64", "dev", "eth0", "nodad"])
+    run([*inside, "ip", "-6", "route", "add", "default", "via", GATEWAY_ADDRESS.v6])
+    run([*inside, "ip", "address", "add", f"{address.v4}/24", "dev", "eth0"])
+    # Last, because the host's first process waits for it.
+    run([*inside, "ip", "-4", "route", "add", "default", "via", GATEWAY_ADDRESS.v4])
+
+
+def detach(number: int) -> None:
+    """Unplug it at once, so that its address is free."""
+    _ip(ROUTER, f"link del host{number}", check=False)
+
+
+def leftovers() -> list[str]:
+    """Name what of the network is on the machine."""
+    found = [f"network namespace {name}" for name in NAMESPACES if _netns(name).exists()]
+    if Path(f"/sys/class/net/{CABLE}").exists():
+        found.append(f"network interface {CABLE}")
+    return found
+
+
+def _netns(name: str) -> Path:
+    return Path("/run/netns") / name
+
+
+def _ip(namespace: str, command: str, *, check: bool = True) -> None:
+    run(["ip", "-n", namespace, *command.split()], check=check)
+
+
+def _assign(
+    namespace: str | None,
+    device: str,
+    address: Address,
+    router: Address | None = None,
+    bits: tuple[str, str] = ("24", "64"),
+) -> None:
+    ip = ["ip", "-n", namespace] if namespace else ["ip"]
+    run([*ip, "link", "set", device, "up"])
+    run([*ip, "address", "add", f"{address.v4}/{bits[0]}", "dev", device])
+    run([*ip, "address", "add", f"{address.v6}/{bits[1]}", "dev", device, "nodad"])
+    if router:
+        run([*ip, "-4", "route", "add", "default", "via", router.v4])
+        run([*ip, "-6", "route", "add", "default", "via", router.v6])
+
+
+def _forward(namespace: str) -> None:
+    run(
+        ["ip", "netns", "exec", namespace, "sysctl", "-qw"]
+        + ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]
+    )
+
+
+def _refuse_collisions() -> None:
+    for prefix in (SEGMENT[0], OUTSIDE[0], "198.18.255.0/30"):
+        routes = json.loads(run(["ip", "-json", "-4", "route", "show", "match", prefix]).stdout or "[]")
+        for route in routes:
+            if route["dst"] not in ("default", "0.0.0.0/0"):
+                raise LabError(
+                    f"this machine already routes {route['dst']} (device {route.get('dev', '?')}), "
+                    f"which the lab needs for {prefix}",
+                    "run the lab on a machine that leaves these test networks alone",
+                )

@@ -1,0 +1,122 @@
+"""Compare a resource's state with checked inputs, as Pulumi's Terraform bridge does.
+
+Only properties that are set are compared, and Terraform's notion of "set" is used: "", 0, false and empty lists are
+not. Sets have no order. Paths are Pulumi's: `envs[0]`, `options["a.b"]`, `ports[1].external`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from lab.plugins.values import Properties, holds_unknown, is_empty, is_unknown, reveal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from lab.plugins.fields import Field
+
+Change = Literal["ADD", "DELETE", "UPDATE"]
+_PLAIN_KEY = re.compile(r"^[A-Za-z_$][\w$]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One changed property or part of it; `replaces` when it needs a new resource."""
+
+    path: str
+    change: Change
+    replaces: bool
+
+    @property
+    def top(self) -> str:
+        """The name of the top-level property."""
+        return re.split(r"[.\[]", self.path, maxsplit=1)[0]
+
+    @property
+    def kind(self) -> str:
+        """The name of the protocol's kind."""
+        return f"{self.change}_REPLACE" if self.replaces else self.change
+
+
+def differences(fields: Mapping[str, Field], state: Properties, inputs: Properties) -> list[Difference]:
+    """What applying the inputs would change, in the order of the property names."""
+    found: list[Difference] = []
+    for key in sorted(fields):
+        known = fields[key]
+        if not known.output:
+            found += _compare(known, state.get(key), inputs.get(key), key, replaces=known.replaces)
+    return found
+
+
+def _compare(known: Field, old: Any, new: Any, path: str, *, replaces: bool) -> Iterator[Difference]:
+    old, new = reveal(old), reveal(new)
+    if is_unknown(new):
+        yield Difference(path, "ADD" if old is None else "UPDATE", replaces)
+    elif is_empty(new):
+        if not is_empty(old) and not known.computed and not _all_default(known, old):
+            yield Difference(path, "UPDATE" if new is not None and not _container(known) else "DELETE", replaces)
+    elif old is None or (_container(known) and is_empty(old)):
+        yield Difference(path, "ADD", replaces)
+    elif known.kind == "object":
+        for key, part in sorted(known.fields.items()):
+            inner = replaces or part.replaces
+            yield from _compare(part, old.get(key), new.get(key), _join(path, key), replaces=inner)
+    elif known.kind == "map":
+        for key in sorted({*old, *new}):
+            if key not in new:
+                yield Difference(_join(path, key), "DELETE", replaces)
+            elif old.get(key) != new[key]:
+                yield Difference(_join(path, key), "UPDATE" if key in old else "ADD", replaces)
+    elif known.kind == "list":
+        yield from _compare_items(known, list(enumerate(old)), list(enumerate(new)), path, replaces=replaces)
+    elif known.kind == "set":
+        yield from _compare_items(known, *_unmatched(known, old, new), path, replaces=replaces)
+    elif old != new:
+        yield Difference(path, "UPDATE", replaces)
+
+
+def _compare_items(
+    known: Field, olds: list[tuple[int, Any]], news: list[tuple[int, Any]], path: str, *, replaces: bool
+) -> Iterator[Difference]:
+    assert known.item is not None  # noqa: S101 - lists and sets are declared with their elements
+    before, after = dict(olds), dict(news)
+    for index in sorted({*before, *after}):
+        place = f"{path}[{index}]"
+        if index not in after:
+            yield Difference(place, "DELETE", replaces)
+        elif index not in before:
+            yield Difference(place, "ADD", replaces)
+        else:
+            yield from _compare(known.item, before[index], after[index], place, replaces=replaces)
+
+
+def _unmatched(known: Field, old: list[Any], new: list[Any]) -> tuple[list[tuple[int, Any]], list[tuple[int, Any]]]:
+    """What two sets do not share, each with its index; an element with an unknown part matches nothing."""
+    assert known.item is not None  # noqa: S101 - sets are declared with their elements
+    left = list(enumerate(old))
+    added = []
+    for index, item in enumerate(new):
+        for candidate in left:
+            if not holds_unknown(item) and not any(_compare(known.item, candidate[1], item, "", replaces=False)):
+                left.remove(candidate)
+                break
+        else:
+            added.append((index, item))
+    return left, added
+
+
+def _container(known: Field) -> bool:
+    return known.kind in ("list", "set", "map", "object")
+
+
+def _all_default(known: Field, old: Any) -> bool:
+    """An object whose parts are all unset is an unset object."""
+    return known.kind == "object" and all(is_empty(value) for value in old.values())
+
+
+def _join(path: str, key: str) -> str:
+    if _PLAIN_KEY.match(key):
+        return f"{path}.{key}" if path else key
+    return f'{path}["{key}"]'

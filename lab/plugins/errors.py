@@ -1,0 +1,39 @@
+"""What a stand-in can answer instead of a result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.plugins.values import Properties
+
+
+class PluginError(Exception):
+    """A failure to show to the user, in the official plugin's words where those are recorded."""
+
+
+class NotCoveredError(PluginError):
+    """Something that only the official plugin does."""
+
+    def __init__(self, package: str, what: str) -> None:
+        """Name the package and what was asked of it."""
+        super().__init__(
+            f"the stand-in for the {package} plugin does not cover {what}. Install the official plugin: "
+            f"pulumi plugin install resource {package} (docs/plugin-stand-ins.md)"
+        )
+
+
+class PartlyCreatedError(PluginError):
+    """The resource exists but a later step failed; the engine records it as it is and shows the reason."""
+
+    def __init__(self, reason: str, id_: str, state: Properties) -> None:
+        """Carry what the engine has to record."""
+        super().__init__(reason)
+        self.reason = reason
+        self.id = id_
+        self.state = state
+
+
+def one_error(message: str) -> str:
+    """A message as Terraform's SDK lists errors, which the official plugins pass on."""
+    return f"1 error occurred:\n\t* {message}\n\n"

@@ -1,0 +1,146 @@
+"""What a resource's properties are, and the Check that follows from it.
+
+The facts (type, default, forces replacement, filled in by the provider) are those of the Terraform schemas behind the
+official plugins; `needs_official` marks what a stand-in refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from lab.plugins.values import Properties, is_empty, is_unknown, reveal, secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Kind = Literal["text", "int", "bool", "list", "set", "map", "object"]
+Problem = tuple[str, str]  # property path, reason
+
+_PYTHON: Mapping[Kind, type | tuple[type, ...]] = {
+    "text": str,
+    "int": int,
+    "bool": bool,
+    "list": list,
+    "set": list,
+    "map": dict,
+    "object": dict,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One property; `item` describes the elements of a list or set, `fields` the parts of an object."""
+
+    kind: Kind
+    item: Field | None = None
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    default: object = None
+    required: bool = False
+    replaces: bool = False  # a change needs a new resource
+    computed: bool = False  # when unset, what the provider reads back is no difference
+    output: bool = False  # never an input
+    secret: bool = False
+    needs_official: bool = False
+
+
+def text(**facts: Any) -> Field:
+    """A text property."""
+    return Field("text", **facts)
+
+
+def number(**facts: Any) -> Field:
+    """A whole number."""
+    return Field("int", **facts)
+
+
+def flag(**facts: Any) -> Field:
+    """A yes or no."""
+    return Field("bool", **facts)
+
+
+def texts(kind: Literal["list", "set"] = "set", **facts: Any) -> Field:
+    """A list or set of texts."""
+    return Field(kind, item=Field("text"), **facts)
+
+
+def mapping(**facts: Any) -> Field:
+    """A map of texts to texts."""
+    return Field("map", item=Field("text"), **facts)
+
+
+def record(fields: Mapping[str, Field], **facts: Any) -> Field:
+    """An object (Terraform: a block that may stand once)."""
+    return Field("object", fields=fields, **facts)
+
+
+def records(fields: Mapping[str, Field], kind: Literal["list", "set"] = "set", **facts: Any) -> Field:
+    """A list or set of objects."""
+    return Field(kind, item=Field("object", fields=fields), **facts)
+
+
+def official_only(given: Field) -> Field:
+    """The same property, refused when it is set."""
+    return replace(given, needs_official=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Checker:
+    """Turns a program's inputs into checked inputs, and collects what is wrong with them.
+
+    `marks_defaults` adds the `__defaults` lists of Pulumi's bridge for Terraform's older SDK (docker has them, tls not).
+    """
+
+    package: str
+    marks_defaults: bool
+
+    def check(self, fields: Mapping[str, Field], news: Properties) -> tuple[Properties, list[Problem]]:
+        """The inputs to store, and the problems found, each with the path of its property."""
+        problems: list[Problem] = []
+        return self._object(fields, news, "", problems), problems
+
+    def _object(
+        self, fields: Mapping[str, Field], given: Properties, path: str, problems: list[Problem]
+    ) -> Properties:
+        checked: Properties = {}
+        for key, value in given.items():
+            if key == "__defaults" or value is None:
+                continue
+            place = f"{path}.{key}" if path else key
+            known = fields.get(key)
+            if known is None or known.output:
+                problems.append((place, f"the {self.package} plugin's stand-in knows no input {key!r}. {self._cure}"))
+            elif known.needs_official:
+                problems.append((place, f"the {self.package} plugin's stand-in does not cover it. {self._cure}"))
+            else:
+                checked[key] = self._value(known, value, place, problems)
+        defaulted = []
+        for key, known in fields.items():
+            if key in checked or known.output:
+                continue
+            if known.required and given.get(key) is None:
+                problems.append((f"{path}.{key}" if path else key, f"missing required property {key!r}"))
+            elif self.marks_defaults and not is_empty(known.default):
+                checked[key] = known.default
+                defaulted.append(key)
+        if self.marks_defaults:
+            checked["__defaults"] = sorted(defaulted)
+        return checked
+
+    def _value(self, known: Field, value: Any, path: str, problems: list[Problem]) -> Any:
+        if is_unknown(value):
+            return value
+        plain = reveal(value) if known.secret else value
+        expected = _PYTHON[known.kind]
+        if not isinstance(plain, expected) or (known.kind == "int" and isinstance(plain, bool)):
+            problems.append((path, f"expected {known.kind}, got {type(plain).__name__}"))
+        elif known.kind == "object":
+            return self._object(known.fields, plain, path, problems)
+        elif known.kind in ("list", "set") and known.item is not None:
+            return [self._value(known.item, item, f"{path}[{i}]", problems) for i, item in enumerate(plain)]
+        return secret(plain) if known.secret else plain
+
+    @property
+    def _cure(self) -> str:
+        return f"Install the official plugin: pulumi plugin install resource {self.package} (docs/plugin-stand-ins.md)"
+

@@ -1,0 +1,91 @@
+"""Processes that outlive the program that started them, known by id *and* start time.
+
+A process id alone may have been given to somebody else since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.errors import LabError
+from lab.places import LOGS, made
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of this boot. ``started`` is field 22 of /proc/PID/stat: clock ticks since the boot."""
+
+    pid: int
+    started: int
+
+    def alive(self) -> bool:
+        """Tell whether it still runs (a zombie does not)."""
+        return _started(self.pid) == self.started
+
+    def stop(self, patience: float = 20) -> None:
+        """Ask it to end; after ``patience`` seconds make it."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if not self.alive():
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+            deadline = time.monotonic() + patience
+            while self.alive() and time.monotonic() < deadline:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(self.pid, os.WNOHANG)
+                time.sleep(0.05)
+
+
+def this_process() -> Process:
+    """Return the process that we are."""
+    return of(os.getpid())
+
+
+def of(pid: int) -> Process:
+    """Return the process that has ``pid`` now."""
+    return Process(pid, _started(pid) or 0)
+
+
+def _started(pid: int) -> int | None:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def start(name: str, argv: Sequence[str], env: dict[str, str] | None = None) -> Process:
+    """Start ``argv`` in a session of its own; what it prints goes to the log of ``name``."""
+    with (made(LOGS) / f"{name}.log").open("ab") as log:
+        try:
+            child = subprocess.Popen(  # noqa: S603
+                list(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=env, cwd="/"
+            )
+        except FileNotFoundError as error:
+            raise LabError(f"{argv[0]} is not installed", "run `make setup`") from error
+    return of(child.pid)
+
+
+def wait_until(what: str, ready: Callable[[], bool], timeout: float, process: Process | None = None) -> None:
+    """Poll until ``ready`` says so.
+
+    Raises:
+        LabError: not within ``timeout`` seconds, or ``process`` ended first.
+    """
+    deadline = time.monotonic() + timeout
+    while not ready():
+        if process is not None and not process.alive():
+            raise LabError(f"{what} ended at once", f"its last lines are in {LOGS}")
+        if time.monotonic() > deadline:
+            raise LabError(f"{what} was not ready within {timeout:.0f} s", f"logs are in {LOGS}")
+        time.sleep(0.05)

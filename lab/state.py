@@ -1,0 +1,120 @@
+"""What runs now on this machine: one JSON file under /run, changed under one lock.
+
+A *lease* keeps the network up without a host: a test session holds one and its hosts name it, so that what a
+killed session left is found by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.errors import LabError
+from lab.places import LIVE, LOCK, STATE, made
+from lab.processes import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class HostRecord:
+    """One host: what finds it again and what takes it down."""
+
+    name: str
+    owner: str  # the checkout that raised it
+    container: str
+    number: int  # the last part of its addresses
+    suite: str
+    lease: Process | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """Everything the lab has on this machine now."""
+
+    cache: str = ""  # the cache it was raised from; another cache has other keys and images
+    docker: Process | None = None  # only a dockerd that the lab started
+    registry: Process | None = None
+    gateway: Process | None = None
+    hosts: dict[str, HostRecord] = field(default_factory=dict)
+    leases: list[Process] = field(default_factory=list)
+
+    def dump(self) -> str:
+        """Return it as JSON."""
+        return json.dumps(asdict(self), indent=1)
+
+
+def _process(data: dict[str, int] | None) -> Process | None:
+    return Process(**data) if data else None
+
+
+def load() -> State:
+    """Read the state; an absent file is a lab that is down."""
+    try:
+        data: dict[str, Any] = json.loads(STATE.read_text())
+    except FileNotFoundError:
+        return State()
+    hosts = {
+        name: HostRecord(**{**host, "lease": _process(host["lease"])}) for name, host in data["hosts"].items()
+    }
+    return State(
+        cache=data["cache"],
+        docker=_process(data["docker"]),
+        registry=_process(data["registry"]),
+        gateway=_process(data["gateway"]),
+        hosts=hosts,
+        leases=[Process(**lease) for lease in data["leases"]],
+    )
+
+
+def save(state: State) -> None:
+    """Write the state in one step."""
+    temporary = STATE.with_suffix(".new")
+    temporary.write_text(state.dump())
+    temporary.rename(STATE)
+
+
+@contextlib.contextmanager
+def locked(timeout: float = 600) -> Iterator[State]:
+    """Hold the lab's lock and give its state, which is saved at the end, also after an error.
+
+    Saved after an error too, because what was started before it must still be found by ``down``.
+
+    Raises:
+        LabError: somebody else held the lock for ``timeout`` seconds.
+    """
+    if os.geteuid() != 0:
+        raise LabError("the lab needs root, for network namespaces and containers", "run it as root or with sudo")
+    made(LIVE, 0o700)
+    with LOCK.open("a+") as lock:
+        _acquire(lock.fileno(), timeout)
+        state = load()
+        try:
+            yield state
+        finally:
+            save(state)
+
+
+def _acquire(fd: int, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise LabError(f"another lab command has held {LOCK} for {timeout:.0f} s", "try again") from None
+            time.sleep(0.1)
+        else:
+            return
+
+
+def forget_machine(path: Path = STATE) -> None:
+    """Drop the file once nothing is left to find."""
+    path.unlink(missing_ok=True)
