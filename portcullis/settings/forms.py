@@ -16,6 +16,8 @@ from portcullis.settings.kinds import Choice, Fraction, Literal, Number, NumberO
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_NAME = rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})+"
+# A file name has 255 bytes at most, and a site's log and the temporary name of its file add to it.
+_LONGEST_SITE = 200
 _HOST_KEYS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 # The grammar of references: https://pkg.go.dev/github.com/distribution/reference
 _IMAGE_NAME = r"[a-z0-9]+(?:[._:/-]+[a-z0-9]+)*"
@@ -50,16 +52,25 @@ def _host_key(text: str) -> tuple[str, str] | None:
     return None
 
 
+def _spelling(name: str) -> str:
+    """Return the one spelling of a host name: small ASCII letters, no dot at the end."""
+    plain = name.lower().rstrip(".")
+    try:
+        return plain if plain.isascii() else plain.encode("idna").decode()
+    except UnicodeError:
+        return plain
+
+
 def _server_name(text: str) -> tuple[str, str] | None:
     if re.fullmatch(r"[0-9.]+", text) or ":" in text:
         return ("is an address", "a site needs a host name, so that several fit on one host")
     if "*" in text:
         return ("is a wildcard", "name each site")
-    if not text.isascii():
-        return ("is not in the form that DNS uses", f"write {text.lower().encode('idna').decode()}")
-    spelling = text.lower().rstrip(".")
+    spelling = _spelling(text)
     if text != spelling:
-        return ("is not spelt as nginx compares it: small letters, no dot at the end", f"write {spelling}")
+        return ("is not spelt as DNS and nginx compare it", f"write {spelling}")
+    if len(text) > _LONGEST_SITE:
+        return (f"is longer than {_LONGEST_SITE} characters", "its log files could not be named after it")
     if not re.fullmatch(_DNS_NAME, text):
         return ("is not a host name", "write it as in DNS: www.example.com")
     return None
