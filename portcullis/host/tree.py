@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .errors import HostError
-from .provider import HostProvider, Normaliser, Props, is_known
+from .provider import HostProvider, Normaliser, Props, is_known, stack_of
 from .resource import HostResource, local_folder
-from .session import WRITE_TIMEOUT
+from .session import WRITE_TIMEOUT, who
 from .survey import Item
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ class TreeProvider(HostProvider):
         for name, digest in sorted(files.items()):
             if digest in missing:
                 missing.discard(digest)
-                _send(channel, path, Path(props["source"]) / name, digest)
+                _send(channel, props, Path(props["source"]) / name, digest)
         return super().apply(channel, item, props)
 
 
-def _send(channel: Channel, path: str, source: Path, digest: str) -> None:
+def _send(channel: Channel, props: Props, source: Path, digest: str) -> None:
     try:
         data = source.read_bytes()
     except OSError as error:
@@ -75,8 +75,9 @@ def _send(channel: Channel, path: str, source: Path, digest: str) -> None:
         piece = base64.b64encode(data[start : start + PIECE]).decode()
         last = start + PIECE >= len(data)
         channel.request(
-            "blob", timeout=WRITE_TIMEOUT, write=True, path=path, sha=digest, data=piece, last=last
-        )
+            "blob", timeout=WRITE_TIMEOUT, write=True, stack=stack_of(props), who=who(), path=props["path"],
+            sha=digest, data=piece, last=last,
+        )  # fmt: skip
 
 
 def manifest(source: str | os.PathLike[str]) -> dict[str, str]:

@@ -1,0 +1,170 @@
+"""What the first `up` would find on the hosts: `python -m portcullis.plan --stack lab`. Read only.
+
+Pulumi's own preview of a create cannot show what already stands on a host. This runs the program with
+recorded resources, and asks each host with the very function that `up` uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import runpy
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi.runtime import mocks, rpc, settings
+
+from .host.directory import DirectoryProvider
+from .host.errors import HostError
+from .host.file import FileProvider
+from .host.packages import PackagesProvider
+from .host.provider import HostProvider, Props, desired, stack_of
+from .host.service import ServiceProvider
+from .host.session import READ_TIMEOUT, session
+from .host.tree import TreeProvider
+
+_PREFIX = "pulumi-python:dynamic/portcullis:"
+PROVIDERS: dict[str, type[HostProvider]] = {
+    "Directory": DirectoryProvider,
+    "File": FileProvider,
+    "Packages": PackagesProvider,
+    "Service": ServiceProvider,
+    "Tree": TreeProvider,
+}
+_SHOWN = 60
+"""Characters of a value that a line shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A host resource as the program declares it."""
+
+    kind: str
+    name: str
+    props: Props
+
+
+class Recorder(mocks.Mocks):
+    """Takes every registration and creates nothing."""
+
+    def __init__(self) -> None:
+        self.declared: list[Declared] = []
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        """Remember a host resource; give every resource back what it declared."""
+        plain = _plain(args.inputs)
+        if args.typ.startswith(_PREFIX):
+            self.declared.append(Declared(args.typ.removeprefix(_PREFIX), args.name, plain))
+        return f"{args.name}-id", {**plain, "revision": ""}
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        """Answer a look-up with nothing: no host resource depends on one."""
+        del args
+        return {}, None
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without the wrapping of secrets; it goes to the host only, and is never printed."""
+    if rpc.is_rpc_secret(value):
+        return _plain(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def declared_by_program(project: str, stack: str, config: dict[str, str]) -> list[Declared]:
+    """Run `__main__.py` with this configuration and return its host resources.
+
+    Args:
+        project: the project's name.
+        stack: the stack's name.
+        config: full key to value in text, as `pulumi config --json` has them.
+    """
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    recorder = Recorder()
+    mocks.set_mocks(recorder, project=project, stack=stack, preview=False)
+    pulumi.runtime.set_all_config(config)
+
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
+    def run() -> pulumi.Output[None]:
+        runpy.run_path("__main__.py", run_name="__main__")
+        return pulumi.Output.from_input(None)
+
+    run()
+    settings.reset_options()
+    return recorder.declared
+
+
+def plan_lines(resource: Declared) -> list[str]:
+    """Ask the host what `up` would do to one resource, and return it in lines for people."""
+    provider = PROVIDERS[resource.kind]()
+    checked = provider.check({}, resource.props)
+    props: Props = checked.inputs
+    title = f"{props['host']}: {resource.kind} {resource.name}"
+    if checked.failures:
+        return [f"! {title}", *(f"    {f.property}: {f.reason}" for f in checked.failures)]
+    item = provider.item(props)
+    try:
+        found = session(props["host"]).request(
+            "plan", timeout=READ_TIMEOUT, stack=stack_of(props), kind=item.kind, item=item.id, spec=item.spec,
+            desired=desired(props), owner=props["managed_by"], adopt=bool(props.get("adopt")),
+        )  # fmt: skip
+    except HostError as error:
+        return [f"! {title}", *("    " + line for line in str(error).splitlines())]
+    if not found["steps"]:
+        return [f"= {title}"]
+    secret = bool(props.get("secret"))
+    lines = [f"    {step['property']}: {_short(step, secret=secret)}" for step in found["steps"]]
+    if refusal := found["refusal"]:
+        lines += [
+            "    " + line
+            for line in [refusal["message"], *refusal["detail"].splitlines(), refusal["hint"]]
+            if line
+        ]
+    return [f"{'!' if found['refusal'] else '~'} {title}", *lines]
+
+
+def _short(step: dict[str, Any], *, secret: bool) -> str:
+    if secret and step["property"] == "content":
+        return "[secret]"
+    have, want = (
+        text if len(text := str(step[key])) <= _SHOWN else text[:_SHOWN] + "…" for key in ("have", "want")
+    )
+    return f"{have!r} => {want!r}"
+
+
+def main() -> int:
+    """Print a line for each host resource: `=` as declared, `~` would change, `!` would be refused."""
+    parser = argparse.ArgumentParser(prog="portcullis.plan", description=__doc__)
+    parser.add_argument("--stack", default="lab")
+    stack = parser.parse_args().stack
+    asked = subprocess.run(
+        ["pulumi", "config", "--stack", stack, "--show-secrets", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode:
+        sys.stderr.write(asked.stderr)
+        return 1
+    values = json.loads(asked.stdout)
+    config = {
+        key: found["value"] if "value" in found else json.dumps(found["objectValue"])
+        for key, found in values.items()
+    }
+    refused = 0
+    for resource in declared_by_program("portcullis", stack, config):
+        lines = plan_lines(resource)
+        refused += lines[0].startswith("!")
+        print(*lines, sep="\n")  # noqa: T201
+    return 1 if refused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
