@@ -1,4 +1,4 @@
-"""The disposable lab: hosts with a real systemd, their network, a registry, and what stands in for the internet.
+"""The disposable lab: hosts with a real systemd, their network, a registry, and an internet of its own.
 
 Nothing in ``portcullis/`` or ``components/`` imports it.
 """

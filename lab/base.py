@@ -29,10 +29,12 @@ _PACKAGES = (
 
 # There is no hardware and no terminal in there; the mounts and clocks are the machine's.
 _MASKED = (
-    "systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-control.socket systemd-udev-trigger.service "
+    "systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-control.socket "
+    "systemd-udev-trigger.service "
     "systemd-modules-load.service sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount "
     "dev-hugepages.mount dev-mqueue.mount getty.target console-getty.service systemd-remount-fs.service"
 )
+
 
 def ensure(engine: Engine, suite: str, progress: Progress) -> str:
     """Return the image of a host of that Debian suite, built if the engine has none of this recipe.
@@ -63,13 +65,13 @@ def _bootstrap(suite: str, mirror: str, certificate: str, tar: Path) -> None:
     with TemporaryDirectory() as folder:
         files = Path(folder)
         (files / "portcullis-lab.crt").write_text(certificate)
-        (files / "80proxy").write_text(f'// The lab\'s cache of packages.\nAcquire::http::Proxy "{gateway.PROXY}";\n')
-        new = tar.with_suffix(".new")
-        run(
-            ["mmdebstrap", "--variant=minbase", "--format=tar", f"--include={_PACKAGES}"]
-            + [f'--aptopt=Acquire::http::Proxy "{gateway.PROXY}"', *_hooks(files), suite, str(new), mirror],
-            timeout=900,
+        (files / "80proxy").write_text(
+            f'// The lab\'s cache of packages.\nAcquire::http::Proxy "{gateway.PROXY}";\n'
         )
+        new = tar.with_suffix(".new")
+        options = ["--variant=minbase", "--format=tar", f"--include={_PACKAGES}"]
+        proxy = f'--aptopt=Acquire::http::Proxy "{gateway.PROXY}"'
+        run(["mmdebstrap", *options, proxy, *_hooks(files), suite, str(new), mirror], timeout=900)
         new.rename(tar)
 
 

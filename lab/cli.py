@@ -7,9 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from lab import gateway, hosts, keys, machine, network, stack
+from lab import engine, gateway, hosts, keys, machine, network, registry, stack
 from lab.errors import LabError
-
 from lab.relay import Relay
 from lab.state import load
 
@@ -53,8 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     execute = add("exec", _exec, "Run a command in a host, past its sshd and firewall.")
     execute.add_argument("name")
     execute.add_argument("command", nargs=argparse.REMAINDER)
-    fetch = add("fetch", _fetch, "Run curl from the neighbour or the internet.")
-    fetch.add_argument("place", choices=["neighbour", "internet"])
+    fetch = add(
+        "fetch", _fetch, "Run curl from the internet (or --from neighbour); by default for the demo's page."
+    )
+    fetch.add_argument("--from", dest="place", choices=["neighbour", "internet"], default="internet")
     fetch.add_argument("arguments", nargs=argparse.REMAINDER, metavar="CURL_ARGUMENT")
     add("stack", _stack, "Write or refresh this machine's facts in Pulumi.lab.yaml.")
     relay = add("relay", _relay, "Relay TCP to a host with a round trip time, counting; ends on Ctrl-C.")
@@ -84,7 +85,9 @@ def _down(arguments: argparse.Namespace) -> int:
 
 def _ssh(arguments: argparse.Namespace) -> int:
     _, record = machine.find(arguments.name)
-    argv = machine.ssh_argv(record, keys.known_hosts(record.name, network.on_segment(record.number).v4), keys.client_key())
+    argv = machine.ssh_argv(
+        record, keys.known_hosts(record.name, network.on_segment(record.number).v4), keys.client_key()
+    )
     os.execvp(argv[0], [*argv, *arguments.command])  # noqa: S606
 
 
@@ -93,10 +96,10 @@ def _status(_: argparse.Namespace) -> int:
     if not state.hosts and not network.exists():
         print("the lab is down")
         return 0
-    docker = machine.engine.current(state)
+    docker = engine.current(state)
     for record in state.hosts.values():
         print(hosts.summary(docker, record))
-    print(f"registry     {network.REGISTRY_ADDRESS.v4}:5000, engine {docker.socket}, {len(state.leases)} test session(s)")
+    print(f"registry     {registry.NAME}, engine {docker.socket}, {len(state.leases)} test session(s)")
     return 0
 
 
@@ -113,7 +116,11 @@ def _exec(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    status, output = machine.fetch(arguments.place, arguments.arguments)
+    asked = arguments.arguments
+    if not asked:
+        address = network.on_segment(machine.find(machine.DEFAULT_HOST)[1].number)
+        asked = ["--include", "--resolve", f"{stack.DEMO_SITE}:80:{address.v4}", f"http://{stack.DEMO_SITE}/"]
+    status, output = machine.fetch(arguments.place, asked)
     print(output, end="")
     return status
 

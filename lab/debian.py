@@ -1,7 +1,7 @@
 """Debian's packages on this machine: which mirror it uses, and single programs taken out of packages.
 
-A registry or a busybox is taken out of its package, not installed: on a machine with systemd the package would
-start a service of its own.
+A registry or a busybox is taken out of its package, not installed: on a machine with systemd the package
+would start a service of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _PUBLIC_MIRROR = "http://deb.debian.org/debian"
 
 def mirror() -> str:
     """Return the one Debian mirror that this machine installs from, or the public one."""
-    listed = run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)", "Identifier: Packages"], check=False)
+    listed = run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)", "Identifier: Packages"], check=False
+    )
     for line in listed.stdout.splitlines():
         match line.split():
             case [address, "Debian"]:

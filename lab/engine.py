@@ -1,7 +1,7 @@
-"""The Docker engine under the lab: one that answers on the default socket, else Debian's dockerd started here.
+"""The Docker engine under the lab: one that answers on the default socket, else a dockerd started here.
 
-Spoken to over its socket, so that no docker client has to be installed. Containers are only the machine that a
-host runs on: they have no Docker network, and the engine that we start touches no firewall and no sysctl.
+Spoken to over its socket, so that no docker client has to be installed. Containers are only the machine that
+a host runs on: they have no Docker network, and the engine that we start touches no firewall and no sysctl.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 class Engine:
-    """A few calls of the Docker Engine API (docs.docker.com/reference/api/engine), with its own words on errors."""
+    """A few calls of the Docker Engine API (docs.docker.com/reference/api/engine)."""
 
     def __init__(self, path: Path) -> None:
         """Speak over the socket at ``path``."""
@@ -199,7 +199,7 @@ def ensure(state: State, progress: Progress) -> Engine:
 
 
 def stop(state: State) -> None:
-    """Stop the dockerd that the lab started, if it did, and remove the empty control groups that it leaves."""
+    """Stop the dockerd that the lab started, if it did, and remove the control groups that it leaves."""
     if state.docker is None:
         return
     state.docker.stop(patience=30)

@@ -1,8 +1,8 @@
 """What a lab host reaches of the real world: an HTTP proxy that keeps Debian's packages, and a DNS forwarder.
 
 It listens in the router's namespace and dials from the machine's, so the machine forwards no packet and needs no
-NAT. Files that never change under their name (packages, and lists by hash) are kept in the cache, so a host made
-anew installs without downloading; a package signature is checked by apt in the host all the same.
+NAT. Files that never change under their name (packages, lists by hash) are kept in the cache, so a host made
+anew installs without downloading. apt in the host checks hashes and signatures all the same.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def serve() -> None:
         proxy = _ProxyServer((GATEWAY_ADDRESS.v4, PORT), _Proxy)
         names = _NamesServer((GATEWAY_ADDRESS.v4, 53), _Names)
     proxy.store = store
+    proxy.one_at_a_time = defaultdict(threading.Lock)
     mirror = urlsplit(debian.mirror())
     proxy.secure_mirror = mirror.netloc if mirror.scheme == "https" else ""
     threading.Thread(target=names.serve_forever, daemon=True).start()
@@ -104,8 +105,8 @@ def _prune(store: Path) -> None:
 
 class _ProxyServer(ThreadingHTTPServer):
     store: Path
+    one_at_a_time: defaultdict[str, threading.Lock]
     secure_mirror: str  # the mirror's name if this machine uses it by https: hosts ask by http, to be cached
-    one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no news."""
@@ -115,12 +116,15 @@ class _Proxy(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _ProxyServer
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         address = urlsplit(self.path)
         if not (address.path.endswith(".deb") or "/by-hash/" in address.path):
             self._pass_on(None)
             return
-        kept = self.server.store / f"{sha256(self.path.encode()).hexdigest()[:32]}-{Path(address.path).name[-80:]}"
+        kept = (
+            self.server.store
+            / f"{sha256(self.path.encode()).hexdigest()[:32]}-{Path(address.path).name[-80:]}"
+        )
         with self.server.one_at_a_time[self.path]:
             if kept.exists():
                 os.utime(kept)
@@ -131,7 +135,7 @@ class _Proxy(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815
 
-    def do_CONNECT(self) -> None:  # noqa: N802
+    def do_CONNECT(self) -> None:
         name, _, port = self.path.rpartition(":")
         try:
             far = socket.create_connection((name, int(port)), timeout=30)
@@ -186,7 +190,11 @@ class _Proxy(BaseHTTPRequestHandler):
             part.unlink(missing_ok=True)
 
     def _answer(
-        self, status: int, headers: dict[str, str], body: IO[bytes] | HTTPResponse | None, copy: IO[bytes] | None = None
+        self,
+        status: int,
+        headers: dict[str, str],
+        body: IO[bytes] | HTTPResponse | None,
+        copy: IO[bytes] | None = None,
     ) -> None:
         self.send_response(status)
         for name, value in headers.items():

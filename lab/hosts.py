@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 import time
 from pathlib import Path
@@ -25,17 +24,18 @@ if TYPE_CHECKING:
     from lab.processes import Process
     from lab.state import State
 
-# --privileged asks for every capability there is, which fails where the machine itself lacks one. These are what
-# systemd, Docker, nftables and fail2ban use. Not SYS_TIME and SYS_MODULE: clock and modules are the machine's.
-_CAPABILITIES = (
-    "SYS_ADMIN NET_ADMIN NET_RAW SYS_PTRACE SYS_NICE IPC_LOCK DAC_READ_SEARCH LINUX_IMMUTABLE SYS_BOOT LEASE SYSLOG "
-    "AUDIT_CONTROL MAC_ADMIN"
-).split()
+# --privileged asks for every capability there is, which fails where the machine itself lacks one. These are
+# what systemd, Docker, nftables and fail2ban use. Not SYS_TIME and SYS_MODULE: clock and modules are the
+# machine's.
+_CAPABILITIES = [
+    *["SYS_ADMIN", "NET_ADMIN", "NET_RAW", "SYS_PTRACE", "SYS_NICE", "SYS_BOOT", "SYSLOG", "IPC_LOCK"],
+    *["DAC_READ_SEARCH", "LINUX_IMMUTABLE", "LEASE", "AUDIT_CONTROL", "MAC_ADMIN"],
+]
 _CGROUP_V1_WORDS = ["systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
 BOOT_SECONDS = 60
 
-# Docker unmasks all of /proc for a container that is to run Docker itself. What there is not of the host's own
-# network namespace belongs to the machine underneath, so it is covered again here, before anything else runs.
+# /proc is unmasked for a container that is to run Docker itself. What is not of the host's own network
+# namespace belongs to the machine underneath, so it is covered again here, before anything else runs.
 _FIRST_PROCESS = """\
 #!/bin/sh
 set -e
@@ -51,16 +51,20 @@ exec /sbin/init "$@"
 """
 
 
-def create(state: State, engine: Engine, image: str, name: str, suite: str, lease: Process | None) -> HostRecord:
+def create(
+    state: State, engine: Engine, image: str, *, name: str, suite: str, lease: Process | None
+) -> HostRecord:
     """Create and start a host, plugged in; it still boots when this returns.
 
     Raises:
-        LabError: the name is taken, or no address is free.
+        LabError: no address is free.
     """
     taken = {record.number for record in state.hosts.values()}
     free = [number for number in range(network.FIRST_HOST, network.LAST_HOST) if number not in taken]
     if not free:
         raise LabError("every address of the lab's segment is taken", "run `lab.py down --all`")
+    # One of that name that the state does not know is the remains of a machine that went down.
+    engine.remove(f"portcullis-lab-{name}")
     container = engine.create(f"portcullis-lab-{name}", _container(image, name))
     record = HostRecord(name, str(CHECKOUT), container, free[0], suite, lease)
     state.hosts[name] = record
@@ -91,7 +95,9 @@ def first_process(engine: Engine, record: HostRecord) -> int:
     """
     facts = engine.inspect(record.container)
     if facts is None:
-        raise LabError(f"host {record.name} is gone", f"run `lab.py down {record.name}`, then `lab.py up {record.name}`")
+        raise LabError(
+            f"host {record.name} is gone", f"run `lab.py down {record.name}`, then `lab.py up {record.name}`"
+        )
     if not facts["State"]["Running"]:
         raise LabError(f"host {record.name} does not run", f"run `lab.py reboot {record.name}`")
     return int(facts["State"]["Pid"])
@@ -171,7 +177,7 @@ def _container(image: str, name: str) -> dict[str, Any]:
 
 
 def _identity(name: str) -> bytes:
-    """Return a tar with what makes the host this one: its host keys, who may log in, and its first process."""
+    """Return a tar with what makes the host this one: its host keys, who may log in, its first process."""
     public = keys.client_key().with_suffix(".pub").read_bytes()
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
@@ -191,6 +197,6 @@ def _add(tar: tarfile.TarFile, path: str, content: bytes, mode: int) -> None:
 def summary(engine: Engine, record: HostRecord) -> str:
     """Return one line for people."""
     facts = engine.inspect(record.container)
-    running = json.dumps(bool(facts and facts["State"]["Running"]))
+    running = "running" if facts and facts["State"]["Running"] else "stopped"
     address = network.on_segment(record.number)
-    return f"{record.name:12} {address.v4:15} {address.v6:20} {record.suite:9} running={running} owner={record.owner}"
+    return f"{record.name:12} {address.v4:15} {address.v6:20} {record.suite:9} {running} {record.owner}"

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _CONFIG = "application/vnd.docker.container.image.v1+json"
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_APPLETS = ("cat", "env", "httpd", "id", "ls", "nc", "ps", "sh", "sleep", "wget")
 _NOBODY = "65534:65534"
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image of one layer: a busybox with its commands, and ``files`` (path from the root, without slash)."""
+    """An image of one layer: a busybox with its commands, and ``files`` (paths without the first slash)."""
 
     name: str
     command: Sequence[str]
@@ -147,9 +148,13 @@ def _call(method: str, url: str, body: bytes | None = None, kind: str = "") -> A
     try:
         return _request(method, url, body, kind)
     except urllib.error.HTTPError as error:
-        raise LabError(f"the lab's registry refused {method} {url}: {error} {error.read()[:200]!r}") from error
+        raise LabError(
+            f"the lab's registry refused {method} {url}: {error} {error.read()[:200]!r}"
+        ) from error
     except urllib.error.URLError as error:
-        raise LabError(f"the lab's registry does not answer: {error.reason}", "run `make demo` or `lab.py up`") from error
+        raise LabError(
+            f"the lab's registry does not answer: {error.reason}", "run `make demo` or `lab.py up`"
+        ) from error
 
 
 def _request(method: str, url: str, body: bytes | None = None, kind: str = "") -> Any:
@@ -182,9 +187,10 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
             entry.type = tarfile.DIRTYPE
             entry.mode = 0o1777 if folder == "tmp" else 0o755
             tar.addfile(entry)
-        link = tarfile.TarInfo("bin/sh")
-        link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-        tar.addfile(link)
+        for applet in _APPLETS:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
         for path, content in sorted(files.items()):
             entry = tarfile.TarInfo(path)
             entry.mode = 0o755 if path.startswith("bin/") else 0o644

@@ -32,7 +32,12 @@ def authority() -> Authority:
     ca = Authority(folder / "ca.pem", folder / "ca.key", folder / "bundle.pem")
     if not ca.certificate.exists():
         name = ["-subj", "/CN=Portcullis lab CA", "-days", "3650"]
-        uses = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+        uses = [
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",
+        ]
         new = folder / "ca.new"
         run(["openssl", "req", "-x509", *_CURVE, *name, *uses, "-keyout", str(ca.key), "-out", str(new)])
         new.rename(ca.certificate)
@@ -42,7 +47,7 @@ def authority() -> Authority:
 
 
 def registry_certificate() -> tuple[Path, Path]:
-    """Return certificate and key of the registry, made on first use and signed by the CA for its addresses."""
+    """Return certificate and key of the registry, made on first use, signed by the CA for its addresses."""
     ca = authority()
     folder = ca.certificate.parent
     certificate, key, request = (folder / f"registry.{part}" for part in ("pem", "key", "csr"))
@@ -53,10 +58,9 @@ def registry_certificate() -> tuple[Path, Path]:
         )
         run(["openssl", "req", *_CURVE, "-subj", "/CN=registry", "-keyout", str(key), "-out", str(request)])
         new = folder / "registry.new"
-        run(
-            ["openssl", "x509", "-req", "-in", str(request), "-CA", str(ca.certificate), "-CAkey", str(ca.key)]
-            + ["-CAcreateserial", "-days", "3650", "-sha256", "-extfile", str(extensions), "-out", str(new)]
-        )
+        issuer = ["-CA", str(ca.certificate), "-CAkey", str(ca.key), "-CAcreateserial"]
+        term = ["-days", "3650", "-sha256", "-extfile", str(extensions)]
+        run(["openssl", "x509", "-req", "-in", str(request), *issuer, *term, "-out", str(new)])
         new.rename(certificate)
     return certificate, key
 

@@ -1,28 +1,32 @@
-"""The lab on this machine: raises and takes down hosts, and with the first and the last of them all the rest."""
+"""The lab on this machine: hosts, and with the first and the last of them all that they need."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from lab import base, engine, gateway, hosts, images, network, registry
 from lab.errors import LabError
 from lab.places import CHECKOUT, LIVE, STATE, cache
-from lab.processes import Process
 from lab.shell import Progress, run
 from lab.state import HostRecord, State, load, locked
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.processes import Process
 
 DEFAULT_HOST = "web1"
 DEFAULT_SUITE = "trixie"
 
 
 def up(
-    name: str = DEFAULT_HOST,
+    name: str | None = DEFAULT_HOST,
     *,
     suite: str = DEFAULT_SUITE,
     lease: Process | None = None,
     progress: Progress | None = None,
 ) -> HostRecord:
-    """Raise a host, or find it up, and wait until it is reachable.
+    """Raise a host, or find it up, and wait until it is reachable. Without a name it is a new one, test-N.
 
     Raises:
         LabError: the name belongs to another checkout, or something it needs is missing.
@@ -30,6 +34,9 @@ def up(
     progress = progress or Progress()
     with locked() as state:
         docker = _infrastructure(state, progress)
+        if name is None:
+            # The lowest free number, so that few host keys are ever made.
+            name = next(f"test-{n}" for n in itertools.count(1) if f"test-{n}" not in state.hosts)
         record = state.hosts.get(name)
         if record is not None:
             _refuse_stranger(record)
@@ -43,13 +50,13 @@ def up(
         if record is None:
             image = base.ensure(docker, suite, progress)
             progress.say(f"raising {name}")
-            record = hosts.create(state, docker, image, name, suite, lease)
+            record = hosts.create(state, docker, image, name=name, suite=suite, lease=lease)
     hosts.wait(docker, record)
     return record
 
 
 def join(lease: Process, progress: Progress | None = None) -> None:
-    """Raise the network and what belongs to it, and keep it up until ``leave`` (or until that process is gone)."""
+    """Raise the network and what belongs to it, up until ``leave`` (or until that process is gone)."""
     with locked() as state:
         _infrastructure(state, progress or Progress())
         if lease not in state.leases:
@@ -73,12 +80,16 @@ def down(names: list[str] | None, progress: Progress | None = None) -> list[str]
     progress = progress or Progress()
     with locked() as state:
         if names is None:
-            names = [name for name, record in state.hosts.items() if _ours(record) or not Path(record.owner).exists()]
+            names = [
+                name
+                for name, record in state.hosts.items()
+                if _ours(record) or not Path(record.owner).exists()
+            ]
         gone = [name for name in names if name in state.hosts]
         for name in gone:
             _refuse_stranger(state.hosts[name])
             progress.say(f"taking {name} down")
-            hosts.remove(state, engine.current(state), name)
+            _remove(state, name)
         _reap(state)
         _last_one_out(state)
     return gone
@@ -102,7 +113,11 @@ def leftovers() -> list[str]:
     state = load()
     found = network.leftovers()
     found += [f"control group {path}" for path in engine.control_groups()]
-    for name, process in (("dockerd", state.docker), ("gateway", state.gateway), ("registry", state.registry)):
+    for name, process in (
+        ("dockerd", state.docker),
+        ("gateway", state.gateway),
+        ("registry", state.registry),
+    ):
         if process and process.alive():
             found.append(f"process {process.pid} ({name})")
     for command in Path("/proc").glob("[0-9]*/cmdline"):
@@ -115,7 +130,9 @@ def leftovers() -> list[str]:
     docker = engine.current(state)
     if docker.answers():
         found += [f"container {container[:12]}" for container in docker.labelled()]
-    found += [f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if _mounted(line)]
+    found += [
+        f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if _mounted(line)
+    ]
     if STATE.exists():
         found.append(f"state file {STATE}")
     return found
@@ -133,15 +150,21 @@ def _infrastructure(state: State, progress: Progress) -> engine.Engine:
         )
     state.cache = str(cache())
     _reap(state)
+    rebuilt = False
     if not network.exists():
         progress.say("laying the network")
         for stale in (state.gateway, state.registry):
             if stale:
                 stale.stop()
         network.build()
+        rebuilt = True
     gateway.ensure(state)
     docker = engine.ensure(state, progress)
     registry.ensure(state, progress)
+    for record in state.hosts.values() if rebuilt else ():
+        facts = docker.inspect(record.container)
+        if facts and facts["State"]["Running"]:
+            network.attach(facts["State"]["Pid"], record.number)
     images.push(images.hello())
     return docker
 
@@ -149,13 +172,18 @@ def _infrastructure(state: State, progress: Progress) -> engine.Engine:
 def _reap(state: State) -> None:
     """Remove the leases of processes that ended without giving them back, and their hosts."""
     state.leases = [lease for lease in state.leases if lease.alive()]
-    docker = engine.current(state)
     for name, record in list(state.hosts.items()):
         if record.lease is not None and record.lease not in state.leases:
-            if docker.answers():
-                hosts.remove(state, docker, name)
-            else:
-                del state.hosts[name]
+            _remove(state, name)
+
+
+def _remove(state: State, name: str) -> None:
+    docker = engine.current(state)
+    if docker.answers():
+        hosts.remove(state, docker, name)
+    else:
+        # Its engine ended under it. What that left in the engine goes when the name is used again.
+        del state.hosts[name]
 
 
 def _last_one_out(state: State) -> None:
@@ -197,12 +225,20 @@ def ssh_argv(record: HostRecord, known_hosts: Path, key: Path) -> list[str]:
     return ["ssh", "-F", "/dev/null", *words, f"root@{network.on_segment(record.number).v4}"]
 
 
-def fetch(place: str, argv: list[str], timeout: float = 30) -> tuple[int, str]:
-    """Run curl in a namespace ("neighbour" or "internet"); return its exit status and output."""
+def namespace(place: str) -> str:
+    """Return the network namespace that a place stands for.
+
+    Raises:
+        LabError: no such place.
+    """
     places = {"neighbour": network.NEIGHBOUR, "internet": network.INTERNET}
     if place not in places:
-        raise LabError(f"no place {place!r} to fetch from", f"choose one of {', '.join(places)}")
-    done = run(
-        ["ip", "netns", "exec", places[place], "curl", "-sS", "--max-time", "15", *argv], timeout=timeout, check=False
-    )
+        raise LabError(f"the lab has no place {place!r}", f"choose one of {', '.join(places)}")
+    return places[place]
+
+
+def fetch(place: str, argv: list[str], timeout: float = 30) -> tuple[int, str]:
+    """Run curl in a namespace ("neighbour" or "internet"); return its exit status and output."""
+    enter = ["ip", "netns", "exec", namespace(place)]
+    done = run([*enter, "curl", "-sS", "--max-time", "15", *argv], timeout=timeout, check=False)
     return done.returncode, done.stdout or done.stderr

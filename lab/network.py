@@ -3,10 +3,11 @@
     machine ── router ──┬── segment 198.51.100.0/24: registry, neighbour, the hosts
                         └── internet 198.18.0.0/24: what is not on the segment
 
-The machine has one end of one cable and two routes, and forwards nothing: no firewall rule and no sysctl of its
-own changes, whatever Docker or ufw does there. So a host reaches the real world only through the gateway (see
-``gateway.py``), which listens in the router's namespace and dials from the machine's. 172.17.0.0/16 stays free,
-because the Docker inside a host takes it; 203.0.113.0/24 too, because machines exist whose mirror lives there.
+The machine has one end of one cable and two routes, and forwards nothing: no firewall rule and no sysctl of
+its own changes, whatever Docker or ufw does there. So a host reaches the real world only through the gateway
+(see ``gateway.py``), which listens in the router's namespace and dials from the machine's. 172.17.0.0/16
+stays free, because the Docker inside a host takes it; 203.0.113.0/24 too, because there are machines whose
+mirror lives there.
 """
 
 from __future__ import annotations
@@ -99,10 +100,10 @@ def destroy() -> None:
 
 
 def attach(pid: int, number: int) -> None:
-    """Plug the container whose first process is ``pid`` into the segment, as eth0 with the addresses of ``number``.
+    """Plug the container whose first process is ``pid`` into the segment, as eth0 with its addresses.
 
-    Every (re)start of a container makes a new namespace, so every one is plugged in anew, with the same hardware
-    address: the neighbours' tables stay right.
+    Every (re)start of a container makes a new namespace, so every one is plugged in anew, with the same
+    hardware address: the neighbours' tables stay right.
     """
     port = f"host{number}"
     address = on_segment(number)
@@ -111,7 +112,9 @@ def attach(pid: int, number: int) -> None:
     _ip(ROUTER, f"link set {port} master {BRIDGE} up")
     inside = ["nsenter", "--target", str(pid), "--net"]
     # Docker turns IPv6 off in a container that has none of its networks.
-    run([*inside, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.disable_ipv6=0"])
+    run(
+        [*inside, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.disable_ipv6=0"]
+    )
     run([*inside, "ip", "link", "set", "eth0", "address", f"02:00:c6:33:64:{number:02x}", "up"])
     run([*inside, "ip", "address", "add", f"{address.v6}/64", "dev", "eth0", "nodad"])
     run([*inside, "ip", "-6", "route", "add", "default", "via", GATEWAY_ADDRESS.v6])
@@ -158,10 +161,8 @@ def _assign(
 
 
 def _forward(namespace: str) -> None:
-    run(
-        ["ip", "netns", "exec", namespace, "sysctl", "-qw"]
-        + ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]
-    )
+    settings = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    run(["ip", "netns", "exec", namespace, "sysctl", "-qw", *settings])
 
 
 def _refuse_collisions() -> None:

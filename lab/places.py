@@ -18,7 +18,7 @@ LOGS = LIVE / "log"
 
 
 def cache() -> Path:
-    """Return the lab's part of the cache: ``$PORTCULLIS_CACHE/lab``, by default ``~/.cache/portcullis/lab``."""
+    """Return the lab's part of the cache: ``lab`` under ``$PORTCULLIS_CACHE`` or ``~/.cache/portcullis``."""
     named = os.environ.get("PORTCULLIS_CACHE")
     return (Path(named).absolute() if named else Path.home() / ".cache" / "portcullis") / "lab"
 

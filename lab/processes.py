@@ -68,8 +68,14 @@ def start(name: str, argv: Sequence[str], env: dict[str, str] | None = None) -> 
     """Start ``argv`` in a session of its own; what it prints goes to the log of ``name``."""
     with (made(LOGS) / f"{name}.log").open("ab") as log:
         try:
-            child = subprocess.Popen(  # noqa: S603
-                list(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=env, cwd="/"
+            child = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=env,
+                cwd="/",
             )
         except FileNotFoundError as error:
             raise LabError(f"{argv[0]} is not installed", "run `make setup`") from error

@@ -7,9 +7,11 @@ import ssl
 from contextlib import suppress
 from http.client import HTTPException
 from typing import TYPE_CHECKING
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from lab import debian, keys
+from lab.errors import LabError
 from lab.network import REGISTRY_ADDRESS, ROUTER
 from lab.places import LIVE, cache, made
 from lab.processes import start, wait_until
@@ -53,7 +55,10 @@ def ensure(state: State, progress: Progress) -> None:
 
 
 def _answers() -> bool:
-    with suppress(OSError, HTTPException), urlopen(f"https://{NAME}/v2/", timeout=2, context=trust()) as answer:
+    with (
+        suppress(OSError, HTTPException),
+        urlopen(f"https://{NAME}/v2/", timeout=2, context=trust()) as answer,
+    ):
         return bool(answer.status == 200)  # noqa: PLR2004
     return False
 
@@ -63,3 +68,20 @@ def stop(state: State) -> None:
     if state.registry:
         state.registry.stop()
         state.registry = None
+
+
+def digest(image: str, tag: str) -> str:
+    """Return the digest that a tag stands for now.
+
+    Raises:
+        LabError: no such image, or the registry is not up.
+    """
+    url = f"https://{NAME}/v2/{image}/manifests/{tag}"
+    headers = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
+    try:
+        with urlopen(Request(url, headers=headers, method="HEAD"), timeout=10, context=trust()) as answer:
+            return str(answer.headers["Docker-Content-Digest"])
+    except HTTPError as error:
+        raise LabError(f"the lab's registry has no image {image}:{tag}") from error
+    except OSError as error:
+        raise LabError("the lab's registry does not answer", "run `lab.py up`") from error

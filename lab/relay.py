@@ -1,1 +1,203 @@
-class Relay: ...
+"""A TCP relay that adds a round trip time, and counts what a remote protocol costs.
+
+The kernels this has to run on have no netem, and what is measured is one protocol's round trips, not
+a network's bandwidth: so the delay is made in user space.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_PIECE = 1 << 16
+_QUEUED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What went through.
+
+    Attributes:
+        connections: accepted ones.
+        sent: bytes from the clients to the target.
+        received: bytes from the target to the clients.
+        round_trips: how often a client spoke and then the target did. A handshake counts like any other talk,
+            the TCP handshake does not.
+    """
+
+    connections: int = 0
+    sent: int = 0
+    received: int = 0
+    round_trips: int = 0
+
+
+class Relay:
+    """Relay from a listening socket to ``target`` until closed; ``rtt`` is in seconds.
+
+    A client pays what it would on such a line: one round trip and a half until the target sees its
+    connection, then half a round trip each way.
+    """
+
+    def __init__(
+        self, target: tuple[str, int], listen: tuple[str, int] = ("127.0.0.1", 0), rtt: float = 0
+    ) -> None:
+        """Listen at once.
+
+        Raises:
+            OSError: the address to listen on is not free.
+        """
+        self._target = target
+        self._half = rtt / 2
+        self._counts = Counts()
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._listener = socket.create_server(listen)
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        name = self._listener.getsockname()
+        return str(name[0]), int(name[1])
+
+    @property
+    def counts(self) -> Counts:
+        """What went through since the start or the last ``reset``."""
+        with self._lock:
+            return self._counts
+
+    def reset(self) -> Counts:
+        """Start counting anew; return what was counted."""
+        with self._lock:
+            counts, self._counts = self._counts, Counts()
+            return counts
+
+    def join(self) -> None:
+        """Block until it is closed."""
+        while self._thread.is_alive():
+            self._thread.join(0.5)
+
+    def close(self) -> None:
+        """Stop listening and cut every connection."""
+        self._hang_up(self._listener)
+        with self._lock:
+            connections = list(self._open)
+        for connection in connections:
+            self._hang_up(connection)
+        self._thread.join(5)
+
+    def __enter__(self) -> Self:
+        """Relay already listens."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            self._count(connections=1)
+            threading.Thread(target=self._connect, args=(near,), daemon=True).start()
+
+    def _connect(self, near: socket.socket) -> None:
+        self._keep(near)
+        time.sleep(3 * self._half)
+        try:
+            far = socket.create_connection(self._target, timeout=10)
+        except OSError:
+            self._hang_up(near)
+            return
+        far.settimeout(None)
+        self._keep(far)
+        turn = _Turn()
+        back = threading.Thread(target=self._pump, args=(far, near, turn), daemon=True)
+        back.start()
+        self._pump(near, far, turn, outward=True)
+        back.join()
+        self._hang_up(near)
+        self._hang_up(far)
+
+    def _pump(
+        self, source: socket.socket, sink: socket.socket, turn: _Turn, *, outward: bool = False
+    ) -> None:
+        line: queue.Queue[tuple[float, bytes]] = queue.Queue(_QUEUED)
+        writer = threading.Thread(target=_deliver, args=(line, sink), daemon=True)
+        writer.start()
+        piece = b"-"
+        while piece:
+            try:
+                piece = source.recv(_PIECE)
+            except OSError:
+                piece = b""
+            line.put((time.monotonic() + self._half, piece))
+            if piece and outward:
+                turn.asked = True
+                self._count(sent=len(piece))
+            elif piece:
+                self._count(received=len(piece), round_trips=int(turn.asked))
+                turn.asked = False
+        writer.join()
+
+    def _count(self, *, connections: int = 0, sent: int = 0, received: int = 0, round_trips: int = 0) -> None:
+        with self._lock:
+            old = self._counts
+            self._counts = replace(
+                old,
+                connections=old.connections + connections,
+                sent=old.sent + sent,
+                received=old.received + received,
+                round_trips=old.round_trips + round_trips,
+            )
+
+    def _keep(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._lock:
+            self._open.add(connection)
+
+    def _hang_up(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._open.discard(connection)
+        # Closing alone does not wake a thread that waits in accept or recv.
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Whether the client has spoken since the target last did."""
+
+    asked: bool = False
+
+
+def _deliver(line: queue.Queue[tuple[float, bytes]], sink: socket.socket) -> None:
+    broken = False
+    while True:
+        due, piece = line.get()
+        if broken and piece:
+            continue  # the reader must not block on a full line
+        time.sleep(max(0.0, due - time.monotonic()))
+        try:
+            if piece:
+                sink.sendall(piece)
+            else:
+                sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            broken = True
+        if not piece:
+            return

@@ -1,1 +1,76 @@
-def refresh(): return []
+"""``Pulumi.lab.yaml``: stack ``lab``, made from a committed template and kept right for this machine.
+
+Address, host key, key file and image digest are facts of the machine. A line that ends in ``# lab: FACT``
+carries one, and only its value is ever replaced: everything else in the file belongs to the person who edits
+it, and a line without that comment does too.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lab import keys, machine, network, registry
+from lab.errors import LabError
+from lab.places import CHECKOUT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Callable
+
+TEMPLATE = CHECKOUT / "lab" / "stack" / "Pulumi.lab.yaml"
+DEMO_SITE = "hello.example.com"
+TARGET = CHECKOUT / "Pulumi.lab.yaml"
+
+_LINE = re.compile(r"^(?P<key>\s*[\w.-]+:[ ]+)(?P<value>\S.*?)(?P<mark>\s+# lab: (?P<fact>.+?)\s*)$")
+
+
+def refresh(target: Path = TARGET) -> list[str]:
+    """Write or refresh the file; return one line for each fact that changed.
+
+    Raises:
+        LabError: a fact that the lab does not know, or of a host that is not up.
+    """
+    text = (target if target.exists() else TEMPLATE).read_text()
+    renewed, changes = renew(text, fact)
+    if not target.exists() or renewed != text:
+        target.write_text(renewed)
+    return [f"{target.name}: {change}" for change in changes] or [f"{target.name}: up to date"]
+
+
+def renew(text: str, ask: Callable[[str], str]) -> tuple[str, list[str]]:
+    """Return ``text`` with the value of every marked line as ``ask`` answers, and what changed."""
+    changes: list[str] = []
+    lines = text.splitlines(keepends=True)
+    for index, line in enumerate(lines):
+        found = _LINE.match(line.rstrip("\n"))
+        if not found:
+            continue
+        value = f'"{ask(found["fact"])}"'
+        if value != found["value"]:
+            changes.append(f"{found['fact']} is {value}")
+            lines[index] = f"{found['key']}{value}{found['mark']}\n"
+    return "".join(lines), changes
+
+
+def fact(name: str) -> str:
+    """Return a fact of this machine's lab by its name in the file.
+
+    Raises:
+        LabError: there is no such fact.
+    """
+    match name.split():
+        case ["address", "of", host]:
+            return network.on_segment(machine.find(host)[1].number).v4
+        case ["host", "key", "of", host]:
+            return keys.public_host_key(host)
+        case ["login", "key"]:
+            return str(keys.client_key())
+        case ["image", tagged] if ":" in tagged:
+            image, _, tag = tagged.partition(":")
+            return f"{registry.NAME}/{image}@{registry.digest(image, tag)}"
+        case _:
+            raise LabError(
+                f"Pulumi.lab.yaml asks for {name!r}, which the lab does not know",
+                "use one of: address of HOST, host key of HOST, login key, image NAME:TAG",
+            )

@@ -12,7 +12,6 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError
@@ -20,6 +19,7 @@ from lab.places import LIVE, LOCK, STATE, made
 from lab.processes import Process
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from collections.abc import Iterator
 
 
@@ -91,7 +91,9 @@ def locked(timeout: float = 600) -> Iterator[State]:
         LabError: somebody else held the lock for ``timeout`` seconds.
     """
     if os.geteuid() != 0:
-        raise LabError("the lab needs root, for network namespaces and containers", "run it as root or with sudo")
+        raise LabError(
+            "the lab needs root, for network namespaces and containers", "run it as root or with sudo"
+        )
     made(LIVE, 0o700)
     with LOCK.open("a+") as lock:
         _acquire(lock.fileno(), timeout)
@@ -109,7 +111,9 @@ def _acquire(fd: int, timeout: float) -> None:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise LabError(f"another lab command has held {LOCK} for {timeout:.0f} s", "try again") from None
+                raise LabError(
+                    f"another lab command has held {LOCK} for {timeout:.0f} s", "try again"
+                ) from None
             time.sleep(0.1)
         else:
             return

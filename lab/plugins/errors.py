@@ -9,7 +9,19 @@ if TYPE_CHECKING:
 
 
 class PluginError(Exception):
-    """A failure to show to the user, in the official plugin's words where those are recorded."""
+    """A failure to show to the user, in the official plugin's words where those are recorded.
+
+    `names_resource` puts what was being done and the resource before it, as the official bridge does once a resource
+    exists.
+    """
+
+    names_resource = False
+
+
+class ResourceError(PluginError):
+    """A failure at a resource that exists."""
+
+    names_resource = True
 
 
 class NotCoveredError(PluginError):
@@ -23,7 +35,7 @@ class NotCoveredError(PluginError):
         )
 
 
-class PartlyCreatedError(PluginError):
+class PartlyCreatedError(ResourceError):
     """The resource exists but a later step failed; the engine records it as it is and shows the reason."""
 
     def __init__(self, reason: str, id_: str, state: Properties) -> None:

@@ -1,0 +1,133 @@
+"""A Docker engine: docker-py's low-level client over ssh, its errors in the words of Docker's Go client."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from lab.plugins.errors import PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from docker.api import APIClient
+
+    from lab.plugins.docker_plugin.transport import SshHost
+
+_NEWEST_API = (1, 51)  # what the official plugin's client speaks at most; an older engine is spoken to in its own version
+_OLDEST_API = (1, 41)  # Docker 20.10, in Debian 12
+_TIMEOUT_SECONDS = 120.0
+
+
+class EngineError(PluginError):
+    """The Docker engine refused; the text is its own."""
+
+    def __init__(self, explanation: str, *, not_found: bool) -> None:
+        """Word it as Docker's Go client does."""
+        super().__init__(f"Error response from daemon: {explanation}")
+        self.not_found = not_found
+
+
+class Engine:
+    """Connects at the first use: a provider is configured, and a first preview runs, before Docker is installed."""
+
+    def __init__(self, host: SshHost) -> None:
+        """Remember the host only."""
+        self.host = host
+        self._lock = threading.Lock()
+        self._client: APIClient | None = None
+
+    @property
+    def client(self) -> APIClient:
+        """The connected client.
+
+        Raises:
+            PluginError: the host cannot be reached or its Docker is too old.
+        """
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def _connect(self) -> APIClient:
+        # Only now: a preview without a refresh never needs docker-py, and importing it takes time.
+        from docker.api import APIClient  # noqa: PLC0415
+
+        from lab.plugins.docker_plugin.transport import SshDockerAdapter  # noqa: PLC0415
+
+        adapter = SshDockerAdapter(self.host, _TIMEOUT_SECONDS)
+
+        def speaking(version: tuple[int, ...]) -> APIClient:
+            text = ".".join(str(part) for part in version)
+            client = APIClient(base_url="http://localhost", version=text, timeout=int(_TIMEOUT_SECONDS))
+            client.mount("http://", adapter)
+            client.trust_env = False  # no proxy stands between us and ssh
+            return client
+
+        with daemon_errors("unable to ping Docker server"):
+            offered = speaking(_OLDEST_API).version(api_version=False)["ApiVersion"]
+        version = tuple(int(part) for part in offered.split("."))
+        if version < _OLDEST_API:
+            message = f"Docker on {self.host.name} speaks API {offered}; Docker 20.10 (API 1.41) or newer is needed"
+            raise PluginError(message)
+        return speaking(min(version, _NEWEST_API))
+
+    def close(self) -> None:
+        """End the connections."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+
+
+class daemon_errors:  # noqa: N801 - reads as a statement: with daemon_errors("Unable to …")
+    """Turns docker-py's errors into the official texts, with what was being done before them."""
+
+    def __init__(self, doing: str = "", *, after: type[PluginError] = PluginError) -> None:
+        """`doing` is put before the engine's words; `after` is the class raised for it."""
+        self._doing = doing
+        self._after = after
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or kind is None:
+            return
+        refused = engine_error(error)
+        if refused is None:
+            return
+        if not self._doing:
+            raise refused from None
+        message = f"{self._doing}: {refused}"
+        raise self._after(message) from None
+
+
+def engine_error(error: BaseException) -> PluginError | None:
+    """The error in the words of Docker's client, or None when it is none of Docker's or of the connection."""
+    if isinstance(error, PluginError):
+        return error
+    from docker.errors import APIError, DockerException  # noqa: PLC0415 - as in _connect
+    from requests.exceptions import RequestException  # noqa: PLC0415
+
+    if isinstance(error, APIError):
+        said = error.explanation or (error.response.reason if error.response is not None else str(error))
+        return EngineError(_plain(said), not_found=error.response is not None and error.response.status_code == 404)  # noqa: PLR2004
+    if isinstance(error, (RequestException, DockerException)):
+        for cause in _causes(error):
+            if isinstance(cause, PluginError):
+                return cause
+        return PluginError(f"error during connect: {error}")
+    return None
+
+
+def _plain(said: str | bytes) -> str:
+    return said.decode(errors="replace") if isinstance(said, bytes) else said
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What an error was made of: requests and urllib3 wrap, in arguments as well as in causes."""
+    seen: list[BaseException] = [error]
+    while seen:
+        current = seen.pop()
+        yield current
+        seen += [part for part in (current.__cause__, current.__context__, *current.args) if isinstance(part, BaseException)]

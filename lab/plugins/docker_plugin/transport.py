@@ -1,0 +1,165 @@
+"""docker-py over the OpenSSH client: each HTTP connection is one `ssh … HOST docker system dial-stdio`.
+
+docker-py's own ssh transport passes no options, so it cannot be told of an ssh_config. The client's stdin and stdout
+are one end of a socket pair; the other end is the HTTP connection's socket. So closing the socket, or our death, ends
+the ssh process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import urllib3
+import urllib3.connection
+from docker.transport.basehttpadapter import BaseHTTPAdapter
+
+from lab.plugins.errors import PluginError
+
+if TYPE_CHECKING:
+    from typing import IO
+
+_CONNECTIONS = 4
+_END_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SshHost:
+    """A Docker engine's host, reached by the OpenSSH client with the options given (such as -F FILE)."""
+
+    name: str
+    user: str
+    port: str
+    options: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, url: str, options: list[str]) -> SshHost:
+        """From `ssh://[user@]host[:port]`.
+
+        Raises:
+            PluginError: it is another kind of address.
+        """
+        parts = urlsplit(url)
+        if parts.scheme != "ssh" or not parts.hostname or parts.path.strip("/"):
+            message = (
+                f"host {url!r}: the stand-in for the docker plugin reaches Docker only over ssh://[user@]host[:port]. "
+                "Install the official plugin for others (docs/plugin-stand-ins.md)"
+            )
+            raise PluginError(message)
+        return cls(parts.hostname, parts.username or "", str(parts.port or ""), tuple(options))
+
+    @property
+    def command(self) -> list[str]:
+        """The command whose stdin and stdout are the Docker engine's socket."""
+        user = ["-l", self.user] if self.user else []
+        port = ["-p", self.port] if self.port else []
+        remote = ["--", self.name, "docker", "system", "dial-stdio"]
+        return ["ssh", *self.options, "-o", "ConnectTimeout=30", "-T", *user, *port, *remote]
+
+
+class SshDockerConnection(urllib3.connection.HTTPConnection):
+    """An HTTP connection through one ssh process."""
+
+    def __init__(self, host: SshHost, timeout: float) -> None:
+        """Nothing is started before the first request."""
+        super().__init__("localhost", timeout=timeout)
+        self._host = host
+        self._timeout = timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        # Not a pipe: a ControlMaster that the client leaves behind would hold it open.
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the connection
+
+    def connect(self) -> None:
+        """Start ssh."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                self._host.command, stdin=theirs, stdout=theirs, stderr=self._stderr, start_new_session=True
+            )
+        ours.settimeout(self._timeout)
+        self.sock = ours
+
+    def getresponse(self) -> urllib3.response.HTTPResponse:
+        """The response, or ssh's own words on why there is none.
+
+        Raises:
+            PluginError: ssh or the remote docker client failed.
+        """
+        try:
+            return super().getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError, BrokenPipeError) as error:
+            raise PluginError(self._why(error)) from error
+
+    def send(self, data: Any) -> None:
+        """Send, or say why not."""
+        try:
+            super().send(data)
+        except (ConnectionError, BrokenPipeError) as error:
+            raise PluginError(self._why(error)) from error
+
+    def close(self) -> None:
+        """Close the socket, which ends ssh."""
+        super().close()
+        process, self._process = self._process, None
+        if process is not None:
+            try:
+                process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _why(self, error: Exception) -> str:
+        command = " ".join(self._host.command)
+        if self._process is None:
+            return f"error during connect: command [{command}]: {error}"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+        self._stderr.seek(0)
+        said = self._stderr.read().decode(errors="replace").strip()
+        return (
+            f"error during connect: command [{command}] has exited with exit status {self._process.poll()}, make sure "
+            "the URL is valid, and Docker 18.09 or later is installed on the remote host: "
+            f"stderr={said}"
+        )
+
+
+class SshDockerPool(urllib3.connectionpool.HTTPConnectionPool):
+    """Connections to one host, kept for the next request."""
+
+    def __init__(self, host: SshHost, timeout: float) -> None:
+        """At most a few at once."""
+        super().__init__("localhost", timeout=timeout, maxsize=_CONNECTIONS, block=True)
+        self._host = host
+        self._seconds = timeout
+
+    def _new_conn(self) -> SshDockerConnection:
+        return SshDockerConnection(self._host, self._seconds)
+
+
+class SshDockerAdapter(BaseHTTPAdapter):
+    """What docker-py mounts for its base URL."""
+
+    def __init__(self, host: SshHost, timeout: float) -> None:
+        """One pool, whatever the URL."""
+        self._pool = SshDockerPool(host, timeout)
+        super().__init__()
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        """The pool, for requests 2.32 and newer."""
+        del request, verify, proxies, cert
+        return self._pool
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        """The path alone: there is no proxy and no real host."""
+        del proxies
+        return str(request.path_url)
+
+    def close(self) -> None:
+        """End all ssh processes."""
+        self._pool.close()

@@ -1,0 +1,42 @@
+"""Says once per run of the engine that stand-ins are at work."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.plugins.plugin import Log
+
+TEXT = (
+    "The official docker, command and tls plugins are not installed: stand-ins of the lab do their work "
+    "(docs/plugin-stand-ins.md)."
+)
+_KEPT_SECONDS = 24 * 3600
+
+
+def announce(log: Log, engine: int) -> None:
+    """Tell it, unless another stand-in of the same engine process has.
+
+    One run starts each plugin more than once; the first to make a file named after the engine process tells.
+    """
+    folder = Path(os.environ.get("PORTCULLIS_CACHE") or Path.home() / ".cache" / "portcullis") / "stand-ins"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            if old.stat().st_mtime < time.time() - _KEPT_SECONDS:
+                old.unlink(missing_ok=True)
+        (folder / f"{engine}-{_started(engine)}").touch(exist_ok=False)
+    except FileExistsError:
+        return
+    except OSError:
+        pass  # said too often is better than not at all
+    log(TEXT)
+
+
+def _started(process: int) -> str:
+    """When the process started, in clock ticks since boot: process ids come round again."""
+    stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    return stat.rpartition(")")[2].split()[19]
