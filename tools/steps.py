@@ -117,9 +117,10 @@ def step(
     def collect() -> None:
         nonlocal seen
         assert process.stdout is not None  # noqa: S101 (it was asked for above)
-        for line in process.stdout:
-            seen += 1
-            tail.append(line.rstrip("\n"))
+        with process.stdout as output:
+            for line in output:
+                seen += 1
+                tail.append(line.rstrip("\n"))
 
     reader = threading.Thread(target=collect, daemon=True)
     reader.start()

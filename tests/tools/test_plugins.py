@@ -1,0 +1,103 @@
+"""An official plugin always wins, and only what is missing is stood in for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tools import plugins
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three stand-ins that say their own path, in a folder whose name a shell would break up."""
+    folder = tmp_path / "lab's own plugins"
+    folder.mkdir()
+    for name in ("docker", "command", "tls"):
+        program = folder / f"pulumi-resource-{name}"
+        program.write_text('#!/bin/sh\necho "$0" "$@"\n')
+        program.chmod(0o755)
+    monkeypatch.setattr(plugins, "_STAND_INS", folder)
+    monkeypatch.setattr(plugins, "FOLDER", tmp_path / "on-path")
+    return folder
+
+
+def laid_out() -> list[str]:
+    return sorted(entry.name for entry in plugins.FOLDER.iterdir())
+
+
+def test_everything_missing_is_stood_in_for(tmp_path: Path) -> None:
+    assert plugins.stand_ins(tmp_path / "home", "/nowhere") == ("docker", "command", "tls")
+    assert laid_out() == ["pulumi-resource-command", "pulumi-resource-docker", "pulumi-resource-tls"]
+
+
+def test_a_stand_in_is_started_from_its_own_folder_with_its_arguments(
+    tmp_path: Path, stand_ins: Path
+) -> None:
+    plugins.stand_ins(tmp_path / "home", "/nowhere")
+
+    told = subprocess.run(
+        [plugins.FOLDER / "pulumi-resource-tls", "127.0.0.1:1"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    assert told.stdout == f"{stand_ins / 'pulumi-resource-tls'} 127.0.0.1:1\n"
+
+
+def test_an_installed_plugin_of_the_pinned_version_wins(tmp_path: Path) -> None:
+    plugins.stand_ins(tmp_path / "home", "/nowhere")
+    (tmp_path / "home/plugins" / f"resource-docker-v{plugins.pinned()['docker']}").mkdir(parents=True)
+
+    assert plugins.stand_ins(tmp_path / "home", "/nowhere") == ("command", "tls")
+    assert laid_out() == ["pulumi-resource-command", "pulumi-resource-tls"]
+
+
+@pytest.mark.parametrize("name", ["resource-docker-v0.0.1", "resource-docker-v{}.partial"])
+def test_another_version_or_a_half_download_does_not_count(tmp_path: Path, name: str) -> None:
+    installed = tmp_path / "home/plugins"
+    installed.mkdir(parents=True)
+    version = plugins.pinned()["docker"]
+    (installed / name.format(version)).touch()
+    if name.endswith("partial"):
+        (installed / f"resource-docker-v{version}").mkdir()
+
+    assert "docker" in plugins.stand_ins(tmp_path / "home", "/nowhere")
+
+
+def test_a_plugin_on_path_wins_and_our_own_folder_does_not_count_as_one(tmp_path: Path) -> None:
+    plugins.stand_ins(tmp_path / "home", "/nowhere")
+    official = tmp_path / "official" / "pulumi-resource-command"
+    official.parent.mkdir()
+    official.write_text("#!/bin/sh\n")
+    official.chmod(0o755)
+
+    search = os.pathsep.join([str(plugins.FOLDER), str(official.parent)])
+    assert plugins.stand_ins(tmp_path / "home", search) == ("docker", "tls")
+    assert plugins.origins(tmp_path / "home", search)["command"] == f"official, {official}"
+
+
+def test_an_official_engine_installs_what_is_missing_and_a_failure_leaves_the_stand_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    pulumi = tmp_path / "pulumi"
+    pulumi.write_text(
+        '#!/bin/sh\n[ "$4" = tls ] && { echo "no route to host"; exit 1; }\n'
+        'mkdir -p "$PULUMI_HOME/plugins/resource-$4-$5"\n'
+    )
+    pulumi.chmod(0o755)
+
+    plugins.prepare(home, pulumi)
+
+    told = capsys.readouterr().err
+    assert laid_out() == ["pulumi-resource-tls"]
+    assert "no route to host" in told
+    assert "the lab's own stand in for tls" in told
