@@ -1,0 +1,214 @@
+"""apt and dpkg: reading what they print, and running them so that they never ask and never fight over a lock."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.policy import held_back
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.run import Done
+
+NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")  # Debian Policy 5.6.1
+
+_QUERY_TIMEOUT = 30.0
+_APT_TIMEOUT = 900.0
+_CONFOLD = ("--force-confdef", "--force-confold")
+_OPTIONS = ("-q", "-y", *(word for force in _CONFOLD for word in ("-o", f"Dpkg::Options::={force}")))
+# Nothing may ask, and nothing (needrestart on Ubuntu) may restart services that are not ours.
+_ENVIRONMENT = {
+    "DEBIAN_FRONTEND": "noninteractive",
+    "APT_LISTCHANGES_FRONTEND": "none",
+    "UCF_FORCE_CONFFOLD": "1",
+    "NEEDRESTART_SUSPEND": "1",
+}
+_HELD = re.compile(
+    r"Could not get lock (\S+?)\.? .*?(?:held by process (\d+)(?: \((.+?)\))?)?\s*$", re.MULTILINE
+)
+_DPKG_HELD = re.compile(r"(\S+) was locked by another process with pid (\d+)()")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What apt would do: packages that it would bring, and those that it would take away."""
+
+    brings: frozenset[str]
+    takes: frozenset[str]
+
+
+class Apt:
+    """The host's package manager. Callers see to it that one thread uses it at a time."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for running programs and for its folders."""
+        self._machine = machine
+
+    def states(self, names: Collection[str]) -> dict[str, str]:
+        """dpkg's two letters (``ii``, ``rc``, …) for each of `names` that it knows. Raises `HostError`."""
+        if not names:
+            return {}
+        done = self._machine.run(
+            ["dpkg-query", "-W", "-f", "${Package}\t${db:Status-Abbrev}\n", "--", *sorted(names)],
+            timeout=_QUERY_TIMEOUT,
+        )
+        if done.code not in (0, 1):  # 1: some are unknown
+            raise HostError("unreadable", "dpkg's database cannot be read on the host", detail=done.text)
+        return package_states(done.out)
+
+    def would(self, verb: str, names: Iterable[str] = ()) -> Changes:
+        """What ``apt-get VERB NAMES`` would do. Raises `HostError` (``apt``)."""
+        done = self._machine.run(
+            ["apt-get", *_OPTIONS, "-s", verb, *names], timeout=_QUERY_TIMEOUT * 4, env=_ENVIRONMENT
+        )
+        if done.code:
+            raise failure(verb, done)
+        return changes(done.out)
+
+    def prepare(self, names: Collection[str]) -> None:
+        """Fetch the package lists if they are missing or do not know one of `names`. Raises `HostError` (``apt``)."""
+        if self._unknown(names):
+            self._run("update")
+            unknown = self._unknown(names)
+            if unknown:
+                raise HostError(
+                    "apt",
+                    f"the host's package sources have no {', '.join(sorted(unknown))}",
+                    prop="packages",
+                    hint="check the spelling and the release, or add the source first",
+                )
+
+    def install(self, names: Collection[str]) -> None:
+        """Install, starting nothing that was not running. Raises `HostError` (``apt``, ``apt-lock``)."""
+        with held_back(self._machine.policy):
+            try:
+                self._run("install", *sorted(names))
+            except HostError as error:
+                if "404" not in error.detail:
+                    raise
+                self._run("update")  # the lists name a version that the mirror has replaced since
+                self._run("install", *sorted(names))
+
+    def take_away(self, names: Collection[str], *, purge: bool) -> None:
+        """Remove exactly these. Raises `HostError` (``apt``, ``apt-lock``)."""
+        self._run("purge" if purge else "remove", *sorted(names))
+
+    def automatic(self, names: Collection[str]) -> set[str]:
+        """Those of `names` that apt would take away when nothing needs them."""
+        done = self._machine.run(["apt-mark", "showauto", *sorted(names)], timeout=_QUERY_TIMEOUT)
+        return set(done.out.split())
+
+    def mark(self, how: str, names: Collection[str]) -> None:
+        """Mark as ``auto`` or ``manual``. Raises `HostError`."""
+        if names:
+            done = self._machine.run(["apt-mark", how, *sorted(names)], timeout=_QUERY_TIMEOUT)
+            if done.code:
+                raise failure("mark", done)
+
+    def _unknown(self, names: Collection[str]) -> set[str]:
+        if not any(self._machine.lists.glob("*_Packages*")):
+            return set(names)
+        done = self._machine.run(["apt-cache", "policy", *sorted(names)], timeout=_QUERY_TIMEOUT)
+        return set(names) - with_candidate(done.out)
+
+    def _run(self, verb: str, *names: str) -> None:
+        """apt-get, waiting for locks: its own option waits for some of them only, and not for that of the lists."""
+        deadline = time.monotonic() + self._machine.apt_lock_wait
+        repaired = False
+        while True:
+            done = self._machine.run(
+                ["apt-get", *_OPTIONS, verb, *names], timeout=_APT_TIMEOUT, env=_ENVIRONMENT
+            )
+            if done.code == 0:
+                return
+            if "dpkg was interrupted" in done.err and not repaired:
+                repaired = True
+                self._machine.run(
+                    ["dpkg", *_CONFOLD, "--configure", "-a"], timeout=_APT_TIMEOUT, env=_ENVIRONMENT
+                )
+                continue
+            holder = lock_holder(done.err)
+            if holder is None:
+                raise failure(verb, done)
+            if time.monotonic() >= deadline:
+                raise HostError(
+                    "apt-lock",
+                    f"{holder} holds the package manager's lock, for {self._machine.apt_lock_wait:.0f} s by now",
+                    hint="wait until it has finished, then run again",
+                    detail=said(done),
+                )
+            time.sleep(min(1.0, self._machine.apt_lock_wait / 4))
+
+
+def package_states(output: str) -> dict[str, str]:
+    """Name to state, from lines of ``name<TAB>ii ``; where several architectures stand, an installed one counts."""
+    states: dict[str, str] = {}
+    for line in output.splitlines():
+        name, _, state = line.partition("\t")
+        if not states.get(name, "").endswith("i"):
+            states[name] = state[:2]
+    return states
+
+
+def is_installed(state: str | None) -> bool:
+    """Whether dpkg's two letters say so; the first may be ``h`` for a package on hold."""
+    return state is not None and state[1:2] == "i"
+
+
+def changes(output: str) -> Changes:
+    """What ``apt-get -s`` prints: ``Inst name (…)`` is new, ``Inst name [old] (…)`` an upgrade."""
+    brings, takes = set(), set()
+    for line in output.splitlines():
+        words = line.split()
+        if len(words) < 2:  # noqa: PLR2004 - a verb and a name
+            continue
+        name = words[1].partition(":")[0]
+        if words[0] == "Inst" and not (len(words) > 2 and words[2].startswith("[")):  # noqa: PLR2004 - the version
+            brings.add(name)
+        elif words[0] in ("Remv", "Purg"):
+            takes.add(name)
+    return Changes(frozenset(brings), frozenset(takes))
+
+
+def with_candidate(output: str) -> set[str]:
+    """Names in the output of ``apt-cache policy`` that have a version to install."""
+    found, name = set(), ""
+    for line in output.splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            name = line[:-1].partition(":")[0]
+        elif line.startswith("  Candidate:") and "(none)" not in line:
+            found.add(name)
+    return found
+
+
+def lock_holder(errors: str) -> str | None:
+    """Who holds a lock that apt or dpkg could not get, for people; None if that was not the trouble."""
+    found = _HELD.search(errors) or _DPKG_HELD.search(errors)
+    if found is None:
+        return "another process" if "Unable to lock" in errors else None
+    _, pid, name = found.groups()
+    if pid and not name:
+        try:
+            name = (Path("/proc") / pid / "comm").read_text("utf-8").strip()
+        except OSError:
+            name = ""
+    return f"{name or 'a process'} (process {pid})" if pid else "another process"
+
+
+def said(done: Done) -> str:
+    """The end of what apt or dpkg said, errors being there."""
+    return "\n".join(done.text.splitlines()[-20:])
+
+
+def failure(verb: str, done: Done) -> HostError:
+    """apt's own words for it, first line first."""
+    errors = [line[3:] for line in done.err.splitlines() if line.startswith("E: ")]
+    cause = errors[0] if errors else f"exit code {done.code}"
+    return HostError("apt", f"apt-get {verb} failed: {cause}", prop="packages", detail=said(done))

@@ -1,0 +1,114 @@
+"""Directories: owner, group and mode. What is inside belongs to others."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent import disk, paths
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.step import Json, Step, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.store import Record
+
+
+class Directories:
+    """The kind ``directory``."""
+
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002, D102
+        return {"path": item}
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`."""
+        answers: Answers = []
+        for spec, _ in questions:
+            try:
+                answers.append(_read(paths.checked(spec["path"])))
+            except HostError as error:
+                answers.append(error)
+        return answers
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`."""
+        if not facts["exists"]:
+            return [Step("path", "absent", "a directory", "create")]
+        return compare(desired, facts, ("owner", "group", "mode"), "set")
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+        """See `Kind`."""
+        if not facts["exists"] or facts["_type"] == "directory":
+            return None
+        return HostError(
+            "invalid",
+            f"{desired['path']} is {facts['mode'].strip('<>')} on the host, where a directory shall be",
+            prop="path",
+            hint="move it away, or declare the path that it points to",
+        )
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`."""
+        return False
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`."""
+        return paths.keep(Path(item), folder / "original")
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """See `Kind`. The mode is final before anyone but root can enter."""
+        if not steps:
+            return
+        path = Path(work.record.id)
+        uid, gid = paths.ids(desired)
+        mode = paths.mode_bits(desired, "0755")
+        try:
+            if steps[0].action == "create":
+                path.mkdir(mode=0o700)
+            _set(path, uid, gid, mode)
+            disk.sync_folder(path.parent)
+        except OSError as error:
+            raise disk.write_error(error, path) from None
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
+        """See `Kind`. Only an empty directory that we made goes; one that was there gets its owner and mode back."""
+        path = Path(record.id)
+        there = paths.look(path)
+        if there is None:
+            return "absent"
+        if desired.get("on_delete", "remove") == "keep" or not stat.S_ISDIR(there.st_mode):
+            return "kept"
+        kept = record.original
+        try:
+            if kept["type"] == "directory":
+                _set(path, kept["uid"], kept["gid"], kept["mode"])
+                return "restored"
+            path.rmdir()
+        except FileNotFoundError:
+            return "absent"
+        except OSError:
+            return "kept"  # not empty, or a mount point
+        return "removed"
+
+
+def _read(path: Path) -> Json:
+    status = paths.look(path)
+    if status is None:
+        return {"exists": False}
+    facts = {"exists": True, **paths.ownership(status), "_type": "directory"}
+    if not stat.S_ISDIR(status.st_mode):
+        facts.update(mode=f"<{paths.named(path, status)}>", _type="other")
+    return facts
+
+
+def _set(path: Path, uid: int, gid: int, mode: int) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(fd, uid, gid)
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)

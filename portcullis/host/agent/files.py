@@ -1,0 +1,220 @@
+"""Files: content, owner, group and mode."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent import disk, paths
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.packaged import is_as_shipped
+from portcullis.host.agent.step import Json, Step, compare, text_diff
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.store import Record
+
+LIMIT = 100 * 1024  # bytes of content that travel
+CHECK_TIMEOUT = 60.0
+_OUTPUT_LINES = 40
+
+
+class Files:
+    """The kind ``file``."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for its package database and for running checks."""
+        self._machine = machine
+
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002, D102
+        return {"path": item}
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`."""
+        answers: Answers = []
+        for spec, record in questions:
+            try:
+                answers.append(
+                    {**_read(paths.checked(spec["path"])), "revision": record.revision if record else ""}
+                )
+            except HostError as error:
+                answers.append(error)
+        return [{"exists": False} if isinstance(a, dict) and not a["exists"] else a for a in answers]
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`. A secret's step has no diff."""
+        path, content = str(desired["path"]), str(desired["content"])
+        want = _measure(content)
+        if not facts["exists"]:
+            return [Step("content", "absent", want, "create")]
+        steps = []
+        if facts["_opaque"]:
+            steps = [Step("content", facts["content"].strip("<>"), want, "write")]
+        elif facts["content"] != content:
+            diff = "" if desired.get("secret") else text_diff(facts["content"], content, path)
+            steps = [Step("content", _measure(facts["content"]), want, "write", diff)]
+        return steps + compare(desired, facts, ("owner", "group", "mode"), "set")
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+        """See `Kind`. Files and links are replaced; nothing else is."""
+        if len(str(desired["content"]).encode("utf-8", "surrogatepass")) > LIMIT:
+            return HostError("invalid", f"the content is over {LIMIT // 1024} KB", prop="content")
+        if facts["exists"] and facts["_type"] not in ("file", "link"):
+            return HostError(
+                "invalid",
+                f"{desired['path']} is {facts['content'].strip('<>')} on the host, where a file shall be",
+                prop="path",
+                hint="move it away, or declare another path",
+            )
+        return None
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:
+        """See `Kind`. A file that a package shipped and nobody changed."""
+        return facts["_type"] == "file" and is_as_shipped(self._machine, Path(item))
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """See `Kind`."""
+        kept = paths.keep(Path(item), folder / "original")
+        return {**kept, "shipped": kept["type"] == "file" and self.is_nobodys(item, facts)}
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """See `Kind`. The tree's own test runs after the write; when it fails, what stood there is back."""
+        record, path, before = work.record, Path(work.record.id), work.folder / "before"
+        uid, gid = paths.ids(desired)
+        mode = paths.mode_bits(desired, "0644")
+        disk.sweep(path)
+        if steps and all(step.action == "set" for step in steps):
+            _set(path, uid, gid, mode)
+        elif steps:
+            if (
+                "before" not in record.extra
+            ):  # else a run was cut off before its test: what it replaced still counts
+                record.extra["before"] = paths.keep(path, before)
+                work.save()
+            content = _encode(str(desired["content"]))
+            disk.write(
+                path,
+                content,
+                mode=mode,
+                uid=uid,
+                gid=gid,
+                check=lambda new: self._check("validate", desired, new),
+            )
+        if "before" not in record.extra:
+            return
+        try:
+            self._check("test", desired, path)
+        except HostError:
+            paths.put_back(path, record.extra["before"], before)
+            raise
+        finally:
+            del record.extra["before"]
+            with contextlib.suppress(FileNotFoundError):
+                before.unlink()
+
+    def _check(self, which: str, desired: Json, path: Path) -> None:
+        argv = desired.get(which)
+        if not argv:
+            return
+        done = self._machine.run(
+            [str(word).replace("{path}", str(path)) for word in argv], timeout=CHECK_TIMEOUT
+        )
+        if done.code == 0:
+            return
+        said = "\n".join(done.text.replace(str(path), str(desired["path"])).splitlines()[-_OUTPUT_LINES:])
+        raise HostError(
+            "test-failed",
+            f"{' '.join(map(str, argv))} refuses the new content (exit code {done.code})",
+            prop="content",
+            hint="what stood there before is in place",
+            detail="(its output is withheld: the content is a secret)" if desired.get("secret") else said,
+        )
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """See `Kind`."""
+        path = Path(record.id)
+        disk.sweep(path)
+        what = desired.get("on_delete", "restore")
+        if what == "keep":
+            return "kept"
+        there = paths.look(path)
+        if there is not None and stat.S_ISDIR(there.st_mode):
+            return "kept"  # somebody made it a directory since; not ours to empty
+        kept = record.original
+        if what == "restore" and kept["type"] in ("file", "symlink"):
+            if not path.parent.is_dir():
+                if kept.get("shipped"):
+                    return "absent"  # its package went, and the folder with it
+                path.parent.mkdir(parents=True)
+            paths.put_back(path, kept, folder / "original")
+            return "restored"
+        paths.remove_file(path)
+        return "absent" if there is None else "removed"
+
+
+def _read(path: Path) -> Json:
+    status = paths.look(path)
+    if status is None:
+        return {"exists": False}
+    facts = {"exists": True, **paths.ownership(status), "_opaque": True, "_type": "other"}
+    if stat.S_ISLNK(status.st_mode):
+        return {**facts, "_type": "link", "content": f"<{paths.named(path, status)}>"}
+    if not stat.S_ISREG(status.st_mode):
+        return {**facts, "content": f"<{paths.named(path, status)}>"}
+    facts["_type"] = "file"
+    if status.st_size > LIMIT:
+        return {**facts, "content": f"<{status.st_size} bytes, too large to show>"}
+    data = _bytes(path)
+    if data is None:
+        return {"exists": False}
+    try:
+        return {**facts, "content": data.decode(), "_opaque": False}
+    except UnicodeDecodeError:
+        return {**facts, "content": f"<{len(data)} bytes that are not UTF-8 text>"}
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise paths.unreadable(path, error) from None
+    try:
+        return os.pread(fd, LIMIT + 1, 0)
+    except OSError as error:
+        raise paths.unreadable(path, error) from None
+    finally:
+        os.close(fd)
+
+
+def _set(path: Path, uid: int, gid: int, mode: int) -> None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise disk.write_error(error, path) from None
+    try:
+        os.fchown(fd, uid, gid)
+        os.fchmod(fd, mode)
+    except OSError as error:
+        raise disk.write_error(error, path) from None
+    finally:
+        os.close(fd)
+
+
+def _encode(content: str) -> bytes:
+    try:
+        return content.encode()
+    except UnicodeEncodeError:
+        raise HostError("invalid", "the content is not text that UTF-8 can carry", prop="content") from None
+
+
+def _measure(content: str) -> str:
+    lines = content.count("\n") + (not content.endswith("\n") and content != "")
+    return f"{lines} lines, {len(content.encode('utf-8', 'surrogatepass'))} bytes"

@@ -1,0 +1,23 @@
+"""Where things are on a host, so that tests can put them elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from portcullis.host.agent.run import Runner, run
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The host as the agent sees it."""
+
+    state: Path = Path("/var/lib/portcullis")
+    lock: Path = Path("/run/portcullis/deploy.lock")
+    dpkg: Path = Path("/var/lib/dpkg")
+    ucf: Path = Path("/var/lib/ucf/hashfile")
+    lists: Path = Path("/var/lib/apt/lists")
+    policy: Path = Path("/usr/sbin/policy-rc.d")
+    run: Runner = run
+    apt_lock_wait: float = 60.0  # seconds
+    settle: float = 1.0  # seconds a unit has to stay up to count as started

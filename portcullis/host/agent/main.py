@@ -1,0 +1,117 @@
+"""The conversation: one JSON object a line in, one a line out, up to four at work at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from typing import IO, TYPE_CHECKING
+
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.machine import Machine
+from portcullis.host.agent.operations import Operations
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from portcullis.host.agent.step import Json
+
+WORKERS = 4
+IDLE_LIMIT = 1800.0  # seconds without a request: the client is gone and the network did not tell
+
+
+def main(pending: list[str]) -> None:
+    """Serve requests until standard input ends, then finish what is under way.
+
+    Args:
+        pending: lines that were already read from standard input.
+    """
+    os.umask(0o077)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost terminal must not cut apt in half
+    Agent(Machine(), sys.stdout.buffer).serve(pending, sys.stdin.buffer)
+
+
+class Agent:
+    """A session with one client."""
+
+    def __init__(self, machine: Machine, out: IO[bytes]) -> None:
+        """Answers go to `out`."""
+        self._operations = Operations(machine)
+        self._out = out
+        self._write = threading.Lock()
+        self._requests: queue.SimpleQueue[str | bytes | None] = queue.SimpleQueue()
+        self._under_way = 0
+        self._last = time.monotonic()
+
+    def serve(self, pending: list[str], source: IO[bytes]) -> None:
+        """Answer every line of `pending` and `source`; return when all is done."""
+        workers = [threading.Thread(target=self._work, name=f"worker-{n}") for n in range(WORKERS)]
+        for worker in workers:
+            worker.start()
+        threading.Thread(target=self._watch, daemon=True).start()
+        for line in pending:
+            self._requests.put(line)
+        for received in iter(source.readline, b""):
+            self._last = time.monotonic()
+            self._requests.put(received)
+        for _ in workers:
+            self._requests.put(None)
+        for worker in workers:
+            worker.join()
+        self._operations.close()
+
+    def _work(self) -> None:
+        while True:
+            line = self._requests.get()
+            if line is None:
+                return
+            if not line.strip():
+                continue
+            with self._write:
+                self._under_way += 1
+            answer = json.dumps(self._answer(line)).encode() + b"\n"
+            with self._write:
+                self._under_way -= 1
+                self._last = time.monotonic()
+                try:
+                    self._out.write(answer)
+                    self._out.flush()
+                except (OSError, ValueError):
+                    continue  # the client is gone; what it asked for is finished all the same
+
+    def _answer(self, line: str | bytes) -> Json:
+        number = -1
+        try:
+            request = json.loads(line)
+            number = request["id"]
+            return {"id": number, "ok": True, "result": self._operations.do(request)}
+        except HostError as error:
+            return {"id": number, "ok": False, "error": error.as_json()}
+        except Exception as error:  # noqa: BLE001 - the client waits for an answer, whatever happened
+            return {"id": number, "ok": False, "error": internal(error).as_json()}
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(60)
+            if not self._under_way and time.monotonic() - self._last > IDLE_LIMIT:
+                os._exit(0)  # the main thread sits in a read; the kernel drops our lock
+
+
+def internal(error: Exception) -> HostError:
+    """An error of our own: its type and place, and not its text, which may carry what a file holds."""
+    place, trace = "unknown", error.__traceback__
+    while trace is not None:
+        place, trace = _place(trace), trace.tb_next
+    return HostError(
+        "internal",
+        f"the agent failed: {type(error).__name__} at {place}",
+        hint="this is a fault of Portcullis; please report it",
+    )
+
+
+def _place(trace: TracebackType) -> str:
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"

@@ -1,0 +1,309 @@
+"""What a client can ask for. Creating, changing and undoing are written once, for every kind of thing."""
+
+from __future__ import annotations
+
+import platform
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from portcullis.host.agent.directories import Directories
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.files import Files
+from portcullis.host.agent.kind import Kind, Work
+from portcullis.host.agent.lock import DeployLock
+from portcullis.host.agent.packages import Packages
+from portcullis.host.agent.services import Services
+from portcullis.host.agent.store import Record, Store, revision
+from portcullis.host.agent.trees import Trees
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.step import Json, Step
+
+ADOPT = "set adopt=True to replace it; what is there now comes back when the resource is deleted"
+
+
+class Operations:
+    """One session's operations. Each public method is an ``op`` of the protocol: request in, result out."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Touch nothing on the host yet."""
+        self._store = Store(machine.state)
+        self._lock = DeployLock(machine.lock)
+        trees = Trees()
+        self._trees = trees
+        self._kinds: dict[str, Kind] = {
+            "file": Files(machine),
+            "directory": Directories(),
+            "tree": trees,
+            "packages": Packages(machine, self._store),
+            "service": Services(machine),
+        }
+        self._claims: dict[tuple[str, str], str] = {}
+        self._busy: dict[tuple[str, str], threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def close(self) -> None:
+        """End of the session."""
+        self._lock.release()
+
+    def do(self, request: Json) -> Json:
+        """Carry out one request. Raises `HostError`."""
+        op = {
+            "hello": self.hello,
+            "survey": self.survey,
+            "plan": self.plan,
+            "put": self.put,
+            "remove": self.remove,
+            "tree-missing": self.tree_missing,
+            "blob": self.blob,
+        }.get(str(request.get("op")))
+        if op is None:
+            raise HostError("invalid", f"the agent has no operation {request.get('op')!r}")
+        return op(request)
+
+    def hello(self, request: Json) -> Json:  # noqa: ARG002
+        """Who is speaking."""
+        return {"agent": "1", **host_facts()}
+
+    def survey(self, request: Json) -> Json:
+        """Facts of everything the stack has on this host, unless ``index`` is false, and of all that was asked for."""
+        stack = str(request.get("stack", ""))
+        records = {(r.kind, r.id): r for r in self._store.all() if r.kind in self._kinds}
+        wanted: dict[tuple[str, str], Json] = {}
+        if request.get("index", True):
+            wanted = {key: record.spec for key, record in records.items() if record.stack == stack}
+        for item in request.get("items", []):
+            wanted[str(item["kind"]), str(item["id"])] = item["spec"]
+        items: list[Json] = []
+        for kind in sorted({kind for kind, _ in wanted}):
+            keys = [key for key in wanted if key[0] == kind]
+            answers = self._kind(kind).facts([(wanted[key], records.get(key)) for key in keys])
+            for (_, item_id), answer in zip(keys, answers):
+                item = {"kind": kind, "id": item_id, "spec": wanted[kind, item_id]}
+                if isinstance(answer, HostError):
+                    items.append({**item, "error": answer.as_json()})
+                else:
+                    items.append({**item, "facts": public(answer)})
+        return {"items": items, "host": host_facts()}
+
+    def plan(self, request: Json) -> Json:
+        """What `put` would do, and why it would refuse; changes nothing."""
+        kind, item, desired = self._thing(request)
+        record = self._store.load(kind, item)
+        facts = self._facts(kind, self._spec(request), record)
+        steps = self._kind(kind).plan(desired, facts)
+        refusal = self._refusal(request, record, facts, steps)
+        return {
+            "steps": [step.as_json() for step in steps],
+            "facts": public(facts),
+            "refusal": refusal.as_json() if refusal else None,
+        }
+
+    def put(self, request: Json) -> Json:
+        """Bring one thing to its declared state, and prove it by planning again from what is there afterwards."""
+        kind, item, desired = self._thing(request)
+        owner = str(request["owner"])
+        with self._alone(kind, item):
+            self._claim(kind, item, owner)
+            self._lock.take(str(request.get("who", "")), str(request["stack"]))
+            spec = self._spec(request)
+            record = self._store.load(kind, item)
+            facts = self._facts(kind, spec, record)
+            steps = self._kind(kind).plan(desired, facts)
+            refusal = self._refusal(request, record, facts, steps)
+            if refusal:
+                raise refusal
+            known = record is not None
+            record = self._register(request, record, spec, facts, written=bool(steps))
+            work = Work(
+                record,
+                self._store.folder(kind, item),
+                bool(request.get("adopt")),
+                lambda: self._store.save(record),
+            )
+            try:
+                self._kind(kind).apply(desired, steps, work)
+            except HostError:
+                self._abandon(record, facts, known=known)
+                raise
+            record.pending = False
+            self._store.save(record)
+            after = self._facts(kind, spec, record)
+            self._assert_done(desired, kind, after)
+            return {"facts": public(after), "steps": [step.as_json() for step in steps]}
+
+    def remove(self, request: Json) -> Json:
+        """Undo one thing, as long as `owner` is still its owner."""
+        kind, item, desired = self._thing(request)
+        with self._alone(kind, item):
+            self._lock.take(str(request.get("who", "")), str(request["stack"]))
+            record = self._store.load(kind, item)
+            if record is None:
+                return {"done": "absent"}
+            if record.owner != request["owner"] or record.stack != request["stack"]:
+                return {"done": "not-owner"}
+            done = self._kind(kind).remove(desired, record, self._store.folder(kind, item))
+            self._store.drop(record)
+            return {"done": done}
+
+    def tree_missing(self, request: Json) -> Json:
+        """Which contents of a tree the host has not got yet."""
+        return {"missing": self._trees.missing(str(request["path"]), request["files"])}
+
+    def blob(self, request: Json) -> Json:
+        """Take a piece of a file for the next `put` of a tree."""
+        self._lock.take(str(request.get("who", "")), str(request.get("stack", "")))
+        path = str(request["path"])
+        with self._alone("tree", path):
+            self._trees.stage(path, str(request["sha"]), request["data"], last=bool(request["last"]))
+        return {}
+
+    def _thing(self, request: Json) -> tuple[str, str, Json]:
+        kind = str(request["kind"])
+        self._kind(kind)
+        return kind, str(request["item"]), request["desired"]
+
+    def _kind(self, kind: str) -> Kind:
+        try:
+            return self._kinds[kind]
+        except KeyError:
+            raise HostError("invalid", f"the agent knows no kind {kind!r}") from None
+
+    def _spec(self, request: Json) -> Json:
+        spec: Json | None = request.get("spec")
+        return spec or self._kind(request["kind"]).spec(request["item"], request["desired"])
+
+    def _facts(self, kind: str, spec: Json, record: Record | None) -> Json:
+        answer = self._kind(kind).facts([(spec, record)])[0]
+        if isinstance(answer, HostError):
+            raise answer
+        return answer
+
+    def _alone(self, kind: str, item: str) -> threading.Lock:
+        with self._guard:
+            return self._busy.setdefault((kind, item), threading.Lock())
+
+    def _claim(self, kind: str, item: str, owner: str) -> None:
+        first = self._claims.setdefault((kind, item), owner)
+        if first != owner:
+            raise HostError(
+                "conflict",
+                f"{item} is declared twice in this deployment: by {resource(first)} and by {resource(owner)}",
+                hint="declare it once",
+            )
+
+    def _refusal(
+        self, request: Json, record: Record | None, facts: Json, steps: list[Step]
+    ) -> HostError | None:
+        kind, item = str(request["kind"]), str(request["item"])
+        handler, adopt = self._kind(kind), bool(request.get("adopt"))
+        obstacle = handler.obstacle(request["desired"], facts)
+        if obstacle:
+            return obstacle
+        if record is not None:
+            if record.stack == request["stack"] or adopt:
+                return None
+            return HostError(
+                "owned",
+                f"{item} belongs to the stack {record.stack} ({resource(record.owner)})",
+                hint="remove it there first, or set adopt=True to take it over from that stack",
+            )
+        if adopt or not steps or not facts["exists"] or handler.is_nobodys(item, facts):
+            return None
+        first = steps[0]
+        return HostError(
+            "differs",
+            f"{first.prop} differs from what is on the host ({first.have}; declared: {first.want})",
+            prop=first.prop,
+            hint=ADOPT,
+            detail=first.detail,
+        )
+
+    def _register(
+        self, request: Json, record: Record | None, spec: Json, facts: Json, *, written: bool
+    ) -> Record:
+        """Remember the thing and what stands there, before anything changes."""
+        kind, item, stack, owner = request["kind"], request["item"], request["stack"], request["owner"]
+        folder = self._store.make_folder(kind, item)
+        if record is None:
+            original = self._kind(kind).original(item, facts, folder)
+            record = Record(kind, item, stack, owner, spec, revision(), original, pending=written)
+        else:
+            if record.owner != owner:
+                record.extra["former"] = record.owner
+            record.stack, record.owner = stack, owner
+            # A change that was cut off may have happened: whoever follows this thing has to look again.
+            if written or record.pending:
+                record.revision = revision()
+            record.pending = written
+        record.extra["spec"], record.spec = record.spec, spec
+        self._store.save(record)
+        return record
+
+    def _abandon(self, record: Record, before: Json, *, known: bool) -> None:
+        """After a failure: forget a thing that is as it was before we first touched it."""
+        record.pending = False
+        try:
+            untouched = not known and public(self._facts(record.kind, record.spec, None)) == public(before)
+        except HostError:
+            untouched = False
+        if untouched:
+            self._store.drop(record)
+        else:
+            self._store.save(record)
+
+    def _assert_done(self, desired: Json, kind: str, after: Json) -> None:
+        left = self._kind(kind).plan(desired, after)
+        if left:
+            raise HostError(
+                "not-converged",
+                f"{left[0].prop} is still {left[0].have} after the change, not {left[0].want}",
+                prop=left[0].prop,
+                hint="something else on the host may be changing it",
+                detail=left[0].detail,
+            )
+
+
+def public(facts: Json) -> Json:
+    """Facts as the client gets them."""
+    return {key: value for key, value in facts.items() if not key.startswith("_")}
+
+
+def resource(owner: str) -> str:
+    """The name of an owner for people: the end of its URN."""
+    kind_and_name = owner.split("::")[-2:]
+    if len(kind_and_name) < 2:  # noqa: PLR2004 - not a URN
+        return owner
+    return f'{kind_and_name[0].rsplit(":", 1)[-1]} "{kind_and_name[1]}"'
+
+
+def host_facts() -> dict[str, str]:
+    """Operating system, kernel, Python and name of the host."""
+    return {
+        "os": os_name(_read_lines("/etc/os-release")),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "hostname": platform.node(),
+    }
+
+
+def os_name(lines: Iterable[str]) -> str:
+    """``debian-13`` or ``ubuntu-24.04`` out of os-release(5); the code name where there is no number yet."""
+    known: dict[str, Any] = {}
+    for line in lines:
+        key, _, value = line.strip().partition("=")
+        known[key] = value.strip("\"'")
+    return (
+        f"{known.get('ID', 'unknown')}-{known.get('VERSION_ID') or known.get('VERSION_CODENAME', 'unknown')}"
+    )
+
+
+def _read_lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text("utf-8").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,79 @@
+"""Whether a file is as its package shipped it, so that it is nobody's work."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from portcullis.host.agent.machine import Machine
+
+_TIMEOUT = 30.0
+
+
+def is_as_shipped(machine: Machine, path: Path) -> bool:
+    """Whether dpkg or ucf knows `path` and has the very sum of its present bytes on record."""
+    try:
+        have = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    except OSError:
+        return False
+    return have in _ucf_sums(machine, path) or have in _dpkg_sums(machine, path)
+
+
+def _dpkg_sums(machine: Machine, path: Path) -> set[str]:
+    found = machine.run(["dpkg-query", f"--admindir={machine.dpkg}", "-S", "--", str(path)], timeout=_TIMEOUT)
+    sums: set[str] = set()
+    for package in owners(found.out, str(path)):
+        shown = machine.run(
+            ["dpkg-query", f"--admindir={machine.dpkg}", "-W", "-f", "${Conffiles}\n", "--", package],
+            timeout=_TIMEOUT,
+        )
+        sums |= conffile_sums(shown.out, str(path))
+        for name in (package, package.split(":")[0]):
+            try:
+                sums |= listed_sums(
+                    (machine.dpkg / "info" / f"{name}.md5sums").read_text("utf-8", "replace"), str(path)
+                )
+            except OSError:
+                continue
+    return sums
+
+
+def _ucf_sums(machine: Machine, path: Path) -> set[str]:
+    """Files that maintainer scripts put there by ucf(1), such as /etc/ssh/sshd_config."""
+    try:
+        return listed_sums(machine.ucf.read_text("utf-8", "replace"), str(path), prefix="")
+    except OSError:
+        return set()
+
+
+def owners(output: str, path: str) -> list[str]:
+    """Packages in the output of ``dpkg-query -S path`` (``a, b:amd64: /path``), diversions left out."""
+    packages: list[str] = []
+    for line in output.splitlines():
+        names, _, found = line.rpartition(": ")
+        if found == path and not line.startswith("diversion by "):
+            packages += names.split(", ")
+    return packages
+
+
+def conffile_sums(output: str, path: str) -> set[str]:
+    """The sum of `path` in a ``${Conffiles}`` field: lines of ``path md5``, with ``obsolete`` where it left the package."""
+    sums = set()
+    for line in output.splitlines():
+        words = line.split()
+        if len(words) == 2 and words[0] == path:  # noqa: PLR2004 - an obsolete one has three
+            sums.add(words[1])
+    return sums
+
+
+def listed_sums(text: str, path: str, prefix: str = "/") -> set[str]:
+    """The sum of `path` in a file of md5sum(1) lines."""
+    sums = set()
+    for line in text.splitlines():
+        digest, _, name = line.partition("  ")
+        if prefix + name == path:
+            sums.add(digest)
+    return sums

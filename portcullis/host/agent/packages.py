@@ -1,0 +1,204 @@
+"""Packages: a set of names that are installed, shared with every other set that names them.
+
+Each package has a record of its own with the owners that want it and whether it was there before us. Packages that
+came along as dependencies have one without owners: what we brought is all that we may take away again.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.apt import NAME, Apt, is_installed
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.step import Json, Step
+from portcullis.host.agent.store import Record, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+
+_ONE = "package"  # the kind of a single package's record; no kind that a client can name
+
+
+class Packages:
+    """The kind ``packages``."""
+
+    def __init__(self, machine: Machine, store: Store) -> None:
+        """Keep records of single packages in `store`."""
+        self._apt = Apt(machine)
+        self._store = store
+        self._lock = threading.Lock()
+
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002, D102
+        return {"names": sorted(desired["packages"])}
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`. One question to dpkg for all."""
+        names = {name for spec, _ in questions for name in spec["names"] if NAME.match(name)}
+        try:
+            states = self._apt.states(names)
+        except HostError as error:
+            return [error] * len(questions)
+        return [
+            {
+                "exists": True,
+                "packages": {name: "installed" for name in spec["names"] if is_installed(states.get(name))},
+                "revision": record.revision if record else "",
+            }
+            for spec, record in questions
+        ]
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`."""
+        return [
+            Step(f"packages.{name}", "absent", "installed", "install")
+            for name in sorted(desired["packages"])
+            if name not in facts["packages"]
+        ]
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
+        """See `Kind`."""
+        for name in desired["packages"]:
+            if not NAME.match(name):
+                return HostError("invalid", f"{name!r} is not the name of a Debian package", prop="packages")
+        return None
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`. A missing package is nothing to overwrite."""
+        return True
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`. Each package's own record has it."""
+        return {"type": "packages"}
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """See `Kind`. Names that this owner no longer has are given up as ``on_delete`` says."""
+        names, owner = set(desired["packages"]), work.record.owner
+        with self._lock:
+            self._rename(str(work.record.extra.pop("former", owner)), owner)
+            missing = {step.prop.partition(".")[2] for step in steps}
+            if missing:
+                self._apt.prepare(missing)
+                will = self._apt.would("install", sorted(missing))
+                if will.takes and not work.adopt:
+                    raise HostError(
+                        "differs",
+                        f"installing {', '.join(sorted(missing))} would remove {', '.join(sorted(will.takes))}",
+                        prop="packages",
+                        hint="set adopt=True if that is meant",
+                    )
+                self._remember(will.brings - names, "", brought=will.brings)
+                self._remember(names, owner, brought=missing)
+                self._apt.install(missing)
+            else:
+                self._remember(names, owner, brought=set())
+            given_up = {r.id for r in self._singles() if owner in r.extra["owners"]} - names
+            self._give_up(given_up, owner, str(desired.get("on_delete", "remove")))
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
+        """See `Kind`."""
+        with self._lock:
+            held = {r.id for r in self._singles() if record.owner in r.extra["owners"]}
+            return self._give_up(held, record.owner, str(desired.get("on_delete", "remove")))
+
+    def _singles(self) -> list[Record]:
+        return [record for record in self._store.all() if record.kind == _ONE]
+
+    def _rename(self, former: str, owner: str) -> None:
+        for record in self._singles() if former != owner else ():
+            owners = record.extra["owners"]
+            if former in owners:
+                record.extra["owners"] = sorted({*owners, owner} - {former})
+                self._store.save(record)
+
+    def _remember(self, names: Collection[str], owner: str, *, brought: Collection[str]) -> None:
+        """Note before the change who wants each package and whether it was there; the first note stays."""
+        present = set(names) - set(brought)
+        first = [name for name in sorted(names) if self._store.load(_ONE, name) is None]
+        automatic = self._apt.automatic(present & set(first)) if present & set(first) else set()
+        if owner:
+            self._apt.mark("manual", automatic)  # or the host's next autoremove could take it from under us
+        for name in sorted(names):
+            record = self._store.load(_ONE, name) or Record(
+                _ONE,
+                name,
+                "",
+                "",
+                {},
+                "",
+                _original(name in present, name in automatic),
+                extra={"owners": []},
+            )
+            owners = sorted({*record.extra["owners"], *([owner] if owner else [])})
+            if owners != record.extra["owners"] or name in first:
+                record.extra["owners"] = owners
+                self._store.save(record)
+
+    def _give_up(self, names: Collection[str], owner: str, how: str) -> str:
+        """Withdraw `owner` from each; take away what is wanted by nobody, was brought by us, and others do not need."""
+        idle = []
+        for name in sorted(names):
+            record = self._store.load(_ONE, name)
+            if record is None:
+                continue
+            record.extra["owners"] = [other for other in record.extra["owners"] if other != owner]
+            self._store.save(record)
+            if not record.extra["owners"]:
+                idle.append(record)
+        ours = {record.id for record in idle if record.original["type"] == "absent"}
+        before = {record.id for record in idle if record.original.get("automatic")}
+        done = "kept"
+        if ours and how != "keep" and self._take_away(ours, purge=how == "purge"):
+            done = "removed"
+        self._apt.mark("auto", {n for n, state in self._apt.states(before).items() if is_installed(state)})
+        for record in idle:
+            self._store.drop(record)
+        self._forget_dependencies()
+        return done
+
+    def _take_away(self, names: set[str], *, purge: bool) -> set[str]:
+        may_go = {r.id for r in self._singles() if r.original["type"] == "absent" and not r.extra["owners"]}
+        states = self._apt.states(names)
+        there = {
+            name for name, state in states.items() if is_installed(state) or (purge and state[1:] == "c")
+        }
+        going = self._harmless(there, may_go)
+        self._apt.mark("auto", {name for name in there - going if is_installed(states[name])})
+        if going:
+            self._apt.take_away(going, purge=purge)
+        unneeded = self._apt.would("autoremove").takes & may_go if going else frozenset()
+        unneeded = self._harmless(unneeded, may_go)
+        if unneeded:
+            self._apt.take_away(unneeded, purge=purge)
+        return set(going | unneeded)
+
+    def _harmless(self, names: Collection[str], may_go: Collection[str]) -> frozenset[str]:
+        """Those of `names` whose removal takes nothing outside `may_go`, and brings nothing in its place."""
+
+        def harmless(group: Collection[str]) -> bool:
+            will = self._apt.would("remove", sorted(group))
+            return will.takes <= set(may_go) and not will.brings
+
+        if not names or harmless(names):
+            return frozenset(names)
+        alone = frozenset(name for name in names if harmless([name]))
+        return alone if alone and harmless(alone) else frozenset()
+
+    def _forget_dependencies(self) -> None:
+        """With the last set of packages, what came along and stayed is apt's affair alone: it is marked automatic."""
+        singles = self._singles()
+        gone = {r.id for r in singles} - {
+            name for name, state in self._apt.states([r.id for r in singles]).items() if is_installed(state)
+        }
+        wanted = any(record.extra["owners"] for record in singles)
+        for record in singles:
+            if not record.extra["owners"] and (not wanted or record.id in gone):
+                self._store.drop(record)
+
+
+def _original(there: bool, automatic: bool) -> Json:  # noqa: FBT001 - two facts, named by the call
+    return {"type": "installed", "automatic": automatic} if there else {"type": "absent"}

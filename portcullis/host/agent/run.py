@@ -1,0 +1,103 @@
+"""Starting programs: by argv, bounded in time, cut off from our own stdin and stdout."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+OUTPUT_LIMIT = 4 * 1024 * 1024  # bytes kept of what a program prints
+
+# What programs get to see instead of our own environment: a C locale, so that output can be parsed.
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LC_ALL": "C",
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a program ended: exit code (negative: signal) and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        """Both streams, standard error last, as a person would have read them."""
+        return "\n".join(part for part in (self.out.strip(), self.err.strip()) if part)
+
+
+class Runner(Protocol):
+    """What starts programs; tests put canned output here."""
+
+    def __call__(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
+        """Run to the end. Raises `HostError` (``timeout``, ``invalid``)."""
+        ...
+
+
+def run(argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
+    """Run `argv` to its end and return what it printed.
+
+    Output goes to memory files and not to pipes: a daemon that the program leaves behind would keep a pipe open,
+    and we would wait for the daemon.
+
+    Args:
+        argv: program and arguments; no shell.
+        timeout: seconds, after which the whole process group is killed.
+        env: variables on top of `ENVIRONMENT`.
+
+    Raises:
+        HostError: ``timeout``, or ``invalid`` when there is no such program.
+    """
+    out, err = os.memfd_create("out"), os.memfd_create("err")
+    try:
+        process = _start(argv, out, err, env)
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise HostError(
+                "timeout",
+                f"{argv[0]} did not end within {timeout:.0f} s and was stopped",
+                detail=_tail(out, err),
+            ) from None
+        return Done(code, _read(out), _read(err))
+    finally:
+        os.close(out)
+        os.close(err)
+
+
+def _start(argv: Sequence[str], out: int, err: int, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env={**ENVIRONMENT, **(env or {})},
+            cwd="/",
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise HostError("invalid", f"there is no program {argv[0]} on the host") from None
+    except PermissionError:
+        raise HostError("invalid", f"{argv[0]} is on the host but cannot be executed") from None
+
+
+def _read(fd: int) -> str:
+    return os.pread(fd, OUTPUT_LIMIT, 0).decode("utf-8", "replace")
+
+
+def _tail(out: int, err: int) -> str:
+    return "\n".join((_read(out) + _read(err)).splitlines()[-20:])

@@ -1,0 +1,277 @@
+"""Services: whether a systemd unit runs, starts at boot, and runs on its present files."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from typing import TYPE_CHECKING, Dict
+
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.step import Json, Step, compare
+from portcullis.host.agent.watch import newest_change
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.store import Record
+
+Unit = Dict[str, str]
+
+_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]+\.[a-z]+\Z")
+_PROPERTIES = (
+    "Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload", "CanReload", "InvocationID",
+    "ActiveEnterTimestampMonotonic", "StateChangeTimestampMonotonic", "ReloadResult", "Result",
+)  # fmt: skip
+_SHOW_TIMEOUT = 30.0
+_JOB_TIMEOUT = 180.0
+_START_LIMIT = 120.0  # seconds from start to active
+_RUNNING = ("active", "reloading", "refreshing")
+
+
+class Services:
+    """The kind ``service``."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for running systemctl."""
+        self._machine = machine
+        self._lock = threading.Lock()
+
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: D102
+        return {"unit": item, "reads": sorted(p for p in desired.get("reads") or () if p.startswith("/"))}
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`. One question to systemd for all."""
+        try:
+            units = self._show([str(spec["unit"]) for spec, _ in questions])
+        except HostError as error:
+            return [error] * len(questions)
+        answers: Answers = []
+        for (spec, record), unit in zip(questions, units):
+            try:
+                answers.append(_facts(unit, newest_change(spec.get("reads") or []), record))
+            except HostError as error:
+                answers.append(error)
+        return answers
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`."""
+        if not facts["exists"]:
+            return [Step("unit", "absent", str(desired["unit"]), "load")]
+        steps = compare(desired, facts, ("enabled", "active"), "set")
+        if desired.get("active") == "active" and facts["active"] == "active" and facts["stale"]:
+            steps.append(Step("stale", "True", "False", str(desired.get("on_change", "reload"))))
+        return steps
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
+        """See `Kind`."""
+        if desired.get("enabled") == "masked" and desired.get("active") == "active":
+            return HostError("invalid", "a masked unit cannot be active", prop="enabled")
+        return None
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`. Somebody who masked a unit meant it."""
+        return not str(facts["enabled"]).startswith("masked")
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`."""
+        if not facts["exists"]:
+            return {"type": "absent"}
+        return {"type": "unit", "enabled": facts["enabled"], "active": facts["active"]}
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """See `Kind`."""
+        if not steps:
+            return
+        name, reads = work.record.id, work.record.spec.get("reads") or []
+        started = False
+        with self._lock:
+            unit = self._load(name)
+            newest = newest_change(
+                reads
+            )  # before the start: what changes during it makes the unit stale again
+            if desired.get("active") == "inactive":
+                self._stop(name, unit)
+            if desired.get("enabled") is not None:
+                self._enable(name, unit, str(desired["enabled"]))
+            if desired.get("active") == "active":
+                started = self._bring_up(
+                    name, unit, desired, stale=_facts(unit, newest, work.record)["stale"]
+                )
+        if started:
+            unit = self._settled(name)
+            work.record.extra["loaded"] = {"invocation": unit["InvocationID"], "newest": newest}
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
+        """See `Kind`. A unit that was not there before us is stopped and disabled."""
+        name, kept = record.id, record.original
+        with self._lock:
+            unit = self._show([name])[0]
+            if unit["LoadState"] == "not-found":
+                return "absent"
+            was_active = kept.get("active") in _RUNNING
+            if not was_active:
+                self._stop(name, unit)
+            enabled = str(kept.get("enabled", "disabled"))
+            if enabled in ("enabled", "disabled", "masked") and unit["UnitFileState"] != "static":
+                self._enable(name, unit, enabled)
+            if was_active and unit["ActiveState"] not in _RUNNING:
+                self._do("start", name)
+        return "restored"
+
+    def _show(self, names: list[str]) -> list[Unit]:
+        for name in names:
+            if not _NAME.match(name):
+                raise HostError("invalid", f"{name!r} is not the full name of a unit", prop="unit")
+        argv = ["systemctl", "show", "--no-pager", f"--property={','.join(_PROPERTIES)}", "--", *names]
+        done = self._machine.run(argv, timeout=_SHOW_TIMEOUT)
+        units = parse_show(done.out)
+        if done.code or len(units) != len(names):
+            raise HostError(
+                "unreadable", "systemd does not answer on the host", prop="unit", detail=done.text
+            )
+        return units
+
+    def _load(self, name: str) -> Unit:
+        unit = self._show([name])[0]
+        if unit["NeedDaemonReload"] == "yes" or unit["LoadState"] == "not-found":
+            self._do("daemon-reload")
+            # That it was needed is kept: a changed unit file takes effect by a restart only.
+            unit = {**self._show([name])[0], "NeedDaemonReload": unit["NeedDaemonReload"]}
+        if unit["LoadState"] == "not-found":
+            raise HostError(
+                "invalid",
+                f"there is no unit {name} on the host",
+                prop="unit",
+                hint="depend on the package or file that brings it",
+            )
+        return unit
+
+    def _enable(self, name: str, unit: Unit, want: str) -> None:
+        have = unit["UnitFileState"]
+        if have == want:
+            return
+        if have.startswith("masked"):
+            self._do("unmask", name)
+            have = self._show([name])[0]["UnitFileState"]
+        if have != want and have in ("static", "transient") and want != "masked":
+            raise HostError(
+                "systemd",
+                f"{name} is {have}: it has no [Install] section, so it can be neither enabled nor disabled",
+                prop="enabled",
+                hint="declare the unit that starts it (its timer or socket) instead",
+            )
+        if have != want:
+            self._do({"enabled": "enable", "disabled": "disable", "masked": "mask"}[want], name)
+
+    def _stop(self, name: str, unit: Unit) -> None:
+        if unit["ActiveState"] not in ("inactive", "failed"):
+            self._do("stop", name)
+        if self._show([name])[0]["ActiveState"] == "failed":
+            self._do("reset-failed", name)
+
+    def _bring_up(self, name: str, unit: Unit, desired: Json, *, stale: bool) -> bool:
+        if unit["ActiveState"] in _RUNNING:
+            if not stale:
+                return False
+            restart = (
+                desired.get("on_change") == "restart"
+                or unit["CanReload"] != "yes"
+                or unit["NeedDaemonReload"] == "yes"
+            )
+            self._do("restart" if restart else "reload", name)
+            return True
+        if unit["ActiveState"] == "failed":
+            self._do("reset-failed", name)  # or a start limit that was hit refuses
+        self._do("restart" if unit["ActiveState"] == "activating" else "start", name)
+        return True
+
+    def _do(self, verb: str, *names: str) -> None:
+        done = self._machine.run(["systemctl", "--no-pager", verb, *names], timeout=_JOB_TIMEOUT)
+        if done.code:
+            raise self._failed(f"systemctl {' '.join((verb, *names))} failed", names, done.text)
+
+    def _settled(self, name: str) -> Unit:
+        """Wait until the unit is active and stays so for a moment; some fail right after they reported success."""
+        deadline = time.monotonic() + _START_LIMIT
+        since, invocation = 0.0, ""
+        while True:
+            unit, now = self._show([name])[0], time.monotonic()
+            state = unit["ActiveState"]
+            if state == "active" and unit["InvocationID"] == invocation:
+                if now - since >= self._machine.settle:
+                    return unit
+            elif state == "active":
+                if invocation:
+                    raise self._failed(f"{name} does not stay up: it was restarted", (name,), "")
+                since, invocation = now, unit["InvocationID"]
+            elif state in ("failed", "inactive") or unit["SubState"] == "auto-restart" or now > deadline:
+                why = f", {unit['Result']}" if unit.get("Result", "success") != "success" else ""
+                raise self._failed(
+                    f"{name} does not stay up: it is {state} ({unit['SubState']}{why})", (name,), ""
+                )
+            time.sleep(0.1)
+
+    def _failed(self, message: str, names: Sequence[str], said: str) -> HostError:
+        detail = said
+        for name in names:
+            argv = ["journalctl", "--no-pager", "-q", "-n", "20", "-o", "cat", "-u", name]
+            detail = "\n".join(
+                part for part in (said, self._machine.run(argv, timeout=_SHOW_TIMEOUT).out.strip()) if part
+            )
+        return HostError("systemd", message, prop="active", detail=detail)
+
+
+def parse_show(output: str) -> list[Unit]:
+    """``systemctl show`` of several units: blocks of ``Key=value`` lines, in the order that was asked for."""
+    units = []
+    for block in output.strip().split("\n\n"):
+        found = dict(line.partition("=")[::2] for line in block.splitlines())
+        if found:
+            units.append({**dict.fromkeys(_PROPERTIES, ""), **found})
+    return units
+
+
+def _facts(unit: Unit, newest: int, record: Record | None) -> Json:
+    if unit["LoadState"] == "not-found":
+        return {"exists": False}
+    loaded = record.extra.get("loaded") if record else None
+    return {
+        "exists": True,
+        "active": unit["ActiveState"],
+        "enabled": unit["UnitFileState"],
+        "stale": is_stale(unit, newest, loaded, time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC)),
+    }
+
+
+def is_stale(unit: Unit, newest: int, loaded: Json | None, wall: int, monotonic: int) -> bool:
+    """Whether a running unit has not taken up its present files. All times in nanoseconds.
+
+    Args:
+        unit: what ``systemctl show`` says.
+        newest: when one of its files last changed, wall clock.
+        loaded: what we noted when we last made it load its files: the unit's ``InvocationID`` and `newest` of then. It
+            counts for that run of the unit only, and is the one that no step of the clock can fool.
+        wall: the wall clock now.
+        monotonic: the monotonic clock now, which systemd's stamps count in (as microseconds).
+    """
+    if unit["ActiveState"] not in _RUNNING:
+        return False
+    if loaded and loaded["invocation"] == unit["InvocationID"] and newest <= loaded["newest"]:
+        return False
+    return newest > wall - (monotonic - last_load(unit) * 1000)
+
+
+def last_load(unit: Unit) -> int:
+    """When the unit last read its files, in microseconds of the monotonic clock.
+
+    Of a service the state changes when it starts and when a reload ends, whoever asked for it. A reload that failed
+    changes it too, but ``ReloadResult`` tells. The state of a socket or timer changes each time it fires.
+    """
+    entered = int(unit["ActiveEnterTimestampMonotonic"] or 0)
+    if not unit["Id"].endswith(".service") or unit["ReloadResult"] not in ("success", ""):
+        return entered
+    return max(entered, int(unit["StateChangeTimestampMonotonic"] or 0))

@@ -1,0 +1,57 @@
+"""The difference between what is wanted and what is there, one property at a time."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+DIFF_LINES = 60
+DIFF_COLUMNS = 300
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do. `have` and `want` are short and never carry the content of a file; `detail` may."""
+
+    prop: str
+    have: str
+    want: str
+    action: str
+    detail: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """The step as the client gets it."""
+        return {
+            "property": self.prop,
+            "have": self.have,
+            "want": self.want,
+            "action": self.action,
+            "detail": self.detail,
+        }
+
+
+def compare(desired: Json, facts: Json, props: tuple[str, ...], action: str) -> list[Step]:
+    """A step for each of `props` that is declared and is something else on the host."""
+    return [
+        Step(prop, str(facts.get(prop, "")), str(desired[prop]), action)
+        for prop in props
+        if desired.get(prop) is not None and facts.get(prop) != desired[prop]
+    ]
+
+
+def text_diff(have: str, want: str, path: str) -> str:
+    """A unified diff that fits on a screen, with what stands on the host as the old side."""
+    lines = [
+        line[:DIFF_COLUMNS]
+        for line in difflib.unified_diff(
+            have.splitlines(), want.splitlines(), f"{path} (on the host)", f"{path} (declared)", lineterm=""
+        )
+    ]
+    if not lines and have != want:
+        return "only the line ends differ (a missing last newline, or CR LF)"
+    if len(lines) > DIFF_LINES:
+        lines[DIFF_LINES:] = [f"… and {len(lines) - DIFF_LINES} more lines of difference"]
+    return "\n".join(lines)

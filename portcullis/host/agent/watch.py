@@ -1,0 +1,62 @@
+"""When something under a set of paths last changed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.paths import look, unreadable
+
+LIMIT = 20_000  # entries; a service that reads more names a folder too high up
+
+
+def newest_change(paths: list[str]) -> int:
+    """The latest change under `paths`, in nanoseconds of the wall clock; 0 for no paths.
+
+    It is the inode's change time, which a copy with old dates (``cp -a``, ``mv``) cannot hide. Links are followed,
+    since a program that reads them does. A missing path counts with the folder that would hold it, whose time tells
+    of the removal.
+
+    Raises:
+        HostError: ``unreadable``, or ``invalid`` when there is too much to watch.
+    """
+    newest = 0
+    seen: set[tuple[int, int]] = set()
+    waiting = [Path(path) for path in paths]
+    while waiting:
+        path = waiting.pop()
+        here = look(path)
+        if here is None:
+            newest = max(newest, _removal(path))
+            continue
+        newest = max(newest, here.st_ctime_ns)
+        try:
+            there = path.stat() if stat.S_ISLNK(here.st_mode) else here
+        except OSError:
+            continue  # a link to nowhere; its own time counts
+        if (there.st_dev, there.st_ino) in seen:
+            continue
+        seen.add((there.st_dev, there.st_ino))
+        if len(seen) > LIMIT:
+            raise HostError(
+                "invalid", f"there are over {LIMIT} files under {paths[0]} and the other paths", prop="reads"
+            )
+        newest = max(newest, there.st_ctime_ns)
+        if stat.S_ISDIR(there.st_mode):
+            try:
+                waiting += [path / name for name in os.listdir(path)]  # noqa: PTH208 - cheaper than Path for each
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise unreadable(path, error) from None
+    return newest
+
+
+def _removal(path: Path) -> int:
+    for folder in path.parents:
+        status = look(folder)
+        if status is not None:
+            return status.st_mtime_ns  # the time of an entry made or removed, and not of a chmod
+    return 0
