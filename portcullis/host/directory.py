@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from .provider import HostProvider, Normaliser, Props
-from .resource import HostResource
+from .resource import HostResource, mode_text
 from .survey import Item
 
 if TYPE_CHECKING:
@@ -77,7 +77,13 @@ class Directory(HostResource, module="portcullis", name="Directory"):
             name,
             host=host,
             adopt=adopt,
-            inputs={"path": path, "owner": owner, "group": group, "mode": mode, "on_delete": on_delete},
+            inputs={
+                "path": path,
+                "owner": owner,
+                "group": group,
+                "mode": mode_text(mode),
+                "on_delete": on_delete,
+            },
             outputs=(),
             opts=opts,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from .provider import HostProvider, Normaliser, Props, is_known
-from .resource import HostResource, is_secret
+from .resource import HostResource, is_secret, mode_text
 from .survey import Item
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class File(HostResource, module="portcullis", name="File"):
                 "content": content,
                 "owner": owner,
                 "group": group,
-                "mode": mode,
+                "mode": mode_text(mode),
                 "validate": list(validate) if validate else None,
                 "test": list(test) if test else None,
                 "on_delete": on_delete,

@@ -26,6 +26,7 @@ from pulumi.dynamic import (
 from pulumi.output import Unknown
 
 from .errors import HostError, Subject
+from .resource import mode_text
 from .session import WRITE_TIMEOUT, Channel, Json, session, who
 from .survey import Item, survey
 
@@ -86,7 +87,7 @@ class Normaliser:
         value = self.text(name)
         if value is None:
             return
-        digits = value.rjust(4, "0")
+        digits = mode_text(value)
         if len(digits) != 4 or not set(digits) <= set("01234567"):  # noqa: PLR2004
             self.fail(name, f'{value!r} is not a mode in octal digits, such as "0644"')
         self.inputs[name] = digits

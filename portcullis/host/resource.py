@@ -9,6 +9,8 @@ import pulumi
 from pulumi.dynamic import Resource
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from .provider import HostProvider
 
 
@@ -49,9 +51,21 @@ class HostResource(Resource):
         super().__init__(provider, name, props, opts)
 
 
-def is_secret(value: pulumi.Input[str]) -> pulumi.Input[bool]:
-    """Return whether a value is marked secret, as an input of its own: plugins get plain values."""
-    return pulumi.Output.from_input(value).is_secret() if isinstance(value, pulumi.Output) else False
+def is_secret(value: pulumi.Input[str]) -> Awaitable[bool | None] | None:
+    """Return whether a value is marked secret, as an input of its own: plugins get plain values.
+
+    None instead of False: what `check` takes out of the inputs again shows as a change in every refresh.
+    """
+    return _true_or_none(value.is_secret()) if isinstance(value, pulumi.Output) else None
+
+
+async def _true_or_none(flag: Awaitable[bool]) -> bool | None:
+    return True if await flag else None
+
+
+def mode_text(mode: str) -> str:
+    """Return permission bits in the spelling that the host reads back: four octal digits."""
+    return mode.rjust(4, "0")
 
 
 def local_folder(path: str | os.PathLike[str]) -> str:
