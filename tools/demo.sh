@@ -10,12 +10,12 @@ echo "==> pulumi up"
 tools/stack.sh up --yes
 echo
 echo "==> what a browser on the internet gets"
-python lab/lab.py fetch
+python lab/lab.py fetch internet
 cat <<'END'
 
 The host is up, and everything on it is declared. Try:
 
-  make ssh        log in, change something by hand, say: sed -i 's/gzip on/gzip off/' /etc/nginx/nginx.conf
+  make ssh        log in and change something by hand, say: echo '# mine' >>/etc/docker/daemon.json
   make preview    see it as a diff
   make up         mend it
   $EDITOR Pulumi.lab.yaml, then make preview: a changed setting shows the same way

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,13 +61,9 @@ def stand_ins(home: Path, search: str) -> tuple[str, ...]:
         program = _STAND_INS / entry.name
         if name not in needed or not program.exists():
             entry.unlink(missing_ok=True)
-            continue
-        # A program of two lines and not a link: what it starts may look for its own files beside itself.
-        text = f'#!/bin/sh\nexec {shlex.quote(str(program))} "$@"\n'
-        if not entry.exists() or entry.read_text() != text:
+        elif not entry.is_symlink() or entry.readlink() != program:
             fresh = entry.with_name(f".{entry.name}.{os.getpid()}")
-            fresh.write_text(text)
-            fresh.chmod(0o755)
+            fresh.symlink_to(program)
             fresh.replace(entry)
     return needed
 
