@@ -9,7 +9,9 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 OWN_SOCKET = LIVE / "docker.sock"
-CGROUP = "portcullis-lab"
+_CGROUP = "portcullis-lab-"
+# These two are not where --exec-root says; empty ones are what is left of us.
+_DOCKER_FOLDERS = [Path("/run", name) for name in ("containerd/s", "containerd", "docker/plugins", "docker")]
 LABEL = "portcullis.lab"
 
 _HTTP_NOT_FOUND = 404
@@ -178,6 +182,7 @@ def ensure(state: State, progress: Progress) -> Engine:
     settings = LIVE / "daemon.json"
     settings.write_text("{}\n")  # the machine's own /etc/docker/daemon.json is not ours to obey
     engine = Engine(OWN_SOCKET)
+    state.cgroup = f"{_CGROUP}{token_hex(3)}"
     state.docker = start(
         "dockerd",
         [
@@ -187,7 +192,7 @@ def ensure(state: State, progress: Progress) -> Engine:
             f"--exec-root={LIVE / 'docker'}",
             f"--host=unix://{OWN_SOCKET}",
             f"--pidfile={LIVE / 'docker.pid'}",
-            f"--cgroup-parent=/{CGROUP}",
+            f"--cgroup-parent=/{state.cgroup}",
             "--bridge=none",
             "--iptables=false",
             "--ip6tables=false",
@@ -205,11 +210,17 @@ def stop(state: State) -> None:
     state.docker.stop(patience=30)
     state.docker = None
     for group in control_groups():
-        for folder in sorted([group, *(path for path in group.rglob("*") if path.is_dir())], reverse=True):
+        if group.name == state.cgroup:
+            for folder in sorted(
+                [group, *(path for path in group.rglob("*") if path.is_dir())], reverse=True
+            ):
+                folder.rmdir()
+    for folder in _DOCKER_FOLDERS:
+        with suppress(OSError):  # in use by another engine, or never made
             folder.rmdir()
 
 
 def control_groups() -> list[Path]:
-    """Return the control groups of our containers: one in each hierarchy of cgroup v1, one in v2."""
+    """Return the control groups of dockerds that labs started: one in each hierarchy of cgroup v1, one in v2."""
     root = Path("/sys/fs/cgroup")
-    return [path for path in (root / CGROUP, *root.glob(f"*/{CGROUP}")) if path.is_dir()]
+    return [path for path in (*root.glob(f"{_CGROUP}*"), *root.glob(f"*/{_CGROUP}*")) if path.is_dir()]

@@ -1,8 +1,8 @@
 """What a lab host reaches of the real world: an HTTP proxy that keeps Debian's packages, and a DNS forwarder.
 
-It listens in the router's namespace and dials from the machine's, so the machine forwards no packet and needs no
-NAT. Files that never change under their name (packages, lists by hash) are kept in the cache, so a host made
-anew installs without downloading. apt in the host checks hashes and signatures all the same.
+It listens in the router's namespace and dials from the machine's, so the machine forwards no packet and needs
+no NAT. Files that never change under their name (packages, lists by hash) are kept in the cache, so a host
+made anew installs without downloading. apt in the host checks hashes and signatures all the same.
 """
 
 from __future__ import annotations

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import base, engine, gateway, hosts, images, network, registry
 from lab.errors import LabError
-from lab.places import CHECKOUT, LIVE, STATE, cache
+from lab.places import CHECKOUT, LIVE, cache
 from lab.shell import Progress, run
 from lab.state import HostRecord, State, load, locked
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lab.processes import Process
@@ -125,7 +125,7 @@ def leftovers() -> list[str]:
             words = command.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if str(LIVE) in words and str(command.parent.name):
+        if str(LIVE) in words:
             found.append(f"process {command.parent.name}: {words[:100]}")
     docker = engine.current(state)
     if docker.answers():
@@ -133,8 +133,8 @@ def leftovers() -> list[str]:
     found += [
         f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if _mounted(line)
     ]
-    if STATE.exists():
-        found.append(f"state file {STATE}")
+    if LIVE.exists():
+        found.append(f"folder {LIVE}")
     return found
 
 

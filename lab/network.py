@@ -97,6 +97,9 @@ def destroy() -> None:
     # The kernel takes a dead namespace apart in its own time; the next build must not meet the old cable.
     if Path(f"/sys/class/net/{CABLE}").exists():
         run(["ip", "link", "del", CABLE], check=False)
+    # `ip netns` makes this folder a mount of its own with the first namespace, and leaves it so.
+    if _netns("").exists() and not any(_netns("").iterdir()):
+        run(["umount", "--lazy", str(_netns(""))], check=False)
 
 
 def attach(pid: int, number: int) -> None:

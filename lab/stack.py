@@ -15,8 +15,8 @@ from lab.errors import LabError
 from lab.places import CHECKOUT
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable
+    from pathlib import Path
 
 TEMPLATE = CHECKOUT / "lab" / "stack" / "Pulumi.lab.yaml"
 DEMO_SITE = "hello.example.com"

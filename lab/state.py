@@ -10,16 +10,16 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from lab.errors import LabError
 from lab.places import LIVE, LOCK, STATE, made
 from lab.processes import Process
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
 
 
@@ -41,10 +41,15 @@ class State:
 
     cache: str = ""  # the cache it was raised from; another cache has other keys and images
     docker: Process | None = None  # only a dockerd that the lab started
+    cgroup: str = ""  # where that dockerd has its containers
     registry: Process | None = None
     gateway: Process | None = None
     hosts: dict[str, HostRecord] = field(default_factory=dict)
     leases: list[Process] = field(default_factory=list)
+
+    def empty(self) -> bool:
+        """Tell whether nothing runs that has to be found again."""
+        return not (self.hosts or self.leases or self.docker or self.registry or self.gateway)
 
     def dump(self) -> str:
         """Return it as JSON."""
@@ -67,6 +72,7 @@ def load() -> State:
     return State(
         cache=data["cache"],
         docker=_process(data["docker"]),
+        cgroup=data["cgroup"],
         registry=_process(data["registry"]),
         gateway=_process(data["gateway"]),
         hosts=hosts,
@@ -94,31 +100,34 @@ def locked(timeout: float = 600) -> Iterator[State]:
         raise LabError(
             "the lab needs root, for network namespaces and containers", "run it as root or with sudo"
         )
-    made(LIVE, 0o700)
-    with LOCK.open("a+") as lock:
-        _acquire(lock.fileno(), timeout)
+    with _lock(timeout):
         state = load()
         try:
             yield state
         finally:
-            save(state)
+            if state.empty():
+                shutil.rmtree(LIVE)
+            else:
+                save(state)
 
 
-def _acquire(fd: int, timeout: float) -> None:
+def _lock(timeout: float) -> IO[str]:
+    """Return the lock file, locked. It goes with its folder, so the one that was waited for may be gone."""
     deadline = time.monotonic() + timeout
     while True:
+        made(LIVE, 0o700)
+        lock = LOCK.open("a+")
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if LOCK.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                return lock
+        except FileNotFoundError:
+            pass
         except BlockingIOError:
             if time.monotonic() > deadline:
+                lock.close()
                 raise LabError(
                     f"another lab command has held {LOCK} for {timeout:.0f} s", "try again"
                 ) from None
             time.sleep(0.1)
-        else:
-            return
-
-
-def forget_machine(path: Path = STATE) -> None:
-    """Drop the file once nothing is left to find."""
-    path.unlink(missing_ok=True)
+        lock.close()

@@ -8,53 +8,61 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lab.plugins.values import UNKNOWN, Properties, is_empty, is_unknown
+from lab.plugins.values import UNKNOWN, Properties, is_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lab.plugins.fields import Field
 
+_ZEROS = {"int": 0, "bool": False}
+
 
 def planned(fields: Mapping[str, Field], inputs: Properties, *, unknowns: bool = False) -> Properties:
     """The state before the provider has filled anything in; `unknowns` marks what only the real thing will tell."""
     state: Properties = {}
     for key, known in fields.items():
-        value = inputs.get(key)
-        if value is None:
-            if unknowns and (known.output or known.computed):
-                state[key] = UNKNOWN
-            elif known.default is not None:
-                state[key] = known.default
-            else:
-                state[key] = [] if _list_of_objects(known) and not known.output else None
+        if inputs.get(key) is not None:
+            state[key] = _complete(known, inputs[key])
+        elif unknowns and (known.output or known.computed):
+            state[key] = UNKNOWN
+        elif known.default is not None:
+            state[key] = known.default
         else:
-            state[key] = _complete(known, value)
+            starts_empty = _is_block(known) or (known.kind == "set" and known.computed)
+            state[key] = [] if starts_empty and not known.output else None
     return state
 
 
 def created(fields: Mapping[str, Field], inputs: Properties, facts: Properties) -> Properties:
-    """The state after a create: facts, but what was planned stays as it was planned, and planned nulls stay null."""
+    """The state after a create: the facts, but sets, maps and objects stay as they were planned, and so do nulls."""
     state = planned(fields, inputs)
     for key, fact in facts.items():
         known = fields[key]
-        if key in inputs and known.kind in ("set", "object", "map") and key not in ("mustRun",):
-            state[key] = state[key] if key != "capabilities" else _complete(known, fact)
-        elif is_empty(fact) and known.kind in ("set", "map", "list") and not known.computed and state[key] is None:
-            continue
-        else:
+        as_planned = key in inputs and known.kind in ("set", "object", "map")
+        stays_null = state[key] is None and known.kind in ("set", "map") and not fact and not known.computed
+        if not as_planned and not stays_null:
             state[key] = fact
     return state
 
 
 def refreshed(fields: Mapping[str, Field], stored: Properties, facts: Properties) -> Properties:
     """The state after a refresh: the stored one with the facts over it."""
-    return {key: stored.get(key) for key in fields} | {
-        key: _with_zeros(fields[key], value, stored.get(key)) for key, value in facts.items()
-    }
+    state = {key: stored.get(key) for key in fields} | facts
+    for key, known in fields.items():
+        if known.kind == "set" and _is_block(known) and state[key]:
+            state[key] = [_with_zeros(known, item) for item in state[key]]
+    return state
 
 
-def _list_of_objects(known: Field) -> bool:
+def updated(fields: Mapping[str, Field], stored: Properties, inputs: Properties, changed: set[str]) -> Properties:
+    """The state after a change in place: nothing is read again."""
+    after = planned(fields, inputs)
+    return {key: after[key] if key in changed else stored.get(key) for key in fields}
+
+
+def _is_block(known: Field) -> bool:
+    """A list or set of objects: Terraform has no null of those."""
     return known.item is not None and known.item.kind == "object"
 
 
@@ -63,24 +71,23 @@ def _complete(known: Field, value: Any) -> Any:
     if is_unknown(value):
         return value
     if known.kind == "object":
-        return {key: _complete_part(part, value.get(key)) for key, part in known.fields.items()}
+        return {
+            key: _nothing(part) if value.get(key) is None else _complete(part, value[key])
+            for key, part in known.fields.items()
+        }
     if known.item is not None and known.kind != "map":
         return [_complete(known.item, item) for item in value]
     return value
 
 
-def _complete_part(part: Field, value: Any) -> Any:
-    if value is None:
-        return _nothing(part)
-    return _complete(part, value)
-
-
 def _nothing(part: Field) -> Any:
     if part.kind in ("set", "list"):
         return []
-    return part.default
+    return "" if part.kind == "text" and part.default is None else part.default
 
 
-def _with_zeros(known: Field, value: Any, stored: Any) -> Any:
-    del known, stored
-    return value
+def _with_zeros(known: Field, item: Properties) -> Properties:
+    """A set's element once Terraform has hashed it: unset numbers are 0 and flags are false."""
+    assert known.item is not None  # noqa: S101 - a block has elements
+    zeros = {key: _ZEROS[part.kind] for key, part in known.item.fields.items() if part.kind in _ZEROS}
+    return {key: zeros.get(key) if value is None else value for key, value in item.items()}

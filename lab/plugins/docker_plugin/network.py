@@ -1,0 +1,110 @@
+"""docker:index/network:Network."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from lab.plugins.docker_plugin.engine import EngineError, daemon_errors
+from lab.plugins.errors import NotCoveredError, PluginError, ResourceError, one_error
+
+if TYPE_CHECKING:
+    from lab.plugins.docker_plugin.engine import Engine
+    from lab.plugins.values import Properties
+
+_REMOVE_SECONDS = 30.0
+_REMOVE_POLL_SECONDS = 1.0
+
+
+class NetworkActions:
+    """Creates, reads and removes networks; nothing of one changes in place."""
+
+    def create(self, engine: Engine, inputs: Properties) -> tuple[str, Properties]:
+        """Create and read back."""
+        if inputs.get("driver") in ("overlay", "ipvlan", "macvlan"):
+            raise NotCoveredError("docker", f"networks of driver {inputs['driver']}")
+        pools = [
+            {"Subnet": pool.get("subnet", ""), "IPRange": pool.get("ipRange", ""), "Gateway": pool.get("gateway", "")}
+            for pool in inputs.get("ipamConfigs", [])
+        ]
+        try:
+            with daemon_errors("Unable to create network"):
+                made = engine.client.create_network(
+                    inputs["name"],
+                    driver=inputs.get("driver"),
+                    options=inputs.get("options"),
+                    ipam={"Driver": inputs["ipamDriver"], "Config": pools},
+                    internal=inputs.get("internal", False),
+                    labels={entry["label"]: entry["value"] for entry in inputs.get("labels", [])},
+                    enable_ipv6=inputs.get("ipv6", False),
+                    attachable=inputs.get("attachable"),
+                )
+        except PluginError as error:
+            raise PluginError(one_error(str(error))) from None
+        found = self.read(engine, made["Id"], inputs)
+        if found is None:
+            message = f"network {inputs['name']} vanished right after its creation"
+            raise PluginError(one_error(message))
+        return found
+
+    def read(self, engine: Engine, id_: str, stored: Properties) -> tuple[str, Properties] | None:
+        """What is there now."""
+        del stored
+        try:
+            with daemon_errors():
+                found = engine.client.inspect_network(id_)
+        except EngineError as error:
+            if error.not_found:
+                return None
+            raise
+        return id_, _facts(found)
+
+    def update(self, engine: Engine, id_: str, stored: Properties, inputs: Properties) -> None:
+        """Nothing changes in place."""
+
+    def delete(self, engine: Engine, id_: str, stored: Properties) -> None:
+        """Remove it, waiting a while for containers that are just leaving it."""
+        del stored
+        end = time.monotonic() + _REMOVE_SECONDS
+        while True:
+            try:
+                with daemon_errors():
+                    engine.client.remove_network(id_)
+            except EngineError as error:
+                if error.not_found:
+                    return
+                if "has active endpoints" not in str(error) or time.monotonic() >= end:
+                    raise ResourceError(one_error(str(error))) from None
+                time.sleep(_REMOVE_POLL_SECONDS)
+            else:
+                return
+
+
+def ipam_configs(found: dict[str, Any]) -> list[Properties]:
+    """The address pools of a network."""
+    return [
+        {
+            "auxAddress": pool.get("AuxiliaryAddresses") or {},
+            "gateway": pool.get("Gateway", ""),
+            "ipRange": pool.get("IPRange", ""),
+            "subnet": pool.get("Subnet", ""),
+        }
+        for pool in found["IPAM"]["Config"] or []
+    ]
+
+
+def _facts(found: dict[str, Any]) -> Properties:
+    return {
+        "attachable": found["Attachable"],
+        "driver": found["Driver"],
+        "ingress": found["Ingress"],
+        "internal": found["Internal"],
+        "ipamConfigs": ipam_configs(found),
+        "ipamDriver": found["IPAM"]["Driver"],
+        "ipamOptions": found["IPAM"]["Options"] or {},
+        "ipv6": found["EnableIPv6"],
+        "labels": [{"label": key, "value": value} for key, value in sorted((found["Labels"] or {}).items())],
+        "name": found["Name"],
+        "options": found["Options"] or {},
+        "scope": found["Scope"],
+    }

@@ -1,0 +1,189 @@
+"""The docker provider: 5.2.0's behaviour for the resources in schema.py."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from typing import TYPE_CHECKING, Any
+
+from lab.plugins.diff import differences
+from lab.plugins.docker_plugin import schema
+from lab.plugins.docker_plugin.container import ContainerActions
+from lab.plugins.docker_plugin.engine import Engine
+from lab.plugins.docker_plugin.image import ImageActions
+from lab.plugins.docker_plugin.kinds import TIMEOUTS, Kind
+from lab.plugins.docker_plugin.network import NetworkActions
+from lab.plugins.docker_plugin.state import created, planned, refreshed, updated
+from lab.plugins.docker_plugin.volume import VolumeActions
+from lab.plugins.errors import NotCoveredError, PluginError
+from lab.plugins.fields import Checker, Problem
+from lab.plugins.inputs import read_inputs
+from lab.plugins.plugin import Answer, Found
+from lab.plugins.values import Properties, is_unknown
+
+if TYPE_CHECKING:
+    from lab.plugins.plugin import Log, Plugin, Target
+
+_KINDS = {
+    "docker:index/container:Container": Kind(
+        schema.CONTAINER,
+        ContainerActions(),
+        f'{{{TIMEOUTS},"schema_version":"2"}}',
+        autonamed=True,
+        delete_before_replace=True,
+    ),
+    "docker:index/network:Network": Kind(
+        schema.NETWORK, NetworkActions(), '{"schema_version":"1"}', autonamed=True
+    ),
+    "docker:index/volume:Volume": Kind(schema.VOLUME, VolumeActions(), '{"schema_version":"1"}', autonamed=True),
+    "docker:index/remoteImage:RemoteImage": Kind(schema.REMOTE_IMAGE, ImageActions(), f"{{{TIMEOUTS}}}"),
+}
+
+
+class DockerPlugin:
+    """See Plugin."""
+
+    package = "docker"
+    version = "5.2.0"
+    no_handshake = "method Handshake not implemented"
+    no_diff_config = ""
+    handshake: dict[str, bool] = {}  # noqa: RUF012 - never changed
+    configured = {"supportsPreview": True, "supportsAutonamingConfiguration": True}  # noqa: RUF012
+
+    def __init__(self, log: Log) -> None:
+        """Not configured yet."""
+        del log
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        """The configured engine.
+
+        Raises:
+            PluginError: Configure has not been called, or the host is not known yet.
+        """
+        if self._engine is None:
+            message = "the docker provider has no host yet"
+            raise PluginError(message)
+        return self._engine
+
+    def check_config(self, news: Properties) -> tuple[Properties, list[Problem]]:
+        """Settings of the provider; lists come as JSON texts and go back as compact ones."""
+        plain = {key: _parsed(value) if key == "sshOpts" else value for key, value in news.items()}
+        inputs, problems = Checker(self.package, marks_defaults=False).check(schema.PROVIDER, plain)
+        if "sshOpts" in inputs and not is_unknown(inputs["sshOpts"]):
+            inputs["sshOpts"] = json.dumps(inputs["sshOpts"], separators=(",", ":"), ensure_ascii=False)
+        if "host" not in inputs:
+            problems.append(("host", "the docker plugin's stand-in needs host='ssh://…' (docs/plugin-stand-ins.md)"))
+        return inputs, problems
+
+    def configure(self, args: Properties) -> None:
+        """Remember the host; nothing is dialled before it is needed."""
+        from lab.plugins.docker_plugin.host import SshHost  # noqa: PLC0415
+
+        host = args.get("host", "")
+        if not is_unknown(host):
+            self._engine = Engine(SshHost.parse(host, _parsed(args.get("sshOpts", "[]"))))
+
+    def check(self, target: Target, olds: Properties, news: Properties) -> tuple[Properties, list[Problem]]:
+        """Checked inputs with their defaults and, where none is given, a name."""
+        kind = self._kind(target)
+        named = self._autoname(target, olds, news) if kind.autonamed and news.get("name") is None else ""
+        inputs, problems = Checker(self.package, marks_defaults=True).check(
+            kind.fields, news | ({"name": named} if named else {})
+        )
+        if named:
+            inputs["__defaults"] = sorted([*inputs["__defaults"], "name"])
+        return inputs, problems
+
+    @staticmethod
+    def _autoname(target: Target, olds: Properties, news: Properties) -> str:
+        del news
+        if "name" in olds.get("__defaults", []):
+            return str(olds["name"])
+        return f"{target.name}-{random.getrandbits(28):07x}"  # noqa: S311 - a name, not a secret
+
+    def diff(self, target: Target, olds: Properties, news: Properties) -> Answer:
+        """What would change, and whether in place."""
+        kind = self._kind(target)
+        named_by_user = kind.autonamed and "name" not in news.get("__defaults", [])
+        keeps_name = named_by_user and olds.get("name") == news.get("name")
+        return Answer(
+            differences(kind.fields, olds, news),
+            sorted(key for key, known in kind.fields.items() if known.replaces),
+            delete_before_replace=kind.delete_before_replace or keeps_name,
+        )
+
+    def create(self, target: Target, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
+        """Make it and read it back."""
+        kind = self._kind(target)
+        if preview:
+            return "", self._whole(kind, "", planned(kind.fields, inputs, unknowns=True))
+        id_, facts = kind.actions.create(self.engine, inputs)
+        return id_, self._whole(kind, id_, created(kind.fields, inputs, facts))
+
+    def read(self, target: Target, state: Properties, inputs: Properties) -> Found | None:
+        """What is there now; None when it is gone."""
+        kind = self._kind(target)
+        if not state:
+            raise NotCoveredError(self.package, f"the import of existing resources ({target.type})")
+        found = kind.actions.read(self.engine, target.id, state)
+        if found is None:
+            return None
+        id_, facts = found
+        after = refreshed(kind.fields, state, facts)
+        return Found(id_, self._whole(kind, id_, after), read_inputs(kind.fields, inputs, after))
+
+    def update(self, target: Target, olds: Properties, news: Properties, *, preview: bool) -> Properties:
+        """Change it in place."""
+        kind = self._kind(target)
+        changed = {difference.top for difference in differences(kind.fields, olds, news)}
+        if not preview:
+            kind.actions.update(self.engine, target.id, olds, news)
+        return self._whole(kind, target.id, updated(kind.fields, olds, news, changed))
+
+    def delete(self, target: Target, state: Properties) -> None:
+        """Remove it."""
+        self._kind(target).actions.delete(self.engine, target.id, state)
+
+    def invoke(self, token: str, args: Properties) -> dict[str, Any]:
+        """Answer a function."""
+        from lab.plugins.docker_plugin.invokes import INVOKES  # noqa: PLC0415
+
+        if token not in INVOKES:
+            raise NotCoveredError(self.package, f"the function {token}")
+        known, answer = INVOKES[token]
+        unknown = sorted(set(args) - known)
+        if unknown:
+            raise NotCoveredError(self.package, f"the argument {unknown[0]} of {token}")
+        return answer(self.engine, args)
+
+    def close(self) -> None:
+        """End the connections."""
+        if self._engine is not None:
+            self._engine.close()
+
+    def _kind(self, target: Target) -> Kind:
+        if target.type not in _KINDS:
+            raise NotCoveredError(self.package, f"resources of type {target.type} ({target.name})")
+        return _KINDS[target.type]
+
+    @staticmethod
+    def _whole(kind: Kind, id_: str, state: Properties) -> Properties:
+        return state | {"__meta": kind.meta} | ({"id": id_} if id_ else {})
+
+
+def _parsed(value: Any) -> Any:
+    if not isinstance(value, str) or is_unknown(value):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def plugin(log: Log) -> Plugin:
+    """The stand-in, with where it may show lines."""
+    return DockerPlugin(log)
