@@ -64,6 +64,10 @@ class HostError(Exception):
 class ConnectionFailed(HostError):
     """No session could be opened, or it broke."""
 
+    def again(self) -> ConnectionFailed:
+        """Return the same error for another resource: several threads name their own subject in it."""
+        return type(self)(self.cause, hint=self.hint, prop=self.prop, detail=self.detail)
+
 
 class Unreachable(ConnectionFailed):
     """Nothing answers at the declared address and port."""

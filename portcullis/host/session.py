@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
@@ -39,6 +40,8 @@ READ_TIMEOUT = 60.0
 WRITE_TIMEOUT = 1200.0  # apt on a slow mirror
 _INSTALL_TIMEOUT = 600.0
 _STDERR_KEPT = 8192
+_REFUSAL_HOLDS = 60.0
+"""Seconds for which an unreachable host is not tried again: hundreds of resources would each wait."""
 
 Json = dict[str, Any]
 
@@ -65,6 +68,7 @@ class Session:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._process: _Process | None = None
+        self._refused: tuple[float, ConnectionFailed] | None = None
 
     def request(
         self, op: str, *, timeout: float = READ_TIMEOUT, write: bool = False, **arguments: Any
@@ -118,7 +122,15 @@ class Session:
         """Send a request on the open process, or open one with it."""
         with self._lock:
             if self._process is None or self._process.ended:
-                self._process, answer = self._open(message, write=write)
+                if self._refused and time.monotonic() < self._refused[0] + _REFUSAL_HOLDS:
+                    raise self._refused[1].again()
+                try:
+                    self._process, answer = self._open(message, write=write)
+                except PythonMissing:
+                    raise
+                except ConnectionFailed as error:
+                    self._refused = time.monotonic(), error
+                    raise error.again() from None
             else:
                 answer = self._process.post(message)
             return self._process, answer

@@ -13,7 +13,8 @@ from .errors import ConnectionFailed, HostKeyRefused, LoginRefused, SudoRefused,
 _CHECK_ADDRESS = "check that it is up, and the address and port that the settings declare for it"
 
 _UNREACHABLE = re.compile(
-    r"Connection refused|timed out|Could not resolve hostname[^\n]*|No route to host|Network is unreachable"
+    r"(?<=connect to host )[^\n]*|Connection refused|timed out"
+    r"|Could not resolve hostname[^\n]*|No route to host|Network is unreachable"
     r"|Connection closed by [^\n]*|Connection reset[^\n]*|kex_exchange_identification[^\n]*",
 )
 _SUDO = re.compile(

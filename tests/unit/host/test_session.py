@@ -238,3 +238,17 @@ def test_the_end_of_the_agent_is_seen_although_the_shared_connection_lives_on(
         """)
     with pytest.raises(ConnectionFailed):
         session.request("put", write=True, timeout=30)
+
+
+def test_an_unreachable_host_is_tried_once_and_not_by_every_resource(
+    fake_ssh: Callable[..., Session], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    session = fake_ssh(f"""
+        open({str(log)!r}, "a").write("x")
+        sys.exit("ssh: connect to host 192.0.2.1 port 22: Connection timed out")
+        """)
+    for _ in range(5):
+        with pytest.raises(Unreachable, match=r"192\.0\.2\.1 port 22: Connection timed out"):
+            session.request("x")
+    assert log.read_text() == "x"
