@@ -1,4 +1,4 @@
-"""apt and dpkg: reading what they print, and running them so that they never ask and never fight over a lock."""
+"""apt and dpkg: reading what they print, running them so that they neither ask nor fight over locks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Apt:
         self._machine = machine
 
     def states(self, names: Collection[str]) -> dict[str, str]:
-        """dpkg's two letters (``ii``, ``rc``, …) for each of `names` that it knows. Raises `HostError`."""
+        """Dpkg's two letters (``ii``, ``rc``, …) for each of `names` that it knows. Raises `HostError`."""
         if not names:
             return {}
         done = self._machine.run(
@@ -73,7 +73,7 @@ class Apt:
         return changes(done.out)
 
     def prepare(self, names: Collection[str]) -> None:
-        """Fetch the package lists if they are missing or do not know one of `names`. Raises `HostError` (``apt``)."""
+        """Fetch package lists if they are missing or lack one of `names`. Raises `HostError` (``apt``)."""
         if self._unknown(names):
             self._run("update")
             unknown = self._unknown(names)
@@ -119,7 +119,7 @@ class Apt:
         return set(names) - with_candidate(done.out)
 
     def _run(self, verb: str, *names: str) -> None:
-        """apt-get, waiting for locks: its own option waits for some of them only, and not for that of the lists."""
+        """Run apt-get and wait for locks; its own option does not wait for that of the lists."""
         deadline = time.monotonic() + self._machine.apt_lock_wait
         repaired = False
         while True:
@@ -140,7 +140,7 @@ class Apt:
             if time.monotonic() >= deadline:
                 raise HostError(
                     "apt-lock",
-                    f"{holder} holds the package manager's lock, for {self._machine.apt_lock_wait:.0f} s by now",
+                    f"{holder} did not let go of apt's lock within {self._machine.apt_lock_wait:.0f} s",
                     hint="wait until it has finished, then run again",
                     detail=said(done),
                 )
@@ -148,7 +148,7 @@ class Apt:
 
 
 def package_states(output: str) -> dict[str, str]:
-    """Name to state, from lines of ``name<TAB>ii ``; where several architectures stand, an installed one counts."""
+    """Name to state, from lines of ``name<TAB>ii ``; of several architectures an installed one counts."""
     states: dict[str, str] = {}
     for line in output.splitlines():
         name, _, state = line.partition("\t")
@@ -208,7 +208,7 @@ def said(done: Done) -> str:
 
 
 def failure(verb: str, done: Done) -> HostError:
-    """apt's own words for it, first line first."""
+    """Apt's own words for it, first line first."""
     errors = [line[3:] for line in done.err.splitlines() if line.startswith("E: ")]
     cause = errors[0] if errors else f"exit code {done.code}"
     return HostError("apt", f"apt-get {verb} failed: {cause}", prop="packages", detail=said(done))

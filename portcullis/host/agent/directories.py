@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Directories:
     """The kind ``directory``."""
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002, D102
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
         return {"path": item}
 
     def facts(self, questions: Sequence[Question]) -> Answers:
@@ -75,7 +75,7 @@ class Directories:
             raise disk.write_error(error, path) from None
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. Only an empty directory that we made goes; one that was there gets its owner and mode back."""
+        """See `Kind`. An empty directory that we made goes; one from before gets owner and mode back."""
         path = Path(record.id)
         there = paths.look(path)
         if there is None:

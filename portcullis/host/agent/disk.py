@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import hashlib
 import os
-import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.host.agent.errors import HostError
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Callable
 
 MARK = ".portcullis-"
+NAME_LIMIT = 200  # bytes; leaves room for the mark
 
 
 def temporary_prefix(path: Path) -> str:
-    """How names of our temporary files beside `path` begin.
+    """How names of our temporary files beside `path` begin; no two paths share it.
 
-    The leading dot and the odd ending keep them out of every ``*.conf`` and ``conf.d/*`` include; the cut keeps them
-    within the 255 bytes of a name.
+    The leading dot and the odd ending keep them out of every ``*.conf`` and ``conf.d/*`` include. A long name is
+    cut, since a name has 255 bytes at most.
     """
-    return f".{path.name[:40]}{MARK}"
+    name = path.name
+    if len(os.fsencode(name)) > NAME_LIMIT:
+        name = f"{name[:40]}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
+    return f".{name}{MARK}"
 
 
 def sweep(path: Path) -> None:
@@ -33,8 +38,9 @@ def sweep(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     for name in names:
-        if name.startswith(prefix) and stat.S_ISREG((path.parent / name).lstat().st_mode):
-            (path.parent / name).unlink()
+        if name.startswith(prefix):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                (path.parent / name).unlink()
 
 
 def write(
@@ -48,7 +54,8 @@ def write(
 ) -> None:
     """Put `data` at `path` in one step, replacing a file or a symbolic link (never following it).
 
-    Nobody sees the bytes before owner and mode are final. `check` gets the finished temporary file and may raise.
+    Nobody sees the bytes before owner and mode are final. `check` gets the finished temporary file and may
+    raise.
 
     Raises:
         HostError: ``no-space`` or ``invalid``; nothing half-written is left.
@@ -76,10 +83,8 @@ def write(
 
 
 def _forget(temporary: Path) -> None:
-    try:
+    with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
-    except FileNotFoundError:
-        pass
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -135,7 +140,8 @@ def no_space(path: Path) -> HostError:
     what = "inodes" if room.f_files and not room.f_favail else "space"
     return HostError(
         "no-space",
-        f"no {what} left on the host's file system {mount} for {path}: {_amount(free)} free of {_amount(size)}",
+        f"no {what} left on the host's file system {mount} for {path}:"
+        f" {_amount(free)} free of {_amount(size)}",
         hint=f"make room (du -xh {mount} | sort -h | tail) and run again; the old state is untouched",
     )
 

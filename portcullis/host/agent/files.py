@@ -32,7 +32,7 @@ class Files:
         """Need the machine for its package database and for running checks."""
         self._machine = machine
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002, D102
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
         return {"path": item}
 
     def facts(self, questions: Sequence[Question]) -> Answers:
@@ -162,12 +162,10 @@ def _read(path: Path) -> Json:
     status = paths.look(path)
     if status is None:
         return {"exists": False}
-    facts = {"exists": True, **paths.ownership(status), "_opaque": True, "_type": "other"}
-    if stat.S_ISLNK(status.st_mode):
-        return {**facts, "_type": "link", "content": f"<{paths.named(path, status)}>"}
+    facts = {"exists": True, **paths.ownership(status), "_opaque": True, "_type": "file"}
     if not stat.S_ISREG(status.st_mode):
-        return {**facts, "content": f"<{paths.named(path, status)}>"}
-    facts["_type"] = "file"
+        kind = "link" if stat.S_ISLNK(status.st_mode) else "other"
+        return {**facts, "_type": kind, "content": f"<{paths.named(path, status)}>"}
     if status.st_size > LIMIT:
         return {**facts, "content": f"<{status.st_size} bytes, too large to show>"}
     data = _bytes(path)

@@ -23,7 +23,7 @@ Answers = List[Union[Json, HostError]]
 
 @dataclass(frozen=True)
 class Work:
-    """A change under way: the thing's record, the folder for its bytes, and `save` to remember something midway."""
+    """A change under way: the thing's record, the folder for its bytes, `save` to keep notes midway."""
 
     record: Record
     folder: Path
@@ -34,7 +34,7 @@ class Work:
 class Kind(Protocol):
     """A kind of thing on the host.
 
-    Facts are JSON with ``exists``. Keys that begin with ``_`` are for `plan` and its like, and stay on the host.
+    Facts are JSON with ``exists``. Keys that begin with ``_`` are for `plan` and its like; they stay here.
     """
 
     def spec(self, item: str, desired: Json) -> Json:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DeployLock:
-    """Taken by the first write of a session, held until the process ends (the kernel lets go, whatever ends it)."""
+    """Taken by the first write of a session, held until the process ends, whatever ends it."""
 
     def __init__(self, path: Path) -> None:
         """Take nothing yet."""

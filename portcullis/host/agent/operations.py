@@ -70,7 +70,7 @@ class Operations:
         return {"agent": "1", **host_facts()}
 
     def survey(self, request: Json) -> Json:
-        """Facts of everything the stack has on this host, unless ``index`` is false, and of all that was asked for."""
+        """Facts of all that was asked for and, unless ``index`` is false, of all the stack has here."""
         stack = str(request.get("stack", ""))
         records = {(r.kind, r.id): r for r in self._store.all() if r.kind in self._kinds}
         wanted: dict[tuple[str, str], Json] = {}
@@ -104,7 +104,7 @@ class Operations:
         }
 
     def put(self, request: Json) -> Json:
-        """Bring one thing to its declared state, and prove it by planning again from what is there afterwards."""
+        """Bring one thing to its declared state, and prove it: what is there must need no step more."""
         kind, item, desired = self._thing(request)
         owner = str(request["owner"])
         with self._alone(kind, item):

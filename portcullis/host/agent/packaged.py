@@ -60,7 +60,7 @@ def owners(output: str, path: str) -> list[str]:
 
 
 def conffile_sums(output: str, path: str) -> set[str]:
-    """The sum of `path` in a ``${Conffiles}`` field: lines of ``path md5``, with ``obsolete`` where it left the package."""
+    """The sum of `path` in a ``${Conffiles}`` field: lines of ``path md5``; not ``obsolete`` ones."""
     sums = set()
     for line in output.splitlines():
         words = line.split()

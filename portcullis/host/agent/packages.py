@@ -1,7 +1,8 @@
 """Packages: a set of names that are installed, shared with every other set that names them.
 
-Each package has a record of its own with the owners that want it and whether it was there before us. Packages that
-came along as dependencies have one without owners: what we brought is all that we may take away again.
+Each package has a record of its own with the owners that want it and whether it was there before us.
+Packages that came along as dependencies have one without owners: what we brought is all that we may take
+away again.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Packages:
         self._store = store
         self._lock = threading.Lock()
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002, D102
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
         return {"names": sorted(desired["packages"])}
 
     def facts(self, questions: Sequence[Question]) -> Answers:
@@ -87,7 +88,7 @@ class Packages:
                 if will.takes and not work.adopt:
                     raise HostError(
                         "differs",
-                        f"installing {', '.join(sorted(missing))} would remove {', '.join(sorted(will.takes))}",
+                        f"installing {_list(missing)} would remove {_list(will.takes)}",
                         prop="packages",
                         hint="set adopt=True if that is meant",
                     )
@@ -139,7 +140,7 @@ class Packages:
                 self._store.save(record)
 
     def _give_up(self, names: Collection[str], owner: str, how: str) -> str:
-        """Withdraw `owner` from each; take away what is wanted by nobody, was brought by us, and others do not need."""
+        """Withdraw `owner`; take away what nobody wants any more, we brought, and others do not need."""
         idle = []
         for name in sorted(names):
             record = self._store.load(_ONE, name)
@@ -189,7 +190,7 @@ class Packages:
         return alone if alone and harmless(alone) else frozenset()
 
     def _forget_dependencies(self) -> None:
-        """With the last set of packages, what came along and stayed is apt's affair alone: it is marked automatic."""
+        """With the last set, what came along and stayed is apt's affair alone: it is marked automatic."""
         singles = self._singles()
         gone = {r.id for r in singles} - {
             name for name, state in self._apt.states([r.id for r in singles]).items() if is_installed(state)
@@ -202,3 +203,7 @@ class Packages:
 
 def _original(there: bool, automatic: bool) -> Json:  # noqa: FBT001 - two facts, named by the call
     return {"type": "installed", "automatic": automatic} if there else {"type": "absent"}
+
+
+def _list(names: Collection[str]) -> str:
+    return ", ".join(sorted(names))

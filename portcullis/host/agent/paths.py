@@ -91,7 +91,7 @@ def group_name(gid: int) -> str:
 
 
 def ids(desired: Json) -> tuple[int, int]:
-    """The numbers of ``owner`` and ``group``. Raises `HostError` (``invalid``) for a name the host does not know."""
+    """The numbers of ``owner`` and ``group``. Raises `HostError` (``invalid``) for an unknown name."""
     owner, group = str(desired.get("owner", "root")), str(desired.get("group", "root"))
     try:
         uid = int(owner) if owner.isdigit() else pwd.getpwnam(owner).pw_uid
@@ -117,7 +117,7 @@ def mode_bits(desired: Json, default: str) -> int:
 
 
 def keep(path: Path, copy: Path) -> Json:
-    """Describe what stands at `path`, with a file's bytes in `copy` (root only), so that `put_back` can restore it.
+    """Describe what stands at `path`, a file's bytes in `copy` (root only), for `put_back` to restore it.
 
     Raises:
         HostError: ``unreadable``, ``no-space``.

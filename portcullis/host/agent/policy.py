@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 MARK = "# portcullis: "
 
-# invoke-rc.d and deb-systemd-invoke ask /usr/sbin/policy-rc.d NAME ACTION; 101 forbids. The script looks whether we
-# still live (field 22 of stat(5) is the start time), so that one left behind by a crash forbids nothing.
+# invoke-rc.d and deb-systemd-invoke ask /usr/sbin/policy-rc.d NAME ACTION; 101 forbids. The script looks
+# whether we still live (by the start time, the 22nd word of /proc/PID/stat), so that one left behind by a
+# crash forbids nothing.
 _SCRIPT = """#!/bin/sh
 {mark}nothing that was not running starts while packages are installed (process {pid})
 if [ "$(sed 's/.*) //' /proc/{pid}/stat 2>/dev/null | cut -d' ' -f20)" = {started} ]; then
@@ -30,7 +31,7 @@ exit 0
 
 @contextlib.contextmanager
 def held_back(policy: Path) -> Iterator[None]:
-    """While inside, nothing starts that was not running. A policy that the host has is still asked, and comes back."""
+    """While inside, nothing starts that was not running. The host's own policy is still asked."""
     saved = policy.with_name(policy.name + ".portcullis")
     recover(policy, saved)
     pid = os.getpid()

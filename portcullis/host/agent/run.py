@@ -48,8 +48,8 @@ class Runner(Protocol):
 def run(argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
     """Run `argv` to its end and return what it printed.
 
-    Output goes to memory files and not to pipes: a daemon that the program leaves behind would keep a pipe open,
-    and we would wait for the daemon.
+    Output goes to memory files and not to pipes: a daemon that the program leaves behind would keep a pipe
+    open, and we would wait for the daemon.
 
     Args:
         argv: program and arguments; no shell.

@@ -23,8 +23,9 @@ Unit = Dict[str, str]
 
 _NAME = re.compile(r"[A-Za-z0-9:_.\\@-]+\.[a-z]+\Z")
 _PROPERTIES = (
-    "Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload", "CanReload", "InvocationID",
-    "ActiveEnterTimestampMonotonic", "StateChangeTimestampMonotonic", "ReloadResult", "Result",
+    "Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload", "CanReload",
+    "InvocationID", "ActiveEnterTimestampMonotonic", "StateChangeTimestampMonotonic", "ReloadResult",
+    "Result",
 )  # fmt: skip
 _SHOW_TIMEOUT = 30.0
 _JOB_TIMEOUT = 180.0
@@ -40,7 +41,7 @@ class Services:
         self._machine = machine
         self._lock = threading.Lock()
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: D102
+    def spec(self, item: str, desired: Json) -> Json:
         return {"unit": item, "reads": sorted(p for p in desired.get("reads") or () if p.startswith("/"))}
 
     def facts(self, questions: Sequence[Question]) -> Answers:
@@ -195,7 +196,7 @@ class Services:
             raise self._failed(f"systemctl {' '.join((verb, *names))} failed", names, done.text)
 
     def _settled(self, name: str) -> Unit:
-        """Wait until the unit is active and stays so for a moment; some fail right after they reported success."""
+        """Wait until the unit is active and stays so for a moment; some fail after they reported success."""
         deadline = time.monotonic() + _START_LIMIT
         since, invocation = 0.0, ""
         while True:
@@ -253,8 +254,8 @@ def is_stale(unit: Unit, newest: int, loaded: Json | None, wall: int, monotonic:
     Args:
         unit: what ``systemctl show`` says.
         newest: when one of its files last changed, wall clock.
-        loaded: what we noted when we last made it load its files: the unit's ``InvocationID`` and `newest` of then. It
-            counts for that run of the unit only, and is the one that no step of the clock can fool.
+        loaded: what we noted when we last made it load its files: the unit's ``InvocationID`` and `newest` of
+            then. It counts for that run of the unit only, and no step of the clock can fool it.
         wall: the wall clock now.
         monotonic: the monotonic clock now, which systemd's stamps count in (as microseconds).
     """
@@ -268,8 +269,8 @@ def is_stale(unit: Unit, newest: int, loaded: Json | None, wall: int, monotonic:
 def last_load(unit: Unit) -> int:
     """When the unit last read its files, in microseconds of the monotonic clock.
 
-    Of a service the state changes when it starts and when a reload ends, whoever asked for it. A reload that failed
-    changes it too, but ``ReloadResult`` tells. The state of a socket or timer changes each time it fires.
+    Of a service the state changes when it starts and when a reload ends, whoever asked for it. A reload that
+    failed changes it too, but ``ReloadResult`` tells. The state of a socket or timer changes when it fires.
     """
     entered = int(unit["ActiveEnterTimestampMonotonic"] or 0)
     if not unit["Id"].endswith(".service") or unit["ReloadResult"] not in ("success", ""):

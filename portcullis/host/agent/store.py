@@ -1,7 +1,7 @@
 """What the agent remembers on the host: one folder per thing, with its owner and what stood there before.
 
-``/var/lib/portcullis/items/<key>/record.json`` and, beside it, the bytes of the original. The list of a stack's things
-is nothing but its records. Everything is root's alone.
+``/var/lib/portcullis/items/<key>/record.json`` and, beside it, the bytes of the original. The list of a
+stack's things is nothing but its records. Everything is root's alone.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 class Record:
     """One thing that is managed, as it is remembered.
 
-    `owner` is ``<stack> <urn>``. `original` is what stood there on first touch and never changes afterwards. `pending`
-    stands while a change is under way: found later, it tells of a change that was cut off. `extra` belongs to the kind.
+    `owner` is the client's name for who declares it, `original` what stood there on first touch; it never
+    changes afterwards. `pending` stands while a change is under way: found later, it tells of one that was
+    cut off. `extra` belongs to the kind.
     """
 
     kind: str
@@ -110,7 +111,7 @@ class Store:
         disk.write(folder / "record.json", json.dumps(asdict(record), indent=1).encode() + b"\n")
 
     def drop(self, record: Record) -> None:
-        """Forget a thing; with the last one the whole state folder goes, and the agent's own cache with it."""
+        """Forget a thing; with the last one the whole state folder goes, the agent's own cache too."""
         folder = self.folder(record.kind, record.id)
         with contextlib.suppress(FileNotFoundError):
             (folder / "record.json").unlink()  # first: without it the rest means nothing

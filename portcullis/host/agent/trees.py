@@ -1,7 +1,8 @@
-"""Trees: folders of many files, each version a folder of its own beside a symbolic link that switches in one step.
+"""Trees: folders of many files, each version a folder beside a symbolic link that switches in one step.
 
-``/srv/www/site`` is a link to ``.site.portcullis-<version>`` in the same folder. Bytes wait in ``.site.portcullis-stage``
-until `apply`; what stood at the path before us waits in ``.site.portcullis-original``, where only root can look.
+``/srv/www/site`` is a link to ``.site.portcullis-<version>`` in the same folder. Bytes wait in
+``.site.portcullis-stage`` until `apply`; what stood at the path before us waits in
+``.site.portcullis-original``, where only root can look.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 class Trees:
     """The kind ``tree``."""
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002, D102
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
         return {"path": item}
 
     def facts(self, questions: Sequence[Question]) -> Answers:
@@ -176,7 +177,7 @@ def _beside(path: Path, what: str) -> Path:
 
 
 def _build(version: Path, path: Path, files: dict[str, str], uid: int, gid: int) -> None:
-    """Make `version` out of the staged bytes and those of the present tree, all of them final when it is done."""
+    """Make `version` out of the staged bytes and those of the present tree, final when it is done."""
     sources = {digest: path / name for name, digest in _read(path).get("files", {}).items()}
     stage = _beside(path, "stage")
     version.mkdir(mode=0o700)

@@ -15,9 +15,9 @@ LIMIT = 20_000  # entries; a service that reads more names a folder too high up
 def newest_change(paths: list[str]) -> int:
     """The latest change under `paths`, in nanoseconds of the wall clock; 0 for no paths.
 
-    It is the inode's change time, which a copy with old dates (``cp -a``, ``mv``) cannot hide. Links are followed,
-    since a program that reads them does. A missing path counts with the folder that would hold it, whose time tells
-    of the removal.
+    It is the inode's change time, which a copy with old dates (``cp -a``, ``mv``) cannot hide. Links are
+    followed, since a program that reads them does. A missing path counts with the folder that would hold it,
+    whose time tells of the removal.
 
     Raises:
         HostError: ``unreadable``, or ``invalid`` when there is too much to watch.
