@@ -19,10 +19,10 @@ NAME_LIMIT = 200  # bytes; leaves room for the mark
 
 
 def temporary_prefix(path: Path) -> str:
-    """How names of our temporary files beside `path` begin; no two paths share it.
+    """How the names of our temporary files beside `path` begin; no two paths share it.
 
-    The leading dot and the odd ending keep them out of every ``*.conf`` and ``conf.d/*`` include. A long name is
-    cut, since a name has 255 bytes at most.
+    The leading dot and the odd ending keep them out of every ``*.conf`` and ``conf.d/*`` include. A long name
+    is cut, since a name has 255 bytes at most.
     """
     name = path.name
     if len(os.fsencode(name)) > NAME_LIMIT:
