@@ -32,7 +32,7 @@ def daemon_json(dialect: Dialect, bip: str) -> str:
         # A log can fill a disk: at most 3 files of 10 MB a container, unless it says otherwise.
         "log-driver": "json-file",
         "log-opts": {"max-file": "3", "max-size": "10m"},
-        # On, against CIS 2.16. Off, Docker sets route_localnet on every bridge, and a container that can craft
+        # On, against CIS 2.16. Off, Docker sets route_localnet on every bridge, and a container that crafts
         # packets reaches what listens on the host's 127.0.0.1 (setupLoopbackAddressesRouting in moby's
         # bridge driver; CVE-2020-8558 was the same door). It costs a process a port.
         "userland-proxy": True,

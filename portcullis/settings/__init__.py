@@ -11,6 +11,7 @@ from portcullis.settings.model import (
     Settings,
     SiteSettings,
 )
+from portcullis.settings.stack import stack_settings
 
 __all__ = [
     "AppSettings",
@@ -23,4 +24,5 @@ __all__ = [
     "SettingsError",
     "SiteSettings",
     "load",
+    "stack_settings",
 ]

@@ -1,0 +1,24 @@
+"""The components that a stack is composed of.
+
+Each is a Pulumi component resource that takes a name and frozen arguments, validated where they are made.
+None of them does I/O: what they declare is done by the providers.
+"""
+
+from components.docker_engine import DockerEngine, DockerEngineArgs
+from components.hardened_host import HardenedHost, HardenedHostArgs
+from components.private_container import PrivateContainer, PrivateContainerArgs
+from components.reverse_proxy import ProxiedSite, ReverseProxy, ReverseProxyArgs
+from components.ssh import connections
+
+__all__ = [
+    "DockerEngine",
+    "DockerEngineArgs",
+    "HardenedHost",
+    "HardenedHostArgs",
+    "PrivateContainer",
+    "PrivateContainerArgs",
+    "ProxiedSite",
+    "ReverseProxy",
+    "ReverseProxyArgs",
+    "connections",
+]

@@ -1,0 +1,106 @@
+"""The Docker engine of a host, hardened, and the provider that reaches it."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+from pulumi import ResourceOptions
+
+from components.arguments import validate
+from portcullis.host import SSH_CONFIG, Directory, File, Packages, Service
+from portcullis.render import daemon_json
+from portcullis.render.dialect import DIALECTS
+from portcullis.settings import forms
+
+
+@dataclass(frozen=True, slots=True)
+class DockerEngineArgs:
+    """What a Docker engine needs to know.
+
+    Attributes:
+        host: alias of the host.
+        os: its operating system, which decides the version of Docker and so what it can be told.
+        bip: address and prefix of docker0.
+        adopt: replace a daemon.json that is there and differs.
+
+    Raises:
+        ValueError: naming every attribute that cannot be used.
+    """
+
+    host: str
+    os: str
+    bip: str = "172.17.0.1/16"
+    adopt: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what would otherwise fail on the host."""
+        validate(self, {"host": forms.ALIAS, "os": forms.OS, "bip": forms.BRIDGE})
+
+
+class DockerEngine(pulumi.ComponentResource):
+    """Docker from the system's own packages, running on our daemon.json.
+
+    Attributes:
+        bind_address: the one address that containers are published on, docker0's. Not reachable from the
+            routed internet; a neighbour on the same segment is kept out by the forward filter.
+        provider: the docker provider of this host, over the same ssh_config as everything else.
+        ready: what a container has to wait for.
+    """
+
+    bind_address: str
+    provider: docker.Provider
+    ready: list[pulumi.Resource]
+
+    def __init__(self, name: str, args: DockerEngineArgs, opts: ResourceOptions | None = None) -> None:
+        """Declare the engine under `name`, such as "web1-docker"."""
+        super().__init__("portcullis:index:DockerEngine", name, None, opts)
+        dialect = DIALECTS[args.os]
+        self.bind_address = str(ipaddress.IPv4Interface(args.bip).ip)
+
+        packages = Packages(
+            f"{name}-packages",
+            host=args.host,
+            names=dialect.docker_packages,
+            # Never purge: docker.io's postrm then deletes /var/lib/docker, volumes included.
+            on_delete="remove",
+            opts=ResourceOptions(parent=self),
+        )
+        folder = Directory(
+            f"{name}-etc",
+            host=args.host,
+            path="/etc/docker",
+            adopt=args.adopt,
+            # The package brings the folder: made before it, it would count as ours and go with us.
+            opts=ResourceOptions(parent=self, depends_on=[packages]),
+        )
+        config = File(
+            f"{name}-daemon.json",
+            host=args.host,
+            path=daemon_json.PATH,
+            content=daemon_json.daemon_json(dialect, args.bip),
+            validate=daemon_json.validation(dialect),
+            adopt=args.adopt,
+            opts=ResourceOptions(parent=self, depends_on=[packages, folder]),
+        )
+        service = Service(
+            f"{name}-service",
+            host=args.host,
+            unit="docker.service",
+            reads=[config],
+            # A reload takes up only a few of the keys; live-restore keeps containers over a restart.
+            on_change="restart",
+            adopt=args.adopt,
+            opts=ResourceOptions(parent=self, depends_on=[packages, config]),
+        )
+        self.provider = docker.Provider(
+            f"{name}-provider",
+            host=f"ssh://{args.host}",
+            # Relative, so that state is the same on every machine; the plugin runs in the project's folder.
+            ssh_opts=["-F", str(SSH_CONFIG)],
+            opts=ResourceOptions(parent=self),
+        )
+        self.ready = [service]
+        self.register_outputs({"bind_address": self.bind_address, "service": service.active})
