@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from docker.api import APIClient
 
-    from lab.plugins.docker_plugin.transport import SshHost
+    from lab.plugins.docker_plugin.host import SshHost
 
 _NEWEST_API = (1, 51)  # what the official plugin's client speaks at most; an older engine is spoken to in its own version
 _OLDEST_API = (1, 41)  # Docker 20.10, in Debian 12

@@ -11,12 +11,13 @@ from lab.plugins.diff import differences
 from lab.plugins.docker_plugin import schema
 from lab.plugins.docker_plugin.container import ContainerActions
 from lab.plugins.docker_plugin.engine import Engine
+from lab.plugins.docker_plugin.host import SshHost
 from lab.plugins.docker_plugin.image import ImageActions
 from lab.plugins.docker_plugin.kinds import TIMEOUTS, Kind
 from lab.plugins.docker_plugin.network import NetworkActions
 from lab.plugins.docker_plugin.state import created, planned, refreshed, updated
 from lab.plugins.docker_plugin.volume import VolumeActions
-from lab.plugins.errors import NotCoveredError, PluginError
+from lab.plugins.errors import NotCoveredError, PartlyCreatedError, PluginError
 from lab.plugins.fields import Checker, Problem
 from lab.plugins.inputs import read_inputs
 from lab.plugins.plugin import Answer, Found
@@ -81,8 +82,6 @@ class DockerPlugin:
 
     def configure(self, args: Properties) -> None:
         """Remember the host; nothing is dialled before it is needed."""
-        from lab.plugins.docker_plugin.host import SshHost  # noqa: PLC0415
-
         host = args.get("host", "")
         if not is_unknown(host):
             self._engine = Engine(SshHost.parse(host, _parsed(args.get("sshOpts", "[]"))))
@@ -121,7 +120,11 @@ class DockerPlugin:
         kind = self._kind(target)
         if preview:
             return "", self._whole(kind, "", planned(kind.fields, inputs, unknowns=True))
-        id_, facts = kind.actions.create(self.engine, inputs)
+        try:
+            id_, facts = kind.actions.create(self.engine, inputs)
+        except PartlyCreatedError as error:
+            error.state = self._whole(kind, error.id, error.state)
+            raise
         return id_, self._whole(kind, id_, created(kind.fields, inputs, facts))
 
     def read(self, target: Target, state: Properties, inputs: Properties) -> Found | None:

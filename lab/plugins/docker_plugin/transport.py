@@ -12,9 +12,7 @@ import http.client
 import socket
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import urllib3
 import urllib3.connection
@@ -25,42 +23,10 @@ from lab.plugins.errors import PluginError
 if TYPE_CHECKING:
     from typing import IO
 
+    from lab.plugins.docker_plugin.host import SshHost
+
 _CONNECTIONS = 4
 _END_SECONDS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class SshHost:
-    """A Docker engine's host, reached by the OpenSSH client with the options given (such as -F FILE)."""
-
-    name: str
-    user: str
-    port: str
-    options: tuple[str, ...]
-
-    @classmethod
-    def parse(cls, url: str, options: list[str]) -> SshHost:
-        """From `ssh://[user@]host[:port]`.
-
-        Raises:
-            PluginError: it is another kind of address.
-        """
-        parts = urlsplit(url)
-        if parts.scheme != "ssh" or not parts.hostname or parts.path.strip("/"):
-            message = (
-                f"host {url!r}: the stand-in for the docker plugin reaches Docker only over ssh://[user@]host[:port]. "
-                "Install the official plugin for others (docs/plugin-stand-ins.md)"
-            )
-            raise PluginError(message)
-        return cls(parts.hostname, parts.username or "", str(parts.port or ""), tuple(options))
-
-    @property
-    def command(self) -> list[str]:
-        """The command whose stdin and stdout are the Docker engine's socket."""
-        user = ["-l", self.user] if self.user else []
-        port = ["-p", self.port] if self.port else []
-        remote = ["--", self.name, "docker", "system", "dial-stdio"]
-        return ["ssh", *self.options, "-o", "ConnectTimeout=30", "-T", *user, *port, *remote]
 
 
 class SshDockerConnection(urllib3.connection.HTTPConnection):

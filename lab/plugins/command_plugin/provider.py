@@ -1,0 +1,186 @@
+"""The command provider: 1.2.1's behaviour. There is no Read of its own: a refresh echoes what is stored."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from lab.plugins.command_plugin import schema
+from lab.plugins.command_plugin.remote import run_remote
+from lab.plugins.command_plugin.run import Outcome, end_all, quoted, run
+from lab.plugins.diff import Difference
+from lab.plugins.errors import NotCoveredError, PluginError
+from lab.plugins.fields import Checker, Problem, text
+from lab.plugins.plugin import Answer, Found
+from lab.plugins.values import UNKNOWN, Properties, is_secret, reveal, secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from lab.plugins.fields import Field
+    from lab.plugins.plugin import Log, Plugin, Target
+
+_LOCAL = "command:local:Command"
+_KINDS = {_LOCAL: schema.LOCAL, "command:remote:Command": schema.REMOTE}
+_FRAMEWORK = "__pulumi-go-provider-version"
+_PROVIDER = {"version": text(), "pluginDownloadURL": text(), _FRAMEWORK: text()}
+_SHOWN = {"stdout": ("stdout",), "stderr": ("stderr",), "stdoutAndStderr": ("stdout", "stderr"), "none": ()}
+
+
+class CommandPlugin:
+    """See Plugin."""
+
+    package = "command"
+    version = "1.2.1"
+    no_handshake = ""
+    no_diff_config = "DiffConfig is not implemented"
+    handshake = {  # noqa: RUF012 - never changed
+        "accept_secrets": True,
+        "accept_resources": True,
+        "accept_outputs": True,
+        "accepts_byte_string": True,
+    }
+    configured = {  # noqa: RUF012
+        "acceptSecrets": True,
+        "supportsPreview": True,
+        "acceptResources": True,
+        "acceptOutputs": True,
+    }
+
+    def __init__(self, log: Log) -> None:
+        """Lines of commands are shown by `log`."""
+        self._log = log
+
+    def check_config(self, news: Properties) -> tuple[Properties, list[Problem]]:
+        """It has no settings but its version; its framework adds its own."""
+        inputs, problems = Checker(self.package, marks_defaults=False).check(_PROVIDER, news)
+        return inputs | {_FRAMEWORK: "v1.5.0"}, problems
+
+    def configure(self, args: Properties) -> None:
+        """Nothing to remember."""
+
+    def check(self, target: Target, olds: Properties, news: Properties) -> tuple[Properties, list[Problem]]:
+        """Checked inputs; secrets stay secrets and a connection's key becomes one."""
+        del olds
+        fields = self._fields(target)
+        marked = {key for key, value in news.items() if is_secret(value)}
+        plain = {key: value["value"] if key in marked else value for key, value in news.items()}
+        inputs, problems = Checker(self.package, marks_defaults=False).check(fields, plain)
+        if "connection" in inputs and isinstance(inputs["connection"], dict):
+            for key, default in (("user", "root"), ("port", 22), ("dialErrorLimit", 10), ("perDialTimeout", 15)):
+                inputs["connection"].setdefault(key, default)
+        if inputs.get("logging", "none") not in _SHOWN:
+            problems.append(("logging", f"must be one of {', '.join(_SHOWN)}"))
+        return {key: secret(value) if key in marked else value for key, value in inputs.items()}, problems
+
+    def diff(self, target: Target, olds: Properties, news: Properties) -> Answer:
+        """Any changed input runs `update`; what replaces is said by the program's SDK (triggers)."""
+        fields = self._fields(target)
+        found: list[Difference] = []
+        for key, known in sorted(fields.items()):
+            if not known.output:
+                found += _compare(reveal(olds.get(key)), reveal(news.get(key)), key)
+        return Answer(found)
+
+    def create(self, target: Target, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
+        """Run `create`."""
+        self._fields(target)
+        if preview:
+            return "", inputs | {"stdout": UNKNOWN, "stderr": UNKNOWN}
+        outputs = self._run(target, inputs, "create", {})
+        return f"{target.name}{secrets.token_hex(4)}", inputs | outputs
+
+    def read(self, target: Target, state: Properties, inputs: Properties) -> Found | None:
+        """What is stored."""
+        self._fields(target)
+        return Found(target.id, state, inputs)
+
+    def update(self, target: Target, olds: Properties, news: Properties, *, preview: bool) -> Properties:
+        """Run `update`, or `create` where there is none."""
+        self._fields(target)
+        if preview:
+            return news | {"stdout": UNKNOWN, "stderr": UNKNOWN}
+        return news | self._run(target, news, "update" if news.get("update") else "create", olds)
+
+    def delete(self, target: Target, state: Properties) -> None:
+        """Run `delete`, where there is one."""
+        self._fields(target)
+        if state.get("delete"):
+            self._run(target, state, "delete", state)
+
+    def invoke(self, token: str, args: Properties) -> dict[str, Any]:
+        """None of its functions is needed."""
+        del args
+        raise NotCoveredError(self.package, f"the function {token}")
+
+    def close(self) -> None:
+        """End what still runs."""
+        end_all()
+
+    def _fields(self, target: Target) -> Mapping[str, Field]:
+        if target.type not in _KINDS:
+            raise NotCoveredError(self.package, f"resources of type {target.type} ({target.name})")
+        return _KINDS[target.type]
+
+    def _run(self, target: Target, given: Properties, which: str, before: Properties) -> Properties:
+        inputs = reveal(given)
+        command = inputs.get(which)
+        if not command:
+            return {"stdout": "", "stderr": ""}
+        environment = dict(inputs.get("environment") or {})
+        if inputs.get("addPreviousOutputInEnv", True):
+            for name in ("stdout", "stderr"):
+                if previous := reveal(before.get(name)):
+                    environment[f"PULUMI_COMMAND_{name.upper()}"] = previous
+        show = self._show(target, inputs.get("logging", "stdoutAndStderr"))
+        stdin = inputs.get("stdin") or ""
+        if target.type == _LOCAL:
+            outcome = _run_local(inputs, command, stdin, environment, show)
+        else:
+            outcome = run_remote(inputs["connection"], command, stdin=stdin, environment=environment, show=show)
+        return {"stdout": outcome.stdout.removesuffix("\n"), "stderr": outcome.stderr.removesuffix("\n")}
+
+    def _show(self, target: Target, logging: str) -> Callable[[str, str], None]:
+        def show(stream: str, line: str) -> None:
+            if stream in _SHOWN[logging]:
+                self._log(line, target.urn)
+
+        return show
+
+
+def _run_local(
+    inputs: Properties, command: str, stdin: str, environment: dict[str, str], show: Callable[[str, str], None]
+) -> Outcome:
+    argv = [*(inputs.get("interpreter") or ["/bin/sh", "-c"]), command]
+    try:
+        outcome = run(argv, stdin=stdin, show=show, environment=environment, folder=inputs.get("dir"))
+    except OSError as error:
+        message = f"{error}: running {quoted(command)}:\n"
+        raise PluginError(message) from None
+    if outcome.status:
+        how = f"exit status {outcome.status}" if outcome.status > 0 else f"signal: {-outcome.status}"
+        message = f"{how}: running {quoted(command)}:\n{outcome.both}"
+        raise PluginError(message)
+    return outcome
+
+
+def _compare(old: Any, new: Any, path: str) -> Iterator[Difference]:
+    """Differences to the leaves, as Pulumi's Go provider framework finds them."""
+    if old == new:
+        return
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from _compare(old.get(key), new.get(key), f"{path}.{key}")
+    elif isinstance(old, list) and isinstance(new, list):
+        for index in range(max(len(old), len(new))):
+            before = old[index] if index < len(old) else None
+            after = new[index] if index < len(new) else None
+            yield from _compare(before, after, f"{path}[{index}]")
+    else:
+        change = "ADD" if old is None else "DELETE" if new is None else "UPDATE"
+        yield Difference(path, change, replaces=False)  # type: ignore[arg-type]
+
+
+def plugin(log: Log) -> Plugin:
+    """The stand-in, with where it may show lines."""
+    return CommandPlugin(log)

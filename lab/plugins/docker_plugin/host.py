@@ -1,0 +1,42 @@
+"""Where a Docker engine is, in the words of the OpenSSH client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from lab.plugins.errors import PluginError
+
+
+@dataclass(frozen=True, slots=True)
+class SshHost:
+    """A Docker engine's host, reached by the OpenSSH client with the options given (such as -F FILE)."""
+
+    name: str
+    user: str
+    port: str
+    options: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, url: str, options: list[str]) -> SshHost:
+        """From `ssh://[user@]host[:port]`.
+
+        Raises:
+            PluginError: it is another kind of address.
+        """
+        parts = urlsplit(url)
+        if parts.scheme != "ssh" or not parts.hostname or parts.path.strip("/"):
+            message = (
+                f"host {url!r}: the stand-in for the docker plugin reaches Docker only over ssh://[user@]host[:port]. "
+                "Install the official plugin for others (docs/plugin-stand-ins.md)"
+            )
+            raise PluginError(message)
+        return cls(parts.hostname, parts.username or "", str(parts.port or ""), tuple(options))
+
+    @property
+    def command(self) -> list[str]:
+        """The command whose stdin and stdout are the Docker engine's socket."""
+        user = ["-l", self.user] if self.user else []
+        port = ["-p", self.port] if self.port else []
+        remote = ["--", self.name, "docker", "system", "dial-stdio"]
+        return ["ssh", *self.options, "-o", "ConnectTimeout=30", "-T", *user, *port, *remote]

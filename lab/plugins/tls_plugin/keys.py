@@ -1,0 +1,103 @@
+"""tls:index/privateKey:PrivateKey, and reading keys for certificates."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from lab.plugins.errors import PluginError, one_error
+
+if TYPE_CHECKING:
+    from lab.plugins.values import Properties
+
+_CURVES = {"P224": ec.SECP224R1, "P256": ec.SECP256R1, "P384": ec.SECP384R1, "P521": ec.SECP521R1}
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+
+def private_key(inputs: Properties) -> tuple[str, Properties]:
+    """A new key: its id (SHA-1 of the public PEM) and what is to be known of it."""
+    algorithm = inputs["algorithm"]
+    key: PrivateKey
+    if algorithm == "ED25519":
+        key = ed25519.Ed25519PrivateKey.generate()
+    elif algorithm == "ECDSA":
+        curve = inputs.get("ecdsaCurve", "P224")
+        if curve not in _CURVES:
+            raise PluginError(one_error(f"ecdsaCurve: {curve!r} is not one of {', '.join(_CURVES)}"))
+        key = ec.generate_private_key(_CURVES[curve]())
+    elif algorithm == "RSA":
+        key = rsa.generate_private_key(65537, inputs.get("rsaBits", 2048))
+    else:
+        raise PluginError(one_error(f"algorithm: {algorithm!r} is not one of RSA, ECDSA, ED25519"))
+    public = key.public_key()
+    public_pem = _public_text(public)
+    facts: Properties = {
+        "privateKeyPem": _traditional_pem(key),
+        "privateKeyPemPkcs8": _private_text(key, serialization.PrivateFormat.PKCS8),
+        "privateKeyOpenssh": "",
+        "publicKeyPem": public_pem,
+        "publicKeyOpenssh": "",
+        "publicKeyFingerprintMd5": "",
+        "publicKeyFingerprintSha256": "",
+    }
+    if not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP224R1)):  # SSH has no P224
+        line = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+        blob = base64.b64decode(line.split()[1])
+        md5 = hashlib.md5(blob, usedforsecurity=False).hexdigest()
+        sha256 = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+        facts |= {
+            "privateKeyOpenssh": _private_text(key, serialization.PrivateFormat.OpenSSH),
+            "publicKeyOpenssh": line + "\n",
+            "publicKeyFingerprintMd5": ":".join(md5[i : i + 2] for i in range(0, len(md5), 2)),
+            "publicKeyFingerprintSha256": f"SHA256:{sha256}",
+        }
+    return text_id(public_pem), facts
+
+
+def load_private(pem: str, what: str) -> PrivateKey:
+    """A key from its PEM.
+
+    Raises:
+        PluginError: it is none; the text is not repeated.
+    """
+    try:
+        key = serialization.load_pem_private_key(pem.encode(), None)
+    except (ValueError, TypeError):
+        message = one_error(f"{what} is not a private key in PEM")
+        raise PluginError(message) from None
+    if not isinstance(key, PrivateKey):
+        message = one_error(f"{what} is neither an RSA, ECDSA nor ED25519 key")
+        raise PluginError(message)
+    return key
+
+
+def algorithm_of(key: PrivateKey) -> str:
+    """The provider's name of the key's algorithm."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        return "RSA"
+    return "ECDSA" if isinstance(key, ec.EllipticCurvePrivateKey) else "ED25519"
+
+
+def text_id(pem: str) -> str:
+    """The id that the provider makes of a PEM."""
+    return hashlib.sha1(pem.encode(), usedforsecurity=False).hexdigest()
+
+
+def _traditional_pem(key: PrivateKey) -> str:
+    if isinstance(key, ed25519.Ed25519PrivateKey):  # knows PKCS#8 only
+        return _private_text(key, serialization.PrivateFormat.PKCS8)
+    return _private_text(key, serialization.PrivateFormat.TraditionalOpenSSL)
+
+
+def _private_text(key: PrivateKey, format_: serialization.PrivateFormat) -> str:
+    return key.private_bytes(serialization.Encoding.PEM, format_, serialization.NoEncryption()).decode()
+
+
+def _public_text(public: rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey) -> str:
+    return public.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode()
