@@ -69,16 +69,13 @@ def _found(command: str) -> bool:
 
 
 def _install(missing: Mapping[str, str]) -> None:
-    names = " ".join(missing)
     if shutil.which("apt-get") is None:
         raise StepError(
-            f"this machine lacks what Debian has in these packages: {names}. "
+            f"this machine lacks what Debian has in these packages: {' '.join(missing)}. "
             "It has no apt-get: install the like of them by its own means."
         )
     if os.geteuid() != 0:
-        raise StepError(
-            f"missing packages; install them with\n    sudo apt-get install {names}\nand run this again."
-        )
+        raise StepError(_by_hand(missing))
     apt = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     step("updating apt's package lists", ["apt-get", "update"], env=apt, limit=600)
     offered = _offered(missing)
@@ -101,6 +98,13 @@ def _install(missing: Mapping[str, str]) -> None:
         raise StepError(
             f"no package of this release brings {', '.join(lost)}: install it and run this again."
         )
+
+
+def _by_hand(missing: Mapping[str, str]) -> str:
+    names = " ".join(name for name in missing if name != _GO_PACKAGE)
+    install = f"missing packages; install them with\n    sudo apt-get install {names}\n" if names else ""
+    advice = f"{golang.ABSENT} {golang.ADVICE}\n" if _GO_PACKAGE in missing else ""
+    return f"{install}{advice}Then run this again."
 
 
 def _offered(packages: Mapping[str, str]) -> dict[str, str]:
