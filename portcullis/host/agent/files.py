@@ -115,6 +115,7 @@ class Files:
             raise
         finally:
             del record.extra["before"]
+            work.save()  # first: killed in between, the next run must not look for a copy that is gone
             with contextlib.suppress(FileNotFoundError):
                 before.unlink()
 

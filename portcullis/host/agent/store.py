@@ -98,9 +98,12 @@ class Store:
         folder = self.folder(kind, item)
         try:
             with self._folders:
-                for path in (self._root, self._items, folder):
-                    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._root.chmod(0o700)
+                if not folder.exists():
+                    for path in (self._root, self._items, folder):
+                        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    self._root.chmod(0o700)
+                for leftover in folder.glob(f".*{disk.MARK}*"):
+                    leftover.unlink()  # of a write that was cut off
         except OSError as error:
             raise disk.write_error(error, folder) from None
         return folder
