@@ -221,6 +221,6 @@ def stop(state: State) -> None:
 
 
 def control_groups() -> list[Path]:
-    """Return the control groups of dockerds that labs started: one in each hierarchy of cgroup v1, one in v2."""
+    """Return the control groups of dockerds that labs started, in every hierarchy."""
     root = Path("/sys/fs/cgroup")
     return [path for path in (*root.glob(f"{_CGROUP}*"), *root.glob(f"*/{_CGROUP}*")) if path.is_dir()]

@@ -13,7 +13,9 @@ mirror lives there.
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from lab.errors import LabError
@@ -53,7 +55,7 @@ _CABLE_ROUTER = Address("198.18.255.1", "2001:db8:ff::1")
 
 def exists() -> bool:
     """Tell whether the network is up, whole."""
-    return all(_netns(name).exists() for name in NAMESPACES) and Path(f"/sys/class/net/{CABLE}").exists()
+    return all(_netns(name).exists() for name in NAMESPACES) and _cable_is_there()
 
 
 def build() -> None:
@@ -95,7 +97,7 @@ def destroy() -> None:
         if _netns(name).exists():
             run(["ip", "netns", "del", name])
     # The kernel takes a dead namespace apart in its own time; the next build must not meet the old cable.
-    if Path(f"/sys/class/net/{CABLE}").exists():
+    if _cable_is_there():
         run(["ip", "link", "del", CABLE], check=False)
     # `ip netns` makes this folder a mount of its own with the first namespace, and leaves it so.
     if _netns("").exists() and not any(_netns("").iterdir()):
@@ -134,9 +136,13 @@ def detach(number: int) -> None:
 def leftovers() -> list[str]:
     """Name what of the network is on the machine."""
     found = [f"network namespace {name}" for name in NAMESPACES if _netns(name).exists()]
-    if Path(f"/sys/class/net/{CABLE}").exists():
+    if _cable_is_there():
         found.append(f"network interface {CABLE}")
     return found
+
+
+def _cable_is_there() -> bool:
+    return any(name == CABLE for _, name in socket.if_nameindex())
 
 
 def _netns(name: str) -> Path:
@@ -169,9 +175,9 @@ def _forward(namespace: str) -> None:
 
 
 def _refuse_collisions() -> None:
-    for prefix in (SEGMENT[0], OUTSIDE[0], "198.18.255.0/30"):
-        routes = json.loads(run(["ip", "-json", "-4", "route", "show", "match", prefix]).stdout or "[]")
-        for route in routes:
+    # "match": routes to networks that hold ours; "root": to parts of ours.
+    for prefix, which in product((SEGMENT[0], OUTSIDE[0], "198.18.255.0/30"), ("match", "root")):
+        for route in json.loads(run(["ip", "-json", "-4", "route", "show", which, prefix]).stdout or "[]"):
             if route["dst"] not in ("default", "0.0.0.0/0"):
                 raise LabError(
                     f"this machine already routes {route['dst']} (device {route.get('dev', '?')}), "

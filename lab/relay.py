@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import select
 import socket
 import threading
 import time
@@ -136,6 +137,8 @@ class Relay:
         self, source: socket.socket, sink: socket.socket, turn: _Turn, *, outward: bool = False
     ) -> None:
         line: queue.Queue[tuple[float, bytes]] = queue.Queue(_QUEUED)
+        # What a client said while its connection was on its way arrives with it.
+        delay = 0.0 if outward and select.select([source], [], [], 0)[0] else self._half
         writer = threading.Thread(target=_deliver, args=(line, sink), daemon=True)
         writer.start()
         piece = b"-"
@@ -144,7 +147,8 @@ class Relay:
                 piece = source.recv(_PIECE)
             except OSError:
                 piece = b""
-            line.put((time.monotonic() + self._half, piece))
+            line.put((time.monotonic() + delay, piece))
+            delay = self._half
             if piece and outward:
                 turn.asked = True
                 self._count(sent=len(piece))

@@ -1,0 +1,170 @@
+"""The lab as a guest on a machine: it takes what is there, and leaves nothing.
+
+Most tests run the lab's program in a world of its own (namespaces for network, mounts and processes, an
+empty /run), so it neither sees nor disturbs the hosts that other sessions have up. There is no way out of that
+world: what is downloaded must be in the cache before.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import hosts, keys, machine
+from lab.places import CHECKOUT, cache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lab.pytest_lab import Host
+
+LAB = f"python3 {CHECKOUT}/lab/lab.py"
+CGROUP2_ONLY = "umount -R /sys/fs/cgroup; mount -t sysfs sysfs /sys; mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+
+_UNSHARE = ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
+World = "Callable[[str], subprocess.CompletedProcess[str]]"
+
+
+@pytest.fixture
+def world(host: Host, tmp_path: Path) -> World:
+    """Return a function that runs a script of bash, -e, in a world of its own; it must exit 0."""
+    assert host.name  # it filled the cache
+    (tmp_path / "lab").mkdir()
+    for shared in ("bases", "programs", "ca", "ssh", "host-keys"):
+        (tmp_path / "lab" / shared).symlink_to(cache() / shared)
+    keys.host_keys("guest")
+
+    def enter(script: str) -> subprocess.CompletedProcess[str]:
+        prelude = f"mount -t tmpfs tmpfs /run; ip link set lo up; export PORTCULLIS_CACHE={tmp_path}\n"
+        done = subprocess.run(
+            [*_UNSHARE, "bash", "-ec", prelude + script],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    return enter
+
+
+def test_the_last_host_takes_everything_with_it(world: World) -> None:
+    done = world(
+        f"""
+        {LAB} leftovers > /run/before || true
+        {LAB} up guest
+        {LAB} leftovers > /run/during && exit 9
+        {LAB} down --all
+        {LAB} leftovers > /run/after || true
+        echo; grep -vxFf /run/before /run/during
+        echo ---; diff /run/before /run/after
+        find /run -mindepth 1 -not -path '/run/mount*' -not -path /run/netns
+        ip -brief link; ip route; nft list ruleset; ps -e -o comm=
+        """
+    )
+    during, _, after = done.stdout.partition("---\n")
+    for kind in (
+        "namespace portcullis-router",
+        "(dockerd)",
+        "(gateway)",
+        "(registry)",
+        "container ",
+        "control group",
+    ):
+        assert kind in during
+    left = sorted(line.split()[0] for line in after.splitlines())
+    assert left == ["/run/after", "/run/before", "/run/during", "bash", "lo", "ps"]
+
+
+def test_on_a_machine_with_cgroup_v2(world: World) -> None:
+    done = world(
+        f"{CGROUP2_ONLY}; {LAB} up guest; {LAB} exec guest systemctl is-system-running; {LAB} down --all"
+    )
+    assert "running" in done.stdout.splitlines()
+
+
+def test_an_engine_that_answers_is_used_and_left_as_it_was(world: World, tmp_path: Path) -> None:
+    done = world(
+        f"""
+        dockerd --data-root {tmp_path}/theirs --iptables=false --ip6tables=false --bridge none 2>/run/log &
+        api() {{ curl -sS --unix-socket /run/docker.sock http://d/$1; }}
+        until api _ping 2>/dev/null; do sleep 0.1; done
+        {LAB} up guest
+        echo; echo "during: $(api containers/json | grep -o portcullis-lab-guest | head -1)"
+        {LAB} status
+        {LAB} down --all
+        echo; echo "after: $(api containers/json?all=1) $(api images/json?all=1)"
+        kill $!; wait
+        """
+    )
+    assert "during: portcullis-lab-guest" in done.stdout
+    assert "engine /var/run/docker.sock" in done.stdout
+    assert "after: [] []" in done.stdout
+
+
+def test_a_name_of_another_checkout_is_refused(world: World, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    done = world(
+        f"""
+        mkdir {other}; cp -r {CHECKOUT}/lab {other}/lab
+        {LAB} up guest
+        python3 {other}/lab/lab.py up guest && exit 9
+        python3 {other}/lab/lab.py down guest && exit 9
+        python3 {other}/lab/lab.py down --all
+        {LAB} down guest
+        """
+    )
+    assert done.stderr.count(f"host guest belongs to the checkout {CHECKOUT}") == 2
+    assert "nothing to take down" in done.stdout
+
+
+def test_what_a_killed_session_left_is_taken_away(world: World) -> None:
+    done = world(
+        f"""
+        cd {CHECKOUT}
+        python3 -c 'import os, signal
+from lab import machine
+from lab.processes import this_process
+machine.join(this_process())
+machine.up(None, lease=this_process())
+os.kill(os.getpid(), signal.SIGKILL)' || true
+        {LAB} status
+        {LAB} up guest
+        {LAB} status
+        {LAB} down guest
+        """
+    )
+    first, _, second = done.stdout.partition("guest is up")
+    assert "test-1" in first
+    assert "test-1" not in second
+
+
+def test_a_network_that_is_taken_is_named(world: World) -> None:
+    done = world(f"ip route add 198.51.100.128/25 dev lo; {LAB} up guest && exit 9; {LAB} down --all")
+    assert "this machine already routes" in done.stderr
+
+
+def test_a_user_who_is_not_root_is_told(host: Host) -> None:
+    assert host.name
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--clear-groups", "/usr/bin/python3", f"{CHECKOUT}/lab/lab.py", "up"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "lab: the lab needs root, for network namespaces and containers; run it as root or with sudo"
+    )
+
+
+def test_a_host_that_was_stopped_is_started_again(make_host: Callable[[], Host]) -> None:
+    host = make_host()
+    host.engine.stop(host.record.container)
+    machine.up(host.name)
+    assert hosts.console(host.engine, host.record, ["true"]).returncode == 0

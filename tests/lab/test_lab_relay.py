@@ -1,0 +1,105 @@
+"""The relay: what it delays, and what it counts."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lab.relay import Counts, Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RTT = 0.1
+
+
+@contextmanager
+def echo() -> Iterator[tuple[str, int]]:
+    """Serve lines back until the block ends."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            while piece := connection.recv(65536):
+                connection.sendall(piece)
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield server.getsockname()
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join(5)
+
+
+def say(connection: socket.socket, text: bytes) -> bytes:
+    connection.sendall(text)
+    got = b""
+    while len(got) < len(text):
+        got += connection.recv(65536)
+    return got
+
+
+def test_each_exchange_costs_one_round_trip_and_the_first_also_the_handshake() -> None:
+    with echo() as target, Relay(target, rtt=RTT) as relay, socket.create_connection(relay.address) as client:
+        took = []
+        for _ in range(3):
+            begun = time.monotonic()
+            assert say(client, b"hello") == b"hello"
+            took.append(time.monotonic() - begun)
+    assert 2 * RTT <= took[0] < 3 * RTT
+    assert all(RTT <= seconds < 2 * RTT for seconds in took[1:])
+
+
+def test_a_long_answer_pays_the_delay_once() -> None:
+    data = bytes(4_000_000)
+    with echo() as target, Relay(target, rtt=RTT) as relay, socket.create_connection(relay.address) as client:
+        say(client, b".")
+        writer = threading.Thread(target=client.sendall, args=(data,))
+        begun = time.monotonic()
+        writer.start()
+        left = len(data)
+        while left:
+            left -= len(client.recv(65536))
+        writer.join()
+    assert time.monotonic() - begun < 10 * RTT
+
+
+def test_it_counts_connections_bytes_and_round_trips() -> None:
+    with echo() as target, Relay(target) as relay:
+        for _ in range(2):
+            with socket.create_connection(relay.address) as client:
+                say(client, b"12345")
+                say(client, b"67890")
+        assert relay.reset() == Counts(connections=2, sent=20, received=20, round_trips=4)
+        assert relay.counts == Counts()
+
+
+def test_a_target_that_refuses_hangs_up_on_the_client() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        closed = taken.getsockname()
+    with Relay(closed) as relay, socket.create_connection(relay.address, timeout=5) as client:
+        assert client.recv(1) == b""
+
+
+def test_the_end_of_one_side_reaches_the_other() -> None:
+    with echo() as target, Relay(target, rtt=0.02) as relay:
+        with socket.create_connection(relay.address, timeout=5) as client:
+            client.sendall(b"last words")
+            client.shutdown(socket.SHUT_WR)
+            got = b""
+            while piece := client.recv(100):
+                got += piece
+        assert got == b"last words"
