@@ -24,29 +24,33 @@ demo: setup ## raise a disposable host, deploy to it and fetch the page from out
 setup: ## install what is missing, make .venv, find or build the Pulumi engine
 	@python3 tools/prepare.py
 
-lab: setup ## raise the disposable host and write Pulumi.lab.yaml
+.PHONY: ready
+ready:
+	@python3 tools/prepare.py --quiet
+
+lab: ready ## raise the disposable host and write Pulumi.lab.yaml
 	@$(ENV) python lab/lab.py up; python lab/lab.py stack
 
-up: setup ## pulumi up on the disposable host
+up: ready ## pulumi up on the disposable host
 	@tools/stack.sh up $(or $(PULUMI),--yes)
 
-preview: setup ## show every difference between the code and the disposable host
+preview: ready ## show every difference between the code and the disposable host
 	@tools/stack.sh preview --diff $(PULUMI)
 
-plan: setup ## what the first up would do to things that exist already (read only)
+plan: ready ## what the first up would do to things that exist already (read only)
 	@$(ENV) python -m portcullis.plan
 
-destroy: setup ## give back the disposable host as it was
+destroy: ready ## give back the disposable host as it was
 	@tools/stack.sh destroy $(or $(PULUMI),--yes)
 
-ssh: setup ## log in to the disposable host
+ssh: ready ## log in to the disposable host
 	@$(ENV) python lab/lab.py ssh $(HOST)
 
-status: setup ## what the lab runs, and which engine and plugins are used
+status: ready ## what the lab runs, and which engine and plugins are used
 	@python3 tools/engine.py doctor
 	@$(ENV) python lab/lab.py status
 
-down: setup ## take the disposable host and its network away
+down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
 .PHONY: tools-only lint format types unit golden e2e test bench
@@ -70,11 +74,11 @@ unit: tools-only ## the quick tests: no engine, no host
 golden: tools-only ## write the rendered files that the golden tests compare with
 	@$(BIN)/python -m pytest tests/golden --update-golden $(PYTEST)
 
-e2e: setup ## the main job on a real engine and a disposable host
+e2e: ready ## the main job on a real engine and a disposable host
 	@$(ENV) python -m pytest tests/e2e $(PYTEST)
 
-test: setup lint types ## everything: lint, types and every test
+test: ready lint types ## everything: lint, types and every test
 	@$(ENV) python -m pytest $(PYTEST)
 
-bench: setup ## speed of a drift check beside pyinfra and Ansible
+bench: ready ## speed of a drift check beside pyinfra and Ansible
 	@$(ENV) python -m benchmarks

@@ -15,7 +15,8 @@ cat <<'END'
 
 The host is up, and everything on it is declared. Try:
 
-  make ssh        log in and change something by hand, say: echo '# mine' >>/etc/docker/daemon.json
+  make ssh        log in and change something by hand, say
+                  echo '# by hand' >>/etc/nginx/conf.d/hello.example.com.conf
   make preview    see it as a diff
   make up         mend it
   $EDITOR Pulumi.lab.yaml, then make preview: a changed setting shows the same way

@@ -119,7 +119,6 @@ def ensure() -> Engine:
         StepError: Go is missing or too old, a module could not be fetched, or the build failed.
 
     """
-    (ROOT / ".pulumi-state").mkdir(exist_ok=True)
     engine = find()
     if engine is None:
         with locked(cache() / "engine", "the Pulumi engine"):
@@ -171,7 +170,10 @@ def environment(engine: Engine) -> dict[str, str]:
 
     PATH order: the virtual environment (the language host runs its `python3`), the engine, the machine's own,
     and last the stand-ins of plugins that are not installed, so that an installed one always wins.
+    The folders it names are made: Pulumi does not make the one for its state.
     """
+    state = ROOT / ".pulumi-state"
+    state.mkdir(exist_ok=True)
     own = {ROOT / ".venv" / "bin", plugins.FOLDER}
     inherited = [
         entry
@@ -188,7 +190,7 @@ def environment(engine: Engine) -> dict[str, str]:
     ]
     return {
         "PATH": os.pathsep.join(path),
-        "PULUMI_BACKEND_URL": (ROOT / ".pulumi-state").as_uri(),
+        "PULUMI_BACKEND_URL": state.as_uri(),
         "PULUMI_CONFIG_PASSPHRASE": _LAB_PASSPHRASE,
         "PULUMI_HOME": str(home),
         "PULUMI_RUN_PROGRAM": "true",

@@ -2,8 +2,9 @@
 
 What is there already is left as it is, and then this takes well under a second.
 
-    tools/prepare.py             everything
+    tools/prepare.py             everything, saying which engine and plugins are used
     tools/prepare.py --no-engine without the engine: enough for lint, types and unit tests
+    tools/prepare.py --quiet     everything, and not a word when it is there
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="tools/prepare.py", description="Make this machine ready.")
     parser.add_argument("--no-engine", action="store_true", help="enough for lint, types and unit tests")
-    without_engine = parser.parse_args().no_engine
+    parser.add_argument("--quiet", action="store_true", help="say nothing when everything is there")
+    chosen = parser.parse_args()
     with reported():
-        packages.ensure(lab=not without_engine, go=not without_engine and engine.find() is None)
+        ready = None if chosen.no_engine else engine.find()
+        packages.ensure(lab=not chosen.no_engine, go=not chosen.no_engine and ready is None)
         venv.ensure()
-        if not without_engine:
+        if not chosen.no_engine and not (chosen.quiet and ready):
             engine.report(engine.ensure())
 
 
