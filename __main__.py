@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import pulumi
 
@@ -37,5 +38,7 @@ signal.signal(signal.SIGINT, lambda *_: os._exit(_TOLD))
 
 try:
     main()
-except SettingsError as error:
-    raise pulumi.RunError(str(error)) from None
+except (SettingsError, OSError) as error:
+    # Not pulumi.RunError: the language host would add "an unhandled error occurred" to it.
+    pulumi.log.error(str(error))
+    sys.exit(_TOLD)

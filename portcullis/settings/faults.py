@@ -33,7 +33,9 @@ class SettingsError(Exception):
         """Keep the faults in the order in which they were found."""
         self.faults = tuple(faults)
         count = "a fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        super().__init__("\n".join([f"The settings of this stack have {count}:", *map(str, self.faults)]))
+        super().__init__(
+            "\n".join([f"The settings of this stack have {count}:", *(f"  {fault}" for fault in self.faults)])
+        )
 
 
 @dataclass(frozen=True, slots=True)

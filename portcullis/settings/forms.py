@@ -31,10 +31,13 @@ def _address(text: str) -> tuple[str, str] | None:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        if re.fullmatch(_DNS_NAME, text) and not re.fullmatch(r"[0-9.]+", text):
+        if re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})*", text.lower()) and not re.fullmatch(r"[0-9.]+", text):
             return None
-        return ("is neither an IP address nor a host name", "write it without port, user or brackets")
-    return None
+    else:
+        # A link-local address with its interface means something on one machine only.
+        if "%" not in text:
+            return None
+    return ("is neither an IP address nor a host name", "write it without port, user or brackets")
 
 
 def _host_key(text: str) -> tuple[str, str] | None:
@@ -46,8 +49,13 @@ def _host_key(text: str) -> tuple[str, str] | None:
         blob = base64.b64decode(parts[1], validate=True)
     except (binascii.Error, ValueError):
         return ("is not the public key of a host: the part after the type is not base64", how)
-    # RFC 4253, 6.6: the blob begins with the length and the name of the key's type.
-    if not blob.startswith(len(parts[0]).to_bytes(4, "big") + parts[0].encode()):
+    # RFC 4253, 6.6: a sequence of strings, each after its length in 4 bytes; the first names the key's type.
+    strings = []
+    while len(blob) >= 4 + int.from_bytes(blob[:4], "big") > 4:  # noqa: PLR2004 - as above
+        length = int.from_bytes(blob[:4], "big")
+        strings.append(blob[4 : 4 + length])
+        blob = blob[4 + length :]
+    if blob or len(strings) < 2 or strings[0] != parts[0].encode():  # noqa: PLR2004 - the type, then the key
         return (f"is not a whole {parts[0]} key", how)
     return None
 

@@ -34,12 +34,12 @@ def load(config: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
         if key not in KEYS:
             places[key].report("is not a known key", closest(key, KEYS))
     hosts: dict[str, HostSettings] = HOSTS.read(config.get("hosts"), places["hosts"]) or {}
-    apps: dict[str, AppSettings] = APPS.read(config.get("apps"), places["apps"]) or {}
-    sites: dict[str, SiteSettings] = SITES.read(config.get("sites"), places["sites"]) or {}
     if not config.get("hosts"):
         places["hosts"].report("declares no host", "docs/configuration.md shows one")
+    apps: dict[str, AppSettings] = APPS.read(config.get("apps"), places["apps"]) or {}
     _check_hosts_of_apps(config, places["apps"])
     _check_ports(config, places["apps"])
+    sites: dict[str, SiteSettings] = SITES.read(config.get("sites"), places["sites"]) or {}
     _check_apps_of_sites(config, places["sites"])
     if faults:
         raise SettingsError(faults)
@@ -65,9 +65,8 @@ def _check_ports(config: Mapping[str, Any], at: Place) -> None:
     hosts = _entries(config, "hosts")
     taken = {}
     for alias, host in hosts.items():
-        first = host.get("bootstrap") if isinstance(host.get("bootstrap"), dict) else {}
-        for port in (host.get("port", 22), first.get("port", 22) if first else None):
-            taken[alias, whole(port)] = "the SSH server"
+        logins = [host, host["bootstrap"]] if isinstance(host.get("bootstrap"), dict) else [host]
+        taken |= {(alias, whole(login.get("port", 22))): "the SSH server" for login in logins}
         taken |= {(alias, 80): "nginx", (alias, 443): "nginx"}
     for name, app in _entries(config, "apps").items():
         alias, port = app.get("host") or next(iter(hosts), ""), whole(app.get("hostPort"))

@@ -57,7 +57,12 @@ _ENDPOINT = (
     Field("address", forms.ADDRESS, "IPv4 or IPv6 address, or a host name"),
     Field("user", forms.LOGIN, "who logs in; root, or a user with sudo that asks no password", "root"),
     Field("port", forms.PORT, "the port of its SSH server", 22),
-    Field("hostKey", forms.HOST_KEY, "its public host key, pinned: `ssh-ed25519 AAAA…`", None),
+    Field(
+        "hostKey",
+        forms.HOST_KEY,
+        "its public host key, pinned: `ssh-ed25519 AAAA…`; required without trustHostKey",
+        None,
+    ),
     Field(
         "trustHostKey",
         Flag(),

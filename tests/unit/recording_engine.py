@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi.runtime
 from pulumi.runtime import mocks, rpc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 HOST = "pulumi-python:dynamic/portcullis"
 _MADE_UP = {
@@ -77,7 +79,7 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
     def one(self, type_: str, name: str = "") -> Registered:
         """Give the only resource of a type, or of a type and name."""
         found = [r for r in self.declared if r.type.endswith(type_) and name in ("", r.name)]
-        assert len(found) == 1, f"{len(found)} of {type_} {name} in {[(r.type, r.name) for r in self.declared]}"
+        assert len(found) == 1, f"{type_} {name}: {[(r.type, r.name) for r in self.declared]}"
         return found[0]
 
     def of(self, type_: str) -> list[Registered]:
@@ -97,7 +99,9 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
 
 
 @contextmanager
-def engine(*, preview: bool, config: dict[str, str] | None = None, secret: list[str] | None = None) -> Iterator[Engine]:
+def engine(
+    *, preview: bool, config: dict[str, str] | None = None, secret: list[str] | None = None
+) -> Iterator[Engine]:
     """Make Pulumi talk to a recording engine for a while."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -147,4 +151,4 @@ def holds_secret(value: Any) -> bool:
 
 
 def _name(urn: str) -> str:
-    return urn.split("::")[-1]
+    return urn.rpartition("::")[2]

@@ -1,0 +1,68 @@
+"""The settings described for people and for editors, from the same declaration that reads them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from portcullis.settings.kinds import REQUIRED, Field, Section
+from portcullis.settings.load import KEYS, NAMESPACE
+from portcullis.settings.sections import APP, BOOTSTRAP, DOCKER_ENGINE, HOST, JUMP, SITE
+
+_TABLES: dict[str, Section[Any]] = {
+    "hosts": HOST,
+    "hosts.*.jump": JUMP,
+    "hosts.*.bootstrap": BOOTSTRAP,
+    "hosts.*.dockerEngine": DOCKER_ENGINE,
+    "apps": APP,
+    "sites": SITE,
+}
+
+
+def json_schema() -> str:
+    """Return the JSON Schema of a stack file, `Pulumi.<stack>.yaml`, for editors.
+
+    It knows our own keys only: whatever else Pulumi allows in such a file passes.
+    """
+    keys = {f"{NAMESPACE}:{key}": kind.schema() for key, kind in KEYS.items()}
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A stack of Portcullis",
+        "type": "object",
+        "properties": {
+            "config": {
+                "type": "object",
+                "properties": keys,
+                "patternProperties": {f"^{NAMESPACE}:(?!(?:{'|'.join(KEYS)})$)": False},
+            },
+        },
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def table(name: str) -> str:
+    """Return the keys of a section as a table in Markdown."""
+    lines = ["| key | what it is | without it |", "|---|---|---|"]
+    for field in _TABLES[name].fields:
+        meaning = field.meaning.replace("|", "\\|")
+        lines.append(f"| `{field.key}` | {meaning} | {_default(field)} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_tables(page: str) -> str:
+    """Return a page in Markdown with each table under its mark, `<!-- table: hosts -->`, written anew."""
+    for name in _TABLES:
+        mark, end = f"<!-- table: {name} -->\n", "<!-- end -->\n"
+        before, found, after = page.partition(mark)
+        if not found or end not in after:
+            raise ValueError(f"the page has no place for the table of {name}")
+        page = before + mark + table(name) + end + after.partition(end)[2]
+    return page
+
+
+def _default(field: Field) -> str:
+    if field.default is REQUIRED:
+        return "required"
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
+    return f"`{field.default}`" if isinstance(field.default, str | int) and field.default != "" else ""

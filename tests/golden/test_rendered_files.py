@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis.render import nginx
+from portcullis.render.daemon_json import daemon_json, validation
+from portcullis.render.dialect import DIALECTS
+from portcullis.render.health import http_check
+from portcullis.settings import forms
+
+if TYPE_CHECKING:
+    from conftest import Golden
+
+
+@pytest.mark.parametrize("os", forms.OS.words)
+def test_daemon_json(os: str, golden: Golden) -> None:
+    golden(f"daemon.{os}.json", daemon_json(DIALECTS[os], "172.17.0.1/16"))
+
+
+def test_daemon_json_with_docker0_elsewhere(golden: Golden) -> None:
+    text = daemon_json(DIALECTS["debian-13"], "10.200.0.1/24")
+    golden("daemon.docker0-elsewhere.json", text)
+    assert "172.17" not in text
+
+
+def test_a_dialect_stands_for_every_supported_system() -> None:
+    assert set(DIALECTS) == set(forms.OS.words)
+
+
+def test_docker_20_is_not_asked_what_it_cannot_answer() -> None:
+    assert validation(DIALECTS["debian-12"]) == ["python3", "-m", "json.tool", "{path}", "/dev/null"]
+    assert "default-network-opts" not in json.loads(daemon_json(DIALECTS["debian-12"], "172.17.0.1/16"))
+    assert validation(DIALECTS["debian-13"]) == ["dockerd", "--validate", "--config-file", "{path}"]
+
+
+def test_nginx_default_server(golden: Golden) -> None:
+    golden("nginx.default-server.conf", nginx.default_server("web1-nginx-default"))
+
+
+def test_nginx_packaged_site(golden: Golden) -> None:
+    text = nginx.packaged_site("web1-nginx-packaged-site")
+    golden("nginx.packaged-site.conf", text)
+    assert all(line.startswith("#") for line in text.splitlines())
+
+
+def test_nginx_http_site(golden: Golden) -> None:
+    upstream = nginx.Upstream("172.17.0.1", 2019)
+    golden("nginx.http-site.conf", nginx.http_site("web1-nginx-api.example.com", "api.example.com", upstream))
+
+
+def test_health_check(golden: Golden) -> None:
+    kind, line = http_check(8080, "/healthz?deep=1")
+    golden("health-check.sh", line.replace("; ", "\n") + "\n")
+    assert kind == "CMD-SHELL"

@@ -1,0 +1,279 @@
+"""Settings: what is accepted, what is refused and with which words."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from portcullis.settings import SettingsError, load
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+IMAGE = "ghcr.io/acme/api@sha256:" + "a" * 64
+
+
+def smallest() -> dict[str, Any]:
+    return {
+        "hosts": {"web1": {"address": "203.0.113.10", "os": "debian-13", "hostKey": KEY}},
+        "apps": {"api": {"image": IMAGE, "port": 8080, "hostPort": 2019, "health": "/healthz"}},
+        "sites": {"api.example.com": {"app": "api"}},
+    }
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The smallest settings with one value changed, None taking it away; dots in keys are written as /."""
+    config = copy.deepcopy(smallest())
+    *way, last = (part.replace("/", ".") for part in path.split("."))
+    place = config
+    for part in way:
+        place = place.setdefault(part, {})
+    if value is None:
+        place.pop(last)
+    else:
+        place[last] = value
+    return config
+
+
+def faults(config: dict[str, Any], **more: Any) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(config, **more)
+    assert str(caught.value).count("\n") == len(caught.value.faults)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_defaults_of_the_smallest_settings() -> None:
+    settings = load(smallest())
+    host, app = settings.hosts["web1"], settings.apps["api"]
+    assert (host.user, host.port, host.adopt, host.jump, host.bootstrap) == ("root", 22, False, None, None)
+    assert host.docker_engine.bind_address == "172.17.0.1"
+    assert (app.user, app.memory, app.cpus, app.env, app.command) == ("65534:65534", 256, "1", {}, None)
+    assert settings.host_of("api") == "web1"
+    assert settings.apps_on("web1").keys() == {"api"}
+    assert settings.sites_on("web1").keys() == {"api.example.com"}
+
+
+def test_everything_that_can_be_said() -> None:
+    config = smallest()
+    config["hosts"]["web1"] |= {
+        "address": "2001:db8::10",
+        "user": "deploy",
+        "port": 2222,
+        "hostKey": KEY + " root@web1",
+        "identityFile": "~/.ssh/deploy",
+        "jump": {"address": "jump.example.com", "user": "hop", "trustHostKey": True},
+        "bootstrap": {"user": "debian"},
+        "adopt": True,
+        "dockerEngine": {"bip": "10.200.0.1/24"},
+    }
+    config["hosts"]["web2"] = {"address": "web2", "os": "debian-12", "trustHostKey": True}
+    config["apps"]["api"] |= {
+        "host": "web1",
+        "env": {"LOG_LEVEL": "info"},
+        "command": ["node", "server.js"],
+        "user": 1000,
+        "memory": 512,
+        "cpus": 0.5,
+    }
+    config["apps"]["worker"] = {"image": IMAGE, "host": "web2", "healthCommand": ["true"]}
+    settings = load(config)
+    web1 = settings.hosts["web1"]
+    assert web1.docker_engine.bind_address == "10.200.0.1"
+    assert web1.jump is not None
+    assert web1.jump.port == 22
+    assert web1.bootstrap is not None
+    assert web1.bootstrap.user == "debian"
+    assert settings.apps["api"].user == "1000"
+    assert settings.apps["api"].cpus == "0.5"
+    assert settings.apps_on("web2").keys() == {"worker"}
+    assert settings.sites_on("web2") == {}
+
+
+def test_all_faults_at_once() -> None:
+    config = {
+        "site": {},
+        "hosts": {
+            "web1": {"adress": "203.0.113.10", "os": "debian13"},
+            "db": {"address": "198.51.100.7", "os": "ubuntu-22.04", "hostKey": "x"},
+        },
+        "apps": {
+            "api": {"image": "nginx:latest", "port": "80a", "hostPort": True, "env": {"A": 1.1}, "user": 0},
+            "b": 3,
+        },
+        "sites": {"API.example.com.": {"app": "apo"}},
+    }
+    found = faults(config)
+    assert [line.split(": ")[0] for line in found] == [
+        "portcullis:site",
+        "portcullis:hosts.web1.adress",
+        "portcullis:hosts.web1.address",
+        "portcullis:hosts.web1.os",
+        "portcullis:hosts.web1.hostKey",
+        "portcullis:hosts.db.os",
+        "portcullis:hosts.db.hostKey",
+        "portcullis:apps.api.image",
+        "portcullis:apps.api.port",
+        "portcullis:apps.api.hostPort",
+        "portcullis:apps.api.env.A",
+        "portcullis:apps.api.user",
+        "portcullis:apps.api.health",
+        "portcullis:apps.b",
+        "portcullis:apps.api.host",
+        "portcullis:apps.b.host",
+        "portcullis:sites.API.example.com.",
+        "portcullis:sites.API.example.com..app",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("hosts", None, "portcullis:hosts: declares no host"),
+        ("hosts", {}, "portcullis:hosts: declares no host"),
+        ("hosts", "web1", 'portcullis:hosts: "web1" is not a map'),
+        ("hosts", ["web1"], "is not a map"),
+        ("hosts.web1.address", "203.0.113.10:22", "is neither an IP address nor a host name"),
+        ("hosts.web1.address", "fe80::1%eth0", "is neither an IP address nor a host name"),
+        ("hosts.web1.address", "203.0.113", "is neither an IP address nor a host name"),
+        ("hosts.web1.address", "-oProxyCommand=id", "is neither an IP address nor a host name"),
+        ("hosts.web1.os", "debian-14", "did you mean debian-1"),
+        ("hosts.web1.os", "ubuntu-24.04", "is not supported: it has not been tested yet"),
+        ("hosts.web1.os", "windows", "known are debian-12, debian-13"),
+        ("hosts.web1.port", 0, "0 is not a port; write a number from 1 to 65535"),
+        ("hosts.web1.port", 65536, "65536 is not a port"),
+        ("hosts.web1.port", 22.5, "22.5 is not a port"),
+        ("hosts.web1.port", "022", "is not a port"),
+        ("hosts.web1.hostKey", None, "or trustHostKey: true"),
+        ("hosts.web1.hostKey", KEY[:-8], "is not a whole ssh-ed25519 key"),
+        ("hosts.web1.hostKey", KEY.replace("ssh-ed25519", "ssh-rsa"), "is not a whole ssh-rsa key"),
+        ("hosts.web1.hostKey", "ssh-dss AAAA", "is not the public key of a host"),
+        ("hosts.web1.hostKey", "ssh-ed25519 &&&", "is not base64"),
+        ("hosts.web1.trustHostKey", True, "hosts.web1.trustHostKey: contradicts hostKey"),
+        ("hosts.web1.trustHostKey", "yes", '"yes" is neither true nor false'),
+        ("hosts.web1.user", "root; id", "is not a user name"),
+        ("hosts.web1.identityFile", 'a"b', "is not a file on this machine"),
+        ("hosts.web1.jump", {"address": "203.0.113.1"}, "hosts.web1.jump.hostKey: is missing"),
+        ("hosts.web1.jump", "203.0.113.1", "does not describe a jump host"),
+        ("hosts.web1.dockerEngine", {"bip": "172.17.0.1"}, "has no usable prefix"),
+        ("hosts.web1.dockerEngine", {"bip": "172.17.0.0/16"}, "is the network and not an address in it"),
+        ("hosts.web1.dockerEngine", {"bip": "203.0.114.1/24"}, "is not a private network"),
+        ("hosts.web1.dockerEngine", {"bip": "docker0"}, "is not an IPv4 address with a prefix"),
+        (
+            "hosts.Web1",
+            {"address": "203.0.113.9", "os": "debian-12", "hostKey": KEY},
+            "is not a name for a host",
+        ),
+        ("hosts.a-jump", {"address": "203.0.113.9", "os": "debian-12", "hostKey": KEY}, "not ending in"),
+        ("apps.api.image", "ghcr.io/acme/api:1.4", "is not pinned"),
+        ("apps.api.image", "ghcr.io/acme/api", "docker buildx imagetools inspect"),
+        ("apps.api.image", "ghcr.io/acme/api@sha256:abc", "is not an image with a digest"),
+        ("apps.api.image", "GHCR.io/acme/api@sha256:" + "a" * 64, "is not an image with a digest"),
+        ("apps.api.host", "web2", "did you mean web1?"),
+        ("apps.api.hostPort", 22, "22 is taken on web1 by the SSH server"),
+        ("apps.api.hostPort", 443, "443 is taken on web1 by nginx"),
+        ("apps.api.hostPort", None, 'sites.api.example.com.app: "api" is not published'),
+        ("apps.api.port", None, "apps.api.hostPort: needs the port that the app listens on"),
+        ("apps.api.health", None, "apps.api.health: is missing"),
+        ("apps.api.health", "healthz", "is not a path"),
+        ("apps.api.health", "/a'; id", "is not a path"),
+        ("apps.api.healthCommand", ["true"], "is a second health check beside health"),
+        ("apps.api.command", "node server.js", "is not a list"),
+        ("apps.api.command", ["node", 1], "apps.api.command[1]: 1 is not text"),
+        ("apps.api.user", "root:root", "is root"),
+        ("apps.api.user", "a b", "is not a user"),
+        ("apps.api.memory", "256m", "write the number of megabytes"),
+        ("apps.api.memory", 4, "4 is not an amount of memory in MB"),
+        ("apps.api.cpus", 0, "0 is not a number of CPUs"),
+        ("apps.api.cpus", True, "true is not a number of CPUs"),
+        ("apps.api.cpus", "NaN", "is not a number of CPUs"),
+        ("apps.api.env", {"A-B": "x"}, "is not a name for an environment variable"),
+        ("apps.api.helth", "/", "did you mean health?"),
+        ("sites.api/example/com.app", "apy", '"apy" is not an app of this stack; did you mean api?'),
+        ("sites.*/example/com", {"app": "api"}, "is a wildcard"),
+        ("sites.203/0/113/10", {"app": "api"}, "is an address"),
+        ("sites.münchen/example", {"app": "api"}, "write xn--mnchen-3ya.example"),
+        ("sites.Api/example", {"app": "api"}, "write api.example"),
+        ("sites.localhost", {"app": "api"}, "is not a host name"),
+        ("sites." + "/".join(["a" * 60] * 4), {"app": "api"}, "is longer than 200 characters"),
+        ("sites.a/example;}", {"app": "api"}, "is not a host name"),
+        ("sites", {"api.example.com": None}, "does not describe a site"),
+    ],
+)
+def test_a_fault_names_place_reason_and_remedy(path: str, value: Any, words: str) -> None:
+    found = faults(changed(path, value))
+    assert any(words in line for line in found), found
+    # A second host makes `host` of the app a question, and a missing port is missed twice.
+    assert len(found) == 1 or path in {
+        "hosts.Web1",
+        "hosts.a-jump",
+        "hosts",
+        "apps.api.port",
+        "hosts.web1.jump",
+    }
+
+
+def test_two_apps_on_one_host_port() -> None:
+    config = smallest()
+    config["apps"]["web"] = {**config["apps"]["api"], "hostPort": "2019"}
+    assert faults(config) == [
+        "portcullis:apps.web.hostPort: 2019 is taken on web1 by app api; choose another",
+    ]
+
+
+def test_one_host_port_on_two_hosts() -> None:
+    config = smallest()
+    config["hosts"]["web2"] = config["hosts"]["web1"]
+    config["apps"]["api"]["host"] = "web1"
+    config["apps"]["web"] = {**config["apps"]["api"], "host": "web2"}
+    assert load(config).apps["web"].host_port == 2019
+
+
+def test_moved_ssh_port_is_taken_and_the_bootstrap_port_too() -> None:
+    config = changed("apps.api.hostPort", 2222)
+    config["hosts"]["web1"] |= {"port": 2222, "bootstrap": {}}
+    config["apps"]["b"] = {**config["apps"]["api"], "hostPort": 22}
+    assert [line.split(":")[1] for line in faults(config)] == ["apps.api.hostPort", "apps.b.hostPort"]
+
+
+@pytest.mark.parametrize("value", [8080, 8080.0, "8080"])
+def test_a_port_by_whatever_type_yaml_gives_it(value: Any) -> None:
+    assert load(changed("apps.api.port", value)).apps["api"].port == 8080
+
+
+@pytest.mark.parametrize("value", [1, 1.0, "1", "1.0"])
+def test_one_spelling_of_cpus(value: Any) -> None:
+    assert load(changed("apps.api.cpus", value)).apps["api"].cpus == "1"
+
+
+@pytest.mark.parametrize("value", [True, 1.1, 8, None])
+def test_environment_that_yaml_did_not_keep_as_typed(value: Any) -> None:
+    [line] = faults(changed("apps.api.env", {"A": value}))
+    assert line.startswith("portcullis:apps.api.env.A: ")
+    assert '""' in line if value is None else "put it in quotes" in line
+
+
+def test_nothing_after_the_colon_is_an_empty_section() -> None:
+    config = smallest() | {"sites": None}
+    config["apps"]["api"]["env"] = None
+    settings = load(config)
+    assert settings.sites == {}
+    assert settings.apps["api"].env == {}
+
+
+def test_a_secret_value_is_in_no_fault() -> None:
+    config = smallest()
+    config["apps"]["api"] |= {"env": {"TOKEN": 4711471147114711}, "image": "s3cr3t", "user": "s3 cr3t"}
+    found = faults(config, secret={"apps"})
+    assert len(found) == 3
+    assert "4711" not in str(found)
+    assert "s3" not in str(found)
+
+
+def test_a_long_value_is_cut() -> None:
+    [line] = faults(changed("apps.api.image", "x!" * 500))
+    assert len(line) < 300
+
+
+def test_settings_are_json_and_nothing_else() -> None:
+    assert load(json.loads(json.dumps(smallest()))) == load(smallest())
