@@ -55,7 +55,9 @@ def rounds(prepare: Callable[[], None], work: Callable[[], object], check: Calla
             return number
 
 
-def test_kill_9_at_any_point_of_a_first_put(machine: Machine, etc: Path, leftovers: Callable[[], list[str]]) -> None:
+def test_kill_9_at_any_point_of_a_first_put(
+    machine: Machine, etc: Path, leftovers: Callable[[], list[str]]
+) -> None:
     path = etc / "motd"
     desired = {"path": str(path), "content": "new\n", "owner": "root", "group": "root", "mode": "0600",
                "test": ["grep", "-q", "new", str(path)]}  # fmt: skip
@@ -70,7 +72,10 @@ def test_kill_9_at_any_point_of_a_first_put(machine: Machine, etc: Path, leftove
         client.on("put", "file", str(path), desired, adopt=True)
         assert path.read_text() == "new\n"
         assert leftovers() == []
-        assert Client(machine, opened=client.opened).on("remove", "file", str(path), desired)["done"] == "restored"
+        assert (
+            Client(machine, opened=client.opened).on("remove", "file", str(path), desired)["done"]
+            == "restored"
+        )
         assert path.read_text() == "theirs\n"
         assert not machine.state.exists()
         client.close()
@@ -79,7 +84,9 @@ def test_kill_9_at_any_point_of_a_first_put(machine: Machine, etc: Path, leftove
     assert put > 20
 
 
-def test_kill_9_between_the_write_and_its_test_does_not_let_a_bad_file_pass(machine: Machine, etc: Path) -> None:
+def test_kill_9_between_the_write_and_its_test_does_not_let_a_bad_file_pass(
+    machine: Machine, etc: Path
+) -> None:
     path = etc / "motd"
     test = ["grep", "-q", "good", str(path)]
     untested = 0

@@ -145,7 +145,9 @@ def test_a_named_pipe_does_not_hang_the_reader(motd: FileClient) -> None:
 def test_unreadable_is_not_absent(motd: FileClient, etc: Path) -> None:
     (etc / "loop").symlink_to(etc / "loop")
     path = str(etc / "loop" / "motd")
-    (found,) = motd.client.ask("survey", items=[{"kind": "file", "id": path, "spec": {"path": path}}])["items"]
+    (found,) = motd.client.ask("survey", items=[{"kind": "file", "id": path, "spec": {"path": path}}])[
+        "items"
+    ]
     assert found["error"]["code"] == "unreadable"
 
 
@@ -163,7 +165,8 @@ def test_a_missing_folder_is_an_error_for_people(motd: FileClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "prop"), [({"owner": "nobody-here"}, "owner"), ({"group": "no-group"}, "group"), ({"mode": "9"}, "mode")]
+    ("more", "prop"),
+    [({"owner": "nobody-here"}, "owner"), ({"group": "no-group"}, "group"), ({"mode": "9"}, "mode")],
 )
 def test_an_unknown_owner_group_or_mode_is_named(motd: FileClient, more: dict[str, str], prop: str) -> None:
     error = motd.refused(**more)
@@ -253,7 +256,9 @@ def test_files_with_the_same_first_40_characters_do_not_sweep_each_other(client:
     assert {path.read_text() for path in names} == {"9\n"}
 
 
-def test_leftovers_of_a_cut_off_write_go_with_the_next(motd: FileClient, leftovers: Callable[[], list[str]]) -> None:
+def test_leftovers_of_a_cut_off_write_go_with_the_next(
+    motd: FileClient, leftovers: Callable[[], list[str]]
+) -> None:
     (motd.path.parent / ".motd.portcullis-0a0b0c0d").write_text("half")
     (motd.path.parent / ".motd.portcullis-0a0b0c0d.link").symlink_to("nowhere")
     motd.put()

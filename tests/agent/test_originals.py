@@ -143,7 +143,9 @@ def test_a_record_that_makes_no_sense_is_an_error_for_its_thing_and_no_other(
     assert [item["id"] for item in found] == [other["path"]]
 
 
-def test_a_record_of_a_newer_agent_is_read_without_what_we_do_not_know(motd: FileClient, tmp_path: Path) -> None:
+def test_a_record_of_a_newer_agent_is_read_without_what_we_do_not_know(
+    motd: FileClient, tmp_path: Path
+) -> None:
     motd.put()
     (record,) = (tmp_path / "state" / "items").glob("*/record.json")
     record.write_text(record.read_text().replace("{", '{"invented": 1,', 1))

@@ -35,6 +35,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 class Trees:
     """The kind ``tree``."""
 
+    def __init__(self) -> None:
+        """Know of no staged piece yet: what an earlier session began is not continued."""
+        self._begun: set[Path] = set()
+
     def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
         return {"path": item}
 
@@ -114,12 +118,15 @@ class Trees:
         try:
             piece = base64.b64decode(data, validate=True)
             stage.mkdir(mode=0o700, exist_ok=True)
-            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            how = os.O_APPEND if part in self._begun else os.O_TRUNC
+            self._begun.add(part)
+            fd = os.open(part, os.O_WRONLY | os.O_CREAT | how | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 disk.write_all(fd, piece)
             finally:
                 os.close(fd)
             if last:
+                self._begun.discard(part)
                 if _digest(part) != digest:
                     part.unlink()
                     raise HostError("invalid", "a file arrived damaged", prop="files", hint="run again")
@@ -127,6 +134,7 @@ class Trees:
         except binascii.Error:
             raise HostError("invalid", "a file arrived damaged", prop="files", hint="run again") from None
         except OSError as error:
+            self._begun.discard(part)
             part.unlink(missing_ok=True)
             raise disk.write_error(error, place) from None
 

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .conftest import Client, FileClient
+from .test_trees import TreeClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from portcullis.host.agent.machine import Machine
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KB and 16 inodes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,nr_inodes=16", "none", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder: Path) -> None:
+    with pytest.raises(OSError, match="No space"), (folder / "filler").open("wb", buffering=0) as stream:
+        while True:
+            stream.write(b"x" * 4096)
+
+
+def test_a_full_file_system_is_named_and_the_old_file_is_untouched(
+    client: Client, small: Path, leftovers: Callable[[], list[str]]
+) -> None:
+    motd = FileClient(client, small / "motd")
+    motd.put("old\n")
+    fill(small)
+    error = motd.refused("n" * 10_000)
+    assert error.code == "no-space"
+    assert str(small) in error.message
+    assert "0 bytes free of 64 KB" in error.message
+    assert motd.path.read_text() == "old\n"
+    assert leftovers() == []
+
+
+def test_running_out_of_inodes_is_named_as_such(client: Client, small: Path) -> None:
+    for number in range(15):
+        (small / f"f{number}").touch()
+    error = FileClient(client, small / "motd").refused()
+    assert error.code == "no-space"
+    assert "no inodes left" in error.message
+
+
+def test_an_original_that_cannot_be_kept_stays_where_it_is(machine: Machine, small: Path, etc: Path) -> None:
+    motd = FileClient(Client(dataclasses.replace(machine, state=small / "state")), etc / "motd")
+    motd.path.write_bytes(b"theirs " * 10_000)
+    error = motd.refused(adopt=True)
+    assert error.code == "no-space"
+    assert motd.path.read_bytes() == b"theirs " * 10_000
+    motd.client.close()
+
+
+def test_a_tree_that_does_not_fit_leaves_the_present_one(
+    client: Client, small: Path, leftovers: Callable[[], list[str]]
+) -> None:
+    tree = TreeClient(client, small / "site")
+    tree.put({"index.html": b"old"})
+    before = leftovers()
+    with pytest.raises(Exception, match="no space left"):
+        tree.put({"index.html": b"new", "large": b"x" * 40_000})
+    assert tree.contents() == {"index.html": b"old"}
+    assert tree.put({"index.html": b"new"})["steps"]
+    assert tree.contents() == {"index.html": b"new"}
+    assert len(leftovers()) == len(before)
