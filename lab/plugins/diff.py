@@ -56,7 +56,9 @@ def _compare(known: Field, old: Any, new: Any, path: str, *, replaces: bool) -> 
         yield Difference(path, "ADD" if old is None else "UPDATE", replaces)
     elif is_empty(new):
         if not is_empty(old) and not known.computed and not _all_default(known, old):
-            yield Difference(path, "UPDATE" if new is not None and not _container(known) else "DELETE", replaces)
+            yield Difference(
+                path, "UPDATE" if new is not None and not _container(known) else "DELETE", replaces
+            )
     elif old is None or (_container(known) and is_empty(old)):
         yield Difference(path, "ADD", replaces)
     elif known.kind == "object":
@@ -92,14 +94,18 @@ def _compare_items(
             yield from _compare(known.item, before[index], after[index], place, replaces=replaces)
 
 
-def _unmatched(known: Field, old: list[Any], new: list[Any]) -> tuple[list[tuple[int, Any]], list[tuple[int, Any]]]:
+def _unmatched(
+    known: Field, old: list[Any], new: list[Any]
+) -> tuple[list[tuple[int, Any]], list[tuple[int, Any]]]:
     """What two sets do not share, each with its index; an element with an unknown part matches nothing."""
     assert known.item is not None  # noqa: S101 - sets are declared with their elements
     left = list(enumerate(old))
     added = []
     for index, item in enumerate(new):
         for candidate in left:
-            if not holds_unknown(item) and not any(_compare(known.item, candidate[1], item, "", replaces=False)):
+            if not holds_unknown(item) and not any(
+                _compare(known.item, candidate[1], item, "", replaces=False)
+            ):
                 left.remove(candidate)
                 break
         else:

@@ -109,9 +109,13 @@ class Checker:
             place = f"{path}.{key}" if path else key
             known = fields.get(key)
             if known is None or known.output:
-                problems.append((place, f"the {self.package} plugin's stand-in knows no input {key!r}. {self._cure}"))
+                problems.append(
+                    (place, f"the {self.package} plugin's stand-in knows no input {key!r}. {self._cure}")
+                )
             elif known.needs_official:
-                problems.append((place, f"the {self.package} plugin's stand-in does not cover it. {self._cure}"))
+                problems.append(
+                    (place, f"the {self.package} plugin's stand-in does not cover it. {self._cure}")
+                )
             else:
                 checked[key] = self._value(known, value, place, problems)
         defaulted = []
@@ -143,4 +147,3 @@ class Checker:
     @property
     def _cure(self) -> str:
         return f"Install the official plugin: pulumi plugin install resource {self.package} (docs/plugin-stand-ins.md)"
-

@@ -45,8 +45,16 @@ def _refreshed(known: Field, stored: Any, actual: Any) -> Any:
 def _item(known: Field, stored: Any, actual: Any) -> Any:
     if known.kind != "object":
         return actual
-    return {"__defaults": []} | _newly_set(known.fields, {}, actual) if stored is None else _refreshed(known, stored, actual)
+    return (
+        {"__defaults": []} | _newly_set(known.fields, {}, actual)
+        if stored is None
+        else _refreshed(known, stored, actual)
+    )
 
 
 def _newly_set(fields: Mapping[str, Field], stored: Properties, actual: Properties) -> Properties:
-    return {key: value for key, value in actual.items() if key in fields and key not in stored and not is_empty(value)}
+    return {
+        key: value
+        for key, value in actual.items()
+        if key in fields and key not in stored and not is_empty(value)
+    }

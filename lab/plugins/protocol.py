@@ -14,7 +14,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, errors_pb2, plugin_pb2, provider_pb2, provider_pb2_grpc
+    from pulumi.runtime.proto import (
+        engine_pb2,
+        engine_pb2_grpc,
+        errors_pb2,
+        plugin_pb2,
+        provider_pb2,
+        provider_pb2_grpc,
+    )
 else:
 
     def _load(*names: str) -> list[ModuleType]:

@@ -71,7 +71,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             hasDetailedDiff=answer.detailed,
         )
         for difference in found:
-            response.detailedDiff[difference.path].kind = provider_pb2.PropertyDiff.Kind.Value(difference.kind)
+            response.detailedDiff[difference.path].kind = provider_pb2.PropertyDiff.Kind.Value(
+                difference.kind
+            )
         return response
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -98,7 +100,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         with _Failures(context, f"updating {request.urn}: "):
             state = self._plugin.update(
-                _target(request), from_struct(request.olds), from_struct(request.news), preview=request.preview
+                _target(request),
+                from_struct(request.olds),
+                from_struct(request.news),
+                preview=request.preview,
             )
         response = provider_pb2.UpdateResponse()
         to_struct(state, response.properties)
@@ -152,7 +157,12 @@ class _Failures:
 def _target(request: Any) -> Target:
     """The resource of a request; newer engines send type and name, older ones only the URN."""
     type_, name = request.urn.split("::", 3)[2:]
-    return Target(request.urn, request.type or type_.rsplit("$", 1)[-1], request.name or name, getattr(request, "id", ""))
+    return Target(
+        request.urn,
+        request.type or type_.rsplit("$", 1)[-1],
+        request.name or name,
+        getattr(request, "id", ""),
+    )
 
 
 def _checked(inputs: Properties, problems: list[Problem]) -> Any:

@@ -67,7 +67,12 @@ class CommandPlugin:
         plain = {key: value["value"] if key in marked else value for key, value in news.items()}
         inputs, problems = Checker(self.package, marks_defaults=False).check(fields, plain)
         if "connection" in inputs and isinstance(inputs["connection"], dict):
-            for key, default in (("user", "root"), ("port", 22), ("dialErrorLimit", 10), ("perDialTimeout", 15)):
+            for key, default in (
+                ("user", "root"),
+                ("port", 22),
+                ("dialErrorLimit", 10),
+                ("perDialTimeout", 15),
+            ):
                 inputs["connection"].setdefault(key, default)
         if inputs.get("logging", "none") not in _SHOWN:
             problems.append(("logging", f"must be one of {', '.join(_SHOWN)}"))
@@ -137,7 +142,9 @@ class CommandPlugin:
         if target.type == _LOCAL:
             outcome = _run_local(inputs, command, stdin, environment, show)
         else:
-            outcome = run_remote(inputs["connection"], command, stdin=stdin, environment=environment, show=show)
+            outcome = run_remote(
+                inputs["connection"], command, stdin=stdin, environment=environment, show=show
+            )
         return {"stdout": outcome.stdout.removesuffix("\n"), "stderr": outcome.stderr.removesuffix("\n")}
 
     def _show(self, target: Target, logging: str) -> Callable[[str, str], None]:
@@ -149,7 +156,11 @@ class CommandPlugin:
 
 
 def _run_local(
-    inputs: Properties, command: str, stdin: str, environment: dict[str, str], show: Callable[[str, str], None]
+    inputs: Properties,
+    command: str,
+    stdin: str,
+    environment: dict[str, str],
+    show: Callable[[str, str], None],
 ) -> Outcome:
     argv = [*(inputs.get("interpreter") or ["/bin/sh", "-c"]), command]
     try:

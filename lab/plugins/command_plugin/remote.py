@@ -22,11 +22,18 @@ if TYPE_CHECKING:
 
 _SSH_FAILED = 255
 _RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
-_NO_CONNECTION = re.compile(r"^(ssh: |.*(Host key verification failed|Permission denied|Connection (closed|reset|refused)))", re.M)
+_NO_CONNECTION = re.compile(
+    r"^(ssh: |.*(Host key verification failed|Permission denied|Connection (closed|reset|refused)))", re.M
+)
 
 
 def run_remote(
-    connection: Properties, command: str, *, stdin: str, environment: dict[str, str], show: Callable[[str, str], None]
+    connection: Properties,
+    command: str,
+    *,
+    stdin: str,
+    environment: dict[str, str],
+    show: Callable[[str, str], None],
 ) -> Outcome:
     """Run it on the host, dialling again when nothing answers.
 
@@ -40,11 +47,17 @@ def run_remote(
         tries = 0
         while True:
             outcome = run(argv, stdin=stdin, show=show)
-            lost = outcome.status == _SSH_FAILED and not outcome.stdout and _NO_CONNECTION.search(outcome.stderr)
+            lost = (
+                outcome.status == _SSH_FAILED and not outcome.stdout and _NO_CONNECTION.search(outcome.stderr)
+            )
             if not lost:
                 break
             tries += 1
-            if 0 <= limit < tries or "Permission denied" in outcome.stderr or "verification failed" in outcome.stderr:
+            if (
+                0 <= limit < tries
+                or "Permission denied" in outcome.stderr
+                or "verification failed" in outcome.stderr
+            ):
                 message = f"after {tries} failed attempts: {connection['host']}: {outcome.stderr.strip()}"
                 raise PluginError(message)
             time.sleep(_RETRY_SECONDS[min(tries, len(_RETRY_SECONDS)) - 1])
@@ -79,7 +92,11 @@ def _write(folder: Path, connection: Properties, environment: dict[str, str]) ->
             "StrictHostKeyChecking yes",
         ]
     else:  # the official plugin then trusts any host
-        lines += ["UserKnownHostsFile /dev/null", "GlobalKnownHostsFile /dev/null", "StrictHostKeyChecking no"]
+        lines += [
+            "UserKnownHostsFile /dev/null",
+            "GlobalKnownHostsFile /dev/null",
+            "StrictHostKeyChecking no",
+        ]
     if private_key := connection.get("privateKey"):
         key = folder / "key"
         with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
@@ -89,7 +106,9 @@ def _write(folder: Path, connection: Properties, environment: dict[str, str]) ->
         lines.append(f"IdentityAgent {agent}")
     for name, value in environment.items():
         if '"' in value or "\n" in value or "\\" in value:
-            message = f"environment {name}: quotes, backslashes and line ends cannot be passed by the stand-in"
+            message = (
+                f"environment {name}: quotes, backslashes and line ends cannot be passed by the stand-in"
+            )
             raise PluginError(message)
         lines.append(f'SetEnv "{name}={value}"')
     config = folder / "config"

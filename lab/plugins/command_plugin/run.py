@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import selectors
 import signal
 import subprocess
 import threading
@@ -12,11 +14,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import IO
 
 _running: set[subprocess.Popen[bytes]] = set()
 _lock = threading.Lock()
 _END_SECONDS = 2
+_PIECE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +55,46 @@ def run(
     )
     with _lock:
         _running.add(process)
-    both: list[bytes] = []
-    parts: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+    writer = threading.Thread(target=_feed, args=(process, stdin.encode()), daemon=True)
+    writer.start()
+    try:
+        return _collect(process, show)
+    finally:
+        process.wait()
+        writer.join()
+        with _lock:
+            _running.discard(process)
 
-    def collect(stream: IO[bytes], name: str) -> None:
-        for line in stream:
-            parts[name].append(line)
-            both.append(line)
-            show(name, line.decode(errors="replace").rstrip("\n"))
 
-    assert process.stdout is not None  # noqa: S101 - pipes were asked for
-    assert process.stderr is not None  # noqa: S101
-    readers = [
-        threading.Thread(target=collect, args=(stream, name), daemon=True)
-        for stream, name in ((process.stdout, "stdout"), (process.stderr, "stderr"))
-    ]
-    for reader in readers:
-        reader.start()
+def _feed(process: subprocess.Popen[bytes], content: bytes) -> None:
     if process.stdin is not None:
-        try:
-            process.stdin.write(stdin.encode())
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # it need not read all of it
-    for reader in readers:
-        reader.join()
-    status = process.wait()
-    with _lock:
-        _running.discard(process)
-    return Outcome(status, _text(parts["stdout"]), _text(parts["stderr"]), _text(both))
+        with contextlib.suppress(BrokenPipeError), process.stdin as stream:
+            stream.write(content)  # the command need not read all of it
+
+
+def _collect(process: subprocess.Popen[bytes], show: Callable[[str, str], None]) -> Outcome:
+    """Read both outputs in one loop, stdout first when both have something: so their order is kept as it came."""
+    names = ("stdout", "stderr")
+    parts: dict[str, list[bytes]] = {name: [] for name in names}
+    rest = dict.fromkeys(names, b"")
+    both: list[bytes] = []
+    with selectors.DefaultSelector() as selector:
+        for name in names:
+            selector.register(getattr(process, name), selectors.EVENT_READ, name)
+        while selector.get_map():
+            for key, _ in sorted(selector.select(), key=lambda ready: names.index(ready[0].data)):
+                piece = os.read(key.fd, _PIECE)
+                if not piece:
+                    selector.unregister(key.fileobj)
+                    getattr(process, key.data).close()
+                parts[key.data].append(piece)
+                both.append(piece)
+                *lines, rest[key.data] = (rest[key.data] + piece).split(b"\n")
+                if not piece and rest[key.data]:
+                    lines.append(rest[key.data])
+                for line in lines:
+                    show(key.data, line.decode(errors="replace"))
+    return Outcome(process.wait(), _text(parts["stdout"]), _text(parts["stderr"]), _text(both))
 
 
 def end_all() -> None:

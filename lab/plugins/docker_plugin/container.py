@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lab.plugins.values import Properties
 
 _HEALTH_POLL_SECONDS = 1.0
+_EARLY_END_SECONDS = 0.5
 _MEBIBYTE = 1024 * 1024
 _UPDATABLE = ("restart", "maxRetryCount", "cpuShares", "memory", "memoryReservation", "cpuSet", "memorySwap")
 
@@ -39,7 +40,9 @@ class ContainerActions:
             raise PluginError(one_error(f"Unable to create container with image {image}: {error}")) from None
         try:
             with daemon_errors("Unable to create container"):
-                made = engine.client.create_container_from_config(create_body(inputs), inputs["name"], inputs.get("platform"))
+                made = engine.client.create_container_from_config(
+                    create_body(inputs), inputs["name"], inputs.get("platform")
+                )
         except PluginError as error:
             raise PluginError(one_error(str(error))) from None
         id_ = made["Id"]
@@ -64,6 +67,8 @@ class ContainerActions:
                 engine.client.start(id_)
             if inputs.get("wait"):
                 self._wait_healthy(engine, id_, inputs.get("waitTimeout", 60))
+            else:
+                self._see_early_end(engine, id_)
 
     @staticmethod
     def _leave_default(engine: Engine, id_: str) -> None:
@@ -74,6 +79,16 @@ class ContainerActions:
             if "is not connected to" not in str(error):
                 message = f"Unable to disconnect the default network: {error}"
                 raise PluginError(message) from None
+
+    @staticmethod
+    def _see_early_end(engine: Engine, id_: str) -> None:
+        """Give a container that ends at once the time to be seen to; the official plugin is slow enough without."""
+        end = time.monotonic() + _EARLY_END_SECONDS
+        while time.monotonic() < end:
+            with daemon_errors():
+                if not engine.client.inspect_container(id_)["State"]["Running"]:
+                    return
+            time.sleep(_EARLY_END_SECONDS / 5)
 
     @staticmethod
     def _wait_healthy(engine: Engine, id_: str, seconds: float) -> None:
@@ -118,15 +133,21 @@ class ContainerActions:
                 "mem_limit": (after["memory"] or 0) * _MEBIBYTE or None,
                 "mem_reservation": (after["memoryReservation"] or 0) * _MEBIBYTE or None,
                 "memswap_limit": swap_bytes(after["memorySwap"] or 0) or None,
-                "restart_policy": {"Name": after["restart"], "MaximumRetryCount": after["maxRetryCount"] or 0},
+                "restart_policy": {
+                    "Name": after["restart"],
+                    "MaximumRetryCount": after["maxRetryCount"] or 0,
+                },
             }
             with daemon_errors("Unable to update a container", after=_Failed):
-                engine.client.update_container(id_, **{key: value for key, value in limits.items() if value is not None})
+                engine.client.update_container(
+                    id_, **{key: value for key, value in limits.items() if value is not None}
+                )
 
     def delete(self, engine: Engine, id_: str, stored: Properties) -> None:
         """Stop it, giving it the grace that was set (none otherwise, as officially), and remove it."""
         self._ignoring_gone(
-            f"Error stopping container {id_}", lambda: engine.client.stop(id_, timeout=stored.get("destroyGraceSeconds") or 0)
+            f"Error stopping container {id_}",
+            lambda: engine.client.stop(id_, timeout=stored.get("destroyGraceSeconds") or 0),
         )
         self._ignoring_gone(
             f"Error deleting container {id_}",

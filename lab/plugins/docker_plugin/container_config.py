@@ -80,7 +80,8 @@ def _host_config(inputs: Properties) -> dict[str, Any]:
         "UsernsMode": get("usernsMode", ""),
         "CgroupnsMode": get("cgroupnsMode", ""),
         "ExtraHosts": [f"{entry['host']}:{entry['ip']}" for entry in get("hosts", [])] or None,
-        "Ulimits": [{"Name": u["name"], "Soft": u["soft"], "Hard": u["hard"]} for u in get("ulimits", [])] or None,
+        "Ulimits": [{"Name": u["name"], "Soft": u["soft"], "Hard": u["hard"]} for u in get("ulimits", [])]
+        or None,
         "Binds": [_bind(volume) for volume in get("volumes", []) if _source(volume)] or None,
     }
     options = get("securityOpts") or []

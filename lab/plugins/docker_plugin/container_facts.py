@@ -68,7 +68,9 @@ def facts(found: dict[str, Any], stored: Properties) -> Properties:
     if host["NanoCpus"]:
         result["cpus"] = f"{(Decimal(host['NanoCpus']) / _NANO).normalize():f}"
     if stored.get("ulimits"):
-        result["ulimits"] = [{"name": u["Name"], "soft": u["Soft"], "hard": u["Hard"]} for u in host["Ulimits"] or []]
+        result["ulimits"] = [
+            {"name": u["Name"], "soft": u["Soft"], "hard": u["Hard"]} for u in host["Ulimits"] or []
+        ]
     if stored.get("pidMode"):
         result["pidMode"] = host["PidMode"]
     if check := config.get("Healthcheck"):
@@ -138,7 +140,9 @@ def _mount(entry: dict[str, Any]) -> Properties:
         "readOnly": entry.get("ReadOnly", False),
         "source": entry.get("Source", ""),
         "target": entry["Target"],
-        "tmpfsOptions": {"mode": tmpfs.get("Mode", 0), "sizeBytes": tmpfs.get("SizeBytes", 0)} if tmpfs else None,
+        "tmpfsOptions": {"mode": tmpfs.get("Mode", 0), "sizeBytes": tmpfs.get("SizeBytes", 0)}
+        if tmpfs
+        else None,
         "type": entry["Type"],
         "volumeOptions": {"noCopy": volume.get("NoCopy", False)} if volume else None,
     }

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from lab.plugins.docker_plugin.host import SshHost
 
-_NEWEST_API = (1, 51)  # what the official plugin's client speaks at most; an older engine is spoken to in its own version
+_NEWEST_API = (
+    1,
+    51,
+)  # what the official plugin's client speaks at most; an older engine is spoken to in its own version
 _OLDEST_API = (1, 41)  # Docker 20.10, in Debian 12
 _TIMEOUT_SECONDS = 120.0
 
@@ -59,7 +62,7 @@ class Engine:
 
         def speaking(version: tuple[int, ...]) -> APIClient:
             text = ".".join(str(part) for part in version)
-            client = APIClient(base_url="http://localhost", version=text, timeout=int(_TIMEOUT_SECONDS))
+            client = APIClient(base_url="http://localhost:2375", version=text, timeout=int(_TIMEOUT_SECONDS))
             client.mount("http://", adapter)
             client.trust_env = False  # no proxy stands between us and ssh
             return client
@@ -68,7 +71,9 @@ class Engine:
             offered = speaking(_OLDEST_API).version(api_version=False)["ApiVersion"]
         version = tuple(int(part) for part in offered.split("."))
         if version < _OLDEST_API:
-            message = f"Docker on {self.host.name} speaks API {offered}; Docker 20.10 (API 1.41) or newer is needed"
+            message = (
+                f"Docker on {self.host.name} speaks API {offered}; Docker 20.10 (API 1.41) or newer is needed"
+            )
             raise PluginError(message)
         return speaking(min(version, _NEWEST_API))
 
@@ -111,7 +116,9 @@ def engine_error(error: BaseException) -> PluginError | None:
 
     if isinstance(error, APIError):
         said = error.explanation or (error.response.reason if error.response is not None else str(error))
-        return EngineError(_plain(said), not_found=error.response is not None and error.response.status_code == 404)  # noqa: PLR2004
+        return EngineError(
+            _plain(said), not_found=error.response is not None and error.response.status_code == 404
+        )  # noqa: PLR2004
     if isinstance(error, (RequestException, DockerException)):
         for cause in _causes(error):
             if isinstance(cause, PluginError):
@@ -130,4 +137,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while seen:
         current = seen.pop()
         yield current
-        seen += [part for part in (current.__cause__, current.__context__, *current.args) if isinstance(part, BaseException)]
+        seen += [
+            part
+            for part in (current.__cause__, current.__context__, *current.args)
+            if isinstance(part, BaseException)
+        ]

@@ -42,7 +42,9 @@ def get_registry_image(engine: Engine, args: Properties) -> Properties:
     connection = http.client.HTTPSConnection(registry, timeout=_TIMEOUT_SECONDS, context=context)
     what = f"Got error when attempting to fetch image version {repository}:{tag or 'latest'} from registry"
     try:
-        connection.request("HEAD", f"/v2/{repository}/manifests/{tag or 'latest'}", headers={"Accept": _MANIFESTS})
+        connection.request(
+            "HEAD", f"/v2/{repository}/manifests/{tag or 'latest'}", headers={"Accept": _MANIFESTS}
+        )
         response = connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
         raise PluginError(one_error(f"{what}: {registry}: {error}")) from None
@@ -93,7 +95,10 @@ def get_remote_image(engine: Engine, args: Properties) -> Properties:
 
 
 INVOKES: dict[str, tuple[frozenset[str], Callable[[Engine, Properties], Properties]]] = {
-    "docker:index/getRegistryImage:getRegistryImage": (frozenset(("name", "insecureSkipVerify")), get_registry_image),
+    "docker:index/getRegistryImage:getRegistryImage": (
+        frozenset(("name", "insecureSkipVerify")),
+        get_registry_image,
+    ),
     "docker:index/getNetwork:getNetwork": (frozenset(("name",)), get_network),
     "docker:index/getRemoteImage:getRemoteImage": (frozenset(("name",)), get_remote_image),
 }

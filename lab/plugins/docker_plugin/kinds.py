@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from lab.plugins.docker_plugin.engine import Engine
     from lab.plugins.fields import Field
@@ -41,3 +41,4 @@ class Kind:
     meta: str  # what Terraform's SDK keeps for itself in the state
     autonamed: bool = False  # given no name, it gets the resource's with a random end
     delete_before_replace: bool = False
+    refusal: Callable[[Properties], str] | None = None  # says what of given inputs or state is not covered

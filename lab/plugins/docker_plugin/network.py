@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lab.plugins.docker_plugin.engine import EngineError, daemon_errors
-from lab.plugins.errors import NotCoveredError, PluginError, ResourceError, one_error
+from lab.plugins.errors import PluginError, ResourceError, one_error
+from lab.plugins.values import is_unknown
 
 if TYPE_CHECKING:
     from lab.plugins.docker_plugin.engine import Engine
@@ -16,15 +17,26 @@ _REMOVE_SECONDS = 30.0
 _REMOVE_POLL_SECONDS = 1.0
 
 
+_DRIVERS = ("bridge", "")
+
+
+def refusal(properties: Properties) -> str:
+    """Networks of several hosts, or outside Docker's own bridges, are the official plugin's."""
+    driver = properties.get("driver") or ""
+    return "" if driver in _DRIVERS or is_unknown(driver) else f"networks of driver {driver}"
+
+
 class NetworkActions:
     """Creates, reads and removes networks; nothing of one changes in place."""
 
     def create(self, engine: Engine, inputs: Properties) -> tuple[str, Properties]:
         """Create and read back."""
-        if inputs.get("driver") in ("overlay", "ipvlan", "macvlan"):
-            raise NotCoveredError("docker", f"networks of driver {inputs['driver']}")
         pools = [
-            {"Subnet": pool.get("subnet", ""), "IPRange": pool.get("ipRange", ""), "Gateway": pool.get("gateway", "")}
+            {
+                "Subnet": pool.get("subnet", ""),
+                "IPRange": pool.get("ipRange", ""),
+                "Gateway": pool.get("gateway", ""),
+            }
             for pool in inputs.get("ipamConfigs", [])
         ]
         try:

@@ -14,7 +14,7 @@ from lab.plugins.docker_plugin.engine import Engine
 from lab.plugins.docker_plugin.host import SshHost
 from lab.plugins.docker_plugin.image import ImageActions
 from lab.plugins.docker_plugin.kinds import TIMEOUTS, Kind
-from lab.plugins.docker_plugin.network import NetworkActions
+from lab.plugins.docker_plugin.network import NetworkActions, refusal
 from lab.plugins.docker_plugin.state import created, planned, refreshed, updated
 from lab.plugins.docker_plugin.volume import VolumeActions
 from lab.plugins.errors import NotCoveredError, PartlyCreatedError, PluginError
@@ -35,9 +35,11 @@ _KINDS = {
         delete_before_replace=True,
     ),
     "docker:index/network:Network": Kind(
-        schema.NETWORK, NetworkActions(), '{"schema_version":"1"}', autonamed=True
+        schema.NETWORK, NetworkActions(), '{"schema_version":"1"}', autonamed=True, refusal=refusal
     ),
-    "docker:index/volume:Volume": Kind(schema.VOLUME, VolumeActions(), '{"schema_version":"1"}', autonamed=True),
+    "docker:index/volume:Volume": Kind(
+        schema.VOLUME, VolumeActions(), '{"schema_version":"1"}', autonamed=True
+    ),
     "docker:index/remoteImage:RemoteImage": Kind(schema.REMOTE_IMAGE, ImageActions(), f"{{{TIMEOUTS}}}"),
 }
 
@@ -50,7 +52,7 @@ class DockerPlugin:
     no_handshake = "method Handshake not implemented"
     no_diff_config = ""
     handshake: dict[str, bool] = {}  # noqa: RUF012 - never changed
-    configured = {"supportsPreview": True, "supportsAutonamingConfiguration": True}  # noqa: RUF012
+    configured = {"supportsPreview": True, "supports_autonaming_configuration": True}  # noqa: RUF012
 
     def __init__(self, log: Log) -> None:
         """Not configured yet."""
@@ -77,7 +79,9 @@ class DockerPlugin:
         if "sshOpts" in inputs and not is_unknown(inputs["sshOpts"]):
             inputs["sshOpts"] = json.dumps(inputs["sshOpts"], separators=(",", ":"), ensure_ascii=False)
         if "host" not in inputs:
-            problems.append(("host", "the docker plugin's stand-in needs host='ssh://…' (docs/plugin-stand-ins.md)"))
+            problems.append(
+                ("host", "the docker plugin's stand-in needs host='ssh://…' (docs/plugin-stand-ins.md)")
+            )
         return inputs, problems
 
     def configure(self, args: Properties) -> None:
@@ -88,7 +92,7 @@ class DockerPlugin:
 
     def check(self, target: Target, olds: Properties, news: Properties) -> tuple[Properties, list[Problem]]:
         """Checked inputs with their defaults and, where none is given, a name."""
-        kind = self._kind(target)
+        kind = self._kind(target, news)
         named = self._autoname(target, olds, news) if kind.autonamed and news.get("name") is None else ""
         inputs, problems = Checker(self.package, marks_defaults=True).check(
             kind.fields, news | ({"name": named} if named else {})
@@ -106,7 +110,7 @@ class DockerPlugin:
 
     def diff(self, target: Target, olds: Properties, news: Properties) -> Answer:
         """What would change, and whether in place."""
-        kind = self._kind(target)
+        kind = self._kind(target, news)
         named_by_user = kind.autonamed and "name" not in news.get("__defaults", [])
         keeps_name = named_by_user and olds.get("name") == news.get("name")
         return Answer(
@@ -117,7 +121,7 @@ class DockerPlugin:
 
     def create(self, target: Target, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
         """Make it and read it back."""
-        kind = self._kind(target)
+        kind = self._kind(target, inputs)
         if preview:
             return "", self._whole(kind, "", planned(kind.fields, inputs, unknowns=True))
         try:
@@ -129,7 +133,7 @@ class DockerPlugin:
 
     def read(self, target: Target, state: Properties, inputs: Properties) -> Found | None:
         """What is there now; None when it is gone."""
-        kind = self._kind(target)
+        kind = self._kind(target, state)
         if not state:
             raise NotCoveredError(self.package, f"the import of existing resources ({target.type})")
         found = kind.actions.read(self.engine, target.id, state)
@@ -141,7 +145,7 @@ class DockerPlugin:
 
     def update(self, target: Target, olds: Properties, news: Properties, *, preview: bool) -> Properties:
         """Change it in place."""
-        kind = self._kind(target)
+        kind = self._kind(target, news)
         changed = {difference.top for difference in differences(kind.fields, olds, news)}
         if not preview:
             kind.actions.update(self.engine, target.id, olds, news)
@@ -149,7 +153,7 @@ class DockerPlugin:
 
     def delete(self, target: Target, state: Properties) -> None:
         """Remove it."""
-        self._kind(target).actions.delete(self.engine, target.id, state)
+        self._kind(target, state).actions.delete(self.engine, target.id, state)
 
     def invoke(self, token: str, args: Properties) -> dict[str, Any]:
         """Answer a function."""
@@ -168,10 +172,13 @@ class DockerPlugin:
         if self._engine is not None:
             self._engine.close()
 
-    def _kind(self, target: Target) -> Kind:
-        if target.type not in _KINDS:
+    def _kind(self, target: Target, properties: Properties) -> Kind:
+        kind = _KINDS.get(target.type)
+        if kind is None:
             raise NotCoveredError(self.package, f"resources of type {target.type} ({target.name})")
-        return _KINDS[target.type]
+        if kind.refusal is not None and (what := kind.refusal(properties)):
+            raise NotCoveredError(self.package, f"{what} ({target.name})")
+        return kind
 
     @staticmethod
     def _whole(kind: Kind, id_: str, state: Properties) -> Properties:

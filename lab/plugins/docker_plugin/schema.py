@@ -152,7 +152,8 @@ CONTAINER: Mapping[str, Field] = {
     "tmpfs": mapping(),
     "tty": flag(default=False, replaces=True),
     "ulimits": records(
-        {"name": text(required=True), "soft": number(required=True), "hard": number(required=True)}, replaces=True
+        {"name": text(required=True), "soft": number(required=True), "hard": number(required=True)},
+        replaces=True,
     ),
     "uploads": official_only(records(_UPLOAD, replaces=True)),
     "user": text(replaces=True, computed=True),  # the image's user, read back, is no difference

@@ -55,7 +55,9 @@ def refreshed(fields: Mapping[str, Field], stored: Properties, facts: Properties
     return state
 
 
-def updated(fields: Mapping[str, Field], stored: Properties, inputs: Properties, changed: set[str]) -> Properties:
+def updated(
+    fields: Mapping[str, Field], stored: Properties, inputs: Properties, changed: set[str]
+) -> Properties:
     """The state after a change in place: nothing is read again."""
     after = planned(fields, inputs)
     return {key: after[key] if key in changed else stored.get(key) for key in fields}

@@ -116,7 +116,9 @@ class SshDockerAdapter(BaseHTTPAdapter):
         self._pool = SshDockerPool(host, timeout)
         super().__init__()
 
-    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+    def get_connection_with_tls_context(
+        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
         """The pool, for requests 2.32 and newer."""
         del request, verify, proxies, cert
         return self._pool

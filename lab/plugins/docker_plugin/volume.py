@@ -50,7 +50,9 @@ class VolumeActions:
         return found["Name"], {
             "driver": found["Driver"],
             "driverOpts": found["Options"] or {},
-            "labels": [{"label": key, "value": value} for key, value in sorted((found["Labels"] or {}).items())],
+            "labels": [
+                {"label": key, "value": value} for key, value in sorted((found["Labels"] or {}).items())
+            ],
             "mountpoint": found["Mountpoint"],
             "name": found["Name"],
         }

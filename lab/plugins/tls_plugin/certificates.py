@@ -128,7 +128,9 @@ def _sign(
     unknown = sorted(set(uses) - set(_KEY_USES) - set(_EXTENDED_USES))
     if unknown:
         raise PluginError(one_error(f"allowedUses: {unknown[0]!r} is no use of a key"))
-    plain = {use: False for use in _KEY_USES.values()} | {_KEY_USES[use]: True for use in uses if use in _KEY_USES}
+    plain = {use: False for use in _KEY_USES.values()} | {
+        _KEY_USES[use]: True for use in uses if use in _KEY_USES
+    }
     if any(plain.values()):
         builder = builder.add_extension(x509.KeyUsage(**plain), critical=True)
     extended = [_EXTENDED_USES[use] for use in uses if use in _EXTENDED_USES]
@@ -164,7 +166,9 @@ def _name(inputs: Properties) -> x509.Name:
     attributes = []
     for key, oid in _SUBJECT:
         value = (inputs.get("subject") or {}).get(key) or []
-        attributes += [x509.NameAttribute(oid, part) for part in ([value] if isinstance(value, str) else value)]
+        attributes += [
+            x509.NameAttribute(oid, part) for part in ([value] if isinstance(value, str) else value)
+        ]
     return x509.Name(attributes)
 
 

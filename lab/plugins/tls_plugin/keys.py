@@ -44,8 +44,12 @@ def private_key(inputs: Properties) -> tuple[str, Properties]:
         "publicKeyFingerprintMd5": "",
         "publicKeyFingerprintSha256": "",
     }
-    if not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP224R1)):  # SSH has no P224
-        line = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+    if not (
+        isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP224R1)
+    ):  # SSH has no P224
+        line = public.public_bytes(
+            serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+        ).decode()
         blob = base64.b64decode(line.split()[1])
         md5 = hashlib.md5(blob, usedforsecurity=False).hexdigest()
         sha256 = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")

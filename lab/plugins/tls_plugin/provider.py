@@ -47,7 +47,7 @@ class TlsPlugin:
     configured = {  # noqa: RUF012
         "supportsPreview": True,
         "acceptResources": True,
-        "supportsAutonamingConfiguration": True,
+        "supports_autonaming_configuration": True,
     }
 
     def check_config(self, news: Properties) -> tuple[Properties, list[Problem]]:
@@ -66,7 +66,9 @@ class TlsPlugin:
         """What would change. A certificate that is due is made anew, as officially."""
         fields = self._kind(target).fields
         found = differences(fields, olds, news)
-        if "readyForRenewal" in fields and self._due(olds | {k: v for k, v in news.items() if k == "earlyRenewalHours"}):
+        if "readyForRenewal" in fields and self._due(
+            olds | {k: v for k, v in news.items() if k == "earlyRenewalHours"}
+        ):
             found.append(Difference("readyForRenewal", "UPDATE", replaces=True))
         return Answer(found, detailed=bool(found))
 

@@ -1,0 +1,116 @@
+"""When an answer of a stand-in counts as the official one. These are all the liberties that are taken.
+
+1. Things that are new each time (addresses, MACs, random ids, keys, times, certificates) are compared by their form,
+   certificates and requests by what they say.
+2. What was recorded under a placeholder (private keys) is compared by its kind.
+3. Terraform's sets, and the names in `diffs`, have no order.
+4. `__pulumi_raw_state_delta`, a note of Pulumi's bridge to itself, is not written by the stand-ins and left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from cryptography import x509
+
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$")
+_PRIVATE = re.compile(r"^-----BEGIN ([A-Z ]*PRIVATE KEY)-----\n.*\n-----END \1-----\n$", re.DOTALL)
+_ADDRESS = re.compile(r"\b172\.(?!17\.0\.(?:0|1)\b)\d+\.\d+\.\d+\b")  # 172.17.0.1 is docker0 everywhere
+_ENDPOINT = re.compile(r"(endpoint \w+ \()[0-9a-f]{64}")
+_FORMS = {
+    "publicKeyFingerprintMd5": re.compile(r"^([0-9a-f]{2}:){15}[0-9a-f]{2}$"),
+    "publicKeyFingerprintSha256": re.compile(r"^SHA256:[A-Za-z0-9+/]{43}$"),
+    "publicKeyOpenssh": re.compile(r"(?<= )[A-Za-z0-9+/=]+(?=\n$)"),
+    "endpointId": re.compile(r"^[0-9a-f]{64}$"),
+    "macAddress": re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$"),
+}
+_SETS = {
+    "envs",
+    "mounts",
+    "networksAdvanced",
+    "labels",
+    "diffs",
+    "networkDatas",
+    "securityOpts",
+    "drops",
+    "containers",
+}
+_LEFT_OUT = {"__pulumi_raw_state_delta"}
+
+
+def normal(value: Any, key: str = "") -> Any:
+    """The value with what may differ put in one form."""
+    if isinstance(value, dict):
+        return {name: normal(item, name) for name, item in value.items() if name not in _LEFT_OUT}
+    if isinstance(value, list):
+        items = [normal(item, key) for item in value]
+        return sorted(items, key=lambda item: json.dumps(item, sort_keys=True)) if key in _SETS else items
+    return _normal_text(value, key) if isinstance(value, str) else value
+
+
+def _normal_text(text: str, key: str) -> Any:
+    if key in _FORMS:
+        return _FORMS[key].sub(f"<{key}>", text)
+    if _TIME.match(text):
+        return "<time>"
+    if private := _PRIVATE.match(text):
+        return f"<{private[1]} PEM>"
+    if text.startswith("-----BEGIN PUBLIC KEY-----"):
+        return f"<public key of {len(text)} characters>"
+    if text.startswith("-----BEGIN CERTIFICATE REQUEST-----"):
+        request = x509.load_pem_x509_csr(text.encode())
+        assert request.is_signature_valid
+        return {"subject": request.subject.rfc4514_string(), "extensions": _extensions(request.extensions)}
+    if text.startswith("-----BEGIN CERTIFICATE-----"):
+        return _certificate(x509.load_pem_x509_certificate(text.encode()))
+    if key == "id" and re.fullmatch(r"\d{30,39}", text):
+        return "<serial number>"
+    if key == "id" and re.fullmatch(r"[0-9a-f]{40}", text):
+        return "<hash>"
+    if key == "id" and (named := re.fullmatch(r"([a-z]+)[0-9a-f]{8}", text)):
+        return f"<{named[1]} and 8 hex digits>"
+    return _ENDPOINT.sub(r"\1<endpoint>", _ADDRESS.sub("<address>", text))
+
+
+def _certificate(certificate: x509.Certificate) -> dict[str, Any]:
+    assert certificate.signature_hash_algorithm is not None
+    return {
+        "subject": certificate.subject.rfc4514_string(),
+        "issuer": certificate.issuer.rfc4514_string(),
+        "hours": (certificate.not_valid_after_utc - certificate.not_valid_before_utc).total_seconds() / 3600,
+        "signed with": certificate.signature_hash_algorithm.name,
+        "extensions": _extensions(certificate.extensions),
+    }
+
+
+def _extensions(extensions: x509.Extensions) -> list[str]:
+    told = []
+    for extension in extensions:
+        identifier = isinstance(extension.value, x509.SubjectKeyIdentifier | x509.AuthorityKeyIdentifier)
+        what = "<key id>" if identifier else repr(extension.value)
+        told.append(f"{extension.oid.dotted_string} critical={extension.critical} {what}")
+    return told
+
+
+def mismatches(official: Any, ours: Any, path: str = "") -> list[str]:
+    """Where two normalised answers differ."""
+    if isinstance(official, dict) and isinstance(ours, dict):
+        found = []
+        for key in sorted({*official, *ours}):
+            place = f"{path}.{key}" if path else key
+            if key not in ours:
+                found.append(f"{place}: missing, official {official[key]!r}")
+            elif key not in official:
+                found.append(f"{place}: {ours[key]!r}, officially absent")
+            else:
+                found += mismatches(official[key], ours[key], place)
+        return found
+    if isinstance(official, list) and isinstance(ours, list) and len(official) == len(ours):
+        return [
+            line
+            for index, (theirs, own) in enumerate(zip(official, ours, strict=True))
+            for line in mismatches(theirs, own, f"{path}[{index}]")
+        ]
+    return [] if official == ours else [f"{path}: {ours!r}, official {official!r}"]

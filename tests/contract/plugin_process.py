@@ -1,0 +1,107 @@
+"""A stand-in as the engine starts it, and calls to it over real gRPC."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf import empty_pb2, json_format
+from google.rpc import status_pb2
+
+from lab.plugins.protocol import provider_pb2, provider_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).parents[2]
+LAUNCHERS = ROOT / "lab" / "plugins" / "bin"
+SECONDS = 120
+
+_REQUESTS = {
+    "Handshake": provider_pb2.ProviderHandshakeRequest,
+    "CheckConfig": provider_pb2.CheckRequest,
+    "DiffConfig": provider_pb2.DiffRequest,
+    "Configure": provider_pb2.ConfigureRequest,
+    "Check": provider_pb2.CheckRequest,
+    "Diff": provider_pb2.DiffRequest,
+    "Create": provider_pb2.CreateRequest,
+    "Read": provider_pb2.ReadRequest,
+    "Update": provider_pb2.UpdateRequest,
+    "Delete": provider_pb2.DeleteRequest,
+    "Invoke": provider_pb2.InvokeRequest,
+    "Cancel": empty_pb2.Empty,
+    "GetPluginInfo": empty_pb2.Empty,
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An error status: gRPC's code and text, and what the engine is to record of a partly made resource."""
+
+    code: str
+    message: str
+    made: dict[str, Any] | None = None
+
+    @property
+    def recorded_form(self) -> str:
+        """The text as the recordings have it, which is that of grpc-go."""
+        name = {"UNIMPLEMENTED": "Unimplemented", "UNKNOWN": "Unknown"}.get(self.code, self.code)
+        return f"rpc error: code = {name} desc = {self.message}"
+
+
+class PluginProcess:
+    """One running stand-in."""
+
+    def __init__(self, package: str, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._errors = (folder / f"{package}.stderr").open("w+")
+        self.process = subprocess.Popen(
+            [LAUNCHERS / f"pulumi-resource-{package}"],
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            cwd=folder,
+            env={**os.environ, "PORTCULLIS_CACHE": str(folder), **(environment or {})},
+        )
+        assert self.process.stdout is not None
+        port = self.process.stdout.readline().strip()
+        assert port.isdigit(), self.stderr
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self._stub = provider_pb2_grpc.ResourceProviderStub(self._channel)
+
+    @property
+    def stderr(self) -> str:
+        """What it has said so far."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def call(self, method: str, request: dict[str, Any]) -> dict[str, Any] | Refusal:
+        """Call it with a request in JSON; the answer in JSON, or the refusal."""
+        message = json_format.ParseDict(request, _REQUESTS[method]())
+        try:
+            answer = getattr(self._stub, method)(message, timeout=SECONDS)
+        except grpc.RpcError as error:
+            return _refusal(error)
+        return json_format.MessageToDict(answer)
+
+    def close(self) -> None:
+        """Have it end as the engine does."""
+        self.call("Cancel", {})
+        self._channel.close()
+        assert self.process.wait(5) == 0
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._errors.close()
+
+
+def _refusal(error: grpc.RpcError) -> Refusal:
+    made = None
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            detail = provider_pb2.ErrorResourceInitFailed()
+            assert status_pb2.Status.FromString(value).details[0].Unpack(detail)
+            made = json_format.MessageToDict(detail)
+    return Refusal(error.code().name, error.details() or "", made)

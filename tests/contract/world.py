@@ -1,0 +1,135 @@
+"""Replays recorded calls against running stand-ins, in a world whose ids, keys and addresses are its own.
+
+What an official Create answered and what ours answers are matched value by value; from then on the recorded ids, keys
+and certificates in requests are exchanged for ours, and back in answers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.contract.compare import mismatches, normal
+from tests.contract.plugin_process import PluginProcess, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.contract.recorded import Call
+
+_DOCKER_ID = re.compile(r"^[0-9a-f]{64}$")
+_SHORTEST_LEARNT = 12  # shorter texts could stand in others by chance
+
+
+@dataclass
+class World:
+    """`exchanges` maps recorded texts to ours."""
+
+    folder: Path
+    exchanges: dict[str, str] = field(default_factory=dict)
+    plugins: dict[str, PluginProcess] = field(default_factory=dict)
+    compared: list[Call] = field(default_factory=list)
+
+    def plugin(self, package: str) -> PluginProcess:
+        """The running stand-in for a package."""
+        if package not in self.plugins:
+            self.plugins[package] = PluginProcess(package, self.folder)
+        return self.plugins[package]
+
+    def close(self) -> None:
+        """End the stand-ins."""
+        for plugin in self.plugins.values():
+            plugin.close()
+
+    def replay(self, call: Call) -> list[str]:
+        """Make a recorded call; what is wrong with the answer, empty when nothing is."""
+        answer = self.plugin(call.package).call(call.method, self._ours(call.request))
+        self.compared.append(call)
+        if call.errors:
+            return self._compare_errors(call, answer)
+        if isinstance(answer, Refusal):
+            return [f"{call}: refused: {answer.message}"]
+        self._learn_ids(call.response, answer)
+        found = mismatches(normal(call.response), normal(self._recorded(answer)))
+        if call.method == "Create":
+            self._learn(call.response, answer)
+        return [f"{call}: {line}" for line in found]
+
+    def refused(self, call: Call, says: Callable[[str], bool]) -> list[str]:
+        """Make a call that ours must refuse; what is wrong with that."""
+        answer = self.plugin(call.package).call(call.method, self._ours(call.request))
+        self.compared.append(call)
+        if isinstance(answer, Refusal):
+            return [] if says(answer.message) else [f"{call}: refused with {answer.message!r}"]
+        reasons = [failure["reason"] for failure in answer.get("failures", [])]
+        return [] if any(says(reason) for reason in reasons) else [f"{call}: not refused: {answer!r}"]
+
+    def _compare_errors(self, call: Call, answer: dict[str, Any] | Refusal) -> list[str]:
+        if not isinstance(answer, Refusal):
+            return [f"{call}: not refused; officially {call.errors}"]
+        if answer.made is not None:
+            # The recordings do not show what went along, but the next refresh names the id and the state.
+            self.exchanges.setdefault(f"made {call.urn}", answer.made["id"])
+        found = mismatches(
+            [normal(text) for text in call.errors], [normal(self._recorded(answer.recorded_form))]
+        )
+        return [f"{call}: {line}" for line in found]
+
+    def partly_made(self, call: Call) -> None:
+        """Take note of a recorded id that was given by a Create that failed later."""
+        ours = self.exchanges.get(f"made {call.urn}")
+        if ours is not None:
+            self.exchange(call.request["id"], ours)
+
+    def exchange(self, recorded: str, ours: str) -> None:
+        """Put ours where the recordings have theirs; Docker's ids also as it shortens them."""
+        self.exchanges[recorded] = ours
+        if _DOCKER_ID.match(recorded):
+            self.exchanges.setdefault(recorded[:12], ours[:12])
+
+    def _learn_ids(self, official: Any, ours: Any) -> None:
+        """Docker's ids, before the comparison: other properties are made of them."""
+        if not isinstance(official, dict) or not isinstance(ours, dict):
+            return
+        for part in (None, "properties", "return"):
+            theirs, own = (official, ours) if part is None else (official.get(part, {}), ours.get(part, {}))
+            if _DOCKER_ID.match(theirs.get("id", "")) and _DOCKER_ID.match(own.get("id", "")):
+                self.exchange(theirs["id"], own["id"])
+
+    def _learn(self, official: Any, ours: Any) -> None:
+        """What else is new each time, after it was compared."""
+        if isinstance(official, dict) and isinstance(ours, dict):
+            for key in official.keys() & ours.keys():
+                self._learn(official[key], ours[key])
+        elif isinstance(official, str) and isinstance(ours, str) and self._worth_learning(official, ours):
+            self.exchange(official, ours)
+
+    def _worth_learning(self, official: str, ours: str) -> bool:
+        placeholder = official.startswith("<") and official != "<EC PRIVATE KEY PEM>"
+        known = official in self.exchanges or self._recorded(ours) == official
+        return len(official) >= _SHORTEST_LEARNT and not placeholder and not known
+
+    def _ours(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._ours(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._ours(item) for item in value]
+        return self._swap(value, self.exchanges) if isinstance(value, str) else value
+
+    def _recorded(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._recorded(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._recorded(item) for item in value]
+        back = {ours: recorded for recorded, ours in self.exchanges.items()}
+        return self._swap(value, back) if isinstance(value, str) else value
+
+    @staticmethod
+    def _swap(text: str, table: dict[str, str]) -> str:
+        if text in table:
+            return table[text]
+        for old in sorted(table, key=len, reverse=True):
+            text = text.replace(old, table[old])
+        return text
