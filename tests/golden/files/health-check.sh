@@ -1,5 +1,5 @@
 if command -v wget >/dev/null
-then exec wget -q -T 3 -O /dev/null 'http://127.0.0.1:8080/healthz?deep=1'
+then exec wget -q -O /dev/null 'http://127.0.0.1:8080/healthz?deep=1'
 fi
 if command -v curl >/dev/null
 then exec curl -fsS -m 3 -o /dev/null 'http://127.0.0.1:8080/healthz?deep=1'
