@@ -10,7 +10,7 @@ echo "==> pulumi up"
 tools/stack.sh up --yes
 echo
 echo "==> what a browser on the internet gets"
-python lab/lab.py fetch internet
+python lab/lab.py fetch
 cat <<'END'
 
 The host is up, and everything on it is declared. Try:
