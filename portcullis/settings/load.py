@@ -63,7 +63,7 @@ def _check_hosts_of_apps(config: Mapping[str, Any], at: Place) -> None:
 def _check_ports(config: Mapping[str, Any], at: Place) -> None:
     """No two programs can listen on one port; sshd and nginx listen on every address, docker0's included."""
     hosts = _entries(config, "hosts")
-    taken = {}
+    taken: dict[tuple[str, int | None], str] = {}
     for alias, host in hosts.items():
         logins = [host, host["bootstrap"]] if isinstance(host.get("bootstrap"), dict) else [host]
         taken |= {(alias, whole(login.get("port", 22))): "the SSH server" for login in logins}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,8 +40,9 @@ class Registered:
 class Engine(mocks.MockMonitor, mocks.Mocks):
     """Answers every registration with what was declared, and with what only a provider knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, preview: bool) -> None:
         super().__init__(self)
+        self.preview = preview
         self.declared: list[Registered] = []
         self.outputs: dict[str, dict[str, Any]] = {}
 
@@ -60,7 +62,8 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
                     options=request,
                 )
             )
-        return super().RegisterResource(request)
+        with _event_loop():
+            return super().RegisterResource(request)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - as above
         """Take down what a component says about itself."""
@@ -69,7 +72,7 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """Give back what was declared; what only a provider knows is unknown in a preview, as in reality."""
-        known = {} if pulumi.runtime.is_dry_run() else _MADE_UP.get(args.typ, {})
+        known = {} if self.preview else _MADE_UP.get(args.typ, {})
         return f"{args.name}-id", {**args.inputs, **known}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
@@ -103,18 +106,19 @@ def engine(
     *, preview: bool, config: dict[str, str] | None = None, secret: list[str] | None = None
 ) -> Iterator[Engine]:
     """Make Pulumi talk to a recording engine for a while."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    recorder = Engine()
-    pulumi.runtime.set_mocks(recorder, project="portcullis", stack="test", preview=preview, monitor=recorder)
-    pulumi.runtime.set_all_config(config or {}, secret or [])
-    try:
-        yield recorder
-    finally:
-        pulumi.runtime.set_all_config({}, [])
-        pulumi.runtime.settings.reset_options()
-        loop.close()
-        asyncio.set_event_loop(None)
+    recorder = Engine(preview=preview)
+    # As Pulumi's language host does: a program that ends early leaves tasks that nobody asks for their result.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    with _event_loop():
+        pulumi.runtime.set_mocks(
+            recorder, project="portcullis", stack="test", preview=preview, monitor=recorder
+        )
+        pulumi.runtime.set_all_config(config or {}, secret or [])
+        try:
+            yield recorder
+        finally:
+            pulumi.runtime.set_all_config({}, [])
+            pulumi.runtime.settings.reset_options()
 
 
 def declare(program: Callable[[], object], *, preview: bool, **settings: Any) -> Engine:
@@ -148,6 +152,18 @@ def holds_secret(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(holds_secret, value.values()))
     return isinstance(value, list) and any(map(holds_secret, value))
+
+
+@contextmanager
+def _event_loop() -> Iterator[None]:
+    """Give this thread an event loop, and close it: the SDK makes one in each worker and leaves it open."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 def _name(urn: str) -> str:

@@ -203,7 +203,7 @@ def test_all_faults_at_once() -> None:
 def test_a_fault_names_place_reason_and_remedy(path: str, value: Any, words: str) -> None:
     found = faults(changed(path, value))
     assert any(words in line for line in found), found
-    # A second host makes `host` of the app a question, and a missing port is missed twice.
+    # A second host makes the host of the app a question, and a missing port is missed twice.
     assert len(found) == 1 or path in {
         "hosts.Web1",
         "hosts.a-jump",

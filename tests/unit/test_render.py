@@ -1,0 +1,88 @@
+"""What no renderer may do, whatever it is given; what they render is in tests/golden."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis.render import header, nginx, word
+from portcullis.render.health import http_check
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EVIL = ["a;b", "a b", "a{", "a}", "a\nb", 'a"', "a'", "a$b", "a\\b", "", "a#", "ä"]
+
+
+@pytest.mark.parametrize("text", EVIL)
+def test_a_word_that_would_break_out_of_its_place(text: str) -> None:
+    for render in (
+        lambda: word(text),
+        lambda: header(text, "why"),
+        lambda: nginx.site_path(text),
+        lambda: nginx.http_site("resource", text, nginx.Upstream("172.17.0.1", 1)),
+        lambda: nginx.http_site("resource", "a.example", nginx.Upstream(text, 1)),
+        lambda: nginx.default_server(text),
+        lambda: nginx.packaged_site(text),
+    ):
+        with pytest.raises(ValueError, match="cannot stand in a configuration file"):
+            render()
+
+
+@pytest.mark.parametrize("path", ["healthz", "/a'b", "/a b", '/a"b', "/a$(id)", "/a`id`", "/a\nb", "/a;b"])
+def test_a_health_path_that_would_break_out_of_its_quotes(path: str) -> None:
+    with pytest.raises(ValueError, match="is not a path"):
+        http_check(80, path)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("wget", ["-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz"]),
+        ("curl", ["-fsS", "-m", "3", "-o", "/dev/null", "http://127.0.0.1:8080/healthz"]),
+        (
+            "node",
+            [
+                "-e",
+                (
+                    'require("http").get("http://127.0.0.1:8080/healthz",{timeout:3000},'
+                    'r=>process.exit(r.statusCode<400?0:1)).on("error",()=>process.exit(1))'
+                ),
+            ],
+        ),
+        (
+            "python3",
+            ["-c", 'import urllib.request as u;u.urlopen("http://127.0.0.1:8080/healthz",timeout=3)'],
+        ),
+    ],
+)
+def test_the_health_check_uses_the_tool_that_the_image_has(
+    tool: str, arguments: list[str], tmp_path: Path
+) -> None:
+    image = tmp_path / tool
+    image.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nexit 7\n')
+    image.chmod(0o755)
+    done = run_in_image(tmp_path)
+    assert done.returncode == 7
+    assert done.stdout.splitlines() == arguments
+
+
+def test_the_health_check_says_what_to_do_without_any_tool(tmp_path: Path) -> None:
+    done = run_in_image(tmp_path)
+    assert done.returncode == 1
+    assert "set healthCommand" in done.stdout
+
+
+def run_in_image(path: Path) -> subprocess.CompletedProcess[str]:
+    """Run the check as Docker does, in an image whose PATH holds nothing else."""
+    _, line = http_check(8080, "/healthz")
+    return subprocess.run(
+        ["/bin/sh", "-c", line],
+        env={"PATH": str(path)},
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
