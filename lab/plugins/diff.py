@@ -1,7 +1,7 @@
 """Compare a resource's state with checked inputs, as Pulumi's Terraform bridge does.
 
-Only properties that are set are compared, and Terraform's notion of "set" is used: "", 0, false and empty lists are
-not. Sets have no order. Paths are Pulumi's: `envs[0]`, `options["a.b"]`, `ports[1].external`.
+Only properties that are set are compared, in Terraform's notion of it: "", 0, false and empty lists are not set.
+Sets have no order. Paths are Pulumi's: `envs[0]`, `options["a.b"]`, `ports[1].external`.
 """
 
 from __future__ import annotations
@@ -51,32 +51,42 @@ def differences(fields: Mapping[str, Field], state: Properties, inputs: Properti
 
 
 def _compare(known: Field, old: Any, new: Any, path: str, *, replaces: bool) -> Iterator[Difference]:
+    """Differences in one property: first whether it is set at all, then in its parts."""
     old, new = reveal(old), reveal(new)
     if is_unknown(new):
         yield Difference(path, "ADD" if old is None else "UPDATE", replaces)
     elif is_empty(new):
-        if not is_empty(old) and not known.computed and not _all_default(known, old):
+        unset = is_empty(old) or known.computed or _nothing_set(known, old)
+        if not unset:
             yield Difference(
                 path, "UPDATE" if new is not None and not _container(known) else "DELETE", replaces
             )
     elif old is None or (_container(known) and is_empty(old)):
         yield Difference(path, "ADD", replaces)
-    elif known.kind == "object":
-        for key, part in sorted(known.fields.items()):
-            inner = replaces or part.replaces
-            yield from _compare(part, old.get(key), new.get(key), _join(path, key), replaces=inner)
-    elif known.kind == "map":
-        for key in sorted({*old, *new}):
-            if key not in new:
-                yield Difference(_join(path, key), "DELETE", replaces)
-            elif old.get(key) != new[key]:
-                yield Difference(_join(path, key), "UPDATE" if key in old else "ADD", replaces)
-    elif known.kind == "list":
-        yield from _compare_items(known, list(enumerate(old)), list(enumerate(new)), path, replaces=replaces)
-    elif known.kind == "set":
-        yield from _compare_items(known, *_unmatched(known, old, new), path, replaces=replaces)
-    elif old != new:
-        yield Difference(path, "UPDATE", replaces)
+    else:
+        yield from _compare_set(known, old, new, path, replaces=replaces)
+
+
+def _compare_set(known: Field, old: Any, new: Any, path: str, *, replaces: bool) -> Iterator[Difference]:
+    """Differences in one property that was and is set."""
+    match known.kind:
+        case "object":
+            for key, part in sorted(known.fields.items()):
+                inner = replaces or part.replaces
+                yield from _compare(part, old.get(key), new.get(key), _join(path, key), replaces=inner)
+        case "map":
+            for key in sorted({*old, *new}):
+                if old.get(key) != new.get(key):
+                    change: Change = "DELETE" if key not in new else "UPDATE" if key in old else "ADD"
+                    yield Difference(_join(path, key), change, replaces)
+        case "list":
+            yield from _compare_items(
+                known, list(enumerate(old)), list(enumerate(new)), path, replaces=replaces
+            )
+        case "set":
+            yield from _compare_items(known, *_unmatched(known, old, new), path, replaces=replaces)
+        case _ if old != new:
+            yield Difference(path, "UPDATE", replaces)
 
 
 def _compare_items(
@@ -117,7 +127,7 @@ def _container(known: Field) -> bool:
     return known.kind in ("list", "set", "map", "object")
 
 
-def _all_default(known: Field, old: Any) -> bool:
+def _nothing_set(known: Field, old: Any) -> bool:
     """An object whose parts are all unset is an unset object."""
     return known.kind == "object" and all(is_empty(value) for value in old.values())
 

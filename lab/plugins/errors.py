@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class PluginError(Exception):
     """A failure to show to the user, in the official plugin's words where those are recorded.
 
-    `names_resource` puts what was being done and the resource before it, as the official bridge does once a resource
-    exists.
+    `names_resource` puts what was being done and the resource before it, as the official bridge does once a
+    resource exists.
     """
 
     names_resource = False
@@ -30,8 +30,7 @@ class NotCoveredError(PluginError):
     def __init__(self, package: str, what: str) -> None:
         """Name the package and what was asked of it."""
         super().__init__(
-            f"the stand-in for the {package} plugin does not cover {what}. Install the official plugin: "
-            f"pulumi plugin install resource {package} (docs/plugin-stand-ins.md)"
+            f"the stand-in for the {package} plugin does not cover {what}. {official_cure(package)}"
         )
 
 
@@ -44,6 +43,11 @@ class PartlyCreatedError(ResourceError):
         self.reason = reason
         self.id = id_
         self.state = state
+
+
+def official_cure(package: str) -> str:
+    """What to do about something that a stand-in refuses."""
+    return f"Install the official plugin: pulumi plugin install resource {package} (docs/plugin-stand-ins.md)"
 
 
 def one_error(message: str) -> str:

@@ -1,7 +1,7 @@
 """What a resource's properties are, and the Check that follows from it.
 
-The facts (type, default, forces replacement, filled in by the provider) are those of the Terraform schemas behind the
-official plugins; `needs_official` marks what a stand-in refuses.
+The facts (type, default, forces replacement, filled in by the provider) are those of the Terraform schemas
+behind the official plugins; `needs_official` marks what a stand-in refuses.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from lab.plugins.errors import official_cure
 from lab.plugins.values import Properties, is_empty, is_unknown, reveal, secret
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def official_only(given: Field) -> Field:
 class Checker:
     """Turns a program's inputs into checked inputs, and collects what is wrong with them.
 
-    `marks_defaults` adds the `__defaults` lists of Pulumi's bridge for Terraform's older SDK (docker has them, tls not).
+    `marks_defaults` adds the `__defaults` lists of Pulumi's bridge for Terraform's older SDK (docker).
     """
 
     package: str
@@ -134,9 +135,8 @@ class Checker:
     def _value(self, known: Field, value: Any, path: str, problems: list[Problem]) -> Any:
         if is_unknown(value):
             return value
-        plain = reveal(value) if known.secret else value
-        expected = _PYTHON[known.kind]
-        if not isinstance(plain, expected) or (known.kind == "int" and isinstance(plain, bool)):
+        plain: Any = reveal(value) if known.secret else value
+        if not _fits(known.kind, plain):
             problems.append((path, f"expected {known.kind}, got {type(plain).__name__}"))
         elif known.kind == "object":
             return self._object(known.fields, plain, path, problems)
@@ -146,4 +146,8 @@ class Checker:
 
     @property
     def _cure(self) -> str:
-        return f"Install the official plugin: pulumi plugin install resource {self.package} (docs/plugin-stand-ins.md)"
+        return official_cure(self.package)
+
+
+def _fits(kind: Kind, value: object) -> bool:
+    return isinstance(value, _PYTHON[kind]) and not (kind == "int" and isinstance(value, bool))

@@ -1,6 +1,6 @@
 """The inputs that a Read answers: the stored ones, with what is really there put in their place.
 
-A property the program never set is not brought in, and a spelling that means the same keeps its old form. So a
+A property the program never set is not brought in; a spelling that means the same keeps its old form. So a
 refresh of an unchanged resource changes nothing, and a drifted one shows exactly the drifted properties.
 """
 

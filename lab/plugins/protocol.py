@@ -1,7 +1,7 @@
 """The gRPC classes that the pulumi package ships, without importing the whole SDK.
 
-`import pulumi` costs more than everything else a plugin does at start, and every preview starts three plugins.
-The generated modules below `pulumi.runtime.proto` only need each other, so empty packages stand for their parents.
+`import pulumi` costs more than all else a plugin does at start, and every preview starts three plugins. The
+generated modules below `pulumi.runtime.proto` need only each other: empty packages stand for their parents.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Runs a stand-in as the engine expects: a gRPC server on loopback whose port is the first line on stdout.
 
-It ends when the engine cancels, when the engine is gone (nobody then reads our answers) and on SIGTERM and SIGINT.
+It ends when the engine cancels, when the engine is gone (nobody reads answers then), on SIGTERM and SIGINT.
 """
 
 from __future__ import annotations

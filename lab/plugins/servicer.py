@@ -63,7 +63,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         found = answer.differences
         replaces = sorted({difference.top for difference in found if difference.replaces})
         response = provider_pb2.DiffResponse(
-            changes="DIFF_SOME" if found else "DIFF_NONE",
+            changes=provider_pb2.DiffResponse.DIFF_SOME if found else provider_pb2.DiffResponse.DIFF_NONE,
             diffs=list(dict.fromkeys(difference.top for difference in found)),
             replaces=replaces,
             stables=[name for name in answer.stables if name not in replaces],
@@ -152,6 +152,7 @@ class _Failures:
         status = Status(code=grpc.StatusCode.UNKNOWN.value[0], message=message, details=[packed])
         self._context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
         self._context.abort(grpc.StatusCode.UNKNOWN, message)
+        raise AssertionError  # abort never returns; its types do not say so
 
 
 def _target(request: Any) -> Target:

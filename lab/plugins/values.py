@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.struct_pb2 import NULL_VALUE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -103,7 +105,7 @@ def to_struct(properties: Mapping[str, Any], struct: Struct) -> None:
 
 def _to_value(value: Any, target: Value) -> None:
     if value is None:
-        target.null_value = 0  # type: ignore[assignment]
+        target.null_value = NULL_VALUE
     elif isinstance(value, bool):
         target.bool_value = value
     elif isinstance(value, (int, float)):

@@ -1,10 +1,10 @@
 """When an answer of a stand-in counts as the official one. These are all the liberties that are taken.
 
-1. Things that are new each time (addresses, MACs, random ids, keys, times, certificates) are compared by their form,
+1. What is new each time (addresses, MACs, random ids, keys, times, certificates) is compared by its form,
    certificates and requests by what they say.
 2. What was recorded under a placeholder (private keys) is compared by its kind.
 3. Terraform's sets, and the names in `diffs`, have no order.
-4. `__pulumi_raw_state_delta`, a note of Pulumi's bridge to itself, is not written by the stand-ins and left out.
+4. `__pulumi_raw_state_delta`, a note of Pulumi's bridge to itself, is not written by the stand-ins: left out.
 """
 
 from __future__ import annotations
@@ -15,10 +15,21 @@ from typing import Any
 
 from cryptography import x509
 
-_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$")
-_PRIVATE = re.compile(r"^-----BEGIN ([A-Z ]*PRIVATE KEY)-----\n.*\n-----END \1-----\n$", re.DOTALL)
-_ADDRESS = re.compile(r"\b172\.(?!17\.0\.(?:0|1)\b)\d+\.\d+\.\d+\b")  # 172.17.0.1 is docker0 everywhere
-_ENDPOINT = re.compile(r"(endpoint \w+ \()[0-9a-f]{64}")
+_TEXTS = (
+    (re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$"), "<time>"),
+    (re.compile(r"^-----BEGIN ([A-Z ]*PRIVATE KEY)-----\n.*\n-----END \1-----\n$", re.DOTALL), r"<\1 PEM>"),
+    (re.compile(r"(?<=-BEGIN PUBLIC KEY-----\n)[A-Za-z0-9+/=\n]+(?=\n-----END)"), "<public key>"),
+    (
+        re.compile(r"\b172\.(?!17\.0\.(?:0|1)\b)\d+\.\d+\.\d+\b"),
+        "<address>",
+    ),  # 172.17.0.1 is docker0's everywhere
+    (re.compile(r"(?<=endpoint clash \()[0-9a-f]{64}"), "<endpoint>"),
+)
+_IDS = (
+    (re.compile(r"^\d{30,39}$"), "<serial number>"),
+    (re.compile(r"^[0-9a-f]{40}$"), "<hash>"),
+    (re.compile(r"^([a-z]+)[0-9a-f]{8}$"), r"<\1 and 8 hex digits>"),
+)
 _FORMS = {
     "publicKeyFingerprintMd5": re.compile(r"^([0-9a-f]{2}:){15}[0-9a-f]{2}$"),
     "publicKeyFingerprintSha256": re.compile(r"^SHA256:[A-Za-z0-9+/]{43}$"),
@@ -53,25 +64,18 @@ def normal(value: Any, key: str = "") -> Any:
 def _normal_text(text: str, key: str) -> Any:
     if key in _FORMS:
         return _FORMS[key].sub(f"<{key}>", text)
-    if _TIME.match(text):
-        return "<time>"
-    if private := _PRIVATE.match(text):
-        return f"<{private[1]} PEM>"
-    if text.startswith("-----BEGIN PUBLIC KEY-----"):
-        return f"<public key of {len(text)} characters>"
     if text.startswith("-----BEGIN CERTIFICATE REQUEST-----"):
-        request = x509.load_pem_x509_csr(text.encode())
-        assert request.is_signature_valid
-        return {"subject": request.subject.rfc4514_string(), "extensions": _extensions(request.extensions)}
+        return _request(x509.load_pem_x509_csr(text.encode()))
     if text.startswith("-----BEGIN CERTIFICATE-----"):
         return _certificate(x509.load_pem_x509_certificate(text.encode()))
-    if key == "id" and re.fullmatch(r"\d{30,39}", text):
-        return "<serial number>"
-    if key == "id" and re.fullmatch(r"[0-9a-f]{40}", text):
-        return "<hash>"
-    if key == "id" and (named := re.fullmatch(r"([a-z]+)[0-9a-f]{8}", text)):
-        return f"<{named[1]} and 8 hex digits>"
-    return _ENDPOINT.sub(r"\1<endpoint>", _ADDRESS.sub("<address>", text))
+    for pattern, form in _TEXTS if key != "id" else _IDS:
+        text = pattern.sub(form, text)
+    return text
+
+
+def _request(request: x509.CertificateSigningRequest) -> dict[str, Any]:
+    assert request.is_signature_valid
+    return {"subject": request.subject.rfc4514_string(), "extensions": _extensions(request.extensions)}
 
 
 def _certificate(certificate: x509.Certificate) -> dict[str, Any]:

@@ -34,7 +34,8 @@ class Call:
         return str(self.request.get("type", ""))
 
     def __str__(self) -> str:
-        return f"{self.place} {self.package} {self.method} {self.urn.split('::')[-1] or self.request.get('tok', '')}"
+        what = self.urn.split("::")[-1] or self.request.get("tok", "")
+        return f"{self.place} {self.package} {self.method} {what}"
 
 
 def calls(file: str) -> list[Call]:

@@ -1,7 +1,7 @@
 """Replays recorded calls against running stand-ins, in a world whose ids, keys and addresses are its own.
 
-What an official Create answered and what ours answers are matched value by value; from then on the recorded ids, keys
-and certificates in requests are exchanged for ours, and back in answers.
+What an official Create answered and what ours answers are matched value by value; from then on recorded ids,
+keys and certificates in requests are exchanged for ours, and back in answers.
 """
 
 from __future__ import annotations

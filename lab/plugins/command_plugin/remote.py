@@ -1,4 +1,4 @@
-"""command:remote:Command: one OpenSSH client for each command, as the official plugin makes one connection for each.
+"""command:remote:Command: an OpenSSH client for each command, where officially it is a connection for each.
 
 What ssh needs is written into a folder of its own that only we can read: keys are never in an argument.
 """
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _SSH_FAILED = 255
 _RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 _NO_CONNECTION = re.compile(
-    r"^(ssh: |.*(Host key verification failed|Permission denied|Connection (closed|reset|refused)))", re.M
+    r"^(ssh: |.*(Host key verification failed|Permission denied|Connection (closed|reset|refused)))",
+    re.MULTILINE,
 )
 
 

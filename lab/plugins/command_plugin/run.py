@@ -73,7 +73,7 @@ def _feed(process: subprocess.Popen[bytes], content: bytes) -> None:
 
 
 def _collect(process: subprocess.Popen[bytes], show: Callable[[str, str], None]) -> Outcome:
-    """Read both outputs in one loop, stdout first when both have something: so their order is kept as it came."""
+    """Read both outputs in one loop, stdout first when both have something, to keep their order."""
     names = ("stdout", "stderr")
     parts: dict[str, list[bytes]] = {name: [] for name in names}
     rest = dict.fromkeys(names, b"")

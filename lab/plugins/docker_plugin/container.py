@@ -82,7 +82,7 @@ class ContainerActions:
 
     @staticmethod
     def _see_early_end(engine: Engine, id_: str) -> None:
-        """Give a container that ends at once the time to be seen to; the official plugin is slow enough without."""
+        """Give a container that ends at once the time to; the official plugin is slow enough without."""
         end = time.monotonic() + _EARLY_END_SECONDS
         while time.monotonic() < end:
             with daemon_errors():
@@ -98,8 +98,8 @@ class ContainerActions:
                 state = engine.client.inspect_container(id_)["State"]
             if "Health" not in state:
                 message = (
-                    "you have supplied a 'wait' argument, but the container does not have a healthcheck defined. "
-                    "Please remove the 'wait' argument or add a 'healthcheck' attribute"
+                    "you have supplied a 'wait' argument, but the container does not have a healthcheck "
+                    "defined. Please remove the 'wait' argument or add a 'healthcheck' attribute"
                 )
                 raise PluginError(message)
             if state["Health"]["Status"] == "healthy":
@@ -110,7 +110,7 @@ class ContainerActions:
             time.sleep(_HEALTH_POLL_SECONDS)
 
     def read(self, engine: Engine, id_: str, stored: Properties) -> tuple[str, Properties] | None:
-        """What is there now. A stopped container that must run reads as one that need not, which shows as drift."""
+        """What is there now. A stopped container that must run reads as one that need not: drift."""
         try:
             with daemon_errors():
                 found: dict[str, Any] = engine.client.inspect_container(id_)
@@ -121,7 +121,7 @@ class ContainerActions:
         return id_, facts(found, stored)
 
     def update(self, engine: Engine, id_: str, stored: Properties, inputs: Properties) -> None:
-        """Start a stopped container and change its limits. All else needs a new one or (as officially) does nothing."""
+        """Start it if stopped, change its limits. Else it needs a new one or, as officially, does nothing."""
         after = planned(CONTAINER, inputs)
         if after["mustRun"] and not stored.get("mustRun") and after["start"]:
             with daemon_errors("Unable to start container", after=_Failed):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.plugins.docker_plugin.durations import nanoseconds
-from lab.plugins.values import Properties
+
+if TYPE_CHECKING:
+    from lab.plugins.values import Properties
 
 _MEBIBYTE = 1024 * 1024
 _NANO = 10**9

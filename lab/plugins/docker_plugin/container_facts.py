@@ -6,10 +6,12 @@ Its Read leaves env, labels, volumes and uploads as they were stored: they canno
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.plugins.docker_plugin.durations import go_text
-from lab.plugins.values import Properties
+
+if TYPE_CHECKING:
+    from lab.plugins.values import Properties
 
 _MEBIBYTE = 1024 * 1024
 _NANO = 10**9

@@ -9,7 +9,7 @@ _PART = re.compile(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)")
 
 
 def nanoseconds(text: str) -> int:
-    """What `time.ParseDuration` makes of the text; 0 when it is no duration, as the official plugin sends it."""
+    """What `time.ParseDuration` makes of the text; 0 when it is no duration, as officially."""
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return 0

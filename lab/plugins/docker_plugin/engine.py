@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from lab.plugins.errors import PluginError
 
@@ -32,7 +33,7 @@ class EngineError(PluginError):
 
 
 class Engine:
-    """Connects at the first use: a provider is configured, and a first preview runs, before Docker is installed."""
+    """Connects at the first use: the first preview runs before Docker is installed."""
 
     def __init__(self, host: SshHost) -> None:
         """Remember the host only."""
@@ -108,7 +109,7 @@ class daemon_errors:  # noqa: N801 - reads as a statement: with daemon_errors("U
 
 
 def engine_error(error: BaseException) -> PluginError | None:
-    """The error in the words of Docker's client, or None when it is none of Docker's or of the connection."""
+    """The error in the words of Docker's client; None when it is neither Docker's nor the connection's."""
     if isinstance(error, PluginError):
         return error
     from docker.errors import APIError, DockerException  # noqa: PLC0415 - as in _connect
@@ -116,9 +117,8 @@ def engine_error(error: BaseException) -> PluginError | None:
 
     if isinstance(error, APIError):
         said = error.explanation or (error.response.reason if error.response is not None else str(error))
-        return EngineError(
-            _plain(said), not_found=error.response is not None and error.response.status_code == 404
-        )  # noqa: PLR2004
+        status = error.response.status_code if error.response is not None else 0
+        return EngineError(_plain(said), not_found=status == HTTPStatus.NOT_FOUND)
     if isinstance(error, (RequestException, DockerException)):
         for cause in _causes(error):
             if isinstance(cause, PluginError):

@@ -27,7 +27,7 @@ class SshHost:
         parts = urlsplit(url)
         if parts.scheme != "ssh" or not parts.hostname or parts.path.strip("/"):
             message = (
-                f"host {url!r}: the stand-in for the docker plugin reaches Docker only over ssh://[user@]host[:port]. "
+                f"host {url!r}: the docker plugin's stand-in knows only ssh://[user@]host[:port]. "
                 "Install the official plugin for others (docs/plugin-stand-ins.md)"
             )
             raise PluginError(message)

@@ -54,7 +54,9 @@ def get_registry_image(engine: Engine, args: Properties) -> Properties:
     if response.status != http.HTTPStatus.OK or not digest:
         hint = ""
         if response.status == http.HTTPStatus.UNAUTHORIZED:
-            hint = ". The stand-in for the docker plugin does not log in: install the official plugin, or name the digest"
+            hint = (
+                ". The docker plugin's stand-in does not log in: install the official one, or name the digest"
+            )
         raise PluginError(one_error(f"{what}: {registry} answered {response.status} {response.reason}{hint}"))
     return {"id": digest, "insecureSkipVerify": insecure, "name": name, "sha256Digest": digest}
 

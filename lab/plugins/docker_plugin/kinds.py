@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from lab.plugins.values import Properties
 
 # How long Terraform may take, which its SDK notes in the state of every resource that declares it.
-TIMEOUTS = '"e2bfb730-ecaa-11e6-8f88-34363bc7c4c0":{"create":1200000000000,"delete":1200000000000,"update":1200000000000}'
+TIMEOUTS = (
+    '"e2bfb730-ecaa-11e6-8f88-34363bc7c4c0":'
+    '{"create":1200000000000,"delete":1200000000000,"update":1200000000000}'
+)
 
 
 class Actions(Protocol):

@@ -106,7 +106,7 @@ class DockerPlugin:
         del news
         if "name" in olds.get("__defaults", []):
             return str(olds["name"])
-        return f"{target.name}-{random.getrandbits(28):07x}"  # noqa: S311 - a name, not a secret
+        return f"{target.name}-{random.getrandbits(28):07x}"
 
     def diff(self, target: Target, olds: Properties, news: Properties) -> Answer:
         """What would change, and whether in place."""

@@ -1,7 +1,7 @@
 """The properties of pulumi-docker 5.2.0's resources that the project uses, and the names of all the others.
 
-From kreuzwerker/terraform-provider-docker's schemas; what `official_only` wraps is refused when set, but its name is
-needed for the answers to Diff and for whole states.
+From kreuzwerker/terraform-provider-docker's schemas; what `official_only` wraps is refused when set, but its
+name is needed for the answers to Diff and for whole states.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whole states: the official plugin always writes every property, set or not.
 
-Terraform's older SDK keeps what was planned as null until a Read has seen it, so states right after a create differ
-from those after a refresh, though nothing changed. The recordings show which property does what.
+Terraform's older SDK keeps what was planned as null until a Read has seen it, so states right after a create
+differ from those after a refresh, though nothing changed. The recordings show which property does what.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ZEROS = {"int": 0, "bool": False}
 
 
 def planned(fields: Mapping[str, Field], inputs: Properties, *, unknowns: bool = False) -> Properties:
-    """The state before the provider has filled anything in; `unknowns` marks what only the real thing will tell."""
+    """The state before the provider fills anything in; `unknowns` marks what only the real thing tells."""
     state: Properties = {}
     for key, known in fields.items():
         if inputs.get(key) is not None:
@@ -35,7 +35,7 @@ def planned(fields: Mapping[str, Field], inputs: Properties, *, unknowns: bool =
 
 
 def created(fields: Mapping[str, Field], inputs: Properties, facts: Properties) -> Properties:
-    """The state after a create: the facts, but sets, maps and objects stay as they were planned, and so do nulls."""
+    """The state after a create: the facts, but sets, maps, objects and nulls stay as they were planned."""
     state = planned(fields, inputs)
     for key, fact in facts.items():
         known = fields[key]
@@ -50,8 +50,9 @@ def refreshed(fields: Mapping[str, Field], stored: Properties, facts: Properties
     """The state after a refresh: the stored one with the facts over it."""
     state = {key: stored.get(key) for key in fields} | facts
     for key, known in fields.items():
-        if known.kind == "set" and _is_block(known) and state[key]:
-            state[key] = [_with_zeros(known, item) for item in state[key]]
+        items = state[key]
+        if known.kind == "set" and _is_block(known) and isinstance(items, list):
+            state[key] = [_with_zeros(known, item) for item in items]
     return state
 
 

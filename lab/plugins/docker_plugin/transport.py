@@ -1,8 +1,8 @@
 """docker-py over the OpenSSH client: each HTTP connection is one `ssh … HOST docker system dial-stdio`.
 
-docker-py's own ssh transport passes no options, so it cannot be told of an ssh_config. The client's stdin and stdout
-are one end of a socket pair; the other end is the HTTP connection's socket. So closing the socket, or our death, ends
-the ssh process.
+docker-py's own ssh transport passes no options, so it cannot be told of an ssh_config. The client's stdin and
+stdout are one end of a socket pair; the other end is the HTTP connection's socket. So closing the socket, or
+our death, ends the ssh process.
 """
 
 from __future__ import annotations
@@ -45,13 +45,14 @@ class SshDockerConnection(urllib3.connection.HTTPConnection):
         """Start ssh."""
         ours, theirs = socket.socketpair()
         with theirs:
+            end = theirs.fileno()
             self._process = subprocess.Popen(
-                self._host.command, stdin=theirs, stdout=theirs, stderr=self._stderr, start_new_session=True
+                self._host.command, stdin=end, stdout=end, stderr=self._stderr, start_new_session=True
             )
         ours.settimeout(self._timeout)
         self.sock = ours
 
-    def getresponse(self) -> urllib3.response.HTTPResponse:
+    def getresponse(self) -> urllib3.response.HTTPResponse:  # type: ignore[override] # as in urllib3
         """The response, or ssh's own words on why there is none.
 
         Raises:
@@ -89,8 +90,8 @@ class SshDockerConnection(urllib3.connection.HTTPConnection):
         self._stderr.seek(0)
         said = self._stderr.read().decode(errors="replace").strip()
         return (
-            f"error during connect: command [{command}] has exited with exit status {self._process.poll()}, make sure "
-            "the URL is valid, and Docker 18.09 or later is installed on the remote host: "
+            f"error during connect: command [{command}] has exited with exit status {self._process.poll()}, "
+            "make sure the URL is valid, and Docker 18.09 or later is installed on the remote host: "
             f"stderr={said}"
         )
 
@@ -108,7 +109,7 @@ class SshDockerPool(urllib3.connectionpool.HTTPConnectionPool):
         return SshDockerConnection(self._host, self._seconds)
 
 
-class SshDockerAdapter(BaseHTTPAdapter):
+class SshDockerAdapter(BaseHTTPAdapter):  # type: ignore[misc] # docker-py has no types
     """What docker-py mounts for its base URL."""
 
     def __init__(self, host: SshHost, timeout: float) -> None:

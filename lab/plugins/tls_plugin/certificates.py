@@ -76,7 +76,9 @@ def self_signed_cert(inputs: Properties) -> tuple[str, Properties]:
     authority = None
     if inputs.get("setAuthorityKeyId"):
         authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
-    id_, facts = _sign(builder, inputs, key, identifier, authority, _alternative_names(inputs))
+    id_, facts = _sign(
+        builder, inputs, key, identifier=identifier, authority=authority, names=_alternative_names(inputs)
+    )
     return id_, facts | {"keyAlgorithm": algorithm_of(key)}
 
 
@@ -107,7 +109,7 @@ def locally_signed_cert(inputs: Properties) -> tuple[str, Properties]:
         names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         names = None
-    id_, facts = _sign(builder, inputs, key, identifier, authority, names)
+    id_, facts = _sign(builder, inputs, key, identifier=identifier, authority=authority, names=names)
     return id_, facts | {"caKeyAlgorithm": algorithm_of(key)}
 
 
@@ -115,6 +117,7 @@ def _sign(
     builder: x509.CertificateBuilder,
     inputs: Properties,
     key: PrivateKey,
+    *,
     identifier: x509.SubjectKeyIdentifier,
     authority: x509.AuthorityKeyIdentifier | None,
     names: x509.SubjectAlternativeName | None,
@@ -128,7 +131,7 @@ def _sign(
     unknown = sorted(set(uses) - set(_KEY_USES) - set(_EXTENDED_USES))
     if unknown:
         raise PluginError(one_error(f"allowedUses: {unknown[0]!r} is no use of a key"))
-    plain = {use: False for use in _KEY_USES.values()} | {
+    plain = dict.fromkeys(_KEY_USES.values(), False) | {
         _KEY_USES[use]: True for use in uses if use in _KEY_USES
     }
     if any(plain.values()):
