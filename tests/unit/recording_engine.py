@@ -107,7 +107,7 @@ def engine(
 ) -> Iterator[Engine]:
     """Make Pulumi talk to a recording engine for a while."""
     recorder = Engine(preview=preview)
-    # As Pulumi's language host does: a program that ends early leaves tasks that nobody asks for their result.
+    # As Pulumi's language host does: a program that ends early leaves tasks that nobody waits for.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     with _event_loop():
         pulumi.runtime.set_mocks(
