@@ -30,8 +30,8 @@ class Counts:
         connections: accepted ones.
         sent: bytes from the clients to the target.
         received: bytes from the target to the clients.
-        round_trips: how often a client spoke and then the target did. A handshake counts like any other talk,
-            the TCP handshake does not.
+        round_trips: how often the target spoke after something of the client had reached it. A handshake
+            counts like any other talk, the TCP handshake does not.
     """
 
     connections: int = 0
@@ -139,7 +139,7 @@ class Relay:
         line: queue.Queue[tuple[float, bytes]] = queue.Queue(_QUEUED)
         # What a client said while its connection was on its way arrives with it.
         delay = 0.0 if outward and select.select([source], [], [], 0)[0] else self._half
-        writer = threading.Thread(target=_deliver, args=(line, sink), daemon=True)
+        writer = threading.Thread(target=_deliver, args=(line, sink, turn if outward else None), daemon=True)
         writer.start()
         piece = b"-"
         while piece:
@@ -150,7 +150,6 @@ class Relay:
             line.put((time.monotonic() + delay, piece))
             delay = self._half
             if piece and outward:
-                turn.asked = True
                 self._count(sent=len(piece))
             elif piece:
                 self._count(received=len(piece), round_trips=int(turn.asked))
@@ -184,12 +183,15 @@ class Relay:
 
 @dataclass(slots=True)
 class _Turn:
-    """Whether the client has spoken since the target last did."""
+    """Whether words of the client have reached the target since it last spoke.
+
+    Words on their way do not count: what the target says before it has them is no answer to them.
+    """
 
     asked: bool = False
 
 
-def _deliver(line: queue.Queue[tuple[float, bytes]], sink: socket.socket) -> None:
+def _deliver(line: queue.Queue[tuple[float, bytes]], sink: socket.socket, turn: _Turn | None) -> None:
     broken = False
     while True:
         due, piece = line.get()
@@ -198,6 +200,8 @@ def _deliver(line: queue.Queue[tuple[float, bytes]], sink: socket.socket) -> Non
         time.sleep(max(0.0, due - time.monotonic()))
         try:
             if piece:
+                if turn:
+                    turn.asked = True
                 sink.sendall(piece)
             else:
                 sink.shutdown(socket.SHUT_WR)

@@ -103,3 +103,19 @@ def test_the_end_of_one_side_reaches_the_other() -> None:
             while piece := client.recv(100):
                 got += piece
         assert got == b"last words"
+
+
+def test_what_the_target_says_before_it_hears_the_client_is_no_round_trip() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, Relay(server.getsockname(), rtt=RTT) as relay:
+        with socket.create_connection(relay.address, timeout=5) as client, server.accept()[0] as target:
+            target.sendall(b".")
+            client.recv(100)  # the line is open both ways
+            client.sendall(b"hello")
+            time.sleep(RTT / 10)
+            target.sendall(b"a greeting that was on its way")
+            client.recv(100)
+            assert relay.counts.round_trips == 0
+            assert target.recv(100) == b"hello"
+            target.sendall(b"an answer")
+            client.recv(100)
+        assert relay.counts.round_trips == 1
