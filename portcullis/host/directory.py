@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from .provider import HostProvider, Normaliser, Props
-from .resource import HostResource, mode_text
+from .provider import HostProvider, Normaliser, Props, mode_text
+from .resource import HostResource
 from .survey import Item
 
 if TYPE_CHECKING:
     import pulumi
 
-    from .session import Json
+    from .agent_process import Json
 
 
 class DirectoryProvider(HostProvider):

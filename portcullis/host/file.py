@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from .provider import HostProvider, Normaliser, Props, is_known
-from .resource import HostResource, is_secret, mode_text
+from .provider import HostProvider, Normaliser, Props, is_known, mode_text
+from .resource import HostResource, is_secret
 from .survey import Item
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pulumi
 
-    from .session import Json
+    from .agent_process import Json
 
 MAX_CONTENT = 100_000
 """Bytes of content that a `File` carries; it stands in state and in previews. `Tree` carries more."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pulumi
 
-    from .session import Json
+    from .agent_process import Json
 
 # Debian Policy 5.6.1: lower case letters, digits, plus, minus and dots; at least two characters.
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")

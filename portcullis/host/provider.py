@@ -25,9 +25,9 @@ from pulumi.dynamic import (
 )
 from pulumi.output import Unknown
 
+from .agent_process import Json
 from .errors import HostError, Subject
-from .resource import mode_text
-from .session import WRITE_TIMEOUT, Channel, Json, session, who
+from .session import WRITE_TIMEOUT, Channel, session, who
 from .survey import Item, survey
 
 Props = dict[str, Any]
@@ -41,6 +41,11 @@ _NOT_DESIRED = frozenset({"host", "managed_by", "adopt"})
 def is_known(value: object) -> bool:
     """Return whether a property has its value yet; in a preview it may come from a resource not made yet."""
     return not isinstance(value, Unknown) and value != pulumi.runtime.rpc.UNKNOWN
+
+
+def mode_text(mode: str) -> str:
+    """Return permission bits in the spelling that the host reads back: four octal digits."""
+    return mode.rjust(4, "0")
 
 
 class Normaliser:

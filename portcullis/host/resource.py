@@ -75,11 +75,6 @@ async def _true_or_none(flag: Awaitable[bool]) -> bool | None:
     return True if await flag else None
 
 
-def mode_text(mode: str) -> str:
-    """Return permission bits in the spelling that the host reads back: four octal digits."""
-    return mode.rjust(4, "0")
-
-
 def local_folder(path: str | os.PathLike[str]) -> str:
     """Return a folder's path relative to the project, the same text on every machine."""
     return os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)  # noqa: PTH117

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import pulumi
 
+    from .agent_process import Json
     from .file import File
-    from .session import Json
     from .tree import Tree
 
 # systemd.unit(5): a name of these characters with a type suffix.

@@ -10,7 +10,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from .session import READ_TIMEOUT, Channel, Json, refusal
+from .agent_process import Json
+from .session import READ_TIMEOUT, Channel, refusal
 
 
 @dataclass(frozen=True, slots=True)

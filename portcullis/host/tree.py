@@ -17,7 +17,8 @@ from .survey import Item
 if TYPE_CHECKING:
     import pulumi
 
-    from .session import Channel, Json
+    from .agent_process import Json
+    from .session import Channel
 
 PIECE = 256 * 1024
 """Bytes of a file that travel in one message."""

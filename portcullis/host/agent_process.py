@@ -1,0 +1,156 @@
+"""One ssh process with the agent at its other end: bytes, threads, and the end of either side."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import IO, TYPE_CHECKING, Any
+
+from .bootstrap import AGENT_HEADER, ENDED, HAVE, NEED, NO_PYTHON, agent_command
+from .bundle import agent_bundle
+from .connections import SSH_CONFIG
+from .errors import ConnectionFailed, PythonMissing, TimedOut
+from .ssh_errors import explain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_STDERR_KEPT = 8192
+"""Bytes of what ssh and the remote side said last, out of which an error is explained."""
+
+Json = dict[str, Any]
+
+
+class AgentProcess:
+    """One ssh process with the agent at its other end."""
+
+    def __init__(self, alias: str, project: Path) -> None:
+        bundle = agent_bundle()
+        argv = [
+            # This process is the master of the shared connection, never one that would outlive it.
+            *(
+                "ssh",
+                "-F",
+                str(SSH_CONFIG),
+                "-o",
+                "ControlMaster=yes",
+                "-o",
+                "ControlPersist=no",
+                "-T",
+                alias,
+            ),
+            agent_command(bundle.digest),
+        ]
+        # Its own process group: Ctrl-C in the terminal must not cut a write in the middle.
+        self._child = subprocess.Popen(
+            argv, cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            process_group=0,
+        )  # fmt: skip
+        self._waiting: dict[int, Future[Json]] = {}
+        self._lock = threading.Lock()
+        self._ready: Future[str] = Future()
+        self._stderr = b""
+        self.ended = False
+        self._readers = [
+            threading.Thread(target=target, daemon=True, name=f"{target.__name__} {alias}")
+            for target in (self._read_errors, self._read_answers)
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def wait_ready(self, timeout: float) -> None:
+        """Wait until the host has the agent or takes it."""
+        try:
+            word = self._ready.result(timeout)
+        except FutureTimeout:
+            raise TimedOut(f"no session within {timeout:.0f} s", hint="is the host overloaded?") from None
+        if word == NO_PYTHON:
+            raise self._failure()
+        if word == NEED:
+            bundle = agent_bundle()
+            self._send(f"{AGENT_HEADER} {len(bundle.data)}\n".encode() + bundle.data)
+
+    def post(self, message: Json) -> Future[Json]:
+        """Send one request and return the promise of its answer."""
+        answer: Future[Json] = Future()
+        with self._lock:
+            if self.ended:
+                raise self._failure()
+            self._waiting[message["id"]] = answer
+        self._send(json.dumps(message).encode() + b"\n")
+        return answer
+
+    def close(self) -> None:
+        """Close the session's input; kill the client if it does not go."""
+        with contextlib.suppress(OSError):
+            self._stdin().close()
+        try:
+            self._child.wait(5)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        for reader in self._readers:
+            reader.join(5)
+
+    def _stdin(self) -> IO[bytes]:
+        assert self._child.stdin is not None  # noqa: S101
+        return self._child.stdin
+
+    def _send(self, data: bytes) -> None:
+        try:
+            with self._lock:
+                self._stdin().write(data)
+                self._stdin().flush()
+        except (OSError, ValueError):
+            # The reader sees the end of the process and knows the reason better.
+            self._readers[-1].join(5)
+            raise self._failure() from None
+
+    def _read_answers(self) -> None:
+        assert self._child.stdout is not None  # noqa: S101
+        with self._child.stdout as lines:
+            for line in lines:
+                word = line.decode(errors="replace").strip()
+                if word == ENDED:
+                    break
+                if self._ready.done():
+                    self._answered(line)
+                # A login banner or a noisy shell profile may come first.
+                elif word in (HAVE, NEED, NO_PYTHON):
+                    self._ready.set_result(word)
+        self._readers[0].join(2)  # the reason stands in what ssh said last
+        with self._lock:
+            self.ended = True
+            waiting, self._waiting = self._waiting, {}
+        failure = self._failure()
+        for future in waiting.values():
+            future.set_exception(failure)
+        if not self._ready.done():
+            self._ready.set_exception(failure)
+
+    def _answered(self, line: bytes) -> None:
+        try:
+            answer = json.loads(line)
+            future = self._waiting.pop(answer["id"], None)
+        except (ValueError, KeyError, TypeError):
+            return
+        if future:
+            future.set_result(answer)
+
+    def _read_errors(self) -> None:
+        assert self._child.stderr is not None  # noqa: S101
+        with self._child.stderr as lines:
+            for line in lines:
+                self._stderr = (self._stderr + line)[-_STDERR_KEPT:]
+
+    def _failure(self) -> ConnectionFailed:
+        if self._ready.done() and not self._ready.exception() and self._ready.result() == NO_PYTHON:
+            return PythonMissing(
+                "python3 is missing on the host",
+                hint="`pulumi up` installs it before its first change; to see drift now, install it by hand",
+            )
+        return explain(self._stderr.decode(errors="replace"), exit_code=self._child.poll())
