@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
 from pulumi.dynamic import (
@@ -25,10 +25,12 @@ from pulumi.dynamic import (
 )
 from pulumi.output import Unknown
 
-from .agent_process import Json
 from .errors import HostError, Subject
 from .session import WRITE_TIMEOUT, Channel, session, who
 from .survey import Item, survey
+
+if TYPE_CHECKING:
+    from .agent_process import Json
 
 Props = dict[str, Any]
 

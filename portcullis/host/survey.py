@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .agent_process import Json
 from .session import READ_TIMEOUT, Channel, refusal
+
+if TYPE_CHECKING:
+    from .agent_process import Json
 
 
 @dataclass(frozen=True, slots=True)
