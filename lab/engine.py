@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from lab.errors import LabError
 from lab.places import LIVE, cache, made
 from lab.processes import start, wait_until
+from lab.shell import run
 
 if TYPE_CHECKING:
     from lab.shell import Progress
@@ -182,7 +183,7 @@ def ensure(state: State, progress: Progress) -> Engine:
     settings = LIVE / "daemon.json"
     settings.write_text("{}\n")  # the machine's own /etc/docker/daemon.json is not ours to obey
     engine = Engine(OWN_SOCKET)
-    state.cgroup = f"{_CGROUP}{token_hex(3)}"
+    state.cgroup = state.cgroup or f"{_CGROUP}{token_hex(3)}"
     state.docker = start(
         "dockerd",
         [
@@ -209,15 +210,24 @@ def stop(state: State) -> None:
         return
     state.docker.stop(patience=30)
     state.docker = None
+    for mount in reversed(mounts()):  # one that was killed before this one left its own
+        run(["umount", mount], check=False)
     for group in control_groups():
         if group.name == state.cgroup:
             for folder in sorted(
                 [group, *(path for path in group.rglob("*") if path.is_dir())], reverse=True
             ):
                 folder.rmdir()
+    state.cgroup = ""
     for folder in _DOCKER_FOLDERS:
         with suppress(OSError):  # in use by another engine, or never made
             folder.rmdir()
+
+
+def mounts() -> list[str]:
+    """Return what a dockerd that the lab started has mounted, in the order it did."""
+    points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    return [point for point in points if point.startswith((f"{LIVE}/", f"{cache() / 'docker'}"))]
 
 
 def control_groups() -> list[Path]:

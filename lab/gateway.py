@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import socket
 import socketserver
 import ssl
@@ -70,13 +69,12 @@ def serve() -> None:
     """Serve until killed."""
     store = made(cache() / "apt")
     _prune(store)
-    with _namespace(ROUTER):
-        proxy = _ProxyServer((GATEWAY_ADDRESS.v4, PORT), _Proxy)
-        names = _NamesServer((GATEWAY_ADDRESS.v4, 53), _Names)
-    proxy.store = store
-    proxy.one_at_a_time = defaultdict(threading.Lock)
     mirror = urlsplit(debian.mirror())
-    proxy.secure_mirror = mirror.netloc if mirror.scheme == "https" else ""
+    with _namespace(ROUTER):
+        proxy = ProxyServer(
+            (GATEWAY_ADDRESS.v4, PORT), store, mirror.netloc if mirror.scheme == "https" else ""
+        )
+        names = _NamesServer((GATEWAY_ADDRESS.v4, 53), _Names)
     threading.Thread(target=names.serve_forever, daemon=True).start()
     proxy.serve_forever()
 
@@ -103,10 +101,18 @@ def _prune(store: Path) -> None:
             path.unlink()
 
 
-class _ProxyServer(ThreadingHTTPServer):
-    store: Path
-    one_at_a_time: defaultdict[str, threading.Lock]
-    secure_mirror: str  # the mirror's name if this machine uses it by https: hosts ask by http, to be cached
+class ProxyServer(ThreadingHTTPServer):
+    """An HTTP proxy that keeps in ``store`` what never changes under its name.
+
+    ``secure_mirror`` is the mirror's name if this machine uses it by https: hosts ask by http, to be cached.
+    """
+
+    def __init__(self, address: tuple[str, int], store: Path, secure_mirror: str = "") -> None:
+        """Listen at once."""
+        super().__init__(address, _Proxy)
+        self.store = store
+        self.secure_mirror = secure_mirror
+        self.one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no news."""
@@ -114,7 +120,7 @@ class _ProxyServer(ThreadingHTTPServer):
 
 class _Proxy(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _ProxyServer
+    server: ProxyServer
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
@@ -183,8 +189,8 @@ class _Proxy(BaseHTTPRequestHandler):
         part = kept.with_suffix(".part")
         try:
             with part.open("wb") as copy:
-                self._answer(far.status, headers, far, copy)
-            if str(part.stat().st_size) == headers.get("Content-Length"):
+                whole = self._answer(far.status, headers, far, copy)
+            if whole:
                 part.rename(kept)
         finally:
             part.unlink(missing_ok=True)
@@ -195,19 +201,24 @@ class _Proxy(BaseHTTPRequestHandler):
         headers: dict[str, str],
         body: IO[bytes] | HTTPResponse | None,
         copy: IO[bytes] | None = None,
-    ) -> None:
+    ) -> bool:
+        """Answer; tell whether the body was as long as its header said."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
         if body is None or self.command == "HEAD":
-            return
-        if copy is None:
-            shutil.copyfileobj(body, self.wfile, _PIECE)
-            return
+            return True
+        length = 0
         while piece := body.read(_PIECE):
-            copy.write(piece)
+            length += len(piece)
+            if copy:
+                copy.write(piece)
             self.wfile.write(piece)
+        whole = str(length) == headers.get("Content-Length")
+        # On a connection that goes on, the client would wait for the rest.
+        self.close_connection = self.close_connection or not whole
+        return whole
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing: the cache is the log."""

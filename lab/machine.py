@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,11 @@ def up(
     """Raise a host, or find it up, and wait until it is reachable. Without a name it is a new one, test-N.
 
     Raises:
-        LabError: the name belongs to another checkout, or something it needs is missing.
+        LabError: the name is none or belongs to another checkout, or something that it needs is missing.
     """
     progress = progress or Progress()
+    if name is not None and not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
+        raise LabError(f"{name!r} is no host name", "use small letters, digits and hyphens, a letter first")
     with locked() as state:
         docker = _infrastructure(state, progress)
         if name is None:
@@ -40,6 +43,10 @@ def up(
         record = state.hosts.get(name)
         if record is not None:
             _refuse_stranger(record)
+            if record.suite != suite:
+                raise LabError(
+                    f"host {name} is up with Debian {record.suite}", f"run `lab.py down {name}` first"
+                )
             facts = docker.inspect(record.container)
             if facts is None:
                 del state.hosts[name]
@@ -130,16 +137,10 @@ def leftovers() -> list[str]:
     docker = engine.current(state)
     if docker.answers():
         found += [f"container {container[:12]}" for container in docker.labelled()]
-    found += [
-        f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if _mounted(line)
-    ]
+    found += [f"mount {point}" for point in engine.mounts()]
     if LIVE.exists():
         found.append(f"folder {LIVE}")
     return found
-
-
-def _mounted(line: str) -> bool:
-    return any(str(place) in line.split()[1] for place in (LIVE, cache()))
 
 
 def _infrastructure(state: State, progress: Progress) -> engine.Engine:
@@ -157,6 +158,7 @@ def _infrastructure(state: State, progress: Progress) -> engine.Engine:
             if stale:
                 stale.stop()
         network.build()
+        network.let_bridges_filter(progress)
         rebuilt = True
     gateway.ensure(state)
     docker = engine.ensure(state, progress)
@@ -165,7 +167,8 @@ def _infrastructure(state: State, progress: Progress) -> engine.Engine:
         facts = docker.inspect(record.container)
         if facts and facts["State"]["Running"]:
             network.attach(facts["State"]["Pid"], record.number)
-    images.push(images.hello())
+    for version in ("1", "2"):
+        images.push(images.hello(version))
     return docker
 
 
@@ -178,12 +181,8 @@ def _reap(state: State) -> None:
 
 
 def _remove(state: State, name: str) -> None:
-    docker = engine.current(state)
-    if docker.answers():
-        hosts.remove(state, docker, name)
-    else:
-        # Its engine ended under it. What that left in the engine goes when the name is used again.
-        del state.hosts[name]
+    # An engine that ended under its containers is started again to remove them.
+    hosts.remove(state, engine.ensure(state, Progress()), name)
 
 
 def _last_one_out(state: State) -> None:

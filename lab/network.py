@@ -13,13 +13,18 @@ mirror lives there.
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab.errors import LabError
 from lab.shell import run
+
+if TYPE_CHECKING:
+    from lab.shell import Progress
 
 ROUTER, NEIGHBOUR, INTERNET = "portcullis-router", "portcullis-neighbour", "portcullis-internet"
 NAMESPACES = (ROUTER, NEIGHBOUR, INTERNET)
@@ -69,7 +74,9 @@ def build() -> None:
     for name in NAMESPACES:
         run(["ip", "netns", "add", name])
         _ip(name, "link set lo up")
-    _forward(ROUTER)
+        # A machine may have IPv6 off; the lab has it always.
+        _sysctl(name, "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.disable_ipv6=0")
+    _sysctl(ROUTER, "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
     _ip(ROUTER, f"link add {BRIDGE} type bridge")
     _ip(ROUTER, f"link set {BRIDGE} up")
     for address in (GATEWAY_ADDRESS, REGISTRY_ADDRESS):
@@ -85,10 +92,18 @@ def build() -> None:
 
     run(["ip", "link", "add", CABLE, "type", "veth", "peer", "name", "machine", "netns", ROUTER])
     _assign(ROUTER, "machine", _CABLE_ROUTER, bits=("30", "64"))
+    run(["sysctl", "-qw", f"net.ipv6.conf.{CABLE}.disable_ipv6=0"])
     _assign(None, CABLE, MACHINE_ADDRESS, bits=("30", "64"))
     for prefixes in (SEGMENT, OUTSIDE):
         run(["ip", "-4", "route", "add", prefixes[0], "via", _CABLE_ROUTER.v4])
         run(["ip", "-6", "route", "add", prefixes[1], "via", _CABLE_ROUTER.v6])
+
+
+def let_bridges_filter(progress: Progress) -> None:
+    """Load the one kernel module that a Docker with ``icc`` off needs and that a host cannot load itself."""
+    if not Path("/proc/sys/net/bridge").exists() and shutil.which("modprobe"):
+        progress.say("loading the kernel module br_netfilter; it stays loaded")
+        run(["modprobe", "br_netfilter"], check=False)
 
 
 def destroy() -> None:
@@ -169,8 +184,7 @@ def _assign(
         run([*ip, "-6", "route", "add", "default", "via", router.v6])
 
 
-def _forward(namespace: str) -> None:
-    settings = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+def _sysctl(namespace: str, *settings: str) -> None:
     run(["ip", "netns", "exec", namespace, "sysctl", "-qw", *settings])
 
 

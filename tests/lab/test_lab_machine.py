@@ -1,8 +1,8 @@
 """The lab as a guest on a machine: it takes what is there, and leaves nothing.
 
 Most tests run the lab's program in a world of its own (namespaces for network, mounts and processes, an
-empty /run), so it neither sees nor disturbs the hosts that other sessions have up. There is no way out of that
-world: what is downloaded must be in the cache before.
+empty /run), so it neither sees nor disturbs the hosts that other sessions have up. There is no way out of
+that world: what is downloaded must be in the cache before.
 """
 
 from __future__ import annotations
@@ -141,6 +141,20 @@ os.kill(os.getpid(), signal.SIGKILL)' || true
     first, _, second = done.stdout.partition("guest is up")
     assert "test-1" in first
     assert "test-1" not in second
+
+
+def test_what_a_dead_engine_left_is_taken_away(world: World) -> None:
+    done = world(
+        f"""
+        {LAB} leftovers > /run/before || true
+        {LAB} up guest
+        kill -9 $({LAB} leftovers | sed -n 's/^process \\([0-9]*\\) (.*/\\1/p')
+        {LAB} down --all
+        {LAB} leftovers > /run/after || true
+        echo; echo "left: $(grep -vxFf /run/before /run/after)"; ps -e -o comm= | sort | xargs echo processes:
+        """
+    )
+    assert done.stdout.splitlines()[-2:] == ["left: ", "processes: bash ps sort xargs"]
 
 
 def test_a_network_that_is_taken_is_named(world: World) -> None:
