@@ -7,10 +7,18 @@ cd "$(dirname "$0")/.."
 python lab/lab.py up
 python lab/lab.py stack
 echo "==> pulumi up"
-tools/stack.sh up --yes
+tools/stack.sh up --yes --skip-preview
 echo
 echo "==> what a browser on the internet gets"
-python lab/lab.py fetch
+page="$(python lab/lab.py fetch)"
+echo "$page"
+case "$page" in
+HTTP/*" 200 "*) ;;
+*)
+    echo "error: that is not the page (200 was expected). make status, make ssh" >&2
+    exit 1
+    ;;
+esac
 cat <<'END'
 
 The host is up, and everything on it is declared. Try:
