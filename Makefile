@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 # Flags for pytest and pulumi, for example: make e2e PYTEST='-k drift -x'
 PYTEST ?=
 PULUMI ?=
-# The disposable host that ssh goes to.
+# The disposable host of stack lab.
 HOST ?= web1
 
 ENV := . tools/env.sh;
@@ -19,7 +19,7 @@ help: ## list the verbs
 
 .PHONY: demo setup lab up preview plan destroy ssh status down
 demo: setup ## raise a disposable host, deploy to it and fetch the page from outside
-	@tools/demo.sh
+	@tools/demo.sh $(HOST)
 
 setup: ## install what is missing, make .venv, find or build the Pulumi engine
 	@python3 tools/prepare.py
@@ -29,7 +29,7 @@ ready:
 	@python3 tools/prepare.py --quiet
 
 lab: ready ## raise the disposable host and write Pulumi.lab.yaml
-	@$(ENV) python lab/lab.py up; python lab/lab.py stack
+	@tools/lab.sh $(HOST)
 
 up: ready ## pulumi up on the disposable host
 	@tools/stack.sh up $(or $(PULUMI),--yes)

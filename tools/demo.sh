@@ -4,8 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/env.sh
 
-python lab/lab.py up
-python lab/lab.py stack
+tools/lab.sh "${1:?the name of the host}"
 echo "==> pulumi up"
 tools/stack.sh up --yes --skip-preview
 echo
