@@ -113,7 +113,7 @@ def machine(tmp_path: Path) -> Machine:
         ucf=tmp_path / "ucf",
         lists=tmp_path / "lists",
         policy=tmp_path / "policy-rc.d",
-        settle=0.15,
+        settle=0.04,
         apt_lock_wait=0.3,
     )
 

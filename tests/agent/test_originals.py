@@ -168,7 +168,7 @@ def ship(machine: Machine, path: Path, *, conffile: bool = True) -> None:
 
 @pytest.mark.parametrize("conffile", [True, False])
 def test_a_file_that_a_package_shipped_and_nobody_changed_is_nobodys(
-    motd: FileClient, machine: Machine, conffile: bool
+    motd: FileClient, machine: Machine, *, conffile: bool
 ) -> None:
     motd.path.write_text("shipped\n")
     ship(machine, motd.path, conffile=conffile)

@@ -111,7 +111,7 @@ def test_drift_in_a_tree_is_seen_and_repaired(site: TreeClient, what: str) -> No
     page = site.path / "index.html"
     {
         "edit": lambda: page.write_text("hacked"),
-        "extra": lambda: (site.path / "js" / "shell.php").touch(),
+        "extra": (site.path / "js" / "shell.php").touch,
         "chmod": lambda: page.chmod(0o666),
         "chown": lambda: os.chown(page, 1, 0),
         "link": lambda: (page.unlink(), page.symlink_to("/etc/passwd")),
@@ -241,9 +241,6 @@ def test_kill_9_at_any_point_of_a_tree(
         (path / "theirs").touch()
         once(lambda tree: tree.put(old, adopt=True))
 
-    def check() -> None:
-        once(lambda tree: check_one(tree))
-
     def check_one(tree: TreeClient) -> None:
         assert tree.contents() in (old, new)
         tree.put(new)
@@ -254,4 +251,4 @@ def test_kill_9_at_any_point_of_a_tree(
         (path / "theirs").unlink()
         path.rmdir()
 
-    assert rounds(prepare, lambda: once(lambda tree: tree.put(new)), check) > 20
+    assert rounds(prepare, lambda: once(lambda tree: tree.put(new)), lambda: once(check_one)) > 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -11,6 +12,7 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING
 
+from portcullis.host.agent.disk import write_all
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.machine import Machine
 from portcullis.host.agent.operations import Operations
@@ -32,14 +34,14 @@ def main(pending: list[str]) -> None:
     """
     os.umask(0o077)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost terminal must not cut apt in half
-    Agent(Machine(), sys.stdout.buffer).serve(pending, sys.stdin.buffer)
+    Agent(Machine(), sys.stdout.fileno()).serve(pending, sys.stdin.buffer)
 
 
 class Agent:
     """A session with one client."""
 
-    def __init__(self, machine: Machine, out: IO[bytes]) -> None:
-        """Answers go to `out`."""
+    def __init__(self, machine: Machine, out: int) -> None:
+        """Answers go to the file descriptor `out`."""
         self._operations = Operations(machine)
         self._out = out
         self._write = threading.Lock()
@@ -77,11 +79,10 @@ class Agent:
             with self._write:
                 self._under_way -= 1
                 self._last = time.monotonic()
-                try:
-                    self._out.write(answer)
-                    self._out.flush()
-                except (OSError, ValueError):
-                    continue  # the client is gone; what it asked for is finished all the same
+                with contextlib.suppress(
+                    OSError
+                ):  # the client is gone; what it asked for is done all the same
+                    write_all(self._out, answer)
 
     def _answer(self, line: str | bytes) -> Json:
         number = -1

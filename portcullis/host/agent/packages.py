@@ -93,10 +93,13 @@ class Packages:
                         hint="set adopt=True if that is meant",
                     )
                 self._remember(will.brings - names, "", brought=will.brings)
-                self._remember(names, owner, brought=missing)
-                self._apt.install(missing)
-            else:
-                self._remember(names, owner, brought=set())
+                self._remember(missing, owner, brought=missing)
+                try:
+                    self._apt.install(missing)
+                except HostError:
+                    self._give_up(missing - self._installed(missing), owner, "keep")
+                    raise
+            self._remember(names, owner, brought=missing)
             given_up = {r.id for r in self._singles() if owner in r.extra["owners"]} - names
             self._give_up(given_up, owner, str(desired.get("on_delete", "remove")))
 
@@ -105,6 +108,9 @@ class Packages:
         with self._lock:
             held = {r.id for r in self._singles() if record.owner in r.extra["owners"]}
             return self._give_up(held, record.owner, str(desired.get("on_delete", "remove")))
+
+    def _installed(self, names: Collection[str]) -> set[str]:
+        return {name for name, state in self._apt.states(names).items() if is_installed(state)}
 
     def _singles(self) -> list[Record]:
         return [record for record in self._store.all() if record.kind == _ONE]
@@ -155,7 +161,7 @@ class Packages:
         done = "kept"
         if ours and how != "keep" and self._take_away(ours, purge=how == "purge"):
             done = "removed"
-        self._apt.mark("auto", {n for n, state in self._apt.states(before).items() if is_installed(state)})
+        self._apt.mark("auto", self._installed(before))
         for record in idle:
             self._store.drop(record)
         self._forget_dependencies()
@@ -192,9 +198,7 @@ class Packages:
     def _forget_dependencies(self) -> None:
         """With the last set, what came along and stayed is apt's affair alone: it is marked automatic."""
         singles = self._singles()
-        gone = {r.id for r in singles} - {
-            name for name, state in self._apt.states([r.id for r in singles]).items() if is_installed(state)
-        }
+        gone = {record.id for record in singles} - self._installed([record.id for record in singles])
         wanted = any(record.extra["owners"] for record in singles)
         for record in singles:
             if not record.extra["owners"] and (not wanted or record.id in gone):

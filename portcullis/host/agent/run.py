@@ -91,8 +91,9 @@ def _start(argv: Sequence[str], out: int, err: int, env: Mapping[str, str] | Non
         )
     except FileNotFoundError:
         raise HostError("invalid", f"there is no program {argv[0]} on the host") from None
-    except PermissionError:
-        raise HostError("invalid", f"{argv[0]} is on the host but cannot be executed") from None
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise HostError("invalid", f"{argv[0]} is on the host but cannot be executed: {why}") from None
 
 
 def _read(fd: int) -> str:

@@ -214,7 +214,7 @@ class Services:
                 raise self._failed(
                     f"{name} does not stay up: it is {state} ({unit['SubState']}{why})", (name,), ""
                 )
-            time.sleep(0.1)
+            time.sleep(self._machine.settle / 8)
 
     def _failed(self, message: str, names: Sequence[str], said: str) -> HostError:
         detail = said

@@ -1,0 +1,113 @@
+"""A package manager in memory that speaks apt's and dpkg's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.run import Done
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+LOCKED = "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4711 (unattended-upgr)\n"
+
+
+@dataclass
+class FakeApt:
+    """`archive` maps a package to what it depends on, `installed` to whether it is marked automatic."""
+
+    archive: dict[str, list[str]]
+    installed: dict[str, bool] = field(default_factory=dict)
+    configured_only: set[str] = field(default_factory=set)
+    conflicts: dict[str, str] = field(default_factory=dict)
+    known: bool = True  # whether the lists were fetched
+    trouble: list[str] = field(default_factory=list)  # errors of the next writing calls
+    calls: list[str] = field(default_factory=list)
+    on_install: Callable[[], None] = lambda: None
+
+    def __call__(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
+        assert timeout > 0
+        program, *words = argv
+        if program == "apt-get":
+            assert env is not None
+            assert env["DEBIAN_FRONTEND"] == "noninteractive"
+            assert "Dpkg::Options::=--force-confold" in words
+            simulate = "-s" in words
+            verb, *names = [w for w in words if not w.startswith("-") and not w.startswith("Dpkg::")]
+            return self.apt_get(verb, names, simulate=simulate)
+        self.calls.append(" ".join(argv))
+        if program == "dpkg-query":
+            return self.query(words[words.index("--") + 1 :])
+        if program == "apt-mark":
+            return self.mark(*words)
+        if program == "apt-cache":
+            return Done(0, "".join(self.policy(name) for name in words[1:]), "")
+        return Done(0, "", "")
+
+    def policy(self, name: str) -> str:
+        if not self.known or name not in self.archive:
+            return ""
+        return f"{name}:\n  Installed: (none)\n  Candidate: 1\n  Version table:\n"
+
+    def query(self, names: list[str]) -> Done:
+        out = [f"{n}\tii \n" for n in names if n in self.installed]
+        out += [f"{n}\trc \n" for n in names if n in self.configured_only]
+        return Done(int(len(out) < len(names)), "".join(out), "dpkg-query: no packages found matching x\n")
+
+    def mark(self, how: str, *names: str) -> Done:
+        if how == "showauto":
+            return Done(0, "".join(f"{n}\n" for n in names if self.installed.get(n)), "")
+        for name in names:
+            self.installed[name] = how == "auto"
+        return Done(0, "", "")
+
+    def closure(self, names: list[str]) -> list[str]:
+        found: list[str] = []
+        for name in names:
+            if name not in self.installed and name not in found:
+                found += [name, *(n for n in self.closure(self.archive[name]) if n not in found)]
+        return found
+
+    def dependents(self, names: list[str]) -> list[str]:
+        going = [n for n in names if n in self.installed or n in self.configured_only]
+        for name in going:  # grows while it is walked
+            going += [n for n in self.installed if name in self.archive[n] and n not in going]
+        return going
+
+    def unneeded(self) -> list[str]:
+        kept = [n for n, automatic in self.installed.items() if not automatic]
+        for name in kept:
+            kept += [d for d in self.archive[name] if d not in kept and d in self.installed]
+        return [n for n in self.installed if n not in kept]
+
+    def apt_get(self, verb: str, names: list[str], *, simulate: bool) -> Done:
+        self.calls.append(f"apt-get {'-s ' if simulate else ''}{' '.join([verb, *names])}")
+        if not simulate and self.trouble:
+            return Done(100, "", self.trouble.pop(0))
+        if verb == "update":
+            self.known = True
+            return Done(0, "", "")
+        if verb == "install":
+            missing = [n for n in names if n not in self.archive]
+            if missing:
+                return Done(100, "", f"E: Unable to locate package {missing[0]}\n")
+            new = self.closure(names)
+            out = [self.conflicts[n] for n in new if self.conflicts.get(n) in self.installed]
+            if not simulate:
+                self.on_install()
+                self.installed |= {n: n not in names for n in new}
+                for name in out:
+                    del self.installed[name]
+            lines = [f"Remv {n} [1]\n" for n in out] + [f"Inst {n} (1 Debian:13 [all])\n" for n in new]
+            return Done(
+                0,
+                "NOTE: This is only a simulation!\nInst bash [5] (6 Debian:13 [all])\n" + "".join(lines),
+                "",
+            )
+        going = self.unneeded() if verb == "autoremove" else self.dependents(names)
+        if not simulate:
+            for name in going:
+                self.installed.pop(name, None)
+                (self.configured_only.discard if verb == "purge" else self.configured_only.add)(name)
+        return Done(0, "".join(f"{'Purg' if verb == 'purge' else 'Remv'} {n} [1]\n" for n in going), "")

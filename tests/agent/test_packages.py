@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .conftest import URN, Client
+from .fake_apt import LOCKED, FakeApt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from portcullis.host.agent.errors import HostError
+    from portcullis.host.agent.machine import Machine
+
+    Make = Callable[..., "Packages"]
+
+ARCHIVE: dict[str, list[str]] = {
+    "nginx": ["nginx-common", "libssl3"],
+    "nginx-common": [],
+    "libssl3": [],
+    "redis": ["libssl3", "liblua"],
+    "liblua": [],
+    "chrony": [],
+    "timesyncd": [],
+    "theirs": ["nginx"],
+}
+
+
+class Packages:
+    """A client for one set of packages."""
+
+    def __init__(self, client: Client, apt: FakeApt, name: str = "web") -> None:
+        self.client, self.apt, self.urn = client, apt, URN.replace("motd", name)
+
+    def _desired(self, names: str, on_delete: str) -> dict[str, Any]:
+        return {"packages": dict.fromkeys(names.split(), "installed"), "on_delete": on_delete}
+
+    def put(self, names: str, on_delete: str = "remove", **more: Any) -> dict[str, Any]:
+        return self.client.on(
+            "put", "packages", self.urn, self._desired(names, on_delete), owner=self.urn, **more
+        )
+
+    def refused(self, names: str, **more: Any) -> HostError:
+        return self.client.refused(
+            "put", "packages", self.urn, self._desired(names, "remove"), owner=self.urn, **more
+        )
+
+    def remove(self, on_delete: str = "remove") -> str:
+        done: str = self.client.on(
+            "remove", "packages", self.urn, self._desired("x", on_delete), owner=self.urn
+        )["done"]
+        return done
+
+    def named(self, name: str) -> Packages:
+        return Packages(self.client, self.apt, name)
+
+
+@pytest.fixture
+def make(machine: Machine) -> Iterator[Make]:
+    machine.lists.mkdir()
+    (machine.lists / "mirror_dists_trixie_main_binary-amd64_Packages").touch()
+    clients: list[Client] = []
+
+    def packages(*installed: str, **more: Any) -> Packages:
+        apt = FakeApt(ARCHIVE, dict.fromkeys(installed, False), **more)
+        clients.append(Client(dataclasses.replace(machine, run=apt)))
+        return Packages(clients[-1], apt)
+
+    yield packages
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def web(make: Make) -> Packages:
+    return make()
+
+
+def test_what_is_missing_is_installed_in_one_transaction_and_the_second_put_only_asks(web: Packages) -> None:
+    web.apt.installed["redis"] = False
+    done = web.put("nginx redis")
+    assert done["facts"]["packages"] == {"nginx": "installed", "redis": "installed"}
+    assert [step["property"] for step in done["steps"]] == ["packages.nginx"]
+    assert web.apt.calls.count("apt-get install nginx") == 1
+    web.apt.calls.clear()
+    assert web.put("nginx redis")["steps"] == []
+    assert {call.split()[0] for call in web.apt.calls} == {"dpkg-query"}
+
+
+def test_delete_takes_away_what_we_brought_with_its_dependencies_and_nothing_else(
+    web: Packages, tmp_path: Path
+) -> None:
+    web.apt.installed["libssl3"] = True
+    web.apt.installed["redis"] = False
+    web.put("nginx redis")
+    assert web.remove() == "removed"
+    assert set(web.apt.installed) == {"libssl3", "redis"}
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_package_that_was_there_before_us_stays(make: Make) -> None:
+    web = make("nginx")
+    web.put("nginx")
+    assert web.remove("purge") == "kept"
+    assert "nginx" in web.apt.installed
+
+
+def test_an_automatic_package_that_we_declare_becomes_manual_and_automatic_again(make: Make) -> None:
+    web = make("theirs")
+    web.apt.installed["nginx"] = True
+    web.put("nginx")
+    assert web.apt.installed["nginx"] is False
+    web.remove()
+    assert web.apt.installed["nginx"] is True
+
+
+def test_what_somebody_else_needs_by_now_is_kept_and_marked_automatic(web: Packages) -> None:
+    web.put("nginx")
+    web.apt.installed["theirs"] = False
+    assert web.remove() == "kept"
+    assert web.apt.installed["nginx"] is True
+    assert "theirs" in web.apt.installed
+
+
+def test_one_package_that_others_need_does_not_keep_the_rest(web: Packages) -> None:
+    web.put("nginx redis")
+    web.apt.installed["theirs"] = False
+    assert web.remove() == "removed"
+    assert "redis" not in web.apt.installed
+    assert "nginx" in web.apt.installed
+
+
+def test_a_package_in_two_sets_goes_with_the_last(web: Packages) -> None:
+    other = web.named("other")
+    web.put("nginx redis")
+    other.put("nginx")
+    assert web.remove() == "removed"
+    assert {"nginx", "nginx-common", "libssl3"} <= set(web.apt.installed)
+    assert "redis" not in web.apt.installed
+    assert other.remove() == "removed"
+    assert web.apt.installed == {}
+
+
+def test_an_autoremovable_package_of_somebody_else_stays(web: Packages) -> None:
+    web.apt.installed["chrony"] = True
+    web.put("nginx")
+    web.remove()
+    assert web.apt.installed == {"chrony": True}
+
+
+def test_a_name_that_is_no_longer_declared_goes(web: Packages) -> None:
+    web.put("nginx redis")
+    web.put("nginx")
+    assert "redis" not in web.apt.installed
+    assert "libssl3" in web.apt.installed
+
+
+def test_a_set_that_is_renamed_keeps_its_packages(web: Packages) -> None:
+    web.put("nginx")
+    renamed = web.named("renamed")
+    renamed.put("nginx")
+    assert web.remove() == "kept"
+    assert renamed.remove() == "removed"
+
+
+def test_a_set_whose_owner_moves_with_an_alias_can_be_deleted(web: Packages) -> None:
+    web.put("nginx")
+    web.client = web.client.again()
+    moved = URN.replace("motd", "moved")
+    desired = {"packages": {"nginx": "installed"}, "on_delete": "remove"}
+    web.client.on("put", "packages", web.urn, desired, owner=moved)
+    assert web.client.on("remove", "packages", web.urn, desired, owner=moved)["done"] == "removed"
+    assert web.apt.installed == {}
+
+
+def test_purge_and_keep(web: Packages) -> None:
+    web.put("nginx")
+    assert web.remove("keep") == "kept"
+    assert "nginx" in web.apt.installed
+    web.put("redis")
+    assert web.remove("purge") == "removed"
+    assert web.apt.configured_only == set()
+    web.put("redis")
+    web.remove("remove")
+    assert "redis" in web.apt.configured_only
+
+
+def test_a_package_removed_by_hand_comes_back_and_still_counts_as_ours(web: Packages) -> None:
+    web.put("nginx")
+    del web.apt.installed["nginx"]
+    assert [s["property"] for s in web.put("nginx")["steps"]] == ["packages.nginx"]
+    assert web.remove() == "removed"
+
+
+def test_what_would_remove_others_needs_adopt(make: Make) -> None:
+    web = make("timesyncd", conflicts={"chrony": "timesyncd"})
+    error = web.refused("chrony")
+    assert error.code == "differs"
+    assert "would remove timesyncd" in error.message
+    assert "timesyncd" in web.apt.installed
+    web.put("chrony", adopt=True)
+
+
+def test_lists_are_fetched_when_a_name_is_unknown(make: Make) -> None:
+    web = make(known=False)
+    web.put("nginx")
+    assert "apt-get update" in web.apt.calls
+
+
+def test_a_name_that_no_source_has_is_an_error_for_people(web: Packages) -> None:
+    error = web.refused("ngnix")
+    assert error.code == "apt"
+    assert "no ngnix" in error.message
+    assert "spelling" in error.hint
+
+
+def test_lists_that_name_a_replaced_version_are_fetched_again(web: Packages) -> None:
+    web.apt.trouble = ["E: Failed to fetch http://mirror/nginx_1.deb  404  Not Found [IP: 1.2.3.4 80]\n"]
+    web.put("nginx")
+    assert [call for call in web.apt.calls if call.startswith("apt-get") and "-s" not in call] == [
+        "apt-get install nginx", "apt-get update", "apt-get install nginx",
+    ]  # fmt: skip
+
+
+def test_a_dpkg_that_was_interrupted_is_repaired_first(web: Packages) -> None:
+    web.apt.trouble = [
+        "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem. \n"
+    ]
+    web.put("nginx")
+    assert any(call.startswith("dpkg ") and call.endswith("--configure -a") for call in web.apt.calls)
+
+
+def test_a_lock_is_waited_for(web: Packages) -> None:
+    web.apt.trouble = [LOCKED, LOCKED]
+    web.put("nginx")
+
+
+def test_a_lock_that_stays_names_its_holder(web: Packages) -> None:
+    web.apt.trouble = [LOCKED] * 100
+    error = web.refused("nginx")
+    assert error.code == "apt-lock"
+    assert "unattended-upgr (process 4711)" in error.message
+
+
+def test_apts_own_words_are_in_the_error(web: Packages) -> None:
+    web.apt.trouble = ["E: Unable to correct problems, you have held broken packages.\n"]
+    error = web.refused("nginx")
+    assert error.code == "apt"
+    assert "you have held broken packages" in error.message
+
+
+def test_a_failed_first_install_is_forgotten(make: Make, tmp_path: Path) -> None:
+    web = make("redis", "libssl3", "liblua")
+    web.apt.trouble = ["E: no\n"]
+    web.refused("nginx redis")
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_package_that_is_not_there_after_all_is_named(web: Packages) -> None:
+    web.apt.closure = lambda _names: []  # type: ignore[method-assign,assignment]
+    error = web.refused("nginx")
+    assert (error.code, error.prop) == ("not-converged", "packages.nginx")
+
+
+@pytest.mark.parametrize("name", ["-o", "nginx:i386", "NGINX", "a", "nginx=1", "../x"])
+def test_a_name_that_is_no_package_never_reaches_apt(web: Packages, name: str) -> None:
+    assert web.refused(name).code == "invalid"
+    assert not any(name in call.split() for call in web.apt.calls)
+
+
+def test_nothing_starts_while_packages_are_installed(make: Make, machine: Machine) -> None:
+    seen: list[str] = []
+    web = make(on_install=lambda: seen.append(machine.policy.read_text()))
+    web.put("nginx")
+    assert "exit 101" in seen[0]
+    assert not machine.policy.exists()

@@ -1,0 +1,85 @@
+"""policy-rc.d: real scripts, asked as invoke-rc.d asks, with a stand-in for systemctl."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis.host.agent.policy import held_back
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    stand_in = tmp_path / "bin" / "systemctl"
+    stand_in.parent.mkdir()
+    stand_in.write_text('#!/bin/sh\n[ "$3" = running.service ]\n')
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+    return tmp_path / "policy-rc.d"
+
+
+def ask(policy: Path, unit: str, action: str) -> int:
+    return subprocess.run([str(policy), unit, action], check=False).returncode
+
+
+def test_starts_are_forbidden_and_stops_and_running_units_are_not(policy: Path) -> None:
+    with held_back(policy):
+        assert ask(policy, "nginx.service", "start") == 101
+        assert ask(policy, "nginx.service", "restart") == 101
+        assert ask(policy, "nginx.service", "stop") == 0
+        assert ask(policy, "running.service", "restart") == 0
+    assert not policy.exists()
+
+
+def test_the_hosts_own_policy_is_asked_and_comes_back(policy: Path) -> None:
+    policy.write_text('#!/bin/sh\n[ "$2" = stop ] && exit 104\nexit 0\n')
+    policy.chmod(0o750)
+    before = policy.stat().st_ino
+    with held_back(policy):
+        assert ask(policy, "nginx.service", "stop") == 104
+        assert ask(policy, "nginx.service", "start") == 101
+    assert policy.stat().st_ino == before
+    assert sorted(p.name for p in policy.parent.iterdir()) == ["bin", "policy-rc.d"]
+
+
+def test_it_comes_back_after_a_failure(policy: Path) -> None:
+    policy.write_text("#!/bin/sh\n")
+    with pytest.raises(RuntimeError), held_back(policy):
+        raise RuntimeError
+    assert policy.read_text() == "#!/bin/sh\n"
+
+
+@pytest.mark.parametrize("had_one", [True, False])
+def test_one_left_by_a_killed_run_forbids_nothing_and_goes_with_the_next(policy: Path, had_one: bool) -> None:  # noqa: FBT001
+    if had_one:
+        policy.write_text("#!/bin/sh\nexit 0\n")
+        policy.chmod(0o755)
+    child = os.fork()
+    if not child:
+        context = held_back(policy)
+        context.__enter__()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert "portcullis" in policy.read_text()
+    assert ask(policy, "nginx.service", "start") == 0
+    with held_back(policy):
+        assert ask(policy, "nginx.service", "start") == 101
+    assert policy.exists() == had_one
+    assert not policy.with_name("policy-rc.d.portcullis").exists()
+    if had_one:
+        assert policy.read_text() == "#!/bin/sh\nexit 0\n"
+
+
+def test_one_killed_before_its_script_was_there_leaves_the_hosts_own(policy: Path) -> None:
+    policy.write_text("#!/bin/sh\nexit 0\n")
+    os.link(policy, policy.with_name("policy-rc.d.portcullis"))
+    with held_back(policy):
+        pass
+    assert policy.read_text() == "#!/bin/sh\nexit 0\n"
+    assert not policy.with_name("policy-rc.d.portcullis").exists()

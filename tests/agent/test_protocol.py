@@ -1,0 +1,249 @@
+"""The agent as it runs on a host: out of its zip, under python3 -I, in a process of its own."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.host.bundle import agent_bundle
+
+from .conftest import OTHER_URN, STACK, URN, WHO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SOURCES = sorted((Path(__file__).parents[2] / "portcullis" / "host" / "agent").glob("*.py"))
+
+# What the client's bootstrap does, with the host's folders moved into a test's own.
+BOOT = """
+import sys
+sys.path.insert(0, {zip!r})
+from pathlib import Path
+from portcullis.host.agent import main
+from portcullis.host.agent.machine import Machine
+main.Machine = lambda: Machine(state=Path({root!r}) / "state", lock=Path({root!r}) / "lock")
+main.main({pending!r})
+sys.stderr.write(open("/proc/self/status").read())
+"""
+
+
+class Agent:
+    """A running agent."""
+
+    def __init__(self, root: Path, pending: tuple[str, ...] = ()) -> None:
+        zipped = root / "agent.pyz"
+        if not zipped.exists():
+            zipped.write_bytes(agent_bundle().data)
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-c", BOOT.format(zip=str(zipped), root=str(root), pending=list(pending))],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.number = 0
+
+    def send(self, op: str, **arguments: Any) -> int:
+        self.number += 1
+        self.write(json.dumps({"id": self.number, "op": op, "stack": STACK, "who": WHO, **arguments}))
+        return self.number
+
+    def write(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def read(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def ask(self, op: str, **arguments: Any) -> dict[str, Any]:
+        number = self.send(op, **arguments)
+        answer = self.read()
+        assert answer["id"] == number
+        return answer
+
+    def put(self, path: Path, content: str, owner: str = URN, **more: Any) -> int:
+        desired = {"path": str(path), "content": content, **more}
+        return self.send("put", kind="file", item=str(path), desired=desired, owner=owner, adopt=False)
+
+    def end(self) -> str:
+        """Close its input and return what it says about its own process."""
+        _, errors = self.process.communicate(timeout=20)
+        assert self.process.returncode == 0
+        return str(errors)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Agent]]:
+    agents: list[Agent] = []
+
+    def make(*pending: str) -> Agent:
+        agents.append(Agent(tmp_path, pending))
+        return agents[-1]
+
+    yield make
+    for agent in agents:
+        agent.process.kill()
+        agent.process.wait()
+        for stream in (agent.process.stdin, agent.process.stdout, agent.process.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()  # type: ignore[union-attr]
+
+
+def test_it_speaks_and_ends_with_its_input_and_stays_small(start: Callable[..., Agent], etc: Path) -> None:
+    agent = start(json.dumps({"id": 90, "op": "hello"}))
+    hello = agent.read()
+    assert (hello["id"], hello["ok"], set(hello["result"])) == (
+        90, True, {"agent", "os", "kernel", "python", "hostname"},
+    )  # fmt: skip
+    agent.put(etc / "a", "é\n")
+    assert agent.read()["result"]["facts"]["content"] == "é\n"
+    sent = base64.b64encode(os.urandom(1 << 18)).decode()
+    digest = hashlib.sha256(base64.b64decode(sent)).hexdigest()
+    assert agent.ask("blob", path=str(etc / "site"), sha=digest, data=sent, last=True)["ok"]
+    status = agent.end()
+    peak = int(status.split("VmHWM:")[1].split()[0])
+    assert peak < 30_000, f"{peak} kB"
+
+
+def test_what_was_asked_before_the_input_ended_is_finished(start: Callable[..., Agent], etc: Path) -> None:
+    agent = start()
+    for number in range(12):
+        agent.put(etc / f"f{number}", "x", test=["sleep", "0.1"])
+    agent.end()
+    assert len(list(etc.iterdir())) == 12
+
+
+def test_a_client_that_is_gone_leaves_its_last_request_finished_and_no_process(
+    start: Callable[..., Agent], etc: Path
+) -> None:
+    agent = start()
+    agent.put(etc / "a", "x", test=["sleep", "0.3"])
+    assert agent.process.stdin is not None
+    assert agent.process.stdout is not None
+    agent.process.stdout.close()  # answers go nowhere
+    agent.process.stdin.close()
+    assert agent.process.wait(10) == 0
+    assert (etc / "a").read_text() == "x"
+
+
+def test_four_puts_at_once_are_parallel_and_whole(start: Callable[..., Agent], etc: Path) -> None:
+    agent = start()
+    begun = time.monotonic()
+    for name in "abcd":
+        agent.put(etc / name, name, test=["sleep", "0.5"])
+    answers = [agent.read() for _ in range(4)]
+    assert time.monotonic() - begun < 1.5
+    assert sorted(answer["id"] for answer in answers) == [1, 2, 3, 4]
+    assert all(answer["ok"] for answer in answers)
+    assert {p.name: p.read_text() for p in etc.iterdir()} == {n: n for n in "abcd"}
+
+
+def test_many_puts_of_one_file_from_two_resources_let_one_win_and_name_both(
+    start: Callable[..., Agent], etc: Path
+) -> None:
+    agent = start()
+    for number in range(10):
+        agent.put(etc / "a", "x", owner=(URN, OTHER_URN)[number % 2])
+    answers = [agent.read() for _ in range(10)]
+    codes = sorted("ok" if answer["ok"] else answer["error"]["code"] for answer in answers)
+    assert codes == ["conflict"] * 5 + ["ok"] * 5
+
+
+def test_a_second_deployment_is_told_who_holds_the_host_and_may_read(
+    start: Callable[..., Agent], etc: Path
+) -> None:
+    first, second = start(), start()
+    first.put(etc / "a", "x")
+    assert first.read()["ok"]
+    second.put(etc / "b", "x")
+    error = second.read()["error"]
+    assert error["code"] == "locked"
+    assert WHO in error["message"]
+    assert STACK in error["message"]
+    assert [item["id"] for item in second.ask("survey", items=[])["result"]["items"]] == [str(etc / "a")]
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+    second.put(etc / "b", "x")
+    assert second.read()["ok"]
+
+
+def test_a_program_that_we_start_does_not_inherit_the_lock(
+    start: Callable[..., Agent], etc: Path, tmp_path: Path
+) -> None:
+    agent = start()
+    pid_file = tmp_path / "pid"
+    agent.put(etc / "a", "x", test=["sh", "-c", f"sleep 60 >/dev/null & echo $! > {pid_file}"])
+    assert agent.read()["ok"]
+    agent.end()
+    try:
+        with (tmp_path / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+
+
+def test_a_daemon_left_by_a_test_does_not_hold_us_up(
+    start: Callable[..., Agent], etc: Path, tmp_path: Path
+) -> None:
+    agent = start()
+    pid_file = tmp_path / "pid"
+    begun = time.monotonic()
+    agent.put(etc / "a", "x", test=["sh", "-c", f"sleep 60 & echo $! > {pid_file}"])
+    assert agent.read()["ok"]
+    assert time.monotonic() - begun < 5
+    os.kill(int(pid_file.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("line", ["not json", "[]", '"x"', "{}", '{"id": 5, "op": "put", "kind": "file"}'])
+def test_a_request_that_makes_no_sense_is_answered_without_its_content(
+    start: Callable[..., Agent], line: str
+) -> None:
+    agent = start()
+    agent.write(line)
+    error = agent.read()["error"]
+    assert error["code"] == "internal"
+    assert ".py:" in error["message"]
+    assert agent.ask("hello")["ok"]
+
+
+def test_an_internal_error_never_carries_content(start: Callable[..., Agent], etc: Path) -> None:
+    agent = start()
+    desired = {"path": str(etc / "a"), "content": "x", "mode": {"hunter2": "hunter2"}, "test": [["hunter2"]]}
+    answer = agent.ask("put", kind="file", item=str(etc / "a"), desired=desired, owner=URN, adopt=False)
+    assert not answer["ok"]
+    desired["mode"] = "0644"
+    agent.send("put", kind="tree", item="/x", desired={"path": "/x", "files": "hunter2"}, owner=URN)
+    assert "hunter2" not in json.dumps(agent.read())
+
+
+@pytest.mark.parametrize(
+    "request_", [{"op": "nothing"}, {"op": "put", "kind": "moon", "item": "x", "desired": {}}]
+)
+def test_what_the_agent_does_not_know_is_said(start: Callable[..., Agent], request_: dict[str, Any]) -> None:
+    assert start().ask(**request_)["error"]["code"] == "invalid"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_every_module_is_python_3_9_and_standard_library_only(source: Path) -> None:
+    tree = ast.parse(source.read_text(), feature_version=(3, 9))
+    for node in ast.walk(tree):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for name in names:
+            assert name.split(".")[0] in sys.stdlib_module_names or name.startswith(
+                "portcullis.host.agent"
+            ), name
+    assert "pulumi" not in source.read_text()

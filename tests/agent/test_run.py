@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.run import run
+
+
+def test_output_code_and_locale() -> None:
+    done = run(["sh", "-c", "echo out; echo err >&2; exit 3"], timeout=10)
+    assert (done.code, done.out, done.err, done.text) == (3, "out\n", "err\n", "out\nerr")
+    assert run(["sh", "-c", "echo $LC_ALL; cat"], timeout=10).out == "C\n"
+
+
+def test_nothing_of_our_environment_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSWORD", "hunter2")
+    assert "hunter2" not in run(["env"], timeout=10, env={"DEBIAN_FRONTEND": "noninteractive"}).out
+
+
+def test_a_program_that_hangs_is_stopped_with_its_children() -> None:
+    begun = time.monotonic()
+    with pytest.raises(HostError, match="did not end within") as caught:
+        run(["sh", "-c", "sleep 60 & echo $! ; wait"], timeout=0.3)
+    assert caught.value.code == "timeout"
+    assert time.monotonic() - begun < 5
+    while is_running(caught.value.detail.strip()):
+        assert time.monotonic() - begun < 5
+        time.sleep(0.02)
+
+
+def is_running(pid: str) -> bool:
+    try:
+        return (
+            "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+        )  # dead, and not yet buried by init
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_program_that_cannot_be_executed_is_named() -> None:
+    with pytest.raises(HostError, match="cannot be executed"):
+        run(["/etc/hostname"], timeout=10)
+
+
+def test_five_megabytes_of_output_are_fine() -> None:
+    assert len(run(["sh", "-c", "head -c 5000000 /dev/zero"], timeout=10).out) == 4 * 1024 * 1024

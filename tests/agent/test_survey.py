@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.operations import os_name, resource
+
+from .conftest import URN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Client, FileClient
+
+
+def test_one_question_answers_for_the_whole_stack_and_for_what_is_asked(
+    motd: FileClient, client: Client, etc: Path
+) -> None:
+    motd.put()
+    folder = str(etc / "app")
+    client.on("put", "directory", folder, {"path": folder})
+    asked = {"kind": "file", "id": str(etc / "x"), "spec": {"path": str(etc / "x")}}
+    result = client.ask("survey", items=[asked])
+    found = {(item["kind"], item["id"]): item["facts"]["exists"] for item in result["items"]}
+    assert found == {
+        ("file", str(motd.path)): True,
+        ("directory", folder): True,
+        ("file", asked["id"]): False,
+    }
+    assert set(result["host"]) == {"os", "kernel", "python", "hostname"}
+
+
+def test_another_stacks_things_are_not_in_the_answer(motd: FileClient) -> None:
+    motd.put()
+    assert motd.again(stack="web/staging").client.ask("survey", items=[])["items"] == []
+
+
+def test_without_the_index_only_what_is_asked_is_answered(motd: FileClient) -> None:
+    motd.put()
+    assert motd.client.ask("survey", items=[], index=False)["items"] == []
+
+
+def test_what_is_asked_wins_over_the_list_and_keeps_its_revision(motd: FileClient) -> None:
+    revision = motd.put()["facts"]["revision"]
+    spec = {"path": str(motd.path)}
+    (found,) = motd.client.ask("survey", items=[{"kind": "file", "id": str(motd.path), "spec": spec}])[
+        "items"
+    ]
+    assert found["spec"] == spec
+    assert found["facts"]["revision"] == revision
+
+
+def test_facts_keep_nothing_private(motd: FileClient) -> None:
+    motd.put()
+    assert set(motd.facts()) == {"exists", "content", "owner", "group", "mode", "revision"}
+
+
+def test_a_survey_leaves_no_trace(client: Client, tmp_path: Path, etc: Path) -> None:
+    client.ask("survey", items=[{"kind": "file", "id": str(etc / "x"), "spec": {"path": str(etc / "x")}}])
+    assert not (tmp_path / "state").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_operating_system_is_named_as_settings_name_it() -> None:
+    assert os_name(["ID=debian", 'VERSION_ID="13"']) == "debian-13"
+    assert os_name(["ID=ubuntu", 'VERSION_ID="24.04"']) == "ubuntu-24.04"
+    assert os_name(["ID=debian", "VERSION_CODENAME=forky"]) == "debian-forky"
+    assert os_name([]) == "unknown-unknown"
+
+
+def test_an_owner_is_named_by_the_end_of_its_urn() -> None:
+    assert resource(URN) == 'File "motd"'
+    assert resource("by hand") == "by hand"
