@@ -141,12 +141,14 @@ class PrivateContainer(pulumi.ComponentResource):
             # Reaps the children of an app that does not, and passes signals on.
             init=True,
             restart="unless-stopped",
+            # Asked to end before it is killed; without it the provider kills at once.
+            destroy_grace_seconds=10,
             log_driver="json-file",
             log_opts={"max-file": "3", "max-size": "10m"},
             healthcheck=docker.ContainerHealthcheckArgs(
                 tests=list(args.health),
-                interval="10s",
-                timeout="5s",
+                interval="5s",
+                timeout="4s",
                 start_period="10s",
                 retries=3,
             ),

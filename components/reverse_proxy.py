@@ -97,7 +97,7 @@ class ReverseProxy(pulumi.ComponentResource):
             f"{name}-service",
             host=args.host,
             unit="nginx.service",
-            # The folder as well: it shows when somebody adds, edits or removes a file beside ours.
+            # The folder as well: a change beside our files that nginx has not taken up yet shows as stale.
             reads=[packaged, default, *sites, "/etc/nginx"],
             on_change="reload",
             adopt=args.adopt,

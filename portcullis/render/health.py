@@ -17,7 +17,7 @@ def http_check(port: int, path: str) -> list[str]:
     if not re.fullmatch(r"/[A-Za-z0-9._~/?=&%+,-]*", path):
         raise ValueError(f"{path!r} is not a path that can be asked for")
     url = f"http://127.0.0.1:{port}{path}"
-    # 3 s: below the check's own time-out of 5 s, so that the tool's message is what Docker shows. Not for
+    # 3 s: below the check's own time-out of 4 s, so that the tool's message is what Docker shows. Not for
     # wget: busybox 1.37 of Debian 13 dies of SIGSEGV with -T.
     tries = [
         ("wget", f"exec wget -q -O /dev/null '{url}'"),
