@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from lab.errors import LabError
 from lab.places import LIVE, cache, made
-from lab.processes import start, wait_until
+from lab.processes import start, wait_for
 from lab.shell import run
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def ensure(state: State, progress: Progress) -> Engine:
             "--ip-forward=false",
         ],
     )
-    wait_until("dockerd", engine.answers, 60, state.docker)
+    wait_for("dockerd", state.docker, engine.answers, 60)
     return engine
 
 

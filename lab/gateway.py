@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from lab import debian
 from lab.network import GATEWAY_ADDRESS, ROUTER
 from lab.places import cache, made
-from lab.processes import start, wait_until
+from lab.processes import start, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def ensure(state: State) -> None:
         return
     program = Path(__file__).with_name("lab.py")
     state.gateway = start("gateway", [sys.executable, "-P", str(program), "gateway"])
-    wait_until("the lab's gateway", _listens, 10, state.gateway)
+    wait_for("gateway", state.gateway, _listens, 20)
 
 
 def _listens() -> bool:

@@ -82,16 +82,32 @@ def start(name: str, argv: Sequence[str], env: dict[str, str] | None = None) -> 
     return of(child.pid)
 
 
-def wait_until(what: str, ready: Callable[[], bool], timeout: float, process: Process | None = None) -> None:
+def wait_until(what: str, ready: Callable[[], bool], timeout: float) -> None:
     """Poll until ``ready`` says so.
 
     Raises:
-        LabError: not within ``timeout`` seconds, or ``process`` ended first.
+        LabError: not within ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
     while not ready():
-        if process is not None and not process.alive():
-            raise LabError(f"{what} ended at once", f"its last lines are in {LOGS}")
         if time.monotonic() > deadline:
             raise LabError(f"{what} was not ready within {timeout:.0f} s", f"logs are in {LOGS}")
         time.sleep(0.05)
+
+
+def wait_for(name: str, process: Process, answers: Callable[[], bool], timeout: float) -> None:
+    """Poll until what ``start`` started under ``name`` answers.
+
+    Raises:
+        LabError: it ended first, with the last line of its log, or is silent for ``timeout`` seconds.
+    """
+
+    def answers_or_ended() -> bool:
+        if answers():
+            return True
+        if not process.alive():
+            lines = (LOGS / f"{name}.log").read_text(errors="replace").split("\n")
+            raise LabError(f"{name} ended at once: {next((line for line in reversed(lines) if line), '')}")
+        return False
+
+    wait_until(name, answers_or_ended, timeout)

@@ -14,7 +14,7 @@ from lab import debian, keys
 from lab.errors import LabError
 from lab.network import REGISTRY_ADDRESS, ROUTER
 from lab.places import LIVE, cache, made
-from lab.processes import start, wait_until
+from lab.processes import start, wait_for
 
 if TYPE_CHECKING:
     from lab.shell import Progress
@@ -51,7 +51,7 @@ def ensure(state: State, progress: Progress) -> None:
         )
     )
     state.registry = start("registry", ["ip", "netns", "exec", ROUTER, str(program), "serve", str(settings)])
-    wait_until("the registry", _answers, 20, state.registry)
+    wait_for("registry", state.registry, _answers, 20)
 
 
 def _answers() -> bool:
