@@ -1,0 +1,119 @@
+"""Our own side: the benchmark's program on the real engine, over the network or with canned answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.measure import BenchmarkError, run, succeeded
+from benchmarks.target import NAME
+from portcullis.host.session import Session
+
+if TYPE_CHECKING:
+    from benchmarks.graph import Graph
+    from benchmarks.target import Target
+    from lab.relay import Relay
+
+_HERE = Path(__file__).resolve().parent
+_QUIET = ["--non-interactive", "--color", "never"]
+
+
+class Program:
+    """A stack of its own in a folder of its own, for one host."""
+
+    def __init__(self, folder: Path, target: Target, stack: str) -> None:
+        """Make project, state and stack.
+
+        Raises:
+            BenchmarkError: the engine does not run.
+        """
+        self._target = target
+        self._stack = stack
+        self._project = folder / stack
+        shutil.copytree(_HERE / "project", self._project)
+        shutil.copytree(_HERE / "canned", folder / "canned", dirs_exist_ok=True)
+        self._canned = folder / "canned"
+        (folder / "state").mkdir(exist_ok=True)
+        self._env = {
+            **os.environ,
+            "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
+            "PYTHONPATH": str(_HERE.parent),
+            "XDG_RUNTIME_DIR": str(folder),  # sockets go where everything of this run goes
+        }
+        self._pulumi("stack", "init", stack)
+        self._settings = self._project / f"Pulumi.{stack}.yaml"
+        self._salt = self._settings.read_text()
+        self._graph = folder / f"{stack}.json"
+
+    def deploy(self, graph: Graph) -> None:
+        """Bring the host to the graph, from nearby. No time is taken: state is not saved after each step."""
+        graph.write(self._graph)
+        self._connect(self._target.near)
+        self._pulumi("up", "--yes", "--skip-preview", *_QUIET,
+                     PULUMI_EXPERIMENTAL="true", PULUMI_SKIP_CHECKPOINTS="true")  # fmt: skip
+
+    def check(self) -> None:
+        """Check for drift over 50 ms.
+
+        Raises:
+            BenchmarkError: there is some.
+        """
+        self._connect(self._target.far)
+        self._preview()
+
+    def check_canned(self) -> None:
+        """Check for drift with the host's answer to `record` played back instead of a host.
+
+        Raises:
+            BenchmarkError: there is some.
+        """
+        self._preview(PATH=f"{self._canned}{os.pathsep}{self._env['PATH']}")
+
+    def finds_drift(self) -> bool:
+        """Return whether a check over 50 ms shows a difference."""
+        self._connect(self._target.far)
+        done = run(["pulumi", "preview", "--expect-no-changes", *_QUIET], cwd=self._project, env=self._env)
+        return done.returncode != 0 and "no changes were expected" in done.stdout + done.stderr
+
+    def survey(self, times: int) -> list[float]:
+        """Ask the agent from nearby for everything; return the seconds of each answer and keep the last."""
+        self._connect(self._target.near)
+        self._preview()  # writes the ssh configuration
+        session = Session(NAME, project=self._project)
+        seconds = []
+        answer: dict[str, Any] = {}
+        try:
+            session.request("hello", timeout=60)
+            for _ in range(times):
+                begun = time.monotonic()
+                answer = session.request("survey", timeout=60, stack=f"bench/{self._stack}", items=[])
+                seconds.append(time.monotonic() - begun)
+        finally:
+            session.close()
+        (self._canned / "answer.json").write_text(json.dumps(answer))
+        return seconds
+
+    def _connect(self, relay: Relay) -> None:
+        address, port = relay.address
+        config = {
+            "bench:address": address,
+            "bench:port": port,
+            "bench:hostKey": self._target.host_key,
+            "bench:identityFile": str(self._target.identity_file),
+            "bench:graph": str(self._graph),
+        }
+        self._settings.write_text(f"{self._salt.rstrip()}\nconfig: {json.dumps(config)}\n")
+
+    def _preview(self, **env: str) -> None:
+        self._pulumi("preview", "--expect-no-changes", *_QUIET, **env)
+
+    def _pulumi(self, *words: str, **env: str) -> str:
+        done = run(["pulumi", *words], cwd=self._project, env={**self._env, **env})
+        try:
+            return succeeded(done, f"pulumi {words[0]}")
+        except BenchmarkError as error:
+            raise BenchmarkError(f"{self._stack}: {error}") from None

@@ -1,0 +1,35 @@
+"""Declare what the benchmark's list says, as a program of one's own would."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pulumi
+
+from portcullis.host import Connection, File, Packages, Service, write_ssh_config
+
+HOST = "bench1"
+
+config = pulumi.Config()
+connection = Connection(
+    address=config.require("address"),
+    port=config.require_int("port"),
+    user="root",
+    host_key=config.require("hostKey"),
+    identity_file=config.require("identityFile"),
+)
+write_ssh_config({HOST: connection})
+graph = json.loads(Path(config.require("graph")).read_text())
+
+installed = [Packages("packages", host=HOST, names=graph["packages"])] if graph["packages"] else []
+after = pulumi.ResourceOptions(depends_on=installed)
+files = {
+    file["path"]: File(
+        file["path"], host=HOST, path=file["path"], content=file["content"], mode=file["mode"], opts=after
+    )
+    for file in graph["files"]
+}
+for service in graph["services"]:
+    reads = [files[path] for path in service["reads"]]
+    Service(service["unit"], host=HOST, unit=service["unit"], reads=reads, opts=after)

@@ -1,0 +1,140 @@
+"""What people would use instead, each set up as fast as its documentation knows how."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from benchmarks.measure import run, succeeded
+from benchmarks.target import NAME
+from tools.steps import cache, locked, step
+
+if TYPE_CHECKING:
+    from benchmarks.graph import Graph
+
+_HERE = Path(__file__).resolve().parent
+
+
+class Rival(Protocol):
+    """A tool that checks the host behind `ssh_config` against a graph."""
+
+    name: str
+
+    def changed(self) -> bool:
+        """Check once, cold; return whether it found (or mended) a difference.
+
+        Raises:
+            BenchmarkError: it failed.
+        """
+        ...
+
+
+class Pyinfra:
+    """A real run: pyinfra's dry run skips change detection, and so reads nothing."""
+
+    name = "pyinfra, real run"
+
+    def __init__(self, folder: Path, ssh_config: Path, graph: Path) -> None:
+        """Write its inventory; install it on first use."""
+        self._program = _installed("pyinfra") / "pyinfra"
+        self._folder = folder
+        self._inventory = folder / "inventory.py"
+        data = {"graph": str(graph), "ssh_config_file": str(ssh_config)}
+        self._inventory.write_text(f"hosts = [({NAME!r}, {data!r})]\n")
+
+    def changed(self) -> bool:
+        """See `Rival`."""
+        argv = [str(self._program), "-y", str(self._inventory), str(_HERE / "others" / "deploy.py")]
+        done = run(argv, cwd=self._folder)
+        said = succeeded(done, "pyinfra") + done.stderr
+        # Its last line counts operations, successes, errors and those with no change.
+        total = re.search(r"Grand total\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)", said)
+        return total is None or total[1] != total[4]
+
+
+class Ansible:
+    """ansible-playbook with pipelining and a shared connection, cold at the start of every run."""
+
+    def __init__(self, folder: Path, ssh_config: Path, graph: Path, *, check: bool) -> None:
+        """Write its configuration; install it on first use."""
+        self.name = "Ansible, --check" if check else "Ansible, real run"
+        self._program = _installed("ansible") / "ansible-playbook"
+        self._socket = folder / "ansible-master"
+        self._ssh = ["ssh", "-F", str(ssh_config), "-o", f"ControlPath={self._socket}"]
+        self._folder = folder
+        self._argv = [
+            *(str(self._program), "-i", f"{NAME},", "-e", f"graph={graph}"),
+            *(["--check"] if check else []),
+            str(_HERE / "others" / "playbook.yml"),
+        ]
+        config = folder / "ansible.cfg"
+        config.write_text(
+            f"[defaults]\ninterpreter_python = /usr/bin/python3\nlocal_tmp = {folder / 'ansible'}\n"
+            "[ssh_connection]\npipelining = true\n"
+            f"ssh_args = {shlex.join(self._ssh[1:])} -o ControlMaster=auto -o ControlPersist=60s\n"
+        )
+        path = f"{self._program.parent}{os.pathsep}{os.environ['PATH']}"
+        self._env = {**os.environ, "ANSIBLE_CONFIG": str(config), "PATH": path}
+
+    def changed(self) -> bool:
+        """See `Rival`."""
+        try:
+            said = succeeded(run(self._argv, cwd=self._folder, env=self._env), self.name)
+        finally:
+            run([*self._ssh, "-O", "exit", NAME])
+        return " changed=0 " not in said
+
+
+class CommandPerItem:
+    """A new SSH connection for each item, one after the other: the least that a command provider costs."""
+
+    name = "ssh per item"
+
+    def __init__(self, ssh_config: Path, graph: Graph) -> None:
+        """Make the commands and what they must print."""
+        self._ssh = ["ssh", "-F", str(ssh_config), NAME]
+        self._wanted = [
+            *(
+                (f"dpkg-query -W -f '${{db:Status-Status}}' {name}", "installed")
+                for name in graph.packages
+            ),
+            *(
+                (
+                    f"sha256sum < {file.path} && stat -c '%U %G %a' {file.path}",
+                    f"{hashlib.sha256(file.content.encode()).hexdigest()} - root root {file.mode[1:]}",
+                )
+                for file in graph.files
+            ),
+            *((f"systemctl is-active {s.unit}; systemctl is-enabled {s.unit}", "active enabled")
+              for s in graph.services),
+        ]  # fmt: skip
+
+    def changed(self) -> bool:
+        """See `Rival`."""
+        found = [
+            (succeeded(run([*self._ssh, command]), command).split(), wanted)
+            for command, wanted in self._wanted
+        ]
+        return any(" ".join(words) != wanted for words, wanted in found)
+
+
+def _installed(tool: str) -> Path:
+    """Return the `bin` folder of a tool's own environment in the cache, made on first use."""
+    requirements = _HERE / f"requirements-{tool}.txt"
+    key = hashlib.sha256(f"{sys.version} {requirements.read_text()}".encode()).hexdigest()[:16]
+    venv = cache() / "benchmarks" / f"{tool}-{key}"
+    complete = venv / ".complete"
+    with locked(venv.parent, f"the environment of {tool}"):
+        if not complete.exists():
+            shutil.rmtree(venv, ignore_errors=True)
+            succeeded(run([sys.executable, "-m", "venv", str(venv)]), "python -m venv")
+            pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+            step(f"installing {tool}", [*pip, "-r", str(requirements)], limit=600)
+            complete.touch()
+    return venv / "bin"
