@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from .provider import HostProvider, Normaliser, Props, mode_text
+from .provider import ABSENT, HostProvider, Normaliser, Props, mode_text
 from .resource import HostResource
 from .survey import Item
 
@@ -35,6 +35,10 @@ class DirectoryProvider(HostProvider):
     def live_inputs(self, facts: Json) -> Props:
         """Return owner, group and mode."""
         return {key: facts[key] for key in ("owner", "group", "mode")}
+
+    def absent_inputs(self) -> Props:
+        """Return a folder that is not there."""
+        return {"mode": ABSENT}
 
 
 class Directory(HostResource, module="portcullis", name="Directory"):

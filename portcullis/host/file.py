@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from .provider import HostProvider, Normaliser, Props, is_known, mode_text
+from .provider import ABSENT, HostProvider, Normaliser, Props, is_known, mode_text
 from .resource import HostResource, is_secret
 from .survey import Item
 
@@ -60,6 +60,10 @@ class FileProvider(HostProvider):
     def live_inputs(self, facts: Json) -> Props:
         """Return content, owner, group and mode."""
         return {key: facts[key] for key in ("content", "owner", "group", "mode")}
+
+    def absent_inputs(self) -> Props:
+        """Return a file that is not there."""
+        return {"content": ABSENT}
 
 
 class File(HostResource, module="portcullis", name="File"):

@@ -47,6 +47,10 @@ class PackagesProvider(HostProvider):
         """Return which of the packages are installed."""
         return {"packages": facts["packages"]}
 
+    def absent_inputs(self) -> Props:
+        """Return no package; the set itself is always there."""
+        return {"packages": {}}
+
 
 class Packages(HostResource, module="portcullis", name="Packages"):
     """A set of Debian packages that are installed.

@@ -36,6 +36,9 @@ Props = dict[str, Any]
 
 # Outputs that are no inputs, over all kinds; everything else in a resource's state is an input.
 _OUTPUT_ONLY = frozenset({"revision", "__provider"})
+ABSENT = "<absent>"
+"""Stands for a property of a thing that somebody removed from the host."""
+
 # Inputs that say how to deploy, and are no part of what the thing on the host should be.
 _NOT_DESIRED = frozenset({"host", "managed_by", "adopt"})
 
@@ -144,6 +147,10 @@ class HostProvider(ResourceProvider):
         """Return those inputs whose live value the facts tell."""
         raise NotImplementedError
 
+    def absent_inputs(self) -> Props:
+        """Return those inputs that tell people that the thing is not there."""
+        raise NotImplementedError
+
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
         """Bring the thing to its desired state and return the facts after it."""
         result = channel.request(
@@ -186,14 +193,15 @@ class HostProvider(ResourceProvider):
         return UpdateResult(self._put(news))
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Return live facts as outputs and as inputs: the engine shows drift by comparing inputs."""
+        """Return live facts as outputs and as inputs: the engine shows drift by comparing inputs.
+
+        What somebody removed from the host is drift too, and not gone from the state: the engine would then
+        never call `delete` for it, and what stood there before us would stay lost after a destroy.
+        """
         with _Errors(self.kind, props):
             facts = survey(session(props["host"]), stack_of(props)).facts(self.item(props))
-        if not facts["exists"]:
-            return ReadResult("", {})
-        inputs = {key: value for key, value in props.items() if key not in _OUTPUT_ONLY} | self.live_inputs(
-            facts
-        )
+        live = self.live_inputs(facts) if facts["exists"] else self.absent_inputs()
+        inputs = {key: value for key, value in props.items() if key not in _OUTPUT_ONLY} | live
         outs = dict(inputs)
         if "revision" in props:
             outs["revision"] = facts.get("revision") or props["revision"]

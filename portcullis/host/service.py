@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .directory import Directory
 from .packages import Packages
-from .provider import HostProvider, Normaliser, Props
+from .provider import ABSENT, HostProvider, Normaliser, Props
 from .resource import HostResource
 from .survey import Item
 
@@ -52,6 +52,10 @@ class ServiceProvider(HostProvider):
     def live_inputs(self, facts: Json) -> Props:
         """Return the states and whether the unit is stale."""
         return {key: facts[key] for key in ("active", "enabled", "stale")}
+
+    def absent_inputs(self) -> Props:
+        """Return a unit that systemd does not know."""
+        return {"active": ABSENT, "stale": False}
 
 
 class Service(HostResource, module="portcullis", name="Service"):

@@ -54,6 +54,10 @@ class TreeProvider(HostProvider):
         """Return the manifest of what is there, extra files included."""
         return {key: facts[key] for key in ("files", "owner", "group")}
 
+    def absent_inputs(self) -> Props:
+        """Return no file at all."""
+        return {"files": {}}
+
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
         """Send the bytes that the host lacks, then switch."""
         path, files = props["path"], props["files"]

@@ -113,9 +113,13 @@ def test_read_returns_drift_as_inputs_and_outputs(canned: Callable[..., CannedCh
     assert found.outs == {**found.inputs, "revision": "7"}
 
 
-def test_read_says_gone_only_on_proof(canned: Callable[..., CannedChannel]) -> None:
+def test_what_somebody_removed_is_drift_and_stays_in_state_for_delete(
+    canned: Callable[..., CannedChannel],
+) -> None:
     canned(survey_answer({"exists": False}))
-    assert FileProvider().read("x", FILE).id == ""
+    found = FileProvider().read("x", FILE)
+    assert found.id == "x"
+    assert found.inputs == {**{k: v for k, v in FILE.items() if k != "revision"}, "content": "<absent>"}
 
 
 def test_unreadable_is_not_absent(canned: Callable[..., CannedChannel]) -> None:
