@@ -1,6 +1,6 @@
 """Compare a resource's state with checked inputs, as Pulumi's Terraform bridge does.
 
-Only properties that are set are compared, in Terraform's notion of it: "", 0, false and empty lists are not set.
+Only properties that are set are compared, in Terraform's notion of it: "", 0, false and empty lists are not.
 Sets have no order. Paths are Pulumi's: `envs[0]`, `options["a.b"]`, `ports[1].external`.
 """
 
@@ -56,7 +56,8 @@ def _compare(known: Field, old: Any, new: Any, path: str, *, replaces: bool) -> 
     if is_unknown(new):
         yield Difference(path, "ADD" if old is None else "UPDATE", replaces)
     elif is_empty(new):
-        unset = is_empty(old) or known.computed or _nothing_set(known, old)
+        left_alone = known.computed and (new is None or _container(known))  # an explicit false is a wish
+        unset = is_empty(old) or left_alone or _nothing_set(known, old)
         if not unset:
             yield Difference(
                 path, "UPDATE" if new is not None and not _container(known) else "DELETE", replaces

@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lab.plugins.plugin import Log
 
-TEXT = (
-    "The official docker, command and tls plugins are not installed: stand-ins of the lab do their work "
-    "(docs/plugin-stand-ins.md)."
-)
+TEXT = "Official plugins are missing: stand-ins of the lab do their work (docs/plugin-stand-ins.md)."
 _KEPT_SECONDS = 24 * 3600
 
 

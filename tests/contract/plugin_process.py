@@ -57,7 +57,7 @@ class PluginProcess:
     """One running stand-in."""
 
     def __init__(self, package: str, folder: Path, environment: Mapping[str, str] | None = None) -> None:
-        self._errors = (folder / f"{package}.stderr").open("w+")
+        self._errors = (folder / f"{package}.stderr").open("a+")
         self.process = subprocess.Popen(
             [LAUNCHERS / f"pulumi-resource-{package}"],
             stdout=subprocess.PIPE,
@@ -89,7 +89,8 @@ class PluginProcess:
 
     def close(self) -> None:
         """Have it end as the engine does."""
-        self.call("Cancel", {})
+        if self.process.poll() is None:
+            self.call("Cancel", {})
         self._channel.close()
         assert self.process.wait(5) == 0
         assert self.process.stdout is not None

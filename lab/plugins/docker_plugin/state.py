@@ -52,7 +52,7 @@ def refreshed(fields: Mapping[str, Field], stored: Properties, facts: Properties
     for key, known in fields.items():
         items = state[key]
         if known.kind == "set" and _is_block(known) and isinstance(items, list):
-            state[key] = [_with_zeros(known, item) for item in items]
+            state[key] = [_with_zeros(known, item) for item in _complete(known, items)]
     return state
 
 

@@ -43,6 +43,8 @@ class SshDockerConnection(urllib3.connection.HTTPConnection):
 
     def connect(self) -> None:
         """Start ssh."""
+        self._stderr.seek(0)
+        self._stderr.truncate()
         ours, theirs = socket.socketpair()
         with theirs:
             end = theirs.fileno()
@@ -73,13 +75,12 @@ class SshDockerConnection(urllib3.connection.HTTPConnection):
     def close(self) -> None:
         """Close the socket, which ends ssh."""
         super().close()
-        process, self._process = self._process, None
-        if process is not None:
+        if self._process is not None:
             try:
-                process.wait(_END_SECONDS)
+                self._process.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                self._process.kill()
+                self._process.wait()
 
     def _why(self, error: Exception) -> str:
         command = " ".join(self._host.command)

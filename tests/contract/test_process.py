@@ -1,0 +1,275 @@
+"""How a stand-in starts, tells of itself, refuses and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.contract.plugin_process import LAUNCHERS, PluginProcess, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Start = Callable[[str], PluginProcess]
+
+_PREFIX = "urn:pulumi:dev::web::"
+CONTAINER = "docker:index/container:Container"
+LOCAL = "command:local:Command"
+REMOTE = "command:remote:Command"
+CURE = "Install the official plugin"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a stand-in; all end with the test."""
+    started: list[PluginProcess] = []
+
+    def one(package: str) -> PluginProcess:
+        started.append(PluginProcess(package, tmp_path))
+        return started[-1]
+
+    yield one
+    for plugin in started:
+        plugin.close()
+
+
+def about(type_: str, name: str = "x", **more: Any) -> dict[str, Any]:
+    """A request about a resource."""
+    return {"urn": f"{_PREFIX}{type_}::{name}", "type": type_, "name": name, **more}
+
+
+def failures(answer: dict[str, Any] | Refusal) -> dict[str, str]:
+    """The problems of a Check, by property."""
+    assert isinstance(answer, dict)
+    return {failure["property"]: failure["reason"] for failure in answer.get("failures", [])}
+
+
+def refusal(answer: dict[str, Any] | Refusal) -> str:
+    """The text of a refusal."""
+    assert isinstance(answer, Refusal), answer
+    return answer.message
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for something that happens in another process."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_it_is_said_once_per_engine_that_stand_ins_are_at_work(start: Start) -> None:
+    plugins = [start(package) for package in ("docker", "tls", "command")]
+    for plugin in plugins:
+        plugin.call("GetPluginInfo", {})
+    wait_until(lambda: any("stand-ins" in plugin.stderr for plugin in plugins))
+    time.sleep(0.3)
+    said = "".join(plugin.stderr for plugin in plugins)
+    assert said.count("docs/plugin-stand-ins.md") == 1
+
+
+@pytest.mark.parametrize(
+    ("package", "version"), [("docker", "5.2.0"), ("command", "1.2.1"), ("tls", "5.6.2")]
+)
+def test_it_has_the_version_that_it_stands_in_for(start: Start, package: str, version: str) -> None:
+    assert start(package).call("GetPluginInfo", {}) == {"version": version}
+
+
+@pytest.mark.parametrize(
+    ("package", "type_"),
+    [
+        ("docker", "docker:index/tag:Tag"),
+        ("docker", "docker:index/image:Image"),
+        ("command", "command:remote:CopyToRemote"),
+        ("tls", "tls:index/unknown:Unknown"),
+    ],
+)
+@pytest.mark.parametrize("method", ["Check", "Diff", "Create", "Read", "Update", "Delete"])
+def test_unknown_types_are_refused_by_name(start: Start, package: str, type_: str, method: str) -> None:
+    said = refusal(start(package).call(method, about(type_, "thing")))
+    assert type_ in said
+    assert "thing" in said
+    assert CURE in said
+
+
+@pytest.mark.parametrize(
+    ("package", "token"),
+    [
+        ("docker", "docker:index/getLogs:getLogs"),
+        ("tls", "tls:index/getPublicKey:getPublicKey"),
+        ("command", "command:local:run"),
+    ],
+)
+def test_unknown_functions_are_refused_by_name(start: Start, package: str, token: str) -> None:
+    said = refusal(start(package).call("Invoke", {"tok": token}))
+    assert token in said
+    assert CURE in said
+
+
+def test_all_uncovered_properties_are_named_at_once(start: Start) -> None:
+    news = {
+        "name": "x",
+        "image": "app",
+        "gpus": "all",
+        "memroy": 12,
+        "mounts": [{"type": "volume", "target": "/d", "volumeOptions": {"subpath": "s"}}],
+        "healthcheck": {"tests": "CMD"},
+    }
+    said = failures(start("docker").call("Check", about(CONTAINER, news=news)))
+    assert set(said) == {"gpus", "memroy", "mounts[0].volumeOptions.subpath", "healthcheck.tests"}
+    assert "'memroy'" in said["memroy"]
+    assert "expected list" in said["healthcheck.tests"]
+    assert all(CURE in said[key] for key in said if key != "healthcheck.tests")
+
+
+def test_missing_properties_are_named(start: Start) -> None:
+    assert "image" in failures(start("docker").call("Check", about(CONTAINER, news={"ports": [{}]})))
+    said = failures(start("tls").call("Check", about("tls:index/privateKey:PrivateKey", news={})))
+    assert set(said) == {"algorithm"}
+
+
+@pytest.mark.parametrize("host", ["unix:///var/run/docker.sock", "tcp://10.0.0.1:2375", "ssh://"])
+def test_docker_hosts_other_than_ssh_are_refused(start: Start, host: str) -> None:
+    said = refusal(start("docker").call("Configure", {"args": {"host": host}}))
+    assert host in said
+    assert "ssh://" in said
+
+
+def test_other_provider_settings_are_refused(start: Start) -> None:
+    news = {"host": "ssh://web1", "registryAuth": "[]"}
+    assert set(failures(start("docker").call("CheckConfig", {"urn": "u::v::w::x", "news": news}))) == {
+        "registryAuth"
+    }
+
+
+def test_an_unreachable_host_is_named_with_what_ssh_said(start: Start) -> None:
+    docker = start("docker")
+    options = '["-F", "none", "-o", "BatchMode=yes"]'
+    docker.call("Configure", {"args": {"host": "ssh://127.0.0.1:1", "sshOpts": options}})
+    state = {"driver": "bridge", "name": "n"}
+    said = refusal(docker.call("Read", about("docker:index/network:Network", id="0" * 64, properties=state)))
+    assert "127.0.0.1" in said
+    assert "Connection refused" in said
+    assert "Traceback" not in said + docker.stderr
+
+
+def test_a_first_preview_needs_no_host(start: Start) -> None:
+    docker = start("docker")
+    docker.call("Configure", {"args": {"host": "ssh://nowhere.invalid"}})
+    checked = docker.call("Check", about(CONTAINER, news={"image": "app"}))
+    assert isinstance(checked, dict)
+    made = docker.call("Create", about(CONTAINER, properties=checked["inputs"], preview=True))
+    assert isinstance(made, dict)
+    assert made["properties"]["networkDatas"] == "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+    assert made["properties"]["memory"] is None
+
+
+def test_a_name_that_is_not_given_is_made_once(start: Start) -> None:
+    docker = start("docker")
+    first = docker.call("Check", about(CONTAINER, "web", news={"image": "app"}))
+    assert isinstance(first, dict)
+    name = first["inputs"]["name"]
+    assert name.startswith("web-")
+    assert len(name) == len("web-") + 7
+    assert "name" in first["inputs"]["__defaults"]
+    again = docker.call("Check", about(CONTAINER, "web", news={"image": "app"}, olds=first["inputs"]))
+    assert isinstance(again, dict)
+    assert again["inputs"]["name"] == name
+
+
+def test_a_failing_local_command_says_what_it_said(start: Start) -> None:
+    said = refusal(
+        start("command").call("Create", about(LOCAL, properties={"create": "echo a; echo b >&2; exit 7"}))
+    )
+    assert said == 'exit status 7: running "echo a; echo b >&2; exit 7":\na\nb\n'
+
+
+def test_an_update_knows_what_the_command_said_before(start: Start) -> None:
+    olds = {"create": "echo one", "stdout": "one", "stderr": ""}
+    news = {"create": "echo one", "update": 'echo "$PULUMI_COMMAND_STDOUT, two"'}
+    updated = start("command").call("Update", about(LOCAL, id="x1", olds=olds, news=news))
+    assert isinstance(updated, dict)
+    assert updated["properties"]["stdout"] == "one, two"
+
+
+def test_large_outputs_and_inputs_do_not_block(start: Start) -> None:
+    made = start("command").call(
+        "Create", about(LOCAL, properties={"create": "cat", "stdin": "x" * 1_000_000, "logging": "none"})
+    )
+    assert isinstance(made, dict)
+    assert len(made["properties"]["stdout"]) == 1_000_000
+
+
+def test_a_remote_command_without_an_answering_host_names_it(start: Start) -> None:
+    connection = {"host": "127.0.0.1", "port": 1, "user": "root", "dialErrorLimit": 1, "perDialTimeout": 2}
+    said = refusal(
+        start("command").call("Create", about(REMOTE, properties={"connection": connection, "create": "id"}))
+    )
+    assert said.startswith("after 2 failed attempts: 127.0.0.1: ")
+    assert "Connection refused" in said
+
+
+def test_its_commands_end_with_it(start: Start, tmp_path: Path) -> None:
+    command = start("command")
+    create = f"sleep 300 & echo $! > {tmp_path}/pid; wait"
+    thread = threading.Thread(
+        target=command.call, args=("Create", about(LOCAL, properties={"create": create}))
+    )
+    thread.start()
+    wait_until((tmp_path / "pid").exists)
+    wait_until(lambda: (tmp_path / "pid").read_text() != "")
+    child = int((tmp_path / "pid").read_text())
+    assert runs(child)
+    command.call("Cancel", {})
+    thread.join(10)
+    wait_until(lambda: not runs(child))
+    wait_until(lambda: command.process.poll() is not None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_on_a_signal(start: Start, number: signal.Signals) -> None:
+    plugin = start("tls")
+    plugin.process.send_signal(number)
+    assert plugin.process.wait(5) == 0
+
+
+def test_it_ends_when_the_engine_is_killed(tmp_path: Path) -> None:
+    """The engine's death closes nothing that we read: the parent is watched."""
+    launcher = str(LAUNCHERS / "pulumi-resource-docker")
+    code = (
+        "import subprocess, sys, time\n"
+        "p = subprocess.Popen([sys.argv[1]], stdout=subprocess.PIPE)\n"
+        "p.stdout.readline(); print(p.pid, flush=True); time.sleep(60)\n"
+    )
+    environment = {**os.environ, "PORTCULLIS_CACHE": str(tmp_path)}
+    engine = subprocess.Popen(
+        [sys.executable, "-c", code, launcher],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    assert engine.stdout is not None
+    plugin = int(engine.stdout.readline())
+    assert runs(plugin)
+    engine.kill()
+    engine.wait()
+    engine.stdout.close()
+    wait_until(lambda: not runs(plugin), 5)
