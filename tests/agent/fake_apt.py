@@ -34,7 +34,7 @@ class FakeApt:
             assert env["DEBIAN_FRONTEND"] == "noninteractive"
             assert "Dpkg::Options::=--force-confold" in words
             simulate = "-s" in words
-            verb, *names = [w for w in words if not w.startswith("-") and not w.startswith("Dpkg::")]
+            verb, *names = [w for w in words if not w.startswith("-") and "::" not in w]
             return self.apt_get(verb, names, simulate=simulate)
         self.calls.append(" ".join(argv))
         if program == "dpkg-query":

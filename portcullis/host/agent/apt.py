@@ -36,6 +36,14 @@ _HELD = re.compile(
 _DPKG_HELD = re.compile(r"(\S+) was locked by another process with pid (\d+)()")
 
 
+# For "autoremove" a package counts as needed too where an installed one merely suggests it: what we brought
+# would stay for that (perl, for debconf's sake). Only packages of ours are ever taken from the answer.
+_NEEDED = (
+    *("-o", "APT::AutoRemove::RecommendsImportant=false"),
+    *("-o", "APT::AutoRemove::SuggestsImportant=false"),
+)
+
+
 @dataclass(frozen=True)
 class Changes:
     """What apt would do: packages that it would bring, and those that it would take away."""
@@ -63,14 +71,17 @@ class Apt:
             raise HostError("unreadable", "dpkg's database cannot be read on the host", detail=done.text)
         return package_states(done.out)
 
-    def would(self, verb: str, names: Iterable[str] = ()) -> Changes:
+    def would(self, verb: str, names: Iterable[str] = (), options: Iterable[str] = ()) -> Changes:
         """What ``apt-get VERB NAMES`` would do. Raises `HostError` (``apt``)."""
-        done = self._machine.run(
-            ["apt-get", *_OPTIONS, "-s", verb, *names], timeout=_QUERY_TIMEOUT * 4, env=_ENVIRONMENT
-        )
+        argv = ["apt-get", *_OPTIONS, *options, "-s", verb, *names]
+        done = self._machine.run(argv, timeout=_QUERY_TIMEOUT * 4, env=_ENVIRONMENT)
         if done.code:
             raise failure(verb, done)
         return changes(done.out)
+
+    def unneeded(self) -> frozenset[str]:
+        """Packages that came as dependencies and that no other depends on by now. Raises `HostError`."""
+        return self.would("autoremove", options=_NEEDED).takes
 
     def prepare(self, names: Collection[str]) -> None:
         """Fetch package lists if they are missing or lack one of `names`. Raises `HostError` (``apt``)."""

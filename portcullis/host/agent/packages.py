@@ -177,7 +177,7 @@ class Packages:
         self._apt.mark("auto", {name for name in there - going if is_installed(states[name])})
         if going:
             self._apt.take_away(going, purge=purge)
-        unneeded = self._apt.would("autoremove").takes & may_go if going else frozenset()
+        unneeded = self._apt.unneeded() & may_go if going else frozenset()
         unneeded = self._harmless(unneeded, may_go)
         if unneeded:
             self._apt.take_away(unneeded, purge=purge)
