@@ -121,6 +121,7 @@ def test_private_container_has_nothing_it_does_not_need(deploy: Deploy) -> None:
     assert inputs["logOpts"] == {"max-file": "3", "max-size": "10m"}
     assert inputs["restart"] == "unless-stopped"
     assert inputs["wait"] is True
+    assert inputs["destroyGraceSeconds"] == 10
     assert "privileged" not in inputs
     assert inputs["healthcheck"]["tests"] == ["CMD", "true"]
 
