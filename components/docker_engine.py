@@ -64,8 +64,9 @@ class DockerEngine(pulumi.ComponentResource):
             f"{name}-packages",
             host=args.host,
             names=dialect.docker_packages,
-            # Never purge: docker.io's postrm then deletes /var/lib/docker, volumes included.
-            on_delete="remove",
+            on_delete="purge",
+            # Its postrm deletes /var/lib/docker, volumes included.
+            never_purge=["docker.io"],
             opts=ResourceOptions(parent=self),
         )
         folder = Directory(

@@ -31,6 +31,7 @@ class PackagesProvider(HostProvider):
         packages = inputs.news.get("packages")
         inputs.inputs["packages"] = packages
         inputs.one_of("on_delete", "remove", "purge", "keep")
+        inputs.keep("never_purge")
         if is_known(packages):
             for name in packages or {}:
                 if not _NAME.match(name):
@@ -68,6 +69,7 @@ class Packages(HostResource, module="portcullis", name="Packages"):
         host: str,
         names: Sequence[str],
         on_delete: Literal["remove", "purge", "keep"] = "remove",
+        never_purge: Sequence[str] = (),
         adopt: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class Packages(HostResource, module="portcullis", name="Packages"):
             host: alias of the host.
             names: names of Debian packages.
             on_delete: remove them, remove them with their configuration and data (`purge`), or keep them.
+            never_purge: those that `purge` only removes, because purging them deletes what people made.
             adopt: no effect on packages that are there; for symmetry with the other resources.
             opts: resource options.
         """
@@ -87,6 +90,10 @@ class Packages(HostResource, module="portcullis", name="Packages"):
             name,
             host=host,
             adopt=adopt,
-            inputs={"packages": dict.fromkeys(sorted(names), "installed"), "on_delete": on_delete},
+            inputs={
+                "packages": dict.fromkeys(sorted(names), "installed"),
+                "on_delete": on_delete,
+                "never_purge": sorted(never_purge) or None,
+            },
             opts=opts,
         )

@@ -188,6 +188,16 @@ def test_purge_and_keep(web: Packages) -> None:
     assert "redis" in web.apt.configured_only
 
 
+def test_a_package_that_is_never_purged_keeps_its_data_when_the_rest_is_purged(web: Packages) -> None:
+    web.put("nginx", "purge")
+    desired = {**web._desired("nginx", "purge"), "never_purge": ["nginx"]}
+    web.client.on("remove", "packages", web.urn, desired, owner=web.urn)
+    assert web.apt.installed == {}
+    assert web.apt.configured_only == {"nginx"}
+    writes = [call for call in web.apt.calls if call.startswith(("apt-get remove", "apt-get purge"))]
+    assert writes == ["apt-get remove nginx", "apt-get purge libssl3 nginx-common"]
+
+
 def test_a_package_removed_by_hand_comes_back_and_still_counts_as_ours(web: Packages) -> None:
     web.put("nginx")
     del web.apt.installed["nginx"]

@@ -86,7 +86,9 @@ def test_docker_engine_in_order(deploy: Deploy) -> None:
 
 def test_purging_docker_would_delete_its_volumes(deploy: Deploy) -> None:
     engine = deploy(docker_engine)
-    assert engine.one(":Packages").inputs["on_delete"] == "remove"
+    packages = engine.one(":Packages").inputs
+    assert packages["on_delete"] == "purge", "configuration of what came along would stay"
+    assert packages["never_purge"] == ["docker.io"]
 
 
 def test_the_docker_provider_is_the_same_on_every_machine(deploy: Deploy) -> None:

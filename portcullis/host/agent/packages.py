@@ -97,17 +97,17 @@ class Packages:
                 try:
                     self._apt.install(missing)
                 except HostError:
-                    self._give_up(missing - self._installed(missing), owner, "keep")
+                    self._give_up(missing - self._installed(missing), owner, {"on_delete": "keep"})
                     raise
             self._remember(names, owner, brought=missing)
             given_up = {r.id for r in self._singles() if owner in r.extra["owners"]} - names
-            self._give_up(given_up, owner, str(desired.get("on_delete", "remove")))
+            self._give_up(given_up, owner, desired)
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
         """See `Kind`."""
         with self._lock:
             held = {r.id for r in self._singles() if record.owner in r.extra["owners"]}
-            return self._give_up(held, record.owner, str(desired.get("on_delete", "remove")))
+            return self._give_up(held, record.owner, desired)
 
     def _installed(self, names: Collection[str]) -> set[str]:
         return {name for name, state in self._apt.states(names).items() if is_installed(state)}
@@ -145,8 +145,9 @@ class Packages:
                 record.extra["owners"] = owners
                 self._store.save(record)
 
-    def _give_up(self, names: Collection[str], owner: str, how: str) -> str:
+    def _give_up(self, names: Collection[str], owner: str, desired: Json) -> str:
         """Withdraw `owner`; take away what nobody wants any more, we brought, and others do not need."""
+        how = desired.get("on_delete", "remove")
         idle = []
         for name in sorted(names):
             record = self._store.load(_ONE, name)
@@ -159,7 +160,9 @@ class Packages:
         ours = {record.id for record in idle if record.original["type"] == "absent"}
         before = {record.id for record in idle if record.original.get("automatic")}
         done = "kept"
-        if ours and how != "keep" and self._take_away(ours, purge=how == "purge"):
+        purge = how == "purge"
+        spared = frozenset(desired.get("never_purge", ()))
+        if ours and how != "keep" and self._take_away(ours, purge=purge, spared=spared):
             done = "removed"
         self._apt.mark("auto", self._installed(before))
         for record in idle:
@@ -167,21 +170,28 @@ class Packages:
         self._forget_dependencies()
         return done
 
-    def _take_away(self, names: set[str], *, purge: bool) -> set[str]:
+    def _take_away(self, names: set[str], *, purge: bool, spared: frozenset[str]) -> set[str]:
         may_go = {r.id for r in self._singles() if r.original["type"] == "absent" and not r.extra["owners"]}
         states = self._apt.states(names)
-        there = {
-            name for name, state in states.items() if is_installed(state) or (purge and state[1:] == "c")
-        }
+        installed = {name for name, state in states.items() if is_installed(state)}
+        configured = {name for name, state in states.items() if state[1:] == "c"} - spared
+        there = installed | configured if purge else installed
         going = self._harmless(there, may_go)
-        self._apt.mark("auto", {name for name in there - going if is_installed(states[name])})
+        self._apt.mark("auto", installed - going)
+        unneeded: frozenset[str] = frozenset()
         if going:
-            self._apt.take_away(going, purge=purge)
-        unneeded = self._apt.unneeded() & may_go if going else frozenset()
-        unneeded = self._harmless(unneeded, may_go)
-        if unneeded:
-            self._apt.take_away(unneeded, purge=purge)
+            self._away(going, purge=purge, spared=spared)
+            unneeded = self._harmless(self._apt.unneeded() & may_go, may_go)
+            self._away(unneeded, purge=purge, spared=spared)
         return set(going | unneeded)
+
+    def _away(self, names: frozenset[str], *, purge: bool, spared: frozenset[str]) -> None:
+        if spared & names and purge:
+            # First: once what it needs is purged, it could not stay to be removed only.
+            self._apt.take_away(spared & names, purge=False)
+            names -= spared
+        if names:
+            self._apt.take_away(names, purge=purge)
 
     def _harmless(self, names: Collection[str], may_go: Collection[str]) -> frozenset[str]:
         """Those of `names` whose removal takes nothing outside `may_go`, and brings nothing in its place."""
