@@ -94,8 +94,9 @@ class Literal:
         return None
 
     def schema(self) -> dict[str, Any]:
-        """Any text."""
-        return {"type": "string"}
+        """Any text, or what Pulumi writes in its place when it is encrypted."""
+        encrypted = {"type": "object", "required": ["secure"], "additionalProperties": False}
+        return {"anyOf": [{"type": "string"}, {**encrypted, "properties": {"secure": {"type": "string"}}}]}
 
 
 @dataclass(frozen=True, slots=True)
