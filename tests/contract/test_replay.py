@@ -66,9 +66,7 @@ def _replay_until(file: str, world: World, *, hosted: bool, host: Host | None = 
 
 
 def _replay(call: Call, world: World) -> list[str]:
-    if "id" in call.request:
-        world.partly_made(call)
     named = swarm(call)
     if named:
         return world.refused(call, lambda said: named in said and "Install the official plugin" in said)
-    return world.replay(call)
+    return world.partly_made(call) + world.replay(call)

@@ -31,6 +31,7 @@ class World:
     exchanges: dict[str, str] = field(default_factory=dict)
     plugins: dict[str, PluginProcess] = field(default_factory=dict)
     compared: list[Call] = field(default_factory=list)
+    made: dict[str, Any] = field(default_factory=dict)
 
     def plugin(self, package: str) -> PluginProcess:
         """The running stand-in for a package."""
@@ -70,18 +71,26 @@ class World:
         if not isinstance(answer, Refusal):
             return [f"{call}: not refused; officially {call.errors}"]
         if answer.made is not None:
-            # The recordings do not show what went along, but the next refresh names the id and the state.
-            self.exchanges.setdefault(f"made {call.urn}", answer.made["id"])
+            self.made[call.urn] = answer.made
         found = mismatches(
             [normal(text) for text in call.errors], [normal(self._recorded(answer.recorded_form))]
         )
         return [f"{call}: {line}" for line in found]
 
-    def partly_made(self, call: Call) -> None:
-        """Take note of a recorded id that was given by a Create that failed later."""
-        ours = self.exchanges.get(f"made {call.urn}")
-        if ours is not None:
-            self.exchange(call.request["id"], ours)
+    def partly_made(self, call: Call) -> list[str]:
+        """Take note of the recorded id of a resource whose Create failed later.
+
+        What the engine was told of it then shows in its next Read, so that is compared here.
+        """
+        ours = self.made.pop(call.urn, None)
+        if ours is None or call.method != "Read":
+            return []
+        self.exchange(call.request["id"], ours["id"])
+        official = normal(call.request["properties"])
+        return [
+            f"{call}: partly made: {line}"
+            for line in mismatches(official, normal(self._recorded(ours["properties"])))
+        ]
 
     def exchange(self, recorded: str, ours: str) -> None:
         """Put ours where the recordings have theirs; Docker's ids also as it shortens them."""
