@@ -1,0 +1,266 @@
+"""Drift of every kind: shown by preview with property and line, mended by up, and taken up by the service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.host.watch import wait_for
+from tests.e2e.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lab.pytest_lab import Host
+
+PROGRAM = """
+def after(*things):
+    return pulumi.ResourceOptions(depends_on=list(things))
+
+web = Packages("web", host="web1", names=["nginx", "tree"])
+site = File("site", host="web1", path="/etc/nginx/conf.d/e2e.conf", test=["nginx", "-t"], opts=after(web),
+            content='''\\
+server {
+    listen 8088;
+    root /srv/pages;
+    location = /hello { return 200 "hello"; }
+}
+''')
+pages = Tree("pages", host="web1", path="/srv/pages", source="pages")
+data = Directory("data", host="web1", path="/srv/data", mode="0750", group="www-data", opts=after(web))
+service = Service("nginx", host="web1", unit="nginx.service", reads=[site, web])
+"""
+CONF = "/etc/nginx/conf.d/e2e.conf"
+
+
+@pytest.fixture(scope="module")
+def standing(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Give one deployed stack that every test of this file bends and mends."""
+    project = Project(tmp_path_factory.mktemp("drift") / "drift", module_host, name="drift")
+    (project.folder / "pages").mkdir()
+    (project.folder / "pages" / "index.html").write_text("declared\n")
+    project.program(PROGRAM).up()
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def mended(standing: Project) -> Iterator[Callable[[], None]]:
+    """Return a function that lets up mend the host and checks that all of it is as declared."""
+    host = standing.host
+    done = False
+
+    def mend() -> None:
+        nonlocal done
+        standing.up()
+        done = True
+        standing.unchanged()
+        # nginx answers a reload before its new workers have taken over.
+        wait_for("nginx to serve what is declared", lambda: served(host) == "hello")
+        assert host.run("curl -sS http://127.0.0.1:8088/").stdout == "declared\n"
+        assert host.run(f"stat -c '%F %a %U %G' {CONF} /srv/data").stdout == (
+            "regular file 644 root root\ndirectory 750 root www-data\n"
+        )
+        assert host.run("systemctl is-active nginx; systemctl is-enabled nginx").stdout == "active\nenabled\n"
+        assert host.run("ls -A /srv/pages/").stdout == "index.html\n"
+        assert host.run("command -v tree && command -v nginx").stdout == "/usr/bin/tree\n/usr/sbin/nginx\n"
+
+    yield mend
+    if not done:  # the test failed: the next one starts from a mended host all the same
+        standing.up()
+
+
+def reloads(host: Host) -> int:
+    """Return how often systemd has reloaded nginx."""
+    host.run(["journalctl", "--sync"])
+    said = host.run("journalctl -q --no-pager -o cat -u nginx MESSAGE_ID=7b05ebc668384222baa8881179cfda54")
+    return said.stdout.count("Reloaded")
+
+
+def served(host: Host) -> str:
+    return host.run("curl -s http://127.0.0.1:8088/hello", check=False).stdout
+
+
+def test_an_edited_line_is_shown_and_mended_and_the_running_service_follows(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    host = standing.host
+    host.run(f'sed -i \'s/"hello"/"tampered"/\' {CONF} && systemctl reload nginx')
+    wait_for("nginx to serve the edit", lambda: served(host) == "tampered")
+    before = reloads(host)
+    standing.preview().has(
+        "File: (refresh)",
+        '+ location = /hello { return 200 "tampered"; }',
+        "File: (update)",
+        '- location = /hello { return 200 "tampered"; }',
+        '+ location = /hello { return 200 "hello"; }',
+        "Service: (update)",
+        "~ 2 to update",
+    )
+    mended()
+    assert reloads(host) == before + 1
+
+
+def test_an_edit_that_the_service_has_not_taken_up_yet_shows_it_stale(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    host = standing.host
+    host.run(f"echo '# mine' >> {CONF}")
+    standing.preview().has("+ # mine", "- # mine", "~ stale: false => true", "~ stale : true => false")
+    mended()
+
+
+def test_a_repair_by_hand_leaves_the_service_stale_and_up_reloads_it(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    host = standing.host
+    host.run(f'cp -p {CONF} /root/kept && sed -i \'s/"hello"/"tampered"/\' {CONF} && systemctl reload nginx')
+    wait_for("nginx to serve the edit", lambda: served(host) == "tampered")
+    host.run(f"cp -p /root/kept {CONF}")
+    before = reloads(host)
+    standing.preview().has("Service: (update)", "~ stale: true => false", "~ 1 to update").lacks(
+        "File: (update)"
+    )
+    mended()
+    assert reloads(host) == before + 1
+
+
+def test_a_wrong_mode_is_shown_and_mended(standing: Project, mended: Callable[[], None]) -> None:
+    standing.host.run(f"chmod 0666 {CONF}")
+    before = reloads(standing.host)
+    standing.preview().has('~ mode : "0644" => "0666"', '~ mode : "0666" => "0644"').lacks("content")
+    mended()
+    assert reloads(standing.host) == before + 1
+
+
+def test_a_wrong_owner_and_group_are_shown_and_mended(standing: Project, mended: Callable[[], None]) -> None:
+    standing.host.run(f"chown www-data:adm {CONF}")
+    before = reloads(standing.host)
+    standing.preview().has('~ group: "adm" => "root"', '~ owner: "www-data" => "root"').lacks("content")
+    mended()
+    assert reloads(standing.host) == before + 1
+
+
+def test_a_deleted_file_is_shown_with_its_lines_and_the_service_follows(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    host = standing.host
+    host.run(f"rm {CONF} && systemctl reload nginx")
+    wait_for("nginx to leave the port", lambda: served(host) == "")
+    standing.preview().has("File: (update)", "- <absent>", "+ listen 8088;", "~ 2 to update")
+    mended()
+
+
+def test_a_file_replaced_by_a_link_is_shown_and_the_link_is_not_followed(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    host = standing.host
+    host.run(f"cp {CONF} /root/elsewhere && ln -sf /root/elsewhere {CONF}")
+    standing.preview().has("<a symbolic link to /root/elsewhere>", "+ listen 8088;")
+    host.run("echo '# beyond the link' >> /root/elsewhere")
+    mended()
+    assert "# beyond the link" in host.read("/root/elsewhere")
+
+
+def test_a_removed_package_is_shown_by_name_and_comes_back(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    standing.host.run("apt-get remove -qy tree")
+    standing.preview().has('- tree: "installed"', '+ tree : "installed"').lacks("nginx : ")
+    mended()
+
+
+def test_a_removed_package_takes_its_service_along_and_both_come_back(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    standing.host.run("apt-get remove -qy nginx")
+    # Its init script is configuration and stays, so that systemd still knows a unit of that name.
+    standing.preview().has('+ nginx: "installed"', 'active: "inactive" => "active"', "~ 2 to update")
+    mended()
+
+
+@pytest.mark.parametrize(
+    ("verb", "shown"),
+    [
+        ("stop", ['active : "inactive" => "active"']),
+        ("disable", ['enabled: "disabled" => "enabled"']),
+        ("mask --now", ['active : "inactive" => "active"', 'enabled: "masked" => "enabled"']),
+    ],
+)
+def test_a_service_that_somebody_stopped_disabled_or_masked_is_shown_and_runs_again(
+    standing: Project, mended: Callable[[], None], verb: str, shown: list[str]
+) -> None:
+    standing.host.run(f"systemctl {verb} nginx")
+    standing.preview().has("Service: (update)", *shown, "~ 1 to update")
+    mended()
+
+
+def test_a_service_that_fails_is_shown_and_runs_again(standing: Project, mended: Callable[[], None]) -> None:
+    standing.host.run("systemctl kill -s KILL --kill-whom=all nginx; sleep 0.5")
+    assert standing.host.run("systemctl is-active nginx", check=False).stdout == "failed\n"
+    standing.preview().has('active : "failed" => "active"')
+    mended()
+
+
+def test_files_of_a_tree_that_were_added_changed_or_removed_are_shown_one_line_each(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    host = standing.host
+    host.run("echo extra > /srv/pages/extra.html; echo tampered > /srv/pages/index.html")
+    standing.preview().has("- extra.html:", "~ index.html:", "~ 1 to update")
+    mended()
+    host.run("rm /srv/pages/index.html")
+    standing.preview().has("+ index.html:")
+    mended()
+
+
+def test_mode_and_owner_of_a_folder_are_shown_and_mended(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    standing.host.run("chmod 0777 /srv/data; chown nobody /srv/data")
+    standing.preview().has('~ mode : "0777" => "0750"', '~ owner: "nobody" => "root"')
+    mended()
+
+
+def test_a_deleted_folder_and_tree_come_back(standing: Project, mended: Callable[[], None]) -> None:
+    standing.host.run("rm -r /srv/data /srv/pages")
+    standing.preview().has('~ mode: "<absent>" => "0750"', "+ index.html:", "~ 2 to update")
+    mended()
+
+
+def test_several_drifts_at_once_are_all_shown_and_mended_by_one_up(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    standing.host.run(
+        f"echo '# mine' >> {CONF}; chmod 0600 {CONF}; systemctl stop nginx; rmdir /srv/data; "
+        "apt-get remove -qy tree"
+    )
+    standing.preview().has(
+        "- # mine",
+        '"0600" => "0644"',
+        '"inactive" => "active"',
+        '"<absent>" => "0750"',
+        '+ tree : "installed"',
+    )
+    mended()
+
+
+def test_refresh_alone_takes_drift_into_the_state_and_up_mends_it_after(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    standing.host.run(f"chmod 0600 {CONF}")
+    standing.refresh().has('~ mode : "0644" => "0600"')
+    standing.preview().has('~ mode : "0600" => "0644"')
+    mended()
+
+
+def test_destroy_after_drift_still_gives_the_host_back(standing: Project) -> None:
+    host = standing.host
+    host.run(
+        f"rm {CONF}; systemctl mask --now nginx; echo extra > /srv/pages/extra; echo data > /srv/data/mine"
+    )
+    standing.destroy()
+    assert host.run("ls -R /var/lib/portcullis /srv/pages", check=False).stdout == ""
+    assert host.read("/srv/data/mine") == "data\n"
+    assert host.run("command -v nginx; command -v tree", check=False).stdout == ""

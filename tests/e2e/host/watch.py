@@ -1,0 +1,132 @@
+"""What runs, on the host and on the deploying machine, seen from the machine, whose /proc shows both."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from lab import hosts
+from portcullis.host.bundle import agent_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from lab.pytest_lab import Host
+
+_GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process as /proc has it; ids are the machine's, also of one that runs on a host."""
+
+    pid: int
+    on_host: bool
+    command: str
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether it is our agent (and not the sudo or the shell that started it)."""
+        return self.command.startswith("python3 -I -c ") and agent_bundle().digest in self.command
+
+    def environment(self) -> str:
+        """Return its environment, empty when it has ended."""
+        with contextlib.suppress(*_GONE):
+            return (
+                Path(f"/proc/{self.pid}/environ").read_bytes().replace(b"\0", b"\n").decode(errors="replace")
+            )
+        return ""
+
+    def peak_memory(self) -> int:
+        """Return the most memory it has had resident, in bytes; 0 when it has ended."""
+        with contextlib.suppress(*_GONE):
+            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        return 0
+
+
+def processes(host: Host) -> Iterator[Process]:
+    """Yield every process of the host and of the machine."""
+    inside = _namespace(hosts.first_process(host.engine, host.record))
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(*_GONE):
+            command = (entry / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ")
+            if command:
+                pid = int(entry.name)
+                yield Process(pid, _namespace(pid) == inside, command.decode(errors="replace"))
+
+
+def on_host(host: Host, word: str) -> list[Process]:
+    """Return the processes of the host with a word in their command line."""
+    return [process for process in processes(host) if process.on_host and word in process.command]
+
+
+def agents(host: Host) -> list[Process]:
+    """Return the agents that run on the host."""
+    return [process for process in processes(host) if process.on_host and process.is_agent]
+
+
+def of_folder(host: Host, folder: Path) -> list[Process]:
+    """Return the machine's processes that were started for a project folder, by their environment."""
+    return [
+        process
+        for process in processes(host)
+        if not process.on_host and process.pid != os.getpid() and str(folder) in process.environment()
+    ]
+
+
+def wait_for(what: str, met: Callable[[], object], timeout: float = 30) -> None:
+    """Wait until something holds; fail, naming it, when it does not in time."""
+    deadline = time.monotonic() + timeout
+    while not met():
+        assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+@dataclass(slots=True)
+class Sampler:
+    """Looks at every process again and again, in a thread, while the block runs."""
+
+    host: Host
+    commands: set[str] = field(default_factory=set)
+    environments: set[str] = field(default_factory=set)
+    peak: int = 0
+    rounds: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        assert self._thread is not None
+        self._thread.join(10)
+
+    def _sample(self) -> None:
+        while not self._stop.is_set():
+            for process in processes(self.host):
+                self.commands.add(process.command)
+                if process.on_host:
+                    self.environments.add(process.environment())
+                    if process.is_agent:
+                        self.peak = max(self.peak, process.peak_memory())
+            self.rounds += 1
+            time.sleep(0.005)
+
+
+def _namespace(pid: int) -> str:
+    return str(Path(f"/proc/{pid}/ns/pid").readlink())

@@ -1,0 +1,218 @@
+"""A small Pulumi project of its own: a program's text, its own state, and the verbs people use.
+
+The program sees the host as `web1`. What a verb prints is kept whole, because what people read is what the
+tests are about.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from portcullis.host import Connection
+
+if TYPE_CHECKING:
+    from lab.pytest_lab import Host
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+STACK = "e2e"
+PASSPHRASE = "portcullis-e2e"
+TIMEOUT = 120.0  # seconds of one verb
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m|<\{%[^%]*%\}>")
+
+_MANIFEST = """\
+name: {name}
+description: A test of the host layer.
+runtime:
+  name: python
+  options:
+    toolchain: pip
+    virtualenv: {venv}
+options:
+  refresh: always
+"""
+
+_HEAD = """\
+import os
+import signal
+
+import pulumi
+from portcullis.host import Connection, Directory, File, Packages, Service, Tree, write_ssh_config
+
+signal.signal(signal.SIGINT, lambda *_: os._exit(32))
+write_ssh_config({{"web1": Connection(**{connection})}})
+
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a verb ended, and everything that it printed."""
+
+    verb: str
+    code: int
+    output: str
+    seconds: float
+
+    def has(self, *parts: str) -> Outcome:
+        """Assert that each part stands in the output, however the columns are aligned."""
+        for part in parts:
+            assert _unaligned(part) in _unaligned(self.output), f"{part!r} is not in:\n{self.output}"
+        return self
+
+    def lacks(self, *parts: str) -> Outcome:
+        """Assert that none of them does."""
+        for part in parts:
+            assert part not in self.output, f"{part!r} is in:\n{self.output}"
+        return self
+
+    @property
+    def error(self) -> str:
+        """Return the diagnostics that end a failed verb, without the display above them."""
+        return self.output.partition("Diagnostics:")[2] or self.output
+
+
+class Project:
+    """A project folder with its stack; `close` it, so that nothing it started is left running."""
+
+    def __init__(self, folder: Path, host: Host, *, name: str = "e2e") -> None:
+        self.folder = folder
+        self.host = host
+        self.connection = Connection(
+            address=host.address,
+            port=host.ssh_port,
+            host_key=host.host_key,
+            identity_file=str(host.identity_file),
+        )
+        self.name = name
+        self.env = _environment(folder)
+        self._running: list[subprocess.Popen[str]] = []
+        self._made = False
+        (folder / "state").mkdir(parents=True)
+        (folder / "Pulumi.yaml").write_text(_MANIFEST.format(name=name, venv=CHECKOUT / ".venv"))
+
+    def close(self) -> None:
+        """Kill whatever verb still runs, with its process group."""
+        for process in self._running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
+        self._running.clear()
+
+    def program(self, text: str, **connection: Any) -> Self:
+        """Set the program's resources, which follow the imports. Named parts of the connection differ."""
+        parts = {name: getattr(self.connection, name) for name in Connection.__dataclass_fields__}
+        head = _HEAD.format(connection=repr({**parts, **connection}))
+        (self.folder / "__main__.py").write_text(head + textwrap.dedent(text))
+        return self
+
+    def up(self, *arguments: str, fails: bool = False, timeout: float = TIMEOUT) -> Outcome:
+        """Deploy."""
+        return self.run("up", "--yes", "--skip-preview", *arguments, fails=fails, timeout=timeout)
+
+    def preview(self, *arguments: str, fails: bool = False) -> Outcome:
+        """Show what differs, with every property."""
+        return self.run("preview", "--diff", *arguments, fails=fails)
+
+    def unchanged(self) -> Outcome:
+        """Assert that a preview finds nothing to do and nothing that differs on the host."""
+        return self.preview("--expect-no-changes").lacks("(refresh)")
+
+    def refresh(self, *arguments: str, fails: bool = False) -> Outcome:
+        """Take what is there into the state."""
+        return self.run("refresh", "--yes", "--skip-preview", "--diff", *arguments, fails=fails)
+
+    def destroy(self, *arguments: str, fails: bool = False) -> Outcome:
+        """Take everything away."""
+        return self.run("destroy", "--yes", "--skip-preview", *arguments, fails=fails)
+
+    def cancel(self) -> Outcome:
+        """Give up the lock that a killed engine left."""
+        return self.run("cancel", "--yes")
+
+    def run(self, verb: str, *arguments: str, fails: bool = False, timeout: float = TIMEOUT) -> Outcome:
+        """Run a verb to its end; its exit code must say what is expected, and no traceback may be printed."""
+        begun = time.monotonic()
+        process = self.start(verb, *arguments)
+        outcome = self.finish(process, verb, begun, timeout)
+        assert (outcome.code != 0) == fails, f"pulumi {verb} ended with {outcome.code}:\n{outcome.output}"
+        assert "Traceback" not in outcome.output, outcome.output
+        return outcome
+
+    def start(self, verb: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start a verb in a process group of its own, as a shell with job control would."""
+        self._ensure_stack()
+        process = subprocess.Popen(
+            ["pulumi", verb, "--stack", STACK, "--non-interactive", "--color", "never", *arguments],
+            cwd=self.folder, env={**self.env, **(env or {})}, text=True, process_group=0,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self._running.append(process)
+        return process
+
+    def finish(
+        self, process: subprocess.Popen[str], verb: str, begun: float, timeout: float = TIMEOUT
+    ) -> Outcome:
+        """Wait for a verb that was started."""
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            raise AssertionError(f"pulumi {verb} did not end within {timeout:.0f} s:\n{output}") from None
+        finally:
+            self._running.remove(process)
+        return Outcome(verb, process.returncode, _COLOURS.sub("", output), time.monotonic() - begun)
+
+    def secret(self, key: str, value: str) -> None:
+        """Set a secret of the stack's configuration; the value goes in by standard input."""
+        self._ensure_stack()
+        subprocess.run(
+            ["pulumi", "config", "set", "--secret", "--stack", STACK, key],
+            cwd=self.folder, env=self.env, input=value, text=True, capture_output=True, check=True, timeout=60,
+        )  # fmt: skip
+
+    def _ensure_stack(self) -> None:
+        if not self._made:
+            subprocess.run(
+                ["pulumi", "stack", "init", STACK, "--non-interactive"],
+                cwd=self.folder, env=self.env, capture_output=True, text=True, check=True, timeout=60,
+            )  # fmt: skip
+            self._made = True
+
+
+def _unaligned(text: str) -> str:
+    return " ".join(text.split()).replace(" :", ":")
+
+
+@functools.cache
+def engine_environment() -> dict[str, str]:
+    """Return what tools/engine.py says a command needs: the engine, its home with caches, and PATH."""
+    done = subprocess.run(
+        [sys.executable, str(CHECKOUT / "tools" / "engine.py"), "env", "--json"],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    variables: dict[str, str] = json.loads(done.stdout)
+    return variables
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        **engine_environment(),
+        "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
+        "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+        "PYTHONPATH": str(CHECKOUT),
+    }
