@@ -110,12 +110,14 @@ class Target:
 def target() -> Iterator[Target]:
     """Raise the host, fresh, and take it away again; it goes too when this process is killed."""
     machine.down([NAME])
-    record = machine.up(NAME, lease=this_process())
+    lease = this_process()
+    machine.join(lease)
     try:
+        machine.up(NAME, lease=lease)
         engine, record = machine.find(NAME)
         address = network.on_segment(record.number).v4, 22
         with Relay(address, rtt=RTT) as far, Relay(address) as near:
             print(f"bench: {NAME} is up, {RTT * 1000:.0f} ms away", file=sys.stderr, flush=True)
             yield Target(engine, record, far, near)
     finally:
-        machine.down([NAME])
+        machine.leave(lease)
