@@ -263,3 +263,8 @@ def test_leftovers_of_a_cut_off_write_go_with_the_next(
     (motd.path.parent / ".motd.portcullis-0a0b0c0d.link").symlink_to("nowhere")
     motd.put()
     assert leftovers() == []
+
+
+def test_a_file_without_a_size_is_read_all_the_same(client: Client) -> None:
+    path = "/proc/sys/kernel/ostype"
+    assert client.look("file", path, {"path": path})["content"] == "Linux\n"

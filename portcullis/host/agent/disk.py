@@ -87,7 +87,7 @@ def _forget(temporary: Path) -> None:
         temporary.unlink()
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | bytearray) -> None:
     """All of `data`, however few bytes each call takes."""
     view = memoryview(data)
     while view:

@@ -167,18 +167,19 @@ def _read(path: Path) -> Json:
     if not stat.S_ISREG(status.st_mode):
         kind = "link" if stat.S_ISLNK(status.st_mode) else "other"
         return {**facts, "_type": kind, "content": f"<{paths.named(path, status)}>"}
-    if status.st_size > LIMIT:
-        return {**facts, "content": f"<{status.st_size} bytes, too large to show>"}
-    data = _bytes(path)
+    data = _bytes(path, min(status.st_size, LIMIT))
     if data is None:
         return {"exists": False}
+    if len(data) > LIMIT:
+        return {**facts, "content": f"<{max(status.st_size, len(data))} bytes, too large to show>"}
     try:
         return {**facts, "content": data.decode(), "_opaque": False}
     except UnicodeDecodeError:
         return {**facts, "content": f"<{len(data)} bytes that are not UTF-8 text>"}
 
 
-def _bytes(path: Path) -> bytes | None:
+def _bytes(path: Path, size: int) -> bytes | None:
+    """Up to one byte more than `LIMIT`; None if the file went meanwhile. `size` may be wrong (0 under /proc)."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -186,7 +187,8 @@ def _bytes(path: Path) -> bytes | None:
     except OSError as error:
         raise paths.unreadable(path, error) from None
     try:
-        return os.pread(fd, LIMIT + 1, 0)
+        data = os.pread(fd, size + 1, 0)
+        return data if len(data) <= size else os.pread(fd, LIMIT + 1, 0)
     except OSError as error:
         raise paths.unreadable(path, error) from None
     finally:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from portcullis.host.agent.step import Json
 
 WORKERS = 4
+PIECE = 1 << 16  # bytes written at once
 IDLE_LIMIT = 1800.0  # seconds without a request: the client is gone and the network did not tell
+
+_ENCODER = json.JSONEncoder()
 
 
 def main(pending: list[str]) -> None:
@@ -75,14 +78,23 @@ class Agent:
                 continue
             with self._write:
                 self._under_way += 1
-            answer = json.dumps(self._answer(line)).encode() + b"\n"
+            answer = self._answer(line)
             with self._write:
                 self._under_way -= 1
                 self._last = time.monotonic()
-                with contextlib.suppress(
-                    OSError
-                ):  # the client is gone; what it asked for is done all the same
-                    write_all(self._out, answer)
+                # When the client is gone, what it asked for is done all the same.
+                with contextlib.suppress(OSError):
+                    self._send(answer)
+
+    def _send(self, answer: Json) -> None:
+        """Write one line, piece by piece: a survey as one text would need more memory than all the rest."""
+        waiting = bytearray()
+        for text in _ENCODER.iterencode(answer):
+            waiting += text.encode()
+            if len(waiting) > PIECE:
+                write_all(self._out, waiting)
+                waiting = bytearray()
+        write_all(self._out, waiting + b"\n")
 
     def _answer(self, line: str | bytes) -> Json:
         number = -1

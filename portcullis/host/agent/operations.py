@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import platform
+import os
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -283,11 +284,12 @@ def resource(owner: str) -> str:
 
 def host_facts() -> dict[str, str]:
     """Operating system, kernel, Python and name of the host."""
+    system = os.uname()
     return {
         "os": os_name(_read_lines("/etc/os-release")),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "hostname": platform.node(),
+        "kernel": system.release,
+        "python": sys.version.split()[0],
+        "hostname": system.nodename,
     }
 
 

@@ -1,0 +1,268 @@
+"""The agent on a lab host, with the real apt, dpkg, systemd and sshd. They share one."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .remote import RemoteAgent, wanted_file, wanted_service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lab.pytest_lab import Host
+
+pytestmark = pytest.mark.e2e
+
+CONF = "/etc/nginx/nginx.conf"
+TEST = ["nginx", "-t"]
+NEXT = "/etc/nginx/conf.d/next.conf"
+
+
+@pytest.fixture
+def start(module_host: Host) -> Iterator[Callable[..., RemoteAgent]]:
+    agents: list[RemoteAgent] = []
+
+    def make(**how: str) -> RemoteAgent:
+        agents.append(RemoteAgent(module_host, **how))
+        return agents[-1]
+
+    yield make
+    for agent in agents:
+        agent.close()
+
+
+@pytest.fixture
+def agent(start: Callable[..., RemoteAgent]) -> RemoteAgent:
+    return start()
+
+
+def agents_running(host: Host) -> list[str]:
+    return host.run(["pgrep", "-f", "^python3 -I .*portcullis.host.agent"], check=False).stdout.split()
+
+
+def wait_until_gone(host: Host, seconds: float, *, but: int = 0) -> None:
+    deadline = time.monotonic() + seconds
+    while len(agents_running(host)) > but:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def installed(host: Host) -> set[str]:
+    listed = host.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package}\n"]).stdout.splitlines()
+    return {line.split()[1] for line in listed if line.startswith("ii")}
+
+
+def test_a_stack_lives_from_its_first_package_to_the_last(agent: RemoteAgent) -> None:
+    host = agent.host
+    before = installed(host)
+
+    # Packages: nothing starts, and what keeps it from starting is gone afterwards.
+    agent.packages("nginx", "ed")
+    assert host.run(["systemctl", "is-active", "nginx"], check=False).stdout == "inactive\n"
+    assert host.run(["ls", "/usr/sbin/policy-rc.d"], check=False).returncode != 0
+    assert agent.packages("nginx", "ed")["steps"] == []
+
+    # A conffile as the package shipped it is nobody's; one that somebody edited is not.
+    shipped = host.read(CONF)
+    agent.file(CONF, shipped + "# ours\n", test=TEST)
+    types = "/etc/nginx/mime.types"
+    host.write(types, host.read(types) + "# by hand\n")
+    assert agent.refused("file", types, wanted_file(types, "x"))["code"] == "differs"
+
+    # A service: started on the new file, stale after an edit by hand, reloaded once.
+    done = agent.service("nginx.service", "/etc/nginx")
+    assert done["facts"] == {"exists": True, "active": "active", "enabled": "enabled", "stale": False}
+    assert agent.service("nginx.service", "/etc/nginx")["steps"] == []
+    main_pid = host.run(["systemctl", "show", "-P", "MainPID", "nginx"]).stdout
+    host.write(NEXT, "server { listen 8080; return 200 next; }\n")
+    assert agent.is_stale("nginx.service", "/etc/nginx")
+    assert [s["action"] for s in agent.service("nginx.service", "/etc/nginx")["steps"]] == ["reload"]
+    assert host.run(["curl", "-s", "http://127.0.0.1:8080/"]).stdout == "next"
+    assert host.run(["systemctl", "show", "-P", "MainPID", "nginx"]).stdout == main_pid
+    assert not agent.is_stale("nginx.service", "/etc/nginx")
+
+    # A file that nginx refuses is not left there, and its message reaches the person.
+    bad = wanted_file(NEXT, "nonsense;\n", test=TEST)
+    error = agent.refused("file", NEXT, bad, adopt=True)
+    assert error["code"] == "test-failed"
+    assert f'unknown directive "nonsense" in {NEXT}' in error["detail"]
+    assert "listen 8080" in host.read(NEXT)
+
+    # Back to where it all began.
+    agent.service("nginx.service", op="remove")
+    assert host.run(["systemctl", "is-active", "nginx"], check=False).stdout == "inactive\n"
+    agent.file(CONF, op="remove")
+    assert host.read(CONF) == shipped
+    assert agent.packages("nginx", "ed", op="remove", on_delete="purge")["done"] == "removed"
+    assert installed(host) == before
+    assert host.run(["ls", "/var/lib/portcullis"], check=False).returncode != 0
+
+
+def test_the_hosts_own_policy_is_respected_and_comes_back(agent: RemoteAgent) -> None:
+    host = agent.host
+    policy = '#!/bin/sh\necho "$@" >> /run/asked\nexit 0\n'
+    host.write("/usr/sbin/policy-rc.d", policy)
+    host.run(["chmod", "755", "/usr/sbin/policy-rc.d"])
+    agent.packages("nginx")
+    assert host.read("/usr/sbin/policy-rc.d") == policy
+    assert host.run(["systemctl", "is-active", "nginx"], check=False).stdout == "inactive\n"
+    host.run(["rm", "/usr/sbin/policy-rc.d"])
+
+
+def test_which_stamp_tells_of_a_reload(agent: RemoteAgent) -> None:
+    """Reloads by others count, failed ones do not, and daemon-reload or reexec change neither."""
+    host = agent.host
+    agent.service("ssh.service", "/etc/ssh")
+    host.write("/etc/ssh/sshd_config.d/90-test.conf", "PrintMotd no\n")
+    assert agent.is_stale("ssh.service", "/etc/ssh")
+    for harmless in ("daemon-reload", "daemon-reexec"):
+        host.run(["systemctl", harmless])
+        assert agent.is_stale("ssh.service", "/etc/ssh")
+    host.run(["systemctl", "reload", "ssh"])
+    assert not agent.is_stale("ssh.service", "/etc/ssh")
+    for harmless in ("daemon-reload", "daemon-reexec"):
+        host.run(["systemctl", harmless])
+        assert not agent.is_stale("ssh.service", "/etc/ssh")
+    host.write("/etc/ssh/sshd_config.d/90-test.conf", "Nonsense yes\n")
+    host.run(["systemctl", "reload", "ssh"], check=False)
+    assert agent.is_stale("ssh.service", "/etc/ssh")
+    error = agent.refused("service", "ssh.service", wanted_service("ssh.service", "/etc/ssh"))
+    assert error["code"] == "systemd"
+    assert "Nonsense" in error["detail"]
+    assert agent.is_stale("ssh.service", "/etc/ssh")
+    host.run(["rm", "/etc/ssh/sshd_config.d/90-test.conf"])
+    agent.service("ssh.service", "/etc/ssh")
+    assert not agent.is_stale("ssh.service", "/etc/ssh")
+
+
+def test_a_unit_that_does_not_stay_up_is_a_failure_with_its_journal(agent: RemoteAgent) -> None:
+    path = "/etc/systemd/system/flaky.service"
+    program = "/bin/sh -c 'echo cannot bind to port 80; sleep 0.3; exit 1'"
+    service = f"[Service]\nExecStart={program}\nRestart=always\nRestartSec=1\n"
+    unit = f"{service}[Install]\nWantedBy=multi-user.target\n"
+    agent.file(path, unit)
+    error = agent.refused("service", "flaky.service", wanted_service("flaky.service", path))
+    assert error["code"] == "systemd"
+    assert "does not stay up" in error["message"]
+    assert "cannot bind to port 80" in error["detail"]
+    agent.file(path, unit.replace(program, "/bin/sleep 1000"))
+    assert agent.service("flaky.service", path)["facts"]["active"] == "active"
+    agent.file(path, unit.replace(program, "/bin/sleep 2000"))
+    assert agent.is_stale("flaky.service", path)
+    agent.service("flaky.service", path)
+    running = agent.host.run(["systemctl", "show", "-P", "ExecStart", "flaky"]).stdout
+    assert "sleep 2000" in running
+    assert agent.service("flaky.service", path, op="remove")["done"] == "restored"
+    agent.file(path, op="remove")
+
+
+def test_a_masked_unit_is_somebodys_decision(agent: RemoteAgent) -> None:
+    agent.host.run(["systemctl", "stop", "nginx"])
+    agent.host.run(["systemctl", "mask", "nginx"])
+    error = agent.refused("service", "nginx.service", wanted_service("nginx.service"))
+    assert (error["code"], error["property"]) == ("differs", "enabled")
+    agent.service("nginx.service", adopt=True)
+    agent.service("nginx.service", op="remove")
+    assert agent.facts("service", "nginx.service", unit="nginx.service", reads=[])["enabled"] == "masked"
+    agent.host.run(["systemctl", "unmask", "nginx"])
+
+
+def test_what_somebody_else_needs_by_now_is_kept(agent: RemoteAgent) -> None:
+    agent.packages("nginx", op="remove")
+    agent.packages("nginx-common")
+    agent.host.run("DEBIAN_FRONTEND=noninteractive apt-get -q -y install nginx")
+    assert agent.packages("nginx-common", op="remove")["done"] == "kept"
+    assert {"nginx", "nginx-common"} <= installed(agent.host)
+    assert agent.host.run(["apt-mark", "showauto", "nginx-common"]).stdout == "nginx-common\n"
+
+
+def test_apts_lock_is_waited_for_and_its_holder_named(
+    start: Callable[..., RemoteAgent], module_host: Host
+) -> None:
+    start().ask("hello")  # the agent is in the host's cache now
+    holder = (
+        "import fcntl, time\n"
+        "f = open('/var/lib/dpkg/lock-frontend', 'w'); fcntl.lockf(f, fcntl.LOCK_EX)\n"
+        "g = open('/var/lib/apt/lists/lock', 'w'); fcntl.lockf(g, fcntl.LOCK_EX)\n"
+        "print('held', flush=True); time.sleep({seconds})"
+    )
+    module_host.run(f'nohup python3 -c "{holder.format(seconds=600)}" >/run/held 2>&1 & echo $! >/run/holder')
+    module_host.run("until grep -q held /run/held; do sleep 0.1; done", timeout=10)
+    pid = module_host.read("/run/holder").strip()
+    quick = start(limits="apt_lock_wait=2")
+    desired = {"packages": {"ed": "installed"}, "on_delete": "remove"}
+    error = quick.refused("packages", "tools", desired)
+    assert error["code"] == "apt-lock"
+    assert f"python3 (process {pid})" in error["message"]
+    assert "ed" not in installed(module_host)
+    quick.close()
+    waiting = start(limits="apt_lock_wait=30")
+    waiting.send("put", kind="packages", item="tools", desired=desired, owner="x", adopt=False)
+    time.sleep(2)
+    module_host.run(["kill", pid])
+    assert waiting.read()["ok"]
+    waiting.on("remove", "packages", "tools", desired, owner="x")
+
+
+def test_a_second_deployment_is_refused_by_the_name_of_the_first(start: Callable[..., RemoteAgent]) -> None:
+    first, second = start(who="alice@laptop (pid 1)"), start(who="bob@ci (pid 2)")
+    first.file("/etc/portcullis-test", "a")
+    error = second.refused("file", "/etc/portcullis-test", wanted_file("/etc/portcullis-test", "b"))
+    assert error["code"] == "locked"
+    assert "alice@laptop (pid 1)" in error["message"]
+    first.ssh.kill()
+    wait_until_gone(second.host, 10, but=1)
+    second.file("/etc/portcullis-test", "b")
+    second.file("/etc/portcullis-test", op="remove")
+
+
+def test_nothing_is_left_running_when_ssh_ends_or_is_killed_and_work_is_finished(
+    start: Callable[..., RemoteAgent], module_host: Host
+) -> None:
+    start().close()
+    wait_until_gone(module_host, 5)
+    killed = start()
+    killed.send(
+        "put", kind="file", item="/etc/portcullis-test", owner="x", adopt=False,
+        desired=wanted_file("/etc/portcullis-test", "finished", test=["sleep", "2"]),
+    )  # fmt: skip
+    time.sleep(0.7)
+    killed.ssh.kill()
+    wait_until_gone(module_host, 10)
+    assert module_host.read("/etc/portcullis-test") == "finished"
+    module_host.run(["rm", "-r", "/etc/portcullis-test", "/var/lib/portcullis"])
+
+
+def test_memory_stays_under_30_mb(agent: RemoteAgent) -> None:
+    """Asked for more than a full stack has: 100 files of 5 KB and 7 as large as they may be, and a put."""
+    host = agent.host
+    host.run(
+        "mkdir /etc/many; cd /etc/many; seq 1 90000 | head -c 102400 > large; head -c 5000 large > small;"
+        "for n in $(seq 5); do cp large large-$n; done; for n in $(seq 100); do cp small small-$n; done"
+    )
+    paths = [f"/etc/many/{name}" for name in host.run(["ls", "/etc/many"]).stdout.split()]
+    items = [{"kind": "file", "id": path, "spec": {"path": path}} for path in paths]
+    for _ in range(3):
+        assert len(agent.ask("survey", items=items)["items"]) == 107
+    agent.file("/etc/many/large", "x" * 102_400, adopt=True)
+    agent.file("/etc/many/large", op="remove")
+    (pid,) = agents_running(host)
+    peak = int(host.run(["grep", "VmHWM", f"/proc/{pid}/status"]).stdout.split()[1])
+    print(f"peak {peak} kB")  # noqa: T201 - a number that people ask for
+    assert peak < 30_000, f"{peak} kB"
+
+
+def test_after_a_reboot_nothing_looks_stale(start: Callable[..., RemoteAgent], module_host: Host) -> None:
+    first = start()
+    units = {"ssh.service": "/etc/ssh", "nginx.service": "/etc/nginx"}
+    for unit, folder in units.items():
+        first.service(unit, folder)
+    first.close()
+    module_host.reboot()
+    second = start()
+    items = [{"kind": "service", "id": u, "spec": {"unit": u, "reads": [f]}} for u, f in units.items()]
+    for item in second.ask("survey", items=items)["items"]:
+        assert item["facts"] == {"exists": True, "active": "active", "enabled": "enabled", "stale": False}
