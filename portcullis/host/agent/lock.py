@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -38,19 +39,34 @@ class DeployLock:
                 self._named = True
 
     def release(self) -> None:
-        """Let go and leave no name behind."""
+        """Let go and leave nothing behind."""
         with self._guard:
             if self._fd >= 0:
-                os.ftruncate(self._fd, 0)
+                # While it is held: whoever opened it meanwhile finds that it has no name any more.
+                self._path.unlink(missing_ok=True)
                 os.close(self._fd)
+                with contextlib.suppress(OSError):  # something else is in the folder
+                    self._path.parent.rmdir()
                 self._fd, self._named = -1, False
 
     def _open(self) -> int:
-        try:
-            self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise disk.write_error(error, self._path) from None
+        while True:
+            try:
+                self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            except FileNotFoundError:
+                continue  # its last holder took the folder away just now
+            except OSError as error:
+                raise disk.write_error(error, self._path) from None
+            self._hold(fd)
+            try:
+                if os.path.samestat(os.fstat(fd), self._path.lstat()):
+                    return fd
+            except FileNotFoundError:
+                pass
+            os.close(fd)  # its last holder took it away between the two
+
+    def _hold(self, fd: int) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -61,7 +77,6 @@ class DeployLock:
                 f"{holder} is deploying to this host",
                 hint="wait until it has finished; the lock goes by itself when that process ends",
             ) from None
-        return fd
 
 
 def _holder(data: bytes) -> str:
