@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -47,3 +48,12 @@ def test_a_program_that_cannot_be_executed_is_named() -> None:
 
 def test_five_megabytes_of_output_are_fine() -> None:
     assert len(run(["sh", "-c", "head -c 5000000 /dev/zero"], timeout=10).out) == 4 * 1024 * 1024
+
+
+def test_what_programs_make_is_not_for_root_alone(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        run(["touch", str(tmp_path / "access.log")], timeout=10)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "access.log").stat().st_mode & 0o777 == 0o644

@@ -321,3 +321,26 @@ def test_a_survey_asks_systemd_once_for_all(app: App) -> None:
     found = app.client.ask("survey", items=items)["items"]
     assert [item["facts"]["exists"] for item in found] == [True, False]
     assert len(asked) == 1
+
+
+def test_a_file_that_goes_after_the_services_turn_is_taken_up(app: App) -> None:
+    site = str(app.reads / "site.conf")
+    desired = {"path": site, "content": "server", "mode": "0644"}
+    app.client.on("put", "file", site, desired)
+    app.put()
+    app.systemd.calls.clear()
+    time.sleep(0.02)
+    assert app.client.on("remove", "file", site, desired)["done"] == "removed"
+    assert [call for call in app.systemd.calls if "reload" in call] != []
+    assert app.facts()["stale"] is False
+
+
+def test_a_file_that_goes_after_its_service_touches_no_service(app: App) -> None:
+    site = str(app.reads / "site.conf")
+    desired = {"path": site, "content": "server", "mode": "0644"}
+    app.client.on("put", "file", site, desired)
+    app.put()
+    app.remove()
+    app.systemd.calls.clear()
+    app.client.on("remove", "file", site, desired)
+    assert app.systemd.calls == []

@@ -132,6 +132,7 @@ class Operations:
                 self._abandon(record, facts, known=known)
                 raise
             record.pending = False
+            record.extra.pop("former", None)
             self._store.save(record)
             after = self._facts(kind, spec, record)
             self._assert_done(desired, kind, after)
@@ -148,6 +149,8 @@ class Operations:
             if record.owner != request["owner"] or record.stack != request["stack"]:
                 return {"done": "not-owner"}
             done = self._kind(kind).remove(desired, record, self._store.folder(kind, item))
+            if kind in ("file", "tree"):
+                self._tell_readers(record)
             self._store.drop(record)
             return {"done": done}
 
@@ -162,6 +165,30 @@ class Operations:
         with self._alone("tree", path):
             self._trees.stage(path, str(request["sha"]), request["data"], last=bool(request["last"]))
         return {}
+
+    def _tell_readers(self, gone: Record) -> None:
+        """Let the services that read where a file was take up that it is gone.
+
+        A deployment deletes last, after the services' own turn: without this, nginx would go on serving a
+        site until something else reloads it.
+        """
+        for known in self._store.all():
+            folders = known.spec.get("reads") or []
+            if known.kind != "service" or known.stack != gone.stack or "desired" not in known.extra:
+                continue
+            if not any(Path(gone.id).is_relative_to(folder) for folder in folders):
+                continue
+            with self._alone("service", known.id):
+                service = self._store.load("service", known.id)
+                if service is None:
+                    continue
+                desired = service.extra["desired"]
+                steps = self._kind("service").plan(desired, self._facts("service", service.spec, service))
+                if any(step.prop == "stale" for step in steps):
+                    folder = self._store.folder("service", service.id)
+                    work = Work(service, folder, adopt=False, save=lambda: None)
+                    self._kind("service").apply(desired, steps, work)
+                    self._store.save(service)
 
     def _thing(self, request: Json) -> tuple[str, str, Json]:
         kind = str(request["kind"])
@@ -241,7 +268,7 @@ class Operations:
             if written or record.pending:
                 record.revision = revision()
             record.pending = written
-        record.extra["spec"], record.spec = record.spec, spec
+        record.spec = spec
         self._store.save(record)
         return record
 

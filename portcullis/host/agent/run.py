@@ -88,6 +88,8 @@ def _start(argv: Sequence[str], out: int, err: int, env: Mapping[str, str] | Non
             env={**ENVIRONMENT, **(env or {})},
             cwd="/",
             start_new_session=True,
+            # Ours is for our own records: `nginx -t` makes log files, and they are not for root alone.
+            umask=0o022,
         )
     except FileNotFoundError:
         raise HostError("invalid", f"there is no program {argv[0]} on the host") from None

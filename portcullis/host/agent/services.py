@@ -85,6 +85,9 @@ class Services:
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         """See `Kind`."""
+        work.record.extra["desired"] = {
+            key: desired.get(key) for key in ("unit", "active", "enabled", "on_change")
+        }
         if not steps:
             return
         name, reads = work.record.id, work.record.spec.get("reads") or []
