@@ -97,6 +97,7 @@ class FakeApt:
             if not simulate:
                 self.on_install()
                 self.installed |= {n: n not in names for n in new}
+                self.configured_only -= set(new)
                 for name in out:
                     del self.installed[name]
             lines = [f"Remv {n} [1]\n" for n in out] + [f"Inst {n} (1 Debian:13 [all])\n" for n in new]

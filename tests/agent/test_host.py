@@ -21,6 +21,12 @@ TEST = ["nginx", "-t"]
 NEXT = "/etc/nginx/conf.d/next.conf"
 
 
+@pytest.fixture(scope="module", params=["trixie", "bookworm"])
+def module_host(request: pytest.FixtureRequest, make_module_host: Callable[[str], Host]) -> Host:
+    """A host of each Debian: systemd 257 and Python 3.13, systemd 252 and Python 3.11."""
+    return make_module_host(request.param)
+
+
 @pytest.fixture
 def start(module_host: Host) -> Iterator[Callable[..., RemoteAgent]]:
     agents: list[RemoteAgent] = []

@@ -198,6 +198,14 @@ def test_a_package_that_is_never_purged_keeps_its_data_when_the_rest_is_purged(w
     assert writes == ["apt-get remove nginx", "apt-get purge libssl3 nginx-common"]
 
 
+def test_purge_spares_the_files_of_a_package_that_somebody_removed_before_us(web: Packages) -> None:
+    web.apt.configured_only.add("redis")
+    web.put("nginx redis")
+    assert web.remove("purge") == "removed"
+    assert web.apt.configured_only == {"redis"}
+    assert web.apt.installed == {}
+
+
 def test_a_package_removed_by_hand_comes_back_and_still_counts_as_ours(web: Packages) -> None:
     web.put("nginx")
     del web.apt.installed["nginx"]

@@ -179,7 +179,7 @@ def _read(path: Path) -> Json:
 
 
 def _bytes(path: Path, size: int) -> bytes | None:
-    """Up to one byte more than `LIMIT`; None if the file went meanwhile. `size` may be wrong (0 under /proc)."""
+    """Up to one byte more than `LIMIT`; None if the file went meanwhile. `size` is a hint (0 in /proc)."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -109,7 +109,7 @@ class Agent:
 
     def _watch(self) -> None:
         while True:
-            time.sleep(60)
+            time.sleep(IDLE_LIMIT / 30)
             if not self._under_way and time.monotonic() - self._last > IDLE_LIMIT:
                 os._exit(0)  # the main thread sits in a read; the kernel drops our lock
 

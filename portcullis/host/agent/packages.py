@@ -80,7 +80,7 @@ class Packages:
         """See `Kind`. Names that this owner no longer has are given up as ``on_delete`` says."""
         names, owner = set(desired["packages"]), work.record.owner
         with self._lock:
-            self._rename(str(work.record.extra.pop("former", owner)), owner)
+            self._rename(str(work.record.extra.get("former", owner)), owner)
             missing = {step.prop.partition(".")[2] for step in steps}
             if missing:
                 self._apt.prepare(missing)
@@ -127,18 +127,17 @@ class Packages:
         present = set(names) - set(brought)
         first = [name for name in sorted(names) if self._store.load(_ONE, name) is None]
         automatic = self._apt.automatic(present & set(first)) if present & set(first) else set()
+        configured = {name for name, state in self._apt.states(first).items() if state[1:] == "c"}
         if owner:
             self._apt.mark("manual", automatic)  # or the host's next autoremove could take it from under us
         for name in sorted(names):
+            original = {
+                "type": "installed" if name in present else "absent",
+                "automatic": name in automatic,
+                "configured": name in configured,
+            }
             record = self._store.load(_ONE, name) or Record(
-                _ONE,
-                name,
-                "",
-                "",
-                {},
-                "",
-                _original(name in present, name in automatic),
-                extra={"owners": []},
+                _ONE, name, "", "", {}, "", original, extra={"owners": []}
             )
             owners = sorted({*record.extra["owners"], *([owner] if owner else [])})
             if owners != record.extra["owners"] or name in first:
@@ -161,7 +160,9 @@ class Packages:
         before = {record.id for record in idle if record.original.get("automatic")}
         done = "kept"
         purge = how == "purge"
-        spared = frozenset(desired.get("never_purge", ()))
+        # A package that somebody removed before us, and not purged, has left files that are theirs.
+        theirs = {record.id for record in idle if record.original.get("configured")}
+        spared = frozenset(desired.get("never_purge", ())) | theirs
         if ours and how != "keep" and self._take_away(ours, purge=purge, spared=spared):
             done = "removed"
         self._apt.mark("auto", self._installed(before))
@@ -213,10 +214,6 @@ class Packages:
         for record in singles:
             if not record.extra["owners"] and (not wanted or record.id in gone):
                 self._store.drop(record)
-
-
-def _original(there: bool, automatic: bool) -> Json:  # noqa: FBT001 - two facts, named by the call
-    return {"type": "installed", "automatic": automatic} if there else {"type": "absent"}
 
 
 def _list(names: Collection[str]) -> str:
