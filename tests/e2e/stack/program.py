@@ -1,0 +1,98 @@
+"""The whole program, as people run it, on a lab host: its settings file, its own state, and its page.
+
+The settings start as the demo's, with the facts of the test's own host; the host is `web1` in them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lab import machine, stack
+from tests.e2e.project import CHECKOUT, STACK, Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab.pytest_lab import Host
+
+SITE = "hello.example.com"
+SITE_FILE = f"/etc/nginx/conf.d/{SITE}.conf"
+
+
+class Program(Project):
+    """The project's own program and settings. Components and library are the checkout's."""
+
+    def __init__(self, folder: Path, host: Host, settings: str = "", **changes: Any) -> None:
+        """Lay it out in a folder. `settings` takes the place of the demo's; `changes` are of the host's."""
+        super().__init__(folder, host, name="portcullis")
+        manifest = (CHECKOUT / "Pulumi.yaml").read_text()
+        (folder / "Pulumi.yaml").write_text(manifest.replace(".venv", str(CHECKOUT / ".venv")))
+        shutil.copyfile(CHECKOUT / "__main__.py", folder / "__main__.py")
+        self.settings = folder / f"Pulumi.{STACK}.yaml"
+        self.settings.write_text(settings or stack.renew(stack.TEMPLATE.read_text(), self._fact)[0])
+        if changes:
+            self.set("hosts.web1", **changes)
+
+    def _fact(self, name: str) -> str:
+        return stack.fact(name.replace("web1", self.host.name))
+
+    def image(self, tagged: str) -> str:
+        """Return an image of the lab's registry, by digest."""
+        return stack.fact(f"image {tagged}")
+
+    def config(self) -> dict[str, Any]:
+        """Return the settings as they are written."""
+        read: dict[str, Any] = yaml.safe_load(self.settings.read_text())
+        return read
+
+    def set(self, place: str, **values: Any) -> None:
+        """Set keys of an entry, such as `apps.hello`, making it if needed; None takes a key out."""
+        config = self.config()
+        section, *names = place.split(".", 1)
+        entry = config["config"].setdefault(f"portcullis:{section}", {})
+        for name in names:
+            entry = entry.setdefault(name, {})
+        entry.update(values)
+        for key in [key for key, value in entry.items() if value is None]:
+            del entry[key]
+        self.settings.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def encrypt(self, place: str, value: str) -> None:
+        """Set one value below a key, encrypted; it goes in by standard input."""
+        self._ensure_stack()
+        argv = ["pulumi", "config", "set", "--stack", STACK, "--secret", "--path"]
+        section, _, path = place.partition(".")
+        subprocess.run(
+            [*argv, f"portcullis:{section}.{path}"],
+            cwd=self.folder, env=self.env, input=value, text=True, capture_output=True, check=True, timeout=60,
+        )  # fmt: skip
+
+    def page(self, path: str = "/", *, site: str = SITE, address: str = "") -> str:
+        """Fetch a page as a browser on the internet does; return the body, or curl's complaint."""
+        address = address or self.host.address
+        at = f"[{address}]" if ":" in address else address
+        argv = ["--fail", "--resolve", f"{site}:80:{at}", f"http://{site}{path}"]
+        _, body = machine.fetch("internet", argv)
+        return body
+
+    def wait_for_page(self, text: str, *, site: str = SITE, timeout: float = 60) -> None:
+        """Wait until the page is served and holds a text, as after a boot."""
+        deadline = time.monotonic() + timeout
+        while text not in (said := self.page(site=site)):
+            assert time.monotonic() < deadline, f"{site} was not served within {timeout:.0f} s: {said}"
+            time.sleep(0.3)
+
+    def docker(self, *argv: str, check: bool = True) -> str:
+        """Run docker on the host."""
+        return self.host.run(["docker", *argv], check=check).stdout
+
+    def inspect(self, name: str = "hello") -> dict[str, Any]:
+        """Return what Docker says of a container."""
+        found: list[dict[str, Any]] = json.loads(self.docker("container", "inspect", name))
+        return found[0]
