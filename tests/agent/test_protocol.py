@@ -139,6 +139,18 @@ def test_a_client_that_is_gone_leaves_its_last_request_finished_and_no_process(
     assert (etc / "a").read_text() == "x"
 
 
+def test_a_session_that_nobody_uses_ends_and_lets_go_of_the_lock(
+    start: Callable[..., Agent], etc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sys.modules[__name__], "BOOT", BOOT.replace("main.main(", "main.IDLE_LIMIT = 0.6; main.main(")
+    )
+    agent = start()
+    agent.put(etc / "a", "x", test=["sleep", "1.5"])
+    assert agent.read()["ok"]  # work is not idleness
+    assert agent.process.wait(10) == 0
+
+
 def test_four_puts_at_once_are_parallel_and_whole(start: Callable[..., Agent], etc: Path) -> None:
     agent = start()
     begun = time.monotonic()
@@ -187,10 +199,11 @@ def test_a_program_that_we_start_does_not_inherit_the_lock(
     pid_file = tmp_path / "pid"
     agent.put(etc / "a", "x", test=["sh", "-c", f"sleep 60 >/dev/null & echo $! > {pid_file}"])
     assert agent.read()["ok"]
-    agent.end()
     try:
         with (tmp_path / "lock").open() as lock:
+            agent.end()
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert not (tmp_path / "lock").exists()
     finally:
         os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
