@@ -170,6 +170,17 @@ def test_an_unreachable_host_is_named_with_what_ssh_said(start: Start) -> None:
     assert "Traceback" not in said + docker.stderr
 
 
+def test_a_host_that_does_not_answer_is_dialled_once(start: Start, tmp_path: Path) -> None:
+    docker = start("docker")
+    options = f'["-F", "none", "-o", "ProxyCommand=echo dialled >> {tmp_path}/dials; false"]'
+    docker.call("Configure", {"args": {"host": "ssh://web1", "sshOpts": options}})
+    for number in range(3):
+        state = {"driver": "bridge", "name": "n"}
+        request = about("docker:index/network:Network", id=str(number) * 64, properties=state)
+        assert "web1" in refusal(docker.call("Read", request))
+    assert (tmp_path / "dials").read_text() == "dialled\n"
+
+
 def test_a_first_preview_needs_no_host(start: Start) -> None:
     docker = start("docker")
     docker.call("Configure", {"args": {"host": "ssh://nowhere.invalid"}})

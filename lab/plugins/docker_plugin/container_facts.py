@@ -25,53 +25,53 @@ def facts(found: dict[str, Any], stored: Properties) -> Properties:
         "rm": host["AutoRemove"],
         "readOnly": host["ReadonlyRootfs"],
         "image": found["Image"] if str(stored.get("image", "")).startswith("sha256:") else config["Image"],
-        "hostname": config["Hostname"],
-        "domainname": config["Domainname"],
-        "command": config["Cmd"] or [],
-        "entrypoints": _words(config["Entrypoint"]),
-        "user": config["User"],
-        "dns": host["Dns"] or [],
-        "dnsOpts": host["DnsOptions"] or [],
-        "dnsSearches": host["DnsSearch"] or [],
-        "securityOpts": host["SecurityOpt"] or [],
+        "hostname": config.get("Hostname", ""),
+        "domainname": config.get("Domainname", ""),
+        "command": config.get("Cmd") or [],
+        "entrypoints": _words(config.get("Entrypoint")),
+        "user": config.get("User", ""),
+        "dns": host.get("Dns") or [],
+        "dnsOpts": host.get("DnsOptions") or [],
+        "dnsSearches": host.get("DnsSearch") or [],
+        "securityOpts": host.get("SecurityOpt") or [],
         "publishAllPorts": host["PublishAllPorts"],
         "restart": host["RestartPolicy"]["Name"],
         "maxRetryCount": host["RestartPolicy"]["MaximumRetryCount"],
         "init": bool(host.get("Init")),
-        "workingDir": config["WorkingDir"],
-        "runtime": host["Runtime"],
+        "workingDir": config.get("WorkingDir", ""),
+        "runtime": host.get("Runtime", ""),
         "platform": found["Platform"],
         "mounts": [_mount(entry) for entry in host.get("Mounts") or []],
         "tmpfs": host.get("Tmpfs") or {},
-        "hosts": [_extra_host(entry) for entry in host["ExtraHosts"] or []],
+        "hosts": [_extra_host(entry) for entry in host.get("ExtraHosts") or []],
         "privileged": host["Privileged"],
         "memory": host["Memory"] // _MEBIBYTE,
-        "memoryReservation": _mebibytes(host["MemoryReservation"]),
-        "memorySwap": _mebibytes(host["MemorySwap"]),
+        "memoryReservation": _mebibytes(host.get("MemoryReservation", 0)),
+        "memorySwap": _mebibytes(host.get("MemorySwap", 0)),
         "shmSize": host["ShmSize"] // _MEBIBYTE,
-        "cpuShares": host["CpuShares"],
-        "cpuSet": host["CpusetCpus"],
+        "cpuShares": host.get("CpuShares", 0),
+        "cpuSet": host.get("CpusetCpus", ""),
         "logDriver": host["LogConfig"]["Type"],
         "logOpts": host["LogConfig"]["Config"] if stored.get("logOpts") else {},
         "storageOpts": host.get("StorageOpt") or {},
         "networkMode": host["NetworkMode"],
-        "usernsMode": host["UsernsMode"],
+        "usernsMode": host.get("UsernsMode", ""),
         "sysctls": host.get("Sysctls") or {},
         "ipcMode": host["IpcMode"],
-        "groupAdds": host["GroupAdd"] or [],
-        "tty": config["Tty"],
-        "stdinOpen": config["OpenStdin"],
+        "groupAdds": host.get("GroupAdd") or [],
+        "tty": config.get("Tty", False),
+        "stdinOpen": config.get("OpenStdin", False),
         "stopSignal": config.get("StopSignal", ""),
         "stopTimeout": config.get("StopTimeout") or 0,
     }
     result |= _network_facts(found, stored)
-    if host["CapAdd"] or host["CapDrop"]:
-        result["capabilities"] = {"adds": host["CapAdd"] or [], "drops": host["CapDrop"] or []}
-    if host["NanoCpus"]:
+    if host.get("CapAdd") or host.get("CapDrop"):
+        result["capabilities"] = {"adds": host.get("CapAdd") or [], "drops": host.get("CapDrop") or []}
+    if host.get("NanoCpus", 0):
         result["cpus"] = f"{(Decimal(host['NanoCpus']) / _NANO).normalize():f}"
     if stored.get("ulimits"):
         result["ulimits"] = [
-            {"name": u["Name"], "soft": u["Soft"], "hard": u["Hard"]} for u in host["Ulimits"] or []
+            {"name": u["Name"], "soft": u["Soft"], "hard": u["Hard"]} for u in host.get("Ulimits") or []
         ]
     if stored.get("pidMode"):
         result["pidMode"] = host["PidMode"]
@@ -103,13 +103,13 @@ def _network_facts(found: dict[str, Any], stored: Properties) -> Properties:
         "networkDatas": [
             {
                 "networkName": name,
-                "ipAddress": network["IPAddress"],
-                "ipPrefixLength": network["IPPrefixLen"],
-                "gateway": network["Gateway"],
-                "globalIpv6Address": network["GlobalIPv6Address"],
-                "globalIpv6PrefixLength": network["GlobalIPv6PrefixLen"],
-                "ipv6Gateway": network["IPv6Gateway"],
-                "macAddress": network["MacAddress"],
+                "ipAddress": network.get("IPAddress", ""),
+                "ipPrefixLength": network.get("IPPrefixLen", 0),
+                "gateway": network.get("Gateway", ""),
+                "globalIpv6Address": network.get("GlobalIPv6Address", ""),
+                "globalIpv6PrefixLength": network.get("GlobalIPv6PrefixLen", 0),
+                "ipv6Gateway": network.get("IPv6Gateway", ""),
+                "macAddress": network.get("MacAddress", ""),
             }
             for name, network in sorted(settings["Networks"].items())
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ _NEWEST_API = (
 )  # what the official plugin's client speaks at most; an older engine is spoken to in its own version
 _OLDEST_API = (1, 41)  # Docker 20.10, in Debian 12
 _TIMEOUT_SECONDS = 120.0
+_FAILURE_KEPT_SECONDS = 10.0  # a host that does not answer is dialled once, not by every resource
 
 
 class EngineError(PluginError):
@@ -40,6 +42,8 @@ class Engine:
         self.host = host
         self._lock = threading.Lock()
         self._client: APIClient | None = None
+        self._failure: PluginError | None = None
+        self._failed = 0.0
 
     @property
     def client(self) -> APIClient:
@@ -50,7 +54,13 @@ class Engine:
         """
         with self._lock:
             if self._client is None:
-                self._client = self._connect()
+                if self._failure is not None and time.monotonic() < self._failed + _FAILURE_KEPT_SECONDS:
+                    raise PluginError(str(self._failure))
+                try:
+                    self._client = self._connect()
+                except PluginError as error:
+                    self._failure, self._failed = error, time.monotonic()
+                    raise
             return self._client
 
     def _connect(self) -> APIClient:
