@@ -172,7 +172,8 @@ def test_an_unreachable_host_is_named_with_what_ssh_said(start: Start) -> None:
 
 def test_a_host_that_does_not_answer_is_dialled_once(start: Start, tmp_path: Path) -> None:
     docker = start("docker")
-    options = f'["-F", "none", "-o", "ProxyCommand=echo dialled >> {tmp_path}/dials; false"]'
+    (tmp_path / "dial").write_text(f"#!/bin/sh\necho dialled >> {tmp_path}/dials\nexit 1\n")
+    options = f'["-F", "none", "-o", "ProxyCommand=sh {tmp_path}/dial"]'
     docker.call("Configure", {"args": {"host": "ssh://web1", "sshOpts": options}})
     for number in range(3):
         state = {"driver": "bridge", "name": "n"}
