@@ -84,6 +84,29 @@ def test_kill_9_at_any_point_of_a_first_put(
     assert put > 20
 
 
+def test_kill_9_at_any_point_of_a_change_of_mode_does_not_lose_the_first_one(
+    machine: Machine, etc: Path
+) -> None:
+    path = etc / "app"
+
+    def on(op: str) -> None:
+        client = Client(machine)
+        desired = {"path": str(path), "owner": "root", "group": "root", "mode": "0750"}
+        client.on(op, "directory", str(path), desired, adopt=True)
+        client.close()
+
+    def prepare() -> None:
+        path.mkdir(mode=0o700, exist_ok=True)
+
+    def check() -> None:
+        on("put")
+        assert path.stat().st_mode & 0o777 == 0o750
+        on("remove")
+        assert path.stat().st_mode & 0o777 == 0o700
+
+    assert rounds(prepare, lambda: on("put"), check) > 10
+
+
 def test_kill_9_between_the_write_and_its_test_does_not_let_a_bad_file_pass(
     machine: Machine, etc: Path
 ) -> None:

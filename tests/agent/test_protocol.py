@@ -234,12 +234,11 @@ def test_a_request_that_makes_no_sense_is_answered_without_its_content(
 
 def test_an_internal_error_never_carries_content(start: Callable[..., Agent], etc: Path) -> None:
     agent = start()
-    desired = {"path": str(etc / "a"), "content": "x", "mode": {"hunter2": "hunter2"}, "test": [["hunter2"]]}
-    answer = agent.ask("put", kind="file", item=str(etc / "a"), desired=desired, owner=URN, adopt=False)
-    assert not answer["ok"]
-    desired["mode"] = "0644"
-    agent.send("put", kind="tree", item="/x", desired={"path": "/x", "files": "hunter2"}, owner=URN)
-    assert "hunter2" not in json.dumps(agent.read())
+    agent.put(etc / "a", "x", owner=URN, group="hunter2\ud800")  # the exception quotes what it cannot encode
+    error = agent.read()["error"]
+    assert error["code"] == "internal"
+    assert "UnicodeEncodeError at " in error["message"]
+    assert "hunter2" not in json.dumps(error)
 
 
 @pytest.mark.parametrize(

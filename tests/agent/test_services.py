@@ -271,9 +271,9 @@ def test_a_unit_that_falls_over_after_a_good_start_is_a_failure_with_its_journal
         nonlocal asked
         if app.systemd.active == "active":
             asked += 1
-            if asked == 2 and end == "restarted":
+            if asked == 4 and end == "restarted":
                 app.systemd.start()
-            elif asked == 2:
+            elif asked == 4:
                 app.systemd.active = "activating" if end == "auto-restart" else end
                 app.systemd.sub = end
 
