@@ -78,18 +78,21 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def declared_by_program(project: str, stack: str, config: dict[str, str]) -> list[Declared]:
+def declared_by_program(
+    project: str, stack: str, config: dict[str, str], secret_keys: list[str]
+) -> list[Declared]:
     """Run `__main__.py` with this configuration and return its host resources.
 
     Args:
         project: the project's name.
         stack: the stack's name.
         config: full key to value in text, as `pulumi config --json` has them.
+        secret_keys: those of them that are encrypted; a message about a fault does not quote these.
     """
     asyncio.set_event_loop(asyncio.new_event_loop())
     recorder = Recorder()
     mocks.set_mocks(recorder, project=project, stack=stack, preview=False)
-    pulumi.runtime.set_all_config(config)
+    pulumi.runtime.set_all_config(config, secret_keys)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> pulumi.Output[None]:
@@ -159,7 +162,8 @@ def main() -> int:
         for key, found in values.items()
     }
     refused = 0
-    for resource in declared_by_program("portcullis", stack, config):
+    secret_keys = [key for key, found in values.items() if found["secret"]]
+    for resource in declared_by_program("portcullis", stack, config, secret_keys):
         lines = plan_lines(resource)
         refused += lines[0].startswith("!")
         print(*lines, sep="\n")  # noqa: T201

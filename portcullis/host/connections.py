@@ -146,7 +146,7 @@ def _block(alias: str, connection: Connection, *, folder: Path, sockets: Path, s
         "LogLevel ERROR",
         # The session is the master (it passes ControlMaster=yes); everybody else uses it while it is there.
         "ControlMaster no",
-        f'ControlPath "{sockets}/{alias}{suffix}"',
+        f'ControlPath "{sockets / _socket_name(folder, alias + suffix)}"',
     ]
     if connection.identity_file:
         # Without IdentitiesOnly an agent full of keys runs into MaxAuthTries before the right one.
@@ -169,23 +169,27 @@ def write_ssh_config(connections: Mapping[str, Connection], *, project: Path | N
     root = (project or Path.cwd()).resolve()
     folder = root / CONFIG_FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    sockets = _socket_folder(root)
+    sockets = _socket_folder()
     _replace(folder / "known_hosts", render_known_hosts(connections))
     _replace(root / SSH_CONFIG, render_ssh_config(connections, folder=folder, sockets=sockets))
     return root / SSH_CONFIG
 
 
-def _socket_folder(root: Path) -> Path:
+def _socket_folder() -> Path:
     """Make a private folder with a short path: a socket's path is limited to about 100 bytes."""
     base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    digest = hashlib.sha256(str(root).encode()).hexdigest()[:10]
-    folder = base / f"portcullis-{os.getuid()}-{digest}"
+    folder = base / f"portcullis-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     # In a shared /tmp somebody else could have made it first, and would then own our connections.
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:  # noqa: PLR2004
         raise PermissionError(f"{folder} exists and is not a private folder of yours; remove it")
     return folder
+
+
+def _socket_name(folder: Path, alias: str) -> str:
+    """Return a name that no other project's host has, and that is short whatever the alias."""
+    return hashlib.sha256(f"{folder} {alias}".encode()).hexdigest()[:16]
 
 
 def _replace(path: Path, text: str) -> None:

@@ -88,3 +88,16 @@ def test_somebody_elses_socket_folder_is_refused(tmp_path: Path) -> None:
     folder.chmod(0o777)
     with pytest.raises(PermissionError, match="not a private folder"):
         write_ssh_config({}, project=tmp_path)
+
+
+def test_a_socket_has_a_short_path_of_its_own_project(tmp_path: Path) -> None:
+    paths = set()
+    for project in ("a", "b"):
+        (tmp_path / project).mkdir()
+        config = write_ssh_config(
+            {"w" * 60: Connection("192.0.2.1", host_key=KEY)}, project=tmp_path / project
+        )
+        paths.add(effective(config, "w" * 60)["controlpath"])
+    assert len(paths) == 2
+    # sun_path has 108 bytes, and ssh adds 17 while it makes the socket.
+    assert all(len(Path(path).name) <= 16 for path in paths)
