@@ -56,8 +56,10 @@ def _parser() -> argparse.ArgumentParser:
         "fetch", _fetch, "Run curl from the internet (or --from neighbour); by default for the demo's page."
     )
     fetch.add_argument("--from", dest="place", choices=["neighbour", "internet"], default="internet")
+    fetch.add_argument("--host", default=machine.DEFAULT_HOST, help="whose page (default: %(default)s)")
     fetch.add_argument("arguments", nargs=argparse.REMAINDER, metavar="CURL_ARGUMENT")
-    add("stack", _stack, "Write or refresh this machine's facts in Pulumi.lab.yaml.")
+    write = add("stack", _stack, "Write or refresh this machine's facts in Pulumi.lab.yaml.")
+    write.add_argument("host", nargs="?", default=machine.DEFAULT_HOST, help="(default: %(default)s)")
     relay = add("relay", _relay, "Relay TCP to a host with a round trip time, counting; ends on Ctrl-C.")
     relay.add_argument("target", help="ADDRESS:PORT")
     relay.add_argument("--listen", default="127.0.0.1:0", help="ADDRESS:PORT (default: any free port)")
@@ -118,15 +120,15 @@ def _exec(arguments: argparse.Namespace) -> int:
 def _fetch(arguments: argparse.Namespace) -> int:
     asked = arguments.arguments
     if not asked:
-        address = network.on_segment(machine.find(machine.DEFAULT_HOST)[1].number)
+        address = network.on_segment(machine.find(arguments.host)[1].number)
         asked = ["--include", "--resolve", f"{stack.DEMO_SITE}:80:{address.v4}", f"http://{stack.DEMO_SITE}/"]
     status, output = machine.fetch(arguments.place, asked)
     print(output, end="")
     return status
 
 
-def _stack(_: argparse.Namespace) -> int:
-    for line in stack.refresh():
+def _stack(arguments: argparse.Namespace) -> int:
+    for line in stack.refresh(arguments.host):
         print(line)
     return 0
 

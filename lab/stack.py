@@ -25,17 +25,28 @@ TARGET = CHECKOUT / "Pulumi.lab.yaml"
 _LINE = re.compile(r"^(?P<key>\s*[\w.-]+:[ ]+)(?P<value>\S.*?)(?P<mark>\s+# lab: (?P<fact>.+?)\s*)$")
 
 
-def refresh(target: Path = TARGET) -> list[str]:
-    """Write or refresh the file; return one line for each fact that changed.
+def refresh(host: str = machine.DEFAULT_HOST, target: Path = TARGET) -> list[str]:
+    """Write or refresh the file for a host; return one line for each fact that changed.
 
     Raises:
-        LabError: a fact that the lab does not know, or of a host that is not up.
+        LabError: a fact that the lab does not know, or of a host that is not up; a file for another host.
     """
-    text = (target if target.exists() else TEMPLATE).read_text()
+    text = target.read_text() if target.exists() else template(host)
+    others = sorted(set(re.findall(r"# lab: (?:address|host key) of (\S+)", text)) - {host})
+    if others:
+        raise LabError(
+            f"{target.name} is for {', '.join(others)} and not for {host}",
+            f"say HOST={others[0]}, or move the file away to start anew with {host}",
+        )
     renewed, changes = renew(text, fact)
     if not target.exists() or renewed != text:
         target.write_text(renewed)
     return [f"{target.name}: {change}" for change in changes] or [f"{target.name}: up to date"]
+
+
+def template(host: str) -> str:
+    """Return the committed file with its facts those of ``host``. The alias stays web1."""
+    return TEMPLATE.read_text().replace(f" of {machine.DEFAULT_HOST}\n", f" of {host}\n")
 
 
 def renew(text: str, ask: Callable[[str], str]) -> tuple[str, list[str]]:

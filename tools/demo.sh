@@ -9,7 +9,7 @@ echo "==> pulumi up"
 tools/stack.sh up --yes --skip-preview
 echo
 echo "==> what a browser on the internet gets"
-page="$(python lab/lab.py fetch)"
+page="$(python lab/lab.py fetch --host "$1")"
 echo "$page"
 case "$page" in
 HTTP/*" 200 "*) ;;

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 host=${1:?the name of the host}
 
 python lab/lab.py up "$host"
-python lab/lab.py stack
+python lab/lab.py stack "$host"
 machine="$(python lab/lab.py exec "$host" cat /etc/machine-id)"
 known="$(cat .pulumi-state/machine-id 2>/dev/null || true)"
 if [ "$machine" != "$known" ]; then
