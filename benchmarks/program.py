@@ -83,7 +83,7 @@ class Program:
         """Ask the agent from nearby for everything; return the seconds of each answer and keep the last."""
         self._connect(self._target.near)
         self._preview()  # writes the ssh configuration
-        session = Session(NAME, project=self._project)
+        session = Session(NAME, self._stack, project=self._project)
         seconds = []
         answer: dict[str, Any] = {}
         try:
