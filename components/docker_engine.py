@@ -10,7 +10,7 @@ import pulumi_docker as docker
 from pulumi import ResourceOptions
 
 from components.arguments import validate
-from portcullis.host import SSH_CONFIG, Directory, File, Packages, Service
+from portcullis.host import Directory, File, Packages, Service, ssh_config_path
 from portcullis.render import daemon_json
 from portcullis.render.dialect import DIALECTS
 from portcullis.settings import forms
@@ -100,7 +100,7 @@ class DockerEngine(pulumi.ComponentResource):
             f"{name}-provider",
             host=f"ssh://{args.host}",
             # Relative, so that state is the same on every machine; the plugin runs in the project's folder.
-            ssh_opts=["-F", str(SSH_CONFIG)],
+            ssh_opts=["-F", str(ssh_config_path(pulumi.get_stack()))],
             opts=ResourceOptions(parent=self),
         )
         self.ready = [service]

@@ -22,7 +22,7 @@ from .host.directory import DirectoryProvider
 from .host.errors import HostError
 from .host.file import FileProvider
 from .host.packages import PackagesProvider
-from .host.provider import HostProvider, Props, desired, stack_of
+from .host.provider import HostProvider, Props, desired, stack_name, stack_of
 from .host.service import ServiceProvider
 from .host.session import READ_TIMEOUT, session
 from .host.tree import TreeProvider
@@ -114,7 +114,7 @@ def plan_lines(resource: Declared) -> list[str]:
         return [f"! {title}", *(f"    {f.property}: {f.reason}" for f in checked.failures)]
     item = provider.item(props)
     try:
-        found = session(props["host"]).request(
+        found = session(props["host"], stack_name(props)).request(
             "plan", timeout=READ_TIMEOUT, stack=stack_of(props), kind=item.kind, item=item.id, spec=item.spec,
             desired=desired(props), owner=props["managed_by"], adopt=bool(props.get("adopt")),
         )  # fmt: skip

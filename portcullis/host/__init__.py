@@ -3,7 +3,7 @@
 Usable without the rest of Portcullis: write_ssh_config(), then resources. See examples/one-file.
 """
 
-from .connections import SSH_CONFIG, Connection, write_ssh_config
+from .connections import Connection, ssh_config_path, write_ssh_config
 from .directory import Directory
 from .errors import HostError
 from .file import File
@@ -12,7 +12,6 @@ from .service import Service
 from .tree import Tree
 
 __all__ = [
-    "SSH_CONFIG",
     "Connection",
     "Directory",
     "File",
@@ -20,5 +19,6 @@ __all__ = [
     "Packages",
     "Service",
     "Tree",
+    "ssh_config_path",
     "write_ssh_config",
 ]

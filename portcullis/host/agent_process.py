@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from .bootstrap import AGENT_HEADER, ENDED, HAVE, NEED, NO_PYTHON, agent_command
 from .bundle import agent_bundle
-from .connections import SSH_CONFIG
 from .errors import ConnectionFailed, PythonMissing, TimedOut
 from .ssh_errors import explain
 
@@ -28,14 +27,14 @@ Json = dict[str, Any]
 class AgentProcess:
     """One ssh process with the agent at its other end."""
 
-    def __init__(self, alias: str, project: Path) -> None:
+    def __init__(self, alias: str, config: Path, project: Path) -> None:
         bundle = agent_bundle()
         argv = [
             # This process is the master of the shared connection, never one that would outlive it.
             *(
                 "ssh",
                 "-F",
-                str(SSH_CONFIG),
+                str(config),
                 "-o",
                 "ControlMaster=yes",
                 "-o",

@@ -1,8 +1,9 @@
 """How to reach each host: one OpenSSH client configuration, made from the settings.
 
 Everybody uses the same file: the host session, the docker provider, probes and people
-(`ssh -F .portcullis/ssh_config web1`). Because resources name only the alias, no address, path
-or key is ever in Pulumi's state, and a changed address changes no resource.
+(`ssh -F .portcullis/prod/ssh_config web1`). Because resources name only the alias, no resource has an
+address, path or key in its state, and a changed address changes no resource. Each stack has a file of
+its own: two stacks may call different hosts web1, and must never reach each other's.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pulumi
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONFIG_FOLDER = Path(".portcullis")
-SSH_CONFIG = CONFIG_FOLDER / "ssh_config"
 BOOTSTRAP_SUFFIX = "-bootstrap"
 
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
@@ -33,7 +35,7 @@ _MAX_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One host's address and how to log in; every part ends up in `.portcullis/ssh_config` only.
+    """One host's address and how to log in; every part ends up in `ssh_config` only.
 
     Attributes:
         address: IPv4 or IPv6 address, or a DNS name.
@@ -156,23 +158,30 @@ def _block(alias: str, connection: Connection, *, folder: Path, sockets: Path, s
     return lines[0] + "\n" + "".join(f"    {line}\n" for line in lines[1:])
 
 
-def write_ssh_config(connections: Mapping[str, Connection], *, project: Path | None = None) -> Path:
-    """Write `.portcullis/ssh_config` and the pinned keys under the project folder; return its path.
+def ssh_config_path(stack: str) -> Path:
+    """Return a stack's OpenSSH configuration, relative to the project folder: the same on every machine."""
+    return CONFIG_FOLDER / stack / "ssh_config"
+
+
+def write_ssh_config(
+    connections: Mapping[str, Connection], *, stack: str | None = None, project: Path | None = None
+) -> Path:
+    """Write the stack's `ssh_config` and the pinned keys under the project folder; return its path.
 
     Call it before the first resource is declared. Files are replaced only when they differ, and
     atomically, since ssh processes of a running operation read them.
 
     Args:
         connections: alias to connection, as the settings declare them.
+        stack: the stack's name; the running program's by default.
         project: the folder that holds Pulumi.yaml; the working directory by default.
     """
-    root = (project or Path.cwd()).resolve()
-    folder = root / CONFIG_FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    sockets = _socket_folder()
+    config = (project or Path.cwd()).resolve() / ssh_config_path(stack or pulumi.get_stack())
+    folder = config.parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _replace(folder / "known_hosts", render_known_hosts(connections))
-    _replace(root / SSH_CONFIG, render_ssh_config(connections, folder=folder, sockets=sockets))
-    return root / SSH_CONFIG
+    _replace(config, render_ssh_config(connections, folder=folder, sockets=_socket_folder()))
+    return config
 
 
 def _socket_folder() -> Path:

@@ -25,6 +25,7 @@ from pulumi.dynamic import (
 )
 from pulumi.output import Unknown
 
+from .engine import end_with_engine
 from .errors import HostError, Subject
 from .session import WRITE_TIMEOUT, Channel, session, who
 from .survey import Item, survey
@@ -162,8 +163,9 @@ class HostProvider(ResourceProvider):
         return facts
 
     def configure(self, req: ConfigureRequest) -> None:
-        """Make exceptions print as our one message; the SDK would print a traceback for each."""
+        """Print exceptions as our one message, where the SDK has a traceback; end when the engine does."""
         del req
+        end_with_engine()
         traceback.format_exc = message_of_current_exception
 
     def check(self, _olds: Props, news: Props) -> CheckResult:
@@ -199,7 +201,7 @@ class HostProvider(ResourceProvider):
         never call `delete` for it, and what stood there before us would stay lost after a destroy.
         """
         with _Errors(self.kind, props):
-            facts = survey(session(props["host"]), stack_of(props)).facts(self.item(props))
+            facts = survey(session(props["host"], stack_name(props)), stack_of(props)).facts(self.item(props))
         live = self.live_inputs(facts) if facts["exists"] else self.absent_inputs()
         inputs = {key: value for key, value in props.items() if key not in _OUTPUT_ONLY} | live
         outs = dict(inputs)
@@ -210,7 +212,7 @@ class HostProvider(ResourceProvider):
     def delete(self, _id: str, props: Props) -> None:
         """Restore, remove or keep, as `on_delete` says; nothing when the thing has another owner by now."""
         with _Errors(self.kind, props):
-            channel = session(props["host"])
+            channel = session(props["host"], stack_name(props))
             item = self.item(props)
             channel.request(
                 "remove", timeout=WRITE_TIMEOUT, write=True, stack=stack_of(props), kind=item.kind,
@@ -220,7 +222,7 @@ class HostProvider(ResourceProvider):
 
     def _put(self, props: Props) -> Props:
         with _Errors(self.kind, props):
-            channel = session(props["host"])
+            channel = session(props["host"], stack_name(props))
             item = self.item(props)
             try:
                 facts = self.apply(channel, item, props)
@@ -235,6 +237,11 @@ class HostProvider(ResourceProvider):
 def desired(props: Props) -> Json:
     """Return the inputs that describe the thing itself."""
     return {key: value for key, value in props.items() if key not in _OUTPUT_ONLY | _NOT_DESIRED}
+
+
+def stack_name(props: Props) -> str:
+    """Return the stack's name out of the owner's URN."""
+    return stack_of(props).rpartition("/")[2]
 
 
 def stack_of(props: Props) -> str:

@@ -8,6 +8,7 @@ process is killed, and the agent ends with it.
 
 from __future__ import annotations
 
+import getpass
 import itertools
 import os
 import subprocess
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .agent_process import AgentProcess, Json
 from .bootstrap import install_python_command
-from .connections import BOOTSTRAP_SUFFIX, SSH_CONFIG
+from .connections import BOOTSTRAP_SUFFIX, ssh_config_path
 from .errors import (
     AgentRefused,
     ConnectionFailed,
@@ -56,11 +57,12 @@ class Session:
     Thread-safe. `requests` and `connections` count what was sent and opened, for tests and `make bench`.
     """
 
-    def __init__(self, host: str, *, project: Path | None = None) -> None:
+    def __init__(self, host: str, stack: str, *, project: Path | None = None) -> None:
         self.host = host
         self.requests = 0
         self.connections = 0
         self._project = project or Path.cwd()
+        self._config = ssh_config_path(stack)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._process: AgentProcess | None = None
@@ -138,10 +140,10 @@ class Session:
         process.close()
 
     def _open(self, first: Json, *, write: bool) -> tuple[AgentProcess, Future[Json]]:
-        config = self._project / SSH_CONFIG
+        config = self._project / self._config
         if not config.exists():
             raise ConnectionFailed(
-                f"{SSH_CONFIG} is missing, so nobody knows how to reach it",
+                f"{self._config} is missing, so nobody knows how to reach it",
                 hint="set PULUMI_RUN_PROGRAM=true: the program writes that file from the settings",
             )
         aliases = [self.host]
@@ -164,7 +166,7 @@ class Session:
     def _start(self, alias: str, first: Json, *, write: bool) -> tuple[AgentProcess, Future[Json]]:
         for attempt in (1, 2):
             self.connections += 1
-            process = AgentProcess(alias, self._project)
+            process = AgentProcess(alias, self._config, self._project)
             try:
                 # Sent before the host has said a word: that saves the round trip. An agent that never
                 # starts never reads it, so sending it again to the next alias is safe.
@@ -183,7 +185,7 @@ class Session:
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _install_python(self, alias: str) -> None:
-        argv = ["ssh", "-F", str(SSH_CONFIG), "-T", alias, install_python_command()]
+        argv = ["ssh", "-F", str(self._config), "-T", alias, install_python_command()]
         try:
             done = subprocess.run(
                 argv, cwd=self._project, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -217,20 +219,40 @@ def refusal(error: Json) -> AgentRefused:
     )
 
 
-_sessions: dict[tuple[Path, str], Session] = {}
+_sessions: dict[tuple[Path, str, str], Session] = {}
 _sessions_lock = threading.Lock()
 
 
-def session(host: str) -> Session:
-    """Return this process's session with a host: one per host and project folder, opened when first used."""
-    key = (Path.cwd(), host)
+def session(host: str, stack: str) -> Session:
+    """Return this process's session with a host of a stack, opened when first used.
+
+    Args:
+        host: the alias.
+        stack: the stack's name, whose `ssh_config` says where the host is.
+    """
+    key = (Path.cwd(), stack, host)
     with _sessions_lock:
         if key not in _sessions:
-            _sessions[key] = Session(host)
+            _sessions[key] = Session(host, stack)
         return _sessions[key]
+
+
+def close_sessions() -> None:
+    """End every session of this process."""
+    with _sessions_lock:
+        open_ones = list(_sessions.values())
+    for one in open_ones:
+        one.close()
 
 
 def who() -> str:
     """Return who deploys, for the message that a second deployment gets."""
-    user = os.environ.get("GITHUB_ACTOR") or os.environ.get("USER") or str(os.getuid())
+    user = os.environ.get("GITHUB_ACTOR") or _login() or str(os.getuid())
     return f"{user}@{os.uname().nodename} (pid {os.getpid()})"
+
+
+def _login() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return None

@@ -92,7 +92,7 @@ def test_purging_docker_would_delete_its_volumes(deploy: Deploy) -> None:
 def test_the_docker_provider_is_the_same_on_every_machine(deploy: Deploy) -> None:
     provider = deploy(docker_engine).one("pulumi:providers:docker")
     assert provider.inputs["host"] == "ssh://web1"
-    assert provider.inputs["sshOpts"] == '["-F", ".portcullis/ssh_config"]'
+    assert provider.inputs["sshOpts"] == '["-F", ".portcullis/test/ssh_config"]'
 
 
 def test_docker0_has_one_address_everywhere(deploy: Deploy) -> None:

@@ -71,7 +71,7 @@ def test_the_whole_story(deploy: Deploy, project: Path) -> None:
         "web1-nginx-packages",
         "web1-nginx-service",
     ]
-    assert "Host web1\n" in (project / ".portcullis/ssh_config").read_text()
+    assert "Host web1\n" in (project / ".portcullis/test/ssh_config").read_text()
 
 
 def test_no_address_or_key_reaches_the_engine(deploy: Deploy) -> None:

@@ -37,7 +37,7 @@ class CannedChannel:
 def canned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CannedChannel]:
     def install(answer: Callable[[str, dict[str, Any]], dict[str, Any]]) -> CannedChannel:
         channel = CannedChannel(answer)
-        monkeypatch.setattr(provider, "session", lambda _host: channel)
+        monkeypatch.setattr(provider, "session", lambda _host, _stack: channel)
         return channel
 
     return install
@@ -55,7 +55,8 @@ def fake_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-        write_ssh_config({"web1": Connection("192.0.2.1", host_key=KEY, **bootstrap)}, project=tmp_path)
-        return session.Session("web1", project=tmp_path)
+        connection = Connection("192.0.2.1", host_key=KEY, **bootstrap)
+        write_ssh_config({"web1": connection}, stack="lab", project=tmp_path)
+        return session.Session("web1", "lab", project=tmp_path)
 
     return install

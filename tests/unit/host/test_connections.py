@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from portcullis.host.connections import Connection, render_ssh_config, write_ssh_config
+from portcullis.host.connections import Connection, render_ssh_config, ssh_config_path, write_ssh_config
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
 
@@ -23,6 +23,7 @@ def effective(config: Path, alias: str) -> dict[str, str]:
 def test_openssh_reads_what_we_wrote(tmp_path: Path) -> None:
     config = write_ssh_config(
         {"web1": Connection("2001:db8::1", "deploy", 2222, KEY, jump="gate", identity_file="~/.ssh/id")},
+        stack="lab",
         project=tmp_path,
     )
     found = effective(config, "web1")
@@ -31,16 +32,17 @@ def test_openssh_reads_what_we_wrote(tmp_path: Path) -> None:
     assert found["port"] == "2222"
     assert found["hostkeyalias"] == "web1"
     assert found["stricthostkeychecking"] == "true"
-    assert found["userknownhostsfile"] == str(tmp_path / ".portcullis" / "known_hosts")
+    assert found["userknownhostsfile"] == str(tmp_path / ".portcullis" / "lab" / "known_hosts")
     assert found["proxyjump"] == "gate"
     assert found["identitiesonly"] == "yes"
     assert found["batchmode"] == "yes"
-    assert (tmp_path / ".portcullis" / "known_hosts").read_text() == f"web1 {KEY}\n"
+    assert (tmp_path / ".portcullis" / "lab" / "known_hosts").read_text() == f"web1 {KEY}\n"
 
 
 def test_bootstrap_login_is_an_alias_with_the_same_pin(tmp_path: Path) -> None:
     config = write_ssh_config(
         {"web1": Connection("192.0.2.1", "deploy", 2222, KEY, bootstrap_user="root", bootstrap_port=22)},
+        stack="lab",
         project=tmp_path,
     )
     found = effective(config, "web1-bootstrap")
@@ -83,11 +85,11 @@ def test_an_alias_is_a_word() -> None:
 
 
 def test_somebody_elses_socket_folder_is_refused(tmp_path: Path) -> None:
-    write_ssh_config({}, project=tmp_path)
+    write_ssh_config({}, stack="lab", project=tmp_path)
     (folder,) = tmp_path.glob("portcullis-*")
     folder.chmod(0o777)
     with pytest.raises(PermissionError, match="not a private folder"):
-        write_ssh_config({}, project=tmp_path)
+        write_ssh_config({}, stack="lab", project=tmp_path)
 
 
 def test_a_socket_has_a_short_path_of_its_own_project(tmp_path: Path) -> None:
@@ -95,9 +97,17 @@ def test_a_socket_has_a_short_path_of_its_own_project(tmp_path: Path) -> None:
     for project in ("a", "b"):
         (tmp_path / project).mkdir()
         config = write_ssh_config(
-            {"w" * 60: Connection("192.0.2.1", host_key=KEY)}, project=tmp_path / project
+            {"w" * 60: Connection("192.0.2.1", host_key=KEY)}, stack="lab", project=tmp_path / project
         )
         paths.add(effective(config, "w" * 60)["controlpath"])
     assert len(paths) == 2
     # sun_path has 108 bytes, and ssh adds 17 while it makes the socket.
     assert all(len(Path(path).name) <= 16 for path in paths)
+
+
+def test_two_stacks_never_reach_each_others_host(tmp_path: Path) -> None:
+    for stack, address in (("lab", "192.0.2.1"), ("prod", "192.0.2.2")):
+        write_ssh_config({"web1": Connection(address, host_key=KEY)}, stack=stack, project=tmp_path)
+    found = [effective(tmp_path / ssh_config_path(stack), "web1") for stack in ("lab", "prod")]
+    assert [one["hostname"] for one in found] == ["192.0.2.1", "192.0.2.2"]
+    assert found[0]["controlpath"] != found[1]["controlpath"]

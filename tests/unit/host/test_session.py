@@ -217,13 +217,14 @@ def test_an_agents_refusal_keeps_its_parts(fake_ssh: Callable[..., Session]) -> 
 
 def test_without_the_configuration_the_hint_names_run_program(tmp_path: Path) -> None:
     with pytest.raises(ConnectionFailed, match="PULUMI_RUN_PROGRAM=true"):
-        Session("web1", project=tmp_path).request("x")
+        Session("web1", "lab", project=tmp_path).request("x")
 
 
 def test_one_session_a_host_and_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "_sessions", {})
-    assert session_module.session("a") is session_module.session("a")
-    assert session_module.session("a") is not session_module.session("b")
+    assert session_module.session("a", "lab") is session_module.session("a", "lab")
+    assert session_module.session("a", "lab") is not session_module.session("b", "lab")
+    assert session_module.session("a", "lab") is not session_module.session("a", "prod")
 
 
 def test_the_end_of_the_agent_is_seen_although_the_shared_connection_lives_on(

@@ -1,0 +1,42 @@
+"""Notice that Pulumi's engine is gone: a plugin that outlived it would keep its hosts locked for ever."""
+
+from __future__ import annotations
+
+import functools
+import os
+import select
+import stat
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from .session import close_sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@functools.cache
+def end_with_engine() -> None:
+    """End this process when the engine that started it ends, killed or not.
+
+    The engine holds the other end of a plugin's standard output. Its death closes that end, and nothing else
+    tells: a shell script stands between it and us, so our parent process stays the same.
+    """
+    output = sys.__stdout__.fileno() if sys.__stdout__ else -1
+    if output >= 0 and stat.S_ISFIFO(os.fstat(output).st_mode):
+        threading.Thread(target=wait_for_reader, args=(output, _leave), daemon=True).start()
+
+
+def wait_for_reader(pipe: int, gone: Callable[[], None]) -> None:
+    """Wait until nobody can read from a pipe any more, then call `gone`."""
+    poll = select.poll()
+    poll.register(pipe, 0)  # no events: an error is always reported
+    poll.poll()
+    gone()
+
+
+def _leave() -> None:
+    # The agents finish what is under way on their hosts, and end.
+    close_sessions()
+    os._exit(1)

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import os
+import threading
+
+from portcullis.host.engine import wait_for_reader
+
+
+def test_a_plugin_notices_that_nobody_reads_its_output_any_more() -> None:
+    reader, writer = os.pipe()
+    gone = threading.Event()
+    watch = threading.Thread(target=wait_for_reader, args=(writer, gone.set), daemon=True)
+    watch.start()
+    os.write(writer, b"12345\n")
+    assert not gone.wait(0.2)
+    os.close(reader)
+    assert gone.wait(5)
+    watch.join(5)
+    os.close(writer)
