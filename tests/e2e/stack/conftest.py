@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.e2e.stack.program import Program
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ class Program(Project):
         return read
 
     def set(self, place: str, **values: Any) -> None:
-        """Set keys of an entry, such as `apps.hello`, making it if needed; None takes a key out."""
+        """Set keys of an entry, such as `apps.hello`, made if needed; None takes a key out."""
         config = self.config()
         section, *names = place.split(".", 1)
         entry = config["config"].setdefault(f"portcullis:{section}", {})

@@ -67,6 +67,14 @@ def take(host: Host) -> dict[str, str]:
     return facts
 
 
+def unlisted(left: dict[str, str]) -> str:
+    """Return those differences that docs/destroy.md does not list, one a line."""
+    rows = allowed()
+    return "\n".join(
+        f"{fact}: {how}" for fact, how in left.items() if not any(row.covers(fact) for row in rows)
+    )
+
+
 def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
     """Return the facts that differ, each with how."""
     return {

@@ -1,0 +1,114 @@
+"""The README's commands, run in a fresh clone of what is committed, on a host of the clone's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from lab import keys, machine, network, stack
+from tests.docs.pages import README, ROOT, blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lab.pytest_lab import Lab
+
+HOST = "readme"
+SITE_FILE = "/etc/nginx/conf.d/hello.example.com.conf"
+
+
+class Clone:
+    """A clone of the repository, and a shell in it. The cache is the machine's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        subprocess.run(["git", "clone", "-q", ROOT, folder], check=True, timeout=60)
+        # What the developer's own shell and `make test` set must not reach it.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "MAKE"))}
+        path = [entry for entry in kept["PATH"].split(os.pathsep) if not entry.startswith(str(ROOT))]
+        self.env = {**kept, "PATH": os.pathsep.join(path), "HOST": HOST}
+
+    def run(self, line: str, *, text: str = "", fails: bool = False, timeout: float = 300) -> str:
+        """Run a line as it stands in the README; return what it printed."""
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=self.folder, env=self.env, input=text, text=True, check=False, timeout=timeout,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert (done.returncode != 0) == fails, f"{line} ended with {done.returncode}:\n{done.stdout}"
+        assert "Traceback" not in done.stdout, done.stdout
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Clone]:  # noqa: ARG001
+    made = Clone(tmp_path_factory.mktemp("readme") / "portcullis")
+    yield made
+    made.run("make down")
+
+
+def test_the_demo_and_what_it_says_to_try(clone: Clone) -> None:
+    said = clone.run(blocks(README)[0][0])
+    assert "HTTP/1.1 200 OK" in said
+    assert "Hello from a container" in said
+    for verb in ("make ssh", "make preview", "make up", "make down"):
+        assert verb in said
+
+    begun = time.monotonic()
+    assert "Hello from a container" in clone.run("make demo")
+    assert time.monotonic() - begun < 30, "a second demo takes longer than seconds"
+
+    clone.run("make ssh", text=f"echo '# by hand' >>{SITE_FILE}\n")
+    assert "- # by hand" in clone.run("make preview")
+    assert "~ 2 updated" in clone.run("make up")
+    assert "unchanged" in clone.run("make preview PULUMI=--expect-no-changes")
+
+    settings = clone.folder / "Pulumi.lab.yaml"
+    settings.write_text(settings.read_text().replace("hostPort: 8080", "hostPort: 8090"))
+    assert "+ server 172.17.0.1:8090;" in " ".join(clone.run("make preview").split())
+
+
+def test_a_real_stack_with_settings_filled_in(clone: Clone) -> None:
+    _, record = machine.find(HOST)
+    clone.run("make destroy")
+    settings = clone.folder / "Pulumi.prod.yaml"
+    written = yaml.safe_load(settings.read_text())
+    config = written["config"]
+    config["portcullis:hosts"]["web1"] |= {
+        "address": network.on_segment(record.number).v4,
+        "hostKey": keys.public_host_key(HOST),
+        "identityFile": str(keys.client_key()),
+    }
+    config["portcullis:apps"]["api"] |= {"image": stack.fact("image hello:1")}
+    settings.write_text(yaml.safe_dump(written))
+
+    # The official command line is on PATH there; the one that was built stands in for it here.
+    state = clone.folder / "prod-state"
+    state.mkdir()
+    clone.env |= {"PULUMI_CONFIG_PASSPHRASE": "prod", "EDITOR": "true", "PULUMI_SKIP_UPDATE_CHECK": "1"}
+    instead = {
+        "pulumi login": f"pulumi login file://{state}",
+        "pulumi up --stack prod": "pulumi up --stack prod --yes",
+    }
+    script = [". tools/env.sh; unset PULUMI_BACKEND_URL; export PULUMI_CONFIG_PASSPHRASE=prod"]
+    script.append("export PULUMI_HOME=$(mktemp -d -p .)")
+    venv, *lines = blocks(README)[1]
+    assert venv.startswith("python3 -m venv .venv"), "`make demo` made it, with the same requirements"
+    script += [instead.get(line, line) for line in lines]
+    said = clone.run("set -e; " + "\n".join(script))
+    assert "18 created" in said
+    page = machine.fetch(
+        "internet",
+        [
+            "--resolve",
+            f"api.example.com:80:{network.on_segment(record.number).v4}",
+            "http://api.example.com/",
+        ],
+    )
+    assert "Hello from a container" in page[1]

@@ -1,0 +1,62 @@
+"""Changed settings: shown before, applied after, and nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.e2e.stack.program import Program
+
+HELLO = "hello.example.com"
+OTHER = "other.example.com"
+
+
+def test_a_changed_host_port_reaches_container_and_nginx(deployed: Program) -> None:
+    deployed.set("apps.hello", hostPort=8090)
+    deployed.preview().has("external: 8080 => 8090", "- server 172.17.0.1:8080;", "+ server 172.17.0.1:8090;")
+    assert "Hello" in deployed.page(), "the preview changed something"
+    deployed.up()
+    assert "Hello" in deployed.page()
+    assert deployed.docker("port", "hello").split() == ["8080/tcp", "->", "172.17.0.1:8090"]
+    deployed.preview("--expect-no-changes")
+
+
+def test_a_changed_health_path_is_really_in_use(deployed: Program) -> None:
+    deployed.set("apps.hello", health="/index.html")
+    deployed.preview().has(
+        "http://127.0.0.1:8080/index.html", "+-docker:index/container:Container: (replace)"
+    )
+    deployed.up()
+    assert "http://127.0.0.1:8080/index.html" in json.dumps(deployed.inspect()["Config"]["Healthcheck"])
+    deployed.preview("--expect-no-changes")
+
+
+def test_a_new_image_is_taken_by_its_digest(deployed: Program) -> None:
+    image = deployed.image("hello:2")
+    deployed.set("apps.hello", image=image)
+    deployed.preview().has(image)
+    deployed.up()
+    assert "version 2" in deployed.page()
+    deployed.preview("--expect-no-changes")
+
+
+def test_a_site_comes_and_goes_without_disturbing_the_other(deployed: Program) -> None:
+    before = deployed.inspect()["Id"], deployed.host.run("systemctl show -P MainPID nginx").stdout
+    deployed.set("apps.other", image=deployed.image("hello:1"), port=8080, hostPort=8091, health="/healthz")
+    deployed.set("sites", **{OTHER: {"app": "other"}})
+    deployed.preview().has("+ 5 to create", "~ 1 to update").lacks(f"web1-nginx-{HELLO}", "to replace")
+    deployed.up()
+    assert "version 1" in deployed.page(site=OTHER)
+    assert "version 2" in deployed.page()
+    assert deployed.docker("exec", "hello", "/bin/busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:8080/")
+
+    deployed.set("sites", **{OTHER: None})
+    deployed.set("apps", other=None)
+    deployed.preview().has("- 5 to delete").lacks("to replace")
+    deployed.up()
+    assert "curl: (52)" in deployed.page(site=OTHER)
+    assert "version 2" in deployed.page()
+    assert deployed.docker("ps", "-aq").count("\n") == 1
+    assert (deployed.inspect()["Id"], deployed.host.run("systemctl show -P MainPID nginx").stdout) == before
+    deployed.preview("--expect-no-changes")

@@ -1,0 +1,82 @@
+"""Edits by hand on the host: each is shown with property and line, and the next up takes it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.stack.program import SITE_FILE
+
+if TYPE_CHECKING:
+    from tests.e2e.stack.program import Program
+
+PAGE = "Hello from a container"
+
+# what somebody does, then what the preview has to show: the resource, its property, the line.
+EDITS = {
+    "edited-site": (
+        f"sed -i 's|location / {{|location / {{ return 418;|' {SITE_FILE}; nginx -s reload",
+        ["web1-nginx-hello.example.com", "content", "- location / { return 418;", "+ location / {"],
+    ),
+    "site-mode-and-owner": (
+        f"chmod 0666 {SITE_FILE}; chown www-data:adm {SITE_FILE}",
+        ['mode : "0666" => "0644"', 'owner : "www-data" => "root"', 'group : "adm" => "root"'],
+    ),
+    "deleted-site": (
+        f"rm {SITE_FILE}; nginx -s reload",
+        ["web1-nginx-hello.example.com", "<absent>", "+ server_name hello.example.com;"],
+    ),
+    "edited-daemon.json": (
+        'sed -i \'s/"icc": false/"icc": true/\' /etc/docker/daemon.json; systemctl restart docker',
+        ["web1-docker-daemon.json", "~ content: (json) {", "~ icc : true => false"],
+    ),
+    "nginx-stopped": (
+        "systemctl stop nginx",
+        ["web1-nginx-service", 'active: "inactive" => "active"'],
+    ),
+    "nginx-masked": (
+        "systemctl disable -q --now nginx; systemctl mask -q nginx",
+        ['active : "inactive" => "active"', 'enabled: "masked" => "enabled"'],
+    ),
+    "nginx-removed": (
+        "apt-get -qq -y remove nginx nginx-common >/dev/null",
+        ["web1-nginx-packages", '+ nginx: "installed"'],
+    ),
+    "a-file-beside-ours": (
+        "echo 'server { listen 81; }' > /etc/nginx/conf.d/by-hand.conf",
+        ["web1-nginx-service", "stale: true => false"],
+    ),
+    "container-stopped": ("docker stop -t 1 hello", ["hello-container", "mustRun: false => true"]),
+    "container-removed": ("docker rm -f hello", ["+ docker:index/container:Container: (create)"]),
+    "network-and-image-removed": (
+        "docker rm -f hello; docker network rm hello; docker image rm -f $(docker image ls -q)",
+        [
+            "+ docker:index/network:Network: (create)",
+            "+ docker:index/remoteImage:RemoteImage: (create)",
+            "+ docker:index/container:Container: (create)",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_by_hand_is_shown_and_mended(deployed: Program, edit: str) -> None:
+    command, shown = EDITS[edit]
+    deployed.host.run(command)
+
+    # Its exit code is what a gate in CI goes by.
+    deployed.preview("--expect-no-changes", fails=True).has(*shown)
+    deployed.up()
+
+    assert PAGE in deployed.page()
+    deployed.preview("--expect-no-changes")
+
+
+def test_nginx_and_docker_run_on_the_files_that_were_mended(deployed: Program) -> None:
+    # Both edits were taken up by the running services; the files alone would not undo that.
+    config = deployed.host.run("nginx -T 2>/dev/null").stdout
+    assert "418" not in config
+    assert deployed.docker("network", "inspect", "bridge", "--format", "{{json .Options}}").count(
+        '"com.docker.network.bridge.enable_icc":"false"'
+    )

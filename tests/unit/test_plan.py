@@ -1,0 +1,98 @@
+"""What `make plan` says of each resource, with a host whose answers are canned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis import plan
+from portcullis.host.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+URN = "urn:pulumi:lab::portcullis::pulumi-python:dynamic/portcullis:File::motd"
+FILE: dict[str, Any] = {
+    "managed_by": URN, "host": "web1", "path": "/etc/motd", "content": "managed\n", "owner": "root",
+    "group": "root", "mode": "0644", "on_delete": "restore",
+}  # fmt: skip
+STEP = {"property": "content", "have": "by hand\n", "want": "managed\n", "action": "write"}
+REFUSAL = {
+    "code": "differs", "message": "/etc/motd is there and differs", "property": "content",
+    "detail": "-by hand\n+managed", "hint": "set adopt=True to replace it",
+}  # fmt: skip
+
+
+class Host:
+    """Answers every request alike and keeps what was asked."""
+
+    def __init__(self, answer: dict[str, Any] | HostError) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def request(self, op: str, **arguments: Any) -> dict[str, Any]:
+        self.asked.append((op, arguments))
+        if isinstance(self.answer, HostError):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Return the lines for a file, with the host's answer and changed properties."""
+
+    def lines(answer: dict[str, Any] | HostError, **changes: Any) -> list[str]:
+        host = Host(answer)
+        monkeypatch.setattr(plan, "session", lambda alias, _stack: host if alias == "web1" else None)
+        found = plan.plan_lines(plan.Declared("File", "motd", {**FILE, **changes}))
+        assert all(op == "plan" for op, _ in host.asked), "it asked for more than to look"
+        return found
+
+    return lines
+
+
+def test_what_is_as_declared(lines: Callable[..., list[str]]) -> None:
+    assert lines({"steps": [], "refusal": None}) == ["= web1: File motd"]
+
+
+def test_what_would_change(lines: Callable[..., list[str]]) -> None:
+    assert lines({"steps": [STEP], "refusal": None}) == [
+        "~ web1: File motd",
+        "    content: 'by hand\\n' => 'managed\\n'",
+    ]
+
+
+def test_what_would_be_refused_says_why_and_what_to_do(lines: Callable[..., list[str]]) -> None:
+    found = lines({"steps": [STEP], "refusal": REFUSAL})
+    assert found[0] == "! web1: File motd"
+    assert found[2:] == [
+        "    /etc/motd is there and differs",
+        "    -by hand",
+        "    +managed",
+        "    set adopt=True to replace it",
+    ]
+
+
+def test_a_long_value_is_cut(lines: Callable[..., list[str]]) -> None:
+    found = lines({"steps": [{**STEP, "want": "x" * 500}], "refusal": None})
+    assert len(found[1]) < 150
+    assert "…" in found[1]
+
+
+def test_secret_content_is_not_printed(lines: Callable[..., list[str]]) -> None:
+    found = lines({"steps": [{**STEP, "want": "hunter2"}], "refusal": None}, content="hunter2", secret=True)
+    assert "hunter2" not in "".join(found)
+    assert found[1] == "    content: [secret]"
+
+
+def test_a_host_that_does_not_answer_is_one_resource_s_trouble(lines: Callable[..., list[str]]) -> None:
+    found = lines(HostError("web1 does not answer"))
+    assert found[0] == "! web1: File motd"
+    assert "does not answer" in found[1]
+
+
+def test_a_fault_of_a_property_never_reaches_the_host(lines: Callable[..., list[str]]) -> None:
+    found = lines(AssertionError(), path="not/absolute")
+    assert found[0] == "! web1: File motd"
+    assert found[1].startswith("    path: ")
