@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import queue
 import subprocess
 import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from .bootstrap import AGENT_HEADER, ENDED, HAVE, NEED, NO_PYTHON, agent_command
 from .bundle import agent_bundle
@@ -52,14 +53,16 @@ class AgentProcess:
         self._waiting: dict[int, Future[Json]] = {}
         self._lock = threading.Lock()
         self._ready: Future[str] = Future()
+        # A pipe that nobody reads blocks its writer: only a thread of its own may be blocked by it.
+        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._stderr = b""
         self.ended = False
-        self._readers = [
+        self._threads = [
             threading.Thread(target=target, daemon=True, name=f"{target.__name__} {alias}")
-            for target in (self._read_errors, self._read_answers)
+            for target in (self._read_errors, self._read_answers, self._write)
         ]
-        for reader in self._readers:
-            reader.start()
+        for thread in self._threads:
+            thread.start()
 
     def wait_ready(self, timeout: float) -> None:
         """Wait until the host has the agent or takes it."""
@@ -71,43 +74,42 @@ class AgentProcess:
             raise self._failure()
         if word == NEED:
             bundle = agent_bundle()
-            self._send(f"{AGENT_HEADER} {len(bundle.data)}\n".encode() + bundle.data)
+            self._outgoing.put(f"{AGENT_HEADER} {len(bundle.data)}\n".encode() + bundle.data)
 
     def post(self, message: Json) -> Future[Json]:
-        """Send one request and return the promise of its answer."""
+        """Send one request and return the promise of its answer; never blocks."""
         answer: Future[Json] = Future()
         with self._lock:
             if self.ended:
                 raise self._failure()
             self._waiting[message["id"]] = answer
-        self._send(json.dumps(message).encode() + b"\n")
+        self._outgoing.put(json.dumps(message).encode() + b"\n")
         return answer
+
+    def abandon(self, number: int) -> bool:
+        """Stop waiting for an answer; return whether nobody waits for another one."""
+        with self._lock:
+            self._waiting.pop(number, None)
+            return not self._waiting
 
     def close(self) -> None:
         """Close the session's input; kill the client if it does not go."""
-        with contextlib.suppress(OSError):
-            self._stdin().close()
+        self._outgoing.put(None)
         try:
             self._child.wait(5)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-        for reader in self._readers:
-            reader.join(5)
+        for thread in self._threads:
+            thread.join(5)
 
-    def _stdin(self) -> IO[bytes]:
+    def _write(self) -> None:
         assert self._child.stdin is not None  # noqa: S101
-        return self._child.stdin
-
-    def _send(self, data: bytes) -> None:
-        try:
-            with self._lock:
-                self._stdin().write(data)
-                self._stdin().flush()
-        except (OSError, ValueError):
-            # The reader sees the end of the process and knows the reason better.
-            self._readers[-1].join(5)
-            raise self._failure() from None
+        # A broken pipe is no news: the reader sees the end of the process, and knows the reason better.
+        with contextlib.suppress(OSError), self._child.stdin as pipe:
+            while (data := self._outgoing.get()) is not None:
+                pipe.write(data)
+                pipe.flush()
 
     def _read_answers(self) -> None:
         assert self._child.stdout is not None  # noqa: S101
@@ -121,20 +123,22 @@ class AgentProcess:
                 # A login banner or a noisy shell profile may come first.
                 elif word in (HAVE, NEED, NO_PYTHON):
                     self._ready.set_result(word)
-        self._readers[0].join(2)  # the reason stands in what ssh said last
+        self._threads[0].join(2)  # the reason stands in what ssh said last
         with self._lock:
             self.ended = True
             waiting, self._waiting = self._waiting, {}
         failure = self._failure()
         for future in waiting.values():
-            future.set_exception(failure)
+            future.set_exception(failure.again())
         if not self._ready.done():
             self._ready.set_exception(failure)
+        self._outgoing.put(None)
 
     def _answered(self, line: bytes) -> None:
         try:
             answer = json.loads(line)
-            future = self._waiting.pop(answer["id"], None)
+            with self._lock:
+                future = self._waiting.pop(answer["id"], None)
         except (ValueError, KeyError, TypeError):
             return
         if future:
@@ -152,4 +156,11 @@ class AgentProcess:
                 "python3 is missing on the host",
                 hint="`pulumi up` installs it before its first change; to see drift now, install it by hand",
             )
-        return explain(self._stderr.decode(errors="replace"), exit_code=self._child.poll())
+        said = self._stderr.decode(errors="replace")
+        if self._ready.done() and not self._ready.exception():
+            last = said.strip().splitlines()[-1:]
+            return ConnectionFailed(
+                ": ".join(["the session broke before the answer came", *last]),
+                hint="look whether the host is up and has memory left, then run again: every run reads first",
+            )
+        return explain(said, exit_code=self._child.poll())

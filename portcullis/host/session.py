@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 OPEN_TIMEOUT = 60.0
-READ_TIMEOUT = 60.0
+READ_TIMEOUT = 120.0
 WRITE_TIMEOUT = 1200.0  # apt on a slow mirror
 _INSTALL_TIMEOUT = 600.0
 _REFUSAL_HOLDS = 60.0
@@ -104,7 +104,9 @@ class Session:
             try:
                 return _result(answer.result(timeout))
             except FutureTimeout:
-                self._forget(process)
+                # Others may wait for an answer that takes its time, such as an installation.
+                if process.abandon(number):
+                    self._forget(process)
                 raise TimedOut(
                     f"no answer to {op!r} within {timeout:.0f} s",
                     hint="the host may be overloaded; look at it, then run again",

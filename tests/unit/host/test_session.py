@@ -253,3 +253,67 @@ def test_an_unreachable_host_is_tried_once_and_not_by_every_resource(
         with pytest.raises(Unreachable, match=r"192\.0\.2\.1 port 22: Connection timed out"):
             session.request("x")
     assert log.read_text() == "x"
+
+
+def test_a_host_that_reads_nothing_holds_nobody(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh('print("have", flush=True)\ntime.sleep(60)')
+    failures: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            session.request("put", write=True, timeout=1, data="x" * 1_000_000)
+        except TimedOut as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(failures) == 4
+
+
+def test_a_read_that_takes_too_long_leaves_the_others_alone(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh("""
+        print("have", flush=True)
+        slow = json.loads(sys.stdin.readline())["id"]
+        sys.stdin.readline()
+        time.sleep(1.5)
+        print(json.dumps({"id": slow, "ok": True, "result": {"installed": True}}), flush=True)
+        sys.stdin.read()
+        """)
+    found: list[dict[str, Any]] = []
+    installing = threading.Thread(target=lambda: found.append(session.request("put", write=True, timeout=30)))
+    installing.start()
+    time.sleep(0.3)
+    with pytest.raises(TimedOut):
+        session.request("survey", timeout=0.3)
+    installing.join(20)
+    assert found == [{"installed": True}]
+    session.close()
+
+
+def test_each_waiting_resource_gets_an_error_of_its_own(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh("""
+        print("have", flush=True)
+        for _ in range(2):
+            sys.stdin.readline()
+        print("Out of memory", file=sys.stderr)
+        sys.exit(137)
+        """)
+    caught: list[ConnectionFailed] = []
+
+    def ask() -> None:
+        try:
+            session.request("put", write=True)
+        except ConnectionFailed as error:
+            caught.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert caught[0] is not caught[1]
+    assert "Out of memory" in str(caught[0])
+    assert "address and port" not in str(caught[0])
