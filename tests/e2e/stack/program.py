@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 SITE = "hello.example.com"
 SITE_FILE = f"/etc/nginx/conf.d/{SITE}.conf"
 
+_NO_CACHES = shutil.ignore_patterns("__pycache__", ".*_cache")
+
 
 class Program(Project):
-    """The project's own program and settings. Components and library are the checkout's."""
+    """A copy of the project's program, with settings and state of its own."""
 
     def __init__(self, folder: Path, host: Host, settings: str = "", **changes: Any) -> None:
         """Lay it out in a folder. `settings` takes the place of the demo's; `changes` are of the host's."""
@@ -34,6 +36,8 @@ class Program(Project):
         manifest = (CHECKOUT / "Pulumi.yaml").read_text()
         (folder / "Pulumi.yaml").write_text(manifest.replace(".venv", str(CHECKOUT / ".venv")))
         shutil.copyfile(CHECKOUT / "__main__.py", folder / "__main__.py")
+        for package in ("components", "portcullis"):
+            shutil.copytree(CHECKOUT / package, folder / package, ignore=_NO_CACHES)
         self.settings = folder / f"Pulumi.{STACK}.yaml"
         self.settings.write_text(settings or stack.renew(stack.TEMPLATE.read_text(), self._fact)[0])
         if changes:
@@ -70,7 +74,8 @@ class Program(Project):
         section, _, path = place.partition(".")
         subprocess.run(
             [*argv, f"portcullis:{section}.{path}"],
-            cwd=self.folder, env=self.env, input=value, text=True, capture_output=True, check=True, timeout=60,
+            cwd=self.folder, env=self.env, input=value, text=True, check=True, timeout=60,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def page(self, path: str = "/", *, site: str = SITE, address: str = "") -> str:

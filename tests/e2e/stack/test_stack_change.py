@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from tests.e2e.host.watch import Sampler
+from tests.e2e.project import CHECKOUT
+
 if TYPE_CHECKING:
     from tests.e2e.stack.program import Program
 
@@ -60,3 +63,34 @@ def test_a_site_comes_and_goes_without_disturbing_the_other(deployed: Program) -
     assert deployed.docker("ps", "-aq").count("\n") == 1
     assert (deployed.inspect()["Id"], deployed.host.run("systemctl show -P MainPID nginx").stdout) == before
     deployed.preview("--expect-no-changes")
+
+
+def test_an_encrypted_setting_shows_nowhere_but_where_the_docs_say(deployed: Program) -> None:
+    secret = "planted-7Kq-secret"
+    deployed.encrypt("apps.hello.env.API_TOKEN", secret)
+    assert secret not in deployed.settings.read_text()
+    host = deployed.host
+    with Sampler(host) as seen:
+        said = [deployed.preview(), deployed.up("--diff"), deployed.preview(), deployed.refresh()]
+    assert seen.rounds > 10
+    assert not [command for command in seen.commands if secret in command], "in a command line"
+    assert not [outcome.output for outcome in said if secret in outcome.output], "printed"
+    said[0].has("[secret]")
+
+    state = b"".join(path.read_bytes() for path in deployed.folder.rglob("*") if path.is_file())
+    assert b"hello-container" in state
+    assert secret.encode() not in state, "in state or another file of the project"
+    # Docker keeps its own files in /var/lib/docker, and they hold every container's environment.
+    places = "/etc /var/log /var/lib/portcullis /run /tmp /root"
+    found = host.run(f"grep -rlF {secret} {places}", check=False).stdout.splitlines()
+    files = [path for path in found if not path.startswith(("/run/containerd/", "/run/docker/"))]
+    assert not files
+    assert secret not in host.run("journalctl --no-pager").stdout
+
+    # docs/configuration.md: an environment variable can be read by whoever may use Docker.
+    assert f"API_TOKEN={secret}" in deployed.inspect()["Config"]["Env"]
+    page = " ".join((CHECKOUT / "docs" / "configuration.md").read_text().split())
+    assert "anybody who may use Docker on the host can still read them with `docker inspect`" in page
+
+    deployed.set("apps.hello", env=None)
+    deployed.up()
