@@ -27,7 +27,7 @@ def main() -> None:
                 host=host,
                 apps=settings.apps_on(alias),
                 sites=settings.sites_on(alias),
-                secret_env="apps" in settings.secret,
+                secret="apps" in settings.secret,
             ),
         )
     pulumi.export("sites", [f"http://{name}" for name in sorted(settings.sites)])

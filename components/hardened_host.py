@@ -28,7 +28,7 @@ class HardenedHostArgs:
         host: the host itself.
         apps: the apps that it runs, by name.
         sites: what it serves, by host name; each names one of its apps.
-        secret_env: environment variables hold an encrypted value and are marked secret, all of them.
+        secret: the apps hold an encrypted value; what a container is given of them is marked secret.
 
     Raises:
         ValueError: naming a site whose app is not here or is not published.
@@ -37,7 +37,7 @@ class HardenedHostArgs:
     host: HostSettings
     apps: Mapping[str, AppSettings] = field(default_factory=dict)
     sites: Mapping[str, SiteSettings] = field(default_factory=dict)
-    secret_env: bool = False
+    secret: bool = False
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
@@ -71,7 +71,7 @@ class HardenedHost(pulumi.ComponentResource):
             opts=own,
         )
         self.apps = {
-            app: PrivateContainer(app, self._container(settings, secret_env=args.secret_env), opts=own)
+            app: PrivateContainer(app, self._container(settings, secret=args.secret), opts=own)
             for app, settings in args.apps.items()
         }
         self.proxy = None
@@ -89,7 +89,7 @@ class HardenedHost(pulumi.ComponentResource):
             }
         )
 
-    def _container(self, app: AppSettings, *, secret_env: bool) -> PrivateContainerArgs:
+    def _container(self, app: AppSettings, *, secret: bool) -> PrivateContainerArgs:
         if app.health_command is not None:
             health = ["CMD", *app.health_command]
         elif app.health is not None and app.port is not None:
@@ -102,13 +102,12 @@ class HardenedHost(pulumi.ComponentResource):
             health=tuple(health),
             port=app.port,
             host_port=app.host_port,
-            env={key: pulumi.Output.secret(value) for key, value in app.env.items()}
-            if secret_env
-            else app.env,
+            env=app.env,
             command=app.command,
             user=app.user,
             memory=app.memory,
             cpus=app.cpus,
+            secret=secret,
         )
 
     def _proxied(self, site: SiteSettings, app: AppSettings) -> ProxiedSite:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi_docker as docker
@@ -14,7 +14,7 @@ from portcullis.settings import forms
 from portcullis.settings.kinds import ListOf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from components.docker_engine import DockerEngine
 
@@ -37,6 +37,8 @@ class PrivateContainerArgs:
         user: name or number, never root.
         memory: limit in MB. Swap is not added to it.
         cpus: limit as a decimal number.
+        secret: env, command and health hold a secret somewhere: all of them are marked as one in state and
+            previews. On the host, `docker inspect` shows them, and `ps` a command, to whoever is root.
 
     Raises:
         ValueError: naming every attribute that cannot be used.
@@ -52,6 +54,7 @@ class PrivateContainerArgs:
     user: str = "65534:65534"
     memory: int = 256
     cpus: str = "1"
+    secret: bool = False
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host, or run less private than it should."""
@@ -90,6 +93,7 @@ class PrivateContainer(pulumi.ComponentResource):
         """Declare the container; its name on the host is `name`."""
         super().__init__("portcullis:index:PrivateContainer", name, None, opts)
         engine = args.engine
+        marked: Callable[[list[Any]], pulumi.Input[list[Any]]] = pulumi.Output.secret if args.secret else list
         own = ResourceOptions(parent=self, provider=engine.provider, depends_on=engine.ready)
 
         image = docker.RemoteImage(
@@ -124,8 +128,8 @@ class PrivateContainer(pulumi.ComponentResource):
             name=name,
             # The id and not the name: a name is compared as text, and looks changed on every refresh.
             image=image.image_id,
-            command=list(args.command) if args.command else None,
-            envs=[pulumi.Output.concat(key, "=", value) for key, value in sorted(args.env.items())],
+            command=marked(list(args.command)) if args.command else None,
+            envs=marked([pulumi.Output.concat(key, "=", value) for key, value in sorted(args.env.items())]),
             user=args.user,
             ports=ports,
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
@@ -146,7 +150,7 @@ class PrivateContainer(pulumi.ComponentResource):
             log_driver="json-file",
             log_opts={"max-file": "3", "max-size": "10m"},
             healthcheck=docker.ContainerHealthcheckArgs(
-                tests=list(args.health),
+                tests=marked(list(args.health)),
                 interval="5s",
                 timeout="4s",
                 start_period="10s",

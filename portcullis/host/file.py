@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 from .provider import ABSENT, HostProvider, Normaliser, Props, is_known, mode_text
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 MAX_CONTENT = 100_000
 """Bytes of content that a `File` carries; it stands in state and in previews. `Tree` carries more."""
+
+
+# What facts say in place of a content that cannot be shown: the agent's words, and `ABSENT`.
+_PLACEHOLDER = re.compile(
+    r"<(?:absent|\d+ bytes, too large to show|\d+ bytes that are not UTF-8 text|symbolic link to [^\n]*|an? [a-z ]+)>"
+)
 
 
 class FileProvider(HostProvider):
@@ -44,6 +51,9 @@ class FileProvider(HostProvider):
                     "content",
                     f"has {len(content.encode())} bytes; a File carries {MAX_CONTENT}, a Tree any number",
                 )
+            elif _PLACEHOLDER.fullmatch(content):
+                # ignore_changes feeds what was read back in: it must never be written as a file's content.
+                inputs.fail("content", f"{content!r} stands for what was found on the host, and is no content")
             elif "\0" in content:
                 inputs.fail("content", "has a NUL byte; a File carries text")
         validate = inputs.inputs.get("validate")
@@ -63,7 +73,8 @@ class FileProvider(HostProvider):
 
     def absent_inputs(self) -> Props:
         """Return a file that is not there."""
-        return {"content": ABSENT}
+        # Both: the content of a secret file does not show.
+        return {"content": ABSENT, "mode": ABSENT}
 
 
 class File(HostResource, module="portcullis", name="File"):

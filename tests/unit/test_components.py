@@ -229,10 +229,13 @@ def test_adopt_reaches_every_resource_that_can_take_over(deploy: Deploy) -> None
     assert not any("adopt" in r.inputs for r in plain.declared)
 
 
-def test_environment_from_an_encrypted_section_is_secret(deploy: Deploy) -> None:
+def test_what_may_hold_an_encrypted_value_is_secret(deploy: Deploy) -> None:
     config = smallest()
     config["apps"]["api"]["env"] = {"TOKEN": "s3cr3t"}
-    assert deploy(lambda: host(config, secret_env=True)).one("r:Container").secret == {"envs"}
+    config["apps"]["api"]["command"] = ["serve", "--token", "s3cr3t"]
+    marked = deploy(lambda: host(config, secret=True))
+    assert marked.one("r:Container").secret == {"command", "envs", "healthcheck"}
+    assert not [r.name for r in marked.declared if "s3cr3t" in str(r.inputs) and not r.secret]
     assert deploy(lambda: host(config)).one("r:Container").secret == frozenset()
 
 

@@ -84,7 +84,7 @@ def test_an_encrypted_apps_section_makes_environments_secret(deploy: Deploy) -> 
     config = smallest()
     config["apps"]["api"]["env"] = {"TOKEN": "s3cr3t"}
     engine = program(deploy, config, secret=["portcullis:apps"])
-    assert engine.one("container:Container").secret == {"envs"}
+    assert engine.one("container:Container").secret == {"envs", "healthcheck"}
 
 
 def test_faults_are_told_once_and_without_traceback(deploy: Deploy, caplog: pytest.LogCaptureFixture) -> None:

@@ -119,7 +119,11 @@ def test_what_somebody_removed_is_drift_and_stays_in_state_for_delete(
     canned(survey_answer({"exists": False}))
     found = FileProvider().read("x", FILE)
     assert found.id == "x"
-    assert found.inputs == {**{k: v for k, v in FILE.items() if k != "revision"}, "content": "<absent>"}
+    assert found.inputs == {
+        **{k: v for k, v in FILE.items() if k != "revision"},
+        "content": "<absent>",
+        "mode": "<absent>",
+    }
 
 
 def test_unreadable_is_not_absent(canned: Callable[..., CannedChannel]) -> None:
@@ -291,3 +295,19 @@ def test_a_tree_refuses_links(tmp_path: Path) -> None:
 def test_unknown_is_the_sdks_own() -> None:
     assert isinstance(Unknown(), Unknown)
     assert pulumi.runtime.rpc.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<absent>",
+        "<120000 bytes, too large to show>",
+        "<12 bytes that are not UTF-8 text>",
+        "<symbolic link to /x>",
+        "<a directory>",
+    ],
+)
+def test_what_stands_for_a_content_is_never_written_as_one(content: str) -> None:
+    (failure,) = FileProvider().check({}, {**FILE, "content": content}).failures
+    assert failure.property == "content"
+    assert FileProvider().check({}, {**FILE, "content": content + "\n"}).failures == []
