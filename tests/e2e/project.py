@@ -30,7 +30,8 @@ STACK = "e2e"
 PASSPHRASE = "portcullis-e2e"
 TIMEOUT = 120.0  # seconds of one verb
 
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m|<\{%[^%]*%\}>")
+# The engine warns of each plugin that it finds on PATH, whether or not a program uses it.
+_NOISE = re.compile(r"^.*warning: using pulumi-resource-\S+ from \$PATH.*\n", re.MULTILINE)
 
 _MANIFEST = """\
 name: {name}
@@ -108,7 +109,7 @@ class Project:
         for process in self._running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+            process.communicate(timeout=10)
         self._running.clear()
 
     def program(self, text: str, **connection: Any) -> Self:
@@ -174,14 +175,15 @@ class Project:
             raise AssertionError(f"pulumi {verb} did not end within {timeout:.0f} s:\n{output}") from None
         finally:
             self._running.remove(process)
-        return Outcome(verb, process.returncode, _COLOURS.sub("", output), time.monotonic() - begun)
+        return Outcome(verb, process.returncode, _NOISE.sub("", output), time.monotonic() - begun)
 
     def secret(self, key: str, value: str) -> None:
         """Set a secret of the stack's configuration; the value goes in by standard input."""
         self._ensure_stack()
         subprocess.run(
             ["pulumi", "config", "set", "--secret", "--stack", STACK, key],
-            cwd=self.folder, env=self.env, input=value, text=True, capture_output=True, check=True, timeout=60,
+            cwd=self.folder, env=self.env, input=value, text=True, capture_output=True, check=True,
+            timeout=60,
         )  # fmt: skip
 
     def _ensure_stack(self) -> None:

@@ -76,11 +76,17 @@ def agents(host: Host) -> list[Process]:
 
 
 def of_folder(host: Host, folder: Path) -> list[Process]:
-    """Return the machine's processes that were started for a project folder, by their environment."""
+    """Return the machine's processes that were started for a project folder, by their environment.
+
+    But for Pulumi's language host: it holds nothing, and looks every five minutes whether its engine lives.
+    """
     return [
         process
         for process in processes(host)
-        if not process.on_host and process.pid != os.getpid() and str(folder) in process.environment()
+        if not process.on_host
+        and process.pid != os.getpid()
+        and "bin/pulumi-language-python " not in process.command
+        and str(folder) in process.environment()
     ]
 
 

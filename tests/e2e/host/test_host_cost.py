@@ -1,0 +1,86 @@
+"""What a look at a host costs: one connection and the same few round trips for 10 files and for 500."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.relay import Relay
+from portcullis.host.bundle import agent_bundle
+from tests.e2e.host.watch import Sampler, agents, of_folder, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.pytest_lab import Host
+    from tests.e2e.project import Project
+
+FILES = """
+for n in range({count}):
+    File(f"file-{{n}}", host="web1", path=f"/etc/{folder}/{{n}}", content=f"number {{n}}\\n" * 20, opts=after)
+"""
+FOLDER = """
+after = pulumi.ResourceOptions(depends_on=[Directory("folder", host="web1", path="/etc/{folder}")])
+"""
+MEMORY = 30 * 1024 * 1024  # bytes
+# What the relay cannot tell from questions: ssh grants a wider window in the middle of a long answer (some
+# 50 bytes each time), and says goodbye in one piece or in several.
+WINDOWS = 200
+TURNS = 5
+
+
+def test_ten_files_and_five_hundred_cost_one_connection_and_the_same_round_trips(
+    make_project: Callable[..., Project], module_host: Host
+) -> None:
+    host = module_host
+    counted = {}
+    with Relay((host.address, host.ssh_port)) as relay:
+        for count in (10, 500):
+            project = make_project()
+            declared = (FOLDER + FILES).format(count=count, folder=f"cost-{count}")
+            project.program(declared, address=relay.address[0], port=relay.address[1])
+            with Sampler(host) as making:
+                project.up()
+            for verb in (project.unchanged, project.refresh):
+                relay.reset()
+                with Sampler(host) as looking:
+                    verb()
+                counted[count, verb.__name__] = relay.reset()
+                assert 0 < looking.peak < MEMORY, f"{looking.peak} bytes"
+            assert 0 < making.peak < MEMORY, f"{making.peak} bytes"
+            wait_for("the agent to go", lambda: not agents(host))
+            left = host.run(["pgrep", "-fa", agent_bundle().digest], check=False).stdout
+            assert left == ""
+            assert of_folder(host, project.folder) == []
+    for verb in ("unchanged", "refresh"):
+        few, many = counted[10, verb], counted[500, verb]
+        assert few.connections == many.connections == 1
+        # One question more for each file would be a hundred times that.
+        assert abs(many.sent - few.sent) <= WINDOWS, counted
+        assert abs(many.round_trips - few.round_trips) <= TURNS, counted
+
+
+def test_a_changed_address_is_no_difference(make_project: Callable[..., Project], module_host: Host) -> None:
+    """Both words at once: `refresh: always` of the project and PULUMI_RUN_PROGRAM of the environment."""
+    host = module_host
+    project = make_project()
+    declared = """
+        File("motd", host="web1", path="/etc/motd", content="here\\n", adopt=True)
+        Service("cron", host="web1", unit="cron.service", reads=["/etc/crontab"])
+    """
+    with Relay((host.address, host.ssh_port)) as first:
+        project.program(declared, address=first.address[0], port=first.address[1]).up()
+        project.unchanged()
+    # The old address is gone: whoever still used it would fail.
+    with Relay((host.address, host.ssh_port)) as second:
+        project.program(declared, address=second.address[0], port=second.address[1])
+        project.unchanged()
+        project.up().has("3 unchanged")
+        assert second.counts.connections == 2
+    project.program(declared, address=host.address6).unchanged()
+    host.run("echo drift >> /etc/motd")
+    project.up()
+    assert host.read("/etc/motd") == "here\n"
+    stored = project.run("stack", "export").output
+    for fact in (host.address, host.address6, "127.0.0.1", host.host_key.split()[1], str(host.identity_file)):
+        assert fact not in stored, "a fact of the connection stands in the state"
+    project.program(declared).destroy()

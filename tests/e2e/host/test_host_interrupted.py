@@ -1,0 +1,147 @@
+"""A deployment that is cut off, at any end: the documented steps finish it, and nothing of it runs on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from tests.e2e.host.watch import agents, of_folder, on_host, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.pytest_lab import Host
+    from tests.e2e.project import Project
+
+APT = """
+web = Packages("web", host="web1", names=["nginx", "tree"])
+File("site", host="web1", path="/etc/nginx/conf.d/e2e.conf", test=["nginx", "-t"],
+     content="server { listen 8088; return 200 'here'; }\\n", opts=pulumi.ResourceOptions(depends_on=[web]))
+Service("nginx", host="web1", unit="nginx.service", reads=["/etc/nginx"],
+        opts=pulumi.ResourceOptions(depends_on=[web]))
+"""
+SLOW = """
+File("slow", host="web1", path="/etc/slow", content="{content}\\n", adopt=True, test=["sh", "-c", "{test}"])
+File("other", host="web1", path="/etc/other", content="{content}\\n")
+"""
+
+
+def gone(project: Project, host: Host) -> None:
+    """Wait until nothing of the deployment runs on the host or on this machine."""
+    wait_for("the agent to finish and go", lambda: not agents(host), 60)
+    deadline = time.monotonic() + 20
+    while left := of_folder(host, project.folder):
+        assert time.monotonic() < deadline, f"still running: {left}"
+        time.sleep(0.1)
+
+
+def test_an_engine_that_is_killed_while_apt_runs_is_followed_by_cancel_and_up(
+    project: Project, module_host: Host
+) -> None:
+    host = module_host
+    project.program(APT)
+    process = project.start("up", "--yes", "--skip-preview")
+    wait_for("dpkg to be at work", lambda: on_host(host, "/usr/bin/dpkg "), 60)
+    process.kill()
+    project.finish(process, "up", time.monotonic())
+    # What was under way is finished: a package half unpacked would be worse than one too many.
+    gone(project, host)
+    assert host.run("dpkg --audit").stdout == ""
+    project.up(fails=True).has("pulumi cancel")
+    project.cancel()
+    project.up()
+    assert host.run("curl -sS http://127.0.0.1:8088/").stdout == "here"
+    project.unchanged()
+    project.destroy()
+    assert host.run("ls /var/lib/portcullis; command -v nginx", check=False).stdout == ""
+    gone(project, host)
+
+
+def test_everything_of_a_deployment_killed_at_once_while_a_test_runs_is_followed_by_cancel_and_up(
+    project: Project, module_host: Host
+) -> None:
+    host = module_host
+    host.write("/etc/slow", "the original\n")
+    project.program(SLOW.format(content="one", test="true")).up()
+    project.program(SLOW.format(content="two", test="sleep 3"))
+    process = project.start("up", "--yes", "--skip-preview")
+    wait_for("the test to run", lambda: on_host(host, "sleep 3"))
+    for ours in of_folder(host, project.folder):
+        os.kill(ours.pid, signal.SIGKILL)
+    project.finish(process, "up", time.monotonic())
+    gone(project, host)
+    project.cancel()
+    project.up()
+    assert host.run("cat /etc/slow /etc/other").stdout == "two\ntwo\n"
+    project.unchanged()
+    project.destroy()
+    assert host.read("/etc/slow") == "the original\n"
+    assert host.run("ls -A /etc | grep portcullis", check=False).stdout == "", "a temporary file is left"
+
+
+def test_an_agent_that_is_killed_in_mid_change_never_leaves_an_untested_file_unnoticed(
+    project: Project, module_host: Host
+) -> None:
+    host = module_host
+    project.program(SLOW.format(content="one", test="true")).up()
+    project.program(SLOW.format(content="bad", test="sleep 3; false"))
+    process = project.start("up", "--yes", "--skip-preview")
+    wait_for("the test to run", lambda: on_host(host, "sleep 3"))
+    for agent in agents(host):
+        os.kill(agent.pid, signal.SIGKILL)
+    broken = project.finish(process, "up", time.monotonic())
+    assert broken.code != 0
+    broken.has('web1: File "slow" (/etc/slow)').lacks("Traceback")
+    # The new bytes are in place and were never tested: the next up has to test them, and take them back.
+    project.up(fails=True).has("refuses the new content")
+    assert host.read("/etc/slow") == "one\n"
+    project.program(SLOW.format(content="good", test="true")).up()
+    assert host.read("/etc/slow") == "good\n"
+    project.unchanged()
+    project.destroy()
+    gone(project, host)
+
+
+def test_a_host_that_reboots_in_mid_change_is_finished_by_the_next_up(
+    make_project: Callable[..., Project], make_host: Callable[[], Host]
+) -> None:
+    host = make_host()
+    project = make_project(host).program(APT.replace("'here'", "'there'"))
+    process = project.start("up", "--yes", "--skip-preview")
+    wait_for("dpkg to be at work", lambda: on_host(host, "/usr/bin/dpkg "), 60)
+    host.reboot()
+    broken = project.finish(process, "up", time.monotonic())
+    assert broken.code != 0
+    broken.has('web1: Packages "web"').lacks("Traceback")
+    project.up()
+    assert host.run("curl -sS http://127.0.0.1:8088/").stdout == "there"
+    project.unchanged()
+    host.reboot()
+    project.unchanged()
+
+
+def test_ctrl_c_during_a_change_leaves_no_traceback_and_no_lock(project: Project, module_host: Host) -> None:
+    host = module_host
+    project.program(SLOW.format(content="one", test="sleep 3"))
+    process = project.start("up", "--yes", "--skip-preview")
+    wait_for("the test to run", lambda: on_host(host, "sleep 3"))
+    os.killpg(process.pid, signal.SIGINT)
+    ended = project.finish(process, "up", time.monotonic(), 30)
+    assert ended.code != 0
+    ended.lacks("Traceback", "KeyboardInterrupt")
+    gone(project, host)
+    project.program(SLOW.format(content="one", test="true")).up()
+    project.unchanged()
+    project.destroy()
+
+
+def test_ctrl_c_while_the_program_runs_leaves_no_traceback(project: Project, module_host: Host) -> None:
+    project.program("import time\nprint('at work', flush=True)\ntime.sleep(30)\n")
+    process = project.start("up", "--yes", "--skip-preview")
+    time.sleep(2.5)
+    os.killpg(process.pid, signal.SIGINT)
+    ended = project.finish(process, "up", time.monotonic(), 20)
+    ended.has("at work").lacks("Traceback", "KeyboardInterrupt")
+    gone(project, module_host)
