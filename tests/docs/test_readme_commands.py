@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import time
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from lab import keys, machine, network, stack
+from lab.state import load
 from tests.docs.pages import README, ROOT, blocks
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from lab.pytest_lab import Lab
 
-HOST = "readme"
 SITE_FILE = "/etc/nginx/conf.d/hello.example.com.conf"
 
 
@@ -28,11 +29,14 @@ class Clone:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # Not web1: the developer's own demo may be up.
+        taken = load().hosts
+        self.host = next(name for n in itertools.count(1) if (name := f"readme-{n}") not in taken)
         subprocess.run(["git", "clone", "-q", ROOT, folder], check=True, timeout=60)
         # What the developer's own shell and `make test` set must not reach it.
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "MAKE"))}
         path = [entry for entry in kept["PATH"].split(os.pathsep) if not entry.startswith(str(ROOT))]
-        self.env = {**kept, "PATH": os.pathsep.join(path), "HOST": HOST}
+        self.env = {**kept, "PATH": os.pathsep.join(path), "HOST": self.host}
 
     def run(self, line: str, *, text: str = "", fails: bool = False, timeout: float = 300) -> str:
         """Run a line as it stands in the README; return what it printed."""
@@ -75,14 +79,14 @@ def test_the_demo_and_what_it_says_to_try(clone: Clone) -> None:
 
 
 def test_a_real_stack_with_settings_filled_in(clone: Clone) -> None:
-    _, record = machine.find(HOST)
+    _, record = machine.find(clone.host)
     clone.run("make destroy")
     settings = clone.folder / "Pulumi.prod.yaml"
     written = yaml.safe_load(settings.read_text())
     config = written["config"]
     config["portcullis:hosts"]["web1"] |= {
         "address": network.on_segment(record.number).v4,
-        "hostKey": keys.public_host_key(HOST),
+        "hostKey": keys.public_host_key(clone.host),
         "identityFile": str(keys.client_key()),
     }
     config["portcullis:apps"]["api"] |= {"image": stack.fact("image hello:1")}
