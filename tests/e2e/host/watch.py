@@ -131,7 +131,7 @@ class Sampler:
                     if process.is_agent:
                         self.peak = max(self.peak, process.peak_memory())
             self.rounds += 1
-            time.sleep(0.005)
+            time.sleep(0.02)  # enough to see each command; more would slow down what it watches
 
 
 def _namespace(pid: int) -> str:
