@@ -22,8 +22,8 @@ FOLDER = """
 after = pulumi.ResourceOptions(depends_on=[Directory("folder", host="web1", path="/etc/{folder}")])
 """
 MEMORY = 30 * 1024 * 1024  # bytes
-# What the relay cannot tell from questions: ssh grants a wider window in the middle of a long answer, and says
-# goodbye in one piece or in several. One question for each file would be 490 turns and 50 000 bytes.
+# What the relay cannot tell from questions: ssh grants a wider window in the middle of a long answer,
+# and says goodbye in one piece or in several. A question for each file would be 490 turns and 50 000 bytes.
 WINDOWS = 1000
 TURNS = 5
 
