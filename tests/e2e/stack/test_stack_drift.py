@@ -80,3 +80,13 @@ def test_nginx_and_docker_run_on_the_files_that_were_mended(deployed: Program) -
     assert deployed.docker("network", "inspect", "bridge", "--format", "{{json .Options}}").count(
         '"com.docker.network.bridge.enable_icc":"false"'
     )
+
+
+def test_a_stopped_docker_is_shown_and_mended_though_its_containers_cannot_be_asked(
+    deployed: Program,
+) -> None:
+    deployed.host.run("systemctl stop docker.socket docker.service")
+    deployed.preview(fails=True).has('active: "inactive" => "active"', "unable to ping Docker server")
+    deployed.up()
+    assert PAGE in deployed.page()
+    deployed.preview("--expect-no-changes")
