@@ -21,6 +21,7 @@ def connections(settings: Settings) -> dict[str, Connection]:
             jump=jump,
             bootstrap_user=first.user if first else None,
             bootstrap_port=first.port if first else None,
+            os=host.os,
         )
         if jump and host.jump:
             found[jump] = _connection(host.jump)
@@ -33,6 +34,7 @@ def _connection(
     jump: str | None = None,
     bootstrap_user: str | None = None,
     bootstrap_port: int | None = None,
+    os: str | None = None,
 ) -> Connection:
     return Connection(
         address=host.address,
@@ -45,4 +47,5 @@ def _connection(
         jump=jump,
         bootstrap_user=bootstrap_user,
         bootstrap_port=bootstrap_port,
+        os=os,
     )

@@ -26,9 +26,19 @@ if TYPE_CHECKING:
 CONFIG_FOLDER = Path(".portcullis")
 BOOTSTRAP_SUFFIX = "-bootstrap"
 
+# OpenSSH has no place for it, and the provider's process has no other file from the program.
+_OS_COMMENT = "# os: "
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _WORD = re.compile(r"[^\s\"'\\#%*?!,\x00-\x1f]+\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?\Z")
+_SYSTEM = re.compile(r"[a-z0-9.-]+\Z")
+_FORMS = (
+    ("address", _WORD, "an address or a name"),
+    ("jump", _WORD, "the alias of a host, or user@address"),
+    ("user", _USER, "the name of a user"),
+    ("bootstrap_user", _USER, "the name of a user"),
+    ("os", _SYSTEM, "an operating system, such as debian-13"),
+)
 _HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+=*\Z")
 _MAX_PORT = 65535
 
@@ -48,6 +58,8 @@ class Connection:
         jump: alias of another host of this configuration to go through, or `user@address[:port]`.
         bootstrap_user: user to try once when the declared login fails, as on a VPS that is new.
         bootstrap_port: port for the same.
+        os: operating system that is declared, such as "debian-13"; another one is refused before anything
+            is changed. None accepts any.
 
     Raises:
         ValueError: naming the attribute, the value, and what would be right.
@@ -62,19 +74,14 @@ class Connection:
     jump: str | None = None
     bootstrap_user: str | None = None
     bootstrap_port: int | None = None
+    os: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse whatever could not stand in an ssh_config line of its own."""
-        for name in ("address", "jump"):
+        for name, form, wanted in _FORMS:
             value = getattr(self, name)
-            if value is not None and (not _WORD.match(value) or value.startswith("-")):
-                raise ValueError(
-                    f"{name}: {value!r} cannot stand in an ssh_config; write an address or a name"
-                )
-        for name in ("user", "bootstrap_user"):
-            value = getattr(self, name)
-            if value is not None and not _USER.match(value):
-                raise ValueError(f"{name}: {value!r} is not a user name")
+            if value is not None and (not form.match(value) or value.startswith("-")):
+                raise ValueError(f"{name}: {value!r} cannot stand in an ssh_config; write {wanted}")
         for name in ("port", "bootstrap_port"):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= _MAX_PORT:
@@ -121,6 +128,12 @@ def render_ssh_config(connections: Mapping[str, Connection], *, folder: Path, so
     return "\n".join(parts)
 
 
+def declared_os(ssh_config: str, alias: str) -> str | None:
+    """Return the operating system that the settings declare for a host, out of its `ssh_config`."""
+    found = re.search(rf"^Host {re.escape(alias)}\n\s*{_OS_COMMENT}(\S+)$", ssh_config, re.MULTILINE)
+    return found.group(1) if found else None
+
+
 def render_known_hosts(connections: Mapping[str, Connection]) -> str:
     """Return the pinned keys, one line a host, by alias so that a changed address keeps the pin."""
     return "".join(f"{alias} {c.host_key}\n" for alias, c in sorted(connections.items()) if c.host_key)
@@ -130,6 +143,7 @@ def _block(alias: str, connection: Connection, *, folder: Path, sockets: Path, s
     pinned = connection.host_key is not None
     lines = [
         f"Host {alias}{suffix}",
+        *([f"{_OS_COMMENT}{connection.os}"] if connection.os else []),
         f"HostName {connection.address}",
         f"User {connection.user}",
         f"Port {connection.port}",

@@ -7,6 +7,7 @@ HostError
 │   ├── LoginRefused      no key of ours is accepted
 │   ├── SudoRefused       the login works, becoming root does not
 │   └── PythonMissing     no python3 on the host
+├── OtherSystem           the host runs another operating system than the declared one
 ├── TimedOut              the host did not answer within the time limit
 └── AgentRefused          the agent on the host refused or failed; carries its code
 """
@@ -87,6 +88,10 @@ class SudoRefused(ConnectionFailed):
 
 class PythonMissing(ConnectionFailed):
     """The host has no python3; a write installs it, a read only says so."""
+
+
+class OtherSystem(HostError):
+    """The host runs another operating system than the settings declare."""
 
 
 class TimedOut(HostError):

@@ -22,7 +22,8 @@ MAX_CONTENT = 100_000
 
 # What facts say in place of a content that cannot be shown: the agent's words, and `ABSENT`.
 _PLACEHOLDER = re.compile(
-    r"<(?:absent|\d+ bytes, too large to show|\d+ bytes that are not UTF-8 text|symbolic link to [^\n]*|an? [a-z ]+)>"
+    r"<(?:absent|\d+ bytes, too large to show|\d+ bytes that are not UTF-8 text"
+    r"|(?:a )?symbolic link to [^\n]*|an? [a-z ]+)>"
 )
 
 
@@ -53,7 +54,7 @@ class FileProvider(HostProvider):
                 )
             elif _PLACEHOLDER.fullmatch(content):
                 # ignore_changes feeds what was read back in: it must never be written as a file's content.
-                inputs.fail("content", f"{content!r} stands for what was found on the host, and is no content")
+                inputs.fail("content", f"{content!r} stands for what was found on the host")
             elif "\0" in content:
                 inputs.fail("content", "has a NUL byte; a File carries text")
         validate = inputs.inputs.get("validate")

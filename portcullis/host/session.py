@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .agent_process import AgentProcess, Json
 from .bootstrap import install_python_command
-from .connections import BOOTSTRAP_SUFFIX, ssh_config_path
+from .connections import BOOTSTRAP_SUFFIX, declared_os, ssh_config_path
 from .errors import (
     AgentRefused,
     ConnectionFailed,
     HostError,
     LoginRefused,
+    OtherSystem,
     PythonMissing,
     Subject,
     TimedOut,
@@ -67,6 +68,8 @@ class Session:
         self._lock = threading.Lock()
         self._process: AgentProcess | None = None
         self._refused: tuple[float, ConnectionFailed] | None = None
+        self._system = threading.Lock()
+        self._system_is_right = False
 
     def request(
         self, op: str, *, timeout: float = READ_TIMEOUT, write: bool = False, **arguments: Any
@@ -83,11 +86,17 @@ class Session:
             ConnectionFailed: no session, or it broke.
             TimedOut: no answer in time; the agent finishes or not, the next read tells.
             AgentRefused: the agent said no.
+            OtherSystem: the host runs another operating system than the declared one.
         """
         try:
-            return self._request(op, timeout, write, arguments)
+            if write:
+                self._assert_system()
+            result = self._request(op, timeout, write, arguments)
+            if "host" in result:
+                self._compare_system(result["host"]["os"])
         except HostError as error:
             raise error.about(Subject(self.host)) from None
+        return result
 
     def close(self) -> None:
         """End the session; the agent finishes what is under way and goes."""
@@ -95,6 +104,26 @@ class Session:
             process, self._process = self._process, None
         if process:
             process.close()
+
+    def _assert_system(self) -> None:
+        """Ask once, before the first change: a first `up` has read nothing yet."""
+        with self._system:
+            if not self._system_is_right and self._declared_system():
+                self._compare_system(self._request("hello", READ_TIMEOUT, True, {})["os"])  # noqa: FBT003
+            self._system_is_right = True
+
+    def _compare_system(self, found: str) -> None:
+        declared = self._declared_system()
+        if declared and declared != found:
+            raise OtherSystem(
+                f"the host runs {found}, the settings declare {declared}",
+                prop="os",
+                hint=f"write os: {found} for this host; what is rendered for it follows that",
+            )
+
+    def _declared_system(self) -> str | None:
+        config = self._project / self._config
+        return declared_os(config.read_text(), self.host) if config.exists() else None
 
     def _request(self, op: str, timeout: float, write: bool, arguments: Json) -> Json:  # noqa: FBT001
         for attempt in (1, 2):

@@ -311,3 +311,14 @@ def test_what_stands_for_a_content_is_never_written_as_one(content: str) -> None
     (failure,) = FileProvider().check({}, {**FILE, "content": content}).failures
     assert failure.property == "content"
     assert FileProvider().check({}, {**FILE, "content": content + "\n"}).failures == []
+
+
+def test_a_set_of_packages_under_another_urn_says_which_it_had(canned: Callable[..., CannedChannel]) -> None:
+    old = {"host": "web1", "managed_by": URN, "packages": {"ed": "installed"}, "on_delete": "remove"}
+    new = {**old, "managed_by": URN.replace("motd", "moved")}
+    channel = canned(survey_answer({"exists": True, "packages": {"ed": "installed"}, "revision": "1"}))
+    assert PackagesProvider().update("x", old, new).outs == {**new, "revision": "1"}
+    PackagesProvider().update("x", new, new)
+    sent = [arguments for op, arguments in channel.sent if op == "put"]
+    assert [arguments["former"] for arguments in sent] == [URN, ""]
+    assert sent[0]["desired"] == {"packages": {"ed": "installed"}, "on_delete": "remove"}

@@ -13,6 +13,7 @@ from portcullis.host.errors import (
     ConnectionFailed,
     HostKeyRefused,
     LoginRefused,
+    OtherSystem,
     PythonMissing,
     SudoRefused,
     TimedOut,
@@ -317,3 +318,36 @@ def test_each_waiting_resource_gets_an_error_of_its_own(fake_ssh: Callable[..., 
     assert caught[0] is not caught[1]
     assert "Out of memory" in str(caught[0])
     assert "address and port" not in str(caught[0])
+
+
+SYSTEM = """
+print("have", flush=True)
+for line in sys.stdin:
+    message = json.loads(line)
+    assert message["op"] in ("hello", "survey"), "nothing may be changed"
+    system = {"os": "debian-12"}
+    result = system if message["op"] == "hello" else {"items": [], "host": system}
+    print(json.dumps({"id": message["id"], "ok": True, "result": result}), flush=True)
+"""
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_another_system_than_the_declared_one_is_refused_before_any_change(
+    fake_ssh: Callable[..., Session], *, write: bool
+) -> None:
+    session = fake_ssh(SYSTEM, os="debian-13")
+    with pytest.raises(
+        OtherSystem, match="the host runs debian-12, the settings declare debian-13"
+    ) as caught:
+        session.request("put" if write else "survey", write=write)
+    assert "write os: debian-12" in str(caught.value)
+    session.close()
+
+
+def test_the_system_is_asked_for_once(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh(
+        ECHO.replace('"result": message', '"result": {**message, "os": "debian-12"}'), os="debian-12"
+    )
+    assert [session.request("put", write=True)["op"] for _ in range(3)] == ["put"] * 3
+    assert session.requests == 4
+    session.close()
