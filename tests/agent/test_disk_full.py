@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portcullis.host.agent.errors import HostError
+
 from .conftest import Client, FileClient
 from .test_trees import TreeClient
 
@@ -71,8 +73,19 @@ def test_a_tree_that_does_not_fit_leaves_the_present_one(
     tree.put({"index.html": b"old"})
     before = leftovers()
     with pytest.raises(Exception, match="no space left"):
-        tree.put({"index.html": b"new", "large": b"x" * 40_000})
+        tree.put({"index.html": b"new", "large": b"x" * 80_000})
     assert tree.contents() == {"index.html": b"old"}
     assert tree.put({"index.html": b"new"})["steps"]
     assert tree.contents() == {"index.html": b"new"}
     assert len(leftovers()) == len(before)
+
+
+def test_bytes_that_do_not_fit_in_the_state_folder_name_its_file_system(
+    machine: Machine, small: Path, tmp_path: Path
+) -> None:
+    client = Client(dataclasses.replace(machine, state=small / "state"))
+    with pytest.raises(HostError) as caught:
+        TreeClient(client, tmp_path / "site").put({"large": b"x" * 80_000})
+    assert caught.value.code == "no-space"
+    assert f"file system {small} " in caught.value.message
+    client.close()

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portcullis.host.agent.errors import HostError
+
+from .conftest import FileClient
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from .conftest import Client, FileClient
+    from .conftest import Client
 
 
 def test_a_new_file_has_content_owner_and_mode_and_the_second_put_does_nothing(motd: FileClient) -> None:
@@ -101,12 +105,76 @@ def test_nothing_of_a_secret_is_in_errors_steps_or_plans(motd: FileClient) -> No
         assert "hunter" not in text
 
 
-def test_a_file_with_the_text_of_the_placeholder_is_not_the_binary_it_stands_for(motd: FileClient) -> None:
-    motd.path.write_bytes(b"\xff\xfe")
-    shown = motd.facts()["content"]
-    assert shown == "<2 bytes that are not UTF-8 text>"
-    motd.put(shown, adopt=True)
-    assert motd.path.read_text() == shown
+@pytest.mark.parametrize("what", ["bytes", "large", "link", "pipe", "directory"])
+def test_what_stands_for_content_that_is_no_text_is_never_written_as_content(
+    motd: FileClient, etc: Path, what: str
+) -> None:
+    other = FileClient(motd.client, etc / "other")
+    {
+        "bytes": lambda: motd.path.write_bytes(b"\xff\xfe"),
+        "large": lambda: motd.path.write_bytes(b"a" * 200_000),
+        "link": lambda: motd.path.symlink_to("x\ny"),
+        "pipe": lambda: os.mkfifo(motd.path),
+        "directory": motd.path.mkdir,
+    }[what]()
+    error = other.refused(motd.facts()["content"])
+    assert (error.code, error.prop) == ("invalid", "content")
+    assert not other.path.exists()
+
+
+def test_what_the_client_says_of_an_absent_file_is_never_written_as_content(motd: FileClient) -> None:
+    assert motd.refused("<absent>").prop == "content"
+
+
+@pytest.mark.parametrize("content", ["<absent>\n", "<html>", "<a directory>\n<a directory>", "x<absent>"])
+def test_text_that_only_resembles_a_placeholder_is_content(motd: FileClient, content: str) -> None:
+    motd.put(content)
+    assert motd.path.read_text() == content
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_what_only_some_may_read_is_not_shown_by_a_refusal(motd: FileClient, mode: int) -> None:
+    motd.path.write_text("password = hunter1\n")
+    motd.path.chmod(mode)
+    error = motd.refused("password =\n")
+    assert error.code == "differs"
+    assert "hunter1" not in str(error.as_json())
+    assert f"{mode:04o}" in error.detail
+    plan = motd.client.on("plan", "file", str(motd.path), motd.desired("password =\n"))
+    assert "hunter1" not in str([plan["steps"], plan["refusal"]])
+
+
+def test_a_bad_file_does_not_fail_the_tests_of_its_good_neighbours(client: Client, etc: Path) -> None:
+    whole = ["sh", "-c", f"sleep 0.05; ! grep -q bad {etc}/*"]
+    failed: list[str] = []
+
+    def put(name: str, content: str) -> None:
+        file = FileClient(client, etc / name)
+        try:
+            file.put(content, test=whole)
+        except HostError:
+            failed.append(name)
+
+    for attempt in range(3):
+        names = {f"good{attempt}": "good\n", f"bad{attempt}": "bad\n", f"fine{attempt}": "fine\n"}
+        threads = [threading.Thread(target=put, args=pair) for pair in names.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failed == ["bad0", "bad1", "bad2"]
+
+
+def test_a_link_to_a_name_that_is_not_utf_8_is_shown_as_text_that_travels(
+    motd: FileClient, etc: Path
+) -> None:
+    motd.path.symlink_to(os.fsdecode(b"caf\xe9"))
+    assert motd.facts()["content"].encode() == rb"<a symbolic link to caf\xe9>"
+    directory = motd.client.look("directory", str(etc / "motd"), {"path": str(etc / "motd")})
+    assert directory["mode"].encode() == rb"<a symbolic link to caf\xe9>"
+    motd.put(adopt=True)
+    assert motd.remove() == "restored"
+    assert os.fsencode(motd.path.readlink()) == b"caf\xe9"
 
 
 def test_a_large_file_is_named_and_not_sent(motd: FileClient) -> None:

@@ -155,7 +155,7 @@ def test_four_puts_at_once_are_parallel_and_whole(start: Callable[..., Agent], e
     agent = start()
     begun = time.monotonic()
     for name in "abcd":
-        agent.put(etc / name, name, test=["sleep", "0.5"])
+        agent.put(etc / name, name, validate=["sleep", "0.5"])
     answers = [agent.read() for _ in range(4)]
     assert time.monotonic() - begun < 1.5
     assert sorted(answer["id"] for answer in answers) == [1, 2, 3, 4]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.places import Place
 
 Json = dict[str, Any]
 
@@ -133,9 +134,9 @@ def test_both_versions_are_whole_at_the_moment_of_the_switch(
     site.put(SITE)
     seen: list[dict[str, bytes]] = []
 
-    def switch(path: Path, target: str) -> None:
+    def switch(place: Place, target: str) -> None:
         seen.append(site.contents())
-        point(path, target)
+        point(place, target)
         seen.append(site.contents())
 
     point = paths.point
@@ -216,6 +217,43 @@ def test_damaged_bytes_are_refused(site: TreeClient) -> None:
         )
     assert site.client.refused("put", "tree", str(site.path), site.desired({"a": b"good"})).code == "invalid"
     assert not site.path.is_symlink()
+
+
+def test_staged_bytes_that_a_crash_damaged_are_sent_again(site: TreeClient, tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"good").hexdigest()
+    data = base64.b64encode(b"good").decode()
+    site.client.ask("blob", path=str(site.path), sha=digest, data=data, last=True)
+    (staged,) = tmp_path.rglob(digest)
+    staged.write_bytes(b"")  # as after a power cut
+    with pytest.raises(Exception, match="changed while"):
+        site.put({"a": b"good"})
+    site.put({"a": b"good"})
+    assert site.contents() == {"a": b"good"}
+
+
+def test_staged_bytes_are_on_the_disk_before_they_count(
+    site: TreeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = hashlib.sha256(b"good").hexdigest()
+    synced: list[list[str]] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda _fd: synced.append([p.name for p in tmp_path.rglob(digest + "*")])
+    )
+    data = base64.b64encode(b"good").decode()
+    site.client.ask("blob", path=str(site.path), sha=digest, data=data, last=True)
+    assert synced == [[f"{digest}.part"]]
+
+
+def test_names_in_a_tree_that_are_not_utf_8_are_shown_as_text_that_travels(site: TreeClient) -> None:
+    site.put(SITE)
+    (site.path / "link").symlink_to(os.fsdecode(b"\xff"))
+    (site.path / os.fsdecode(b"caf\xe9")).touch(mode=0o644)
+    files = site.facts()["files"]
+    str(files).encode()
+    assert files[r"caf\xe9"] == hashlib.sha256(b"").hexdigest()
+    assert files["link"] == r"<a symbolic link to \xff>"
+    site.put(SITE)
+    assert site.contents() == SITE
 
 
 def test_a_file_at_the_path_is_named(site: TreeClient) -> None:

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, paths
+from portcullis.host.agent import disk, paths, places
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.step import Json, Step, compare
 
@@ -66,49 +66,45 @@ class Directories:
         path = Path(work.record.id)
         uid, gid = paths.ids(desired)
         mode = paths.mode_bits(desired, "0755")
-        try:
+        with disk.writing(path) as place:
             if steps[0].action == "create":
-                path.mkdir(mode=0o700)
-            _set(path, uid, gid, mode)
-            disk.sync_folder(path.parent)
-        except OSError as error:
-            raise disk.write_error(error, path) from None
+                fd = places.make_folder(place.folder, place.name, path)
+            else:
+                fd = os.open(place.name, places.FOLDER, dir_fd=place.folder)
+            try:
+                disk.give(fd, uid, gid, mode)
+            finally:
+                os.close(fd)
+            os.fsync(place.folder)
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
         """See `Kind`. An empty directory that we made goes; one from before gets owner and mode back."""
-        path = Path(record.id)
-        there = paths.look(path)
-        if there is None:
-            return "absent"
-        if desired.get("on_delete", "remove") == "keep" or not stat.S_ISDIR(there.st_mode):
-            return "kept"
         kept = record.original
-        try:
-            if kept["type"] == "directory":
-                _set(path, kept["uid"], kept["gid"], kept["mode"])
-                return "restored"
-            path.rmdir()
-        except FileNotFoundError:
-            return "absent"
-        except OSError:
-            return "kept"  # not empty, or a mount point
-        return "removed"
+        with disk.removing(Path(record.id)) as place:
+            there = place.look()
+            if there is None:
+                return "absent"
+            if desired.get("on_delete", "remove") == "keep" or not stat.S_ISDIR(there.st_mode):
+                return "kept"
+            try:
+                if kept["type"] == "directory":
+                    with places.below(place.folder, place.name) as fd:
+                        disk.give(fd, kept["uid"], kept["gid"], kept["mode"])
+                    return "restored"
+                os.rmdir(place.name, dir_fd=place.folder)
+            except FileNotFoundError:
+                return "absent"
+            except OSError:
+                return "kept"  # not empty, or a mount point
+            return "removed"
 
 
 def _read(path: Path) -> Json:
-    status = paths.look(path)
-    if status is None:
-        return {"exists": False}
-    facts = {"exists": True, **paths.ownership(status), "_type": "directory"}
-    if not stat.S_ISDIR(status.st_mode):
-        facts.update(mode=f"<{paths.named(path, status)}>", _type="other")
-    return facts
-
-
-def _set(path: Path, uid: int, gid: int, mode: int) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        os.fchown(fd, uid, gid)
-        os.fchmod(fd, mode)
-    finally:
-        os.close(fd)
+    with disk.reading(path) as place:
+        status = place.look()
+        if status is None:
+            return {"exists": False}
+        facts = {"exists": True, **paths.ownership(status), "_type": "directory"}
+        if not stat.S_ISDIR(status.st_mode):
+            facts.update(mode=f"<{paths.named(place, status)}>", _type="other")
+        return facts

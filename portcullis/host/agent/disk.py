@@ -8,9 +8,12 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
+from portcullis.host.agent import places
 from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.places import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import Callable
 
@@ -30,22 +33,69 @@ def temporary_prefix(path: Path) -> str:
     return f".{name}{MARK}"
 
 
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[Place]:
+    """The place `path` to read it; also where nothing is. Raises `HostError` (``unreadable``)."""
+    with _at(path, unreadable) as place:
+        yield place
+
+
+@contextlib.contextmanager
+def writing(path: Path, *, make: bool = False) -> Iterator[Place]:
+    """The place `path` to write it, with `make` also in a folder that is missing.
+
+    Raises `HostError` (``no-space``, ``invalid``, ``unreadable``), also for an OSError of the caller's.
+    """
+    with _at(path, write_error, make=make) as place:
+        if place.folder < 0:
+            raise FileNotFoundError(errno.ENOENT, "")
+        yield place
+
+
+@contextlib.contextmanager
+def removing(path: Path) -> Iterator[Place]:
+    """The place `path` to take something away there; also where nothing is. Raises `HostError`."""
+    with _at(path, write_error) as place:
+        yield place
+
+
+@contextlib.contextmanager
+def _at(path: Path, fail: Callable[[OSError, Path], HostError], *, make: bool = False) -> Iterator[Place]:
+    folder = -1
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            folder = places.open_parent(path, make=make)
+        yield Place(path, folder)
+    except OSError as error:
+        raise fail(error, path) from None
+    finally:
+        if folder >= 0:
+            os.close(folder)
+
+
 def sweep(path: Path) -> None:
     """Take away what an interrupted write of `path` left beside it."""
-    prefix = temporary_prefix(path)
-    try:
-        names = os.listdir(path.parent)  # noqa: PTH208 - names only, no Path for each of thousands
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for name in names:
-        if name.startswith(prefix):
+    with removing(path) as place:
+        for name in leftovers(place):
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-                (path.parent / name).unlink()
+                os.unlink(name, dir_fd=place.folder)
+
+
+def leftovers(place: Place) -> list[str]:
+    """Names in the folder that look like ours, for this path. Raises OSError."""
+    prefix = temporary_prefix(place.path)
+    names = os.listdir(place.folder) if place.folder >= 0 else []  # noqa: PTH208 - by descriptor
+    return [name for name in names if name.startswith(prefix)]
+
+
+def temporary_name(path: Path) -> str:
+    """A new name beside `path`."""
+    return f"{temporary_prefix(path)}{os.urandom(4).hex()}"
 
 
 def write(
     path: Path,
-    data: bytes,
+    data: bytes | Iterable[bytes],
     *,
     mode: int = 0o600,
     uid: int = 0,
@@ -58,33 +108,39 @@ def write(
     raise.
 
     Raises:
-        HostError: ``no-space`` or ``invalid``; nothing half-written is left.
+        HostError: ``no-space``, ``invalid`` or ``unreadable``; nothing half-written is left.
     """
-    temporary = path.parent / f"{temporary_prefix(path)}{os.urandom(4).hex()}"
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with writing(path) as place:
+        temporary = temporary_name(path)
         try:
-            write_all(fd, data)
-            os.fchown(fd, uid, gid)  # before chmod: chown clears the setuid bit
-            os.fchmod(fd, mode)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        if check is not None:
-            check(temporary)
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        _forget(temporary)
-        raise write_error(error, path) from None
-    except BaseException:
-        _forget(temporary)
-        raise
+            how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(temporary, how, 0o600, dir_fd=place.folder)
+            try:
+                for piece in [data] if isinstance(data, bytes) else data:
+                    write_all(fd, piece)
+                give(fd, uid, gid, mode)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            if check is not None:
+                check(path.parent / temporary)
+            replace(place, temporary)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=place.folder)
+            raise
 
 
-def _forget(temporary: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
+def replace(place: Place, temporary: str) -> None:
+    """Give the file or link `temporary` in the same folder the name of `place`, for good. Raises OSError."""
+    os.rename(temporary, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
+    os.fsync(place.folder)
+
+
+def give(fd: int, uid: int, gid: int, mode: int) -> None:
+    """Set owner, group and mode of an open file or folder."""
+    os.fchown(fd, uid, gid)  # before chmod: chown clears the setuid bit
+    os.fchmod(fd, mode)
 
 
 def write_all(fd: int, data: bytes | bytearray) -> None:
@@ -94,13 +150,11 @@ def write_all(fd: int, data: bytes | bytearray) -> None:
         view = view[os.write(fd, view) :]
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def unreadable(error: OSError, path: Path) -> HostError:
+    """`path` cannot be read, which is not the same as absent."""
+    return HostError(
+        "unreadable", f"{path} cannot be read on the host: {os.strerror(error.errno or 0)}", prop="path"
+    )
 
 
 def write_error(error: OSError, path: Path) -> HostError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 LIMIT = 100 * 1024  # bytes of content that travel
 CHECK_TIMEOUT = 60.0
 _OUTPUT_LINES = 40
+# What facts, here and in the client, say in the place of content that is no text.
+_PLACEHOLDER = re.compile(
+    r"<(absent|[0-9]+ bytes, too large to show|[0-9]+ bytes that are not UTF-8 text"
+    r"|a symbolic link( to .*)?|a directory|a named pipe|a socket|a (block|character) device"
+    r"|something unknown)>"
+)
 
 
 class Files:
@@ -31,6 +39,7 @@ class Files:
     def __init__(self, machine: Machine) -> None:
         """Need the machine for its package database and for running checks."""
         self._machine = machine
+        self._testing = threading.Lock()
 
     def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
         return {"path": item}
@@ -53,18 +62,26 @@ class Files:
         want = _measure(content)
         if not facts["exists"]:
             return [Step("content", "absent", want, "create")]
-        steps = []
+        steps: list[Step] = []
         if facts["_opaque"]:
             steps = [Step("content", facts["content"].strip("<>"), want, "write")]
         elif facts["content"] != content:
-            diff = "" if desired.get("secret") else text_diff(facts["content"], content, path)
+            diff = "" if desired.get("secret") else _diff(facts, content, path)
             steps = [Step("content", _measure(facts["content"]), want, "write", diff)]
         return steps + compare(desired, facts, ("owner", "group", "mode"), "set")
 
     def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         """See `Kind`. Files and links are replaced; nothing else is."""
-        if len(str(desired["content"]).encode("utf-8", "surrogatepass")) > LIMIT:
+        content = str(desired["content"])
+        if len(content.encode("utf-8", "surrogatepass")) > LIMIT:
             return HostError("invalid", f"the content is over {LIMIT // 1024} KB", prop="content")
+        if _PLACEHOLDER.fullmatch(content):
+            return HostError(
+                "invalid",
+                f"the content is {content}, which only stands for what was on the host once",
+                prop="content",
+                hint="declare the text of the file; ignore_changes cannot keep content that is no text",
+            )
         if facts["exists"] and facts["_type"] not in ("file", "link"):
             return HostError(
                 "invalid",
@@ -76,7 +93,7 @@ class Files:
 
     def is_nobodys(self, item: str, facts: Json) -> bool:
         """See `Kind`. A file that a package shipped and nobody changed."""
-        return facts["_type"] == "file" and is_as_shipped(self._machine, Path(item))
+        return facts.get("_type") == "file" and is_as_shipped(self._machine, Path(item))
 
     def original(self, item: str, facts: Json, folder: Path) -> Json:
         """See `Kind`."""
@@ -84,20 +101,28 @@ class Files:
         return {**kept, "shipped": kept["type"] == "file" and self.is_nobodys(item, facts)}
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`. The tree's own test runs after the write; when it fails, what stood there is back."""
+        """See `Kind`. The tree's own test runs after the write; when it fails, what stood there is back.
+
+        One file with such a test at a time: the test of a good one must not see a bad one next to it.
+        """
+        tested = desired.get("test") or "before" in work.record.extra
+        with self._testing if tested else contextlib.nullcontext():
+            self._apply(desired, steps, work)
+
+    def _apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         record, path, before = work.record, Path(work.record.id), work.folder / "before"
         uid, gid = paths.ids(desired)
         mode = paths.mode_bits(desired, "0644")
         disk.sweep(path)
+        content = _encode(str(desired["content"]))
         if steps and all(step.action == "set" for step in steps):
-            _set(path, uid, gid, mode)
+            _set(path, content, uid, gid, mode)
         elif steps:
             if (
                 "before" not in record.extra
             ):  # else a run was cut off before its test: what it replaced still counts
                 record.extra["before"] = paths.keep(path, before)
                 work.save()
-            content = _encode(str(desired["content"]))
             disk.write(
                 path,
                 content,
@@ -144,15 +169,18 @@ class Files:
         what = desired.get("on_delete", "restore")
         if what == "keep":
             return "kept"
-        there = paths.look(path)
+        with disk.removing(path) as place:
+            there = place.look()
+            homeless = place.folder < 0
         if there is not None and stat.S_ISDIR(there.st_mode):
             return "kept"  # somebody made it a directory since; not ours to empty
         kept = record.original
         if what == "restore" and kept["type"] in ("file", "symlink"):
-            if not path.parent.is_dir():
+            if homeless:
                 if kept.get("shipped"):
                     return "absent"  # its package went, and the folder with it
-                path.parent.mkdir(parents=True)
+                with disk.writing(path, make=True):
+                    pass
             paths.put_back(path, kept, folder / "original")
             return "restored"
         paths.remove_file(path)
@@ -160,16 +188,22 @@ class Files:
 
 
 def _read(path: Path) -> Json:
-    status = paths.look(path)
-    if status is None:
-        return {"exists": False}
-    facts = {"exists": True, **paths.ownership(status), "_opaque": True, "_type": "file"}
-    if not stat.S_ISREG(status.st_mode):
-        kind = "link" if stat.S_ISLNK(status.st_mode) else "other"
-        return {**facts, "_type": kind, "content": f"<{paths.named(path, status)}>"}
-    data = _bytes(path, min(status.st_size, LIMIT))
-    if data is None:
-        return {"exists": False}
+    with disk.reading(path) as place:
+        status = place.look()
+        if status is None:
+            return {"exists": False}
+        facts = {"exists": True, **paths.ownership(status), "_opaque": True, "_type": "file"}
+        if not stat.S_ISREG(status.st_mode):
+            kind = "link" if stat.S_ISLNK(status.st_mode) else "other"
+            return {**facts, "_type": kind, "content": f"<{paths.named(place, status)}>"}
+        try:
+            fd = place.open()
+        except FileNotFoundError:
+            return {"exists": False}
+        try:
+            data = _bytes(fd, min(status.st_size, LIMIT))
+        finally:
+            os.close(fd)
     if len(data) > LIMIT:
         return {**facts, "content": f"<{max(status.st_size, len(data))} bytes, too large to show>"}
     try:
@@ -178,35 +212,28 @@ def _read(path: Path) -> Json:
         return {**facts, "content": f"<{len(data)} bytes that are not UTF-8 text>"}
 
 
-def _bytes(path: Path, size: int) -> bytes | None:
-    """Up to one byte more than `LIMIT`; None if the file went meanwhile. `size` is a hint (0 in /proc)."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise paths.unreadable(path, error) from None
-    try:
-        data = os.pread(fd, size + 1, 0)
-        return data if len(data) <= size else os.pread(fd, LIMIT + 1, 0)
-    except OSError as error:
-        raise paths.unreadable(path, error) from None
-    finally:
-        os.close(fd)
+def _bytes(fd: int, size: int) -> bytes:
+    """Up to one byte more than `LIMIT`. `size` is a hint (0 in /proc)."""
+    data = os.pread(fd, size + 1, 0)
+    return data if len(data) <= size else os.pread(fd, LIMIT + 1, 0)
 
 
-def _set(path: Path, uid: int, gid: int, mode: int) -> None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise disk.write_error(error, path) from None
-    try:
-        os.fchown(fd, uid, gid)
-        os.fchmod(fd, mode)
-    except OSError as error:
-        raise disk.write_error(error, path) from None
-    finally:
-        os.close(fd)
+def _set(path: Path, content: bytes, uid: int, gid: int, mode: int) -> None:
+    with disk.writing(path) as place:
+        fd = place.open()
+        try:
+            if os.pread(fd, LIMIT + 1, 0) != content:  # else a file put in its place would be given away
+                raise HostError("invalid", f"{path} changed meanwhile", prop="content", hint="run again")
+            disk.give(fd, uid, gid, mode)
+        finally:
+            os.close(fd)
+
+
+def _diff(facts: Json, content: str, path: str) -> str:
+    """The difference, unless it would show what not every user of the host may read."""
+    if int(facts["mode"], 8) & stat.S_IROTH:
+        return text_diff(facts["content"], content, path)
+    return f"(what stands there is not shown: its mode {facts['mode']} keeps it from other users of the host)"
 
 
 def _encode(content: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import threading
@@ -34,7 +35,7 @@ class Operations:
         """Touch nothing on the host yet."""
         self._store = Store(machine.state)
         self._lock = DeployLock(machine.lock)
-        trees = Trees()
+        trees = Trees(self._store)
         self._trees = trees
         self._kinds: dict[str, Kind] = {
             "file": Files(machine),
@@ -112,7 +113,8 @@ class Operations:
             self._claim(kind, item, owner)
             self._lock.take(str(request.get("who", "")), str(request["stack"]))
             spec = self._spec(request)
-            record = self._store.load(kind, item)
+            former = self._former(request)
+            record = self._store.load(kind, item) or self._moved(request, former)
             facts = self._facts(kind, spec, record)
             steps = self._kind(kind).plan(desired, facts)
             refusal = self._refusal(request, record, facts, steps)
@@ -134,6 +136,9 @@ class Operations:
             record.pending = False
             record.extra.pop("former", None)
             self._store.save(record)
+            old = self._store.load(kind, former) if former else None
+            if old is not None and old.stack == record.stack:
+                self._store.drop(old)
             after = self._facts(kind, spec, record)
             self._assert_done(desired, kind, after)
             return {"facts": public(after), "steps": [step.as_json() for step in steps]}
@@ -145,6 +150,7 @@ class Operations:
             self._lock.take(str(request.get("who", "")), str(request["stack"]))
             record = self._store.load(kind, item)
             if record is None:
+                self._store.tidy()
                 return {"done": "absent"}
             if record.owner != request["owner"] or record.stack != request["stack"]:
                 return {"done": "not-owner"}
@@ -189,6 +195,18 @@ class Operations:
                     work = Work(service, folder, adopt=False, save=lambda: None)
                     self._kind("service").apply(desired, steps, work)
                     self._store.save(service)
+
+    def _former(self, request: Json) -> str:
+        """The name that this resource had before, unless another resource of this deployment has it now."""
+        kind, former = str(request["kind"]), str(request.get("former") or "")
+        return "" if former == request["item"] or (kind, former) in self._claims else former
+
+    def _moved(self, request: Json, former: str) -> Record | None:
+        """The record that a thing has under its former name: a set of packages goes by its owner's."""
+        old = self._store.load(str(request["kind"]), former) if former else None
+        if old is None or old.stack != request["stack"]:
+            return None
+        return dataclasses.replace(old, id=str(request["item"]))
 
     def _thing(self, request: Json) -> tuple[str, str, Json]:
         kind = str(request["kind"])

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING
+
+from portcullis.host.agent import disk, places
+from portcullis.host.agent.errors import HostError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,10 +19,18 @@ _TIMEOUT = 30.0
 
 def is_as_shipped(machine: Machine, path: Path) -> bool:
     """Whether dpkg or ucf knows `path` and has the very sum of its present bytes on record."""
+    digest = hashlib.md5(usedforsecurity=False)
     try:
-        have = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    except OSError:
+        with disk.reading(path) as place:
+            fd = place.open()
+            try:
+                for piece in places.pieces(fd):
+                    digest.update(piece)
+            finally:
+                os.close(fd)
+    except HostError:
         return False
+    have = digest.hexdigest()
     return have in _ucf_sums(machine, path) or have in _dpkg_sums(machine, path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import grp
 import os
 import pwd
@@ -10,10 +10,11 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk
+from portcullis.host.agent import disk, places
 from portcullis.host.agent.errors import HostError
 
 if TYPE_CHECKING:
+    from portcullis.host.agent.places import Place
     from portcullis.host.agent.step import Json
 
 _TYPES = {
@@ -28,35 +29,28 @@ _TYPES = {
 
 def checked(path: str) -> Path:
     """`path` as a Path, if it is absolute and in its shortest form. Raises `HostError` (``invalid``)."""
-    if not path.startswith("/") or os.path.normpath(path) != path or "\0" in path or path == "/":
+    if os.path.normpath(path) != path or path[:1] != "/" or path[1:2] in ("", "/") or "\0" in path:
         raise HostError("invalid", f"{path!r} is not an absolute path in its shortest form", prop="path")
     return Path(path)
 
 
-def look(path: Path) -> os.stat_result | None:
-    """What stands at `path` itself, links not followed; None only on proof that nothing does."""
-    try:
-        return path.lstat()
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            return None
-        raise unreadable(path, error) from None
+def shown(path: object) -> str:
+    """`path` as text that any program can carry: bytes that are not UTF-8, and line ends, are escaped."""
+    return os.fsencode(str(path)).decode("utf-8", "backslashreplace").replace("\n", "\\n")
 
 
-def unreadable(path: Path, error: OSError) -> HostError:
-    """`path` cannot be read, which is not the same as absent."""
-    return HostError(
-        "unreadable", f"{path} cannot be read on the host: {os.strerror(error.errno or 0)}", prop="path"
-    )
-
-
-def named(path: Path, status: os.stat_result) -> str:
-    """What `path` is, in words: ``a file``, ``a symbolic link to X``."""
+def named(place: Place, status: os.stat_result) -> str:
+    """What stands at `place`, in words: ``a file``, ``a symbolic link to X``."""
     if stat.S_ISLNK(status.st_mode):
         try:
-            return f"a symbolic link to {path.readlink()}"
+            return f"a symbolic link to {shown(place.target())}"
         except OSError:
             return "a symbolic link"
+    return type_name(status)
+
+
+def type_name(status: os.stat_result) -> str:
+    """``a file``, ``a named pipe`` and so on."""
     return _TYPES.get(stat.S_IFMT(status.st_mode), "something unknown")
 
 
@@ -122,53 +116,59 @@ def keep(path: Path, copy: Path) -> Json:
     Raises:
         HostError: ``unreadable``, ``no-space``.
     """
-    status = look(path)
-    if status is None:
-        return {"type": "absent"}
-    kept: Json = {"uid": status.st_uid, "gid": status.st_gid, "mode": stat.S_IMODE(status.st_mode)}
-    if stat.S_ISLNK(status.st_mode):
-        return {**kept, "type": "symlink", "target": str(path.readlink())}
-    if stat.S_ISDIR(status.st_mode):
-        return {**kept, "type": "directory"}
-    if stat.S_ISREG(status.st_mode):
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise unreadable(path, error) from None
-        disk.write(copy, data)
-        return {**kept, "type": "file", "size": len(data)}
-    return {**kept, "type": "other"}
+    with disk.reading(path) as place:
+        status = place.look()
+        if status is None:
+            return {"type": "absent"}
+        if stat.S_ISREG(status.st_mode):
+            return _keep_file(place, copy)
+        kept: Json = {"uid": status.st_uid, "gid": status.st_gid, "mode": stat.S_IMODE(status.st_mode)}
+        if stat.S_ISLNK(status.st_mode):
+            return {**kept, "type": "symlink", "target": place.target()}
+        return {**kept, "type": "directory" if stat.S_ISDIR(status.st_mode) else "other"}
+
+
+def _keep_file(place: Place, copy: Path) -> Json:
+    fd = place.open()
+    try:
+        disk.write(copy, places.pieces(fd))
+        status = os.fstat(fd)  # of the very file that was copied
+    finally:
+        os.close(fd)
+    mode = stat.S_IMODE(status.st_mode)
+    return {"uid": status.st_uid, "gid": status.st_gid, "mode": mode, "type": "file", "size": status.st_size}
 
 
 def put_back(path: Path, kept: Json, copy: Path) -> None:
     """Make `path` what `keep` found there: a file, a link, or nothing. Raises `HostError`."""
     if kept["type"] == "file":
-        disk.write(path, copy.read_bytes(), mode=kept["mode"], uid=kept["uid"], gid=kept["gid"])
+        with copy.open("rb") as stream:
+            data = places.pieces(stream.fileno())
+            disk.write(path, data, mode=kept["mode"], uid=kept["uid"], gid=kept["gid"])
     elif kept["type"] == "symlink":
-        point(path, kept["target"])
+        with disk.writing(path) as place:
+            point(place, kept["target"])
     elif kept["type"] == "absent":
         remove_file(path)
 
 
-def point(path: Path, target: str) -> None:
-    """Make `path` a symbolic link to `target` in one step. Raises `HostError`."""
-    temporary = path.parent / f"{disk.temporary_prefix(path)}{os.urandom(4).hex()}.link"
+def point(place: Place, target: str) -> None:
+    """Make `place` a symbolic link to `target` in one step. Raises OSError."""
+    temporary = f"{disk.temporary_name(place.path)}.link"
     try:
-        temporary.symlink_to(target)
-        temporary.replace(path)
-        disk.sync_folder(path.parent)
-    except OSError as error:
-        if temporary.is_symlink():
-            temporary.unlink()
-        raise disk.write_error(error, path) from None
+        os.symlink(target, temporary, dir_fd=place.folder)
+        disk.replace(place, temporary)
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=place.folder)
+        raise
 
 
 def remove_file(path: Path) -> None:
     """Take a file or link away; that nothing stands there is fine. Raises `HostError`."""
-    try:
-        path.unlink()
-        disk.sync_folder(path.parent)
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except OSError as error:
-        raise disk.write_error(error, path) from None
+    with disk.removing(path) as place:
+        if place.look() is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place.name, dir_fd=place.folder)
+        os.fsync(place.folder)

@@ -1,14 +1,16 @@
 """Trees: folders of many files, each version a folder beside a symbolic link that switches in one step.
 
-``/srv/www/site`` is a link to ``.site.portcullis-<version>`` in the same folder. Bytes wait in
-``.site.portcullis-stage`` until `apply`; what stood at the path before us waits in
-``.site.portcullis-original``, where only root can look.
+``/srv/www/site`` is a link to ``.site.portcullis-<version>`` in the same folder. Bytes wait in our state
+folder until `apply`; what stood at the path before us waits in ``.site.portcullis-original``, where only root
+can look. Whoever owns the folder around can rename all that, so nothing is done to a name in it that could be
+done to an open file or folder.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import os
 import re
@@ -17,7 +19,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, paths
+from portcullis.host.agent import disk, paths, places
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.step import Json, Step, compare
 
@@ -25,18 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.store import Record
+    from portcullis.host.agent.places import Place
+    from portcullis.host.agent.store import Record, Store
 
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
-PIECE = 1 << 18
+_STAGE, _ORIGINAL, _TREE = "stage", "original", "tree"
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class Trees:
     """The kind ``tree``."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store) -> None:
         """Know of no staged piece yet: what an earlier session began is not continued."""
+        self._store = store
         self._begun: set[Path] = set()
 
     def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
@@ -100,9 +104,9 @@ class Trees:
 
     def missing(self, path: str, files: dict[str, str]) -> list[str]:
         """Digests that neither the present tree nor the staged bytes have."""
-        place = paths.checked(path)
-        known = {digest for digest in _read(place).get("files", {}).values() if _DIGEST.match(digest)}
-        return sorted(d for d in set(files.values()) - known if not (_beside(place, "stage") / d).exists())
+        known = _read(paths.checked(path)).get("files", {}).values()
+        stage = self._store.folder("tree", path) / _STAGE
+        return sorted(digest for digest in {*files.values()} - {*known} if not (stage / digest).exists())
 
     def stage(self, path: str, digest: str, data: str, *, last: bool) -> None:
         """Append a piece to the staged bytes of `digest`; with the last one they must hash to it.
@@ -110,177 +114,222 @@ class Trees:
         Raises:
             HostError: ``invalid`` for damaged bytes, ``no-space``.
         """
-        place = paths.checked(path)
+        paths.checked(path)
         if not _DIGEST.match(digest):
             raise HostError("invalid", f"{digest!r} is not a SHA-256", prop="files")
-        stage = _beside(place, "stage")
+        stage = self._store.make_folder("tree", path) / _STAGE
         part = stage / f"{digest}.part"
         try:
             piece = base64.b64decode(data, validate=True)
             stage.mkdir(mode=0o700, exist_ok=True)
             how = os.O_APPEND if part in self._begun else os.O_TRUNC
             self._begun.add(part)
-            fd = os.open(part, os.O_WRONLY | os.O_CREAT | how | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fd = os.open(part, os.O_RDWR | os.O_CREAT | how | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 disk.write_all(fd, piece)
+                if last:
+                    self._begun.discard(part)
+                    os.fsync(fd)
+                    os.lseek(fd, 0, os.SEEK_SET)
+                    if _digest(fd) != digest:
+                        part.unlink()
+                        raise _damaged()
+                    part.replace(stage / digest)
             finally:
                 os.close(fd)
-            if last:
-                self._begun.discard(part)
-                if _digest(part) != digest:
-                    part.unlink()
-                    raise HostError("invalid", "a file arrived damaged", prop="files", hint="run again")
-                part.replace(stage / digest)
         except binascii.Error:
-            raise HostError("invalid", "a file arrived damaged", prop="files", hint="run again") from None
+            raise _damaged() from None
         except OSError as error:
             self._begun.discard(part)
             part.unlink(missing_ok=True)
-            raise disk.write_error(error, place) from None
+            raise disk.write_error(error, part) from None
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         """See `Kind`. Builds the whole new version first; readers see the old one until the link switches."""
-        path = Path(work.record.id)
-        if not steps:
-            _sweep(path)
-            return
-        uid, gid = paths.ids(desired)
-        version = _beside(path, os.urandom(4).hex())
-        try:
-            _build(version, path, desired["files"], uid, gid)
-            _move_aside(path)
-            paths.point(path, version.name)
-        except OSError as error:
-            shutil.rmtree(version, ignore_errors=True)
-            raise disk.write_error(error, path) from None
-        except HostError:
-            shutil.rmtree(version, ignore_errors=True)
-            raise
-        _sweep(path)
+        path, stage = Path(work.record.id), work.folder / _STAGE
+        ids = paths.ids(desired)
+        with disk.writing(path) as place:
+            if steps:
+                version = disk.temporary_name(path)
+                try:
+                    _build(place, version, stage, desired["files"], ids)
+                    _move_aside(place)
+                    paths.point(place, version)
+                except BaseException:
+                    with contextlib.suppress(OSError):
+                        places.remove_all(place.folder, version)
+                    raise
+            _sweep(place)
+        shutil.rmtree(stage, ignore_errors=True)
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:
         """See `Kind`. What stood there before us comes back, a folder whole."""
         path = Path(record.id)
-        if desired.get("on_delete", "remove") == "keep":
-            _sweep(path)
-            return "kept"
-        there, aside = paths.look(path), _beside(path, "original")
-        if there is not None and not stat.S_ISLNK(there.st_mode):
-            return "kept"  # never switched to a version of ours, or somebody put a folder there since
-        try:
+        with disk.removing(path) as place:
+            if desired.get("on_delete", "remove") == "keep":
+                _sweep(place)
+                return "kept"
+            there = place.look()
+            if there is not None and not stat.S_ISLNK(there.st_mode):
+                return "kept"  # never switched to a version of ours, or somebody put a folder there since
             paths.remove_file(path)
-            if (aside / "tree").is_dir():
-                (aside / "tree").rename(path)
-            elif record.original["type"] == "symlink":
+            if not _move_back(place) and record.original["type"] == "symlink":
                 paths.put_back(path, record.original, folder / "original")
-        except OSError as error:
-            raise disk.write_error(error, path) from None
-        _sweep(path)
-        shutil.rmtree(aside, ignore_errors=True)
+            _sweep(place)
+            _forget(place, f"{disk.temporary_prefix(path)}{_ORIGINAL}")
         return "restored" if record.original["type"] != "absent" else "absent" if there is None else "removed"
 
 
-def _beside(path: Path, what: str) -> Path:
-    return path.parent / f"{disk.temporary_prefix(path)}{what}"
+def _damaged() -> HostError:
+    return HostError("invalid", "a file arrived damaged", prop="files", hint="run again")
 
 
-def _build(version: Path, path: Path, files: dict[str, str], uid: int, gid: int) -> None:
-    """Make `version` out of the staged bytes and those of the present tree, final when it is done."""
-    sources = {digest: path / name for name, digest in _read(path).get("files", {}).items()}
-    stage = _beside(path, "stage")
-    version.mkdir(mode=0o700)
-    folders = {version}
-    for name, digest in files.items():
-        target = version / name
-        for folder in reversed(list(Path(name).parents)[:-1]):
-            if version / folder not in folders:
-                (version / folder).mkdir(mode=0o700)
-                folders.add(version / folder)
-        source = stage / digest if (stage / digest).exists() else sources.get(digest)
-        if source is None:
-            raise HostError("invalid", f"the bytes of {name} did not arrive", prop="files", hint="run again")
-        if _copy(source, target, uid, gid) != digest:
-            raise HostError("invalid", f"{name} changed while it was copied", prop="files", hint="run again")
-    for folder in sorted(folders, reverse=True):  # the top folder last: nobody looks in before all is final
-        os.chown(folder, uid, gid)
-        folder.chmod(FOLDER_MODE)
-        disk.sync_folder(folder)
+def _build(place: Place, version: str, stage: Path, files: dict[str, str], ids: tuple[int, int]) -> None:
+    """Make the folder `version` out of the staged bytes and those of the present tree.
+
+    It is final when it is done, and root's alone until then.
+    """
+    with _opened(_top(place)) as present:
+        sources = {digest: name for name, digest in _scan(present, place.path)} if present >= 0 else {}
+        with _opened(places.make_folder(place.folder, version, place.path)) as top:
+            for name, digest in files.items():
+                folder, _, leaf = name.rpartition("/")
+                source = _source(stage, present, digest, sources, name)
+                with _opened(source), places.below(top, folder, make=True) as inner:
+                    copied = _copy(source, inner, leaf, ids)
+                if copied != digest:
+                    (stage / digest).unlink(missing_ok=True)  # so that it is sent again
+                    raise HostError(
+                        "invalid", f"{name} changed while it was copied", prop="files", hint="run again"
+                    )
+            folders = {str(folder) for name in files for folder in Path(name).parents if folder.name}
+            # The top folder last: nobody looks in before all is final.
+            for folder in [*sorted(folders, reverse=True), ""]:
+                with places.below(top, folder) as inner:
+                    disk.give(inner, *ids, FOLDER_MODE)
+                    os.fsync(inner)
 
 
-def _copy(source: Path, target: Path, uid: int, gid: int) -> str:
-    digest = hashlib.sha256()
-    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+@contextlib.contextmanager
+def _opened(fd: int) -> Iterator[int]:
     try:
-        with source.open("rb") as stream:
-            for piece in iter(lambda: stream.read(PIECE), b""):
-                digest.update(piece)
-                disk.write_all(fd, piece)
-        os.fchown(fd, uid, gid)
-        os.fchmod(fd, FILE_MODE)
-        os.fsync(fd)
+        yield fd
     finally:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
+
+
+def _source(stage: Path, present: int, digest: str, sources: dict[str, str], name: str) -> int:
+    """The bytes of `digest`, opened: staged ones, or a file of the present tree."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.open(stage / digest, places.FILE)
+    if digest not in sources:
+        raise HostError("invalid", f"the bytes of {name} did not arrive", prop="files", hint="run again")
+    folder, _, leaf = sources[digest].rpartition("/")
+    with places.below(present, folder) as inner:
+        return places.open_file(inner, leaf, Path(name))
+
+
+def _copy(source: int, folder: int, name: str, ids: tuple[int, int]) -> str:
+    digest = hashlib.sha256()
+    how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with _opened(os.open(name, how, 0o600, dir_fd=folder)) as fd:
+        for piece in places.pieces(source):
+            digest.update(piece)
+            disk.write_all(fd, piece)
+        disk.give(fd, *ids, FILE_MODE)
+        os.fsync(fd)
     return digest.hexdigest()
 
 
-def _move_aside(path: Path) -> None:
-    """A real folder at `path` is what stood there before us, the first time; later ones are drift and go."""
-    status = paths.look(path)
+def _move_aside(place: Place) -> None:
+    """A real folder at `place` is what stood there before us, the first time; later ones are drift and go."""
+    status = place.look()
     if status is None or not stat.S_ISDIR(status.st_mode):
         return
-    aside = _beside(path, "original")
-    if (aside / "tree").exists():
-        shutil.rmtree(path)
-        return
-    aside.mkdir(mode=0o700, exist_ok=True)
-    path.rename(aside / "tree")
-
-
-def _sweep(path: Path) -> None:
-    """Take away versions that the link does not point to, staged bytes, and what interrupted runs left."""
-    disk.sweep(path)
-    prefix = disk.temporary_prefix(path)
-    current = path.readlink().name if path.is_symlink() else ""
+    name = f"{disk.temporary_prefix(place.path)}{_ORIGINAL}"
+    aside = place.path.parent / name
     try:
-        names = os.listdir(path.parent)  # noqa: PTH208 - names only
+        fd = os.open(name, places.FOLDER, dir_fd=place.folder)
     except FileNotFoundError:
-        return
-    for name in names:
-        if name.startswith(prefix) and name not in (current, f"{prefix}original"):
-            leftover = path.parent / name
-            if leftover.is_symlink():
-                leftover.unlink()
-            else:
-                shutil.rmtree(leftover, ignore_errors=True)
+        fd = places.make_folder(place.folder, name, aside)
+    except NotADirectoryError:
+        raise _not_ours(aside) from None
+    with _opened(fd):
+        if not places.is_ours(fd):
+            raise _not_ours(aside)
+        if os.listdir(fd):  # noqa: PTH208 - by descriptor
+            places.remove_all(place.folder, place.name)
+        else:
+            os.rename(place.name, _TREE, src_dir_fd=place.folder, dst_dir_fd=fd)
+
+
+def _move_back(place: Place) -> bool:
+    """Put the folder that stood at `place` before us there again; whether there was one."""
+    name = f"{disk.temporary_prefix(place.path)}{_ORIGINAL}"
+    try:
+        with places.below(place.folder, name) as fd:
+            kept = os.stat(_TREE, dir_fd=fd, follow_symlinks=False)
+            if not places.is_ours(fd) or not stat.S_ISDIR(kept.st_mode):
+                return False
+            os.rename(_TREE, place.name, src_dir_fd=fd, dst_dir_fd=place.folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _not_ours(aside: Path) -> HostError:
+    return HostError(
+        "invalid",
+        f"{aside}, where the folder that stands there would wait, is somebody else's",
+        prop="path",
+        hint="look at it and move it away",
+    )
+
+
+def _sweep(place: Place) -> None:
+    """Take away versions that the link does not point to, and what interrupted runs left."""
+    status = place.look()
+    current = place.target() if status is not None and stat.S_ISLNK(status.st_mode) else ""
+    for name in disk.leftovers(place):
+        if name not in (current, f"{disk.temporary_prefix(place.path)}{_ORIGINAL}"):
+            _forget(place, name)
+
+
+def _forget(place: Place, name: str) -> None:
+    with contextlib.suppress(OSError):
+        places.remove_all(place.folder, name)
+
+
+def _top(place: Place) -> int:
+    """The folder of the present tree, opened: a version that the link points to, or a real one; else -1."""
+    status = place.look()
+    if status is None:
+        return -1
+    name = place.target() if stat.S_ISLNK(status.st_mode) else place.name
+    if name != place.name and ("/" in name or not name.startswith(disk.temporary_prefix(place.path))):
+        return -1
+    try:
+        return os.open(name, places.FOLDER, dir_fd=place.folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
 
 
 def _read(path: Path) -> Json:
-    status = paths.look(path)
-    if status is None:
-        return {"exists": False}
-    root = path
-    if stat.S_ISLNK(status.st_mode):
-        target = path.readlink()
-        root = path.parent / target
-        there = paths.look(root)
-        if len(target.parts) != 1 or not target.name.startswith(disk.temporary_prefix(path)) or there is None:
-            return _oddity(path, status, "link")
-        status = there
-    if not stat.S_ISDIR(status.st_mode):
-        return _oddity(path, status, "other")
-    owners, groups = {status.st_uid}, {status.st_gid}
-    files: dict[str, str] = {}
-    if stat.S_IMODE(status.st_mode) != FOLDER_MODE:
-        files["."] = f"<mode {paths.mode_text(status.st_mode)}>"
-    try:
-        for name, entry, found in _walk(root, ""):
-            owners.add(found.st_uid)
-            groups.add(found.st_gid)
-            value = _value(Path(entry), found)
-            if value:
-                files[name] = value
-    except OSError as error:
-        raise paths.unreadable(path, error) from None
+    with disk.reading(path) as place:
+        status = place.look()
+        if status is None:
+            return {"exists": False}
+        with _opened(_top(place)) as top:
+            if top < 0:
+                return _oddity(place, status)
+            status = os.fstat(top)
+            owners, groups = {status.st_uid}, {status.st_gid}
+            files: dict[str, str] = {}
+            if stat.S_IMODE(status.st_mode) != FOLDER_MODE:
+                files["."] = f"<mode {paths.mode_text(status.st_mode)}>"
+            for name, value in _scan(top, path, owners, groups):
+                files[paths.shown(name)] = value
     return {
         "exists": True,
         "files": files,
@@ -290,44 +339,56 @@ def _read(path: Path) -> Json:
     }
 
 
-def _oddity(path: Path, status: os.stat_result, what: str) -> Json:
+def _oddity(place: Place, status: os.stat_result) -> Json:
     shown = paths.ownership(status)
     return {
         "exists": True,
-        "files": {".": f"<{paths.named(path, status)}>"},
+        "files": {".": f"<{paths.named(place, status)}>"},
         "owner": shown["owner"],
         "group": shown["group"],
-        "_type": what,
+        "_type": "link" if stat.S_ISLNK(status.st_mode) else "other",
     }
 
 
-def _walk(folder: Path | str, prefix: str) -> Iterator[tuple[str, str, os.stat_result]]:
+def _scan(
+    folder: int, path: Path, owners: set[int] | None = None, groups: set[int] | None = None, prefix: str = ""
+) -> Iterator[tuple[str, str]]:
+    """What the manifest says of all that is in an open folder; a subfolder as it should be is left out."""
     with os.scandir(folder) as entries:
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
-            yield prefix + entry.name, entry.path, status
+            name = f"{prefix}{entry.name}"
+            if owners is not None and groups is not None:
+                owners.add(status.st_uid)
+                groups.add(status.st_gid)
+            value = _value(folder, entry.name, path, status)
+            if value:
+                yield name, value
             if stat.S_ISDIR(status.st_mode):
-                yield from _walk(entry.path, f"{prefix}{entry.name}/")
+                with places.below(folder, entry.name) as inner:
+                    yield from _scan(inner, path, owners, groups, f"{name}/")
 
 
-def _value(path: Path, status: os.stat_result) -> str:
+def _value(folder: int, name: str, path: Path, status: os.stat_result) -> str:
     """What the manifest says of an entry: a file's digest; "" for a folder as it should be."""
     if stat.S_ISDIR(status.st_mode):
         right = stat.S_IMODE(status.st_mode) == FOLDER_MODE
         return "" if right else f"<a directory, mode {paths.mode_text(status.st_mode)}>"
+    if stat.S_ISLNK(status.st_mode):
+        return f"<a symbolic link to {paths.shown(os.readlink(name, dir_fd=folder))}>"
     if not stat.S_ISREG(status.st_mode):
-        return f"<{paths.named(path, status)}>"
+        return f"<{paths.type_name(status)}>"
+    with _opened(places.open_file(folder, name, path)) as fd:
+        digest = _digest(fd)
     if stat.S_IMODE(status.st_mode) != FILE_MODE:
-        return f"<mode {paths.mode_text(status.st_mode)}> {_digest(path)}"
-    return _digest(path)
+        return f"<mode {paths.mode_text(status.st_mode)}> {digest}"
+    return digest
 
 
-def _digest(path: Path) -> str:
+def _digest(fd: int) -> str:
     digest = hashlib.sha256()
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as stream:
-        for piece in iter(lambda: stream.read(PIECE), b""):
-            digest.update(piece)
+    for piece in places.pieces(fd):
+        digest.update(piece)
     return digest.hexdigest()
 
 

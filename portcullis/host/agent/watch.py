@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from portcullis.host.agent.disk import unreadable
 from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.paths import look, unreadable
 
 LIMIT = 20_000  # entries; a service that reads more names a folder too high up
 
@@ -27,7 +27,7 @@ def newest_change(paths: list[str]) -> int:
     waiting = [Path(path) for path in paths]
     while waiting:
         path = waiting.pop()
-        here = look(path)
+        here = _look(path)
         if here is None:
             newest = max(newest, _removal(path))
             continue
@@ -50,13 +50,22 @@ def newest_change(paths: list[str]) -> int:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise unreadable(path, error) from None
+                raise unreadable(error, path) from None
     return newest
 
 
 def _removal(path: Path) -> int:
     for folder in path.parents:
-        status = look(folder)
+        status = _look(folder)
         if status is not None:
             return status.st_mtime_ns  # the time of an entry made or removed, and not of a chmod
     return 0
+
+
+def _look(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise unreadable(error, path) from None
