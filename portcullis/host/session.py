@@ -175,7 +175,8 @@ class Session:
         if not config.exists():
             raise ConnectionFailed(
                 f"{self._config} is missing, so nobody knows how to reach it",
-                hint="set PULUMI_RUN_PROGRAM=true: the program writes that file from the settings",
+                hint="the program writes that file: set PULUMI_RUN_PROGRAM=true, and before a destroy run "
+                "`pulumi preview` once, since destroy reads the hosts before it runs the program",
             )
         aliases = [self.host]
         text = config.read_text()

@@ -115,6 +115,22 @@ def test_another_host_key_than_the_pinned_one_is_refused(project: Project, modul
     project.destroy()
 
 
+def test_another_system_than_the_declared_one_is_refused_before_any_change(
+    project: Project, module_host: Host
+) -> None:
+    before = module_host.read("/etc/motd")
+    project.program(MOTD.format("system"), os="debian-12")
+    told_once(
+        project.up(fails=True), "web1: ", 'File "motd"', "os: the host runs debian-13", "write os: debian-13"
+    )
+    assert module_host.read("/etc/motd") == before
+    project.program(MOTD.format("system"), os="debian-13").up()
+    project.program(MOTD.format("system"), os="debian-12")
+    told_once(project.preview(fails=True), "the settings declare debian-12")
+    project.program(MOTD.format("system")).preview()  # destroy reads the host before it runs the program
+    project.destroy()
+
+
 def test_a_key_that_is_not_let_in_is_named_as_such(project: Project) -> None:
     project.program(MOTD.format("x"), user="nobody-there")
     told_once(
