@@ -32,6 +32,8 @@ class PackagesProvider(HostProvider):
         inputs.inputs["packages"] = packages
         inputs.one_of("on_delete", "remove", "purge", "keep")
         inputs.keep("never_purge")
+        if inputs.news.get("recommends"):
+            inputs.keep("recommends")
         if is_known(packages):
             for name in packages or {}:
                 if not _NAME.match(name):
@@ -56,8 +58,8 @@ class PackagesProvider(HostProvider):
 class Packages(HostResource, module="portcullis", name="Packages"):
     """A set of Debian packages that are installed.
 
-    Nothing that a package brings is started by the installation: declare a `Service` after its
-    configuration. Delete takes away only what we installed, and nothing that others need by then.
+    Nothing that a package brings is started, by the installation or at the next boot: declare a `Service`
+    after its configuration. Delete takes away only what we installed, and nothing that others need by then.
     """
 
     packages: pulumi.Output[dict[str, str]]
@@ -70,6 +72,7 @@ class Packages(HostResource, module="portcullis", name="Packages"):
         names: Sequence[str],
         on_delete: Literal["remove", "purge", "keep"] = "remove",
         never_purge: Sequence[str] = (),
+        recommends: bool = False,
         adopt: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -81,7 +84,9 @@ class Packages(HostResource, module="portcullis", name="Packages"):
             names: names of Debian packages.
             on_delete: remove them, remove them with their configuration and data (`purge`), or keep them.
             never_purge: those that `purge` only removes, because purging them deletes what people made.
-            adopt: no effect on packages that are there; for symmetry with the other resources.
+            recommends: install what they recommend too; Debian's docker.io then brings git and needrestart.
+            adopt: allow an installation that removes other packages, such as one that conflicts. Packages
+                that are there already never need it.
             opts: resource options.
         """
         self.names = tuple(names)
@@ -94,6 +99,7 @@ class Packages(HostResource, module="portcullis", name="Packages"):
                 "packages": dict.fromkeys(sorted(names), "installed"),
                 "on_delete": on_delete,
                 "never_purge": sorted(never_purge) or None,
+                "recommends": recommends or None,
             },
             opts=opts,
         )

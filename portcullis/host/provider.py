@@ -40,8 +40,11 @@ _OUTPUT_ONLY = frozenset({"revision", "__provider"})
 ABSENT = "<absent>"
 """Stands for a property of a thing that somebody removed from the host."""
 
+# The owner before an update, where an alias changed it; on its way to the host only.
+_FORMER = "__former"
+
 # Inputs that say how to deploy, and are no part of what the thing on the host should be.
-_NOT_DESIRED = frozenset({"host", "managed_by", "adopt"})
+_NOT_DESIRED = frozenset({"host", "managed_by", "adopt", _FORMER})
 
 
 def is_known(value: object) -> bool:
@@ -157,7 +160,7 @@ class HostProvider(ResourceProvider):
         result = channel.request(
             "put", timeout=WRITE_TIMEOUT, write=True, stack=stack_of(props), kind=item.kind, item=item.id,
             spec=item.spec, desired=desired(props), owner=props["managed_by"], adopt=bool(props.get("adopt")),
-            who=who(),
+            former=props.get(_FORMER, ""), who=who(),
         )  # fmt: skip
         facts: Json = result["facts"]
         return facts
@@ -190,9 +193,10 @@ class HostProvider(ResourceProvider):
         outs = self._put(props)
         return CreateResult(f"{props['host']}:{self.item(props).id}", outs)
 
-    def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Bring the thing back to its desired state."""
-        return UpdateResult(self._put(news))
+        former = olds["managed_by"]
+        return UpdateResult(self._put(news if former == news["managed_by"] else {**news, _FORMER: former}))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Return live facts as outputs and as inputs: the engine shows drift by comparing inputs.
@@ -228,7 +232,7 @@ class HostProvider(ResourceProvider):
                 facts = self.apply(channel, item, props)
             finally:
                 survey(channel, stack_of(props)).changed(item)
-        outs = {key: value for key, value in props.items() if key != "__provider"}
+        outs = {key: value for key, value in props.items() if key not in ("__provider", _FORMER)}
         if "revision" in facts:
             outs["revision"] = facts["revision"]
         return outs

@@ -15,7 +15,10 @@ LOCKED = "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by proce
 
 @dataclass
 class FakeApt:
-    """`archive` maps a package to what it depends on, `installed` to whether it is marked automatic."""
+    """`archive` maps a package to what it depends on, `installed` to whether it is marked automatic.
+
+    `units` maps a package to the unit files it brings, which are enabled by the installation.
+    """
 
     archive: dict[str, list[str]]
     installed: dict[str, bool] = field(default_factory=dict)
@@ -24,9 +27,15 @@ class FakeApt:
     known: bool = True  # whether the lists were fetched
     trouble: list[str] = field(default_factory=list)  # errors of the next writing calls
     calls: list[str] = field(default_factory=list)
+    recommends: dict[str, list[str]] = field(default_factory=dict)
+    units: dict[str, list[str]] = field(default_factory=dict)
+    early: set[str] = field(default_factory=set)  # units of early boot
+    enabled: set[str] = field(default_factory=set)
     on_install: Callable[[], None] = lambda: None
 
-    def __call__(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
+    def __call__(  # noqa: PLR0911 - one for each program
+        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
+    ) -> Done:
         assert timeout > 0
         program, *words = argv
         if program == "apt-get":
@@ -34,9 +43,16 @@ class FakeApt:
             assert env["DEBIAN_FRONTEND"] == "noninteractive"
             assert "Dpkg::Options::=--force-confold" in words
             simulate = "-s" in words
+            weak = "--install-recommends" in words
+            assert weak or "install" not in words or "--no-install-recommends" in words
             verb, *names = [w for w in words if not w.startswith("-") and "::" not in w]
-            return self.apt_get(verb, names, simulate=simulate)
+            also = [other for name in names for other in self.recommends.get(name, ())] if weak else []
+            return self.apt_get(verb, names, also, simulate=simulate)
         self.calls.append(" ".join(argv))
+        if program == "systemctl":
+            return self.systemctl([word for word in words if not word.startswith("-")])
+        if program == "dpkg-query" and "-L" in words:
+            return Done(0, "".join(f"{path}\n" for n in words[1:] for path in self.units.get(n, ())), "")
         if program == "dpkg-query":
             return self.query(words[words.index("--") + 1 :])
         if program == "apt-mark":
@@ -44,6 +60,19 @@ class FakeApt:
         if program == "apt-cache":
             return Done(0, "".join(self.policy(name) for name in words[1:]), "")
         return Done(0, "", "")
+
+    def systemctl(self, words: list[str]) -> Done:
+        verb, *units = words
+        if verb == "disable":
+            self.enabled -= set(units)
+            return Done(0, "", "")
+        assert verb == "show"
+        blocks = [
+            f"Id={unit}\nUnitFileState={'enabled' if unit in self.enabled else 'disabled'}\n"
+            f"DefaultDependencies={'no' if unit in self.early else 'yes'}\n"
+            for unit in units
+        ]
+        return Done(0, "\n".join(blocks), "")
 
     def policy(self, name: str) -> str:
         if not self.known or name not in self.archive:
@@ -81,7 +110,7 @@ class FakeApt:
             kept += [d for d in self.archive[name] if d not in kept and d in self.installed]
         return [n for n in self.installed if n not in kept]
 
-    def apt_get(self, verb: str, names: list[str], *, simulate: bool) -> Done:
+    def apt_get(self, verb: str, names: list[str], also: Sequence[str] = (), *, simulate: bool) -> Done:
         self.calls.append(f"apt-get {'-s ' if simulate else ''}{' '.join([verb, *names])}")
         if not simulate and self.trouble:
             return Done(100, "", self.trouble.pop(0))
@@ -92,11 +121,12 @@ class FakeApt:
             missing = [n for n in names if n not in self.archive]
             if missing:
                 return Done(100, "", f"E: Unable to locate package {missing[0]}\n")
-            new = self.closure(names)
+            new = self.closure([*names, *also])
             out = [self.conflicts[n] for n in new if self.conflicts.get(n) in self.installed]
             if not simulate:
                 self.on_install()
                 self.installed |= {n: n not in names for n in new}
+                self.enabled |= {path.rpartition("/")[2] for n in new for path in self.units.get(n, ())}
                 self.configured_only -= set(new)
                 for name in out:
                     del self.installed[name]

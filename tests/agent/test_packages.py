@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .conftest import URN, Client
 from .fake_apt import LOCKED, FakeApt
+from .test_crash import rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from portcullis.host.agent.errors import HostError
     from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.run import Done
 
     Make = Callable[..., "Packages"]
 
@@ -295,3 +298,142 @@ def test_nothing_starts_while_packages_are_installed(make: Make, machine: Machin
     web.put("nginx")
     assert "exit 101" in seen[0]
     assert not machine.policy.exists()
+
+
+def test_a_removal_that_failed_is_done_by_the_next_one(web: Packages, tmp_path: Path) -> None:
+    web.put("nginx")
+    web.apt.trouble = ["E: Sub-process /usr/bin/dpkg returned an error code (1)\n"]
+    with pytest.raises(Exception, match="returned an error code"):
+        web.remove()
+    assert "nginx" in web.apt.installed
+    assert web.remove() == "removed"
+    assert web.apt.installed == {}
+    assert not (tmp_path / "state").exists()
+
+
+class AptOnDisk(FakeApt):
+    """Keeps its packages in a file, so that they outlive the process that is killed."""
+
+    disk: Path
+
+    def __call__(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
+        with self.disk.open() as file:
+            self.installed, configured = json.load(file)
+        self.configured_only = set(configured)
+        done = super().__call__(argv, timeout=timeout, env=env)
+        self.keep()
+        return done
+
+    def keep(self) -> None:
+        new = self.disk.with_suffix(".new")
+        new.write_text(json.dumps([self.installed, sorted(self.configured_only)]))
+        new.replace(self.disk)
+
+
+@pytest.mark.parametrize("how", ["remove", "purge"])
+def test_kill_9_at_any_point_of_a_removal_loses_no_package(
+    machine: Machine, tmp_path: Path, how: str
+) -> None:
+    apt = AptOnDisk(ARCHIVE)
+    apt.disk = tmp_path / "apt.json"
+    machine.lists.mkdir()
+    (machine.lists / "mirror_Packages").touch()
+    client = Client(dataclasses.replace(machine, run=apt))
+
+    def web() -> Packages:
+        client.close()
+        return Packages(client.again(), apt)
+
+    def prepare() -> None:
+        apt.installed, apt.configured_only = {"libssl3": True}, set()
+        apt.keep()
+        web().put("nginx redis")
+
+    def check() -> None:
+        web().remove(how)
+        apt(["dpkg-query", "--"], timeout=1)
+        assert apt.installed == {"libssl3": True}
+        assert apt.configured_only == (
+            set() if how == "purge" else {"nginx", "nginx-common", "redis", "liblua"}
+        )
+        assert not (tmp_path / "state").exists()
+
+    assert rounds(prepare, lambda: web().remove(how), check) > 20
+    client.close()
+
+
+def test_a_set_under_another_urn_takes_its_record_and_packages_along(web: Packages, tmp_path: Path) -> None:
+    web.put("nginx redis")
+    web.client = web.client.again()
+    moved = web.named("moved")
+    moved.put("nginx redis", former=web.urn)
+    assert moved.put("nginx", former="")["steps"] == []
+    assert "redis" not in web.apt.installed
+    assert moved.remove() == "removed"
+    assert web.apt.installed == {}
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_set_that_took_the_former_name_keeps_its_packages(web: Packages) -> None:
+    web.put("nginx")
+    web.client = web.client.again()
+    web.put("redis")
+    web.named("moved").put("nginx", former=web.urn)
+    assert {"nginx", "redis"} <= set(web.apt.installed)
+    assert web.remove() == "removed"
+    assert "nginx" in web.apt.installed
+
+
+UNITS = {
+    "nginx": ["/lib/systemd/system/nginx.service", "/usr/lib/systemd/system/nginx@.service"],
+    "redis": ["/usr/lib/systemd/system/redis.socket", "/usr/lib/systemd/system/rotate.timer"],
+    "libssl3": ["/lib/systemd/system/profiles.service"],
+}
+
+
+def test_what_an_installation_enables_starts_at_no_boot(make: Make) -> None:
+    web = make(units=UNITS, early={"profiles.service"})
+    web.put("nginx redis")
+    assert web.apt.enabled == {"nginx@.service", "rotate.timer", "profiles.service"}
+
+
+def test_a_unit_that_was_enabled_before_stays_when_its_package_was_there(make: Make) -> None:
+    web = make("nginx", units=UNITS, enabled={"nginx.service"})
+    web.put("nginx redis")
+    assert "nginx.service" in web.apt.enabled
+
+
+def test_a_unit_that_somebody_enables_afterwards_stays_so(make: Make) -> None:
+    web = make(units=UNITS)
+    web.put("nginx")
+    web.apt.enabled.add("nginx.service")
+    web.put("nginx redis")
+    assert "nginx.service" in web.apt.enabled
+
+
+def test_an_installation_that_was_killed_before_it_disabled_is_finished_by_the_next_put(make: Make) -> None:
+    web = make(units=UNITS)
+    systemctl = web.apt.systemctl
+
+    def killed(_words: list[str]) -> Done:
+        raise KeyboardInterrupt
+
+    web.apt.systemctl = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        web.put("nginx")
+    web.apt.systemctl = systemctl  # type: ignore[method-assign]
+    web.client = web.client.again()
+    assert web.put("nginx")["steps"] == []
+    assert "nginx.service" not in web.apt.enabled
+
+
+def test_recommended_packages_come_only_when_asked_for(make: Make) -> None:
+    web = make(recommends={"nginx": ["chrony"]})
+    web.put("nginx")
+    assert "chrony" not in web.apt.installed
+    web.remove()
+    desired = {**web._desired("nginx", "remove"), "recommends": True}
+    web.client.on("put", "packages", web.urn, desired, owner=web.urn)
+    assert "chrony" in web.apt.installed
+    assert web.remove() == "removed"
+    assert web.apt.installed == {}

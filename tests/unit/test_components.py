@@ -63,7 +63,9 @@ def host_resources(engine: Engine) -> list[str]:
 
 def test_docker_engine(deploy: Deploy) -> None:
     engine = deploy(docker_engine)
-    assert engine.one(":Packages").inputs["packages"] == {"docker-cli": "installed", "docker.io": "installed"}
+    assert engine.one(":Packages").inputs["packages"] == dict.fromkeys(
+        ["apparmor", "ca-certificates", "docker-cli", "docker.io"], "installed"
+    )
     assert engine.one(":Directory").inputs["path"] == "/etc/docker"
     daemon = engine.one(":File")
     assert daemon.inputs["path"] == "/etc/docker/daemon.json"
@@ -254,7 +256,9 @@ def test_two_hosts_share_no_resource(deploy: Deploy) -> None:
     engine = deploy(program)
     names = [(r.type, r.name) for r in engine.declared]
     assert len(set(names)) == len(names)
-    assert engine.one(":Packages", "web2-docker-packages").inputs["packages"] == {"docker.io": "installed"}
+    assert engine.one(":Packages", "web2-docker-packages").inputs["packages"] == dict.fromkeys(
+        ["apparmor", "ca-certificates", "docker.io"], "installed"
+    )
     for resource in engine.declared:
         if resource.name.startswith("app2"):
             assert not [name for name in engine.before(resource.name) if name.startswith("web1")]

@@ -36,6 +36,9 @@ _HELD = re.compile(
 _DPKG_HELD = re.compile(r"(\S+) was locked by another process with pid (\d+)()")
 
 
+# Said either way, so that the host's own setting does not decide what a stack is made of.
+_RECOMMENDS = {True: ("--install-recommends",), False: ("--no-install-recommends",)}
+
 # For "autoremove" a package counts as needed too where an installed one merely suggests it: what we brought
 # would stay for that (perl, for debconf's sake). Only packages of ours are ever taken from the answer.
 _NEEDED = (
@@ -79,6 +82,10 @@ class Apt:
             raise failure(verb, done)
         return changes(done.out)
 
+    def would_install(self, names: Collection[str], *, recommends: bool) -> Changes:
+        """What `install` would do. Raises `HostError` (``apt``)."""
+        return self.would("install", sorted(names), _RECOMMENDS[recommends])
+
     def unneeded(self) -> frozenset[str]:
         """Packages that came as dependencies and that no other depends on by now. Raises `HostError`."""
         return self.would("autoremove", options=_NEEDED).takes
@@ -96,16 +103,17 @@ class Apt:
                     hint="check the spelling and the release, or add the source first",
                 )
 
-    def install(self, names: Collection[str]) -> None:
+    def install(self, names: Collection[str], *, recommends: bool) -> None:
         """Install, starting nothing that was not running. Raises `HostError` (``apt``, ``apt-lock``)."""
+        argv = (*_RECOMMENDS[recommends], "install", *sorted(names))
         with held_back(self._machine.policy):
             try:
-                self._run("install", *sorted(names))
+                self._run(*argv)
             except HostError as error:
                 if "404" not in error.detail:
                     raise
                 self._run("update")  # the lists name a version that the mirror has replaced since
-                self._run("install", *sorted(names))
+                self._run(*argv)
 
     def take_away(self, names: Collection[str], *, purge: bool) -> None:
         """Remove exactly these. Raises `HostError` (``apt``, ``apt-lock``)."""
@@ -129,14 +137,12 @@ class Apt:
         done = self._machine.run(["apt-cache", "policy", *sorted(names)], timeout=_QUERY_TIMEOUT)
         return set(names) - with_candidate(done.out)
 
-    def _run(self, verb: str, *names: str) -> None:
+    def _run(self, *words: str) -> None:
         """Run apt-get and wait for locks; its own option does not wait for that of the lists."""
         deadline = time.monotonic() + self._machine.apt_lock_wait
         repaired = False
         while True:
-            done = self._machine.run(
-                ["apt-get", *_OPTIONS, verb, *names], timeout=_APT_TIMEOUT, env=_ENVIRONMENT
-            )
+            done = self._machine.run(["apt-get", *_OPTIONS, *words], timeout=_APT_TIMEOUT, env=_ENVIRONMENT)
             if done.code == 0:
                 return
             if "dpkg was interrupted" in done.err and not repaired:
@@ -147,7 +153,7 @@ class Apt:
                 continue
             holder = lock_holder(done.err)
             if holder is None:
-                raise failure(verb, done)
+                raise failure(next(word for word in words if not word.startswith("-")), done)
             if time.monotonic() >= deadline:
                 raise HostError(
                     "apt-lock",
@@ -171,6 +177,11 @@ def package_states(output: str) -> dict[str, str]:
 def is_installed(state: str | None) -> bool:
     """Whether dpkg's two letters say so; the first may be ``h`` for a package on hold."""
     return state is not None and state[1:2] == "i"
+
+
+def is_there(state: str | None) -> bool:
+    """Whether something of the package is unpacked, be it half: not so for ``n`` (nothing) and ``c``."""
+    return state is not None and state[1:2] not in ("", "n", "c")
 
 
 def changes(output: str) -> Changes:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.apt import NAME, Apt, is_installed
+from portcullis.host.agent.apt import NAME, Apt, is_installed, is_there
 from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.policy import leave_stopped
 from portcullis.host.agent.step import Json, Step
 from portcullis.host.agent.store import Record, Store
 
@@ -30,6 +31,7 @@ class Packages:
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Keep records of single packages in `store`."""
+        self._machine = machine
         self._apt = Apt(machine)
         self._store = store
         self._lock = threading.Lock()
@@ -79,12 +81,13 @@ class Packages:
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         """See `Kind`. Names that this owner no longer has are given up as ``on_delete`` says."""
         names, owner = set(desired["packages"]), work.record.owner
+        recommends = bool(desired.get("recommends"))
         with self._lock:
             self._rename(str(work.record.extra.get("former", owner)), owner)
             missing = {step.prop.partition(".")[2] for step in steps}
             if missing:
                 self._apt.prepare(missing)
-                will = self._apt.would("install", sorted(missing))
+                will = self._apt.would_install(missing, recommends=recommends)
                 if will.takes and not work.adopt:
                     raise HostError(
                         "differs",
@@ -94,12 +97,15 @@ class Packages:
                     )
                 self._remember(will.brings - names, "", brought=will.brings)
                 self._remember(missing, owner, brought=missing)
+                work.record.extra["brought"] = sorted({*work.record.extra.get("brought", ()), *will.brings})
+                work.save()  # first: killed after the installation, the next run still has to stop them
                 try:
-                    self._apt.install(missing)
+                    self._apt.install(missing, recommends=recommends)
                 except HostError:
                     self._give_up(missing - self._installed(missing), owner, {"on_delete": "keep"})
                     raise
             self._remember(names, owner, brought=missing)
+            self._leave_stopped(work)
             given_up = {r.id for r in self._singles() if owner in r.extra["owners"]} - names
             self._give_up(given_up, owner, desired)
 
@@ -108,6 +114,15 @@ class Packages:
         with self._lock:
             held = {r.id for r in self._singles() if record.owner in r.extra["owners"]}
             return self._give_up(held, record.owner, desired)
+
+    def _leave_stopped(self, work: Work) -> None:
+        """What the transaction brought starts at no boot either, until a ``service`` says so."""
+        brought = work.record.extra.get("brought")
+        if brought:
+            declared = {record.id for record in self._store.all() if record.kind == "service"}
+            leave_stopped(self._machine, sorted(self._installed(brought)), declared)
+            del work.record.extra["brought"]
+            work.save()
 
     def _installed(self, names: Collection[str]) -> set[str]:
         return {name for name, state in self._apt.states(names).items() if is_installed(state)}
@@ -145,45 +160,47 @@ class Packages:
                 self._store.save(record)
 
     def _give_up(self, names: Collection[str], owner: str, desired: Json) -> str:
-        """Withdraw `owner`; take away what nobody wants any more, we brought, and others do not need."""
+        """Withdraw `owner`; take away what nobody wants any more, we brought, and others do not need.
+
+        The owner is withdrawn last: after a failure or a kill the next run finds all that is still to do.
+        """
         how = desired.get("on_delete", "remove")
-        idle = []
-        for name in sorted(names):
-            record = self._store.load(_ONE, name)
-            if record is None:
-                continue
-            record.extra["owners"] = [other for other in record.extra["owners"] if other != owner]
-            self._store.save(record)
-            if not record.extra["owners"]:
-                idle.append(record)
+        held = [record for record in self._singles() if record.id in names]
+        idle = [record for record in held if set(record.extra["owners"]) <= {owner}]
         ours = {record.id for record in idle if record.original["type"] == "absent"}
         before = {record.id for record in idle if record.original.get("automatic")}
-        done = "kept"
-        purge = how == "purge"
         # A package that somebody removed before us, and not purged, has left files that are theirs.
         theirs = {record.id for record in idle if record.original.get("configured")}
         spared = frozenset(desired.get("never_purge", ())) | theirs
-        if ours and how != "keep" and self._take_away(ours, purge=purge, spared=spared):
+        done = "kept"
+        if ours and how != "keep" and self._take_away(ours, purge=how == "purge", spared=spared):
             done = "removed"
         self._apt.mark("auto", self._installed(before))
-        for record in idle:
-            self._store.drop(record)
+        for record in held:
+            if record in idle:
+                self._store.drop(record)
+            else:
+                record.extra["owners"] = [other for other in record.extra["owners"] if other != owner]
+                self._store.save(record)
         self._forget_dependencies()
         return done
 
     def _take_away(self, names: set[str], *, purge: bool, spared: frozenset[str]) -> set[str]:
-        may_go = {r.id for r in self._singles() if r.original["type"] == "absent" and not r.extra["owners"]}
-        states = self._apt.states(names)
-        installed = {name for name, state in states.items() if is_installed(state)}
-        configured = {name for name, state in states.items() if state[1:] == "c"} - spared
-        there = installed | configured if purge else installed
+        came_along = {
+            r.id for r in self._singles() if r.original["type"] == "absent" and not r.extra["owners"]
+        }
+        may_go = came_along | names
+        states = self._apt.states(may_go)
+        there = {name for name in names if is_there(states.get(name))}
+        if purge:
+            # Of those that came along too: a run that was cut off may have removed them already.
+            there |= {name for name in may_go if states.get(name, "")[1:] == "c"} - spared
         going = self._harmless(there, may_go)
-        self._apt.mark("auto", installed - going)
-        unneeded: frozenset[str] = frozenset()
-        if going:
-            self._away(going, purge=purge, spared=spared)
-            unneeded = self._harmless(self._apt.unneeded() & may_go, may_go)
-            self._away(unneeded, purge=purge, spared=spared)
+        self._apt.mark("auto", {name for name in there - going if is_installed(states[name])})
+        self._away(going, purge=purge, spared=spared)
+        # Also when nothing else goes: a run that was cut off may have come this far.
+        unneeded = self._harmless(self._apt.unneeded() & may_go, may_go)
+        self._away(unneeded, purge=purge, spared=spared)
         return set(going | unneeded)
 
     def _away(self, names: frozenset[str], *, purge: bool, spared: frozenset[str]) -> None:

@@ -1,4 +1,4 @@
-"""Keeping packages from starting their services, unconfigured, while they are installed."""
+"""Keeping packages from starting their services unconfigured: while they are installed, and at boot."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.host.agent import disk
+from portcullis.host.agent.errors import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+
+    from portcullis.host.agent.machine import Machine
 
 MARK = "# portcullis: "
+
+_TIMEOUT = 60.0
+_UNITS = ("/lib/systemd/system", "/usr/lib/systemd/system")
+# A timer stays: what it starts ends again (logrotate, certbot), and a host without those decays.
+_SUFFIXES = (".service", ".socket", ".path")
 
 # invoke-rc.d and deb-systemd-invoke ask /usr/sbin/policy-rc.d NAME ACTION; 101 forbids. The script looks
 # whether we still live (by the start time, the 22nd word of /proc/PID/stat), so that one left behind by a
@@ -69,3 +77,42 @@ def is_ours(policy: Path) -> bool:
 
 def _start_time(pid: int) -> str:
     return (Path("/proc") / str(pid) / "stat").read_text("utf-8").rpartition(") ")[2].split(" ")[19]
+
+
+def leave_stopped(machine: Machine, packages: Collection[str], declared: Collection[str]) -> None:
+    """Disable the units of `packages`, which were just installed, that would start at the next boot.
+
+    Units of early boot (``DefaultDependencies=no``: apparmor, networking, firewalls) stay as their package
+    wants them, and so do those that are `declared`. Raises `HostError` (``systemd``, ``unreadable``).
+    """
+    if not packages:
+        return
+    listed = machine.run(["dpkg-query", "-L", *packages], timeout=_TIMEOUT)
+    units = sorted(units_among(listed.out) - set(declared))
+    if not units:
+        return
+    properties = "--property=Id,UnitFileState,DefaultDependencies"
+    shown = machine.run(["systemctl", "show", "--no-pager", properties, "--", *units], timeout=_TIMEOUT)
+    if shown.code:
+        raise HostError("unreadable", "systemd does not answer on the host", detail=shown.text)
+    going = starting(shown.out)
+    if going:
+        done = machine.run(["systemctl", "--no-pager", "disable", *going], timeout=_TIMEOUT)
+        if done.code:
+            raise HostError("systemd", f"{', '.join(going)} cannot be disabled", detail=done.text)
+
+
+def units_among(listed: str) -> set[str]:
+    """Units in the output of ``dpkg-query -L``; a template starts nothing by itself."""
+    paths = [Path(line) for line in listed.splitlines() if line.endswith(_SUFFIXES)]
+    return {path.name for path in paths if str(path.parent) in _UNITS and "@." not in path.name}
+
+
+def starting(shown: str) -> list[str]:
+    """Those of some units, as ``systemctl show`` has them, that start at boot and not early in it."""
+    found = []
+    for block in shown.strip().split("\n\n"):
+        unit = dict(line.partition("=")[::2] for line in block.splitlines())
+        if unit.get("UnitFileState") == "enabled" and unit.get("DefaultDependencies") == "yes":
+            found.append(unit["Id"])
+    return sorted(set(found))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_GONE = ".gone-"  # how the folder of a dropped thing is called until it is empty
+
 
 @dataclass
 class Record:
@@ -88,6 +90,8 @@ class Store:
         except FileNotFoundError:
             return
         for folder in folders:
+            if folder.name.startswith(_GONE):
+                continue
             with contextlib.suppress(HostError):
                 record = self._read(folder)
                 if record is not None:
@@ -117,8 +121,14 @@ class Store:
         """Forget a thing; with the last one the whole state folder goes, the agent's own cache too."""
         folder = self.folder(record.kind, record.id)
         with contextlib.suppress(FileNotFoundError):
-            (folder / "record.json").unlink()  # first: without it the rest means nothing
-        shutil.rmtree(folder, ignore_errors=True)
+            folder.replace(folder.with_name(_GONE + folder.name))  # first: killed here, it is gone as a whole
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Finish what a killed `drop` left."""
+        for gone in self._items.glob(f"{_GONE}*"):
+            shutil.rmtree(gone, ignore_errors=True)
         with self._folders, contextlib.suppress(OSError):
-            self._items.rmdir()  # fails while another thing has a folder, which is the test
+            with contextlib.suppress(FileNotFoundError):
+                self._items.rmdir()  # fails while another thing has a folder, which is the test
             shutil.rmtree(self._root, ignore_errors=True)
