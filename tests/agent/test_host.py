@@ -272,3 +272,28 @@ def test_after_a_reboot_nothing_looks_stale(start: Callable[..., RemoteAgent], m
     items = [{"kind": "service", "id": u, "spec": {"unit": u, "reads": [f]}} for u, f in units.items()]
     for item in second.ask("survey", items=items)["items"]:
         assert item["facts"] == {"exists": True, "active": "active", "enabled": "enabled", "stale": False}
+
+
+def test_what_an_installation_brings_does_not_run_after_a_boot_either(
+    start: Callable[..., RemoteAgent], module_host: Host
+) -> None:
+    names = ("fail2ban", "redis-server", "docker.io")
+    units = [
+        "fail2ban.service",
+        "redis-server.service",
+        "docker.service",
+        "docker.socket",
+        "containerd.service",
+    ]
+    first = start()
+    first.packages(*names)
+    first.close()
+    module_host.reboot()
+    assert set(module_host.run(["systemctl", "is-active", *units], check=False).stdout.split()) == {
+        "inactive"
+    }
+    assert set(module_host.run(["systemctl", "is-enabled", *units], check=False).stdout.split()) == {
+        "disabled"
+    }
+    assert "needrestart" not in installed(module_host)
+    start().packages(*names, op="remove")
