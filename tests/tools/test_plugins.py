@@ -24,6 +24,8 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         program.chmod(0o755)
     monkeypatch.setattr(plugins, "_STAND_INS", folder)
     monkeypatch.setattr(plugins, "FOLDER", tmp_path / "on-path")
+    # `make test` runs with the real stand-ins on PATH, which would count as somebody's own here.
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
     return folder
 
 
