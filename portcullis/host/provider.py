@@ -207,6 +207,12 @@ class HostProvider(ResourceProvider):
         with _Errors(self.kind, props):
             facts = survey(session(props["host"], stack_name(props)), stack_of(props)).facts(self.item(props))
         live = self.live_inputs(facts) if facts["exists"] else self.absent_inputs()
+        # Declared by number is read back by number: the host may have a name for it by now.
+        live |= {
+            key: facts[f"{key}_id"]
+            for key in ("owner", "group")
+            if key in live and f"{key}_id" in facts and str(props.get(key)).isdigit()
+        }
         inputs = {key: value for key, value in props.items() if key not in _OUTPUT_ONLY} | live
         outs = dict(inputs)
         if "revision" in props:

@@ -23,7 +23,8 @@ def wanted(path: Path, **more: Any) -> dict[str, Any]:
 def test_a_directory_is_made_kept_and_removed(client: Client, etc: Path) -> None:
     path = etc / "app"
     made = client.on("put", "directory", str(path), wanted(path, owner="daemon"))
-    assert made["facts"] == {"exists": True, "owner": "daemon", "group": "root", "mode": "0750"}
+    numbers = {"owner_id": "1", "group_id": "0"}
+    assert made["facts"] == {"exists": True, "owner": "daemon", "group": "root", "mode": "0750", **numbers}
     assert client.on("put", "directory", str(path), wanted(path, owner="daemon"))["steps"] == []
     path.chmod(0o777)
     assert (
@@ -83,3 +84,14 @@ def test_on_delete_keep(client: Client, etc: Path) -> None:
     client.on("put", "directory", str(path), wanted(path))
     assert client.on("remove", "directory", str(path), wanted(path, on_delete="keep"))["done"] == "kept"
     assert path.exists()
+
+
+def test_an_owner_declared_by_number_converges_where_the_host_has_a_name_for_it(
+    client: Client, etc: Path
+) -> None:
+    path = etc / "app"
+    client.on("put", "directory", str(path), wanted(path, owner="1"))
+    assert client.on("put", "directory", str(path), wanted(path, owner="1"))["steps"] == []
+    assert (
+        client.on("put", "directory", str(path), wanted(path, owner="2"))["steps"][0]["property"] == "owner"
+    )

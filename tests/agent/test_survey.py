@@ -51,7 +51,16 @@ def test_what_is_asked_wins_over_the_list_and_keeps_its_revision(motd: FileClien
 
 def test_facts_keep_nothing_private(motd: FileClient) -> None:
     motd.put()
-    assert set(motd.facts()) == {"exists", "content", "owner", "group", "mode", "revision"}
+    assert set(motd.facts()) == {
+        "exists",
+        "content",
+        "owner",
+        "group",
+        "owner_id",
+        "group_id",
+        "mode",
+        "revision",
+    }
 
 
 def test_a_survey_leaves_no_trace(client: Client, tmp_path: Path, etc: Path) -> None:

@@ -59,6 +59,8 @@ def ownership(status: os.stat_result) -> Json:
     return {
         "owner": user_name(status.st_uid),
         "group": group_name(status.st_gid),
+        "owner_id": str(status.st_uid),
+        "group_id": str(status.st_gid),
         "mode": mode_text(status.st_mode),
     }
 

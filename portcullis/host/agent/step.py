@@ -38,8 +38,16 @@ def compare(desired: Json, facts: Json, props: tuple[str, ...], action: str) -> 
     return [
         Step(prop, str(facts.get(prop, "")), str(desired[prop]), action)
         for prop in props
-        if desired.get(prop) is not None and facts.get(prop) != desired[prop]
+        if desired.get(prop) is not None and not _is(desired[prop], prop, facts)
     ]
+
+
+def _is(declared: object, prop: str, facts: Json) -> bool:
+    """Whether it is what was declared; an owner or group declared by number is compared by number."""
+    number = facts.get(f"{prop}_id")
+    if number is not None and str(declared).isdigit():
+        return bool(number == str(declared))
+    return bool(facts.get(prop) == declared)
 
 
 def text_diff(have: str, want: str, path: str) -> str:

@@ -335,6 +335,8 @@ def _read(path: Path) -> Json:
         "files": files,
         "owner": " and ".join(sorted(paths.user_name(uid) for uid in owners)),
         "group": " and ".join(sorted(paths.group_name(gid) for gid in groups)),
+        "owner_id": " and ".join(sorted(map(str, owners))),
+        "group_id": " and ".join(sorted(map(str, groups))),
         "_type": "tree",
     }
 

@@ -322,3 +322,10 @@ def test_a_set_of_packages_under_another_urn_says_which_it_had(canned: Callable[
     sent = [arguments for op, arguments in channel.sent if op == "put"]
     assert [arguments["former"] for arguments in sent] == [URN, ""]
     assert sent[0]["desired"] == {"packages": {"ed": "installed"}, "on_delete": "remove"}
+
+
+def test_an_owner_declared_by_number_is_read_back_by_number(canned: Callable[..., CannedChannel]) -> None:
+    canned(survey_answer({**FACTS, "owner": "redis", "owner_id": "999", "group_id": "0"}))
+    found = FileProvider().read("x", {**FILE, "owner": "999"})
+    assert found.inputs is not None
+    assert (found.inputs["owner"], found.inputs["group"]) == ("999", "root")
