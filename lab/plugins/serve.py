@@ -26,6 +26,8 @@ _PACKAGES = ("docker", "command", "tls")
 _LARGEST_MESSAGE = 400 * 1024 * 1024  # the engine's own limit
 _PARENT_CHECK_SECONDS = 0.5
 _CALLS_AT_ONCE = 16
+_GRACE_SECONDS = 30
+"""For Docker's calls that are under way when the engine says stop."""
 
 
 class EngineLog:
@@ -74,6 +76,9 @@ def main(arguments: list[str]) -> None:
     announce(log, parent)
     while not done.wait(_PARENT_CHECK_SECONDS) and os.getppid() == parent:
         pass
+    if arguments[0] == "docker" and done.is_set():
+        # What Docker is doing must end in the engine's state: cut off, a network would be there and unknown.
+        server.stop(_GRACE_SECONDS).wait(_GRACE_SECONDS + 1)
     plugin.close()
     server.stop(grace=1).wait(2)
     os._exit(0)  # a call still waiting for a host must not keep us

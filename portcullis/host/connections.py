@@ -134,6 +134,14 @@ def declared_os(ssh_config: str, alias: str) -> str | None:
     return found.group(1) if found else None
 
 
+def missing_identity(ssh_config: str, alias: str) -> Path | None:
+    """Return the private key that the settings name for a host, if there is no such file."""
+    block = re.search(rf"^Host {re.escape(alias)}\n((?:[ ]+.*\n)*)", ssh_config, re.MULTILINE)
+    named = re.search(r'IdentityFile "(.+)"', block.group(1)) if block else None
+    path = Path(named.group(1)) if named else None
+    return path if path and not path.exists() else None
+
+
 def render_known_hosts(connections: Mapping[str, Connection]) -> str:
     """Return the pinned keys, one line a host, by alias so that a changed address keeps the pin."""
     return "".join(f"{alias} {c.host_key}\n" for alias, c in sorted(connections.items()) if c.host_key)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .agent_process import AgentProcess, Json
 from .bootstrap import install_python_command
-from .connections import BOOTSTRAP_SUFFIX, declared_os, ssh_config_path
+from .connections import BOOTSTRAP_SUFFIX, declared_os, missing_identity, ssh_config_path
 from .errors import (
     AgentRefused,
     ConnectionFailed,
@@ -190,8 +190,13 @@ class Session:
         for alias in aliases:
             try:
                 return self._start(alias, first, write=write)
-            except (Unreachable, LoginRefused) as error:
+            except Unreachable as error:
                 failure = failure or error
+            except LoginRefused as error:
+                # ssh itself goes on without a key that is not there, and only the login fails.
+                lost = missing_identity(text, alias)
+                absent = LoginRefused(f"the key {lost} does not exist here", hint="correct identityFile")
+                failure = failure or (absent if lost else error)
         assert failure is not None  # noqa: S101
         raise failure
 

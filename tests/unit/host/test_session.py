@@ -351,3 +351,10 @@ def test_the_system_is_asked_for_once(fake_ssh: Callable[..., Session]) -> None:
     assert [session.request("put", write=True)["op"] for _ in range(3)] == ["put"] * 3
     assert session.requests == 4
     session.close()
+
+
+def test_a_key_that_does_not_exist_is_named(fake_ssh: Callable[..., Session], tmp_path: Path) -> None:
+    body = 'sys.exit("root@192.0.2.1: Permission denied (publickey).")'
+    session = fake_ssh(body, identity_file=str(tmp_path / "nowhere"))
+    with pytest.raises(LoginRefused, match="nowhere does not exist here"):
+        session.request("x")
