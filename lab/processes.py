@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +80,12 @@ def start(name: str, argv: Sequence[str], env: dict[str, str] | None = None) -> 
             )
         except FileNotFoundError as error:
             raise LabError(f"{argv[0]} is not installed", "run `make setup`") from error
-    return of(child.pid)
+    pid = child.pid
+    with warnings.catch_warnings():
+        # It is meant to outlive us; Python would warn of that, and pytest make an error of the warning.
+        warnings.simplefilter("ignore", ResourceWarning)
+        del child
+    return of(pid)
 
 
 def wait_until(what: str, ready: Callable[[], bool], timeout: float) -> None:
