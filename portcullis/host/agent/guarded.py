@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Tuple, Union
 
 if TYPE_CHECKING:
-    from typing import Optional
-
     from portcullis.host.agent.errors import HostError
     from portcullis.host.agent.step import Json, Step
     from portcullis.host.agent.store import Record
@@ -46,7 +44,7 @@ class Peer:
     server_port: int
 
     @classmethod
-    def parse(cls, text: str) -> Optional[Peer]:
+    def parse(cls, text: str) -> Peer | None:
         """Read ``CLIENT PORT SERVER PORT``; None where there was no SSH connection (a console, a test)."""
         try:
             client, port, server, server_port = text.split()
@@ -64,14 +62,14 @@ def _plain(text: str) -> Address:
 class Guarded:
     """Mixed into a kind whose changes are confirmed by a fresh login."""
 
-    def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Optional[Peer]) -> Optional[HostError]:
+    def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
         """Why the declared state would refuse the session that brings it, if that can be told; pure."""
         raise NotImplementedError
 
-    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Optional[Undo]:
+    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
         """How to take `steps` back; None where they cannot cut anybody off (a comment, a log level)."""
         raise NotImplementedError
 
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Optional[Undo]:
+    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
         """How to take back what `remove` is about to do."""
         raise NotImplementedError
