@@ -40,6 +40,11 @@ def daemon_json(dialect: Dialect, bip: str) -> str:
     if dialect.network_defaults:
         # "ip" is for docker0 only; this says the same for networks that people make.
         config["default-network-opts"] = {"bridge": {"com.docker.network.bridge.host_binding_ipv4": bind}}
+    if dialect.docker_firewall_backend:
+        # Said, although it is the default: with nftables Docker no longer switches forwarding on, and ufw's
+        # policy for forwarded packets breaks published ports.
+        # https://docs.docker.com/engine/network/firewall-nftables/
+        config["firewall-backend"] = "iptables"
     return json.dumps(config, indent=2, sort_keys=True) + "\n"
 
 

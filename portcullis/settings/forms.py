@@ -149,9 +149,15 @@ CPUS = Fraction("a number of CPUs", Decimal("0.01"), Decimal(512))
 ARGUMENT = Literal()
 OS = Choice(
     "an operating system that is known",
-    ("debian-12", "debian-13"),
+    # Ubuntu: rendered and unit-tested, not proven on a host.
+    ("debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04"),
     {
-        "ubuntu-22.04": "its nginx 1.18 cannot refuse TLS for unknown hosts (that came with 1.19.4)",
-        "ubuntu-24.04": "it has not been tested yet, and its sshd starts from a socket",
+        "debian-10": "it gets no security updates any more",
+        "debian-11": "it gets no security updates any more",
+        "ubuntu-18.04": "its standard support has ended, and its Python is too old",
+        "ubuntu-20.04": "its standard support has ended, and its Python is too old",
+        "ubuntu-26.04": "it has not been looked at yet",
     },
 )
+NO_SITES = {"ubuntu-22.04": "its nginx 1.18 cannot refuse TLS for unknown hosts (that came with 1.19.4)"}
+"""Operating systems whose hosts can serve no site, with the reason."""

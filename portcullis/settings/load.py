@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from portcullis.settings.faults import Fault, Place, SettingsError, closest
+from portcullis.settings.forms import NO_SITES
 from portcullis.settings.kinds import whole
 from portcullis.settings.model import AppSettings, HostSettings, Settings, SiteSettings
 from portcullis.settings.sections import APPS, HOSTS, SITES
@@ -41,6 +42,7 @@ def load(config: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
     _check_ports(config, places["apps"])
     sites: dict[str, SiteSettings] = SITES.read(config.get("sites"), places["sites"]) or {}
     _check_apps_of_sites(config, places["sites"])
+    _check_systems_of_sites(config, places["sites"])
     if faults:
         raise SettingsError(faults)
     return Settings(hosts, apps, sites, frozenset(secret))
@@ -89,6 +91,20 @@ def _check_apps_of_sites(config: Mapping[str, Any], at: Place) -> None:
         elif apps[app].get("hostPort") is None:
             hint = f"give {NAMESPACE}:apps.{app} a hostPort, so that nginx can reach it"
             place.refuse(app, "is not published", hint)
+
+
+def _check_systems_of_sites(config: Mapping[str, Any], at: Place) -> None:
+    """A site needs a host whose nginx can keep its name apart from all others."""
+    hosts, apps = _entries(config, "hosts"), _entries(config, "apps")
+    for name, site in _entries(config, "sites").items():
+        app = site.get("app")
+        alias = (apps.get(app, {}) if isinstance(app, str) else {}).get("host") or next(iter(hosts), "")
+        system = hosts.get(alias, {}).get("os") if isinstance(alias, str) else None
+        if isinstance(system, str) and system in NO_SITES:
+            at.key(name).report(
+                f"cannot be served by {alias}, which runs {system}: {NO_SITES[system]}",
+                "run its app on a host with a newer system",
+            )
 
 
 def _entries(config: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]]:

@@ -107,7 +107,7 @@ HOST = Section(
     HostSettings,
     (
         _ENDPOINT[0],
-        Field("os", forms.OS, "its operating system: debian-12 or debian-13"),
+        Field("os", forms.OS, "its operating system: debian-12, debian-13, ubuntu-22.04 or ubuntu-24.04"),
         *_ENDPOINT[1:],
         Field("jump", JUMP, "the host that the connection goes through", None),
         Field(

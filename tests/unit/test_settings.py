@@ -95,7 +95,7 @@ def test_all_faults_at_once() -> None:
         "site": {},
         "hosts": {
             "web1": {"adress": "203.0.113.10", "os": "debian13"},
-            "db": {"address": "198.51.100.7", "os": "ubuntu-22.04", "hostKey": "x"},
+            "db": {"address": "198.51.100.7", "os": "ubuntu-20.04", "hostKey": "x"},
         },
         "apps": {
             "api": {"image": "nginx:latest", "port": "80a", "hostPort": True, "env": {"A": 1.1}, "user": 0},
@@ -138,8 +138,14 @@ def test_all_faults_at_once() -> None:
         ("hosts.web1.address", "203.0.113", "is neither an IP address nor a host name"),
         ("hosts.web1.address", "-oProxyCommand=id", "is neither an IP address nor a host name"),
         ("hosts.web1.os", "debian-14", "did you mean debian-1"),
-        ("hosts.web1.os", "ubuntu-24.04", "is not supported: it has not been tested yet"),
-        ("hosts.web1.os", "windows", "known are debian-12, debian-13"),
+        ("hosts.web1.os", "ubuntu-20.04", "is not supported: its standard support has ended"),
+        (
+            "hosts.web1.os",
+            "debian-11",
+            "is not supported: it gets no security updates",
+        ),
+        ("hosts.web1.os", "ubuntu-22.04", "sites.api.example.com: cannot be served by web1"),
+        ("hosts.web1.os", "windows", "known are debian-12, debian-13, ubuntu-22.04, ubuntu-24.04"),
         ("hosts.web1.port", 0, "0 is not a port; write a number from 1 to 65535"),
         ("hosts.web1.port", 65536, "65536 is not a port"),
         ("hosts.web1.port", 22.5, "22.5 is not a port"),
