@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from portcullis.settings import hardening
 from portcullis.settings.kinds import REQUIRED, Field, Section
 from portcullis.settings.load import KEYS, NAMESPACE
-from portcullis.settings.sections import APP, BOOTSTRAP, DOCKER_ENGINE, HOST, JUMP, SITE
+from portcullis.settings.sections import APP, BOOTSTRAP, HOST, JUMP, SITE
 
 _TABLES: dict[str, Section[Any]] = {
     "hosts": HOST,
     "hosts.*.jump": JUMP,
     "hosts.*.bootstrap": BOOTSTRAP,
-    "hosts.*.dockerEngine": DOCKER_ENGINE,
+    "hosts.*.ssh": hardening.SSH,
+    "hosts.*.users.*": hardening.USER,
+    "hosts.*.firewall": hardening.FIREWALL,
+    "hosts.*.firewall.allow.*": hardening.RULE,
+    "hosts.*.fail2ban": hardening.FAIL2BAN,
+    "hosts.*.updates": hardening.UPDATES,
+    "hosts.*.kernel": hardening.KERNEL,
+    "hosts.*.upkeep": hardening.UPKEEP,
+    "hosts.*.dockerEngine": hardening.DOCKER_ENGINE,
+    "hosts.*.dockerEngine.addressPools": hardening.POOL,
     "apps": APP,
     "sites": SITE,
 }

@@ -19,8 +19,13 @@ _DNS_NAME = rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})+"
 # A file name has 255 bytes at most, and a site's log and the temporary name of its file add to it.
 _LONGEST_SITE = 200
 _HOST_KEYS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+# Keys that stay in a security token (https://man.openbsd.org/ssh-keygen#FIDO_AUTHENTICATOR).
+_TOKEN_KEYS = ("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com")
+# What the SSH server accepts, RequiredRSASize: a shorter key would be declared and never let in.
+_SHORTEST_RSA = 3072
 # The grammar of references: https://pkg.go.dev/github.com/distribution/reference
 _IMAGE_NAME = r"[a-z0-9]+(?:[._:/-]+[a-z0-9]+)*"
+_LAST_PORT = 65535
 _DIGEST_HOW = (
     "pin what you tested: `docker buildx imagetools inspect NAME:TAG` prints the digest, "
     "then write NAME@sha256:…"
@@ -42,22 +47,46 @@ def _address(text: str) -> tuple[str, str] | None:
 
 def _host_key(text: str) -> tuple[str, str] | None:
     how = "`ssh-keyscan -t ed25519 ADDRESS` prints it; compare it with what your provider's console shows"
+    return _public_key(text, _HOST_KEYS, "the public key of a host", how)
+
+
+def _login_key(text: str) -> tuple[str, str] | None:
+    how = "write the line of the .pub file, `ssh-ed25519 AAAA… you@laptop`, without options before it"
+    if "PRIVATE KEY" in text:
+        return ("is a private key: take it out of this file and make a new one", how)
+    if fault := _public_key(text, (*_HOST_KEYS, *_TOKEN_KEYS), "a public key", how):
+        return fault
+    kind, blob = text.split()[:2]
+    if kind != "ssh-rsa":
+        return None
+    bits = int.from_bytes(_strings(base64.b64decode(blob))[0][2]).bit_length()
+    if bits >= _SHORTEST_RSA:
+        return None
+    return (f"is an RSA key of {bits} bits", f"{_SHORTEST_RSA} are needed; better, make an Ed25519 key")
+
+
+def _public_key(text: str, kinds: tuple[str, ...], what: str, how: str) -> tuple[str, str] | None:
     parts = text.split()
-    if len(parts) < 2 or parts[0] not in _HOST_KEYS:  # noqa: PLR2004 - a type and a key; a comment may follow
-        return ("is not the public key of a host", how)
+    if len(parts) < 2 or parts[0] not in kinds or not text.isprintable():  # noqa: PLR2004 - a type and a key
+        return (f"is not {what}", how)
     try:
         blob = base64.b64decode(parts[1], validate=True)
     except (binascii.Error, ValueError):
-        return ("is not the public key of a host: the part after the type is not base64", how)
-    # RFC 4253, 6.6: a sequence of strings, each after its length in 4 bytes; the first names the key's type.
+        return (f"is not {what}: the part after the type is not base64", how)
+    strings, rest = _strings(blob)
+    if rest or len(strings) < 2 or strings[0] != parts[0].encode():  # noqa: PLR2004 - the type, then the key
+        return (f"is not a whole {parts[0]} key", how)
+    return None
+
+
+def _strings(blob: bytes) -> tuple[list[bytes], bytes]:
+    """Take a key apart: strings, each after its length in 4 bytes, the first its type (RFC 4253, 6.6)."""
     strings = []
     while len(blob) >= 4 + int.from_bytes(blob[:4], "big") > 4:  # noqa: PLR2004 - as above
         length = int.from_bytes(blob[:4], "big")
         strings.append(blob[4 : 4 + length])
         blob = blob[4 + length :]
-    if blob or len(strings) < 2 or strings[0] != parts[0].encode():  # noqa: PLR2004 - the type, then the key
-        return (f"is not a whole {parts[0]} key", how)
-    return None
+    return strings, blob
 
 
 def _spelling(name: str) -> str:
@@ -117,6 +146,40 @@ def _bridge(text: str) -> tuple[str, str] | None:
     return None
 
 
+def _network(text: str) -> tuple[str, str] | None:
+    hint = "write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32"
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return ("is not an address or network", hint)
+    one = network.prefixlen == network.max_prefixlen
+    spelling = str(network.network_address if one else network)
+    if text != spelling:
+        return ("is not spelt as the host shows it", f"write {spelling}")
+    return None
+
+
+def _rule(text: str) -> tuple[str, str] | None:
+    hint = 'write a port and its protocol, such as "8443/tcp" or "60000:61000/udp"'
+    found = re.fullmatch(r"([1-9][0-9]{0,4})(?::([1-9][0-9]{0,4}))?/(tcp|udp)", text)
+    if not found:
+        return ("is not a port with its protocol", hint)
+    first, last = int(found[1]), int(found[2] or found[1])
+    if max(first, last) > _LAST_PORT or (found[2] and first >= last):
+        return ("is not a range of ports", hint)
+    return None
+
+
+def _pool(text: str) -> tuple[str, str] | None:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError:
+        return ("is not an IPv4 network", "write 10.200.0.0/16")
+    if not network.is_private or network.is_loopback or network.is_link_local:
+        return ("is not a private network", "take one of 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16")
+    return None
+
+
 ALIAS = Text(
     "a name for a host",
     # The two endings are aliases that we add: for the first login and for the jump host.
@@ -132,6 +195,36 @@ APP_NAME = Text(
 ADDRESS = Text("the address of a host", refusal=_address)
 HOST_KEY = Text("the public key of a host", refusal=_host_key)
 FILE = Text("a file on this machine", r"""[^"%\x00-\x1f]+""", "write its path, such as ~/.ssh/id_ed25519")
+LOGIN_KEY = Text("a public key", refusal=_login_key)
+KEY_NAME = Text(
+    "a name for a key", r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "name whose it is, such as laptop or ci"
+)
+SSHD_KEYWORD = Text(
+    "a keyword of sshd_config", r"[A-Z][A-Za-z0-9]+", "spell it as its manual does: MaxSessions"
+)
+SSHD_VALUE = NumberOrText(
+    Text(
+        "a value of sshd_config",
+        r"""[^"#\\\x00-\x1f\s](?:[^"#\\\x00-\x1f]*[^"#\\\x00-\x1f\s])?""",
+        'write "yes" and "no" in quotes',
+    )
+)
+NETWORK = Text("an address or network", refusal=_network)
+RULE = Text("a port with its protocol", refusal=_rule)
+POOL = Text("an IPv4 network", refusal=_pool)
+# As fail2ban and systemd both read it; months and years are not of one length.
+DURATION = NumberOrText(
+    Text("a length of time", r"[1-9][0-9]{0,8}[smhdw]?", "write 600 (seconds), 10m, 12h, 7d or 8w")
+)
+_SIZE = r"[1-9][0-9]{0,5}[MG]"
+SIZE = Text("a size", _SIZE, "write 500M or 2G")
+SWAP = Text("a size of swap", rf"none|{_SIZE}", "write 2G, or none")
+REBOOT = Text("a time of day", r"never|(?:[01][0-9]|2[0-3]):[0-5][0-9]", 'write "04:00", in quotes, or never')
+SYSCTL = Text(
+    "a kernel setting", r"[a-z0-9_-]+(?:\.[A-Za-z0-9_/-]+)+", "write it with dots: net.ipv4.tcp_syncookies"
+)
+SYSCTL_VALUE = NumberOrText(Text("a value of a kernel setting", r"-?[A-Za-z0-9/._ -]*[A-Za-z0-9]", "write 1"))
+SYSCTL_PREFIX = Text("the beginning of kernel settings", r"[a-z0-9_.-]+", "write net. or kernel.yama.")
 LOGIN = Text("a user name", r"[a-z_][a-z0-9_-]{0,31}", "write the name as in /etc/passwd")
 SERVER_NAME = Text("a host name", refusal=_server_name)
 IMAGE = Text("an image", refusal=_image, hint="write NAME@sha256:…")
@@ -142,7 +235,7 @@ URL_PATH = Text(
 ENV_NAME = Text("a name for an environment variable", r"[A-Za-z_][A-Za-z0-9_]*", "write LIKE_THIS")
 CONTAINER_USER = NumberOrText(Text("a user", refusal=_container_user))
 BRIDGE = Text("the address of a bridge", refusal=_bridge)
-PORT = Number("a port", 1, 65535)
+PORT = Number("a port", 1, _LAST_PORT)
 # Docker refuses less than 6 MB; the upper bound only catches a value that was meant in another unit.
 MEMORY = Number("an amount of memory in MB", 6, 4_194_304, "write the number of megabytes, such as 256")
 CPUS = Fraction("a number of CPUs", Decimal("0.01"), Decimal(512))

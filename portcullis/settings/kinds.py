@@ -172,7 +172,10 @@ class Choice:
     refused: Mapping[str, str]
 
     def read(self, raw: Any, at: Place) -> str | None:
-        """Take one of the words."""
+        """Take one of the words; YAML 1.1 reads some of them as booleans."""
+        if isinstance(raw, bool):
+            meant = ("yes", "on") if raw else ("no", "off")
+            raw = next((word for word in meant if word in self.words or word in self.refused), raw)
         if isinstance(raw, str) and raw in self.words:
             return raw
         if isinstance(raw, str) and raw in self.refused:
@@ -245,11 +248,12 @@ class Field:
     kind: Kind[Any]
     meaning: str
     default: Any = REQUIRED
+    name: str = ""
 
     @property
     def attribute(self) -> str:
-        """The name in Python: hostPort becomes host_port."""
-        return re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", self.key)
+        """The name in Python: hostPort becomes host_port; `name` where that is a word of the language."""
+        return self.name or re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +288,10 @@ class Section(Generic[T]):
         if self.check is not None:
             self.check(raw, at)
         return self.build(**values) if len(at.faults) == before else None
+
+    def empty(self) -> T:
+        """Give the object of a section that nobody wrote: every key may be left out."""
+        return self.build(**{field.attribute: field.default for field in self.fields})
 
     def schema(self) -> dict[str, Any]:
         """An object with these keys and no others."""

@@ -38,6 +38,7 @@ def load(config: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
     if not config.get("hosts"):
         places["hosts"].report("declares no host", "docs/configuration.md shows one")
     apps: dict[str, AppSettings] = APPS.read(config.get("apps"), places["apps"]) or {}
+    _check_rules(config, places["hosts"])
     _check_hosts_of_apps(config, places["apps"])
     _check_ports(config, places["apps"])
     sites: dict[str, SiteSettings] = SITES.read(config.get("sites"), places["sites"]) or {}
@@ -49,6 +50,26 @@ def load(config: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
 
 
 # The checks between sections read the raw maps, so that a fault inside an entry hides none of these.
+
+
+def _check_rules(config: Mapping[str, Any], at: Place) -> None:
+    """What SSH and nginx need is opened with them, and closed with them: a second rule would outlive that."""
+    for alias, host in _entries(config, "hosts").items():
+        opened = {whole(host.get("port", 22)): "the SSH server", 80: "nginx", 443: "nginx"}
+        firewall = host.get("firewall")
+        allow = firewall.get("allow") if isinstance(firewall, dict) else None
+        for rule in allow if isinstance(allow, dict) else ():
+            ports, _, protocol = str(rule).partition("/")
+            first, _, last = ports.partition(":")
+            for port, owner in opened.items():
+                if protocol == "tcp" and _within(port, first, last or first):
+                    place = at.key(alias).key("firewall").key("allow").key(str(rule))
+                    place.report(f"holds {port}, which is opened for {owner}", "leave it out")
+
+
+def _within(port: int | None, first: str, last: str) -> bool:
+    least, most = whole(first), whole(last)
+    return None not in (port, least, most) and least <= port <= most  # type: ignore[operator]
 
 
 def _check_hosts_of_apps(config: Mapping[str, Any], at: Place) -> None:

@@ -31,10 +31,86 @@ class Bootstrap:
 
 
 @dataclass(frozen=True, slots=True)
+class SshSettings:
+    """What is particular about a host's SSH server; `options` are lines of sshd_config."""
+
+    root_login: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class UserSettings:
+    """Somebody who logs in. `keys` maps a name for each public key to its line."""
+
+    keys: Mapping[str, str]
+    sudo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallRule:
+    """Who may use an open port; nobody named means everybody."""
+
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallSettings:
+    """What a host's firewall lets through beside SSH and nginx. Ports are written as "8443/tcp"."""
+
+    allow: Mapping[str, FirewallRule]
+    logging: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fail2banSettings:
+    """Who is banned. Times are written as fail2ban reads them: seconds, or 10m, 12h, 7d, 8w."""
+
+    ignore: tuple[str, ...]
+    max_retry: int
+    find_time: str
+    ban_time: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatesSettings:
+    """Unattended upgrades: `reboot` is a time of day or "never", `docker` "hold" or "upgrade"."""
+
+    reboot: str
+    docker: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSettings:
+    """Kernel settings that differ from ours, and the prefixes of those that are managed; none means all."""
+
+    values: Mapping[str, str]
+    only: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpkeepSettings:
+    """Limits of journal ("500M") and swap ("2G", "none"), when images are pruned, who hears of failures."""
+
+    journal: str
+    image_prune: str
+    swap: str
+    notify: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A network that the networks of containers are cut from, each with a prefix of `size`."""
+
+    base: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class DockerEngineSettings:
     """What is particular about a host's Docker engine."""
 
     bip: str
+    address_pools: tuple[Pool, ...]
 
     @property
     def bind_address(self) -> str:
@@ -56,6 +132,13 @@ class HostSettings:
     jump: Endpoint | None
     bootstrap: Bootstrap | None
     adopt: bool
+    ssh: SshSettings
+    users: Mapping[str, UserSettings]
+    firewall: FirewallSettings
+    fail2ban: Fail2banSettings
+    updates: UpdatesSettings
+    kernel: KernelSettings
+    upkeep: UpkeepSettings
     docker_engine: DockerEngineSettings
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from portcullis.settings import forms
+from portcullis.settings import forms, hardening
 from portcullis.settings.kinds import Field, Flag, ListOf, MapOf, Section
 from portcullis.settings.model import (
     AppSettings,
     Bootstrap,
-    DockerEngineSettings,
     Endpoint,
     HostSettings,
     SiteSettings,
@@ -37,6 +36,28 @@ def _pinned(raw: Mapping[str, Any], at: Place) -> None:
         at.key("trustHostKey").report(
             "contradicts hostKey", "a pinned key is all it takes: drop trustHostKey"
         )
+
+
+def _host(raw: Mapping[str, Any], at: Place) -> None:
+    _pinned(raw, at)
+    user, users = raw.get("user", "root"), raw.get("users")
+    ssh, bootstrap = raw.get("ssh"), raw.get("bootstrap")
+    if user == "root" and isinstance(ssh, dict) and ssh.get("rootLogin") in ("no", False):
+        at.key("ssh").key("rootLogin").refuse(
+            "no", "keeps out the user that logs in", "name another user, with keys and sudo, under users"
+        )
+    mine = users.get(user) if isinstance(users, dict) else None
+    if mine is None and isinstance(bootstrap, dict) and bootstrap.get("user", "root") != user:
+        at.key("users").report(
+            f"declares no {user}, who logs in after the first time",
+            f"write {user}: {{keys: {{laptop: ssh-ed25519 AAAA…}}, sudo: true}}",
+        )
+    if isinstance(mine, dict):
+        place = at.key("users").key(str(user))
+        if not mine.get("keys"):
+            place.key("keys").report("names no key, and this user logs in", "name the one you log in with")
+        if user != "root" and mine.get("sudo") is not True:
+            place.key("sudo").report("is missing, and this user logs in to work as root", "write sudo: true")
 
 
 def _app(raw: Mapping[str, Any], at: Place) -> None:
@@ -88,20 +109,6 @@ BOOTSTRAP = Section(
     ),
 )
 
-DOCKER_ENGINE = Section(
-    "a Docker engine",
-    DockerEngineSettings,
-    (
-        Field(
-            "bip",
-            forms.BRIDGE,
-            "address and prefix of docker0, the only address that containers are published on; "
-            "move it where your provider or a VPN uses 172.17.0.0/16",
-            "172.17.0.1/16",
-        ),
-    ),
-)
-
 HOST = Section(
     "a host",
     HostSettings,
@@ -120,14 +127,9 @@ HOST = Section(
             "without it the run stops and shows them",
             default=False,
         ),
-        Field(
-            "dockerEngine",
-            DOCKER_ENGINE,
-            "what is particular about its Docker engine",
-            DockerEngineSettings("172.17.0.1/16"),
-        ),
+        *hardening.FIELDS,
     ),
-    _pinned,
+    _host,
 )
 
 APP = Section(

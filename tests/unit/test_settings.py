@@ -64,6 +64,7 @@ def test_everything_that_can_be_said() -> None:
         "identityFile": "~/.ssh/deploy",
         "jump": {"address": "jump.example.com", "user": "hop", "trustHostKey": True},
         "bootstrap": {"user": "debian"},
+        "users": {"deploy": {"keys": {"laptop": KEY}, "sudo": True}},
         "adopt": True,
         "dockerEngine": {"bip": "10.200.0.1/24"},
     }

@@ -1,0 +1,228 @@
+"""The keys of a host that harden it: who logs in, what is open, who is banned, what is kept up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from portcullis.settings import forms
+from portcullis.settings.kinds import Choice, Field, Flag, ListOf, MapOf, Number, Section
+from portcullis.settings.model import (
+    DockerEngineSettings,
+    Fail2banSettings,
+    FirewallRule,
+    FirewallSettings,
+    KernelSettings,
+    Pool,
+    SshSettings,
+    UpdatesSettings,
+    UpkeepSettings,
+    UserSettings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from portcullis.settings.faults import Place
+
+# Options of sshd that are somebody else's, and where to say them.
+_NOT_OPTIONS = {
+    "Port": "write port of the host: the firewall and the connection follow it",
+    "PermitRootLogin": "write rootLogin beside options",
+    "Include": "files beside ours are shown as they are; one of ours cannot bring in others",
+    "Match": "it would hold for all that follows it",
+}
+
+
+def _ssh(raw: Mapping[str, Any], at: Place) -> None:
+    options = raw.get("options")
+    for keyword, where in _NOT_OPTIONS.items():
+        if isinstance(options, dict) and keyword in options:
+            at.key("options").key(keyword).report("is not an option to set here", where)
+
+
+def _pool(raw: Mapping[str, Any], at: Place) -> None:
+    base, size = str(raw.get("base")), raw.get("size")
+    prefix = base.rpartition("/")[2]
+    if isinstance(size, int) and prefix.isdigit() and size < int(prefix):
+        at.key("size").refuse(size, f"does not fit into {base}", f"write a number from {prefix} to 29")
+
+
+SSH = Section(
+    "an SSH server",
+    SshSettings,
+    (
+        Field(
+            "rootLogin",
+            Choice("a rule for root", ("prohibit-password", "no"), {"yes": "passwords get no one in"}),
+            "root by key only (`prohibit-password`), or not at all (`no`)",
+            "prohibit-password",
+        ),
+        Field(
+            "options",
+            MapOf(forms.SSHD_KEYWORD, forms.SSHD_VALUE),
+            "single options of sshd_config that differ from ours: `MaxSessions: 20`",
+            {},
+        ),
+    ),
+    _ssh,
+)
+
+USER = Section(
+    "a user",
+    UserSettings,
+    (
+        Field(
+            "keys",
+            MapOf(forms.KEY_NAME, forms.LOGIN_KEY),
+            "the public keys that let them in, by a name for each; any other key on the host is drift",
+            {},
+        ),
+        Field("sudo", Flag(), "may become root without a password", default=False),
+    ),
+)
+
+RULE = Section(
+    "a rule of the firewall",
+    FirewallRule,
+    (
+        Field(
+            "from",
+            ListOf(forms.NETWORK),
+            "the addresses and networks that may; without it everybody",
+            (),
+            name="sources",
+        ),
+    ),
+)
+
+FIREWALL = Section(
+    "a firewall",
+    FirewallSettings,
+    (
+        Field(
+            "allow",
+            MapOf(forms.RULE, RULE),
+            "ports of the host itself that are open beside those of SSH and nginx: "
+            '`"8443/tcp": {from: [203.0.113.0/24]}`',
+            {},
+        ),
+        Field(
+            "logging",
+            Choice("a level of ufw's log", ("off", "low", "medium", "high", "full"), {}),
+            "how much ufw logs of what it refuses",
+            "low",
+        ),
+    ),
+)
+
+FAIL2BAN = Section(
+    "fail2ban",
+    Fail2banSettings,
+    (
+        Field("ignore", ListOf(forms.NETWORK), "addresses and networks that are never banned", ()),
+        Field("maxRetry", Number("a number of tries", 1, 1000), "failed logins until the ban", 5),
+        Field("findTime", forms.DURATION, "within which they count", "10m"),
+        Field("banTime", forms.DURATION, "how long the first ban lasts; repeated ones last longer", "7d"),
+    ),
+)
+
+UPDATES = Section(
+    "updates",
+    UpdatesSettings,
+    (
+        Field(
+            "reboot",
+            forms.REBOOT,
+            "when the host may reboot after an update that needs it (its own time zone), or `never`",
+            "04:00",
+        ),
+        Field(
+            "docker",
+            Choice("a rule for Docker", ("hold", "upgrade"), {}),
+            "whether Docker is left out of unattended upgrades (`hold`): an upgrade restarts the engine",
+            "hold",
+        ),
+    ),
+)
+
+KERNEL = Section(
+    "kernel settings",
+    KernelSettings,
+    (
+        Field(
+            "values",
+            MapOf(forms.SYSCTL, forms.SYSCTL_VALUE),
+            "single settings that differ from ours: `net.ipv4.conf.all.rp_filter: 2`",
+            {},
+        ),
+        Field(
+            "only",
+            ListOf(forms.SYSCTL_PREFIX),
+            "manage only settings that begin so, as where the kernel is shared: `[net.]`",
+            (),
+        ),
+    ),
+)
+
+UPKEEP = Section(
+    "upkeep",
+    UpkeepSettings,
+    (
+        Field("journal", forms.SIZE, "how much room the journal may take", "500M"),
+        Field(
+            "imagePrune",
+            Choice("a rule for images", ("daily", "weekly", "monthly", "never"), {}),
+            "how often container images that nothing uses are removed",
+            "weekly",
+        ),
+        Field("swap", forms.SWAP, "size of the swap file, or `none`", "none"),
+        Field(
+            "notify",
+            ListOf(forms.ARGUMENT),
+            "the command on the host that is told of a unit that failed; it gets the unit's name",
+            None,
+        ),
+    ),
+)
+
+POOL = Section(
+    "an address pool",
+    Pool,
+    (
+        Field("base", forms.POOL, "the network that they are cut from"),
+        Field("size", Number("a prefix", 8, 29), "the prefix of each: 24 gives room for 253 containers", 24),
+    ),
+    _pool,
+)
+
+DOCKER_ENGINE = Section(
+    "a Docker engine",
+    DockerEngineSettings,
+    (
+        Field(
+            "bip",
+            forms.BRIDGE,
+            "address and prefix of docker0, the only address that containers are published on; "
+            "move it where your provider or a VPN uses 172.17.0.0/16",
+            "172.17.0.1/16",
+        ),
+        Field(
+            "addressPools",
+            ListOf(POOL),
+            "where the networks of containers come from, instead of Docker's own choice: "
+            "`[{base: 10.200.0.0/16, size: 24}]`",
+            (),
+        ),
+    ),
+)
+
+FIELDS = (
+    Field("ssh", SSH, "its SSH server", SSH.empty()),
+    Field("users", MapOf(forms.LOGIN, USER), "the people and machines that log in, by user name", {}),
+    Field("firewall", FIREWALL, "what is open beside SSH, 80 and 443", FIREWALL.empty()),
+    Field("fail2ban", FAIL2BAN, "who is banned, and for how long", FAIL2BAN.empty()),
+    Field("updates", UPDATES, "unattended security upgrades", UPDATES.empty()),
+    Field("kernel", KERNEL, "kernel settings", KERNEL.empty()),
+    Field("upkeep", UPKEEP, "logs, images, swap, and who is told when a unit fails", UPKEEP.empty()),
+    Field("dockerEngine", DOCKER_ENGINE, "what is particular about its Docker engine", DOCKER_ENGINE.empty()),
+)
