@@ -296,6 +296,8 @@ def test_connections_of_a_stack() -> None:
     config["hosts"]["web1"] |= {
         "hostKey": KEY + " root@web1",
         "jump": {"address": "203.0.113.1", "user": "hop", "hostKey": KEY},
+        "user": "deploy",
+        "users": {"deploy": {"keys": {"laptop": KEY}, "sudo": True}},
         "bootstrap": {"user": "debian"},
         "identityFile": "~/.ssh/deploy",
     }
