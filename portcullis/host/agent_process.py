@@ -17,6 +17,7 @@ from .errors import ConnectionFailed, PythonMissing, TimedOut
 from .ssh_errors import explain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _STDERR_KEPT = 8192
@@ -24,27 +25,18 @@ _STDERR_KEPT = 8192
 
 Json = dict[str, Any]
 
+# The session is the master of the shared connection, never one that would outlive it.
+SHARED = ("-o", "ControlMaster=yes", "-o", "ControlPersist=no")
+# A connection of its own, which proves that one can be made.
+ALONE = ("-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ConnectTimeout=5")
+
 
 class AgentProcess:
     """One ssh process with the agent at its other end."""
 
-    def __init__(self, alias: str, config: Path, project: Path) -> None:
-        bundle = agent_bundle()
-        argv = [
-            # This process is the master of the shared connection, never one that would outlive it.
-            *(
-                "ssh",
-                "-F",
-                str(config),
-                "-o",
-                "ControlMaster=yes",
-                "-o",
-                "ControlPersist=no",
-                "-T",
-                alias,
-            ),
-            agent_command(bundle.digest),
-        ]
+    def __init__(self, alias: str, config: Path, project: Path, options: Sequence[str] = SHARED) -> None:
+        """Start it. `options` are ssh's own, before those of the configuration."""
+        argv = ["ssh", "-F", str(config), *options, "-T", alias, agent_command(agent_bundle().digest)]
         # Its own process group: Ctrl-C in the terminal must not cut a write in the middle.
         self._child = subprocess.Popen(
             argv, cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -85,6 +77,11 @@ class AgentProcess:
             self._waiting[message["id"]] = answer
         self._outgoing.put(json.dumps(message).encode() + b"\n")
         return answer
+
+    @property
+    def said(self) -> str:
+        """What ssh and the remote side wrote to standard error last."""
+        return self._stderr.decode(errors="replace")
 
     def abandon(self, number: int) -> bool:
         """Stop waiting for an answer; return whether nobody waits for another one."""
@@ -156,7 +153,7 @@ class AgentProcess:
                 "python3 is missing on the host",
                 hint="`pulumi up` installs it before its first change; to see drift now, install it by hand",
             )
-        said = self._stderr.decode(errors="replace")
+        said = self.said
         if self._ready.done() and not self._ready.exception():
             last = said.strip().splitlines()[-1:]
             return ConnectionFailed(

@@ -84,7 +84,9 @@ def agent_command(digest: str) -> str:
             f"command -v python3 >/dev/null || {{ echo {NO_PYTHON}; exit 0; }}",
             # -I: neither the user's site-packages nor the working directory may stand in for the library.
             # One malloc arena: with one for each thread, every large answer would leave its memory behind.
-            f"$as_root env MALLOC_ARENA_MAX=1 python3 -I -c {shlex.quote(_LOADER)} {digest}",
+            # sudo keeps no environment, so where we come from travels as an argument.
+            'from="$SSH_CONNECTION"',
+            f'$as_root env MALLOC_ARENA_MAX=1 python3 -I -c {shlex.quote(_LOADER)} {digest} "$from"',
             # The client is the master of a shared connection and lives on while others use it: the end of
             # the agent has to be said, it cannot be seen.
             f"echo {ENDED}",

@@ -10,21 +10,34 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import ipaddress
+import json
 import os
 import re
+import shlex
+import socket
 import stat
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pulumi
 
+from . import dial
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 CONFIG_FOLDER = Path(".portcullis")
+_REACHED = "reached.json"
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 BOOTSTRAP_SUFFIX = "-bootstrap"
+STRICT_SUFFIX = "-declared"
+"""Of the alias that dials the declared port only, where the plain alias tries others too."""
+_DEFAULT_PORT = 22
 
 # OpenSSH has no place for it, and the provider's process has no other file from the program.
 _OS_COMMENT = "# os: "
@@ -100,24 +113,38 @@ class Connection:
             )
 
 
-def render_ssh_config(connections: Mapping[str, Connection], *, folder: Path, sockets: Path) -> str:
+def render_ssh_config(
+    connections: Mapping[str, Connection],
+    *,
+    folder: Path,
+    sockets: Path,
+    reached: Mapping[str, int] = _NOTHING,
+) -> str:
     """Return the OpenSSH client configuration for these hosts.
+
+    A host whose declared port nobody has reached yet is dialled on the ports that it may still listen on, so
+    that a port can be moved, and a move that was undone leaves everything working.
 
     Args:
         connections: alias to connection.
         folder: absolute folder that holds `known_hosts` and `known_hosts.first-use`.
         sockets: absolute folder for the sockets of shared connections.
+        reached: alias to the port on which the last confirmed login came in.
 
     Raises:
         ValueError: an alias that cannot be one.
     """
     parts = ["# Written by Portcullis from the settings at every run; edits are lost.\n"]
     for alias, connection in sorted(connections.items()):
-        if not _ALIAS.match(alias) or alias.endswith(BOOTSTRAP_SUFFIX):
+        if not _ALIAS.match(alias) or alias.endswith((BOOTSTRAP_SUFFIX, STRICT_SUFFIX)):
             raise ValueError(
-                f"host alias {alias!r}: use letters, digits, dots, dashes; not ending in {BOOTSTRAP_SUFFIX}"
+                f"host alias {alias!r}: use letters, digits, dots, dashes; "
+                f"not ending in {BOOTSTRAP_SUFFIX} or {STRICT_SUFFIX}"
             )
-        parts.append(_block(alias, connection, folder=folder, sockets=sockets))
+        others = _other_ports(connection, reached.get(alias))
+        parts.append(_block(alias, connection, folder=folder, sockets=sockets, other_ports=others))
+        if others:
+            parts.append(_block(alias, connection, suffix=STRICT_SUFFIX, folder=folder, sockets=sockets))
         if connection.bootstrap_user or connection.bootstrap_port:
             first = dataclasses.replace(
                 connection,
@@ -128,6 +155,67 @@ def render_ssh_config(connections: Mapping[str, Connection], *, folder: Path, so
     return "\n".join(parts)
 
 
+def _other_ports(connection: Connection, reached: int | None) -> list[int]:
+    """Return the ports to try besides the declared one, while that one has not been reached."""
+    if reached == connection.port:
+        return []
+    known = [reached, connection.bootstrap_port, _DEFAULT_PORT]
+    return [port for port in dict.fromkeys(known) if port is not None and port != connection.port]
+
+
+def remember_port(ssh_config: Path, alias: str, port: int) -> None:
+    """Note beside a stack's `ssh_config` on which port a host was reached."""
+    path = ssh_config.with_name(_REACHED)
+    _replace(path, json.dumps({**_remembered(path), alias: port}, indent=1, sort_keys=True) + "\n")
+
+
+def _remembered(path: Path) -> dict[str, int]:
+    try:
+        read = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}  # only a hint: without it, more ports are tried
+    return {alias: port for alias, port in read.items() if isinstance(port, int)}
+
+
+def declared_user(ssh_config: str, alias: str) -> str:
+    """Return the user that the settings declare for a host, out of its `ssh_config`; "" without one."""
+    found = re.search(r"^ +User (.+)$", _block_of(ssh_config, alias), re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def declared_port(ssh_config: str, alias: str) -> int:
+    """Return the port that the settings declare for a host, out of its `ssh_config`."""
+    found = re.search(r"^ +Port ([0-9]+)$", _block_of(ssh_config, alias), re.MULTILINE)
+    return int(found.group(1)) if found else _DEFAULT_PORT
+
+
+def dials_several(ssh_config: Path, alias: str) -> bool:
+    """Return whether other ports than the declared one are tried for a host."""
+    return "ProxyCommand" in _block_of(ssh_config.read_text(), alias)
+
+
+def has_two_families(ssh_config: str, alias: str) -> bool:
+    """Return whether a host's name leads to both IPv4 and IPv6 addresses, and ssh chooses between them."""
+    block = _block_of(ssh_config, alias)
+    name = re.search(r"^ +HostName (.+)$", block, re.MULTILINE)
+    if not name or "ProxyJump" in block or "ProxyCommand" in block:
+        return False
+    try:
+        ipaddress.ip_address(name.group(1))
+    except ValueError:
+        try:
+            found = socket.getaddrinfo(name.group(1), None, type=socket.SOCK_STREAM)
+        except OSError:
+            return False
+        return len({family for family, *_ in found}) > 1
+    return False
+
+
+def _block_of(ssh_config: str, alias: str) -> str:
+    block = re.search(rf"^Host {re.escape(alias)}\n((?:[ ]+.*\n)*)", ssh_config, re.MULTILINE)
+    return block.group(1) if block else ""
+
+
 def declared_os(ssh_config: str, alias: str) -> str | None:
     """Return the operating system that the settings declare for a host, out of its `ssh_config`."""
     found = re.search(rf"^Host {re.escape(alias)}\n\s*{_OS_COMMENT}(\S+)$", ssh_config, re.MULTILINE)
@@ -136,8 +224,7 @@ def declared_os(ssh_config: str, alias: str) -> str | None:
 
 def missing_identity(ssh_config: str, alias: str) -> Path | None:
     """Return the private key that the settings name for a host, if there is no such file."""
-    block = re.search(rf"^Host {re.escape(alias)}\n((?:[ ]+.*\n)*)", ssh_config, re.MULTILINE)
-    named = re.search(r'IdentityFile "(.+)"', block.group(1)) if block else None
+    named = re.search(r'IdentityFile "(.+)"', _block_of(ssh_config, alias))
     path = Path(named.group(1)) if named else None
     return path if path and not path.exists() else None
 
@@ -147,7 +234,15 @@ def render_known_hosts(connections: Mapping[str, Connection]) -> str:
     return "".join(f"{alias} {c.host_key}\n" for alias, c in sorted(connections.items()) if c.host_key)
 
 
-def _block(alias: str, connection: Connection, *, folder: Path, sockets: Path, suffix: str = "") -> str:
+def _block(
+    alias: str,
+    connection: Connection,
+    *,
+    folder: Path,
+    sockets: Path,
+    suffix: str = "",
+    other_ports: Sequence[int] = (),
+) -> str:
     pinned = connection.host_key is not None
     lines = [
         f"Host {alias}{suffix}",
@@ -175,9 +270,19 @@ def _block(alias: str, connection: Connection, *, folder: Path, sockets: Path, s
     if connection.identity_file:
         # Without IdentitiesOnly an agent full of keys runs into MaxAuthTries before the right one.
         lines += [f'IdentityFile "{Path(connection.identity_file).expanduser()}"', "IdentitiesOnly yes"]
-    if connection.jump:
+    if other_ports:
+        lines.append(f"ProxyCommand {_dial_command(folder, connection.jump, other_ports)}")
+    elif connection.jump:
         lines.append(f"ProxyJump {connection.jump}")
     return lines[0] + "\n" + "".join(f"    {line}\n" for line in lines[1:])
+
+
+def _dial_command(folder: Path, jump: str | None, other_ports: Sequence[int]) -> str:
+    """Return the command that stands in for ssh's own connecting; ssh hands it to a shell."""
+    through = ["--through", str(folder / "ssh_config"), jump] if jump else []
+    words = [sys.executable, "-I", os.path.abspath(dial.__file__), *through]  # noqa: PTH100 - links are kept
+    quoted = " ".join(shlex.quote(word).replace("%", "%%") for word in words)
+    return f"exec {quoted} %h %p {' '.join(map(str, other_ports))}"
 
 
 def ssh_config_path(stack: str) -> Path:
@@ -202,7 +307,8 @@ def write_ssh_config(
     folder = config.parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _replace(folder / "known_hosts", render_known_hosts(connections))
-    _replace(config, render_ssh_config(connections, folder=folder, sockets=_socket_folder()))
+    reached = _remembered(folder / _REACHED)
+    _replace(config, render_ssh_config(connections, folder=folder, sockets=_socket_folder(), reached=reached))
     return config
 
 

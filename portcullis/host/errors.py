@@ -8,6 +8,7 @@ HostError
 │   ├── SudoRefused       the login works, becoming root does not
 │   └── PythonMissing     no python3 on the host
 ├── OtherSystem           the host runs another operating system than the declared one
+├── RolledBack            a change cut us off, and the host has taken it back
 ├── TimedOut              the host did not answer within the time limit
 └── AgentRefused          the agent on the host refused or failed; carries its code
 """
@@ -92,6 +93,10 @@ class PythonMissing(ConnectionFailed):
 
 class OtherSystem(HostError):
     """The host runs another operating system than the settings declare."""
+
+
+class RolledBack(HostError):
+    """Nobody could log in after a change, so the host took it back; the resource is as it was."""
 
 
 class TimedOut(HostError):

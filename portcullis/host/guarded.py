@@ -1,9 +1,149 @@
-"""Resources whose changes can cut us off: applied as confirmed commits, see docs/decisions."""
+"""Resources whose changes can cut us off: applied as confirmed commits.
+
+The agent arms an undo, changes, and answers with the undo's id. We log in again from outside, over a
+connection of its own, and only that login confirms. If it fails, the change is taken back: by the session
+that is still open, or by the host itself when the window ends.
+"""
 
 from __future__ import annotations
 
-from portcullis.host.provider import HostProvider
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from .errors import AgentRefused, ConnectionFailed, HostError, LoginRefused, RolledBack, TimedOut
+from .provider import HostProvider, stack_name
+from .session import READ_TIMEOUT, Login, declared_login
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .agent_process import Json
+    from .provider import Props
+    from .session import Channel
+    from .survey import Item
+
+WINDOW = float(os.environ.get("PORTCULLIS_GUARD_SECONDS", "120"))
+"""Seconds until a host restores itself."""
+_TRYING = 20.0
+"""Seconds for which the fresh login is tried: sshd may be restarting."""
+_MARGIN = 15.0
+"""Seconds after the window in which a host must be back."""
+
+_one_at_a_time: dict[str, threading.Lock] = {}
+_locks = threading.Lock()
 
 
 class GuardedProvider(HostProvider):
-    """A provider whose changes stay only after a fresh login from outside."""
+    """A provider whose changes stay only after a fresh login."""
+
+    def login(self, props: Props) -> Login:
+        """Return which login has to work after the change; the session's own unless a kind knows better."""
+        del props
+        return Login()
+
+    def login_after_removal(self, props: Props, result: Json) -> Login:
+        """Return which login has to work once the thing is removed."""
+        del props, result
+        return Login()
+
+    def asked(self, item: Item, props: Props) -> Json:
+        """Add who is to log in, so that the agent can tell beforehand whether the change refuses them."""
+        request = super().asked(item, props)
+        who_logs_in = declared_login(props["host"], stack_name(props))
+        return {**request, "desired": {**request["desired"], "login": who_logs_in}}
+
+    def apply(self, channel: Channel, item: Item, props: Props) -> Json:
+        """Change, and keep the change once a fresh login has worked."""
+        return self.commit(channel, item, props, self.login(props))
+
+    def commit(self, channel: Channel, item: Item, props: Props, login: Login) -> Json:
+        """Make one confirmed commit and return the facts after it. A kind may need several in a row.
+
+        Raises:
+            RolledBack: the login failed, and everything is as it was.
+        """
+        with _lock(props):
+            channel.families_in_use()  # while all of them still work
+            result = self.put(channel, item, props, guard=WINDOW)
+            confirm(channel, result, login)
+        facts: Json = result["facts"]
+        return facts
+
+    def withdraw(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
+        """Undo the thing, and let it stay undone once a fresh login has worked."""
+        with _lock(props):
+            channel.families_in_use()
+            result = super().withdraw(channel, item, props, guard=WINDOW, **more)
+            confirm(channel, result, self.login_after_removal(props, result))
+        return result
+
+
+def _lock(props: Props) -> threading.Lock:
+    """Return the lock of a host: of two changes at once, a failing login could not tell which was wrong."""
+    with _locks:
+        return _one_at_a_time.setdefault(f"{stack_name(props)} {props['host']}", threading.Lock())
+
+
+def confirm(channel: Channel, result: Json, login: Login) -> None:
+    """Confirm what a put or remove answered, if it waits for that.
+
+    Raises:
+        RolledBack: nobody could log in, and the host is as it was before.
+    """
+    guard = result.get("guard")
+    if not guard:
+        return
+    failure = _refused(lambda: channel.log_in_again("confirm", login, guard=guard))
+    if failure is not None:
+        raise _take_back(channel, guard, failure)
+
+
+def _refused(attempt: Callable[[], object]) -> HostError | None:
+    """Try a login until it works, which gives None, or until there is no more point in it."""
+    deadline, denied = time.monotonic() + min(_TRYING, WINDOW / 2), 0
+    while True:
+        try:
+            attempt()
+        except (ConnectionFailed, TimedOut) as error:
+            failure: HostError = error
+            denied += isinstance(error, LoginRefused)
+        except AgentRefused as error:
+            return error
+        else:
+            return None
+        # A key that is refused twice stays refused, and fail2ban counts.
+        if denied > 1 or time.monotonic() > deadline:
+            return failure
+        time.sleep(1)
+
+
+def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack:
+    """Have the change undone and verify that; return the error that says so."""
+    refused = f"after the change, a fresh login failed: {failure.cause}"
+    try:
+        done = channel.request("rollback", timeout=READ_TIMEOUT, write=True, guard=guard)
+    except HostError:
+        done = None  # the session is cut off too: the host restores itself
+    gave_up = time.monotonic() + (_MARGIN if done else WINDOW + _MARGIN + _TRYING)
+    while True:
+        try:
+            armed = channel.log_in_again("armed", Login(), guard=guard)["armed"]
+        except HostError:
+            armed = None
+        if armed is False:
+            break
+        if time.monotonic() > gave_up:
+            return RolledBack(
+                f"{refused}; the host should have taken it back by itself, and cannot be reached to see that",
+                detail=failure.detail,
+                hint="log in at your provider's console: `journalctl -u 'portcullis-guard-*'` tells",
+            )
+        time.sleep(1)
+    failed = done["failed"] if done else []
+    return RolledBack(
+        f"{refused}; the change was taken back, and the login works again",
+        detail="\n".join([failure.detail, *failed]).strip(),
+        hint=failure.hint or "correct what is declared, then run again",
+    )

@@ -155,15 +155,28 @@ class HostProvider(ResourceProvider):
         """Return those inputs that tell people that the thing is not there."""
         raise NotImplementedError
 
+    def asked(self, item: Item, props: Props) -> Json:
+        """Return what every request about the thing says of it."""
+        return {
+            "stack": stack_of(props), "kind": item.kind, "item": item.id, "spec": item.spec,
+            "desired": desired(props), "owner": props["managed_by"], "who": who(),
+        }  # fmt: skip
+
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
         """Bring the thing to its desired state and return the facts after it."""
-        result = channel.request(
-            "put", timeout=WRITE_TIMEOUT, write=True, stack=stack_of(props), kind=item.kind, item=item.id,
-            spec=item.spec, desired=desired(props), owner=props["managed_by"], adopt=bool(props.get("adopt")),
-            former=props.get(_FORMER, ""), who=who(),
-        )  # fmt: skip
-        facts: Json = result["facts"]
+        facts: Json = self.put(channel, item, props)["facts"]
         return facts
+
+    def put(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
+        """Ask the agent to bring the thing to its desired state; return its answer."""
+        return channel.request(
+            "put", timeout=WRITE_TIMEOUT, write=True, adopt=bool(props.get("adopt")),
+            former=props.get(_FORMER, ""), **self.asked(item, props), **more,
+        )  # fmt: skip
+
+    def withdraw(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
+        """Ask the agent to undo the thing; return its answer."""
+        return channel.request("remove", timeout=WRITE_TIMEOUT, write=True, **self.asked(item, props), **more)
 
     def configure(self, req: ConfigureRequest) -> None:
         """Print exceptions as our one message, where the SDK has a traceback; end when the engine does."""
@@ -224,10 +237,7 @@ class HostProvider(ResourceProvider):
         with _Errors(self.kind, props):
             channel = session(props["host"], stack_name(props))
             item = self.item(props)
-            channel.request(
-                "remove", timeout=WRITE_TIMEOUT, write=True, stack=stack_of(props), kind=item.kind,
-                item=item.id, spec=item.spec, desired=desired(props), owner=props["managed_by"], who=who(),
-            )  # fmt: skip
+            self.withdraw(channel, item, props)
             survey(channel, stack_of(props)).changed(item)
 
     def _put(self, props: Props) -> Props:

@@ -8,6 +8,7 @@ process is killed, and the agent ends with it.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import itertools
 import os
@@ -15,12 +16,25 @@ import subprocess
 import threading
 import time
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .agent_process import AgentProcess, Json
+from .agent_process import ALONE, AgentProcess, Json
 from .bootstrap import install_python_command
-from .connections import BOOTSTRAP_SUFFIX, declared_os, missing_identity, ssh_config_path
+from .connections import (
+    BOOTSTRAP_SUFFIX,
+    STRICT_SUFFIX,
+    declared_os,
+    declared_port,
+    declared_user,
+    dials_several,
+    has_two_families,
+    missing_identity,
+    remember_port,
+    ssh_config_path,
+)
+from .dial import ELSEWHERE
 from .errors import (
     AgentRefused,
     ConnectionFailed,
@@ -34,12 +48,14 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Future
 
 OPEN_TIMEOUT = 60.0
 READ_TIMEOUT = 120.0
 WRITE_TIMEOUT = 1200.0  # apt on a slow mirror
 _INSTALL_TIMEOUT = 600.0
+_LOGIN_TIMEOUT = 20.0
 _REFUSAL_HOLDS = 60.0
 """Seconds for which an unreachable host is not tried again: hundreds of resources would each wait."""
 
@@ -50,6 +66,27 @@ class Channel(Protocol):
     def request(self, op: str, *, timeout: float, write: bool = False, **arguments: Any) -> Json:
         """Send one request and return the agent's result; raises HostError."""
         ...
+
+    def families_in_use(self) -> Sequence[tuple[str, ...]]:
+        """Find out over which address families the host can be reached now."""
+        ...
+
+    def log_in_again(self, op: str, login: Login, **arguments: Any) -> Json:
+        """Send one request over a new connection and return the agent's result; raises HostError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A login that has to work.
+
+    Attributes:
+        declared: as the declared user, and not as whoever the session came in as.
+        port: on this port and no other, as the declared user.
+    """
+
+    declared: bool = False
+    port: int | None = None
 
 
 class Session:
@@ -68,6 +105,8 @@ class Session:
         self._lock = threading.Lock()
         self._process: AgentProcess | None = None
         self._refused: tuple[float, ConnectionFailed] | None = None
+        self._alias = host
+        self._families: list[tuple[str, ...]] | None = None
         self._system = threading.Lock()
         self._system_is_right = False
 
@@ -97,6 +136,63 @@ class Session:
         except HostError as error:
             raise error.about(Subject(self.host)) from None
         return result
+
+    def log_in_again(self, op: str, login: Login, **arguments: Any) -> Json:
+        """Send one request over connections of their own, one for each address family in use.
+
+        Args:
+            op: an operation of the agent.
+            login: as whom and where to log in.
+            arguments: the operation's own fields.
+
+        Returns:
+            What the last of them answered; the others only had to let us in.
+
+        Raises:
+            ConnectionFailed: a login did not work.
+            TimedOut: no answer in time.
+            AgentRefused: the agent said no.
+        """
+        families = self.families_in_use()
+        for family in families[:-1]:
+            self._alone(login, family, "hello", {})
+        return self._alone(login, families[-1], op, arguments)
+
+    def reached(self, port: int) -> None:
+        """Note the port that a login has just worked on; the next run finds the host there."""
+        remember_port(self._project / self._config, self.host, port)
+
+    def _alone(self, login: Login, family: tuple[str, ...], op: str, arguments: Json) -> Json:
+        alias = self.host if login.declared or login.port else self._alias
+        options = [*ALONE, *family]
+        if login.port:
+            text = (self._project / self._config).read_text()
+            alias = self.host + STRICT_SUFFIX if f"\nHost {self.host}{STRICT_SUFFIX}\n" in text else self.host
+            options += ["-o", f"Port={login.port}"]
+        process = AgentProcess(alias, self._config, self._project, options)
+        try:
+            answer = process.post({"id": 0, "op": op, **arguments})
+            process.wait_ready(_LOGIN_TIMEOUT)
+            return _result(answer.result(_LOGIN_TIMEOUT))
+        except FutureTimeout:
+            raise TimedOut(f"a fresh login gave no answer within {_LOGIN_TIMEOUT:.0f} s") from None
+        finally:
+            process.close()
+
+    def families_in_use(self) -> list[tuple[str, ...]]:
+        """Return ssh's switches for each family that the host's name leads to and that works from here.
+
+        An address has one; a name may have both. Asked once, before the first change can break one.
+        """
+        if self._families is None:
+            both = has_two_families((self._project / self._config).read_text(), self._alias)
+            found: list[tuple[str, ...]] = []
+            for family in (("-4",), ("-6",)) if both else ():
+                with contextlib.suppress(HostError):
+                    self._alone(Login(), family, "hello", {})
+                    found.append(family)
+            self._families = found or [()]
+        return self._families
 
     def close(self) -> None:
         """End the session; the agent finishes what is under way and goes."""
@@ -218,8 +314,16 @@ class Session:
                 process.close()
                 raise
             else:
+                self._arrived(alias, process)
                 return process, answer
         raise AssertionError("unreachable")  # pragma: no cover
+
+    def _arrived(self, alias: str, process: AgentProcess) -> None:
+        """Remember as whom we came in, and that the declared port leads there: no other is tried again."""
+        self._alias = alias
+        config = self._project / self._config
+        if alias == self.host and ELSEWHERE not in process.said and dials_several(config, alias):
+            self.reached(declared_port(config.read_text(), alias))
 
     def _install_python(self, alias: str) -> None:
         argv = ["ssh", "-F", str(self._config), "-T", alias, install_python_command()]
@@ -272,6 +376,12 @@ def session(host: str, stack: str) -> Session:
         if key not in _sessions:
             _sessions[key] = Session(host, stack)
         return _sessions[key]
+
+
+def declared_login(host: str, stack: str) -> str:
+    """Return the user that the settings declare for a host, "" where nothing says."""
+    config = Path.cwd() / ssh_config_path(stack)
+    return declared_user(config.read_text(), host) if config.exists() else ""
 
 
 def close_sessions() -> None:

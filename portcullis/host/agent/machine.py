@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from portcullis.host.agent.run import Runner, run
+
+if TYPE_CHECKING:
+    from portcullis.host.agent.guarded import Peer
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class Machine:
     ucf: Path = Path("/var/lib/ucf/hashfile")
     lists: Path = Path("/var/lib/apt/lists")
     policy: Path = Path("/usr/sbin/policy-rc.d")
+    units: Path = Path("/etc/systemd/system")
     run: Runner = run
+    peer: Peer | None = None  # where the session comes from
     apt_lock_wait: float = 60.0  # seconds
     settle: float = 1.0  # seconds a unit has to stay up to count as started

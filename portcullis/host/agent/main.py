@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from portcullis.host.agent.disk import write_all
 from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.guarded import Peer
 from portcullis.host.agent.machine import Machine
 from portcullis.host.agent.operations import Operations
 
@@ -37,7 +38,8 @@ def main(pending: list[str]) -> None:
     """
     os.umask(0o077)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost terminal must not cut apt in half
-    Agent(Machine(), sys.stdout.fileno()).serve(pending, sys.stdin.buffer)
+    peer = Peer.parse(sys.argv[2]) if len(sys.argv) > 2 else None  # noqa: PLR2004 - after the agent's hash
+    Agent(Machine(peer=peer), sys.stdout.fileno()).serve(pending, sys.stdin.buffer)
 
 
 class Agent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from portcullis.host.agent.directories import Directories
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.files import Files
+from portcullis.host.agent.guard import Change, Guards
+from portcullis.host.agent.guarded import Guarded, Undo
 from portcullis.host.agent.kind import Kind, Work
 from portcullis.host.agent.lock import DeployLock
 from portcullis.host.agent.packages import Packages
@@ -33,8 +36,11 @@ class Operations:
 
     def __init__(self, machine: Machine) -> None:
         """Touch nothing on the host yet."""
+        self._machine = machine
         self._store = Store(machine.state)
         self._lock = DeployLock(machine.lock)
+        self._guards = Guards(machine)
+        self._recovered = False
         trees = Trees(self._store)
         self._trees = trees
         self._kinds: dict[str, Kind] = {
@@ -62,6 +68,9 @@ class Operations:
             "remove": self.remove,
             "tree-missing": self.tree_missing,
             "blob": self.blob,
+            "confirm": self.confirm,
+            "rollback": self.rollback,
+            "armed": self.armed,
         }.get(str(request.get("op")))
         if op is None:
             raise HostError("invalid", f"the agent has no operation {request.get('op')!r}")
@@ -98,7 +107,7 @@ class Operations:
         record = self._store.load(kind, item)
         facts = self._facts(kind, self._spec(request), record)
         steps = self._kind(kind).plan(desired, facts)
-        refusal = self._refusal(request, record, facts, steps)
+        refusal = self._refusal(request, record, facts, steps) or self._cut_off(request, facts, steps)
         return {
             "steps": [step.as_json() for step in steps],
             "facts": public(facts),
@@ -111,54 +120,80 @@ class Operations:
         owner = str(request["owner"])
         with self._alone(kind, item):
             self._claim(kind, item, owner)
-            self._lock.take(str(request.get("who", "")), str(request["stack"]))
+            self._begin(request)
             spec = self._spec(request)
             former = self._former(request)
             record = self._store.load(kind, item) or self._moved(request, former)
             facts = self._facts(kind, spec, record)
             steps = self._kind(kind).plan(desired, facts)
             refusal = self._refusal(request, record, facts, steps)
+            refusal = refusal or self._cut_off(request, facts, steps)
             if refusal:
                 raise refusal
-            known = record is not None
-            record = self._register(request, record, spec, facts, written=bool(steps))
-            work = Work(
-                record,
-                self._store.folder(kind, item),
-                bool(request.get("adopt")),
-                lambda: self._store.save(record),
-            )
-            try:
-                self._kind(kind).apply(desired, steps, work)
-            except HostError:
-                self._abandon(record, facts, known=known)
-                raise
-            record.pending = False
-            record.extra.pop("former", None)
-            self._store.save(record)
+            result: Json = {"steps": [step.as_json() for step in steps]}
+            with self._guarded(self._change(request, facts, steps, known=record is not None)) as guard:
+                result["facts"] = public(self._change_it(request, record, facts, steps))
             old = self._store.load(kind, former) if former else None
-            if old is not None and old.stack == record.stack:
+            if old is not None and old.stack == request["stack"]:
                 self._store.drop(old)
-            after = self._facts(kind, spec, record)
-            self._assert_done(desired, kind, after)
-            return {"facts": public(after), "steps": [step.as_json() for step in steps]}
+            return {**result, "guard": guard} if guard else result
+
+    def _change_it(self, request: Json, record: Record | None, facts: Json, steps: list[Step]) -> Json:
+        """Apply `steps`, with a record of it; return the facts afterwards."""
+        kind, item, desired = self._thing(request)
+        spec, known = self._spec(request), record is not None
+        record = self._register(request, record, spec, facts, written=bool(steps))
+        work = Work(
+            record,
+            self._store.folder(kind, item),
+            bool(request.get("adopt")),
+            lambda: self._store.save(record),
+        )
+        try:
+            self._kind(kind).apply(desired, steps, work)
+        except HostError:
+            self._abandon(record, facts, known=known)
+            raise
+        record.pending = False
+        record.extra.pop("former", None)
+        self._store.save(record)
+        after = self._facts(kind, spec, record)
+        self._assert_done(desired, kind, after)
+        return after
 
     def remove(self, request: Json) -> Json:
         """Undo one thing, as long as `owner` is still its owner."""
         kind, item, desired = self._thing(request)
         with self._alone(kind, item):
-            self._lock.take(str(request.get("who", "")), str(request["stack"]))
+            self._begin(request)
             record = self._store.load(kind, item)
             if record is None:
                 self._store.tidy()
                 return {"done": "absent"}
             if record.owner != request["owner"] or record.stack != request["stack"]:
                 return {"done": "not-owner"}
-            done = self._kind(kind).remove(desired, record, self._store.folder(kind, item))
+            with self._guarded(self._removal(request, record)) as guard:
+                done = self._kind(kind).remove(desired, record, self._store.folder(kind, item))
+            if guard:
+                return {"done": done, "guard": guard}  # what it kept goes when it is confirmed
             if kind in ("file", "tree"):
                 self._tell_readers(record)
             self._store.drop(record)
             return {"done": done}
+
+    def confirm(self, request: Json) -> Json:
+        """Keep a change: asked over a new connection, which proves that one can be made."""
+        self._guards.confirm(str(request["guard"]))
+        return {}
+
+    def rollback(self, request: Json) -> Json:
+        """Take a change back before its time; ``undone`` is false where the host has done so already."""
+        done = self._guards.restore(str(request["guard"]))
+        return {"undone": done is not None, "failed": done["failed"] if done else []}
+
+    def armed(self, request: Json) -> Json:
+        """Whether a change still waits for its confirmation."""
+        return {"armed": str(request["guard"]) in self._guards.pending()}
 
     def tree_missing(self, request: Json) -> Json:
         """Which contents of a tree the host has not got yet."""
@@ -166,11 +201,52 @@ class Operations:
 
     def blob(self, request: Json) -> Json:
         """Take a piece of a file for the next `put` of a tree."""
-        self._lock.take(str(request.get("who", "")), str(request.get("stack", "")))
+        self._begin(request)
         path = str(request["path"])
         with self._alone("tree", path):
             self._trees.stage(path, str(request["sha"]), request["data"], last=bool(request["last"]))
         return {}
+
+    def _begin(self, request: Json) -> None:
+        """Take the deployment's lock; whoever left an undo behind is gone then, so it is done now."""
+        self._lock.take(str(request.get("who", "")), str(request.get("stack", "")))
+        with self._guard:
+            if not self._recovered:
+                self._guards.recover()
+            self._recovered = True
+
+    def _cut_off(self, request: Json, facts: Json, steps: list[Step]) -> HostError | None:
+        """Why a change would refuse the session that brings it, as far as that can be told beforehand."""
+        kind = self._kind(str(request["kind"]))
+        if not steps or not isinstance(kind, Guarded):
+            return None
+        return kind.preflight(request["desired"], facts, steps, self._machine.peer)
+
+    def _change(self, request: Json, facts: Json, steps: list[Step], *, known: bool) -> Change | None:
+        name, item, desired = self._thing(request)
+        kind = self._kind(name)
+        undo = kind.undo(desired, facts, steps) if steps and isinstance(kind, Guarded) else None
+        if undo is None or "guard" not in request:
+            return None
+        if known:
+            paths = (*undo.paths, str(self._store.folder(name, item) / "record.json"))
+            undo = Undo(paths, undo.commands)
+        what = resource(str(request["owner"]))
+        return Change(what, undo, float(request["guard"]), drop_on_restore=[] if known else [name, item])
+
+    def _removal(self, request: Json, record: Record) -> Change | None:
+        kind = self._kind(record.kind)
+        if "guard" not in request or not isinstance(kind, Guarded):
+            return None
+        facts = self._facts(record.kind, record.spec, record)
+        undo = kind.undo_removal(request["desired"], record, facts)
+        if undo is None:
+            return None
+        what = f"removal of {resource(record.owner)}"
+        return Change(what, undo, float(request["guard"]), drop_on_confirm=[record.kind, record.id])
+
+    def _guarded(self, change: Change | None) -> contextlib.AbstractContextManager[str]:
+        return self._guards.armed(change) if change else contextlib.nullcontext("")
 
     def _tell_readers(self, gone: Record) -> None:
         """Let the services that read where a file was take up that it is gone.

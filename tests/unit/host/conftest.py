@@ -32,6 +32,13 @@ class CannedChannel:
         self.sent.append((op, {**arguments, "write": write}))
         return self._answer(op, arguments)
 
+    def families_in_use(self) -> list[tuple[str, ...]]:
+        return [()]
+
+    def log_in_again(self, op: str, login: session.Login, **arguments: Any) -> dict[str, Any]:
+        self.sent.append((op, {**arguments, "login": login}))
+        return self._answer(op, arguments)
+
 
 @pytest.fixture
 def canned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CannedChannel]:

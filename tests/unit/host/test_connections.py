@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from portcullis.host.connections import Connection, render_ssh_config, ssh_config_path, write_ssh_config
+from portcullis.host.connections import (
+    Connection,
+    remember_port,
+    render_ssh_config,
+    ssh_config_path,
+    write_ssh_config,
+)
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
 
@@ -21,6 +27,9 @@ def effective(config: Path, alias: str) -> dict[str, str]:
 
 
 def test_openssh_reads_what_we_wrote(tmp_path: Path) -> None:
+    folder = tmp_path / ".portcullis" / "lab"
+    folder.mkdir(parents=True)
+    remember_port(folder / "ssh_config", "web1", 2222)
     config = write_ssh_config(
         {"web1": Connection("2001:db8::1", "deploy", 2222, KEY, jump="gate", identity_file="~/.ssh/id")},
         stack="lab",
@@ -37,6 +46,22 @@ def test_openssh_reads_what_we_wrote(tmp_path: Path) -> None:
     assert found["identitiesonly"] == "yes"
     assert found["batchmode"] == "yes"
     assert (tmp_path / ".portcullis" / "lab" / "known_hosts").read_text() == f"web1 {KEY}\n"
+
+
+def test_a_port_that_nobody_has_reached_yet_is_not_the_only_one_tried(tmp_path: Path) -> None:
+    declared = {"web1": Connection("192.0.2.1", "deploy", 2222, KEY, jump="gate")}
+    config = write_ssh_config(declared, stack="lab", project=tmp_path)
+    assert effective(config, "web1")["proxycommand"].endswith(f"--through {config} gate %h %p 22")
+    strict = effective(config, "web1-declared")
+    assert (strict["port"], strict["proxyjump"], strict["hostkeyalias"]) == ("2222", "gate", "web1")
+
+    remember_port(config, "web1", 2200)  # it was moved before, and this move was undone
+    write_ssh_config(declared, stack="lab", project=tmp_path)
+    assert effective(config, "web1")["proxycommand"].endswith("%h %p 2200 22")
+    remember_port(config, "web1", 2222)
+    write_ssh_config(declared, stack="lab", project=tmp_path)
+    assert "proxycommand" not in effective(config, "web1")
+    assert "web1-declared" not in config.read_text()
 
 
 def test_bootstrap_login_is_an_alias_with_the_same_pin(tmp_path: Path) -> None:

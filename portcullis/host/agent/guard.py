@@ -1,0 +1,320 @@
+"""Confirmed commits: a change that could cut people off is undone unless somebody logs in again.
+
+Before the change, what it touches is copied to ``/var/lib/portcullis/guards/<id>``, then a transient systemd
+timer is armed that puts it back, and a unit that does the same at the next boot, since such a timer does not
+outlive a reboot. A fresh login disarms both. The undo runs from a copy of the agent: it needs neither the
+client, nor the session, nor the change to have worked.
+
+The undo is registered before anything changes, as certbot's reverter does; the timer and the confirmation
+over a new connection are what Junos calls ``commit confirmed``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterator
+
+from portcullis.host.agent import disk, paths
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.machine import Machine
+from portcullis.host.agent.store import Store
+
+if TYPE_CHECKING:
+    from portcullis.host.agent.guarded import Undo
+    from portcullis.host.agent.step import Json
+
+SHORTEST, LONGEST = 10, 900  # seconds of a window
+COMMAND_TIMEOUT = 60.0
+_SYSTEMD_TIMEOUT = 30.0
+_PREFIX = "portcullis-guard-"
+
+_RESTORE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from portcullis.host.agent.guard import main; main(sys.argv[2:])"
+)
+
+_BOOT_UNIT = """\
+# Written by Portcullis while a change waits for its confirmation, and removed with it.
+[Unit]
+Description=Portcullis: undo the changes that nobody confirmed before the reboot
+# After everything that it may have to reload: before them, it would wait for units that wait for it.
+After=network.target ufw.service ssh.service fail2ban.service docker.service
+
+[Service]
+Type=oneshot
+ExecStart={command}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change that wants a guard.
+
+    Attributes:
+        what: the resource, for the host's log.
+        undo: how to take it back.
+        window: seconds after which the host does that by itself.
+        drop_on_confirm: kind and id of the record that goes once it is confirmed that the thing is gone.
+        drop_on_restore: kind and id of the record that goes once it is as if we had never touched the thing.
+    """
+
+    what: str
+    undo: Undo
+    window: float
+    drop_on_confirm: list[str] = field(default_factory=list)
+    drop_on_restore: list[str] = field(default_factory=list)
+
+
+class Guards:
+    """The undos that are registered on this host."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Touch nothing yet."""
+        self._machine = machine
+        self.root = machine.state / "guards"
+        self._known: set[str] = set()
+        self._mutex = threading.Lock()
+
+    @contextlib.contextmanager
+    def armed(self, change: Change) -> Iterator[str]:
+        """Register the undo, start its clock, and give its id; what fails inside is undone at once.
+
+        The clock cannot cut into the change itself: until that has ended, the undo waits.
+
+        Raises:
+            HostError: no timer could be started, and nothing has changed; or what the change raised.
+        """
+        number = f"{time.time_ns():x}"
+        try:
+            with self._locked(number):
+                self._register(number, change)
+                yield number
+        except BaseException:
+            self.restore(number)
+            raise
+
+    def _register(self, number: str, change: Change) -> None:
+        window = min(max(change.window, SHORTEST), LONGEST)
+        folder = self._make(number)
+        note = {
+            "what": change.what,
+            "files": [
+                {"path": path, "kept": paths.keep(paths.checked(path), folder / str(index))}
+                for index, path in enumerate(change.undo.paths)
+            ],
+            "commands": [list(argv) for argv in change.undo.commands],
+            "drop_on_confirm": change.drop_on_confirm,
+            "drop_on_restore": change.drop_on_restore,
+        }
+        with self._mutex:
+            self._known.add(number)
+        disk.write(folder / "undo.json", json.dumps(note, indent=1).encode() + b"\n")
+        self._arm_boot()
+        self._arm_timer(number, window)
+
+    def pending(self) -> list[str]:
+        """Ids of all that is registered on the host, oldest first."""
+        try:
+            return sorted(path.parent.name for path in self.root.glob("[0-9a-f]*/undo.json"))
+        except OSError:
+            return []
+
+    def confirm(self, number: str) -> None:
+        """Disarm: the change stays.
+
+        Raises:
+            HostError: ``rolled-back`` when the window has ended before.
+        """
+        with self._locked(number):
+            note = self._read(number)
+            if note is None:
+                raise HostError(
+                    "rolled-back",
+                    "the host has undone the change by itself before it was confirmed",
+                    hint="the login took longer than the window; look why it is slow, then run again",
+                )
+            self._stop_timer(number)
+            self._forget(number)
+            self._drop(note["drop_on_confirm"])
+
+    def restore(self, number: str) -> Json | None:
+        """Put everything back; None where it was confirmed or put back already.
+
+        Returns:
+            ``what`` the change was, and ``failed``, what did not work, as lines for people.
+        """
+        with self._locked(number):
+            note = self._read(number)
+            if note is None:
+                return None
+            self._stop_timer(number)
+            failed: list[str] = []
+            for index, file in enumerate(note["files"]):
+                try:
+                    paths.put_back(Path(file["path"]), file["kept"], self.root / number / str(index))
+                except (HostError, OSError) as error:
+                    failed.append(f"{file['path']}: {error}")
+            for argv in note["commands"]:
+                try:
+                    done = self._machine.run(argv, timeout=COMMAND_TIMEOUT)
+                except HostError as error:
+                    failed.append(error.message)
+                    continue
+                if done.code:
+                    failed.append(f"{' '.join(argv)}: {done.text}")
+            self._forget(number)
+            self._drop(note["drop_on_restore"])
+            return {"what": note["what"], "failed": failed}
+
+    def recover(self) -> list[Json]:
+        """Put back what a deployment left that is gone: whoever holds the deployment's lock may ask."""
+        with self._mutex:
+            strangers = [number for number in self.pending() if number not in self._known]
+        return [done for number in strangers if (done := self.restore(number)) is not None]
+
+    def _make(self, number: str) -> Path:
+        folder = self.root / number
+        try:
+            for path in (self._machine.state, self.root, folder):
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk.write_error(error, folder) from None
+        return folder
+
+    def _read(self, number: str) -> Json | None:
+        try:
+            note: Json = json.loads((self.root / number / "undo.json").read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            raise HostError(
+                "unreadable",
+                f"the undo {self.root / number} on the host cannot be read",
+                hint="look at it at the console: it holds what stood there before the last change",
+            ) from None
+        return note
+
+    @contextlib.contextmanager
+    def _locked(self, number: str) -> Iterator[None]:
+        """Confirming and restoring exclude each other, whichever process does it."""
+        if not number or set(number) - set("0123456789abcdef"):
+            raise HostError("invalid", f"{number!r} is no guard")
+        path = self._machine.lock.parent / f"guard-{number}.lock"
+        fd = self._hold(path)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(fd)
+            with contextlib.suppress(OSError):  # a deployment is under way
+                path.parent.rmdir()
+
+    def _hold(self, path: Path) -> int:
+        while True:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            except FileNotFoundError:
+                continue  # a deployment that ended took the folder away
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), path.lstat()):
+                    return fd
+            os.close(fd)  # its last holder took it away
+
+    def _drop(self, thing: list[str]) -> None:
+        """Forget the record of a thing that is not ours any more, or never was."""
+        store = Store(self._machine.state)
+        record = store.load(*thing) if thing else None
+        if record is not None:
+            store.drop(record)
+        else:
+            store.tidy()
+
+    def _forget(self, number: str) -> None:
+        """The note goes first: killed after that, nothing is put back any more."""
+        folder = self.root / number
+        with contextlib.suppress(FileNotFoundError):
+            (folder / "undo.json").unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+        with self._mutex:
+            self._known.discard(number)
+        if not self.pending():
+            self._disarm_boot()
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def _command(self) -> list[str]:
+        """What puts back, by the code that runs now; a zip of it is copied, since the cache is renewed."""
+        code = Path(__file__).parents[3]
+        if code.is_file():
+            copy = self.root / "agent.pyz"
+            disk.write(copy, code.read_bytes())
+            code = copy
+        return [
+            sys.executable or "/usr/bin/python3",
+            "-I",
+            "-c",
+            _RESTORE,
+            str(code),
+            str(self._machine.state),
+        ]
+
+    def _arm_timer(self, number: str, window: float) -> None:
+        unit = _PREFIX + number
+        done = self._machine.run(
+            [
+                "systemd-run", "--quiet", f"--unit={unit}", f"--on-active={window:.0f}",
+                "--timer-property=AccuracySec=500ms",
+                "--description=Portcullis: undo a change that nobody confirmed",
+                *self._command(), number,
+            ],
+            timeout=_SYSTEMD_TIMEOUT,
+        )  # fmt: skip
+        if done.code:
+            raise HostError(
+                "systemd", "no timer could be started that would undo the change", detail=done.text,
+                hint="nothing was changed; look at `systemctl status` on the host",
+            )  # fmt: skip
+
+    def _stop_timer(self, number: str) -> None:
+        # Not the service: it may be who asks. It finds that the note is gone.
+        self._machine.run(
+            ["systemctl", "--no-pager", "stop", f"{_PREFIX}{number}.timer"], timeout=_SYSTEMD_TIMEOUT
+        )
+
+    def _arm_boot(self) -> None:
+        words = " ".join(f'"{word}"' for word in self._command())
+        unit = self._machine.units / "portcullis-guard.service"
+        disk.write(unit, _BOOT_UNIT.format(command=words).encode(), mode=0o644)
+        wants = self._machine.units / "multi-user.target.wants"
+        wants.mkdir(mode=0o755, exist_ok=True)
+        with disk.writing(wants / unit.name) as place:
+            paths.point(place, str(unit))
+
+    def _disarm_boot(self) -> None:
+        unit = self._machine.units / "portcullis-guard.service"
+        paths.remove_file(unit.parent / "multi-user.target.wants" / unit.name)
+        paths.remove_file(unit)
+
+
+def main(arguments: list[str]) -> None:
+    """Put back one undo, or all: what the timer and the boot unit start. Arguments: state folder, [id]."""
+    os.umask(0o077)
+    guards = Guards(Machine(state=Path(arguments[0])))
+    for number in arguments[1:] or guards.pending():
+        done = guards.restore(number)
+        if done is not None:
+            lines = [f"undone, since nobody confirmed it: {done['what']}", *done["failed"]]
+            print(*lines, sep="\n")  # noqa: T201 - to the journal

@@ -1,0 +1,299 @@
+"""Confirmed commits in the agent: the undo is registered before the change, and exactly one side decides."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.files import Files
+from portcullis.host.agent.guard import Guards, main
+from portcullis.host.agent.guarded import Guarded, Peer, Undo
+from portcullis.host.agent.run import Done
+
+from .conftest import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.step import Json, Step
+    from portcullis.host.agent.store import Record
+
+WINDOW = 120
+PEER = Peer.parse("192.0.2.9 40000 192.0.2.1 22")
+
+
+class Door(Guarded, Files):
+    """A file that lets people in: everything about it is a file's, but its changes are confirmed."""
+
+    def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
+        del facts, steps
+        if peer is not None and f"deny {peer.address}" in desired["content"]:
+            return HostError("lock-out", f"it denies {peer.address}, where this session comes from")
+        return None
+
+    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+        del facts
+        if all(step.prop == "mode" for step in steps):
+            return None
+        return Undo((desired["path"],), (("reload", "door"),))
+
+    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+        del record, facts
+        return Undo((desired["path"],), (("reload", "door"),))
+
+
+class FakeHost:
+    """Takes note of what is started; `fail` are the first words that fail."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.fail: set[str] = set()
+        self.on: dict[str, Callable[[], None]] = {}
+
+    def __call__(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
+        del env
+        assert timeout > 0
+        self.calls.append(list(argv))
+        self.on.get(argv[0], lambda: None)()
+        return Done(1, "", "it does not work") if argv[0] in self.fail else Done(0, "", "")
+
+    def started(self, word: str) -> list[list[str]]:
+        return [call for call in self.calls if call[0] == word]
+
+
+class DoorClient:
+    """A deployment that declares the door."""
+
+    def __init__(self, machine: Machine, path: Path) -> None:
+        self.machine, self.path = machine, path
+        self.client = Client(machine)
+        self.client.operations._kinds["door"] = Door(machine)
+
+    def again(self) -> DoorClient:
+        self.client.close()
+        return DoorClient(self.machine, self.path)
+
+    def beside(self) -> DoorClient:
+        """A second session, as the fresh login is."""
+        return DoorClient(self.machine, self.path)
+
+    def desired(self, content: str, **more: Any) -> Json:
+        return {
+            "path": str(self.path), "content": content, "owner": "root", "group": "root", "mode": "0644",
+            "on_delete": "restore", **more,
+        }  # fmt: skip
+
+    def put(self, content: str, **more: Any) -> Json:
+        desired = self.desired(content, **more)
+        return self.client.on("put", "door", str(self.path), desired, guard=WINDOW, adopt=True)
+
+    def remove(self, content: str) -> Json:
+        return self.client.on("remove", "door", str(self.path), self.desired(content), guard=WINDOW)
+
+
+@pytest.fixture
+def host() -> FakeHost:
+    return FakeHost()
+
+
+@pytest.fixture
+def door(machine: Machine, host: FakeHost, tmp_path: Path, etc: Path) -> Iterator[DoorClient]:
+    units = tmp_path / "units"
+    (units / "multi-user.target.wants").mkdir(parents=True)
+    made = DoorClient(dataclasses.replace(machine, run=host, units=units, peer=PEER), etc / "door")
+    yield made
+    made.client.close()
+
+
+def boot_units(door: DoorClient) -> list[str]:
+    return sorted(path.name for path in door.machine.units.rglob("*guard*"))
+
+
+def test_a_change_is_kept_once_a_fresh_login_confirms(door: DoorClient, host: FakeHost) -> None:
+    door.path.write_text("open\n")
+    guard = door.put("narrow\n")["guard"]
+    assert door.path.read_text() == "narrow\n"
+    (timer,) = host.started("systemd-run")
+    assert f"--on-active={WINDOW}" in timer
+    assert timer[-1] == guard
+    assert boot_units(door) == ["portcullis-guard.service"] * 2
+
+    fresh = door.beside()
+    assert fresh.client.ask("armed", guard=guard) == {"armed": True}
+    fresh.client.ask("confirm", guard=guard)
+    assert ["systemctl", "--no-pager", "stop", f"portcullis-guard-{guard}.timer"] in host.calls
+    assert door.path.read_text() == "narrow\n"
+    assert boot_units(door) == []
+    assert not (door.machine.state / "guards").exists()
+    assert "guard" not in door.put("narrow\n"), "nothing was changed"
+
+
+def test_the_timer_puts_everything_back_and_reloads(door: DoorClient, host: FakeHost) -> None:
+    door.path.write_text("open\n")
+    door.path.chmod(0o640)
+    guard = door.put("narrow\n")["guard"]
+    Guards(door.machine).restore(guard)
+    assert door.path.read_text() == "open\n"
+    assert door.path.stat().st_mode & 0o777 == 0o640
+    assert host.started("reload") == [["reload", "door"]]
+    assert boot_units(door) == []
+    with pytest.raises(HostError, match="by itself before it was confirmed"):
+        door.beside().client.ask("confirm", guard=guard)
+    assert not door.machine.state.exists(), "as if we had never been there"
+
+
+def test_a_known_thing_gets_its_record_back_too(door: DoorClient) -> None:
+    door.beside().client.ask("confirm", guard=door.put("one\n")["guard"])
+    before = door.client.look("door", str(door.path), {"path": str(door.path)})
+    guard = door.put("two\n")["guard"]
+    assert door.client.ask("rollback", guard=guard) == {"undone": True, "failed": []}
+    assert door.path.read_text() == "one\n"
+    assert door.client.look("door", str(door.path), {"path": str(door.path)}) == before
+    assert door.client.ask("rollback", guard=guard) == {"undone": False, "failed": []}
+
+
+def test_a_change_that_fails_is_undone_at_once(door: DoorClient, host: FakeHost) -> None:
+    door.path.write_text("open\n")
+    host.fail.add("checker")
+    with pytest.raises(HostError, match="refuses the new content"):
+        door.put("narrow\n", test=["checker"])
+    assert door.path.read_text() == "open\n"
+    assert host.started("reload")
+    assert boot_units(door) == []
+    assert not (door.machine.state / "guards").exists()
+
+
+def test_without_a_timer_nothing_is_changed(door: DoorClient, host: FakeHost) -> None:
+    door.path.write_text("open\n")
+    host.fail.add("systemd-run")
+    with pytest.raises(HostError, match="no timer could be started"):
+        door.put("narrow\n")
+    assert door.path.read_text() == "open\n"
+    assert boot_units(door) == []
+
+
+def test_what_would_refuse_its_own_session_is_refused_beforehand(door: DoorClient, host: FakeHost) -> None:
+    door.path.write_text("open\n")
+    with pytest.raises(HostError, match="where this session comes from"):
+        door.put("deny 192.0.2.9\n")
+    assert door.path.read_text() == "open\n"
+    assert host.calls == []
+    told = door.client.on("plan", "door", str(door.path), door.desired("deny 192.0.2.9\n"), adopt=True)
+    assert told["refusal"]["code"] == "lock-out"
+
+
+def test_a_change_that_cannot_cut_anybody_off_needs_no_guard(door: DoorClient, host: FakeHost) -> None:
+    door.path.write_text("open\n")
+    assert "guard" not in door.put("open\n", mode="0600")
+    assert host.started("systemd-run") == []
+
+
+def test_a_removal_is_undone_with_all_that_was_kept(door: DoorClient) -> None:
+    door.path.write_text("open\n")
+    door.beside().client.ask("confirm", guard=door.put("narrow\n")["guard"])
+    guard = door.remove("narrow\n")["guard"]
+    assert door.path.read_text() == "open\n"
+    door.client.ask("rollback", guard=guard)
+    assert door.path.read_text() == "narrow\n"
+    guard = door.remove("narrow\n")["guard"]
+    assert door.path.read_text() == "open\n"
+    door.beside().client.ask("confirm", guard=guard)
+    assert not door.machine.state.exists()
+
+
+def test_the_next_deployment_undoes_what_a_dead_one_left(door: DoorClient) -> None:
+    door.path.write_text("open\n")
+    door.put("narrow\n")
+    later = door.again()
+    later.client.on("put", "file", str(door.path.with_name("motd")), {**door.desired("hi\n"), "path": str(
+        door.path.with_name("motd"))})  # fmt: skip
+    assert door.path.read_text() == "open\n"
+    assert boot_units(door) == []
+    later.client.close()
+
+
+def test_its_own_pending_change_is_not_taken_for_a_dead_ones(door: DoorClient) -> None:
+    door.path.write_text("open\n")
+    door.put("narrow\n")
+    door.client.on("put", "file", str(door.path.with_name("motd")), {**door.desired("hi\n"), "path": str(
+        door.path.with_name("motd"))})  # fmt: skip
+    assert door.path.read_text() == "narrow\n"
+
+
+def test_after_a_reboot_in_the_window_the_boot_unit_undoes_all(door: DoorClient, host: FakeHost) -> None:
+    door.path.write_text("open\n")
+    door.put("narrow\n")
+    unit = (door.machine.units / "portcullis-guard.service").read_text()
+    assert str(door.machine.state) in unit
+    assert "After=network.target ufw.service ssh.service" in unit
+    Guards(dataclasses.replace(door.machine)).recover()
+    assert door.path.read_text() == "open\n"
+    assert host.started("reload")
+
+
+def test_the_program_that_the_timer_starts(door: DoorClient, capsys: pytest.CaptureFixture[str]) -> None:
+    door.path.write_text("open\n")
+    door.put("narrow\n")
+    note = next((door.machine.state / "guards").glob("*/undo.json"))
+    content = json.loads(note.read_text())
+    content["commands"] = [["true"], ["no-such-program-here"]]
+    note.write_text(json.dumps(content))
+    main([str(door.machine.state)])
+    assert door.path.read_text() == "open\n"
+    assert capsys.readouterr().out.splitlines() == [
+        'undone, since nobody confirmed it: File "motd"',
+        "there is no program no-such-program-here on the host",
+    ]
+
+
+def test_the_clock_does_not_cut_into_a_change_under_way(door: DoorClient, host: FakeHost) -> None:
+    door.path.write_text("open\n")
+    undone = threading.Event()
+
+    def fire() -> None:
+        (number,) = Guards(door.machine).pending()
+        thread = threading.Thread(target=lambda: (Guards(door.machine).restore(number), undone.set()))
+        thread.start()
+        assert not undone.wait(0.3), "while the change was under way"
+
+    host.on["checker"] = fire
+    guard = door.put("narrow\n", test=["checker"])["guard"]
+    assert undone.wait(10)
+    with pytest.raises(HostError, match="by itself"):
+        door.beside().client.ask("confirm", guard=guard)
+    assert door.path.read_text() == "open\n"
+
+
+def test_a_command_that_fails_keeps_no_other_from_running(door: DoorClient, host: FakeHost) -> None:
+    guard = door.put("narrow\n")["guard"]
+    host.fail.add("reload")
+    assert door.client.ask("rollback", guard=guard)["failed"] == ["reload door: it does not work"]
+    assert not door.path.exists()
+
+
+@pytest.mark.parametrize("number", ["", "../x", "zz"])
+def test_an_id_is_no_path(door: DoorClient, number: str) -> None:
+    with pytest.raises(HostError, match="is no guard"):
+        door.client.ask("confirm", guard=number)
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "port"),
+    [
+        ("192.0.2.9 40000 192.0.2.1 22", "192.0.2.9", 22),
+        ("::ffff:192.0.2.9 40000 ::ffff:192.0.2.1 2222", "192.0.2.9", 2222),
+        ("fe80::1%eth0 40000 fe80::2%eth0 22", "fe80::1", 22),
+    ],
+)
+def test_where_a_session_comes_from(text: str, address: str, port: int) -> None:
+    peer = Peer.parse(text)
+    assert peer is not None
+    assert (str(peer.address), peer.server_port) == (address, port)
+    assert Peer.parse("") is None

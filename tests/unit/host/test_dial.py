@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from portcullis.host import dial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def serve(greeting: bytes) -> int:
+    """Accept one connection, greet, echo a line back, hang up; return the port."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        with server, server.accept()[0] as client:
+            client.sendall(greeting)
+            client.sendall(client.recv(100))
+
+    threading.Thread(target=run, daemon=True).start()
+    return int(server.getsockname()[1])
+
+
+def closed() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def run(*ports: int) -> subprocess.CompletedProcess[bytes]:
+    words = [sys.executable, "-I", dial.__file__, "127.0.0.1", *map(str, ports)]
+    # Input that stays open: its end would be ssh hanging up.
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        child.stdin.write(b"hello\n")
+        child.stdin.flush()
+        child.wait(30)
+        out, err = child.communicate()
+    return subprocess.CompletedProcess(words, child.returncode, out, err)
+
+
+def test_the_declared_port_wins_where_it_answers() -> None:
+    done = run(serve(b"SSH-2.0-declared\r\n"), closed())
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"SSH-2.0-declared\r\nhello\n", b"")
+
+
+def test_the_next_port_is_dialled_and_named() -> None:
+    first, second = closed(), serve(b"SSH-2.0-old\r\n")
+    done = run(first, second)
+    assert done.stdout == b"SSH-2.0-old\r\nhello\n"
+    assert f"{dial.ELSEWHERE} {second} instead of {first}" in done.stderr.decode()
+
+
+def test_no_port_at_all_is_said_in_words_that_ssh_uses() -> None:
+    done = run(port := closed())
+    assert done.returncode == 1
+    assert f"ssh: connect to host 127.0.0.1 port {port}: Connection refused" in done.stderr.decode()
+
+
+def test_behind_a_jump_host_the_server_has_to_speak(tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(
+        '#!/bin/sh\n[ "$4" = "[2001:db8::1]:22" ] || exit 1\nprintf "%s\\r\\n" "SSH-2.0-behind $5"\n'
+    )
+    ssh.chmod(0o755)
+    words = [sys.executable, "-I", dial.__file__, "--through", "config", "gate", "2001:db8::1", "2222", "22"]
+    done = subprocess.run(
+        words,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        input=b"",
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout == b"SSH-2.0-behind gate\r\n"
+    assert f"{dial.ELSEWHERE} 22 instead of 2222" in done.stderr.decode()
