@@ -26,7 +26,7 @@ QUICK = """
 import sys
 sys.path.insert(0, "/var/lib/portcullis/agent/{digest}.pyz")
 from portcullis.host.agent import machine, main
-main.Machine = lambda: machine.Machine({limits})
+main.Machine = lambda peer: machine.Machine({limits})
 print("have", flush=True)
 main.main([])
 """

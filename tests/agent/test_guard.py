@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -245,7 +246,9 @@ def test_the_program_that_the_timer_starts(door: DoorClient, capsys: pytest.Capt
     content = json.loads(note.read_text())
     content["commands"] = [["true"], ["no-such-program-here"]]
     note.write_text(json.dumps(content))
+    umask = os.umask(0o022)
     main([str(door.machine.state)])
+    os.umask(umask)
     assert door.path.read_text() == "open\n"
     assert capsys.readouterr().out.splitlines() == [
         'undone, since nobody confirmed it: File "motd"',

@@ -34,7 +34,7 @@ sys.path.insert(0, {zip!r})
 from pathlib import Path
 from portcullis.host.agent import main
 from portcullis.host.agent.machine import Machine
-main.Machine = lambda: Machine(state=Path({root!r}) / "state", lock=Path({root!r}) / "lock")
+main.Machine = lambda peer: Machine(state=Path({root!r}) / "state", lock=Path({root!r}) / "lock")
 main.main({pending!r})
 sys.stderr.write(open("/proc/self/status").read())
 """
