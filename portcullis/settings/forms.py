@@ -216,6 +216,7 @@ POOL = Text("an IPv4 network", refusal=_pool)
 DURATION = NumberOrText(
     Text("a length of time", r"[1-9][0-9]{0,8}[smhdw]?", "write 600 (seconds), 10m, 12h, 7d or 8w")
 )
+IDLE = Number("a number of seconds", 60, 86400)
 _SIZE = r"[1-9][0-9]{0,5}[MG]"
 SIZE = Text("a size", _SIZE, "write 500M or 2G")
 SWAP = Text("a size of swap", rf"none|{_SIZE}", "write 2G, or none")
