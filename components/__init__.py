@@ -6,6 +6,7 @@ None of them does I/O: what they declare is done by the providers.
 
 from components.docker_engine import DockerEngine, DockerEngineArgs
 from components.hardened_host import HardenedHost, HardenedHostArgs
+from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
 from components.reverse_proxy import ProxiedSite, ReverseProxy, ReverseProxyArgs
@@ -16,6 +17,8 @@ __all__ = [
     "DockerEngineArgs",
     "HardenedHost",
     "HardenedHostArgs",
+    "KernelSettings",
+    "KernelSettingsArgs",
     "LoginPolicy",
     "LoginPolicyArgs",
     "PrivateContainer",

@@ -25,6 +25,7 @@ from .host.packages import PackagesProvider
 from .host.provider import HostProvider, Props, desired, stack_name, stack_of
 from .host.service import ServiceProvider
 from .host.session import READ_TIMEOUT, session
+from .host.sysctl import SysctlProvider
 from .host.tree import TreeProvider
 
 _PREFIX = "pulumi-python:dynamic/portcullis:"
@@ -33,6 +34,7 @@ PROVIDERS: dict[str, type[HostProvider]] = {
     "File": FileProvider,
     "Packages": PackagesProvider,
     "Service": ServiceProvider,
+    "Sysctl": SysctlProvider,
     "Tree": TreeProvider,
 }
 _SHOWN = 60

@@ -9,6 +9,7 @@ from .errors import HostError
 from .file import File
 from .packages import Packages
 from .service import Service
+from .sysctl import Sysctl
 from .tree import Tree
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "HostError",
     "Packages",
     "Service",
+    "Sysctl",
     "Tree",
     "ssh_config_path",
     "write_ssh_config",

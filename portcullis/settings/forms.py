@@ -222,7 +222,9 @@ SIZE = Text("a size", _SIZE, "write 500M or 2G")
 SWAP = Text("a size of swap", rf"none|{_SIZE}", "write 2G, or none")
 REBOOT = Text("a time of day", r"never|(?:[01][0-9]|2[0-3]):[0-5][0-9]", 'write "04:00", in quotes, or never')
 SYSCTL = Text(
-    "a kernel setting", r"[a-z0-9_-]+(?:\.[A-Za-z0-9_/-]+)+", "write it with dots: net.ipv4.tcp_syncookies"
+    "a kernel setting",
+    r"[a-z0-9_-]+(?:\.(?:\*|[A-Za-z0-9_/-]+))+",
+    "write it with dots: net.ipv4.tcp_syncookies; * stands for every interface",
 )
 SYSCTL_VALUE = NumberOrText(Text("a value of a kernel setting", r"-?[A-Za-z0-9/._ -]*[A-Za-z0-9]", "write 1"))
 SYSCTL_PREFIX = Text("the beginning of kernel settings", r"[a-z0-9_.-]+", "write net. or kernel.yama.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import nginx
+from portcullis.render import nginx, sysctl
 from portcullis.render.daemon_json import daemon_json, validation
 from portcullis.render.dialect import DIALECTS
 from portcullis.render.health import http_check
@@ -55,3 +55,14 @@ def test_health_check(golden: Golden) -> None:
     kind, line = http_check(8080, "/healthz?deep=1")
     golden("health-check.sh", line.replace("; ", "\n") + "\n")
     assert kind == "CMD-SHELL"
+
+
+def test_kernel_settings(golden: Golden) -> None:
+    golden("sysctl.conf", sysctl.sysctl_conf("web1-kernel-sysctl", sysctl.settings({})))
+
+
+def test_kernel_settings_of_a_host_that_differs(golden: Golden) -> None:
+    values = sysctl.settings(
+        {"net.ipv4.conf.all.rp_filter": "2", "vm.swappiness": "10"}, ("net.ipv4.", "vm.")
+    )
+    golden("sysctl.changed.conf", sysctl.sysctl_conf("web1-kernel-sysctl", values))

@@ -23,6 +23,15 @@ class Machine:
     lists: Path = Path("/var/lib/apt/lists")
     policy: Path = Path("/usr/sbin/policy-rc.d")
     units: Path = Path("/etc/systemd/system")
+    proc_sys: Path = Path("/proc/sys")
+    # The administrator's first, which hides a file of the same name in the others: sysctl.d(5).
+    sysctl_d: tuple[Path, ...] = (
+        Path("/etc/sysctl.d"),
+        Path("/run/sysctl.d"),
+        Path("/usr/local/lib/sysctl.d"),
+        Path("/usr/lib/sysctl.d"),
+    )
+    etc: Path = Path("/etc")
     run: Runner = run
     peer: Peer | None = None  # where the session comes from
     apt_lock_wait: float = 60.0  # seconds

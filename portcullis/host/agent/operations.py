@@ -20,6 +20,7 @@ from portcullis.host.agent.lock import DeployLock
 from portcullis.host.agent.packages import Packages
 from portcullis.host.agent.services import Services
 from portcullis.host.agent.store import Record, Store, revision
+from portcullis.host.agent.sysctls import Sysctls
 from portcullis.host.agent.trees import Trees
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Operations:
             "tree": trees,
             "packages": Packages(machine, self._store),
             "service": Services(machine),
+            "sysctl": Sysctls(machine),
         }
         self._claims: dict[tuple[str, str], str] = {}
         self._busy: dict[tuple[str, str], threading.Lock] = {}

@@ -47,6 +47,7 @@ RELEASED = [
     "portcullis.host.file.FileProvider",
     "portcullis.host.packages.PackagesProvider",
     "portcullis.host.service.ServiceProvider",
+    "portcullis.host.sysctl.SysctlProvider",
     "portcullis.host.tree.TreeProvider",
 ]
 

@@ -1,0 +1,88 @@
+"""The kernel settings of a host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pulumi
+from pulumi import ResourceOptions
+
+from components.arguments import validate
+from portcullis.host import Sysctl
+from portcullis.render import sysctl
+from portcullis.settings import forms
+from portcullis.settings.faults import Fault, Place
+from portcullis.settings.kinds import ListOf
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSettingsArgs:
+    """What differs from our kernel settings.
+
+    Attributes:
+        host: alias of the host.
+        values: key to value; None leaves one of ours out. One of `net.ipv4.conf.all.…` counts for the
+            interfaces and for those to come, too.
+        only: beginnings of the keys to manage, such as "net." in a host that is itself a container; none
+            manages all.
+        adopt: replace a file that is there and differs, and what an administrator's file says otherwise.
+
+    Raises:
+        ValueError: naming every attribute that cannot be used, and every value that would break Docker.
+    """
+
+    host: str
+    values: Mapping[str, str | None] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    adopt: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what would otherwise fail on the host, or break it."""
+        validate(
+            self,
+            {"host": forms.ALIAS, "values": ListOf(forms.SYSCTL), "only": ListOf(forms.SYSCTL_PREFIX)},
+        )
+        faults: list[Fault] = []
+        place = Place("KernelSettingsArgs.values", faults)
+        for key, value in self.values.items():
+            if value is not None and forms.SYSCTL_VALUE.read(value, place.key(key)):
+                why = sysctl.refusal(key, value)
+                if why:
+                    place.key(key).refuse(value, f"would break this host: {why}", "leave it out")
+        if not faults and not sysctl.settings(self.values, self.only):
+            faults.append(
+                Fault("KernelSettingsArgs.only", f"no setting begins with {' or '.join(self.only)}")
+            )
+        if faults:
+            raise ValueError("\n".join(map(str, faults)))
+
+
+class KernelSettings(pulumi.ComponentResource):
+    """Kernel settings against forged packets, planted links and curious programs; what Docker needs stays.
+
+    Attributes:
+        ready: what has to be waited for.
+    """
+
+    ready: list[pulumi.Resource]
+
+    def __init__(self, name: str, args: KernelSettingsArgs, opts: ResourceOptions | None = None) -> None:
+        """Declare the settings under `name`, such as "web1-kernel"."""
+        super().__init__("portcullis:index:KernelSettings", name, None, opts)
+        values = sysctl.settings(args.values, args.only)
+        own = f"{name}-sysctl"
+        settings = Sysctl(
+            own,
+            host=args.host,
+            path=sysctl.PATH,
+            values=values,
+            content=sysctl.sysctl_conf(own, values),
+            adopt=args.adopt,
+            opts=ResourceOptions(parent=self),
+        )
+        self.ready = [settings]
+        self.register_outputs({"values": settings.values})

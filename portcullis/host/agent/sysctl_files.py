@@ -1,0 +1,83 @@
+"""Files of kernel settings as systemd reads them at boot: sysctl.d(5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent import disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line: a key in the form of a path below /proc/sys, its value, and the file that it stands in."""
+
+    key: str
+    value: str
+    file: str = ""
+
+
+def normal(key: str) -> str:
+    """A key as a path: of dot and slash, the one that comes first separates, the other belongs to a name."""
+    first = next((sign for sign in key if sign in "./"), "/")
+    return key.translate(str.maketrans("./", "/.")) if first == "." else key
+
+
+def parse(text: str) -> Iterator[Entry]:
+    """The assignments of a file, in order. A dash before a key means that a failure is no failure."""
+    for line in text.splitlines():
+        key, equals, value = line.strip().partition("=")
+        if equals and key[:1] not in ("#", ";"):
+            yield Entry(normal(key.strip().lstrip("-").strip()), " ".join(value.split()))
+
+
+def read(path: Path) -> list[Entry]:
+    """The assignments of the file `path`; none where it is missing. Raises `HostError` (``unreadable``)."""
+    try:
+        text = path.read_text("utf-8", "replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise disk.unreadable(error, path) from None
+    return [replace(entry, file=str(path)) for entry in parse(text)]
+
+
+def assignments(folders: Sequence[Path]) -> Iterator[Entry]:
+    """Every assignment of `folders`, in the order in which they are made."""
+    for path in _files(folders):
+        yield from read(path)
+
+
+def after(folders: Sequence[Path], own: str) -> Iterator[Entry]:
+    """The assignments that are made after those of the file `own`, and so win over them.
+
+    Only whole keys: what names a key wins over a pattern, wherever it stands.
+    """
+    for path in _files(folders):
+        if path.name > Path(own).name:
+            yield from (entry for entry in read(path) if not set("*?[") & set(entry.key))
+
+
+def shell_values(path: Path) -> Iterator[tuple[str, str]]:
+    """Name and value of each ``NAME=value`` line of a file such as /etc/default/ufw."""
+    try:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        name, equals, value = line.strip().partition("=")
+        if equals and not name.startswith("#"):
+            yield name.strip(), value.strip().strip("\"'")
+
+
+def _files(folders: Sequence[Path]) -> list[Path]:
+    """The files in effect, by name whatever the folder; the first folder's hides others of its name."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path in folder.glob("*.conf"):
+            found.setdefault(path.name, path)
+    return [found[name] for name in sorted(found)]

@@ -1,0 +1,123 @@
+"""Kernel settings of a host: their live values, and the file that sets them at boot."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .guarded import GuardedProvider
+from .provider import Normaliser, Props, is_known
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pulumi
+
+    from .agent_process import Json
+
+# sysctl.d(5): in a key written with dots, a slash stands for a dot in the name of an interface.
+_KEY = re.compile(r"[a-z0-9_-]+(\.(\*|[A-Za-z0-9_/-]+))+\Z")
+_VALUE = re.compile(r"[!-~]+( [!-~]+)*\Z")
+_FOLDER = "/etc/sysctl.d/"
+
+
+class SysctlProvider(GuardedProvider):
+    """Provider of `Sysctl`; its module path is part of every state."""
+
+    kind = "sysctl"
+    identity = ("host", "path")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check path, keys and values."""
+        inputs.path("path")
+        inputs.mode("mode")
+        inputs.text("owner")
+        inputs.text("group")
+        inputs.text("content")
+        # Read back as what would win over the file at the next boot.
+        inputs.inputs["overridden"] = {}
+        path, values = inputs.news.get("path"), inputs.news.get("values")
+        if is_known(path) and not (str(path).startswith(_FOLDER) and str(path).endswith(".conf")):
+            inputs.fail("path", f"{path!r} is not a file {_FOLDER}*.conf")
+        inputs.inputs["values"] = values
+        if not is_known(values):
+            return
+        if not values:
+            inputs.fail("values", "names no setting")
+        for key, value in (values or {}).items():
+            if not _KEY.match(key):
+                inputs.fail("values", f"{key!r} is not a kernel setting, such as net.ipv4.tcp_syncookies")
+            if is_known(value) and not (isinstance(value, str) and _VALUE.match(value)):
+                inputs.fail("values", f"{key}: {value!r} is not a value: a text, one space between columns")
+
+    def item(self, props: Props) -> Item:
+        """Return the file by its path, with the values that are wanted: some show only where they differ."""
+        return Item(self.kind, props["path"], {"path": props["path"], "values": dict(props["values"])})
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return the live values, the file, and what would win over it."""
+        return {key: facts[key] for key in ("values", "overridden", "content", "owner", "group", "mode")}
+
+    def absent_inputs(self) -> Props:
+        """Return nothing: a kernel always has values, and a file that is gone shows as its content."""
+        return {}
+
+
+class Sysctl(HostResource, module="portcullis", name="Sysctl"):
+    """Kernel settings: applied now, and written to a file that systemd reads at boot.
+
+    Live values are read back, and so is the file. A line elsewhere that is read later and says otherwise is
+    an error that names it: this file would lose at the next boot. Delete gives the values of before back, as
+    far as the kernel allows it without a reboot.
+
+    Attributes:
+        path: the file, /etc/sysctl.d/*.conf.
+        values: key to value. `*` in a key stands for every interface that no other key names.
+        content: the text of the file.
+    """
+
+    path: pulumi.Output[str]
+    values: pulumi.Output[dict[str, str]]
+    content: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        values: Mapping[str, str],
+        path: str = "/etc/sysctl.d/99-zz-portcullis.conf",
+        content: str | None = None,
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the settings.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            values: key, such as "net.ipv4.tcp_syncookies", to value.
+            path: the file; its name decides who wins, the last one in the alphabet.
+            content: its text, if it shall say why; a line a value otherwise.
+            adopt: take over a file that stands there and differs, and values that an administrator's file
+                sets to something else.
+            opts: resource options.
+        """
+        super().__init__(
+            SysctlProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={
+                "path": path,
+                "values": dict(values),
+                "content": content or "".join(f"{key} = {value}\n" for key, value in values.items()),
+                "owner": "root",
+                "group": "root",
+                "mode": "0644",
+                "overridden": {},
+            },
+            opts=opts,
+        )
