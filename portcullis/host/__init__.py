@@ -7,6 +7,7 @@ from .connections import Connection, ssh_config_path, write_ssh_config
 from .directory import Directory
 from .errors import HostError
 from .file import File
+from .forward_filter import ForwardFilter
 from .packages import Packages
 from .service import Service
 from .sysctl import Sysctl
@@ -16,6 +17,7 @@ __all__ = [
     "Connection",
     "Directory",
     "File",
+    "ForwardFilter",
     "HostError",
     "Packages",
     "Service",

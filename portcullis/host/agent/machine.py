@@ -32,6 +32,7 @@ class Machine:
         Path("/usr/lib/sysctl.d"),
     )
     etc: Path = Path("/etc")
+    filter_file: Path = Path("/etc/portcullis/filter.nft")
     run: Runner = run
     peer: Peer | None = None  # where the session comes from
     apt_lock_wait: float = 60.0  # seconds

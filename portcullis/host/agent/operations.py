@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from portcullis.host.agent.directories import Directories
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.files import Files
+from portcullis.host.agent.forward_filters import ForwardFilters
 from portcullis.host.agent.guard import Change, Guards
 from portcullis.host.agent.guarded import Guarded, Undo
 from portcullis.host.agent.kind import Kind, Work
@@ -51,6 +52,7 @@ class Operations:
             "packages": Packages(machine, self._store),
             "service": Services(machine),
             "sysctl": Sysctls(machine),
+            "forward-filter": ForwardFilters(machine),
         }
         self._claims: dict[tuple[str, str], str] = {}
         self._busy: dict[tuple[str, str], threading.Lock] = {}

@@ -45,6 +45,7 @@ FACTS = {
 RELEASED = [
     "portcullis.host.directory.DirectoryProvider",
     "portcullis.host.file.FileProvider",
+    "portcullis.host.forward_filter.ForwardFilterProvider",
     "portcullis.host.packages.PackagesProvider",
     "portcullis.host.service.ServiceProvider",
     "portcullis.host.sysctl.SysctlProvider",

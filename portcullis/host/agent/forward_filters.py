@@ -1,0 +1,270 @@
+"""The forward filter: one nftables table, live as declared, and a unit that loads it at every boot."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent import disk, paths
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.files import Files
+from portcullis.host.agent.guarded import Guarded, Undo
+from portcullis.host.agent.step import Json, Step, text_diff
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from portcullis.host.agent.guarded import Argv, Peer
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.run import Done
+    from portcullis.host.agent.store import Record
+
+TABLE = ("inet", "portcullis")
+UNIT = "portcullis-filter.service"
+_RIVAL = "nftables.service"
+_WANTED_BY = "sysinit.target.wants"
+_ABSENT = "<absent>"
+_TIMEOUT = 30.0
+_TEXTS = ("table", "file", "unit")
+
+
+class ForwardFilters(Guarded):
+    """The kind ``forward-filter``; there is one item."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for its paths and for running nft and systemctl."""
+        self._machine = machine
+        self._files = Files(machine)
+        self._file, self._unit = machine.filter_file, machine.units / UNIT
+
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+        return {}
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`."""
+        answers: Answers = []
+        for _, record in questions:
+            try:
+                answers.append({**self._facts(), "revision": record.revision if record else ""})
+            except HostError as error:
+                answers.append(error)
+        return [{"exists": False} if isinstance(a, dict) and not a["exists"] else a for a in answers]
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`."""
+        if not facts["exists"]:
+            return [Step("table", "absent", _measure(str(desired["table"])), "load")]
+        steps = [
+            Step(
+                prop,
+                _measure(facts[prop]),
+                _measure(str(desired[prop])),
+                "load",
+                text_diff(facts[prop], str(desired[prop]), prop),
+            )
+            for prop in _TEXTS
+            if facts[prop] != desired[prop]
+        ]
+        return steps + [
+            Step(prop, str(facts[prop]), str(desired[prop]), "set")
+            for prop in ("boot", "permissions")
+            if facts[prop] != desired[prop]
+        ]
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
+        """See `Kind`. A unit that flushes our table, and ufw's and Docker's, is not ours to disable."""
+        if not facts.get("conflict"):
+            return None
+        return HostError(
+            "invalid",
+            f"{_RIVAL} is enabled on the host: it flushes the whole ruleset when it starts and when it stops,"
+            " and this filter and the rules of ufw and Docker with it",
+            prop="conflict",
+            hint=f"`systemctl disable {_RIVAL}` (not --now: stopping it flushes), or mask it",
+        )
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`."""
+        return False
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`. Seldom anything: a table of this name from before."""
+        return {
+            "type": "filter",
+            "table": facts.get("_live", ""),
+            "file": paths.keep(self._file, folder / "file"),
+            "unit": paths.keep(self._unit, folder / "unit"),
+            "wanted": paths.keep(self._link, folder / "wanted"),
+        }
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:  # noqa: ARG002
+        """See `Kind`. The kernel takes the old table for the new one in one transaction."""
+        if not steps:
+            return
+        for path in (self._file, self._unit):
+            disk.sweep(path)
+        self._make_folder()
+        disk.write(self._file, str(desired["file"]).encode(), mode=0o644, check=self._validate)
+        disk.write(self._unit, str(desired["unit"]).encode(), mode=0o644)
+        self._systemctl("daemon-reload")
+        self._systemctl("enable", UNIT)
+        # By the unit, not by nft: what boots the host is what was tried.
+        self._systemctl("reload-or-restart", UNIT)
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
+        """See `Kind`. Nothing else in the ruleset is touched."""
+        kept = record.original
+        there = self._facts()
+        if there["unit"] != _ABSENT:
+            self._machine.run(["systemctl", "--no-pager", "disable", UNIT], timeout=_TIMEOUT)
+            self._machine.run(["systemctl", "--no-pager", "stop", UNIT], timeout=_TIMEOUT)
+        for path, name in ((self._link, "wanted"), (self._unit, "unit"), (self._file, "file")):
+            disk.sweep(path)
+            if kept[name]["type"] == "absent":
+                paths.remove_file(path)
+            else:
+                paths.put_back(path, kept[name], folder / name)
+        self._remove_folder()
+        self._systemctl("daemon-reload")
+        self._machine.run(["systemctl", "--no-pager", "reset-failed", UNIT], timeout=_TIMEOUT)
+        if kept["table"]:
+            self._nft(_reload(kept["table"]))
+            return "restored"
+        if there["_live"]:
+            self._nft(f"delete table {' '.join(TABLE)}")
+        return "removed" if there["exists"] else "absent"
+
+    def preflight(
+        self,
+        desired: Json,  # noqa: ARG002
+        facts: Json,  # noqa: ARG002
+        steps: list[Step],  # noqa: ARG002
+        peer: Peer | None,  # noqa: ARG002
+    ) -> HostError | None:
+        """See `Guarded`. Nothing to tell: a session of this host's own sshd is never forwarded.
+
+        Whoever comes through a container or a virtual machine of this host finds out by the fresh login.
+        """
+        return None
+
+    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:  # noqa: ARG002
+        """See `Guarded`. Only a changed table can cut anybody off."""
+        if all(step.prop != "table" for step in steps):
+            return None
+        return self._undo(facts)
+
+    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:  # noqa: ARG002
+        """See `Guarded`. Taking the filter away opens; only what was there before us could close."""
+        return self._undo(facts) if record.original["table"] else None
+
+    def _undo(self, facts: Json) -> Undo:
+        live = facts.get("_live", "")
+        table = _reload(live) if live else f"delete table {' '.join(TABLE)}"
+        commands: tuple[Argv, ...] = (("systemctl", "daemon-reload"), ("nft", table))
+        return Undo((str(self._file), str(self._unit), str(self._link)), commands)
+
+    @property
+    def _link(self) -> Path:
+        """What `systemctl enable` makes."""
+        return self._machine.units / _WANTED_BY / UNIT
+
+    def _facts(self) -> Json:
+        live, shown = self._live()
+        file, unit = (self._text(path) for path in (self._file, self._unit))
+        boot = self._enabled(UNIT)
+        permissions = [text["permissions"] for text in (file, unit) if text["permissions"]]
+        return {
+            "exists": bool(live) or file["content"] != _ABSENT or unit["content"] != _ABSENT,
+            "table": shown,
+            "file": file["content"],
+            "unit": unit["content"],
+            "boot": boot,
+            # Of both files in one; the one that differs shows.
+            "permissions": next((text for text in permissions if text != "root root 0644"), "root root 0644"),
+            "conflict": f"{_RIVAL} is enabled" if self._enabled(_RIVAL) == "enabled" else "",
+            "_live": live,
+        }
+
+    def _live(self) -> tuple[str, str]:
+        """The table in the kernel, or "", and what to show of it."""
+        try:
+            done = self._machine.run(["nft", "-s", "list", "table", *TABLE], timeout=_TIMEOUT)
+        except HostError as error:
+            if error.code != "invalid":
+                raise
+            return "", "<there is no nft on the host>"
+        if done.code == 0:
+            return done.out, done.out
+        if "No such file or directory" in done.err:
+            return "", _ABSENT
+        raise HostError("unreadable", "nft does not list the table", prop="table", detail=done.text)
+
+    def _text(self, path: Path) -> Json:
+        answer = self._files.facts([({"path": str(path)}, None)])[0]
+        if isinstance(answer, HostError):
+            raise answer
+        if not answer["exists"]:
+            return {"content": _ABSENT, "permissions": ""}
+        return {
+            "content": answer["content"],
+            "permissions": f"{answer['owner']} {answer['group']} {answer['mode']}",
+        }
+
+    def _enabled(self, unit: str) -> str:
+        done = self._machine.run(["systemctl", "--no-pager", "is-enabled", unit], timeout=_TIMEOUT)
+        word = done.out.strip()
+        return _ABSENT if word in ("", "not-found") else word
+
+    def _validate(self, path: Path) -> None:
+        done = self._machine.run(["nft", "-c", "-f", str(path)], timeout=_TIMEOUT)
+        if done.code:
+            raise HostError(
+                "test-failed",
+                "nft refuses the table",
+                prop="table",
+                hint="nothing was changed; the kernel may lack a module (nft_fib, nft_ct)",
+                detail=done.text.replace(str(path), str(self._file)),
+            )
+
+    def _make_folder(self) -> None:
+        with disk.writing(self._file, make=True):
+            pass
+
+    def _remove_folder(self) -> None:
+        """Others may keep files in it."""
+        with disk.removing(self._file.parent) as place, contextlib.suppress(OSError):
+            os.rmdir(place.name, dir_fd=place.folder)
+
+    def _systemctl(self, *words: str) -> None:
+        done = self._machine.run(["systemctl", "--no-pager", *words], timeout=_TIMEOUT)
+        if done.code:
+            said = self._journal() if UNIT in words else ""
+            raise HostError(
+                "systemd",
+                f"systemctl {' '.join(words)} failed",
+                prop="boot",
+                detail="\n".join(part for part in (done.text, said) if part),
+            )
+
+    def _journal(self) -> str:
+        argv = ["journalctl", "--no-pager", "-q", "-n", "20", "-o", "cat", "-u", UNIT]
+        return self._machine.run(argv, timeout=_TIMEOUT).out.strip()
+
+    def _nft(self, command: str) -> Done:
+        done = self._machine.run(["nft", command], timeout=_TIMEOUT)
+        if done.code:
+            raise HostError("nft", "nft refuses to take the table away", prop="table", detail=done.text)
+        return done
+
+
+def _reload(listing: str) -> str:
+    """What makes the table `listing` again, whatever stands there."""
+    name = " ".join(TABLE)
+    return f"table {name}\ndelete table {name}\n{listing}"
+
+
+def _measure(text: str) -> str:
+    return text.strip("<>") if text[:1] == "<" else f"{text.count(chr(10))} lines"

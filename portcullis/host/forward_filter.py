@@ -1,0 +1,98 @@
+"""The nftables table of a host that decides what may be forwarded, live and after every boot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portcullis.render import forward_filter as render
+
+from .guarded import GuardedProvider
+from .provider import ABSENT, Normaliser, Props
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    import pulumi
+
+    from .agent_process import Json
+
+_PERMISSIONS = "root root 0644"
+# Read back, in this order: the table as the kernel has it, then what makes it come back.
+_READ = ("table", "file", "unit", "boot", "permissions")
+
+
+class ForwardFilterProvider(GuardedProvider):
+    """Provider of `ForwardFilter`; its module path is part of every state."""
+
+    kind = "forward-filter"
+    identity = ("host",)
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check that the table is one, and ours; the rest follows from it."""
+        table = inputs.text("table")
+        if table is not None and not (
+            table.startswith(f"table {render.TABLE} {{\n") and table.endswith("\n}\n")
+        ):
+            inputs.fail("table", f"must be the whole of table {render.TABLE}, as nft lists it")
+        inputs.keep("file", "unit", "boot", "permissions")
+
+    def item(self, _props: Props) -> Item:
+        """Return the one filter that a host has."""
+        return Item(self.kind, render.TABLE, {})
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return the live table and what loads it; what is in its way only when there is something."""
+        conflict = {"conflict": facts["conflict"]} if facts.get("conflict") else {}
+        return {key: facts[key] for key in _READ} | conflict
+
+    def absent_inputs(self) -> Props:
+        """Return a host that forwards everything."""
+        return {"table": ABSENT, "file": ABSENT, "unit": ABSENT, "boot": ABSENT}
+
+
+class ForwardFilter(HostResource, module="portcullis", name="ForwardFilter"):
+    """What may be forwarded through a host, to and from its containers: table `inet portcullis`.
+
+    The kernel's table is compared with the declared one line by line. A unit of its own loads it at boot,
+    before the network and before Docker. A host has one.
+
+    Attributes:
+        table: the table as `nft -s list table inet portcullis` prints it.
+        boot: "enabled" if the unit starts at boot.
+    """
+
+    table: pulumi.Output[str]
+    boot: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        table: str,
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the filter. nft has to be there: depend on the package nftables.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            table: the table in nft's own spelling; `portcullis.render.forward_filter.table` writes it.
+            adopt: take over a table or file of this name that differs.
+            opts: resource options.
+        """
+        super().__init__(
+            ForwardFilterProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={
+                "table": table,
+                "file": render.file(name, table),
+                "unit": render.unit(name),
+                "boot": "enabled",
+                "permissions": _PERMISSIONS,
+            },
+            opts=opts,
+        )

@@ -1,0 +1,287 @@
+"""The nftables table that decides what reaches containers, and what containers reach.
+
+It is written as nft itself lists it (tabs, order of words, no sets), so that the live table can be compared
+with the declared one line by line. nft 1.0.6 (Debian 12) and 1.1.3 (Debian 13) list it alike.
+
+Every number and reason behind these rules: docs/hardening/forward-filter.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from portcullis.render import header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+PATH = "/etc/portcullis/filter.nft"
+UNIT = "portcullis-filter.service"
+TABLE = "inet portcullis"
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# linux/if.h: IFNAMSIZ is 16, the last byte a zero. No quote, no star: nft's syntax.
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?/(tcp|udp)")
+_DESTINATION = re.compile(
+    r"(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[0-9./]+)|(?P<any>\*))(?::(?P<ports>[0-9-]+/[a-z]+))?"
+)
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardPolicy:
+    """What may pass through a host.
+
+    Attributes:
+        bind_address: the address that containers are published on for the host's own use.
+        public: published ports that the world may use, as PORT/PROTOCOL or FIRST-LAST/PROTOCOL: from which
+            networks, or from everywhere where none is named.
+        egress: sources whose new connections may go to the listed destinations only. A source is the name of
+            a bridge, or an address or network. A destination is an address or network, optionally with ports
+            (203.0.113.7:443/tcp, [2001:db8::/32]:443/tcp), or *:PORTS/PROTOCOL for any address.
+        outside: interfaces that are bridges and nevertheless lead to the world, as on hosts of virtual
+            machines; every other bridge counts as one of containers.
+
+    Raises:
+        ValueError: naming every part that cannot be used.
+    """
+
+    bind_address: str = "172.17.0.1"
+    public: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    egress: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    outside: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Try all of it."""
+        faults = list(self.faults())
+        if faults:
+            raise ValueError("\n".join(faults))
+
+    def faults(self) -> Iterable[str]:
+        """Yield what cannot be used, and why."""
+        for attribute, texts, read in (
+            ("bind_address", [self.bind_address], _address),
+            ("outside", self.outside, _interface),
+            ("public", self.public, _ports),
+            ("egress", self.egress, _source),
+        ):
+            for text in texts:
+                yield from _fault(attribute, text, read)
+        for attribute, lists, read_one in (
+            ("public", self.public, _network),
+            ("egress", self.egress, _destination),
+        ):
+            for key, texts in lists.items():
+                if isinstance(texts, str):
+                    yield f"{attribute}.{key}: {texts!r} is a text; write a list"
+                    continue
+                for text in texts:
+                    yield from _fault(f"{attribute}.{key}", text, read_one)
+
+
+def table(policy: ForwardPolicy) -> str:
+    """Render the table.
+
+    Established connections first: what was let in stays in. The chain `containers` sees everything that
+    comes from a bridge; what gets through it leaves the host or stays on its own bridge.
+    """
+    bridge_in = _bridges("iif", policy.outside)
+    bridge_out = _bridges("oif", policy.outside)
+    own = 'comment "published for this host alone"'
+    lines = [
+        f"table {TABLE} {{",
+        '\tcomment "Portcullis: what reaches containers, and what they reach"',
+        "\tchain forward {",
+        "\t\ttype filter hook forward priority filter - 10; policy accept;",
+        "\t\tct state established,related accept",
+        # Docker only redirects it: whoever can send us a packet for it would reach every published port.
+        f"\t\tct original ip daddr {policy.bind_address} ct status dnat counter drop {own}",
+        *_public(policy.public),
+        f"\t\t{bridge_in} goto containers",
+        f'\t\t{bridge_out} counter drop comment "published by hand, or the address of a container"',
+        "\t}",
+        "",
+        "\tchain containers {",
+        # Port 53: on Google's machines the very same address is the resolver.
+        '\t\tip daddr 169.254.169.254 th dport != 53 counter drop comment "cloud metadata"',
+        '\t\tip6 daddr fd00:ec2::254 th dport != 53 counter drop comment "cloud metadata"',
+        '\t\tct status dnat counter drop comment "ports that other containers publish"',
+        # With br_netfilter (Docker loads it for icc=false) neighbours on one bridge pass here too.
+        '\t\tfib daddr . iif oif exists accept comment "the same bridge"',
+        '\t\tfib daddr type multicast accept comment "the same bridge: nothing routes it on"',
+        f'\t\t{bridge_out} counter drop comment "containers of another bridge"',
+        *_egress(policy.egress),
+        "\t}",
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def file(resource: str, table_text: str) -> str:
+    """Render the file that loads a table in one transaction, whether it is there already or not."""
+    return (
+        header(resource, "What may be forwarded to and from containers.")
+        + f"table {TABLE}\ndelete table {TABLE}\n{table_text}"
+    )
+
+
+def unit(resource: str) -> str:
+    """Render the unit that loads the file at boot.
+
+    Not Debian's nftables.service: that one flushes the whole ruleset when it starts and when it stops, and
+    ufw's and Docker's rules with it.
+    """
+    return (
+        header(resource, "Loads the forward filter before there is a network or a container.")
+        + f"""\
+[Unit]
+Description=Forward filter of Portcullis
+Documentation=man:nft(8)
+# As early as ufw.service: no packet is forwarded before the filter stands.
+DefaultDependencies=no
+After=local-fs.target
+Wants=network-pre.target
+Before=network-pre.target docker.service shutdown.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft -f {PATH}
+ExecReload=/usr/sbin/nft -f {PATH}
+# No ExecStop: stopping the unit opens nothing.
+
+[Install]
+WantedBy=sysinit.target
+"""
+    )
+
+
+def _bridges(direction: str, outside: Sequence[str]) -> str:
+    """Match what comes from (or goes to) a bridge of containers, by kind: names are anybody's choice."""
+    but = "".join(f' {direction}name != "{name}"' for name in sorted(set(outside)))
+    return f'meta {direction}kind "bridge"{but}'
+
+
+def _public(public: Mapping[str, Sequence[str]]) -> list[str]:
+    """Accept by the port that was asked for: here the packet already carries the container's own."""
+    lines = []
+    for text in sorted(public, key=_ports):
+        protocol, ports = _ports(text)
+        match = f"ct status dnat meta l4proto {protocol} ct original proto-dst {_range(ports)}"
+        sources = [_from(_network(source)) for source in public[text]]
+        lines += [f"\t\t{match}{source} accept" for source in sorted(sources) or [""]]
+    return lines
+
+
+def _from(network: Network) -> str:
+    return f" {_family(network)} saddr {_spelled(network)}"
+
+
+def _egress(egress: Mapping[str, Sequence[str]]) -> list[str]:
+    """One line a destination, so that one more is one line of difference; the narrowest source first."""
+    lines: list[str] = []
+    for source in sorted(egress, key=_narrowest_first):
+        match = _source(source)
+        lines += [f"\t\t{match}{to} accept" for to in sorted({_destination(to) for to in egress[source]})]
+        lines.append(f"\t\t{match} counter drop")
+    return lines
+
+
+def _narrowest_first(source: str) -> tuple[int, str]:
+    try:
+        network = _network(source)
+    except ValueError:
+        return 0, source  # a bridge holds more than any network on it
+    return -network.prefixlen, source
+
+
+def _source(text: str) -> str:
+    try:
+        network = _network(text)
+    except ValueError:
+        return f'iifname "{_interface(text)}"'
+    return f"{_family(network)} saddr {_spelled(network)}"
+
+
+def _destination(text: str) -> str:
+    found = _DESTINATION.fullmatch(text)
+    if found is None:
+        try:
+            network = _network(text)  # an IPv6 one as it is, without ports
+        except ValueError as error:
+            raise ValueError(
+                f"{error}; with ports, write ADDRESS:PORT/tcp, [ADDRESS]:PORT/udp or *:PORT/tcp"
+            ) from None
+        return f" {_family(network)} daddr {_spelled(network)}"
+    where = ports = ""
+    if not found["any"]:
+        network = _network(found["v6"] or found["v4"])
+        where = f" {_family(network)} daddr {_spelled(network)}"
+    if found["ports"]:
+        protocol, numbers = _ports(found["ports"])
+        ports = f" {protocol} dport {_range(numbers)}"
+    if not where and not ports:
+        raise ValueError("everything may be reached without a list, too; name ports")
+    return where + ports
+
+
+def _ports(text: str) -> tuple[str, tuple[int, int]]:
+    found = _PORTS.fullmatch(text)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if found is None or not 0 < first <= last <= _LAST_PORT:
+        raise ValueError("is not PORT/tcp, PORT/udp or FIRST-LAST/tcp")
+    return found[3], (first, last)
+
+
+def _range(ports: tuple[int, int]) -> str:
+    first, last = ports
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _network(text: str) -> Network:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        how = "an address or network, with no bit set behind its prefix"
+        raise ValueError(f"is not {how}") from None
+    if network.version == 6 and network.prefixlen and int(network.network_address) >> 48 == 0:  # noqa: PLR2004
+        raise ValueError("is an IPv4 address in IPv6 clothes; no packet carries it")
+    return network
+
+
+def _family(network: Network) -> str:
+    return "ip" if network.version == 4 else "ip6"  # noqa: PLR2004 - the Internet's own numbers
+
+
+def _spelled(network: Network) -> str:
+    """As nft lists it: one address has no prefix."""
+    whole = network.prefixlen == network.max_prefixlen
+    return str(network.network_address if whole else network)
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise ValueError("is not an IPv4 address") from None
+
+
+def _interface(text: str) -> str:
+    if not _INTERFACE.fullmatch(text):
+        raise ValueError("is neither an address, a network nor the name of an interface")
+    return text
+
+
+def _fault(attribute: str, text: object, read: object) -> Iterable[str]:
+    try:
+        read(text)  # type: ignore[operator]
+    except ValueError as error:
+        yield f"{attribute}: {text!r} {error}"
+    except TypeError:
+        yield f"{attribute}: {text!r} is not text"
