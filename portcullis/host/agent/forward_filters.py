@@ -48,10 +48,13 @@ class ForwardFilters(Guarded):
         answers: Answers = []
         for _, record in questions:
             try:
-                answers.append({**self._facts(), "revision": record.revision if record else ""})
+                facts = self._facts()
+                if not facts["exists"]:
+                    facts = {"exists": False, "conflict": facts["conflict"]}
+                answers.append({**facts, "revision": record.revision if record else ""})
             except HostError as error:
                 answers.append(error)
-        return [{"exists": False} if isinstance(a, dict) and not a["exists"] else a for a in answers]
+        return answers
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
         """See `Kind`."""
