@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pulumi
 import pulumi_docker as docker
@@ -14,6 +15,12 @@ from portcullis.host import Directory, File, Packages, Service, ssh_config_path
 from portcullis.render import daemon_json
 from portcullis.render.dialect import DIALECTS
 from portcullis.settings import forms
+from portcullis.settings.faults import Fault, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portcullis.settings.model import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,7 @@ class DockerEngineArgs:
         host: alias of the host.
         os: its operating system, which decides the version of Docker and so what it can be told.
         bip: address and prefix of docker0.
+        address_pools: where the networks of containers come from; none takes the network beside docker0's.
         adopt: replace a daemon.json that is there and differs.
 
     Raises:
@@ -33,11 +41,29 @@ class DockerEngineArgs:
     host: str
     os: str
     bip: str = "172.17.0.1/16"
+    address_pools: Sequence[Pool] = ()
     adopt: bool = False
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host."""
         validate(self, {"host": forms.ALIAS, "os": forms.OS, "bip": forms.BRIDGE})
+        faults: list[Fault] = []
+        for pool in self.address_pools:
+            forms.POOL.read(pool.base, Place("DockerEngineArgs.address_pools", faults))
+        if not faults:
+            faults = [
+                Fault("DockerEngineArgs.address_pools", f"{one} and {other} overlap", "keep them apart")
+                for one, other in daemon_json.collisions(self.bip, self.address_pools)
+            ]
+        if not faults and not self.address_pools:
+            try:
+                daemon_json.pools_beside(self.bip)
+            except ValueError as error:
+                faults.append(
+                    Fault("DockerEngineArgs.bip", str(error), "take a smaller network, such as /16")
+                )
+        if faults:
+            raise ValueError("\n".join(map(str, faults)))
 
 
 class DockerEngine(pulumi.ComponentResource):
@@ -81,7 +107,7 @@ class DockerEngine(pulumi.ComponentResource):
             f"{name}-daemon.json",
             host=args.host,
             path=daemon_json.PATH,
-            content=daemon_json.daemon_json(dialect, args.bip),
+            content=daemon_json.daemon_json(dialect, args.bip, args.address_pools),
             validate=daemon_json.validation(dialect),
             adopt=args.adopt,
             opts=ResourceOptions(parent=self, depends_on=[packages, folder]),

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.render import nginx, sysctl
-from portcullis.render.daemon_json import daemon_json, validation
+from portcullis.render.daemon_json import collisions, daemon_json, pools_beside, validation
 from portcullis.render.dialect import DIALECTS
 from portcullis.render.health import http_check
 from portcullis.settings import forms
+from portcullis.settings.model import Pool
 
 if TYPE_CHECKING:
     from conftest import Golden
@@ -23,7 +24,30 @@ def test_daemon_json(os: str, golden: Golden) -> None:
 def test_daemon_json_with_docker0_elsewhere(golden: Golden) -> None:
     text = daemon_json(DIALECTS["debian-13"], "10.200.0.1/24")
     golden("daemon.docker0-elsewhere.json", text)
-    assert "172.17" not in text
+    assert "172." not in text
+
+
+def test_daemon_json_with_pools_of_its_own(golden: Golden) -> None:
+    pools = [Pool("10.10.0.0/16", 24), Pool("10.11.0.0/16", 28)]
+    golden("daemon.pools.json", daemon_json(DIALECTS["debian-13"], "172.17.0.1/16", pools))
+
+
+@pytest.mark.parametrize(
+    ("bip", "pool"),
+    [
+        ("172.17.0.1/16", "172.18.0.0/16"),
+        ("10.200.0.1/24", "10.201.0.0/16"),
+        ("10.255.0.1/16", "10.0.0.0/16"),
+        ("172.31.5.1/24", "172.16.0.0/16"),
+        ("10.0.0.1/9", "10.128.0.0/9"),
+        ("192.168.5.1/24", "192.168.128.0/17"),
+        ("192.168.200.1/24", "192.168.0.0/17"),
+    ],
+)
+def test_networks_of_containers_are_beside_docker0(bip: str, pool: str) -> None:
+    (found,) = pools_beside(bip)
+    assert found.base == pool
+    assert not list(collisions(bip, [found]))
 
 
 def test_a_dialect_stands_for_every_supported_system() -> None:

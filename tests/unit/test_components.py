@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -24,6 +25,7 @@ from components import (
 )
 from portcullis.render.nginx import Upstream
 from portcullis.settings import load
+from portcullis.settings.model import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +79,16 @@ def test_docker_engine(deploy: Deploy) -> None:
     assert {r.inputs["host"] for r in engine.declared if r.type.startswith(HOST)} == {"web1"}
     assert {r.parent for r in engine.declared} == {"portcullis-test", "web1-docker"}
     assert engine.outputs["web1-docker"]["bind_address"] == "172.17.0.1"
+
+
+def test_docker_networks_come_from_beside_docker0_or_where_it_is_said(deploy: Deploy) -> None:
+    def pools(**args: Any) -> list[dict[str, Any]]:
+        content = deploy(lambda: docker_engine(**args)).one(":File").inputs["content"]
+        found: list[dict[str, Any]] = json.loads(content)["default-address-pools"]
+        return found
+
+    assert pools() == [{"base": "172.18.0.0/16", "size": 24}]
+    assert pools(address_pools=(Pool("10.9.0.0/16", 28),)) == [{"base": "10.9.0.0/16", "size": 28}]
 
 
 def test_docker_engine_in_order(deploy: Deploy) -> None:
@@ -272,6 +284,20 @@ def test_two_hosts_share_no_resource(deploy: Deploy) -> None:
             "DockerEngineArgs.host: .*\nDockerEngineArgs.os: ",
         ),
         (lambda: DockerEngineArgs(host="web1", os="debian-13", bip="1.2.3.4/24"), "DockerEngineArgs.bip: "),
+        (
+            lambda: DockerEngineArgs(
+                host="web1", os="debian-13", address_pools=[Pool("172.17.128.0/20", 24)]
+            ),
+            "DockerEngineArgs.address_pools: 172.17.0.0/16 and 172.17.128.0/20 overlap",
+        ),
+        (
+            lambda: DockerEngineArgs(host="web1", os="debian-13", address_pools=[Pool("8.8.0.0/16", 24)]),
+            "DockerEngineArgs.address_pools: .* is not a private network",
+        ),
+        (
+            lambda: DockerEngineArgs(host="web1", os="debian-13", bip="10.0.0.1/8"),
+            "DockerEngineArgs.bip: 10.0.0.0/8 leaves no room",
+        ),
         (lambda: ReverseProxyArgs(host="web1", sites={"a;b": None}), "ReverseProxyArgs.sites"),  # type: ignore[dict-item]
         (lambda: container_args(image="redis:7"), "PrivateContainerArgs.image: .* is not pinned"),
         (lambda: container_args(user="0"), "PrivateContainerArgs.user: .* is root"),
