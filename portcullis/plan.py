@@ -13,30 +13,20 @@ import runpy
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.runtime import mocks, rpc, settings
 
-from .host.directory import DirectoryProvider
+from . import host as host_layer
 from .host.errors import HostError
-from .host.file import FileProvider
-from .host.packages import PackagesProvider
-from .host.provider import HostProvider, Props, desired, stack_name, stack_of
-from .host.service import ServiceProvider
+from .host.provider import HostProvider, Props, stack_name
 from .host.session import READ_TIMEOUT, session
-from .host.sysctl import SysctlProvider
-from .host.tree import TreeProvider
+
+if TYPE_CHECKING:
+    from .host.resource import HostResource
 
 _PREFIX = "pulumi-python:dynamic/portcullis:"
-PROVIDERS: dict[str, type[HostProvider]] = {
-    "Directory": DirectoryProvider,
-    "File": FileProvider,
-    "Packages": PackagesProvider,
-    "Service": ServiceProvider,
-    "Sysctl": SysctlProvider,
-    "Tree": TreeProvider,
-}
 _SHOWN = 60
 """Characters of a value that a line shows."""
 
@@ -106,9 +96,16 @@ def declared_by_program(
     return recorder.declared
 
 
+def provider_of(kind: str) -> HostProvider:
+    """Return the provider of a host resource, which stands in the same module as the resource's class."""
+    resource: type[HostResource] = getattr(host_layer, kind)
+    provider: HostProvider = getattr(sys.modules[resource.__module__], f"{kind}Provider")()
+    return provider
+
+
 def plan_lines(resource: Declared) -> list[str]:
     """Ask the host what `up` would do to one resource, and return it in lines for people."""
-    provider = PROVIDERS[resource.kind]()
+    provider = provider_of(resource.kind)
     checked = provider.check({}, resource.props)
     props: Props = checked.inputs
     title = f"{props['host']}: {resource.kind} {resource.name}"
@@ -117,9 +114,8 @@ def plan_lines(resource: Declared) -> list[str]:
     item = provider.item(props)
     try:
         found = session(props["host"], stack_name(props)).request(
-            "plan", timeout=READ_TIMEOUT, stack=stack_of(props), kind=item.kind, item=item.id, spec=item.spec,
-            desired=desired(props), owner=props["managed_by"], adopt=bool(props.get("adopt")),
-        )  # fmt: skip
+            "plan", timeout=READ_TIMEOUT, adopt=bool(props.get("adopt")), **provider.asked(item, props)
+        )
     except HostError as error:
         return [f"! {title}", *("    " + line for line in str(error).splitlines())]
     if not found["steps"]:

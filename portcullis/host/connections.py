@@ -278,11 +278,11 @@ def _block(
 
 
 def _dial_command(folder: Path, jump: str | None, other_ports: Sequence[int]) -> str:
-    """Return the command that stands in for ssh's own connecting; ssh hands it to a shell."""
+    """Return the command that stands in for ssh's own connecting; ssh hands it to a shell, after `exec`."""
     through = ["--through", str(folder / "ssh_config"), jump] if jump else []
     words = [sys.executable, "-I", os.path.abspath(dial.__file__), *through]  # noqa: PTH100 - links are kept
     quoted = " ".join(shlex.quote(word).replace("%", "%%") for word in words)
-    return f"exec {quoted} %h %p {' '.join(map(str, other_ports))}"
+    return f"{quoted} %h %p {' '.join(map(str, other_ports))}"
 
 
 def ssh_config_path(stack: str) -> Path:

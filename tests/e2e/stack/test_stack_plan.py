@@ -61,7 +61,7 @@ def test_what_is_there_and_differs_is_shown_and_refused_until_it_is_adopted(prog
 
 
 def test_a_host_that_cannot_be_reached_is_one_message_a_resource(program: Program) -> None:
-    program.set("hosts.web1", port=2)
+    program.set("hosts.web1", address="198.51.100.253")
     said = plan(program)
     assert said.returncode == 1
     assert "Traceback" not in said.stdout + said.stderr

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import subprocess
 from pathlib import Path
 
@@ -136,3 +137,16 @@ def test_two_stacks_never_reach_each_others_host(tmp_path: Path) -> None:
     found = [effective(tmp_path / ssh_config_path(stack), "web1") for stack in ("lab", "prod")]
     assert [one["hostname"] for one in found] == ["192.0.2.1", "192.0.2.2"]
     assert found[0]["controlpath"] != found[1]["controlpath"]
+
+
+def test_ssh_itself_dials_the_ports_in_their_order(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        declared = {"web1": Connection("127.0.0.1", "deploy", 1, KEY, bootstrap_port=port)}
+        config = write_ssh_config(declared, stack="lab", project=tmp_path)
+        ssh = subprocess.Popen(["ssh", "-F", config, "web1", "true"], stdin=subprocess.DEVNULL)
+        server.settimeout(20)
+        client, _ = server.accept()
+        with client:
+            assert client.recv(4) == b"SSH-"
+        ssh.wait(20)
