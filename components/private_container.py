@@ -37,6 +37,8 @@ class PrivateContainerArgs:
         user: name or number, never root.
         memory: limit in MB. Swap is not added to it.
         cpus: limit as a decimal number.
+        bridge: name of its network's interface, for rules of the forward filter that speak of it; Docker
+            makes one up otherwise.
         secret: env, command and health hold a secret somewhere: all of them are marked as one in state and
             previews. On the host, `docker inspect` shows them, and `ps` a command, to whoever is root.
 
@@ -54,6 +56,7 @@ class PrivateContainerArgs:
     user: str = "65534:65534"
     memory: int = 256
     cpus: str = "1"
+    bridge: str | None = None
     secret: bool = False
 
     def __post_init__(self) -> None:
@@ -70,6 +73,7 @@ class PrivateContainerArgs:
                 "user": forms.CONTAINER_USER,
                 "memory": forms.MEMORY,
                 "cpus": forms.CPUS,
+                "bridge": forms.INTERFACE,
             },
         )
         if self.host_port is not None and self.port is None:
@@ -107,7 +111,10 @@ class PrivateContainer(pulumi.ComponentResource):
             f"{name}-network",
             name=name,
             # For a port that somebody adds by hand without an address.
-            options={"com.docker.network.bridge.host_binding_ipv4": engine.bind_address},
+            options={
+                "com.docker.network.bridge.host_binding_ipv4": engine.bind_address,
+                **({"com.docker.network.bridge.name": args.bridge} if args.bridge else {}),
+            },
             opts=own,
         )
         ports = []

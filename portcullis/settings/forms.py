@@ -12,6 +12,7 @@ import ipaddress
 import re
 from decimal import Decimal
 
+from portcullis.render.forward_filter import ForwardPolicy
 from portcullis.settings.kinds import Choice, Fraction, Literal, Number, NumberOrText, Text
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -180,6 +181,18 @@ def _pool(text: str) -> tuple[str, str] | None:
     return None
 
 
+def _destination(text: str) -> tuple[str, str] | None:
+    try:
+        ForwardPolicy(egress={"br": [text]})
+    except ValueError as error:
+        reason, _, hint = str(error).partition(f"{text!r} ")[2].partition("; ")
+        return (
+            reason,
+            hint or "write 203.0.113.7, 203.0.113.0/24:443/tcp, [2001:db8::1]:443/tcp or *:443/tcp",
+        )
+    return None
+
+
 ALIAS = Text(
     "a name for a host",
     # The two endings are aliases that we add: for the first login and for the jump host.
@@ -211,6 +224,8 @@ SSHD_VALUE = NumberOrText(
 )
 NETWORK = Text("an address or network", refusal=_network)
 RULE = Text("a port with its protocol", refusal=_rule)
+DESTINATION = Text("a destination", refusal=_destination)
+INTERFACE = Text("the name of a network interface", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 POOL = Text("an IPv4 network", refusal=_pool)
 # As fail2ban and systemd both read it; months and years are not of one length.
 DURATION = NumberOrText(

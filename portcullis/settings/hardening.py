@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from portcullis.render import sysctl
 from portcullis.settings import forms
-from portcullis.settings.kinds import Choice, Field, Flag, ListOf, MapOf, Number, Section
+from portcullis.settings.kinds import Choice, Field, Flag, ListOf, MapOf, Number, Section, whole
 from portcullis.settings.model import (
     DockerEngineSettings,
     Fail2banSettings,
@@ -107,6 +108,20 @@ FIREWALL = Section(
             {},
         ),
         Field(
+            "public",
+            MapOf(forms.RULE, RULE),
+            "published ports of containers that the world may use; the forward filter drops every other one, "
+            "whatever Docker publishes",
+            {},
+        ),
+        Field(
+            "outside",
+            ListOf(forms.INTERFACE),
+            "interfaces that are bridges and lead to the world, as on hosts of virtual machines; every other "
+            "bridge counts as one of containers",
+            (),
+        ),
+        Field(
             "logging",
             Choice("a level of ufw's log", ("off", "low", "medium", "high", "full"), {}),
             "how much ufw logs of what it refuses",
@@ -145,6 +160,21 @@ UPDATES = Section(
     ),
 )
 
+
+def _kernel(raw: Mapping[str, Any], at: Place) -> None:
+    values = raw.get("values")
+    for key, value in values.items() if isinstance(values, dict) else ():
+        if why := sysctl.refusal(str(key), str(whole(value))):
+            at.key("values").key(str(key)).refuse(value, f"would break this host: {why}", "leave it out")
+    only = raw.get("only")
+    if (
+        isinstance(only, list)
+        and only
+        and not any(key.startswith(tuple(map(str, only))) for key in sysctl.DEFAULTS)
+    ):
+        at.key("only").refuse(only, "keeps none of our settings", "write net., or leave it out")
+
+
 KERNEL = Section(
     "kernel settings",
     KernelSettings,
@@ -162,6 +192,7 @@ KERNEL = Section(
             (),
         ),
     ),
+    _kernel,
 )
 
 UPKEEP = Section(

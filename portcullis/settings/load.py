@@ -54,8 +54,12 @@ def load(config: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
 
 def _check_rules(config: Mapping[str, Any], at: Place) -> None:
     """What SSH and nginx need is opened with them, and closed with them: a second rule would outlive that."""
-    for alias, host in _entries(config, "hosts").items():
-        opened = {whole(host.get("port", 22)): "the SSH server", 80: "nginx", 443: "nginx"}
+    hosts, apps = _entries(config, "hosts"), _entries(config, "apps")
+    served = {apps.get(str(site.get("app")), {}).get("host") for site in _entries(config, "sites").values()}
+    for alias, host in hosts.items():
+        opened = {whole(host.get("port", 22)): "the SSH server"}
+        if alias in served or (served and len(hosts) == 1):
+            opened |= {80: "nginx", 443: "nginx"}
         firewall = host.get("firewall")
         allow = firewall.get("allow") if isinstance(firewall, dict) else None
         for rule in allow if isinstance(allow, dict) else ():

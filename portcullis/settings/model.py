@@ -55,9 +55,11 @@ class FirewallRule:
 
 @dataclass(frozen=True, slots=True)
 class FirewallSettings:
-    """What a host's firewall lets through beside SSH and nginx. Ports are written as "8443/tcp"."""
+    """What reaches a host beside SSH and nginx, and its containers. Ports are written as "8443/tcp"."""
 
     allow: Mapping[str, FirewallRule]
+    public: Mapping[str, FirewallRule]
+    outside: tuple[str, ...]
     logging: str
 
 
@@ -144,7 +146,10 @@ class HostSettings:
 
 @dataclass(frozen=True, slots=True)
 class AppSettings:
-    """One container. `memory` is in MB, `cpus` a decimal number as text; `host` "" means the only one."""
+    """One container. `memory` is in MB, `cpus` a decimal number as text; `host` "" means the only one.
+
+    `egress` lists what it may reach outside; None is everything.
+    """
 
     image: str
     host: str
@@ -157,6 +162,7 @@ class AppSettings:
     user: str
     memory: int
     cpus: str
+    egress: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,13 @@ APP = Section(
         Field("user", forms.CONTAINER_USER, "the user inside, by name or number; never root", "65534:65534"),
         Field("memory", forms.MEMORY, "memory limit in MB; swap is not added to it", 256),
         Field("cpus", forms.CPUS, "how many CPUs it may use", "1"),
+        Field(
+            "egress",
+            ListOf(forms.DESTINATION),
+            'the only destinations outside that it may reach: `[203.0.113.7:443/tcp, "*:53/udp"]`; '
+            "an empty list is none, without the key everything is reached",
+            None,
+        ),
     ),
     _app,
 )

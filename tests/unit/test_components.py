@@ -182,6 +182,11 @@ def test_each_container_has_a_network_of_its_own(deploy: Deploy) -> None:
     assert engine.one("container:Container").inputs["networksAdvanced"] == [{"name": "api"}]
 
 
+def test_a_bridge_of_a_name_of_its_own(deploy: Deploy) -> None:
+    options = deploy(lambda: container(bridge="br-api")).one("network:Network").inputs["options"]
+    assert options["com.docker.network.bridge.name"] == "br-api"
+
+
 def test_secret_environment_is_marked(deploy: Deploy) -> None:
     engine = deploy(lambda: container(env={"A": "1", "B": pulumi.Output.secret("s3cr3t")}))
     found = engine.one("container:Container")

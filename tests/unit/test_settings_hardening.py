@@ -51,6 +51,8 @@ def test_everything_that_hardens_a_host() -> None:
         },
         "firewall": {
             "allow": {"8443/tcp": {"from": ["203.0.113.0/24", "2001:db8::1"]}, "60000:61000/udp": {}},
+            "public": {"8883/tcp": {"from": ["203.0.113.0/24"]}},
+            "outside": ["vmbr0"],
             "logging": False,
         },
         "fail2ban": {"ignore": ["203.0.113.7"], "maxRetry": 3, "banTime": 86400, "findTime": "1h"},
@@ -67,6 +69,8 @@ def test_everything_that_hardens_a_host() -> None:
     assert host.firewall.allow["8443/tcp"].sources == ("203.0.113.0/24", "2001:db8::1")
     assert host.firewall.allow["60000:61000/udp"].sources == ()
     assert host.firewall.logging == "off", "YAML reads off as false"
+    assert host.firewall.public["8883/tcp"].sources == ("203.0.113.0/24",)
+    assert host.firewall.outside == ("vmbr0",)
     assert host.fail2ban.ban_time == "86400"
     assert host.kernel.values == {"net.ipv4.conf.all.rp_filter": "2"}
     assert [(pool.base, pool.size) for pool in host.docker_engine.address_pools] == [
@@ -127,6 +131,10 @@ def test_yaml_may_read_no_as_false(no: Any) -> None:
         ("updates", {"docker": "later"}, "is not a rule for Docker"),
         ("kernel", {"values": {"tcp_syncookies": 1}}, "is not a kernel setting"),
         ("kernel", {"values": {"net.ipv4.ip_forward": "1\nx=1"}}, "is not a value of a kernel setting"),
+        ("kernel", {"values": {"net.ipv4.ip_forward": 0}}, "0 would break this host: Docker's published"),
+        ("kernel", {"only": ["net.x"]}, "keeps none of our settings"),
+        ("firewall", {"public": {"8443": {}}}, "is not a port with its protocol"),
+        ("firewall", {"outside": ["a b"]}, "is not the name of a network interface"),
         ("upkeep", {"journal": "500"}, "is not a size"),
         ("upkeep", {"swap": 2}, "is not a size of swap"),
         ("upkeep", {"notify": "mail ops"}, "is not a list"),
@@ -164,3 +172,24 @@ def test_the_moved_ssh_port_is_opened_for_ssh() -> None:
     config["hosts"]["web1"]["port"] = 2222
     [line] = faults(config)
     assert "allow.2222/tcp: holds 2222" in line
+
+
+def test_a_host_without_sites_may_open_the_ports_of_the_web_itself() -> None:
+    config = smallest() | {"sites": {}}
+    config["hosts"]["web1"]["firewall"] = {"allow": {"443/tcp": {}}}
+    assert load(config).hosts["web1"].firewall.allow
+
+
+def test_where_an_app_may_go() -> None:
+    config = changed("apps.api.egress", ["203.0.113.7:443/tcp", "[2001:db8::/32]:443/tcp", "*:53/udp"])
+    assert len(load(config).apps["api"].egress or ()) == 3
+    assert load(changed("apps.api.egress", [])).apps["api"].egress == ()
+    assert load(smallest()).apps["api"].egress is None
+    for wrong, words in {
+        "api.stripe.com:443": "is not an address or network",
+        "203.0.113.7:443": "is not an address or network",
+        "*": "name ports",
+    }.items():
+        [line] = faults(changed("apps.api.egress", [wrong]))
+        assert line.startswith("portcullis:apps.api.egress[0]: ")
+        assert words in line
