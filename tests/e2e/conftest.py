@@ -1,4 +1,4 @@
-"""Hosts and projects for the tests of the host layer alone, without Docker and without the demo."""
+"""Hosts and projects for tests with a program of their own, without Docker and without the demo."""
 
 from __future__ import annotations
 
