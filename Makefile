@@ -53,7 +53,7 @@ status: ready ## what the lab runs, and which engine and plugins are used
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden e2e test bench
+.PHONY: tools-only lint format types unit golden e2e drill test bench
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -76,6 +76,9 @@ golden: tools-only ## write the rendered files that the golden tests compare wit
 
 e2e: ready ## the main job on a real engine and a disposable host
 	@$(ENV) python -m pytest tests/e2e $(PYTEST)
+
+drill: ready ## deploy hostile changes to a disposable host: nobody may be locked out
+	@$(ENV) python -m pytest -v tests/e2e/access/test_drill.py $(PYTEST)
 
 test: ready lint types ## everything: lint, types and every test
 	@$(ENV) python -m pytest $(PYTEST)

@@ -1,0 +1,115 @@
+"""Hostile changes that look valid: each of them would have locked somebody out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# What is deployed and works: a user who deploys, root with a key, sshd, ufw, fail2ban.
+BASE = {
+    "user": 'keys={"lab": KEY}, sudo=True',
+    "ssh": "",
+    "firewall": "",
+    "more": "",
+}
+
+PROGRAM = """
+from portcullis.host import Administrators, Fail2banJail, Sysctl, User
+from components import Fail2ban, Fail2banArgs, Firewall, FirewallArgs, SshAccess, SshAccessArgs
+
+KEY = "{key}"
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
+HERE = "{here}"
+
+deploy = User("deploy", host="web1", user="deploy", {user})
+after = pulumi.ResourceOptions(depends_on=[deploy])
+ssh = SshAccess("ssh", SshAccessArgs(host="web1", os="debian-13", login="deploy", adopt=True, {ssh}), after)
+firewall = Firewall("firewall", FirewallArgs(
+    host="web1", os="debian-13", after=ssh.ready, {firewall}), after)
+bans = Fail2ban("bans", Fail2banArgs(host="web1", os="debian-13"), pulumi.ResourceOptions(
+    depends_on=firewall.ready))
+last = pulumi.ResourceOptions(depends_on=[*firewall.ready, *bans.ready])
+{more}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hostile:
+    """A change: which part of the program it replaces, by what, and what the error has to say.
+
+    Attributes:
+        part: key of `BASE`.
+        text: what stands there instead.
+        says: words of the error, the resource among them.
+        before: what happens on the host beforehand, as a command.
+        afterwards: what takes that back.
+        on_port: the settings' port of SSH, where the change moves it.
+        by_ipv6: we come over IPv6.
+    """
+
+    part: str
+    text: str
+    says: tuple[str, ...]
+    before: str = ""
+    afterwards: str = ""
+    on_port: int = 22
+    by_ipv6: bool = False
+
+
+def _sshd(option: str, value: str, *says: str) -> Hostile:
+    return Hostile("ssh", f"options={{{option!r}: {value!r}}}", ("SshServer", *says))
+
+
+TAKEN_BACK = "the change was taken back, and the login works again"
+
+CHANGES: dict[str, Hostile] = {
+    # sshd
+    "allow-users-without-us": _sshd("AllowUsers", "alice bob"),
+    "deny-users-with-us": _sshd("DenyUsers", "mallory deploy"),
+    "allow-groups-without-us": _sshd("AllowGroups", "wheel"),
+    "a-pattern-that-misses-us": _sshd("AllowUsers", "deploy@192.0.2.*"),
+    "passwords-only": _sshd("AuthenticationMethods", "password"),
+    "two-keys-wanted": _sshd("AuthenticationMethods", "publickey,publickey"),
+    "no-keys-at-all": _sshd("PubkeyAuthentication", "no"),
+    "keys-looked-for-elsewhere": _sshd("AuthorizedKeysFile", "/etc/ssh/keys/%u"),
+    "another-kind-of-key": _sshd("PubkeyAcceptedAlgorithms", "ecdsa-sha2-nistp256"),
+    "another-host-key": _sshd("HostKey", "/etc/ssh/ssh_host_rsa_key"),
+    "a-command-that-ends": _sshd("ForceCommand", "/bin/false", TAKEN_BACK),
+    "a-root-that-is-not-there": _sshd("ChrootDirectory", "/var/empty/nowhere", TAKEN_BACK),
+    "v6-only": _sshd("AddressFamily", "inet6", TAKEN_BACK),
+    "another-address": _sshd("ListenAddress", "127.0.0.1", TAKEN_BACK),
+    "a-cipher-of-the-past": _sshd("Ciphers", "3des-cbc", TAKEN_BACK),
+    "a-key-exchange-of-the-past": _sshd("KexAlgorithms", "diffie-hellman-group1-sha1", TAKEN_BACK),
+    "a-port-that-is-filtered-outside": Hostile(
+        "ssh", "port=2222", ("SshServer", TAKEN_BACK),
+        before="nft 'add table inet provider; add chain inet provider in { type filter hook input priority -50; };"
+        " add rule inet provider in tcp dport 2222 drop'",
+        afterwards="nft delete table inet provider", on_port=2222,
+    ),
+    "a-port-that-is-taken": Hostile(
+        "ssh", "port=8443", ("SshServer",),
+        before="systemd-run -q --unit=squatter python3 -m http.server 8443",
+        afterwards="systemctl stop squatter", on_port=8443,
+    ),
+    # ufw
+    "our-address-denied": Hostile("firewall", 'deny={f"any from {HERE}": ""}', ("UfwPolicy", "{here}")),
+    "our-network-denied": Hostile("firewall", 'deny={"any from 198.51.100.0/24": ""}', ("UfwPolicy",)),
+    "ssh-denied": Hostile("firewall", 'deny={"22/tcp": "no more"}', ("UfwPolicy",)),
+    # accounts
+    "our-key-replaced": Hostile("user", 'keys={"lab": OTHER}, sudo=True', ("User",)),
+    "our-key-from-elsewhere": Hostile("user", """keys={"lab": f'from="192.0.2.1" {KEY}'}, sudo=True""", ("User",)),
+    "our-key-for-one-command": Hostile("user", """keys={"lab": f'command="/bin/date" {KEY}'}, sudo=True""", ("User",)),
+    "our-shell-taken": Hostile("user", 'keys={"lab": KEY}, sudo=True, shell="/usr/sbin/nologin"', ("User",)),
+    "our-sudo-taken": Hostile("user", 'keys={"lab": KEY}, sudo=False', ("User",)),
+    # kernel
+    "no-ipv6-for-who-comes-by-it": Hostile(
+        "more", 'Sysctl("v6", host="web1", values={"net.ipv6.conf.all.disable_ipv6": "1"}, adopt=True, opts=last)',
+        ("Sysctl", "disable_ipv6"), by_ipv6=True,
+    ),
+    # fail2ban
+    "a-jail-for-those-who-log-in": Hostile(
+        "more", 'Fail2banJail("greedy", host="web1", jail="greedy", opts=last, options={"filter": "",'
+        ' "failregex": "Accepted publickey for .* from <HOST>", "backend": "systemd", "maxretry": 1,'
+        ' "journalmatch": "_SYSTEMD_UNIT=ssh.service", "findtime": "1h", "bantime": "1h",'
+        ' "banaction": "nftables[type=allports]"})', ("Fail2banJail",),
+    ),
+}  # fmt: skip

@@ -1,0 +1,130 @@
+"""The lock-out drill, `make drill`: whatever somebody declares, they can still log in afterwards.
+
+Each change of `drill.CHANGES` is deployed by an engine over the host's own sshd. Then the same user has to get
+in by a fresh login, become root, and find every resource as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.access.drill import BASE, CHANGES, PROGRAM, TAKEN_BACK, Hostile
+from tests.e2e.host.watch import wait_for
+from tests.e2e.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.pytest_lab import Host
+
+WINDOW = 30  # seconds in which a host restores itself
+LIMIT = 120.0  # seconds until everything has to be as before
+GUARDS = "/var/lib/portcullis/guards"
+
+
+class Drill(Project):
+    """The program that is deployed, and what becomes of it."""
+
+    def declare(self, change: Hostile | None = None) -> None:
+        """Write the program, with a hostile part or as it is when all is well."""
+        parts = BASE | ({change.part: change.text} if change else {})
+        key = self.host.identity_file.with_suffix(".pub").read_text().strip()
+        port = change.on_port if change else 22
+        address = self.host.address6 if change and change.by_ipv6 else self.host.address
+        text = PROGRAM.format(key=key, here=self.here(), **parts)
+        self.program(text, user="deploy", bootstrap_user="root", port=port, address=address)
+
+    def here(self) -> str:
+        """Return the address that the host sees us come from."""
+        route = ["ip", "-json", "route", "get", self.host.address]
+        done = subprocess.run(route, capture_output=True, text=True, check=True)
+        return done.stdout.partition('"prefsrc":"')[2].partition('"')[0]
+
+    def enters(self) -> bool:
+        """Whether the user that deploys gets in by a fresh login and may become root."""
+        config = self.folder / ".portcullis" / "e2e" / "ssh_config"
+        argv = ["ssh", "-F", str(config), "-o", "ControlPath=none", "-o", "ConnectTimeout=5"]
+        done = subprocess.run(
+            [*argv, "web1", "sudo", "-n", "id", "-u"], capture_output=True, text=True, check=False, timeout=60
+        )
+        return done.stdout.strip() == "0"
+
+
+@pytest.fixture(scope="module")
+def drill(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[Drill]:
+    made = Drill(tmp_path_factory.mktemp("drill") / "program", module_host, name="drill")
+    made.env["PORTCULLIS_GUARD_SECONDS"] = str(WINDOW)
+    made.declare()
+    made.up(timeout=300)
+    made.unchanged()
+    assert made.enters()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_hostile_change_locks_nobody_out(drill: Drill, module_host: Host, name: str) -> None:
+    change, host = CHANGES[name], module_host
+    if change.before:
+        host.run(change.before)
+    drill.declare(change)
+    try:
+        said = drill.up(fails=True, timeout=LIMIT)
+    finally:
+        if change.afterwards:
+            host.run(change.afterwards)
+    said.has(*(words.replace("{here}", drill.here()) for words in change.says))
+    assert said.seconds < LIMIT
+    drill.declare()
+    # As it is declared now: the program has not run yet, and the host is where it was.
+    assert drill.enters(), said.output
+    assert host.run(f"ls {GUARDS}", check=False).stdout == ""
+    drill.unchanged()
+
+
+def deploy_and(drill: Drill, change: Hostile) -> subprocess.Popen[str]:
+    """Start to deploy a change, and return once the host's undo is armed and the change made."""
+    drill.declare(change)
+    process = drill.start("up", "--yes", "--skip-preview", env={"PORTCULLIS_GUARD_SECONDS": "60"})
+    wait_for(
+        "the undo to be armed",
+        lambda: "undo.json" in drill.host.run(f"ls {GUARDS}/*", check=False).stdout,
+        60,
+    )
+    wait_for("the change", lambda: not drill.enters(), 20)
+    return process
+
+
+def test_a_deployer_that_is_killed_in_the_middle(drill: Drill, module_host: Host) -> None:
+    process = deploy_and(drill, CHANGES["v6-only"])
+    os.killpg(process.pid, signal.SIGKILL)
+    drill.finish(process, "up", time.monotonic())
+    drill.declare()
+    wait_for("the host to restore itself", drill.enters, 90)
+    assert module_host.run(f"ls {GUARDS}", check=False).stdout == ""
+    assert (
+        "undone, since nobody confirmed it" in module_host.run("journalctl -q -u 'portcullis-guard-*'").stdout
+    )
+    drill.cancel()
+    drill.up().lacks(TAKEN_BACK)
+    drill.unchanged()
+
+
+def test_a_reboot_in_the_window(drill: Drill, module_host: Host) -> None:
+    process = deploy_and(drill, CHANGES["v6-only"])
+    os.killpg(process.pid, signal.SIGKILL)
+    drill.finish(process, "up", time.monotonic())
+    module_host.reboot()
+    drill.declare()
+    wait_for("the boot unit to restore the host", drill.enters, 60)
+    assert "undone, since nobody confirmed it" in module_host.run("journalctl -q -u portcullis-guard").stdout
+    assert module_host.run("ls /etc/systemd/system/portcullis-guard.service", check=False).stdout == ""
+    drill.cancel()
+    drill.up()
+    drill.unchanged()
