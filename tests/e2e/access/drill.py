@@ -59,6 +59,10 @@ def _sshd(option: str, value: str, *says: str) -> Hostile:
     return Hostile("ssh", f"options={{{option!r}: {value!r}}}", ("SshServer", *says))
 
 
+def _key(expression: str) -> Hostile:
+    return Hostile("user", f'keys={{"lab": {expression}}}, sudo=True', ("User",))
+
+
 TAKEN_BACK = "the change was taken back, and the login works again"
 
 CHANGES: dict[str, Hostile] = {
@@ -81,8 +85,8 @@ CHANGES: dict[str, Hostile] = {
     "a-key-exchange-of-the-past": _sshd("KexAlgorithms", "diffie-hellman-group1-sha1", TAKEN_BACK),
     "a-port-that-is-filtered-outside": Hostile(
         "ssh", "port=2222", ("SshServer", TAKEN_BACK),
-        before="nft 'add table inet provider; add chain inet provider in { type filter hook input priority -50; };"
-        " add rule inet provider in tcp dport 2222 drop'",
+        before="nft 'add table inet provider; add chain inet provider in"
+        " { type filter hook input priority -50; }; add rule inet provider in tcp dport 2222 drop'",
         afterwards="nft delete table inet provider", on_port=2222,
     ),
     "a-port-that-is-taken": Hostile(
@@ -95,14 +99,14 @@ CHANGES: dict[str, Hostile] = {
     "our-network-denied": Hostile("firewall", 'deny={"any from 198.51.100.0/24": ""}', ("UfwPolicy",)),
     "ssh-denied": Hostile("firewall", 'deny={"22/tcp": "no more"}', ("UfwPolicy",)),
     # accounts
-    "our-key-replaced": Hostile("user", 'keys={"lab": OTHER}, sudo=True', ("User",)),
-    "our-key-from-elsewhere": Hostile("user", """keys={"lab": f'from="192.0.2.1" {KEY}'}, sudo=True""", ("User",)),
-    "our-key-for-one-command": Hostile("user", """keys={"lab": f'command="/bin/date" {KEY}'}, sudo=True""", ("User",)),
+    "our-key-replaced": _key("OTHER"),
+    "our-key-from-elsewhere": _key("""f'from="192.0.2.1" {KEY}'"""),
+    "our-key-for-one-command": _key("""f'command="/bin/date" {KEY}'"""),
     "our-shell-taken": Hostile("user", 'keys={"lab": KEY}, sudo=True, shell="/usr/sbin/nologin"', ("User",)),
     "our-sudo-taken": Hostile("user", 'keys={"lab": KEY}, sudo=False', ("User",)),
     # kernel
     "no-ipv6-for-who-comes-by-it": Hostile(
-        "more", 'Sysctl("v6", host="web1", values={"net.ipv6.conf.all.disable_ipv6": "1"}, adopt=True, opts=last)',
+        "more", 'Sysctl("v6", host="web1", values={"net.ipv6.conf.all.disable_ipv6": "1"}, opts=last)',
         ("Sysctl", "disable_ipv6"), by_ipv6=True,
     ),
     # fail2ban

@@ -1,7 +1,7 @@
 """The lock-out drill, `make drill`: whatever somebody declares, they can still log in afterwards.
 
-Each change of `drill.CHANGES` is deployed by an engine over the host's own sshd. Then the same user has to get
-in by a fresh login, become root, and find every resource as it was.
+Each change of `drill.CHANGES` is deployed by an engine over the host's own sshd. Then the same user has to
+get in by a fresh login, become root, and find every resource as it was.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 WINDOW = 30  # seconds in which a host restores itself
 LIMIT = 120.0  # seconds until everything has to be as before
+UNDONE = "undone, since nobody confirmed it"
 GUARDS = "/var/lib/portcullis/guards"
 
 
@@ -123,7 +124,7 @@ def test_a_reboot_in_the_window(drill: Drill, module_host: Host) -> None:
     module_host.reboot()
     drill.declare()
     wait_for("the boot unit to restore the host", drill.enters, 60)
-    assert "undone, since nobody confirmed it" in module_host.run("journalctl -q -u portcullis-guard").stdout
+    assert UNDONE in module_host.run("journalctl -q -u portcullis-guard").stdout
     assert module_host.run("ls /etc/systemd/system/portcullis-guard.service", check=False).stdout == ""
     drill.cancel()
     drill.up()
