@@ -156,7 +156,10 @@ class Session:
         families = self.families_in_use()
         for family in families[:-1]:
             self._alone(login, family, "hello", {})
-        return self._alone(login, families[-1], op, arguments)
+        answer = self._alone(login, families[-1], op, arguments)
+        if login.declared or login.port:
+            self._alias = self.host  # whoever came in first may be refused from now on
+        return answer
 
     def reached(self, port: int) -> None:
         """Note the port that a login has just worked on; the next run finds the host there."""

@@ -19,7 +19,7 @@ from portcullis.host.errors import (
     TimedOut,
     Unreachable,
 )
-from portcullis.host.session import Session
+from portcullis.host.session import Login, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -358,3 +358,41 @@ def test_a_key_that_does_not_exist_is_named(fake_ssh: Callable[..., Session], tm
     session = fake_ssh(body, identity_file=str(tmp_path / "nowhere"))
     with pytest.raises(LoginRefused, match="nowhere does not exist here"):
         session.request("x")
+
+
+LOGINS = """
+argv = sys.argv[1:]
+alias = next(word for word in argv if word.startswith("web1"))
+if alias == "web1" and not os.path.exists({marker!r}):
+    print("deploy@192.0.2.1: Permission denied (publickey).", file=sys.stderr)
+    sys.exit(255)
+print("have", flush=True)
+for line in sys.stdin:
+    message = json.loads(line)
+    port = [word for word in argv if word.startswith("Port=")]
+    result = {{"alias": alias, "alone": "ControlPath=none" in argv, "port": port}}
+    print(json.dumps({{"id": message["id"], "ok": True, "result": result}}), flush=True)
+"""
+
+
+def test_a_fresh_login_is_a_connection_of_its_own_as_whoever_the_session_is(
+    fake_ssh: Callable[..., Session], tmp_path: Path
+) -> None:
+    marker = tmp_path / "deploy-exists"
+    session = fake_ssh(LOGINS.format(marker=str(marker)), user="deploy", bootstrap_user="root")
+    assert session.request("x") == {"alias": "web1-bootstrap", "alone": False, "port": []}
+    again = session.log_in_again("confirm", Login())
+    assert again == {"alias": "web1-bootstrap", "alone": True, "port": []}
+    with pytest.raises(LoginRefused):
+        session.log_in_again("confirm", Login(declared=True))
+
+    marker.touch()
+    assert session.log_in_again("confirm", Login(port=2222)) == {
+        "alias": "web1",
+        "alone": True,
+        "port": ["Port=2222"],
+    }
+    # From now on root may be refused: nothing is confirmed by a login as root any more.
+    assert session.log_in_again("confirm", Login())["alias"] == "web1"
+    assert session.connections == 2, "one that was refused, and the session"
+    session.close()
