@@ -154,8 +154,9 @@ UPDATES = Section(
         Field(
             "docker",
             Choice("a rule for Docker", ("hold", "upgrade"), {}),
-            "whether Docker is left out of unattended upgrades (`hold`): an upgrade restarts the engine",
-            "hold",
+            "whether Docker is upgraded with the rest, which restarts the engine and leaves containers "
+            "running, or left to you (`hold`)",
+            "upgrade",
         ),
     ),
 )
@@ -205,6 +206,13 @@ UPKEEP = Section(
             Choice("a rule for images", ("daily", "weekly", "monthly", "never"), {}),
             "how often container images that nothing uses are removed",
             "weekly",
+        ),
+        Field(
+            "timeSync",
+            Flag(),
+            "keep the clock right with systemd-timesyncd; `false` where another program does, and on a host "
+            "that is itself a container",
+            default=True,
         ),
         Field("swap", forms.SWAP, "size of the swap file, or `none`", "none"),
         Field(

@@ -91,10 +91,14 @@ class KernelSettings:
 
 @dataclass(frozen=True, slots=True)
 class UpkeepSettings:
-    """Limits of journal ("500M") and swap ("2G", "none"), when images are pruned, who hears of failures."""
+    """Limits of journal ("500M") and swap ("2G", "none"), when images are pruned, who hears of failures.
+
+    `time_sync` is false where the clock is somebody else's.
+    """
 
     journal: str
     image_prune: str
+    time_sync: bool
     swap: str
     notify: tuple[str, ...] | None
 

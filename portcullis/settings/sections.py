@@ -6,6 +6,7 @@ docs/configuration.md are written from it.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from portcullis.settings import forms, hardening
@@ -41,15 +42,16 @@ def _pinned(raw: Mapping[str, Any], at: Place) -> None:
 def _host(raw: Mapping[str, Any], at: Place) -> None:
     _pinned(raw, at)
     user, users = raw.get("user", "root"), raw.get("users")
-    ssh, bootstrap = raw.get("ssh"), raw.get("bootstrap")
+    ssh = raw.get("ssh")
     if user == "root" and isinstance(ssh, dict) and ssh.get("rootLogin") in ("no", False):
         at.key("ssh").key("rootLogin").refuse(
             "no", "keeps out the user that logs in", "name another user, with keys and sudo, under users"
         )
     mine = users.get(user) if isinstance(users, dict) else None
-    if mine is None and isinstance(bootstrap, dict) and bootstrap.get("user", "root") != user:
+    if mine is None and user != "root" and re.fullmatch(forms.LOGIN.pattern, str(user)):
+        # Its keys and its place in the group docker are the host's state like anybody's.
         at.key("users").report(
-            f"declares no {user}, who logs in after the first time",
+            f"declares no {user}, who logs in",
             f"write {user}: {{keys: {{laptop: ssh-ed25519 AAAA…}}, sudo: true}}",
         )
     if isinstance(mine, dict):

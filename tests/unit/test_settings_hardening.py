@@ -23,7 +23,7 @@ def test_defaults_are_the_secure_ones() -> None:
     assert (host.firewall.allow, host.firewall.logging) == ({}, "low")
     ban = host.fail2ban
     assert (ban.ignore, ban.max_retry, ban.find_time, ban.ban_time) == ((), 5, "10m", "7d")
-    assert (host.updates.reboot, host.updates.docker) == ("04:00", "hold")
+    assert (host.updates.reboot, host.updates.docker) == ("04:00", "upgrade")
     assert (host.kernel.values, host.kernel.only) == ({}, ())
     assert (host.upkeep.journal, host.upkeep.image_prune) == ("500M", "weekly")
     assert (host.upkeep.swap, host.upkeep.notify) == ("none", None)
@@ -56,7 +56,7 @@ def test_everything_that_hardens_a_host() -> None:
             "logging": False,
         },
         "fail2ban": {"ignore": ["203.0.113.7"], "maxRetry": 3, "banTime": 86400, "findTime": "1h"},
-        "updates": {"reboot": "never", "docker": "upgrade"},
+        "updates": {"reboot": "never", "docker": "hold"},
         "kernel": {"values": {"net.ipv4.conf.all.rp_filter": 2}, "only": ["net."]},
         "upkeep": {"journal": "1G", "imagePrune": "never", "swap": "2G", "notify": ["/opt/tell", "ops"]},
         "dockerEngine": {"addressPools": [{"base": "10.200.0.0/16", "size": 26}, {"base": "10.9.0.0/16"}]},
@@ -149,7 +149,7 @@ def test_a_fault_names_place_reason_and_remedy(path: str, value: Any, words: str
     assert found[0].startswith(f"portcullis:hosts.web1.{path}.")
 
 
-def test_the_user_who_logs_in_after_the_first_time_is_declared_with_a_key_and_sudo() -> None:
+def test_the_user_who_logs_in_is_declared_with_a_key_and_sudo() -> None:
     config = smallest()
     config["hosts"]["web1"] |= {"user": "deploy", "bootstrap": {}}
     [line] = faults(config)
@@ -161,10 +161,11 @@ def test_the_user_who_logs_in_after_the_first_time_is_declared_with_a_key_and_su
     ]
 
 
-def test_a_user_that_the_provider_made_need_not_be_declared() -> None:
+def test_a_user_that_the_provider_made_is_declared_too() -> None:
     config = smallest()
     config["hosts"]["web1"] |= {"user": "debian"}
-    assert load(config).hosts["web1"].users == {}
+    [line] = faults(config)
+    assert line.startswith("portcullis:hosts.web1.users: declares no debian, who logs in; write debian: ")
 
 
 def test_the_moved_ssh_port_is_opened_for_ssh() -> None:
