@@ -33,6 +33,9 @@ class Machine:
     )
     etc: Path = Path("/etc")
     filter_file: Path = Path("/etc/portcullis/filter.nft")
+    ssh: Path = Path("/etc/ssh")
+    sshd_run: Path = Path("/run/sshd")
+    ufw: Path = Path("/etc/ufw")
     run: Runner = run
     peer: Peer | None = None  # where the session comes from
     apt_lock_wait: float = 60.0  # seconds

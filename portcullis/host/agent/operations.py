@@ -20,6 +20,7 @@ from portcullis.host.agent.kind import Kind, Work
 from portcullis.host.agent.lock import DeployLock
 from portcullis.host.agent.packages import Packages
 from portcullis.host.agent.services import Services
+from portcullis.host.agent.ssh_servers import SshServers
 from portcullis.host.agent.store import Record, Store, revision
 from portcullis.host.agent.sysctls import Sysctls
 from portcullis.host.agent.trees import Trees
@@ -53,6 +54,7 @@ class Operations:
             "service": Services(machine),
             "sysctl": Sysctls(machine),
             "forward-filter": ForwardFilters(machine),
+            "ssh-server": SshServers(machine),
         }
         self._claims: dict[tuple[str, str], str] = {}
         self._busy: dict[tuple[str, str], threading.Lock] = {}

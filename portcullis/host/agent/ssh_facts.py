@@ -1,0 +1,180 @@
+"""What holds on a host's sshd: its own word for every option, who set what wins, and where it listens."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import re
+from typing import TYPE_CHECKING, Dict, List
+
+from portcullis.host.agent import sshd_config
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.run import Done
+    from portcullis.host.agent.sshd_config import Effective, Line
+    from portcullis.host.agent.step import Json
+
+SERVICE, SOCKET = "ssh.service", "ssh.socket"
+ANYONE = "nobody"
+"""Stands for a user whom no Match block names."""
+_TIMEOUT = 30.0
+# From the documentation's range: what holds for it holds for the whole internet.
+_STRANGER = "addr=192.0.2.1,laddr=192.0.2.2,host=stranger.invalid"
+
+ByUser = Dict[str, "Effective"]
+
+# How people get in. A Match block of ours at the end of the drop-in repeats them, so that no later file's
+# Match block changes them for some; one in an earlier file still would, and shows as a difference.
+ENTRANCE = frozenset(
+    ["passwordauthentication", "kbdinteractiveauthentication", "permitrootlogin", "permitemptypasswords"]
+    + ["pubkeyauthentication", "authenticationmethods", "hostbasedauthentication", "gssapiauthentication"]
+)
+
+
+class Refused(Exception):
+    """sshd does not take a configuration; the text is its own."""
+
+
+def effective(machine: Machine, users: Iterable[str], port: str, text: str | None = None) -> ByUser:
+    """What sshd says of every option, for each user: of its own files, or of `text` alone.
+
+    Raises:
+        HostError: there is no sshd.
+        Refused: it does not take the configuration.
+    """
+    found: ByUser = {}
+    with _as_file(text) as where:
+        for user in users:
+            who = f"user={user},{_STRANGER},lport={port}"
+            done = machine.run(["sshd", "-T", *where, "-C", who], timeout=_TIMEOUT)
+            if done.code:
+                raise Refused(_plain(done, where))
+            found[user] = sshd_config.parse_effective(done.out)
+    return found
+
+
+@contextlib.contextmanager
+def _as_file(text: str | None) -> Iterator[list[str]]:
+    """The switches that make sshd read `text`, which is written to memory only: a look leaves no trace."""
+    if text is None:
+        yield []
+        return
+    fd = os.memfd_create("sshd_config")
+    try:
+        os.write(fd, text.encode())
+        yield ["-f", f"/proc/{os.getpid()}/fd/{fd}"]
+    finally:
+        os.close(fd)
+
+
+def _plain(done: Done, where: list[str]) -> str:
+    said = done.text.replace(where[1], "the declared options") if where else done.text
+    return "\n".join(said.splitlines()[-10:])
+
+
+def differing(declared: ByUser, live: ByUser, keyword: str) -> tuple[str, list[str]] | None:
+    """The user for whom `keyword` is not as declared, and what it is for them; None where all is well."""
+    for user in [ANYONE, *sorted(live)]:
+        have, want = live[user].get(keyword), declared[user].get(keyword)
+        if have != want:
+            return user, have or ["unset"]
+    return None
+
+
+def options(spec: Json, declared: ByUser, live: ByUser, lines: list[Line], ours: str) -> Dict[str, str]:
+    """For each declared option its declared value if that holds, else what holds, for whom, and by which line."""
+    found = {}
+    for name, value in spec["options"].items():
+        keyword = name.lower()
+        reasons = suspects(spec, declared, live, lines, ours, keyword)
+        other = differing(declared, live, keyword)
+        if other:
+            user, values = other
+            whom = "" if user == ANYONE else f" for {user}"
+            found[name] = " ".join(values) + whom + "".join(f" ({line.place})" for line in reasons[:1])
+        elif reasons:
+            found[name] = f"{reasons[0].value} ({reasons[0].place})"
+        else:
+            found[name] = str(value)
+    return found
+
+
+def suspects(
+    spec: Json, declared: ByUser, live: ByUser, lines: list[Line], ours: str, keyword: str
+) -> list[Line]:
+    """The lines of others that keep an option from being as declared."""
+    wanted = {line.value_alone.lower() for line in lines if line.file == ours and line.keyword == keyword}
+    wanted |= {str(value).lower() for name, value in spec["options"].items() if name.lower() == keyword}
+    if differing(declared, live, keyword):
+        return sshd_config.rivals(lines, ours, keyword, wanted)
+    return sshd_config.early_exceptions(lines, ours, keyword, wanted) if keyword in ENTRANCE else []
+
+
+def configured_ports(live: Effective) -> set[str]:
+    """Where sshd will listen once it has read its files, by ``listenaddress`` lines of ``sshd -T``."""
+    return {address.rpartition(":")[2] for address in live.get("listenaddress", [])} or set(live.get("port", []))
+
+
+def listening_ports(machine: Machine, *, by_socket: bool) -> tuple[set[str], dict[str, str]]:
+    """Ports that SSH is answered on now, and the TCP ports that other programs have, with their names."""
+    done = machine.run(["ss", "-Htlnp"], timeout=_TIMEOUT)
+    ours, others = set(), {}
+    for line in done.out.splitlines():
+        words = line.split()
+        if len(words) < 4:  # noqa: PLR2004 - state, two queues, local address
+            continue
+        port = words[3].rpartition(":")[2]
+        names = re.findall(r'\("([^"]+)"', line)
+        # With several names a listener is shared, as sshd's is with the systemd that passed it on.
+        if "sshd" in names or (by_socket and "systemd" in names):
+            ours.add(port)
+        else:
+            others[port] = names[0] if names else "another program"
+    if by_socket:
+        ours &= socket_ports(machine)
+    return ours, {port: name for port, name in others.items() if port not in ours}
+
+
+def socket_ports(machine: Machine) -> set[str]:
+    """Ports that systemd's ssh.socket listens on (``Listen=[::]:22 (Stream)``)."""
+    done = machine.run(["systemctl", "show", "--no-pager", "--property=Listen", SOCKET], timeout=_TIMEOUT)
+    return set(re.findall(r":(\d+) \(Stream\)", done.out)) | set(re.findall(r"Listen=(\d+) \(", done.out))
+
+
+def is_socket_activated(machine: Machine) -> bool:
+    """Whether systemd listens in sshd's place, as on Ubuntu since 22.10."""
+    return machine.run(["systemctl", "is-active", "--quiet", SOCKET], timeout=_TIMEOUT).code == 0
+
+
+def groups_of(user: str) -> List[str]:
+    """Names of the groups that a user is in; none for an unknown user."""
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return []
+    names = []
+    for gid in os.getgrouplist(user, entry.pw_gid):
+        with contextlib.suppress(KeyError):
+            names.append(grp.getgrgid(gid).gr_name)
+    return names
+
+
+def checked(machine: Machine, run_folder: Path) -> None:
+    """Have sshd test its files, its host keys too. Raises `HostError` with its words."""
+    run_folder.mkdir(mode=0o755, exist_ok=True)  # systemd's, gone while the unit is stopped; the test wants it
+    done = machine.run(["sshd", "-t"], timeout=_TIMEOUT)
+    if done.code:
+        raise HostError(
+            "test-failed",
+            "sshd refuses its new configuration",
+            prop="content",
+            hint="what stood there before is in place",
+            detail="\n".join(done.text.splitlines()[-10:]),
+        )

@@ -1,0 +1,60 @@
+"""Changing several files that only make sense together: all of them, or none."""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent import disk, paths
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Dict, Optional, Tuple
+
+    Before = Optional[Tuple[bytes, int, int, int]]
+
+
+class Files:
+    """Writes that can be taken back as long as this object lives; a crash is the guard's to undo."""
+
+    def __init__(self) -> None:
+        """Nothing is changed yet."""
+        self._before: Dict[Path, Before] = {}
+
+    def write(self, path: Path, text: str, mode: int) -> None:
+        """Put `text` at `path`, root's. Raises `HostError`."""
+        self._remember(path)
+        disk.write(path, text.encode("utf-8", "surrogateescape"), mode=mode)
+
+    def rewrite(self, path: Path, text: str) -> None:
+        """Give a file that is there another text, and leave it its owner and mode. Raises `HostError`."""
+        before = self._remember(path)
+        if before is None:
+            raise HostError("not-converged", f"{path} is gone", prop="content", hint="run again")
+        _, mode, uid, gid = before
+        disk.write(path, text.encode("utf-8", "surrogateescape"), mode=mode, uid=uid, gid=gid)
+
+    def remove(self, path: Path) -> None:
+        """Take a file away. Raises `HostError`."""
+        self._remember(path)
+        paths.remove_file(path)
+
+    def undo(self) -> None:
+        """Make every file what it was."""
+        for path, before in self._before.items():
+            with contextlib.suppress(HostError):  # the others still count
+                if before is None:
+                    paths.remove_file(path)
+                else:
+                    data, mode, uid, gid = before
+                    disk.write(path, data, mode=mode, uid=uid, gid=gid)
+
+    def _remember(self, path: Path) -> Before:
+        now: Before = None
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            now = (path.read_bytes(), stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+        self._before.setdefault(path, now)
+        return now
