@@ -11,6 +11,7 @@ from .forward_filter import ForwardFilter
 from .packages import Packages
 from .service import Service
 from .sysctl import Sysctl
+from .ssh_server import SshServer
 from .tree import Tree
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Packages",
     "Service",
     "Sysctl",
+    "SshServer",
     "Tree",
     "ssh_config_path",
     "write_ssh_config",

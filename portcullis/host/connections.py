@@ -189,6 +189,15 @@ def declared_port(ssh_config: str, alias: str) -> int:
     return int(found.group(1)) if found else _DEFAULT_PORT
 
 
+def pinned_key_type(ssh_config: Path, alias: str) -> str:
+    """Return the type of the key that is pinned for a host, such as ssh-ed25519; "" where none is."""
+    try:
+        lines = ssh_config.with_name("known_hosts").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((words[1] for words in map(str.split, lines) if words[:1] == [alias] and len(words) > 1), "")
+
+
 def dials_several(ssh_config: Path, alias: str) -> bool:
     """Return whether other ports than the declared one are tried for a host."""
     return "ProxyCommand" in _block_of(ssh_config.read_text(), alias)

@@ -75,6 +75,10 @@ class Channel(Protocol):
         """Send one request over a new connection and return the agent's result; raises HostError."""
         ...
 
+    def reached(self, port: int) -> None:
+        """Note the port on which the host is to be found from now on."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Login:

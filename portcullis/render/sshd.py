@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from portcullis.render import header, word
@@ -14,9 +13,8 @@ if TYPE_CHECKING:
     from portcullis.render.dialect import Dialect
 
 PATH = "/etc/ssh/sshd_config.d/10-portcullis.conf"
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 
-# A Match block in a file of somebody else's would win over these for whom it names; see `_FOR_EVERYBODY`.
+# A Match block in a file of somebody else's would win over these for whom it names; see `_AGAIN`.
 _ENTRANCE = (
     "PermitRootLogin",
     "PubkeyAuthentication",
@@ -30,7 +28,22 @@ _ENTRANCE = (
 # sshd(8): of these each value is a line, or the line may grow too long to review.
 _ONE_A_LINE = frozenset({"HostKey"})
 _SHARED_SESSIONS = 64
-"""The deployment, the docker provider's four threads and people's own shells share one connection."""
+
+_NAME = """\
+#
+# Its name makes it the first that sshd reads here: of most options the first line counts (sshd_config(5)),
+# and 50-cloud-init.conf allows passwords.
+"""
+_PORT = """
+# A port that moves is listened on beside the old one until a login on it has worked.
+"""
+_SHARED = """
+# A deployment, the docker provider and people's shells share one connection; with fewer sessions in it, ssh
+# falls back to new logins.
+"""
+_AGAIN = """
+# Once more, for everybody: else a Match block in a later file could let some in another way.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +62,7 @@ class SshdOptions:
     login: str = "root"
     root_login: Literal["prohibit-password", "no"] = "prohibit-password"
     exempt: tuple[str, ...] = ()
-    more: Mapping[str, str] = field(default=_NOTHING)
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +92,13 @@ def drop_in(resource: str, options: SshdOptions, dialect: Dialect) -> str:
     """
     known = _options(options, dialect)
     values = {option.name: option.value for option in known}
-    head = header(resource, "How the SSH server of this host lets people in.")
-    parts = [
-        f"{head}#\n# Its name makes it the first that sshd reads here: of most options the first line counts\n"
-        "# (sshd_config(5)), and 50-cloud-init.conf allows passwords.\n",
-        f"\n# A port that moves is listened on beside the old one until a login on it has worked.\nPort {options.port}\n",
-        *(f"\n# {option.why}\n{_lines(option)}" for option in known),
-        "\n# One connection carries all sessions of a deployment; with fewer, ssh falls back to new logins.\n"
-        f"Match User {word(options.login)}\n    MaxSessions {_SHARED_SESSIONS}\n",
-        "\n# Once more, for everybody: else a Match block in a later file could let some in another way.\nMatch all\n",
-        *(f"    {name} {values[name]}\n" for name in _ENTRANCE if name in values),
-    ]
+    header(resource, "How the SSH server of this host lets people in.")
+    parts = [header(resource, "How the SSH server of this host lets people in."), _NAME, _PORT]
+    parts += [f"Port {options.port}\n"]
+    parts += [f"\n# {option.why}\n{_lines(option)}" for option in known]
+    parts += [_SHARED, f"Match User {word(options.login)}\n    MaxSessions {_SHARED_SESSIONS}\n"]
+    parts += [_AGAIN, "Match all\n"]
+    parts += [f"    {name} {values[name]}\n" for name in _ENTRANCE if name in values]
     return "".join(parts)
 
 
@@ -123,7 +132,9 @@ def _ours(options: SshdOptions, dialect: Dialect) -> list[_Option]:
         ),
         _Option("PubkeyAuthentication", "yes", "A key is the one way in."),
         _Option(
-            "AuthenticationMethods", "publickey", "Said again as a whole: nothing that PAM or a later version adds."
+            "AuthenticationMethods",
+            "publickey",
+            "Said again as a whole: nothing that PAM or a later version adds.",
         ),
         _Option("PasswordAuthentication", "no", "Passwords are guessed all day long."),
         _Option("KbdInteractiveAuthentication", "no", "Under PAM this asks for a password too."),
@@ -146,17 +157,31 @@ def _ours(options: SshdOptions, dialect: Dialect) -> list[_Option]:
             "-hmac-sha1*,umac-64*,hmac-sha2-256,hmac-sha2-512,umac-128@openssh.com",
             "No SHA-1, no 64-bit tags, and no MAC under the cipher: encrypt-then-MAC stays.",
         ),
-        _Option("MaxAuthTries", "3", "Keys that one connection may try; clients with many need IdentitiesOnly."),
+        _Option(
+            "MaxAuthTries", "3", "Keys that one connection may try; clients with many need IdentitiesOnly."
+        ),
         _Option("MaxSessions", "10", "Sessions in one connection; more below for who deploys."),
         _Option("LoginGraceTime", "30", "Seconds to log in; the default of two minutes lets slots be held."),
-        _Option("MaxStartups", "10:30:60", "Connections before their login: from 10 on refused by chance, at 60 all."),
+        _Option(
+            "MaxStartups",
+            "10:30:60",
+            "Connections before their login: from 10 on refused by chance, at 60 all.",
+        ),
         _Option("PerSourceMaxStartups", "10", "The same for one address, so that it cannot take all slots."),
-        _Option("ClientAliveInterval", "300", "Ask inside the encryption whether the other side still lives …"),
+        _Option(
+            "ClientAliveInterval", "300", "Ask inside the encryption whether the other side still lives …"
+        ),
         _Option("ClientAliveCountMax", "3", "… and give up after a quarter of an hour."),
         _Option("TCPKeepAlive", "no", "The same outside the encryption, which anybody on the way can fake."),
-        _Option("AllowTcpForwarding", "local", "Tunnels to what listens here (ssh -L, ProxyJump); none from outside."),
+        _Option(
+            "AllowTcpForwarding",
+            "local",
+            "Tunnels to what listens here (ssh -L, ProxyJump); none from outside.",
+        ),
         _Option("AllowStreamLocalForwarding", "local", "The same for sockets."),
-        _Option("AllowAgentForwarding", "no", "Whoever is root here could use the keys of everybody who comes."),
+        _Option(
+            "AllowAgentForwarding", "no", "Whoever is root here could use the keys of everybody who comes."
+        ),
         _Option("X11Forwarding", "no", "A server has no windows to show."),
         _Option("PermitTunnel", "no", "No network interfaces over SSH."),
         _Option("GatewayPorts", "no", "What people forward listens on loopback."),
@@ -166,10 +191,10 @@ def _ours(options: SshdOptions, dialect: Dialect) -> list[_Option]:
         _Option("LogLevel", "VERBOSE", "Which key came in, by its fingerprint; fail2ban reads this too."),
         _Option("DebianBanner", "no", "Do not tell the exact package version before the login."),
     ]
-    if dialect.openssh >= (9, 1):
+    if dialect.required_rsa_size:
         why = "Shorter RSA keys, users' and the host's own, are not taken."
         found.insert(9, _Option("RequiredRSASize", "3072", why))
-    if options.exempt and dialect.openssh >= (9, 8):
+    if options.exempt and dialect.source_penalties:
         found.append(
             _Option(
                 "PerSourcePenaltyExemptList",

@@ -1,11 +1,11 @@
-"""Whether sshd, told what is declared, would still let in who tells it; as far as that can be known before."""
+"""Whether sshd would still let in who tells it what is declared, as far as that can be known before."""
 
 from __future__ import annotations
 
 import fnmatch
 import ipaddress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List
 
 from portcullis.host.agent.errors import HostError
 
@@ -22,7 +22,7 @@ class _Login:
 
     user: str
     groups: List[str]
-    address: Optional[Address]
+    address: Address | None
     options: Dict[str, str]
 
 
@@ -34,7 +34,9 @@ def refusal(desired: Json, facts: Json, peer: Peer | None) -> HostError | None:
     port = str(desired["port"])
     if port in facts["_taken"]:
         name = facts["_taken"][port]
-        return HostError("invalid", f"{name} listens on {port} already", prop="port", hint="choose another port")
+        return HostError(
+            "invalid", f"{name} listens on {port} already", prop="port", hint="choose another port"
+        )
     for check in (_root, _keys, _methods, _users, _groups, _sessions):
         error = check(login)
         if error:
@@ -107,7 +109,7 @@ def _sessions(login: _Login) -> HostError | None:
 
 def _host_key(pinned: str, options: Dict[str, str]) -> HostError | None:
     """Whether the key that the settings pin would still be shown; `pinned` is its type."""
-    word = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}.get(pinned, pinned.split("-")[0])
+    word = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}.get(pinned, pinned.partition("-")[0])
     offered = options.get("hostkey", "")
     if not pinned or not offered or f"_{word}_" in offered:
         return None

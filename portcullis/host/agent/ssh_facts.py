@@ -33,8 +33,16 @@ ByUser = Dict[str, "Effective"]
 # How people get in. A Match block of ours at the end of the drop-in repeats them, so that no later file's
 # Match block changes them for some; one in an earlier file still would, and shows as a difference.
 ENTRANCE = frozenset(
-    ["passwordauthentication", "kbdinteractiveauthentication", "permitrootlogin", "permitemptypasswords"]
-    + ["pubkeyauthentication", "authenticationmethods", "hostbasedauthentication", "gssapiauthentication"]
+    [
+        "authenticationmethods",
+        "gssapiauthentication",
+        "hostbasedauthentication",
+        "kbdinteractiveauthentication",
+        "passwordauthentication",
+        "permitemptypasswords",
+        "permitrootlogin",
+        "pubkeyauthentication",
+    ]
 )
 
 
@@ -89,11 +97,11 @@ def differing(declared: ByUser, live: ByUser, keyword: str) -> tuple[str, list[s
 
 
 def options(spec: Json, declared: ByUser, live: ByUser, lines: list[Line], ours: str) -> Dict[str, str]:
-    """For each declared option its declared value if that holds, else what holds, for whom, and by which line."""
+    """Each declared option with its value if that holds, else with what holds, for whom and why."""
     found = {}
     for name, value in spec["options"].items():
         keyword = name.lower()
-        reasons = suspects(spec, declared, live, lines, ours, keyword)
+        reasons = suspects(spec, (declared, live), lines, ours, keyword)
         other = differing(declared, live, keyword)
         if other:
             user, values = other
@@ -107,19 +115,21 @@ def options(spec: Json, declared: ByUser, live: ByUser, lines: list[Line], ours:
 
 
 def suspects(
-    spec: Json, declared: ByUser, live: ByUser, lines: list[Line], ours: str, keyword: str
+    spec: Json, both: tuple[ByUser, ByUser], lines: list[Line], ours: str, keyword: str
 ) -> list[Line]:
     """The lines of others that keep an option from being as declared."""
     wanted = {line.value_alone.lower() for line in lines if line.file == ours and line.keyword == keyword}
     wanted |= {str(value).lower() for name, value in spec["options"].items() if name.lower() == keyword}
-    if differing(declared, live, keyword):
+    if differing(*both, keyword):
         return sshd_config.rivals(lines, ours, keyword, wanted)
     return sshd_config.early_exceptions(lines, ours, keyword, wanted) if keyword in ENTRANCE else []
 
 
 def configured_ports(live: Effective) -> set[str]:
     """Where sshd will listen once it has read its files, by ``listenaddress`` lines of ``sshd -T``."""
-    return {address.rpartition(":")[2] for address in live.get("listenaddress", [])} or set(live.get("port", []))
+    return {address.rpartition(":")[2] for address in live.get("listenaddress", [])} or set(
+        live.get("port", [])
+    )
 
 
 def listening_ports(machine: Machine, *, by_socket: bool) -> tuple[set[str], dict[str, str]]:
@@ -168,7 +178,9 @@ def groups_of(user: str) -> List[str]:
 
 def checked(machine: Machine, run_folder: Path) -> None:
     """Have sshd test its files, its host keys too. Raises `HostError` with its words."""
-    run_folder.mkdir(mode=0o755, exist_ok=True)  # systemd's, gone while the unit is stopped; the test wants it
+    run_folder.mkdir(
+        mode=0o755, exist_ok=True
+    )  # systemd's, gone while the unit is stopped; the test wants it
     done = machine.run(["sshd", "-t"], timeout=_TIMEOUT)
     if done.code:
         raise HostError(

@@ -1,7 +1,7 @@
 """The firewall rules that let SSH in: ufw's own, one for each port, marked as the SSH server's.
 
-Read from ufw's files, since ``ufw status`` says nothing while ufw is inactive. They are here, and not with the
-rest of the firewall, because a port and its rule move together or somebody is locked out.
+Read from ufw's files, since ``ufw status`` says nothing while ufw is inactive. They are here, and not with
+the rest of the firewall, because a port and its rule move together or somebody is locked out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMMENT = "portcullis ssh"
 _TIMEOUT = 60.0
 # A rule for a TCP port from anywhere to anywhere; ufw keeps one for each port, whatever its action.
 _TUPLE = re.compile(
-    r"^### tuple ### (?P<action>\w+) (?P<proto>tcp|any) (?P<port>\d+) (?P<to>0\.0\.0\.0/0|::/0) any (?P=to) in"
+    r"^### tuple ### (?P<action>\w+) tcp (?P<port>\d+) (?P<to>0\.0\.0\.0/0|::/0) any (?P=to) in"
     r"(?: comment=(?P<comment>[0-9a-f]+))?$",
     re.MULTILINE,
 )
@@ -61,11 +61,13 @@ class Firewall:
     def is_open(self, port: str) -> bool:
         """Whether a port has the SSH server's rule, in each family that ufw filters."""
         families = (self.v4, self.v6) if self.uses_v6 else (self.v4,)
-        return all(port in rules and rules[port].is_ours and rules[port].action == "allow" for rules in families)
+        return all(
+            port in rules and rules[port].is_ours and rules[port].action == "allow" for rules in families
+        )
 
 
 def read(machine: Machine) -> Firewall | None:
-    """ufw's rules, None where it is not installed."""
+    """The rules of ufw, None where it is not installed."""
     v4 = _text(machine.ufw / "user.rules")
     conf = _text(machine.ufw / "ufw.conf")
     if v4 is None or conf is None:
@@ -84,7 +86,6 @@ def parse(text: str) -> Rules:
     return {
         found["port"]: Rule(found["action"], bytes.fromhex(found["comment"] or "").decode("utf-8", "replace"))
         for found in _TUPLE.finditer(text)
-        if found["proto"] == "tcp"
     }
 
 
@@ -130,9 +131,7 @@ def files(machine: Machine) -> tuple[str, ...]:
 def _ufw(machine: Machine, *words: str) -> None:
     done = machine.run(["ufw", *words], timeout=_TIMEOUT)
     if done.code:
-        raise HostError(
-            "invalid", f"ufw refuses: ufw {' '.join(words)}", prop="firewall", detail=done.text
-        )
+        raise HostError("invalid", f"ufw refuses: ufw {' '.join(words)}", prop="firewall", detail=done.text)
 
 
 def _text(path: Path) -> str | None:

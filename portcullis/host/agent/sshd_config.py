@@ -193,7 +193,7 @@ def put_back(text: str) -> str:
     """`text` as it was before `take_out` and `with_include`, whatever was edited around it since."""
     lines = text.splitlines(keepends=True)
     kept = [line for line in lines if not line.rstrip("\n").endswith(_ADDED)]
-    return "".join(line[len(MARK) :] if line.startswith(MARK) else line for line in kept)
+    return "".join(line.removeprefix(MARK) for line in kept)
 
 
 _ADDED = " # added by Portcullis"

@@ -35,6 +35,9 @@ class CannedChannel:
     def families_in_use(self) -> list[tuple[str, ...]]:
         return [()]
 
+    def reached(self, port: int) -> None:
+        self.sent.append(("reached", {"port": port}))
+
     def log_in_again(self, op: str, login: session.Login, **arguments: Any) -> dict[str, Any]:
         self.sent.append((op, {**arguments, "login": login}))
         return self._answer(op, arguments)

@@ -49,6 +49,7 @@ RELEASED = [
     "portcullis.host.packages.PackagesProvider",
     "portcullis.host.service.ServiceProvider",
     "portcullis.host.sysctl.SysctlProvider",
+    "portcullis.host.ssh_server.SshServerProvider",
     "portcullis.host.tree.TreeProvider",
 ]
 

@@ -1,0 +1,95 @@
+"""The units that run sshd: making it take up its files, and whether it has."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Dict
+
+from portcullis.host.agent import ssh_facts
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.services import is_stale, parse_show
+from portcullis.host.agent.ssh_facts import SERVICE, SOCKET
+from portcullis.host.agent.watch import newest_change
+
+if TYPE_CHECKING:
+    from portcullis.host.agent.guarded import Argv
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.store import Record
+
+_TIMEOUT = 60.0
+_PROPERTIES = (
+    "Id", "ActiveState", "InvocationID", "ReloadResult", "ActiveEnterTimestampMonotonic",
+    "StateChangeTimestampMonotonic",
+)  # fmt: skip
+_LISTEN_LIMIT = 15.0  # seconds from reload to listening
+
+
+def commands(*, by_socket: bool) -> tuple[Argv, ...]:
+    """What makes sshd run on its files, whatever state it is in. Sessions survive: KillMode is process."""
+    if by_socket:
+        # A generator takes the ports of ssh.socket from sshd_config at each daemon-reload.
+        return (
+            ("systemctl", "daemon-reload"),
+            ("systemctl", "restart", SOCKET),
+            ("systemctl", "try-restart", SERVICE),
+        )
+    return ("systemctl", "reset-failed", SERVICE), ("systemctl", "reload-or-restart", SERVICE)
+
+
+class SshDaemon:
+    """sshd as systemd runs it. `reads` are the paths that it reads."""
+
+    def __init__(self, machine: Machine, reads: list[str]) -> None:
+        self._machine = machine
+        self._reads = reads
+
+    def take_up(self, wanted: set[str], record: Record) -> None:
+        """Make sshd read its files, and wait until it listens on `wanted`. Raises `HostError`."""
+        newest = newest_change(self._reads)
+        by_socket = ssh_facts.is_socket_activated(self._machine)
+        for argv in commands(by_socket=by_socket):
+            self._run(argv)
+        deadline = time.monotonic() + _LISTEN_LIMIT
+        time.sleep(self._machine.settle)  # sshd executes itself anew, and the old one listens till then
+        while True:
+            listening, taken = ssh_facts.listening_ports(self._machine, by_socket=by_socket)
+            if listening == wanted:
+                break
+            if time.monotonic() > deadline:
+                lost = sorted(wanted - listening, key=int)
+                who = [f"{port} belongs to {taken[port]}" for port in lost if port in taken]
+                raise HostError(
+                    "systemd",
+                    f"sshd listens on {', '.join(sorted(listening, key=int)) or 'no port'}"
+                    f" and not on {', '.join(sorted(wanted, key=int))}",
+                    prop="port",
+                    detail="\n".join(who),
+                )
+            time.sleep(self._machine.settle / 4)
+        unit = self._unit()
+        record.extra["loaded"] = {"invocation": unit["InvocationID"], "newest": newest}
+
+    def is_stale(self, record: Record | None) -> bool:
+        """Whether a file that sshd reads is newer than what it runs on."""
+        unit = self._unit()
+        loaded = record.extra.get("loaded") if record else None
+        wall, monotonic = time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        return is_stale(unit, newest_change(self._reads), loaded, wall, monotonic)
+
+    def _unit(self) -> Dict[str, str]:
+        argv = ["systemctl", "show", "--no-pager", f"--property={','.join(_PROPERTIES)}", "--", SERVICE]
+        done = self._machine.run(argv, timeout=_TIMEOUT)
+        units = parse_show(done.out)
+        if done.code or not units:
+            raise HostError(
+                "unreadable", "systemd does not answer on the host", prop="port", detail=done.text
+            )
+        return units[0]
+
+    def _run(self, argv: Argv) -> None:
+        done = self._machine.run(argv, timeout=_TIMEOUT)
+        if done.code and argv[1] != "reset-failed":  # which has nothing to reset on most days
+            log = ["journalctl", "--no-pager", "-q", "-n", "20", "-o", "cat", "-u", SERVICE]
+            said = self._machine.run(log, timeout=_TIMEOUT).out.strip()
+            detail = "\n".join(part for part in (done.text, said) if part)
+            raise HostError("systemd", f"{' '.join(argv)} failed", prop="port", detail=detail)

@@ -1,0 +1,98 @@
+"""From what is declared of an SSH server and what is there to what has to be done; pure."""
+
+from __future__ import annotations
+
+from portcullis.host.agent.step import Json, Step, compare, text_diff
+
+ABSENT = "<absent>"
+_MODE = "0600"
+
+# What none of these say decides who gets in.
+_HARMLESS = frozenset(
+    [
+        "AllowAgentForwarding",
+        "Banner",
+        "Compression",
+        "DebianBanner",
+        "GatewayPorts",
+        "LogLevel",
+        "PermitTunnel",
+        "PermitUserEnvironment",
+        "PrintLastLog",
+        "PrintMotd",
+        "UseDNS",
+        "X11Forwarding",
+    ]
+)
+
+
+def steps(desired: Json, facts: Json, path: str) -> list[Step]:
+    """What has to be done; `path` is the drop-in's."""
+    if not facts["exists"]:
+        return [Step("server", "absent", "installed", "install")]
+    wanted = wanted_ports(desired)
+    content = with_ports(str(desired["content"]), wanted)
+    found: list[Step] = []
+    if facts["content"] != content:
+        diff = text_diff(facts["content"], content, path)
+        found.append(Step("content", _lines(facts["content"]), _lines(content), "write", diff))
+    else:
+        found += compare({"mode": _MODE}, facts, ("mode",), "write")
+    if facts["broken"]:
+        found.append(Step("config", "refused by sshd", "valid", "write", facts["broken"]))
+    found += [
+        Step(f"options.{name}", facts["options"][name], str(value), "write")
+        for name, value in desired["options"].items()
+        if facts["options"].get(name, value) != str(value)
+    ]
+    if facts["port"] != ", ".join(wanted) and not facts["broken"]:
+        found.append(Step("port", facts["port"], ", ".join(wanted), "listen"))
+    if facts["firewall"] is not None and facts["firewall"] != dict.fromkeys(wanted, "allow"):
+        have = ", ".join(f"{port} {what}" for port, what in facts["firewall"].items()) or "no rule"
+        found.append(Step("firewall", have, ", ".join(f"{port} allow" for port in wanted), "rule"))
+    if facts["stale"]:
+        found.append(Step("stale", "True", "False", "reload"))
+    return found
+
+
+def wanted_ports(desired: Json) -> list[str]:
+    """The declared port, and those that are kept for now, in order."""
+    return sorted({str(desired["port"]), *map(str, desired.get("listen_also") or ())}, key=int)
+
+
+def with_ports(content: str, ports: list[str]) -> str:
+    """The drop-in with a line for each port; the declared one has its own line in it."""
+    lines = []
+    for line in content.splitlines(keepends=True):
+        lines.append(line)
+        if line.startswith("Port "):
+            kept = [port for port in ports if port != line.split()[1]]
+            lines += [f"Port {port}  # until a login on the new port has worked\n" for port in kept]
+    return "".join(lines)
+
+
+def port_text(configured: set[str], listening: set[str]) -> str:
+    """The ports for people: those that agree by number, the others with what is wrong."""
+    told = dict.fromkeys(configured & listening, "")
+    told.update(dict.fromkeys(configured - listening, " (not listening)"))
+    told.update(dict.fromkeys(listening - configured, " (until sshd reads its files)"))
+    return ", ".join(port + told[port] for port in sorted(told, key=int))
+
+
+def is_harmless(desired: Json, facts: Json, found: list[Step]) -> bool:
+    """Whether these steps cannot cut anybody off: all that changes is comments, logging and the like."""
+    if any(step.prop not in ("content", "mode") and not step.prop.startswith("options.") for step in found):
+        return False
+    have = _settings(facts["content"])
+    want = _settings(with_ports(str(desired["content"]), wanted_ports(desired)))
+    changed = {line.partition(" ")[0] for line in have ^ want}
+    return changed | {step.prop.partition(".")[2] for step in found} <= _HARMLESS | {""}
+
+
+def _settings(content: str) -> set[str]:
+    """The lines that set something."""
+    return {line.strip() for line in content.splitlines() if not line.strip().startswith(("#", "<"))}
+
+
+def _lines(text: str) -> str:
+    return "absent" if text == ABSENT else f"{text.count(chr(10))} lines"

@@ -1,0 +1,188 @@
+"""A host's SSH server: what its options are in effect, its port, and the firewall's rule for that port."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from .connections import pinned_key_type, ssh_config_path
+from .guarded import GuardedProvider
+from .provider import ABSENT, Normaliser, Props, is_known, stack_name
+from .resource import HostResource
+from .session import READ_TIMEOUT, Login
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pulumi
+
+    from .agent_process import Json
+    from .session import Channel
+
+_ITEM = "sshd"
+_MAX_PORT = 65535
+_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
+# Given by other inputs, or the start of what holds for the lines after it.
+_NO_OPTIONS = frozenset(["port", "include", "match"])
+_VALID = "valid"
+
+# On their way to the host only; see `SshServerProvider.apply` and `withdraw`.
+_LISTEN_ALSO = "listen_also"
+_PORT_AFTER = "__port_after"
+
+
+class SshServerProvider(GuardedProvider):
+    """Provider of `SshServer`; its module path is part of every state."""
+
+    kind = "ssh-server"
+    identity = ("host",)
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check that text, port and options say the same."""
+        content, port, login = inputs.text("content"), inputs.text("port"), inputs.text("login")
+        if port is not None and not (port.isdigit() and 1 <= int(port) <= _MAX_PORT):
+            inputs.fail("port", f"{port!r} is not a TCP port")
+        elif content is not None and port is not None:
+            lines = re.findall(r"^Port (.*)$", content, re.MULTILINE)
+            if lines != [port]:
+                inputs.fail("content", f"must have the line `Port {port}` once, and no other port")
+        if login is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?", login):
+            inputs.fail("login", f"{login!r} is not the name of a user")
+        options = inputs.news.get("options")
+        inputs.inputs["options"] = options
+        if is_known(options):
+            for name, value in (options or {}).items():
+                if not _OPTION.match(name) or name.lower() in _NO_OPTIONS:
+                    inputs.fail("options", f"{name!r} is not an option that can be declared here")
+                elif is_known(value) and (not isinstance(value, str) or not value):
+                    inputs.fail("options", f"the value of {name} must be a text")
+        # Read back as what is wrong with them.
+        inputs.inputs |= {"mode": "0600", "config": _VALID, "stale": False}
+        if port is not None:
+            inputs.inputs["firewall"] = {port: "allow"}
+
+    def item(self, props: Props) -> Item:
+        """Return the server, with what has to hold: sshd itself says whether it does."""
+        spec = {key: props[key] for key in ("content", "options", "port", "login")}
+        return Item(self.kind, _ITEM, spec)
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return the text, what holds of each option, ports, rules, and whether sshd runs on its files."""
+        live = {key: facts[key] for key in ("content", "mode", "port", "stale")}
+        broken = str(facts["broken"])
+        live["config"] = f"refused by sshd: {broken.splitlines()[0]}" if broken else _VALID
+        if facts["options"]:
+            live["options"] = facts["options"]
+        if facts["firewall"] is not None:  # where there is no ufw, nothing is to be seen and nothing missing
+            live["firewall"] = facts["firewall"]
+        return live
+
+    def absent_inputs(self) -> Props:
+        """Return a host without an SSH server."""
+        return {"content": ABSENT, "port": ABSENT}
+
+    def asked(self, item: Item, props: Props) -> Json:
+        """Add which host key is pinned: it must still be shown."""
+        request = super().asked(item, props)
+        pinned = pinned_key_type(ssh_config_path(stack_name(props)), props["host"])
+        return {**request, "desired": {**request["desired"], "pinned": pinned}}
+
+    def login(self, props: Props) -> Login:
+        """Return a login on the declared port, by the declared user: whoever deploys next."""
+        return Login(port=int(props["port"]))
+
+    def login_after_removal(self, props: Props, result: Json) -> Login:
+        """Return a login on the port that the server has then."""
+        del result
+        return Login(port=int(props[_PORT_AFTER]))
+
+    def apply(self, channel: Channel, item: Item, props: Props) -> Json:
+        """Change; a port moves in two commits, and the old one goes only after a login on the new one."""
+        former = [port for port in self._look(channel, item, props).get("ports", []) if port != props["port"]]
+        if former:
+            self.commit(channel, item, {**props, _LISTEN_ALSO: former}, self.login(props))
+        return self.commit(channel, item, props, self.login(props))
+
+    def withdraw(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
+        """Give the server back as it was; a port moves back in two commits too."""
+        facts = self._look(channel, item, props)
+        before = facts.get("ports_before") or [props["port"]]
+        after = props["port"] if props["port"] in before else before[0]
+        # Only its owner may touch it; `remove` says so by itself.
+        if after != props["port"] and facts.get("owner") == props["managed_by"]:
+            # What others set meanwhile is theirs: it must not keep anybody from leaving.
+            both = {**props, _LISTEN_ALSO: before, "adopt": True}
+            self.commit(channel, item, both, Login(port=int(after)))
+        result = super().withdraw(channel, item, {**props, _PORT_AFTER: after}, **more)
+        if after != props["port"]:
+            channel.reached(int(after))
+        return result
+
+    def _look(self, channel: Channel, item: Item, props: Props) -> Json:
+        """Return the facts, without those of an operation before."""
+        answer = channel.request(
+            "plan", timeout=READ_TIMEOUT, adopt=bool(props.get("adopt")), **self.asked(item, props)
+        )
+        facts: Json = answer["facts"]
+        return facts
+
+
+class SshServer(HostResource, module="portcullis", name="SshServer"):
+    """The SSH server of a host, which has one.
+
+    Its drop-in comes first among sshd's files, and every option is read back as sshd itself understands it
+    (`sshd -T`), so that a line of somebody else's that wins shows as a difference, with its file and number.
+    Each change is kept only after a login from outside; a port moves in two steps, with both open in between.
+    The rule for the port is its own where ufw is installed: `ufw allow … comment 'portcullis ssh'`.
+
+    Attributes:
+        port: TCP port.
+        options: option of sshd_config(5) to value.
+    """
+
+    port: pulumi.Output[str]
+    options: pulumi.Output[dict[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        content: str,
+        options: Mapping[str, str],
+        port: int = 22,
+        login: str = "root",
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the server.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            content: text of the drop-in, with one line `Port PORT`; `portcullis.render.sshd` writes it.
+            options: what has to hold in effect, each as the text has it.
+            port: TCP port; the same as the host's in the settings.
+            login: the user who deploys; options are read as they hold for them, for root, and for others.
+            adopt: take over a drop-in that is there and differs, and put lines of other files that win over
+                ours out of force, until this is deleted.
+            opts: resource options.
+        """
+        super().__init__(
+            SshServerProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={
+                "content": content,
+                "options": dict(options),
+                "port": str(port),
+                "login": login,
+                "firewall": {str(port): "allow"},
+                "mode": "0600",
+                "config": _VALID,
+                "stale": False,
+            },
+            opts=opts,
+        )
