@@ -32,8 +32,8 @@ from .host.packages import PackagesProvider
 from .host.provider import HostProvider, Props, stack_name
 from .host.service import ServiceProvider
 from .host.session import READ_TIMEOUT, session
-from .host.sysctl import SysctlProvider
 from .host.ssh_server import SshServerProvider
+from .host.sysctl import SysctlProvider
 from .host.tree import TreeProvider
 
 _PREFIX = "pulumi-python:dynamic/portcullis:"

@@ -10,8 +10,8 @@ from .file import File
 from .forward_filter import ForwardFilter
 from .packages import Packages
 from .service import Service
-from .sysctl import Sysctl
 from .ssh_server import SshServer
+from .sysctl import Sysctl
 from .tree import Tree
 
 __all__ = [
@@ -22,8 +22,8 @@ __all__ = [
     "HostError",
     "Packages",
     "Service",
-    "Sysctl",
     "SshServer",
+    "Sysctl",
     "Tree",
     "ssh_config_path",
     "write_ssh_config",
