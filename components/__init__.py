@@ -11,6 +11,7 @@ from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
 from components.reverse_proxy import ProxiedSite, ReverseProxy, ReverseProxyArgs
 from components.ssh import connections
+from components.ssh_access import SshAccess, SshAccessArgs
 
 __all__ = [
     "DockerEngine",
@@ -26,5 +27,7 @@ __all__ = [
     "ProxiedSite",
     "ReverseProxy",
     "ReverseProxyArgs",
+    "SshAccess",
+    "SshAccessArgs",
     "connections",
 ]

@@ -1,0 +1,110 @@
+"""Who gets in to a host over SSH, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pulumi
+from pulumi import ResourceOptions
+
+from components.arguments import validate
+from portcullis.host import Packages, SshServer
+from portcullis.render import sshd
+from portcullis.render.dialect import DIALECTS
+from portcullis.settings import forms
+from portcullis.settings.kinds import Choice, ListOf
+
+_ROOT_LOGIN = Choice("a rule for root", ("prohibit-password", "no"), {})
+
+
+@dataclass(frozen=True, slots=True)
+class SshAccessArgs:
+    """What is particular about it.
+
+    Attributes:
+        host: alias of the host.
+        os: its operating system, which decides what its OpenSSH understands.
+        port: TCP port of SSH, the same as the host's in the settings.
+        login: the user who deploys, the same as the host's in the settings.
+        root_login: root with a key only, or not at all.
+        exempt: addresses and networks that sshd never makes wait after failed logins.
+        options: options of sshd_config that differ from ours.
+        ufw: install ufw, whose rule for the port is kept here. Without it, and without ufw on the host, the
+            port is open as nothing filters it.
+        adopt: replace what is there and differs, and put lines of others that win over ours out of force.
+
+    Raises:
+        ValueError: naming every attribute that cannot be used.
+    """
+
+    host: str
+    os: str
+    port: int = 22
+    login: str = "root"
+    root_login: Literal["prohibit-password", "no"] = "prohibit-password"
+    exempt: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    ufw: bool = True
+    adopt: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what would otherwise fail on the host."""
+        validate(
+            self,
+            {
+                "host": forms.ALIAS,
+                "os": forms.OS,
+                "port": forms.PORT,
+                "login": forms.LOGIN,
+                "root_login": _ROOT_LOGIN,
+                "exempt": ListOf(forms.NETWORK),
+                "options": ListOf(forms.SSHD_KEYWORD),
+            },
+        )
+        if self.root_login == "no" and self.login == "root":
+            raise ValueError(
+                "SshAccessArgs.root_login: refuses root, who is to log in; "
+                "name a user with sudo as login, or write prohibit-password"
+            )
+
+
+class SshAccess(pulumi.ComponentResource):
+    """Keys only, one port, and nobody locked out on the way there.
+
+    Attributes:
+        ready: what has to be there before anything else may narrow access.
+    """
+
+    ready: list[pulumi.Resource]
+
+    def __init__(self, name: str, args: SshAccessArgs, opts: ResourceOptions | None = None) -> None:
+        """Declare it under `name`, such as "web1-ssh"."""
+        super().__init__("portcullis:index:SshAccess", name, None, opts)
+        packages = Packages(
+            f"{name}-packages",
+            host=args.host,
+            names=["openssh-server", *(["ufw"] if args.ufw else [])],
+            opts=ResourceOptions(parent=self),
+        )
+        dialect = DIALECTS[args.os]
+        options = sshd.SshdOptions(
+            port=args.port,
+            login=args.login,
+            root_login=args.root_login,
+            exempt=args.exempt,
+            more=args.options,
+        )
+        server = SshServer(
+            f"{name}-server",
+            host=args.host,
+            content=sshd.drop_in(f"{name}-server", options, dialect),
+            options=sshd.effective_options(options, dialect),
+            port=args.port,
+            login=args.login,
+            adopt=args.adopt,
+            opts=ResourceOptions(parent=self, depends_on=[packages]),
+        )
+        self.ready = [server]
+        self.register_outputs({"port": server.port})
