@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pulumi
 from pulumi import ResourceOptions
@@ -15,6 +14,9 @@ from portcullis.render import sshd
 from portcullis.render.dialect import DIALECTS
 from portcullis.settings import forms
 from portcullis.settings.kinds import Choice, ListOf
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _ROOT_LOGIN = Choice("a rule for root", ("prohibit-password", "no"), {})
 

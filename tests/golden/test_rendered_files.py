@@ -7,6 +7,8 @@ import pytest
 
 from portcullis.render import nginx, sysctl
 from portcullis.render.daemon_json import collisions, daemon_json, pools_beside, validation
+from portcullis.render import nginx, sshd, sysctl
+from portcullis.render.daemon_json import daemon_json, validation
 from portcullis.render.dialect import DIALECTS
 from portcullis.render.health import http_check
 from portcullis.settings import forms
@@ -90,3 +92,17 @@ def test_kernel_settings_of_a_host_that_differs(golden: Golden) -> None:
         {"net.ipv4.conf.all.rp_filter": "2", "vm.swappiness": "10"}, ("net.ipv4.", "vm.")
     )
     golden("sysctl.changed.conf", sysctl.sysctl_conf("web1-kernel-sysctl", values))
+
+
+@pytest.mark.parametrize("os", forms.OS.words)
+def test_sshd_drop_in(os: str, golden: Golden) -> None:
+    options = sshd.SshdOptions(exempt=("203.0.113.7", "2001:db8::/48"))
+    golden(f"sshd.{os}.conf", sshd.drop_in("web1-ssh-server", options, DIALECTS[os]))
+
+
+def test_sshd_drop_in_with_what_varies(golden: Golden) -> None:
+    more = {"MaxSessions": "20", "AllowUsers": "deploy alice"}
+    options = sshd.SshdOptions(port=2222, login="deploy", root_login="no", more=more)
+    text = sshd.drop_in("web1-ssh-server", options, DIALECTS["debian-13"])
+    golden("sshd.varied.conf", text)
+    assert "MaxSessions 10" not in text
