@@ -27,25 +27,6 @@ if TYPE_CHECKING:
     from .host.resource import HostResource
 
 _PREFIX = "pulumi-python:dynamic/portcullis:"
-from .host.file import FileProvider
-from .host.packages import PackagesProvider
-from .host.provider import HostProvider, Props, stack_name
-from .host.service import ServiceProvider
-from .host.session import READ_TIMEOUT, session
-from .host.ssh_server import SshServerProvider
-from .host.sysctl import SysctlProvider
-from .host.tree import TreeProvider
-
-_PREFIX = "pulumi-python:dynamic/portcullis:"
-PROVIDERS: dict[str, type[HostProvider]] = {
-    "Directory": DirectoryProvider,
-    "File": FileProvider,
-    "Packages": PackagesProvider,
-    "Service": ServiceProvider,
-    "Sysctl": SysctlProvider,
-    "SshServer": SshServerProvider,
-    "Tree": TreeProvider,
-}
 _SHOWN = 60
 """Characters of a value that a line shows."""
 

@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import nginx, sysctl
-from portcullis.render.daemon_json import collisions, daemon_json, pools_beside, validation
 from portcullis.render import nginx, sshd, sysctl
-from portcullis.render.daemon_json import daemon_json, validation
+from portcullis.render.daemon_json import collisions, daemon_json, pools_beside, validation
 from portcullis.render.dialect import DIALECTS
 from portcullis.render.health import http_check
 from portcullis.settings import forms
