@@ -3,6 +3,7 @@
 Usable without the rest of Portcullis: write_ssh_config(), then resources. See examples/one-file.
 """
 
+from .administrators import Administrators
 from .connections import Connection, ssh_config_path, write_ssh_config
 from .directory import Directory
 from .errors import HostError
@@ -13,8 +14,10 @@ from .service import Service
 from .ssh_server import SshServer
 from .sysctl import Sysctl
 from .tree import Tree
+from .user import User
 
 __all__ = [
+    "Administrators",
     "Connection",
     "Directory",
     "File",
@@ -25,6 +28,7 @@ __all__ = [
     "SshServer",
     "Sysctl",
     "Tree",
+    "User",
     "ssh_config_path",
     "write_ssh_config",
 ]

@@ -290,7 +290,7 @@ class _Errors:
 
     def __init__(self, kind: str, props: Props) -> None:
         name = str(props.get("managed_by", "")).rsplit("::", 1)[-1]
-        thing = props.get("path") or props.get("unit") or ""
+        thing = props.get("path") or props.get("unit") or props.get("user") or ""
         self._subject = Subject(str(props["host"]), f'{kind.title().replace("-", "")} "{name}"', str(thing))
 
     def __enter__(self) -> None:

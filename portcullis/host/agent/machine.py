@@ -36,6 +36,7 @@ class Machine:
     ssh: Path = Path("/etc/ssh")
     sshd_run: Path = Path("/run/sshd")
     ufw: Path = Path("/etc/ufw")
+    homes: Path = Path("/home")
     run: Runner = run
     peer: Peer | None = None  # where the session comes from
     apt_lock_wait: float = 60.0  # seconds

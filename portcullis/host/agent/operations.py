@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from portcullis.host.agent.administrators import Administrators
 from portcullis.host.agent.directories import Directories
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.files import Files
@@ -24,6 +25,7 @@ from portcullis.host.agent.ssh_servers import SshServers
 from portcullis.host.agent.store import Record, Store, revision
 from portcullis.host.agent.sysctls import Sysctls
 from portcullis.host.agent.trees import Trees
+from portcullis.host.agent.users import Users
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,6 +57,8 @@ class Operations:
             "sysctl": Sysctls(machine),
             "forward-filter": ForwardFilters(machine),
             "ssh-server": SshServers(machine),
+            "user": Users(machine),
+            "administrators": Administrators(machine),
         }
         self._claims: dict[tuple[str, str], str] = {}
         self._busy: dict[tuple[str, str], threading.Lock] = {}

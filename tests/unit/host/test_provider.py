@@ -43,6 +43,7 @@ FACTS = {
 
 # Every provider path that any release wrote into a state. Never take a line out: states name it for ever.
 RELEASED = [
+    "portcullis.host.administrators.AdministratorsProvider",
     "portcullis.host.directory.DirectoryProvider",
     "portcullis.host.file.FileProvider",
     "portcullis.host.forward_filter.ForwardFilterProvider",
@@ -51,6 +52,7 @@ RELEASED = [
     "portcullis.host.sysctl.SysctlProvider",
     "portcullis.host.ssh_server.SshServerProvider",
     "portcullis.host.tree.TreeProvider",
+    "portcullis.host.user.UserProvider",
 ]
 
 

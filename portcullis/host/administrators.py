@@ -1,0 +1,99 @@
+"""Who may become root on a host without having been declared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .guarded import GuardedProvider
+from .provider import Normaliser, Props, stack_name
+from .resource import HostResource
+from .session import Login, declared_login
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pulumi
+
+    from .agent_process import Json
+
+
+class AdministratorsProvider(GuardedProvider):
+    """Provider of `Administrators`; its module path is part of every state."""
+
+    kind = "administrators"
+    identity = ("host",)
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Take over who is declared."""
+        inputs.inputs["users"] = inputs.news.get("users") or {}
+        inputs.inputs["files"] = inputs.news.get("files") or {}
+        # Read back as whoever else may become root.
+        inputs.inputs["undeclared"] = {}
+
+    def item(self, props: Props) -> Item:
+        """Return the one thing of its kind, with those who are declared."""
+        spec = {
+            "users": sorted(props.get("users") or {}),
+            "files": sorted(props.get("files") or {}),
+            "login": declared_login(props["host"], stack_name(props)),
+        }
+        return Item(self.kind, self.kind, spec)
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return those who are not declared."""
+        return {"undeclared": facts["undeclared"]}
+
+    def absent_inputs(self) -> Props:
+        """Return nobody: a host always has an answer."""
+        return {"undeclared": {}}
+
+    def login(self, props: Props) -> Login:
+        """Return the declared login: a first contact as somebody else does not vouch for it."""
+        del props
+        return Login(declared=True)
+
+
+class Administrators(HostResource, module="portcullis", name="Administrators"):
+    """Who may become root on a host: nobody but root and the users that are declared here. One a host.
+
+    Whoever else may is a line in a preview: members of groups that are as good as root (sudo, docker, …),
+    files in /etc/sudoers.d, rules in /etc/sudoers, accounts with root's number. They are taken away, never
+    the user that deploys.
+    """
+
+    undeclared: pulumi.Output[Mapping[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        users: Sequence[str] = (),
+        files: Sequence[str] = (),
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare that there are no others. Depend on the users, so that they are there first.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            users: names of those who may: declared as `User` with sudo, or in such a group.
+            files: paths below /etc/sudoers.d that other resources manage.
+            adopt: take away those who may become root at the first `up`; they come back on delete.
+            opts: resource options.
+        """
+        super().__init__(
+            AdministratorsProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={
+                "users": dict.fromkeys(sorted(users), "declared"),
+                "files": dict.fromkeys(sorted(files), "declared"),
+                "undeclared": {},
+            },
+            outputs=(),
+            opts=opts,
+        )

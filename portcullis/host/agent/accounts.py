@@ -1,0 +1,105 @@
+"""The host's own accounts and groups: passwd(5), group(5), shadow(5), and the programs that change them.
+
+Read from the files themselves: what a directory service serves is not ours to change.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.disk import unreadable
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from portcullis.host.agent.machine import Machine
+
+NO_LOGIN = ("nologin", "false", "sync", "true")
+"""Programs that are no shell, by their file's name."""
+_TIMEOUT = 60.0
+# useradd and its like lock the files and do not wait for each other.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Account:
+    """A line of /etc/passwd, with the password field of /etc/shadow."""
+
+    name: str
+    uid: int
+    gid: int
+    home: Path
+    shell: str
+    secret: str
+
+    @property
+    def password(self) -> str:
+        """``none`` (nobody can log in with one), ``set``, or ``empty`` (whoever asks is let in)."""
+        if not self.secret:
+            return "empty"
+        return "none" if self.secret[0] in "*!" else "set"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A line of /etc/group."""
+
+    name: str
+    gid: int
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Directory:
+    """All accounts and groups at one moment."""
+
+    accounts: dict[str, Account]
+    groups: dict[str, Group]
+
+    def groups_of(self, name: str) -> list[str]:
+        """Names of the groups that list the user; the primary one does not."""
+        return sorted(group.name for group in self.groups.values() if name in group.members)
+
+
+def read(machine: Machine) -> Directory:
+    """What the files say now. Raises `HostError` (``unreadable``)."""
+    secrets = {fields[0]: fields[1] for fields in _lines(machine.etc / "shadow", 2)}
+    accounts: dict[str, Account] = {}
+    for name, secret, uid, gid, _, home, shell in _lines(machine.etc / "passwd", 7):
+        if uid.isdigit() and gid.isdigit():
+            # The first line of a name counts, as for the C library.
+            shadow = secrets.get(name, "*") if secret == "x" else secret  # noqa: S105 - where it is
+            made = Account(name, int(uid), int(gid), Path(home or "/"), shell or "/bin/sh", shadow)
+            accounts.setdefault(name, made)
+    groups: dict[str, Group] = {}
+    for name, _, gid, members in _lines(machine.etc / "group", 4):
+        if gid.isdigit():
+            made_group = Group(name, int(gid), tuple(word for word in members.split(",") if word))
+            groups.setdefault(name, made_group)
+    return Directory(accounts, groups)
+
+
+def _lines(path: Path, fields: int) -> list[list[str]]:
+    try:
+        text = path.read_text("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(error, path) from None
+    split = [line.split(":") for line in text.splitlines() if line[:1] not in ("", "#", "+", "-")]
+    return [words[:fields] for words in split if len(words) >= fields]
+
+
+def change(machine: Machine, *argv: str, prop: str = "user") -> None:
+    """Run useradd and its like. Raises `HostError` (``accounts``) with what it said."""
+    with _ONE_AT_A_TIME:
+        done = machine.run(argv, timeout=_TIMEOUT)
+    if done.code:
+        raise HostError("accounts", f"{argv[0]} refuses (exit code {done.code})", prop=prop, detail=done.text)
+
+
+def is_shell(path: str) -> bool:
+    """Whether somebody can log in with it; nologin(8) and false(1) turn everybody away."""
+    return path.rsplit("/", 1)[-1] not in NO_LOGIN

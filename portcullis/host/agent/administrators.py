@@ -1,0 +1,300 @@
+"""Who may become root without having been declared: by sudo, by a group that is as good as root, by number.
+
+One thing a host. What is declared is that nobody may; each one who may is a line of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent import accounts, disk, paths, sudoers
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.guarded import Guarded, Undo
+from portcullis.host.agent.step import Json, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from portcullis.host.agent.accounts import Directory
+    from portcullis.host.agent.guarded import Argv, Peer
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.store import Record
+
+GROUPS = {
+    # Debian's and Ubuntu's sudoers name the first two; wheel is what other systems call it.
+    "sudo": "becomes root by sudo",
+    "admin": "becomes root by sudo",
+    "wheel": "becomes root by sudo",
+    # "The docker group grants root-level privileges": docs.docker.com/engine/install/linux-postinstall.
+    "docker": "is root by Docker's socket",
+    # "Anyone with access to the LXD socket can fully control LXD": documentation.ubuntu.com/lxd.
+    "lxd": "is root by LXD's socket",
+    "incus-admin": "is root by Incus' socket",
+    # "Mostly equivalent to root access": wiki.debian.org/SystemGroups.
+    "disk": "reads and writes raw disks",
+}
+_SHOWN = 120  # characters of a file's rules
+_NOBODYS_GROUP = "nogroup"
+
+
+class Administrators(Guarded):
+    """The kind ``administrators``."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for its accounts and the files of sudo."""
+        self._machine = machine
+        self._sudoers = machine.etc / "sudoers"
+
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+        return {
+            "users": list(desired.get("users") or ()),
+            "files": list(desired.get("files") or ()),
+            "login": desired.get("login", ""),
+        }
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`."""
+        answers: Answers = []
+        for spec, _ in questions:
+            try:
+                known = accounts.read(self._machine)
+                undeclared = dict(self._undeclared(spec, known))
+                answers.append(
+                    {
+                        "exists": True,
+                        "undeclared": undeclared,
+                        "_login_rule": sudoers.rule_state(self._machine, str(spec.get("login") or "root")),
+                        "_groups": {a.name: _primary(known, a.gid) for a in known.accounts.values()},
+                        "_twins": {a.name: [str(a.gid), str(a.home), a.shell] for a in _twins(known)},
+                    }
+                )
+            except HostError as error:
+                answers.append(error)
+        return answers
+
+    def _undeclared(self, spec: Json, known: Directory) -> Iterator[tuple[str, str]]:
+        declared = {"root", *spec["users"], *([spec["login"]] if spec.get("login") else [])}
+        for group in GROUPS:
+            if group not in known.groups:
+                continue
+            for name in known.groups[group].members:
+                if name not in declared:
+                    yield f"group {group}: {name}", "member"
+            for account in known.accounts.values():
+                if account.gid == known.groups[group].gid and account.name not in declared:
+                    yield f"group {group}: {account.name}", "member by its primary group"
+        for account in _twins(known):
+            yield f"uid 0: {account.name}", f"a second root, with the shell {account.shell}"
+        yield from self._rules(spec)
+
+    def _rules(self, spec: Json) -> Iterator[tuple[str, str]]:
+        found = sudoers.read(self._sudoers)
+        for line in sudoers.lines(found[0]) if found else ():
+            if not sudoers.is_shipped(line) and line.split()[0] != spec.get("login"):
+                yield f"{self._sudoers}: {line}", "rule"
+        ours = {str(sudoers.rule_path(self._machine, name)) for name in spec["users"]}
+        for path in self._fragments():
+            if str(path) in spec["files"]:
+                continue
+            text, status = sudoers.read(path) or ("", None)
+            rules = sudoers.lines(text)
+            if status is None or (stat.S_ISREG(status.st_mode) and not rules):
+                continue
+            if str(path) in ours and text == sudoers.rule_text(path.name[len(sudoers.PREFIX) :]):
+                continue
+            if spec.get("login") and not _is_declared(spec) and _is_only_for(str(spec["login"]), rules):
+                continue
+            value = "; ".join(rules)[:_SHOWN] if rules else "not a file"
+            yield str(path), "".join(c if c.isprintable() else "?" for c in value)
+
+    def _fragments(self) -> list[Path]:
+        """The files that sudo reads there: sudoers(5) leaves out names with a dot, and backups."""
+        folder = self._machine.etc / "sudoers.d"
+        try:
+            names = sorted(os.listdir(folder))  # noqa: PTH208 - names are wanted
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise disk.unreadable(error, folder) from None
+        return [folder / name for name in names if "." not in name and not name.endswith("~")]
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`."""
+        del desired
+        return [
+            Step(f"undeclared.{name}", have, "absent", "take away")
+            for name, have in sorted(facts["undeclared"].items())
+        ]
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+        """See `Kind`."""
+        del desired
+        for name, value in facts["undeclared"].items():
+            if value == "not a file":
+                return HostError(
+                    "invalid", f"{name} is not a file", prop="undeclared", hint="look what it is"
+                )
+        return None
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`."""
+        return False
+
+    def preflight(
+        self,
+        desired: Json,
+        facts: Json,
+        steps: list[Step],
+        peer: Peer | None,  # noqa: ARG002
+    ) -> HostError | None:
+        """See `Guarded`. Rules that the user that deploys lives on go only when ours is there."""
+        login = str(desired.get("login") or "root")
+        if login == "root" or facts["_login_rule"] is True:
+            return None
+        for step in steps:
+            name = step.prop.partition(".")[2]
+            if name.startswith("/") and login in step.have.replace(";", " ").split():
+                return HostError(
+                    "lock-out",
+                    f"the deployment logs in as {login}, and may become root by {name}",
+                    prop="undeclared",
+                    hint=f'declare User("{login}", sudo=True), and let this resource depend on it',
+                )
+        return None
+
+    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+        """See `Guarded`."""
+        del desired
+        files, commands = {}, []
+        for step in steps:
+            name = step.prop.partition(".")[2]
+            if name.startswith("/"):
+                files[name.partition(": ")[0]] = True
+            else:
+                commands.append(_give(name, facts))
+        return Undo(tuple(files), tuple(commands))
+
+    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:  # noqa: ARG002
+        """See `Guarded`. It only lets in again who was there before."""
+        return None
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`. What was there before us comes back; what came later is only drift."""
+        given = {name: list(_give(name, facts)) for name in facts["undeclared"] if not name.startswith("/")}
+        lines = f"{self._sudoers}: "
+        files = [name for name in facts["undeclared"] if name[0] == "/" and not name.startswith(lines)]
+        return {
+            "type": "administrators",
+            "commands": given,
+            "lines": [name[len(lines) :] for name in facts["undeclared"] if name.startswith(lines)],
+            "sudoers": paths.keep(self._sudoers, folder / "sudoers"),
+            "files": [
+                {"path": name, "kept": paths.keep(Path(name), folder / f"file-{number}")}
+                for number, name in enumerate(files)
+            ],
+        }
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """See `Kind`."""
+        del desired
+        lines = f"{self._sudoers}: "
+        names = [step.prop.partition(".")[2] for step in steps]
+        gone = {name[len(lines) :] for name in names if name.startswith(lines)}
+        if gone:
+            found = sudoers.read(self._sudoers)
+            text = sudoers.without(found[0] if found else "", gone)
+            sudoers.install(self._machine, self._sudoers, text, work.folder / "before")
+        for name in names:
+            kind, _, who = name.partition(": ")
+            if name.startswith(lines):
+                continue
+            if name.startswith("/"):
+                self._set_aside(Path(name), work)
+            elif kind == "uid 0":
+                # -f: every process of root's counts as one of theirs.
+                accounts.change(self._machine, "userdel", "-f", who, prop="undeclared")
+            else:
+                self._leave_group(who, kind.partition(" ")[2])
+
+    def _set_aside(self, path: Path, work: Work) -> None:
+        """Keep the file's bytes for whoever asks where it went; `original` keeps what was there before us."""
+        aside = work.record.extra.setdefault("aside", {})
+        copy = work.folder / f"aside-{len(aside)}"
+        aside[copy.name] = {"path": str(path), "kept": paths.keep(path, copy)}
+        work.save()
+        sudoers.take_away(self._machine, path, work.folder / "before")
+
+    def _leave_group(self, name: str, group: str) -> None:
+        known = accounts.read(self._machine)
+        if name in known.groups[group].members:
+            accounts.change(self._machine, "gpasswd", "-d", name, group, prop="undeclared")
+        account = known.accounts.get(name)
+        if account is not None and account.gid == known.groups[group].gid:
+            own = name if name in known.groups and name not in GROUPS else _NOBODYS_GROUP
+            accounts.change(self._machine, "usermod", "-g", own, name, prop="undeclared")
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """See `Kind`."""
+        del desired
+        kept = record.original
+        for number, file in enumerate(kept["files"]):
+            path = Path(file["path"])
+            if sudoers.read(path) is None:
+                paths.put_back(path, file["kept"], folder / f"file-{number}")
+        self._restore_lines(kept, folder)
+        known = accounts.read(self._machine)
+        for name, argv in kept["commands"].items():
+            kind, _, who = name.partition(": ")
+            if (who in known.accounts) != (kind == "uid 0"):
+                with contextlib.suppress(HostError):  # one whose group is gone stays without it
+                    accounts.change(self._machine, *argv)
+        return "restored"
+
+    def _restore_lines(self, kept: Json, folder: Path) -> None:
+        found = sudoers.read(self._sudoers)
+        if not kept["lines"] or found is None:
+            return
+        missing = set(kept["lines"]) - set(sudoers.lines(found[0]))
+        with (folder / "sudoers").open(encoding="utf-8", errors="surrogateescape") as stream:
+            before = stream.read()
+        if missing:
+            same = sudoers.lines(sudoers.without(before, missing)) == sudoers.lines(found[0])
+            text = before if same else "\n".join([found[0].rstrip("\n"), *sorted(missing), ""])
+            sudoers.install(self._machine, self._sudoers, text, folder / "before")
+
+
+def _twins(known: Directory) -> list[accounts.Account]:
+    return [account for account in known.accounts.values() if account.uid == 0 and account.name != "root"]
+
+
+def _primary(known: Directory, gid: int) -> str:
+    return next((group.name for group in known.groups.values() if group.gid == gid), str(gid))
+
+
+def _is_declared(spec: Json) -> bool:
+    return spec["login"] in spec["users"]
+
+
+def _is_only_for(login: str, rules: list[str]) -> bool:
+    """Whether the rules of a file are those of one user."""
+    return bool(rules) and all(rule.split()[0] == login for rule in rules)
+
+
+def _give(name: str, facts: Json) -> Argv:
+    """What gives somebody back what `apply` takes away. A password of a second root is not kept."""
+    kind, _, who = name.partition(": ")
+    if kind == "uid 0":
+        gid, home, shell = facts["_twins"][who]
+        return (
+            "useradd", "--non-unique", "--uid=0", f"--gid={gid}", f"--home-dir={home}", "--no-create-home",
+            f"--shell={shell}", "--password=*", who,
+        )  # fmt: skip
+    group = kind.partition(" ")[2]
+    if facts["_groups"].get(who) == group:
+        return ("usermod", "-g", group, who)
+    return ("gpasswd", "-a", who, group)

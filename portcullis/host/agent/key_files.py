@@ -1,0 +1,237 @@
+"""The files in which sshd looks for a user's keys: where they are, what is in them, and writing them.
+
+They lie in a folder that the user owns, and root writes them: every folder is opened by itself, no link is
+followed, and nothing that belongs to somebody else is given away.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent import disk, paths, places
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from portcullis.host.agent.accounts import Account
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.places import Place
+
+PRIVATE = "private"
+LIMIT = 1 << 20  # bytes of a file that are read
+_TIMEOUT = 30.0
+_DEFAULT = ".ssh/authorized_keys .ssh/authorized_keys2"  # sshd_config(5), AuthorizedKeysFile
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+@dataclass(frozen=True)
+class State:
+    """What is there.
+
+    Attributes:
+        paths: the files that sshd reads, the one that we write first.
+        texts: path and content of those that are there.
+        fault: why the files or their folders are not the user's alone, or "". Putting the keys mends it.
+        obstacle: what a person has to put right first, or "".
+        keepable: those of `paths` that can be kept and put back.
+    """
+
+    paths: tuple[Path, ...]
+    texts: dict[str, str]
+    fault: str
+    obstacle: str
+    keepable: tuple[Path, ...]
+
+    @property
+    def first(self) -> str:
+        """The path of the file that we write."""
+        return str(self.paths[0]) if self.paths else ""
+
+
+def locations(machine: Machine, user: str, uid: int, home: Path) -> list[Path]:
+    """The files that sshd reads for a user, as its own configuration says; the usual two without sshd."""
+    where = f"user={user},host=localhost,addr=127.0.0.1"
+    try:
+        done = machine.run(["sshd", "-T", "-C", where], timeout=_TIMEOUT)
+    except HostError:
+        said = None
+    else:
+        said = re.search(r"^authorizedkeysfile (.+)$", done.out, re.MULTILINE) if not done.code else None
+    tokens = {"%": "%", "h": str(home), "u": user, "U": str(uid)}
+    found = []
+    for word in (said.group(1) if said else _DEFAULT).split():
+        if word == "none":
+            continue
+        path = re.sub("%([%huU])", lambda match: tokens[match.group(1)], word)
+        found.append(Path(os.path.normpath(path if path.startswith("/") else home / path)))
+    return list(dict.fromkeys(found))
+
+
+def look(account: Account, files: list[Path]) -> State:
+    """What is at those places. Raises `HostError` (``unreadable``)."""
+    faults: list[str] = []
+    obstacles: list[str] = []
+    _look_home(account, faults, obstacles)
+    texts: dict[str, str] = {}
+    keepable = []
+    for path in files:
+        if not _look_folders(account, path, faults, obstacles):
+            continue
+        keepable.append(path)
+        with disk.reading(path) as place:
+            text = _look_file(account, place, faults)
+        if text is not None:
+            texts[str(path)] = text
+    if not files:
+        obstacles.append("sshd's AuthorizedKeysFile is none: it reads no keys")
+    fault, obstacle = ("; ".join(dict.fromkeys(words)) for words in (faults, obstacles))
+    return State(tuple(files), texts, fault, obstacle, tuple(keepable))
+
+
+def _look_home(account: Account, faults: list[str], obstacles: list[str]) -> None:
+    home = account.home
+    with disk.reading(home) as place:
+        status = place.look()
+        what = paths.named(place, status) if status else ""
+    if len(home.parts) < 2:  # noqa: PLR2004 - the root of the file system
+        obstacles.append(f"{account.name} has no home")
+    elif status is None:
+        return
+    elif not stat.S_ISDIR(status.st_mode):
+        obstacles.append(f"the home {home} is {what}")
+    elif status.st_uid not in (account.uid, 0):
+        owner = paths.user_name(status.st_uid)
+        obstacles.append(f"the home {home} belongs to {owner}, not to {account.name}")
+    elif status.st_mode & _OTHERS_WRITE:
+        # sshd's StrictModes refuses every key then.
+        faults.append(f"{home} can be written by others: mode {paths.mode_text(status.st_mode)}")
+
+
+def _look_folders(account: Account, path: Path, faults: list[str], obstacles: list[str]) -> bool:
+    """Whether the folders between the home and the file are there as folders."""
+    for folder in _below_home(account, path):
+        with disk.reading(folder) as place:
+            status = place.look()
+        if status is None:
+            return True
+        if stat.S_ISLNK(status.st_mode):
+            faults.append(f"{folder} is a symbolic link")
+            return False
+        if not stat.S_ISDIR(status.st_mode):
+            obstacles.append(f"{folder} is {paths.type_name(status)}, where a folder shall be")
+            return False
+        if status.st_uid != account.uid:
+            owner = paths.user_name(status.st_uid)
+            obstacles.append(f"{folder} belongs to {owner}, not to {account.name}: give it to {account.name}")
+        elif status.st_mode & _OTHERS:
+            faults.append(f"{folder} has mode {paths.mode_text(status.st_mode)}")
+    return True
+
+
+def _look_file(account: Account, place: Place, faults: list[str]) -> str | None:
+    status = place.look()
+    if status is None:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        faults.append(f"{place.path} is {paths.named(place, status)}")
+        return None
+    at_home = account.home in place.path.parents
+    if status.st_uid != account.uid and (at_home or status.st_uid != 0):
+        faults.append(f"{place.path} belongs to {paths.user_name(status.st_uid)}")
+    elif status.st_mode & (_OTHERS if at_home else _OTHERS_WRITE):
+        faults.append(f"{place.path} has mode {paths.mode_text(status.st_mode)}")
+    try:
+        fd = place.open()
+    except FileNotFoundError:
+        return None
+    try:
+        data = os.pread(fd, LIMIT + 1, 0)
+    finally:
+        os.close(fd)
+    if len(data) > LIMIT:
+        faults.append(f"{place.path} has over {LIMIT} bytes")
+    return data.decode("utf-8", "replace")
+
+
+def write(account: Account, state: State, text: str) -> None:
+    """Put the keys in the first file and take the others away, with folders that are the user's alone.
+
+    Raises `HostError`.
+    """
+    first, others = state.paths[0], state.paths[1:]
+    _own_home(account)
+    for path in others:
+        folders = _below_home(account, path)
+        if all(_is_folder(folder) for folder in folders):
+            paths.remove_file(path)
+    for folder in _below_home(account, first):
+        _own(account, folder)
+    data = text.encode("utf-8", "surrogateescape")
+    if account.home in first.parents:
+        disk.write(first, data, mode=0o600, uid=account.uid, gid=account.gid)
+        return
+    with disk.writing(first, make=True):
+        pass
+    disk.write(first, data, mode=0o644)  # sshd reads it as the user
+
+
+def put_back(account: Account, path: Path, kept: dict[str, object], copy: Path) -> None:
+    """Give a file back as it was, unless the user has put something else in its folder's place."""
+    folders = _below_home(account, path)
+    if all(_is_folder(folder) for folder in folders):
+        paths.put_back(path, kept, copy)
+
+
+def _below_home(account: Account, path: Path) -> list[Path]:
+    return [folder for folder in reversed(path.parents) if account.home in folder.parents]
+
+
+def _is_folder(path: Path) -> bool:
+    with disk.reading(path) as place:
+        status = place.look()
+    return status is not None and stat.S_ISDIR(status.st_mode)
+
+
+def _own_home(account: Account) -> None:
+    with disk.writing(account.home) as place:
+        if place.look() is None:
+            fd = places.make_folder(place.folder, place.name, account.home)
+            try:
+                disk.give(fd, account.uid, account.gid, 0o700)
+            finally:
+                os.close(fd)
+            return
+        with places.below(place.folder, place.name) as fd:
+            status = os.fstat(fd)
+            if status.st_uid == account.uid and status.st_mode & _OTHERS_WRITE:
+                os.fchmod(fd, stat.S_IMODE(status.st_mode) & ~_OTHERS_WRITE)
+
+
+def _own(account: Account, folder: Path) -> None:
+    """Make a folder that is the user's alone; a link in its place goes, and what is behind it stays."""
+    with disk.writing(folder) as place:
+        status = place.look()
+        if status is not None and stat.S_ISLNK(status.st_mode):
+            os.unlink(place.name, dir_fd=place.folder)
+            status = None
+        if status is None:
+            fd = places.make_folder(place.folder, place.name, folder)
+        else:
+            fd = os.open(place.name, places.FOLDER, dir_fd=place.folder)
+        try:
+            # Their own, or one that root has made this moment: another's could have been renamed to here.
+            if status is not None and os.fstat(fd).st_uid != account.uid:
+                raise HostError(
+                    "invalid",
+                    f"{folder} belongs to {paths.user_name(os.fstat(fd).st_uid)}, not to {account.name}",
+                    prop="keys",
+                    hint="something on the host is changing it; look, then run again",
+                )
+            disk.give(fd, account.uid, account.gid, 0o700)
+        finally:
+            os.close(fd)

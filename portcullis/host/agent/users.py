@@ -1,0 +1,373 @@
+"""Users: the keys that let them in, whether they may become root, their shell and groups."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent import accounts, authorized_keys, disk, key_files, paths, sudoers
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.guarded import Guarded, Undo
+from portcullis.host.agent.step import Json, Step, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portcullis.host.agent.accounts import Account, Directory
+    from portcullis.host.agent.guarded import Argv, Peer
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.store import Record
+
+MEMBER = "member"
+_LEAVING = 10.0  # seconds for the sessions of a user who is removed to end
+_SHOWN = 80  # characters of a key
+
+
+class Users(Guarded):
+    """The kind ``user``.
+
+    Everything but the keys may be left out of what is declared, and is then left alone.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for its accounts."""
+        self._machine = machine
+
+    def spec(self, item: str, desired: Json) -> Json:
+        managed = [key for key in ("groups", "password", "shell", "sudo") if desired.get(key) is not None]
+        return {"user": item, "keys": desired.get("keys") or {}, "managed": managed}
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`."""
+        try:
+            known = accounts.read(self._machine)
+        except HostError as error:
+            return [error] * len(questions)
+        answers: Answers = []
+        for spec, _ in questions:
+            try:
+                answers.append(self._facts(spec, known))
+            except HostError as error:
+                answers.append(error)
+        return answers
+
+    def _facts(self, spec: Json, known: Directory) -> Json:
+        name = str(spec["user"])
+        groups = {"_known_groups": sorted(known.groups)}
+        account = known.accounts.get(name)
+        if account is None:
+            return {"exists": False, **groups, **self._former_home(name, known)}
+        state = key_files.look(account, key_files.locations(self._machine, name, account.uid, account.home))
+        member_of = known.groups_of(name)
+        facts: Json = {
+            "exists": True,
+            "keys": authorized_keys.read_back(spec["keys"], state.texts, state.first),
+            "key_files": state.fault or key_files.PRIVATE,
+            "password": account.password,
+            "shell": account.shell,
+            "groups": dict.fromkeys(member_of, MEMBER),
+            "sudo": sudoers.rule_state(self._machine, name),
+        }
+        for key in ("groups", "password", "shell", "sudo"):
+            if key not in spec["managed"]:
+                del facts[key]
+        return {
+            **facts,
+            **groups,
+            "_uid": account.uid,
+            "_shell": account.shell,
+            "_groups": member_of,
+            "_obstacle": state.obstacle,
+            "_let_in": [key.blob for text in state.texts.values() for key in authorized_keys.parse_all(text)],
+            "_keepable": [str(path) for path in state.keepable],
+        }
+
+    def _former_home(self, name: str, known: Directory) -> Json:
+        """A home that is left of an account of this name: a new one takes over its number with it."""
+        home = self._machine.homes / name
+        with disk.reading(home) as place:
+            status = place.look()
+        if status is None:
+            return {"_home_uid": None, "_obstacle": ""}
+        if status.st_uid in {account.uid for account in known.accounts.values()}:
+            owner = paths.user_name(status.st_uid)
+            return {"_home_uid": None, "_obstacle": f"there is a {home} already, which belongs to {owner}"}
+        return {"_home_uid": status.st_uid, "_obstacle": ""}
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`."""
+        if not facts["exists"]:
+            return [Step("user", "absent", str(desired["user"]), "create")]
+        steps = _by_name("keys", desired["keys"], facts["keys"], "keys")
+        # Missing files are no fault where nobody is to be let in.
+        steps += compare({"key_files": key_files.PRIVATE}, facts, ("key_files",), "keys")
+        steps += compare(desired, facts, ("password", "shell", "sudo"), "set")
+        if desired.get("groups") is not None:
+            steps += _by_name("groups", desired["groups"], facts["groups"], "groups")
+        return steps
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+        """See `Kind`."""
+        missing = sorted(set(desired.get("groups") or ()) - set(facts["_known_groups"]))
+        if missing:
+            return HostError(
+                "invalid", f"there is no group {missing[0]} on the host", prop="groups",
+                hint="depend on the package that brings it",
+            )  # fmt: skip
+        if facts["_obstacle"] and (desired["keys"] or not facts["exists"]):
+            return HostError(
+                "invalid", facts["_obstacle"], prop="keys", hint="put that right on the host, then run again"
+            )
+        return None
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`. Keys that are there let somebody in, perhaps us."""
+        return False
+
+    def preflight(
+        self,
+        desired: Json,
+        facts: Json,
+        steps: list[Step],
+        peer: Peer | None,  # noqa: ARG002
+    ) -> HostError | None:
+        """See `Guarded`. For the user that deploys: without key, shell or sudo nobody gets in to mend it."""
+        name = desired["user"]
+        if desired.get("login") != name:
+            return None
+        prop = why = ""
+        if not desired["keys"]:
+            prop, why = "keys", "no key would let it in any more"
+        elif desired.get("shell") and not accounts.is_shell(desired["shell"]):
+            prop, why = "shell", f"{desired['shell']} turns every login away"
+        elif desired.get("sudo") is False and facts.get("_uid", -1) != 0:
+            if any(step.prop in ("sudo", "user") for step in steps):
+                prop, why = "sudo", "it could not become root any more"
+        elif any("symbolic link" in step.have for step in steps if step.prop == "key_files"):
+            prop, why = "key_files", f"{facts['key_files']}, which could not be put back: replace it yourself"
+        if not why:
+            return None
+        return HostError(
+            "lock-out", f"the deployment logs in as {name}, and {why}", prop=prop,
+            hint="log in as another user first (`user` of the host), then change this one",
+        )  # fmt: skip
+
+    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+        """See `Guarded`. What only lets more people in needs none, but for the user that deploys."""
+        name = str(desired["user"])
+        if desired.get("login") != name and not any(map(_narrows, steps)):
+            return None
+        rule = str(sudoers.rule_path(self._machine, name))
+        if not facts["exists"]:
+            # -f: who has just logged in may still have processes. A home from before stays.
+            home = [] if facts["_home_uid"] is not None else ["-r"]
+            return Undo((rule,), (("userdel", "-f", *home, name),))
+        commands: list[Argv] = []
+        if any(step.prop == "shell" for step in steps):
+            commands.append(("usermod", "-s", facts["_shell"], name))
+        if any(step.prop == "password" and step.have == "set" for step in steps):
+            commands.append(("usermod", "-U", name))
+        for step in steps:
+            if step.action == "groups":
+                back = "-d" if step.have == "absent" else "-a"
+                commands.append(("gpasswd", back, name, step.prop.partition(".")[2]))
+        return Undo((*facts["_keepable"], rule), tuple(commands))
+
+    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+        """See `Guarded`."""
+        if not facts["exists"] or _stays(desired, record):
+            return None
+        name, rule = record.id, str(sudoers.rule_path(self._machine, record.id))
+        commands: list[Argv] = [("usermod", "-s", facts["_shell"], name)]
+        if _goes(desired, record):
+            account = accounts.read(self._machine).accounts[name]
+            groups = [f"--groups={','.join(facts['_groups'])}"] if facts["_groups"] else []
+            commands = [
+                ("groupadd", f"--gid={account.gid}", name),
+                (
+                    "useradd", f"--uid={account.uid}", f"--gid={account.gid}", f"--home-dir={account.home}",
+                    "--no-create-home", f"--shell={account.shell}", "--password=*", *groups, name,
+                ),
+            ]  # fmt: skip
+        commands += [("gpasswd", "-a", name, group) for group in facts["_groups"]]
+        return Undo((*facts["_keepable"], rule), tuple(commands))
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """See `Kind`."""
+        rule = paths.keep(sudoers.rule_path(self._machine, item), folder / "sudoers")
+        if not facts["exists"]:
+            return {"type": "absent", "sudoers": rule, "files": [], "let_in": []}
+        files = [
+            {"path": path, "kept": paths.keep(Path(path), folder / f"keys-{number}")}
+            for number, path in enumerate(facts["_keepable"])
+        ]
+        return {
+            "type": "user", "sudoers": rule, "files": files, "let_in": facts["_let_in"],
+            "shell": facts["_shell"], "groups": facts["_groups"],
+        }  # fmt: skip
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """See `Kind`. Keys come before all that could need them."""
+        name = str(desired["user"])
+        if steps and steps[0].action == "create":
+            self._create(desired)
+            facts = self._facts(self.spec(name, desired), accounts.read(self._machine))
+            refusal = self.obstacle(desired, facts)
+            if refusal:
+                raise refusal
+            steps = self.plan(desired, facts)
+        account = accounts.read(self._machine).accounts[name]
+        if any(step.action == "keys" for step in steps):
+            where = key_files.locations(self._machine, name, account.uid, account.home)
+            written = {*work.record.extra.get("files", ()), *map(str, where)}
+            work.record.extra["files"] = sorted(written)
+            work.save()
+            text = authorized_keys.render(desired["keys"], f'User "{name}"')
+            key_files.write(account, key_files.look(account, where), text)
+        for step in steps:
+            if step.prop == "sudo":
+                self._set_sudo(name, wanted=desired["sudo"], folder=work.folder)
+            elif step.prop == "shell":
+                self._set_shell(name, desired["shell"])
+            elif step.prop == "password":
+                self._take_password(name, step.have, work)
+            elif step.action == "groups":
+                how = "-d" if step.want == "absent" else "-a"
+                group = step.prop.partition(".")[2]
+                accounts.change(self._machine, "gpasswd", how, name, group, prop="groups")
+
+    def _create(self, desired: Json) -> None:
+        name = str(desired["user"])
+        known = accounts.read(self._machine)
+        former = self._former_home(name, known)["_home_uid"]
+        shell = str(desired.get("shell") or "/bin/bash")
+        _must_exist(shell)
+        options = [
+            "--create-home", f"--home-dir={self._machine.homes / name}", f"--shell={shell}",
+            # Not the `!` that it would be otherwise: sshd without PAM takes that for a locked account.
+            "--password=*",
+        ]  # fmt: skip
+        if desired.get("system"):
+            options.append("--system")
+        if former:
+            options.append(f"--uid={former}")
+        options.append(f"--gid={name}" if name in known.groups else "--user-group")
+        accounts.change(self._machine, "useradd", *options, name)
+
+    def _set_sudo(self, name: str, *, wanted: bool, folder: Path) -> None:
+        path = sudoers.rule_path(self._machine, name)
+        if wanted:
+            text = sudoers.rule_text(name)
+            sudoers.install(self._machine, path, text, folder / "sudoers-before")
+        else:
+            sudoers.take_away(self._machine, path, folder / "sudoers-before")
+
+    def _set_shell(self, name: str, shell: str) -> None:
+        _must_exist(shell)
+        accounts.change(self._machine, "usermod", "-s", shell, name, prop="shell")
+
+    def _take_password(self, name: str, have: str, work: Work) -> None:
+        if have == "empty":
+            accounts.change(self._machine, "usermod", "-p", "*", name, prop="password")
+            return
+        work.record.extra["locked"] = True
+        work.save()
+        accounts.change(self._machine, "usermod", "-L", name, prop="password")
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """See `Kind`. Access goes back to what it was; the home stays, and so does the user that deploys."""
+        name = record.id
+        account = accounts.read(self._machine).accounts.get(name)
+        if account is not None and _stays(desired, record):
+            return "kept"
+        rule = sudoers.rule_path(self._machine, name)
+        if record.original["sudoers"]["type"] != "absent":
+            paths.put_back(rule, record.original["sudoers"], folder / "sudoers")
+        elif account is None or desired.get("login") != name:
+            paths.remove_file(rule)
+        if account is None:
+            return "absent"
+        kept = {
+            file["path"]: (file["kept"], folder / f"keys-{n}")
+            for n, file in enumerate(record.original["files"])
+        }
+        for path in record.extra.get("files") or []:
+            key_files.put_back(account, Path(path), *kept.get(path, ({"type": "absent"}, folder)))
+        if record.original["type"] == "user":
+            self._restore(desired, record, account)
+            return "restored"
+        if _goes(desired, record):
+            self._delete(name)
+            return "removed"
+        return "kept"
+
+    def _restore(self, desired: Json, record: Record, account: Account) -> None:
+        name, kept = record.id, record.original
+        if desired.get("shell") and kept["shell"] != account.shell:
+            accounts.change(self._machine, "usermod", "-s", kept["shell"], name)
+        if record.extra.get("locked") and len(account.secret) > 1 and account.secret[0] == "!":
+            accounts.change(self._machine, "usermod", "-U", name)
+        if desired.get("groups") is None:
+            return
+        known = accounts.read(self._machine)
+        have, want = set(known.groups_of(name)), set(kept["groups"]) & set(known.groups)
+        for how, groups in (("-a", want - have), ("-d", have - want)):
+            for group in sorted(groups):
+                accounts.change(self._machine, "gpasswd", how, name, group)
+
+    def _delete(self, name: str) -> None:
+        """Without -r: what a person keeps at home is not ours to delete."""
+        self._machine.run(["loginctl", "terminate-user", name], timeout=_LEAVING)
+        deadline = time.monotonic() + _LEAVING
+        while True:
+            try:
+                return accounts.change(self._machine, "userdel", name)
+            except HostError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(self._machine.settle)
+
+
+def _stays(desired: Json, record: Record) -> bool:
+    """Whether this is the user that deploys, and what stood there before us would not let it in.
+
+    A destroy goes on after it, with logins of that user.
+    """
+    declared = {key.blob for key in map(authorized_keys.parse, desired["keys"].values()) if key}
+    return desired.get("login") == record.id and not declared & set(record.original["let_in"])
+
+
+def _goes(desired: Json, record: Record) -> bool:
+    made = record.original["type"] == "absent"
+    return made and desired.get("on_delete") == "remove" and desired.get("login") != record.id
+
+
+def _by_name(prop: str, desired: Json, live: Json, action: str) -> list[Step]:
+    """A step for each name that is not the same on both sides."""
+    return [
+        Step(f"{prop}.{name}", _short(live.get(name)), _short(desired.get(name)), action)
+        for name in sorted({*desired, *live})
+        if desired.get(name) != live.get(name)
+    ]
+
+
+def _short(value: str | None) -> str:
+    """The end of a key, where its comment is."""
+    return "absent" if value is None else value if len(value) <= _SHOWN else f"…{value[-_SHOWN:]}"
+
+
+def _narrows(step: Step) -> bool:
+    """Whether a step could keep somebody out who gets in now."""
+    if step.prop.startswith(("keys.", "groups.")):
+        return step.have != "absent"
+    return step.prop in ("key_files", "password", "shell") or (step.prop == "sudo" and step.want == "False")
+
+
+def _must_exist(shell: str) -> None:
+    if not Path(shell).exists():
+        raise HostError(
+            "invalid", f"there is no {shell} on the host", prop="shell",
+            hint="depend on the package that brings it",
+        )  # fmt: skip

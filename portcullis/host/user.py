@@ -1,0 +1,173 @@
+"""A user on a host: who may log in, with which keys, and whether they may become root."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+from .agent.authorized_keys import parse
+from .guarded import GuardedProvider
+from .provider import ABSENT, Normaliser, Props, is_known
+from .resource import HostResource
+from .session import Login
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pulumi
+
+    from .agent_process import Json
+
+# useradd(8), "CAVEATS": what Debian and Ubuntu take for a name of a user or group.
+_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
+_ROOT = "root"
+_SHELL = "/bin/bash"
+_NOTHING: Mapping[str, Any] = {}
+# What may be left out, and is then left alone on the host.
+_OPTIONAL = ("groups", "password", "shell", "sudo")
+_LIVE = ("keys", "key_files", *_OPTIONAL)
+
+
+class UserProvider(GuardedProvider):
+    """Provider of `User`; its module path is part of every state."""
+
+    kind = "user"
+    identity = ("host", "user")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check the name, each key and the shell."""
+        user = inputs.text("user")
+        if user is not None and not _NAME.match(user):
+            inputs.fail("user", f"{user!r} is not the name of a user, such as deploy")
+        _keys(inputs)
+        inputs.keep("groups", "sudo", "system")
+        for group in inputs.news.get("groups") or ():
+            if not _NAME.match(group):
+                inputs.fail("groups", f"{group!r} is not the name of a group")
+        if inputs.news.get("shell") is not None:
+            inputs.path("shell")
+        inputs.one_of("on_delete", "keep", "remove")
+        if user == _ROOT:
+            if inputs.news.get("sudo") is not None:
+                inputs.fail("sudo", "root needs no sudo; leave it out")
+            if inputs.news.get("on_delete") == "remove":
+                inputs.fail("on_delete", "root cannot be removed")
+        else:
+            # Read back as "set" when somebody gives the account one.
+            inputs.inputs["password"] = "none"  # noqa: S105 - a word for that there is none
+        # Read back as what is wrong when the files are not the user's alone.
+        inputs.inputs["key_files"] = "private"
+
+    def item(self, props: Props) -> Item:
+        """Return the user by name, with the keys that we know by a label."""
+        managed = [key for key in _OPTIONAL if props.get(key) is not None]
+        spec = {"user": props["user"], "keys": props.get("keys") or {}, "managed": managed}
+        return Item(self.kind, props["user"], spec)
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return what is managed of the account."""
+        return {key: facts[key] for key in _LIVE if key in facts}
+
+    def absent_inputs(self) -> Props:
+        """Return an account that is not there."""
+        return {"keys": {}, "key_files": ABSENT}
+
+    def login(self, props: Props) -> Login:
+        """Return the declared login: a first contact as somebody else does not vouch for it."""
+        del props
+        return Login(declared=True)
+
+
+def _keys(inputs: Normaliser) -> None:
+    keys = inputs.news.get("keys") or {}
+    inputs.inputs["keys"] = keys
+    if not is_known(keys):
+        return
+    labels: dict[str, str] = {}
+    spelt: dict[str, Any] = {}
+    for label, line in keys.items():
+        spelt[label] = line
+        if not _LABEL.match(label):
+            inputs.fail("keys", f"{label!r} is not a label; name whose key it is, such as laptop or ci")
+        if not is_known(line):
+            continue
+        key = parse(line) if isinstance(line, str) and line.strip().isprintable() else None
+        if key is None:
+            inputs.fail(
+                f"keys.{label}",
+                "is not a public key; write the line of the .pub file, `ssh-ed25519 AAAA… you@laptop`",
+            )
+        elif key.blob in labels:
+            inputs.fail(f"keys.{label}", f"is the same key as {labels[key.blob]}")
+        else:
+            labels[key.blob] = label
+            spelt[label] = line.strip()
+    inputs.inputs["keys"] = spelt
+
+
+class User(HostResource, module="portcullis", name="User"):
+    """An account on a host, new or already there: people or machines log in by key, never by password.
+
+    Every key that lets in is read back, in whichever file sshd looks for them: one that is not declared is a
+    line in a preview, by its fingerprint, and is taken out. A change that could keep out the user that
+    deploys stays only after a fresh login.
+    """
+
+    user: pulumi.Output[str]
+    keys: pulumi.Output[Mapping[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        user: str,
+        keys: Mapping[str, pulumi.Input[str]] = _NOTHING,
+        sudo: bool | None = False,
+        shell: str | None = _SHELL,
+        groups: Sequence[str] | None = None,
+        system: bool = False,
+        on_delete: Literal["keep", "remove"] = "keep",
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the user.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            user: the account's name; root too, of which the keys alone are managed unless more is declared.
+            keys: label to public key: a line of authorized_keys, with its options if it has any.
+            sudo: may become root without a password; None leaves that alone.
+            shell: login shell; None leaves it alone. A new account gets /bin/bash.
+            groups: its supplementary groups, these and no other; None leaves them alone.
+            system: a new account gets a number of the system's range.
+            on_delete: what becomes of an account that we made. Its keys and its sudo go in any case, and its
+                home never does; "remove" removes the account itself. The user that deploys is kept.
+            adopt: take over an account whose keys or shell differ; what was there comes back on delete.
+            opts: resource options.
+        """
+        if user == _ROOT:
+            sudo = sudo or None
+            shell = None if shell == _SHELL else shell
+        inputs = {
+            "user": user,
+            "keys": dict(keys),
+            "sudo": sudo,
+            "shell": shell,
+            "groups": None if groups is None else dict.fromkeys(sorted(groups), "member"),
+            "system": system or None,
+            "on_delete": on_delete,
+            "key_files": "private",
+        }
+        super().__init__(
+            UserProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={key: value for key, value in inputs.items() if value is not None},
+            outputs=(),
+            opts=opts,
+        )
