@@ -161,6 +161,7 @@ class User(HostResource, module="portcullis", name="User"):
             "system": system or None,
             "on_delete": on_delete,
             "key_files": "private",
+            "password": None if user == _ROOT else "none",
         }
         super().__init__(
             UserProvider(),

@@ -205,10 +205,6 @@ class Administrators(Guarded):
         lines = f"{self._sudoers}: "
         names = [step.prop.partition(".")[2] for step in steps]
         gone = {name[len(lines) :] for name in names if name.startswith(lines)}
-        if gone:
-            found = sudoers.read(self._sudoers)
-            text = sudoers.without(found[0] if found else "", gone)
-            sudoers.install(self._machine, self._sudoers, text, work.folder / "before")
         for name in names:
             kind, _, who = name.partition(": ")
             if name.startswith(lines):
@@ -220,6 +216,10 @@ class Administrators(Guarded):
                 accounts.change(self._machine, "userdel", "-f", who, prop="undeclared")
             else:
                 self._leave_group(who, kind.partition(" ")[2])
+        if gone:  # last: a broken file beside it must not keep it
+            found = sudoers.read(self._sudoers)
+            text = sudoers.without(found[0] if found else "", gone)
+            sudoers.install(self._machine, self._sudoers, text, work.folder / "before")
 
     def _set_aside(self, path: Path, work: Work) -> None:
         """Keep the file's bytes for whoever asks where it went; `original` keeps what was there before us."""

@@ -13,6 +13,7 @@ from portcullis.host.agent.errors import HostError
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Callable
 
     from portcullis.host.agent.machine import Machine
 
@@ -131,34 +132,42 @@ def install(machine: Machine, path: Path, text: str, before: Path) -> None:
         HostError: ``test-failed`` with what visudo says, ``invalid`` where there is no sudo.
     """
     data = text.encode("utf-8", "surrogateescape")
-    _check(machine)  # else what others broke would count as ours
-    kept = paths.keep(path, before)
-    try:
+
+    def write() -> None:
         disk.write(path, data, mode=MODE, check=lambda new: _check(machine, new))
-        _test_whole(machine, path, kept, before)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            before.unlink()
+
+    _change(machine, path, write, before)
 
 
 def take_away(machine: Machine, path: Path, before: Path) -> None:
     """Remove a file; it is back when the rest does not work without it. Raises `HostError`."""
+    _change(machine, path, lambda: paths.remove_file(path), before)
+
+
+def _change(machine: Machine, path: Path, change: Callable[[], None], before: Path) -> None:
+    was_good = _is_good(machine)
     kept = paths.keep(path, before)
     try:
-        paths.remove_file(path)
-        if (machine.etc / "sudoers").exists():
-            _test_whole(machine, path, kept, before)
+        change()
+        if was_good:  # else the fault is somebody else's, and may be the next thing that goes
+            try:
+                _check(machine)
+            except HostError:
+                paths.put_back(path, kept, before)
+                raise
     finally:
         with contextlib.suppress(FileNotFoundError):
             before.unlink()
 
 
-def _test_whole(machine: Machine, path: Path, kept: dict[str, object], before: Path) -> None:
+def _is_good(machine: Machine) -> bool:
     try:
         _check(machine)
-    except HostError:
-        paths.put_back(path, kept, before)
-        raise
+    except HostError as error:
+        if error.code != "test-failed":
+            raise
+        return False
+    return True
 
 
 def _check(machine: Machine, path: Path | None = None) -> None:

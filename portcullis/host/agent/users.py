@@ -123,8 +123,15 @@ class Users(Guarded):
         return None
 
     def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`. Keys that are there let somebody in, perhaps us."""
-        return False
+        """See `Kind`. One that nobody logs in to; a key that is there lets somebody in, perhaps us."""
+        return (
+            not facts["keys"]
+            and facts["key_files"] == key_files.PRIVATE
+            and facts.get("password", "none") == "none"
+            and facts.get("sudo", False) is False
+            and not facts["_groups"]
+            and accounts.is_shell(facts["_shell"])
+        )
 
     def preflight(
         self,
