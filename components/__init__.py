@@ -12,6 +12,8 @@ from components.private_container import PrivateContainer, PrivateContainerArgs
 from components.reverse_proxy import ProxiedSite, ReverseProxy, ReverseProxyArgs
 from components.ssh import connections
 from components.ssh_access import SshAccess, SshAccessArgs
+from components.system_updates import SystemUpdates, SystemUpdatesArgs
+from components.upkeep import Upkeep, UpkeepArgs
 
 __all__ = [
     "DockerEngine",
@@ -29,5 +31,9 @@ __all__ = [
     "ReverseProxyArgs",
     "SshAccess",
     "SshAccessArgs",
+    "SystemUpdates",
+    "SystemUpdatesArgs",
+    "Upkeep",
+    "UpkeepArgs",
     "connections",
 ]

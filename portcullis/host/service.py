@@ -36,7 +36,7 @@ class ServiceProvider(HostProvider):
         if unit is not None and not _UNIT.match(unit):
             inputs.fail("unit", f"{unit!r} is not the full name of a unit, such as nginx.service")
         inputs.one_of("active", "active", "inactive")
-        inputs.one_of("enabled", "enabled", "disabled", "masked")
+        inputs.one_of("enabled", "enabled", "disabled", "masked", "static")
         inputs.one_of("on_change", "reload", "restart")
         inputs.keep("reads")
         # Read back as True when a file under `reads` is newer than what the unit runs on.
@@ -76,7 +76,7 @@ class Service(HostResource, module="portcullis", name="Service"):
         host: str,
         unit: str,
         active: Literal["active", "inactive"] = "active",
-        enabled: Literal["enabled", "disabled", "masked"] = "enabled",
+        enabled: Literal["enabled", "disabled", "masked", "static"] = "enabled",
         reads: Sequence[File | Tree | Directory | Packages | str] = (),
         on_change: Literal["reload", "restart"] = "reload",
         adopt: bool = False,
@@ -89,7 +89,8 @@ class Service(HostResource, module="portcullis", name="Service"):
             host: alias of the host.
             unit: full name, such as "nginx.service".
             active: whether it runs.
-            enabled: whether it starts at boot; masked means that nothing can start it.
+            enabled: whether it starts at boot; masked means that nothing can start it. A unit without an
+                [Install] section, such as systemd-journald.service, can only be static: others start it.
             reads: what it runs on: resources, or paths of files and folders that others write.
             on_change: how it takes up a change of those; a unit without reload is restarted.
             adopt: take over a unit that somebody masked.

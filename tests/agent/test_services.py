@@ -263,6 +263,14 @@ def test_a_static_unit_cannot_be_enabled_and_the_error_says_why(app: App) -> Non
     assert "[Install]" in app.refused().message
 
 
+def test_a_static_unit_is_declared_as_such_and_an_installable_one_is_not_static(app: App) -> None:
+    assert "[Install]" in app.refused(enabled="static").message
+    app.systemd.enabled = "static"
+    assert app.put(enabled="static")["facts"]["active"] == "active"
+    assert app.put(enabled="static")["steps"] == []
+    assert app.remove() == "restored"
+
+
 @pytest.mark.parametrize("end", ["failed", "inactive", "auto-restart", "restarted"])
 def test_a_unit_that_falls_over_after_a_good_start_is_a_failure_with_its_journal(app: App, end: str) -> None:
     asked = 0

@@ -161,6 +161,13 @@ class Services:
         if have.startswith("masked"):
             self._do("unmask", name)
             have = self._show([name])[0]["UnitFileState"]
+        if have != want == "static":
+            raise HostError(
+                "systemd",
+                f"{name} is {have}: it has an [Install] section, so it is not static",
+                prop="enabled",
+                hint="declare it enabled or disabled",
+            )
         if have != want and have in ("static", "transient") and want != "masked":
             raise HostError(
                 "systemd",
