@@ -89,7 +89,7 @@ def _reboot(reboot: str) -> str:
             'Unattended-Upgrade::Automatic-Reboot "false";\n'
         )
     return (
-        "# A new kernel counts from the next boot on. At this time of the host's time zone, also while somebody\n"
+        "# A new kernel counts from the next boot on. At this time (the host's zone), also while somebody\n"
         "# is logged in: a forgotten session would put it off for ever.\n"
         'Unattended-Upgrade::Automatic-Reboot "true";\n'
         'Unattended-Upgrade::Automatic-Reboot-WithUsers "true";\n'

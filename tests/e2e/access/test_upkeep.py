@@ -1,0 +1,244 @@
+"""Kernel settings, security upgrades and upkeep on a real host: what holds, what drifts, what is done.
+
+Of the kernel settings only those of the network are proven here: the host shares its kernel, and its clock.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.host.watch import wait_for
+from tests.e2e.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from lab.pytest_lab import Host
+
+PROGRAM = """
+from components import (
+    DockerEngine, DockerEngineArgs, KernelSettings, KernelSettingsArgs, SystemUpdates, SystemUpdatesArgs,
+    Upkeep, UpkeepArgs,
+)
+
+OS = "{os}"
+tell = File("tell", host="web1", path="/usr/local/bin/tell", mode="0755",
+            content='#!/bin/sh\\necho "$@" >> /var/log/told; [ ! -e /var/log/mute ]\\n')
+KernelSettings("kernel", KernelSettingsArgs(host="web1", only=("net.ipv4.", "net.ipv6.")))
+SystemUpdates("updates", SystemUpdatesArgs(host="web1", os=OS))
+Upkeep("upkeep", UpkeepArgs(host="web1", os=OS, journal="64M", image_prune="daily", time_sync=False,
+                            notify=("/usr/local/bin/tell", "failed: 100%")))
+"""
+DOCKER = """
+DockerEngine("docker", DockerEngineArgs(host="web1", os=OS))
+"""
+LAST = "/etc/sysctl.d/99-zzz-mine.conf"
+MARTIANS = "net.ipv4.conf.all.log_martians"
+
+
+@pytest.fixture(scope="module")
+def standing(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    project = Project(tmp_path_factory.mktemp("upkeep") / "upkeep", module_host, name="upkeep")
+    project.program(PROGRAM.format(os="debian-13") + DOCKER).up(timeout=300)
+    yield project
+    project.close()
+
+
+def live(host: Host, *keys: str) -> list[str]:
+    return host.run(["sysctl", "-n", *keys]).stdout.split()
+
+
+def test_what_is_set_by_hand_is_shown_by_its_key_and_what_would_win_at_the_next_boot_is_named(
+    standing: Project,
+) -> None:
+    host = standing.host
+    standing.unchanged()
+    host.run(["sysctl", "-qw", f"{MARTIANS}=0", "net.ipv6.conf.eth0.accept_redirects=1"])
+    host.write(LAST, f"{MARTIANS} = 0\n")
+    standing.preview().has(
+        f'{MARTIANS} : "0" => "1"',
+        'net.ipv6.conf.*.accept_redirects: "0, but eth0: 1" => "0"',
+        "overridden",
+        f"0 in {LAST}",
+        "~ 1 to update",
+    )
+    standing.up(fails=True).has(f"{MARTIANS} is set to 0 in {LAST}", "take that line out")
+    host.run(["rm", LAST])
+    standing.up()
+    assert live(host, MARTIANS, "net.ipv6.conf.eth0.accept_redirects") == ["1", "0"]
+
+
+def test_settings_hold_over_a_reboot(standing: Project) -> None:
+    host = standing.host
+    host.reboot()
+    assert live(host, MARTIANS, "net.ipv4.conf.eth0.rp_filter", "net.ipv4.tcp_rfc1337") == ["1", "1", "1"]
+    assert "max 64M" in journal_limit(host)
+    standing.unchanged()
+
+
+def journal_limit(host: Host) -> str:
+    """What journald says of its own room when it starts."""
+    said = host.run("journalctl -q --no-pager -o cat -u systemd-journald | grep 'System Journal' | tail -1")
+    return re.sub(r"\.0M", "M", said.stdout)
+
+
+def test_a_journal_without_limit_is_shown_and_the_limit_is_in_force_again(standing: Project) -> None:
+    host = standing.host
+    host.run("rm /etc/systemd/journald.conf.d/50-portcullis.conf; systemctl restart systemd-journald")
+    assert "max 64M" not in journal_limit(host)
+    standing.preview().has("+ SystemMaxUse=64M", "~ 2 to update")
+    standing.up()
+    assert "max 64M" in journal_limit(host)
+
+
+def test_security_updates_and_nothing_else_install_themselves(standing: Project) -> None:
+    upgrades_of_security_only(standing.host, "trixie")
+
+
+def upgrades_of_security_only(host: Host, codename: str) -> None:
+    """Offer newer packages from both origins that Debian has, and ask what would be installed."""
+    try:
+        for name, suite, label in (
+            ("tell-security", f"{codename}-security", "Debian-Security"),
+            ("tell-stable", codename, "Debian"),
+        ):
+            host.run(["sh", "-c", _REPOSITORY, "sh", name, suite, label], timeout=60)
+        host.run("apt-get update -q -o Dir::Etc::sourcelist=/dev/null", timeout=60)
+        said = host.run(["unattended-upgrade", "--dry-run", "--verbose"], timeout=180).stdout
+        (line,) = (line for line in said.splitlines() if "will be upgraded:" in line)
+        assert line.rpartition(":")[2].split() == ["tell-security"], said
+    finally:
+        host.run(
+            "apt-get purge -qy tell-security tell-stable; rm -rf /srv/repo /etc/apt/sources.list.d/tell-*"
+        )
+    said = host.run(["apt-config", "dump"]).stdout
+    assert 'Unattended-Upgrade::Automatic-Reboot-Time "04:00";' in said
+    timer = host.run("systemctl show -P TimersCalendar apt-daily-upgrade.timer").stdout
+    assert "OnCalendar=*-*-* 03:00:00" in timer
+    assert timer.count("OnCalendar") == 1, timer
+
+
+# Two versions of an empty package, the older one installed, the newer one in a repository of that origin.
+_REPOSITORY = r"""
+set -e
+repo=/srv/repo/$1; mkdir -p $repo/build/DEBIAN; cd $repo
+for version in 1 2; do
+    printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: t <t@example.com>\nDescription: t\n' \
+        $1 $version > build/DEBIAN/control
+    dpkg-deb -b build $1_${version}_all.deb >/dev/null
+done
+dpkg -i $1_1_all.deb >/dev/null; rm $1_1_all.deb
+{ dpkg-deb -f $1_2_all.deb
+  printf 'Filename: ./%s_2_all.deb\nSize: %s\nSHA256: %s\n\n' $1 $(stat -c %s $1_2_all.deb) \
+      $(sha256sum $1_2_all.deb | cut -d' ' -f1); } > Packages
+printf 'Origin: Debian\nLabel: %s\nSuite: stable\nCodename: %s\nSHA256:\n %s %s Packages\n' "$3" "$2" \
+    $(sha256sum Packages | cut -d' ' -f1) $(stat -c %s Packages) > Release
+echo "deb [trusted=yes] file:$repo ./" > /etc/apt/sources.list.d/$1.list
+"""
+
+
+def test_a_service_that_fails_is_told_of_once_and_a_teller_that_fails_is_not(standing: Project) -> None:
+    failures_are_told_of(standing.host)
+
+
+def failures_are_told_of(host: Host) -> None:
+    host.run("rm -f /var/log/told; systemd-run -q --unit=breaks false")
+    wait_for("the failure to be told of", lambda: told(host) != "")
+    assert told(host) == "failed: 100% breaks.service\n"
+    host.run("touch /var/log/mute; systemctl reset-failed; systemd-run -q --unit=breaks-again false")
+    wait_for("the second failure to be told of", lambda: "breaks-again" in told(host))
+    teller = "systemctl show -P ActiveState portcullis-notify@breaks-again.service.service"
+    wait_for("the teller to fail", lambda: host.run(teller).stdout == "failed\n")
+    assert told(host).count("\n") == 2
+    host.run("rm /var/log/mute; systemctl reset-failed")
+
+
+def told(host: Host) -> str:
+    return host.run("cat /var/log/told", check=False).stdout
+
+
+def test_the_timer_removes_old_images_that_nothing_uses_and_no_volume(standing: Project) -> None:
+    host = standing.host
+    for name, created in (("old", "2020"), ("used", "2021"), ("young", "2090")):
+        host.run("base64 -d | docker load -q", text=_image(name, f"{created}-01-01T00:00:00Z"))
+    # With the host's own programs: the image is empty.
+    mounts = [f"--volume={path}:{path}:ro" for path in ("/usr", "/lib", "/lib64")]
+    host.run(["docker", "run", "-d", "--name=on", *mounts, "used:1", "/usr/bin/sleep", "900"])
+    host.run(["docker", "volume", "create", "data"])
+    assert host.run("systemctl show -P NextElapseUSecRealtime portcullis-image-prune.timer").stdout.strip()
+    host.run(["systemctl", "start", "portcullis-image-prune.service"])
+    assert images(host) == {"used:1", "young:1"}
+    assert host.run("docker volume ls -q").stdout == "data\n"
+
+    # Docker is upgraded with the rest: its restart, and containerd's, end no container.
+    pid = host.run("docker inspect -f '{{.State.Pid}}' on").stdout
+    host.run("systemctl restart containerd docker", timeout=60)
+    assert host.run("docker inspect -f '{{.State.Pid}}' on").stdout == pid != "0\n"
+
+    # Without the engine there is nothing to do, and nothing to tell of.
+    host.run("systemctl stop docker.service docker.socket; rm -f /var/log/told")
+    host.run(["systemctl", "start", "portcullis-image-prune.service"])
+    assert told(host) == ""
+    host.run("systemctl start docker; docker rm -f on")
+
+
+def images(host: Host) -> set[str]:
+    return set(host.run(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]).stdout.split())
+
+
+def _image(name: str, created: str) -> str:
+    """An image of one empty folder, as `docker save` writes it, in base64."""
+    layer = _tar({"nothing": name.encode()})
+    digest = hashlib.sha256(layer).hexdigest()
+    config = {
+        "architecture": "amd64", "os": "linux", "created": created, "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]}, "history": [{"created": created}],
+    }  # fmt: skip
+    manifest = [{"Config": "config.json", "RepoTags": [f"{name}:1"], "Layers": ["layer.tar"]}]
+    files = {"config.json": config, "manifest.json": manifest}
+    archive = _tar({"layer.tar": layer, **{path: json.dumps(data).encode() for path, data in files.items()}})
+    return base64.b64encode(archive).decode()
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for path, data in files.items():
+            entry = tarfile.TarInfo(path)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def test_destroy_gives_the_values_of_before_back(standing: Project) -> None:
+    host = standing.host
+    standing.destroy()
+    assert live(host, MARTIANS, "net.ipv4.conf.eth0.rp_filter", "net.ipv4.tcp_rfc1337") == ["0", "0", "0"]
+    left = "ls /etc/sysctl.d/*portcullis* /etc/systemd/system/*portcullis* /etc/systemd/system/service.d"
+    assert host.run(left, check=False).stdout == ""
+    assert host.run("systemctl is-system-running", check=False).stdout == "running\n"
+
+
+def test_the_core_of_it_on_debian_12(make_host: Callable[[str], Host], tmp_path: Path) -> None:
+    host = make_host("bookworm")
+    project = Project(tmp_path / "upkeep12", host, name="upkeep12")
+    try:
+        project.program(PROGRAM.format(os="debian-12")).up(timeout=300)
+        project.unchanged()
+        assert live(host, MARTIANS, "net.ipv6.conf.eth0.accept_redirects") == ["1", "0"]
+        assert "max 64M" in journal_limit(host)
+        upgrades_of_security_only(host, "bookworm")
+        failures_are_told_of(host)
+        project.destroy()
+        assert live(host, MARTIANS) == ["0"]
+    finally:
+        project.close()
