@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.render import nginx, sshd, sysctl
-from portcullis.render import nginx, sysctl, units, updates
 from portcullis.render.daemon_json import collisions, daemon_json, pools_beside, validation
 from portcullis.render.dialect import DIALECTS
 from portcullis.render.health import http_check
@@ -105,30 +104,3 @@ def test_sshd_drop_in_with_what_varies(golden: Golden) -> None:
     text = sshd.drop_in("web1-ssh-server", options, DIALECTS["debian-13"])
     golden("sshd.varied.conf", text)
     assert "MaxSessions 10" not in text
-
-
-def test_updates(os: str, golden: Golden) -> None:
-    golden(f"apt.{os}.conf", updates.apt_conf("web1-updates-apt", os, "04:00", "upgrade"))
-
-
-def test_updates_without_docker_and_reboot(golden: Golden) -> None:
-    golden("apt.hold.conf", updates.apt_conf("web1-updates-apt", "debian-13", "never", "hold"))
-
-
-def test_updates_restart_services(golden: Golden) -> None:
-    golden("needrestart.conf", updates.needrestart_conf("web1-updates-needrestart"))
-
-
-def test_updates_come_in_the_hour_before_the_reboot(golden: Golden) -> None:
-    golden("apt-daily-upgrade.timer.conf", updates.timer_dropin("web1-updates-timer-time", "00:30"))
-
-
-def test_units_of_upkeep(golden: Golden) -> None:
-    golden("journald.conf", units.journald_conf("web1-upkeep-journald", "500M"))
-    golden("portcullis-image-prune.service", units.prune_service("web1-upkeep-image-prune-service"))
-    golden("portcullis-image-prune.timer", units.prune_timer("web1-upkeep-image-prune-timer", "weekly"))
-    golden("portcullis-swap.service", units.swap_service("web1-upkeep-swap", "2G"))
-    command = ["/usr/local/bin/tell", "--from", 'a "b" 100% $HOME \\ é\n']
-    golden("portcullis-notify@.service", units.notify_service("web1-upkeep-notify", command))
-    golden("service.d.conf", units.failure_dropin("web1-upkeep-notify-rule"))
-    golden("portcullis-notify@.service.d.conf", units.no_failure_dropin("web1-upkeep-notify-not-itself"))
