@@ -5,6 +5,7 @@ None of them does I/O: what they declare is done by the providers.
 """
 
 from components.docker_engine import DockerEngine, DockerEngineArgs
+from components.fail2ban import Fail2ban, Fail2banArgs
 from components.hardened_host import HardenedHost, HardenedHostArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
@@ -18,6 +19,8 @@ from components.upkeep import Upkeep, UpkeepArgs
 __all__ = [
     "DockerEngine",
     "DockerEngineArgs",
+    "Fail2ban",
+    "Fail2banArgs",
     "HardenedHost",
     "HardenedHostArgs",
     "KernelSettings",

@@ -7,6 +7,7 @@ from .administrators import Administrators
 from .connections import Connection, ssh_config_path, write_ssh_config
 from .directory import Directory
 from .errors import HostError
+from .fail2ban_jail import Fail2banJail
 from .file import File
 from .forward_filter import ForwardFilter
 from .packages import Packages
@@ -20,6 +21,7 @@ __all__ = [
     "Administrators",
     "Connection",
     "Directory",
+    "Fail2banJail",
     "File",
     "ForwardFilter",
     "HostError",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import nginx, sshd, sysctl
+from portcullis.render import fail2ban, nginx, sshd, sysctl
 from portcullis.render.daemon_json import collisions, daemon_json, pools_beside, validation
 from portcullis.render.dialect import DIALECTS
 from portcullis.render.health import http_check
@@ -104,3 +104,49 @@ def test_sshd_drop_in_with_what_varies(golden: Golden) -> None:
     text = sshd.drop_in("web1-ssh-server", options, DIALECTS["debian-13"])
     golden("sshd.varied.conf", text)
     assert "MaxSessions 10" not in text
+
+
+def test_fail2ban_jail_sshd(golden: Golden) -> None:
+    given = fail2ban.sshd(2222, max_retry=5, find_time="10m", ban_time="7d", max_ban_time="8w")
+    texts, faults = fail2ban.options(given)
+    assert not faults
+    ignoreip = fail2ban.ignored(["203.0.113.7", "2001:db8::/32"])
+    golden(
+        "fail2ban.jail.sshd.local",
+        fail2ban.jail("web1-fail2ban-sshd", "sshd", texts, ignoreip, enabled=True),
+    )
+
+
+def test_fail2ban_jail_with_log_files(golden: Golden) -> None:
+    texts, faults = fail2ban.options(
+        {
+            "logpath": ["/var/log/nginx/*error.log", "/var/log/nginx/error.log"],
+            "backend": "auto",
+            "port": "http,https",
+            "bantime.rndtime": "1h",
+            "maxretry": 10,
+        }
+    )
+    assert not faults
+    golden(
+        "fail2ban.jail.nginx-http-auth.local",
+        fail2ban.jail("web1-auth", "nginx-http-auth", texts, fail2ban.ignored([]), enabled=True),
+    )
+
+
+def test_fail2ban_defaults(golden: Golden) -> None:
+    golden(
+        "fail2ban.defaults.conf",
+        fail2ban.defaults(
+            "web1-fail2ban-defaults",
+            fail2ban.ignored(["203.0.113.7"]),
+            max_retry=5,
+            find_time="10m",
+            ban_time="7d",
+            max_ban_time="8w",
+        ),
+    )
+
+
+def test_fail2ban_server(golden: Golden) -> None:
+    golden("fail2ban.server.local", fail2ban.server("web1-fail2ban-server", "7d"))

@@ -37,6 +37,9 @@ class Machine:
     sshd_run: Path = Path("/run/sshd")
     ufw: Path = Path("/etc/ufw")
     homes: Path = Path("/home")
+    fail2ban: Path = Path("/etc/fail2ban")
+    fail2ban_socket: Path = Path("/run/fail2ban/fail2ban.sock")
+    fail2ban_database: Path = Path("/var/lib/fail2ban/fail2ban.sqlite3")
     run: Runner = run
     peer: Peer | None = None  # where the session comes from
     apt_lock_wait: float = 60.0  # seconds

@@ -17,6 +17,7 @@ from portcullis.host.agent.files import Files
 from portcullis.host.agent.forward_filters import ForwardFilters
 from portcullis.host.agent.guard import Change, Guards
 from portcullis.host.agent.guarded import Guarded, Undo
+from portcullis.host.agent.jails import Jails
 from portcullis.host.agent.kind import Kind, Work
 from portcullis.host.agent.lock import DeployLock
 from portcullis.host.agent.packages import Packages
@@ -59,6 +60,7 @@ class Operations:
             "ssh-server": SshServers(machine),
             "user": Users(machine),
             "administrators": Administrators(machine),
+            "fail2ban-jail": Jails(machine),
         }
         self._claims: dict[tuple[str, str], str] = {}
         self._busy: dict[tuple[str, str], threading.Lock] = {}

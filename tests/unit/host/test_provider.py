@@ -45,6 +45,7 @@ FACTS = {
 RELEASED = [
     "portcullis.host.administrators.AdministratorsProvider",
     "portcullis.host.directory.DirectoryProvider",
+    "portcullis.host.fail2ban_jail.Fail2banJailProvider",
     "portcullis.host.file.FileProvider",
     "portcullis.host.forward_filter.ForwardFilterProvider",
     "portcullis.host.packages.PackagesProvider",

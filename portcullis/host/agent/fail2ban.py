@@ -1,0 +1,169 @@
+"""Speaking with a running fail2ban over its own socket: some fifty questions in the time of a process start.
+
+The protocol is that of fail2ban-client: a pickled list of words there, ``(0, answer)`` or ``(1, exception)``
+back, each ended by a mark. What comes back is unpickled without any code but `str`: fail2ban's own types, and
+its exceptions, become stand-ins.
+
+https://github.com/fail2ban/fail2ban/blob/1.1.0/fail2ban/client/csocket.py
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+import socket
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any
+
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+_END = b"<F2B_END_COMMAND>"
+_TIMEOUT = 10.0
+_LIMIT = 8 * 1024 * 1024  # bytes of one answer: every address that is banned
+_OPTION = {"port": ("action", "port"), "protocol": ("action", "protocol")}
+_FLAGS = ("bantime.increment", "bantime.overalljails", "ignoreself")
+_PLAIN = (
+    "maxretry", "maxmatches", "maxlines", "findtime", "bantime", "bantime.factor", "bantime.multipliers",
+    "bantime.maxtime", "bantime.rndtime", "usedns",
+)  # fmt: skip
+
+
+class Server:
+    """One connection to the server. As a context manager it gives None where no server runs."""
+
+    def __init__(self, path: Path) -> None:
+        """Connect later."""
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX)
+
+    def __enter__(self) -> Server | None:
+        self._socket.settimeout(_TIMEOUT)
+        try:
+            self._socket.connect(str(self._path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except OSError as error:
+            raise _silent(error) from None
+        return self
+
+    def __exit__(
+        self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def jails(self) -> list[str]:
+        """Names of the jails that run."""
+        for what, value in self._list("status"):
+            if what == "Jail list":
+                return [name.strip() for name in str(value).split(",") if name.strip()]
+        return []
+
+    def ignored(self, jail: str) -> list[str]:
+        """What a jail never bans."""
+        return [str(address) for address in self._list("get", jail, "ignoreip")]
+
+    def banned(self, jail: str) -> list[str]:
+        """Who is banned by a jail now."""
+        return [str(address) for address in self._list("get", jail, "banip")]
+
+    def files(self, jail: str) -> list[str]:
+        """The log files that a jail reads."""
+        return [str(path) for path in self._list("get", jail, "logpath")]
+
+    def option(self, jail: str, name: str) -> str | None:
+        """The value that a jail runs on, in one spelling; None for what the server does not tell."""
+        if name in _PLAIN:
+            value = self._ask("get", jail, name)
+            return None if value is None else str(value)
+        if name in _FLAGS:
+            # Unset reads None, and what is no flag to the server comes back as it was written.
+            value = self._ask("get", jail, name)
+            return str(str(value).lower() in ("true", "1", "yes", "on")).lower()
+        if name == "journalmatch":
+            return " + ".join(" ".join(fields) for fields in self._list("get", jail, name))
+        actions = [str(action) for action in self._list("get", jail, "actions")]
+        if name == "banaction":
+            return " ".join(actions)
+        if name in _OPTION and actions:
+            value = self._ask("get", jail, "action", actions[0], name)
+            return None if value is None else str(value)
+        return None
+
+    def _list(self, *words: str) -> list[Any]:
+        answer = self._ask(*words)
+        if answer is None:
+            return []
+        if not isinstance(answer, list):
+            raise _nonsense()
+        return answer
+
+    def _ask(self, *words: str) -> Any:
+        """The answer, or None where the server refuses the question, such as one about a jail that went."""
+        try:
+            self._socket.sendall(pickle.dumps(list(words), protocol=4) + _END)
+            said = bytearray()
+            while not said.endswith(_END):
+                piece = self._socket.recv(65536)
+                if not piece or len(said) > _LIMIT:
+                    raise ConnectionResetError
+                said += piece
+        except OSError as error:
+            raise _silent(error) from None
+        try:
+            failed, answer = _Plain(io.BytesIO(said[: -len(_END)])).load()
+        except (pickle.UnpicklingError, ValueError, TypeError, EOFError):
+            raise _nonsense() from None
+        return None if failed else answer
+
+
+class _Plain(pickle.Unpickler):
+    """An unpickler that calls nothing of what it is told to call."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return str if (module, name) == ("builtins", "str") else _StandIn
+
+
+class _StandIn:
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts
+
+    def __setstate__(self, state: object) -> None:
+        """Take no state."""
+
+
+def _nonsense() -> HostError:
+    return HostError("unreadable", "fail2ban answers with something that makes no sense")
+
+
+def _silent(error: OSError) -> HostError:
+    why = "it takes too long" if isinstance(error, TimeoutError) else str(error.strerror or "connection lost")
+    return HostError(
+        "unreadable",
+        f"fail2ban runs on the host but does not answer: {why}",
+        hint="`systemctl restart fail2ban`, then run again",
+    )
+
+
+def remembered(path: Path, jails: list[str]) -> dict[str, list[str]]:
+    """Who would be banned again as soon as a jail starts: bans outlive a restart in fail2ban's database.
+
+    A database that cannot be read restores nothing either.
+    """
+    found: dict[str, list[str]] = {jail: [] for jail in jails}
+    if not path.exists():
+        return found
+    query = "SELECT jail, ip FROM bips WHERE bantime < 0 OR timeofban + bantime > ?"
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_TIMEOUT)) as database,
+    ):
+        for jail, address in database.execute(query, (int(time.time()),)):
+            if jail in found:
+                found[jail].append(str(address))
+    return found

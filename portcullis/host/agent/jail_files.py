@@ -1,0 +1,132 @@
+"""The files that a jail is made of: ours, and others that have a section of the same name.
+
+fail2ban reads jail.conf, jail.d/*.conf, jail.local, jail.d/*.local, each in alphabetical order; what is read
+last wins (jail.conf(5), "CONFIGURATION FILES FORMAT").
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from portcullis.host.agent import disk
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OURS = "zz-portcullis"
+_SECTION = re.compile(r"\[([^\]]+)\]")
+_OPTION = re.compile(r"([^\s:=#;\[][^:=]*?)\s*[:=]\s*(.*)")
+
+
+class Line(NamedTuple):
+    """A line of a file; `option` and `value` where it sets something in the section that was asked for."""
+
+    text: str
+    option: str = ""
+    value: str = ""
+
+
+def path_of(folder: Path, jail: str) -> Path:
+    """Our file of a jail: it sorts behind what people usually write."""
+    return folder / "jail.d" / f"{OURS}-{jail}.local"
+
+
+def others(folder: Path, jail: str) -> list[Path]:
+    """Files of somebody else's that have a section for the jail, in the order in which they are read.
+
+    jail.conf is left out: it has a section for everything, and enables nothing.
+    """
+    drop_ins = folder / "jail.d"
+    found = [*sorted(drop_ins.glob("*.conf")), folder / "jail.local", *sorted(drop_ins.glob("*.local"))]
+    theirs = [path for path in found if not path.name.startswith(OURS)]
+    return [path for path in theirs if any(line.option for line in lines(path, jail))]
+
+
+def later(folder: Path, jail: str) -> list[Path]:
+    """Those of `others` that win over our file."""
+    ours = path_of(folder, jail)
+    return [path for path in others(folder, jail) if path.suffix == ".local" and path.parent == ours.parent
+            and str(path) > str(ours)]  # fmt: skip
+
+
+def lines(path: Path, jail: str) -> list[Line]:
+    """Every line of a file. A line that continues a value belongs to its option. Nothing where no file is."""
+    found: list[Line] = []
+    inside, option = False, ""
+    for text in _read(path).splitlines(keepends=True):
+        section = _SECTION.match(text)
+        setting = _OPTION.match(text)
+        if section:
+            inside, option = section[1] == jail, ""
+            found.append(Line(text))
+        elif inside and setting:
+            option = setting[1].lower()
+            found.append(Line(text, option, setting[2].strip()))
+        elif inside and option and text[:1] in " \t" and text.strip():
+            found.append(Line(text, option, text.strip()))
+        else:
+            found.append(Line(text))
+    return found
+
+
+def options(paths: list[Path], jail: str) -> dict[str, str]:
+    """What files, read in this order, make of a jail; values with their words one space apart."""
+    merged: dict[str, str] = {}
+    for path in paths:
+        here: dict[str, list[str]] = {}
+        for line in lines(path, jail):
+            if line.option and line.text[:1] not in " \t":
+                here[line.option] = line.value.split()
+            elif line.option:
+                here[line.option] += line.value.split()
+        merged.update({option: " ".join(words) for option, words in here.items()})
+    return merged
+
+
+def silence(path: Path, jail: str) -> None:
+    """Make comments of what a file sets for the jail. Raises `HostError`."""
+    _rewrite(
+        path, "".join(f"{mark(jail)}{line.text}" if line.option else line.text for line in lines(path, jail))
+    )
+
+
+def unsilence(folder: Path, jail: str) -> None:
+    """Give every file back the lines that `silence` took. Raises `HostError`."""
+    for path in sorted((folder / "jail.d").glob("*.local")):
+        text = _read(path)
+        if mark(jail) in text:
+            _rewrite(path, "".join(line.removeprefix(mark(jail)) for line in text.splitlines(keepends=True)))
+
+
+def mark(jail: str) -> str:
+    """What stands before a line that was silenced."""
+    return f"#portcullis:{jail}# "
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise disk.unreadable(error, path) from None
+
+
+def _rewrite(path: Path, text: str) -> None:
+    """In place of the same file, with its owner and mode."""
+    try:
+        status = path.lstat()
+    except OSError as error:
+        raise disk.write_error(error, path) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise HostError(
+            "invalid",
+            f"{path} wins over the declared jail and is no plain file",
+            prop="overridden",
+            hint="take it away",
+        )
+    mode = stat.S_IMODE(status.st_mode)
+    disk.write(path, text.encode("utf-8", "surrogateescape"), mode=mode, uid=status.st_uid, gid=status.st_gid)

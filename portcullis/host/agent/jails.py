@@ -1,0 +1,354 @@
+"""fail2ban's jails: a file each, and the values that the running server has made of it."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import ipaddress
+import re
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from portcullis.host.agent import disk, jail_files, paths
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.fail2ban import Server, remembered
+from portcullis.host.agent.guarded import Guarded, Undo
+from portcullis.host.agent.packaged import is_as_shipped
+from portcullis.host.agent.step import Json, Step, text_diff
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portcullis.host.agent.guarded import Peer
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.store import Record
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_TEST = ("fail2ban-client", "-t")
+# After a reboot the undo may run before the server has read its configuration.
+_WAIT = """\
+for n in $(seq 100); do
+    fail2ban-client ping && exit 0
+    systemctl is-active -q fail2ban.service || exit 0
+    sleep 0.2
+done
+exit 1
+"""
+_TIMEOUT = 60.0
+_START_LIMIT = 20.0  # seconds from the start of the server until it answers
+_UP_LIMIT = 10.0  # seconds from a reload until the jail runs
+
+
+class Jails(Guarded):
+    """The kind ``fail2ban-jail``; an item is the name of a jail."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for where fail2ban is and for running its client."""
+        self._machine = machine
+        # The test is one of all jails: that of a good one must not see a bad one next to it.
+        self._one_at_a_time = threading.Lock()
+
+    def spec(self, item: str, desired: Json) -> Json:
+        return {"jail": item, "options": dict(sorted(desired["options"].items()))}
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`. One connection to the server for all."""
+        jails = [str(spec["jail"]) for spec, _ in questions]
+        bad = [jail for jail in jails if not _NAME.fullmatch(jail)]
+        if bad:
+            return [HostError("invalid", f"{bad[0]!r} is not a name for a jail", prop="jail")] * len(jails)
+        banned = remembered(self._machine.fail2ban_database, jails)
+        answers: Answers = []
+        try:
+            with Server(self._machine.fail2ban_socket) as server:
+                running = server.jails() if server else []
+                for (spec, record), jail in zip(questions, jails):
+                    live = server if jail in running else None
+                    try:
+                        facts = self._facts(jail, spec["options"], live)
+                    except HostError as error:
+                        answers.append(error)
+                        continue
+                    facts["_banned"] = banned[jail] + (live.banned(jail) if live else [])
+                    facts["revision"] = record.revision if record else ""
+                    answers.append(facts if facts["exists"] else {"exists": False, **_private(facts)})
+        except HostError as error:
+            return [error] * len(jails)
+        return answers
+
+    def _facts(self, jail: str, declared: Json, live: Server | None) -> Json:
+        folder = self._machine.fail2ban
+        ours, later = jail_files.path_of(folder, jail), jail_files.later(folder, jail)
+        content = _content(ours)
+        # What only the files tell: the filter, for one, is no more than its patterns to the server.
+        written = jail_files.options([ours, *later], jail)
+        values = {name: written[name] for name in declared if name in written}
+        ignored = written.get("ignoreip", "").split()
+        if live:
+            told = {name: _told(live, jail, name, str(value)) for name, value in declared.items()}
+            values.update({name: value for name, value in told.items() if value is not None})
+            ignored = live.ignored(jail)
+        others = jail_files.others(folder, jail)
+        return {
+            "exists": bool(content is not None or live or others),
+            "enabled": live is not None,
+            "content": "" if content is None else content,
+            "options": values,
+            "ignoreip": dict.fromkeys(ignored, "never banned"),
+            "overridden": {
+                option: f"{value} in {path}"
+                for path in later
+                for option, value in jail_files.options([path], jail).items()
+            },
+            "_file": content is not None,
+            "_others": [str(path) for path in others],
+            "_later": [str(path) for path in later],
+            "_without_us": jail_files.options(others, jail).get("enabled", "").lower()
+            in ("true", "1", "yes", "on"),
+        }
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`."""
+        path, content = str(desired["path"]), str(desired["content"])
+        steps: list[Step] = []
+        if not facts["_file"]:
+            have = f"absent; set up in {', '.join(facts['_others'])}" if facts["_others"] else "absent"
+            steps.append(Step("content", have, _measure(content), "write"))
+        elif facts["content"] != content:
+            diff = text_diff(facts["content"], content, path)
+            steps.append(Step("content", _measure(facts["content"]), _measure(content), "write", diff))
+        if not facts["exists"]:
+            return steps
+        steps += [
+            Step("overridden", f"{option} = {value}", "", "make a comment of it")
+            for option, value in facts["overridden"].items()
+        ]
+        if facts["enabled"] != desired["enabled"]:
+            steps.append(Step("enabled", str(facts["enabled"]), str(desired["enabled"]), "reload"))
+        if not desired["enabled"]:
+            return steps
+        for option, value in desired["options"].items():
+            have = facts["options"].get(option, "")
+            if have != value:
+                steps.append(Step(f"options.{option}", have, str(value), "reload"))
+        for address in sorted(desired["ignoreip"].keys() ^ facts["ignoreip"].keys()):
+            states = ("never banned", "") if address in facts["ignoreip"] else ("", "never banned")
+            steps.append(Step(f"ignoreip.{address}", *states, "reload"))
+        return steps
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
+        """See `Kind`."""
+        return None
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`. The package enables a jail; what somebody wrote about it is theirs."""
+        return not facts["_file"] and all(
+            is_as_shipped(self._machine, Path(path)) for path in facts["_others"]
+        )
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`."""
+        return paths.keep(jail_files.path_of(self._machine.fail2ban, item), folder / "original")
+
+    def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
+        """See `Guarded`. A ban that the database remembers is in force again when the jail starts."""
+        del steps
+        if peer is None or not desired["enabled"] or _in_any(peer.address, desired["ignoreip"]):
+            return None
+        if not _in_any(peer.address, facts["_banned"]):
+            return None
+        return HostError(
+            "lock-out",
+            f"{peer.address}, where this session comes from, is banned by the jail {desired['jail']}:"
+            " it would be refused as soon as the jail starts",
+            prop="ignoreip",
+            hint="declare it as never banned",
+        )
+
+    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+        """See `Guarded`. Lifts the jail's bans as well: one of them may be of the person who changed it."""
+        del steps
+        return self._undo(str(desired["jail"]), facts) if desired["enabled"] else None
+
+    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+        """See `Guarded`. Only a jail that is somebody else's without us can ban anybody then."""
+        del desired
+        return self._undo(record.id, facts) if facts.get("_without_us") else None
+
+    def _undo(self, jail: str, facts: Json) -> Undo:
+        files = (str(jail_files.path_of(self._machine.fail2ban, jail)), *facts["_later"])
+        return Undo(files, (("sh", "-c", _WAIT), _reload(jail, "--unban")))
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """See `Kind`. Tested before the server reads it; when anything fails, what stood there is back."""
+        if not steps and "before" not in work.record.extra:
+            return
+        jail = work.record.id
+        ours = jail_files.path_of(self._machine.fail2ban, jail)
+        copy = work.folder / "before"
+        with self._one_at_a_time:
+            if desired["enabled"]:
+                self._ready(desired)
+            disk.sweep(ours)
+            if "before" not in work.record.extra:  # else a run was cut off: what it replaced still counts
+                work.record.extra["before"] = paths.keep(ours, copy)
+                work.save()
+            try:
+                self._change(desired, ours)
+            except HostError:
+                paths.put_back(ours, work.record.extra["before"], copy)
+                jail_files.unsilence(self._machine.fail2ban, jail)
+                self._client(_reload(jail), quiet=True)
+                raise
+            finally:
+                del work.record.extra["before"]
+                work.save()
+                with contextlib.suppress(FileNotFoundError):
+                    copy.unlink()
+
+    def _change(self, desired: Json, ours: Path) -> None:
+        jail = str(desired["jail"])
+        disk.write(ours, str(desired["content"]).encode(), mode=0o644)
+        for path in jail_files.later(self._machine.fail2ban, jail):
+            jail_files.silence(path, jail)
+        self._client(_TEST)
+        with Server(self._machine.fail2ban_socket) as server:
+            if server is None:
+                return  # a jail that is off, on a server that is off
+        self._client(_reload(jail))
+        deadline = time.monotonic() + _UP_LIMIT
+        while self._runs(jail) != desired["enabled"]:
+            if time.monotonic() > deadline:
+                state = "does not start" if desired["enabled"] else "does not stop"
+                raise HostError(
+                    "systemd",
+                    f"the jail {jail} {state}",
+                    prop="enabled",
+                    hint="what stood there before is in place; /var/log/fail2ban.log tells why",
+                )
+            time.sleep(0.1)
+
+    def _ready(self, desired: Json) -> None:
+        """What a jail needs before it may be written: a server, and its log files."""
+        for pattern in str(desired["options"].get("logpath", "")).split():
+            journal = desired["options"].get("backend") == "systemd"
+            if not journal and not glob.glob(pattern):  # noqa: PTH207 - an absolute pattern
+                raise HostError(
+                    "invalid",
+                    f"no file is there for {pattern}, and a jail without its log file keeps the whole server"
+                    " from starting",
+                    prop="options",
+                    hint="depend on the package or service that makes it",
+                )
+        deadline = time.monotonic() + _START_LIMIT
+        active = ["systemctl", "is-active", "--quiet", "fail2ban.service"]
+        while True:
+            with Server(self._machine.fail2ban_socket) as server:
+                if server is not None:
+                    return
+            starting = self._machine.run(active, timeout=_TIMEOUT).code == 0
+            if not starting or time.monotonic() > deadline:
+                raise HostError(
+                    "systemd",
+                    "fail2ban does not run on the host",
+                    prop="enabled",
+                    hint="declare the Service fail2ban.service, and let the jail depend on it",
+                )
+            time.sleep(0.1)
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
+        """See `Kind`. The jail is what it is without us: gone, or somebody else's."""
+        jail = record.id
+        ours = jail_files.path_of(self._machine.fail2ban, jail)
+        with self._one_at_a_time:
+            disk.sweep(ours)
+            with disk.reading(ours) as place:
+                there = place.look() is not None
+            if ours.parent.is_dir():
+                paths.put_back(ours, record.original, folder / "original")
+                jail_files.unsilence(self._machine.fail2ban, jail)
+            with Server(self._machine.fail2ban_socket) as server:
+                running = server is not None
+            # Where the rest of the configuration is broken by now, the jail at least stops.
+            if running and not self._client(_reload(jail), quiet=True):
+                self._client(("fail2ban-client", "stop", jail), quiet=True)
+        if record.original["type"] != "absent":
+            return "restored"
+        return "removed" if there else "absent"
+
+    def _runs(self, jail: str) -> bool:
+        with Server(self._machine.fail2ban_socket) as server:
+            return server is not None and jail in server.jails()
+
+    def _client(self, argv: tuple[str, ...], *, quiet: bool = False) -> bool:
+        try:
+            done = self._machine.run(argv, timeout=_TIMEOUT)
+        except HostError:
+            if quiet:
+                return False
+            raise
+        if done.code and not quiet:
+            raise HostError(
+                "test-failed",
+                f"{' '.join(argv)} refuses the jail (exit code {done.code})",
+                prop="content",
+                hint="what stood there before is in place",
+                detail="\n".join(done.text.splitlines()[-20:]),
+            )
+        return done.code == 0
+
+
+def _reload(jail: str, *how: str) -> tuple[str, ...]:
+    """One jail anew, whether it was there or not, and gone if it is off.
+
+    Restarted and not only reloaded: a reload keeps an option that is gone from the file, and the firewall's
+    rule for the port that was (measured with 1.0.2 and 1.1.0). Bans come back from the database, failures
+    from the log.
+    """
+    return ("fail2ban-client", "reload", "--restart", *how, "--if-exists", jail)
+
+
+def _told(server: Server, jail: str, name: str, declared: str) -> str | None:
+    """What the server runs on, in the words of the declaration where both mean the same."""
+    if name == "logpath":
+        files = set(server.files(jail))
+        same = files == {path for pattern in declared.split() for path in glob.glob(pattern)}  # noqa: PTH207
+        return declared if same else " ".join(sorted(files))
+    value = server.option(jail, name)
+    if name == "banaction" and value == declared.partition("[")[0]:
+        return None  # the name is all that the server tells; the file has the rest
+    return value
+
+
+def _content(path: Path) -> str | None:
+    with disk.reading(path) as place:
+        status = place.look()
+        if status is None:
+            return None
+        name = paths.named(place, status)
+    if name != "a file":
+        return f"<{name}>"
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except OSError as error:
+        raise disk.unreadable(error, path) from None
+
+
+def _private(facts: Json) -> Json:
+    return {key: value for key, value in facts.items() if key.startswith("_")}
+
+
+def _measure(content: str) -> str:
+    return f"{len(content.splitlines())} lines"
+
+
+def _in_any(address: Any, networks: Sequence[str]) -> bool:
+    for text in networks:
+        with contextlib.suppress(ValueError):
+            network = ipaddress.ip_network(text, strict=False)
+            if address.version == network.version and address in network:
+                return True
+    return False

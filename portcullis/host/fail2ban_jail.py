@@ -1,0 +1,133 @@
+"""A jail of fail2ban on a host, with the values that the running server has for it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from portcullis.render import fail2ban
+
+from .guarded import GuardedProvider
+from .provider import ABSENT, Normaliser, Props, is_known
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pulumi
+
+    from .agent_process import Json
+
+
+class Fail2banJailProvider(GuardedProvider):
+    """Provider of `Fail2banJail`; its module path is part of every state."""
+
+    kind = "fail2ban-jail"
+    identity = ("host", "jail")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check names and values of the options, which fail2ban itself does not."""
+        jail = inputs.text("jail")
+        if jail is not None:
+            try:
+                fail2ban.jail_name(jail)
+            except ValueError as error:
+                inputs.fail("jail", str(error))
+        inputs.keep("enabled", "content", "ignoreip", "path")
+        given = inputs.news.get("options") or {}
+        inputs.inputs["options"] = given
+        # Read back as what somebody else's file sets instead.
+        inputs.inputs["overridden"] = {}
+        if is_known(given):
+            texts, faults = fail2ban.options(given)
+            inputs.inputs["options"] = {**given, **texts}
+            for fault in faults:
+                inputs.fail("options", fault)
+        try:
+            fail2ban.ignored(inputs.news.get("ignoreip") or {})
+        except ValueError as error:
+            inputs.fail("ignoreip", str(error))
+
+    def item(self, props: Props) -> Item:
+        """Return the jail by its name, with the options that are declared."""
+        options = dict(sorted(props["options"].items()))
+        return Item(self.kind, props["jail"], {"jail": props["jail"], "options": options})
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return the file, whether the jail runs, and what it runs on."""
+        return {key: facts[key] for key in ("content", "enabled", "options", "ignoreip", "overridden")}
+
+    def absent_inputs(self) -> Props:
+        """Return a jail that is not there."""
+        return {"content": ABSENT, "enabled": False}
+
+
+class Fail2banJail(HostResource, module="portcullis", name="Fail2banJail"):
+    """A jail: what is counted as a failure, and how long who has too many is banned.
+
+    It has a file of its own that wins over those of the package. fail2ban has to run already. After every
+    change the values that the running server has are read back, so an option that has no effect is a fault.
+    What would ban the address that we come from is refused, and a change stays only after a fresh login.
+
+    Attributes:
+        jail: its name.
+        enabled: whether it runs.
+        options: what it runs on, lengths of time in seconds.
+        ignoreip: whom it never bans.
+    """
+
+    jail: pulumi.Output[str]
+    enabled: pulumi.Output[bool]
+    options: pulumi.Output[dict[str, str]]
+    ignoreip: pulumi.Output[dict[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        jail: str,
+        options: Mapping[str, str | int | bool | Sequence[str]],
+        ignoreip: Sequence[str] = (),
+        enabled: bool = True,
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the jail.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            jail: name of the jail, such as "sshd".
+            options: as in jail.conf(5). A name that fail2ban would ignore is refused. Lengths of time are
+                seconds, or texts such as "10m" and "7d".
+            ignoreip: addresses and networks that it never bans, besides loopback.
+            enabled: whether it shall run.
+            adopt: take over a jail that somebody set up.
+            opts: resource options.
+        """
+        texts, faults = fail2ban.options(options)
+        path, content, never = "", "", list(ignoreip)
+        if not faults:
+            # What raises here is told by the provider's check, with everything else that is wrong.
+            with contextlib.suppress(ValueError):
+                never = fail2ban.ignored(ignoreip)
+                path = fail2ban.jail_path(jail)
+                content = fail2ban.jail(name, jail, texts, never, enabled=enabled)
+        super().__init__(
+            Fail2banJailProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={
+                "jail": jail,
+                "enabled": enabled,
+                "options": {key: texts.get(key, value) for key, value in options.items()},
+                "ignoreip": dict.fromkeys(never, "never banned"),
+                "path": path,
+                "content": content,
+                "overridden": {},
+            },
+            opts=opts,
+        )

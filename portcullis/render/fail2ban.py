@@ -1,0 +1,306 @@
+"""fail2ban: its jails, what all jails share, and its own settings.
+
+fail2ban ignores an option that it does not know, without a word: with ``maxretries = 3`` a jail runs, and
+counts to its default. So every option that may stand in a jail of ours is in `OPTIONS`, with its form.
+
+Options: jail.conf(5); https://github.com/fail2ban/fail2ban/blob/1.1.0/config/jail.conf
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from portcullis.render import header
+from portcullis.settings.faults import closest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+FOLDER = "/etc/fail2ban"
+# Read after the package's defaults-debian.conf and before anybody's jail.local: defaults, and no more.
+DEFAULTS_PATH = f"{FOLDER}/jail.d/zz-portcullis.conf"
+SERVER_PATH = f"{FOLDER}/fail2ban.local"
+TEST = ["fail2ban-client", "-t"]
+SSH_JOURNAL = "_SYSTEMD_UNIT=ssh.service + _COMM=sshd + _COMM=sshd-session"
+LOOPBACK = ("127.0.0.0/8", "::1")
+
+Value = str | int | bool | Sequence[str]
+"""What people write for an option."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_NAMES = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+_JAIL = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of a jail: how its value is read into the one text for it, and why somebody sets it."""
+
+    read: Callable[[object], str]
+    why: str = ""
+
+
+def jail_name(text: str) -> str:
+    """Return the name of a jail, or raise ValueError; it is part of a file's and an nft set's name."""
+    if not _JAIL.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is not a name for a jail; start with a letter, then small letters, digits, - and _"
+        )
+    return text
+
+
+def jail_path(name: str) -> str:
+    """Return the path of a jail's file, which is read last: behind what people usually write."""
+    return f"{FOLDER}/jail.d/zz-portcullis-{jail_name(name)}.local"
+
+
+def seconds(value: object) -> int:
+    """Return a length of time such as 600, "10m" or "7d" in seconds, or raise ValueError."""
+    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhdw]?)", str(value)) if value is not True else None
+    if not found:
+        raise ValueError("is not a length of time; write 600 (seconds), 10m, 12h, 7d or 8w")
+    return int(found[1]) * _UNITS[found[2] or "s"]
+
+
+def ignored(addresses: Iterable[str]) -> list[str]:
+    """Return addresses and networks as fail2ban prints them, loopback first, or raise ValueError."""
+    spelt = []
+    for text in addresses:
+        try:
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError(
+                f"{text!r} is not an address or network; write 203.0.113.7 or 2001:db8::/32"
+            ) from None
+        if network.prefixlen == 0:
+            raise ValueError(f"{text} is every address: the jail would ban nobody")
+        one = network.prefixlen == network.max_prefixlen
+        spelt.append(str(network.network_address if one else network))
+    return [*LOOPBACK, *sorted(set(spelt) - set(LOOPBACK))]
+
+
+def options(given: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
+    """Return the options of a jail as texts, in the order of the file, and what is wrong with others."""
+    texts, faults = {}, []
+    for name, value in given.items():
+        if name in _ELSEWHERE:
+            faults.append(f"{name} is no option here: {_ELSEWHERE[name]}")
+        elif name not in OPTIONS:
+            faults.append(f"{name} is no option of a jail: {closest(name, OPTIONS)}")
+        else:
+            try:
+                texts[name] = OPTIONS[name].read(value)
+            except ValueError as error:
+                faults.append(f"{name}: {value!r} {error}")
+    if "filter" in given and "mode" in given:
+        faults.append(
+            f"mode has no effect beside filter: write filter = {given['filter']}[mode={given['mode']}]"
+        )
+    return {name: texts[name] for name in OPTIONS if name in texts}, faults
+
+
+def jail(
+    resource: str, name: str, texts: Mapping[str, str], ignoreip: Iterable[str], *, enabled: bool
+) -> str:
+    """Render the file of one jail; `texts` are what `options` returned."""
+    lines = [f"[{jail_name(name)}]", f"enabled = {_flag(enabled)}"]
+    for option, text in texts.items():
+        why, kind = _PARTICULAR.get(text, OPTIONS[option].why), OPTIONS[option].read
+        if kind is _span:
+            why = f"{_in_words(int(text))}{f': {why}' if why else '.'}"
+        lines += [f"# {why}"] if why else []
+        value = "\n    ".join(text.split()) if kind is _paths else text
+        lines.append(f"{option} = {value}")
+    lines += [
+        "# Never banned: this host itself, and the addresses that are declared.",
+        f"ignoreip = {' '.join(ignoreip)}",
+    ]
+    return header(resource, f"fail2ban: the jail {name}") + "\n" + "\n".join(lines) + "\n"
+
+
+def defaults(
+    resource: str,
+    ignoreip: Iterable[str],
+    *,
+    max_retry: int,
+    find_time: str,
+    ban_time: str,
+    max_ban_time: str,
+) -> str:
+    """Render what holds for every jail that says nothing else, also for those that people add by hand."""
+    return header(resource, "fail2ban: what holds for every jail that says nothing else") + (
+        f"""
+[DEFAULT]
+# A table of its own, `inet f2b-table`: it bans IPv4 and IPv6 alike, before ufw's rules, whatever their order.
+banaction = nftables
+banaction_allports = nftables[type=allports]
+# Never banned: this host itself, and the addresses that are declared.
+ignoreip = {" ".join(ignoreip)}
+maxretry = {max_retry}
+# {_in_words(seconds(find_time))}.
+findtime = {seconds(find_time)}
+# {_in_words(seconds(ban_time))}; each further ban of the same address lasts twice as long as the one before.
+bantime = {seconds(ban_time)}
+bantime.increment = true
+# {_in_words(seconds(max_ban_time))}: the longest ban.
+bantime.maxtime = {seconds(max_ban_time)}
+
+# The package enables this jail, and on Debian 12 it looks for an auth.log that is not written any more: the
+# whole server would not start. Jails run when they are declared, in files of their own that win over this.
+[sshd]
+enabled = false
+"""
+    )
+
+
+def server(resource: str, ban_time: str) -> str:
+    """Render fail2ban.local, the settings of the server itself."""
+    return header(resource, "fail2ban: the server itself") + (
+        f"""
+[Definition]
+# {_in_words(seconds(ban_time))}: what is known of an address is kept for three times its last ban and this
+# much longer. A repeat offender is one of whom something is known.
+dbpurgeage = {seconds(ban_time)}
+# The default, said: some versions warn when it is not.
+allowipv6 = auto
+"""
+    )
+
+
+def sshd(port: int, *, max_retry: int, find_time: str, ban_time: str, max_ban_time: str) -> dict[str, Value]:
+    """Return the options of the jail for the SSH server."""
+    return {
+        # The mode stands here: as an option of its own it has no effect beside a filter that is named.
+        "filter": "sshd[mode=aggressive]",
+        "backend": "systemd",
+        "journalmatch": SSH_JOURNAL,
+        "port": port,
+        "banaction": "nftables",
+        "maxretry": max_retry,
+        "findtime": find_time,
+        "bantime": ban_time,
+        "bantime.increment": True,
+        "bantime.maxtime": max_ban_time,
+    }
+
+
+def _in_words(count: int) -> str:
+    for name, unit in _NAMES:
+        if count % unit == 0:
+            return f"{count // unit} {name}{'s' if count != unit else ''}"
+    raise AssertionError(count)
+
+
+def _flag(value: object) -> str:
+    if value in (True, "true"):
+        return "true"
+    if value in (False, "false"):
+        return "false"
+    raise ValueError("is neither true nor false")
+
+
+def _number(value: object) -> str:
+    if value is True or not re.fullmatch(r"[1-9][0-9]{0,5}", str(value)):
+        raise ValueError("is not a number from 1 to 999999")
+    return str(value)
+
+
+def _span(value: object) -> str:
+    return str(seconds(value))
+
+
+def _form(pattern: str, what: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if (
+            not isinstance(value, str | int)
+            or isinstance(value, bool)
+            or not re.fullmatch(pattern, str(value))
+        ):
+            raise ValueError(f"is not {what}")
+        return str(value)
+
+    return read
+
+
+def _paths(value: object) -> str:
+    """Several as a list or in one text; the file has one a line."""
+    texts = value.split() if isinstance(value, str) else value
+    if isinstance(texts, list | tuple) and texts:
+        plain = [
+            text for text in texts if isinstance(text, str) and re.fullmatch(r"/[A-Za-z0-9._/*?-]+", text)
+        ]
+        if len(plain) == len(texts):
+            return " ".join(plain)
+    raise ValueError("is not a path of log files, or a list of them; write /var/log/nginx/*error.log")
+
+
+# A name with parameters in brackets, such as nftables[type=multiport].
+_WITH_PARAMETERS = r"[a-z][a-z0-9_-]*(?:\[[a-z0-9_]+=[A-Za-z0-9_:.-]+(?:, ?[a-z0-9_]+=[A-Za-z0-9_:.-]+)*\])?"
+
+OPTIONS: Mapping[str, Option] = {
+    "filter": Option(
+        _form(_WITH_PARAMETERS, "a filter, such as sshd[mode=aggressive]"),
+        "What counts as a failure: a file in filter.d.",
+    ),
+    "mode": Option(_form(r"[a-z][a-z0-9-]*", "a mode of a filter"), "Which failures count."),
+    "backend": Option(
+        _form(r"auto|systemd|pyinotify|polling", "auto, systemd, pyinotify or polling"),
+        "Where it looks: systemd means the journal, the others the files under logpath.",
+    ),
+    "journalmatch": Option(
+        _form(
+            r"_?[A-Z_]+=[A-Za-z0-9@._-]+(?: (?:\+ )?_?[A-Z_]+=[A-Za-z0-9@._-]+)*",
+            "fields of the journal, such as _SYSTEMD_UNIT=ssh.service; + between them means or",
+        ),
+        "Entries of the journal that it reads; + means or.",
+    ),
+    "logpath": Option(_paths, "A jail without its log file keeps the whole server from starting."),
+    "logencoding": Option(_form(r"auto|[A-Za-z0-9-]+", "the name of an encoding")),
+    "port": Option(
+        _form(r"[a-z0-9-]+(?:[,:][a-z0-9-]+)*", "a port, or several with commas"),
+        "Where who is banned is refused.",
+    ),
+    "protocol": Option(_form(r"tcp|udp|tcp,udp", "tcp or udp")),
+    "banaction": Option(_form(_WITH_PARAMETERS, "an action, such as nftables"), "How: a file in action.d."),
+    "maxretry": Option(_number, "Failures until a ban."),
+    "findtime": Option(_span, "within which they count."),
+    "bantime": Option(_span, "the first ban."),
+    "bantime.increment": Option(
+        _flag, "Each further ban of the same address lasts twice as long as the one before."
+    ),
+    "bantime.factor": Option(
+        _form(r"[0-9]+(?:\.[0-9]+)?", "a factor, such as 2"), "A factor for the further bans."
+    ),
+    "bantime.multipliers": Option(
+        _form(r"[0-9]+(?: [0-9]+)*", "numbers with spaces between them"),
+        "The first, second, … ban lasts so many times bantime.",
+    ),
+    "bantime.maxtime": Option(_span, "the longest ban."),
+    "bantime.rndtime": Option(_span, "up to this much longer, by chance: nobody knows when to come back."),
+    "bantime.overalljails": Option(_flag, "Bans by other jails count too."),
+    "maxmatches": Option(_number, "Matching lines that are kept of each address."),
+    "maxlines": Option(_number),
+    "usedns": Option(_form(r"yes|no|warn|raw", "yes, no, warn or raw")),
+    "ignoreself": Option(_flag),
+}
+"""Every option that a jail of ours may have, in the order of the file."""
+
+_PARTICULAR = {
+    "sshd[mode=aggressive]": (
+        "Where only keys let in, most of an attack is connections that just close: the normal mode does\n"
+        "# not count those."
+    ),
+    SSH_JOURNAL: "Since OpenSSH 9.8 it is sshd-session that logs a failed login; + means or.",
+}
+"""Why a certain value is set, where there is more to say than of the option."""
+
+_ELSEWHERE = {
+    "enabled": "it is an argument of its own, enabled=",
+    "ignoreip": "it is an argument of its own, ignoreip=",
+    "action": "say how to ban with banaction",
+    "dbpurgeage": "it belongs in fail2ban.local, not in a jail",
+}

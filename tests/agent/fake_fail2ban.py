@@ -1,0 +1,176 @@
+"""A fail2ban in memory: its socket, its client, and what both make of the files in a temporary folder."""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import pickle
+import socket
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from portcullis.host.agent.run import Done
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+END = b"<F2B_END_COMMAND>"
+CONFIG = """\
+[DEFAULT]
+maxretry = 5
+findtime = 600
+bantime = 600
+banaction = nftables
+ignoreip = 127.0.0.0/8 ::1
+port = ssh
+enabled = false
+
+[sshd]
+
+[web]
+logpath = /var/log/nothing.log
+"""
+
+
+class UnknownJailError(Exception):
+    """As fail2ban.exceptions has it: a type that is not on the other side."""
+
+
+@dataclass
+class FakeFail2ban:
+    """`jails` is what runs, with the values that it runs on; `calls` what the client was started with."""
+
+    folder: Path
+    socket_path: Path
+    jails: dict[str, dict[str, str]] = field(default_factory=dict)
+    banned: dict[str, list[str]] = field(default_factory=dict)
+    calls: list[list[str]] = field(default_factory=list)
+    broken: str = ""
+    ignored_by_reload: bool = False
+    _listener: socket.socket | None = None
+
+    def write(self) -> None:
+        (self.folder / "jail.d").mkdir(parents=True)
+        (self.folder / "jail.conf").write_text(CONFIG)
+        (self.folder / "jail.d" / "defaults-debian.conf").write_text("[sshd]\nenabled = true\n")
+        (self.folder / "jail.d" / "zz-portcullis.conf").write_text("[sshd]\nenabled = false\n")
+
+    def start(self) -> None:
+        self.socket_path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self.socket_path))
+        self._listener.listen()
+        threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
+        for jail in self.read().sections():
+            self.reload(jail)
+
+    def stop(self) -> None:
+        if self._listener is not None:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        self.jails.clear()
+
+    def read(self) -> configparser.RawConfigParser:
+        config = configparser.RawConfigParser(strict=False)
+        jail_d = self.folder / "jail.d"
+        config.read(
+            [self.folder / "jail.conf", *sorted(jail_d.glob("*.conf")), self.folder / "jail.local",
+             *sorted(jail_d.glob("*.local"))]
+        )  # fmt: skip
+        return config
+
+    def reload(self, jail: str) -> None:
+        config = self.read()
+        if config.has_section(jail) and config.getboolean(jail, "enabled"):
+            self.jails[jail] = dict(config.items(jail))
+            if self.ignored_by_reload:
+                self.jails[jail]["maxretry"] = "5"
+        else:
+            self.jails.pop(jail, None)
+
+    def __call__(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
+        del env
+        assert timeout > 0
+        self.calls.append(list(argv))
+        if argv[0] == "systemctl":
+            return Done(0 if self._listener else 3, "", "")
+        if argv[0] == "dpkg-query":
+            return Done(1, "", "")
+        assert argv[0] == "fail2ban-client"
+        if argv[1] == "-t":
+            bad = self.broken and self.broken in "".join(
+                path.read_text() for path in (self.folder / "jail.d").iterdir()
+            )
+            return Done(255, "", "ERROR Unable to read the filter") if bad else Done(0, "OK", "")
+        if self._listener is None:
+            return Done(255, "", "Failed to access socket path")
+        if argv[1] == "reload":
+            self.reload(argv[-1])
+        if argv[1] == "stop":
+            self.jails.pop(argv[-1], None)
+        return Done(0, "OK", "")
+
+    def _serve(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                self._speak(connection)
+
+    def _speak(self, connection: socket.socket) -> None:
+        said = b""
+        while True:
+            piece = connection.recv(4096)
+            if not piece:
+                return
+            said += piece
+            if said.endswith(END):
+                words = pickle.loads(said[: -len(END)])  # noqa: S301
+                said = b""
+                try:
+                    reply: tuple[int, Any] = (0, self.answer(words))
+                except UnknownJailError as error:
+                    reply = (1, error)
+                connection.sendall(pickle.dumps(reply) + END)
+
+    def answer(self, words: list[str]) -> Any:  # noqa: C901, PLR0911 - a case for each question
+        """As the server of 1.1.0 answers, types included."""
+        if words == ["status"]:
+            return [("Number of jail", len(self.jails)), ("Jail list", ", ".join(sorted(self.jails)))]
+        _, jail, name, *more = words
+        if jail not in self.jails:
+            raise UnknownJailError(jail)
+        values = self.jails[jail]
+        if name == "ignoreip":
+            return [Address(text) for text in values["ignoreip"].split()]
+        if name == "banip":
+            return [Address(text) for text in self.banned.get(jail, [])]
+        if name == "actions":
+            return [values["banaction"].partition("[")[0]]
+        if name == "action":
+            return values.get(more[1])
+        if name == "journalmatch":
+            return [part.split() for part in values.get(name, "").split(" + ")] if name in values else []
+        if name == "logpath":
+            return values.get(name, "").split()
+        if name in ("maxretry", "findtime", "bantime"):
+            return int(values[name])
+        if name == "bantime.increment":
+            return values[name] == "true" if name in values else None
+        return values.get(name)
+
+
+class Address:
+    """Travels as fail2ban's IPAddr does: as a call of `str`."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (self.text,)

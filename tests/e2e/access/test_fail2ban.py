@@ -1,0 +1,356 @@
+"""fail2ban on a real host: who attacks the real sshd from the neighbour is banned by the packet filter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import network
+from tests.e2e.host.watch import wait_for
+from tests.e2e.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from lab.pytest_lab import Host, Lab
+
+WEEK = 604800
+PEER = network.MACHINE_ADDRESS.v4
+DECLARED = network.INTERNET_ADDRESS
+ATTACKER = network.NEIGHBOUR_ADDRESS
+PROGRAM = """
+from components import Fail2ban, Fail2banArgs
+from portcullis.host import Fail2banJail
+
+fail2ban = Fail2ban("web1-fail2ban", Fail2banArgs(host="web1", os="{os}", ignore=({ignore!r},)))
+"""
+VALUES = {
+    "maxretry": 5, "findtime": 600, "bantime": WEEK, "bantime.increment": True, "bantime.maxtime": 8 * WEEK,
+}  # fmt: skip
+JAIL_FILE = "/etc/fail2ban/jail.d/zz-portcullis-sshd.local"
+
+
+def deployed(host: Host, folder: Path, os: str) -> Project:
+    project = Project(folder / "fail2ban", host, name=f"fail2ban-{os}")
+    project.program(program(os))
+    project.up(timeout=300)
+    return project
+
+
+def program(os: str = "debian-13", more: str = "") -> str:
+    return PROGRAM.format(os=os, ignore=DECLARED.v4) + more
+
+
+@pytest.fixture(scope="module")
+def standing(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Give a host with fail2ban that every test of this file attacks or bends."""
+    # OpenSSH 10 refuses who fails nine times all by itself: what is tested here must be fail2ban's work.
+    exempt = f"PerSourcePenaltyExemptList {ATTACKER.v4},{ATTACKER.v6},{DECLARED.v4}\n"
+    module_host.write("/etc/ssh/sshd_config.d/90-lab.conf", exempt)
+    module_host.run("sshd -t && systemctl reload ssh")
+    project = deployed(module_host, tmp_path_factory.mktemp("standing"), "debian-13")
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def mended(standing: Project) -> Iterator[Callable[[], None]]:
+    """Return a function that lets up mend the host; what a failed test leaves is mended too."""
+    done = False
+
+    def mend() -> None:
+        nonlocal done
+        standing.up()
+        done = True
+        standing.unchanged()
+        assert_settings(standing.host)
+
+    yield mend
+    if not done:
+        standing.host.run("rm -f /etc/fail2ban/jail.d/zzz.local")
+        standing.program(program()).up()
+
+
+@pytest.fixture(scope="module")
+def wrong_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    key = tmp_path_factory.mktemp("key") / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=30)
+    return key
+
+
+def fail_to_log_in(lab: Lab, host: Host, key: Path, source: str, *, times: int) -> None:
+    """Offer a key that nobody knows until sshd has logged so many more failures.
+
+    Each over a connection of its own. Not every one is logged: where sshd ends as soon as its client has
+    gone, its last line is lost now and then.
+    """
+    before, tries = logged(host, source), 0
+    while logged(host, source) < before + times:
+        tries += 1
+        assert tries < 4 * times, f"of {tries} failed logins not {times} are in sshd's log"
+        done = offer(lab, host, key, source)
+        assert "Permission denied" in done.stderr, done.stderr
+
+
+def offer(lab: Lab, host: Host, key: Path, source: str) -> subprocess.CompletedProcess[str]:
+    """Try to log in once."""
+    options = (
+        "IdentitiesOnly=yes",
+        "BatchMode=yes",
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "ConnectTimeout=5",
+    )
+    return lab.at(
+        "internet" if source == DECLARED.v4 else "neighbour",
+        *("timeout", "10", "ssh", "-F", "none", "-i", str(key), *(f"-o{option}" for option in options)),
+        *(f"root@{host.address6 if ':' in source else host.address}", "true"),
+    )
+
+
+def logged(host: Host, source: str) -> int:
+    """How many failures from an address are in sshd's log."""
+    said = host.run("journalctl --sync; journalctl -q --no-pager -o cat -u ssh").stdout
+    return said.count(f"Connection closed by authenticating user root {source} port")
+
+
+def connects(lab: Lab, address: str, place: str = "neighbour") -> bool:
+    """Whether a TCP connection to the SSH port is accepted."""
+    code = "import socket, sys; socket.create_connection((sys.argv[1], 22), 3)"
+    return lab.at(place, "python3", "-c", code, address).returncode == 0
+
+
+def banned(host: Host) -> dict[str, int]:
+    """Return who is banned, and for how many seconds, as fail2ban tells."""
+    told = host.run("fail2ban-client get sshd banip --with-time").stdout
+    # 192.0.2.1  2026-01-01 00:00:00 + 604800 = 2026-01-08 00:00:00
+    return {line.split()[0]: int(line.split()[4]) for line in told.splitlines() if " + " in line}
+
+
+def in_the_packet_filter(host: Host) -> set[str]:
+    """Return who is in fail2ban's sets of nftables."""
+    listed = host.run("nft -j list table inet f2b-table", check=False).stdout
+    parts = json.loads(listed)["nftables"] if listed else []
+    return {element for part in parts if "set" in part for element in part["set"].get("elem", ())}
+
+
+def failures(host: Host) -> int:
+    found = host.run("fail2ban-client status sshd").stdout
+    return int(found.partition("Total failed:")[2].split()[0])
+
+
+def log(host: Host) -> str:
+    return host.read("/var/log/fail2ban.log")
+
+
+def get(host: Host, option: str) -> str:
+    return host.run(f"fail2ban-client get sshd {option}").stdout.strip()
+
+
+def assert_settings(host: Host) -> None:
+    for option, value in VALUES.items():
+        assert get(host, option) == str(value), option
+    ignored = {line[3:] for line in get(host, "ignoreip").splitlines()[1:]}
+    assert ignored == {"127.0.0.0/8", "::1", DECLARED.v4}
+    assert host.run("fail2ban-client get dbpurgeage").stdout.split()[-1].startswith(str(WEEK))
+    assert (
+        host.run("systemctl is-active fail2ban; systemctl is-enabled fail2ban").stdout == "active\nenabled\n"
+    )
+
+
+def assert_banned_after_five(lab: Lab, host: Host, key: Path) -> None:
+    fail_to_log_in(lab, host, key, ATTACKER.v4, times=4)
+    wait_for("four failures to be counted", lambda: failures(host) >= 4)
+    assert banned(host) == {}, "four failures are no reason for a ban"
+    fail_to_log_in(lab, host, key, ATTACKER.v4, times=1)
+    wait_for("the ban", lambda: ATTACKER.v4 in in_the_packet_filter(host))
+    assert banned(host) == {ATTACKER.v4: WEEK}
+    assert not connects(lab, host.address)
+
+
+def test_the_values_that_run_are_those_declared(standing: Project) -> None:
+    standing.unchanged()
+    assert_settings(standing.host)
+    assert "sshd-session" in get(standing.host, "journalmatch")
+
+
+def test_five_failed_logins_are_a_ban_of_a_week(standing: Project, lab: Lab, wrong_key: Path) -> None:
+    host = standing.host
+    assert connects(lab, host.address)
+    assert_banned_after_five(lab, host, wrong_key)
+    assert connects(lab, host.address, "internet"), "nobody else is"
+
+    fail_to_log_in(lab, host, wrong_key, ATTACKER.v6, times=5)
+    wait_for("the ban over IPv6", lambda: ATTACKER.v6 in in_the_packet_filter(host))
+    assert not connects(lab, host.address6)
+
+
+def test_who_comes_back_after_a_ban_is_banned_for_longer(
+    standing: Project, lab: Lab, wrong_key: Path
+) -> None:
+    host = standing.host
+    # A ban that ends by itself: one that is lifted by hand is forgotten.
+    host.run(f"fail2ban-client set sshd bantime 2; fail2ban-client set sshd unbanip {ATTACKER.v4}")
+    fail_to_log_in(lab, host, wrong_key, ATTACKER.v4, times=5)
+    wait_for("a short ban", lambda: f"Ban {ATTACKER.v4}" in log(host).rpartition("Unban")[2])
+    wait_for("its end", lambda: ATTACKER.v4 not in in_the_packet_filter(host))
+    host.run(f"fail2ban-client set sshd bantime {WEEK}")
+    # Each failure of somebody who was banned before counts for more: fewer than five will do.
+    for _ in range(12):
+        if ATTACKER.v4 not in in_the_packet_filter(host):
+            offer(lab, host, wrong_key, ATTACKER.v4)
+    wait_for("the second ban", lambda: ATTACKER.v4 in in_the_packet_filter(host))
+    assert banned(host)[ATTACKER.v4] == 2 * WEEK
+    assert not connects(lab, host.address)
+
+
+def test_bans_outlive_a_restart_of_the_server(standing: Project, lab: Lab) -> None:
+    host = standing.host
+    host.run("systemctl restart fail2ban")
+    wait_for("the bans to come back", lambda: ATTACKER.v4 in in_the_packet_filter(host))
+    assert not connects(lab, host.address)
+    host.run("fail2ban-client unban --all")
+    assert connects(lab, host.address)
+
+
+def test_a_declared_address_is_never_banned(standing: Project, lab: Lab, wrong_key: Path) -> None:
+    host = standing.host
+    fail_to_log_in(lab, host, wrong_key, DECLARED.v4, times=8)
+    wait_for("all of them to be read", lambda: log(host).count(f"Ignore {DECLARED.v4}") >= 8)
+    assert banned(host) == {}
+    assert connects(lab, host.address, "internet")
+
+
+def test_without_fail2ban_nobody_is_banned(standing: Project, lab: Lab, wrong_key: Path) -> None:
+    host = standing.host
+    host.run("systemctl stop fail2ban")
+    fail_to_log_in(lab, host, wrong_key, ATTACKER.v4, times=10)
+    assert in_the_packet_filter(host) == set()
+    assert connects(lab, host.address), "the bans seen before were fail2ban's"
+    # It reads what it missed: the failures of the last ten minutes.
+    host.run("systemctl start fail2ban")
+    wait_for("the ban", lambda: ATTACKER.v4 in in_the_packet_filter(host))
+    host.run("fail2ban-client unban --all")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ('{"maxretries": 3}', "maxretries is no option of a jail: did you mean maxretry?"),
+        ('{"maxretry": "three"}', "maxretry: 'three' is not a number"),
+        ('{"findtime": "1 month"}', "findtime: '1 month' is not a length of time"),
+    ],
+)
+def test_a_misspelt_option_is_refused(standing: Project, options: str, told: str) -> None:
+    more = f"""
+Fail2banJail("other", host="web1", jail="other", options={{"filter": "sshd", **{options}}})
+"""
+    standing.program(program(more=more))
+    standing.preview(fails=True).has(told)
+    standing.program(program())
+
+
+def test_a_jail_that_would_stop_the_server_is_refused_and_one_with_a_log_file_runs(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    host = standing.host
+    more = """
+Fail2banJail("web", host="web1", jail="nginx-http-auth", ignoreip=fail2ban.ignoreip,
+             options={"backend": "auto", "filter": "{filter}", "port": "http,https",
+                      "logpath": "/var/log/nginx/error.log"},
+             opts=pulumi.ResourceOptions(depends_on=fail2ban.ready))
+"""
+    standing.program(program(more=more.replace("{filter}", "nginx-http-auth")))
+    standing.up(fails=True).has(
+        "no file is there for /var/log/nginx/error.log, and a jail without its log file keeps the whole"
+    )
+    host.run("mkdir -p /var/log/nginx && touch /var/log/nginx/error.log")
+    standing.program(program(more=more.replace("{filter}", "no-such-filter")))
+    standing.up(fails=True).has("fail2ban-client -t refuses the jail", "no-such-filter")
+    assert host.run("ls /etc/fail2ban/jail.d").stdout.split() == [
+        "defaults-debian.conf", "zz-portcullis-sshd.local", "zz-portcullis.conf",
+    ]  # fmt: skip
+    assert_settings(host)
+    standing.program(program(more=more.replace("{filter}", "nginx-http-auth"))).up()
+    standing.unchanged()
+    assert "nginx-http-auth, sshd" in host.run("fail2ban-client status").stdout
+    standing.program(program())
+    mended()
+    assert "Jail list:\tsshd" in host.run("fail2ban-client status").stdout
+
+
+def test_values_set_at_run_time_and_a_file_that_wins_are_shown_and_mended(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    host = standing.host
+    host.run(
+        "fail2ban-client set sshd maxretry 50; fail2ban-client set sshd addignoreip 203.0.113.9;"
+        "printf '[sshd]\\nfindtime = 5\\n\\n[mine]\\nenabled = false\\n' > /etc/fail2ban/jail.d/zzz.local"
+    )
+    standing.preview().has(
+        '~ maxretry : "50" => "5"',
+        '- 203.0.113.9: "never banned"',
+        '- findtime: "5 in /etc/fail2ban/jail.d/zzz.local"',
+    )
+    mended()
+    assert host.read("/etc/fail2ban/jail.d/zzz.local") == (
+        "[sshd]\n#portcullis:sshd# findtime = 5\n\n[mine]\nenabled = false\n"
+    )
+
+
+def test_an_edited_file_and_a_stopped_jail_are_shown_and_mended(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    host = standing.host
+    host.run(f"sed -i 's/^bantime = .*/bantime = 60/; s/^port = .*/port = 2222/' {JAIL_FILE}")
+    host.run("fail2ban-client stop sshd")
+    standing.preview().has(
+        "- bantime = 60", "+ bantime = 604800", "~ enabled : false => true", '~ port : "2222" => "22"'
+    )
+    mended()
+    host.run(f"rm {JAIL_FILE}; fail2ban-client reload; systemctl stop fail2ban")
+    standing.preview().has("~ enabled : false => true", 'active : "inactive" => "active"')
+    mended()
+
+
+def test_a_jail_that_would_ban_us_at_once_is_refused(standing: Project, mended: Callable[[], None]) -> None:
+    host = standing.host
+    # The database remembers the ban, and a jail that starts restores it.
+    host.run(f"fail2ban-client set sshd banip {PEER}; fail2ban-client stop sshd")
+    standing.up(fails=True).has(
+        f"{PEER}, where this session comes from, is banned by the jail sshd",
+        "declare it as never banned",
+    )
+    assert "Jail list:\t\n" in host.run("fail2ban-client status").stdout
+    # A ban is forgotten only while its jail runs.
+    host.run(f"fail2ban-client reload --if-exists sshd; fail2ban-client unban {PEER}")
+    mended()
+
+
+def test_destroy_gives_all_back(standing: Project) -> None:
+    host = standing.host
+    standing.destroy()
+    assert host.read("/etc/fail2ban/jail.d/zzz.local").startswith("[sshd]\nfindtime = 5\n")
+    host.run("rm /etc/fail2ban/jail.d/zzz.local")
+    left = "ls -A /etc/fail2ban/jail.d /var/lib/portcullis /var/lib/fail2ban; command -v fail2ban-client"
+    assert host.run(left, check=False).stdout == ""
+    assert in_the_packet_filter(host) == set()
+
+
+def test_debian_12_too(
+    make_module_host: Callable[..., Host], lab: Lab, wrong_key: Path, tmp_path: Path
+) -> None:
+    host = make_module_host("bookworm")
+    project = deployed(host, tmp_path, "debian-12")
+    try:
+        project.unchanged()
+        assert_settings(host)
+        assert_banned_after_five(lab, host, wrong_key)
+        project.destroy()
+        assert host.run("command -v fail2ban-client", check=False).stdout == ""
+    finally:
+        project.close()
