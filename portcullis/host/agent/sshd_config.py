@@ -156,7 +156,8 @@ def rivals(lines: list[Line], ours: str, keyword: str, wanted: set[str]) -> list
         # Whoever comes after us loses, but for what adds up, and for Match blocks.
         elif not reached or line.match or keyword in CUMULATIVE:
             found.append(line)
-    return found
+    # An exception is to blame only where no line for everybody is.
+    return [line for line in found if not line.match] or found
 
 
 def early_exceptions(lines: list[Line], ours: str, keyword: str, wanted: set[str]) -> list[Line]:
@@ -166,7 +167,8 @@ def early_exceptions(lines: list[Line], ours: str, keyword: str, wanted: set[str
         if line.file == ours:
             break
         before.append(line)
-    return [line for line in rivals(before, ours, keyword, wanted) if line.match]
+    matching = [line for line in before if line.match]
+    return rivals(matching, ours, keyword, wanted)
 
 
 def includes(lines: list[Line], ours: Path) -> bool:

@@ -1,0 +1,179 @@
+"""A host with an sshd, systemd and ufw in memory, on files in a temporary folder.
+
+Its sshd follows sshd_config(5) as far as the tests go: the first line wins, some lines add up, a Match block
+for a user wins over both. That the real one does the same is what tests/e2e/access is for.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.run import Done
+from portcullis.host.agent.sshd_config import CUMULATIVE, read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DEFAULTS = {
+    "permitrootlogin": "without-password", "passwordauthentication": "yes", "maxauthtries": "6",
+    "maxsessions": "10", "x11forwarding": "no", "loglevel": "INFO", "hostkey": "rsa ecdsa ed25519",
+}  # fmt: skip
+SPELLINGS = {"prohibit-password": "without-password"}
+RULES = {"allow", "limit", "deny"}
+
+
+def now() -> int:
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+
+@dataclass
+class FakeSsh:
+    """`listening` is where the running sshd listens; `others` are ports that other programs have."""
+
+    etc: Path
+    installed: bool = True
+    socket: bool = False
+    ufw: bool = False
+    listening: set[str] = field(default_factory=lambda: {"22"})
+    others: dict[str, str] = field(default_factory=dict)
+    changed: int = field(default_factory=now)
+    invocation: str = "first"
+    calls: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        (self.etc / "ssh/sshd_config.d").mkdir(parents=True)
+        self.main.write_text(
+            f"# Debian's\nInclude {self.etc}/ssh/sshd_config.d/*.conf\n\nX11Forwarding yes\n"
+        )
+        if self.ufw:
+            (self.etc / "ufw").mkdir()
+            (self.etc / "ufw/ufw.conf").write_text("ENABLED=no\n")
+            self._save({"v4": {}, "v6": {}})
+
+    @property
+    def main(self) -> Path:
+        return self.etc / "ssh/sshd_config"
+
+    def drop_in(self, name: str = "10-portcullis.conf") -> Path:
+        return self.etc / "ssh/sshd_config.d" / name
+
+    def __call__(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
+        del env
+        assert timeout > 0
+        words = [word for word in argv if word != "--no-pager"]
+        answer = getattr(self, f"_{words[0]}", None)
+        if answer is None:
+            raise HostError("invalid", f"there is no program {words[0]} on the host")
+        done: Done = answer(words[1:])
+        return done
+
+    def _sshd(self, words: list[str]) -> Done:
+        if not self.installed:
+            raise HostError("invalid", "there is no program sshd on the host")
+        path = Path(words[words.index("-f") + 1]) if "-f" in words else self.main
+        user = words[-1].partition("user=")[2].partition(",")[0] if "-C" in words else "root"
+        lines = read_lines(path)
+        for line in lines:
+            if line.keyword == "broken":
+                return Done(255, "", f"{line.place}: Bad configuration option: Broken")
+        options: dict[str, list[str]] = {}
+        for line in lines:
+            if not line.match and (line.keyword in CUMULATIVE or line.keyword not in options):
+                options.setdefault(line.keyword, []).append(line.value_alone)
+        first: set[str] = set()
+        for line in lines:
+            if line.match.lower() in ("all", f"user {user}") and line.keyword not in first:
+                first.add(line.keyword)
+                options[line.keyword] = [line.value_alone]
+        addresses = options.pop("listenaddress", [])
+        ports = options.setdefault("port", ["22"])
+        told = {key: [value] for key, value in DEFAULTS.items()} | options
+        told["listenaddress"] = [a if ":" in a else f"{a}:{p}" for a in addresses or ["*"] for p in ports]
+        out = "\n".join(
+            f"{key} {SPELLINGS.get(value, value)}"
+            for key, values in told.items()
+            for value in dict.fromkeys(values)
+        )
+        return Done(0, out if "-T" in words else "", "")
+
+    def configured(self) -> set[str]:
+        said = self._sshd(["-T"]).out
+        return {line.rpartition(":")[2] for line in said.splitlines() if line.startswith("listenaddress")}
+
+    def _systemctl(self, words: list[str]) -> Done:
+        if words[0] == "is-active":
+            return Done(0 if self.socket else 3, "", "")
+        if words[0] == "show":
+            listen = "".join(f"Listen=[::]:{port} (Stream)\n" for port in sorted(self.listening))
+            unit = (
+                f"Id=ssh.service\nActiveState=active\nInvocationID={self.invocation}\nReloadResult=success\n"
+                f"ActiveEnterTimestampMonotonic=1\nStateChangeTimestampMonotonic={self.changed}\n"
+            )
+            return Done(0, listen if words[-1] == "ssh.socket" else unit, "")
+        self.calls.append(" ".join(words))
+        # Where systemd listens, only its socket's restart changes the ports.
+        if (words == ["restart", "ssh.socket"]) if self.socket else (words[0] == "reload-or-restart"):
+            self.reload()
+        return Done(0, "", "")
+
+    def reload(self) -> None:
+        time.sleep(0.01)
+        self.listening = self.configured() - set(self.others)
+        self.changed = now()
+
+    def restart(self) -> None:
+        self.reload()
+        self.invocation = uuid.uuid4().hex
+
+    def _ss(self, _words: list[str]) -> Done:
+        name = "systemd" if self.socket else "sshd"
+        owners = dict.fromkeys(self.listening, name) | self.others
+        lines = [
+            f'LISTEN 0 128 0.0.0.0:{port} 0.0.0.0:* users:(("{who}",pid=1,fd=3))'
+            for port, who in owners.items()
+        ]
+        return Done(0, "\n".join(lines), "")
+
+    def _journalctl(self, _words: list[str]) -> Done:
+        return Done(0, "sshd[1]: said\n", "")
+
+    def _ufw(self, words: list[str]) -> Done:
+        """One rule a port, which a second one of another action replaces; with or without a comment."""
+        self.calls.append("ufw " + " ".join(words))
+        action = next(word for word in words if word in RULES)
+        port = words[words.index("port") + 1]
+        comment = words[words.index("comment") + 1] if "comment" in words else ""
+        rules = self.rules()
+        for family in rules.values():
+            if "delete" in words:
+                family.pop(port, None)
+            else:
+                family[port] = (action, comment)
+        self._save(rules)
+        return Done(0, "Rules updated\n", "")
+
+    def rules(self) -> dict[str, dict[str, tuple[str, str]]]:
+        found: dict[str, dict[str, tuple[str, str]]] = {}
+        for family, name in (("v4", "user.rules"), ("v6", "user6.rules")):
+            found[family] = {}
+            for line in (self.etc / "ufw" / name).read_text().splitlines():
+                words = line.split()
+                if not words:
+                    continue
+                told = bytes.fromhex(words[-1].partition("=")[2]).decode() if "comment=" in line else ""
+                found[family][words[5]] = (words[3], told)
+        return found
+
+    def _save(self, rules: dict[str, dict[str, tuple[str, str]]]) -> None:
+        for family, name, net in (("v4", "user.rules", "0.0.0.0/0"), ("v6", "user6.rules", "::/0")):
+            lines = [
+                f"### tuple ### {action} tcp {port} {net} any {net} in"
+                + (f" comment={comment.encode().hex()}" if comment else "")
+                for port, (action, comment) in rules[family].items()
+            ]
+            (self.etc / "ufw" / name).write_text("\n".join(lines) + "\n")

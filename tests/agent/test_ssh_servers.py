@@ -1,0 +1,374 @@
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.host.agent.guarded import Peer
+from portcullis.host.agent.ssh_servers import SshServers
+
+from .conftest import Client
+from .fake_ssh import FakeSsh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from portcullis.host.agent.errors import HostError
+    from portcullis.host.agent.machine import Machine
+
+OPTIONS = {"PermitRootLogin": "prohibit-password", "PasswordAuthentication": "no", "MaxAuthTries": "3"}
+
+
+def text(port: str = "22", options: dict[str, str] | None = None) -> str:
+    given = OPTIONS if options is None else options
+    lines = "".join(f"{name} {value}\n" for name, value in given.items())
+    return f"# ours\nPort {port}\n{lines}Match User deploy\n    MaxSessions 64\n"
+
+
+@dataclass
+class Server:
+    client: Client
+    host: FakeSsh
+
+    def desired(self, port: str = "22", **more: Any) -> dict[str, Any]:
+        options = more.pop("options", OPTIONS)
+        return {"content": text(port, options), "options": options, "port": port, "login": "deploy", **more}
+
+    def put(self, port: str = "22", *, adopt: bool = False, **more: Any) -> dict[str, Any]:
+        self.host.calls.clear()
+        return self.client.on("put", "ssh-server", "sshd", self.desired(port, **more), adopt=adopt)
+
+    def refused(self, port: str = "22", *, adopt: bool = False, **more: Any) -> HostError:
+        return self.client.refused("put", "ssh-server", "sshd", self.desired(port, **more), adopt=adopt)
+
+    def remove(self, port: str = "22") -> str:
+        done: str = self.client.on("remove", "ssh-server", "sshd", self.desired(port))["done"]
+        return done
+
+    def facts(self, port: str = "22") -> dict[str, Any]:
+        return self.client.look("ssh-server", "sshd", self.desired(port))
+
+
+@pytest.fixture
+def make_server(machine: Machine, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    clients = []
+
+    def make(**traits: Any) -> Server:
+        host = FakeSsh(tmp_path / "etc", **traits)
+        there = dataclasses.replace(
+            machine, run=host, ssh=host.etc / "ssh", ufw=host.etc / "ufw", sshd_run=tmp_path / "sshd"
+        )
+        clients.append(Client(there))
+        return Server(clients[-1], host)
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    return make_server()
+
+
+def test_the_drop_in_is_roots_alone_and_read_before_what_others_bring(server: Server) -> None:
+    server.host.drop_in("50-cloud-init.conf").write_text("PasswordAuthentication yes\n")
+    assert server.facts()["options"]["PasswordAuthentication"].endswith("50-cloud-init.conf:1)")
+    facts = server.put()["facts"]
+    assert facts["options"] == OPTIONS
+    assert facts["port"] == "22"
+    assert oct(server.host.drop_in().stat().st_mode)[-4:] == "0600"
+    assert server.host.calls == ["reset-failed ssh.service", "reload-or-restart ssh.service"]
+    assert server.put()["steps"] == []
+    assert server.host.calls == []
+
+
+def test_a_look_leaves_no_trace(server: Server, tmp_path: Path) -> None:
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    server.facts()
+    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+def test_without_sshd_the_package_is_asked_for(make_server: Callable[..., Server]) -> None:
+    server = make_server(installed=False)
+    assert server.facts() == {"exists": False}
+    assert "depend on Packages openssh-server" in server.refused().hint
+
+
+def test_a_drop_in_of_that_name_is_not_overwritten_unasked(server: Server) -> None:
+    server.host.drop_in().write_text("# somebody's\nMaxAuthTries 5\n")
+    assert server.refused().code == "differs"
+    server.put(adopt=True)
+    assert server.remove() == "restored"
+    assert server.host.drop_in().read_text() == "# somebody's\nMaxAuthTries 5\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [("00-evil.conf", "00-evil.conf:2"), ("../sshd_config", "sshd_config:1")],
+    ids=["an earlier drop-in", "a line above the Include"],
+)
+def test_the_first_line_wins_and_is_named(server: Server, file: str, place: str) -> None:
+    server.put()
+    path = server.host.drop_in(file).resolve()
+    before = path.read_text() if path.exists() else "# mine\n"
+    evil = "MaxAuthTries 9\n" + before if path.exists() else before + "MaxAuthTries 9\n"
+    path.write_text(evil)
+    server.host.reload()
+    found = server.facts()
+    assert found["options"] == {**OPTIONS, "MaxAuthTries": f"9 ({path.parent}/{place})"}
+    error = server.refused()
+    assert error.code == "differs"
+    assert error.detail == f"{path.parent}/{place}: maxauthtries 9"
+    assert path.read_text() == evil
+    server.put(adopt=True)
+    assert server.facts()["options"] == OPTIONS
+    assert "#portcullis-off# MaxAuthTries 9\n" in path.read_text()
+    path.write_text(path.read_text() + "# edited since\n")
+    server.remove()
+    assert path.read_text() == evil + "# edited since\n"
+
+
+def test_without_its_include_nothing_of_ours_is_read(server: Server) -> None:
+    server.host.main.write_text("# old\nPasswordAuthentication yes\n")
+    error = server.refused()
+    assert "has no line `Include" in error.message
+    assert not server.host.drop_in().exists()
+    server.put(adopt=True)
+    assert server.host.main.read_text().splitlines()[1:] == ["# old", "PasswordAuthentication yes"]
+    server.remove()
+    assert server.host.main.read_text() == "# old\nPasswordAuthentication yes\n"
+
+
+def test_an_exception_for_one_user_in_an_earlier_file_is_a_difference(server: Server) -> None:
+    evil = server.host.drop_in("00-evil.conf")
+    evil.write_text("Match User mallory\n\tPasswordAuthentication yes\n\tX11Forwarding no\n")
+    server.host.reload()
+    shown = f"yes for Match User mallory ({evil}:2)"
+    assert server.facts()["options"]["PasswordAuthentication"].startswith("yes")
+    assert server.refused().code == "differs"
+    server.put(adopt=True)
+    assert server.facts()["options"] == OPTIONS
+    assert "X11Forwarding no" in evil.read_text()
+    evil.write_text("Match User mallory\n\tPasswordAuthentication yes\n")
+    server.host.reload()
+    assert server.facts()["options"]["PasswordAuthentication"] == shown
+
+
+def test_an_exception_for_root_shows_for_whom(server: Server) -> None:
+    server.put()
+    server.host.drop_in("00-x.conf").write_text("Match User root\nMaxAuthTries 9\n")
+    assert server.facts()["options"]["MaxAuthTries"].startswith("9 for root (")
+
+
+def test_a_line_of_ours_that_was_edited_shows_as_option_and_as_text(server: Server) -> None:
+    server.put()
+    path = server.host.drop_in()
+    path.write_text(path.read_text().replace("MaxAuthTries 3", "MaxAuthTries 6"))
+    path.chmod(0o644)
+    found = server.facts()
+    assert found["options"]["MaxAuthTries"].startswith("6")
+    assert (found["mode"], found["stale"]) == ("0644", True)
+    assert {step["property"] for step in server.put()["steps"]} >= {
+        "content",
+        "options.MaxAuthTries",
+        "stale",
+    }
+    assert server.facts()["mode"] == "0600"
+
+
+def test_a_running_sshd_that_has_not_read_its_files_is_stale(server: Server) -> None:
+    server.put()
+    path = server.host.drop_in()
+    path.write_text(path.read_text())
+    assert server.facts()["stale"] is True
+    assert [step["property"] for step in server.put()["steps"]] == ["stale"]
+    assert server.facts()["stale"] is False
+
+
+def test_a_configuration_that_sshd_refuses_is_told_and_mended(server: Server) -> None:
+    server.put()
+    server.host.drop_in().write_text("Broken yes\n")
+    assert "Bad configuration option" in server.facts()["broken"]
+    server.put()
+    assert server.facts()["broken"] == ""
+    server.host.drop_in("99-theirs.conf").write_text("Broken yes\n")
+    error = server.refused(options={**OPTIONS, "MaxAuthTries": "2"})
+    assert (error.code, "99-theirs.conf:1" in error.detail) == ("test-failed", True)
+    assert "MaxAuthTries 3" in server.host.drop_in().read_text()
+
+
+def test_an_exception_is_not_blamed_for_what_a_line_for_everybody_does(server: Server) -> None:
+    server.put()
+    server.host.drop_in("00-evil.conf").write_text("MaxAuthTries 9\n")
+    server.host.main.write_text(server.host.main.read_text() + "Match Group sftp\nMaxAuthTries 2\n")
+    server.host.reload()
+    assert "sshd_config:" not in server.refused().detail
+    server.put(adopt=True)
+    assert server.host.main.read_text().endswith("Match Group sftp\nMaxAuthTries 2\n")
+
+
+def test_an_option_that_sshd_does_not_know_is_refused_before_anything_is_written(server: Server) -> None:
+    error = server.refused(options={"Broken": "yes"})
+    assert (error.code, error.prop) == ("test-failed", "options")
+    assert "the declared options:3" in error.detail
+    assert not server.host.drop_in().exists()
+
+
+def test_a_port_moves_in_two_steps(server: Server) -> None:
+    server.put()
+    both = server.put("2222", listen_also=["22"])["facts"]
+    assert server.host.listening == {"22", "2222"}
+    assert both["port"] == "22, 2222"
+    server.put("2222")
+    assert server.host.listening == {"2222"}
+    assert server.facts("2222")["ports_before"] == ["22"]
+
+
+def test_ports_add_up_so_a_line_of_somebody_elses_keeps_one_open(server: Server) -> None:
+    server.host.main.write_text(server.host.main.read_text() + "Port 22\n")
+    assert server.put()["facts"]["port"] == "22"
+    error = server.refused("2222")
+    assert error.detail == f"{server.host.main}:5: port 22"
+    server.put("2222", adopt=True)
+    assert server.host.listening == {"2222"}
+    server.remove("2222")
+    assert server.host.listening == {"22"}
+    assert server.host.main.read_text().endswith("\nPort 22\n")
+
+
+def test_where_it_does_not_listen_shows(server: Server) -> None:
+    server.put()
+    server.host.listening = set()
+    assert server.facts()["port"] == "22 (not listening)"
+    server.host.listening = {"22", "2022"}
+    assert server.facts()["port"] == "22, 2022 (until sshd reads its files)"
+    server.put()
+    assert server.host.listening == {"22"}
+
+
+def test_a_port_that_somebody_has_is_refused_before(server: Server) -> None:
+    server.host.others = {"2222": "nginx"}
+    assert server.refused("2222").message == "nginx listens on 2222 already"
+
+
+def test_ufws_rule_comes_before_the_port_and_goes_after_it(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True)
+    ours = ("allow", "portcullis ssh")
+    server.put()
+    assert server.host.rules() == {"v4": {"22": ours}, "v6": {"22": ours}}
+    assert server.host.calls[0].startswith("ufw allow proto tcp to any port 22 comment")
+    server.put("2222", listen_also=["22"])
+    assert set(server.host.rules()["v6"]) == {"22", "2222"}
+    server.put("2222")
+    assert server.host.rules()["v4"] == {"2222": ours}
+    assert server.host.calls[-1].startswith("ufw --force delete allow proto tcp to any port 22")
+    server.remove("2222")
+    assert server.host.rules() == {"v4": {}, "v6": {}}
+
+
+def test_a_rule_that_was_there_comes_back(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True)
+    server.host._ufw(["limit", "proto", "tcp", "to", "any", "port", "22", "comment", "mine"])
+    server.put()
+    assert server.host.rules()["v4"]["22"] == ("allow", "portcullis ssh")
+    server.remove()
+    assert server.host.rules()["v4"]["22"] == ("limit", "mine")
+
+
+def test_a_firewall_in_force_keeps_the_restored_port_open(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True)
+    server.put("2222")
+    (server.host.etc / "ufw/ufw.conf").write_text("ENABLED=yes\n")
+    server.remove("2222")
+    assert server.host.rules()["v4"] == {"22": ("allow", "portcullis ssh")}
+
+
+def test_a_missing_rule_and_one_too_many_show(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True)
+    server.put()
+    assert server.facts()["firewall"] == {"22": "allow"}
+    server.host._ufw(["--force", "delete", "allow", "port", "22"])
+    server.host._ufw(["allow", "port", "2022", "comment", "portcullis ssh"])
+    assert server.facts()["firewall"] == {"2022": "allow"}
+    server.put()
+    assert server.host.rules()["v4"] == {"22": ("allow", "portcullis ssh")}
+    server.host._ufw(["deny", "port", "22", "comment", "portcullis ssh"])
+    assert server.facts()["firewall"] == {"22": "in part"}
+
+
+def test_where_systemd_listens_its_socket_is_what_moves(make_server: Callable[..., Server]) -> None:
+    server = make_server(socket=True)
+    server.put("2222")
+    assert server.host.calls == ["daemon-reload", "restart ssh.socket", "try-restart ssh.service"]
+    assert server.host.listening == {"2222"}
+
+
+def test_a_hand_written_socket_beside_the_generators_is_refused(make_server: Callable[..., Server]) -> None:
+    server = make_server(socket=True)
+    folder = server.host.etc / "systemd/system/ssh.socket.d"
+    folder.mkdir(parents=True)
+    (folder / "port.conf").write_text("[Socket]\nListenStream=2222\n")
+    assert "port.conf sets by hand" in server.refused("2222").message
+
+
+@pytest.mark.parametrize(
+    ("options", "login", "prop"),
+    [
+        ({"PermitRootLogin": "no"}, "root", "options.PermitRootLogin"),
+        ({"PermitRootLogin": "no"}, "deploy", None),
+        ({"PubkeyAuthentication": "no"}, "deploy", "options.PubkeyAuthentication"),
+        ({"AuthenticationMethods": "publickey,password"}, "deploy", "options.AuthenticationMethods"),
+        ({"AuthenticationMethods": "publickey,password publickey"}, "deploy", None),
+        ({"AllowUsers": "nosuchuser"}, "deploy", "options.AllowUsers"),
+        ({"AllowUsers": "alice dep*@203.0.113.0/24"}, "deploy", None),
+        ({"AllowUsers": "deploy@192.0.2.*"}, "deploy", "options.AllowUsers"),
+        ({"DenyUsers": "d?ploy"}, "deploy", "options.DenyUsers"),
+        ({"AllowGroups": "ssh"}, "root", "options.AllowGroups"),
+        ({"AllowGroups": "ssh ro*"}, "root", None),
+        ({"DenyGroups": "root"}, "root", "options.DenyGroups"),
+        ({"MaxSessions": "0"}, "deploy", "options.MaxSessions"),
+        ({"HostKey": "/etc/ssh/ssh_host_rsa_key"}, "deploy", "options.HostKey"),
+        ({"HostKey": "/etc/ssh/ssh_host_ed25519_key"}, "deploy", None),
+    ],
+)
+def test_what_would_refuse_whoever_deploys(
+    server: Server, options: dict[str, str], login: str, prop: str | None
+) -> None:
+    facts = {"_taken": {}, "_groups": {"root": ["root"], "deploy": ["deploy", "sudo"]}}
+    desired = {"options": options, "port": "22", "login": login, "pinned": "ssh-ed25519"}
+    peer = Peer.parse("203.0.113.7 4711 198.51.100.1 22")
+    error = SshServers(server.client.machine).preflight(desired, facts, [], peer)
+    assert (error.prop if error else None) == prop
+
+
+def test_only_what_can_cut_off_is_guarded(server: Server) -> None:
+    kind = SshServers(server.client.machine)
+    server.put(options={**OPTIONS, "LogLevel": "INFO"})
+
+    def guarded(**options: str) -> bool:
+        desired = server.desired(options={**OPTIONS, "LogLevel": "INFO", **options})
+        (facts,) = kind.facts([(kind.spec("sshd", desired), None)])
+        assert isinstance(facts, dict)
+        return kind.undo(desired, facts, kind.plan(desired, facts)) is not None
+
+    assert not guarded(LogLevel="VERBOSE")
+    assert guarded(MaxAuthTries="2")
+    assert guarded(AllowUsers="deploy")
+
+
+def test_the_undo_names_every_file_that_may_change(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True)
+    server.host.drop_in("00-evil.conf").write_text("MaxAuthTries 9\n")
+    kind = SshServers(server.client.machine)
+    desired = server.desired()
+    (facts,) = kind.facts([(kind.spec("sshd", desired), None)])
+    assert isinstance(facts, dict)
+    undo = kind.undo(desired, facts, kind.plan(desired, facts))
+    assert undo is not None
+    names = {path.rpartition("/")[2] for path in undo.paths}
+    assert names == {"sshd_config", "10-portcullis.conf", "00-evil.conf", "user.rules", "user6.rules"}
+    assert undo.commands[-2:] == (("systemctl", "reload-or-restart", "ssh.service"), ("ufw", "reload"))
