@@ -36,6 +36,7 @@ class Machine:
     ssh: Path = Path("/etc/ssh")
     sshd_run: Path = Path("/run/sshd")
     ufw: Path = Path("/etc/ufw")
+    ufw_shipped: Path = Path("/usr/share/ufw")
     homes: Path = Path("/home")
     fail2ban: Path = Path("/etc/fail2ban")
     fail2ban_socket: Path = Path("/run/fail2ban/fail2ban.sock")

@@ -26,6 +26,7 @@ from portcullis.host.agent.ssh_servers import SshServers
 from portcullis.host.agent.store import Record, Store, revision
 from portcullis.host.agent.sysctls import Sysctls
 from portcullis.host.agent.trees import Trees
+from portcullis.host.agent.ufw import UfwPolicies
 from portcullis.host.agent.users import Users
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Operations:
             "user": Users(machine),
             "administrators": Administrators(machine),
             "fail2ban-jail": Jails(machine),
+            "ufw-policy": UfwPolicies(machine),
         }
         self._claims: dict[tuple[str, str], str] = {}
         self._busy: dict[tuple[str, str], threading.Lock] = {}

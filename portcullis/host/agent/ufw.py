@@ -1,0 +1,370 @@
+"""ufw as one policy: defaults, logging and all rules, in its files and in the kernel."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, List
+
+from portcullis.host.agent import ufw_changes, ufw_files, ufw_live
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.guarded import Guarded, Undo
+from portcullis.host.agent.step import Json, Step, compare
+from portcullis.host.agent.ufw_command import ALONE, ufw
+from portcullis.host.agent.ufw_files import DEFAULTS, RULES, SETTINGS, SHIPPED
+from portcullis.host.agent.ufw_names import declared
+from portcullis.host.agent.ufw_rules import FAMILIES, RANKS, Match, Rule, merged, parse_tuples, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from portcullis.host.agent.guarded import Argv, Peer
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.store import Record
+    from portcullis.host.agent.ufw_files import Files
+    from portcullis.host.agent.ufw_live import Findings
+    from portcullis.host.agent.ufw_rules import Rules
+
+_SAVE = {"4": "iptables-save", "6": "ip6tables-save"}
+_TABLES = {"4": "iptables", "6": "ip6tables"}
+_PREFIX = {"4": "ufw", "6": "ufw6"}
+_TIMEOUT = 30.0
+# As the package installs it.
+_FRESH = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
+_INIT = "/lib/ufw/ufw-init"
+
+
+class UfwPolicies(Guarded):
+    """The kind ``ufw-policy``; a host has one."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for ufw's files and for running it."""
+        self._machine = machine
+
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+        """See `Kind`."""
+        return {"custom": sorted(desired.get("custom_files") or ())}
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`. Two short programs, and none where ufw is not installed."""
+        answers: Answers = []
+        for spec, _ in questions:
+            try:
+                answers.append(self._read(spec.get("custom") or []))
+            except HostError as error:
+                answers.append(error)
+        return answers
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`. A step for each rule."""
+        if not facts["exists"]:
+            return [Step("enabled", "absent", "ufw installed", "install")]
+        steps = compare(desired, facts, ("enabled", "logging"), "set")
+        for name in ("defaults", "settings"):
+            steps += [
+                Step(f"{name}.{key}", facts[name][key], value, "set")
+                for key, value in sorted(desired[name].items())
+                if facts[name][key] != value
+            ]
+        for name, state in facts["altered"].items():
+            detail = facts["_details"].get(name, "")
+            steps.append(Step(f"altered.{name}", state, "as shipped", "restore", detail))
+        have, want = facts["rules"], desired["rules"]
+        for name in sorted({*have, *want}):
+            old, new = have.get(name), want.get(name)
+            if old != new:
+                action = "delete" if new is None else "add" if old is None else "change"
+                steps.append(Step(f'rules["{name}"]', old or "absent", new or "absent", action))
+        if facts["order"] != "ok":
+            steps.append(Step("order", facts["order"], "ok", "move"))
+        # Switching it on or off brings the kernel along.
+        if facts["live"] != "ok" and facts["enabled"] == desired["enabled"]:
+            steps.append(Step("live", facts["live"], "ok", "reload"))
+        return steps
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+        """See `Kind`."""
+        theirs = {
+            (f, str(rule.match))
+            for f, rules in facts.get("_rules", {}).items()
+            for rule in rules
+            if rule.is_ssh
+        }
+        for name, value in desired["rules"].items():
+            if any((f, str(r.match)) in theirs for f, rules in declared(name, value).items() for r in rules):
+                return HostError(
+                    "conflict",
+                    f"{name} is the SSH server's own rule",
+                    prop="rules",
+                    hint="leave it out here: the SshServer resource opens its port and moves with it",
+                )
+        return None
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`. Off and as the package left it, whatever the SSH server has written."""
+        return (
+            not facts["enabled"]
+            and not facts["rules"]
+            and not facts["altered"]
+            and facts["defaults"] == _FRESH
+            and facts["settings"] == SETTINGS
+            and facts["logging"] == "low"
+        )
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`."""
+        if not facts["exists"]:
+            return {"type": "absent"}
+        files: Files = facts["_files"]
+        for name, state in files.altered.items():
+            if state != "absent":
+                (folder / name).write_bytes(files.texts[name].encode("utf-8", "surrogateescape"))
+        return {
+            "type": "policy",
+            "altered": sorted(name for name, state in files.altered.items() if state != "absent"),
+            "tuples": {
+                family: [
+                    line
+                    for line in files.texts[f"user{ufw_files.SUFFIX[family]}.rules"].splitlines()
+                    if line.startswith("### tuple ###")
+                ]
+                for family in FAMILIES
+            },
+            **{key: facts[key] for key in ("enabled", "defaults", "logging", "settings")},
+        }
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """See `Kind`. Rules go in before anything is closed."""
+        if not steps:
+            return
+        with ALONE:
+            facts = self._read(work.record.spec.get("custom") or [])
+            if not facts["exists"]:
+                raise HostError(
+                    "invalid",
+                    "ufw is not installed on the host",
+                    prop="enabled",
+                    hint="depend on Packages that name ufw",
+                )
+            if facts["enabled"] and not desired["enabled"]:
+                self._ufw("--force", "disable")
+            for name in facts["altered"]:
+                ufw_files.ship(self._machine, name)
+            self._settle(facts, desired)
+            want = {family: tuple(_declared_in(desired, family)) for family in FAMILIES}
+            have = ufw_files.read(self._machine, ()).rules
+            for argv in ufw_changes.commands(have, want, self._families()):
+                ufw(self._machine, argv)
+            self._set_defaults(desired, facts)
+            if desired["enabled"] and not facts["enabled"]:
+                self._ufw("--force", "enable")
+            self._mend()
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """See `Kind`. Rules and settings of before, in their order; the SSH server's rule stays."""
+        custom = desired.get("custom_files") or []
+        with ALONE:
+            facts = self._read(custom)
+            if not facts["exists"]:
+                return "absent"
+            kept = record.original
+            if kept.get("type") != "policy":
+                kept = {"enabled": False, "defaults": _FRESH, "logging": "low", "settings": dict(SETTINGS)}
+            if facts["enabled"] and not kept["enabled"]:
+                self._ufw("--force", "disable")
+            for name in kept.get("altered", ()):
+                with contextlib.suppress(FileNotFoundError):
+                    ufw_files.put(
+                        self._machine, name, (folder / name).read_bytes().decode("utf-8", "surrogateescape")
+                    )
+            still = {**facts, "enabled": facts["enabled"] and kept["enabled"]}
+            self._settle(still, kept, changed=bool(kept.get("altered")))
+            tuples = kept.get("tuples", {})
+            original: Rules = {f: parse_tuples("\n".join(tuples.get(f, ()))) for f in FAMILIES}
+            have = ufw_files.read(self._machine, custom).rules
+            for argv in ufw_changes.restoration(have, original, self._families()):
+                ufw(self._machine, argv)
+            self._set_defaults(kept, still)
+            if kept["enabled"] and not facts["enabled"]:
+                self._ufw("--force", "enable")
+        return "restored"
+
+    # Guarded --------------------------------------------------------------------------------------------------
+
+    def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
+        """See `Guarded`. Evaluates the rules as they will be for the next login like this one."""
+        if peer is None or not desired["enabled"] or not facts["exists"] or not any(map(_can_cut, steps)):
+            return None
+        if peer.address.is_loopback:
+            return None  # ufw accepts all of lo
+        family = str(peer.address.version)
+        packet = Match(
+            proto="tcp", dport=str(peer.server_port), dst=str(peer.server_address), src=str(peer.address)
+        )
+        ours = sorted(_declared_in(desired, family), key=lambda rule: rule.rank)
+        refusing = [rule for rule in ours if rule.rank < RANKS["allow"]]
+        ssh = [rule for rule in facts["_rules"][family] if rule.is_ssh]
+        taken = verdict([*refusing, *ssh, *[rule for rule in ours if rule not in refusing]], packet)
+        login = f"{peer.address} could not log in on port {peer.server_port} any more"
+        if taken is not None:
+            if taken.is_ssh or taken.action == "allow":
+                return None
+            how = "lets in six connections in 30 s and no more" if taken.action == "limit" else "refuses it"
+            return HostError(
+                "lock-out",
+                f"{login}: the rule {taken.match} ({taken.action}) {how}",
+                prop="rules",
+                hint="this deployment comes from there: leave its address out of the rule",
+            )
+        if desired["defaults"]["incoming"] == "allow" or _is_custom(desired, "before"):
+            return None
+        return HostError(
+            "lock-out",
+            f"{login}: no rule lets it in, and the default for incoming is {desired['defaults']['incoming']}",
+            prop="rules",
+            hint=f'declare the SshServer before the policy, or the rule "in {peer.server_port}/tcp": "allow"',
+        )
+
+    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+        """See `Guarded`. ufw's files, and the kernel as it ran before."""
+        if not facts["exists"] or not desired["enabled"] or not any(map(_can_cut, steps)):
+            return None
+        return self._undo(facts)
+
+    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:  # noqa: ARG002
+        """See `Guarded`. Switching ufw off cuts nobody off."""
+        if not facts["exists"] or not record.original.get("enabled"):
+            return None
+        return self._undo(facts)
+
+    def _undo(self, facts: Json) -> Undo:
+        names = ["ufw.conf", *SHIPPED, *RULES]
+        paths = (*(str(self._machine.ufw / name) for name in names), str(self._machine.ufw.parent / "default" / "ufw"))
+        commands: List[Argv]
+        if not facts["enabled"]:
+            commands = [("ufw", "--force", "disable")]
+        elif facts["live"] == "ok":
+            commands = [("ufw", "reload")]
+        else:
+            # The files said more than the kernel did, and the session may have come in by that: the kernel is
+            # left open, and the files as they were. The next preview says so.
+            commands = [(_INIT, "force-stop")]
+        return Undo(paths, tuple(commands))
+
+    # Steps ----------------------------------------------------------------------------------------------------
+
+    def _read(self, custom: list[str]) -> Json:
+        machine = self._machine
+        if not machine.ufw_shipped.is_dir():
+            return {"exists": False}
+        files = ufw_files.read(machine, custom)
+        found = self._live(files)
+        wrong = next(filter(None, (ufw_changes.misplaced(files.rules[f]) for f in self._families())), None)
+        return {
+            "exists": True,
+            "enabled": files.enabled,
+            "defaults": files.defaults,
+            "logging": files.logging,
+            "rules": merged(files.rules, self._families()),
+            "settings": files.settings,
+            "altered": files.altered,
+            "order": f"{_named(wrong[1])} stands after {_named(wrong[0])}" if wrong else "ok",
+            "live": "; ".join(f.text for f in found.values() if f.said) or "ok",
+            "_files": files,
+            "_rules": files.rules,
+            "_details": {
+                name: ufw_files.difference(machine, name, files.texts[name]) for name in files.altered
+            },
+        }
+
+    def _live(self, files: Files) -> dict[str, Findings]:
+        found = {}
+        for family in self._families():
+            if family != FAMILIES[0] and files.settings["IPV6"].lower() != "yes":
+                continue
+            done = self._machine.run([_SAVE[family], "-t", "filter"], timeout=_TIMEOUT)
+            if done.code:
+                raise HostError(
+                    "unreadable",
+                    "the kernel's rules cannot be read on the host",
+                    prop="live",
+                    detail=done.text,
+                )
+            if files.enabled:
+                found[family] = ufw_live.compare(
+                    done.out, files.loaded(family), _PREFIX[family], files.defaults
+                )
+            else:
+                found[family] = ufw_live.Findings()
+                if f":{_PREFIX[family]}-user-input " in done.out:
+                    found[family].said.append("ufw is off and its rules are in the kernel")
+        return found
+
+    def _mend(self) -> None:
+        """Bring the kernel to what the files say, where it is not."""
+        files = ufw_files.read(self._machine, ())
+        found = self._live(files)
+        if not any(findings.said for findings in found.values()):
+            return
+        for family, findings in found.items():
+            for words in findings.open:
+                ufw(self._machine, [_TABLES[family], "-D", "INPUT", *words])
+            # A reload keeps the chains that hang in INPUT and its like, and so never hangs them in again.
+            for hook, chain in findings.unhooked:
+                ufw(self._machine, [_TABLES[family], "-A", hook, "-j", chain])
+        if files.enabled:
+            self._ufw("reload")
+        else:
+            self._ufw("--force", "disable")
+
+    def _settle(self, facts: Json, wanted: Json, *, changed: bool = False) -> None:
+        """Settings first, and the kernel as the files say: on chains that are gone, ufw's commands fail."""
+        different = {k: v for k, v in wanted["settings"].items() if facts["settings"][k] != v}
+        if different:
+            ufw_files.change_settings(self._machine, different)
+        running = facts["enabled"] and wanted["enabled"]
+        if running and (changed or different or facts["altered"]):
+            self._ufw("reload")
+        if running:
+            self._mend()
+
+    def _set_defaults(self, wanted: Json, facts: Json) -> None:
+        for direction in DEFAULTS:
+            if facts["defaults"][direction] != wanted["defaults"][direction]:
+                self._ufw("default", wanted["defaults"][direction], direction)
+        if facts["logging"] != wanted["logging"]:
+            self._ufw("logging", wanted["logging"])
+
+    def _families(self) -> tuple[str, ...]:
+        """Those that the kernel has; ufw looks at the same place (ufw/backend.py, use_ipv6)."""
+        return FAMILIES if (self._machine.proc_sys / "net" / "ipv6").exists() else FAMILIES[:1]
+
+    def _ufw(self, *words: str) -> None:
+        ufw(self._machine, ["ufw", *words])
+
+
+def _declared_in(desired: Json, family: str) -> list[Rule]:
+    return [
+        rule for name, value in sorted(desired["rules"].items()) for rule in declared(name, value)[family]
+    ]
+
+
+def _is_custom(desired: Json, prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in desired.get("custom_files") or ())
+
+
+def _named(rule: Rule) -> str:
+    return f"{rule.match} ({rule.action})"
+
+
+def _can_cut(step: Step) -> bool:
+    """Whether it could close the way in: not a comment, a log level, or one more port that is open."""
+    if step.prop.startswith("rules["):
+        old, new = step.have.split()[0], step.want.split()[0]
+        return new not in (old, "allow") and (new, old) not in (("absent", "deny"), ("absent", "reject"))
+    if step.prop == "enabled":
+        return step.want == "True"
+    if step.prop.startswith("defaults."):
+        return step.prop != "defaults.routed" and step.want != "allow"
+    return step.prop != "logging"

@@ -1,0 +1,167 @@
+"""From the rules that are there to the rules that are wanted: the fewest ufw commands, and never a reset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, List, Tuple
+
+from portcullis.host.agent.ufw_rules import FAMILIES, overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from portcullis.host.agent.ufw_rules import Family, Rule, Rules
+
+Commands = List[Tuple[str, ...]]
+_Lists = Dict[str, List["Rule"]]
+
+
+def commands(have: Rules, want: Rules, families: Sequence[Family]) -> Commands:
+    """Turn `have` into `want`, in order, so that what refuses stands before what allows.
+
+    Rules of the SSH server in `have` stay where they are. Those in `want` have no order of their own.
+
+    Args:
+        have: the rules in ufw's files.
+        want: the declared rules.
+        families: what the host has; IPv6 may be missing.
+    """
+    plan = _Plan(have, families)
+    wanted = {f: {str(rule.match): rule for rule in want[f]} for f in families}
+    plan.delete(lambda f, rule: _is_doomed(rule, wanted[f].get(str(rule.match))))
+    plan.delete_repeated()
+    plan.change(wanted)
+    plan.add(
+        sorted({rule for f in families for rule in want[f]}, key=lambda r: (r.rank, str(r.match))), wanted
+    )
+    plan.sort()
+    return plan.commands
+
+
+def restoration(have: Rules, original: Rules, families: Sequence[Family]) -> Commands:
+    """Turn `have` back into `original`, in its own order; rules of the SSH server stay."""
+    plan = _Plan(have, families)
+    theirs = {f: {str(rule.match) for rule in have[f] if rule.is_ssh} for f in families}
+    kept = {f: [r for r in original[f] if str(r.match) not in theirs[f] and not r.is_ssh] for f in families}
+    if all([r for r in have[f] if not r.is_ssh] == kept[f] for f in families):
+        return []
+    plan.delete(lambda _f, rule: not rule.is_ssh)
+    for family in families:
+        for rule in kept[family]:
+            plan.commands.append(rule.argv(family=_only(rule, family)))
+    return plan.commands
+
+
+def misplaced(rules: Sequence[Rule]) -> tuple[Rule, Rule] | None:
+    """The first two rules in the wrong order, where it matters: the earlier takes packets of the later."""
+    found = None
+    for number, later in enumerate(rules):
+        if later.is_ssh or (found and found[1].rank <= later.rank):
+            continue
+        for earlier in rules[:number]:
+            if earlier.rank > later.rank and overlap(earlier.match, later.match):
+                found = earlier, later
+                break
+    return found
+
+
+def _is_doomed(rule: Rule, wanted: Rule | None) -> bool:
+    # Another rank needs another place, so it is taken out and put in again.
+    return not rule.is_ssh and (wanted is None or wanted.rank != rule.rank)
+
+
+def _only(rule: Rule, family: Family) -> Family:
+    """The family to name in a command: none where the rule's addresses do so already."""
+    return family if len(rule.match.families) > 1 else ""
+
+
+class _Plan:
+    """The rules as they will be after `commands`."""
+
+    def __init__(self, have: Rules, families: Sequence[Family]) -> None:
+        self._lists: _Lists = {f: list(have[f]) for f in families}
+        self.commands: Commands = []
+
+    def delete(self, doomed: Callable[[Family, Rule], bool]) -> None:
+        going = {f: [rule for rule in rules if doomed(f, rule)] for f, rules in self._lists.items()}
+        done: set[tuple[str, ...]] = set()
+        for family, rules in going.items():
+            for rule in rules:
+                self._lists[family].remove(rule)
+                both = all(rule in going[f] for f in rule.match.families if f in going)
+                argv = rule.argv("delete", family="" if both else _only(rule, family))
+                if argv not in done:
+                    self.commands.append(argv)
+                done.add(argv)
+
+    def delete_repeated(self) -> None:
+        """Where somebody wrote a rule twice into the file, by hand."""
+        for family, rules in self._lists.items():
+            seen: set[str] = set()
+            for rule in list(rules):
+                if str(rule.match) in seen:
+                    self.commands.append(rule.argv("delete", family=_only(rule, family)))
+                    rules.remove(rule)
+                seen.add(str(rule.match))
+
+    def change(self, wanted: dict[Family, dict[str, Rule]]) -> None:
+        """Action, logging or comment of rules that keep their place; ufw does so in place."""
+        done: set[tuple[str, ...]] = set()
+        for family, rules in self._lists.items():
+            for number, rule in enumerate(rules):
+                want = wanted[family].get(str(rule.match))
+                if rule.is_ssh or want is None or want.value == rule.value:
+                    continue
+                rules[number] = want
+                both = all(str(want.match) in {str(r.match) for r in self._lists[f]} for f in self._lists)
+                same = all(wanted[f].get(str(want.match)) == want for f in self._lists)
+                argv = want.argv(family="" if both and same else _only(want, family))
+                if argv not in done:
+                    self.commands.append(argv)
+                done.add(argv)
+
+    def add(self, rules: Sequence[Rule], wanted: dict[Family, dict[str, Rule]]) -> None:
+        for rule in rules:
+            missing = [
+                f
+                for f in self._lists
+                if wanted[f].get(str(rule.match)) == rule
+                and str(rule.match) not in {str(r.match) for r in self._lists[f]}
+            ]
+            at_the_end = all(self._place(rule, f) == len(self._lists[f]) for f in missing)
+            if (
+                missing
+                and at_the_end
+                and len(missing) == len([f for f in rule.match.families if f in self._lists])
+            ):
+                self.commands.append(rule.argv())
+                for family in missing:
+                    self._lists[family].append(rule)
+            else:
+                for family in missing:
+                    self._insert(rule, family)
+
+    def sort(self) -> None:
+        """Bring what refuses before what allows; only where their order matters."""
+        for family, rules in self._lists.items():
+            for _ in range(2 * len(rules) + 1):
+                wrong = misplaced(rules)
+                if wrong is None:
+                    break
+                rules.remove(wrong[1])
+                self.commands.append(wrong[1].argv("delete", family=_only(wrong[1], family)))
+                self._insert(wrong[1], family)
+
+    def _place(self, rule: Rule, family: Family) -> int:
+        rules = self._lists[family]
+        return next((n for n, other in enumerate(rules) if other.rank > rule.rank), len(rules))
+
+    def _insert(self, rule: Rule, family: Family) -> None:
+        place, rules = self._place(rule, family), self._lists[family]
+        if place == len(rules):
+            verb: tuple[str, ...] = ()
+        else:
+            # ufw numbers the IPv6 rules after the IPv4 ones.
+            before = len(self._lists["4"]) if family == FAMILIES[1] else 0
+            verb = ("insert", str(before + place + 1))
+        self.commands.append(rule.argv(*verb, family=_only(rule, family)))
+        rules.insert(place, rule)

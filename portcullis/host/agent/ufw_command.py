@@ -1,0 +1,26 @@
+"""Running ufw: one command after the other, whichever resource asks."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portcullis.host.agent.machine import Machine
+
+ALONE = threading.RLock()
+"""Held over commands that belong together: rules are numbered, and two resources write them."""
+
+_TIMEOUT = 120.0
+
+
+def ufw(machine: Machine, argv: Sequence[str]) -> None:
+    """Run a command, ``ufw`` first or what else belongs to it. Raises `HostError` (``ufw``)."""
+    with ALONE:
+        done = machine.run(argv, timeout=_TIMEOUT)
+    if done.code:
+        raise HostError("ufw", f"`{' '.join(argv)}` failed", detail=done.text)

@@ -1,0 +1,154 @@
+"""ufw's files: what they say, whether they are as the package ships them, and changing a setting in them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Dict
+
+from portcullis.host.agent import disk
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.step import text_diff
+from portcullis.host.agent.ufw_rules import FAMILIES, parse_tuples
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.ufw_rules import Rules
+
+SUFFIX = {"4": "", "6": "6"}
+# What the package brings and ufw never changes. The scripts run at every start if they are executable.
+SHIPPED = ("after.init", "after.rules", "after6.rules", "before.init", "before.rules", "before6.rules")
+RULES = ("user.rules", "user6.rules")
+# What ufw leaves to its settings file and we do not. Without IPV6 it closes IPv6 altogether, SSH too; with
+# MANAGE_BUILTINS it flushes what Docker wrote; the kernel parameters are those that Firewall declares.
+SETTINGS: Mapping[str, str] = {
+    "IPV6": "yes",
+    "IPT_SYSCTL": "/etc/ufw/sysctl.conf",
+    "MANAGE_BUILTINS": "no",
+}
+DEFAULTS: Mapping[str, str] = {
+    "incoming": "DEFAULT_INPUT_POLICY",
+    "outgoing": "DEFAULT_OUTPUT_POLICY",
+    "routed": "DEFAULT_FORWARD_POLICY",
+}
+_POLICIES = {"ACCEPT": "allow", "DROP": "deny", "REJECT": "reject"}
+
+
+@dataclass(frozen=True)
+class Files:
+    """What ufw's files say.
+
+    Attributes:
+        enabled: whether ufw starts at boot, and believes that it runs.
+        logging: its level.
+        defaults: what happens to packets that no rule matches, by direction.
+        settings: those of `SETTINGS`, as they are.
+        altered: files that are not as shipped: name → ``changed`` or ``absent``.
+        rules: of each family, in order.
+        texts: the files that are loaded into the kernel, by name.
+    """
+
+    enabled: bool
+    logging: str
+    defaults: Dict[str, str]
+    settings: Dict[str, str]
+    altered: Dict[str, str]
+    rules: Rules
+    texts: Dict[str, str]
+
+    def loaded(self, family: str) -> list[str]:
+        """The texts of one family in the order in which they are loaded."""
+        return [self.texts[f"{name}{SUFFIX[family]}.rules"] for name in ("before", "after", "user")]
+
+
+def read(machine: Machine, custom: Collection[str]) -> Files:
+    """Read them all. Raises `HostError` (``unreadable``)."""
+    conf = _settings(_text(machine.ufw / "ufw.conf"))
+    defaults = _settings(_text(machine.ufw.parent / "default" / "ufw"))
+    texts = {name: _text(machine.ufw / name) for name in (*SHIPPED, *RULES)}
+    altered = {}
+    for name in (*SHIPPED, *RULES):
+        if not (machine.ufw / name).exists():
+            altered[name] = "absent"
+        elif name in SHIPPED and name not in custom and texts[name] != _text(template(machine, name)):
+            altered[name] = "changed"
+    try:
+        rules = {family: parse_tuples(texts[f"user{SUFFIX[family]}.rules"]) for family in FAMILIES}
+    except ValueError as error:
+        raise HostError(
+            "unreadable",
+            f"ufw's rule files cannot be read on the host: {error}",
+            prop="rules",
+            hint=f"mend {machine.ufw}/user.rules or user6.rules by hand",
+        ) from None
+    return Files(
+        enabled=conf.get("ENABLED", "").lower() == "yes",
+        logging=conf.get("LOGLEVEL", "").lower(),
+        defaults={
+            direction: _POLICIES.get(defaults.get(key, "").upper(), defaults.get(key, ""))
+            for direction, key in DEFAULTS.items()
+        },
+        settings={key: defaults.get(key, "") for key in SETTINGS},
+        altered=altered,
+        rules=rules,
+        texts=texts,
+    )
+
+
+def template(machine: Machine, name: str) -> Path:
+    """What the package's installation made the file from."""
+    return machine.ufw_shipped / name if name.endswith(".init") else machine.ufw_shipped / "iptables" / name
+
+
+def difference(machine: Machine, name: str, text: str) -> str:
+    """How a file differs from the one shipped, for people."""
+    return text_diff(text, _text(template(machine, name)), str(machine.ufw / name))
+
+
+def ship(machine: Machine, name: str) -> None:
+    """Put the package's own file back. Raises `HostError`."""
+    put(machine, name, _text(template(machine, name)))
+
+
+def put(machine: Machine, name: str, text: str) -> None:
+    """Write one of the files, with the mode that the package gives it. Raises `HostError`."""
+    disk.write(machine.ufw / name, text.encode("utf-8", "surrogateescape"), mode=0o640)
+
+
+def change_settings(machine: Machine, wanted: Mapping[str, str]) -> None:
+    """Set variables in /etc/default/ufw and leave the rest of it alone. Raises `HostError`."""
+    path = machine.ufw.parent / "default" / "ufw"
+    text = _text(path)
+    for key, value in wanted.items():
+        pattern = re.compile(rf"^{key}=.*$", re.MULTILINE)
+        # The last one counts, for ufw and for the shell that starts it: all become the same.
+        text, count = pattern.subn(f"{key}={value}", text)
+        text += "" if count else f"{key}={value}\n"
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise disk.unreadable(error, path) from None
+    disk.write(
+        path, text.encode("utf-8", "surrogateescape"),
+        mode=status.st_mode & 0o7777, uid=status.st_uid, gid=status.st_gid,
+    )  # fmt: skip
+
+
+def _settings(text: str) -> dict[str, str]:
+    """``KEY="value"`` lines of a file that a shell sources."""
+    return {
+        match[1]: match[3] for match in re.finditer(r"^(\w+)=([\"']?)([^\"'\n]*)\2\s*$", text, re.MULTILINE)
+    }
+
+
+def _text(path: Path) -> str:
+    """A file's text, "" where there is none. Raises `HostError` (``unreadable``)."""
+    try:
+        return path.read_bytes().decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise disk.unreadable(error, path) from None

@@ -1,0 +1,177 @@
+"""Whether the kernel has the rules that ufw's files say; pure text, from ``iptables-save`` and the files.
+
+Somebody may have flushed a chain, set a policy, or let something in past ufw. `ufw status` does not tell.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Dict, List, Tuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Line = Tuple[Tuple[str, str], ...]
+
+_HOOKS = ("INPUT", "OUTPUT", "FORWARD")
+# The chains that ufw-init hooks into each built-in one, in order (ufw-init-functions).
+_PRIMARY = ("before-logging", "before", "after", "after-logging", "reject", "track")
+_POLICIES = {"allow": "ACCEPT", "deny": "DROP", "reject": "DROP"}
+_DIRECTIONS = {"INPUT": "incoming", "OUTPUT": "outgoing", "FORWARD": "routed"}
+# What tells one rule from another here. The rest (limits, types of ICMP messages, modules) is spelt
+# differently by each release of iptables, and is left out on both sides.
+_TELLING = {
+    "-s": "source", "-d": "destination", "-i": "in", "-o": "out", "-p": "protocol", "--dport": "to",
+    "--dports": "to", "--sport": "from", "--sports": "from", "--ctstate": "state", "-j": "target",
+}  # fmt: skip
+_PROTOCOLS = {"icmpv6": "ipv6-icmp"}
+_SHOWN = 3
+
+
+@dataclass
+class Saved:
+    """The filter table as ``iptables-save`` prints it."""
+
+    policies: Dict[str, str] = field(default_factory=dict)
+    chains: Dict[str, List[str]] = field(default_factory=dict)  # the rest of each rule, after its chain
+
+
+@dataclass
+class Findings:
+    """What the kernel has other than the files; `unhooked` and `open` are what a reload does not mend."""
+
+    said: List[str] = field(default_factory=list)
+    unhooked: List[Tuple[str, str]] = field(default_factory=list)  # built-in chain, ufw's chain
+    open: List[Tuple[str, ...]] = field(default_factory=list)  # words of rules in INPUT that accept
+
+    @property
+    def text(self) -> str:
+        """The property `live`: ``ok``, or what is wrong in a line."""
+        if not self.said:
+            return "ok"
+        more = f"; and {len(self.said) - _SHOWN} more" if len(self.said) > _SHOWN else ""
+        return "; ".join(self.said[:_SHOWN]) + more
+
+
+def parse_saved(text: str) -> Saved:
+    """The table ``filter`` of what ``iptables-save``, ``iptables-restore`` and ufw's files write."""
+    found, table = Saved(), ""
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line.startswith("*"):
+            table = line[1:]
+        elif table != "filter":
+            continue
+        elif line.startswith(":"):
+            name, policy = line[1:].split()[:2]
+            found.policies[name] = policy
+            found.chains.setdefault(name, [])
+        elif line.startswith(("-A ", "-I ")):
+            chain, _, rest = line[3:].partition(" ")
+            rules = found.chains.setdefault(chain, [])
+            rules.insert(0 if line[1] == "I" else len(rules), rest)
+    return found
+
+
+def compare(saved: str, files: Sequence[str], prefix: str, defaults: Mapping[str, str]) -> Findings:
+    """Compare the kernel of one family with ufw's files.
+
+    Args:
+        saved: output of ``iptables-save -t filter`` or ``ip6tables-save -t filter``.
+        files: the text of before, after and user rules, in this order.
+        prefix: how the chains of this family begin, ``ufw`` or ``ufw6``.
+        defaults: the policies by direction.
+    """
+    live, found = parse_saved(saved), Findings()
+    tool = "ip6tables" if prefix.endswith("6") else "iptables"
+    if f"{prefix}-user-input" not in live.chains:
+        found.said.append(f"{tool} has no rules of ufw")
+        return found
+    for hook in _HOOKS:
+        want, have = _POLICIES[defaults[_DIRECTIONS[hook]]], live.policies.get(hook, "ACCEPT")
+        # Docker closes FORWARD by itself: stricter than declared is no hole.
+        if have != want and (hook, want) != ("FORWARD", "ACCEPT"):
+            found.said.append(f"{tool}: the policy of {hook} is {have}, not {want}")
+        hooked = {dict(_line(rule)).get("target") for rule in live.chains.get(hook, ())}
+        missing = [
+            chain for chain in (f"{prefix}-{name}-{hook.lower()}" for name in _PRIMARY) if chain not in hooked
+        ]
+        found.unhooked += [(hook, chain) for chain in missing if chain in live.chains]
+        if missing:
+            found.said.append(f"{tool}: {hook} lacks -j {missing[0]}" + (" and more" if missing[1:] else ""))
+    if _POLICIES[defaults["incoming"]] != "ACCEPT":
+        for rule in live.chains.get("INPUT", ()):
+            if dict(_line(rule)).get("target") == "ACCEPT":
+                found.open.append(tuple(shlex.split(rule)))
+                found.said.append(f"{tool}: INPUT lets in, past ufw: {rule}")
+    _compare_chains(live, files, prefix, found)
+    return found
+
+
+def _compare_chains(live: Saved, files: Sequence[str], prefix: str, found: Findings) -> None:
+    wanted: Dict[str, List[str]] = {}
+    for text in files:
+        for chain, rules in parse_saved(text).chains.items():
+            if chain.startswith(f"{prefix}-") and "logging" not in chain:
+                wanted.setdefault(chain, []).extend(rules)
+    for hook in _HOOKS:
+        wanted.setdefault(f"{prefix}-before-{hook.lower()}", []).append(f"-j {prefix}-user-{hook.lower()}")
+    for chain, rules in sorted(wanted.items()):
+        if chain not in live.chains:
+            if rules:
+                found.said.append(f"{chain} is gone")
+            continue
+        want = [(line, rule) for line, rule in ((_line(rule), rule) for rule in rules) if not _logs(line)]
+        have = [(line, rule) for line, rule in ((_line(r), r) for r in live.chains[chain]) if not _logs(line)]
+        if [line for line, _ in want] == [line for line, _ in have]:
+            continue
+        lacking = _without(want, have)
+        besides = _without(have, want)
+        found.said += [f"{chain} lacks {rule}" for rule in lacking]
+        found.said += [f"{chain} has {rule} besides" for rule in besides]
+        if not lacking and not besides:
+            found.said.append(f"{chain} has its rules in another order")
+
+
+def _without(these: list[tuple[Line, str]], those: list[tuple[Line, str]]) -> list[str]:
+    left = [line for line, _ in those]
+    over = []
+    for line, rule in these:
+        if line in left:
+            left.remove(line)
+        else:
+            over.append(rule)
+    return over
+
+
+def _logs(line: Line) -> bool:
+    target = dict(line).get("target", "")
+    return target == "LOG" or "logging" in target
+
+
+def _line(rule: str) -> Line:
+    """What a rule matches and does, in one spelling."""
+    found, negated, words = [], "", shlex.split(rule)
+    for word, value in zip(words, [*words[1:], ""]):
+        if word == "!":
+            negated = "!"
+        elif word in _TELLING:
+            text = _value(_TELLING[word], value)
+            if text:
+                found.append((_TELLING[word], negated + text))
+            negated = ""
+    return tuple(sorted(found))
+
+
+def _value(what: str, text: str) -> str:
+    if what in ("source", "destination"):
+        try:
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            return text
+        return "" if network.prefixlen == 0 else str(network)
+    if what == "protocol":
+        return "" if text == "all" else _PROTOCOLS.get(text, text)
+    return ",".join(sorted(text.split(","))) if what == "state" else text

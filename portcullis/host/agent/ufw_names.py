@@ -1,0 +1,193 @@
+"""How people write a rule in a policy, and its one spelling.
+
+The program's half checks with this, so that a name means the same on every machine that deploys.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.ufw_rules import ANYWHERE, FAMILIES, ONLY_4, RANKS, SSH, Match, Rule, plain
+
+if TYPE_CHECKING:
+    from portcullis.host.agent.ufw_rules import Family, Rules
+
+_LOGS = ("log", "log-all")
+_PORTLESS = ("ah", "esp", "gre", "igmp", "ipv6", "vrrp")
+_PROTOCOLS = ("any", "tcp", "udp", *_PORTLESS)
+_MOST_PORTS = 15  # of one rule; a range counts as two (iptables-extensions(8), multiport)
+_LAST_PORT = 65535
+# As ufw itself has it (ufw/common.py, set_interface).
+_INTERFACE = re.compile(r"[a-zA-Z0-9_\-.+,=%@]{1,15}\Z")
+
+# Not /etc/services: that of the machine that deploys may differ from the next one's.
+SERVICES = {
+    "domain": "53", "ftp": "21", "http": "80", "https": "443", "imap": "143", "imaps": "993", "ldap": "389",
+    "ldaps": "636", "mongodb": "27017", "mysql": "3306", "ntp": "123", "pop3": "110", "pop3s": "995",
+    "postgresql": "5432", "redis": "6379", "smtp": "25", "snmp": "161", "ssh": "22", "submission": "587",
+    "telnet": "23",
+}  # fmt: skip
+
+
+def declared(name: str, value: str) -> Rules:
+    """The rules that an entry of a policy stands for. Raises ValueError, for people."""
+    match, family = parse_name(name)
+    action, log, comment = parse_value(value)
+    rule = Rule(match, action, log, comment)
+    return {f: (rule,) if f in match.families and family in ("", f) else () for f in FAMILIES}
+
+
+def normal_name(name: str) -> str:
+    """A name in its one spelling. Raises ValueError, for people."""
+    match, family = parse_name(name)
+    return f"{match} (v{family})" if family and len(match.families) > 1 else str(match)
+
+
+def normal_value(value: str) -> str:
+    """A value in its one spelling. Raises ValueError, for people."""
+    action, log, comment = parse_value(value)
+    return Rule(Match(), action, log, comment).value
+
+
+def parse_value(value: str) -> tuple[str, str, str]:
+    """Action, logging and comment of ``allow``, ``deny log`` or ``allow # why``. Raises ValueError."""
+    head, _, comment = value.partition("#")
+    words, comment = head.split(), comment.strip()
+    if not words or words[0] not in RANKS:
+        raise ValueError(f"{value!r} does not begin with one of {', '.join(sorted(RANKS))}")
+    if words[1:] and (len(words) > 2 or words[1] not in _LOGS):  # noqa: PLR2004 - action and logging
+        raise ValueError(f"{value!r}: after the action may stand log or log-all, then # and a comment")
+    if "'" in comment or not comment.isprintable():
+        raise ValueError(f"{value!r}: ufw takes no ' and no control characters in a comment")
+    if comment.startswith(SSH):
+        raise ValueError(f"{value!r}: comments that begin with {SSH!r} mark the SSH server's own rules")
+    return words[0], words[1] if words[1:] else "", comment
+
+
+def parse_name(name: str) -> tuple[Match, Family]:
+    """What is matched, and the family it is restricted to or "". Words may come in any order.
+
+    ``[in|out] [PORTS[/PROTO]] [on IF] [from ADDRESS [port P]] [to ADDRESS] [(v4)|(v6)]``; for packets that
+    pass through ``route [PORTS[/PROTO]] [in on IF] [out on IF] …``.
+
+    Raises:
+        ValueError: what is wrong, for people.
+    """
+    family = ""
+    text = name.strip()
+    for known in FAMILIES:
+        if text.endswith(f"(v{known})"):
+            family, text = known, text[:-4].strip()
+    parts = _parts(name, text.split())
+    proto = (
+        _one(name, "protocol", [p for p in (parts["proto"], parts["what"].partition("/")[2]) if p]) or "any"
+    )
+    dport = _one(name, "port", [p for p in (parts["what"].partition("/")[0], parts["to port"]) if p]) or "any"
+    match = Match(
+        direction=parts["direction"] or "in",
+        proto=proto,
+        dport=_ports(name, dport),
+        dst=_address(name, parts["to"]),
+        sport=_ports(name, parts["port"] or "any"),
+        src=_address(name, parts["from"]),
+        in_on=parts["in on"],
+        out_on=parts["out on"],
+    )
+    if not parts["what"] and match == Match(match.direction, in_on=match.in_on, out_on=match.out_on):
+        raise ValueError(f"{name!r} names no port and no address; say any if all is meant")
+    _check(name, match)
+    if family and family not in match.families:
+        raise ValueError(f"{name!r} says (v{family}) and has an address or protocol of the other family")
+    return match, family
+
+
+def _parts(name: str, words: list[str]) -> dict[str, str]:
+    """The clauses of a name by their word."""
+    parts = dict.fromkeys(
+        ("direction", "what", "proto", "from", "port", "to", "to port", "in on", "out on"), ""
+    )
+    queue, side = list(words), ""
+
+    def put(clause: str, value: str) -> None:
+        if parts[clause] or not value:
+            raise ValueError(f"{name!r}: {clause!r} {'stands twice' if value else 'lacks what follows it'}")
+        parts[clause] = value
+
+    while queue:
+        word = queue.pop(0)
+        if word in ("in", "out", "route") and not (parts["direction"] == "route" and queue[:1] == ["on"]):
+            put("direction", word)
+            if word != "route" and queue[:1] == ["on"]:
+                del queue[0]
+                put(f"{word} on", queue.pop(0) if queue else "")
+        elif word in ("in", "out"):
+            del queue[0]
+            put(f"{word} on", queue.pop(0) if queue else "")
+        elif word == "on":
+            put("out on" if parts["direction"] == "out" else "in on", queue.pop(0) if queue else "")
+        elif word in ("from", "to", "proto"):
+            put(word, queue.pop(0) if queue else "")
+            side = word if word != "proto" else side
+        elif word == "port":
+            put("port" if side == "from" else "to port", queue.pop(0) if queue else "")
+        else:
+            put("what", word)
+    return parts
+
+
+def _one(name: str, what: str, found: list[str]) -> str:
+    if len(set(found)) > 1:
+        raise ValueError(f"{name!r} has two {what}s")
+    return found[0] if found else ""
+
+
+def _check(name: str, match: Match) -> None:
+    if match.proto not in _PROTOCOLS:
+        raise ValueError(f"{name!r}: {match.proto!r} is not one of {', '.join(sorted(_PROTOCOLS))}")
+    ports = [port for port in (match.dport, match.sport) if port != "any"]
+    if ports and match.proto in _PORTLESS:
+        raise ValueError(f"{name!r}: {match.proto} has no ports")
+    if any("," in port or ":" in port for port in ports) and match.proto == "any":
+        raise ValueError(f"{name!r}: several ports need a protocol, such as 80,443/tcp")
+    for interface in filter(None, (match.in_on, match.out_on)):
+        if not _INTERFACE.match(interface):
+            raise ValueError(f"{name!r}: {interface!r} is not the name of a network interface")
+    if match.direction != "route" and (match.out_on if match.direction == "in" else match.in_on):
+        raise ValueError(f"{name!r}: a rule on packets between two interfaces begins with route")
+    versions = {ipaddress.ip_network(a).version for a in (match.src, match.dst) if a != "any"}
+    if len(versions) > 1:
+        raise ValueError(f"{name!r} mixes IPv4 and IPv6")
+    if match.proto in ONLY_4 and 6 in versions:  # noqa: PLR2004 - a version
+        raise ValueError(f"{name!r}: ufw has {match.proto} for IPv4 only")
+
+
+def _address(name: str, text: str) -> str:
+    if text in ("", "any"):
+        return "any"
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{name!r}: {text!r} is not an address or network") from None
+    return "any" if str(network) in ANYWHERE.values() else plain(str(network))
+
+
+def _ports(name: str, text: str) -> str:
+    """Ports in ufw's own order: ``443,6000:6007``."""
+    if text == "any":
+        return text
+    found: dict[str, tuple[int, ...]] = {}
+    for part in text.split(","):
+        ends = [SERVICES.get(end, end) for end in part.split(":")]
+        if not all(re.fullmatch("[0-9]{1,5}", end) for end in ends) or len(ends) > 2:  # noqa: PLR2004 - a range
+            raise ValueError(f"{name!r}: {part!r} is not a port; write its number")
+        numbers = tuple(int(end) for end in ends)
+        if not all(1 <= number <= _LAST_PORT for number in numbers):
+            raise ValueError(f"{name!r}: {part!r} is not between 1 and {_LAST_PORT}")
+        if len(numbers) > 1 and numbers[0] >= numbers[1]:
+            raise ValueError(f"{name!r}: the range {part!r} ends before it begins")
+        found[":".join(map(str, numbers))] = numbers
+    if sum(map(len, found.values())) > _MOST_PORTS:
+        raise ValueError(f"{name!r}: a rule takes at most {_MOST_PORTS} ports, a range counts as two")
+    return ",".join(sorted(found, key=lambda port: found[port]))

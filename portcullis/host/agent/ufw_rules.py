@@ -1,0 +1,279 @@
+"""ufw's rules: the tuples in its files, the one spelling they have here, the commands that make them.
+
+A rule is known by what it matches (``in 443/tcp``, ``in 53/udp on docker0 to 172.17.0.1``); what it does is
+the value (``allow``, ``deny log # why``). Pure text; the program's half uses it for its checks too.
+"""
+
+from __future__ import annotations
+
+import binascii
+import ipaddress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Dict, Tuple, Union
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Family = str  # "4" or "6"
+Rules = Dict[Family, Tuple["Rule", ...]]
+
+FAMILIES = ("4", "6")
+ANYWHERE = {"4": "0.0.0.0/0", "6": "::/0"}
+SSH = "portcullis ssh"
+"""How the comment of a rule begins that belongs to the SSH server's resource."""
+
+# The first match wins. What refuses comes first; `limit` accepts below its limit, so it comes before `allow`.
+RANKS = {"deny": 0, "reject": 0, "limit": 1, "allow": 2}
+ONLY_4 = ("igmp", "ipv6")  # protocols that ufw has for IPv4 only
+_TUPLE_LENGTHS = (6, 7, 8, 9)  # older releases wrote no direction; two more words name application profiles
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a rule matches; ``any`` where it does not say. `direction` is ``in``, ``out`` or ``route``."""
+
+    direction: str = "in"
+    proto: str = "any"
+    dport: str = "any"
+    dst: str = "any"
+    sport: str = "any"
+    src: str = "any"
+    in_on: str = ""
+    out_on: str = ""
+    app: str = ""
+
+    def __str__(self) -> str:
+        """The one spelling; keys of the `rules` of a policy."""
+        words = [self.direction, self.dport if self.proto == "any" else f"{self.dport}/{self.proto}"]
+        if self.direction == "route":
+            words += ["in", "on", self.in_on] if self.in_on else []
+            words += ["out", "on", self.out_on] if self.out_on else []
+        elif self.in_on or self.out_on:
+            words += ["on", self.in_on or self.out_on]
+        if self.src != "any" or self.sport != "any":
+            words += ["from", plain(self.src)]
+        if self.sport != "any":
+            words += ["port", self.sport]
+        if self.dst != "any":
+            words += ["to", plain(self.dst)]
+        if self.app:
+            words += ["app", self.app]
+        return " ".join(words)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families that it can match in: addresses decide, and some protocols have one only."""
+        for address in (self.src, self.dst):
+            if address != "any":
+                return (str(network(address).version),)
+        return ("4",) if self.proto in ONLY_4 else FAMILIES
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule in one family."""
+
+    match: Match
+    action: str
+    log: str = ""
+    comment: str = ""
+
+    @property
+    def value(self) -> str:
+        """What it does, in one spelling; values of the `rules` of a policy."""
+        return " ".join([self.action, *filter(None, [self.log, self.comment and f"# {self.comment}"])])
+
+    @property
+    def rank(self) -> int:
+        """Its place among rules whose order matters."""
+        return RANKS[self.action]
+
+    @property
+    def is_ssh(self) -> bool:
+        """Whether it belongs to the SSH server's resource."""
+        return self.comment.startswith(SSH)
+
+    def argv(self, *verb: str, family: Family = "") -> tuple[str, ...]:
+        """The ufw command for it: `verb` is (), ("delete",) or ("insert", N).
+
+        With `family` the command works on that family only; ufw takes it from the addresses.
+        """
+        match = self.match
+        anywhere = ANYWHERE[family] if family else "any"
+        words = ["ufw", *(["route"] if match.direction == "route" else []), *verb, self.action]
+        if match.direction != "route":
+            words.append(match.direction)
+            words += ["on", match.in_on or match.out_on] if match.in_on or match.out_on else []
+        else:
+            words += ["in", "on", match.in_on] if match.in_on else []
+            words += ["out", "on", match.out_on] if match.out_on else []
+        words += [self.log] if self.log else []
+        sapp, dapp = _apps(match.app)
+        if match.proto != "any" and not match.app:
+            words += ["proto", match.proto]
+        for word, address, port, app in (
+            ("from", match.src, match.sport, sapp),
+            ("to", match.dst, match.dport, dapp),
+        ):
+            words += [word, anywhere if address == "any" else address]
+            if app:
+                words += ["app", app]
+            elif port != "any":
+                words += ["port", port]
+        if self.comment and "delete" not in verb:
+            words += ["comment", self.comment]
+        return tuple(words)
+
+
+def plain(address: str) -> str:
+    """An address or network in its shortest spelling; as it is where it is neither (a dotted mask)."""
+    if address == "any":
+        return address
+    try:
+        found = ipaddress.ip_network(address, strict=False)
+    except ValueError:
+        return address
+    return str(found.network_address if found.prefixlen == found.max_prefixlen else found)
+
+
+def network(address: str) -> Network:
+    """The addresses that are meant; all of IPv4 where the mask is one that no prefix can say."""
+    try:
+        return ipaddress.ip_network(address, strict=False)
+    except ValueError:
+        return ipaddress.ip_network(ANYWHERE["4"])
+
+
+def _apps(app: str) -> tuple[str, str]:
+    """Names of the source's and the destination's application profile."""
+    source, _, destination = app.rpartition(" to ")
+    return source, "" if destination == "-" else destination
+
+
+# From ufw's files -------------------------------------------------------------------------------------------
+
+
+def parse_tuples(text: str) -> tuple[Rule, ...]:
+    """The rules of user.rules or user6.rules, in order. Raises ValueError for a tuple that is none."""
+    return tuple(
+        _tuple(line.partition("### tuple ###")[2])
+        for line in text.splitlines()
+        if line.startswith("### tuple ###")
+    )
+
+
+def _tuple(text: str) -> Rule:
+    """``action proto dport dst sport src [dapp sapp] direction[_interface] [comment=HEX]``."""
+    fields, _, encoded = text.partition(" comment=")
+    words = fields.split()
+    if len(words) not in _TUPLE_LENGTHS:
+        raise ValueError(f"{text.strip()!r} is not a rule")
+    action, proto, dport, dst, sport, src = words[:6]
+    where = words[-1] if len(words) % 2 else "in"
+    app = ""
+    if len(words) > 7:  # noqa: PLR2004 - see above
+        dapp, sapp = (word.replace("%20", " ") for word in words[6:8])
+        app = dapp if sapp == "-" else f"{sapp} to {dapp}"
+    routed, _, action = action.rpartition(":")
+    action, _, log = action.partition("_")
+    if action not in RANKS:
+        raise ValueError(f"{text.strip()!r} has an unknown action")
+    in_on, out_on = _interfaces(where)
+    direction = "route" if routed else where.partition("_")[0]
+    src, dst = ("any" if a in ANYWHERE.values() else a for a in (src, dst))
+    match = Match(direction, proto, dport, dst, sport, src, in_on, out_on, app)
+    return Rule(match, action, log, _decoded(encoded.strip()))
+
+
+def _interfaces(where: str) -> tuple[str, str]:
+    found = {"in": "", "out": ""}
+    for part in where.split("!"):
+        direction, _, name = part.partition("_")
+        found[direction] = name
+    return found["in"], found["out"]
+
+
+def _decoded(encoded: str) -> str:
+    try:
+        return binascii.unhexlify(encoded).decode("utf-8", "replace")
+    except ValueError:
+        return encoded
+
+
+def merged(rules: Rules, families: Iterable[Family]) -> dict[str, str]:
+    """Rules of both families as one map: what is matched → what is done.
+
+    A rule that could be in both `families` and is in one only, or differs between them, says ``(v4)`` or
+    ``(v6)``. The SSH server's are left out.
+    """
+    known = tuple(families)
+    values: dict[str, dict[Family, str]] = {}
+    widths: dict[str, tuple[Family, ...]] = {}
+    for family in known:
+        seen: set[str] = set()
+        for rule in rules[family]:
+            if rule.is_ssh:
+                continue
+            name = str(rule.match)
+            while name in seen:
+                name += " again"  # only where somebody wrote the file by hand
+            seen.add(name)
+            values.setdefault(name, {})[family] = rule.value
+            widths[name] = tuple(f for f in rule.match.families if f in known)
+    found = {}
+    for name, by_family in values.items():
+        if len(by_family) == len(widths[name]) and len(set(by_family.values())) == 1:
+            found[name] = next(iter(by_family.values()))
+        else:
+            found |= {f"{name} (v{family})": value for family, value in by_family.items()}
+    return found
+
+
+# What a rule does to a packet -------------------------------------------------------------------------------
+
+
+def overlap(one: Match, other: Match) -> bool:
+    """Whether a packet can match both, so that their order decides."""
+    return (
+        one.direction == other.direction
+        and _shared(one.proto, other.proto, "any")
+        and all(_shared(a, b, "") for a, b in ((one.in_on, other.in_on), (one.out_on, other.out_on)))
+        and all(_ports_meet(a, b) for a, b in ((one.dport, other.dport), (one.sport, other.sport)))
+        and all(_addresses_meet(a, b) for a, b in ((one.src, other.src), (one.dst, other.dst)))
+    )
+
+
+def _shared(one: str, other: str, anything: str) -> bool:
+    return one == other or anything in (one, other)
+
+
+def _ports_meet(one: str, other: str) -> bool:
+    if "any" in (one, other):
+        return True
+    return any(a[0] <= b[1] and b[0] <= a[1] for a in _ranges(one) for b in _ranges(other))
+
+
+def _ranges(ports: str) -> list[tuple[int, int]]:
+    return [(int(part.partition(":")[0]), int(part.rpartition(":")[2])) for part in ports.split(",")]
+
+
+def _addresses_meet(one: str, other: str) -> bool:
+    if "any" in (one, other):
+        return True
+    a, b = network(one), network(other)
+    return a.version == b.version and a.overlaps(b)
+
+
+def verdict(rules: Iterable[Rule], packet: Match) -> Rule | None:
+    """The first rule that takes `packet`, which names its addresses, protocol and port.
+
+    By which interface it comes is not known. A rule that refuses on one is passed over and one that admits on
+    one counts: what cannot be told is left to the login that follows every change.
+    """
+    for rule in rules:
+        if (rule.match.in_on or rule.match.out_on) and rule.rank == RANKS["deny"]:
+            continue
+        if overlap(replace(rule.match, in_on="", out_on=""), packet):
+            return rule
+    return None
