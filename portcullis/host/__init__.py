@@ -15,6 +15,7 @@ from .service import Service
 from .ssh_server import SshServer
 from .sysctl import Sysctl
 from .tree import Tree
+from .ufw_policy import UfwPolicy
 from .user import User
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "SshServer",
     "Sysctl",
     "Tree",
+    "UfwPolicy",
     "User",
     "ssh_config_path",
     "write_ssh_config",

@@ -190,7 +190,7 @@ class UfwPolicies(Guarded):
                 self._ufw("--force", "enable")
         return "restored"
 
-    # Guarded --------------------------------------------------------------------------------------------------
+    # Guarded ------------------------------------------------------------------------------------------------
 
     def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
         """See `Guarded`. Evaluates the rules as they will be for the next login like this one."""
@@ -252,7 +252,7 @@ class UfwPolicies(Guarded):
             commands = [(_INIT, "force-stop")]
         return Undo(paths, tuple(commands))
 
-    # Steps ----------------------------------------------------------------------------------------------------
+    # Steps --------------------------------------------------------------------------------------------------
 
     def _read(self, custom: list[str]) -> Json:
         machine = self._machine

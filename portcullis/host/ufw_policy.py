@@ -1,0 +1,147 @@
+"""ufw on a host as one policy: whether it runs, its defaults, and every rule of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from .agent.ufw_files import DEFAULTS, SETTINGS, SHIPPED
+from .agent.ufw_names import normal_name, normal_value
+from .guarded import GuardedProvider
+from .provider import ABSENT, Normaliser, Props, is_known
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pulumi
+
+    from .agent_process import Json
+
+_DEFAULTS = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
+_ACTIONS = ("allow", "deny", "reject")
+# What is read back and always declared the same: a host where it differs shows it.
+_AS_IT_SHOULD = {"settings": dict(SETTINGS), "altered": {}, "order": "ok", "live": "ok"}
+
+
+class UfwPolicyProvider(GuardedProvider):
+    """Provider of `UfwPolicy`; its module path is part of every state."""
+
+    kind = "ufw-policy"
+    identity = ("host",)
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Bring rules into their one spelling, and check every one."""
+        inputs.inputs["enabled"] = inputs.news.get("enabled", True)
+        inputs.one_of("logging", "off", "low", "medium", "high", "full")
+        _defaults(inputs)
+        _rules(inputs)
+        inputs.keep("custom_files")
+        for name in inputs.news.get("custom_files") or ():
+            if is_known(name) and name not in SHIPPED:
+                inputs.fail("custom_files", f"{name!r} is none of {', '.join(SHIPPED)}")
+        inputs.inputs |= _AS_IT_SHOULD
+
+    def item(self, props: Props) -> Item:
+        """Return the host's one policy."""
+        return Item(self.kind, "ufw", {"custom": sorted(props.get("custom_files") or ())})
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return everything: all of it can be read back."""
+        return {key: facts[key] for key in ("enabled", "logging", "defaults", "rules", *_AS_IT_SHOULD)}
+
+    def absent_inputs(self) -> Props:
+        """Return a host without ufw."""
+        return {"enabled": ABSENT, "rules": {}, "live": ABSENT}
+
+
+def _defaults(inputs: Normaliser) -> None:
+    given = inputs.news.get("defaults") or {}
+    if not is_known(given):
+        inputs.inputs["defaults"] = given
+        return
+    for direction, action in given.items():
+        if direction not in DEFAULTS:
+            inputs.fail("defaults", f"{direction!r} is none of {', '.join(DEFAULTS)}")
+        elif is_known(action) and action not in _ACTIONS:
+            inputs.fail("defaults", f"{direction}: {action!r} is none of {', '.join(_ACTIONS)}")
+    inputs.inputs["defaults"] = {**_DEFAULTS, **given}
+
+
+def _rules(inputs: Normaliser) -> None:
+    given = inputs.news.get("rules") or {}
+    if not is_known(given):
+        inputs.inputs["rules"] = given
+        return
+    rules: dict[str, Any] = {}
+    for name, value in given.items():
+        try:
+            normal = normal_name(name)
+            rule = normal_value(value) if is_known(value) else value
+        except ValueError as error:
+            inputs.fail("rules", str(error))
+            continue
+        if normal in rules:
+            inputs.fail("rules", f"{name!r} is declared twice: both are {normal!r}")
+        rules[normal] = rule
+    for normal in rules:
+        if f"{normal} (v4)" in rules or f"{normal} (v6)" in rules:
+            inputs.fail("rules", f"{normal!r} is for both families, and is declared for one of them again")
+    inputs.inputs["rules"] = rules
+
+
+class UfwPolicy(HostResource, module="portcullis", name="UfwPolicy"):
+    """ufw's whole policy: whether it runs, defaults, logging, and all its rules, for IPv4 and IPv6.
+
+    A rule that somebody added by hand is a difference, and `up` deletes it. The SSH server's own rule is left
+    to its `SshServer`. A host has one. Changes stay only after a fresh login (docs/hardening/firewall.md).
+    """
+
+    enabled: pulumi.Output[bool]
+    rules: pulumi.Output[dict[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        enabled: bool = True,
+        defaults: Mapping[str, Literal["allow", "deny", "reject"]] | None = None,
+        logging: Literal["off", "low", "medium", "high", "full"] = "low",
+        rules: Mapping[str, pulumi.Input[str]] | None = None,
+        custom_files: Sequence[str] = (),
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the policy.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            enabled: whether ufw runs, now and after a boot.
+            defaults: what happens to packets that no rule matches: `incoming` (deny), `outgoing` (allow),
+                `routed` (deny).
+            logging: ufw's log level.
+            rules: what is matched → what is done, such as `{"in 443/tcp": "allow # web"}`. Order does not
+                matter here: on the host comes first what refuses, then `limit`, then `allow`.
+            custom_files: names of the package's rule files, such as before.rules, that are somebody else's.
+                The others have to be as shipped.
+            adopt: replace a policy that is there and differs.
+            opts: resource options.
+        """
+        super().__init__(
+            UfwPolicyProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={
+                "enabled": enabled,
+                "defaults": dict(defaults or {}),
+                "logging": logging,
+                "rules": dict(rules or {}),
+                "custom_files": sorted(custom_files) or None,
+                **_AS_IT_SHOULD,
+            },
+            outputs=(),
+            opts=opts,
+        )
