@@ -6,6 +6,7 @@ None of them does I/O: what they declare is done by the providers.
 
 from components.docker_engine import DockerEngine, DockerEngineArgs
 from components.fail2ban import Fail2ban, Fail2banArgs
+from components.firewall import WEB, Firewall, FirewallArgs
 from components.hardened_host import HardenedHost, HardenedHostArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
@@ -17,10 +18,13 @@ from components.system_updates import SystemUpdates, SystemUpdatesArgs
 from components.upkeep import Upkeep, UpkeepArgs
 
 __all__ = [
+    "WEB",
     "DockerEngine",
     "DockerEngineArgs",
     "Fail2ban",
     "Fail2banArgs",
+    "Firewall",
+    "FirewallArgs",
     "HardenedHost",
     "HardenedHostArgs",
     "KernelSettings",

@@ -1,0 +1,229 @@
+"""The firewall on a real host: from bare to closed, every way to bend it shown and mended, and back."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lab.pytest_lab import Host, Lab
+
+# The SSH server's rule is another resource's: here it is written by hand, once ufw is installed.
+BEFORE = """
+packages = Packages("ssh-packages", host="web1", names=["ufw"], on_delete="purge")
+"""
+PROGRAM = (
+    BEFORE
+    + """
+from components import Firewall, FirewallArgs
+
+Firewall("web1-firewall", FirewallArgs(
+    host="web1", os="SYSTEM", deny={"any from 203.0.113.66": "scanner"}, after=[packages],
+))
+"""
+)
+SSH_RULE = "ufw allow 22/tcp comment 'portcullis ssh'"
+SERVER = (
+    "import http.server as h, socket, sys\n"
+    "class S(h.ThreadingHTTPServer):\n"
+    "    address_family = socket.AF_INET6\n"
+    "S(('::', int(sys.argv[1])), h.SimpleHTTPRequestHandler).serve_forever()\n"
+)
+
+
+def deployed(host: Host, project: Project, system: str) -> Project:
+    """Bring a bare host to a closed one."""
+    project.program(BEFORE).up()
+    host.run(SSH_RULE)
+    project.program(PROGRAM.replace("SYSTEM", system)).up()
+    return project
+
+
+def listen(host: Host, *ports: int) -> None:
+    host.write("/srv/server.py", SERVER)
+    for port in ports:
+        host.run(
+            f"systemd-run -q --unit=listener-{port} --property=WorkingDirectory=/srv python3 server.py {port}"
+        )
+    deadline = time.monotonic() + 10
+    while any(host.run(f"curl -sm 2 http://[::1]:{port}/", check=False).returncode for port in ports):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def reached(lab: Lab, host: Host, port: int) -> tuple[bool, bool]:
+    """Tell whether the neighbour gets an answer, by IPv4 and by IPv6."""
+    answers = [
+        lab.at(
+            "neighbour", "curl", "-s", "-o", "/dev/null", "-m", "2", f"http://{address}:{port}/"
+        ).returncode
+        for address in (host.address, f"[{host.address6}]")
+    ]
+    return answers[0] == 0, answers[1] == 0
+
+
+@pytest.fixture(scope="module")
+def standing(module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Give a host with the firewall on, that the tests bend and mend."""
+    listen(module_host, 80, 3306)
+    assert reached(lab, module_host, 3306) == (True, True)  # or what follows would prove nothing
+    project = Project(tmp_path_factory.mktemp("ufw") / "ufw", module_host, name="ufw")
+    with contextlib.closing(project):
+        yield deployed(module_host, project, "debian-13")
+
+
+@pytest.fixture
+def mended(standing: Project, lab: Lab) -> Iterator[Callable[[], None]]:
+    """Return a function that lets up mend the host, and checks that it is closed and nothing differs."""
+    host = standing.host
+
+    def mend() -> None:
+        standing.up()
+        standing.unchanged()
+        assert reached(lab, host, 80) == (True, True)
+        assert reached(lab, host, 3306) == (False, False)
+
+    yield mend
+    standing.up()  # after a test that failed, the next one starts from a mended host all the same
+
+
+def test_a_bare_host_is_closed_but_for_what_is_declared(standing: Project, lab: Lab) -> None:
+    host = standing.host
+    assert reached(lab, host, 80) == (True, True)
+    assert reached(lab, host, 3306) == (False, False)
+    standing.unchanged()
+    assert host.run("systemctl is-active ufw; systemctl is-enabled ufw").stdout == "active\nenabled\n"
+    assert host.run("ufw status | grep -c 'portcullis ssh'").stdout == "2\n"
+    assert host.run("systemctl list-timers --all | grep -c portcullis", check=False).stdout == "0\n"
+
+
+def test_ufw_leaves_kernel_parameters_of_others_alone(standing: Project) -> None:
+    host = standing.host
+    host.run("sysctl -qw net.ipv4.conf.all.log_martians=1 && ufw reload")
+    names = "net.ipv4.conf.all.log_martians net.netfilter.nf_conntrack_tcp_be_liberal"
+    assert host.run(f"sysctl -n {names}").stdout == "1\n1\n"
+
+
+def test_rules_that_were_added_changed_or_deleted_are_shown_one_line_each(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    standing.host.run(
+        "ufw allow 3306/tcp; ufw route allow in on eth0 out on docker0 to 172.17.0.2 port 80 proto tcp;"
+        "ufw deny 443/tcp; ufw delete allow proto tcp from ::/0 to any port 80; ufw allow OpenSSH"
+    )
+    standing.preview().has(
+        '- in 3306/tcp : "allow"',
+        '- route 80/tcp in on eth0 out on docker0 to 172.17.0.2: "allow"',
+        '~ in 443/tcp : "deny" => "allow # HTTPS"',
+        '- in 80/tcp (v4) : "allow # HTTP and certificates"',
+        '+ in 80/tcp : "allow # HTTP and certificates"',
+        '- in 22/tcp app OpenSSH: "allow"',
+        "~ 1 to update",
+    ).lacks("portcullis ssh", "live", "order :")
+    mended()
+
+
+def test_a_changed_default_and_log_level_and_ipv6_switched_off_are_shown(
+    standing: Project, mended: Callable[[], None], lab: Lab
+) -> None:
+    host = standing.host
+    host.run("ufw default allow incoming; ufw logging high; sed -i s/IPV6=yes/IPV6=no/ /etc/default/ufw")
+    assert reached(lab, host, 3306) == (True, True)
+    standing.preview().has(
+        '~ incoming: "allow" => "deny"', '~ logging: "high" => "low"', '~ IPV6: "no" => "yes"'
+    )
+    mended()
+
+
+@pytest.mark.parametrize(
+    ("command", "shown", "is_open"),
+    [
+        ("iptables -F ufw-user-input", "ufw-user-input lacks -s 203.0.113.66 -j DROP", (False, False)),
+        ("ip6tables -P INPUT ACCEPT", "ip6tables: the policy of INPUT is ACCEPT, not DROP", (False, True)),
+        (
+            "iptables -F INPUT; iptables -P INPUT ACCEPT",
+            "INPUT lacks -j ufw-before-logging-input",
+            (True, False),
+        ),
+        ("iptables -I INPUT -p tcp --dport 3306 -j ACCEPT", "INPUT lets in, past ufw: -p tcp", (True, False)),
+        ("/lib/ufw/ufw-init force-stop", "iptables has no rules of ufw", (True, True)),
+        (
+            "ip6tables -I ufw6-user-input -p tcp --dport 3306 -j ACCEPT",
+            "ufw6-user-input has -p tcp",
+            (False, True),
+        ),
+    ],
+)
+def test_what_was_done_to_the_kernels_rules_behind_ufw_is_shown(
+    standing: Project,
+    mended: Callable[[], None],
+    lab: Lab,
+    command: str,
+    shown: str,
+    is_open: tuple[bool, bool],
+) -> None:
+    standing.host.run(command)
+    assert reached(lab, standing.host, 3306) == is_open
+    standing.preview().has(shown, '=> "ok"', "~ 1 to update")
+    mended()
+
+
+def test_a_rule_file_of_the_package_that_was_edited_is_shown_with_its_name(
+    standing: Project, mended: Callable[[], None], lab: Lab
+) -> None:
+    host = standing.host
+    rule = "-A ufw-before-input -p tcp --dport 3306 -j ACCEPT"
+    host.run(f"sed -i '/^COMMIT/i {rule}' /etc/ufw/before.rules && ufw reload")
+    assert reached(lab, host, 3306) == (True, False)
+    standing.preview().has('- before.rules: "changed"')
+    mended()
+    assert rule not in host.read("/etc/ufw/before.rules")
+
+
+def test_a_refusal_that_stands_too_late_to_count_is_shown_and_moved(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    host = standing.host
+    host.run("ufw delete deny from 203.0.113.66; ufw deny from 203.0.113.66 comment scanner")
+    standing.preview().has("order: ", "in any from 203.0.113.66 (deny) stands after in 22/tcp (allow)")
+    mended()
+    assert "203.0.113.66" in host.run("ufw status numbered | grep '^.. 1'").stdout
+
+
+@pytest.mark.parametrize("command", ["ufw disable", "systemctl disable --now ufw"])
+def test_a_firewall_that_was_switched_off_is_shown_and_comes_back(
+    standing: Project, mended: Callable[[], None], lab: Lab, command: str
+) -> None:
+    host = standing.host
+    host.run(command)
+    assert reached(lab, host, 3306) == (True, True)
+    standing.preview().has(
+        '"disabled" => "enabled"' if "systemctl" in command else "~ enabled: false => true"
+    )
+    mended()
+
+
+def test_it_stays_closed_over_a_reboot(standing: Project, lab: Lab) -> None:
+    host = standing.host
+    host.reboot()
+    listen(host, 80, 3306)
+    assert reached(lab, host, 80) == (True, True)
+    assert reached(lab, host, 3306) == (False, False)
+    standing.unchanged()
+
+
+def test_without_the_firewall_the_host_is_as_it_was(standing: Project, lab: Lab) -> None:
+    host = standing.host
+    standing.program(BEFORE).up()
+    assert reached(lab, host, 3306) == (True, True)
+    assert host.run("ufw status").stdout == "Status: inactive\n"
+    assert host.run("ufw show added | tail -n +2").stdout == "ufw allow 22/tcp comment 'portcullis ssh'\n"
+    standing.destroy()
+    assert host.run("ls -d /etc/ufw /var/lib/portcullis", check=False).stdout == ""
