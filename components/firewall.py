@@ -13,7 +13,7 @@ from portcullis.host import File, Packages, Service, UfwPolicy
 from portcullis.host.agent.ufw_names import normal_name, normal_value
 from portcullis.render import ufw_sysctl
 from portcullis.settings import forms
-from portcullis.settings.kinds import Choice, Text
+from portcullis.settings.kinds import Choice, ListOf, Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ class FirewallArgs:
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host."""
-        rule = Text("what a rule matches", refusal=_rule)
+        rule = ListOf(Text("what a rule matches", refusal=_rule))
         level = Choice("a level of ufw's log", ("off", "low", "medium", "high", "full"), {})
         validate(self, {"host": forms.ALIAS, "os": forms.OS, "allow": rule, "deny": rule, "logging": level})
         for name in ("allow", "deny"):
