@@ -60,22 +60,23 @@ class UfwPolicies(Guarded):
         """See `Kind`. A step for each rule."""
         if not facts["exists"]:
             return [Step("enabled", "absent", "ufw installed", "install")]
-        steps = compare(desired, facts, ("enabled", "logging"), "set")
-        for name in ("defaults", "settings"):
-            steps += [
-                Step(f"{name}.{key}", facts[name][key], value, "set")
-                for key, value in sorted(desired[name].items())
-                if facts[name][key] != value
-            ]
-        for name, state in facts["altered"].items():
-            detail = facts["_details"].get(name, "")
-            steps.append(Step(f"altered.{name}", state, "as shipped", "restore", detail))
+        steps = []  # what people made by hand first: it is what a refusal names
         have, want = facts["rules"], desired["rules"]
         for name in sorted({*have, *want}):
             old, new = have.get(name), want.get(name)
             if old != new:
                 action = "delete" if new is None else "add" if old is None else "change"
                 steps.append(Step(f'rules["{name}"]', old or "absent", new or "absent", action))
+        for name, state in facts["altered"].items():
+            detail = facts["_details"].get(name, "")
+            steps.append(Step(f"altered.{name}", state, "as shipped", "restore", detail))
+        for group in ("settings", "defaults"):
+            steps += [
+                Step(f"{group}.{key}", facts[group][key], value, "set")
+                for key, value in sorted(desired[group].items())
+                if facts[group][key] != value
+            ]
+        steps += compare(desired, facts, ("logging", "enabled"), "set")
         if facts["order"] != "ok":
             steps.append(Step("order", facts["order"], "ok", "move"))
         # Switching it on or off brings the kernel along.

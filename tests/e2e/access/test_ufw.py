@@ -83,16 +83,19 @@ def standing(module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture
 def mended(standing: Project, lab: Lab) -> Iterator[Callable[[], None]]:
     """Return a function that lets up mend the host, and checks that it is closed and nothing differs."""
-    host = standing.host
+    host, done = standing.host, False
 
     def mend() -> None:
+        nonlocal done
         standing.up()
+        done = True
         standing.unchanged()
         assert reached(lab, host, 80) == (True, True)
         assert reached(lab, host, 3306) == (False, False)
 
     yield mend
-    standing.up()  # after a test that failed, the next one starts from a mended host all the same
+    if not done:  # the test failed: the next one starts from a mended host all the same
+        standing.up()
 
 
 def test_a_bare_host_is_closed_but_for_what_is_declared(standing: Project, lab: Lab) -> None:
@@ -117,7 +120,8 @@ def test_rules_that_were_added_changed_or_deleted_are_shown_one_line_each(
 ) -> None:
     standing.host.run(
         "ufw allow 3306/tcp; ufw route allow in on eth0 out on docker0 to 172.17.0.2 port 80 proto tcp;"
-        "ufw deny 443/tcp; ufw delete allow proto tcp from ::/0 to any port 80; ufw allow OpenSSH"
+        "ufw deny 443/tcp; ufw delete allow proto tcp from ::/0 to any port 80; ufw allow OpenSSH;"
+        "ufw delete deny from 203.0.113.66; ufw deny from 203.0.113.66 comment scanner"
     )
     standing.preview().has(
         '- in 3306/tcp : "allow"',
@@ -126,21 +130,29 @@ def test_rules_that_were_added_changed_or_deleted_are_shown_one_line_each(
         '- in 80/tcp (v4) : "allow # HTTP and certificates"',
         '+ in 80/tcp : "allow # HTTP and certificates"',
         '- in 22/tcp app OpenSSH: "allow"',
+        # It stands too late to count, although it is there.
+        "in any from 203.0.113.66 (deny) stands after in 22/tcp (allow)",
         "~ 1 to update",
-    ).lacks("portcullis ssh", "live", "order :")
+    ).lacks("portcullis ssh", "live", "- in any")
     mended()
+    assert "203.0.113.66" in standing.host.run("ufw status numbered | grep -F '[ 1]'").stdout
 
 
-def test_a_changed_default_and_log_level_and_ipv6_switched_off_are_shown(
+def test_changed_settings_and_an_edited_rule_file_of_the_package_are_shown(
     standing: Project, mended: Callable[[], None], lab: Lab
 ) -> None:
     host = standing.host
+    rule = "-A ufw-before-input -p tcp --dport 3306 -j ACCEPT"
+    host.run(f"sed -i '/^COMMIT/i {rule}' /etc/ufw/before6.rules && ufw reload")
+    assert reached(lab, host, 3306) == (False, True)
     host.run("ufw default allow incoming; ufw logging high; sed -i s/IPV6=yes/IPV6=no/ /etc/default/ufw")
     assert reached(lab, host, 3306) == (True, True)
     standing.preview().has(
-        '~ incoming: "allow" => "deny"', '~ logging: "high" => "low"', '~ IPV6: "no" => "yes"'
-    )
+        '~ incoming: "allow" => "deny"', '~ logging: "high" => "low"', '~ IPV6: "no" => "yes"',
+        '- before6.rules: "changed"',
+    )  # fmt: skip
     mended()
+    assert rule not in host.read("/etc/ufw/before6.rules")
 
 
 # Command → what the preview says, and whether port 3306 is open meanwhile, by IPv4 and IPv6.
@@ -156,7 +168,6 @@ BEHIND = {
         ["INPUT lacks -j ufw-before-logging-input and more", "INPUT lets in, past ufw: -p tcp"],
         (True, True),
     ),
-    "/lib/ufw/ufw-init force-stop": (["iptables has no rules of ufw"], (True, True)),
 }
 
 
@@ -169,28 +180,6 @@ def test_what_was_done_to_the_kernels_rules_behind_ufw_is_shown(
     assert reached(lab, standing.host, 3306) == is_open
     standing.preview().has(*shown, '=> "ok"', "~ 1 to update")
     mended()
-
-
-def test_a_rule_file_of_the_package_that_was_edited_is_shown_with_its_name(
-    standing: Project, mended: Callable[[], None], lab: Lab
-) -> None:
-    host = standing.host
-    rule = "-A ufw-before-input -p tcp --dport 3306 -j ACCEPT"
-    host.run(f"sed -i '/^COMMIT/i {rule}' /etc/ufw/before.rules && ufw reload")
-    assert reached(lab, host, 3306) == (True, False)
-    standing.preview().has('- before.rules: "changed"')
-    mended()
-    assert rule not in host.read("/etc/ufw/before.rules")
-
-
-def test_a_refusal_that_stands_too_late_to_count_is_shown_and_moved(
-    standing: Project, mended: Callable[[], None]
-) -> None:
-    host = standing.host
-    host.run("ufw delete deny from 203.0.113.66; ufw deny from 203.0.113.66 comment scanner")
-    standing.preview().has("order: ", "in any from 203.0.113.66 (deny) stands after in 22/tcp (allow)")
-    mended()
-    assert "203.0.113.66" in host.run("ufw status numbered | grep -F '[ 1]'").stdout
 
 
 @pytest.mark.parametrize("command", ["ufw disable", "systemctl disable --now ufw"])
@@ -222,7 +211,7 @@ def test_without_the_firewall_the_host_is_as_it_was(standing: Project, lab: Lab)
     assert host.run("ufw status").stdout == "Status: inactive\n"
     assert host.run("ufw show added | tail -n +2").stdout == "ufw allow 22/tcp comment 'portcullis ssh'\n"
     standing.destroy()
-    assert host.run("ls -d /etc/ufw/* /var/lib/portcullis", check=False).stdout == ""
+    assert host.run("ls -d /etc/ufw/*.rules /var/lib/portcullis", check=False).stdout == ""
 
 
 def test_debian_12(make_module_host: Callable[..., Host], lab: Lab, tmp_path: Path) -> None:
