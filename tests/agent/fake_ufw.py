@@ -21,7 +21,7 @@ PREFIX = {"4": "ufw", "6": "ufw6"}
 
 @dataclass
 class FakeUfw:
-    """`etc`, `default`, `shipped` and `ipv6` are the places that the agent is pointed at."""
+    """`etc`, `shipped` and `proc_sys` are the places that the agent is pointed at."""
 
     root: Path
     calls: list[str] = field(default_factory=list)
@@ -29,13 +29,13 @@ class FakeUfw:
     fails: str = ""  # a command that begins like this ends with 1
 
     def __post_init__(self) -> None:
-        self.etc, self.default = self.root / "etc-ufw", self.root / "default-ufw"
-        self.shipped, self.ipv6 = self.root / "share-ufw", self.root / "proc-ipv6"
+        self.etc, self.default = self.root / "etc" / "ufw", self.root / "etc" / "default" / "ufw"
+        self.shipped, self.proc_sys = self.root / "share-ufw", self.root / "proc-sys"
 
     def install(self) -> FakeUfw:
         (self.shipped / "iptables").mkdir(parents=True)
-        self.etc.mkdir()
-        self.ipv6.mkdir()
+        for folder in (self.etc, self.default.parent, self.proc_sys / "net" / "ipv6"):
+            folder.mkdir(parents=True)
         for family in "46":
             end, prefix = family.replace("4", ""), PREFIX[family]
             texts = {

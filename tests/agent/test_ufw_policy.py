@@ -66,7 +66,7 @@ class Firewall:
 def bare(machine: Machine, tmp_path: Path) -> Iterator[Firewall]:
     """A host without ufw."""
     ufw = FakeUfw(tmp_path)
-    places = {"ufw": ufw.etc, "ufw_defaults": ufw.default, "ufw_shipped": ufw.shipped, "ipv6": ufw.ipv6}
+    places = {"ufw": ufw.etc, "ufw_shipped": ufw.shipped, "proc_sys": ufw.proc_sys}
     client = Client(dataclasses.replace(machine, run=ufw, **places))
     yield Firewall(client, ufw)
     client.close()
@@ -247,7 +247,7 @@ def test_settings_that_would_let_go_of_ipv6_or_of_dockers_rules_are_drift(firewa
 
 
 def test_a_host_without_ipv6_has_rules_of_one_family(firewall: Firewall) -> None:
-    firewall.ufw.ipv6.rmdir()
+    (firewall.ufw.proc_sys / "net" / "ipv6").rmdir()
     firewall.put(policy())
     assert firewall.rules() == {"in 80/tcp": "allow # web"}
 

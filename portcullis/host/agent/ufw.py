@@ -241,7 +241,10 @@ class UfwPolicies(Guarded):
 
     def _undo(self, facts: Json) -> Undo:
         names = ["ufw.conf", *SHIPPED, *RULES]
-        paths = (*(str(self._machine.ufw / name) for name in names), str(self._machine.ufw.parent / "default" / "ufw"))
+        paths = (
+            *(str(self._machine.ufw / name) for name in names),
+            str(self._machine.ufw.parent / "default" / "ufw"),
+        )
         commands: List[Argv]
         if not facts["enabled"]:
             commands = [("ufw", "--force", "disable")]
