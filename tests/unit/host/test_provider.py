@@ -53,6 +53,7 @@ RELEASED = [
     "portcullis.host.sysctl.SysctlProvider",
     "portcullis.host.ssh_server.SshServerProvider",
     "portcullis.host.tree.TreeProvider",
+    "portcullis.host.ufw_policy.UfwPolicyProvider",
     "portcullis.host.user.UserProvider",
 ]
 
