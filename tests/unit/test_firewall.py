@@ -86,7 +86,8 @@ def test_check_has_one_spelling() -> None:
     assert checked.inputs == {
         "host": "web1", "managed_by": OWNER, "logging": "low", "enabled": True,
         "defaults": {"incoming": "deny", "outgoing": "reject", "routed": "deny"},
-        "rules": {"in 443/tcp from 203.0.113.0/24": "allow", "in 53/udp on docker0": "deny log # x"}, **SHOULD,
+        "rules": {"in 443/tcp from 203.0.113.0/24": "allow", "in 53/udp on docker0": "deny log # x"},
+        **SHOULD,
     }  # fmt: skip
     assert UfwPolicyProvider().check({}, checked.inputs).inputs == checked.inputs
 
