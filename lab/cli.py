@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from lab import engine, gateway, hosts, keys, machine, network, registry, stack
+from lab import engine, gateway, hosts, keys, machine, network, registry, scan, stack
 from lab.errors import LabError
 from lab.relay import Relay
 from lab.state import load
@@ -66,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     relay.add_argument("--rtt", type=float, default=50, help="milliseconds added to a round trip")
     add("leftovers", _leftovers, "List what the lab has on this machine; fails if there is anything.")
     add("gateway", _gateway, "Serve the hosts' way out (started by `up`).")
+    asked = add(
+        "scan", _scan, "Ask ports from the network that this runs in (started by tests; see scan.py)."
+    )
+    asked.add_argument("protocol", choices=["tcp", "udp"])
+    asked.add_argument("mark", type=int)
     return parser
 
 
@@ -154,6 +159,11 @@ def _leftovers(_: argparse.Namespace) -> int:
     found = machine.leftovers()
     print("\n".join(found) if found else "nothing")
     return 1 if found else 0
+
+
+def _scan(arguments: argparse.Namespace) -> int:
+    scan.answer(arguments.protocol, arguments.mark)
+    return 0
 
 
 def _gateway(_: argparse.Namespace) -> int:
