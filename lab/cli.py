@@ -69,7 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     asked = add(
         "scan", _scan, "Ask ports from the network that this runs in (started by tests; see scan.py)."
     )
-    asked.add_argument("protocol", choices=["tcp", "udp"])
     asked.add_argument("mark", type=int)
     return parser
 
@@ -162,7 +161,7 @@ def _leftovers(_: argparse.Namespace) -> int:
 
 
 def _scan(arguments: argparse.Namespace) -> int:
-    scan.answer(arguments.protocol, arguments.mark)
+    scan.answer(arguments.mark)
     return 0
 
 

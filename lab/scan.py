@@ -26,9 +26,12 @@ from lab.shell import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
     from lab.engine import Engine
     from lab.state import HostRecord
+
+    Targets = Mapping[str, Iterable[int]]
 
 ALL = range(1, 65536)
 TIMEOUT = 60.0
@@ -44,7 +47,7 @@ _SYN, _SYN_ACK, _RST = 0x02, 0x12, 0x04
 _ROUNDS = 2
 _BURST = 200  # packets between two looks at the answers; a queue of the kernel holds 1000
 _PAUSE = 0.002  # seconds after a burst
-_SETTLE = 0.7  # seconds that the last answers of a round may take
+_SETTLE = 0.6  # seconds that the last answers of a round may take
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
 _HEADER = struct.Struct("!HHIIHHHH")
 
@@ -101,51 +104,72 @@ def container(engine: Engine, record: HostRecord, name: str) -> Place:
     return Place(("nsenter", f"--net=/proc/{outer}/root/proc/{inner}/ns/net"))
 
 
-def tcp(place: Place, targets: Mapping[str, Iterable[int]]) -> dict[str, Answers]:
+def tcp(place: Place, targets: Targets) -> dict[str, Answers]:
     """Ask TCP ports of addresses; an address that has no route is silent.
 
     Raises:
         LabError: an address is none of the lab's.
     """
-    return _ask(place, "tcp", targets)
+    return both(place, targets, {})[0]
 
 
-def udp(place: Place, targets: Mapping[str, Iterable[int]]) -> dict[str, Answers]:
+def udp(place: Place, targets: Targets) -> dict[str, Answers]:
     """Ask UDP ports. Only what answers a datagram counts as open, so let something answer there."""
-    return _ask(place, "udp", targets)
+    return both(place, {}, targets)[1]
 
 
-def _ask(place: Place, protocol: str, targets: Mapping[str, Iterable[int]]) -> dict[str, Answers]:
-    question = {address: list(ports) for address, ports in targets.items()}
-    program = [sys.executable, "-P", str(Path(__file__).with_name("lab.py")), "scan"]
-    asked = [*place.enter, *program, protocol, str(place.mark)]
-    done = run(asked, text=json.dumps(question), timeout=TIMEOUT)
-    return {
-        address: Answers(frozenset(found["open"]), found["refused"], found["silent"])
-        for address, found in json.loads(done.stdout).items()
+def both(
+    place: Place, tcp_targets: Targets, udp_targets: Targets
+) -> tuple[dict[str, Answers], dict[str, Answers]]:
+    """Ask both at once."""
+    targets = {"tcp": tcp_targets, "udp": udp_targets}
+    question = {
+        protocol: {address: list(ports) for address, ports in asked.items()}
+        for protocol, asked in targets.items()
     }
+    program = [sys.executable, "-P", str(Path(__file__).with_name("lab.py")), "scan", str(place.mark)]
+    done = run([*place.enter, *program], text=json.dumps(question), timeout=TIMEOUT)
+    tcp_found, udp_found = (
+        {
+            address: Answers(frozenset(found["open"]), found["refused"], found["silent"])
+            for address, found in json.loads(done.stdout)[protocol].items()
+        }
+        for protocol in targets
+    )
+    return tcp_found, udp_found
 
 
-def answer(protocol: str, mark: int) -> None:
-    """Answer the question on standard input, address to ports, with the network that this process has.
+def answer(mark: int) -> None:
+    """Answer the question on standard input with the network that this process has.
 
     Raises:
         LabError: an address is none of the lab's.
     """
-    question: dict[str, list[int]] = json.load(sys.stdin)
-    for address in question:
+    question: dict[str, dict[str, list[int]]] = json.load(sys.stdin)
+    for address in (address for targets in question.values() for address in targets):
         if not any(ipaddress.ip_address(address) in of_lab for of_lab in _LAB):
             raise LabError(f"{address} is no address of the lab")
-    ask = {"tcp": _tcp, "udp": _udp}[protocol]
-    with ThreadPoolExecutor(8) as pool:
-        asked = {address: pool.submit(ask, address, ports, mark) for address, ports in question.items()}
-    answers = {}
-    for address, future in asked.items():
-        answered = future.result()
-        opened = sorted(port for port, is_open in answered.items() if is_open)
-        silent = len(question[address]) - len(answered)
-        answers[address] = {"open": opened, "refused": len(answered) - len(opened), "silent": silent}
-    json.dump(answers, sys.stdout)
+    with ThreadPoolExecutor(32) as pool:
+        asked = {
+            protocol: {address: pool.submit(ask, address, ports, mark) for address, ports in targets.items()}
+            for protocol, ask, targets in (("tcp", _tcp, question["tcp"]), ("udp", _udp, question["udp"]))
+        }
+    json.dump(
+        {
+            protocol: {
+                address: _counted(question[protocol][address], future.result())
+                for address, future in futures.items()
+            }
+            for protocol, futures in asked.items()
+        },
+        sys.stdout,
+    )
+
+
+def _counted(ports: Sequence[int], answered: dict[int, bool]) -> dict[str, Any]:
+    opened = sorted(port for port, is_open in answered.items() if is_open)
+    refused = len(answered) - len(opened)
+    return {"open": opened, "refused": refused, "silent": len(ports) - len(answered)}
 
 
 def _udp(address: str, ports: Sequence[int], mark: int) -> dict[int, bool]:

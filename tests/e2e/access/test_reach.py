@@ -1,0 +1,238 @@
+"""What is reachable of a host's containers, from four places: nothing, whatever Docker and ufw do.
+
+Each test that says so is shown to fail without the filter: the table is deleted, the same scan finds what
+it found nothing of, and the table is loaded again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import scan
+from lab.network import GATEWAY_ADDRESS, REGISTRY_ADDRESS
+from portcullis.render.forward_filter import PATH, UNIT
+from tests.e2e.access.exposed import BIND, NOTHING, OWN, Exposed
+from tests.e2e.host.watch import wait_for
+from tests.e2e.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lab.pytest_lab import Host, Lab
+
+PROGRAM = """
+from portcullis.host import ForwardFilter
+from portcullis.render import daemon_json
+from portcullis.render.dialect import DIALECTS
+from portcullis.render.forward_filter import ForwardPolicy, table
+
+dialect = DIALECTS[{os!r}]
+packages = Packages("packages", host="web1", names=[*dialect.docker_packages, "nftables", "ufw"])
+forward = ForwardFilter("filter", host="web1", table=table(ForwardPolicy({policy})),
+                        opts=pulumi.ResourceOptions(depends_on=[packages]))
+config = File("config", host="web1", path=daemon_json.PATH, adopt=True,
+              content=daemon_json.daemon_json(dialect, "172.17.0.1/16"),
+              opts=pulumi.ResourceOptions(depends_on=[packages]))
+docker = Service("docker", host="web1", unit="docker.service", reads=[config], on_change="restart",
+                 opts=pulumi.ResourceOptions(depends_on=[config, forward]))
+"""
+# One of everything that a table can hold, for two versions of nft to list it as it is written.
+FULL = """
+    bind_address="172.17.0.1",
+    public={"9000-9010/udp": ["2001:db8::/32", "203.0.113.0/24"], "8443/tcp": []},
+    egress={
+        "shop0": ["203.0.113.7:443/tcp", "*:53/udp", "[2001:db8::1]:443/tcp", "2001:db8:5::/48"],
+        "172.30.0.0/24": [], "172.30.0.9": ["198.51.100.0/24:8000-8010/tcp"], "fd00:30::/64": ["::/0"],
+    },
+    outside=["vmbr0", "br-ext"],
+"""
+REGISTRY = REGISTRY_ADDRESS.v4
+WITHOUT = "nft delete table inet portcullis"
+WITH = f"systemctl reload {UNIT}"
+
+
+def deployed(host: Host, lab: Lab, folder: pytest.TempPathFactory, os: str) -> tuple[Project, Exposed]:
+    project = Project(folder.mktemp("reach") / "reach", host, name="reach")
+    project.program(PROGRAM.format(os=os, policy="")).up()
+    return project, Exposed.make(host, lab)
+
+
+@pytest.fixture(scope="module")
+def standing(
+    module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Project, Exposed]]:
+    """Give a host with Docker, ufw, the filter, and containers."""
+    project, exposed = deployed(module_host, lab, tmp_path_factory, "debian-13")
+    yield project, exposed
+    project.close()
+
+
+@pytest.fixture
+def project(standing: tuple[Project, Exposed]) -> Project:
+    return standing[0]
+
+
+@pytest.fixture
+def exposed(standing: tuple[Project, Exposed]) -> Exposed:
+    return standing[1]
+
+
+def shut(exposed: Exposed, *, ufw: bool = True) -> None:
+    """Assert that no container is reached, and that the same scan finds them where the table is missing."""
+    assert exposed.reached() == (NOTHING if ufw else exposed.proxied())
+    exposed.host.run(WITHOUT)
+    try:
+        found = exposed.reached()
+    finally:
+        exposed.host.run(WITH)
+    by_hand = {"host 8081", "host 8082", "host 8053/udp"}
+    assert found["internet"] >= by_hand
+    # Not only what was published by hand: what was published for the host alone, and a container's own port.
+    for_host = {f"{BIND} 2019", f"{BIND} 2020", "172.30.0.10 8080", "172.31.0.10 8080"}
+    assert found["neighbour"] >= by_hand | for_host
+    if not ufw:
+        # Docker 20 and 26 separate their networks in IPv4 only; with ufw on, ufw drops the rest.
+        assert found["neighbour"] >= {"fd00:30::10 8080", "fd00:30::11 8080", "172.30.0.11 8080"}
+        assert found["alien"] >= {"fd00:30::10 8080", "fd00:30::11 8080", "fd00:31::10 8080"}
+
+
+def test_all_that_answers_is_ssh_http_and_https(exposed: Exposed) -> None:
+    assert set(exposed.everything_open().values()) == {OWN}
+    shut(exposed)
+    # It is about strangers: neighbours on one bridge reach each other, the host reaches all, all get out.
+    peer = scan.tcp(exposed.place("peer"), {"172.30.0.10": [8080], REGISTRY: [5000]})
+    assert [found.silent for found in peer.values()] == [0, 0]
+    host = exposed.host
+    for address in (f"{BIND}:2019", "172.30.0.10:8080", "[fd00:31::10]:8080"):
+        assert host.run(["curl", "-s", "--max-time", "3", f"http://{address}/healthz"]).stdout == "ok\n"
+
+
+def test_the_same_after_ufw_reload(exposed: Exposed) -> None:
+    exposed.host.run("ufw reload")
+    shut(exposed)
+
+
+def test_the_same_after_a_restart_of_docker(exposed: Exposed) -> None:
+    exposed.host.run("systemctl restart docker")
+    exposed.settled()
+    shut(exposed)
+
+
+def test_forwarded_paths_stay_shut_without_ufw(exposed: Exposed) -> None:
+    exposed.host.run("ufw disable")
+    try:
+        shut(exposed, ufw=False)
+        # With ufw on, its forward policy drops IPv6 on a bridge as soon as br_netfilter shows it to iptables.
+        peer = scan.tcp(exposed.place("peer"), {"fd00:30::10": [8080]})
+        assert peer["fd00:30::10"].open == {8080}
+    finally:
+        exposed.host.run("ufw --force enable")
+
+
+def test_the_same_after_a_reboot_and_it_was_there_before_docker(exposed: Exposed) -> None:
+    host = exposed.host
+    host.reboot()
+    exposed.settled()
+    shut(exposed)
+    times = host.run(f"systemctl show -P ActiveEnterTimestampMonotonic {UNIT} docker.service").stdout.split()
+    assert 0 < int(times[0]) < int(times[1])
+
+
+def test_what_is_declared_public_is_reached_and_egress_is_a_list(project: Project, exposed: Exposed) -> None:
+    world = {REGISTRY: [5000], GATEWAY_ADDRESS.v4: [3142]}
+
+    def gets_out(container: str, **more: list[int]) -> set[int]:
+        found = scan.tcp(exposed.place(container), world | more)
+        return {port for answers in found.values() for port in answers.open}
+
+    assert gets_out("alien") == {5000, 3142}
+    policy = f"""
+        public={{"8082/tcp": [], "8053/udp": ["198.51.100.0/24"]}},
+        egress={{"shop0": ["{REGISTRY}:5000/tcp"], "172.29.0.10": []}},
+    """
+    project.program(PROGRAM.format(os="debian-13", policy=policy)).up()
+    reached = exposed.reached()
+    assert reached["internet"] == {"host 8082"}
+    assert reached["neighbour"] == {"host 8082", "host 8053/udp"}
+    assert reached["stranger"] == reached["alien"] == set()
+    assert gets_out("peer", **{"172.30.0.10": [8080]}) == {5000, 8080}  # its own bridge is no egress
+    assert gets_out("alien") == set()
+    assert gets_out("plain") == {5000, 3142}
+
+
+def test_containers_do_not_reach_the_clouds_metadata(exposed: Exposed) -> None:
+    host = exposed.host
+    # A provider's service, where there is none: behind an interface that is no bridge.
+    host.run(
+        "ip netns add cloud; ip link add cloud0 type veth peer name eth0 netns cloud;"
+        "ip address add 169.254.169.1/24 dev cloud0; ip link set cloud0 up; ip -n cloud link set eth0 up;"
+        "ip -n cloud address add 169.254.169.254/24 dev eth0; ip -n cloud route add default via 169.254.169.1"
+    )
+    for port in (53, 80):
+        serve = ["python3", "-m", "http.server", "--directory", "/run/lock", str(port)]
+        host.run(["systemd-run", "--quiet", "ip", "netns", "exec", "cloud", *serve])
+    curl = "curl -s -o /dev/null --max-time 1 http://169.254.169.254:{}/"
+    wait_for("metadata", lambda: all(host.run(curl.format(p), check=False).returncode == 0 for p in (53, 80)))
+    asked = {"169.254.169.254": [53, 80]}
+    # On Google's machines it is the resolver, too.
+    assert scan.tcp(exposed.place("stranger"), asked)["169.254.169.254"].open == {53}
+    host.run(WITHOUT)
+    assert scan.tcp(exposed.place("stranger"), asked)["169.254.169.254"].open == {53, 80}
+    host.run(WITH)
+
+
+def test_drift_is_shown_by_line_and_mended(project: Project, exposed: Exposed) -> None:
+    host = exposed.host
+    host.run(
+        "nft insert rule inet portcullis forward accept; nft flush chain inet portcullis containers;"
+        f"systemctl disable {UNIT}; echo '# mine' >> {PATH}; chmod 0666 {PATH};"
+        "systemctl enable nftables.service"
+    )
+    project.preview().has(
+        "+ accept", "- accept", '- ct status dnat counter drop comment "ports that other containers publish"',
+        "+ # mine", "- # mine", '~ boot: "disabled" => "enabled"',
+        '~ permissions: "root root 0666" => "root root 0644"', "~ 1 to update",
+        'conflict: "nftables.service is enabled"',
+    )  # fmt: skip
+    # A unit that would flush all of it is for people to decide about.
+    failed = project.up(fails=True)
+    failed.has("web1: ", "it flushes the whole ruleset", "systemctl disable nftables.service")
+    host.run("systemctl disable nftables.service")
+    project.up()
+    host.run(WITHOUT)
+    project.preview().has("+ <absent>", "- <absent>", "~ 1 to update").lacks("boot")
+    project.up()
+    project.unchanged()
+    assert exposed.reached()["internet"] == {"host 8082"}
+
+
+def test_removed_it_is_gone_and_every_other_rule_is_there(project: Project, exposed: Exposed) -> None:
+    host = exposed.host
+    before = host.run("nft -s list ruleset").stdout
+    ours = host.run("nft -s list table inet portcullis").stdout
+    assert ours in before
+    lines = PROGRAM.format(os="debian-13", policy="").replace("config, forward]", "config]")
+    start, end = lines.index("forward = "), lines.index("config = ")
+    project.program(lines[:start] + lines[end:]).up()
+    after = host.run("nft -s list ruleset").stdout
+    assert after.split("\n\n") == before.replace(ours, "").split("\n\n")
+    assert host.run(f"ls -d /etc/portcullis /etc/systemd/system/*/{UNIT}", check=False).stdout == ""
+    assert "could not be found" in host.run(["systemctl", "status", UNIT], check=False).stderr
+    assert "Status: active" in host.run("ufw status").stdout
+
+
+def test_debian_12_is_shut_too(
+    make_module_host: Callable[..., Host], lab: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    project, exposed = deployed(make_module_host("bookworm"), lab, tmp_path_factory, "debian-12")
+    try:
+        shut(exposed)
+        exposed.host.run("ufw disable")
+        shut(exposed, ufw=False)
+        # nft 1.0.6 lists the full table as it is written, too.
+        project.program(PROGRAM.format(os="debian-12", policy=FULL)).up()
+        project.unchanged()
+    finally:
+        project.close()
