@@ -315,6 +315,27 @@ def test_a_session_over_ipv6_does_not_switch_ipv6_off(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize(
+    ("interface", "refused"), [("all", True), ("eth0", True), ("eth1", False), ("default", False)]
+)
+def test_addresses_that_no_undo_brings_back_are_not_taken_away(
+    kernel: Kernel, interface: str, *, refused: bool
+) -> None:
+    key = f"net.ipv6.conf.{interface}.disable_ipv6"
+    kernel.set(key, "0")
+    kernel.write(
+        "net/if_inet6",
+        "20010db8010000000000000000000018 02 40 00 80     eth0\n"
+        "fe80000000000000000000000000aaaa 03 40 20 80     eth1\n",
+    )
+    if refused:
+        assert "would take 2001:db8:100::18 from eth0" in kernel.refused({key: "1"}).message
+        assert kernel.live(key) == "0"
+    else:
+        kernel.put({key: "1"})
+        assert kernel.put({key: "1"})["steps"] == []
+
+
+@pytest.mark.parametrize(
     ("key", "path"),
     [
         ("net.ipv4.conf.all.rp_filter", "net/ipv4/conf/all/rp_filter"),

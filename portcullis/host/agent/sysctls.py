@@ -6,6 +6,7 @@ import collections
 import contextlib
 import errno
 import fnmatch
+import ipaddress
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict
@@ -71,6 +72,7 @@ class Sysctls(Guarded):
             "_file": file,
             "_live": {path: value for found in live.values() for path, value in found.items()},
             "_theirs": self._theirs(spec["path"], wanted),
+            "_ipv6": self._global_ipv6() if any(key.endswith(".disable_ipv6") for key in wanted) else {},
         }
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
@@ -107,7 +109,7 @@ class Sysctls(Guarded):
                 hint="take that line out, or declare its value"
                 + ("; UfwPolicy keeps ufw from setting any" if self._ufw_settings() in said else ""),
             )
-        return self._files.obstacle(desired, facts["_file"])
+        return _for_good(desired, facts) or self._files.obstacle(desired, facts["_file"])
 
     def is_nobodys(self, item: str, facts: Json) -> bool:
         """See `Kind`. The kernel's defaults and a package's settings are; an administrator's are not."""
@@ -264,6 +266,16 @@ class Sysctls(Guarded):
                     found[key] = f"{entry.file} sets it to {entry.value}"
         return found
 
+    def _global_ipv6(self) -> dict[str, str]:
+        """An IPv6 address of each interface that has one of the internet, out of proc_net(5)."""
+        found = {}
+        with contextlib.suppress(OSError):
+            for line in (self._machine.proc_sys.parent / "net/if_inet6").read_text("ascii").splitlines():
+                digits, _, _, scope, _, name = line.split()
+                if scope == "00":
+                    found[name] = str(ipaddress.IPv6Address(int(digits, 16)))
+        return found
+
     def _ufw_settings(self) -> str:
         """The file of settings that ufw applies whenever it starts, or a text that is no path."""
         values = dict(sysctl_files.shell_values(self._machine.etc / "default/ufw"))
@@ -279,6 +291,24 @@ class Sysctls(Guarded):
 
 def _dotted(path: str) -> str:
     return path.replace("/", ".")
+
+
+def _for_good(desired: Json, facts: Json) -> HostError | None:
+    """Why IPv6 cannot be switched off: the kernel forgets the addresses, and no undo brings them back."""
+    for key, value in desired["values"].items():
+        name = sysctl_files.normal(key).split("/")[-2]
+        lost = (
+            facts["_ipv6"] if name in ("all", "*") else {k: v for k, v in facts["_ipv6"].items() if k == name}
+        )
+        if key.endswith(".disable_ipv6") and value == "1" != facts["values"][key] and lost:
+            interface, address = min(lost.items())
+            return HostError(
+                "invalid",
+                f"{key} = 1 would take {address} from {interface}, and taking it back would not bring it back",
+                prop=f"values.{key}",
+                hint="take the address away where it is configured first, or boot with ipv6.disable=1",
+            )
+    return None
 
 
 def _declared(path: str, wanted: dict[str, str]) -> bool:
