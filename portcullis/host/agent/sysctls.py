@@ -297,14 +297,12 @@ def _for_good(desired: Json, facts: Json) -> HostError | None:
     """Why IPv6 cannot be switched off: the kernel forgets the addresses, and no undo brings them back."""
     for key, value in desired["values"].items():
         name = sysctl_files.normal(key).split("/")[-2]
-        lost = (
-            facts["_ipv6"] if name in ("all", "*") else {k: v for k, v in facts["_ipv6"].items() if k == name}
-        )
+        lost = {k: v for k, v in facts["_ipv6"].items() if name in ("all", "*", k)}
         if key.endswith(".disable_ipv6") and value == "1" != facts["values"][key] and lost:
             interface, address = min(lost.items())
             return HostError(
                 "invalid",
-                f"{key} = 1 would take {address} from {interface}, and taking it back would not bring it back",
+                f"{key} = 1 would take {address} from {interface}, and an undo would not bring it back",
                 prop=f"values.{key}",
                 hint="take the address away where it is configured first, or boot with ipv6.disable=1",
             )
