@@ -17,6 +17,7 @@ import pytest
 
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
+from tests.e2e.stack import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +47,17 @@ MARTIANS = "net.ipv4.conf.all.log_martians"
 
 
 @pytest.fixture(scope="module")
-def standing(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def bare(module_host: Host) -> dict[str, str]:
+    """What the host was before, some boots after it was installed."""
+    module_host.reboot()
+    return snapshot.take(module_host)
+
+
+@pytest.fixture(scope="module")
+def standing(
+    bare: dict[str, str], module_host: Host, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
+    assert bare
     project = Project(tmp_path_factory.mktemp("upkeep") / "upkeep", module_host, name="upkeep")
     project.program(PROGRAM.format(os="debian-13") + DOCKER).up(timeout=300)
     yield project
@@ -219,12 +230,13 @@ def _tar(files: dict[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
-def test_destroy_gives_the_values_of_before_back(standing: Project) -> None:
+def test_destroy_gives_the_host_and_the_values_of_before_back(
+    standing: Project, bare: dict[str, str]
+) -> None:
     host = standing.host
     standing.destroy()
     assert live(host, MARTIANS, "net.ipv4.conf.eth0.rp_filter", "net.ipv4.tcp_rfc1337") == ["0", "0", "0"]
-    left = "ls /etc/sysctl.d/*portcullis* /etc/systemd/system/*portcullis* /etc/systemd/system/service.d"
-    assert host.run(left, check=False).stdout == ""
+    assert not snapshot.unlisted(snapshot.differences(bare, snapshot.take(host)))
     assert host.run("systemctl is-system-running", check=False).stdout == "running\n"
 
 
