@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import authorized_keys
+from portcullis.host.agent import accounts, authorized_keys, key_files
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.run import Done
 
@@ -161,6 +161,8 @@ def test_an_account_that_we_made_can_go_and_its_home_stays(alice: Person) -> Non
     assert alice.remove(sudo=True, on_delete="remove") == "removed"
     assert alice.host.said("userdel") == [["alice"]]
     assert (alice.home / "notes").exists()
+    dataclasses.replace(alice, name="bob").put()
+    assert int(alice.host.field("passwd", "bob", 2)) != uid, "or bob would own what alice has left"
     alice.put()
     assert int(alice.host.field("passwd", "alice", 2)) == uid, "or the home would belong to nobody"
 
@@ -201,7 +203,7 @@ def test_a_key_is_rotated_under_its_label(alice: Person) -> None:
         f"\t {LAPTOP}\r",
         LAPTOP.rpartition(" ")[0],
         LAPTOP.rpartition(" ")[0] + " somebody else",
-        LAPTOP + "\0 hidden",
+        LAPTOP.rpartition(" ")[0] + "\0hidden",
     ],
 )
 def test_the_same_key_is_the_same_however_it_is_written(alice: Person, line: str) -> None:
@@ -464,6 +466,33 @@ def test_a_folder_of_roots_that_was_moved_there_is_not_given_away(alice: Person)
     (alice.home / "backup").rename(alice.file.parent)
     assert "belongs to root, not to alice" in alice.refused().message
     assert alice.file.parent.stat().st_uid == 0
+
+
+def test_not_even_when_it_is_moved_there_after_the_look(alice: Person) -> None:
+    alice.put()
+    account = accounts.read(alice.client.machine).accounts["alice"]
+    state = key_files.look(account, [alice.file])
+    alice.file.parent.rename(alice.home / "gone")
+    (alice.home / ".ssh").mkdir(mode=0o700)
+    with pytest.raises(HostError, match="belongs to root, not to alice"):
+        key_files.write(account, state, "")
+    assert alice.file.parent.stat().st_uid == 0
+    assert list(alice.file.parent.iterdir()) == []
+
+
+def test_nothing_is_removed_through_a_link_that_was_made_after_the_look(
+    alice: Person, tmp_path: Path
+) -> None:
+    alice.put()
+    (tmp_path / "authorized_keys2").write_text(f"{EVIL}\n")
+    account = accounts.read(alice.client.machine).accounts["alice"]
+    state = key_files.look(account, [alice.file, alice.file.with_name("authorized_keys2")])
+    alice.file.parent.rename(alice.home / "gone")
+    (alice.home / ".ssh").symlink_to(tmp_path)
+    key_files.write(account, state, f"{LAPTOP}\n")
+    assert (tmp_path / "authorized_keys2").exists()
+    assert alice.file.read_text() == f"{LAPTOP}\n"
+    assert not alice.file.parent.is_symlink()
 
 
 def test_a_users_link_does_not_block_a_destroy(alice: Person, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MEMBER = "member"
 _LEAVING = 10.0  # seconds for the sessions of a user who is removed to end
+_NUMBERS = range(1000, 60000)  # what Debian's and Ubuntu's login.defs gives to people
 _SHOWN = 80  # characters of a key
 
 
@@ -248,7 +249,7 @@ class Users(Guarded):
     def _create(self, desired: Json) -> None:
         name = str(desired["user"])
         known = accounts.read(self._machine)
-        former = self._former_home(name, known)["_home_uid"]
+        number = self._former_home(name, known)["_home_uid"] or self._number_of_its_own(known)
         shell = str(desired.get("shell") or "/bin/bash")
         _must_exist(shell)
         options = [
@@ -258,10 +259,21 @@ class Users(Guarded):
         ]  # fmt: skip
         if desired.get("system"):
             options.append("--system")
-        if former:
-            options.append(f"--uid={former}")
+        if number and not desired.get("system"):
+            options.append(f"--uid={number}")
         options.append(f"--gid={name}" if name in known.groups else "--user-group")
         accounts.change(self._machine, "useradd", *options, name)
+
+    def _number_of_its_own(self, known: Directory) -> int | None:
+        """None, or a number where useradd might choose one that a home without an account belongs to.
+
+        Whoever got it would own what somebody else has left there.
+        """
+        taken = {account.uid for account in known.accounts.values()}
+        owners = {path.lstat().st_uid for path in self._machine.homes.glob("*")}
+        if owners <= taken:
+            return None
+        return max(uid for uid in {*_NUMBERS[:1], *taken, *owners} if uid in _NUMBERS) + 1
 
     def _set_sudo(self, name: str, *, wanted: bool, folder: Path) -> None:
         path = sudoers.rule_path(self._machine, name)

@@ -111,6 +111,17 @@ def standing(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Ite
     project.close()
 
 
+def test_root_is_not_narrowed_before_the_deploy_user_works(standing: Standing) -> None:
+    """The session is root's own, by another key than the one that would be left: that must not count."""
+    program = """
+    from portcullis.host import User
+    User("root", host="web1", user="root", keys={"other": %r}, adopt=True)
+    """
+    project = standing.project.program(program % standing.key("other"), user="deploy", bootstrap_user="root")
+    project.up(fails=True).has("a fresh login failed", "the change was taken back")
+    standing.host.run("cmp /root/kept /root/.ssh/authorized_keys")
+
+
 def test_first_contact_makes_the_deploy_user_before_root_is_narrowed(standing: Standing) -> None:
     host = standing.host
     standing.declare(adopt=False).up(fails=True).has(
