@@ -249,7 +249,9 @@ class Users(Guarded):
     def _create(self, desired: Json) -> None:
         name = str(desired["user"])
         known = accounts.read(self._machine)
-        number = self._former_home(name, known)["_home_uid"] or self._number_of_its_own(known)
+        number: int | None = self._former_home(name, known)["_home_uid"]
+        if number is None and not desired.get("system"):
+            number = self._number_of_its_own(known)
         shell = str(desired.get("shell") or "/bin/bash")
         _must_exist(shell)
         options = [
@@ -259,7 +261,7 @@ class Users(Guarded):
         ]  # fmt: skip
         if desired.get("system"):
             options.append("--system")
-        if number and not desired.get("system"):
+        if number is not None:
             options.append(f"--uid={number}")
         options.append(f"--gid={name}" if name in known.groups else "--user-group")
         accounts.change(self._machine, "useradd", *options, name)
@@ -273,7 +275,8 @@ class Users(Guarded):
         owners = {path.lstat().st_uid for path in self._machine.homes.glob("*")}
         if owners <= taken:
             return None
-        return max(uid for uid in {*_NUMBERS[:1], *taken, *owners} if uid in _NUMBERS) + 1
+        highest: int = max(uid for uid in {_NUMBERS[0], *taken, *owners} if uid in _NUMBERS)
+        return highest + 1
 
     def _set_sudo(self, name: str, *, wanted: bool, folder: Path) -> None:
         path = sudoers.rule_path(self._machine, name)
