@@ -26,7 +26,7 @@ class Fail2banArgs:
         max_retry: failed logins until the ban.
         find_time: within which they count.
         ban_time: how long the first ban lasts; every further one twice as long as the one before.
-        max_ban_time: how long a ban lasts at most.
+        max_ban_time: how long a ban lasts at most; at least `ban_time`.
         adopt: take over a jail, and replace files, that somebody set up.
         after: what has to be done before, such as an SSH server's move to `ssh_port`.
 
@@ -60,10 +60,6 @@ class Fail2banArgs:
                 "max_ban_time": forms.DURATION,
             },
         )
-        if fail2ban.seconds(self.max_ban_time) < fail2ban.seconds(self.ban_time):
-            raise ValueError(
-                f"Fail2banArgs.max_ban_time: {self.max_ban_time} is shorter than ban_time, {self.ban_time}"
-            )
 
 
 class Fail2ban(pulumi.ComponentResource):
@@ -84,6 +80,7 @@ class Fail2ban(pulumi.ComponentResource):
         """Declare fail2ban under `name`, such as "web1-fail2ban"."""
         super().__init__("portcullis:index:Fail2ban", name, None, opts)
         self.ignoreip = fail2ban.ignored(args.ignore)
+        longest = max(args.ban_time, args.max_ban_time, key=fail2ban.seconds)
 
         packages = Packages(
             f"{name}-packages",
@@ -115,7 +112,7 @@ class Fail2ban(pulumi.ComponentResource):
                 max_retry=args.max_retry,
                 find_time=args.find_time,
                 ban_time=args.ban_time,
-                max_ban_time=args.max_ban_time,
+                max_ban_time=longest,
             ),
             packages,
         )
@@ -143,7 +140,7 @@ class Fail2ban(pulumi.ComponentResource):
                 max_retry=args.max_retry,
                 find_time=args.find_time,
                 ban_time=args.ban_time,
-                max_ban_time=args.max_ban_time,
+                max_ban_time=longest,
             ),
             ignoreip=self.ignoreip,
             adopt=args.adopt,

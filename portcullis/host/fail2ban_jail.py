@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .agent_process import Json
 
 
+_LIVE = ("content", "enabled", "enforced", "options", "ignoreip", "overridden")
+
+
 class Fail2banJailProvider(GuardedProvider):
     """Provider of `Fail2banJail`; its module path is part of every state."""
 
@@ -37,8 +40,9 @@ class Fail2banJailProvider(GuardedProvider):
         inputs.keep("enabled", "content", "ignoreip", "path")
         given = inputs.news.get("options") or {}
         inputs.inputs["options"] = given
-        # Read back as what somebody else's file sets instead.
+        # Read back as what somebody else's file sets instead, and as False where nftables knows no bans.
         inputs.inputs["overridden"] = {}
+        inputs.inputs["enforced"] = True
         if is_known(given):
             texts, faults = fail2ban.options(given)
             inputs.inputs["options"] = {**given, **texts}
@@ -56,7 +60,7 @@ class Fail2banJailProvider(GuardedProvider):
 
     def live_inputs(self, facts: Json) -> Props:
         """Return the file, whether the jail runs, and what it runs on."""
-        return {key: facts[key] for key in ("content", "enabled", "options", "ignoreip", "overridden")}
+        return {key: facts[key] for key in _LIVE}
 
     def absent_inputs(self) -> Props:
         """Return a jail that is not there."""
@@ -128,6 +132,7 @@ class Fail2banJail(HostResource, module="portcullis", name="Fail2banJail"):
                 "path": path,
                 "content": content,
                 "overridden": {},
+                "enforced": True,
             },
             opts=opts,
         )

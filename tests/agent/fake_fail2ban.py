@@ -48,6 +48,7 @@ class FakeFail2ban:
     banned: dict[str, list[str]] = field(default_factory=dict)
     calls: list[list[str]] = field(default_factory=list)
     broken: str = ""
+    rules: str = ""
     ignored_by_reload: bool = False
     _listener: socket.socket | None = None
 
@@ -100,6 +101,8 @@ class FakeFail2ban:
             return Done(0 if self._listener else 3, "", "")
         if argv[0] == "dpkg-query":
             return Done(1, "", "")
+        if argv[0] == "nft":
+            return Done(0, self.rules, "") if self.rules else Done(1, "", "No such file or directory")
         assert argv[0] == "fail2ban-client"
         if argv[1] == "-t":
             bad = self.broken and self.broken in "".join(
@@ -110,6 +113,7 @@ class FakeFail2ban:
             return Done(255, "", "Failed to access socket path")
         if argv[1] == "reload":
             self.reload(argv[-1])
+            self.rules = "".join(f'"@addr-set-{jail}" "@addr6-set-{jail}"' for jail in self.banned)
         if argv[1] == "stop":
             self.jails.pop(argv[-1], None)
         return Done(0, "OK", "")

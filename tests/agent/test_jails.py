@@ -177,6 +177,15 @@ def test_drift_is_shown_by_property_and_mended(jail: Jail, change: Callable[[Jai
     assert jail.server.jails["sshd"]["bantime"] == "604800"
 
 
+def test_bans_that_the_packet_filter_lost_are_shown_and_come_back(jail: Jail) -> None:
+    jail.put(banaction="nftables")
+    jail.server.banned["sshd"] = ["192.0.2.7", "2001:db8::7"]
+    jail.server.rules = '"@addr-set-sshd"'
+    assert jail.steps(banaction="nftables") == ["enforced"]
+    jail.put(banaction="nftables")
+    assert jail.steps(banaction="nftables") == []
+
+
 def test_what_only_the_files_tell_is_read_from_the_one_that_wins(jail: Jail) -> None:
     jail.put()
     jail.drop_in("zzz.local", "[web]\nfilter = x\n[sshd]\nFilter : sshd[mode=normal]\n  continued\n")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from portcullis.host.agent.store import Record
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_RULES = ("nft", "-j", "list", "table", "inet", "f2b-table")
 _TEST = ("fail2ban-client", "-t")
 # After a reboot the undo may run before the server has read its configuration.
 _WAIT = """\
@@ -72,7 +73,9 @@ class Jails(Guarded):
                     except HostError as error:
                         answers.append(error)
                         continue
-                    facts["_banned"] = banned[jail] + (live.banned(jail) if live else [])
+                    now = live.banned(jail) if live else []
+                    facts["enforced"] = self._enforced(jail, facts["options"], now)
+                    facts["_banned"] = banned[jail] + now
                     facts["revision"] = record.revision if record else ""
                     answers.append(facts if facts["exists"] else {"exists": False, **_private(facts)})
         except HostError as error:
@@ -110,6 +113,21 @@ class Jails(Guarded):
             in ("true", "1", "yes", "on"),
         }
 
+    def _enforced(self, jail: str, options: Json, banned: list[str]) -> bool:
+        """Whether the packet filter knows the jail's bans; ``nft flush ruleset`` takes them away unseen."""
+        action = str(options.get("banaction", ""))
+        if not banned or not action.startswith("nftables") or "[name=" in action:
+            return True
+        sets = {f'"@addr6-set-{jail}"' if ":" in address else f'"@addr-set-{jail}"' for address in banned}
+        # A ban is in the list a moment before it is in the filter.
+        for again in (True, False):
+            rules = self._machine.run(_RULES, timeout=_TIMEOUT).out
+            if all(used in rules for used in sets):
+                return True
+            if again:
+                time.sleep(self._machine.settle)
+        return False
+
     def plan(self, desired: Json, facts: Json) -> list[Step]:
         """See `Kind`."""
         path, content = str(desired["path"]), str(desired["content"])
@@ -130,6 +148,8 @@ class Jails(Guarded):
             steps.append(Step("enabled", str(facts["enabled"]), str(desired["enabled"]), "reload"))
         if not desired["enabled"]:
             return steps
+        if not facts["enforced"]:
+            steps.append(Step("enforced", "False", "True", "reload"))
         for option, value in desired["options"].items():
             have = facts["options"].get(option, "")
             if have != value:
