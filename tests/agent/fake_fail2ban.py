@@ -49,6 +49,7 @@ class FakeFail2ban:
     calls: list[list[str]] = field(default_factory=list)
     broken: str = ""
     rules: str = ""
+    failed: list[int] = field(default_factory=list)
     ignored_by_reload: bool = False
     _listener: socket.socket | None = None
 
@@ -147,6 +148,9 @@ class FakeFail2ban:
         """As the server of 1.1.0 answers, types included."""
         if words == ["status"]:
             return [("Number of jail", len(self.jails)), ("Jail list", ", ".join(sorted(self.jails)))]
+        if words[0] == "status":
+            failed = self.failed.pop(0) if self.failed else 0
+            return [("Filter", [("Currently failed", 0), ("Total failed", failed)]), ("Actions", [])]
         _, jail, name, *more = words
         if jail not in self.jails:
             raise UnknownJailError(jail)

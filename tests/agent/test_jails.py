@@ -341,6 +341,27 @@ def test_an_address_that_is_never_banned_may_be_remembered(jail: Jail, machine: 
     assert kind.preflight(desired, {"_banned": ["192.0.2.9"]}, [], None) is None
 
 
+def test_a_jail_that_bans_us_for_what_was_logged_before_is_taken_back(jail: Jail) -> None:
+    jail.put()
+    before = jail.path.read_bytes()
+    # It reads on for a while, and finds our own failures at the end.
+    jail.server.failed = [1, 2, 3, 4]
+    asked = jail.server.answer
+
+    def answer(words: list[str]) -> Any:
+        if words[0] == "status" and len(words) > 1 and not jail.server.failed:
+            jail.server.banned["sshd"] = ["192.0.2.9"]
+        return asked(words)
+
+    jail.server.answer = answer  # type: ignore[method-assign]
+    error = jail.refused(maxretry="4")
+    assert error.code == "lock-out"
+    assert (
+        "bans 192.0.2.9, where this session comes from, for failures that were logged before" in error.message
+    )
+    assert jail.path.read_bytes() == before
+
+
 def test_a_broken_database_restores_nothing(jail: Jail, machine: Machine) -> None:
     machine.fail2ban_database.write_text("this is no database, and long enough to be seen as one" * 99)
     jail.put()

@@ -72,6 +72,13 @@ class Server:
         """Who is banned by a jail now."""
         return [str(address) for address in self._list("get", jail, "banip")]
 
+    def failed(self, jail: str) -> int:
+        """How many failures a jail has counted since it started."""
+        for part, facts in self._list("status", jail):
+            if part == "Filter":
+                return int(dict(facts).get("Total failed", 0))
+        return 0
+
     def files(self, jail: str) -> list[str]:
         """The log files that a jail reads."""
         return [str(path) for path in self._list("get", jail, "logpath")]

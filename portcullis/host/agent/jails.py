@@ -40,6 +40,7 @@ exit 1
 """
 _TIMEOUT = 60.0
 _START_LIMIT = 20.0  # seconds from the start of the server until it answers
+_BACKLOG_LIMIT = 20.0  # seconds from then until it has read its log
 _UP_LIMIT = 10.0  # seconds from a reload until the jail runs
 
 
@@ -250,6 +251,32 @@ class Jails(Guarded):
                     hint="what stood there before is in place; /var/log/fail2ban.log tells why",
                 )
             time.sleep(0.1)
+        peer = self._machine.peer
+        if desired["enabled"] and peer is not None and not _in_any(peer.address, desired["ignoreip"]):
+            self._watch(jail, peer)
+
+    def _watch(self, jail: str, peer: Peer) -> None:
+        """Wait until the jail has read what was logged before it started: that may ban us after the fact.
+
+        Were it left to the fresh login, it would come in just before the ban.
+        """
+        settle, gave_up = 3 * self._machine.settle, time.monotonic() + _BACKLOG_LIMIT
+        seen, since = -1, time.monotonic()
+        while time.monotonic() < min(since + settle, gave_up):
+            with Server(self._machine.fail2ban_socket) as server:
+                failed = server.failed(jail) if server else 0
+                banned = server.banned(jail) if server else []
+            if _in_any(peer.address, banned):
+                raise HostError(
+                    "lock-out",
+                    f"the jail {jail} bans {peer.address}, where this session comes from, for failures that"
+                    " were logged before",
+                    prop="ignoreip",
+                    hint="declare it as never banned; what stood there before is in place",
+                )
+            if failed != seen:
+                seen, since = failed, time.monotonic()
+            time.sleep(settle / 12)
 
     def _ready(self, desired: Json) -> None:
         """What a jail needs before it may be written: a server, and its log files."""

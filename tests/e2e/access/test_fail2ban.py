@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import network
+from lab.shell import run
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
 
@@ -50,7 +51,7 @@ def program(os: str = "debian-13", more: str = "") -> str:
 def standing(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Give a host with fail2ban that every test of this file attacks or bends."""
     # OpenSSH 10 refuses who fails nine times all by itself: what is tested here must be fail2ban's work.
-    exempt = f"PerSourcePenaltyExemptList {ATTACKER.v4},{ATTACKER.v6},{DECLARED.v4}\n"
+    exempt = f"PerSourcePenaltyExemptList {ATTACKER.v4},{ATTACKER.v6},{DECLARED.v4},{PEER}\n"
     module_host.write("/etc/ssh/sshd_config.d/90-lab.conf", exempt)
     module_host.run("sshd -t && systemctl reload ssh")
     project = deployed(module_host, tmp_path_factory.mktemp("standing"), "debian-13")
@@ -112,11 +113,13 @@ def offer(lab: Lab, host: Host, key: Path, source: str) -> subprocess.CompletedP
         "UserKnownHostsFile=/dev/null",
         "ConnectTimeout=5",
     )
-    return lab.at(
-        "internet" if source == DECLARED.v4 else "neighbour",
+    argv = (
         *("timeout", "10", "ssh", "-F", "none", "-i", str(key), *(f"-o{option}" for option in options)),
         *(f"root@{host.address6 if ':' in source else host.address}", "true"),
     )
+    if source == PEER:
+        return run(argv, check=False)
+    return lab.at("internet" if source == DECLARED.v4 else "neighbour", *argv)
 
 
 def logged(host: Host, source: str) -> int:
@@ -347,12 +350,24 @@ def test_a_jail_that_would_ban_us_at_once_is_refused(standing: Project, mended: 
     mended()
 
 
+def test_a_jail_that_bans_us_for_what_we_did_before_is_taken_back(
+    standing: Project, lab: Lab, wrong_key: Path, mended: Callable[[], None]
+) -> None:
+    host = standing.host
+    host.run("fail2ban-client stop sshd")
+    fail_to_log_in(lab, host, wrong_key, PEER, times=6)
+    standing.up(fails=True).has(f"the jail sshd bans {PEER}, where this session comes from, for failures")
+    assert PEER not in in_the_packet_filter(host)
+    # What was read once is not read again.
+    mended()
+
+
 def test_destroy_gives_all_back(standing: Project) -> None:
     host = standing.host
     standing.destroy()
     assert host.read("/etc/fail2ban/jail.d/zzz.local").startswith("[sshd]\nfindtime = 5\n")
     host.run("rm /etc/fail2ban/jail.d/zzz.local")
-    left = "ls -A /etc/fail2ban/jail.d /var/lib/portcullis /var/lib/fail2ban; command -v fail2ban-client"
+    left = "find /etc/fail2ban /var/lib/portcullis /var/lib/fail2ban -type f; command -v fail2ban-client"
     assert host.run(left, check=False).stdout == ""
     assert in_the_packet_filter(host) == set()
 
