@@ -9,16 +9,21 @@ import pulumi
 from pulumi import ResourceOptions
 
 from components.arguments import validate
-from portcullis.host import Packages, SshServer
+from portcullis.host import Packages, SshServer, User
 from portcullis.render import sshd
 from portcullis.render.dialect import DIALECTS
 from portcullis.settings import forms
-from portcullis.settings.kinds import Choice, ListOf
+from portcullis.settings.faults import Fault, Place
+from portcullis.settings.kinds import Choice, ListOf, MapOf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from portcullis.settings.model import UserSettings
+
+_ROOT = "root"
 _ROOT_LOGIN = Choice("a rule for root", ("prohibit-password", "no"), {})
+_KEYS = MapOf(forms.KEY_NAME, forms.LOGIN_KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class SshAccessArgs:
         os: its operating system, which decides what its OpenSSH understands.
         port: TCP port of SSH, the same as the host's in the settings.
         login: the user who deploys, the same as the host's in the settings.
+        users: who may log in, by name, with their keys; `root` too, whose keys are then these.
         root_login: root with a key only, or not at all.
         exempt: addresses and networks that sshd never makes wait after failed logins.
         options: options of sshd_config that differ from ours.
@@ -45,6 +51,7 @@ class SshAccessArgs:
     os: str
     port: int = 22
     login: str = "root"
+    users: Mapping[str, UserSettings] = field(default_factory=dict)
     root_login: Literal["prohibit-password", "no"] = "prohibit-password"
     exempt: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
@@ -63,9 +70,24 @@ class SshAccessArgs:
                 "root_login": _ROOT_LOGIN,
                 "exempt": ListOf(forms.NETWORK),
                 "options": ListOf(forms.SSHD_KEYWORD),
+                "users": ListOf(forms.LOGIN),
             },
         )
-        if self.root_login == "no" and self.login == "root":
+        faults: list[Fault] = []
+        at = Place("SshAccessArgs.users", faults)
+        for name, user in self.users.items():
+            _KEYS.read(dict(user.keys), at.key(name).key("keys"))
+            if name == self.login and not user.keys:
+                at.key(name).key("keys").report(
+                    "is empty, and this user deploys", "name the key that deploys"
+                )
+            if name == self.login != _ROOT and not user.sudo:
+                at.key(name).key("sudo").report(
+                    "is off, and this user deploys", "set sudo: all of it needs root"
+                )
+        if faults:
+            raise ValueError("\n".join(map(str, faults)))
+        if self.root_login == "no" and self.login == _ROOT:
             raise ValueError(
                 "SshAccessArgs.root_login: refuses root, who is to log in; "
                 "name a user with sudo as login, or write prohibit-password"
@@ -87,9 +109,10 @@ class SshAccess(pulumi.ComponentResource):
         packages = Packages(
             f"{name}-packages",
             host=args.host,
-            names=["openssh-server", *(["ufw"] if args.ufw else [])],
+            names=["openssh-server", "sudo", *(["ufw"] if args.ufw else [])],
             opts=ResourceOptions(parent=self),
         )
+        users = self._users(name, args, [packages])
         dialect = DIALECTS[args.os]
         options = sshd.SshdOptions(
             port=args.port,
@@ -106,7 +129,24 @@ class SshAccess(pulumi.ComponentResource):
             port=args.port,
             login=args.login,
             adopt=args.adopt,
-            opts=ResourceOptions(parent=self, depends_on=[packages]),
+            # Root may be refused only once another login has worked, which each user's own commit proves.
+            opts=ResourceOptions(parent=self, depends_on=[packages, *users]),
         )
-        self.ready = [server]
+        self.ready = [*users, server]
         self.register_outputs({"port": server.port})
+
+    def _users(self, name: str, args: SshAccessArgs, after: list[pulumi.Resource]) -> list[pulumi.Resource]:
+        """Declare the user who deploys, then the others: every commit is confirmed by that login."""
+        made: list[pulumi.Resource] = []
+        for user in sorted(args.users, key=lambda user: (user != args.login, user)):
+            resource = User(
+                f"{name}-user-{user}",
+                host=args.host,
+                user=user,
+                keys=args.users[user].keys,
+                sudo=args.users[user].sudo,
+                adopt=args.adopt,
+                opts=ResourceOptions(parent=self, depends_on=[*after, *made[:1]]),
+            )
+            made.append(resource)
+        return made

@@ -124,9 +124,17 @@ def test_passwords_are_refused_by_a_real_attempt(standing: Project) -> None:
         assert offered(standing.host, "mallory", "-o", f"PreferredAuthentications={way}") == denied
 
 
-def audit(address: str) -> list[str]:
+def audit(address: str, port: int = 22) -> list[str]:
     """Return what ssh-audit calls a failure."""
-    argv = [Path(sys.executable).with_name("ssh-audit"), "--skip-rate-test", "-j", "-n", address]
+    argv = [
+        Path(sys.executable).with_name("ssh-audit"),
+        "--skip-rate-test",
+        "-j",
+        "-n",
+        "-p",
+        str(port),
+        address,
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     report = json.loads(done.stdout)
     found = [
@@ -148,25 +156,36 @@ def test_a_port_moves_there_and_back(standing: Project) -> None:
     declare(standing, port=2222).up()
     assert ports(host) == {"2222"}
     assert rules(host) == {"2222": "portcullis ssh"}
-    standing.unchanged()
     declare(standing).up()
     assert ports(host) == {"22"}
     assert rules(host) == {"22": "portcullis ssh"}
     standing.unchanged()
-    assert "Port 22\n" in host.read(DROP_IN)
 
 
-def test_an_edited_drop_in_is_shown_by_line_and_option_and_mended(standing: Project) -> None:
+def test_edits_by_hand_are_shown_by_line_option_and_rule_and_mended(standing: Project) -> None:
     host = standing.host
+    host.run("ufw delete allow 22/tcp; ufw allow 2022/tcp comment 'portcullis ssh'")
+    # A running sshd on another port than its files'.
     host.run(
-        f"sed -i 's/^MaxAuthTries 3/MaxAuthTries 6/' {DROP_IN}; chmod 0644 {DROP_IN}; systemctl reload ssh"
+        f"cp -p {DROP_IN} /root/kept; sed -i 's/^Port 22/Port 22\\nPort 2022/' {DROP_IN};"
+        f"systemctl reload ssh; sleep 1; cp -p /root/kept {DROP_IN}"
     )
+    host.run(f"sed -i 's/^MaxAuthTries 3/MaxAuthTries 6/' {DROP_IN}; chmod 0644 {DROP_IN}")
     standing.preview().has(
-        'MaxAuthTries : "6" => "3"', "- MaxAuthTries 6", "+ MaxAuthTries 3", 'mode : "0644" => "0600"'
+        'MaxAuthTries : "6" => "3"',
+        "- MaxAuthTries 6",
+        "+ MaxAuthTries 3",
+        'mode : "0644" => "0600"',
+        '- 2022: "allow"',
+        '+ 22 : "allow"',
+        "2022 (until sshd reads its files)",
+        "stale : true => false",
     )
     standing.up()
     standing.unchanged()
     assert effective(host)["maxauthtries"] == "3"
+    assert rules(host) == {"22": "portcullis ssh"}
+    assert ports(host) == {"22"}
 
 
 def test_a_drop_in_that_wins_over_ours_is_named_and_put_out_of_force_only_when_told_to(
@@ -187,31 +206,12 @@ def test_a_drop_in_that_wins_over_ours_is_named_and_put_out_of_force_only_when_t
     assert effective(host)["maxauthtries"] == "3"
     assert effective(host, "mallory")["passwordauthentication"] == "no"
     assert "#portcullis-off# MaxAuthTries 6\n" in host.read(EVIL)
-    declare(standing).up()
-    standing.unchanged()
-
-
-def test_a_removed_rule_and_one_that_was_reloaded_away_are_shown(standing: Project) -> None:
-    host = standing.host
-    host.run("ufw delete allow 22/tcp; ufw allow 2022/tcp comment 'portcullis ssh'")
-    standing.preview().has("firewall")
-    standing.up()
-    assert rules(host) == {"22": "portcullis ssh"}
-    # A running sshd on another configuration than its files'.
-    host.run(
-        f"cp -p {DROP_IN} /root/kept; sed -i 's/^Port 22/Port 22\\nPort 2022/' {DROP_IN};"
-        f"systemctl reload ssh; sleep 1; cp -p /root/kept {DROP_IN}"
-    )
-    standing.preview().has("stale: true => false", "2022 (until sshd reads its files)")
-    standing.up()
-    assert ports(host) == {"22"}
 
 
 def test_what_would_refuse_the_login_is_refused_before_anything_changes(standing: Project) -> None:
     before = standing.host.read(DROP_IN)
     for more, said in {
         'options={"AllowUsers": "mallory"}': "AllowUsers: mallory leaves out root",
-        'options={"AuthenticationMethods": "publickey,publickey"}': "AuthenticationMethods: publickey,p",
         'options={"MaxSesions": "3"}': "Bad configuration option: MaxSesions",
     }.items():
         declare(standing, more=f"{more}, {EXEMPT}").up(fails=True).has(said)
@@ -235,17 +235,35 @@ def test_destroy_from_another_port_gives_the_host_back(standing: Project) -> Non
     assert ports(host) == {"2222"}
 
 
-def test_debian_12(make_module_host: Callable[..., Host], tmp_path: Path) -> None:
+def test_debian_12_from_first_contact_as_root_to_a_user_who_deploys_and_root_refused(
+    make_module_host: Callable[..., Host], tmp_path: Path
+) -> None:
     host = make_module_host("bookworm")
-    project = declare(Project(tmp_path / "ssh12", host, name="ssh12"), os="debian-12")
+    key = host.identity_file.with_suffix(".pub").read_text().strip()
+    more = f"""login="deploy", root_login="no", users={{"deploy": UserSettings(keys={{"ci": {key!r}}}, sudo=True)}}"""
+    project = Project(tmp_path / "ssh12", host, name="ssh12")
+    text = "from portcullis.settings.model import UserSettings\n" + PROGRAM
+    text = text.format(os="debian-12", port=2222, more=more)
+    project.program(text, user="deploy", port=2222, bootstrap_user="root", bootstrap_port=22)
     try:
         host.run("useradd -m mallory && echo mallory:guess | chpasswd")
         project.up()
         project.unchanged()
-        found = effective(host)
-        assert found["passwordauthentication"] == "no"
+        found = effective(host, port=2222)
+        assert (found["passwordauthentication"], found["permitrootlogin"]) == ("no", "no")
         assert found["kexalgorithms"].startswith("sntrup761x25519-sha512")
-        assert offered(host, "mallory").endswith("Permission denied (publickey).")
-        assert audit(host.address) == []
+        assert ports(host) == {"2222"}
+        assert offered(host, "mallory", "-p", "2222").endswith("Permission denied (publickey).")
+        assert audit(host.address, port=2222) == []
+        config = project.folder / ".portcullis/e2e/ssh_config"
+        whoami = ["ssh", "-F", str(config), "web1"]
+        assert subprocess.check_output([*whoami, "sudo -n id -un"], text=True) == "root\n"
+        refused = subprocess.run(
+            [*whoami, "-l", "root", "-S", "none", "true"], capture_output=True, check=False
+        )
+        assert b"Permission denied (publickey)" in refused.stderr
+        project.destroy()
+        assert ports(host) == {"22"}
+        assert host.ssh("true").returncode == 0
     finally:
         project.close()

@@ -1,0 +1,86 @@
+"""Who gets in over SSH, as a component declares it: in which order, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from test_settings import KEY
+
+from components import SshAccess, SshAccessArgs
+from portcullis.settings.model import UserSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Deploy
+
+DEPLOY = UserSettings(keys={"ci": KEY}, sudo=True)
+BOB = UserSettings(keys={"laptop": KEY}, sudo=False)
+
+
+def access(**args: Any) -> Callable[[], object]:
+    return lambda: SshAccess("web1-ssh", SshAccessArgs(host="web1", os="debian-13", **args))
+
+
+def test_alone_it_is_root_with_a_key_on_port_22(deploy: Deploy) -> None:
+    engine = deploy(access())
+    assert engine.one(":Packages").inputs["packages"] == dict.fromkeys(
+        ["openssh-server", "sudo", "ufw"], "installed"
+    )
+    server = engine.one(":SshServer").inputs
+    assert (server["port"], server["login"], server["mode"]) == ("22", "root", "0600")
+    assert server["firewall"] == {"22": "allow"}
+    assert server["options"]["PermitRootLogin"] == "prohibit-password"
+    assert server["options"]["PasswordAuthentication"] == "no"
+    assert "\nPort 22\n" in server["content"]
+    assert "resource web1-ssh-server." in server["content"]
+    assert not engine.of(":User")
+
+
+def test_the_server_waits_for_users_and_they_for_whoever_deploys(deploy: Deploy) -> None:
+    users = {"bob": BOB, "deploy": DEPLOY, "root": BOB}
+    engine = deploy(access(users=users, login="deploy", root_login="no", port=2222, adopt=True))
+    first = engine.before("web1-ssh-user-deploy")
+    assert not first & {"web1-ssh-user-bob", "web1-ssh-user-root", "web1-ssh-server"}
+    assert "web1-ssh-packages" in first
+    for other in ("bob", "root"):
+        assert "web1-ssh-user-deploy" in engine.before(f"web1-ssh-user-{other}")
+    assert engine.before("web1-ssh-server") >= {f"web1-ssh-user-{name}" for name in users}
+    server = engine.one(":SshServer").inputs
+    assert server["options"]["PermitRootLogin"] == "no"
+    assert "Match User deploy\n    MaxSessions 64\n" in server["content"]
+    assert {r.inputs.get("adopt") for r in (*engine.of(":User"), *engine.of(":SshServer"))} == {True}
+
+
+def test_what_holds_is_what_the_text_says(deploy: Deploy) -> None:
+    inputs = deploy(access(exempt=("203.0.113.7",), options={"MaxSessions": "20"})).one(":SshServer").inputs
+    for name, value in inputs["options"].items():
+        for part in value.split() if name == "HostKey" else [value]:
+            assert f"\n{name} {part}\n" in inputs["content"]
+    assert inputs["options"]["PerSourcePenaltyExemptList"] == "203.0.113.7"
+    assert inputs["options"]["MaxSessions"] == "20"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ({"root_login": "no"}, "refuses root, who is to log in"),
+        ({"root_login": "yes"}, "SshAccessArgs.root_login"),
+        ({"port": 0}, "SshAccessArgs.port"),
+        ({"exempt": ("nowhere",)}, "SshAccessArgs.exempt[0]"),
+        ({"options": {"Max Sessions": "1"}}, "SshAccessArgs.options[0]"),
+        ({"users": {"bob": UserSettings(keys={"x": "ssh-dss AAAA"}, sudo=False)}}, "users.bob.keys.x"),
+        ({"login": "bob", "users": {"bob": BOB}}, "users.bob.sudo is off, and this user deploys"),
+        ({"users": {"root": UserSettings(keys={}, sudo=False)}}, "users.root.keys is empty"),
+    ],
+)
+def test_faults(args: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - its text is what is tested
+        SshAccessArgs(host="web1", os="debian-13", **args)
+    assert said in str(caught.value).replace(":", "")
+
+
+def test_an_option_cannot_break_out_of_its_line(deploy: Deploy) -> None:
+    with pytest.raises(ValueError, match="cannot stand on a line"):
+        deploy(access(options={"Banner": "none\nPermitRootLogin yes"}))
