@@ -102,7 +102,9 @@ class SshServerProvider(GuardedProvider):
         former = [port for port in self._look(channel, item, props).get("ports", []) if port != props["port"]]
         if former:
             self.commit(channel, item, {**props, _LISTEN_ALSO: former}, self.login(props))
-        return self.commit(channel, item, props, self.login(props))
+        facts = self.commit(channel, item, props, self.login(props))
+        channel.reached(int(props["port"]))  # the next run may declare another port, and has to find it here
+        return facts
 
     def withdraw(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
         """Give the server back as it was; a port moves back in two commits too."""

@@ -240,7 +240,8 @@ def test_debian_12_from_first_contact_as_root_to_a_user_who_deploys_and_root_ref
 ) -> None:
     host = make_module_host("bookworm")
     key = host.identity_file.with_suffix(".pub").read_text().strip()
-    more = f"""login="deploy", root_login="no", users={{"deploy": UserSettings(keys={{"ci": {key!r}}}, sudo=True)}}"""
+    more = f"""login="deploy", root_login="no",
+        users={{"deploy": UserSettings(keys={{"ci": {key!r}}}, sudo=True)}}"""
     project = Project(tmp_path / "ssh12", host, name="ssh12")
     text = "from portcullis.settings.model import UserSettings\n" + PROGRAM
     text = text.format(os="debian-12", port=2222, more=more)

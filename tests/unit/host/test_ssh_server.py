@@ -62,13 +62,14 @@ def test_a_port_that_moves_is_confirmed_before_the_old_one_goes(canned: Callable
         ("confirm", Login(port=2222)),
         ("put", None),
         ("confirm", Login(port=2222)),
+        ("reached",),
     ]
 
 
 def test_where_the_port_stays_one_commit_is_enough(canned: Callable[..., CannedChannel]) -> None:
     channel = canned(answering())
     SshServerProvider().create(props())
-    assert told(channel) == [("plan", None), ("put", None), ("confirm", Login(port=2222))]
+    assert told(channel) == [("plan", None), ("put", None), ("confirm", Login(port=2222)), ("reached",)]
 
 
 def test_the_port_moves_back_before_the_server_is_given_up(canned: Callable[..., CannedChannel]) -> None:
