@@ -142,7 +142,7 @@ def test_changed_settings_and_an_edited_rule_file_of_the_package_are_shown(
     standing: Project, mended: Callable[[], None], lab: Lab
 ) -> None:
     host = standing.host
-    rule = "-A ufw-before-input -p tcp --dport 3306 -j ACCEPT"
+    rule = "-A ufw6-before-input -p tcp --dport 3306 -j ACCEPT"
     host.run(f"sed -i '/^COMMIT/i {rule}' /etc/ufw/before6.rules && ufw reload")
     assert reached(lab, host, 3306) == (False, True)
     host.run("ufw default allow incoming; ufw logging high; sed -i s/IPV6=yes/IPV6=no/ /etc/default/ufw")
@@ -193,6 +193,15 @@ def test_a_firewall_that_was_switched_off_is_shown_and_comes_back(
         '"disabled" => "enabled"' if "systemctl" in command else "~ enabled: false => true"
     )
     mended()
+
+
+def test_a_rule_that_shuts_us_out_is_taken_back(standing: Project, lab: Lab) -> None:
+    # For one interface: beforehand it cannot be told whether that is ours.
+    text = PROGRAM.replace("SYSTEM", "debian-13").replace('"any from 203.0.113.66"', '"any on eth0"')
+    outcome = standing.program(text).up(fails=True)
+    outcome.has('web1: UfwPolicy "web1-firewall-policy"', "a fresh login failed", "the change was taken back")
+    standing.program(PROGRAM.replace("SYSTEM", "debian-13")).unchanged()
+    assert reached(lab, standing.host, 80) == (True, True)
 
 
 def test_it_stays_closed_over_a_reboot(standing: Project, lab: Lab) -> None:
