@@ -99,6 +99,11 @@ def test_docker_may_close_forwarding_where_it_was_declared_open() -> None:
     assert look(kernel(), defaults=open_).text == "ok"
 
 
+@pytest.mark.parametrize(("name", "number"), [("esp", "50"), ("tcp", "6"), ("icmp", "1")])
+def test_a_host_without_names_of_protocols_prints_numbers(name: str, number: str) -> None:
+    assert look(kernel().replace(f"-p {name} ", f"-p {number} ")).text == "ok"
+
+
 @pytest.mark.parametrize("saved", ["", "*nat\n:ufw-user-input - [0:0]\nCOMMIT\n"])
 def test_a_kernel_without_ufw_is_said_once(saved: str) -> None:
     assert look(saved).text == "iptables has no rules of ufw"
