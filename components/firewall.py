@@ -1,4 +1,4 @@
-"""The firewall of a host: what packets from outside reach the host itself."""
+"""The firewall of a host: what packets reach the host itself, and what they reach of its containers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pulumi
 from pulumi import ResourceOptions
 
 from components.arguments import validate
-from portcullis.host import File, Packages, Service, UfwPolicy
+from portcullis.host import File, ForwardFilter, Packages, Service, UfwPolicy
 from portcullis.host.agent.ufw_names import normal_name, normal_value
-from portcullis.render import ufw_sysctl
+from portcullis.render import forward_filter, ufw_sysctl
+from portcullis.render.forward_filter import ForwardPolicy
 from portcullis.settings import forms
 from portcullis.settings.kinds import Choice, ListOf, Text
 
@@ -48,6 +49,12 @@ class FirewallArgs:
         allow: what is open beside SSH → why: `{"443/tcp": "web", "5432/tcp from 203.0.113.0/24": "reports"}`.
         deny: what is refused before all that is open → why: `{"any from 198.51.100.0/24": "scanner"}`.
         logging: ufw's log level.
+        bind_address: docker0's address, which containers are published on for the host's own use.
+        public: ports that containers publish to the world → from where, or everywhere where nobody is named:
+            `{"8443/tcp": [], "5432/tcp": ["203.0.113.0/24"]}`. They are opened in ufw, too.
+        egress: containers that may open connections to the listed destinations only, by the name of their
+            bridge or by address: `{"shop0": ["203.0.113.7:443/tcp", "*:53/udp"]}`. See `ForwardPolicy`.
+        outside: bridges that lead to the world, on a host of virtual machines.
         after: what has to be there before anything is closed: the `SshServer`, which opens SSH's port.
         adopt: replace rules that are there and differ.
 
@@ -60,6 +67,10 @@ class FirewallArgs:
     allow: Mapping[str, str] = field(default_factory=lambda: dict(WEB))
     deny: Mapping[str, str] = field(default_factory=dict)
     logging: str = "low"
+    bind_address: str = "172.17.0.1"
+    public: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    egress: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    outside: Sequence[str] = ()
     after: Sequence[pulumi.Resource] = ()
     adopt: bool = False
 
@@ -67,22 +78,43 @@ class FirewallArgs:
         """Check what would otherwise fail on the host."""
         rule = ListOf(Text("what a rule matches", refusal=_rule))
         level = Choice("a level of ufw's log", ("off", "low", "medium", "high", "full"), {})
-        validate(self, {"host": forms.ALIAS, "os": forms.OS, "allow": rule, "deny": rule, "logging": level})
+        faults: list[str] = []
+        try:
+            validate(
+                self, {"host": forms.ALIAS, "os": forms.OS, "allow": rule, "deny": rule, "logging": level}
+            )
+        except ValueError as error:
+            faults.append(str(error))
+        try:
+            _ = self.forward_policy
+        except ValueError as error:
+            faults += [f"FirewallArgs.{line}" for line in str(error).splitlines()]
         for name in ("allow", "deny"):
             for text in getattr(self, name).values():
                 if fault := _why(text):
-                    raise ValueError(f"FirewallArgs.{name}: {text!r} {fault[0]}; {fault[1]}")
+                    faults.append(f"FirewallArgs.{name}: {text!r} {fault[0]}; {fault[1]}")
+        if faults:
+            raise ValueError("\n".join(faults))
+
+    @property
+    def forward_policy(self) -> ForwardPolicy:
+        """What may be forwarded."""
+        return ForwardPolicy(self.bind_address, self.public, self.egress, self.outside)
 
 
 class Firewall(pulumi.ComponentResource):
-    """ufw: nothing comes in but SSH and what is declared, by IPv4 and IPv6; everything goes out.
+    """Nothing comes in but SSH and what is declared, by IPv4 and IPv6; everything goes out.
+
+    ufw guards what the host serves itself; Docker's packets pass it by, and the forward filter guards those.
 
     Attributes:
         policy: ufw's policy.
+        forward: the forward filter.
         ready: what has to wait until the host is closed.
     """
 
     policy: UfwPolicy
+    forward: ForwardFilter
     ready: list[pulumi.Resource]
 
     def __init__(self, name: str, args: FirewallArgs, opts: ResourceOptions | None = None) -> None:
@@ -105,6 +137,13 @@ class Firewall(pulumi.ComponentResource):
             adopt=args.adopt,
             opts=ResourceOptions(parent=self, depends_on=[packages]),
         )
+        self.forward = ForwardFilter(
+            f"{name}-forward",
+            host=args.host,
+            table=forward_filter.table(args.forward_policy),
+            adopt=args.adopt,
+            opts=ResourceOptions(parent=self, depends_on=[packages]),
+        )
         self.policy = UfwPolicy(
             f"{name}-policy",
             host=args.host,
@@ -123,11 +162,22 @@ class Firewall(pulumi.ComponentResource):
             adopt=args.adopt,
             opts=ResourceOptions(parent=self, depends_on=[self.policy]),
         )
-        self.ready = [self.policy, service]
+        self.ready = [self.forward, self.policy, service]
         self.register_outputs({"rules": self.policy.rules})
 
 
 def _rules(args: FirewallArgs) -> dict[str, str]:
     allowed = {f"in {what}": f"allow # {why}" if why else "allow" for what, why in args.allow.items()}
     denied = {f"in {what}": f"deny # {why}" if why else "deny" for what, why in args.deny.items()}
-    return allowed | denied
+    return _published(args) | allowed | denied
+
+
+def _published(args: FirewallArgs) -> dict[str, str]:
+    """Open public ports in ufw: docker-proxy serves IPv6, and other containers, by sockets of the host."""
+    ports = {port: port.replace("-", ":") for port in args.public}
+    names = [
+        f"in {ports[port]}{source}"
+        for port, sources in args.public.items()
+        for source in ([f" from {address}" for address in sources] or [""])
+    ]
+    return dict.fromkeys(names, "allow # published by a container")

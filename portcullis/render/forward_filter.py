@@ -3,7 +3,7 @@
 It is written as nft itself lists it (tabs, order of words, no sets), so that the live table can be compared
 with the declared one line by line. nft 1.0.6 (Debian 12) and 1.1.3 (Debian 13) list it alike.
 
-Every number and reason behind these rules: docs/hardening/forward-filter.md.
+Every number and reason behind these rules: docs/hardening/firewall.md.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ from pulumi.output import Unknown
 from components import Firewall, FirewallArgs
 from portcullis.host import Packages
 from portcullis.host.ufw_policy import UfwPolicyProvider
+from portcullis.render import forward_filter
+from portcullis.render.forward_filter import ForwardPolicy
 
 if TYPE_CHECKING:
     from conftest import Deploy
@@ -62,11 +64,35 @@ def test_nothing_is_closed_before_ssh_is_open(deploy: Deploy) -> None:
     assert "web1-firewall-policy" in engine.before("web1-firewall-service")
 
 
+def test_containers_are_shut_by_default(deploy: Deploy) -> None:
+    engine = deploy(firewall)
+    found = engine.one(":ForwardFilter").inputs
+    assert found["table"] == forward_filter.table(ForwardPolicy())
+    assert f"\n{found['table']}" in found["file"]
+    assert found["boot"] == "enabled"
+    assert engine.before("web1-firewall-forward") == {"web1-firewall-packages"}
+
+
+def test_a_public_port_of_a_container_is_open_in_both(deploy: Deploy) -> None:
+    public = {"8443/tcp": [], "9000-9010/udp": ["203.0.113.0/24", "2001:db8::/32"]}
+    engine = deploy(lambda: firewall(public=public, allow={}, bind_address="10.200.0.1", outside=["vmbr0"]))
+    assert engine.one(":UfwPolicy").inputs["rules"] == dict.fromkeys(
+        ["in 8443/tcp", "in 9000:9010/udp from 203.0.113.0/24", "in 9000:9010/udp from 2001:db8::/32"],
+        "allow # published by a container",
+    )
+    table = engine.one(":ForwardFilter").inputs["table"]
+    assert table == forward_filter.table(ForwardPolicy("10.200.0.1", public, {}, ["vmbr0"]))
+
+
 def test_faults_of_arguments_come_all_at_once() -> None:
     with pytest.raises(ValueError, match="FirewallArgs") as caught:
         firewall(allow={"https/tcp": "fine", "80/tcp;": ""}, deny={"1.2.3": ""}, logging="much")
     message = str(caught.value)
     assert message.count("\n") == 2
+    with pytest.raises(ValueError, match="FirewallArgs") as caught:
+        firewall(logging="much", bind_address="docker0", public={"8443": []}, egress={"shop0": ["x"]})
+    for part in ("Args.logging: ", "Args.bind_address: ", "Args.public: '8443'", "Args.egress.shop0: 'x'"):
+        assert part in str(caught.value)
     for part in ("allow", "80/tcp;", "deny", "1.2.3", "logging", "much"):
         assert part in message
     with pytest.raises(ValueError, match="cannot be the comment"):
