@@ -103,6 +103,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Ite
     project = Project(folder / "users", module_host, name="users")
     # Refused logins are the point here, and each one would make this machine wait longer.
     module_host.write("/etc/ssh/sshd_config.d/50-test.conf", "PerSourcePenalties no\n")
+    module_host.run("sshd -t || rm /etc/ssh/sshd_config.d/50-test.conf")  # Debian 12's knows none
     module_host.run("systemctl reload ssh && groupadd docker && useradd -m older && gpasswd -a older docker")
     module_host.write(OLD_RULE, "older ALL=(ALL) NOPASSWD: ALL\n")
     module_host.run(f"chmod 440 {OLD_RULE} && cp -a /root/.ssh/authorized_keys /root/kept")
