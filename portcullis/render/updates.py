@@ -64,7 +64,7 @@ APT::Periodic::AutocleanInterval "7";
         + (_HOLD if docker == "hold" else "")
         + """
 # A changed configuration file stays, and the new one is put beside it. Without this, an update that brings
-# another version of a file that was changed, by us or by hand, is left out without a word.
+# another version of a file that was changed, by us or by hand, is never installed: it waits for an answer.
 Dpkg::Options {
     "--force-confdef";
     "--force-confold";

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portcullis.render import units
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
 from tests.e2e.stack import snapshot
@@ -111,7 +112,9 @@ def test_a_journal_without_limit_is_shown_and_the_limit_is_in_force_again(standi
     assert "max 64M" in journal_limit(host)
 
 
-def test_security_updates_and_nothing_else_install_themselves(standing: Project) -> None:
+def test_security_updates_and_nothing_else_install_themselves_over_edited_files_too(
+    standing: Project,
+) -> None:
     upgrades_of_security_only(standing.host, "trixie")
 
 
@@ -138,16 +141,20 @@ def upgrades_of_security_only(host: Host, codename: str) -> None:
     assert timer.count("OnCalendar") == 1, timer
 
 
-# Two versions of an empty package, the older one installed, the newer one in a repository of that origin.
+# Two versions of a package with a configuration file, the older one installed and its file edited by hand, the
+# newer one, with another file, in a repository of that origin.
 _REPOSITORY = r"""
 set -e
-repo=/srv/repo/$1; mkdir -p $repo/build/DEBIAN; cd $repo
+repo=/srv/repo/$1; mkdir -p $repo/build/DEBIAN $repo/build/etc; cd $repo
+echo /etc/$1.conf > build/DEBIAN/conffiles
 for version in 1 2; do
+    echo $version > build/etc/$1.conf
     printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: t <t@example.com>\nDescription: t\n' \
         $1 $version > build/DEBIAN/control
     dpkg-deb -b build $1_${version}_all.deb >/dev/null
 done
 dpkg -i $1_1_all.deb >/dev/null; rm $1_1_all.deb
+echo mine > /etc/$1.conf
 { dpkg-deb -f $1_2_all.deb
   printf 'Filename: ./%s_2_all.deb\nSize: %s\nSHA256: %s\n\n' $1 $(stat -c %s $1_2_all.deb) \
       $(sha256sum $1_2_all.deb | cut -d' ' -f1); } > Packages
@@ -159,6 +166,13 @@ echo "deb [trusted=yes] file:$repo ./" > /etc/apt/sources.list.d/$1.list
 
 def test_a_service_that_fails_is_told_of_once_and_a_teller_that_fails_is_not(standing: Project) -> None:
     failures_are_told_of(standing.host)
+
+
+def test_the_unit_of_a_swap_file_is_one_that_systemd_understands(standing: Project) -> None:
+    # Only read, never started: the swap would be the machine's.
+    host = standing.host
+    host.write("/run/portcullis-swap.service", units.swap_service("upkeep-swap", "1G"))
+    assert host.run(["systemd-analyze", "verify", "/run/portcullis-swap.service"]).stderr == ""
 
 
 def failures_are_told_of(host: Host) -> None:
