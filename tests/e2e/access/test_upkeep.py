@@ -141,8 +141,8 @@ def upgrades_of_security_only(host: Host, codename: str) -> None:
     assert timer.count("OnCalendar") == 1, timer
 
 
-# Two versions of a package with a configuration file, the older one installed and its file edited by hand, the
-# newer one, with another file, in a repository of that origin.
+# Two versions of a package with a configuration file: the older one installed and its file edited by hand,
+# the newer one, with another such file, in a repository of that origin.
 _REPOSITORY = r"""
 set -e
 repo=/srv/repo/$1; mkdir -p $repo/build/DEBIAN $repo/build/etc; cd $repo
