@@ -9,21 +9,16 @@ import pulumi
 from pulumi import ResourceOptions
 
 from components.arguments import validate
-from portcullis.host import Packages, SshServer, User
+from portcullis.host import Packages, SshServer
 from portcullis.render import sshd
 from portcullis.render.dialect import DIALECTS
 from portcullis.settings import forms
-from portcullis.settings.faults import Fault, Place
-from portcullis.settings.kinds import Choice, ListOf, MapOf
+from portcullis.settings.kinds import Choice, ListOf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from portcullis.settings.model import UserSettings
-
-_ROOT = "root"
 _ROOT_LOGIN = Choice("a rule for root", ("prohibit-password", "no"), {})
-_KEYS = MapOf(forms.KEY_NAME, forms.LOGIN_KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +30,12 @@ class SshAccessArgs:
         os: its operating system, which decides what its OpenSSH understands.
         port: TCP port of SSH, the same as the host's in the settings.
         login: the user who deploys, the same as the host's in the settings.
-        users: who may log in, by name, with their keys; `root` too, whose keys are then these.
         root_login: root with a key only, or not at all.
         exempt: addresses and networks that sshd never makes wait after failed logins.
         options: options of sshd_config that differ from ours.
         ufw: install ufw, whose rule for the port is kept here. Without it, and without ufw on the host, the
             port is open as nothing filters it.
+        after: what has to be there before root is narrowed: the users that log in instead.
         adopt: replace what is there and differs, and put lines of others that win over ours out of force.
 
     Raises:
@@ -51,11 +46,11 @@ class SshAccessArgs:
     os: str
     port: int = 22
     login: str = "root"
-    users: Mapping[str, UserSettings] = field(default_factory=dict)
     root_login: Literal["prohibit-password", "no"] = "prohibit-password"
     exempt: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     ufw: bool = True
+    after: Sequence[pulumi.Resource] = ()
     adopt: bool = False
 
     def __post_init__(self) -> None:
@@ -70,24 +65,9 @@ class SshAccessArgs:
                 "root_login": _ROOT_LOGIN,
                 "exempt": ListOf(forms.NETWORK),
                 "options": ListOf(forms.SSHD_KEYWORD),
-                "users": ListOf(forms.LOGIN),
             },
         )
-        faults: list[Fault] = []
-        at = Place("SshAccessArgs.users", faults)
-        for name, user in self.users.items():
-            _KEYS.read(dict(user.keys), at.key(name).key("keys"))
-            if name == self.login and not user.keys:
-                at.key(name).key("keys").report(
-                    "is empty, and this user deploys", "name the key that deploys"
-                )
-            if name == self.login != _ROOT and not user.sudo:
-                at.key(name).key("sudo").report(
-                    "is off, and this user deploys", "set sudo: all of it needs root"
-                )
-        if faults:
-            raise ValueError("\n".join(map(str, faults)))
-        if self.root_login == "no" and self.login == _ROOT:
+        if self.root_login == "no" and self.login == "root":
             raise ValueError(
                 "SshAccessArgs.root_login: refuses root, who is to log in; "
                 "name a user with sudo as login, or write prohibit-password"
@@ -109,10 +89,9 @@ class SshAccess(pulumi.ComponentResource):
         packages = Packages(
             f"{name}-packages",
             host=args.host,
-            names=["openssh-server", "sudo", *(["ufw"] if args.ufw else [])],
+            names=["openssh-server", *(["ufw"] if args.ufw else [])],
             opts=ResourceOptions(parent=self),
         )
-        users = self._users(name, args, [packages])
         dialect = DIALECTS[args.os]
         options = sshd.SshdOptions(
             port=args.port,
@@ -129,24 +108,7 @@ class SshAccess(pulumi.ComponentResource):
             port=args.port,
             login=args.login,
             adopt=args.adopt,
-            # Root may be refused only once another login has worked, which each user's own commit proves.
-            opts=ResourceOptions(parent=self, depends_on=[packages, *users]),
+            opts=ResourceOptions(parent=self, depends_on=[packages, *args.after]),
         )
-        self.ready = [*users, server]
+        self.ready = [server]
         self.register_outputs({"port": server.port})
-
-    def _users(self, name: str, args: SshAccessArgs, after: list[pulumi.Resource]) -> list[pulumi.Resource]:
-        """Declare the user who deploys, then the others: every commit is confirmed by that login."""
-        made: list[pulumi.Resource] = []
-        for user in sorted(args.users, key=lambda user: (user != args.login, user)):
-            resource = User(
-                f"{name}-user-{user}",
-                host=args.host,
-                user=user,
-                keys=args.users[user].keys,
-                sudo=args.users[user].sudo,
-                adopt=args.adopt,
-                opts=ResourceOptions(parent=self, depends_on=[*after, *made[:1]]),
-            )
-            made.append(resource)
-        return made

@@ -8,15 +8,12 @@ import pytest
 from test_settings import KEY
 
 from components import SshAccess, SshAccessArgs
-from portcullis.settings.model import UserSettings
+from portcullis.host import User
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import Deploy
-
-DEPLOY = UserSettings(keys={"ci": KEY}, sudo=True)
-BOB = UserSettings(keys={"laptop": KEY}, sudo=False)
 
 
 def access(**args: Any) -> Callable[[], object]:
@@ -25,9 +22,7 @@ def access(**args: Any) -> Callable[[], object]:
 
 def test_alone_it_is_root_with_a_key_on_port_22(deploy: Deploy) -> None:
     engine = deploy(access())
-    assert engine.one(":Packages").inputs["packages"] == dict.fromkeys(
-        ["openssh-server", "sudo", "ufw"], "installed"
-    )
+    assert engine.one(":Packages").inputs["packages"] == dict.fromkeys(["openssh-server", "ufw"], "installed")
     server = engine.one(":SshServer").inputs
     assert (server["port"], server["login"], server["mode"]) == ("22", "root", "0600")
     assert server["firewall"] == {"22": "allow"}
@@ -38,19 +33,17 @@ def test_alone_it_is_root_with_a_key_on_port_22(deploy: Deploy) -> None:
     assert not engine.of(":User")
 
 
-def test_the_server_waits_for_users_and_they_for_whoever_deploys(deploy: Deploy) -> None:
-    users = {"bob": BOB, "deploy": DEPLOY, "root": BOB}
-    engine = deploy(access(users=users, login="deploy", root_login="no", port=2222, adopt=True))
-    first = engine.before("web1-ssh-user-deploy")
-    assert not first & {"web1-ssh-user-bob", "web1-ssh-user-root", "web1-ssh-server"}
-    assert "web1-ssh-packages" in first
-    for other in ("bob", "root"):
-        assert "web1-ssh-user-deploy" in engine.before(f"web1-ssh-user-{other}")
-    assert engine.before("web1-ssh-server") >= {f"web1-ssh-user-{name}" for name in users}
+def test_root_is_narrowed_after_the_users_that_log_in_instead(deploy: Deploy) -> None:
+    def program() -> None:
+        user = User("deploy", host="web1", user="deploy", keys={"ci": KEY}, sudo=True)
+        access(login="deploy", root_login="no", port=2222, adopt=True, after=[user])()
+
+    engine = deploy(program)
+    assert engine.before("web1-ssh-server") >= {"deploy", "web1-ssh-packages"}
     server = engine.one(":SshServer").inputs
     assert server["options"]["PermitRootLogin"] == "no"
     assert "Match User deploy\n    MaxSessions 64\n" in server["content"]
-    assert {r.inputs.get("adopt") for r in (*engine.of(":User"), *engine.of(":SshServer"))} == {True}
+    assert server["adopt"] is True
 
 
 def test_what_holds_is_what_the_text_says(deploy: Deploy) -> None:
@@ -70,9 +63,6 @@ def test_what_holds_is_what_the_text_says(deploy: Deploy) -> None:
         ({"port": 0}, "SshAccessArgs.port"),
         ({"exempt": ("nowhere",)}, "SshAccessArgs.exempt[0]"),
         ({"options": {"Max Sessions": "1"}}, "SshAccessArgs.options[0]"),
-        ({"users": {"bob": UserSettings(keys={"x": "ssh-dss AAAA"}, sudo=False)}}, "users.bob.keys.x"),
-        ({"login": "bob", "users": {"bob": BOB}}, "users.bob.sudo is off, and this user deploys"),
-        ({"users": {"root": UserSettings(keys={}, sudo=False)}}, "users.root.keys is empty"),
     ],
 )
 def test_faults(args: dict[str, Any], said: str) -> None:

@@ -240,11 +240,13 @@ def test_debian_12_from_first_contact_as_root_to_a_user_who_deploys_and_root_ref
 ) -> None:
     host = make_module_host("bookworm")
     key = host.identity_file.with_suffix(".pub").read_text().strip()
-    more = f"""login="deploy", root_login="no",
-        users={{"deploy": UserSettings(keys={{"ci": {key!r}}}, sudo=True)}}"""
+    more = 'login="deploy", root_login="no", after=[deploy]'
     project = Project(tmp_path / "ssh12", host, name="ssh12")
-    text = "from portcullis.settings.model import UserSettings\n" + PROGRAM
-    text = text.format(os="debian-12", port=2222, more=more)
+    text = f"""
+from portcullis.host import User
+
+deploy = User("deploy", host="web1", user="deploy", keys={{"ci": {key!r}}}, sudo=True)
+""" + PROGRAM.format(os="debian-12", port=2222, more=more)
     project.program(text, user="deploy", port=2222, bootstrap_user="root", bootstrap_port=22)
     try:
         host.run("useradd -m mallory && echo mallory:guess | chpasswd")
