@@ -204,6 +204,18 @@ def test_files_that_sudo_does_not_read_are_left_alone(doors: Doors) -> None:
     assert doors.undeclared() == {}
 
 
+def test_a_link_is_followed_by_sudo_and_counts(doors: Doors, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text(f"{EVE}\n")
+    link = doors.host.etc / "sudoers.d" / "link"
+    link.symlink_to(tmp_path / "elsewhere")
+    (link.parent / "folder").mkdir()
+    assert doors.undeclared() == {str(link): "a symbolic link"}
+    doors.put(adopt=True)
+    assert not link.is_symlink()
+    doors.remove()
+    assert link.readlink() == tmp_path / "elsewhere"
+
+
 def test_a_file_with_our_name_that_nobody_declared_counts(doors: Doors) -> None:
     path = doors.fragment("portcullis-eve", sudoers.rule_text("eve"))
     assert list(doors.undeclared()) == [str(path)]

@@ -103,13 +103,15 @@ class Administrators(Guarded):
                 continue
             text, status = sudoers.read(path) or ("", None)
             rules = sudoers.lines(text)
-            if status is None or (stat.S_ISREG(status.st_mode) and not rules):
-                continue
+            if status is not None and stat.S_ISLNK(status.st_mode):
+                rules = ["a symbolic link"]  # sudo follows it, and we do not
+            if not rules:
+                continue  # also of a folder or pipe, which sudo passes over
             if str(path) in ours and text == sudoers.rule_text(path.name[len(sudoers.PREFIX) :]):
                 continue
             if spec.get("login") and not _is_declared(spec) and _is_only_for(str(spec["login"]), rules):
                 continue
-            value = "; ".join(rules)[:_SHOWN] if rules else "not a file"
+            value = "; ".join(rules)[:_SHOWN]
             yield str(path), "".join(c if c.isprintable() else "?" for c in value)
 
     def _fragments(self) -> list[Path]:
@@ -131,14 +133,8 @@ class Administrators(Guarded):
             for name, have in sorted(facts["undeclared"].items())
         ]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
         """See `Kind`."""
-        del desired
-        for name, value in facts["undeclared"].items():
-            if value == "not a file":
-                return HostError(
-                    "invalid", f"{name} is not a file", prop="undeclared", hint="look what it is"
-                )
         return None
 
     def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
