@@ -97,9 +97,16 @@ class FakeUfw:
             ]
             names = [f"{prefix}-{name}-{hook}" for hook in HOOKS.values() for name in (*PRIMARY, "user")]
             lines += [f":{name} - [0:0]" for name in names]
-            lines += [
-                f"-A {hook} -j {prefix}-{name}-{low}" for hook, low in HOOKS.items() for name in PRIMARY
-            ]
+            # As ufw-init does: its own chains are hung in once, and what others have there stays.
+            old = self.kernel[family]
+            if f":{prefix}-before-input" in old:
+                lines += [
+                    line for line in old.splitlines() if line.startswith(tuple(f"-A {h} " for h in HOOKS))
+                ]
+            else:
+                lines += [
+                    f"-A {hook} -j {prefix}-{name}-{low}" for hook, low in HOOKS.items() for name in PRIMARY
+                ]
             for name in ("before", "after", "user"):
                 text = (self.etc / f"{name}{end}.rules").read_text()
                 lines += [line for line in text.splitlines() if line.startswith("-A")]

@@ -228,6 +228,23 @@ def test_back_to_any_rules_in_their_own_order(seed: int, tmp_path: Path) -> None
     assert ufw_changes.restoration(read(ufw), original, FAMILIES) == []
 
 
+def test_a_rule_that_was_written_twice_into_the_file_goes_once(tmp_path: Path) -> None:
+    ufw = FakeUfw(tmp_path).install()
+    line = "### tuple ### allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in"
+    (ufw.etc / "user.rules").write_text(f"{line}\n{line}\n")
+    for argv in ufw_changes.commands(read(ufw), wanted({"in 80/tcp (v4)": "allow"}), FAMILIES):
+        ufw(argv, timeout=1)
+    assert ufw.tuples("4") == [line]
+
+
+def test_where_the_ssh_servers_rule_stands_is_its_own_business() -> None:
+    text = "### tuple ### {} any {} 0.0.0.0/0 any 0.0.0.0/0 in{}\n"
+    ssh = text.format("limit", "22", " comment=" + b"portcullis ssh".hex())
+    assert ufw_changes.misplaced(parse_tuples(text.format("allow", "any", "") + ssh)) is None
+    other = text.format("limit", "22", "")
+    assert ufw_changes.misplaced(parse_tuples(text.format("allow", "any", "") + other)) is not None
+
+
 def test_order_matters_only_between_rules_that_share_packets() -> None:
     def both(one: str, other: str) -> bool:
         (a,), (b,) = (declared(name, "allow")["4"] for name in (one, other))
