@@ -77,11 +77,13 @@ def fact(name: str) -> str:
             return keys.public_host_key(host)
         case ["login", "key"]:
             return str(keys.client_key())
+        case ["login", "public", "key"]:
+            return keys.client_key().with_suffix(".pub").read_text().strip()
         case ["image", tagged] if ":" in tagged:
             image, _, tag = tagged.partition(":")
             return f"{registry.NAME}/{image}@{registry.digest(image, tag)}"
         case _:
             raise LabError(
                 f"Pulumi.lab.yaml asks for {name!r}, which the lab does not know",
-                "use one of: address of HOST, host key of HOST, login key, image NAME:TAG",
+                "use one of: address of HOST, host key of HOST, login key, login public key, image NAME:TAG",
             )

@@ -41,7 +41,7 @@ def test_every_fact_of_the_template_is_known(monkeypatch: pytest.MonkeyPatch) ->
         return "value"
 
     _, changes = stack.renew(stack.TEMPLATE.read_text(), ask)
-    assert len(changes) == len(asked) == 4
+    assert len(changes) == len(asked) == 5
     monkeypatch.setattr(stack.machine, "find", lambda name: (_ for _ in ()).throw(LabError(f"no {name}")))
     monkeypatch.setattr(stack.registry, "digest", lambda image, tag: f"sha256:{image}{tag}")
     for name in asked:
@@ -52,5 +52,5 @@ def test_every_fact_of_the_template_is_known(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_unknown_fact_says_which_there_are() -> None:
-    with pytest.raises(LabError, match="login key, image NAME:TAG"):
+    with pytest.raises(LabError, match="login public key, image NAME:TAG"):
         stack.fact("weather")
