@@ -16,6 +16,7 @@ from components.ssh import connections
 from components.ssh_access import SshAccess, SshAccessArgs
 from components.system_updates import SystemUpdates, SystemUpdatesArgs
 from components.upkeep import Upkeep, UpkeepArgs
+from components.users import Users, UsersArgs
 
 __all__ = [
     "WEB",
@@ -42,5 +43,7 @@ __all__ = [
     "SystemUpdatesArgs",
     "Upkeep",
     "UpkeepArgs",
+    "Users",
+    "UsersArgs",
     "connections",
 ]

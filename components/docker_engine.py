@@ -32,6 +32,7 @@ class DockerEngineArgs:
         os: its operating system, which decides the version of Docker and so what it can be told.
         bip: address and prefix of docker0.
         address_pools: where the networks of containers come from; none takes the network beside docker0's.
+        after: what has to be there before the engine starts: the forward filter, before any container.
         adopt: replace a daemon.json that is there and differs.
 
     Raises:
@@ -42,6 +43,7 @@ class DockerEngineArgs:
     os: str
     bip: str = "172.17.0.1/16"
     address_pools: Sequence[Pool] = ()
+    after: Sequence[pulumi.Resource] = ()
     adopt: bool = False
 
     def __post_init__(self) -> None:
@@ -120,7 +122,7 @@ class DockerEngine(pulumi.ComponentResource):
             # A reload takes up only a few of the keys; live-restore keeps containers over a restart.
             on_change="restart",
             adopt=args.adopt,
-            opts=ResourceOptions(parent=self, depends_on=[packages, config]),
+            opts=ResourceOptions(parent=self, depends_on=[packages, config, *args.after]),
         )
         self.provider = docker.Provider(
             f"{name}-provider",

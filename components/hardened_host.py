@@ -1,23 +1,33 @@
-"""A whole host: the Docker engine, its apps, and nginx in front of them."""
+"""A whole host: who gets in, what is open, what keeps it so; the Docker engine, its apps, and nginx."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi import ResourceOptions
 
 from components.docker_engine import DockerEngine, DockerEngineArgs
+from components.fail2ban import Fail2ban, Fail2banArgs
+from components.firewall import WEB, Firewall, FirewallArgs
+from components.kernel_settings import KernelSettings, KernelSettingsArgs
+from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
 from components.reverse_proxy import ProxiedSite, ReverseProxy, ReverseProxyArgs
+from components.ssh_access import SshAccess, SshAccessArgs
+from components.system_updates import SystemUpdates, SystemUpdatesArgs
+from components.upkeep import Upkeep, UpkeepArgs
+from components.users import Users, UsersArgs
+from portcullis.render.forward_filter import ForwardPolicy
 from portcullis.render.health import http_check
 from portcullis.render.nginx import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from portcullis.settings import AppSettings, HostSettings, SiteSettings
+    from portcullis.settings import AppSettings, FirewallRule, HostSettings, SiteSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +59,19 @@ class HardenedHostArgs:
 class HardenedHost(pulumi.ComponentResource):
     """One host of a stack, by its alias.
 
+    First contact is whoever the bare host lets in. The users come first, then the SSH server is narrowed to
+    them, each proven by a fresh login; then what is open is closed, and only then does a container start.
+
     Attributes:
+        access: its SSH server.
+        firewall: what is open on it, and what may reach its containers.
         engine: its Docker engine.
         apps: its containers, by name.
         proxy: its nginx, or None where it serves no site.
     """
 
+    access: SshAccess
+    firewall: Firewall
     engine: DockerEngine
     apps: dict[str, PrivateContainer]
     proxy: ReverseProxy | None
@@ -62,26 +79,15 @@ class HardenedHost(pulumi.ComponentResource):
     def __init__(self, name: str, args: HardenedHostArgs, opts: ResourceOptions | None = None) -> None:
         """Declare the host; `name` is its alias in ssh_config."""
         super().__init__("portcullis:index:HardenedHost", name, None, opts)
-        own = ResourceOptions(parent=self)
-        host = args.host
+        self._name, self._args, self._own = name, args, ResourceOptions(parent=self)
 
-        self.engine = DockerEngine(
-            f"{name}-docker",
-            DockerEngineArgs(host=name, os=host.os, bip=host.docker_engine.bip, adopt=host.adopt),
-            opts=own,
-        )
+        self._harden()
+        self._keep_up()
         self.apps = {
-            app: PrivateContainer(app, self._container(settings, secret=args.secret), opts=own)
+            app: PrivateContainer(app, self._container(app, settings), opts=self._own)
             for app, settings in args.apps.items()
         }
-        self.proxy = None
-        if args.sites:
-            sites = {
-                host_name: self._proxied(site, args.apps[site.app]) for host_name, site in args.sites.items()
-            }
-            self.proxy = ReverseProxy(
-                f"{name}-nginx", ReverseProxyArgs(host=name, sites=sites, adopt=host.adopt), opts=own
-            )
+        self.proxy = self._proxy() if args.sites else None
         self.register_outputs(
             {
                 "apps": {app: container.address for app, container in self.apps.items()},
@@ -89,7 +95,138 @@ class HardenedHost(pulumi.ComponentResource):
             }
         )
 
-    def _container(self, app: AppSettings, *, secret: bool) -> PrivateContainerArgs:
+    def _harden(self) -> None:
+        """Declare what decides who and what gets in, and the engine that starts behind it."""
+        name, host, own = self._name, self._args.host, self._own
+        users = self._users()
+        self.access = SshAccess(
+            f"{name}-ssh",
+            SshAccessArgs(
+                host=name,
+                os=host.os,
+                port=host.port,
+                login=host.user,
+                root_login=host.ssh.root_login,
+                exempt=host.fail2ban.ignore,
+                options=host.ssh.options,
+                after=users,
+                adopt=host.adopt,
+            ),
+            opts=own,
+        )
+        self.firewall = Firewall(
+            f"{name}-firewall",
+            FirewallArgs(
+                host=name,
+                os=host.os,
+                allow={**(WEB if self._args.sites else {}), **_rules(host.firewall.allow)},
+                logging=host.firewall.logging,
+                forward=self._forward(),
+                after=tuple(self.access.ready),
+                adopt=host.adopt,
+            ),
+            opts=own,
+        )
+        self.engine = DockerEngine(
+            f"{name}-docker",
+            DockerEngineArgs(
+                host=name,
+                os=host.os,
+                bip=host.docker_engine.bip,
+                address_pools=host.docker_engine.address_pools,
+                # The docker provider logs in as declared, and no container starts before the filter stands.
+                after=(*self.access.ready, *self.firewall.ready),
+                adopt=host.adopt,
+            ),
+            opts=own,
+        )
+        ban = host.fail2ban
+        Fail2ban(
+            f"{name}-fail2ban",
+            Fail2banArgs(
+                host=name,
+                os=host.os,
+                ssh_port=host.port,
+                ignore=ban.ignore,
+                max_retry=ban.max_retry,
+                find_time=ban.find_time,
+                ban_time=ban.ban_time,
+                after=tuple(self.access.ready),
+                adopt=host.adopt,
+            ),
+            opts=own,
+        )
+
+    def _forward(self) -> ForwardPolicy:
+        """Say what is forwarded to containers and from them; an app is told by its network's interface."""
+        host = self._args.host
+        public = {port.replace(":", "-"): rule.sources for port, rule in host.firewall.public.items()}
+        egress = {
+            bridge(app): settings.egress
+            for app, settings in self._args.apps.items()
+            if settings.egress is not None
+        }
+        return ForwardPolicy(host.docker_engine.bind_address, public, egress, host.firewall.outside)
+
+    def _users(self) -> tuple[pulumi.Resource, ...]:
+        """Declare the users; the one that deploys may use Docker, whose provider speaks to its socket."""
+        host = self._args.host
+        groups = {host.user: ("docker",)} if host.user != "root" else {}
+        users = Users(
+            f"{self._name}-users",
+            UsersArgs(host=self._name, users=host.users, groups=groups, adopt=host.adopt),
+            opts=self._own,
+        )
+        return tuple(users.ready)
+
+    def _keep_up(self) -> None:
+        """Declare what the host is and stays: kernel, logins, updates, room."""
+        name, host, own = self._name, self._args.host, self._own
+        KernelSettings(
+            f"{name}-kernel",
+            KernelSettingsArgs(host=name, values=host.kernel.values, only=host.kernel.only, adopt=host.adopt),
+            opts=own,
+        )
+        LoginPolicy(f"{name}-login", LoginPolicyArgs(host=name, adopt=host.adopt), opts=own)
+        SystemUpdates(
+            f"{name}-updates",
+            SystemUpdatesArgs(
+                host=name,
+                os=host.os,
+                reboot=host.updates.reboot,
+                docker=host.updates.docker,
+                adopt=host.adopt,
+            ),
+            opts=own,
+        )
+        upkeep = host.upkeep
+        Upkeep(
+            f"{name}-upkeep",
+            UpkeepArgs(
+                host=name,
+                os=host.os,
+                journal=upkeep.journal,
+                image_prune=upkeep.image_prune,
+                time_sync=upkeep.time_sync,
+                swap=upkeep.swap,
+                notify=upkeep.notify,
+                adopt=host.adopt,
+            ),
+            opts=own,
+        )
+
+    def _proxy(self) -> ReverseProxy:
+        args = self._args
+        sites = {
+            host_name: self._proxied(site, args.apps[site.app]) for host_name, site in args.sites.items()
+        }
+        return ReverseProxy(
+            f"{self._name}-nginx",
+            ReverseProxyArgs(host=self._name, sites=sites, adopt=args.host.adopt),
+            opts=self._own,
+        )
+
+    def _container(self, name: str, app: AppSettings) -> PrivateContainerArgs:
         if app.health_command is not None:
             health = ["CMD", *app.health_command]
         elif app.health is not None and app.port is not None:
@@ -107,10 +244,27 @@ class HardenedHost(pulumi.ComponentResource):
             user=app.user,
             memory=app.memory,
             cpus=app.cpus,
-            secret=secret,
+            bridge=None if app.egress is None else bridge(name),
+            secret=self._args.secret,
         )
 
     def _proxied(self, site: SiteSettings, app: AppSettings) -> ProxiedSite:
         if app.host_port is None:
             raise ValueError(f"{site.app} is not published")
         return ProxiedSite(Upstream(self.engine.bind_address, app.host_port), self.apps[site.app])
+
+
+def bridge(app: str) -> str:
+    """Return the name of an app's network interface: 15 characters at most, and another for each app."""
+    if len(app) <= 12:  # noqa: PLR2004 - linux/if.h: IFNAMSIZ is 16, the last byte a zero
+        return f"br-{app}"
+    return f"br-{app[:5]}-{sha256(app.encode()).hexdigest()[:6]}"
+
+
+def _rules(allow: Mapping[str, FirewallRule]) -> dict[str, str]:
+    """Give ufw's rules for what the settings open; one for each network that may."""
+    return {
+        f"{port} from {source}" if source else port: "from the settings"
+        for port, rule in allow.items()
+        for source in rule.sources or ("",)
+    }

@@ -142,7 +142,8 @@ class User(HostResource, module="portcullis", name="User"):
             keys: label to public key: a line of authorized_keys, with its options if it has any.
             sudo: may become root without a password; None leaves that alone.
             shell: login shell; None leaves it alone. A new account gets /bin/bash.
-            groups: its supplementary groups, these and no other; None leaves them alone.
+            groups: its supplementary groups, these and no other; None leaves them alone. One that is not
+                there yet is made, for the package that brings it later.
             system: a new account gets a number of the system's range.
             on_delete: what becomes of an account that we made. Its keys and its sudo go in any case, and its
                 home never does; "remove" removes the account itself. The user that deploys is kept.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Bootstrap:
 class SshSettings:
     """What is particular about a host's SSH server; `options` are lines of sshd_config."""
 
-    root_login: str
+    root_login: Literal["prohibit-password", "no"]
     options: Mapping[str, str]
 
 
@@ -78,7 +78,7 @@ class UpdatesSettings:
     """Unattended upgrades: `reboot` is a time of day or "never", `docker` "hold" or "upgrade"."""
 
     reboot: str
-    docker: str
+    docker: Literal["hold", "upgrade"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class UpkeepSettings:
     """
 
     journal: str
-    image_prune: str
+    image_prune: Literal["daily", "weekly", "monthly", "never"]
     time_sync: bool
     swap: str
     notify: tuple[str, ...] | None

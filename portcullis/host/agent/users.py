@@ -56,10 +56,9 @@ class Users(Guarded):
 
     def _facts(self, spec: Json, known: Directory) -> Json:
         name = str(spec["user"])
-        groups = {"_known_groups": sorted(known.groups)}
         account = known.accounts.get(name)
         if account is None:
-            return {"exists": False, **groups, **self._former_home(name, known)}
+            return {"exists": False, **self._former_home(name, known)}
         state = key_files.look(account, key_files.locations(self._machine, name, account.uid, account.home))
         member_of = known.groups_of(name)
         facts: Json = {
@@ -76,7 +75,6 @@ class Users(Guarded):
                 del facts[key]
         return {
             **facts,
-            **groups,
             "_uid": account.uid,
             "_shell": account.shell,
             "_groups": member_of,
@@ -111,12 +109,6 @@ class Users(Guarded):
 
     def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         """See `Kind`."""
-        missing = sorted(set(desired.get("groups") or ()) - set(facts["_known_groups"]))
-        if missing:
-            return HostError(
-                "invalid", f"there is no group {missing[0]} on the host", prop="groups",
-                hint="depend on the package that brings it",
-            )  # fmt: skip
         if facts["_obstacle"] and (desired["keys"] or not facts["exists"]):
             return HostError(
                 "invalid", facts["_obstacle"], prop="keys", hint="put that right on the host, then run again"
@@ -244,6 +236,9 @@ class Users(Guarded):
             elif step.action == "groups":
                 how = "-d" if step.want == "absent" else "-a"
                 group = step.prop.partition(".")[2]
+                if group not in accounts.read(self._machine).groups:
+                    # A package that brings it later, as docker.io does, finds it there and takes it.
+                    accounts.change(self._machine, "groupadd", "--system", group, prop="groups")
                 accounts.change(self._machine, "gpasswd", how, name, group, prop="groups")
 
     def _create(self, desired: Json) -> None:

@@ -1,0 +1,84 @@
+"""Who logs in to a host and who may become root there: the declared ones, and nobody else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pulumi
+from pulumi import ResourceOptions
+
+from components.arguments import validate
+from portcullis.host import Administrators, User
+from portcullis.settings import forms
+from portcullis.settings.kinds import ListOf
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from portcullis.settings.model import UserSettings
+
+
+@dataclass(frozen=True, slots=True)
+class UsersArgs:
+    """The users of a host.
+
+    Attributes:
+        host: alias of the host.
+        users: by name, each with its keys and whether it may become root.
+        groups: supplementary groups of a user, by its name; they have to be there. Nobody else's are touched.
+        adopt: take over accounts that are there and differ, and take away who else may become root.
+        after: what has to be done before, such as the packages that bring a group.
+
+    Raises:
+        ValueError: naming every attribute that cannot be used.
+    """
+
+    host: str
+    users: Mapping[str, UserSettings]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    adopt: bool = False
+    after: tuple[pulumi.Resource, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check what would otherwise fail on the host."""
+        validate(self, {"host": forms.ALIAS, "users": ListOf(forms.LOGIN), "groups": ListOf(forms.LOGIN)})
+        for name in self.groups:
+            if name not in self.users:
+                raise ValueError(f"UsersArgs.groups: {name!r} is none of the users")
+
+
+class Users(pulumi.ComponentResource):
+    """Accounts with keys and without passwords; nobody becomes root who is not declared.
+
+    Attributes:
+        ready: what has to be there before root's own login may be narrowed.
+    """
+
+    ready: list[pulumi.Resource]
+
+    def __init__(self, name: str, args: UsersArgs, opts: ResourceOptions | None = None) -> None:
+        """Declare them under `name`, such as "web1-users"."""
+        super().__init__("portcullis:index:Users", name, None, opts)
+        users: list[pulumi.Resource] = [
+            User(
+                f"{name}-{user}",
+                host=args.host,
+                user=user,
+                keys=settings.keys,
+                sudo=settings.sudo,
+                groups=args.groups.get(user),
+                adopt=args.adopt,
+                opts=ResourceOptions(parent=self, depends_on=args.after),
+            )
+            for user, settings in sorted(args.users.items())
+        ]
+        administrators = Administrators(
+            f"{name}-administrators",
+            host=args.host,
+            users=[user for user in args.users if args.users[user].sudo or user in args.groups],
+            adopt=args.adopt,
+            opts=ResourceOptions(parent=self, depends_on=[*args.after, *users]),
+        )
+        self.ready = [*users, administrators]
+        self.register_outputs({"users": sorted(args.users)})
