@@ -107,6 +107,11 @@ class FakeAccounts:
         if "-r" in argv:
             shutil.rmtree(home)
 
+    def groupadd(self, argv: list[str]) -> None:
+        if argv[-1] not in [line[0] for line in self.lines("group")]:
+            gid = argv[0].partition("=")[2] or "900"
+            self._save("group", [*map(":".join, self.lines("group")), f"{argv[-1]}:x:{gid}:"])
+
     def gpasswd(self, argv: list[str]) -> None:
         how, name, group = argv
         members = {word for word in self.field("group", group, 3).split(",") if word}

@@ -307,6 +307,12 @@ def test_shell_and_groups_are_read_back_and_given_back(alice: Person) -> None:
     assert "there is no /bin/nope" in alice.refused(**nope).message
 
 
+def test_a_group_that_a_later_package_brings_is_made_for_it(alice: Person) -> None:
+    alice.put(groups={"later": "member"})
+    assert alice.facts(groups={})["groups"] == {"later": "member"}
+    assert alice.host.said("groupadd") == [["--system", "later"]]
+
+
 def test_an_edited_rule_is_drift_and_says_what_it_says(alice: Person) -> None:
     alice.put(sudo=True)
     alice.rule.chmod(0o640)
