@@ -25,5 +25,5 @@ def program(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iter
 @pytest.fixture(scope="module")
 def deployed(program: Program) -> Program:
     """Return the program, deployed."""
-    program.up(timeout=300)
+    program.up(timeout=500)
     return program

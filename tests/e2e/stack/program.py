@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host
 
 SITE = "hello.example.com"
+RESOURCES = 58
+"""How many resources the demo is, its stack included."""
 SITE_FILE = f"/etc/nginx/conf.d/{SITE}.conf"
 
 _NO_CACHES = shutil.ignore_patterns("__pycache__", ".*_cache")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.stack import snapshot
-from tests.e2e.stack.program import SITE_FILE, Program
+from tests.e2e.stack.program import RESOURCES, SITE_FILE, Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,11 +28,11 @@ def test_up_page_drift_and_destroy_on_debian_12(bookworm: Program) -> None:
     assert 'VERSION_ID="12"' in host.read("/etc/os-release")
     host.reboot()
     bare = snapshot.take(host)
-    bookworm.up(timeout=300).has("+ 18 created")
+    bookworm.up(timeout=500).has(f"+ {RESOURCES} created")
     for address in (host.address, host.address6):
         assert "Hello from a container" in bookworm.page(address=address)
     bookworm.preview("--expect-no-changes")
-    bookworm.up().has("18 unchanged")
+    bookworm.up().has(f"{RESOURCES} unchanged")
     bookworm.unchanged()
 
     host.run(f"sed -i 's|listen 80;|listen 81;|' {SITE_FILE}; nginx -s reload")
@@ -41,5 +41,5 @@ def test_up_page_drift_and_destroy_on_debian_12(bookworm: Program) -> None:
     assert "Hello from a container" in bookworm.page()
     bookworm.unchanged()
 
-    bookworm.destroy().has("- 18 deleted")
+    bookworm.destroy().has(f"- {RESOURCES} deleted")
     assert not snapshot.unlisted(snapshot.differences(bare, snapshot.take(host)), "debian-12")

@@ -8,6 +8,7 @@ import pytest
 
 from lab import machine
 from tests.e2e.stack import snapshot
+from tests.e2e.stack.program import RESOURCES
 
 if TYPE_CHECKING:
     from lab.pytest_lab import Host
@@ -25,7 +26,7 @@ def bare(module_host: Host) -> dict[str, str]:
 def up(bare: dict[str, str], program: Program) -> Program:
     """The program, deployed; `bare` was taken before."""
     assert bare
-    program.up(timeout=300).has("+ 18 created")
+    program.up(timeout=500).has(f"+ {RESOURCES} created")
     return program
 
 
@@ -85,9 +86,9 @@ def test_a_second_up_changes_nothing(up: Program) -> None:
     up.preview("--expect-no-changes")
     container = up.inspect()["Id"]
     started = up.host.run("systemctl show -P ActiveEnterTimestamp docker nginx").stdout
-    up.up().has("18 unchanged").lacks("updated", "created", "replaced")
+    up.up().has(f"{RESOURCES} unchanged").lacks("updated", "created", "replaced")
     up.unchanged()
-    up.refresh().has("18 unchanged")
+    up.refresh().has(f"{RESOURCES} unchanged")
     assert up.inspect()["Id"] == container
     assert up.host.run("systemctl show -P ActiveEnterTimestamp docker nginx").stdout == started
 
@@ -105,7 +106,7 @@ def test_destroy_gives_the_bare_host_back_but_for_what_the_docs_list(
     up: Program, bare: dict[str, str]
 ) -> None:
     up.docker("volume", "create", "peoples-data")
-    up.destroy().has("- 18 deleted")
+    up.destroy().has(f"- {RESOURCES} deleted")
     left = snapshot.differences(bare, snapshot.take(up.host))
     assert not snapshot.unlisted(left)
     rows = snapshot.allowed()
@@ -122,6 +123,6 @@ def test_destroy_gives_the_bare_host_back_but_for_what_the_docs_list(
 
 
 def test_the_destroyed_host_can_be_deployed_to_again(up: Program) -> None:
-    up.up(timeout=300).has("+ 18 created")
+    up.up(timeout=500).has(f"+ {RESOURCES} created")
     assert "Hello from a container" in up.page()
     assert "peoples-data" in up.docker("volume", "ls", "-q").split()
