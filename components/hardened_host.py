@@ -20,7 +20,6 @@ from components.ssh_access import SshAccess, SshAccessArgs
 from components.system_updates import SystemUpdates, SystemUpdatesArgs
 from components.upkeep import Upkeep, UpkeepArgs
 from components.users import Users, UsersArgs
-from portcullis.render.forward_filter import ForwardPolicy
 from portcullis.render.health import http_check
 from portcullis.render.nginx import Upstream
 
@@ -98,7 +97,18 @@ class HardenedHost(pulumi.ComponentResource):
     def _harden(self) -> None:
         """Declare what decides who and what gets in, and the engine that starts behind it."""
         name, host, own = self._name, self._args.host, self._own
-        users = self._users()
+        users = Users(
+            f"{name}-users",
+            UsersArgs(
+                host=name,
+                users=host.users,
+                login=host.user,
+                # Whoever deploys speaks to Docker's socket, which is its group's.
+                groups={host.user: ("docker",)} if host.user in host.users and host.user != "root" else {},
+                adopt=host.adopt,
+            ),
+            opts=own,
+        )
         self.access = SshAccess(
             f"{name}-ssh",
             SshAccessArgs(
@@ -109,7 +119,7 @@ class HardenedHost(pulumi.ComponentResource):
                 root_login=host.ssh.root_login,
                 exempt=host.fail2ban.ignore,
                 options=host.ssh.options,
-                after=users,
+                after=tuple(users.ready),
                 adopt=host.adopt,
             ),
             opts=own,
@@ -121,7 +131,14 @@ class HardenedHost(pulumi.ComponentResource):
                 os=host.os,
                 allow={**(WEB if self._args.sites else {}), **_rules(host.firewall.allow)},
                 logging=host.firewall.logging,
-                forward=self._forward(),
+                bind_address=host.docker_engine.bind_address,
+                public={port.replace(":", "-"): rule.sources for port, rule in host.firewall.public.items()},
+                egress={
+                    bridge(app): settings.egress
+                    for app, settings in self._args.apps.items()
+                    if settings.egress is not None
+                },
+                outside=host.firewall.outside,
                 after=tuple(self.access.ready),
                 adopt=host.adopt,
             ),
@@ -156,28 +173,6 @@ class HardenedHost(pulumi.ComponentResource):
             ),
             opts=own,
         )
-
-    def _forward(self) -> ForwardPolicy:
-        """Say what is forwarded to containers and from them; an app is told by its network's interface."""
-        host = self._args.host
-        public = {port.replace(":", "-"): rule.sources for port, rule in host.firewall.public.items()}
-        egress = {
-            bridge(app): settings.egress
-            for app, settings in self._args.apps.items()
-            if settings.egress is not None
-        }
-        return ForwardPolicy(host.docker_engine.bind_address, public, egress, host.firewall.outside)
-
-    def _users(self) -> tuple[pulumi.Resource, ...]:
-        """Declare the users; the one that deploys may use Docker, whose provider speaks to its socket."""
-        host = self._args.host
-        groups = {host.user: ("docker",)} if host.user != "root" else {}
-        users = Users(
-            f"{self._name}-users",
-            UsersArgs(host=self._name, users=host.users, groups=groups, adopt=host.adopt),
-            opts=self._own,
-        )
-        return tuple(users.ready)
 
     def _keep_up(self) -> None:
         """Declare what the host is and stays: kernel, logins, updates, room."""

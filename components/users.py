@@ -9,7 +9,7 @@ import pulumi
 from pulumi import ResourceOptions
 
 from components.arguments import validate
-from portcullis.host import Administrators, User
+from portcullis.host import Administrators, Packages, User
 from portcullis.settings import forms
 from portcullis.settings.kinds import ListOf
 
@@ -26,6 +26,7 @@ class UsersArgs:
     Attributes:
         host: alias of the host.
         users: by name, each with its keys and whether it may become root.
+        login: the user who deploys, the same as the host's in the settings.
         groups: supplementary groups of a user, by its name; they have to be there. Nobody else's are touched.
         adopt: take over accounts that are there and differ, and take away who else may become root.
         after: what has to be done before, such as the packages that bring a group.
@@ -36,13 +37,22 @@ class UsersArgs:
 
     host: str
     users: Mapping[str, UserSettings]
+    login: str = "root"
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     adopt: bool = False
     after: tuple[pulumi.Resource, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host."""
-        validate(self, {"host": forms.ALIAS, "users": ListOf(forms.LOGIN), "groups": ListOf(forms.LOGIN)})
+        validate(
+            self,
+            {
+                "host": forms.ALIAS,
+                "users": ListOf(forms.LOGIN),
+                "login": forms.LOGIN,
+                "groups": ListOf(forms.LOGIN),
+            },
+        )
         for name in self.groups:
             if name not in self.users:
                 raise ValueError(f"UsersArgs.groups: {name!r} is none of the users")
@@ -60,25 +70,31 @@ class Users(pulumi.ComponentResource):
     def __init__(self, name: str, args: UsersArgs, opts: ResourceOptions | None = None) -> None:
         """Declare them under `name`, such as "web1-users"."""
         super().__init__("portcullis:index:Users", name, None, opts)
-        users: list[pulumi.Resource] = [
-            User(
+        # A bare image that lets in root need not have it.
+        packages = Packages(
+            f"{name}-packages", host=args.host, names=["sudo"], opts=ResourceOptions(parent=self)
+        )
+        after = [*args.after, packages]
+        users: list[pulumi.Resource] = []
+        # Who deploys is first: what is done to the others is confirmed by that login.
+        for user in sorted(args.users, key=lambda user: (user != args.login, user)):
+            made = User(
                 f"{name}-{user}",
                 host=args.host,
                 user=user,
-                keys=settings.keys,
-                sudo=settings.sudo,
+                keys=args.users[user].keys,
+                sudo=args.users[user].sudo,
                 groups=args.groups.get(user),
                 adopt=args.adopt,
-                opts=ResourceOptions(parent=self, depends_on=args.after),
+                opts=ResourceOptions(parent=self, depends_on=[*after, *users[:1]]),
             )
-            for user, settings in sorted(args.users.items())
-        ]
+            users.append(made)
         administrators = Administrators(
             f"{name}-administrators",
             host=args.host,
             users=[user for user in args.users if args.users[user].sudo or user in args.groups],
             adopt=args.adopt,
-            opts=ResourceOptions(parent=self, depends_on=[*args.after, *users]),
+            opts=ResourceOptions(parent=self, depends_on=[*after, *users]),
         )
         self.ready = [*users, administrators]
         self.register_outputs({"users": sorted(args.users)})
