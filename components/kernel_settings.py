@@ -81,6 +81,7 @@ class KernelSettings(pulumi.ComponentResource):
             path=sysctl.PATH,
             values=values,
             content=sysctl.sysctl_conf(own, values),
+            optional=[key for key in values if key in sysctl.OPTIONAL and key not in args.values],
             adopt=args.adopt,
             opts=ResourceOptions(parent=self),
         )

@@ -11,7 +11,7 @@ from .resource import HostResource
 from .survey import Item
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pulumi
 
@@ -42,6 +42,9 @@ class SysctlProvider(GuardedProvider):
         if is_known(path) and not (str(path).startswith(_FOLDER) and str(path).endswith(".conf")):
             inputs.fail("path", f"{path!r} is not a file {_FOLDER}*.conf")
         inputs.inputs["values"] = values
+        optional = inputs.news.get("optional")
+        if optional:
+            inputs.inputs["optional"] = sorted(optional)
         if not is_known(values):
             return
         if not values:
@@ -54,7 +57,9 @@ class SysctlProvider(GuardedProvider):
 
     def item(self, props: Props) -> Item:
         """Return the file by its path, with the values that are wanted: some show only where they differ."""
-        return Item(self.kind, props["path"], {"path": props["path"], "values": dict(props["values"])})
+        optional = sorted(props.get("optional") or ())
+        spec = {"path": props["path"], "values": dict(props["values"]), "optional": optional}
+        return Item(self.kind, props["path"], spec)
 
     def live_inputs(self, facts: Json) -> Props:
         """Return the live values, the file, and what would win over it."""
@@ -90,6 +95,7 @@ class Sysctl(HostResource, module="portcullis", name="Sysctl"):
         values: Mapping[str, str],
         path: str = "/etc/sysctl.d/99-zz-portcullis.conf",
         content: str | None = None,
+        optional: Sequence[str] = (),
         adopt: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -101,6 +107,7 @@ class Sysctl(HostResource, module="portcullis", name="Sysctl"):
             values: key, such as "net.ipv4.tcp_syncookies", to value.
             path: the file; its name decides who wins, the last one in the alphabet.
             content: its text, if it shall say why; a line a value otherwise.
+            optional: those of the keys that a kernel may have been built without.
             adopt: take over a file that stands there and differs, and values that an administrator's file
                 sets to something else.
             opts: resource options.
@@ -114,6 +121,7 @@ class Sysctl(HostResource, module="portcullis", name="Sysctl"):
                 "path": path,
                 "values": dict(values),
                 "content": content or "".join(f"{key} = {value}\n" for key, value in values.items()),
+                "optional": sorted(optional) or None,
                 "owner": "root",
                 "group": "root",
                 "mode": "0644",

@@ -100,6 +100,18 @@ _GROUPS = (
     ),
 )
 
+OPTIONAL = frozenset(
+    {
+        "dev.tty.ldisc_autoload",
+        "kernel.perf_event_paranoid",
+        "kernel.sysrq",
+        "kernel.unprivileged_bpf_disabled",
+        "kernel.yama.ptrace_scope",
+        "net.core.bpf_jit_harden",
+    }
+)
+"""Settings of ours that are about parts which some providers' own kernels are built without."""
+
 DEFAULTS: Mapping[str, str] = {key: value for group in _GROUPS for key, value in group.values}
 
 # What must not be said on a host that runs containers; a pattern of keys, the value, and what it would break.
@@ -155,7 +167,8 @@ def sysctl_conf(resource: str, values: Mapping[str, str]) -> str:
     """Render the file with these settings, the reasons of our own ones beside them."""
     parts = [
         header(resource, "Kernel settings, applied at boot and by `pulumi up`.")
-        + "# The name sorts last: of two files that set one key, systemd follows the later one.\n"
+        + "# The name sorts last: of two files that set one key, systemd follows the later one. A dash\n"
+        + "# before a key: the kernel may have been built without it.\n"
     ]
     left = dict(values)
     for group in _GROUPS:
@@ -167,4 +180,6 @@ def sysctl_conf(resource: str, values: Mapping[str, str]) -> str:
 
 def _lines(why: str, values: Mapping[str, str]) -> str:
     comment = "".join(f"# {line}\n" for line in why.splitlines())
-    return comment + "".join(f"{key} = {value}\n" for key, value in values.items())
+    return comment + "".join(
+        f"{'-' if key in OPTIONAL else ''}{key} = {value}\n" for key, value in values.items()
+    )

@@ -172,6 +172,13 @@ def test_a_kernel_started_without_ipv6_has_nothing_to_set_there(kernel: Kernel) 
     assert kernel.put({RP: "1", "net.ipv6.conf.all.accept_redirects": "0"})["steps"] == []
 
 
+def test_a_part_that_the_kernel_was_built_without_needs_no_setting(kernel: Kernel) -> None:
+    (kernel.root / "proc" / normal(PTRACE)).unlink()
+    assert kernel.put({RP: "1", PTRACE: "2"}, optional=[PTRACE])["steps"]
+    assert kernel.put({RP: "1", PTRACE: "2"}, optional=[PTRACE])["steps"] == []
+    assert kernel.refused({RP: "1", PTRACE: "2"}).message == f"the host's kernel has no {PTRACE}"
+
+
 def test_a_key_that_the_kernel_does_not_have_is_named(kernel: Kernel) -> None:
     error = kernel.refused({RP: "1", "net.ipv4.no_such": "1"})
     assert error.message == "the host's kernel has no net.ipv4.no_such"

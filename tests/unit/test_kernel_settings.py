@@ -19,6 +19,8 @@ def test_component(deploy: Deploy) -> None:
     assert found.inputs["path"] == "/etc/sysctl.d/99-zz-portcullis.conf"
     assert found.inputs["values"] == DEFAULTS
     assert found.inputs["overridden"] == {}
+    assert "kernel.yama.ptrace_scope" in found.inputs["optional"]
+    assert "-kernel.yama.ptrace_scope = 2\n" in found.inputs["content"]
     assert found.inputs["adopt"] is True
     assert found.parent == "web1-kernel"
     assert "web1-kernel-sysctl" in found.inputs["content"]
@@ -36,7 +38,7 @@ def test_the_file_says_just_what_is_set() -> None:
     lines = [
         line.split(" = ") for line in sysctl_conf("r", values).splitlines() if "=" in line and line[0] != "#"
     ]
-    assert {key: value for key, value in lines} == values  # noqa: C416 - pairs of a list
+    assert {key.lstrip("-"): value for key, value in lines} == values
 
 
 def test_a_change_counts_for_every_interface_and_those_to_come() -> None:

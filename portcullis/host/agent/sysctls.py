@@ -41,7 +41,8 @@ class Sysctls(Guarded):
         self._files = Files(machine)
 
     def spec(self, item: str, desired: Json) -> Json:
-        return {"path": item, "values": dict(desired["values"])}
+        optional = list(desired.get("optional") or ())
+        return {"path": item, "values": dict(desired["values"]), "optional": optional}
 
     def facts(self, questions: Sequence[Question]) -> Answers:
         """See `Kind`."""
@@ -59,7 +60,7 @@ class Sysctls(Guarded):
         after = [*sysctl_files.after(self._machine.sysctl_d, spec["path"]), *self._ufw()]
         return {
             "exists": True,
-            "values": {key: self._shown(key, wanted[key], live[key]) for key in wanted},
+            "values": {key: self._shown(key, spec, live[key]) for key in wanted},
             "overridden": {
                 key: f"{entry.value} in {entry.file}"
                 for key in wanted
@@ -214,7 +215,7 @@ class Sysctls(Guarded):
             why = os.strerror(getattr(error, "errno", 0) or errno.EINVAL)
             raise HostError("unreadable", f"{_dotted(path)}: {why}", prop="values") from None
 
-    def _shown(self, key: str, wanted: str, live: Live) -> str:
+    def _shown(self, key: str, spec: Json, live: Live) -> str:
         """One text for a key: its value; for several interfaces what most have, and those that differ."""
         if "*" in key and live:
             counts = collections.Counter(live.values())
@@ -222,13 +223,11 @@ class Sysctls(Guarded):
             other = [f"{path.split('/')[-2]}: {value}" for path, value in live.items() if value != most]
             more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
             return f"{most}, but {', '.join(other[:_SHOWN])}{more}" if other else most
-        if "*" in key:
-            return wanted  # no such interface
-        for value in live.values():
-            return value
-        # A kernel that was started without IPv6 has nothing that a setting of it could be about.
-        off = key.startswith("net.ipv6.") and not (self._machine.proc_sys / "net/ipv6").exists()
-        return wanted if off else ABSENT
+        # No such interface, a part that the kernel was built without, IPv6 that it was started without: there
+        # is nothing that the setting could be about.
+        no_ipv6 = key.startswith("net.ipv6.") and not (self._machine.proc_sys / "net/ipv6").exists()
+        idle = no_ipv6 or "*" in key or key in spec.get("optional", ())
+        return next(iter(live.values()), str(spec["values"][key]) if idle else ABSENT)
 
     def _write(self, path: str, value: str) -> None:
         try:

@@ -44,4 +44,8 @@ def test_each_live_value_and_what_would_win_is_read_back(canned: Callable[..., C
     channel = canned(survey_answer({"exists": True, **live, "revision": "1"}))
     found = SysctlProvider().read("x", PROPS)
     assert found.inputs == {**PROPS, **live}
-    assert channel.sent[0][1]["items"][0]["spec"] == {"path": PROPS["path"], "values": PROPS["values"]}
+    assert channel.sent[0][1]["items"][0]["spec"] == {
+        "path": PROPS["path"],
+        "values": PROPS["values"],
+        "optional": [],
+    }
