@@ -9,12 +9,9 @@ https://github.com/fail2ban/fail2ban/blob/1.1.0/fail2ban/client/csocket.py
 
 from __future__ import annotations
 
-import contextlib
 import io
 import pickle
 import socket
-import sqlite3
-import time
 from typing import TYPE_CHECKING, Any
 
 from portcullis.host.agent.errors import HostError
@@ -155,22 +152,3 @@ def _silent(error: OSError) -> HostError:
         f"fail2ban runs on the host but does not answer: {why}",
         hint="`systemctl restart fail2ban`, then run again",
     )
-
-
-def remembered(path: Path, jails: list[str]) -> dict[str, list[str]]:
-    """Who would be banned again as soon as a jail starts: bans outlive a restart in fail2ban's database.
-
-    A database that cannot be read restores nothing either.
-    """
-    found: dict[str, list[str]] = {jail: [] for jail in jails}
-    if not path.exists():
-        return found
-    query = "SELECT jail, ip FROM bips WHERE bantime < 0 OR timeofban + bantime > ?"
-    with (
-        contextlib.suppress(sqlite3.Error),
-        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_TIMEOUT)) as database,
-    ):
-        for jail, address in database.execute(query, (int(time.time()),)):
-            if jail in found:
-                found[jail].append(str(address))
-    return found

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from portcullis.host.agent import disk, jail_files, paths
+from portcullis.host.agent import bans, disk, jail_files, paths
 from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.fail2ban import Server, remembered
+from portcullis.host.agent.fail2ban import Server
 from portcullis.host.agent.guarded import Guarded, Undo
 from portcullis.host.agent.packaged import is_as_shipped
 from portcullis.host.agent.step import Json, Step, text_diff
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from portcullis.host.agent.store import Record
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-_RULES = ("nft", "-j", "list", "table", "inet", "f2b-table")
 _TEST = ("fail2ban-client", "-t")
 # After a reboot the undo may run before the server has read its configuration.
 _WAIT = """\
@@ -62,7 +61,7 @@ class Jails(Guarded):
         bad = [jail for jail in jails if not _NAME.fullmatch(jail)]
         if bad:
             return [HostError("invalid", f"{bad[0]!r} is not a name for a jail", prop="jail")] * len(jails)
-        banned = remembered(self._machine.fail2ban_database, jails)
+        banned = bans.remembered(self._machine.fail2ban_database, jails)
         answers: Answers = []
         try:
             with Server(self._machine.fail2ban_socket) as server:
@@ -75,7 +74,8 @@ class Jails(Guarded):
                         answers.append(error)
                         continue
                     now = live.banned(jail) if live else []
-                    facts["enforced"] = self._enforced(jail, facts["options"], now)
+                    action = str(facts["options"].get("banaction", ""))
+                    facts["enforced"] = bans.enforced(self._machine, jail, action, now)
                     facts["_banned"] = banned[jail] + now
                     facts["revision"] = record.revision if record else ""
                     answers.append(facts if facts["exists"] else {"exists": False, **_private(facts)})
@@ -113,21 +113,6 @@ class Jails(Guarded):
             "_without_us": jail_files.options(others, jail).get("enabled", "").lower()
             in ("true", "1", "yes", "on"),
         }
-
-    def _enforced(self, jail: str, options: Json, banned: list[str]) -> bool:
-        """Whether the packet filter knows the jail's bans; ``nft flush ruleset`` takes them away unseen."""
-        action = str(options.get("banaction", ""))
-        if not banned or not action.startswith("nftables") or "[name=" in action:
-            return True
-        sets = {f'"@addr6-set-{jail}"' if ":" in address else f'"@addr-set-{jail}"' for address in banned}
-        # A ban is in the list a moment before it is in the filter.
-        for again in (True, False):
-            rules = self._machine.run(_RULES, timeout=_TIMEOUT).out
-            if all(used in rules for used in sets):
-                return True
-            if again:
-                time.sleep(self._machine.settle)
-        return False
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
         """See `Kind`."""

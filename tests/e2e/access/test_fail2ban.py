@@ -254,20 +254,15 @@ def test_without_fail2ban_nobody_is_banned(standing: Project, lab: Lab, wrong_ke
     host.run("fail2ban-client unban --all")
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ('{"maxretries": 3}', "maxretries is no option of a jail: did you mean maxretry?"),
-        ('{"maxretry": "three"}', "maxretry: 'three' is not a number"),
-        ('{"findtime": "1 month"}', "findtime: '1 month' is not a length of time"),
-    ],
-)
-def test_a_misspelt_option_is_refused(standing: Project, options: str, told: str) -> None:
-    more = f"""
-Fail2banJail("other", host="web1", jail="other", options={{"filter": "sshd", **{options}}})
+def test_a_misspelt_option_is_refused(standing: Project) -> None:
+    more = """
+Fail2banJail("other", host="web1", jail="other", options={"maxretries": 3, "findtime": "1 month"})
 """
     standing.program(program(more=more))
-    standing.preview(fails=True).has(told)
+    standing.preview(fails=True).has(
+        "maxretries is no option of a jail: did you mean maxretry?",
+        "findtime: '1 month' is not a length of time",
+    )
     standing.program(program())
 
 
