@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from .errors import AgentRefused, ConnectionFailed, HostError, LoginRefused, RolledBack, TimedOut
+from .errors import AgentRefused, ConnectionFailed, HostError, RolledBack, TimedOut, Unreachable
 from .provider import HostProvider, stack_name
 from .session import READ_TIMEOUT, Login, declared_login
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 WINDOW = float(os.environ.get("PORTCULLIS_GUARD_SECONDS", "120"))
 """Seconds until a host restores itself."""
-_TRYING = 20.0
-"""Seconds for which the fresh login is tried: sshd may be restarting."""
-_MARGIN = 15.0
-"""Seconds after the window in which a host must be back."""
+_PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between tries of the fresh login: sshd may be restarting, and fail2ban counts what is refused."""
+_MARGIN = 60.0
+"""Seconds after the undo in which a login must work: sshd lets wait whom it refused (PerSourcePenalties)."""
 
 _one_at_a_time: dict[str, threading.Lock] = {}
 _locks = threading.Lock()
@@ -102,21 +102,21 @@ def confirm(channel: Channel, result: Json, login: Login) -> None:
 
 def _refused(attempt: Callable[[], object]) -> HostError | None:
     """Try a login until it works, which gives None, or until there is no more point in it."""
-    deadline, denied = time.monotonic() + min(_TRYING, WINDOW / 2), 0
-    while True:
+    failure: HostError | None = None
+    deadline = time.monotonic() + WINDOW / 3
+    for pause in (*_PAUSES, 0.0):
         try:
             attempt()
-        except (ConnectionFailed, TimedOut) as error:
-            failure: HostError = error
-            denied += isinstance(error, LoginRefused)
-        except AgentRefused as error:
-            return error
+        except (Unreachable, TimedOut) as error:
+            failure = error
+        except (ConnectionFailed, AgentRefused) as error:
+            return error  # the server spoke: it will say the same again
         else:
             return None
-        # A key that is refused twice stays refused, and fail2ban counts.
-        if denied > 1 or time.monotonic() > deadline:
-            return failure
-        time.sleep(1)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(pause)
+    return failure
 
 
 def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack:
@@ -126,7 +126,7 @@ def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack:
         done = channel.request("rollback", timeout=READ_TIMEOUT, write=True, guard=guard)
     except HostError:
         done = None  # the session is cut off too: the host restores itself
-    gave_up = time.monotonic() + (_MARGIN if done else WINDOW + _MARGIN + _TRYING)
+    gave_up = time.monotonic() + _MARGIN + (0 if done else WINDOW)
     while True:
         try:
             armed = channel.log_in_again("armed", Login(), guard=guard)["armed"]
@@ -140,7 +140,7 @@ def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack:
                 detail=failure.detail,
                 hint="log in at your provider's console: `journalctl -u 'portcullis-guard-*'` tells",
             )
-        time.sleep(1)
+        time.sleep(_PAUSES[1])
     failed = done["failed"] if done else []
     return RolledBack(
         f"{refused}; the change was taken back, and the login works again",

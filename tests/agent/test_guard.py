@@ -144,6 +144,7 @@ def test_the_timer_puts_everything_back_and_reloads(door: DoorClient, host: Fake
     assert door.path.read_text() == "open\n"
     assert door.path.stat().st_mode & 0o777 == 0o640
     assert host.started("reload") == [["reload", "door"]]
+    assert host.started("fail2ban-client") == [["fail2ban-client", "unban", "192.0.2.9"]]
     assert boot_units(door) == []
     with pytest.raises(HostError, match="by itself before it was confirmed"):
         door.beside().client.ask("confirm", guard=guard)

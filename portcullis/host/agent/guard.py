@@ -115,6 +115,7 @@ class Guards:
                 for index, path in enumerate(change.undo.paths)
             ],
             "commands": [list(argv) for argv in change.undo.commands],
+            "peer": str(self._machine.peer.address) if self._machine.peer else "",
             "drop_on_confirm": change.drop_on_confirm,
             "drop_on_restore": change.drop_on_restore,
         }
@@ -174,9 +175,16 @@ class Guards:
                     continue
                 if done.code:
                     failed.append(f"{' '.join(argv)}: {done.text}")
+            self._pardon(note["peer"])
             self._forget(number)
             self._drop(note["drop_on_restore"])
             return {"what": note["what"], "failed": failed}
+
+    def _pardon(self, peer: str) -> None:
+        """Lift the ban of whoever made the change: its refused logins were our own."""
+        if peer:
+            with contextlib.suppress(HostError):  # there need not be a fail2ban
+                self._machine.run(["fail2ban-client", "unban", peer], timeout=COMMAND_TIMEOUT)
 
     def recover(self) -> list[Json]:
         """Put back what a deployment left that is gone: whoever holds the deployment's lock may ask."""

@@ -22,11 +22,12 @@ HERE = "{here}"
 
 deploy = User("deploy", host="web1", user="deploy", {user})
 after = pulumi.ResourceOptions(depends_on=[deploy])
-ssh = SshAccess("ssh", SshAccessArgs(host="web1", os="debian-13", login="deploy", adopt=True, {ssh}), after)
+ssh = SshAccess("ssh", SshAccessArgs(
+    host="web1", os="debian-13", login="deploy", adopt=True, exempt=(HERE,), {ssh}), after)
 firewall = Firewall("firewall", FirewallArgs(
     host="web1", os="debian-13", after=ssh.ready, {firewall}), after)
-bans = Fail2ban("bans", Fail2banArgs(host="web1", os="debian-13"), pulumi.ResourceOptions(
-    depends_on=firewall.ready))
+bans = Fail2ban("bans", Fail2banArgs(
+    host="web1", os="debian-13", ignore=(HERE,)), pulumi.ResourceOptions(depends_on=firewall.ready))
 last = pulumi.ResourceOptions(depends_on=[*firewall.ready, *bans.ready])
 {more}
 """

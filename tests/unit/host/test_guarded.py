@@ -79,7 +79,6 @@ class Host:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guarded, "_TRYING", 0.2)
     monkeypatch.setattr(guarded, "_MARGIN", 0.2)
     monkeypatch.setattr(guarded, "WINDOW", 0.4)
     monkeypatch.setattr(guarded.time, "sleep", lambda _: None)
@@ -93,7 +92,7 @@ def test_a_change_stays_once_a_fresh_login_has_worked(canned: Callable[..., Cann
 
 
 def test_a_server_that_restarts_is_waited_for(canned: Callable[..., CannedChannel]) -> None:
-    canned(host := Host(Unreachable("refused"), LoginRefused("not yet"), Unreachable("refused"), None))
+    canned(host := Host(Unreachable("refused"), Unreachable("refused"), None))
     DoorProvider().update("id", PROPS, PROPS)
     assert host.state == "confirmed"
 
@@ -102,10 +101,11 @@ def test_a_refused_login_takes_the_change_back_and_says_what_was_refused(
     canned: Callable[..., CannedChannel],
 ) -> None:
     denied = LoginRefused("no key of ours is accepted", hint="check the key")
-    canned(host := Host(denied))
+    channel = canned(host := Host(denied))
     with pytest.raises(RolledBack) as caught:
         DoorProvider().create(PROPS)
     assert host.state == "restored"
+    assert [op for op, _ in channel.sent] == ["put", "confirm", "rollback", "armed"], "one refusal is enough"
     said = str(caught.value)
     assert said.startswith('web1: Door "door": after the change, a fresh login failed: no key of ours')
     assert "taken back, and the login works again" in said
