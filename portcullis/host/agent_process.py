@@ -28,7 +28,7 @@ Json = dict[str, Any]
 # The session is the master of the shared connection, never one that would outlive it.
 SHARED = ("-o", "ControlMaster=yes", "-o", "ControlPersist=no")
 # A connection of its own, which proves that one can be made.
-ALONE = ("-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ConnectTimeout=5")
+ALONE = ("-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ConnectTimeout=10")
 
 
 class AgentProcess:

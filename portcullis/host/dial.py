@@ -8,34 +8,65 @@ connection. It runs with nothing but the standard library.
 from __future__ import annotations
 
 import os
+import queue
 import selectors
 import socket
 import subprocess
 import sys
+import threading
 
 TIMEOUT = 8.0
-"""Seconds for each port: a firewall that drops says nothing."""
+"""Seconds for all ports together."""
+_STAGGER = 1.5
+"""Seconds of silence after which the next port is tried too: a firewall that drops says nothing."""
 ELSEWHERE = "the host listens on port"
 """Begins what is said where another port than the first one answered."""
 _PIECE = 1 << 16
 
 
-def direct(host: str, port: int) -> tuple[int, int] | None:
-    """Connect, and return the descriptors to read from and to write to, or None."""
-    try:
-        connection = socket.create_connection((host, port), TIMEOUT)
-    except OSError as error:
-        # In the words of ssh, out of which an error is explained to people.
-        print(f"ssh: connect to host {host} port {port}: {error.strerror or error}", file=sys.stderr)  # noqa: T201
-        return None
-    connection.settimeout(None)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    number = connection.detach()
-    return number, number
+def direct(host: str, ports: list[int]) -> tuple[int, int, int] | None:
+    """Connect; return the port and the descriptors to read from and to write to, or None."""
+    answers: queue.Queue[tuple[int, socket.socket | None]] = queue.Queue()
+
+    def attempt(port: int) -> None:
+        try:
+            answers.put((port, socket.create_connection((host, port), TIMEOUT)))
+        except OSError as error:
+            # In the words of ssh, out of which an error is explained to people.
+            why = error.strerror or "Connection timed out"
+            print(f"ssh: connect to host {host} port {port}: {why}", file=sys.stderr)  # noqa: T201
+            answers.put((port, None))
+
+    waiting = list(ports)
+    pending = 0
+    while waiting or pending:
+        if waiting:
+            threading.Thread(target=attempt, args=(waiting.pop(0),), daemon=True).start()
+            pending += 1
+        try:
+            port, connection = answers.get(timeout=_STAGGER if waiting else TIMEOUT + 1)
+        except queue.Empty:
+            continue
+        pending -= 1
+        if connection is not None:
+            connection.settimeout(None)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            number = connection.detach()
+            return port, number, number
+    return None
 
 
-def through(config: str, jump: str, host: str, port: int) -> tuple[int, int] | None:
-    """Connect by way of a jump host; a server speaks first, so its first byte shows that it is there."""
+def through(config: str, jump: str, host: str, ports: list[int]) -> tuple[int, int, int] | None:
+    """Connect by way of a jump host; return the same as `direct`."""
+    for port in ports:
+        ends = _through(config, jump, host, port)
+        if ends is not None:
+            return (port, *ends)
+    return None
+
+
+def _through(config: str, jump: str, host: str, port: int) -> tuple[int, int] | None:
+    """A server speaks first, so its first byte shows that it is there."""
     address = f"[{host}]" if ":" in host else host
     child = subprocess.Popen(
         ["ssh", "-F", config, "-W", f"{address}:{port}", jump],
@@ -45,7 +76,7 @@ def through(config: str, jump: str, host: str, port: int) -> tuple[int, int] | N
     assert child.stdout is not None  # noqa: S101
     with selectors.DefaultSelector() as ready:
         ready.register(child.stdout, selectors.EVENT_READ)
-        if not ready.select(3 * TIMEOUT):
+        if not ready.select(TIMEOUT):
             child.kill()
     first = os.read(child.stdout.fileno(), _PIECE)
     if not first:
@@ -77,19 +108,20 @@ def _write(sink: int, data: bytes) -> None:
 def main(arguments: list[str]) -> int:
     """Dial the ports in their order; exit code 1 when none answers."""
     if arguments[0] == "--through":
-        config, jump, host, *ports = arguments[1:]
-        ends = (through(config, jump, host, int(port)) for port in ports)
+        config, jump, host, *rest = arguments[1:]
+        ports = [int(port) for port in rest]
+        found = through(config, jump, host, ports)
     else:
-        host, *ports = arguments
-        ends = (direct(host, int(port)) for port in ports)
-    found = next(((port, end) for port, end in zip(ports, ends, strict=True) if end is not None), None)
+        host, *rest = arguments
+        ports = [int(port) for port in rest]
+        found = direct(host, ports)
     if found is None:
         return 1
-    port, end = found
+    port, source, sink = found
     if port != ports[0]:
         print(f"{ELSEWHERE} {port} instead of {ports[0]}", file=sys.stderr)  # noqa: T201
     try:
-        carry(*end)
+        carry(source, sink)
     except OSError:
         return 1
     return 0

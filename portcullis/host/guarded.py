@@ -135,8 +135,9 @@ def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack:
         if armed is False:
             break
         if time.monotonic() > gave_up:
+            undone = "the change was taken back" if done else "the host should have taken it back by itself"
             return RolledBack(
-                f"{refused}; the host should have taken it back by itself, and cannot be reached to see that",
+                f"{refused}; {undone}, and still no fresh login works",
                 detail=failure.detail,
                 hint="log in at your provider's console: `journalctl -u 'portcullis-guard-*'` tells",
             )

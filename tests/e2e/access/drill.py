@@ -19,6 +19,7 @@ from components import Fail2ban, Fail2banArgs, Firewall, FirewallArgs, SshAccess
 KEY = "{key}"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
 HERE = "{here}"
+NETWORK = HERE.rpartition(".")[0] + ".0/24"
 
 deploy = User("deploy", host="web1", user="deploy", {user})
 after = pulumi.ResourceOptions(depends_on=[deploy])
@@ -97,7 +98,7 @@ CHANGES: dict[str, Hostile] = {
     ),
     # ufw
     "our-address-denied": Hostile("firewall", 'deny={f"any from {HERE}": ""}', ("UfwPolicy", "{here}")),
-    "our-network-denied": Hostile("firewall", 'deny={"any from 198.51.100.0/24": ""}', ("UfwPolicy",)),
+    "our-network-denied": Hostile("firewall", 'deny={f"any from {NETWORK}": ""}', ("UfwPolicy",)),
     "ssh-denied": Hostile("firewall", 'deny={"22/tcp": "no more"}', ("UfwPolicy",)),
     # accounts
     "our-key-replaced": _key("OTHER"),

@@ -50,7 +50,7 @@ class Drill(Project):
     def enters(self) -> bool:
         """Whether the user that deploys gets in by a fresh login and may become root."""
         config = self.folder / ".portcullis" / "e2e" / "ssh_config"
-        argv = ["ssh", "-F", str(config), "-o", "ControlPath=none", "-o", "ConnectTimeout=5"]
+        argv = ["ssh", "-F", str(config), "-o", "ControlPath=none", "-o", "ConnectTimeout=10"]
         done = subprocess.run(
             [*argv, "web1", "sudo", "-n", "id", "-u"], capture_output=True, text=True, check=False, timeout=60
         )
@@ -86,6 +86,12 @@ def test_a_hostile_change_locks_nobody_out(drill: Drill, module_host: Host, name
     # As it is declared now: the program has not run yet, and the host is where it was.
     assert drill.enters(), said.output
     assert host.run(f"ls {GUARDS}", check=False).stdout == ""
+    if TAKEN_BACK in said.output:  # else it was refused before anything was changed
+        drill.unchanged()
+
+
+def test_after_all_of_them_every_resource_is_as_it_was(drill: Drill) -> None:
+    drill.declare()
     drill.unchanged()
 
 

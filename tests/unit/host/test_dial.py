@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
+
+import pytest  # noqa: TC002
 
 from portcullis.host import dial
 
@@ -79,3 +83,21 @@ def test_behind_a_jump_host_the_server_has_to_speak(tmp_path: Path) -> None:
     )
     assert done.stdout == b"SSH-2.0-behind gate\r\n"
     assert f"{dial.ELSEWHERE} 22 instead of 2222" in done.stderr.decode()
+
+
+def test_a_port_that_says_nothing_does_not_keep_the_next_one_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    port, real = serve(b""), socket.create_connection
+
+    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
+        if address[1] == 1:
+            time.sleep(5)
+            raise TimeoutError
+        return real(address, timeout)
+
+    monkeypatch.setattr(dial.socket, "create_connection", connect)
+    begun = time.monotonic()
+    found = dial.direct("127.0.0.1", [1, port])
+    assert found is not None
+    assert found[0] == port
+    assert time.monotonic() - begun < 4
+    os.close(found[1])

@@ -122,7 +122,7 @@ def test_a_session_that_is_cut_off_too_waits_for_the_host_to_restore_itself(
 
 def test_a_host_that_stays_away_is_said_to(canned: Callable[..., CannedChannel]) -> None:
     canned(Host(Unreachable("timed out"), session_lives=False, away=math.inf))
-    with pytest.raises(RolledBack, match="cannot be reached to see that"):
+    with pytest.raises(RolledBack, match="still no fresh login works"):
         DoorProvider().create(PROPS)
 
 
