@@ -117,7 +117,7 @@ class SshServerProvider(GuardedProvider):
             both = {**props, _LISTEN_ALSO: before, "adopt": True}
             self.commit(channel, item, both, Login(port=int(after)))
         result = super().withdraw(channel, item, {**props, _PORT_AFTER: after}, **more)
-        if after != props["port"]:
+        if after != props["port"] and result["done"] in ("removed", "restored"):
             channel.reached(int(after))
         return result
 

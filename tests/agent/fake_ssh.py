@@ -39,6 +39,7 @@ class FakeSsh:
     installed: bool = True
     socket: bool = False
     ufw: bool = False
+    running: bool = True
     listening: set[str] = field(default_factory=lambda: {"22"})
     others: dict[str, str] = field(default_factory=dict)
     changed: int = field(default_factory=now)
@@ -54,6 +55,10 @@ class FakeSsh:
             (self.etc / "ufw").mkdir()
             (self.etc / "ufw/ufw.conf").write_text("ENABLED=no\n")
             self._save({"v4": {}, "v6": {}})
+
+    @property
+    def run_folder(self) -> Path:
+        return self.etc.parent / "sshd"
 
     @property
     def main(self) -> Path:
@@ -75,6 +80,8 @@ class FakeSsh:
     def _sshd(self, words: list[str]) -> Done:
         if not self.installed:
             raise HostError("invalid", "there is no program sshd on the host")
+        if not self.running and not self.run_folder.exists():
+            return Done(255, "", "Missing privilege separation directory: /run/sshd")
         path = Path(words[words.index("-f") + 1]) if "-f" in words else self.main
         user = words[-1].partition("user=")[2].partition(",")[0] if "-C" in words else "root"
         lines = read_lines(path)
@@ -82,6 +89,9 @@ class FakeSsh:
             if line.keyword == "broken":
                 return Done(255, "", f"{line.place}: Bad configuration option: Broken")
         options: dict[str, list[str]] = {}
+        for given in [words[i + 1] for i, word in enumerate(words) if word == "-o"]:
+            key, _, value = given.partition("=")
+            options[key.lower()] = [value]
         for line in lines:
             if not line.match and (line.keyword in CUMULATIVE or line.keyword not in options):
                 options.setdefault(line.keyword, []).append(line.value_alone)
@@ -117,6 +127,7 @@ class FakeSsh:
             return Done(0, listen if words[-1] == "ssh.socket" else unit, "")
         self.calls.append(" ".join(words))
         # Where systemd listens, only its socket's restart changes the ports.
+        self.running = True
         if (words == ["restart", "ssh.socket"]) if self.socket else (words[0] == "reload-or-restart"):
             self.reload()
         return Done(0, "", "")

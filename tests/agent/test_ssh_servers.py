@@ -218,6 +218,25 @@ def test_an_option_that_sshd_does_not_know_is_refused_before_anything_is_written
     assert not server.host.drop_in().exists()
 
 
+def test_what_sshd_is_started_with_wins_over_every_file_and_is_named(server: Server) -> None:
+    server.put()
+    (server.host.etc / "default").mkdir()
+    (server.host.etc / "default/ssh").write_text("# Options\nSSHD_OPTS='-o MaxAuthTries=9'\n")
+    assert server.facts()["options"]["MaxAuthTries"] == "9 (SSHD_OPTS in /etc/default/ssh)"
+    assert "/etc/default/ssh" in server.refused().hint
+
+
+def test_a_stopped_sshd_is_told_and_started(server: Server) -> None:
+    server.put()
+    server.host.run_folder.rmdir()
+    server.host.running, server.host.listening = False, set()
+    found = server.facts()
+    assert (found["broken"][:15], found["port"]) == ("sshd is stopped", "")
+    server.put()
+    assert server.facts()["options"] == OPTIONS
+    assert server.host.listening == {"22"}
+
+
 def test_a_port_moves_in_two_steps(server: Server) -> None:
     server.put()
     both = server.put("2222", listen_also=["22"])["facts"]

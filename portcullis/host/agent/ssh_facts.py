@@ -7,6 +7,7 @@ import grp
 import os
 import pwd
 import re
+import shlex
 from typing import TYPE_CHECKING, Dict, List
 
 from portcullis.host.agent import sshd_config
@@ -14,7 +15,6 @@ from portcullis.host.agent.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from portcullis.host.agent.machine import Machine
     from portcullis.host.agent.run import Done
@@ -25,6 +25,7 @@ SERVICE, SOCKET = "ssh.service", "ssh.socket"
 ANYONE = "nobody"
 """Stands for a user whom no Match block names."""
 _TIMEOUT = 30.0
+_NO_FOLDER = "Missing privilege separation directory"
 # From the documentation's range: what holds for it holds for the whole internet.
 _STRANGER = "addr=192.0.2.1,laddr=192.0.2.2,host=stranger.invalid"
 
@@ -50,6 +51,10 @@ class Refused(Exception):
     """sshd does not take a configuration; the text is its own."""
 
 
+class Stopped(Refused):
+    """sshd looks at nothing while its run folder is missing, which systemd makes when it starts it."""
+
+
 def effective(machine: Machine, users: Iterable[str], port: str, text: str | None = None) -> ByUser:
     """What sshd says of every option, for each user: of its own files, or of `text` alone.
 
@@ -58,12 +63,13 @@ def effective(machine: Machine, users: Iterable[str], port: str, text: str | Non
         Refused: it does not take the configuration.
     """
     found: ByUser = {}
+    given = command_line(machine) if text is None else []
     with _as_file(text) as where:
         for user in users:
             who = f"user={user},{_STRANGER},lport={port}"
-            done = machine.run(["sshd", "-T", *where, "-C", who], timeout=_TIMEOUT)
+            done = machine.run(["sshd", "-T", *where, *given, "-C", who], timeout=_TIMEOUT)
             if done.code:
-                raise Refused(_plain(done, where))
+                raise (Stopped if _NO_FOLDER in done.err else Refused)(_plain(done, where))
             found[user] = sshd_config.parse_effective(done.out)
     return found
 
@@ -82,6 +88,16 @@ def _as_file(text: str | None) -> Iterator[list[str]]:
         os.close(fd)
 
 
+def command_line(machine: Machine) -> List[str]:
+    """What sshd is started with besides (``SSHD_OPTS``): it wins over every file."""
+    text = sshd_config.read_text(machine.ssh.parent / "default/ssh") or ""
+    found = re.findall(r"^\s*SSHD_OPTS=(.*)$", text, re.MULTILINE)
+    try:
+        return [word for line in found[-1:] for quoted in shlex.split(line) for word in quoted.split()]
+    except ValueError:
+        return []  # systemd would not start it with that
+
+
 def _plain(done: Done, where: list[str]) -> str:
     said = done.text.replace(where[1], "the declared options") if where else done.text
     return "\n".join(said.splitlines()[-10:])
@@ -96,22 +112,30 @@ def differing(declared: ByUser, live: ByUser, keyword: str) -> tuple[str, list[s
     return None
 
 
-def options(spec: Json, declared: ByUser, live: ByUser, lines: list[Line], ours: str) -> Dict[str, str]:
+def options(
+    machine: Machine, spec: Json, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
+) -> Dict[str, str]:
     """Each declared option with its value if that holds, else with what holds, for whom and why."""
     found = {}
     for name, value in spec["options"].items():
         keyword = name.lower()
-        reasons = suspects(spec, (declared, live), lines, ours, keyword)
-        other = differing(declared, live, keyword)
+        reasons = suspects(spec, both, lines, ours, keyword)
+        other = differing(*both, keyword)
         if other:
             user, values = other
             whom = "" if user == ANYONE else f" for {user}"
-            found[name] = " ".join(values) + whom + "".join(f" ({line.place})" for line in reasons[:1])
+            places = [line.place for line in reasons[:1]] or _elsewhere(machine, name)
+            found[name] = " ".join(values) + whom + "".join(f" ({place})" for place in places)
         elif reasons:
             found[name] = f"{reasons[0].value} ({reasons[0].place})"
         else:
             found[name] = str(value)
     return found
+
+
+def _elsewhere(machine: Machine, name: str) -> List[str]:
+    given = " ".join(command_line(machine)).lower()
+    return ["SSHD_OPTS in /etc/default/ssh"] if name.lower() in given else []
 
 
 def suspects(
@@ -176,11 +200,13 @@ def groups_of(user: str) -> List[str]:
     return names
 
 
-def checked(machine: Machine, run_folder: Path) -> None:
+def prepare(machine: Machine) -> None:
+    """Make sshd's run folder, without which it tests nothing; systemd takes it away with the unit."""
+    machine.sshd_run.mkdir(mode=0o755, exist_ok=True)
+
+
+def checked(machine: Machine) -> None:
     """Have sshd test its files, its host keys too. Raises `HostError` with its words."""
-    run_folder.mkdir(
-        mode=0o755, exist_ok=True
-    )  # systemd's, gone while the unit is stopped; the test wants it
     done = machine.run(["sshd", "-t"], timeout=_TIMEOUT)
     if done.code:
         raise HostError(

@@ -50,7 +50,8 @@ class SshServers(Guarded):
         self._lock = threading.Lock()
 
     def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
-        return {key: desired[key] for key in ("content", "options", "port", "login")}
+        spec = {key: desired[key] for key in ("content", "options", "port")}
+        return {**spec, "login": desired.get("login") or "root"}
 
     def facts(self, questions: Sequence[Question]) -> Answers:
         """See `Kind`."""
@@ -74,6 +75,8 @@ class SshServers(Guarded):
         }
         try:
             declared = ssh_facts.effective(self._machine, users, spec["port"], spec["content"])
+        except ssh_facts.Stopped as error:
+            declared, facts["broken"] = {}, f"sshd is stopped: {error}"
         except ssh_facts.Refused as error:
             declared, facts["_refused"] = {}, str(error)
         except HostError as error:
@@ -85,9 +88,12 @@ class SshServers(Guarded):
         try:
             live = ssh_facts.effective(self._machine, users, spec["port"])
         except ssh_facts.Refused as error:
-            live, facts["broken"] = {}, str(error)
+            live = {}
+            facts["broken"] = facts["broken"] or str(error)
         if live and declared:
-            facts["options"] = ssh_facts.options(spec, declared, live, lines, str(self._ours))
+            facts["options"] = ssh_facts.options(
+                self._machine, spec, (declared, live), lines, str(self._ours)
+            )
         by_socket = ssh_facts.is_socket_activated(self._machine)
         listening, taken = ssh_facts.listening_ports(self._machine, by_socket=by_socket)
         configured = ssh_facts.configured_ports(live[ANYONE]) if live else set()
@@ -176,10 +182,11 @@ class SshServers(Guarded):
             }
             rules = work.record.extra.setdefault("rules", {})
             files = Files()
+            ssh_facts.prepare(self._machine)
             try:
                 files.write(self._ours, spec["content"], 0o600)
                 self._prevail(spec, wanted, files, work)
-                ssh_facts.checked(self._machine, self._machine.sshd_run)
+                ssh_facts.checked(self._machine)
             except BaseException:
                 files.undo()
                 raise
@@ -201,8 +208,8 @@ class SshServers(Guarded):
                     f"{self._main} has no line `Include {self._ours.parent}/*.conf`, so ours is not read"
                 )
             text = sshd_config.read_text(self._main) or ""
-            files.rewrite(self._main, sshd_config.with_include(text, self._ours.parent))
             self._note(work, self._main)
+            files.rewrite(self._main, sshd_config.with_include(text, self._ours.parent))
         while True:
             others = self._winners(spec, wanted)
             if not others:
@@ -217,8 +224,8 @@ class SshServers(Guarded):
                 raise HostError(
                     "not-converged", f"{first} changed meanwhile", prop="content", hint="run again"
                 )
-            files.rewrite(first, sshd_config.take_out(stands, numbers))
             self._note(work, first)
+            files.rewrite(first, sshd_config.take_out(stands, numbers))
 
     def _winners(self, spec: Json, wanted: list[str]) -> list[sshd_config.Line]:
         """The lines of others that keep what is declared from holding, now that our file is in place."""
@@ -262,7 +269,7 @@ class SshServers(Guarded):
         return found
 
     def _note(self, work: Work, path: Path) -> None:
-        """Remember that lines of a file are out of force because of us."""
+        """Remember, before it happens, that lines of a file are out of force because of us."""
         edited = work.record.extra.setdefault("edited", [])
         if str(path) not in edited:
             edited.append(str(path))
@@ -272,6 +279,7 @@ class SshServers(Guarded):
         """See `Kind`. The lines of others are in force again, and the ports are what they were."""
         with self._lock:
             files = Files()
+            ssh_facts.prepare(self._machine)
             try:
                 kept = record.original["drop_in"]
                 files.remove(self._ours)
@@ -281,7 +289,7 @@ class SshServers(Guarded):
                     if text is not None:
                         files.rewrite(Path(name), sshd_config.put_back(text))
                 try:
-                    ssh_facts.checked(self._machine, self._machine.sshd_run)
+                    ssh_facts.checked(self._machine)
                     live = ssh_facts.effective(self._machine, [ANYONE], "22")
                 except ssh_facts.Refused:
                     live = {}

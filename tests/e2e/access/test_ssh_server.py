@@ -151,8 +151,10 @@ def test_ssh_audit_finds_no_failure(standing: Project) -> None:
     assert audit(standing.host.address) == []
 
 
-def test_a_port_moves_there_and_back(standing: Project) -> None:
+def test_a_port_moves_there_and_back_under_a_firewall(standing: Project) -> None:
     host = standing.host
+    # With a firewall in force that lets in what it has a rule for, and nothing else.
+    host.run("ufw --force enable")
     declare(standing, port=2222).up()
     assert ports(host) == {"2222"}
     assert rules(host) == {"2222": "portcullis ssh"}
@@ -160,6 +162,7 @@ def test_a_port_moves_there_and_back(standing: Project) -> None:
     assert ports(host) == {"22"}
     assert rules(host) == {"22": "portcullis ssh"}
     standing.unchanged()
+    host.run("ufw disable")
 
 
 def test_edits_by_hand_are_shown_by_line_option_and_rule_and_mended(standing: Project) -> None:
@@ -231,7 +234,7 @@ def test_destroy_from_another_port_gives_the_host_back(standing: Project) -> Non
     assert host.run("ls /var/lib/portcullis", check=False).stdout == ""
     # The settings still say 2222: the host is found, and moves again.
     host.run(f"rm {EVIL}")
-    declare(standing, port=2222).up()
+    declare(standing, port=2222, more=f"ufw=False, {EXEMPT}").up()
     assert ports(host) == {"2222"}
 
 
