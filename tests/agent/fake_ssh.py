@@ -53,8 +53,13 @@ class FakeSsh:
         )
         if self.ufw:
             (self.etc / "ufw").mkdir()
+            self.ufw_shipped.mkdir()
             (self.etc / "ufw/ufw.conf").write_text("ENABLED=no\n")
             self._save({"v4": {}, "v6": {}})
+
+    @property
+    def ufw_shipped(self) -> Path:
+        return self.etc.parent / "share-ufw"
 
     @property
     def run_folder(self) -> Path:

@@ -59,8 +59,9 @@ def make_server(machine: Machine, tmp_path: Path) -> Iterator[Callable[..., Serv
     def make(**traits: Any) -> Server:
         host = FakeSsh(tmp_path / "etc", **traits)
         there = dataclasses.replace(
-            machine, run=host, ssh=host.etc / "ssh", ufw=host.etc / "ufw", sshd_run=tmp_path / "sshd"
-        )
+            machine, run=host, ssh=host.etc / "ssh", ufw=host.etc / "ufw", ufw_shipped=host.ufw_shipped,
+            sshd_run=host.run_folder,
+        )  # fmt: skip
         clients.append(Client(there))
         return Server(clients[-1], host)
 
@@ -317,6 +318,13 @@ def test_a_missing_rule_and_one_too_many_show(make_server: Callable[..., Server]
     assert server.host.rules()["v4"] == {"22": ("allow", "portcullis ssh")}
     server.host._ufw(["deny", "port", "22", "comment", "portcullis ssh"])
     assert server.facts()["firewall"] == {"22": "in part"}
+
+
+def test_an_ufw_that_was_removed_and_left_its_files_is_none(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True)
+    server.host.ufw_shipped.rmdir()
+    assert server.put()["facts"]["firewall"] is None
+    assert server.host.rules()["v4"] == {}
 
 
 def test_where_systemd_listens_its_socket_is_what_moves(make_server: Callable[..., Server]) -> None:

@@ -70,7 +70,8 @@ def read(machine: Machine) -> Firewall | None:
     """The rules of ufw, None where it is not installed."""
     v4 = _text(machine.ufw / "user.rules")
     conf = _text(machine.ufw / "ufw.conf")
-    if v4 is None or conf is None:
+    # Its configuration stays behind when the package is removed; what it ships does not.
+    if v4 is None or conf is None or not machine.ufw_shipped.is_dir():
         return None
     defaults = _text(machine.ufw.parent / "default" / "ufw") or ""
     return Firewall(
