@@ -27,7 +27,7 @@ docker network create --ipv6 --subnet 172.29.0.0/24 --subnet fd00:29::/64 alien
 """
 # Published for the host alone, and published on all interfaces by hand.
 _CONTAINERS = """\
-run() { docker run --detach --restart unless-stopped --no-healthcheck --stop-signal KILL --name "$@"; }
+run() { docker run --detach --restart always --no-healthcheck --stop-signal KILL --name "$@"; }
 run app -p 172.17.0.1:2019:8080 IMAGE
 run byhand -p 0.0.0.0:8081:8080 -p 0.0.0.0:8053:8053/udp -p '[::]:8081:8080' IMAGE
 run shop --network shop --ip 172.30.0.10 --ip6 fd00:30::10 -p 0.0.0.0:8082:8080 -p '[::]:8082:8080' IMAGE

@@ -48,6 +48,22 @@ FULL = """
     },
     outside=["vmbr0", "br-ext"],
 """
+# The addresses of eth0 go to a bridge that it is a port of.
+BRIDGED = """\
+set -e
+v4=$(ip -4 -o address show eth0 scope global | awk '{print $4}')
+v6=$(ip -6 -o address show eth0 scope global | awk '{print $4}')
+ip link add vmbr0 address "$(cat /sys/class/net/eth0/address)" type bridge
+gateway4=$(ip -4 route show default | awk '{print $3}')
+gateway6=$(ip -6 route show default | awk '{print $3}')
+ip address flush dev eth0
+ip link set eth0 master vmbr0
+ip link set vmbr0 up
+ip address add "$v4" dev vmbr0
+ip address add "$v6" dev vmbr0 nodad
+ip -4 route replace default via "$gateway4"
+ip -6 route replace default via "$gateway6"
+"""
 REGISTRY = REGISTRY_ADDRESS.v4
 WITHOUT = "nft delete table inet portcullis"
 WITH = f"systemctl reload {UNIT}"
@@ -133,6 +149,8 @@ def test_forwarded_paths_stay_shut_without_ufw(exposed: Exposed) -> None:
 
 def test_the_same_after_a_reboot_and_it_was_there_before_docker(exposed: Exposed) -> None:
     host = exposed.host
+    # With live-restore they outlive Docker, and keep the shutdown waiting until it kills them.
+    host.run("docker kill $(docker ps --quiet)")
     host.reboot()
     exposed.settled()
     shut(exposed)
@@ -234,5 +252,13 @@ def test_debian_12_is_shut_too(
         # nft 1.0.6 lists the full table as it is written, too.
         project.program(PROGRAM.format(os="debian-12", policy=FULL)).up()
         project.unchanged()
+        # A host of virtual machines: the public interface is a port of a bridge, and the table names that.
+        exposed.host.run(BRIDGED)
+        assert exposed.reached() == exposed.proxied()
+        world = {REGISTRY: [5000]}
+        assert scan.tcp(exposed.place("plain"), world)[REGISTRY].open == {5000}
+        exposed.host.run(f"sed 's/ [io]ifname != .vmbr0.//' {PATH} | nft -f -")
+        assert exposed.reached() == exposed.proxied()
+        assert scan.tcp(exposed.place("plain"), world)[REGISTRY].silent == 1
     finally:
         project.close()
