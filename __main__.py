@@ -38,7 +38,10 @@ signal.signal(signal.SIGINT, lambda *_: os._exit(_TOLD))
 
 try:
     main()
-except (SettingsError, OSError) as error:
+except (SettingsError, OSError, ValueError) as error:
+    # What the settings let pass and the arguments of a component do not is a ValueError, told the same way.
+    if isinstance(error, ValueError) and os.environ.get("PORTCULLIS_DEBUG"):
+        raise
     # Not pulumi.RunError: the language host would add "an unhandled error occurred" to it.
     pulumi.log.error(str(error))
     sys.exit(_TOLD)

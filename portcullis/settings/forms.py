@@ -26,6 +26,8 @@ _TOKEN_KEYS = ("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com
 _SHORTEST_RSA = 3072
 # The grammar of references: https://pkg.go.dev/github.com/distribution/reference
 _IMAGE_NAME = r"[a-z0-9]+(?:[._:/-]+[a-z0-9]+)*"
+# RFC 1918, 3. Python's is_private means more than these.
+_PRIVATE = [ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 _LAST_PORT = 65535
 _DIGEST_HOW = (
     "pin what you tested: `docker buildx imagetools inspect NAME:TAG` prints the digest, "
@@ -140,7 +142,7 @@ def _bridge(text: str) -> tuple[str, str] | None:
     # Docker gives containers the other addresses of that network: a /30 leaves one.
     if "/" not in text or not 8 <= interface.network.prefixlen <= 30:  # noqa: PLR2004 - prefixes
         return ("has no usable prefix", hint)
-    if not interface.is_private or interface.is_loopback or interface.is_link_local:
+    if not any(interface.network.subnet_of(block) for block in _PRIVATE):
         return ("is not a private network", "take one of 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16")
     if interface.ip in {interface.network.network_address, interface.network.broadcast_address}:
         return ("is the network and not an address in it", hint)
@@ -176,7 +178,7 @@ def _pool(text: str) -> tuple[str, str] | None:
         network = ipaddress.IPv4Network(text)
     except ValueError:
         return ("is not an IPv4 network", "write 10.200.0.0/16")
-    if not network.is_private or network.is_loopback or network.is_link_local:
+    if not any(network.subnet_of(block) for block in _PRIVATE):
         return ("is not a private network", "take one of 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16")
     return None
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from portcullis.render import sysctl
+from portcullis.render import daemon_json, sysctl
 from portcullis.settings import forms
+from portcullis.settings.faults import Place
 from portcullis.settings.kinds import Choice, Field, Flag, ListOf, MapOf, Number, Section, whole
 from portcullis.settings.model import (
     DockerEngineSettings,
@@ -22,8 +23,6 @@ from portcullis.settings.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from portcullis.settings.faults import Place
 
 # Options of sshd that are somebody else's, and where to say them.
 _NOT_OPTIONS = {
@@ -46,6 +45,35 @@ def _pool(raw: Mapping[str, Any], at: Place) -> None:
     prefix = base.rpartition("/")[2]
     if isinstance(size, int) and prefix.isdigit() and size < int(prefix):
         at.key("size").refuse(size, f"does not fit into {base}", f"write a number from {prefix} to 29")
+
+
+def _docker_engine(raw: Mapping[str, Any], at: Place) -> None:
+    """Check what overlaps; a value that is wrong in itself has been reported already."""
+    entries = raw.get("addressPools")
+    pools = [POOL.read(entry, Place("")) for entry in entries] if isinstance(entries, list) else []
+    bip = forms.BRIDGE.read(raw.get("bip", "172.17.0.1/16"), Place(""))
+    if bip is None or None in pools:
+        return
+    try:
+        if not pools:
+            daemon_json.pools_beside(bip)
+    except ValueError as error:
+        at.key("bip").refuse(bip, f"is too wide: {error}", "take a smaller network, such as /16")
+    for one, other in daemon_json.collisions(bip, [pool for pool in pools if pool]):
+        at.key("addressPools").report(f"overlap: {one} and {other}", "keep them apart")
+
+
+def _fail2ban(raw: Mapping[str, Any], at: Place) -> None:
+    ignore = raw.get("ignore")
+    for index, text in enumerate(ignore if isinstance(ignore, list) else ()):
+        if str(text).endswith("/0"):
+            at.key("ignore").item(index).refuse(text, "is every address", "nobody would ever be banned")
+
+
+def _upkeep(raw: Mapping[str, Any], at: Place) -> None:
+    notify = raw.get("notify")
+    if isinstance(notify, list) and not (notify and str(notify[0]).startswith("/")):
+        at.key("notify").refuse(notify, "begins with no program by its whole path", "write [/usr/…]")
 
 
 SSH = Section(
@@ -139,6 +167,7 @@ FAIL2BAN = Section(
         Field("findTime", forms.DURATION, "within which they count", "10m"),
         Field("banTime", forms.DURATION, "how long the first ban lasts; repeated ones last longer", "7d"),
     ),
+    _fail2ban,
 )
 
 UPDATES = Section(
@@ -222,6 +251,7 @@ UPKEEP = Section(
             None,
         ),
     ),
+    _upkeep,
 )
 
 POOL = Section(
@@ -253,6 +283,7 @@ DOCKER_ENGINE = Section(
             (),
         ),
     ),
+    _docker_engine,
 )
 
 FIELDS = (
