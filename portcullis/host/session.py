@@ -163,6 +163,7 @@ class Session:
         answer = self._alone(login, families[-1], op, arguments)
         if login.declared or login.port:
             self._alias = self.host  # whoever came in first may be refused from now on
+            self._is_first_contact(now=False)
         return answer
 
     def reached(self, port: int) -> None:
@@ -289,19 +290,36 @@ class Session:
             )
         if f"\nHost {self.host}{BOOTSTRAP_SUFFIX}\n" in text:
             aliases.append(self.host + BOOTSTRAP_SUFFIX)
-        failure: HostError | None = None
+            if self._first_contact.exists():
+                aliases.reverse()
+        failures: dict[str, HostError] = {}
         for alias in aliases:
             try:
-                return self._start(alias, first, write=write)
+                started = self._start(alias, first, write=write)
             except Unreachable as error:
-                failure = failure or error
+                failures[alias] = error
             except LoginRefused as error:
                 # ssh itself goes on without a key that is not there, and only the login fails.
                 lost = missing_identity(text, alias)
                 absent = LoginRefused(f"the key {lost} does not exist here", hint="correct identityFile")
-                failure = failure or (absent if lost else error)
-        assert failure is not None  # noqa: S101
-        raise failure
+                failures[alias] = absent if lost else error
+            else:
+                self._is_first_contact(now=alias != self.host)
+                return started
+        raise failures[self.host]
+
+    @property
+    def _first_contact(self) -> Path:
+        """Whose existence says that the declared login was not there yet when we last came."""
+        return (self._project / self._config).with_name(f"{self.host}.first-contact")
+
+    def _is_first_contact(self, *, now: bool) -> None:
+        """Remember who was let in: each try as a user who is not there counts with fail2ban, for minutes."""
+        with contextlib.suppress(OSError):  # it only saves a try
+            if now:
+                self._first_contact.touch()
+            else:
+                self._first_contact.unlink(missing_ok=True)
 
     def _start(self, alias: str, first: Json, *, write: bool) -> tuple[AgentProcess, Future[Json]]:
         for attempt in (1, 2):

@@ -135,9 +135,9 @@ class Project:
         """Take what is there into the state."""
         return self.run("refresh", "--yes", "--skip-preview", "--diff", *arguments, fails=fails)
 
-    def destroy(self, *arguments: str, fails: bool = False) -> Outcome:
+    def destroy(self, *arguments: str, fails: bool = False, timeout: float = 300) -> Outcome:
         """Take everything away."""
-        return self.run("destroy", "--yes", "--skip-preview", *arguments, fails=fails)
+        return self.run("destroy", "--yes", "--skip-preview", *arguments, fails=fails, timeout=timeout)
 
     def cancel(self) -> Outcome:
         """Give up the lock that a killed engine left."""

@@ -139,6 +139,31 @@ def test_first_contact_falls_back_to_the_bootstrap_login_once(fake_ssh: Callable
     session.request("x")
     assert session.connections == 2
     session.close()
+    # Each try as a user who is not there yet counts with fail2ban: the next run makes none.
+    again = Session("web1", "lab", project=session._project)
+    again.request("x")
+    assert again.connections == 1
+    again.close()
+
+
+def test_once_the_declared_login_works_the_bootstrap_login_is_not_tried(
+    fake_ssh: Callable[..., Session],
+) -> None:
+    session = fake_ssh(
+        """
+        if "web1-bootstrap" in sys.argv:
+            sys.exit("root@192.0.2.1: Permission denied (publickey).")
+        print("have", flush=True)
+        for line in sys.stdin:
+            print(json.dumps({"id": json.loads(line)["id"], "ok": True, "result": {}}), flush=True)
+        """,
+        bootstrap_user="root",
+    )
+    session._first_contact.touch()
+    session.request("x")
+    assert session.connections == 2
+    assert not session._first_contact.exists()
+    session.close()
 
 
 def test_a_read_survives_one_broken_connection(fake_ssh: Callable[..., Session], tmp_path: Path) -> None:
