@@ -55,7 +55,7 @@ OPEN_TIMEOUT = 60.0
 READ_TIMEOUT = 120.0
 WRITE_TIMEOUT = 1200.0  # apt on a slow mirror
 _INSTALL_TIMEOUT = 600.0
-_LOGIN_TIMEOUT = 20.0
+_LOGIN_TIMEOUT = 40.0
 _REFUSAL_HOLDS = 60.0
 """Seconds for which an unreachable host is not tried again: hundreds of resources would each wait."""
 

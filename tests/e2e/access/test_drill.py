@@ -114,7 +114,7 @@ def test_a_deployer_that_is_killed_in_the_middle(drill: Drill, module_host: Host
     drill.finish(process, "up", time.monotonic())
     drill.declare()
     wait_for("the host to restore itself", drill.enters, 90)
-    assert module_host.run(f"ls {GUARDS}", check=False).stdout == ""
+    wait_for("it to be done", lambda: not module_host.run(f"ls {GUARDS}", check=False).stdout, 20)
     assert (
         "undone, since nobody confirmed it" in module_host.run("journalctl -q -u 'portcullis-guard-*'").stdout
     )
