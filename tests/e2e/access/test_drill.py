@@ -95,10 +95,10 @@ def test_after_all_of_them_every_resource_is_as_it_was(drill: Drill) -> None:
     drill.unchanged()
 
 
-def deploy_and(drill: Drill, change: Hostile) -> subprocess.Popen[str]:
+def deploy(drill: Drill, change: Hostile, *, window: int) -> subprocess.Popen[str]:
     """Start to deploy a change, and return once the host's undo is armed and the change made."""
     drill.declare(change)
-    process = drill.start("up", "--yes", "--skip-preview", env={"PORTCULLIS_GUARD_SECONDS": "60"})
+    process = drill.start("up", "--yes", "--skip-preview", env={"PORTCULLIS_GUARD_SECONDS": str(window)})
     wait_for(
         "the undo to be armed",
         lambda: "undo.json" in drill.host.run(f"ls {GUARDS}/*", check=False).stdout,
@@ -109,7 +109,7 @@ def deploy_and(drill: Drill, change: Hostile) -> subprocess.Popen[str]:
 
 
 def test_a_deployer_that_is_killed_in_the_middle(drill: Drill, module_host: Host) -> None:
-    process = deploy_and(drill, CHANGES["v6-only"])
+    process = deploy(drill, CHANGES["v6-only"], window=30)
     os.killpg(process.pid, signal.SIGKILL)
     drill.finish(process, "up", time.monotonic())
     drill.declare()
@@ -124,7 +124,7 @@ def test_a_deployer_that_is_killed_in_the_middle(drill: Drill, module_host: Host
 
 
 def test_a_reboot_in_the_window(drill: Drill, module_host: Host) -> None:
-    process = deploy_and(drill, CHANGES["v6-only"])
+    process = deploy(drill, CHANGES["v6-only"], window=120)
     os.killpg(process.pid, signal.SIGKILL)
     drill.finish(process, "up", time.monotonic())
     module_host.reboot()
