@@ -166,17 +166,16 @@ class Exposed:
         }
 
     def everything_open(self) -> dict[str, frozenset[int]]:
-        """Return every open TCP port of the host, of all 65,535, from neighbour and internet, v4 and v6."""
-        addresses = (self.host.address, self.host.address6)
-        asked = [(name, address) for name in ("neighbour", "internet") for address in addresses]
+        """Return every open TCP port of the host, of all 65,535, from each place by each family it has."""
 
-        def ask(question: tuple[str, str]) -> frozenset[int]:
-            name, address = question
-            return scan.tcp(self.place(name), {address: scan.ALL})[address].open
+        def ask(name: str) -> dict[str, frozenset[int]]:
+            # docker0 has no IPv6.
+            addresses = [self.host.address] + [self.host.address6] * (name != "stranger")
+            found = scan.tcp(self.place(name), dict.fromkeys(addresses, scan.ALL))
+            return {f"{name} {address}": found[address].open for address in addresses}
 
         with ThreadPoolExecutor(2) as pool:
-            found = list(pool.map(ask, asked))
-        return {f"{name} {address}": ports for (name, address), ports in zip(asked, found, strict=True)}
+            return {place: ports for found in pool.map(ask, PLACES) for place, ports in found.items()}
 
 
 # "alien" is a container on a network of its own, "stranger" one on docker0.
