@@ -183,7 +183,7 @@ class HardenedHost(pulumi.ComponentResource):
             opts=own,
         )
         LoginPolicy(f"{name}-login", LoginPolicyArgs(host=name, adopt=host.adopt), opts=own)
-        SystemUpdates(
+        updates = SystemUpdates(
             f"{name}-updates",
             SystemUpdatesArgs(
                 host=name,
@@ -205,6 +205,7 @@ class HardenedHost(pulumi.ComponentResource):
                 time_sync=upkeep.time_sync,
                 swap=upkeep.swap,
                 notify=upkeep.notify,
+                after=updates.ready,
                 adopt=host.adopt,
             ),
             opts=own,

@@ -89,7 +89,8 @@ class SystemUpdates(pulumi.ComponentResource):
                 host=host,
                 path=updates.TIMER_FOLDER,
                 adopt=adopt,
-                opts=ResourceOptions(parent=self),
+                # Installing unattended-upgrades takes empty folders of units away.
+                opts=after,
             )
             timer = [
                 File(

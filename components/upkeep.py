@@ -37,6 +37,8 @@ class UpkeepArgs:
         swap: size of a swap file, such as "2G", or "none".
         notify: command on the host that is told of each service that failed; it gets the unit's name as its
             last word. Everybody on the host can read it: a secret belongs in a file of root's that it reads.
+        after: what has to be there before: packages whose installation takes empty folders of units away, as
+            that of unattended-upgrades does.
         adopt: replace files that are there and differ.
 
     Raises:
@@ -50,6 +52,7 @@ class UpkeepArgs:
     time_sync: bool = True
     swap: str = NO_SWAP
     notify: tuple[str, ...] | None = None
+    after: Sequence[pulumi.Resource] = ()
     adopt: bool = False
 
     def __post_init__(self) -> None:
@@ -159,7 +162,11 @@ class Upkeep(pulumi.ComponentResource):
 
     def _folder(self, name: str, path: str) -> Directory:
         return Directory(
-            name, host=self._args.host, path=path, adopt=self._args.adopt, opts=ResourceOptions(parent=self)
+            name,
+            host=self._args.host,
+            path=path,
+            adopt=self._args.adopt,
+            opts=ResourceOptions(parent=self, depends_on=list(self._args.after)),
         )
 
     def _file(
