@@ -260,6 +260,14 @@ def test_ports_add_up_so_a_line_of_somebody_elses_keeps_one_open(server: Server)
     assert server.host.main.read_text().endswith("\nPort 22\n")
 
 
+def test_an_address_to_listen_on_stays_unless_it_brings_a_port_of_its_own(server: Server) -> None:
+    text = server.host.main.read_text() + "ListenAddress 10.0.0.5\n"
+    server.host.main.write_text(text + "ListenAddress 10.0.0.6:22\n")
+    assert server.refused("2222").detail == f"{server.host.main}:6: listenaddress 10.0.0.6:22"
+    server.put("2222", adopt=True)
+    assert server.host.main.read_text() == text + "#portcullis-off# ListenAddress 10.0.0.6:22\n"
+
+
 def test_where_it_does_not_listen_shows(server: Server) -> None:
     server.put()
     server.host.listening = set()
@@ -356,6 +364,7 @@ def test_a_hand_written_socket_beside_the_generators_is_refused(make_server: Cal
         ({"DenyUsers": "d?ploy"}, "deploy", "options.DenyUsers"),
         ({"AllowGroups": "ssh"}, "root", "options.AllowGroups"),
         ({"AllowGroups": "ssh ro*"}, "root", None),
+        ({"AllowGroups": "ssh"}, "somebody-else", None),
         ({"DenyGroups": "root"}, "root", "options.DenyGroups"),
         ({"MaxSessions": "0"}, "deploy", "options.MaxSessions"),
         ({"HostKey": "/etc/ssh/ssh_host_rsa_key"}, "deploy", "options.HostKey"),

@@ -21,7 +21,7 @@ class _Login:
     """Who is to log in afterwards, from where, under which options (keywords in small letters)."""
 
     user: str
-    groups: List[str]
+    groups: List[str] | None  # None where nobody asked
     address: Address | None
     options: Dict[str, str]
 
@@ -30,7 +30,7 @@ def refusal(desired: Json, facts: Json, peer: Peer | None) -> HostError | None:
     """Why the login that deploys would be refused, None where nothing says that it would; pure."""
     user = str(desired.get("login") or "root")
     options = {name.lower(): str(value) for name, value in desired["options"].items()}
-    login = _Login(user, facts["_groups"].get(user, []), peer.address if peer else None, options)
+    login = _Login(user, facts["_groups"].get(user), peer.address if peer else None, options)
     port = str(desired["port"])
     if port in facts["_taken"]:
         name = facts["_taken"][port]
@@ -87,6 +87,8 @@ def _users(login: _Login) -> HostError | None:
 
 
 def _groups(login: _Login) -> HostError | None:
+    if login.groups is None:
+        return None
     denied = login.options.get("denygroups", "").split()
     if any(_matches(group, denied) for group in login.groups):
         return _error("DenyGroups", f"{' '.join(denied)} refuses {login.user}, who deploys", "leave it out")

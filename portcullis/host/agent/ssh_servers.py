@@ -248,7 +248,8 @@ class SshServers(Guarded):
         if ports != set(wanted):
             ours = str(self._ours)
             found += sshd_config.rivals(lines, ours, "port", set(wanted))
-            found += sshd_config.rivals(lines, ours, "listenaddress", set())
+            addresses = sshd_config.rivals(lines, ours, "listenaddress", set())
+            found += [line for line in addresses if line.has_port]
         return self._explained(spec, (declared, live), found, ports=ports == set(wanted))
 
     def _explained(

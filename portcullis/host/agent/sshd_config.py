@@ -47,6 +47,11 @@ class Line:
         return f"{self.file}:{self.number}"
 
     @property
+    def has_port(self) -> bool:
+        """Whether an address to listen on comes with a port, which no `Port` line changes then."""
+        return re.fullmatch(r"(?:\[.*\]|[^:]+):\d+", self.value_alone) is not None
+
+    @property
     def value_alone(self) -> str:
         """What it sets."""
         return " ".join(self.words)
