@@ -90,6 +90,9 @@ class SshAccess(pulumi.ComponentResource):
             f"{name}-packages",
             host=args.host,
             names=["openssh-server", *(["ufw"] if args.ufw else [])],
+            # The same as the firewall says of ufw: whoever goes last decides.
+            on_delete="purge",
+            never_purge=["openssh-server"],
             opts=ResourceOptions(parent=self),
         )
         dialect = DIALECTS[args.os]

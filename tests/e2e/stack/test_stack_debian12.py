@@ -42,4 +42,5 @@ def test_up_page_drift_and_destroy_on_debian_12(bookworm: Program) -> None:
     bookworm.unchanged()
 
     bookworm.destroy().has(f"- {RESOURCES} deleted")
-    assert not snapshot.unlisted(snapshot.differences(bare, snapshot.take(host)), "debian-12")
+    left = snapshot.differences(bare, snapshot.take(host))
+    assert not (unlisted := snapshot.unlisted(left, "debian-12")), unlisted

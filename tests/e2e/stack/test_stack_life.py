@@ -108,7 +108,7 @@ def test_destroy_gives_the_bare_host_back_but_for_what_the_docs_list(
     up.docker("volume", "create", "peoples-data")
     up.destroy().has(f"- {RESOURCES} deleted")
     left = snapshot.differences(bare, snapshot.take(up.host))
-    assert not snapshot.unlisted(left)
+    assert not (unlisted := snapshot.unlisted(left)), unlisted
     rows = snapshot.allowed()
     idle = [row for row in rows if not any(row.covers(fact) for fact in left)]
     assert not idle, f"docs/destroy.md lists what is given back after all: {idle}"
@@ -119,7 +119,7 @@ def test_destroy_gives_the_bare_host_back_but_for_what_the_docs_list(
     left = snapshot.differences(bare, snapshot.take(up.host))
     gone = [row for row in rows if row.until == "next boot"]
     assert not [fact for fact in left if any(row.covers(fact) for row in gone)]
-    assert not snapshot.unlisted(left)
+    assert not (unlisted := snapshot.unlisted(left)), unlisted
 
 
 def test_the_destroyed_host_can_be_deployed_to_again(up: Program) -> None:
