@@ -179,7 +179,13 @@ class HardenedHost(pulumi.ComponentResource):
         name, host, own = self._name, self._args.host, self._own
         KernelSettings(
             f"{name}-kernel",
-            KernelSettingsArgs(host=name, values=host.kernel.values, only=host.kernel.only, adopt=host.adopt),
+            KernelSettingsArgs(
+                host=name,
+                values=host.kernel.values,
+                only=host.kernel.only,
+                adopt=host.adopt,
+                after=tuple(self.firewall.ready),
+            ),
             opts=own,
         )
         LoginPolicy(f"{name}-login", LoginPolicyArgs(host=name, adopt=host.adopt), opts=own)

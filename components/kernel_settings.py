@@ -30,6 +30,8 @@ class KernelSettingsArgs:
         only: beginnings of the keys to manage, such as "net." in a host that is itself a container; none
             manages all.
         adopt: replace a file that is there and differs, and what an administrator's file says otherwise.
+        after: what has to be there before: the firewall where ufw runs already, since its own file of kernel
+            settings says otherwise until it is declared.
 
     Raises:
         ValueError: naming every attribute that cannot be used, and every value that would break Docker.
@@ -39,6 +41,7 @@ class KernelSettingsArgs:
     values: Mapping[str, str | None] = field(default_factory=dict)
     only: tuple[str, ...] = ()
     adopt: bool = False
+    after: tuple[pulumi.Resource, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host, or break it."""
@@ -83,7 +86,7 @@ class KernelSettings(pulumi.ComponentResource):
             content=sysctl.sysctl_conf(own, values),
             optional=[key for key in values if key in sysctl.OPTIONAL and key not in args.values],
             adopt=args.adopt,
-            opts=ResourceOptions(parent=self),
+            opts=ResourceOptions(parent=self, depends_on=[*args.after]),
         )
         self.ready = [settings]
         self.register_outputs({"values": settings.values})
