@@ -8,32 +8,22 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from portcullis.host.agent.administrators import Administrators
-from portcullis.host.agent.directories import Directories
 from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.files import Files
-from portcullis.host.agent.forward_filters import ForwardFilters
 from portcullis.host.agent.guard import Change, Guards
 from portcullis.host.agent.guarded import Guarded, Undo
-from portcullis.host.agent.jails import Jails
 from portcullis.host.agent.kind import Kind, Work
+from portcullis.host.agent.kinds import Kinds
 from portcullis.host.agent.lock import DeployLock
-from portcullis.host.agent.packages import Packages
-from portcullis.host.agent.services import Services
-from portcullis.host.agent.ssh_servers import SshServers
 from portcullis.host.agent.store import Record, Store, revision
-from portcullis.host.agent.sysctls import Sysctls
-from portcullis.host.agent.trees import Trees
-from portcullis.host.agent.ufw import UfwPolicies
-from portcullis.host.agent.users import Users
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from portcullis.host.agent.machine import Machine
     from portcullis.host.agent.step import Json, Step
+    from portcullis.host.agent.trees import Trees
 
 ADOPT = "set adopt=True to replace it; what is there now comes back when the resource is deleted"
 
@@ -48,22 +38,7 @@ class Operations:
         self._lock = DeployLock(machine.lock)
         self._guards = Guards(machine)
         self._recovered = False
-        trees = Trees(self._store)
-        self._trees = trees
-        self._kinds: dict[str, Kind] = {
-            "file": Files(machine),
-            "directory": Directories(),
-            "tree": trees,
-            "packages": Packages(machine, self._store),
-            "service": Services(machine),
-            "sysctl": Sysctls(machine),
-            "forward-filter": ForwardFilters(machine),
-            "ssh-server": SshServers(machine),
-            "user": Users(machine),
-            "administrators": Administrators(machine),
-            "fail2ban-jail": Jails(machine),
-            "ufw-policy": UfwPolicies(machine),
-        }
+        self._kinds = Kinds(machine, self._store)
         self._claims: dict[tuple[str, str], str] = {}
         self._busy: dict[tuple[str, str], threading.Lock] = {}
         self._guard = threading.Lock()
@@ -97,7 +72,7 @@ class Operations:
     def survey(self, request: Json) -> Json:
         """Facts of all that was asked for and, unless ``index`` is false, of all the stack has here."""
         stack = str(request.get("stack", ""))
-        records = {(r.kind, r.id): r for r in self._store.all() if r.kind in self._kinds}
+        records = {(r.kind, r.id): r for r in self._store.all() if self._kinds.known(r.kind)}
         wanted: dict[tuple[str, str], Json] = {}
         if request.get("index", True):
             wanted = {key: record.spec for key, record in records.items() if record.stack == stack}
@@ -211,14 +186,14 @@ class Operations:
 
     def tree_missing(self, request: Json) -> Json:
         """Which contents of a tree the host has not got yet."""
-        return {"missing": self._trees.missing(str(request["path"]), request["files"])}
+        return {"missing": self._trees().missing(str(request["path"]), request["files"])}
 
     def blob(self, request: Json) -> Json:
         """Take a piece of a file for the next `put` of a tree."""
         self._begin(request)
         path = str(request["path"])
         with self._alone("tree", path):
-            self._trees.stage(path, str(request["sha"]), request["data"], last=bool(request["last"]))
+            self._trees().stage(path, str(request["sha"]), request["data"], last=bool(request["last"]))
         return {}
 
     def _begin(self, request: Json) -> None:
@@ -304,10 +279,10 @@ class Operations:
         return kind, str(request["item"]), request["desired"]
 
     def _kind(self, kind: str) -> Kind:
-        try:
-            return self._kinds[kind]
-        except KeyError:
-            raise HostError("invalid", f"the agent knows no kind {kind!r}") from None
+        return self._kinds[kind]
+
+    def _trees(self) -> Trees:
+        return cast("Trees", self._kind("tree"))
 
     def _spec(self, request: Json) -> Json:
         spec: Json | None = request.get("spec")
