@@ -42,6 +42,8 @@ class FakeSsh:
     running: bool = True
     listening: set[str] = field(default_factory=lambda: {"22"})
     others: dict[str, str] = field(default_factory=dict)
+    main_pid: int = 88
+    said_by_ss: str = ""  # instead of what follows from `listening` and `others`
     changed: int = field(default_factory=now)
     invocation: str = "first"
     calls: list[str] = field(default_factory=list)
@@ -126,7 +128,7 @@ class FakeSsh:
         if words[0] == "show":
             listen = "".join(f"Listen=[::]:{port} (Stream)\n" for port in sorted(self.listening))
             unit = (
-                f"Id=ssh.service\nActiveState=active\nInvocationID={self.invocation}\nReloadResult=success\n"
+                f"Id=ssh.service\nMainPID={self.main_pid}\nActiveState=active\nInvocationID={self.invocation}\nReloadResult=success\n"
                 f"ActiveEnterTimestampMonotonic=1\nStateChangeTimestampMonotonic={self.changed}\n"
             )
             return Done(0, listen if words[-1] == "ssh.socket" else unit, "")
@@ -148,12 +150,14 @@ class FakeSsh:
 
     def _ss(self, _words: list[str]) -> Done:
         name = "systemd" if self.socket else "sshd"
-        owners = dict.fromkeys(self.listening, name) | self.others
+        pid = 1 if self.socket else self.main_pid
+        owners = dict.fromkeys(self.listening, (name, pid))
+        owners |= {port: (who, 4000 + number) for number, (port, who) in enumerate(self.others.items())}
         lines = [
-            f'LISTEN 0 128 0.0.0.0:{port} 0.0.0.0:* users:(("{who}",pid=1,fd=3))'
-            for port, who in owners.items()
+            f'LISTEN 0 128 0.0.0.0:{port} 0.0.0.0:* users:(("{who}",pid={pid},fd=3))'
+            for port, (who, pid) in owners.items()
         ]
-        return Done(0, "\n".join(lines), "")
+        return Done(0, self.said_by_ss or "\n".join(lines), "")
 
     def _journalctl(self, _words: list[str]) -> Done:
         return Done(0, "sshd[1]: said\n", "")

@@ -283,6 +283,22 @@ def test_a_port_that_somebody_has_is_refused_before(server: Server) -> None:
     assert server.refused("2222").message == "nginx listens on 2222 already"
 
 
+@pytest.mark.parametrize("name", ["sshd", '",pid=88,fd=3)', "systemd"])
+def test_a_process_that_calls_itself_sshd_is_not_the_ssh_server(server: Server, name: str) -> None:
+    server.put()
+    server.host.others["2222"] = name
+    assert server.facts()["port"] == "22"
+    assert server.put()["steps"] == []
+    server.put(options={**OPTIONS, "MaxAuthTries": "2"})
+    assert "listens on 2222 already" in server.refused("2222").message
+
+
+def test_a_listener_that_sshd_shares_for_a_moment_with_who_comes_in_is_its_own(server: Server) -> None:
+    shared = 'users:(("sshd",pid=88,fd=3),("sshd",pid=99,fd=3))'
+    server.host.said_by_ss = f"LISTEN 0 128 0.0.0.0:22 0.0.0.0:* {shared}"
+    assert server.facts()["port"] == "22"
+
+
 def test_ufws_rule_comes_before_the_port_and_goes_after_it(make_server: Callable[..., Server]) -> None:
     server = make_server(ufw=True)
     ours = ("allow", "portcullis ssh")

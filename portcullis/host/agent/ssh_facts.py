@@ -29,6 +29,10 @@ _NO_FOLDER = "Missing privilege separation directory"
 # From the documentation's range: what holds for it holds for the whole internet.
 _STRANGER = "addr=192.0.2.1,laddr=192.0.2.2,host=stranger.invalid"
 
+# What ss writes after the name of each process that holds a socket. People name their processes, with up to
+# 15 characters: too few to pass for the end of one entry and the start of the next.
+_OWNERS = re.compile(r',pid=(\d+),fd=\d+\)(?=,\("|\)\s*$)')
+
 ByUser = Dict[str, "Effective"]
 
 # How people get in. A Match block of ours at the end of the drop-in repeats them, so that no later file's
@@ -157,23 +161,34 @@ def configured_ports(live: Effective) -> set[str]:
 
 
 def listening_ports(machine: Machine, *, by_socket: bool) -> tuple[set[str], dict[str, str]]:
-    """Ports that SSH is answered on now, and the TCP ports that other programs have, with their names."""
+    """Ports that SSH is answered on now, and the TCP ports that other programs have, with their names.
+
+    Anybody may call a process sshd, and sshd's own sessions listen for what people forward: what counts is
+    the process that systemd started, or the ports that systemd itself has for it.
+    """
     done = machine.run(["ss", "-Htlnp"], timeout=_TIMEOUT)
+    given = socket_ports(machine) if by_socket else set()
+    main = "" if by_socket else _main_process(machine)
     ours, others = set(), {}
     for line in done.out.splitlines():
         words = line.split()
-        if len(words) < 4:  # noqa: PLR2004 - state, two queues, local address
+        if len(words) < 4 or words[0] != "LISTEN":  # noqa: PLR2004 - state, two queues, local address
             continue
         port = words[3].rpartition(":")[2]
-        names = re.findall(r'\("([^"]+)"', line)
-        # With several names a listener is shared, as sshd's is with the systemd that passed it on.
-        if "sshd" in names or (by_socket and "systemd" in names):
+        if port in given or main in _OWNERS.findall(line):
             ours.add(port)
         else:
-            others[port] = names[0] if names else "another program"
-    if by_socket:
-        ours &= socket_ports(machine)
+            names = re.findall(r'\("([^"]+)"', line)
+            name = names[0] if names else "another program"
+            others[port] = f"another {name}" if name == "sshd" else name
     return ours, {port: name for port, name in others.items() if port not in ours}
+
+
+def _main_process(machine: Machine) -> str:
+    """Number of the process that ssh.service runs, "" while it runs none."""
+    argv = ["systemctl", "show", "--no-pager", "--property=MainPID", "--", SERVICE]
+    found = re.search(r"^MainPID=([1-9]\d*)$", machine.run(argv, timeout=_TIMEOUT).out, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def socket_ports(machine: Machine) -> set[str]:
