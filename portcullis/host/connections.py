@@ -169,6 +169,13 @@ def remember_port(ssh_config: Path, alias: str, port: int) -> None:
     _replace(path, json.dumps({**_remembered(path), alias: port}, indent=1, sort_keys=True) + "\n")
 
 
+def set_port(ssh_config: Path, alias: str, port: int) -> None:
+    """Make a host's alias lead to a port until the program writes the file again: it listens there now."""
+    text = ssh_config.read_text()
+    block = _block_of(text, alias)
+    _replace(ssh_config, text.replace(block, re.sub(r"(?m)^( +Port )[0-9]+$", rf"\g<1>{port}", block), 1))
+
+
 def _remembered(path: Path) -> dict[str, int]:
     try:
         read = json.loads(path.read_text())

@@ -27,10 +27,14 @@ _PIECE = 1 << 16
 def direct(host: str, ports: list[int]) -> tuple[int, int, int] | None:
     """Connect; return the port and the descriptors to read from and to write to, or None."""
     answers: queue.Queue[tuple[int, socket.socket | None]] = queue.Queue()
+    found = threading.Event()
 
     def attempt(port: int) -> None:
         try:
-            answers.put((port, socket.create_connection((host, port), TIMEOUT)))
+            connection = socket.create_connection((host, port), TIMEOUT)
+            if found.is_set():
+                connection.close()  # sshd would wait for a login on it
+            answers.put((port, connection))
         except OSError as error:
             # In the words of ssh, out of which an error is explained to people.
             why = error.strerror or "Connection timed out"
@@ -49,6 +53,7 @@ def direct(host: str, ports: list[int]) -> tuple[int, int, int] | None:
             continue
         pending -= 1
         if connection is not None:
+            found.set()
             connection.settimeout(None)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             number = connection.detach()

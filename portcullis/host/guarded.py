@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from .session import Channel
     from .survey import Item
 
-WINDOW = float(os.environ.get("PORTCULLIS_GUARD_SECONDS", "120"))
+_USUAL = 120.0
+
+
+def _window() -> float:
+    try:
+        return float(os.environ.get("PORTCULLIS_GUARD_SECONDS", _USUAL))
+    except ValueError:
+        return _USUAL
+
+
+WINDOW = _window()
 """Seconds until a host restores itself."""
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds between tries of the fresh login: sshd may be restarting, and fail2ban counts what is refused."""
@@ -96,8 +106,9 @@ def confirm(channel: Channel, result: Json, login: Login) -> None:
     if not guard:
         return
     failure = _refused(lambda: channel.log_in_again("confirm", login, guard=guard))
-    if failure is not None:
-        raise _take_back(channel, guard, failure)
+    error = _take_back(channel, guard, failure) if failure is not None else None
+    if error is not None:
+        raise error
 
 
 def _refused(attempt: Callable[[], object]) -> HostError | None:
@@ -119,13 +130,15 @@ def _refused(attempt: Callable[[], object]) -> HostError | None:
     return failure
 
 
-def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack:
-    """Have the change undone and verify that; return the error that says so."""
+def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack | None:
+    """Have the change undone and verify that; return the error that says so, None where it was confirmed."""
     refused = f"after the change, a fresh login failed: {failure.cause}"
     try:
         done = channel.request("rollback", timeout=READ_TIMEOUT, write=True, guard=guard)
     except HostError:
         done = None  # the session is cut off too: the host restores itself
+    if done and done["confirmed"]:
+        return None  # it worked, and only its answer was lost
     gave_up = time.monotonic() + _MARGIN + (0 if done else WINDOW)
     while True:
         try:

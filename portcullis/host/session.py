@@ -32,6 +32,7 @@ from .connections import (
     has_two_families,
     missing_identity,
     remember_port,
+    set_port,
     ssh_config_path,
 )
 from .dial import ELSEWHERE
@@ -169,6 +170,7 @@ class Session:
     def reached(self, port: int) -> None:
         """Note the port that a login has just worked on; the next run finds the host there."""
         remember_port(self._project / self._config, self.host, port)
+        set_port(self._project / self._config, self.host, port)
 
     def _alone(self, login: Login, family: tuple[str, ...], op: str, arguments: Json) -> Json:
         alias = self.host if login.declared or login.port else self._alias

@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.host.agent import guard as guard_module
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.files import Files
 from portcullis.host.agent.guard import Guards, main
 from portcullis.host.agent.guarded import Guarded, Peer, Undo
 from portcullis.host.agent.run import Done
+from portcullis.host.bundle import agent_bundle
 
 from .conftest import Client
 
@@ -155,10 +159,10 @@ def test_a_known_thing_gets_its_record_back_too(door: DoorClient) -> None:
     door.beside().client.ask("confirm", guard=door.put("one\n")["guard"])
     before = door.client.look("door", str(door.path), {"path": str(door.path)})
     guard = door.put("two\n")["guard"]
-    assert door.client.ask("rollback", guard=guard) == {"undone": True, "failed": []}
+    assert door.client.ask("rollback", guard=guard) == {"confirmed": False, "failed": []}
     assert door.path.read_text() == "one\n"
     assert door.client.look("door", str(door.path), {"path": str(door.path)}) == before
-    assert door.client.ask("rollback", guard=guard) == {"undone": False, "failed": []}
+    assert door.client.ask("rollback", guard=guard) == {"confirmed": False, "failed": []}
 
 
 def test_a_change_that_fails_is_undone_at_once(door: DoorClient, host: FakeHost) -> None:
@@ -170,6 +174,71 @@ def test_a_change_that_fails_is_undone_at_once(door: DoorClient, host: FakeHost)
     assert host.started("reload")
     assert boot_units(door) == []
     assert not (door.machine.state / "guards").exists()
+
+
+def test_a_confirmation_that_another_session_made_is_told(door: DoorClient) -> None:
+    guard = door.put("narrow\n")["guard"]
+    door.beside().client.ask("confirm", guard=guard)
+    assert door.client.ask("rollback", guard=guard) == {"confirmed": True, "failed": []}
+    assert door.path.read_text() == "narrow\n"
+
+
+def test_a_timer_that_cannot_be_stopped_keeps_nothing_from_being_undone(
+    door: DoorClient, host: FakeHost
+) -> None:
+    door.path.write_text("open\n")
+    guard = door.put("narrow\n")["guard"]
+
+    def hang() -> None:
+        raise HostError("timeout", "systemctl did not end within 30 s and was stopped")
+
+    host.on["systemctl"] = hang
+    Guards(door.machine).restore(guard)
+    assert door.path.read_text() == "open\n"
+
+
+def test_the_window_begins_when_the_change_has_ended(
+    door: DoorClient, host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(guard_module.time, "monotonic", lambda: clock[0])
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock[0] += seconds
+
+    monkeypatch.setattr(guard_module.time, "sleep", sleep)
+    host.on["checker"] = lambda: clock.__setitem__(0, clock[0] + 100)
+    guard = door.put("narrow\n", test=["checker"])["guard"]
+    clock[0] += 20  # the timer fires 120 seconds after the start
+    Guards(door.machine).wait_for(guard)
+    assert sum(slept) == pytest.approx(100)
+
+
+def test_the_undo_needs_nothing_of_the_agents_cache(door: DoorClient, tmp_path: Path) -> None:
+    zipped = tmp_path / "agent.pyz"
+    zipped.write_bytes(agent_bundle().data)
+    script = (
+        f"import sys; sys.path.insert(0, {str(zipped)!r}); import os, pathlib;"
+        "from portcullis.host.agent import guard, machine, guarded, run;"
+        f"m = machine.Machine(state=pathlib.Path({str(tmp_path / 'state')!r}),"
+        f" lock=pathlib.Path({str(tmp_path / 'run' / 'l')!r}),"
+        f" units=pathlib.Path({str(door.machine.units)!r}),"
+        " run=lambda argv, **_: (print(*argv, sep='\\n', flush=True), run.Done(0, '', ''))[1]);"
+        f"g = guard.Guards(m); os.unlink({str(zipped)!r});"
+        f"u = guarded.Undo(({str(door.path)!r},));"
+        "c = g.armed(guard.Change('door', u, 120)); c.__enter__(); os._exit(0)"
+    )
+    door.path.write_text("open\n")
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    door.path.write_text("narrow\n")
+    words = done.stdout.splitlines()
+    undo = [*words[words.index("-I") - 1 : -1]]  # all, as after a reboot: the real one would wait
+    subprocess.run(undo, capture_output=True, text=True, check=True, timeout=60)
+    assert door.path.read_text() == "open\n"
 
 
 def test_without_a_timer_nothing_is_changed(door: DoorClient, host: FakeHost) -> None:

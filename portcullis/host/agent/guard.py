@@ -84,7 +84,10 @@ class Guards:
         """Touch nothing yet."""
         self._machine = machine
         self.root = machine.state / "guards"
-        self._known: set[str] = set()
+        # The host's cache of it may be renewed or cleared under a session that lives.
+        code = Path(__file__).parents[3]
+        self._code = code.read_bytes() if code.is_file() else code
+        self._deadlines: dict[str, float] = {}
         self._mutex = threading.Lock()
 
     @contextlib.contextmanager
@@ -98,17 +101,18 @@ class Guards:
         """
         number = f"{time.time_ns():x}"
         try:
-            with self._locked(number):
-                self._register(number, change)
+            with self._locked():
+                note = self._register(number, change)
                 yield number
+                # The window is for the login, however long the change took.
+                self._write(number, note, change.window)
         except BaseException:
             self.restore(number)
             raise
 
-    def _register(self, number: str, change: Change) -> None:
-        window = min(max(change.window, SHORTEST), LONGEST)
+    def _register(self, number: str, change: Change) -> Json:
         folder = self._make(number)
-        note = {
+        note: Json = {
             "what": change.what,
             "files": [
                 {"path": path, "kept": paths.keep(paths.checked(path), folder / str(index))}
@@ -119,11 +123,17 @@ class Guards:
             "drop_on_confirm": change.drop_on_confirm,
             "drop_on_restore": change.drop_on_restore,
         }
-        with self._mutex:
-            self._known.add(number)
-        disk.write(folder / "undo.json", json.dumps(note, indent=1).encode() + b"\n")
+        self._write(number, note, change.window)
         self._arm_boot()
-        self._arm_timer(number, window)
+        self._arm_timer(number, _bounded(change.window))
+        return note
+
+    def _write(self, number: str, note: Json, window: float) -> None:
+        # Of the monotonic clock, which all processes of a boot share and nobody sets.
+        note["deadline"] = deadline = time.monotonic() + _bounded(window)
+        with self._mutex:
+            self._deadlines[number] = deadline
+        disk.write(self.root / number / "undo.json", json.dumps(note, indent=1).encode() + b"\n")
 
     def pending(self) -> list[str]:
         """Ids of all that is registered on the host, oldest first."""
@@ -138,7 +148,7 @@ class Guards:
         Raises:
             HostError: ``rolled-back`` when the window has ended before.
         """
-        with self._locked(number):
+        with self._locked():
             note = self._read(number)
             if note is None:
                 raise HostError(
@@ -146,21 +156,37 @@ class Guards:
                     "the host has undone the change by itself before it was confirmed",
                     hint="the login took longer than the window; look why it is slow, then run again",
                 )
-            self._stop_timer(number)
             self._forget(number)
             self._drop(note["drop_on_confirm"])
+        self._stop_timer(number)
+
+    def was_confirmed(self, number: str) -> bool:
+        """Whether another session has confirmed it: it is gone, and before the host would have undone it."""
+        with self._mutex:
+            deadline = self._deadlines.get(number)
+        return deadline is not None and time.monotonic() < deadline and number not in self.pending()
+
+    def wait_for(self, number: str) -> None:
+        """Wait until the window of one has ended, as far as it is still there."""
+        while (note := self._read(number)) is not None:
+            left = note["deadline"] - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, 1.0))
 
     def restore(self, number: str) -> Json | None:
         """Put everything back; None where it was confirmed or put back already.
 
+        Killed in the middle, it is done again: by the timer's service, at the next boot or by the next
+        deployment.
+
         Returns:
             ``what`` the change was, and ``failed``, what did not work, as lines for people.
         """
-        with self._locked(number):
+        with self._locked():
             note = self._read(number)
             if note is None:
                 return None
-            self._stop_timer(number)
             failed: list[str] = []
             for index, file in enumerate(note["files"]):
                 try:
@@ -176,9 +202,12 @@ class Guards:
                 if done.code:
                     failed.append(f"{' '.join(argv)}: {done.text}")
             self._pardon(note["peer"])
+            with self._mutex:
+                self._deadlines.pop(number, None)
             self._forget(number)
             self._drop(note["drop_on_restore"])
-            return {"what": note["what"], "failed": failed}
+        self._stop_timer(number)
+        return {"what": note["what"], "failed": failed}
 
     def _pardon(self, peer: str) -> None:
         """Lift the ban of whoever made the change: its refused logins were our own."""
@@ -189,10 +218,12 @@ class Guards:
     def recover(self) -> list[Json]:
         """Put back what a deployment left that is gone: whoever holds the deployment's lock may ask."""
         with self._mutex:
-            strangers = [number for number in self.pending() if number not in self._known]
+            strangers = [number for number in reversed(self.pending()) if number not in self._deadlines]
         return [done for number in strangers if (done := self.restore(number)) is not None]
 
     def _make(self, number: str) -> Path:
+        if isinstance(self._code, Path) and not self._code.is_dir():
+            raise HostError("internal", "the agent has no copy of itself to undo the change with")
         folder = self.root / number
         try:
             for path in (self._machine.state, self.root, folder):
@@ -202,6 +233,8 @@ class Guards:
         return folder
 
     def _read(self, number: str) -> Json | None:
+        if not number or set(number) - set("0123456789abcdef"):
+            raise HostError("invalid", f"{number!r} is no guard")
         try:
             note: Json = json.loads((self.root / number / "undo.json").read_bytes())
         except FileNotFoundError:
@@ -215,11 +248,9 @@ class Guards:
         return note
 
     @contextlib.contextmanager
-    def _locked(self, number: str) -> Iterator[None]:
-        """Confirming and restoring exclude each other, whichever process does it."""
-        if not number or set(number) - set("0123456789abcdef"):
-            raise HostError("invalid", f"{number!r} is no guard")
-        path = self._machine.lock.parent / f"guard-{number}.lock"
+    def _locked(self) -> Iterator[None]:
+        """Changing, confirming and restoring exclude each other, whichever process does it."""
+        path = self._machine.lock.parent / "guard.lock"
         fd = self._hold(path)
         try:
             yield
@@ -257,18 +288,16 @@ class Guards:
         with contextlib.suppress(FileNotFoundError):
             (folder / "undo.json").unlink()
         shutil.rmtree(folder, ignore_errors=True)
-        with self._mutex:
-            self._known.discard(number)
         if not self.pending():
             self._disarm_boot()
             shutil.rmtree(self.root, ignore_errors=True)
 
     def _command(self) -> list[str]:
-        """What puts back, by the code that runs now; a zip of it is copied, since the cache is renewed."""
-        code = Path(__file__).parents[3]
-        if code.is_file():
+        """What puts back, by the code that runs now."""
+        code = self._code
+        if isinstance(code, bytes):
             copy = self.root / "agent.pyz"
-            disk.write(copy, code.read_bytes())
+            disk.write(copy, code)
             code = copy
         return [
             sys.executable or "/usr/bin/python3",
@@ -285,6 +314,7 @@ class Guards:
             [
                 "systemd-run", "--quiet", f"--unit={unit}", f"--on-active={window:.0f}",
                 "--timer-property=AccuracySec=500ms",
+                "--property=Restart=on-failure", "--property=RestartSec=5",
                 "--description=Portcullis: undo a change that nobody confirmed",
                 *self._command(), number,
             ],
@@ -297,10 +327,11 @@ class Guards:
             )  # fmt: skip
 
     def _stop_timer(self, number: str) -> None:
-        # Not the service: it may be who asks. It finds that the note is gone.
-        self._machine.run(
-            ["systemctl", "--no-pager", "stop", f"{_PREFIX}{number}.timer"], timeout=_SYSTEMD_TIMEOUT
-        )
+        """Only tidies up: what the timer starts finds that the note is gone. Its service may be who asks."""
+        with contextlib.suppress(HostError):
+            self._machine.run(
+                ["systemctl", "--no-pager", "stop", f"{_PREFIX}{number}.timer"], timeout=_SYSTEMD_TIMEOUT
+            )
 
     def _arm_boot(self) -> None:
         words = " ".join(f'"{word}"' for word in self._command())
@@ -317,11 +348,21 @@ class Guards:
         paths.remove_file(unit)
 
 
+def _bounded(window: float) -> float:
+    return min(max(window, SHORTEST), LONGEST)
+
+
 def main(arguments: list[str]) -> None:
-    """Put back one undo, or all: what the timer and the boot unit start. Arguments: state folder, [id]."""
+    """Put back one undo when its window has ended, or all: what the timer and the boot unit start.
+
+    Args:
+        arguments: the state folder, and the one's id.
+    """
     os.umask(0o077)
     guards = Guards(Machine(state=Path(arguments[0])))
-    for number in arguments[1:] or guards.pending():
+    for number in arguments[1:]:
+        guards.wait_for(number)
+    for number in arguments[1:] or reversed(guards.pending()):
         done = guards.restore(number)
         if done is not None:
             lines = [f"undone, since nobody confirmed it: {done['what']}", *done["failed"]]

@@ -176,9 +176,11 @@ class Operations:
         return {}
 
     def rollback(self, request: Json) -> Json:
-        """Take a change back before its time; ``undone`` is false where the host has done so already."""
-        done = self._guards.restore(str(request["guard"]))
-        return {"undone": done is not None, "failed": done["failed"] if done else []}
+        """Take a change back before its time, unless it is ``confirmed``: the answer to that may be lost."""
+        number = str(request["guard"])
+        done = self._guards.restore(number)
+        confirmed = done is None and self._guards.was_confirmed(number)
+        return {"confirmed": confirmed, "failed": done["failed"] if done else []}
 
     def armed(self, request: Json) -> Json:
         """Whether a change still waits for its confirmation."""

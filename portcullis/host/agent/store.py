@@ -131,5 +131,5 @@ class Store:
         with self._folders, contextlib.suppress(OSError):
             with contextlib.suppress(FileNotFoundError):
                 self._items.rmdir()  # fails while another thing has a folder, which is the test
-            if not (self._root / "guards").exists():  # what is there may still have to be put back
-                shutil.rmtree(self._root, ignore_errors=True)
+            shutil.rmtree(self._root / "agent", ignore_errors=True)
+            self._root.rmdir()  # fails while there are guards: they may still have to be put back

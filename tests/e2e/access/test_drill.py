@@ -80,7 +80,9 @@ def test_a_hostile_change_locks_nobody_out(drill: Drill, module_host: Host, name
     finally:
         if change.afterwards:
             host.run(change.afterwards)
+    print(said.error)  # noqa: T201 - what people read, shown with -rP
     said.has(*(words.replace("{here}", drill.here()) for words in change.says))
+    said.lacks("a fault in Portcullis itself")
     assert said.seconds < LIMIT
     drill.declare()
     # As it is declared now: the program has not run yet, and the host is where it was.

@@ -10,6 +10,7 @@ from portcullis.host.connections import (
     Connection,
     remember_port,
     render_ssh_config,
+    set_port,
     ssh_config_path,
     write_ssh_config,
 )
@@ -63,6 +64,17 @@ def test_a_port_that_nobody_has_reached_yet_is_not_the_only_one_tried(tmp_path: 
     write_ssh_config(declared, stack="lab", project=tmp_path)
     assert "proxycommand" not in effective(config, "web1")
     assert "web1-declared" not in config.read_text()
+
+
+def test_a_host_that_listens_elsewhere_now_is_found_there_until_the_program_says_more(tmp_path: Path) -> None:
+    declared = {
+        "web1": Connection("192.0.2.1", "deploy", 2222, KEY, bootstrap_user="root", bootstrap_port=22),
+        "web2": Connection("192.0.2.2", "deploy", 2222, KEY),
+    }
+    config = write_ssh_config(declared, stack="lab", project=tmp_path)
+    set_port(config, "web1", 2022)
+    ports = {alias: effective(config, alias)["port"] for alias in ("web1", "web1-bootstrap", "web2")}
+    assert ports == {"web1": "2022", "web1-bootstrap": "22", "web2": "2222"}
 
 
 def test_bootstrap_login_is_an_alias_with_the_same_pin(tmp_path: Path) -> None:

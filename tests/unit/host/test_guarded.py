@@ -70,8 +70,10 @@ class Host:
         if op == "rollback":
             if not self.session_lives:
                 raise ConnectionFailed("the session broke")
+            if self.state == "confirmed":
+                return {"confirmed": True, "failed": []}
             self.state = "restored"
-            return {"undone": True, "failed": []}
+            return {"confirmed": False, "failed": []}
         self.state = "armed"
         assert arguments["guard"] == guarded.WINDOW
         return {"facts": {"exists": True}, "steps": [], "done": "removed", "guard": "7f"}
@@ -130,6 +132,20 @@ def test_a_confirmation_that_comes_too_late_is_no_success(canned: Callable[..., 
     canned(Host(AgentRefused("rolled-back", "the host has undone the change by itself")))
     with pytest.raises(RolledBack, match="undone the change by itself"):
         DoorProvider().create(PROPS)
+
+
+def test_a_confirmation_whose_answer_is_lost_is_a_success(canned: Callable[..., CannedChannel]) -> None:
+    host = Host(None)
+
+    def lossy(op: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        answer = host(op, arguments)
+        if op == "confirm":
+            raise ConnectionFailed("the session broke before the answer came")
+        return answer
+
+    canned(lossy)
+    DoorProvider().create(PROPS)
+    assert host.state == "confirmed"
 
 
 def test_a_removal_is_confirmed_too(canned: Callable[..., CannedChannel]) -> None:
