@@ -11,13 +11,15 @@ from portcullis.host.agent.ssh_servers import SshServers
 
 from .conftest import Client
 from .fake_ssh import FakeSsh
+from .fake_ufw import FakeUfw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from portcullis.host.agent.errors import HostError
     from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.run import Done
 
 OPTIONS = {"PermitRootLogin": "prohibit-password", "PasswordAuthentication": "no", "MaxAuthTries": "3"}
 
@@ -423,4 +425,37 @@ def test_the_undo_names_every_file_that_may_change(make_server: Callable[..., Se
     assert undo is not None
     names = {path.rpartition("/")[2] for path in undo.paths}
     assert names == {"sshd_config", "10-portcullis.conf", "00-evil.conf", "user.rules", "user6.rules"}
-    assert undo.commands[-2:] == (("systemctl", "reload-or-restart", "ssh.service"), ("ufw", "reload"))
+    assert undo.commands[-1] == ("systemctl", "reload-or-restart", "ssh.service")
+
+
+def test_the_undo_loads_ufws_rules_only_where_the_kernel_had_them(server: Server, tmp_path: Path) -> None:
+    """Else it would close a host whose ufw somebody has flushed, with files that let nobody in."""
+    ufw = FakeUfw(tmp_path).install()
+
+    def both(argv: Sequence[str], **how: Any) -> Done:
+        return (ufw if "ufw" in argv[0] or "tables" in argv[0] else server.host)(argv, **how)
+
+    def reloads(peer: str = "203.0.113.7 50000 192.0.2.1 22") -> bool:
+        machine = dataclasses.replace(
+            server.client.machine, run=both, peer=Peer.parse(peer), ufw=ufw.etc, ufw_shipped=ufw.shipped,
+            proc_sys=ufw.proc_sys,
+        )  # fmt: skip
+        kind = SshServers(machine)
+        (facts,) = kind.facts([(kind.spec("sshd", server.desired()), None)])
+        assert isinstance(facts, dict)
+        undo = kind.undo(server.desired(), facts, kind.plan(server.desired(), facts))
+        assert undo is not None
+        assert str(ufw.etc / "user.rules") in undo.paths
+        return ("ufw", "reload") in undo.commands
+
+    assert not reloads()  # ufw is off
+    ufw.run("ufw enable")
+    assert reloads()
+    ufw.run("iptables -I INPUT -s 203.0.113.7/32 -j ACCEPT")
+    assert not reloads()  # that is how we came in
+    ufw.run("ufw allow in proto tcp from any to any port 22")
+    assert reloads()
+    ufw.kernel["4"] = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"
+    assert not reloads()
+    (ufw.etc / "user.rules").write_text("### tuple ### nonsense\n")
+    assert not reloads()

@@ -384,3 +384,53 @@ def test_undone_the_kernel_is_as_it_was(firewall: Firewall) -> None:
     # On, and flushed by hand: the session may have come in by that, and a reload would close it.
     firewall.ufw.kernel["4"] = ""
     assert commands() == (("/lib/ufw/ufw-init", "force-stop"),)
+
+
+FORCE_STOP, RELOAD = (("/lib/ufw/ufw-init", "force-stop"),), (("ufw", "reload"),)
+
+
+def undone_from(firewall: Firewall, address: str, desired: Json | None = None) -> Any:
+    server = "2001:db8::1" if ":" in address else "192.0.2.1"
+    peer = Peer.parse(f"{address} 50000 {server} 22")
+    kind = UfwPolicies(dataclasses.replace(firewall.client.machine, peer=peer))
+    (facts,) = kind.facts([({"custom": []}, None)])
+    assert isinstance(facts, dict)
+    desired = desired or policy({"in 81/tcp": "limit"})
+    done = kind.undo(desired, facts, kind.plan(desired, facts))
+    assert done is not None
+    return done.commands
+
+
+@pytest.mark.parametrize("address", [US, OTHERS, "127.0.0.1"])
+def test_a_rule_too_many_in_the_kernel_does_not_leave_the_host_open(firewall: Firewall, address: str) -> None:
+    firewall.put(policy())
+    firewall.ufw.run("iptables -I INPUT -s 192.0.2.66/32 -j ACCEPT")
+    assert "past ufw" in firewall.facts()["live"]
+    assert undone_from(firewall, address) == RELOAD
+
+
+def test_where_the_kept_files_would_refuse_who_deploys_the_host_is_left_open(firewall: Firewall) -> None:
+    firewall.put(policy())
+    firewall.ufw.run(f"iptables -I INPUT -s {US}/32 -j ACCEPT")
+    firewall.ufw.run("ufw delete allow in proto tcp from any to any port 22")
+    assert undone_from(firewall, US) == FORCE_STOP
+    firewall.ufw.run("ufw allow in on eth0 proto tcp from any to any port 22")
+    assert undone_from(firewall, US) == FORCE_STOP  # by which interface it comes is not known
+    firewall.ufw.run("ufw allow in proto tcp from any to any port 20:30")
+    assert undone_from(firewall, US) == RELOAD
+    firewall.ufw.run("ufw insert 1 deny in from 203.0.113.0/24 to any")
+    assert undone_from(firewall, US) == FORCE_STOP
+    before = firewall.ufw.etc / "before6.rules"
+    assert undone_from(firewall, OTHERS) == RELOAD
+    before.write_text(before.read_text() + "# and who knows what\n")
+    assert undone_from(firewall, OTHERS) == FORCE_STOP
+
+
+def test_a_flushed_kernel_stays_open_even_if_the_files_let_us_in(firewall: Firewall) -> None:
+    """ufw's reload would close INPUT and not hang its chains in again: nobody got in."""
+    firewall.put(policy())
+    lines = firewall.ufw.kernel["4"].splitlines()
+    firewall.ufw.kernel["4"] = "\n".join(line for line in lines if not line.startswith("-A")).replace(
+        ":INPUT DROP", ":INPUT ACCEPT"
+    )
+    assert undone_from(firewall, US) == FORCE_STOP

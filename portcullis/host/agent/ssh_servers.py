@@ -15,6 +15,8 @@ from portcullis.host.agent import (
     ssh_rules,
     ssh_steps,
     sshd_config,
+    ufw_files,
+    ufw_kernel,
 )
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.guarded import Guarded, Undo
@@ -349,8 +351,18 @@ class SshServers(Guarded):
         commands = ssh_daemon.commands(by_socket=facts["_socket"])
         if facts["firewall"] is not None:
             files += ssh_rules.files(self._machine)
-            commands += (("ufw", "reload"),)  # says so and does nothing where ufw is inactive
+            if self._may_reload():
+                commands += (("ufw", "reload"),)
         return Undo(files, commands)
+
+    def _may_reload(self) -> bool:
+        """Whether ufw may load its rules again; else the kernel's stay, of which a change closes none."""
+        try:
+            files = ufw_files.read(self._machine, ())
+            found = ufw_kernel.differences(self._machine, files)
+        except HostError:
+            return False  # nobody knows what it would load
+        return files.enabled and ufw_kernel.may_reload(files, found, self._machine.peer)
 
 
 def _conflict(message: str, detail: str = "") -> HostError:

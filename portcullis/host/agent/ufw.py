@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING
 
-from portcullis.host.agent import ufw_changes, ufw_files, ufw_live
+from portcullis.host.agent import ufw_changes, ufw_files, ufw_kernel
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.guarded import Guarded, Undo
 from portcullis.host.agent.step import Json, Step, compare
 from portcullis.host.agent.ufw_command import ALONE, ufw
 from portcullis.host.agent.ufw_files import DEFAULTS, RULES, SETTINGS, SHIPPED
 from portcullis.host.agent.ufw_names import declared
-from portcullis.host.agent.ufw_rules import FAMILIES, RANKS, Match, Rule, merged, parse_tuples, verdict
+from portcullis.host.agent.ufw_rules import FAMILIES, RANKS, Rule, merged, parse_tuples, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.guarded import Argv, Peer
+    from portcullis.host.agent.guarded import Peer
     from portcullis.host.agent.kind import Answers, Question, Work
     from portcullis.host.agent.machine import Machine
     from portcullis.host.agent.store import Record
     from portcullis.host.agent.ufw_files import Files
-    from portcullis.host.agent.ufw_live import Findings
     from portcullis.host.agent.ufw_rules import Rules
 
-_SAVE = {"4": "iptables-save", "6": "ip6tables-save"}
 _TABLES = {"4": "iptables", "6": "ip6tables"}
-_PREFIX = {"4": "ufw", "6": "ufw6"}
-_TIMEOUT = 30.0
 # As the package installs it.
 _FRESH = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
 _INIT = "/lib/ufw/ufw-init"
@@ -155,7 +151,7 @@ class UfwPolicies(Guarded):
             self._settle(facts, desired)
             want = {family: tuple(_declared_in(desired, family)) for family in FAMILIES}
             have = ufw_files.read(self._machine, ()).rules
-            for argv in ufw_changes.commands(have, want, self._families()):
+            for argv in ufw_changes.commands(have, want, ufw_kernel.families(self._machine)):
                 ufw(self._machine, argv)
             self._set_defaults(desired, facts)
             if desired["enabled"] and not facts["enabled"]:
@@ -184,7 +180,7 @@ class UfwPolicies(Guarded):
             tuples = kept.get("tuples", {})
             original: Rules = {f: parse_tuples("\n".join(tuples.get(f, ()))) for f in FAMILIES}
             have = ufw_files.read(self._machine, custom).rules
-            for argv in ufw_changes.restoration(have, original, self._families()):
+            for argv in ufw_changes.restoration(have, original, ufw_kernel.families(self._machine)):
                 ufw(self._machine, argv)
             self._set_defaults(kept, still)
             if kept["enabled"] and not facts["enabled"]:
@@ -200,9 +196,7 @@ class UfwPolicies(Guarded):
         if peer.address.is_loopback:
             return None  # ufw accepts all of lo
         family = str(peer.address.version)
-        packet = Match(
-            proto="tcp", dport=str(peer.server_port), dst=str(peer.server_address), src=str(peer.address)
-        )
+        packet = ufw_kernel.packet_of(peer)
         ours = sorted(_declared_in(desired, family), key=lambda rule: rule.rank)
         refusing = [rule for rule in ours if rule.rank < RANKS["allow"]]
         ssh = [rule for rule in facts["_rules"][family] if rule.is_ssh]
@@ -245,16 +239,13 @@ class UfwPolicies(Guarded):
             *(str(self._machine.ufw / name) for name in names),
             str(self._machine.ufw.parent / "default" / "ufw"),
         )
-        commands: List[Argv]
         if not facts["enabled"]:
-            commands = [("ufw", "--force", "disable")]
-        elif facts["live"] == "ok":
-            commands = [("ufw", "reload")]
-        else:
-            # The files said more than the kernel did, and the session may have come in by that: the kernel is
-            # left open, and the files as they were. The next preview says so.
-            commands = [(_INIT, "force-stop")]
-        return Undo(paths, tuple(commands))
+            return Undo(paths, (("ufw", "--force", "disable"),))
+        if ufw_kernel.may_reload(facts["_files"], facts["_found"], self._machine.peer):
+            return Undo(paths, (("ufw", "reload"),))
+        # The files said more than the kernel did, and the session may have come in by that: the kernel is
+        # left open, and the files as they were. The next preview says so.
+        return Undo(paths, ((_INIT, "force-stop"),))
 
     # Steps --------------------------------------------------------------------------------------------------
 
@@ -263,52 +254,31 @@ class UfwPolicies(Guarded):
         if not machine.ufw_shipped.is_dir():
             return {"exists": False}
         files = ufw_files.read(machine, custom)
-        found = self._live(files)
-        wrong = next(filter(None, (ufw_changes.misplaced(files.rules[f]) for f in self._families())), None)
+        found = ufw_kernel.differences(self._machine, files)
+        families = ufw_kernel.families(machine)
+        wrong = next(filter(None, (ufw_changes.misplaced(files.rules[f]) for f in families)), None)
         return {
             "exists": True,
             "enabled": files.enabled,
             "defaults": files.defaults,
             "logging": files.logging,
-            "rules": merged(files.rules, self._families()),
+            "rules": merged(files.rules, families),
             "settings": files.settings,
             "altered": files.altered,
             "order": f"{_named(wrong[1])} stands after {_named(wrong[0])}" if wrong else "ok",
-            "live": "; ".join(f.text for f in found.values() if f.said) or "ok",
+            "live": ufw_kernel.live_text(found),
             "_files": files,
+            "_found": found,
             "_rules": files.rules,
             "_details": {
                 name: ufw_files.difference(machine, name, files.texts[name]) for name in files.altered
             },
         }
 
-    def _live(self, files: Files) -> dict[str, Findings]:
-        found = {}
-        for family in self._families():
-            if family != FAMILIES[0] and files.settings["IPV6"].lower() != "yes":
-                continue
-            done = self._machine.run([_SAVE[family], "-t", "filter"], timeout=_TIMEOUT)
-            if done.code:
-                raise HostError(
-                    "unreadable",
-                    "the kernel's rules cannot be read on the host",
-                    prop="live",
-                    detail=done.text,
-                )
-            if files.enabled:
-                found[family] = ufw_live.compare(
-                    done.out, files.loaded(family), _PREFIX[family], files.defaults
-                )
-            else:
-                found[family] = ufw_live.Findings()
-                if f":{_PREFIX[family]}-user-input " in done.out:
-                    found[family].said.append("ufw is off and its rules are in the kernel")
-        return found
-
     def _mend(self) -> None:
         """Bring the kernel to what the files say, where it is not."""
         files = ufw_files.read(self._machine, ())
-        found = self._live(files)
+        found = ufw_kernel.differences(self._machine, files)
         if not any(findings.said for findings in found.values()):
             return
         for family, findings in found.items():
@@ -339,10 +309,6 @@ class UfwPolicies(Guarded):
                 self._ufw("default", wanted["defaults"][direction], direction)
         if facts["logging"] != wanted["logging"]:
             self._ufw("logging", wanted["logging"])
-
-    def _families(self) -> tuple[str, ...]:
-        """Those that the kernel has; ufw looks at the same place (ufw/backend.py, use_ipv6)."""
-        return FAMILIES if (self._machine.proc_sys / "net" / "ipv6").exists() else FAMILIES[:1]
 
     def _ufw(self, *words: str) -> None:
         ufw(self._machine, ["ufw", *words])

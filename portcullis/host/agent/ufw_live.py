@@ -44,9 +44,10 @@ class Saved:
 
 @dataclass
 class Findings:
-    """What the kernel has other than the files; `unhooked` and `open` are what a reload does not mend."""
+    """What the kernel has other than the files; all but `said` is what a reload does not mend."""
 
     said: List[str] = field(default_factory=list)
+    loose: bool = False  # not all of ufw's chains hang in the built-in ones
     unhooked: List[Tuple[str, str]] = field(default_factory=list)  # built-in chain, ufw's chain
     open: List[Tuple[str, ...]] = field(default_factory=list)  # words of rules in INPUT that accept
 
@@ -92,6 +93,7 @@ def compare(saved: str, files: Sequence[str], prefix: str, defaults: Mapping[str
     tool = "ip6tables" if prefix.endswith("6") else "iptables"
     if f"{prefix}-user-input" not in live.chains:
         found.said.append(f"{tool} has no rules of ufw")
+        found.loose = True
         return found
     for hook in _HOOKS:
         want, have = _POLICIES[defaults[_DIRECTIONS[hook]]], live.policies.get(hook, "ACCEPT")
@@ -104,6 +106,7 @@ def compare(saved: str, files: Sequence[str], prefix: str, defaults: Mapping[str
         ]
         found.unhooked += [(hook, chain) for chain in missing if chain in live.chains]
         if missing:
+            found.loose = True
             found.said.append(f"{tool}: {hook} lacks -j {missing[0]}" + (" and more" if missing[1:] else ""))
     if _POLICIES[defaults["incoming"]] != "ACCEPT":
         for rule in live.chains.get("INPUT", ()):

@@ -1,0 +1,92 @@
+"""ufw's rules in the kernel: whether they are what its files say, and what loading the files would do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent import ufw_live
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.ufw_files import SUFFIX
+from portcullis.host.agent.ufw_rules import FAMILIES, RANKS, Match, overlap
+
+if TYPE_CHECKING:
+    from portcullis.host.agent.guarded import Peer
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.ufw_files import Files
+    from portcullis.host.agent.ufw_live import Findings
+
+_SAVE = {"4": "iptables-save", "6": "ip6tables-save"}
+_PREFIX = {"4": "ufw", "6": "ufw6"}
+_TIMEOUT = 30.0
+
+
+def families(machine: Machine) -> tuple[str, ...]:
+    """Those that the kernel has; ufw looks at the same place (ufw/backend.py, use_ipv6)."""
+    return FAMILIES if (machine.proc_sys / "net" / "ipv6").exists() else FAMILIES[:1]
+
+
+def differences(machine: Machine, files: Files) -> dict[str, Findings]:
+    """What the kernel has other than `files`, by family. Raises `HostError` (``unreadable``)."""
+    found = {}
+    for family in families(machine):
+        if family != FAMILIES[0] and not _filters(files, family):
+            continue
+        done = machine.run([_SAVE[family], "-t", "filter"], timeout=_TIMEOUT)
+        if done.code:
+            raise HostError(
+                "unreadable", "the kernel's rules cannot be read on the host", prop="live", detail=done.text
+            )
+        if files.enabled:
+            found[family] = ufw_live.compare(done.out, files.loaded(family), _PREFIX[family], files.defaults)
+        else:
+            found[family] = ufw_live.Findings()
+            if f":{_PREFIX[family]}-user-input " in done.out:
+                found[family].said.append("ufw is off and its rules are in the kernel")
+    return found
+
+
+def live_text(found: dict[str, Findings]) -> str:
+    """The property `live`: ``ok``, or what is wrong."""
+    return "; ".join(f.text for f in found.values() if f.said) or "ok"
+
+
+def may_reload(files: Files, found: dict[str, Findings], peer: Peer | None) -> bool:
+    """Whether an undo may have ufw load `files`, as they stood before the change; `found` is from then too.
+
+    It may where they are what the kernel had. Else whoever deploys may have come in by the difference, so
+    they have to let it in by themselves. What cannot be told counts as no.
+    """
+    if not any(findings.said for findings in found.values()):
+        return True
+    # A reload closes INPUT and hangs in only chains that it makes: on a flushed INPUT nobody got in.
+    if any(findings.loose for findings in found.values()):
+        return False
+    return peer is not None and _admits(files, peer)
+
+
+def packet_of(peer: Peer) -> Match:
+    """The next login like this one."""
+    return Match(
+        proto="tcp", dport=str(peer.server_port), dst=str(peer.server_address), src=str(peer.address)
+    )
+
+
+def _admits(files: Files, peer: Peer) -> bool:
+    if peer.address.is_loopback:
+        return True  # ufw accepts all of lo
+    family = str(peer.address.version)
+    if f"before{SUFFIX[family]}.rules" in files.altered or not _filters(files, family):
+        return False
+    for rule in files.rules[family]:
+        match = replace(rule.match, in_on="", out_on="")
+        if overlap(match, packet_of(peer)):
+            if rule.rank == RANKS["deny"]:
+                return False
+            if match == rule.match:  # by which interface it comes is not known
+                return True
+    return files.defaults["incoming"] == "allow"
+
+
+def _filters(files: Files, family: str) -> bool:
+    return family == FAMILIES[0] or files.settings["IPV6"].lower() == "yes"
