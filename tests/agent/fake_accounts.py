@@ -100,6 +100,12 @@ class FakeAccounts:
         elif option == "-g":
             self._set("passwd", name, 3, self.field("group", value[0], 2))
 
+    def sh(self, argv: list[str]) -> None:
+        """``-c SCRIPT FILE COMMAND…``: the command, if there is the file."""
+        assert argv[:2] == ["-c", '[ ! -e "$0" ] || exec "$@"']
+        if self.etc.__class__(argv[2]).exists():
+            self(argv[3:], timeout=1)
+
     def userdel(self, argv: list[str]) -> None:
         home = self.field("passwd", argv[-1], 5)
         for file in ("passwd", "shadow"):

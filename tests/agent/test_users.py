@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import accounts, authorized_keys, key_files
+from portcullis.host.agent import accounts, authorized_keys, key_files, users
 from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.run import Done
+from portcullis.host.agent.run import Done, run
 
 from .conftest import Client
 from .fake_accounts import FakeAccounts
@@ -391,6 +391,46 @@ def test_an_undone_creation_leaves_nothing(alice: Person) -> None:
     assert alice.host.said("userdel") == [["-f", "-r", "alice"]]
     assert not alice.home.exists()
     assert not alice.rule.exists()
+    assert alice.facts() == {"exists": False}
+
+
+def test_an_undone_creation_spares_an_account_that_somebody_else_made_meanwhile(alice: Person) -> None:
+    change = accounts.change
+
+    def slower(machine: Machine, *argv: str, prop: str = "user") -> None:
+        if argv[0] == "useradd":
+            alice.exists_with(LAPTOP)
+            alice.host.fail["useradd"] = "useradd: user 'alice' already exists"
+        change(machine, *argv, prop=prop)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounts, "change", slower)
+        with pytest.raises(HostError, match="useradd refuses"):
+            alice.put(guard=60, login="alice", sudo=True)
+    assert alice.host.said("userdel") == []
+    assert alice.file.read_text() == f"{LAPTOP}\n"
+
+
+def test_an_undo_really_deletes_what_was_made_and_nothing_else(tmp_path: Path) -> None:
+    note, script = tmp_path / "made", ("sh", "-c", users._IF_MADE)
+    command = (*script, str(note), "touch", str(tmp_path / "deleted"))
+    assert run(command, timeout=10).code == 0
+    assert not (tmp_path / "deleted").exists()
+    note.touch()
+    assert run(command, timeout=10).code == 0
+    assert (tmp_path / "deleted").exists()
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
+def test_only_a_line_feed_ends_a_line_of_the_accounts(alice: Person, end: str) -> None:
+    """Else chfn hides a name, and the account behind it would count as new."""
+    alice.exists_with(LAPTOP)
+    path = alice.host.etc / "passwd"
+    lines = path.read_text().replace("alice:x", f"eve:x:0:0:a{end}:/root:/bin/sh\nalice:x")
+    path.write_bytes(lines.replace("::/home", f":Al{end}ice:/home").encode())
+    known = accounts.read(alice.client.machine).accounts
+    assert sorted(known) == ["alice", "eve", "root"]
+    assert known["eve"].uid == 0
 
 
 def test_an_undone_change_gives_back_keys_shell_groups_and_password(alice: Person) -> None:

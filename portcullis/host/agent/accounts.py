@@ -83,12 +83,14 @@ def read(machine: Machine) -> Directory:
 
 def _lines(path: Path, fields: int) -> list[list[str]]:
     try:
-        text = path.read_text("utf-8", "surrogateescape")
+        # Split at line feeds alone, as the C library does: other characters that Python takes for the end of
+        # a line may stand in one, and the account must not go unseen.
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return []
     except OSError as error:
         raise unreadable(error, path) from None
-    split = [line.split(":") for line in text.splitlines() if line[:1] not in ("", "#", "+", "-")]
+    split = [line.split(":") for line in text.split("\n") if line[:1] not in ("", "#", "+", "-")]
     return [words[:fields] for words in split if len(words) >= fields]
 
 

@@ -26,7 +26,7 @@ _KINDS = {
     "sysctl": ("sysctls", "Sysctls", ("machine",)),
     "forward-filter": ("forward_filters", "ForwardFilters", ("machine",)),
     "ssh-server": ("ssh_servers", "SshServers", ("machine",)),
-    "user": ("users", "Users", ("machine",)),
+    "user": ("users", "Users", ("machine", "store")),
     "administrators": ("administrators", "Administrators", ("machine",)),
     "fail2ban-jail": ("jails", "Jails", ("machine",)),
     "ufw-policy": ("ufw", "UfwPolicies", ("machine",)),

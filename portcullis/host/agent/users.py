@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from portcullis.host.agent.guarded import Argv, Peer
     from portcullis.host.agent.kind import Answers, Question, Work
     from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
+    from portcullis.host.agent.store import Record, Store
 
 MEMBER = "member"
+_MADE = "made"
+# Somebody may make an account of that name between our look and ours, or have hidden one from it: useradd
+# refuses then, and what is undone is not theirs.
+_IF_MADE = '[ ! -e "$0" ] || exec "$@"'
 _LEAVING = 10.0  # seconds for the sessions of a user who is removed to end
 _NUMBERS = range(1000, 60000)  # what Debian's and Ubuntu's login.defs gives to people
 _SHOWN = 80  # characters of a key
@@ -32,9 +36,10 @@ class Users(Guarded):
     Everything but the keys may be left out of what is declared, and is then left alone.
     """
 
-    def __init__(self, machine: Machine) -> None:
-        """Need the machine for its accounts."""
+    def __init__(self, machine: Machine, store: Store) -> None:
+        """Need the machine for its accounts, and to know where notes of a user are kept."""
         self._machine = machine
+        self._store = store
 
     def spec(self, item: str, desired: Json) -> Json:
         managed = [key for key in ("groups", "password", "shell", "sudo") if desired.get(key) is not None]
@@ -163,7 +168,8 @@ class Users(Guarded):
         if not facts["exists"]:
             # -f: who has just logged in may still have processes. A home from before stays.
             home = [] if facts["_home_uid"] is not None else ["-r"]
-            return Undo((rule,), (("userdel", "-f", *home, name),))
+            note = str(self._store.folder("user", name) / _MADE)
+            return Undo((rule,), (("sh", "-c", _IF_MADE, note, "userdel", "-f", *home, name),))
         commands: list[Argv] = []
         if any(step.prop == "shell" for step in steps):
             commands.append(("usermod", "-s", facts["_shell"], name))
@@ -212,7 +218,7 @@ class Users(Guarded):
         """See `Kind`. Keys come before all that could need them."""
         name = str(desired["user"])
         if steps and steps[0].action == "create":
-            self._create(desired)
+            self._create(desired, work.folder / _MADE)
             facts = self._facts(self.spec(name, desired), accounts.read(self._machine))
             refusal = self.obstacle(desired, facts)
             if refusal:
@@ -241,7 +247,9 @@ class Users(Guarded):
                     accounts.change(self._machine, "groupadd", "--system", group, prop="groups")
                 accounts.change(self._machine, "gpasswd", how, name, group, prop="groups")
 
-    def _create(self, desired: Json) -> None:
+    def _create(self, desired: Json, note: Path) -> None:
+        """Make the account, and then `note`, by which an undo knows that it is ours to delete."""
+        paths.remove_file(note)
         name = str(desired["user"])
         known = accounts.read(self._machine)
         number: int | None = self._former_home(name, known)["_home_uid"]
@@ -260,6 +268,7 @@ class Users(Guarded):
             options.append(f"--uid={number}")
         options.append(f"--gid={name}" if name in known.groups else "--user-group")
         accounts.change(self._machine, "useradd", *options, name)
+        disk.write(note, b"", mode=0o600)
 
     def _number_of_its_own(self, known: Directory) -> int | None:
         """None, or a number where useradd might choose one that a home without an account belongs to.
