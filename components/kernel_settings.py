@@ -56,6 +56,8 @@ class KernelSettingsArgs:
                 why = sysctl.refusal(key, value)
                 if why:
                     place.key(key).refuse(value, f"would break this host: {why}", "leave it out")
+            if value is not None and self.only and not key.startswith(self.only):
+                place.key(key).report(f"is not managed: only says {', '.join(self.only)}", "add to only")
         if not faults and not sysctl.settings(self.values, self.only):
             faults.append(
                 Fault("KernelSettingsArgs.only", f"no setting begins with {' or '.join(self.only)}")

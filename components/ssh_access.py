@@ -10,9 +10,10 @@ from pulumi import ResourceOptions
 
 from components.arguments import validate
 from portcullis.host import Packages, SshServer
-from portcullis.render import sshd
+from portcullis.render import sshd, sshd_refused
 from portcullis.render.dialect import DIALECTS
 from portcullis.settings import forms
+from portcullis.settings.faults import Fault
 from portcullis.settings.kinds import Choice, ListOf
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class SshAccessArgs:
         login: the user who deploys, the same as the host's in the settings.
         root_login: root with a key only, or not at all.
         exempt: addresses and networks that sshd never makes wait after failed logins.
-        options: options of sshd_config that differ from ours.
+        options: options of sshd_config that differ from ours; none that lets in without a key.
         ufw: install ufw, whose rule for the port is kept here. Without it, and without ufw on the host, the
             port is open as nothing filters it.
         after: what has to be there before root is narrowed: the users that log in instead.
@@ -67,6 +68,12 @@ class SshAccessArgs:
                 "options": ListOf(forms.SSHD_KEYWORD),
             },
         )
+        refused = [
+            str(Fault(f"SshAccessArgs.options.{name}", why, how))
+            for name, why, how in sshd_refused.refusals(self.options)
+        ]
+        if refused:
+            raise ValueError("\n".join(refused))
         if self.root_login == "no" and self.login == "root":
             raise ValueError(
                 "SshAccessArgs.root_login: refuses root, who is to log in; "

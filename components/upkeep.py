@@ -69,7 +69,7 @@ class UpkeepArgs:
                 "notify": ListOf(forms.ARGUMENT),
             },
         )
-        if self.notify is not None and not (self.notify and self.notify[0].startswith("/")):
+        if self.notify is not None and not (self.notify and forms.is_program(self.notify[0])):
             fault = "begins with no program by its whole path"
             raise ValueError(str(Fault("UpkeepArgs.notify", fault, "write /usr/local/bin/…")))
 

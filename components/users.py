@@ -53,6 +53,8 @@ class UsersArgs:
                 "groups": ListOf(forms.LOGIN),
             },
         )
+        if "root" in self.users and self.users["root"].sudo:
+            raise ValueError("UsersArgs.users.root: sudo says nothing of root, who is it already")
         for name in self.groups:
             if name not in self.users:
                 raise ValueError(f"UsersArgs.groups: {name!r} is none of the users")

@@ -51,6 +51,27 @@ def collisions(bip: str, pools: Sequence[Pool]) -> Iterator[tuple[str, str]]:
             yield str(one), str(other)
 
 
+def swallowed(bip: str, pools: Sequence[Pool], reached: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Return each network of containers with an address that has to be reached elsewhere, and lies in it.
+
+    The host would look for it among its containers from then on: its own address, or that of whoever deploys.
+
+    Args:
+        bip: address and prefix of docker0.
+        pools: where the networks of containers come from; empty for ours.
+        reached: addresses and networks; names are passed over.
+    """
+    bases = [ipaddress.IPv4Network(pool.base) for pool in pools or pools_beside(bip)]
+    for text in reached:
+        try:
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            continue
+        for taken in (ipaddress.IPv4Interface(bip).network, *bases):
+            if isinstance(network, ipaddress.IPv4Network) and taken.overlaps(network):
+                yield str(taken), text
+
+
 def daemon_json(dialect: Dialect, bip: str, pools: Sequence[Pool] = ()) -> str:
     """Render the file for a host whose docker0 has the address and prefix `bip`."""
     bind = str(ipaddress.IPv4Interface(bip).ip)

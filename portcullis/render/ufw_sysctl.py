@@ -6,15 +6,17 @@ sysctl.d says otherwise, so that each parameter has one value, whoever sets it l
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from portcullis.render import header
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PATH = "/etc/ufw/sysctl.conf"
 
 
-def ufw_sysctl(resource: str) -> str:
-    """Render the file; what differs from the shipped one says so."""
-    return header(resource, "Kernel parameters that ufw sets at every start and reload, after sysctl.d.") + (
-        """
+_TEXT = """\
 # As shipped. No router tells this host by ICMP where to send packets.
 net/ipv4/conf/all/accept_redirects=0
 net/ipv4/conf/default/accept_redirects=0
@@ -34,4 +36,14 @@ net/ipv4/icmp_echo_ignore_all=0
 # the parameter is there only once ufw's rules have loaded connection tracking.
 net/netfilter/nf_conntrack_tcp_be_liberal=1
 """
-    )
+VALUES: Mapping[str, str] = {
+    key.replace("/", "."): value
+    for key, _, value in (line.partition("=") for line in _TEXT.splitlines() if line[:1] not in ("", "#"))
+}
+"""What the file says, by key in the spelling of sysctl.d: another value there would not last."""
+
+
+def ufw_sysctl(resource: str) -> str:
+    """Render the file; what differs from the shipped one says so."""
+    what = "Kernel parameters that ufw sets at every start and reload, after sysctl.d."
+    return f"{header(resource, what)}\n{_TEXT}"

@@ -29,6 +29,8 @@ _IMAGE_NAME = r"[a-z0-9]+(?:[._:/-]+[a-z0-9]+)*"
 # RFC 1918, 3. Python's is_private means more than these.
 _PRIVATE = [ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 _LAST_PORT = 65535
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST = 260
 _DIGEST_HOW = (
     "pin what you tested: `docker buildx imagetools inspect NAME:TAG` prints the digest, "
     "then write NAME@sha256:…"
@@ -183,6 +185,19 @@ def _pool(text: str) -> tuple[str, str] | None:
     return None
 
 
+def _duration(text: str) -> tuple[str, str] | None:
+    found = re.fullmatch(r"([0-9]{1,9})([smhdw]?)", text)
+    seconds = int(found[1]) * _SECONDS[found[2] or "s"] if found else 0
+    if seconds > _LONGEST * _SECONDS["w"]:
+        return (f"is longer than {_LONGEST} weeks, five years", "write less, such as 52w")
+    return None
+
+
+def is_program(text: str) -> bool:
+    """Tell whether a text is the whole path of a program, as systemd wants it: of a file, and plain."""
+    return re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[^/\s]+)+", text) is not None
+
+
 def _destination(text: str) -> tuple[str, str] | None:
     try:
         ForwardPolicy(egress={"br": [text]})
@@ -204,8 +219,10 @@ ALIAS = Text(
 )
 APP_NAME = Text(
     "a name for an app",
-    r"[a-z][a-z0-9-]{0,30}",
-    "start with a letter, then letters, digits and dashes, all small; it becomes the container's name",
+    # Docker's own networks: the network of an app is named after it.
+    r"(?!(?:host|bridge|none|default)$)[a-z][a-z0-9-]{0,30}",
+    "start with a letter, then letters, digits and dashes, all small, and not host, bridge, none or default, "
+    "which are networks of Docker's own; it becomes the name of container and network",
 )
 ADDRESS = Text("the address of a host", refusal=_address)
 HOST_KEY = Text("the public key of a host", refusal=_host_key)
@@ -231,7 +248,7 @@ INTERFACE = Text("the name of a network interface", r"[A-Za-z0-9][A-Za-z0-9_.-]{
 POOL = Text("an IPv4 network", refusal=_pool)
 # As fail2ban and systemd both read it; months and years are not of one length.
 DURATION = NumberOrText(
-    Text("a length of time", r"[1-9][0-9]{0,8}[smhdw]?", "write 600 (seconds), 10m, 12h, 7d or 8w")
+    Text("a length of time", r"[1-9][0-9]{0,8}[smhdw]?", "write 600 (seconds), 10m, 12h, 7d or 8w", _duration)
 )
 IDLE = Number("a number of seconds", 60, 86400)
 _SIZE = r"[1-9][0-9]{0,5}[MG]"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from portcullis.render import daemon_json, sysctl
+from portcullis.render import daemon_json, sshd_refused, sysctl, ufw_sysctl
 from portcullis.settings import forms
 from portcullis.settings.faults import Place
-from portcullis.settings.kinds import Choice, Field, Flag, ListOf, MapOf, Number, Section, whole
+from portcullis.settings.kinds import Choice, Field, Flag, ListOf, MapOf, Number, Section
 from portcullis.settings.model import (
     DockerEngineSettings,
     Fail2banSettings,
@@ -24,20 +25,32 @@ from portcullis.settings.model import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Options of sshd that are somebody else's, and where to say them.
-_NOT_OPTIONS = {
-    "Port": "write port of the host: the firewall and the connection follow it",
-    "PermitRootLogin": "write rootLogin beside options",
-    "Include": "files beside ours are shown as they are; one of ours cannot bring in others",
-    "Match": "it would hold for all that follows it",
-}
-
 
 def _ssh(raw: Mapping[str, Any], at: Place) -> None:
     options = raw.get("options")
-    for keyword, where in _NOT_OPTIONS.items():
-        if isinstance(options, dict) and keyword in options:
-            at.key("options").key(keyword).report("is not an option to set here", where)
+    if not isinstance(options, dict):
+        return
+    texts = {str(name): forms.SSHD_VALUE.read(value, Place("")) for name, value in options.items()}
+    # A value that is wrong in itself has been reported already.
+    for name, why, how in sshd_refused.refusals({k: v for k, v in texts.items() if v is not None}):
+        at.key("options").key(name).report(why, how)
+
+
+def _user(raw: Mapping[str, Any], at: Place) -> None:
+    """On the host a key is one line, whatever it is called here."""
+    keys, named = raw.get("keys"), dict[str, str]()
+    for name, line in keys.items() if isinstance(keys, dict) else ():
+        key = " ".join(str(line).split()[:2])
+        if key in named:
+            at.key("keys").key(str(name)).report(f"is the same key as {named[key]}", "keep one of the two")
+        named.setdefault(key, str(name))
+
+
+def _allowed(raw: Mapping[str, Any], at: Place) -> None:
+    if "from" in raw and raw["from"] in (None, []):
+        at.key("from").report(
+            "names nobody", "take the whole rule out, or leave from out where everybody may: `8443/tcp: {}`"
+        )
 
 
 def _pool(raw: Mapping[str, Any], at: Place) -> None:
@@ -45,6 +58,35 @@ def _pool(raw: Mapping[str, Any], at: Place) -> None:
     prefix = base.rpartition("/")[2]
     if isinstance(size, int) and prefix.isdigit() and size < int(prefix):
         at.key("size").refuse(size, f"does not fit into {base}", f"write a number from {prefix} to 29")
+
+
+def reached(raw: Mapping[str, Any], at: Place) -> None:
+    """Check that no network of containers holds an address that a host has, or is reached from.
+
+    Args:
+        raw: a whole host.
+        at: its place.
+    """
+    engine, jump, ban = (raw.get(key) for key in ("dockerEngine", "jump", "fail2ban"))
+    # What is wrong in itself has been reported already.
+    read = DOCKER_ENGINE.read(engine or {}, Place(""))
+    if read is None:
+        return
+    owners = {str(raw.get("address")): "the address of this host"}
+    if isinstance(jump, dict):
+        owners.setdefault(str(jump.get("address")), "the address of its jump host")
+    ignore = ban.get("ignore") if isinstance(ban, dict) else None
+    for network in ignore if isinstance(ignore, list) else ():
+        if not str(network).endswith("/0"):
+            owners.setdefault(str(network), "which fail2ban.ignore names")
+    own = str(ipaddress.IPv4Interface(read.bip).network)
+    for taken, text in daemon_json.swallowed(read.bip, read.address_pools, list(owners)):
+        place = at.key("dockerEngine").key("bip" if taken == own else "addressPools")
+        where = f"{taken} for containers" if read.address_pools or taken == own else f"{taken}, the default,"
+        place.report(
+            f"{where} holds {text}, {owners[text]}: it could not be reached any more",
+            "take others: `{bip: 192.168.240.1/24, addressPools: [{base: 192.168.224.0/20}]}`",
+        )
 
 
 def _docker_engine(raw: Mapping[str, Any], at: Place) -> None:
@@ -72,7 +114,8 @@ def _fail2ban(raw: Mapping[str, Any], at: Place) -> None:
 
 def _upkeep(raw: Mapping[str, Any], at: Place) -> None:
     notify = raw.get("notify")
-    if isinstance(notify, list) and not (notify and str(notify[0]).startswith("/")):
+    program = str(notify[0]) if isinstance(notify, list) and notify else ""
+    if isinstance(notify, list) and not forms.is_program(program):
         at.key("notify").refuse(notify, "begins with no program by its whole path", "write [/usr/…]")
 
 
@@ -108,6 +151,7 @@ USER = Section(
         ),
         Field("sudo", Flag(), "may become root without a password", default=False),
     ),
+    _user,
 )
 
 RULE = Section(
@@ -122,6 +166,7 @@ RULE = Section(
             name="sources",
         ),
     ),
+    _allowed,
 )
 
 FIREWALL = Section(
@@ -192,16 +237,18 @@ UPDATES = Section(
 
 
 def _kernel(raw: Mapping[str, Any], at: Place) -> None:
-    values = raw.get("values")
+    values, only = raw.get("values"), raw.get("only")
+    managed = tuple(map(str, only)) if isinstance(only, list) and only else ("",)
     for key, value in values.items() if isinstance(values, dict) else ():
-        if why := sysctl.refusal(str(key), str(whole(value))):
-            at.key("values").key(str(key)).refuse(value, f"would break this host: {why}", "leave it out")
-    only = raw.get("only")
-    if (
-        isinstance(only, list)
-        and only
-        and not any(key.startswith(tuple(map(str, only))) for key in sysctl.DEFAULTS)
-    ):
+        text, place = forms.SYSCTL_VALUE.read(value, Place("")) or "", at.key("values").key(str(key))
+        ufw = ufw_sysctl.VALUES.get(str(key), text)
+        if why := sysctl.refusal(str(key), text):
+            place.refuse(value, f"would break this host: {why}", "leave it out")
+        elif text != ufw:
+            place.refuse(value, f"would not last: the firewall sets {ufw} at every start", "leave it out")
+        elif not str(key).startswith(managed):
+            place.report(f"is not managed: only says {', '.join(managed)}", "leave it out, or add to only")
+    if not any(key.startswith(managed) for key in sysctl.DEFAULTS):
         at.key("only").refuse(only, "keeps none of our settings", "write net., or leave it out")
 
 

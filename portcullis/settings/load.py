@@ -57,18 +57,25 @@ def _check_rules(config: Mapping[str, Any], at: Place) -> None:
     hosts, apps = _entries(config, "hosts"), _entries(config, "apps")
     served = {apps.get(str(site.get("app")), {}).get("host") for site in _entries(config, "sites").values()}
     for alias, host in hosts.items():
-        opened = {whole(host.get("port", 22)): "the SSH server"}
+        port = whole(host.get("port", 22))
+        opened = {port: "the SSH server"}
         if alias in served or (served and len(hosts) == 1):
             opened |= {80: "nginx", 443: "nginx"}
+        if port is not None and opened[port] == "nginx":
+            at.key(alias).key("port").refuse(port, "is nginx's, which serves sites here", "choose another")
         firewall = host.get("firewall")
-        allow = firewall.get("allow") if isinstance(firewall, dict) else None
-        for rule in allow if isinstance(allow, dict) else ():
-            ports, _, protocol = str(rule).partition("/")
-            first, _, last = ports.partition(":")
-            for port, owner in opened.items():
-                if protocol == "tcp" and _within(port, first, last or first):
-                    place = at.key(alias).key("firewall").key("allow").key(str(rule))
-                    place.report(f"holds {port}, which is opened for {owner}", "leave it out")
+        for section in ("allow", "public"):
+            rules = firewall.get(section) if isinstance(firewall, dict) else None
+            for rule in rules if isinstance(rules, dict) else ():
+                _check_rule(str(rule), opened, at.key(alias).key("firewall").key(section).key(str(rule)))
+
+
+def _check_rule(rule: str, opened: Mapping[int | None, str], at: Place) -> None:
+    ports, _, protocol = rule.partition("/")
+    first, _, last = ports.partition(":")
+    for port, owner in opened.items():
+        if protocol == "tcp" and _within(port, first, last or first):
+            at.report(f"holds {port}, which is opened for {owner}", "leave it out")
 
 
 def _within(port: int | None, first: str, last: str) -> bool:

@@ -41,6 +41,7 @@ def _pinned(raw: Mapping[str, Any], at: Place) -> None:
 
 def _host(raw: Mapping[str, Any], at: Place) -> None:
     _pinned(raw, at)
+    hardening.reached(raw, at)
     user, users = raw.get("user", "root"), raw.get("users")
     ssh = raw.get("ssh")
     if user == "root" and isinstance(ssh, dict) and ssh.get("rootLogin") in ("no", False):
@@ -53,6 +54,11 @@ def _host(raw: Mapping[str, Any], at: Place) -> None:
         at.key("users").report(
             f"declares no {user}, who logs in",
             f"write {user}: {{keys: {{laptop: ssh-ed25519 AAAA…}}, sudo: true}}",
+        )
+    root = users.get("root") if isinstance(users, dict) else None
+    if isinstance(root, dict) and root.get("sudo") is True:
+        at.key("users").key("root").key("sudo").report(
+            "says nothing of root, who is it already", "leave it out"
         )
     if isinstance(mine, dict):
         place = at.key("users").key(str(user))

@@ -255,7 +255,7 @@ def test_ufw_sets_its_own_at_each_reload(kernel: Kernel, enabled: str, *, path: 
     kernel.write("etc/ufw/ufw.conf", f"ENABLED={enabled}\n")
     kernel.write("etc/default/ufw", f'# settings\nIPT_SYSCTL="{settings if path else ""}"\n')
     if enabled == "yes" and path:
-        assert "UfwPolicy" in kernel.refused().hint
+        assert "Firewall declares that file" in kernel.refused().hint
     else:
         kernel.put()
 

@@ -11,6 +11,7 @@ from test_settings import KEY, smallest
 
 from components import Users, UsersArgs
 from components.hardened_host import bridge
+from portcullis.settings import model
 
 if TYPE_CHECKING:
     from conftest import Deploy
@@ -157,6 +158,8 @@ def test_groups_are_of_users_that_are_declared() -> None:
         UsersArgs(host="web1", users={}, groups={"eve": ("docker",)})
     with pytest.raises(ValueError, match=r"UsersArgs\.host: "):
         UsersArgs(host="a b", users={})
+    with pytest.raises(ValueError, match="sudo says nothing of root"):
+        UsersArgs(host="web1", users={"root": model.UserSettings({}, sudo=True)})
 
 
 def test_users_alone(deploy: Deploy) -> None:

@@ -82,6 +82,7 @@ def test_what_would_break_docker_is_refused_with_the_reason(key: str, value: str
         ({"host": "a b"}, "KernelSettingsArgs.host"),
         ({"values": {"a;b": "1"}}, "is not a kernel setting"),
         ({"values": {"vm.swappiness": "1\n2"}}, "is not a value of a kernel setting"),
+        ({"values": {"kernel.sysrq": "4"}, "only": ("net.",)}, "is not managed: only says net."),
         ({"only": ("nothing.",)}, "no setting begins with nothing."),
     ],
 )

@@ -172,6 +172,8 @@ def test_all_faults_at_once() -> None:
             "is not a name for a host",
         ),
         ("hosts.a-jump", {"address": "203.0.113.9", "os": "debian-12", "hostKey": KEY}, "not ending in"),
+        ("apps.bridge", {"image": IMAGE, "healthCommand": ["/ok"]}, "networks of Docker's own"),
+        ("apps.none", {"image": IMAGE, "healthCommand": ["/ok"]}, "is not a name for an app"),
         ("apps.api.image", "ghcr.io/acme/api:1.4", "is not pinned"),
         ("apps.api.image", "ghcr.io/acme/api", "docker buildx imagetools inspect"),
         ("apps.api.image", "ghcr.io/acme/api@sha256:abc", "is not an image with a digest"),

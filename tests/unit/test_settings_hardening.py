@@ -46,7 +46,7 @@ def test_everything_that_hardens_a_host() -> None:
         "bootstrap": {},
         "ssh": {"rootLogin": "no", "options": {"MaxSessions": 20, "AllowTcpForwarding": "local"}},
         "users": {
-            "deploy": {"keys": {"laptop": KEY + " me@laptop", "ci": KEY}, "sudo": True},
+            "deploy": {"keys": {"laptop": KEY + " me@laptop", "ci": rsa(4096)}, "sudo": True},
             "backup": {"keys": {"nas": rsa(3072)}},
         },
         "firewall": {
@@ -104,12 +104,27 @@ def test_yaml_may_read_no_as_false(no: Any) -> None:
         ("ssh", {"options": {"maxSessions": 1}}, "is not a keyword of sshd_config"),
         ("ssh", {"options": {"Banner": "a\nPort 1"}}, "is not a value of sshd_config"),
         ("ssh", {"options": {"X11Forwarding": True}}, 'write "yes" and "no" in quotes'),
+        ("ssh", {"options": {"Permitrootlogin": "yes"}}, "ssh.options.Permitrootlogin: is not an option"),
+        ("ssh", {"options": {"PORT": 2222}}, "ssh.options.PORT: is not an option to set here; write port"),
+        ("ssh", {"options": {"INCLUDE": "/etc/x"}}, "is not an option to set here"),
+        ("ssh", {"options": {"MaxSessions": 2, "Maxsessions": 3}}, "is the same option as MaxSessions"),
+        ("ssh", {"options": {"PasswordAuthentication": "yes"}}, "opens a way in beside keys: passwords"),
+        ("ssh", {"options": {"Passwordauthentication": "YES"}}, "opens a way in beside keys: passwords"),
+        ("ssh", {"options": {"KbdInteractiveAuthentication": "yes"}}, "opens a way in beside keys: under"),
+        ("ssh", {"options": {"ChallengeResponseAuthentication": "yes"}}, "opens a way in beside keys"),
+        ("ssh", {"options": {"PermitEmptyPasswords": "yes"}}, "opens a way in beside keys"),
+        ("ssh", {"options": {"HostbasedAuthentication": "yes"}}, "opens a way in beside keys"),
+        ("ssh", {"options": {"GSSAPIAuthentication": "yes"}}, "opens a way in beside keys"),
+        ("ssh", {"options": {"AuthenticationMethods": "any"}}, "that lets in without a key"),
+        ("ssh", {"options": {"AuthenticationMethods": "publickey password"}}, "that lets in without a key"),
         ("ssh", {"rootlogin": "no"}, "did you mean rootLogin?"),
         ("users", {"deploy": {"keys": {"a": "-----BEGIN OPENSSH PRIVATE KEY-----"}}}, "is a private key"),
         ("users", {"deploy": {"keys": {"a": 'from="1.2.3.4" ' + KEY}}}, "is not a public key"),
         ("users", {"deploy": {"keys": {"a": KEY[:-8]}}}, "is not a whole ssh-ed25519 key"),
         ("users", {"deploy": {"keys": {"a": rsa(2048)}}}, "is an RSA key of 2048 bits; 3072 are needed"),
         ("users", {"deploy": {"keys": {"a": KEY + "\n" + KEY}}}, "is not a public key"),
+        ("users", {"deploy": {"keys": {"a": KEY, "b": KEY + " b"}}}, "keys.b: is the same key as a"),
+        ("users", {"root": {"keys": {"a": KEY}, "sudo": True}}, "root.sudo: says nothing of root"),
         ("users", {"deploy": {"keys": {"a b": KEY}}}, "is not a name for a key"),
         ("users", {"Deploy": {}}, "is not a user name"),
         ("users", {"root": {}}, "users.root.keys: names no key, and this user logs in"),
@@ -121,10 +136,16 @@ def test_yaml_may_read_no_as_false(no: Any) -> None:
         ("firewall", {"allow": {"8443/tcp": {"from": ["203.0.113.7/24"]}}}, "write 203.0.113.0/24"),
         ("firewall", {"allow": {"8443/tcp": {"from": ["2001:DB8::1"]}}}, "write 2001:db8::1"),
         ("firewall", {"allow": {"8443/tcp": {"from": ["office"]}}}, "is not an address or network"),
+        ("firewall", {"allow": {"8443/tcp": {"from": []}}}, "allow.8443/tcp.from: names nobody; take the"),
+        ("firewall", {"public": {"8443/tcp": {"from": None}}}, "public.8443/tcp.from: names nobody"),
+        ("firewall", {"public": {"22/tcp": {}}}, "public.22/tcp: holds 22, which is opened for the SSH"),
+        ("firewall", {"public": {"400:500/tcp": {}}}, "holds 443, which is opened for nginx"),
         ("firewall", {"logging": "verbose"}, "is not a level of ufw's log"),
         ("fail2ban", {"maxretries": 5}, "did you mean maxRetry?"),
         ("fail2ban", {"maxRetry": 0}, "is not a number of tries"),
         ("fail2ban", {"banTime": "1 week"}, "is not a length of time"),
+        ("fail2ban", {"banTime": "999999999w"}, "is longer than 260 weeks, five years"),
+        ("fail2ban", {"findTime": 200000000}, "is longer than 260 weeks, five years"),
         ("fail2ban", {"ignore": ["me.example.com"]}, "is not an address or network"),
         ("updates", {"reboot": 240}, 'write "04:00", in quotes, or never'),
         ("updates", {"reboot": "4:00"}, "is not a time of day"),
@@ -132,6 +153,10 @@ def test_yaml_may_read_no_as_false(no: Any) -> None:
         ("kernel", {"values": {"tcp_syncookies": 1}}, "is not a kernel setting"),
         ("kernel", {"values": {"net.ipv4.ip_forward": "1\nx=1"}}, "is not a value of a kernel setting"),
         ("kernel", {"values": {"net.ipv4.ip_forward": 0}}, "0 would break this host: Docker's published"),
+        ("kernel", {"values": {"net.ipv4.conf.all.accept_redirects": 1}}, "1 would not last: the"),
+        ("kernel", {"values": {"net.ipv4.icmp_echo_ignore_all": "1"}}, "would not last: the firewall sets 0"),
+        ("kernel", {"values": {"net.netfilter.nf_conntrack_tcp_be_liberal": 0}}, "the firewall sets 1 at"),
+        ("kernel", {"values": {"kernel.sysrq": 4}, "only": ["net."]}, "is not managed: only says net."),
         ("kernel", {"only": ["net.x"]}, "keeps none of our settings"),
         ("firewall", {"public": {"8443": {}}}, "is not a port with its protocol"),
         ("firewall", {"outside": ["a b"]}, "is not the name of a network interface"),
@@ -139,6 +164,8 @@ def test_yaml_may_read_no_as_false(no: Any) -> None:
         ("upkeep", {"swap": 2}, "is not a size of swap"),
         ("upkeep", {"notify": "mail ops"}, "is not a list"),
         ("upkeep", {"notify": ["mail", "ops"]}, "begins with no program by its whole path"),
+        ("upkeep", {"notify": ["/usr/bin/"]}, "begins with no program by its whole path"),
+        ("upkeep", {"notify": ["/usr/../tell"]}, "begins with no program by its whole path"),
         ("upkeep", {"notify": []}, "begins with no program by its whole path"),
         ("fail2ban", {"ignore": ["0.0.0.0/0"]}, "is every address"),
         ("dockerEngine", {"bip": "10.0.0.1/8"}, "is too wide"),
@@ -153,6 +180,61 @@ def test_a_fault_names_place_reason_and_remedy(path: str, value: Any, words: str
     assert len(found) == 1, found
     assert words in found[0]
     assert found[0].startswith(f"portcullis:hosts.web1.{path}.")
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "words"),
+    [
+        (
+            {"address": "10.0.0.5", "dockerEngine": {"bip": "10.0.0.1/16"}},
+            "bip",
+            "10.0.0.0/16 for containers holds 10.0.0.5, the address of this host",
+        ),
+        ({"address": "172.17.5.4"}, "bip", "172.17.0.0/16 for containers holds 172.17.5.4"),
+        ({"address": "172.18.5.4"}, "addressPools", "172.18.0.0/16, the default, holds 172.18.5.4"),
+        (
+            {"jump": {"address": "10.9.0.1", "hostKey": KEY},
+             "dockerEngine": {"addressPools": [{"base": "10.9.0.0/16"}]}},
+            "addressPools",
+            "10.9.0.0/16 for containers holds 10.9.0.1, the address of its jump host",
+        ),
+        (
+            {"fail2ban": {"ignore": ["172.17.0.0/24", "2001:db8::/32"]}},
+            "bip",
+            "holds 172.17.0.0/24, which fail2ban.ignore names: it could not be reached",
+        ),
+    ],
+)  # fmt: skip
+def test_networks_of_containers_hold_nobody_elses_address(
+    host: dict[str, Any], path: str, words: str
+) -> None:
+    config = smallest()
+    config["hosts"]["web1"] |= host
+    [line] = faults(config)
+    assert line.startswith(f"portcullis:hosts.web1.dockerEngine.{path}: ")
+    assert words in line
+
+
+def test_a_host_in_a_private_network_beside_those_of_containers() -> None:
+    assert load(changed("hosts.web1.address", "172.19.0.4"))
+    assert load(changed("hosts.web1.address", "web1.example.com"))
+
+
+def test_options_that_narrow_further_may_be_said() -> None:
+    options = {
+        "PasswordAuthentication": "no",
+        "AuthenticationMethods": "publickey,publickey publickey,password",
+        "PubkeyAuthentication": "yes",
+    }
+    assert load(changed("hosts.web1.ssh", {"options": options})).hosts["web1"].ssh.options == options
+
+
+@pytest.mark.parametrize("port", [80, 443])
+def test_ssh_and_nginx_are_at_different_ports(port: int) -> None:
+    config = changed("hosts.web1.port", port)
+    [line] = [line for line in faults(config) if line.startswith("portcullis:hosts.")]
+    assert line.startswith(f"portcullis:hosts.web1.port: {port} is nginx's")
+    assert load(config | {"sites": {}}).hosts["web1"].port == port
 
 
 def test_the_user_who_logs_in_is_declared_with_a_key_and_sudo() -> None:

@@ -62,6 +62,9 @@ def test_what_holds_is_what_the_text_says(deploy: Deploy) -> None:
         ({"root_login": "yes"}, "SshAccessArgs.root_login"),
         ({"port": 0}, "SshAccessArgs.port"),
         ({"exempt": ("nowhere",)}, "SshAccessArgs.exempt[0]"),
+        ({"options": {"Permitrootlogin": "yes"}}, "SshAccessArgs.options.Permitrootlogin is not an option"),
+        ({"options": {"PasswordAuthentication": "yes"}}, "opens a way in beside keys"),
+        ({"options": {"AuthenticationMethods": "password"}}, "lets in without a key"),
         ({"options": {"Max Sessions": "1"}}, "SshAccessArgs.options[0]"),
     ],
 )
@@ -69,6 +72,11 @@ def test_faults(args: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - its text is what is tested
         SshAccessArgs(host="web1", os="debian-13", **args)
     assert said in str(caught.value).replace(":", "")
+
+
+def test_options_may_keep_more_people_out() -> None:
+    for options in ({"AuthenticationMethods": "publickey,publickey"}, {"PubkeyAuthentication": "no"}):
+        SshAccessArgs(host="web1", os="debian-13", options=options)
 
 
 def test_an_option_cannot_break_out_of_its_line(deploy: Deploy) -> None:

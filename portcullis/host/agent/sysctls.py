@@ -108,7 +108,11 @@ class Sysctls(Guarded):
                 f"{key} is set to {said}, which is read after {desired['path']} and wins at the next boot",
                 prop="overridden",
                 hint="take that line out, or declare its value"
-                + ("; UfwPolicy keeps ufw from setting any" if self._ufw_settings() in said else ""),
+                + (
+                    "; the component Firewall declares that file of ufw's, and goes first"
+                    if self._ufw_settings() in said
+                    else ""
+                ),
             )
         return _for_good(desired, facts) or self._files.obstacle(desired, facts["_file"])
 

@@ -73,7 +73,7 @@ CHANGES: dict[str, Hostile] = {
     "deny-users-with-us": _sshd("DenyUsers", "mallory deploy"),
     "allow-groups-without-us": _sshd("AllowGroups", "wheel"),
     "a-pattern-that-misses-us": _sshd("AllowUsers", "deploy@192.0.2.*"),
-    "passwords-only": _sshd("AuthenticationMethods", "password"),
+    "a-password-as-well": _sshd("AuthenticationMethods", "publickey,password"),
     "two-keys-wanted": _sshd("AuthenticationMethods", "publickey,publickey"),
     "no-keys-at-all": _sshd("PubkeyAuthentication", "no"),
     "keys-looked-for-elsewhere": _sshd("AuthorizedKeysFile", "/etc/ssh/keys/%u"),
