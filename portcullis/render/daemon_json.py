@@ -10,6 +10,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
+from portcullis.settings.forms import PRIVATE
 from portcullis.settings.model import Pool
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from portcullis.render.dialect import Dialect
 
 PATH = "/etc/docker/daemon.json"
-# RFC 1918, 3.
-_PRIVATE = [ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 
 
 def pools_beside(bip: str) -> tuple[Pool, ...]:
@@ -33,7 +32,7 @@ def pools_beside(bip: str) -> tuple[Pool, ...]:
         ValueError: docker0's network leaves no room in its block.
     """
     own = ipaddress.IPv4Interface(bip).network
-    block = next(block for block in _PRIVATE if own.subnet_of(block))
+    block = next(block for block in PRIVATE if own.subnet_of(block))
     prefix = min(max(16, block.prefixlen + 1), own.prefixlen)
     if own == block:
         raise ValueError(f"{own} leaves no room for the networks of containers")

@@ -25,7 +25,7 @@ TABLE = "inet portcullis"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # linux/if.h: IFNAMSIZ is 16, the last byte a zero. No quote, no star: nft's syntax.
-_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+INTERFACE = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}"
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?/(tcp|udp)")
 _DESTINATION = re.compile(
     r"(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[0-9./]+)|(?P<any>\*))(?::(?P<ports>[0-9-]+/[a-z]+))?"
@@ -273,7 +273,7 @@ def _address(text: str) -> str:
 
 
 def _interface(text: str) -> str:
-    if not _INTERFACE.fullmatch(text):
+    if not re.fullmatch(INTERFACE, text):
         raise ValueError("is neither an address, a network nor the name of an interface")
     return text
 

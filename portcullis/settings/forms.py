@@ -12,6 +12,8 @@ import ipaddress
 import re
 from decimal import Decimal
 
+from portcullis.render import forward_filter
+from portcullis.render.dialect import DIALECTS
 from portcullis.render.forward_filter import ForwardPolicy
 from portcullis.settings.kinds import Choice, Fraction, Literal, Number, NumberOrText, Text
 
@@ -26,8 +28,8 @@ _TOKEN_KEYS = ("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com
 _SHORTEST_RSA = 3072
 # The grammar of references: https://pkg.go.dev/github.com/distribution/reference
 _IMAGE_NAME = r"[a-z0-9]+(?:[._:/-]+[a-z0-9]+)*"
-# RFC 1918, 3. Python's is_private means more than these.
-_PRIVATE = [ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+PRIVATE = [ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+"""Private networks, RFC 1918, 3; Python's is_private means more than these."""
 _LAST_PORT = 65535
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = 260
@@ -144,7 +146,7 @@ def _bridge(text: str) -> tuple[str, str] | None:
     # Docker gives containers the other addresses of that network: a /30 leaves one.
     if "/" not in text or not 8 <= interface.network.prefixlen <= 30:  # noqa: PLR2004 - prefixes
         return ("has no usable prefix", hint)
-    if not any(interface.network.subnet_of(block) for block in _PRIVATE):
+    if not any(interface.network.subnet_of(block) for block in PRIVATE):
         return ("is not a private network", "take one of 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16")
     if interface.ip in {interface.network.network_address, interface.network.broadcast_address}:
         return ("is the network and not an address in it", hint)
@@ -180,7 +182,7 @@ def _pool(text: str) -> tuple[str, str] | None:
         network = ipaddress.IPv4Network(text)
     except ValueError:
         return ("is not an IPv4 network", "write 10.200.0.0/16")
-    if not any(network.subnet_of(block) for block in _PRIVATE):
+    if not any(network.subnet_of(block) for block in PRIVATE):
         return ("is not a private network", "take one of 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16")
     return None
 
@@ -244,7 +246,7 @@ SSHD_VALUE = NumberOrText(
 NETWORK = Text("an address or network", refusal=_network)
 RULE = Text("a port with its protocol", refusal=_rule)
 DESTINATION = Text("a destination", refusal=_destination)
-INTERFACE = Text("the name of a network interface", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+INTERFACE = Text("the name of a network interface", forward_filter.INTERFACE)
 POOL = Text("an IPv4 network", refusal=_pool)
 # As fail2ban and systemd both read it; months and years are not of one length.
 DURATION = NumberOrText(
@@ -289,5 +291,9 @@ OS = Choice(
         "ubuntu-26.04": "it has not been looked at yet",
     },
 )
-NO_SITES = {"ubuntu-22.04": "its nginx 1.18 cannot refuse TLS for unknown hosts (that came with 1.19.4)"}
+NO_SITES = {
+    system: f"its nginx {dialect.nginx} cannot refuse TLS for unknown hosts (that came with 1.19.4)"
+    for system, dialect in DIALECTS.items()
+    if not dialect.rejects_handshakes
+}
 """Operating systems whose hosts can serve no site, with the reason."""
