@@ -24,6 +24,9 @@ _ENTRANCE = (
     "PermitEmptyPasswords",
     "HostbasedAuthentication",
     "GSSAPIAuthentication",
+    "AuthorizedKeysFile",
+    "AuthorizedKeysCommand",
+    "TrustedUserCAKeys",
 )
 # sshd(8): of these each value is a line, or the line may grow too long to review.
 _ONE_A_LINE = frozenset({"HostKey"})
@@ -92,7 +95,6 @@ def drop_in(resource: str, options: SshdOptions, dialect: Dialect) -> str:
     """
     known = _options(options, dialect)
     values = {option.name: option.value for option in known}
-    header(resource, "How the SSH server of this host lets people in.")
     parts = [header(resource, "How the SSH server of this host lets people in."), _NAME, _PORT]
     parts += [f"Port {options.port}\n"]
     parts += [f"\n# {option.why}\n{_lines(option)}" for option in known]
@@ -141,6 +143,13 @@ def _ours(options: SshdOptions, dialect: Dialect) -> list[_Option]:
         _Option("PermitEmptyPasswords", "no", "Never, wherever passwords should come back."),
         _Option("HostbasedAuthentication", "no", "No machine vouches for its users."),
         _Option("GSSAPIAuthentication", "no", "No Kerberos: code that runs before the login."),
+        _Option(
+            "AuthorizedKeysFile",
+            ".ssh/authorized_keys .ssh/authorized_keys2",
+            "The default, said: keys are where this host's users are declared to have them, …",
+        ),
+        _Option("AuthorizedKeysCommand", "none", "… no program brings others, …"),
+        _Option("TrustedUserCAKeys", "none", "… and no authority signs them."),
         _Option(
             "HostKey",
             "/etc/ssh/ssh_host_ed25519_key /etc/ssh/ssh_host_rsa_key",
@@ -193,7 +202,7 @@ def _ours(options: SshdOptions, dialect: Dialect) -> list[_Option]:
     ]
     if dialect.required_rsa_size:
         why = "Shorter RSA keys, users' and the host's own, are not taken."
-        found.insert(9, _Option("RequiredRSASize", "3072", why))
+        found.insert(12, _Option("RequiredRSASize", "3072", why))
     if options.exempt and dialect.source_penalties:
         found.append(
             _Option(

@@ -161,6 +161,19 @@ def test_an_exception_for_one_user_in_an_earlier_file_is_a_difference(server: Se
     assert server.facts()["options"]["PasswordAuthentication"] == shown
 
 
+@pytest.mark.parametrize(
+    "line", ["AuthorizedKeysCommand /tmp/keys", "AuthorizedKeysFile /tmp/%u", "TrustedUserCAKeys /tmp/ca"]
+)
+def test_another_source_of_keys_for_one_user_is_a_difference(server: Server, line: str) -> None:
+    name = line.partition(" ")[0]
+    options = {**OPTIONS, name: "none"}
+    server.put(options=options)
+    evil = server.host.drop_in("00-evil.conf")
+    evil.write_text(f"Match User mallory\n\t{line}\n")
+    facts = server.client.look("ssh-server", "sshd", server.desired(options=options))
+    assert facts["options"][name] == f"{line.partition(' ')[2]} for Match User mallory ({evil}:2)"
+
+
 def test_an_exception_for_root_shows_for_whom(server: Server) -> None:
     server.put()
     server.host.drop_in("00-x.conf").write_text("Match User root\nMaxAuthTries 9\n")

@@ -9,6 +9,7 @@ from test_settings import KEY
 
 from components import SshAccess, SshAccessArgs
 from portcullis.host import User
+from portcullis.host.agent import ssh_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,24 @@ def test_what_holds_is_what_the_text_says(deploy: Deploy) -> None:
             assert f"\n{name} {part}\n" in inputs["content"]
     assert inputs["options"]["PerSourcePenaltyExemptList"] == "203.0.113.7"
     assert inputs["options"]["MaxSessions"] == "20"
+
+
+def test_keys_come_from_the_files_of_users_and_from_nowhere_else(deploy: Deploy) -> None:
+    """Said, so that sshd's answer is compared with it; again for everybody, behind all Match blocks."""
+    inputs = deploy(access()).one(":SshServer").inputs
+    _, _, again = inputs["content"].partition("\nMatch all\n")
+    for name, value in {
+        "AuthorizedKeysFile": ".ssh/authorized_keys .ssh/authorized_keys2",
+        "AuthorizedKeysCommand": "none",
+        "TrustedUserCAKeys": "none",
+    }.items():
+        assert inputs["options"][name] == value
+        assert f"    {name} {value}\n" in again
+        assert name.lower() in ssh_facts.ENTRANCE
+    other = {"AuthorizedKeysCommand": "/usr/bin/keys %u", "AuthorizedKeysCommandUser": "nobody"}
+    content = deploy(access(options=other)).one(":SshServer").inputs["content"]
+    assert content.count("AuthorizedKeysCommand /usr/bin/keys %u\n") == 2
+    assert "AuthorizedKeysCommand none" not in content
 
 
 @pytest.mark.parametrize(

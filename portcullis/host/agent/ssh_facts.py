@@ -40,6 +40,8 @@ ByUser = Dict[str, "Effective"]
 ENTRANCE = frozenset(
     [
         "authenticationmethods",
+        "authorizedkeyscommand",
+        "authorizedkeysfile",
         "gssapiauthentication",
         "hostbasedauthentication",
         "kbdinteractiveauthentication",
@@ -47,6 +49,7 @@ ENTRANCE = frozenset(
         "permitemptypasswords",
         "permitrootlogin",
         "pubkeyauthentication",
+        "trustedusercakeys",
     ]
 )
 
