@@ -32,6 +32,8 @@ class DockerEngineArgs:
         os: its operating system, which decides the version of Docker and so what it can be told.
         bip: address and prefix of docker0.
         address_pools: where the networks of containers come from; none takes the network beside docker0's.
+        reached: addresses and networks that none of these may hold, such as the host's own: it would look for
+            them among its containers.
         after: what has to be there before the engine starts: the forward filter, before any container.
         adopt: replace a daemon.json that is there and differs.
 
@@ -43,6 +45,7 @@ class DockerEngineArgs:
     os: str
     bip: str = "172.17.0.1/16"
     address_pools: Sequence[Pool] = ()
+    reached: Sequence[str] = ()
     after: Sequence[pulumi.Resource] = ()
     adopt: bool = False
 
@@ -64,6 +67,12 @@ class DockerEngineArgs:
                 faults.append(
                     Fault("DockerEngineArgs.bip", str(error), "take a smaller network, such as /16")
                 )
+        if not faults:
+            found = daemon_json.swallowed(self.bip, self.address_pools, self.reached)
+            faults = [
+                Fault("DockerEngineArgs.bip, address_pools", f"{taken} holds {text}", "take other networks")
+                for taken, text in found
+            ]
         if faults:
             raise ValueError("\n".join(map(str, faults)))
 

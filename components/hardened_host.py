@@ -151,6 +151,11 @@ class HardenedHost(pulumi.ComponentResource):
                 os=host.os,
                 bip=host.docker_engine.bip,
                 address_pools=host.docker_engine.address_pools,
+                reached=(
+                    host.address,
+                    *([host.jump.address] if host.jump else []),
+                    *host.fail2ban.ignore,
+                ),
                 # The docker provider logs in as declared, and no container starts before the filter stands.
                 after=(*self.access.ready, *self.firewall.ready),
                 adopt=host.adopt,

@@ -303,6 +303,10 @@ def test_two_hosts_share_no_resource(deploy: Deploy) -> None:
             lambda: DockerEngineArgs(host="web1", os="debian-13", bip="10.0.0.1/8"),
             "DockerEngineArgs.bip: 10.0.0.0/8 leaves no room",
         ),
+        (
+            lambda: DockerEngineArgs(host="web1", os="debian-13", reached=("198.51.100.7", "172.18.5.4")),
+            "DockerEngineArgs.bip, address_pools: 172.18.0.0/16 holds 172.18.5.4",
+        ),
         (lambda: ReverseProxyArgs(host="web1", sites={"a;b": None}), "ReverseProxyArgs.sites"),  # type: ignore[dict-item]
         (lambda: container_args(image="redis:7"), "PrivateContainerArgs.image: .* is not pinned"),
         (lambda: container_args(user="0"), "PrivateContainerArgs.user: .* is root"),
