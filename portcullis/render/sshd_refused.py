@@ -47,7 +47,7 @@ def refusals(options: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
         elif known in _NEVER and value.lower() != "no":
             yield name, f"opens a way in beside keys: {_NEVER[known]}", "leave it out"
         elif known == "authenticationmethods" and not _wants_a_key(value):
-            how = "name publickey in each: publickey,publickey or publickey,password"
+            how = "name publickey in each, such as publickey,publickey for two keys"
             yield name, "has an alternative that lets in without a key", how
 
 
