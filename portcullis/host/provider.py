@@ -217,7 +217,7 @@ class HostProvider(ResourceProvider):
         What somebody removed from the host is drift too, and not gone from the state: the engine would then
         never call `delete` for it, and what stood there before us would stay lost after a destroy.
         """
-        with _Errors(self.kind, props):
+        with _Errors(self, props):
             facts = survey(session(props["host"], stack_name(props)), stack_of(props)).facts(self.item(props))
         live = self.live_inputs(facts) if facts["exists"] else self.absent_inputs()
         # Declared by number is read back by number: the host may have a name for it by now.
@@ -234,14 +234,14 @@ class HostProvider(ResourceProvider):
 
     def delete(self, _id: str, props: Props) -> None:
         """Restore, remove or keep, as `on_delete` says; nothing when the thing has another owner by now."""
-        with _Errors(self.kind, props):
+        with _Errors(self, props):
             channel = session(props["host"], stack_name(props))
             item = self.item(props)
             self.withdraw(channel, item, props)
             survey(channel, stack_of(props)).changed(item)
 
     def _put(self, props: Props) -> Props:
-        with _Errors(self.kind, props):
+        with _Errors(self, props):
             channel = session(props["host"], stack_name(props))
             item = self.item(props)
             try:
@@ -288,10 +288,11 @@ def message_of_current_exception(*_: Any, **__: Any) -> str:
 class _Errors:
     """Names the resource in every error that leaves the block."""
 
-    def __init__(self, kind: str, props: Props) -> None:
+    def __init__(self, provider: HostProvider, props: Props) -> None:
+        kind = type(provider).__name__.removesuffix("Provider")
         name = str(props.get("managed_by", "")).rsplit("::", 1)[-1]
         thing = props.get("path") or props.get("unit") or props.get("user") or ""
-        self._subject = Subject(str(props["host"]), f'{kind.title().replace("-", "")} "{name}"', str(thing))
+        self._subject = Subject(str(props["host"]), f'{kind} "{name}"', str(thing))
 
     def __enter__(self) -> None:
         pass

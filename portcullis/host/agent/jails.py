@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _TEST = ("fail2ban-client", "-t")
 # After a reboot the undo may run before the server has read its configuration.
+# A reload leaves a jail alone that no file names any more: it goes on banning. The dump says which shall run.
+_TAKE_BACK = """\
+fail2ban-client reload --restart --unban --if-exists "$1"
+fail2ban-client --dump 2>/dev/null | grep -qF "['start', '$1']" && exit 0
+fail2ban-client stop "$1" >/dev/null 2>&1 || true
+"""
 _WAIT = """\
 for n in $(seq 100); do
     fail2ban-client ping && exit 0
@@ -186,7 +192,7 @@ class Jails(Guarded):
 
     def _undo(self, jail: str, facts: Json) -> Undo:
         files = (str(jail_files.path_of(self._machine.fail2ban, jail)), *facts["_later"])
-        return Undo(files, (("sh", "-c", _WAIT), _reload(jail, "--unban")))
+        return Undo(files, (("sh", "-c", _WAIT), ("sh", "-c", _TAKE_BACK, "sh", jail)))
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         """See `Kind`. Tested before the server reads it; when anything fails, what stood there is back."""

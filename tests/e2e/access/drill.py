@@ -57,28 +57,31 @@ class Hostile:
     by_ipv6: bool = False
 
 
+TAKEN_BACK = "the change was taken back, and the login works again"
+_REFUSES = ("UfwPolicy", "{here} could not log in on port 22 any more")
+_SHELL = ("User", "turns every login away")
+
+
 def _sshd(option: str, value: str, *says: str) -> Hostile:
     return Hostile("ssh", f"options={{{option!r}: {value!r}}}", ("SshServer", *says))
 
 
 def _key(expression: str) -> Hostile:
-    return Hostile("user", f'keys={{"lab": {expression}}}, sudo=True', ("User",))
+    return Hostile("user", f'keys={{"lab": {expression}}}, sudo=True', ("User", TAKEN_BACK))
 
-
-TAKEN_BACK = "the change was taken back, and the login works again"
 
 CHANGES: dict[str, Hostile] = {
     # sshd
-    "allow-users-without-us": _sshd("AllowUsers", "alice bob"),
-    "deny-users-with-us": _sshd("DenyUsers", "mallory deploy"),
-    "allow-groups-without-us": _sshd("AllowGroups", "wheel"),
-    "a-pattern-that-misses-us": _sshd("AllowUsers", "deploy@192.0.2.*"),
+    "allow-users-without-us": _sshd("AllowUsers", "alice bob", "leaves out deploy, who deploys"),
+    "deny-users-with-us": _sshd("DenyUsers", "mallory deploy", "refuses deploy, who deploys"),
+    "allow-groups-without-us": _sshd("AllowGroups", "wheel", "leaves out deploy, who deploys"),
+    "a-pattern-that-misses-us": _sshd("AllowUsers", "deploy@192.0.2.*", "leaves out deploy, who deploys"),
     "a-password-as-well": _sshd("AuthenticationMethods", "publickey,password"),
-    "two-keys-wanted": _sshd("AuthenticationMethods", "publickey,publickey"),
+    "two-keys-wanted": _sshd("AuthenticationMethods", "publickey,publickey", "asks for more than one key"),
     "no-keys-at-all": _sshd("PubkeyAuthentication", "no"),
-    "keys-looked-for-elsewhere": _sshd("AuthorizedKeysFile", "/etc/ssh/keys/%u"),
-    "another-kind-of-key": _sshd("PubkeyAcceptedAlgorithms", "ecdsa-sha2-nistp256"),
-    "another-host-key": _sshd("HostKey", "/etc/ssh/ssh_host_rsa_key"),
+    "keys-looked-for-elsewhere": _sshd("AuthorizedKeysFile", "/etc/ssh/keys/%u", TAKEN_BACK),
+    "another-kind-of-key": _sshd("PubkeyAcceptedAlgorithms", "ecdsa-sha2-nistp256", TAKEN_BACK),
+    "another-host-key": _sshd("HostKey", "/etc/ssh/ssh_host_rsa_key", "the settings pin the host's"),
     "a-command-that-ends": _sshd("ForceCommand", "/bin/false", TAKEN_BACK),
     "a-root-that-is-not-there": _sshd("ChrootDirectory", "/var/empty/nowhere", TAKEN_BACK),
     "v6-only": _sshd("AddressFamily", "inet6", TAKEN_BACK),
@@ -93,30 +96,33 @@ CHANGES: dict[str, Hostile] = {
         afterwards="nft delete table inet provider", on_port=2222,
     ),
     "a-port-that-is-taken": Hostile(
-        "ssh", "port=8443", ("SshServer",),
+        "ssh", "port=8443", ("SshServer", "listens on 8443 already"),
         before="systemd-run -q --unit=squatter python3 -m http.server 8443",
         afterwards="systemctl stop squatter", on_port=8443,
     ),
     # ufw
-    "our-address-denied": Hostile("firewall", 'deny={f"any from {HERE}": ""}', ("UfwPolicy", "{here}")),
-    "our-network-denied": Hostile("firewall", 'deny={f"any from {NETWORK}": ""}', ("UfwPolicy",)),
-    "ssh-denied": Hostile("firewall", 'deny={"22/tcp": "no more"}', ("UfwPolicy",)),
+    "our-address-denied": Hostile("firewall", 'deny={f"any from {HERE}": ""}', _REFUSES),
+    "our-network-denied": Hostile("firewall", 'deny={f"any from {NETWORK}": ""}', _REFUSES),
+    "ssh-denied": Hostile("firewall", 'deny={"22/tcp": "no more"}', ("UfwPolicy", "SSH server's own rule")),
     # accounts
     "our-key-replaced": _key("OTHER"),
     "our-key-from-elsewhere": _key("""f'from="192.0.2.1" {KEY}'"""),
     "our-key-for-one-command": _key("""f'command="/bin/date" {KEY}'"""),
-    "our-shell-taken": Hostile("user", 'keys={"lab": KEY}, sudo=True, shell="/usr/sbin/nologin"', ("User",)),
-    "our-sudo-taken": Hostile("user", 'keys={"lab": KEY}, sudo=False', ("User",)),
+    "our-shell-taken": Hostile("user", 'keys={"lab": KEY}, sudo=True, shell="/usr/sbin/nologin"', _SHELL),
+    "our-sudo-taken": Hostile("user", 'keys={"lab": KEY}, sudo=False', ("User", "could not become root")),
     # kernel
     "no-ipv6-for-who-comes-by-it": Hostile(
         "more", 'Sysctl("v6", host="web1", values={"net.ipv6.conf.all.disable_ipv6": "1"}, opts=last)',
-        ("Sysctl", "disable_ipv6"), by_ipv6=True,
+        ("Sysctl", "an undo would not bring it back"), by_ipv6=True,
     ),
     # fail2ban
     "a-jail-for-those-who-log-in": Hostile(
-        "more", 'Fail2banJail("greedy", host="web1", jail="greedy", opts=last, options={"filter": "",'
-        ' "failregex": "Accepted publickey for .* from <HOST>", "backend": "systemd", "maxretry": 1,'
-        ' "journalmatch": "_SYSTEMD_UNIT=ssh.service", "findtime": "1h", "bantime": "1h",'
-        ' "banaction": "nftables[type=allports]"})', ("Fail2banJail",),
+        "more", 'Fail2banJail("greedy", host="web1", jail="greedy", opts=last, options={"filter": "greedy",'
+        ' "backend": "systemd", "maxretry": 1, "findtime": "1h", "bantime": "1h",'
+        ' "banaction": "nftables[type=allports]"})', ("Fail2banJail", "where this session comes from"),
+        before="printf '[Definition]\\nfailregex = Accepted publickey for .* from <HOST>\\n"
+        "journalmatch = _SYSTEMD_UNIT=ssh.service + _COMM=sshd + _COMM=sshd-session\\n'"
+        " > /etc/fail2ban/filter.d/greedy.conf",
+        afterwards="rm /etc/fail2ban/filter.d/greedy.conf",
     ),
 }  # fmt: skip
