@@ -25,7 +25,7 @@ FOLDER = "/etc/fail2ban"
 DEFAULTS_PATH = f"{FOLDER}/jail.d/zz-portcullis.conf"
 SERVER_PATH = f"{FOLDER}/fail2ban.local"
 TEST = ["fail2ban-client", "-t"]
-SSH_JOURNAL = "_SYSTEMD_UNIT=ssh.service + _COMM=sshd + _COMM=sshd-session"
+SSH_JOURNAL = "_SYSTEMD_UNIT=ssh.service _UID=0 + _COMM=sshd _UID=0 + _COMM=sshd-session _UID=0"
 LOOPBACK = ("127.0.0.0/8", "::1")
 
 Value = str | int | bool | Sequence[str]
@@ -294,7 +294,10 @@ _PARTICULAR = {
         "Where only keys let in, most of an attack is connections that just close: the normal mode does\n"
         "# not count those."
     ),
-    SSH_JOURNAL: "Since OpenSSH 9.8 it is sshd-session that logs a failed login; + means or.",
+    SSH_JOURNAL: (
+        "Since OpenSSH 9.8 it is sshd-session that logs a failed login; + means or. What is written before a\n"
+        "# login comes from root. Anybody may call a process sshd, and have it write whom to ban."
+    ),
 }
 """Why a certain value is set, where there is more to say than of the option."""
 
