@@ -295,8 +295,8 @@ _PARTICULAR = {
         "# not count those."
     ),
     SSH_JOURNAL: (
-        "Since OpenSSH 9.8 it is sshd-session that logs a failed login; + means or. What is written before a\n"
-        "# login comes from root. Anybody may call a process sshd, and have it write whom to ban."
+        "Since OpenSSH 9.8 it is sshd-session that logs a failed login; + means or. What is written before\n"
+        "# a login comes from root. Anybody may call a process sshd, and have it write whom to ban."
     ),
 }
 """Why a certain value is set, where there is more to say than of the option."""
