@@ -204,6 +204,18 @@ def test_a_rule_that_shuts_us_out_is_taken_back(standing: Project, lab: Lab) -> 
     assert reached(lab, standing.host, 80) == (True, True)
 
 
+def test_a_rule_too_many_does_not_leave_the_host_open_when_a_change_is_taken_back(
+    standing: Project, mended: Callable[[], None], lab: Lab
+) -> None:
+    standing.host.run("iptables -I INPUT -p udp --dport 9 -j ACCEPT")
+    text = PROGRAM.replace("SYSTEM", "debian-13").replace('"any from 203.0.113.66"', '"any on eth0"')
+    standing.program(text).up(fails=True).has("the change was taken back")
+    assert reached(lab, standing.host, 80) == (True, True)
+    assert reached(lab, standing.host, 3306) == (False, False)
+    standing.program(PROGRAM.replace("SYSTEM", "debian-13"))
+    mended()
+
+
 def test_it_stays_closed_over_a_reboot(standing: Project, lab: Lab) -> None:
     host = standing.host
     host.reboot()
