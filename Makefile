@@ -82,7 +82,7 @@ drill: ready ## deploy hostile changes to a disposable host: nobody may be locke
 
 # Most of it waits for hosts, so several files of tests are run at once; each has hosts of its own.
 test: ready lint types ## everything: lint, types and every test
-	@$(ENV) python -m pytest --numprocesses 3 --dist loadfile $(PYTEST)
+	@$(ENV) python -m pytest $(PYTEST) --numprocesses 3 --dist loadfile
 
 bench: ready ## speed of a drift check beside pyinfra and Ansible
 	@$(ENV) python -m benchmarks
