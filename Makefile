@@ -43,8 +43,12 @@ plan: ready ## what the first up would do to things that exist already (read onl
 destroy: ready ## give back the disposable host as it was
 	@tools/stack.sh destroy $(or $(PULUMI),--yes)
 
-ssh: ready ## log in to the disposable host
-	@$(ENV) python lab/lab.py ssh $(HOST)
+# As who deploys, on the port that is declared; before the first `up` as root, as the lab makes the host.
+SSH := ssh -F .portcullis/lab/ssh_config -o ConnectTimeout=5
+ssh: ready ## log in to the disposable host, as root
+	@if [ -f .portcullis/lab/ssh_config ] && $(SSH) $(HOST) sudo -n true </dev/null 2>/dev/null; \
+	then $(SSH) $$([ ! -t 0 ] || echo -t) $(HOST) sudo -i; \
+	else $(ENV) python lab/lab.py ssh $(HOST); fi
 
 status: ready ## what the lab runs, and which engine and plugins are used
 	@python3 tools/engine.py doctor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
 from portcullis.settings.faults import Fault, Place, SettingsError, closest
@@ -19,12 +20,14 @@ NAMESPACE = "portcullis"
 KEYS: Mapping[str, Kind[Any]] = {"hosts": HOSTS, "apps": APPS, "sites": SITES}
 
 
-def load(config: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
+def load(config: Mapping[str, Any], secret: Collection[str] = (), others: Collection[str] = ()) -> Settings:
     """Validate the configuration of one stack.
 
     Args:
         config: the values under this program's namespace, by key without the namespace.
         secret: the keys that hold an encrypted value somewhere; faults under them show no values.
+        others: the whole keys of other namespaces. One that looks like ours is a misspelt one, and what
+            stands under it would be taken for removed.
 
     Raises:
         SettingsError: with every fault that can be found without the host.
@@ -34,6 +37,9 @@ def load(config: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
     for key in config:
         if key not in KEYS:
             places[key].report("is not a known key", closest(key, KEYS))
+    for key in others:
+        if difflib.get_close_matches(key.partition(":")[0].lower(), [NAMESPACE], cutoff=0.75):
+            Place(key, faults).report("is not read", f"this program's keys begin with {NAMESPACE}:")
     hosts: dict[str, HostSettings] = HOSTS.read(config.get("hosts"), places["hosts"]) or {}
     if not config.get("hosts"):
         places["hosts"].report("declares no host", "docs/configuration.md shows one")

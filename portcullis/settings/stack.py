@@ -26,7 +26,8 @@ def stack_settings() -> Settings:
     prefix = f"{NAMESPACE}:"
     texts = {key.removeprefix(prefix): text for key, text in CONFIG.get().items() if key.startswith(prefix)}
     secret = [key for key in texts if pulumi.runtime.is_config_secret(prefix + key)]
-    return load({key: _decoded(text) for key, text in texts.items()}, secret)
+    others = [key for key in CONFIG.get() if not key.startswith(prefix)]
+    return load({key: _decoded(text) for key, text in texts.items()}, secret, others)
 
 
 def _decoded(text: str) -> Any:

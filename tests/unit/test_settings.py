@@ -286,3 +286,11 @@ def test_a_long_value_is_cut() -> None:
 
 def test_settings_are_json_and_nothing_else() -> None:
     assert load(json.loads(json.dumps(smallest()))) == load(smallest())
+
+
+def test_a_misspelt_namespace_is_a_fault_and_not_a_deletion() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(smallest(), others=["portculis:sites", "aws:region", "Portcullis:apps"])
+    assert [fault.path for fault in caught.value.faults] == ["portculis:sites", "Portcullis:apps"]
+    assert "keys begin with portcullis:" in str(caught.value)
+    load(smallest(), others=["aws:region", "pulumi:tags", "docker:host"])
