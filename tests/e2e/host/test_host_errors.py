@@ -181,14 +181,21 @@ def test_first_contact_goes_by_the_bootstrap_login(
     project.program(MOTD.format("first contact"), user="deploy0", port=2222, bootstrap_user="root",
                     bootstrap_port=22).up()  # fmt: skip
     assert module_host.read("/etc/motd") == "first contact\n"
-    # Once the declared login works, it is the one that is used.
     login("{} ALL=(ALL) NOPASSWD: ALL")
-    module_host.run(["journalctl", "--rotate"])
-    project.program(MOTD.format("second contact"), user="deploy0", bootstrap_user="root").up()
-    logins = module_host.run(
-        "journalctl -q -o cat -t sshd-session -t sshd -g 'Accepted publickey' --since -10s"
-    ).stdout
-    assert "for deploy0" in logins.splitlines()[-1], logins
+
+    def comes_as(user: str, text: str) -> None:
+        project.program(MOTD.format(text), user="deploy0", bootstrap_user="root").up()
+        logins = module_host.run(
+            "journalctl -q -o cat -t sshd-session -t sshd -g 'Accepted publickey' --since -10s"
+        ).stdout
+        assert f"for {user}" in logins.splitlines()[-1], logins
+
+    # Who was let in is remembered, or fail2ban would count a try as deploy0 in each run until they exist.
+    comes_as("root", "second contact")
+    # Without that memory, as in a fresh clone, the declared login is the one that is used once it works.
+    for memory in project.folder.glob(".portcullis/*/*.first-contact"):
+        memory.unlink()
+    comes_as("deploy0", "third contact")
     project.destroy()
 
 
