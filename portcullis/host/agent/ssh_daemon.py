@@ -24,6 +24,26 @@ _PROPERTIES = (
 _LISTEN_LIMIT = 15.0  # seconds from reload to listening
 
 
+# A server that could not start on the new files may be dying still: what is told to reload then ends with it.
+# Debian's unit stops the listener alone on a restart (KillMode=process); sessions stay.
+_BRING_BACK = """\
+systemctl reset-failed ssh.service
+systemctl reload-or-restart ssh.service
+for second in 1 2 3 4 5; do
+    sleep 1
+    systemctl -q is-active ssh.service && continue
+    systemctl reset-failed ssh.service
+    systemctl restart ssh.service
+done
+systemctl -q is-active ssh.service
+"""
+
+
+def bring_back(*, by_socket: bool) -> tuple[Argv, ...]:
+    """What makes sshd run on files that are back, whatever became of it: nobody is there to look after it."""
+    return commands(by_socket=True) if by_socket else (("sh", "-c", _BRING_BACK),)
+
+
 def commands(*, by_socket: bool) -> tuple[Argv, ...]:
     """What makes sshd run on its files, whatever state it is in. Sessions survive: KillMode is process."""
     if by_socket:

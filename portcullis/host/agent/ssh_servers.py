@@ -348,7 +348,7 @@ class SshServers(Guarded):
         if not facts["exists"]:
             return None
         files = tuple(dict.fromkeys([*facts["_files"], *edited]))
-        commands = ssh_daemon.commands(by_socket=facts["_socket"])
+        commands = ssh_daemon.bring_back(by_socket=facts["_socket"])
         if facts["firewall"] is not None:
             files += ssh_rules.files(self._machine)
             if self._may_reload():
