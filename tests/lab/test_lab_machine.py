@@ -63,7 +63,7 @@ def test_the_last_host_takes_everything_with_it(world: World) -> None:
         echo; grep -vxFf /run/before /run/during
         echo ---; diff /run/before /run/after
         find /run -mindepth 1 -not -path '/run/mount*' -not -path /run/netns
-        ip -brief link; ip route; { nft list ruleset || iptables-save; } 2>/dev/null; ps -e -o comm=
+        ip -brief link; ip route; (nft list ruleset || iptables-save) 2>/dev/null; ps -e -o comm=
         """
     )
     during, _, after = done.stdout.partition("---\n")
