@@ -24,9 +24,13 @@ from .host.provider import HostProvider, Props, stack_name
 from .host.session import READ_TIMEOUT, session
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .host.resource import HostResource
 
 _PREFIX = "pulumi-python:dynamic/portcullis:"
+_MENDED = {"no-ssh-rule": "SshServer"}
+"""What the host would refuse as it is now, and the kind whose resource `up` applies before that one."""
 _SHOWN = 60
 """Characters of a value that a line shows."""
 
@@ -103,8 +107,13 @@ def provider_of(kind: str) -> HostProvider:
     return provider
 
 
-def plan_lines(resource: Declared) -> list[str]:
-    """Ask the host what `up` would do to one resource, and return it in lines for people."""
+def plan_lines(resource: Declared, declared: Sequence[Declared] = ()) -> list[str]:
+    """Ask the host what `up` would do to one resource, and return it in lines for people.
+
+    Args:
+        resource: the one to ask for.
+        declared: all of the program's: some of them come first, and mend what the host would refuse now.
+    """
     provider = provider_of(resource.kind)
     checked = provider.check({}, resource.props)
     props: Props = checked.inputs
@@ -122,13 +131,19 @@ def plan_lines(resource: Declared) -> list[str]:
         return [f"= {title}"]
     secret = bool(props.get("secret"))
     lines = [f"    {step['property']}: {_short(step, secret=secret)}" for step in found["steps"]]
-    if refusal := found["refusal"]:
+    refusal = found["refusal"]
+    if refusal and any(
+        other.kind == _MENDED.get(refusal["code"]) and other.props["host"] == props["host"]
+        for other in declared
+    ):
+        refusal = None
+    if refusal:
         lines += [
             "    " + line
             for line in [refusal["message"], *refusal["detail"].splitlines(), refusal["hint"]]
             if line
         ]
-    return [f"{'!' if found['refusal'] else '~'} {title}", *lines]
+    return [f"{'!' if refusal else '~'} {title}", *lines]
 
 
 def _short(step: dict[str, Any], *, secret: bool) -> str:
@@ -161,8 +176,9 @@ def main() -> int:
     }
     refused = 0
     secret_keys = [key for key, found in values.items() if found["secret"]]
-    for resource in declared_by_program("portcullis", stack, config, secret_keys):
-        lines = plan_lines(resource)
+    declared = declared_by_program("portcullis", stack, config, secret_keys)
+    for resource in declared:
+        lines = plan_lines(resource, declared)
         refused += lines[0].startswith("!")
         print(*lines, sep="\n")  # noqa: T201
     return 1 if refused else 0

@@ -324,6 +324,7 @@ def test_closing_a_host_whose_ssh_rule_is_missing_is_refused(bare: Firewall) -> 
     bare.ufw.install()
     error = preflight(bare, policy())
     assert error is not None
+    assert error.code == "no-ssh-rule"
     assert "no rule lets it in, and the default for incoming is deny" in error.message
     assert preflight(bare, policy({"in 22/tcp from 203.0.113.0/24": "allow"})) is None
     assert preflight(bare, policy({"in 22/tcp on eth0": "allow"})) is None

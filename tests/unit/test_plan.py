@@ -74,6 +74,21 @@ def test_what_would_be_refused_says_why_and_what_to_do(lines: Callable[..., list
     ]
 
 
+def test_what_an_earlier_resource_mends_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with ufw installed and no rule for SSH yet: `up` applies the SshServer first."""
+    refusal = {**REFUSAL, "code": "no-ssh-rule"}
+    monkeypatch.setattr(plan, "session", lambda *_: Host({"steps": [STEP], "refusal": refusal}))
+    file = plan.Declared("File", "motd", FILE)
+    assert plan.plan_lines(file, [file])[0].startswith("! ")
+    elsewhere = plan.Declared("SshServer", "web2-ssh", {"host": "web2"})
+    assert plan.plan_lines(file, [file, elsewhere])[0].startswith("! ")
+    here = plan.Declared("SshServer", "web1-ssh", {"host": "web1"})
+    assert plan.plan_lines(file, [file, here])[:2] == [
+        "~ web1: File motd",
+        "    content: 'by hand\\n' => 'managed\\n'",
+    ]
+
+
 def test_a_long_value_is_cut(lines: Callable[..., list[str]]) -> None:
     found = lines({"steps": [{**STEP, "want": "x" * 500}], "refusal": None})
     assert len(found[1]) < 150

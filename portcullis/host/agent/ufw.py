@@ -215,7 +215,7 @@ class UfwPolicies(Guarded):
         if desired["defaults"]["incoming"] == "allow" or _is_custom(desired, "before"):
             return None
         return HostError(
-            "lock-out",
+            "no-ssh-rule",
             f"{login}: no rule lets it in, and the default for incoming is {desired['defaults']['incoming']}",
             prop="rules",
             hint=f'declare the SshServer before the policy, or the rule "in {peer.server_port}/tcp": "allow"',
