@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from portcullis.settings.kinds import Kind
 
 
-def validate(owner: object, kinds: dict[str, Kind[Any]]) -> None:
+def validate(owner: object, kinds: dict[str, Kind[Any]], values: dict[str, Kind[Any]] | None = None) -> None:
     """Check the named attributes of an arguments object.
 
-    None passes, for what may be left out. Of a map the keys are checked: its values have types of their own.
+    None passes, for what may be left out. Of a map `kinds` checks the keys, and `values` what they lead to
+    where that has no type of its own.
 
     Raises:
         ValueError: with every fault, each naming the attribute, the value and what would be right.
@@ -25,5 +26,8 @@ def validate(owner: object, kinds: dict[str, Kind[Any]]) -> None:
         raw = list(value) if isinstance(value, tuple | Mapping) else value
         if raw is not None:
             kind.read(raw, Place(f"{type(owner).__name__}.{name}", faults))
+    for name, kind in (values or {}).items():
+        for key, value in getattr(owner, name).items():
+            kind.read(value, Place(f"{type(owner).__name__}.{name}.{key}", faults))
     if faults:
         raise ValueError("\n".join(map(str, faults)))

@@ -2,82 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi_docker as docker
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.settings import forms
-from portcullis.settings.kinds import ListOf
+from components.container_args import SECRETS, PrivateContainerArgs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from components.docker_engine import DockerEngine
+__all__ = ["PrivateContainer", "PrivateContainerArgs"]
 
 # Update in place reports success for these and changes nothing: kreuzwerker/terraform-provider-docker#988.
 _REPLACE_ON_CHANGES = ["healthcheck", "tmpfs", "init"]
-
-
-@dataclass(frozen=True, slots=True)
-class PrivateContainerArgs:
-    """What a container needs to know.
-
-    Attributes:
-        engine: the Docker engine that runs it.
-        image: name and digest.
-        health: the health check as Docker takes it: `["CMD", program, …]` or `["CMD-SHELL", line]`.
-        port: the port that it listens on, inside.
-        host_port: the port on docker0's address that leads there; None publishes nothing.
-        env: environment variables. A value may be a secret output; `docker inspect` shows it all the same.
-        command: what to run instead of the image's command.
-        user: name or number, never root.
-        memory: limit in MB. Swap is not added to it.
-        cpus: limit as a decimal number.
-        bridge: name of its network's interface, for rules of the forward filter that speak of it; Docker
-            makes one up otherwise.
-        secret: env, command and health hold a secret somewhere: all of them are marked as one in state and
-            previews. On the host, `docker inspect` shows them, and `ps` a command, to whoever is root.
-
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
-
-    engine: DockerEngine
-    image: str
-    health: tuple[str, ...]
-    port: int | None = None
-    host_port: int | None = None
-    env: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    command: tuple[str, ...] | None = None
-    user: str = "65534:65534"
-    memory: int = 256
-    cpus: str = "1"
-    bridge: str | None = None
-    secret: bool = False
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise fail on the host, or run less private than it should."""
-        validate(
-            self,
-            {
-                "image": forms.IMAGE,
-                "health": ListOf(forms.ARGUMENT),
-                "env": ListOf(forms.ENV_NAME),
-                "port": forms.PORT,
-                "host_port": forms.PORT,
-                "command": ListOf(forms.ARGUMENT),
-                "user": forms.CONTAINER_USER,
-                "memory": forms.MEMORY,
-                "cpus": forms.CPUS,
-                "bridge": forms.INTERFACE,
-            },
-        )
-        if self.host_port is not None and self.port is None:
-            raise ValueError("PrivateContainerArgs.host_port: needs the port inside; add port")
 
 
 class PrivateContainer(pulumi.ComponentResource):
@@ -87,11 +26,15 @@ class PrivateContainer(pulumi.ComponentResource):
 
     Attributes:
         container: the container.
+        network: its own network, which others may join.
         address: `address:port` to reach it at on this host, or None where it publishes nothing.
+        ready: what has to be waited for by whoever needs it.
     """
 
     container: docker.Container
+    network: docker.Network
     address: str | None
+    ready: list[pulumi.Resource]
 
     def __init__(self, name: str, args: PrivateContainerArgs, opts: ResourceOptions | None = None) -> None:
         """Declare the container; its name on the host is `name`."""
@@ -107,7 +50,7 @@ class PrivateContainer(pulumi.ComponentResource):
             keep_locally=True,
             opts=own,
         )
-        network = docker.Network(
+        self.network = docker.Network(
             f"{name}-network",
             name=name,
             # For a port that somebody adds by hand without an address.
@@ -117,6 +60,17 @@ class PrivateContainer(pulumi.ComponentResource):
             },
             opts=own,
         )
+        volumes = {
+            volume: docker.Volume(
+                f"{name}-volume-{volume}",
+                name=volume,
+                # Data outlives the container, the stack and a mistake.
+                opts=ResourceOptions.merge(
+                    own, ResourceOptions(retain_on_delete=True, protect=args.protect_volumes)
+                ),
+            )
+            for volume in sorted(args.volumes)
+        }
         ports = []
         self.address = None
         if args.host_port is not None and args.port is not None:
@@ -139,10 +93,17 @@ class PrivateContainer(pulumi.ComponentResource):
             envs=marked([pulumi.Output.concat(key, "=", value) for key, value in sorted(args.env.items())]),
             user=args.user,
             ports=ports,
-            networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
+            networks_advanced=[
+                docker.ContainerNetworksAdvancedArgs(name=network.name)
+                for network in (self.network, *args.networks)
+            ],
             read_only=True,
-            # Mounted noexec, nosuid and nodev by default; it counts against the memory limit.
-            mounts=[docker.ContainerMountArgs(type="tmpfs", target="/tmp")],  # noqa: S108 - inside a container
+            mounts=_mounts(args, volumes),
+            labels=[
+                docker.ContainerLabelArgs(label=f"portcullis.refresh.{key}", value=value)
+                for key, value in sorted(args.refresh.items())
+            ]
+            or None,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges:true"],
             memory=args.memory,
@@ -153,7 +114,9 @@ class PrivateContainer(pulumi.ComponentResource):
             init=True,
             restart="unless-stopped",
             # Asked to end before it is killed; without it the provider kills at once.
-            destroy_grace_seconds=10,
+            destroy_grace_seconds=args.stop_grace,
+            # The same for `docker stop` and for a host that goes down.
+            stop_timeout=args.stop_grace,
             log_driver="json-file",
             log_opts={"max-file": "3", "max-size": "10m"},
             healthcheck=docker.ContainerHealthcheckArgs(
@@ -169,10 +132,36 @@ class PrivateContainer(pulumi.ComponentResource):
             opts=ResourceOptions.merge(
                 own,
                 ResourceOptions(
+                    depends_on=[*args.after, *(args.secrets.ready if args.secrets else ())],
                     # Its name and port are taken until it is gone.
                     delete_before_replace=True,
                     replace_on_changes=_REPLACE_ON_CHANGES,
                 ),
             ),
         )
+        self.ready = [self.container]
         self.register_outputs({"container_id": self.container.id, "address": self.address})
+
+
+def _mounts(args: PrivateContainerArgs, volumes: dict[str, docker.Volume]) -> list[docker.ContainerMountArgs]:
+    """List what is mounted. As mounts and not `volumes`: those are not read back, so drift would not show."""
+    secrets = {args.secrets.path: SECRETS} if args.secrets else {}
+    return [
+        # Mounted noexec, nosuid and nodev by default, with the mode of /tmp.
+        *(
+            docker.ContainerMountArgs(
+                type="tmpfs",
+                target=target,
+                tmpfs_options=docker.ContainerMountTmpfsOptionsArgs(size_bytes=size << 20) if size else None,
+            )
+            for target, size in sorted(args.folders.items())
+        ),
+        *(
+            docker.ContainerMountArgs(type="volume", source=volumes[volume].name, target=target)
+            for volume, target in sorted(args.volumes.items())
+        ),
+        *(
+            docker.ContainerMountArgs(type="bind", source=source, target=target, read_only=True)
+            for source, target in sorted({**args.binds, **secrets}.items())
+        ),
+    ]

@@ -33,6 +33,8 @@ PRIVATE = [ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/
 _LAST_PORT = 65535
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = 260
+_PATH = r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._@+-]+)+"
+_SYSTEM = {"/etc", "/etc/ssh", "/home", "/lib", "/lib64", "/opt", "/run", "/srv", "/usr", "/var", "/var/run"}
 _DIGEST_HOW = (
     "pin what you tested: `docker buildx imagetools inspect NAME:TAG` prints the digest, "
     "then write NAME@sha256:…"
@@ -195,6 +197,27 @@ def _duration(text: str) -> tuple[str, str] | None:
     return None
 
 
+def _inside(text: str) -> tuple[str, str] | None:
+    hint = "write a whole path such as /data, without . and .. and with no / at its end"
+    if not re.fullmatch(_PATH, text):
+        return ("is not a path inside a container", hint)
+    # What the runtime itself mounts there, and what would hide the image's programs.
+    if re.match(r"/(?:proc|sys|dev|bin|sbin|lib|lib64|usr/bin|usr/lib|usr/sbin)(?:/|$)", text):
+        return ("is the system's own", "mount it elsewhere")
+    return None
+
+
+def _bind_mount(text: str) -> tuple[str, str] | None:
+    if not re.fullmatch(_PATH, text):
+        return ("is not a path on the host", "write a whole path, without . and .. and with no / at its end")
+    if re.search(r"/(?:docker|containerd|podman)[a-z.-]*\.sock$", text):
+        return ("is a socket that gives root on the host", "no container gets it")
+    # Whole trees of the system, whose secrets a container would see; what is ours stands below.
+    if re.match(r"/(?:proc|sys|dev|boot|root|var/lib/docker)(?:/|$)", text) or text in _SYSTEM:
+        return ("is the system's own", "mount the one folder or file that is needed")
+    return None
+
+
 def is_program(text: str) -> bool:
     """Tell whether a text is the whole path of a program, as systemd wants it: of a file, and plain."""
     return re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[^/\s]+)+", text) is not None
@@ -277,6 +300,19 @@ BRIDGE = Text("the address of a bridge", refusal=_bridge)
 PORT = Number("a port", 1, _LAST_PORT)
 # Docker refuses less than 6 MB; the upper bound only catches a value that was meant in another unit.
 MEMORY = Number("an amount of memory in MB", 6, 4_194_304, "write the number of megabytes, such as 256")
+# A health check and Docker's init take some; the upper bound is the kernel's own for one machine.
+PIDS = Number("a number of processes", 8, 4_194_304)
+VOLUME = Text(
+    "a name for a volume", r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", "write letters, digits, dashes and dots"
+)
+INSIDE = Text("a path inside a container", refusal=_inside)
+BIND = Text("a path on the host", refusal=_bind_mount)
+TMPFS = Number("a size in MB", 1, 4_194_304)
+# One hour: whoever waits for a deployment waits for this.
+STOP_GRACE = Number("a number of seconds", 1, 3600)
+REFRESH = Text(
+    "a name for a label", r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?", "write small letters, digits, dashes"
+)
 CPUS = Fraction("a number of CPUs", Decimal("0.01"), Decimal(512))
 ARGUMENT = Literal()
 OS = Choice(
