@@ -11,7 +11,7 @@ from components.hardened_host import HardenedHost, HardenedHostArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
-from components.reverse_proxy import ProxiedSite, ReverseProxy, ReverseProxyArgs
+from components.reverse_proxy import ProxiedApp, ProxiedSite, ReverseProxy, ReverseProxyArgs
 from components.ssh import connections
 from components.ssh_access import SshAccess, SshAccessArgs
 from components.system_updates import SystemUpdates, SystemUpdatesArgs
@@ -34,6 +34,7 @@ __all__ = [
     "LoginPolicyArgs",
     "PrivateContainer",
     "PrivateContainerArgs",
+    "ProxiedApp",
     "ProxiedSite",
     "ReverseProxy",
     "ReverseProxyArgs",

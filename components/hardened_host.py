@@ -15,13 +15,12 @@ from components.firewall import WEB, Firewall, FirewallArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
-from components.reverse_proxy import ProxiedSite, ReverseProxy, ReverseProxyArgs
+from components.reverse_proxy import ProxiedApp, ProxiedSite, ReverseProxy, ReverseProxyArgs
 from components.ssh_access import SshAccess, SshAccessArgs
 from components.system_updates import SystemUpdates, SystemUpdatesArgs
 from components.upkeep import Upkeep, UpkeepArgs
 from components.users import Users, UsersArgs
 from portcullis.render.health import http_check
-from portcullis.render.nginx import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -258,7 +257,8 @@ class HardenedHost(pulumi.ComponentResource):
     def _proxied(self, site: SiteSettings, app: AppSettings) -> ProxiedSite:
         if app.host_port is None:
             raise ValueError(f"{site.app} is not published")
-        return ProxiedSite(Upstream(self.engine.bind_address, app.host_port), self.apps[site.app])
+        answers = ProxiedApp(self.engine.bind_address, app.host_port, (self.apps[site.app],))
+        return ProxiedSite({"/": answers})
 
 
 def bridge(app: str) -> str:

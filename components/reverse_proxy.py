@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi import ResourceOptions
 
 from components.arguments import validate
-from portcullis.host import File, Packages, Service
+from portcullis.host import File, Packages, Service, Tree
 from portcullis.render import nginx
 from portcullis.settings import forms
 from portcullis.settings.kinds import ListOf
@@ -19,11 +19,33 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class ProxiedSite:
-    """One host name: where its app answers, and the resource to wait for before sending anybody there."""
+class ProxiedApp:
+    """Where an app answers, and what to wait for before sending anybody there.
 
-    upstream: nginx.Upstream
-    app: pulumi.Resource | None = None
+    Attributes:
+        address: IP address that its container is published on.
+        port: port there; an output where the host chooses it.
+        ready: what has to be there first.
+    """
+
+    address: str
+    port: pulumi.Input[int]
+    ready: tuple[pulumi.Resource, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProxiedSite:
+    """What one host name serves.
+
+    Attributes:
+        apps: apps by the beginning of the path that they answer: "/" for all of it, "/api/" for a part.
+        root: local folder of files, relative to the project, that answer where no app does; or None.
+        spa: the files are a single-page application: a path that is no file gives index.html.
+    """
+
+    apps: Mapping[str, ProxiedApp] = field(default_factory=dict)
+    root: str | None = None
+    spa: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +68,11 @@ class ReverseProxyArgs:
     def __post_init__(self) -> None:
         """Check what would otherwise become a broken configuration file."""
         validate(self, {"host": forms.ALIAS, "sites": ListOf(forms.SERVER_NAME)})
+        for name, site in self.sites.items():
+            if ("/" in site.apps) == (site.root is not None):
+                raise ValueError(
+                    f"ReverseProxyArgs.sites.{name}: needs an app for / or a root, one of the two"
+                )
 
 
 class ReverseProxy(pulumi.ComponentResource):
@@ -58,7 +85,7 @@ class ReverseProxy(pulumi.ComponentResource):
         """Declare nginx under `name`, such as "web1-nginx"."""
         super().__init__("portcullis:index:ReverseProxy", name, None, opts)
 
-        def config(part: str, path: str, content: str, *after: pulumi.Resource) -> File:
+        def config(part: str, path: str, content: pulumi.Input[str], *after: pulumi.Resource) -> File:
             return File(
                 part,
                 host=args.host,
@@ -90,8 +117,19 @@ class ReverseProxy(pulumi.ComponentResource):
         sites = []
         for host_name, site in sorted(args.sites.items()):
             part = f"{name}-{host_name}"
-            content = nginx.http_site(part, host_name, site.upstream)
-            after = [default, site.app] if site.app else [default]
+            after: list[pulumi.Resource] = [default, *(r for app in site.apps.values() for r in app.ready)]
+            root = None
+            if site.root is not None:
+                root = Tree(
+                    f"{part}-files",
+                    host=args.host,
+                    path=f"{nginx.FILES}/{host_name}",
+                    source=site.root,
+                    adopt=args.adopt,
+                    opts=ResourceOptions(parent=self),
+                )
+                after.append(root)
+            content = _content(part, host_name, site)
             sites.append(config(part, nginx.site_path(host_name), content, *after))
         service = Service(
             f"{name}-service",
@@ -104,3 +142,18 @@ class ReverseProxy(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self, depends_on=[packages]),
         )
         self.register_outputs({"sites": sorted(args.sites), "service": service.active})
+
+
+def _content(resource: str, host_name: str, site: ProxiedSite) -> pulumi.Input[str]:
+    """Render a site. Its text is known in a preview wherever the ports are."""
+
+    def render(ports: Mapping[str, int]) -> str:
+        apps = {
+            prefix: nginx.Upstream(site.apps[prefix].address, int(port)) for prefix, port in ports.items()
+        }
+        root = None if site.root is None else f"{nginx.FILES}/{host_name}"
+        return nginx.http_site(resource, nginx.HttpSite(host_name, apps, root, spa=site.spa))
+
+    ports = {prefix: app.port for prefix, app in site.apps.items()}
+    chosen = {prefix: port for prefix, port in ports.items() if isinstance(port, int)}
+    return render(chosen) if len(chosen) == len(ports) else pulumi.Output.all(**ports).apply(render)

@@ -7,14 +7,20 @@ conf.d. What may stand only once at the http level, and stands there in some rel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from portcullis.render import header, word
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CONF_D = "/etc/nginx/conf.d"
 # 00: conf.d is read in alphabetical order, and the maps in it must come before the sites that use them.
 DEFAULT_PATH = f"{CONF_D}/00-portcullis.conf"
 PACKAGED_SITE_PATH = "/etc/nginx/sites-available/default"
+FILES = "/var/www"
+"""Folder of the folders that sites serve, each by its host name."""
 TEST = ["nginx", "-t"]
 
 
@@ -24,6 +30,24 @@ class Upstream:
 
     address: str
     port: int
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSite:
+    """What one host name serves.
+
+    Attributes:
+        server_name: the host name.
+        apps: where apps answer, by the beginning of the path: "/" is everything, "/api/" what is below it.
+            The longest beginning that fits is taken.
+        root: the folder of files to serve, or None. Its "/" is the folder's, so `apps` has none then.
+        spa: a path that is no file gives index.html, which knows what to show (a single-page application).
+    """
+
+    server_name: str
+    apps: Mapping[str, Upstream] = field(default_factory=dict)
+    root: str | None = None
+    spa: bool = False
 
 
 def site_path(server_name: str) -> str:
@@ -72,17 +96,14 @@ server {
     )
 
 
-def http_site(resource: str, server_name: str, upstream: Upstream) -> str:
-    """Render a site over plain HTTP that passes everything to one app."""
-    name, app = word(server_name), f"app-{word(server_name)}"
-    return header(resource, f"http://{name}") + (
+def http_site(resource: str, site: HttpSite) -> str:
+    """Render a site over plain HTTP."""
+    name = word(site.server_name)
+    upstreams = {upstream: _app(name, upstream) for upstream in site.apps.values()}
+    blocks = [
+        header(resource, f"http://{name}"),
+        *(_upstream(app, upstream) for upstream, app in upstreams.items()),
         f"""
-upstream {app} {{
-    # An address and no name: a name would be resolved at start, and nginx would not start while DNS is down.
-    server {word(upstream.address)}:{upstream.port};
-    keepalive 16;
-}}
-
 server {{
     listen 80;
     listen [::]:80;
@@ -92,8 +113,51 @@ server {{
     # Directly in this folder: Debian's logrotate does not look into folders below it.
     access_log /var/log/nginx/{name}.access.log;
     error_log /var/log/nginx/{name}.error.log;
+""",
+        *([_files(site.root, spa=site.spa)] if site.root is not None else []),
+        *(_proxied(prefix, upstreams[upstream]) for prefix, upstream in sorted(site.apps.items())),
+        "}\n",
+    ]
+    return "".join(blocks)
+
+
+def _app(name: str, upstream: Upstream) -> str:
+    """Return the name of an upstream: of a site and port, for no two server blocks may share one."""
+    return f"app-{name}-{upstream.port}"
+
+
+def _upstream(app: str, upstream: Upstream) -> str:
+    return f"""
+upstream {app} {{
+    # An address and no name: a name would be resolved at start, and nginx would not start while DNS is down.
+    server {word(upstream.address)}:{upstream.port};
+    keepalive 16;
+}}
+"""
+
+
+def _files(root: str, *, spa: bool) -> str:
+    missing = "/index.html" if spa else "=404"
+    return f"""
+    root {word(root)};
 
     location / {{
+        # Asked for again each time, and answered by 304 where nothing changed: a new version shows at once.
+        add_header Cache-Control "no-cache";
+        try_files $uri $uri/index.html {missing};
+    }}
+
+    # Build tools put the hash of its content into the name of every file here: it never changes.
+    location /assets/ {{
+        add_header Cache-Control "public, max-age=31536000, immutable";
+        try_files $uri =404;
+    }}
+"""
+
+
+def _proxied(prefix: str, app: str) -> str:
+    return f"""
+    location {word(prefix)} {{
         proxy_pass http://{app};
         # Keepalive and WebSocket need 1.1; nginx speaks 1.0 to apps by default before 1.29.7.
         proxy_http_version 1.1;
@@ -113,6 +177,4 @@ server {{
         # The app is on this host: if it does not accept within seconds, it is down.
         proxy_connect_timeout 5s;
     }}
-}}
 """
-    )

@@ -71,8 +71,14 @@ def test_nginx_packaged_site(golden: Golden) -> None:
 
 
 def test_nginx_http_site(golden: Golden) -> None:
-    upstream = nginx.Upstream("172.17.0.1", 2019)
-    golden("nginx.http-site.conf", nginx.http_site("web1-nginx-api.example.com", "api.example.com", upstream))
+    site = nginx.HttpSite("api.example.com", {"/": nginx.Upstream("172.17.0.1", 2019)})
+    golden("nginx.http-site.conf", nginx.http_site("web1-nginx-api.example.com", site))
+
+
+def test_nginx_site_of_files_with_an_app_beside_them(golden: Golden) -> None:
+    app = nginx.Upstream("172.17.0.1", 2019)
+    site = nginx.HttpSite("www.example.com", {"/api/": app, "/ws": app}, "/var/www/www.example.com", spa=True)
+    golden("nginx.files-site.conf", nginx.http_site("web1-nginx-www.example.com", site))
 
 
 def test_health_check(golden: Golden) -> None:

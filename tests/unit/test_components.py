@@ -18,12 +18,12 @@ from components import (
     HardenedHostArgs,
     PrivateContainer,
     PrivateContainerArgs,
+    ProxiedApp,
     ProxiedSite,
     ReverseProxy,
     ReverseProxyArgs,
     connections,
 )
-from portcullis.render.nginx import Upstream
 from portcullis.settings import load
 from portcullis.settings.model import Pool
 
@@ -45,8 +45,8 @@ def container(name: str = "api", **args: Any) -> PrivateContainer:
 
 def proxy(**args: Any) -> ReverseProxy:
     sites = {
-        "b.example": ProxiedSite(Upstream("172.17.0.1", 2)),
-        "a.example": ProxiedSite(Upstream("172.17.0.1", 1)),
+        "b.example": ProxiedSite({"/": ProxiedApp("172.17.0.1", 2)}),
+        "a.example": ProxiedSite({"/": ProxiedApp("172.17.0.1", 1)}),
     }
     return ReverseProxy("web1-nginx", ReverseProxyArgs(host="web1", sites=sites, **args))
 

@@ -22,8 +22,12 @@ def test_a_word_that_would_break_out_of_its_place(text: str) -> None:
         lambda: word(text),
         lambda: header(text, "why"),
         lambda: nginx.site_path(text),
-        lambda: nginx.http_site("resource", text, nginx.Upstream("172.17.0.1", 1)),
-        lambda: nginx.http_site("resource", "a.example", nginx.Upstream(text, 1)),
+        lambda: nginx.http_site("resource", nginx.HttpSite(text)),
+        lambda: nginx.http_site("resource", nginx.HttpSite("a.example", {"/": nginx.Upstream(text, 1)})),
+        lambda: nginx.http_site(
+            "resource", nginx.HttpSite("a.example", {text: nginx.Upstream("10.0.0.1", 1)})
+        ),
+        lambda: nginx.http_site("resource", nginx.HttpSite("a.example", root=text)),
         lambda: nginx.default_server(text),
         lambda: nginx.packaged_site(text),
     ):
