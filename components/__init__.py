@@ -12,6 +12,7 @@ from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
 from components.reverse_proxy import ProxiedApp, ProxiedSite, ReverseProxy, ReverseProxyArgs
+from components.secret_files import SecretFiles, SecretFilesArgs
 from components.ssh import connections
 from components.ssh_access import SshAccess, SshAccessArgs
 from components.system_updates import SystemUpdates, SystemUpdatesArgs
@@ -38,6 +39,8 @@ __all__ = [
     "ProxiedSite",
     "ReverseProxy",
     "ReverseProxyArgs",
+    "SecretFiles",
+    "SecretFilesArgs",
     "SshAccess",
     "SshAccessArgs",
     "SystemUpdates",

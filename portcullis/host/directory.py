@@ -27,6 +27,8 @@ class DirectoryProvider(HostProvider):
         inputs.text("owner")
         inputs.text("group")
         inputs.one_of("on_delete", "remove", "keep")
+        if inputs.news.get("make_parents"):
+            inputs.keep("make_parents")
 
     def item(self, props: Props) -> Item:
         """Return the folder by its path."""
@@ -59,6 +61,7 @@ class Directory(HostResource, module="portcullis", name="Directory"):
         group: str = "root",
         mode: str = "0755",
         on_delete: Literal["remove", "keep"] = "remove",
+        make_parents: bool = False,
         adopt: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -67,11 +70,13 @@ class Directory(HostResource, module="portcullis", name="Directory"):
         Args:
             name: the resource's name.
             host: alias of the host.
-            path: absolute path; the folder above it must exist.
+            path: absolute path; the folder above it must exist, but for `make_parents`.
             owner: user name.
             group: group name.
             mode: permission bits in octal, such as "0750".
             on_delete: remove the folder if it is empty, or keep it.
+            make_parents: make missing folders above it, root's and closed to everybody else (0700). They go
+                with the last folder in them.
             adopt: take over a folder that stands there with another owner or mode.
             opts: resource options.
         """
@@ -87,6 +92,7 @@ class Directory(HostResource, module="portcullis", name="Directory"):
                 "group": group,
                 "mode": mode_text(mode),
                 "on_delete": on_delete,
+                **({"make_parents": True} if make_parents else {}),
             },
             outputs=(),
             opts=opts,

@@ -296,6 +296,16 @@ URL_PATH = Text(
 )
 ENV_NAME = Text("a name for an environment variable", r"[A-Za-z_][A-Za-z0-9_]*", "write LIKE_THIS")
 CONTAINER_USER = NumberOrText(Text("a user", refusal=_container_user))
+OWNER = Text(
+    "an owner by numbers",
+    r"[1-9][0-9]{0,9}:[0-9]{1,10}",
+    "write user and group inside the container as numbers, such as 999:999: the host has no names for them",
+)
+SECRET_NAME = Text(
+    "a name for a secret",
+    r"[A-Za-z][A-Za-z0-9._-]{0,62}",
+    "start with a letter, then letters, digits, dots, dashes and underscores; it becomes a file's name",
+)
 BRIDGE = Text("the address of a bridge", refusal=_bridge)
 PORT = Number("a port", 1, _LAST_PORT)
 # Docker refuses less than 6 MB; the upper bound only catches a value that was meant in another unit.

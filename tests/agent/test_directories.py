@@ -95,3 +95,35 @@ def test_an_owner_declared_by_number_converges_where_the_host_has_a_name_for_it(
     assert (
         client.on("put", "directory", str(path), wanted(path, owner="2"))["steps"][0]["property"] == "owner"
     )
+
+
+def private(path: Path) -> dict[str, Any]:
+    return wanted(path, make_parents=True)
+
+
+def test_missing_folders_above_are_private_and_go_with_the_last(client: Client, etc: Path) -> None:
+    first, second = etc / "portcullis" / "secrets" / "api", etc / "portcullis" / "secrets" / "web"
+    for path in (first, second):
+        client.on("put", "directory", str(path), private(path))
+    for path in (etc / "portcullis", etc / "portcullis" / "secrets"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert client.on("remove", "directory", str(first), private(first))["done"] == "removed"
+    assert second.is_dir()
+    again = client.again()
+    assert again.on("remove", "directory", str(second), private(second))["done"] == "removed"
+    assert list(etc.iterdir()) == []
+    assert etc.is_dir()
+
+
+def test_folders_above_that_were_there_stay_as_they_are(client: Client, etc: Path) -> None:
+    there, path = etc / "portcullis", etc / "portcullis" / "secrets" / "api"
+    there.mkdir(mode=0o755)
+    client.on("put", "directory", str(path), private(path))
+    client.on("remove", "directory", str(path), private(path))
+    assert list(there.iterdir()) == []
+    assert stat.S_IMODE(there.stat().st_mode) == 0o755
+
+
+def test_a_missing_folder_above_is_a_fault_unless_asked_for(client: Client, etc: Path) -> None:
+    path = etc / "a" / "b"
+    assert "does not exist" in client.refused("put", "directory", str(path), wanted(path)).message

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HOST = "pulumi-python:dynamic/portcullis"
-_MADE_UP = {
+_MADE_UP: dict[str, dict[str, Any]] = {
     "docker:index/remoteImage:RemoteImage": {"imageId": "sha256:" + "1" * 64},
     f"{HOST}:File": {"revision": "r1"},
     f"{HOST}:Packages": {"revision": "r1"},
+    # {name} is the resource's.
+    f"{HOST}:GeneratedSecret": {"value": "generated-{name}", "previous": "", "generation": 1},
 }
 
 
@@ -72,7 +74,11 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """Give back what was declared; what only a provider knows is unknown in a preview, as in reality."""
-        known = {} if self.preview else _MADE_UP.get(args.typ, {})
+        made_up: dict[str, Any] = {} if self.preview else _MADE_UP.get(args.typ, {})
+        known = {
+            key: value.replace("{name}", args.name) if isinstance(value, str) else value
+            for key, value in made_up.items()
+        }
         return f"{args.name}-id", {**args.inputs, **known}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.store import Record
+    from portcullis.host.agent.store import Record, Store
 
 
 class Directories:
-    """The kind ``directory``."""
+    """The kind ``directory``. With ``make_parents``, missing folders above it are made, for root alone."""
+
+    def __init__(self, store: Store) -> None:
+        """Need the store to know which folders above others this program made."""
+        self._store = store
+        self._making = threading.Lock()
 
     def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
         return {"path": item}
@@ -56,8 +62,12 @@ class Directories:
         return False
 
     def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`."""
-        return paths.keep(Path(item), folder / "original")
+        """See `Kind`. Folders above that are missing, or that we made for another one, go with the last."""
+        others = (record for record in self._store.all() if record.kind == "directory")
+        ours = {path for record in others for path in record.original.get("above", ())}
+        parents = list(Path(item).parents)[:-1]
+        above = [str(path) for path in parents if str(path) in ours or _is_missing(path)]
+        return {**paths.keep(Path(item), folder / "original"), "above": above}
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         """See `Kind`. The mode is final before anyone but root can enter."""
@@ -66,6 +76,13 @@ class Directories:
         path = Path(work.record.id)
         uid, gid = paths.ids(desired)
         mode = paths.mode_bits(desired, "0755")
+        with self._making:
+            if desired.get("make_parents"):
+                for above in reversed(work.record.original.get("above", ())):
+                    _make(Path(above))
+            self._apply(path, steps, uid, gid, mode)
+
+    def _apply(self, path: Path, steps: list[Step], uid: int, gid: int, mode: int) -> None:
         with disk.writing(path) as place:
             if steps[0].action == "create":
                 fd = places.make_folder(place.folder, place.name, path)
@@ -96,7 +113,31 @@ class Directories:
                 return "absent"
             except OSError:
                 return "kept"  # not empty, or a mount point
-            return "removed"
+        if desired.get("make_parents"):
+            _remove_empty(kept.get("above", ()))
+        return "removed"
+
+
+def _is_missing(path: Path) -> bool:
+    with disk.reading(path) as place:
+        return place.look() is None
+
+
+def _make(path: Path) -> None:
+    with disk.writing(path) as place:
+        if place.look() is None:
+            os.close(places.make_folder(place.folder, place.name, path))
+            os.fsync(place.folder)
+
+
+def _remove_empty(above: Sequence[str]) -> None:
+    """Take folders away, the innermost first, until one holds something."""
+    for path in above:
+        with disk.removing(Path(path)) as place:
+            try:
+                os.rmdir(place.name, dir_fd=place.folder)
+            except OSError:
+                return
 
 
 def _read(path: Path) -> Json:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Name → module, class, and what its constructor takes.
 _KINDS = {
     "file": ("files", "Files", ("machine",)),
-    "directory": ("directories", "Directories", ()),
+    "directory": ("directories", "Directories", ("store",)),
     "tree": ("trees", "Trees", ("store",)),
     "packages": ("packages", "Packages", ("machine", "store")),
     "service": ("services", "Services", ("machine",)),

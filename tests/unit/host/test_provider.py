@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dill
 import pulumi
 import pytest
-from pulumi.dynamic import ConfigureRequest
+from pulumi.dynamic import ConfigureRequest, ResourceProvider
 from pulumi.dynamic.config import Config
 from pulumi.output import Unknown
 
@@ -16,7 +16,7 @@ from portcullis.host.directory import DirectoryProvider
 from portcullis.host.errors import AgentRefused, HostError
 from portcullis.host.file import MAX_CONTENT, FileProvider
 from portcullis.host.packages import PackagesProvider
-from portcullis.host.provider import HostProvider, message_of_current_exception, stack_of
+from portcullis.host.provider import message_of_current_exception, stack_of
 from portcullis.host.service import ServiceProvider
 from portcullis.host.session import refusal
 from portcullis.host.tree import TreeProvider, manifest
@@ -43,6 +43,7 @@ FACTS = {
 
 # Every provider path that any release wrote into a state. Never take a line out: states name it for ever.
 RELEASED = [
+    "portcullis.generated_secret.GeneratedSecretProvider",
     "portcullis.host.administrators.AdministratorsProvider",
     "portcullis.host.directory.DirectoryProvider",
     "portcullis.host.fail2ban_jail.Fail2banJailProvider",
@@ -62,7 +63,7 @@ RELEASED = [
 def test_every_path_ever_released_loads(path: str) -> None:
     module, name = path.rsplit(".", 1)
     provider = getattr(importlib.import_module(module), name)()
-    assert isinstance(provider, HostProvider)
+    assert isinstance(provider, ResourceProvider)
     pickled = dill.dumps(provider, recurse=True)
     # By reference: a name of some fifty bytes. By value it would be bytecode that changes with every edit.
     assert len(pickled) < 120
