@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from lab import engine, gateway, hosts, keys, machine, network, registry, scan, stack
+from lab import catalogue, engine, gateway, hosts, keys, machine, network, registry, scan, stack
 from lab.errors import LabError
 from lab.relay import Relay
 from lab.state import load
@@ -60,6 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("arguments", nargs=argparse.REMAINDER, metavar="CURL_ARGUMENT")
     write = add("stack", _stack, "Write or refresh this machine's facts in Pulumi.lab.yaml.")
     write.add_argument("host", nargs="?", default=machine.DEFAULT_HOST, help="(default: %(default)s)")
+    image = add("image", _image, "Print what a host pulls for an image, which is built if need be.")
+    image.add_argument(
+        "tagged", metavar="NAME:TAG", help=f"one of {', '.join(catalogue.NAMED)}, or a pushed one"
+    )
     relay = add("relay", _relay, "Relay TCP to a host with a round trip time, counting; ends on Ctrl-C.")
     relay.add_argument("target", help="ADDRESS:PORT")
     relay.add_argument("--listen", default="127.0.0.1:0", help="ADDRESS:PORT (default: any free port)")
@@ -134,6 +138,11 @@ def _fetch(arguments: argparse.Namespace) -> int:
 def _stack(arguments: argparse.Namespace) -> int:
     for line in stack.refresh(arguments.host):
         print(line)
+    return 0
+
+
+def _image(arguments: argparse.Namespace) -> int:
+    print(catalogue.reference(arguments.tagged))
     return 0
 
 

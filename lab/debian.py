@@ -1,4 +1,4 @@
-"""Debian's packages on this machine: which mirror it uses, and single programs taken out of packages.
+"""Debian's packages on this machine: which mirror it uses, and programs and libraries taken out of packages.
 
 A registry or a busybox is taken out of its package, not installed: on a machine with systemd the package
 would start a service of its own.
@@ -6,13 +6,19 @@ would start a service of its own.
 
 from __future__ import annotations
 
+import re
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from lab.errors import LabError
 from lab.places import cache, made
 from lab.shell import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _PUBLIC_MIRROR = "http://deb.debian.org/debian"
 
@@ -42,18 +48,84 @@ def program(package: str, path: str) -> Path:
         return kept
     made(kept.parent)
     with TemporaryDirectory() as folder:
-        # The user that apt downloads as cannot write to our folder; root may.
-        script = 'cd "$1" && apt-get -q -o APT::Sandbox::User=root download "$2"'
-        download = ["sh", "-c", script, "sh", folder, package]
-        if run(download, timeout=300, check=False).returncode != 0:
-            run(["apt-get", "-q", "update"], timeout=300)
-            run(download, timeout=300)
-        (archive,) = Path(folder).glob("*.deb")
-        run(["dpkg-deb", "--extract", str(archive), f"{folder}/tree"], timeout=120)
-        found = Path(folder, "tree", path.lstrip("/"))
+        tree = _unpacked(Path(folder), [package])
+        found = tree / path.lstrip("/")
         if not found.is_file():
             raise LabError(f"Debian's package {package} holds no {path}")
         temporary = kept.with_suffix(".new")
         shutil.copy2(found, temporary)
         temporary.rename(kept)
     return kept
+
+
+def tree(*packages: str) -> Path:
+    """Return a folder with the files of Debian packages and of the libraries that they depend on.
+
+    It is made once and kept in the cache.
+
+    Raises:
+        LabError: a package cannot be downloaded.
+    """
+    key = sha256(" ".join(packages).encode()).hexdigest()[:8]
+    kept = made(cache() / "programs") / f"{packages[0]}-tree-{key}"
+    if not kept.exists():
+        with TemporaryDirectory(dir=kept.parent, prefix="unpacking-") as folder:
+            _unpacked(Path(folder), [*packages, *_libraries_of(packages)]).rename(kept)
+    return kept
+
+
+def libraries(tree: Path) -> dict[str, Path]:
+    """Return the shared libraries in such a folder and their loader, by their paths in an image.
+
+    A symbolic link is followed: its target stands in the same folder of the image, but maybe not of the tree.
+    """
+    found: dict[str, Path] = {}
+    for file in sorted(tree.glob("**/*.so*")):
+        place = file.parent.relative_to(tree).as_posix()
+        if not re.fullmatch(r"(usr/)?lib(64)?(/[\w]+-linux-gnu)?", place):
+            continue  # plugins, converters of character sets
+        if file.name.startswith("ld-linux"):
+            for folder in ("lib", "lib64"):
+                found[f"{folder}/{file.name}"] = _real(tree, file)
+        else:
+            found[f"usr/lib/{file.name}"] = _real(tree, file)
+    return found
+
+
+def _real(tree: Path, file: Path) -> Path:
+    while file.is_symlink():
+        target = file.readlink()
+        file = tree / str(target).lstrip("/") if target.is_absolute() else file.parent / target
+    return file
+
+
+def _libraries_of(packages: Iterable[str]) -> list[str]:
+    """Return the lib* packages that ``packages`` depend on, and those that these do."""
+    ask = ["apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts"]
+    ask += ["--no-breaks", "--no-replaces", "--no-enhances", *packages]
+    needs: dict[str, list[str]] = {}
+    for line in run(ask, timeout=60).stdout.splitlines():
+        if not line.startswith((" ", "<")):
+            needs[name := line.strip()] = []
+        elif found := re.fullmatch(r" [ |](?:Pre)?Depends: (lib\S+)", line):
+            needs[name].append(found[1])
+    wanted: dict[str, None] = {}
+    waiting = list(packages)
+    while waiting:
+        for library in needs.get(waiting.pop(), []):
+            if library not in wanted:
+                wanted[library] = None
+                waiting.append(library)
+    return sorted(set(wanted) - set(packages))
+
+
+def _unpacked(folder: Path, packages: list[str]) -> Path:
+    # The user that apt downloads as cannot write to our folder; root may.
+    script = 'cd "$1" && shift && apt-get -q -o APT::Sandbox::User=root download "$@"'
+    download = ["sh", "-c", script, "sh", str(folder), *packages]
+    if run(download, timeout=300, check=False).returncode != 0:
+        run(["apt-get", "-q", "update"], timeout=300)
+        run(download, timeout=300)
+    for archive in sorted(folder.glob("*.deb")):
+        run(["dpkg-deb", "--extract", str(archive), f"{folder}/tree"], timeout=120)
+    return folder / "tree"

@@ -14,6 +14,7 @@ import urllib.error
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 from urllib.request import Request, urlopen
@@ -27,21 +28,66 @@ if TYPE_CHECKING:
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _CONFIG = "application/vnd.docker.container.image.v1+json"
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-_APPLETS = ("cat", "env", "httpd", "id", "ls", "nc", "ps", "sh", "sleep", "wget")
+_APPLETS = (
+    "cat",
+    "env",
+    "httpd",
+    "id",
+    "kill",
+    "ls",
+    "mkdir",
+    "nc",
+    "ps",
+    "rm",
+    "sh",
+    "sleep",
+    "touch",
+    "wget",
+)
 _NOBODY = "65534:65534"
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+_LEVEL = 1  # of compression: a layer goes a short way, and the hardest costs five times as long
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image of one layer: a busybox with its commands, and ``files`` (paths without the first slash)."""
+    """An image of one layer: a busybox with its commands, and ``files``, by paths without the first slash.
+
+    A file is its content, or where that is. ``folders`` are those that belong to a user of their own, by its
+    number; a volume is one of these that the image declares as such.
+    """
 
     name: str
     command: Sequence[str]
     tag: str = "latest"
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
     user: str = _NOBODY
     port: int | None = None
     healthcheck: Sequence[str] = ()
+    entrypoint: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, int] = field(default_factory=dict)
+    volumes: Sequence[str] = ()
+    workdir: str = ""
+
+    @property
+    def tagged(self) -> str:
+        """Return its name and tag."""
+        return f"{self.name}:{self.tag}"
+
+    @property
+    def key(self) -> str:
+        """Return what differs when the image may differ; a file that is elsewhere is not read for it."""
+        digest = sha256()
+        for path, content in sorted(self.files.items()):
+            if isinstance(content, Path):
+                found = content.stat()
+                digest.update(f"{path} {found.st_size} {found.st_mtime_ns} ".encode())
+            else:
+                digest.update(f"{path} {sha256(content).hexdigest()} ".encode())
+        rest = {name: getattr(self, name) for name in self.__slots__ if name != "files"}
+        digest.update(json.dumps([rest, _APPLETS, _LEVEL], sort_keys=True).encode())
+        return digest.hexdigest()
 
 
 def hello(version: str = "1") -> Image:
@@ -89,15 +135,25 @@ class Built:
 
 def build(image: Image) -> Built:
     """Build it in memory."""
-    tar = _tar({"bin/busybox": _busybox(), **image.files})
-    layer = gzip.compress(tar, mtime=0)
+    tar = _tar({"bin/busybox": _busybox(), **image.files}, image.folders)
+    layer = gzip.compress(tar, _LEVEL, mtime=0)
     config: dict[str, Any] = {
         "architecture": _architecture(),
         "os": "linux",
         "created": "1970-01-01T00:00:00Z",
-        "config": {"Cmd": list(image.command), "User": image.user, "Env": ["PATH=/bin"]},
+        "config": {
+            "Cmd": list(image.command),
+            "User": image.user,
+            "Env": [f"{name}={value}" for name, value in {"PATH": _PATH, **image.env}.items()],
+        },
         "rootfs": {"type": "layers", "diff_ids": [_digest(tar)]},
     }
+    if image.entrypoint:
+        config["config"]["Entrypoint"] = list(image.entrypoint)
+    if image.workdir:
+        config["config"]["WorkingDir"] = image.workdir
+    if image.volumes:
+        config["config"]["Volumes"] = {volume: {} for volume in image.volumes}
     if image.port:
         config["config"]["ExposedPorts"] = {f"{image.port}/tcp": {}}
     if image.healthcheck:
@@ -136,9 +192,18 @@ def push(image: Image) -> Built:
     return built
 
 
-def _there(url: str) -> bool:
+def offered(image: Image, manifest: bytes) -> bool:
+    """Return whether the registry has this manifest of the image; then it gets the image's tag."""
+    base = f"https://{registry.NAME}/v2/{image.name}/manifests"
+    if not _there(f"{base}/{_digest(manifest)}", _MANIFEST):
+        return False
+    _call("PUT", f"{base}/{image.tag}", manifest, _MANIFEST)
+    return True
+
+
+def _there(url: str, accepted: str = "*/*") -> bool:
     try:
-        _request("HEAD", url)
+        _request("HEAD", url, accepted=accepted)
     except urllib.error.HTTPError:
         return False
     return True
@@ -157,8 +222,10 @@ def _call(method: str, url: str, body: bytes | None = None, kind: str = "") -> A
         ) from error
 
 
-def _request(method: str, url: str, body: bytes | None = None, kind: str = "") -> Any:
-    headers = {"Content-Type": kind} if kind else {}
+def _request(
+    method: str, url: str, body: bytes | None = None, kind: str = "", *, accepted: str = "*/*"
+) -> Any:
+    headers = {"Accept": accepted, **({"Content-Type": kind} if kind else {})}
     with urlopen(Request(url, body, headers, method=method), timeout=30, context=registry.trust()) as answer:  # noqa: S310
         answer.read()
         return answer
@@ -178,22 +245,26 @@ def _architecture() -> str:
     return {b"\x3e\x00": "amd64", b"\xb7\x00": "arm64"}.get(machine, "amd64")
 
 
-def _tar(files: Mapping[str, bytes]) -> bytes:
+def _tar(files: Mapping[str, bytes | Path], owned: Mapping[str, int]) -> bytes:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        folders = {parent for path in files for parent in _parents(path)}
-        for folder in sorted(folders | {"tmp"}):
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        folders = {parent for path in [*files, *owned] for parent in _parents(path)}
+        for folder in sorted({*folders, *owned, "tmp"}):
             entry = tarfile.TarInfo(folder)
             entry.type = tarfile.DIRTYPE
             entry.mode = 0o1777 if folder == "tmp" else 0o755
+            entry.uid = entry.gid = owned.get(folder, 0)
             tar.addfile(entry)
         for applet in _APPLETS:
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
-        for path, content in sorted(files.items()):
+        for path, where in sorted(files.items()):
+            content = where.read_bytes() if isinstance(where, Path) else where
             entry = tarfile.TarInfo(path)
-            entry.mode = 0o755 if path.startswith("bin/") else 0o644
+            entry.mode = (
+                0o755 if path.startswith("bin/") or content.startswith((b"\x7fELF", b"#!")) else 0o644
+            )
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     return out.getvalue()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import hosts, images, keys, machine, network, registry
+from lab import catalogue, hosts, images, keys, machine, network, registry
 from lab.processes import this_process
 from lab.relay import Relay
 from lab.shell import Progress, run
@@ -122,6 +122,10 @@ class Lab:
     def push(self, image: images.Image) -> images.Built:
         """Build an image and push it to the registry."""
         return images.push(image)
+
+    def image(self, tagged: str) -> str:
+        """Return the reference by digest of an image of the catalogue ("redis:7"), built if need be."""
+        return catalogue.reference(tagged)
 
     @property
     def registry(self) -> str:

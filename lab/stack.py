@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lab import keys, machine, network, registry
+from lab import catalogue, keys, machine, network
 from lab.errors import LabError
 from lab.places import CHECKOUT
 
@@ -80,8 +80,7 @@ def fact(name: str) -> str:
         case ["login", "public", "key"]:
             return keys.client_key().with_suffix(".pub").read_text().strip()
         case ["image", tagged] if ":" in tagged:
-            image, _, tag = tagged.partition(":")
-            return f"{registry.NAME}/{image}@{registry.digest(image, tag)}"
+            return catalogue.reference(tagged)
         case _:
             raise LabError(
                 f"Pulumi.lab.yaml asks for {name!r}, which the lab does not know",

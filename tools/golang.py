@@ -10,16 +10,20 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.steps import StepError, ask, step
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _OLDEST = (1, 21)  # the first Go that can fetch a newer toolchain by itself
 _USUAL_PLACES = ("/usr/local/go/bin/go", "/usr/lib/go/bin/go")
-ABSENT = "building the Pulumi engine needs Go 1.25 or newer, and this machine has none."
+ABSENT = "building the Pulumi engine and the lab's MongoDB needs Go 1.25 or newer, and this machine has none."
 ADVICE = (
     "Install Go 1.25 or newer from https://go.dev/dl (unpacked to /usr/local/go it is found by itself), "
     "or, on Debian 13, `apt-get install golang-go`: any Go from 1.21 on fetches the newer one it needs. "
-    "Or install the official Pulumi (https://www.pulumi.com/docs/install): then no Go is needed."
+    "An official Pulumi (https://www.pulumi.com/docs/install) needs no Go; the lab's MongoDB does."
 )
 
 
@@ -38,23 +42,46 @@ def required(module: Path, dependency: str) -> str:
     return found.group(1)
 
 
-def build(module: Path, package: str, output: Path, *, title: str, ldflags: str = "-s -w") -> None:
+def build(
+    module: Path, package: str, output: Path, *, title: str, ldflags: str = "-s -w", flags: Sequence[str] = ()
+) -> None:
     """Build `package`, a tool of `module`, to `output`: static, without paths of this machine in it.
+
+    `flags` are more flags of `go build`.
 
     Raises:
         StepError: Go is missing or too old, a module could not be fetched, or it does not compile.
 
     """
     go, env = _toolchain(module)
+    # -v prints a line for each package that is compiled, which is the progress.
+    common = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, *flags]
     step(
         title,
-        # -v prints a line for each package that is compiled, which is the progress.
-        [go, "build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", str(output), package],
+        [go, "build", *common, "-o", str(output), package],
         cwd=module,
         env=env,
         counted="packages fetched or compiled",
         hint="The modules come from the Go module proxy (`go env GOPROXY`): is it reachable?",
     )
+
+
+def vendor(module: Path) -> Path:
+    """Copy everything that `module` needs into a folder of it, and return that folder.
+
+    Raises:
+        StepError: Go is missing or too old, or a module could not be fetched.
+
+    """
+    go, env = _toolchain(module)
+    step(
+        f"fetching the modules of {module.name}",
+        [go, "mod", "vendor"],
+        cwd=module,
+        env=env,
+        hint="The modules come from the Go module proxy (`go env GOPROXY`): is it reachable?",
+    )
+    return module / "vendor"
 
 
 def folder(module: Path, dependency: str) -> Path:
@@ -100,7 +127,7 @@ def _toolchain(module: Path) -> tuple[str, dict[str, str]]:
     version = _version(go)
     if version < _OLDEST:
         raise StepError(
-            f"building the Pulumi engine needs Go 1.25 or newer, and {go} is {_text(version)}. {ADVICE}"
+            f"building {module.name} needs Go 1.25 or newer, and {go} is {_text(version)}. {ADVICE}"
         )
     enough = version >= _numbers((module / "go.mod").read_text(), r"^go (\S+)")
     return go, {

@@ -43,7 +43,7 @@ def test_every_fact_of_the_template_is_known(monkeypatch: pytest.MonkeyPatch) ->
     _, changes = stack.renew(stack.TEMPLATE.read_text(), ask)
     assert len(changes) == len(asked) == 5
     monkeypatch.setattr(stack.machine, "find", lambda name: (_ for _ in ()).throw(LabError(f"no {name}")))
-    monkeypatch.setattr(stack.registry, "digest", lambda image, tag: f"sha256:{image}{tag}")
+    monkeypatch.setattr(stack.catalogue, "reference", lambda tagged: f"registry/{tagged}")
     for name in asked:
         try:
             assert stack.fact(name)

@@ -1,0 +1,54 @@
+"""The images that a stack file or a test can name, each built when it is first asked for.
+
+What was built is remembered by the image's key beside the registry's files, so that asking again costs a few
+milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING
+
+from lab import images, registry, stores
+from lab.errors import LabError
+from lab.places import cache, made
+from tools.steps import StepError, locked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+NAMED: Mapping[str, Callable[[], images.Image]] = {
+    "mongo:8": stores.mongo,
+    "redis:7": stores.redis,
+}
+
+
+def reference(tagged: str) -> str:
+    """Return what a host pulls for ``NAME:TAG``: the registry, the name and the digest.
+
+    An image that is not in the catalogue has to have been pushed.
+
+    Raises:
+        LabError: there is no such image, it cannot be built, or the registry is not up.
+    """
+    name, _, tag = tagged.partition(":")
+    if tagged not in NAMED:
+        return f"{registry.NAME}/{name}@{registry.digest(name, tag)}"
+    try:
+        image = NAMED[tagged]()
+    except StepError as error:
+        raise LabError(f"the lab's image {tagged} cannot be built: {error}") from error
+    with locked(made(cache() / "images"), f"the image {tagged}"):
+        built = cache() / "images" / f"{name}-{tag}.json"
+        known = json.loads(built.read_text()) if built.exists() else {}
+        if known.get("key") == image.key and images.offered(image, b64decode(known["manifest"])):
+            return str(known["reference"])
+        pushed = images.push(image)
+        facts = {
+            "key": image.key,
+            "reference": pushed.reference,
+            "manifest": b64encode(pushed.manifest).decode(),
+        }
+        built.write_text(json.dumps(facts))
+        return pushed.reference

@@ -1,0 +1,65 @@
+"""The lab's images of the stores: Redis as Debian has it, and FerretDB in the place of MongoDB's server.
+
+Each takes what the official image of its name takes: commands, variables, user, data folder. What the
+stand-in for MongoDB cannot do is in docs/lab-images.md.
+"""
+
+from __future__ import annotations
+
+from lab import debian
+from lab.images import Image
+from lab.places import CHECKOUT
+from tools import mongo as programs
+
+_USER = 999  # of both official images
+_ENTRYPOINTS = CHECKOUT / "lab" / "entrypoints"
+
+
+def redis() -> Image:
+    """Return Redis, with redis-cli and the other programs of Debian's packages."""
+    tree = debian.tree("redis-server", "redis-tools")
+    names = ("redis-benchmark", "redis-check-aof", "redis-check-rdb", "redis-cli", "redis-server")
+    return Image(
+        name="redis",
+        tag="7",
+        entrypoint=("docker-entrypoint.sh",),
+        command=("redis-server",),
+        files={
+            **debian.libraries(tree),
+            **{f"usr/bin/{name}": (tree / "usr/bin" / name).resolve() for name in names},
+            "usr/local/bin/docker-entrypoint.sh": (_ENTRYPOINTS / "redis.sh").read_bytes(),
+            **accounts(redis=_USER),
+        },
+        folders={"data": _USER},
+        volumes=("/data",),
+        workdir="/data",
+        user=f"{_USER}:{_USER}",
+        port=6379,
+    )
+
+
+def mongo() -> Image:
+    """Return FerretDB behind the official image's entry point, with the programs that dump and restore."""
+    return Image(
+        name="mongo",
+        tag="8",
+        entrypoint=("docker-entrypoint.sh",),
+        command=("mongod",),
+        files={
+            "usr/local/bin/ferretdb": programs.server(),
+            "usr/local/bin/docker-entrypoint.sh": (_ENTRYPOINTS / "mongo.sh").read_bytes(),
+            **accounts(mongodb=_USER),
+        },
+        folders={"data/db": _USER, "data/configdb": _USER},
+        volumes=("/data/db", "/data/configdb"),
+        user=f"{_USER}:{_USER}",
+        port=27017,
+    )
+
+
+def accounts(**users: int) -> dict[str, bytes]:
+    """Return the files that give root and ``users`` their names."""
+    known = {"root": 0, **users}
+    passwd = "".join(f"{name}:x:{number}:{number}::/:/bin/sh\n" for name, number in known.items())
+    group = "".join(f"{name}:x:{number}:\n" for name, number in known.items())
+    return {"etc/passwd": passwd.encode(), "etc/group": group.encode()}
