@@ -12,7 +12,7 @@ from lab.places import CHECKOUT
 from tools import mongo as programs
 
 _USER = 999  # of both official images
-_ENTRYPOINTS = CHECKOUT / "lab" / "entrypoints"
+ENTRYPOINTS = CHECKOUT / "lab" / "entrypoints"
 
 
 def redis() -> Image:
@@ -27,7 +27,7 @@ def redis() -> Image:
         files={
             **debian.libraries(tree),
             **{f"usr/bin/{name}": (tree / "usr/bin" / name).resolve() for name in names},
-            "usr/local/bin/docker-entrypoint.sh": (_ENTRYPOINTS / "redis.sh").read_bytes(),
+            "usr/local/bin/docker-entrypoint.sh": (ENTRYPOINTS / "redis.sh").read_bytes(),
             **accounts(redis=_USER),
         },
         folders={"data": _USER},
@@ -47,7 +47,7 @@ def mongo() -> Image:
         command=("mongod",),
         files={
             "usr/local/bin/ferretdb": programs.server(),
-            "usr/local/bin/docker-entrypoint.sh": (_ENTRYPOINTS / "mongo.sh").read_bytes(),
+            "usr/local/bin/docker-entrypoint.sh": (ENTRYPOINTS / "mongo.sh").read_bytes(),
             **accounts(mongodb=_USER),
         },
         folders={"data/db": _USER, "data/configdb": _USER},

@@ -17,7 +17,7 @@ esac
 data=/data/db port=27017 auth='' tls='' pem='' ca='' without_certificates=''
 while [ $# -gt 0 ]; do
     name=${1%%=*} value=''
-    case "$name" in
+    case "$1" in
         --auth | --bind_ip_all | --noauth | --nounixsocket | --quiet | --version | --tlsAllowConnectionsWithoutCertificates | --ipv6)
             shift
             ;;
