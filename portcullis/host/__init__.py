@@ -5,11 +5,14 @@ Usable without the rest of Portcullis: write_ssh_config(), then resources. See e
 
 from .administrators import Administrators
 from .connections import Connection, ssh_config_path, write_ssh_config
+from .cpu import Cpu
 from .directory import Directory
 from .errors import HostError
 from .fail2ban_jail import Fail2banJail
 from .file import File
 from .forward_filter import ForwardFilter
+from .mongo_root import MongoRoot
+from .mongo_user import MongoUser
 from .packages import Packages
 from .service import Service
 from .ssh_server import SshServer
@@ -21,11 +24,14 @@ from .user import User
 __all__ = [
     "Administrators",
     "Connection",
+    "Cpu",
     "Directory",
     "Fail2banJail",
     "File",
     "ForwardFilter",
     "HostError",
+    "MongoRoot",
+    "MongoUser",
     "Packages",
     "Service",
     "SshServer",

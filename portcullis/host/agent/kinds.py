@@ -30,6 +30,9 @@ _KINDS = {
     "administrators": ("administrators", "Administrators", ("machine",)),
     "fail2ban-jail": ("jails", "Jails", ("machine",)),
     "ufw-policy": ("ufw", "UfwPolicies", ("machine",)),
+    "cpu": ("cpus", "Cpus", ("machine",)),
+    "mongo-root": ("mongo_roots", "MongoRoots", ("machine", "store")),
+    "mongo-user": ("mongo_users", "MongoUsers", ()),
 }
 
 

@@ -45,10 +45,13 @@ FACTS = {
 RELEASED = [
     "portcullis.generated_secret.GeneratedSecretProvider",
     "portcullis.host.administrators.AdministratorsProvider",
+    "portcullis.host.cpu.CpuProvider",
     "portcullis.host.directory.DirectoryProvider",
     "portcullis.host.fail2ban_jail.Fail2banJailProvider",
     "portcullis.host.file.FileProvider",
     "portcullis.host.forward_filter.ForwardFilterProvider",
+    "portcullis.host.mongo_root.MongoRootProvider",
+    "portcullis.host.mongo_user.MongoUserProvider",
     "portcullis.host.packages.PackagesProvider",
     "portcullis.host.service.ServiceProvider",
     "portcullis.host.sysctl.SysctlProvider",

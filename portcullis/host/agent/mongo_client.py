@@ -1,0 +1,199 @@
+"""One connection to a MongoDB server: commands over OP_MSG, a login, TLS where it is asked for.
+
+Every step is bounded in time. No message of an error quotes what was sent: it may hold a password.
+https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING, Any
+
+from portcullis.host.agent.mongo_bson import Document, Malformed, decode, encode
+from portcullis.host.agent.mongo_scram import Conversation, ServerUnproven
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+CONNECT = 3.0  # seconds; the server is on this host
+ANSWER = 15.0  # seconds from a command to the end of its answer
+_OP_MSG = 2013
+_LIMIT = 48_000_000  # bytes of a message, as the server has it
+
+# https://github.com/mongodb/mongo/blob/r8.0.0/src/mongo/base/error_codes.yml
+UNAUTHORIZED, USER_NOT_FOUND, AUTHENTICATION_FAILED, NOT_INITIATED = 13, 11, 18, 94
+_UNKNOWN_COMMAND = (59, 238)  # no such command; known by name, and not implemented
+
+
+class Unanswered(Exception):
+    """The server was not reached, or it said nothing sensible in time. The text says why, for people."""
+
+
+class Refused(Exception):
+    """The server refused a command. `name` is its own word for the reason, such as UserNotFound."""
+
+    def __init__(self, command: str, code: int, name: str) -> None:
+        """Take what may be told: the server's message may quote the command."""
+        super().__init__(f"the server refuses {command}: {name or f'error {code}'}")
+        self.code = code
+        self.unknown = code in _UNKNOWN_COMMAND
+
+
+class LoginRefused(Exception):
+    """The server lets nobody in with this. `unknown_user`: it has no user of that name at all."""
+
+    def __init__(self, *, unknown_user: bool) -> None:
+        """Say no more than that: a login has no more to it."""
+        super().__init__("the login is refused")
+        self.unknown_user = unknown_user
+
+
+class Client:
+    """A connection, as a context manager."""
+
+    def __init__(self, address: str, ca: str = "", server_name: str = "") -> None:
+        """Connect later.
+
+        Args:
+            address: `host:port`.
+            ca: path of the certificates to trust; without it the connection is in clear.
+            server_name: the name that the certificate has to have.
+        """
+        self._address = address
+        self._ca = ca
+        self._server_name = server_name
+        self._socket: socket.socket | None = None
+        self._number = 0
+
+    def __enter__(self) -> Client:  # noqa: PYI034 - Self is newer than the agent's Python
+        """Connect. Raises `Unanswered`."""
+        host, _, port = self._address.rpartition(":")
+        try:
+            plain = socket.create_connection((host, int(port)), timeout=CONNECT)
+        except OSError as error:
+            raise Unanswered(_why(error)) from None
+        self._socket = plain
+        if self._ca:
+            import ssl  # noqa: PLC0415 - some megabytes that most stores do without
+
+            try:
+                context = ssl.create_default_context(cafile=self._ca)
+                self._socket = context.wrap_socket(plain, server_hostname=self._server_name)
+            except ssl.SSLCertVerificationError as error:
+                plain.close()
+                raise Unanswered(f"its certificate is not to be trusted: {error.verify_message}") from None
+            except OSError as error:
+                plain.close()
+                raise Unanswered(f"no TLS: {_why(error)}") from None
+        return self
+
+    def __exit__(
+        self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None
+    ) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+    def log_in(self, user: str, password: str, database: str) -> None:
+        """Log in; both sides prove that they know the password.
+
+        Raises:
+            LoginRefused: the server does not let this user in.
+            Unanswered: it did not answer, or did not prove itself.
+        """
+        talk = Conversation(user, password)
+        start = {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": talk.first(), "$db": database}
+        try:
+            # A server that knows no such user says so at once; one with another password after the proof.
+            answer = self._login_step({**start, "options": {"skipEmptyExchange": True}}, unknown_user=True)
+            proof = talk.final(_payload(answer))
+            on = {"saslContinue": 1, "conversationId": answer.get("conversationId"), "$db": database}
+            answer = self._login_step({**on, "payload": proof}, unknown_user=False)
+            talk.verify(_payload(answer))
+            if not answer.get("done"):  # a server that does not skip the empty exchange
+                answer = self._login_step({**on, "payload": b""}, unknown_user=False)
+            if not answer.get("done"):
+                raise ServerUnproven  # noqa: TRY301 - said to people below
+        except ServerUnproven:
+            raise Unanswered("it does not prove that it knows the password") from None
+
+    def _login_step(self, command: Document, *, unknown_user: bool) -> Document:
+        try:
+            return self.command(command)
+        except Refused as error:
+            if error.code in (AUTHENTICATION_FAILED, USER_NOT_FOUND):
+                raise LoginRefused(unknown_user=unknown_user) from None
+            raise Unanswered(str(error)) from None
+
+    def command(self, command: Document) -> Document:
+        """Run a command, whose `$db` names the database, and return the answer.
+
+        Raises:
+            Refused: the server does not do it.
+            Unanswered: it did not answer.
+        """
+        name = next(iter(command))
+        answer = self._ask(command)
+        if answer.get("ok") == 1:
+            return answer
+        raise Refused(name, _number(answer.get("code")), _word(answer.get("codeName")))
+
+    def _ask(self, command: Document) -> Document:
+        if self._socket is None:
+            raise Unanswered("not connected")
+        self._number += 1
+        body = struct.pack("<iB", 0, 0) + encode(command)
+        head = struct.pack("<iiii", 16 + len(body), self._number, 0, _OP_MSG)
+        deadline = time.monotonic() + ANSWER
+        try:
+            self._socket.settimeout(ANSWER)
+            self._socket.sendall(head + body)
+            size, _, answers, code = struct.unpack("<iiii", self._receive(16, deadline))
+            if code != _OP_MSG or answers != self._number or not 16 + 5 + 5 <= size <= _LIMIT:
+                raise Unanswered("what answers there is no MongoDB server")
+            answer = self._receive(size - 16, deadline)
+        except OSError as error:
+            raise Unanswered(_why(error)) from None
+        # One section of kind 0, the document; a checksum may follow.
+        if answer[4] != 0:
+            raise Unanswered("what answers there is no MongoDB server")
+        try:
+            return decode(answer[5:])
+        except Malformed:
+            raise Unanswered("its answer makes no sense") from None
+
+    def _receive(self, size: int, deadline: float) -> bytes:
+        assert self._socket is not None  # noqa: S101 - for the type checker; `_ask` looked
+        data = bytearray()
+        while len(data) < size:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._socket.settimeout(left)
+            piece = self._socket.recv(min(size - len(data), 65536))
+            if not piece:
+                raise Unanswered("it closes the connection")
+            data += piece
+        return bytes(data)
+
+
+def _payload(answer: Document) -> bytes:
+    payload = answer.get("payload")
+    return payload if isinstance(payload, bytes) else str(payload or "").encode()
+
+
+def _number(value: Any) -> int:
+    return int(value) if isinstance(value, (int, float)) else 0
+
+
+def _word(value: Any) -> str:
+    """A server's name of an error, if it is one word: anything longer may quote what was sent."""
+    return value if isinstance(value, str) and value.isalnum() and len(value) < 64 else ""  # noqa: PLR2004
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, (socket.timeout, TimeoutError)):
+        return "no answer in time"
+    return os.strerror(error.errno) if error.errno else "the connection broke"

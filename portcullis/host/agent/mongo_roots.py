@@ -1,0 +1,252 @@
+"""The administrator of a MongoDB store: whether its password works, and what it sees of the server."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict
+
+from portcullis.host.agent import disk, mongo_store
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.mongo_client import Client, LoginRefused, Refused, Unanswered
+from portcullis.host.agent.mongo_store import ADMIN, ANSWERS, NO_USER, WORKS, MongoStore
+from portcullis.host.agent.step import Json, Step, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.store import Record, Store
+
+REQUIRED, OPEN = "required", "nobody is asked for a password"
+_SPEC = ("store", "address", "root", "root_file", "ca", "volume", "replica_set")
+_KEPT = "portcullis-root-password"
+_ELECTION = 30.0  # seconds
+
+
+class MongoRoots:
+    """The kind ``mongo-root``."""
+
+    def __init__(self, machine: Machine, store: Store) -> None:
+        """Need the store to know which users are declared."""
+        self._machine = machine
+        self._store = store
+
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+        """See `Kind`."""
+        return {key: desired[key] for key in _SPEC if desired.get(key) is not None}
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`."""
+        answers: Answers = []
+        for spec, _ in questions:
+            try:
+                answers.append(self._read(spec))
+            except HostError as error:
+                answers.append(error)
+        return answers
+
+    def _read(self, spec: Json) -> Json:
+        """What can be told; the rest is left out. A server that is down is drift like any other."""
+        store = MongoStore(spec)
+        facts: Json = {"exists": True, "server": ANSWERS}
+        try:
+            facts["authentication"] = REQUIRED if store.asks_for_a_password() else OPEN
+            facts["login"] = store.root_login()
+            if facts["login"] == WORKS:
+                with store.as_root() as client:
+                    facts["users"] = self._strangers(client, store)
+                    if spec.get("replica_set"):
+                        facts["replica_set"] = mongo_store.replica_set(client)
+        except (Unanswered, LoginRefused, Refused) as error:
+            facts["server"] = f"does not answer: {error}"
+        return facts
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`."""
+        want = {"server": ANSWERS, "authentication": REQUIRED, "login": WORKS}
+        steps = compare(want, {**want, **facts}, tuple(want), "mend")
+        steps += [
+            Step(f"users.{name}", roles, "nobody", "drop")
+            for name, roles in sorted(facts.get("users", {}).items())
+        ]
+        if desired.get("replica_set") and "replica_set" in facts:
+            steps += compare(desired, facts, ("replica_set",), "initiate")
+        return steps
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+        """See `Kind`."""
+        store = desired["store"]
+        if facts.get("authentication") == OPEN:
+            return HostError(
+                "invalid",
+                f"the MongoDB server at {desired['address']} asks nobody for a password",
+                prop="authentication",
+                hint="it was not started with --auth: `docker inspect -f '{{.Config.Cmd}}' "
+                + str(store)
+                + "`; remove that container, and run again: the declared one has it",
+            )
+        if facts.get("login") == NO_USER:
+            volume = desired.get("volume") or "its volume"
+            return HostError(
+                "invalid",
+                f"the MongoDB server has data files and no user {desired['root']}: its first start was cut "
+                "off before the user was made (or the volume comes from a server with another administrator)",
+                prop="login",
+                hint=f"nothing was touched. If {volume} holds nothing you need: `docker rm -f {store}; "
+                f"docker volume rm {volume}`, then run again. If it does, make the user from inside, where a "
+                f"server without users lets in the first: `docker exec -it {store} mongosh admin`, "
+                f'db.createUser({{user: "{desired["root"]}", pwd: passwordPrompt(), roles: ["root"]}}), with '
+                f"the password in {desired['root_file']}",
+            )
+        return None
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`. Users that we know nothing of are somebody's; that we know a password shows later."""
+        return not facts.get("users")
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`. A password of before is nothing to keep."""
+        return {}
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """See `Kind`. Reads again by itself: a server that was starting can tell more now than the steps."""
+        spec = work.record.spec
+        store = MongoStore(spec)
+        if any(step.prop == "server" for step in steps):
+            store.wait()
+        try:
+            self._log_in(store, desired, spec)
+            with store.as_root(desired["password"]) as client:
+                strangers = self._strangers(client, store)
+                if strangers and not work.adopt and not work.record.extra.get("settled"):
+                    raise _others(strangers)  # seen only now that somebody could log in
+                for name in strangers:
+                    user, _, database = name.rpartition("@")
+                    mongo_store.drop_user(client, user, database)
+                if desired.get("replica_set"):
+                    _initiate(client, str(desired["replica_set"]))
+        except Unanswered as error:
+            raise store.unanswered(error) from None
+        except LoginRefused:
+            raise _refused(desired) from None
+        except Refused as error:
+            raise HostError("invalid", f"MongoDB {store.name}: {error}") from None
+        work.record.extra["settled"] = True
+
+    def _log_in(self, store: MongoStore, desired: Json, spec: Json) -> None:
+        """See to it that the declared password works and that the one before does not."""
+        password = str(desired["password"])
+        if store.login(store.root, password, ADMIN) != WORKS:
+            known = [desired.get("before"), desired.get("previous"), self._kept(spec)]
+            old = next((p for p in known if p and store.login(store.root, p, ADMIN) == WORKS), None)
+            if old is None:
+                raise _refused(desired)
+            with store.as_root(old) as client:
+                # What changeUserPassword does; the new one is proven on a connection of its own.
+                client.command({"updateUser": store.root, "pwd": password, "$db": ADMIN})
+        with store.as_root(password) as client:
+            for old in {desired.get("before"), desired.get("previous")} - {None, "", password}:
+                if store.login(store.root, str(old), ADMIN) == WORKS:
+                    raise HostError(
+                        "not-converged",
+                        f"the MongoDB server still lets {store.root} in with the password of before",
+                        prop="login",
+                        hint="look for another server behind that address: `docker ps`",
+                    )
+                mongo_store.end_sessions(client, store.root, ADMIN)
+        path = self._kept_path(spec)
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
+        """See `Kind`. The data stay, so the password stays beside them, for who can read the data anyway.
+
+        Without it nobody could use them again: state goes with the stack.
+        """
+        path = self._kept_path(record.spec)
+        if path is not None:
+            disk.write(path, str(desired["password"]).encode() + b"\n", mode=0o400)
+        return "kept"
+
+    def _kept(self, spec: Json) -> str:
+        path = self._kept_path(spec)
+        return mongo_store.secret(str(path)) if path else ""
+
+    def _kept_path(self, spec: Json) -> Path | None:
+        """Where a destroyed stack leaves the password: in the volume, for root alone."""
+        if not spec.get("volume"):
+            return None
+        argv = ["docker", "volume", "inspect", "-f", "{{.Mountpoint}}", str(spec["volume"])]
+        done = self._machine.run(argv, timeout=20.0)
+        return Path(done.out.strip()) / _KEPT if done.code == 0 and done.out.startswith("/") else None
+
+    def _strangers(self, client: Client, store: MongoStore) -> Dict[str, str]:
+        """Who may log in and is not declared, by ``user@database``, with their roles."""
+        declared = {
+            f"{record.spec.get('user')}@{record.spec.get('database')}"
+            for record in self._store.all()
+            if record.kind == "mongo-user" and record.spec.get("store") == store.name
+        }
+        declared.add(f"{store.root}@{ADMIN}")
+        found = {
+            f"{user.get('user')}@{user.get('db')}": ", ".join(sorted(mongo_store.roles_of(user)))
+            or "no roles"
+            for user in mongo_store.users(client)
+        }
+        return {name: roles for name, roles in sorted(found.items()) if name not in declared}
+
+
+def _initiate(client: Client, wanted: str) -> None:
+    """Bring a replica set of one member to be, and wait until it takes writes."""
+    name, _, host = wanted.partition("/")
+    have = mongo_store.replica_set(client)
+    if have == "not initiated":
+        config = {"_id": name, "members": [{"_id": 0, "host": host}]}
+        client.command({"replSetInitiate": config, "$db": ADMIN})
+    elif not have:
+        raise HostError(
+            "invalid",
+            "the MongoDB server does not run as a member of a replica set",
+            prop="replica_set",
+            hint="it was started without --replSet, or is FerretDB, which has none: set replica_set=False",
+        )
+    elif have.partition(", without")[0] not in (wanted, "without a primary"):
+        config = client.command({"replSetGetConfig": 1, "$db": ADMIN})["config"]
+        if len(config["members"]) != 1:
+            raise HostError(
+                "invalid",
+                f"the replica set is {have}, of several members: that is not ours to change",
+                prop="replica_set",
+                hint="remove the other members first",
+            )
+        # By force: under another name the server does not find itself in the set, and cannot agree.
+        short = {"_id": config["_id"], "version": config["version"] + 1, "term": config.get("term", 1)}
+        members = [{"_id": config["members"][0]["_id"], "host": host}]
+        client.command({"replSetReconfig": {**short, "members": members}, "force": True, "$db": ADMIN})
+    deadline = time.monotonic() + _ELECTION
+    while mongo_store.replica_set(client) != wanted and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def _refused(desired: Json) -> HostError:
+    return HostError(
+        "invalid",
+        f"the MongoDB server at {desired['address']} refuses the login of {desired['root']}, with the "
+        "declared password and with the one before: somebody changed it, or the volume is another stack's",
+        prop="login",
+        hint="give the password that it has: `former_password` of MongoDBArgs, as a secret; the next run "
+        "changes it to the declared one. Nothing was touched",
+    )
+
+
+def _others(strangers: Dict[str, str]) -> HostError:
+    name, roles = next(iter(strangers.items()))
+    return HostError(
+        "differs",
+        f"the MongoDB server has users that are not declared: {', '.join(strangers)}",
+        prop=f"users.{name}",
+        hint="set adopt=True to have them dropped; the data stay",
+        detail=f"{name}: {roles}",
+    )

@@ -1,0 +1,88 @@
+"""SCRAM-SHA-256, the client's half: no password goes over the wire, and the server has to prove itself.
+
+RFC 5802 and RFC 7677; how MongoDB carries it:
+https://github.com/mongodb/specifications/blob/master/source/auth/auth.md#scram-sha-256
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import unicodedata
+
+MOST_ROUNDS = 1_000_000  # a server that asks for more would only keep us busy; MongoDB's own are 15,000
+FEWEST_ROUNDS = 4096  # RFC 7677: with fewer, who listens could guess
+
+
+class ServerUnproven(Exception):
+    """The server does not know the password either, or does not speak SCRAM: it is not to be trusted."""
+
+
+class Conversation:
+    """One login. Three messages: `first`, `final` for the server's first, `verify` for its final one."""
+
+    def __init__(self, user: str, password: str, nonce: str | None = None) -> None:
+        """Say nothing yet."""
+        self._password = prepared(password)
+        self._nonce = nonce or base64.b64encode(secrets.token_bytes(24)).decode()
+        name = user.replace("=", "=3D").replace(",", "=2C")
+        self._first_bare = f"n={name},r={self._nonce}"
+        self._signature = b""
+
+    def first(self) -> bytes:
+        """The message that begins it."""
+        return f"n,,{self._first_bare}".encode()
+
+    def final(self, server_first: bytes) -> bytes:
+        """The client's proof. Raises `ServerUnproven` for a challenge that makes no sense."""
+        said = _parts(server_first)
+        nonce, rounds = said.get("r", ""), said.get("i", "")
+        # A nonce that does not begin with ours answers somebody else.
+        if not nonce.startswith(self._nonce) or nonce == self._nonce or not rounds.isdigit():
+            raise ServerUnproven
+        if not FEWEST_ROUNDS <= int(rounds) <= MOST_ROUNDS:
+            raise ServerUnproven
+        try:
+            salt = base64.b64decode(said.get("s", ""), validate=True)
+        except ValueError:
+            raise ServerUnproven from None
+        salted = hashlib.pbkdf2_hmac("sha256", self._password.encode(), salt, int(rounds))
+        without_proof = f"c=biws,r={nonce}"
+        message = f"{self._first_bare},{server_first.decode()},{without_proof}".encode()
+        client_key = _hmac(salted, b"Client Key")
+        signature = _hmac(hashlib.sha256(client_key).digest(), message)
+        proof = bytes(a ^ b for a, b in zip(client_key, signature))
+        self._signature = _hmac(_hmac(salted, b"Server Key"), message)
+        return f"{without_proof},p={base64.b64encode(proof).decode()}".encode()
+
+    def verify(self, server_final: bytes) -> None:
+        """Check the server's own proof. Raises `ServerUnproven`."""
+        try:
+            said = base64.b64decode(_parts(server_final).get("v", ""), validate=True)
+        except ValueError:
+            raise ServerUnproven from None
+        if not self._signature or not hmac.compare_digest(said, self._signature):
+            raise ServerUnproven
+
+
+def prepared(password: str) -> str:
+    """SASLprep (RFC 4013) as far as it changes a password: other spaces and compatible forms of letters."""
+    if password.isascii():
+        return password
+    return unicodedata.normalize(
+        "NFKC", "".join(" " if unicodedata.category(c) == "Zs" else c for c in password)
+    )
+
+
+def _hmac(key: bytes, message: bytes) -> bytes:
+    return hmac.new(key, message, hashlib.sha256).digest()
+
+
+def _parts(message: bytes) -> dict[str, str]:
+    try:
+        text = message.decode("ascii")
+    except UnicodeDecodeError:
+        raise ServerUnproven from None
+    return dict(part.split("=", 1) for part in text.split(",") if "=" in part)

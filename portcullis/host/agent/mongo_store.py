@@ -1,0 +1,195 @@
+"""A MongoDB store of this host, as its administrator: what both of its kinds ask and do.
+
+The administrator's password is read from the store's own secret file, whose path stands in the item's spec.
+It is in no fact, record, command line or message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.mongo_client import (
+    NOT_INITIATED,
+    USER_NOT_FOUND,
+    Client,
+    LoginRefused,
+    Refused,
+    Unanswered,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from portcullis.host.agent.step import Json
+
+WAIT = 60.0  # seconds for a server that was just started
+_PAUSE = 0.5
+_LONGEST = 1024  # bytes of a secret file
+
+ANSWERS, WORKS, REFUSED, NO_USER = "answers", "works", "refused", "the server has no such user"
+ADMIN = "admin"
+
+
+class MongoStore:
+    """The server that a spec names: `store`, `address`, `root`, `root_file`, with TLS `ca` too."""
+
+    def __init__(self, spec: Json) -> None:
+        """Connect to nothing yet."""
+        self.name = str(spec["store"])
+        self.address = str(spec["address"])
+        self.root = str(spec["root"])
+        self._root_file = str(spec["root_file"])
+        self._ca = str(spec.get("ca") or "")
+
+    def connect(self) -> Client:
+        """A connection that nobody has logged in on; it connects as a context manager."""
+        return Client(self.address, self._ca, self.name)
+
+    @contextlib.contextmanager
+    def as_root(self, password: str | None = None) -> Iterator[Client]:
+        """A connection of the administrator. Raises `LoginRefused` and `Unanswered`."""
+        with self.connect() as client:
+            client.log_in(self.root, secret(self._root_file) if password is None else password, ADMIN)
+            yield client
+
+    def login(self, user: str, password: str, database: str) -> str:
+        """Whether a login works: `WORKS`, `REFUSED` or `NO_USER`. Raises `Unanswered`."""
+        try:
+            with self.connect() as client:
+                client.log_in(user, password, database)
+        except LoginRefused as error:
+            return NO_USER if error.unknown_user else REFUSED
+        return WORKS
+
+    def root_login(self) -> str:
+        """Whether the administrator's login works with the password of the secret file."""
+        return self.login(self.root, secret(self._root_file), ADMIN)
+
+    def wait(self) -> None:
+        """Give a server that was just started its time. Raises `HostError`."""
+        deadline = time.monotonic() + WAIT
+        while True:
+            try:
+                with self.connect() as client:
+                    client.command({"hello": 1, "$db": ADMIN})
+            except Unanswered as error:
+                if time.monotonic() > deadline:
+                    raise self.unanswered(error) from None
+            except Refused:
+                return
+            else:
+                return
+            time.sleep(_PAUSE)
+
+    def asks_for_a_password(self) -> bool:
+        """Whether who does not log in is refused. Raises `Unanswered`."""
+        with self.connect() as client:
+            try:
+                client.command({"listDatabases": 1, "nameOnly": True, "$db": ADMIN})
+            except Refused:
+                return True
+        return False
+
+    def unanswered(self, error: Unanswered) -> HostError:
+        """The error for people."""
+        return HostError(
+            "unreadable",
+            f"the MongoDB server at {self.address} does not answer: {error}",
+            prop="server",
+            hint=f"`docker logs --tail 50 {self.name}` tells why; `docker start {self.name}` starts it",
+        )
+
+    def root_refused(self) -> HostError:
+        """The error for people, of a resource other than the administrator's own."""
+        return HostError(
+            "unreadable",
+            f"the MongoDB server at {self.address} refuses the login of {self.root}",
+            prop="server",
+            hint=f"the resource MongoRoot of {self.name} tells more, and mends it where it can",
+        )
+
+
+def secret(path: str) -> str:
+    """The secret in a file. Raises `HostError` where there is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return os.read(fd, _LONGEST).decode().rstrip("\n")
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
+        return ""  # as good as a wrong one; that it is gone is said by the file's own resource
+    except (OSError, ValueError) as error:
+        why = os.strerror(getattr(error, "errno", 0) or 22)
+        raise HostError("unreadable", f"the secret file {path} cannot be read: {why}") from None
+
+
+def users(client: Client) -> list[Json]:
+    """Every user of the server, each with `user`, `db` and `roles`."""
+    found = client.command({"usersInfo": {"forAllDBs": True}, "$db": ADMIN}).get("users", [])
+    return [user for user in found if isinstance(user, dict)]
+
+
+def keeps_roles(client: Client) -> bool:
+    """Whether the server knows roles at all. FerretDB takes none and tells none: every user may do all."""
+    return "ferretdbVersion" not in client.command({"buildInfo": 1, "$db": ADMIN})
+
+
+def roles_of(user: Json) -> dict[str, str]:
+    """The roles of a user as a map by identity, ``readWrite@shop``."""
+    return {f"{role.get('role')}@{role.get('db')}": "granted" for role in user.get("roles", [])}
+
+
+def as_roles(declared: Json) -> list[Json]:
+    """Such a map as a command has it."""
+    return [dict(zip(("role", "db"), name.rsplit("@", 1))) for name in sorted(declared)]
+
+
+def drop_user(client: Client, user: str, database: str) -> bool:
+    """Drop a user and end what it has under way; whether there was one.
+
+    A connection on which it had logged in can do nothing more then:
+    https://github.com/mongodb/mongo/blob/r8.0.0/src/mongo/db/auth/authorization_session_impl.cpp
+    FerretDB asks for a password at the login only, so there it works until it is closed.
+    """
+    try:
+        client.command({"dropUser": user, "$db": database})
+    except Refused as error:
+        if error.code != USER_NOT_FOUND:
+            raise
+        return False
+    end_sessions(client, user, database)
+    return True
+
+
+def end_sessions(client: Client, user: str, database: str) -> None:
+    """End the sessions of a user, with their cursors and transactions, and operations outside of sessions."""
+    try:
+        client.command({"killAllSessions": [{"user": user, "db": database}], "$db": ADMIN})
+        whose = {"effectiveUsers": {"$elemMatch": {"user": user, "db": database}}}
+        running = client.command({"currentOp": 1, "$all": True, **whose, "$db": ADMIN}).get("inprog", [])
+        own = client.command({"whatsmyuri": 1, "$db": ADMIN}).get("you")
+        for operation in running:
+            if "opid" in operation and operation.get("client") != own:
+                with contextlib.suppress(Refused):  # it ended by itself
+                    client.command({"killOp": 1, "op": operation["opid"], "$db": ADMIN})
+    except Refused as error:
+        if not error.unknown:
+            raise
+
+
+def replica_set(client: Client) -> str:
+    """The replica set as ``rs0/mongo:27017``, with what is not as it should be; "" without one."""
+    hello = client.command({"hello": 1, "$db": ADMIN})
+    if hello.get("setName"):
+        primary = "" if hello.get("isWritablePrimary") else ", without a primary"
+        return f"{hello['setName']}/{','.join(map(str, hello.get('hosts', [])))}{primary}"
+    try:
+        client.command({"replSetGetStatus": 1, "$db": ADMIN})
+    except Refused as error:
+        return "not initiated" if error.code == NOT_INITIATED else ""
+    return "without a primary"  # it is starting, or not a member under any of its names

@@ -1,0 +1,90 @@
+"""What a host's processor has to be able to do, said before a program is started that needs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .provider import HostProvider, Normaliser, Props
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pulumi
+
+    from .agent_process import Json
+
+
+class CpuProvider(HostProvider):
+    """Provider of `Cpu`; its module path is part of every state."""
+
+    kind = "cpu"
+    identity = ("host", "program")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Take the features over, and what is said where one is missing."""
+        inputs.text("program")
+        inputs.text("reason")
+        inputs.text("hint")
+        inputs.keep("features")
+        if not inputs.news.get("features"):
+            inputs.fail("features", "names no feature, such as avx")
+
+    def item(self, props: Props) -> Item:
+        """Return the features that are asked for."""
+        features = sorted(props["features"])
+        return Item(self.kind, props["program"], {"features": features})
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return which of them the processor has."""
+        return {"features": facts["features"]}
+
+    def absent_inputs(self) -> Props:
+        """Return nothing: there is always a processor."""
+        return {}
+
+
+class Cpu(HostResource, module="portcullis", name="Cpu"):
+    """Features of the host's processor, as /proc/cpuinfo spells them. Nothing is changed, only refused.
+
+    They are asked for on x86 alone: another processor has no such features, and programs are built otherwise
+    for it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        program: str,
+        features: Sequence[str],
+        reason: str,
+        hint: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare what is needed.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            program: who needs them, once a host.
+            features: flags such as "avx".
+            reason: what needs them, said where one is missing.
+            hint: what to do about it.
+            opts: resource options.
+        """
+        super().__init__(
+            CpuProvider(),
+            name,
+            host=host,
+            adopt=False,
+            inputs={
+                "program": program,
+                "features": dict.fromkeys(sorted(features), "present"),
+                "reason": reason,
+                "hint": hint,
+            },
+            outputs=(),
+            opts=opts,
+        )

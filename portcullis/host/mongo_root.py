@@ -1,0 +1,129 @@
+"""The administrator of a MongoDB store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pulumi
+from pulumi.dynamic import UpdateResult
+
+from .provider import HostProvider, Normaliser, Props
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    from .agent_process import Json
+
+ANSWERS, WORKS, REQUIRED = "answers", "works", "required"
+_SPEC = ("store", "address", "root", "root_file", "ca")
+_LIVE = ("server", "authentication", "login", "users")
+_BEFORE = "before"
+
+
+class MongoRootProvider(HostProvider):
+    """Provider of `MongoRoot`; its module path is part of every state."""
+
+    kind = "mongo-root"
+    identity = ("host", "store")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Take the inputs over; what is read back has one value that is right."""
+        for name in ("store", "address", "root", "password"):
+            inputs.text(name)
+        inputs.path("root_file")
+        inputs.keep("previous", "volume", "replica_set")
+        if inputs.news.get("ca") is not None:
+            inputs.path("ca")
+        inputs.inputs |= {"server": ANSWERS, "authentication": REQUIRED, "login": WORKS, "users": {}}
+
+    def item(self, props: Props) -> Item:
+        """Return where the server is, and in which file its password; never the password."""
+        spec = {key: props[key] for key in (*_SPEC, "volume", "replica_set") if props.get(key) is not None}
+        return Item(self.kind, props["store"], spec)
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return what can be told of the server; it may be down."""
+        return {key: facts[key] for key in (*_LIVE, "replica_set") if key in facts}
+
+    def absent_inputs(self) -> Props:
+        """Return nothing: a server that is not there is one that does not answer."""
+        return {}
+
+    def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
+        """Change it, with the password of the last run that worked: one between may have failed."""
+        result = super().update(id_, olds, {**news, _BEFORE: olds.get("password") or ""})
+        outs = {key: value for key, value in (result.outs or {}).items() if key != _BEFORE}
+        return UpdateResult(outs)
+
+
+class MongoRoot(HostResource, module="portcullis", name="MongoRoot"):
+    """The administrator of a MongoDB store: its password works, and the one before does not any more.
+
+    What only an administrator sees is read back too: that the server asks for a password, who may log in and
+    is not declared, and the replica set. A user that is not declared is a line in a preview, by name and
+    roles, and is dropped. A first start that was cut off is said and never repaired by deleting anything.
+
+    Delete leaves the password in a file in the data volume, for root alone: the data stay, and the stack's
+    state, which has it, goes. The next stack on that volume finds it there.
+    """
+
+    store: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        store: str,
+        address: str,
+        password: pulumi.Input[str],
+        root_file: str,
+        previous: pulumi.Input[str] | None = None,
+        root: str = "root",
+        ca: str | None = None,
+        volume: str | None = None,
+        replica_set: str | None = None,
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the administrator.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            store: name of the store, which is its container's and the name in its certificate.
+            address: `address:port` at which the host itself reaches it.
+            password: the administrator's.
+            root_file: path of the file on the host that holds it, for reading back; written before this.
+            previous: the password to log in with where the declared one is refused, and to be refused then.
+            root: the administrator's name.
+            ca: path of the certificate to trust; without it the connection is in clear.
+            volume: name of the Docker volume with the data.
+            replica_set: name and only member, `rs0/mongo:27017`; None for none.
+            adopt: drop users that are there and not declared already the first time.
+            opts: resource options.
+        """
+        inputs = {
+            "store": store,
+            "address": address,
+            "password": pulumi.Output.secret(password),
+            "previous": None if previous is None else pulumi.Output.secret(previous),
+            "root_file": root_file,
+            "root": root,
+            "ca": ca,
+            "volume": volume,
+            "replica_set": replica_set,
+            "server": ANSWERS,
+            "authentication": REQUIRED,
+            "login": WORKS,
+            "users": {},
+        }
+        super().__init__(
+            MongoRootProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={key: value for key, value in inputs.items() if value is not None},
+            outputs=(),
+            opts=opts,
+        )

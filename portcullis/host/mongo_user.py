@@ -1,0 +1,131 @@
+"""A user of a MongoDB store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pulumi
+from pulumi.dynamic import DiffResult
+
+from .mongo_root import ANSWERS, WORKS
+from .provider import ABSENT, HostProvider, Normaliser, Props, is_known
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .agent_process import Json
+
+_SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "password_file", "roles")
+
+
+class MongoUserProvider(HostProvider):
+    """Provider of `MongoUser`; its module path is part of every state."""
+
+    kind = "mongo-user"
+    identity = ("host", "store", "database", "user")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Take the inputs over; what is read back has one value that is right."""
+        for name in ("store", "address", "root", "user", "database", "password"):
+            inputs.text(name)
+        inputs.path("root_file")
+        inputs.path("password_file")
+        if inputs.news.get("ca") is not None:
+            inputs.path("ca")
+        inputs.inputs |= {"roles": inputs.news.get("roles"), "server": ANSWERS, "login": WORKS}
+
+    def item(self, props: Props) -> Item:
+        """Return the user, and in which file its password is; never the password."""
+        spec = {key: props[key] for key in _SPEC if props.get(key) is not None}
+        return Item(self.kind, f"{props['store']}/{props['database']}/{props['user']}", spec)
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return what can be told of the user; the server may be down."""
+        return {key: facts[key] for key in ("server", "login", "roles") if key in facts}
+
+    def absent_inputs(self) -> Props:
+        """Return a user that is not there."""
+        return {"login": ABSENT, "roles": {}}
+
+    def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
+        """Make the next user before the old one is dropped: who uses it moves in between.
+
+        A name that is not known yet is another one: it carries the generation of a secret.
+        """
+        replaces = super().diff(id_, olds, news).replaces or []
+        replaces = [*replaces, *(key for key in self.identity if not is_known(news.get(key)))]
+        return DiffResult(replaces=replaces, delete_before_replace=False)
+
+
+class MongoUser(HostResource, module="portcullis", name="MongoUser"):
+    """A user of one database, with the roles it needs and no other.
+
+    Read back are its roles and that its password lets in. The name is part of its identity: with the
+    generation of a `GeneratedSecret` in it, a rotation makes the next user, lets what uses it move,
+    and drops the old one at the end of the same `up`, with its sessions. Until then both are let in.
+    """
+
+    user: pulumi.Output[str]
+    database: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        store: str,
+        address: str,
+        root_file: str,
+        database: str,
+        user: pulumi.Input[str],
+        password: pulumi.Input[str],
+        password_file: str,
+        roles: Sequence[str] | None = None,
+        root: str = "root",
+        ca: str | None = None,
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the user.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            store: name of the store.
+            address: `address:port` at which the host itself reaches it.
+            root_file: path of the file on the host that holds the administrator's password.
+            database: the database that it belongs to and logs in on.
+            user: its name.
+            password: its password.
+            password_file: path of the file on the host that holds it, for reading back; written before this.
+            roles: `role@database`, as many as it needs; without them readWrite on its database.
+            root: the administrator's name.
+            ca: path of the certificate to trust; without it the connection is in clear.
+            adopt: take over a user of that name that is there and differs.
+            opts: resource options.
+        """
+        inputs = {
+            "store": store,
+            "address": address,
+            "root": root,
+            "root_file": root_file,
+            "ca": ca,
+            "database": database,
+            "user": user,
+            "password": pulumi.Output.secret(password),
+            "password_file": password_file,
+            "roles": dict.fromkeys(sorted(roles or [f"readWrite@{database}"]), "granted"),
+            "server": ANSWERS,
+            "login": WORKS,
+        }
+        super().__init__(
+            MongoUserProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={key: value for key, value in inputs.items() if value is not None},
+            outputs=(),
+            opts=opts,
+        )
