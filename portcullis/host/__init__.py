@@ -14,6 +14,7 @@ from .forward_filter import ForwardFilter
 from .mongo_root import MongoRoot
 from .mongo_user import MongoUser
 from .packages import Packages
+from .redis_user import RedisUser
 from .service import Service
 from .ssh_server import SshServer
 from .sysctl import Sysctl
@@ -33,6 +34,7 @@ __all__ = [
     "MongoRoot",
     "MongoUser",
     "Packages",
+    "RedisUser",
     "Service",
     "SshServer",
     "Sysctl",

@@ -29,6 +29,7 @@ _KINDS = {
     "user": ("users", "Users", ("machine", "store")),
     "administrators": ("administrators", "Administrators", ("machine",)),
     "fail2ban-jail": ("jails", "Jails", ("machine",)),
+    "redis-user": ("redis_users", "RedisUsers", ("store",)),
     "ufw-policy": ("ufw", "UfwPolicies", ("machine",)),
     "cpu": ("cpus", "Cpus", ("machine",)),
     "mongo-root": ("mongo_roots", "MongoRoots", ("machine", "store")),

@@ -53,6 +53,7 @@ RELEASED = [
     "portcullis.host.mongo_root.MongoRootProvider",
     "portcullis.host.mongo_user.MongoUserProvider",
     "portcullis.host.packages.PackagesProvider",
+    "portcullis.host.redis_user.RedisUserProvider",
     "portcullis.host.service.ServiceProvider",
     "portcullis.host.sysctl.SysctlProvider",
     "portcullis.host.ssh_server.SshServerProvider",

@@ -1,0 +1,172 @@
+"""A client of Redis' own protocol: enough to log in, and to read and set users.
+
+https://redis.io/docs/latest/develop/reference/protocol-spec/ (RESP2, which every server starts with).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+from typing import List, Union
+
+from portcullis.host.agent.errors import HostError
+
+TIMEOUT = 5.0  # seconds for each answer
+LIMIT = 4 * 1024 * 1024  # bytes of one answer
+_DEPTH = 8
+# Redis quotes the rule that it does not take, and a rule may be a hash.
+_HASH = re.compile(r"#[0-9A-Fa-f]{6,}")
+
+Reply = Union[str, int, None, List["Reply"], "Refused"]
+
+
+class Refused(Exception):
+    """Redis said no; its text is the server's message, without hashes."""
+
+
+class NotRunning(Exception):
+    """Nobody listens there."""
+
+
+class Redis:
+    """One connection; `close` ends it."""
+
+    def __init__(self, address: str, ca: str = "") -> None:
+        """Connect. With `ca`, a file of certificates, the server has to show one that these vouch for.
+
+        Raises:
+            NotRunning: nobody listens there.
+            HostError: ``unreadable``; what listens there is not the Redis that is meant.
+        """
+        self.address = address
+        host, _, port = address.rpartition(":")
+        try:
+            plain = socket.create_connection((host.strip("[]"), int(port)), TIMEOUT)
+        except OSError as error:
+            # A container that is not there leaves nobody to refuse, and where docker0 is gone no way either.
+            raise NotRunning(str(error.strerror or error)) from None
+        try:
+            self._socket = self._private(plain, host.strip("[]"), ca) if ca else plain
+        except BaseException:
+            plain.close()
+            raise
+        self._buffer = bytearray()
+        self._taken = 0
+
+    def _private(self, plain: socket.socket, host: str, ca: str) -> socket.socket:
+        import ssl  # noqa: PLC0415 - most hosts never need it, and it is large
+
+        try:
+            context = ssl.create_default_context(cafile=ca)
+            return context.wrap_socket(plain, server_hostname=host)
+        except FileNotFoundError:
+            raise HostError("unreadable", f"there is no file {ca} on the host", prop="ca") from None
+        except ssl.SSLCertVerificationError as error:
+            raise HostError(
+                "unreadable",
+                f"the certificate of {self.address} is not one that {ca} vouches for: {error.verify_message}",
+                prop="ca",
+            ) from None
+        except (OSError, ConnectionError):
+            raise NotRunning(f"{self.address} does not speak TLS") from None
+
+    def close(self) -> None:
+        """End the connection."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def call(self, *words: str) -> Reply:
+        """Send a command and return its answer.
+
+        Raises:
+            Refused: Redis' message.
+            NotRunning: the connection ended, as it does while a server starts or stops.
+            HostError: ``unreadable``; it does not answer in time, or does not speak this protocol.
+        """
+        try:
+            self._socket.sendall(b"*%d\r\n" % len(words) + b"".join(map(_bulk, words)))
+            self._taken = 0
+            reply = self._reply(0)
+        except socket.timeout:  # a type of its own before Python 3.10
+            raise self._unreadable(f"did not answer within {TIMEOUT:.0f} s") from None
+        except OSError as error:
+            raise NotRunning(str(error.strerror or "the connection ended")) from None
+        if isinstance(reply, Refused):
+            raise reply
+        return reply
+
+    def _reply(self, depth: int) -> Reply:
+        line = self._line()
+        kind, rest = line[:1], line[1:]
+        if kind == b"+":
+            return _text(rest)
+        if kind == b"-":
+            return Refused(_HASH.sub("#…", _text(rest)))
+        try:
+            number = int(rest)
+        except ValueError:
+            number = LIMIT + 1
+        if kind == b":":
+            return number
+        if kind == b"$" and number <= LIMIT:
+            return None if number < 0 else _text(self._bytes(number + 2)[:-2])
+        if kind == b"*" and number <= LIMIT and depth < _DEPTH:
+            return None if number < 0 else [self._reply(depth + 1) for _ in range(number)]
+        raise self._unreadable("does not speak Redis' protocol")
+
+    def _line(self) -> bytes:
+        while True:
+            end = self._buffer.find(b"\r\n")
+            if end >= 0:
+                return self._bytes(end + 2)[:-2]
+            self._more()
+
+    def _bytes(self, count: int) -> bytes:
+        while len(self._buffer) < count:
+            self._more()
+        found = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return found
+
+    def _more(self) -> None:
+        piece = self._socket.recv(65536)
+        if not piece:
+            raise ConnectionResetError
+        self._taken += len(piece)
+        if self._taken > LIMIT:
+            raise self._unreadable(f"answers with more than {LIMIT >> 20} MB")
+        self._buffer += piece
+
+    def _unreadable(self, what: str) -> HostError:
+        return HostError(
+            "unreadable",
+            f"what listens at {self.address} {what}",
+            prop="address",
+            hint="`ss -ltnp` on the host tells what it is",
+        )
+
+
+def texts(reply: Reply) -> list[str]:
+    """The texts of an answer that is a list of them."""
+    return [part for part in reply if isinstance(part, str)] if isinstance(reply, list) else []
+
+
+def login(address: str, user: str, password: str, ca: str = "") -> Redis:
+    """Connect and log in. Raises as `Redis` and `Redis.call` do."""
+    connection = Redis(address, ca)
+    try:
+        connection.call("AUTH", user, password)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _bulk(word: str) -> bytes:
+    data = word.encode()
+    return b"$%d\r\n%s\r\n" % (len(data), data)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")

@@ -1,0 +1,149 @@
+"""redis.conf: users from a file, limits, and what is kept on disk.
+
+Directives: https://raw.githubusercontent.com/redis/redis/7.4/redis.conf. Right for Redis 7 and 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from portcullis.render import header
+
+FOLDER = "/etc/redis"
+"""Where the container finds its configuration: the file and the users."""
+CONFIG, ACL = "redis.conf", "users.acl"
+SECRETS = "/run/secrets"
+DATA = "/data"
+PORT = 6379
+
+APP_RULES = "~* &* +@all -@admin -@dangerous +info"
+"""What an app may do. From left to right: first everything, then what is taken away, then INFO, which clients
+ask for when they connect and which counts as dangerous."""
+
+# PING and INFO for the health check; the users, by our agent; CONFIG GET to look; SYNC for backups, by
+# `redis-cli --rdb`; no key and no script.
+OPS_RULES = (
+    "+ping +info +config|get +acl|list +acl|getuser +acl|setuser +acl|deluser +acl|whoami +multi +exec"
+    " +discard +client|kill +client|list +bgsave +lastsave +sync +psync +replconf"
+)
+"""What the ops user may do. Who may set users can give themselves every right: its credential is root's."""
+
+Persistence = Literal["none", "aof"]
+EVICTIONS = (
+    "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu",
+    "volatile-random", "volatile-ttl",
+)  # fmt: skip
+"""The policies that Redis has for a full memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a server may use and what it keeps.
+
+    Attributes:
+        memory: of the whole container, in MB.
+        eviction: what gives way when the memory is full; one of `EVICTIONS`.
+        persistence: "aof" keeps every write in a log on disk, "none" keeps nothing.
+    """
+
+    memory: int
+    eviction: str
+    persistence: Persistence
+
+
+def maxmemory(memory: int) -> int:
+    """Return the part of a container's memory that data may take, in MB.
+
+    The rest is for connections, for what fragmentation wastes, and for the pages that change while a child
+    writes the log anew (redis.io, "Memory optimization").
+    """
+    return memory * 3 // 4
+
+
+def redis_conf(resource: str, limits: Limits, *, tls: bool = False) -> str:
+    """Render the file.
+
+    Args:
+        resource: the resource that declares it.
+        limits: memory and disk.
+        tls: speak TLS alone, with the certificate among the container's secrets.
+
+    Raises:
+        ValueError: an unknown eviction policy or persistence.
+    """
+    if limits.eviction not in EVICTIONS or limits.persistence not in ("none", "aof"):
+        raise ValueError(f"{limits.eviction!r}, {limits.persistence!r}: no policy of Redis")
+    return "\n".join(
+        [
+            header(resource, "Redis: who may use it, how much it may use, what it keeps.") + _USERS,
+            _TLS if tls else _PLAIN,
+            _MEMORY.format(limits=limits, maxmemory=maxmemory(limits.memory)),
+            _AOF if limits.persistence == "aof" else _NONE,
+        ]
+    )
+
+
+def health_check(*, tls: bool = False) -> list[str]:
+    """Return the health check: a PING of the ops user over the container's own loopback.
+
+    Its credential comes from a file and goes to redis-cli in its environment: a command line is for
+    everybody's `ps`.
+    """
+    options = f"--tls --cacert {SECRETS}/ca.crt " if tls else ""
+    steps = [
+        f"read -r user REDISCLI_AUTH <{SECRETS}/ops",
+        "export REDISCLI_AUTH",
+        # What it says besides PONG is what `docker inspect` shows of a container that is not well.
+        f'said=$(redis-cli --no-auth-warning {options}--user "$user" ping 2>&1)',
+        'echo "$said"',
+        'test "$said" = PONG',
+    ]
+    return ["CMD-SHELL", "; ".join(steps)]
+
+
+_USERS = f"""
+# Users come from a file, by hash. There is no requirepass beside it: Redis would ignore it.
+aclfile {FOLDER}/{ACL}
+# A second bolt, which the official image leaves open: nobody from elsewhere comes in without a password.
+protected-mode yes
+# All addresses of the container, which is reached through its own network and docker0's address alone.
+bind * -::*
+"""
+
+_PLAIN = f"""port {PORT}
+"""
+
+_TLS = f"""# TLS and nothing else. Clients show no certificate: they log in.
+port 0
+tls-port {PORT}
+tls-cert-file {SECRETS}/server.crt
+tls-key-file {SECRETS}/server.key
+tls-ca-cert-file {SECRETS}/ca.crt
+tls-auth-clients no
+tls-protocols "TLSv1.2 TLSv1.3"
+"""
+
+_MEMORY = """# Three quarters of the container's {limits.memory} MB: the kernel would kill a Redis that takes all.
+maxmemory {maxmemory}mb
+# What gives way when that is full.
+maxmemory-policy {limits.eviction}
+"""
+
+_AOF = f"""# Every write goes to a log that reaches the disk once a second: a crash takes the writes of the last
+# second, or of two where the disk is slow. `always` would wait for the disk at every write.
+appendonly yes
+appendfsync everysec
+# A log that a crash cut off is read up to its last whole command.
+aof-load-truncated yes
+# No snapshots beside it; backups ask for one of their own.
+save ""
+dir {DATA}
+"""
+
+_NONE = f"""# Nothing is kept: a restart starts empty.
+appendonly no
+save ""
+# Backups and replicas would leave their files here; it is in memory.
+dir {DATA}
+"""

@@ -1,0 +1,24 @@
+"""What Redis is told, compared with files that people review."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portcullis.render import redis
+
+if TYPE_CHECKING:
+    from conftest import Golden
+
+
+def test_redis_that_keeps_its_data(golden: Golden) -> None:
+    golden("redis.aof.conf", redis.redis_conf("redis-config", redis.Limits(256, "noeviction", "aof")))
+
+
+def test_redis_as_a_cache(golden: Golden) -> None:
+    golden("redis.cache.conf", redis.redis_conf("redis-config", redis.Limits(64, "allkeys-lru", "none")))
+
+
+def test_redis_with_tls(golden: Golden) -> None:
+    golden(
+        "redis.tls.conf", redis.redis_conf("redis-config", redis.Limits(256, "noeviction", "aof"), tls=True)
+    )
