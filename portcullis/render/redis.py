@@ -105,9 +105,9 @@ def health_check(*, tls: bool = False) -> list[str]:
 _USERS = f"""
 # Users come from a file, by hash. There is no requirepass beside it: Redis would ignore it.
 aclfile {FOLDER}/{ACL}
-# A second bolt, which the official image leaves open: nobody from elsewhere comes in without a password.
+# A second bolt, which the official image leaves open: nobody from elsewhere comes in without password.
 protected-mode yes
-# All addresses of the container, which is reached through its own network and docker0's address alone.
+# All addresses of the container: its own network and docker0's address are all that leads there.
 bind * -::*
 """
 
@@ -124,13 +124,13 @@ tls-auth-clients no
 tls-protocols "TLSv1.2 TLSv1.3"
 """
 
-_MEMORY = """# Three quarters of the container's {limits.memory} MB: the kernel would kill a Redis that takes all.
+_MEMORY = """# Three quarters of the container's {limits.memory} MB: the kernel kills what takes all.
 maxmemory {maxmemory}mb
 # What gives way when that is full.
 maxmemory-policy {limits.eviction}
 """
 
-_AOF = f"""# Every write goes to a log that reaches the disk once a second: a crash takes the writes of the last
+_AOF = f"""# Every write goes to a log that reaches the disk once a second: a crash takes those of the last
 # second, or of two where the disk is slow. `always` would wait for the disk at every write.
 appendonly yes
 appendfsync everysec
