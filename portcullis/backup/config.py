@@ -1,0 +1,56 @@
+"""What this host backs up: one JSON file, written by the component `Backup`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional, Union
+
+from .mongo import Mongo
+from .programs import Failed
+from .redis import Redis
+from .repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG = Path("/etc/portcullis-backup/config.json")
+Store = Union[Redis, Mongo]
+
+
+@dataclass(frozen=True)
+class Config:
+    """The stores by name, where their dumps go, for how many days, and the repository for copies."""
+
+    folder: Path
+    keep: int
+    stores: Mapping[str, Store]
+    repository: Optional[Repository]
+
+    @property
+    def status(self) -> Path:
+        """The file that says how the last runs went."""
+        return self.folder / "status.json"
+
+
+def load(path: Path = CONFIG) -> Config:
+    """Read the file. Raises `Failed`."""
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+        stores: dict[str, Store] = {}
+        for name, store in raw["stores"].items():
+            container, tls = store["container"], store.get("tls", "")
+            if store["kind"] == "redis":
+                stores[name] = Redis(name, container, bool(store["append_only"]), tls)
+            else:
+                stores[name] = Mongo(name, container, tls)
+        restic = raw.get("restic")
+        repository = Repository(
+            restic["host"], *(Path(restic[key]) for key in ("address", "password", "environment", "cache"))
+        ) if restic else None  # fmt: skip
+        return Config(Path(raw["folder"]), int(raw["keep"]), stores, repository)
+    except PermissionError:
+        raise Failed(f"{path} is for root alone; use sudo") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Failed(f"{path} cannot be used: {error}") from None

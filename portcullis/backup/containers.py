@@ -1,0 +1,57 @@
+"""What is asked of Docker about the container of a store."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from .programs import Failed, run
+
+
+def execute(container: str, *argv: str) -> list[str]:
+    """Return the command line that runs a program in a container, as its own user."""
+    return ["docker", "exec", "--interactive", container, *argv]
+
+
+def shell(container: str, script: str) -> list[str]:
+    """Return the command line that runs a line of sh in a container."""
+    return execute(container, "sh", "-c", script)
+
+
+def image(container: str) -> str:
+    """Return the image that it runs, by its id: names may be moved."""
+    return str(_inspect(container)["Image"])
+
+
+def command(container: str) -> list[str]:
+    """Return its command."""
+    return [str(word) for word in _inspect(container)["Config"].get("Cmd") or []]
+
+
+def user(container: str) -> str:
+    """Return whom it runs as."""
+    return str(_inspect(container)["Config"].get("User") or "0")
+
+
+def wait_until_well(container: str, seconds: float) -> None:
+    """Wait for its health check to say so. Raises `Failed`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        state = _inspect(container)["State"]
+        health = (state.get("Health") or {}).get("Status", "none")
+        if state["Running"] and health in ("healthy", "none"):
+            return
+        if not state["Running"] or time.monotonic() > deadline:
+            raise Failed(
+                f"{container} does not get well ({state['Status']}, {health}); see docker logs {container}"
+            )
+        time.sleep(0.5)
+
+
+def _inspect(container: str) -> dict[str, Any]:
+    done = run(["docker", "container", "inspect", container], timeout=60)
+    if done.code != 0:
+        raise Failed(f"there is no container {container} on this host:\n{done.tail}")
+    found: dict[str, Any] = json.loads(done.out)[0]
+    return found

@@ -1,0 +1,88 @@
+"""`portcullis-backup`: run, list, restore."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import job, restore
+from .config import CONFIG, Config, load
+from .programs import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import NoReturn
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit status."""
+    options = _parser().parse_args(arguments)
+    os.umask(0o077)
+    signal.signal(signal.SIGTERM, _ended)
+    try:
+        config = load(options.config)
+        if options.verb == "list":
+            found = restore.listed(config, options.store)
+            _say(json.dumps(found) if options.json else restore.table(found))
+            return 0
+        with _alone(config):
+            if options.verb == "run":
+                return 0 if job.run(config, _say, accept_empty=options.accept_empty) else 1
+            restore.restore(config, options.store, options.dump, _say, safety=not options.no_safety_dump)
+            return 0
+    except Failed as failure:
+        _say(f"error: {failure}")
+        return 1
+
+
+@contextlib.contextmanager
+def _alone(config: Config) -> Iterator[None]:
+    """Keep a backup and a restore from meeting."""
+    config.folder.mkdir(mode=0o700, exist_ok=True)
+    with (config.folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failed("another backup or restore is under way; try again when it has ended") from None
+        yield
+
+
+def _ended(number: int, _frame: object) -> NoReturn:
+    raise Failed(f"was ended by {signal.Signals(number).name}")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a command-line program
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="portcullis-backup", description="Backups of this host's stores.")
+    parser.add_argument("--config", type=Path, default=CONFIG, help=argparse.SUPPRESS)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    run = verbs.add_parser("run", help="back every store up now")
+    run.add_argument(
+        "--accept-empty", action="store_true", help="count a dump with nothing in it though the last had some"
+    )
+    listing = verbs.add_parser("list", help="what there is to restore, the newest first")
+    listing.add_argument("store", nargs="?", default="", help="such as redis, mongo or mongo.shop")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    back = verbs.add_parser("restore", help="put a dump in the place of what a store has now")
+    back.add_argument("store", help="such as redis, mongo or mongo.shop")
+    back.add_argument("dump", help='its name in the list, or "latest"')
+    back.add_argument(
+        "--no-safety-dump",
+        action="store_true",
+        help="do not dump first what a broken store has",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Backing up a MongoDB in a container, and putting a backup back."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from . import archive, containers
+from .programs import Failed, checked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Callable
+
+# The tools read a password from a file of YAML; this one is a pipe that the shell inside the container fills
+# from the secret file, so the password is in no command line, no environment and on no disk:
+# https://www.mongodb.com/docs/database-tools/mongodump/#std-option-mongodump.--config
+_CONFIG = '3<<END\npassword: "$(cat /run/secrets/root-password)"\nEND\n'
+_LOGIN = "--config /dev/fd/3 --username root --authenticationDatabase admin"
+_RESTORED = re.compile(r"([0-9]+) document\(s\) restored successfully\. ([0-9]+) document\(s\) failed")
+_DATABASE = re.compile(r"[A-Za-z0-9_-]{1,63}")
+
+
+@dataclass(frozen=True)
+class Mongo:
+    """A MongoDB: the container it runs in.
+
+    `tls` is the path of the CA inside the container, where it speaks nothing but TLS.
+    """
+
+    name: str
+    container: str
+    tls: str = ""
+
+    ending = ".archive.gz"
+    holds = "documents"
+
+    def dump(self, out: IO[bytes]) -> None:
+        """Write an archive of every database."""
+        checked(self._run("mongodump --archive --gzip"), f"the dump of {self.name}", stdout=out)
+
+    def check(self, path: Path) -> int:
+        """Return how many documents an archive holds. Raises `Failed` when it is not a whole one."""
+        return sum(archive.documents(path).values())
+
+    def contents(self, path: Path) -> dict[str, int]:
+        """Return the databases of an archive, which can be restored by themselves."""
+        return archive.documents(path)
+
+    def restore(self, path: Path, part: str, say: Callable[[str], None]) -> None:
+        """Put back one database, or all: each collection of the archive replaces the one of its name.
+
+        Users are left alone: they are declared, and those of the archive may have passwords of long ago.
+        """
+        found = archive.documents(path)
+        if part and (part not in found or not _DATABASE.fullmatch(part)):
+            raise Failed(f"{path.name} has no database {part}; it has {', '.join(found) or 'none'}")
+        which = (
+            f"--nsInclude='{part}.*'"
+            if part
+            else " ".join(f"--nsExclude='{name}.*'" for name in archive.SYSTEM)
+        )
+        say(f"{self.container}: restoring {part or ', '.join(found) or 'nothing'}")
+        with path.open("rb") as file:
+            done = checked(
+                self._run(f"mongorestore --archive --gzip --drop {which}"),
+                f"the restore of {self.name}",
+                stdin=file,
+            )
+        told = _RESTORED.search(done.err)
+        expected = found[part] if part else sum(found.values())
+        if told is None or int(told[2]) or int(told[1]) != expected:
+            raise Failed(f"{self.name} did not take all {expected} documents back:\n{done.tail}")
+        say(f"{self.name}: {told[1]} documents restored")
+
+    def _run(self, words: str) -> list[str]:
+        program, _, rest = words.partition(" ")
+        tls = f" --ssl --sslCAFile={self.tls} --host={self.container}" if self.tls else ""
+        return containers.shell(self.container, f"exec {program} {_LOGIN}{tls} {rest} {_CONFIG}")

@@ -1,0 +1,163 @@
+"""Backing up a Redis in a container, and putting a backup back."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import time
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from . import containers
+from .programs import Failed, checked, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Callable
+
+_MARK = 40  # bytes that follow a snapshot which is sent while it is made
+_HEAD = re.compile(rb"REDIS[0-9]{4}")
+_END = 0xFF  # the opcode before the checksum's eight bytes
+_LOADING = 3600.0  # seconds
+
+# The password is read inside the container, so it is in no command line and does not pass through here.
+_LOGIN = 'REDISCLI_AUTH="$(cat /run/secrets/ops-password)" && export REDISCLI_AUTH && exec redis-cli '
+_USER = '--no-auth-warning --user "$(cat /run/secrets/ops-user)" '
+
+# Loads the snapshot without the append-only file and then switches that on, which writes a new one from what
+# was loaded: https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/ has it so. Redis 7
+# with an append-only file reads that alone, and would start empty beside a snapshot. Both are made beside the
+# present files, under other names. Only a socket inside this container leads there, so nobody has to log in.
+_CONVERT = r"""
+set -e
+cd /data
+rm -rf restore-aof
+redis-server "$1" --port 0 --tls-port 0 --bind 127.0.0.1 --aclfile '' --daemonize no --save '' \
+    --unixsocket /tmp/restore.sock --appendonly no --dbfilename restore.rdb --appenddirname restore-aof \
+    --dir /data >/tmp/restore.log 2>&1 &
+ask() { redis-cli -s /tmp/restore.sock "$@"; }
+until ask ping 2>/dev/null | grep -q PONG; do
+    kill -0 $! 2>/dev/null || { tail -n 5 /tmp/restore.log; exit 1; }
+    sleep 0.2
+done
+ask config set appendonly yes | grep -q OK
+while ask info persistence | grep -Eq '^aof_rewrite_(in_progress|scheduled):1'; do sleep 0.2; done
+ask info persistence | grep -q '^aof_last_bgrewrite_status:ok'
+ask info persistence | grep -q '^aof_enabled:1'
+ask shutdown nosave
+wait
+[ -s restore-aof/appendonly.aof.manifest ]
+"""
+_SWITCH = r"""
+set -e
+cd /data
+rm -rf appendonlydir.before dump.rdb.before
+[ ! -e appendonlydir ] || mv appendonlydir appendonlydir.before
+[ ! -e restore-aof ] || mv restore-aof appendonlydir
+mv restore.rdb dump.rdb
+rm -rf appendonlydir.before
+"""
+_CLEAN = "cd /data && rm -rf restore.rdb restore-aof"
+
+
+@dataclass(frozen=True)
+class Redis:
+    """A Redis: the container it runs in, and whether it keeps an append-only file.
+
+    `tls` is the path of the CA inside the container, where it speaks nothing but TLS.
+    """
+
+    name: str
+    container: str
+    append_only: bool = True
+    tls: str = ""
+
+    ending = ".rdb"
+    holds = "keys"
+
+    def dump(self, out: IO[bytes]) -> None:
+        """Write a snapshot, as a replica would get it: what is on the server's disk is left alone."""
+        done = checked(self._ask("--rdb -"), f"the snapshot of {self.name}", stdout=out)
+        size = out.seek(0, os.SEEK_END)
+        told = re.search(r"writing ([0-9]+) bytes to", done.err)
+        told = re.search(r"success after ([0-9]+) bytes", done.err) or told
+        if told is None:
+            raise Failed(f"{self.name} sent no snapshot:\n{done.tail}")
+        if size not in (int(told[1]), int(told[1]) + _MARK):
+            raise Failed(f"the snapshot of {self.name} is cut: {size} bytes, {told[1]} were sent")
+        out.truncate(int(told[1]))
+
+    def check(self, path: Path) -> int:
+        """Return how many keys a snapshot holds. Raises `Failed` when it is not a whole one."""
+        with path.open("rb") as file:
+            head = file.read(9)
+            file.seek(-9, os.SEEK_END) if path.stat().st_size > 18 else None  # noqa: PLR2004 - head and end
+            end = file.read(1)
+            if not _HEAD.fullmatch(head) or end != bytes([_END]):
+                raise Failed(f"{path.name} is no whole snapshot of Redis")
+            file.seek(0)
+            argv = containers.execute(self.container, "redis-check-rdb", "/dev/stdin")
+            done = run(argv, stdin=file)
+        keys = re.search(r"([0-9]+) keys read", done.out)
+        if done.code != 0 or "RDB looks OK" not in done.out or keys is None:
+            raise Failed(f"redis-check-rdb refuses {path.name}:\n{done.tail}")
+        return int(keys[1])
+
+    def contents(self, path: Path) -> dict[str, int]:
+        """Return the parts that can be restored by themselves: none."""
+        del path
+        return {}
+
+    def restore(self, path: Path, part: str, say: Callable[[str], None]) -> None:
+        """Put a snapshot in the place of everything that this Redis has. Raises `Failed`.
+
+        Until the last step the present files are untouched, so what fails before leaves them as they were.
+        """
+        del part
+        image, command = containers.image(self.container), containers.command(self.container)
+        config = next((word for word in command if word.startswith("/") and word.endswith(".conf")), "")
+        stopped = "stopped"
+        say(f"{self.container}: stopping")
+        checked(["docker", "stop", "--time", "60", self.container], f"stopping {self.container}")
+        try:
+            with path.open("rb") as file:
+                self._beside(image, "cat > /data/restore.rdb && sync /data/restore.rdb", stdin=file)
+            if self.append_only:
+                say(f"{self.container}: writing a new append-only file from {path.name}")
+                self._beside(image, _CONVERT, config or "/dev/null")
+            self._beside(image, _SWITCH)
+            stopped = "restored"
+        finally:
+            if stopped != "restored":
+                run(self._helper(image, _CLEAN))
+            say(f"{self.container}: starting")
+            checked(["docker", "start", self.container], f"starting {self.container}")
+        containers.wait_until_well(self.container, _LOADING)
+        say(f"{self.name} has {self._keys()} keys now")
+
+    def _keys(self) -> int:
+        deadline = time.monotonic() + _LOADING
+        while True:
+            done = run(self._ask("info keyspace"))
+            if done.code == 0 and "# Keyspace" in done.out:
+                return sum(map(int, re.findall(r"^db[0-9]+:keys=([0-9]+)", done.out, re.MULTILINE)))
+            if time.monotonic() > deadline or "LOADING" not in done.tail:
+                raise Failed(f"{self.name} does not answer after the restore:\n{done.tail}")
+            time.sleep(0.5)
+
+    def _ask(self, words: str) -> list[str]:
+        tls = f"-h {shlex.quote(self.container)} --tls --cacert {shlex.quote(self.tls)} " if self.tls else ""
+        return containers.shell(self.container, f"{_LOGIN}{_USER}{tls}{words}")
+
+    def _beside(self, image: str, script: str, *words: str, stdin: IO[bytes] | None = None) -> None:
+        checked(self._helper(image, script, *words), f"the restore of {self.name}", stdin=stdin)
+
+    def _helper(self, image: str, script: str, *words: str) -> list[str]:
+        """A container with this one's files and nothing else: no network, no rights, gone afterwards."""
+        return [
+            "docker", "run", "--rm", "--interactive", "--pull=never", "--network=none", "--read-only",
+            "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--log-driver=none",
+            f"--user={containers.user(self.container)}", f"--volumes-from={self.container}",
+            "--entrypoint=sh", image, "-c", script, "sh", *words,
+        ]  # fmt: skip

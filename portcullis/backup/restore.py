@@ -1,0 +1,126 @@
+"""What there is to restore, and putting it back."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from .programs import Failed
+from .shelf import BEFORE_RESTORE, Dump, Shelf
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from .config import Config, Store
+
+LATEST = "latest"
+
+
+def listed(config: Config, wanted: str) -> list[dict[str, Any]]:
+    """Return the dumps of one store or of all, the newest first. Raises `Failed`."""
+    found = []
+    for name in [_store(config, wanted)[0].name] if wanted else config.stores:
+        for dump in _dumps(config, name):
+            place = "restic" if dump.snapshot else "here"
+            found.append({
+                "store": name, "name": dump.name, "taken": dump.taken, "items": dump.items, "place": place,
+                "bytes": dump.size, "holds": config.stores[name].holds, "aside": dump.is_before_restore,
+            })  # fmt: skip
+    return found
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Return the list for people."""
+    lines = [
+        f"{dump['store']:<8} {dump['name']}  {dump['items']:>10} {dump['holds']:<9} "
+        f"{'' if dump['place'] == 'restic' else dump['bytes']:>12}  {dump['place']}"
+        + ("  set aside by a restore" if dump["aside"] else "")
+        for dump in found
+    ]
+    return "\n".join(lines or ["there is no backup yet"])
+
+
+def restore(
+    config: Config, wanted: str, which: str, say: Callable[[str], None], *, safety: bool = True
+) -> None:
+    """Put a dump in the place of what a store has now; what it has now is dumped first.
+
+    Raises:
+        Failed: naming what went wrong, and what the store has then.
+    """
+    store, part = _store(config, wanted)
+    dump = _chosen(config, store.name, which)
+    shelf = Shelf(config.folder)
+    with contextlib.ExitStack() as stack:
+        if dump.snapshot:
+            dump = _fetched(config, shelf, store, dump)
+            say(f"{dump.name}: fetched from the restic repository")
+            stack.callback(dump.path.unlink)
+        items = store.check(dump.path)
+        say(f"{dump.name}: whole, {items} {store.holds}")
+        if safety:
+            aside = _set_aside(shelf, store)
+            had = f"what {store.name} had until now, {aside.items} {store.holds}"
+            say(f"{aside.name}: {had}; restore it to undo")
+        try:
+            store.restore(dump.path, part, say)
+        except Failed as failure:
+            hint = (
+                f"; `portcullis-backup restore {wanted} {aside.name}` puts back what it had" if safety else ""
+            )
+            raise Failed(f"{failure}{hint}") from None
+
+
+def _store(config: Config, wanted: str) -> tuple[Store, str]:
+    name, _, part = wanted.partition(".")
+    if name not in config.stores or (part and config.stores[name].holds == "keys"):
+        known = [*config.stores, *(f"{n}.DATABASE" for n, s in config.stores.items() if s.holds != "keys")]
+        raise Failed(f"{wanted!r} is none of {', '.join(known) or 'no stores'}")
+    return config.stores[name], part
+
+
+def _dumps(config: Config, name: str) -> list[Dump]:
+    here = Shelf(config.folder).dumps(name)
+    known = {dump.name for dump in here}
+    there = config.repository.dumps(name) if config.repository else []
+    both = [*here, *(dump for dump in there if dump.name not in known)]
+    return sorted(both, key=lambda dump: dump.taken, reverse=True)
+
+
+def _chosen(config: Config, name: str, which: str) -> Dump:
+    dumps = _dumps(config, name)
+    if which == LATEST:
+        # Not one that a restore set aside, and not an empty one: a new machine's first backup is one.
+        dumps = [dump for dump in dumps if not dump.is_before_restore and dump.items]
+        if dumps:
+            return dumps[0]
+        raise Failed(f"there is no backup of {name} with anything in it")
+    for dump in dumps:
+        if dump.name == which:
+            return dump
+    raise Failed(f"there is no backup {which} of {name}; `portcullis-backup list {name}` shows what there is")
+
+
+def _fetched(config: Config, shelf: Shelf, store: Store, dump: Dump) -> Dump:
+    """Bring a dump from the repository into a file of its own, which no list shows."""
+    repository = config.repository
+    if repository is None:
+        raise Failed("no restic repository is declared")
+    path = shelf.folder / f".fetched{store.ending}"
+    try:
+        with path.open("wb") as file:
+            repository.fetch(dump, file)
+    except BaseException:
+        path.unlink()
+        raise
+    return Dump(path, dump.taken, dump.items, path.stat().st_size)
+
+
+def _set_aside(shelf: Shelf, store: Store) -> Dump:
+    try:
+        return shelf.put(store.name, store.ending, store.dump, store.check, BEFORE_RESTORE)
+    except Failed as failure:
+        raise Failed(
+            f"{failure}\nnothing was changed: what {store.name} has now could not be dumped first; "
+            "with --no-safety-dump (make restore: SAFETY=no) it is overwritten without that"
+        ) from None
