@@ -4,6 +4,7 @@ Usable without the rest of Portcullis: write_ssh_config(), then resources. See e
 """
 
 from .administrators import Administrators
+from .backup_status import BackupStatus
 from .connections import Connection, ssh_config_path, write_ssh_config
 from .cpu import Cpu
 from .directory import Directory
@@ -24,6 +25,7 @@ from .user import User
 
 __all__ = [
     "Administrators",
+    "BackupStatus",
     "Connection",
     "Cpu",
     "Directory",

@@ -28,6 +28,7 @@ _KINDS = {
     "ssh-server": ("ssh_servers", "SshServers", ("machine",)),
     "user": ("users", "Users", ("machine", "store")),
     "administrators": ("administrators", "Administrators", ("machine",)),
+    "backup": ("backups", "Backups", ("machine",)),
     "fail2ban-jail": ("jails", "Jails", ("machine",)),
     "redis-user": ("redis_users", "RedisUsers", ("store",)),
     "ufw-policy": ("ufw", "UfwPolicies", ("machine",)),

@@ -1,0 +1,151 @@
+"""Backups: how long ago each store was backed up for the last time, and the run that mends it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.step import Json, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.store import Record
+
+FRESH = "fresh"
+# Of a run that a deployment waits for; the client waits somewhat longer.
+_RUN = 1100.0  # seconds
+_LINES = 15
+_SHOWN = 300  # characters of a reason
+
+
+class Backups:
+    """The kind ``backup``: what the job's status file says of the stores that are declared."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine to start the job."""
+        self._machine = machine
+
+    def spec(self, item: str, desired: Json) -> Json:
+        return {
+            "unit": item,
+            "status": desired["status"],
+            "hours": desired["hours"],
+            "stores": sorted(desired["stores"]),
+        }
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`."""
+        answers: Answers = []
+        for spec, _ in questions:
+            try:
+                known = _status(Path(spec["status"]))
+                stores = {name: _state(known.get(name), spec["hours"]) for name in spec["stores"]}
+                answers.append({"exists": True, "stores": stores})
+            except HostError as error:
+                answers.append(error)
+        return answers
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`."""
+        return [
+            Step(f"stores.{name}", facts["stores"].get(name, "unknown"), FRESH, "run")
+            for name in sorted(desired["stores"])
+            if facts["stores"].get(name) != FRESH
+        ]
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
+        """See `Kind`."""
+        return None
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`. A backup replaces nothing."""
+        return True
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`."""
+        return {}
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:  # noqa: ARG002
+        """See `Kind`. Backs everything up now, as the timer would."""
+        if not steps:
+            return
+        unit = work.record.id
+        try:
+            done = self._machine.run(["systemctl", "start", unit], timeout=_RUN)
+        except HostError as error:
+            if error.code != "timeout":
+                raise
+            raise HostError(
+                "timeout",
+                f"the backup still runs after {_RUN / 60:.0f} minutes, and goes on",
+                prop="stores",
+                hint=f"`journalctl -fu {unit}` shows when it ends; then run again",
+            ) from None
+        if done.code != 0:
+            said = self._machine.run(
+                ["journalctl", "--quiet", "--no-pager", "--output=cat", f"--lines={_LINES}", f"--unit={unit}"],
+                timeout=60.0,
+            )
+            raise HostError(
+                "failed",
+                "the backup failed",
+                prop="stores",
+                hint="mend what its last lines name, and run again; older backups are untouched",
+                detail=said.out.strip() or done.text,
+            )
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
+        """See `Kind`. Dumps stay."""
+        return "kept"
+
+
+def _status(path: Path) -> dict[str, Any]:
+    """What the job noted. A file that makes no sense is as good as none: the next run writes it anew."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    except OSError:
+        raise HostError("unreadable", f"{path} cannot be read on the host", prop="status") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _state(entry: Any, hours: float) -> str:
+    """``fresh``, or what is wrong."""
+    known = entry if isinstance(entry, dict) else {}
+    reason = " ".join(str(known.get("reason") or "").split())[:_SHOWN]
+    success = known.get("success")
+    if not isinstance(success, (int, float)):
+        return f"never backed up: {reason}" if reason else "never backed up"
+    age = time.time() - success
+    last = f"last success {_ago(age)} ago"
+    if age > hours * 3600:
+        return f"{last}: {reason or 'no run since'}"
+    lost = _lost(known)
+    return f"{last}, but {lost}" if lost else FRESH
+
+
+def _lost(known: dict[str, Any]) -> str:
+    """What is wrong with the file of the last success. A repository elsewhere has none here."""
+    file, size = known.get("file"), known.get("bytes")
+    if not file:
+        return ""
+    try:
+        there = Path(str(file)).stat().st_size
+    except OSError:
+        return f"{file} is gone"
+    return "" if there == size else f"{file} has {there} of its {size} bytes"
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        count = int(seconds // length)
+        if count:
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "a moment"

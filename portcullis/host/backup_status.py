@@ -1,0 +1,108 @@
+"""How fresh a host's backups are, as the job on the host noted it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .provider import HostProvider, Normaliser, Props, is_known
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pulumi
+
+    from .agent_process import Json
+
+FRESH = "fresh"
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
+
+
+class BackupStatusProvider(HostProvider):
+    """Provider of `BackupStatus`; its module path is part of every state."""
+
+    kind = "backup"
+    identity = ("host", "unit")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check the unit, the status file and the stores."""
+        unit = inputs.text("unit")
+        if unit is not None and not unit.endswith(".service"):
+            inputs.fail("unit", f"{unit!r} is not the full name of a service")
+        inputs.path("status")
+        hours, stores = inputs.news.get("hours"), inputs.news.get("stores")
+        inputs.inputs |= {"hours": hours, "stores": stores}
+        if is_known(hours) and not (isinstance(hours, int | float) and hours > 0):
+            inputs.fail("hours", f"{hours!r} is not a number of hours")
+        if not is_known(stores):
+            return
+        for name in stores or ():
+            if not _NAME.match(name):
+                inputs.fail("stores", f"{name!r} is not the name of a store")
+
+    def item(self, props: Props) -> Item:
+        """Return the job by its unit, with what is asked of it."""
+        spec = {
+            "unit": props["unit"],
+            "status": props["status"],
+            "hours": props["hours"],
+            "stores": sorted(props["stores"]),
+        }
+        return Item(self.kind, props["unit"], spec)
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return what is said of each store."""
+        return {"stores": facts["stores"]}
+
+    def absent_inputs(self) -> Props:
+        """Return nothing: a job that never ran is told of store by store."""
+        return {}
+
+
+class BackupStatus(HostResource, module="portcullis", name="BackupStatus"):
+    """That every store has a fresh backup. One that has none is a difference, and the update takes one now.
+
+    Attributes:
+        stores: each store and "fresh", or since when it is not and why.
+    """
+
+    stores: pulumi.Output[dict[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        unit: str,
+        status: str,
+        stores: Sequence[str],
+        hours: float = 48,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare it.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            unit: the service that backs up, such as "portcullis-backup.service".
+            status: the file in which it notes each store's last success.
+            stores: the names of the stores there.
+            hours: how old the last success may be.
+            opts: resource options.
+        """
+        super().__init__(
+            BackupStatusProvider(),
+            name,
+            host=host,
+            adopt=False,
+            inputs={
+                "unit": unit,
+                "status": status,
+                "hours": hours,
+                "stores": dict.fromkeys(sorted(stores), FRESH),
+            },
+            outputs=(),
+            opts=opts,
+        )
