@@ -17,7 +17,7 @@ BIN := .venv/bin
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: demo setup lab up preview plan destroy ssh status down
+.PHONY: demo setup lab up preview plan destroy ssh status restore down
 demo: setup ## raise a disposable host, deploy to it and fetch the page from outside
 	@tools/demo.sh $(HOST)
 
@@ -53,6 +53,12 @@ ssh: ready ## log in to the disposable host, as root
 status: ready ## what the lab runs, and which engine and plugins are used
 	@python3 tools/engine.py doctor
 	@$(ENV) python lab/lab.py status
+
+# STORE=redis, mongo or mongo.DATABASE; FROM=a name of the list or latest; YES=1 asks nothing; SAFETY=no for a
+# store that is broken, whose data cannot be dumped first.
+restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there is without FROM
+	@$(ENV) python -m portcullis.restore --stack $(or $(STACK),lab) --host $(HOST) \
+		$(if $(FROM),--from "$(FROM)") $(if $(YES),--yes) $(if $(filter no,$(SAFETY)),--no-safety-dump) $(STORE)
 
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all

@@ -4,6 +4,7 @@ Each is a Pulumi component resource that takes a name and frozen arguments, vali
 None of them does I/O: what they declare is done by the providers.
 """
 
+from components.backup import Backup, BackupArgs, BackupSource, ResticArgs
 from components.docker_engine import DockerEngine, DockerEngineArgs
 from components.fail2ban import Fail2ban, Fail2banArgs
 from components.firewall import WEB, Firewall, FirewallArgs
@@ -21,6 +22,9 @@ from components.users import Users, UsersArgs
 
 __all__ = [
     "WEB",
+    "Backup",
+    "BackupArgs",
+    "BackupSource",
     "DockerEngine",
     "DockerEngineArgs",
     "Fail2ban",
@@ -37,6 +41,7 @@ __all__ = [
     "PrivateContainerArgs",
     "ProxiedApp",
     "ProxiedSite",
+    "ResticArgs",
     "ReverseProxy",
     "ReverseProxyArgs",
     "SecretFiles",

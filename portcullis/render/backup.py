@@ -85,6 +85,8 @@ def service(resource: str, *, restic: bool = False, local: str = "") -> str:
     network = "\n# The repository may be anywhere.\nWants=network-online.target" if restic else ""
     mount = f"\nRequiresMountsFor={word(local)}" if local else ""
     cache = "\nCacheDirectory=portcullis-backup\nCacheDirectoryMode=0700" if restic else ""
+    sftp = "# With sftp, restic's ssh has its key there.\nProtectHome=read-only"
+    home = sftp if restic else "ProtectHome=tmpfs"
     families = "AF_UNIX AF_INET AF_INET6" if restic else "AF_UNIX"
     return header(resource, "Dumps every store, checks the dumps and prunes old ones.") + (
         f"""
@@ -106,8 +108,7 @@ IOSchedulingClass=idle
 # It writes dumps, and nothing else of the host.
 ProtectSystem=strict
 ReadWritePaths={FOLDER}{f" {word(local)}" if local else ""}{cache}
-# Read only: with sftp, restic's ssh has its key there.
-ProtectHome=read-only
+{home}
 PrivateTmp=yes
 PrivateDevices=yes
 # Docker's socket is root's; files of root's may be read whoever they belong to. No other right of root's.

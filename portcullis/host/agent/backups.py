@@ -89,7 +89,14 @@ class Backups:
             ) from None
         if done.code != 0:
             said = self._machine.run(
-                ["journalctl", "--quiet", "--no-pager", "--output=cat", f"--lines={_LINES}", f"--unit={unit}"],
+                [
+                    "journalctl",
+                    "--quiet",
+                    "--no-pager",
+                    "--output=cat",
+                    f"--lines={_LINES}",
+                    f"--unit={unit}",
+                ],
                 timeout=60.0,
             )
             raise HostError(

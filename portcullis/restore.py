@@ -1,0 +1,146 @@
+"""`make restore`: bring a backup of a store back, from where one deploys."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from portcullis.backup.restore import LATEST, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "/usr/local/sbin/portcullis-backup"
+# A store, and a database of it; nothing that a shell would read otherwise.
+_STORE = re.compile(r"[a-z][a-z0-9-]*(?:\.[A-Za-z0-9_-]+)?")
+_NAME = re.compile(r"latest|[0-9TZ-]+")
+_UNREACHABLE = 255
+_USAGE = 2
+
+
+class Stopped(Exception):
+    """Nothing was restored; the text says why."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """List what there is, or restore it after a question; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        ssh = _ssh(options.stack, options.host)
+        found = _list(ssh, options.store, options.host)
+        if not options.dump:
+            _say(table(found))
+            if found:
+                store = options.store or found[0]["store"]
+                _say(f"\nmake restore STORE={store} FROM={found[0]['name']} brings that one back.")
+            return 0
+        _restore(ssh, options, found)
+    except Stopped as stopped:
+        sys.stderr.write(f"error: {stopped}\n")
+        return _USAGE
+    except subprocess.CalledProcessError as failed:
+        return failed.returncode
+    return 0
+
+
+def _restore(ssh: Sequence[str], options: argparse.Namespace, found: Sequence[dict[str, Any]]) -> None:
+    if not options.store:
+        raise Stopped("which store? STORE=redis, STORE=mongo or STORE=mongo.DATABASE")
+    dump = _chosen(found, options.dump, options.store)
+    if not options.yes:
+        _ask(options.store, options.host, dump, safety=not options.no_safety_dump)
+    more = ["--no-safety-dump"] if options.no_safety_dump else []
+    subprocess.run([*ssh, *_remote("restore", options.store, dump["name"], *more)], check=True)
+
+
+def _chosen(found: Sequence[dict[str, Any]], wanted: str, store: str) -> dict[str, Any]:
+    """Return the dump of that name; the newest that somebody took on purpose and that has something in it."""
+    latest = (dump for dump in found if dump["items"] and not dump["aside"])
+    dump = next(latest if wanted == LATEST else (dump for dump in found if dump["name"] == wanted), None)
+    if dump is None:
+        raise Stopped(f"there is no backup {wanted} of {store}; make restore STORE={store} lists them")
+    return dump
+
+
+def _ask(store: str, host: str, dump: dict[str, Any], *, safety: bool) -> None:
+    age = _ago(time.time() - dump["taken"])
+    what = f"{dump['name']} ({age} ago, {dump['items']} {dump['holds']})"
+    first = "What it has now is set aside first." if safety else "What it has now is NOT set aside first."
+    _say(f"Restore {store} on {host} from {what}?\nIt overwrites what {store} has now. {first}")
+    if not sys.stdin.isatty():
+        raise Stopped("nobody is there to answer; YES=1 restores without asking")
+    try:
+        answer = input(f"Type {store} to go on: ")
+    except (EOFError, KeyboardInterrupt):
+        answer = ""
+    if answer.strip() != store:
+        raise Stopped("nothing was changed")
+
+
+def _list(ssh: Sequence[str], store: str, host: str) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [*ssh, *_remote("list", "--json", *([store] if store else []))],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode == _UNREACHABLE:
+        raise Stopped(f"{host} cannot be reached:\n{done.stderr.strip()}")
+    if "command not found" in done.stderr:
+        raise Stopped(f"{host} makes no backups: deploy the component Backup to it first")
+    if done.returncode != 0:
+        raise Stopped((done.stdout or done.stderr).strip().removeprefix("error: "))
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def _ssh(stack: str, host: str) -> list[str]:
+    config = Path(".portcullis") / stack / "ssh_config"
+    if not config.exists():
+        raise Stopped(f"{config} is missing: `pulumi preview --stack {stack}` writes it")
+    # No master connection is left behind, and no password asked for.
+    return ["ssh", "-F", str(config), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-S", "none", host]
+
+
+def _remote(*words: str) -> list[str]:
+    return ["sudo", "-n", PROGRAM, *map(shlex.quote, words)]
+
+
+def _ago(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours"  # noqa: PLR2004 - two days
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a command-line program
+
+
+def _form(pattern: re.Pattern[str], what: str) -> Any:
+    def read(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return text
+
+    return read
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="portcullis.restore", description=__doc__)
+    parser.add_argument("--stack", default="lab")
+    parser.add_argument("--host", required=True, help="the host's alias")
+    name = _form(_NAME, "the name of a backup; make restore without FROM lists them")
+    parser.add_argument("--from", dest="dump", default="", type=name, help='a name of the list, or "latest"')
+    parser.add_argument("--yes", action="store_true", help="ask nothing")
+    parser.add_argument("--no-safety-dump", action="store_true", help="for a store that is broken")
+    store = _form(_STORE, "a store; write redis, mongo or mongo.DATABASE")
+    parser.add_argument("store", nargs="?", default="", type=store)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""The keys of backups: when, for how long, and where copies go."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from portcullis.settings import forms
+from portcullis.settings.kinds import Field, Literal, MapOf, Number, Section, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class ResticSettings:
+    """Where copies go; both may hold secrets."""
+
+    repository: str
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSettings:
+    """How the stores of a host are backed up."""
+
+    keep: int
+    time: str
+    restic: ResticSettings | None
+
+
+def _repository(text: str) -> tuple[str, str] | None:
+    how = "write s3:https://…, sftp:user@host:/path, rest:https://…, b2:…, or the whole path of a folder"
+    backend = text.partition(":")[0]
+    if not text.isprintable() or " " in text:
+        return ("is not the address of a repository", how)
+    if text.startswith("/"):
+        # The folder stands in the unit's file, where a path has to be plain.
+        return None if re.fullmatch(_FOLDER, text) else ("is not a plain path", how)
+    if ":" in text and backend in _BACKENDS:
+        return None
+    return ("has none of restic's backends", how)
+
+
+# https://restic.readthedocs.io/en/stable/030_preparing_a_new_repo.html
+_BACKENDS = ("sftp", "rest", "s3", "swift", "b2", "azure", "gs", "rclone")
+# Two levels at least: a repository fills the folder that it is given.
+_FOLDER = r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*){2,}"
+
+KEEP = Number("a number of days", 1, 3650)
+TIME = Text("a time of day", r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", 'write "03:30", in quotes')
+REPOSITORY = Text("the address of a repository", refusal=_repository)
+
+RESTIC = Section(
+    "a repository of restic",
+    ResticSettings,
+    (
+        Field(
+            "repository",
+            REPOSITORY,
+            "its address as restic takes it: `s3:https://s3.example.com/bucket`, `sftp:me@host:/srv/web1`, "
+            "`rest:https://…`, or a folder of the host; its password is generated",
+        ),
+        Field(
+            "environment",
+            MapOf(forms.ENV_NAME, Literal()),
+            "what the backend needs, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; encrypt them with "
+            "`pulumi config set --secret`",
+            {},
+        ),
+    ),
+)
+
+BACKUPS = Section(
+    "backups",
+    BackupSettings,
+    (
+        Field("keep", KEEP, "days that dumps are kept; the newest stays however old it is", 14),
+        Field("time", TIME, "when the stores are backed up every day, in the host's time zone", "03:30"),
+        Field("restic", RESTIC, "a repository for copies elsewhere; without it there are none", None),
+    ),
+)

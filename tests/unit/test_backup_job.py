@@ -1,0 +1,550 @@
+"""The half of backups that runs on the host: dumps, their names, their age, their copies, and restores."""
+
+from __future__ import annotations
+
+import calendar
+import gzip
+import io
+import itertools
+import json
+import os
+import stat
+import struct
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.backup import archive, config, job, main, mongo, programs, redis, repository, restore
+from portcullis.backup.programs import Done, Failed
+from portcullis.backup.shelf import DAY, Shelf, Status, read_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import IO
+
+NOW = calendar.timegm((2026, 11, 24, 3, 30, 0))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeStore:
+    """A store whose dump is a number of items in text."""
+
+    ending, holds = ".rdb", "keys"
+
+    def __init__(self, name: str, items: int = 3) -> None:
+        self.name, self.items, self.fault = name, items, ""
+        self.restored: list[str] = []
+
+    def dump(self, out: IO[bytes]) -> None:
+        if self.fault:
+            out.write(b"half of")
+            raise Failed(self.fault)
+        out.write(str(self.items).encode())
+
+    def check(self, path: Path) -> int:
+        return int(path.read_text())
+
+    def contents(self, _path: Path) -> dict[str, int]:
+        return {}
+
+    def restore(self, path: Path, _part: str, _say: Callable[[str], None]) -> None:
+        self.restored.append(path.read_text())
+        self.items = int(path.read_text())
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    monkeypatch.setattr(os, "fsync", lambda _fd: None)
+    return Shelf(tmp_path, clock)
+
+
+@pytest.fixture(autouse=True)
+def each_dump_has_a_moment_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = itertools.count()
+    for module in (job, restore):
+        monkeypatch.setattr(module, "Shelf", lambda folder: Shelf(folder, lambda: time.time() + next(later)))
+
+
+def put(shelf: Shelf, items: int, store: str = "redis", note: str = "") -> str:
+    fake = FakeStore(store, items)
+    return shelf.put(store, ".rdb", fake.dump, fake.check, note).path.name
+
+
+def test_a_dump_is_named_by_its_moment_and_what_is_in_it_for_root_alone(shelf: Shelf) -> None:
+    assert put(shelf, 12) == "2026-11-24T03-30-00Z_12.rdb"
+    (dump,) = shelf.dumps("redis")
+    assert (dump.name, dump.items, dump.size, dump.taken) == ("2026-11-24T03-30-00Z", 12, 2, NOW)
+    assert stat.S_IMODE(dump.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(dump.path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["dump.rdb", ".partial-1.rdb", "2026-11-24T03-30-00Z.rdb", "2026-13-24T03-30-00Z_1.rdb", "a_1.rdb"],
+)
+def test_what_has_another_name_is_nobodys_dump(name: str) -> None:
+    assert read_name(Path(name)) is None
+
+
+@pytest.mark.parametrize("refused", ["dump", "check"])
+def test_of_a_dump_that_fails_or_is_not_whole_nothing_is_left(shelf: Shelf, refused: str) -> None:
+    def write(out: IO[bytes]) -> None:
+        out.write(b"half")
+        if refused == "dump":
+            raise Failed("the store is gone")
+
+    def check(_path: Path) -> int:
+        raise Failed("it is cut")
+
+    with pytest.raises(Failed):
+        shelf.put("redis", ".rdb", write, check)
+    assert list((shelf.folder / "redis").iterdir()) == []
+
+
+def test_what_a_killed_run_left_goes_with_the_next(shelf: Shelf) -> None:
+    (shelf.folder / "redis").mkdir()
+    (shelf.folder / "redis/.partial-7.rdb").write_text("half")
+    put(shelf, 1)
+    assert [path.name for path in (shelf.folder / "redis").iterdir()] == ["2026-11-24T03-30-00Z_1.rdb"]
+
+
+def test_those_go_that_are_older_than_the_days_and_never_the_newest(shelf: Shelf, clock: Clock) -> None:
+    for days in (20, 15, 14.1, 13.9, 1):
+        clock.now = NOW - days * DAY
+        put(shelf, int(days * 10))
+    clock.now = NOW - 16 * DAY
+    put(shelf, 7, note="-before-restore")
+    stranger = shelf.folder / "redis/2020-01-01-mine.rdb"
+    stranger.write_text("mine")
+    clock.now = NOW
+    assert sorted(dump.items for dump in shelf.prune("redis", 14)) == [7, 141, 150, 200]
+    assert [dump.items for dump in shelf.dumps("redis")] == [10, 139]
+    assert stranger.exists()
+    clock.now = NOW + 100 * DAY
+    shelf.prune("redis", 14)
+    assert [dump.items for dump in shelf.dumps("redis")] == [10], "the newest stays however old it is"
+
+
+def settings(folder: Path, *stores: FakeStore, copies: Any = None) -> config.Config:
+    return config.Config(folder, 14, {store.name: store for store in stores}, copies)  # type: ignore[dict-item]
+
+
+def test_one_stores_failure_keeps_no_other_from_its_turn_and_prunes_nothing(shelf: Shelf) -> None:
+    old = shelf.folder / "redis/2020-01-01T00-00-00Z_5.rdb"
+    old.parent.mkdir()
+    old.write_text("5")
+    broken, well = FakeStore("redis"), FakeStore("mongo")
+    broken.fault = "no such container"
+    said: list[str] = []
+    assert not job.run(settings(shelf.folder, broken, well), said.append)
+    assert old.exists()
+    assert said[0] == "redis: FAILED: no such container"
+    status = json.loads((shelf.folder / "status.json").read_text())
+    assert status["redis"]["reason"] == "no such container"
+    assert "success" not in status["redis"]
+    assert status["mongo"]["items"] == 3
+    assert Path(status["mongo"]["file"]).stat().st_size == status["mongo"]["bytes"] == 1
+
+
+def test_a_failure_keeps_the_last_success_known_and_a_success_clears_the_reason(
+    tmp_path: Path, clock: Clock
+) -> None:
+    status = Status(tmp_path / "status.json", clock)
+    status.success("redis")
+    clock.now += DAY
+    status.failure("redis", "no room")
+    entry = status.read()["redis"]
+    assert (entry["success"], entry["attempt"], entry["reason"]) == (NOW, NOW + DAY, "no room")
+    status.success("redis")
+    assert status.read()["redis"]["reason"] == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_a_store_that_is_suddenly_empty_has_no_backup_until_somebody_says_that_it_shall_be(
+    shelf: Shelf,
+) -> None:
+    store = FakeStore("redis")
+    plan = settings(shelf.folder, store)
+    said: list[str] = []
+    assert job.run(plan, said.append)
+    store.items = 0
+    assert not job.run(plan, said.append)
+    assert "has no keys any more, and had 3 in the last backup" in said[-1]
+    assert [dump.items for dump in shelf.dumps("redis")] == [3]
+    assert job.run(plan, said.append, accept_empty=True)
+    assert job.run(plan, said.append), "it was empty before as well"
+
+
+class Copies:
+    """A repository in a list."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+        self.there: list[Any] = []
+        self.fault = ""
+
+    def keep(self, dumps: Sequence[Any], _days: int) -> None:
+        if self.fault:
+            raise Failed(self.fault)
+        self.kept += [dump.path.name for dump in dumps]
+
+    def dumps(self, _store: str) -> list[Any]:
+        return self.there
+
+    def fetch(self, dump: Any, out: IO[bytes]) -> None:
+        out.write(str(dump.items).encode())
+
+
+def test_copies_have_a_success_of_their_own_and_only_when_every_store_is_among_them(shelf: Shelf) -> None:
+    copies, broken = Copies(), FakeStore("redis")
+    broken.fault = "gone"
+    plan = settings(shelf.folder, FakeStore("mongo"), broken, copies=copies)
+    assert not job.run(plan, lambda _: None)
+    assert len(copies.kept) == 1
+    assert "restic" not in Status(plan.status).read()
+    copies.fault, broken.fault = "no such bucket", ""
+    assert not job.run(plan, lambda _: None)
+    assert Status(plan.status).read()["restic"]["reason"] == "no such bucket"
+
+
+def test_restore_sets_aside_what_is_there_and_takes_the_newest_that_has_something(
+    shelf: Shelf, clock: Clock
+) -> None:
+    for items in (0, 5, 7):
+        put(shelf, items)
+        clock.now -= DAY
+    store = FakeStore("redis", 9)
+    plan = settings(shelf.folder, store)
+    said: list[str] = []
+    restore.restore(plan, "redis", "latest", said.append)
+    assert store.restored == ["5"]
+    newest = shelf.dumps("redis")[0]
+    assert (newest.items, newest.is_before_restore) == (9, True)
+    restore.restore(plan, "redis", newest.name, said.append, safety=False)
+    assert store.items == 9
+    listed = restore.table(restore.listed(plan, "redis"))
+    assert listed.count("\n") == 3
+    assert "set aside by a restore" in listed
+
+
+@pytest.mark.parametrize(
+    ("store", "which", "said"),
+    [
+        ("mysql", "latest", "'mysql' is none of redis"),
+        ("redis.shop", "latest", "'redis.shop' is none of redis"),
+        ("redis", "2020-01-01T00-00-00Z", "there is no backup 2020-01-01T00-00-00Z of redis"),
+        ("redis", "latest", "there is no backup of redis with anything in it"),
+    ],
+)
+def test_what_cannot_be_restored_changes_nothing(shelf: Shelf, store: str, which: str, said: str) -> None:
+    put(shelf, 0)
+    fake = FakeStore("redis")
+    with pytest.raises(Failed, match=said):
+        restore.restore(settings(shelf.folder, fake), store, which, lambda _: None)
+    assert fake.restored == []
+    assert len(shelf.dumps("redis")) == 1
+
+
+def test_a_store_that_cannot_be_dumped_first_is_not_overwritten_unasked(shelf: Shelf) -> None:
+    put(shelf, 5)
+    fake = FakeStore("redis")
+    fake.fault = "it does not answer"
+    plan = settings(shelf.folder, fake)
+    with pytest.raises(Failed, match="nothing was changed"):
+        restore.restore(plan, "redis", "latest", lambda _: None)
+    assert fake.restored == []
+    restore.restore(plan, "redis", "latest", lambda _: None, safety=False)
+    assert fake.restored == ["5"]
+
+
+def test_a_dump_that_is_only_in_the_repository_is_fetched_and_leaves_nothing(shelf: Shelf) -> None:
+    copies, fake = Copies(), FakeStore("redis", 0)
+    copies.there = [read_name(Path("/var/backups/x/redis/2026-11-23T03-30-00Z_8.rdb"), snapshot="abc")]
+    plan = settings(shelf.folder, fake, copies=copies)
+    assert [dump["place"] for dump in restore.listed(plan, "")] == ["restic"]
+    restore.restore(plan, "redis", "latest", lambda _: None, safety=False)
+    assert fake.restored == ["8"]
+    assert not list(shelf.folder.glob(".fetched*"))
+
+
+# --- archives of mongodump
+
+
+def bson(**fields: str | bool | int) -> bytes:
+    body = b""
+    for key, value in fields.items():
+        name = key.encode() + b"\0"
+        if isinstance(value, bool):
+            body += b"\x08" + name + bytes([value])
+        elif isinstance(value, int):
+            body += b"\x12" + name + struct.pack("<q", value)
+        else:
+            text = value.encode() + b"\0"
+            body += b"\x02" + name + struct.pack("<i", len(text)) + text
+    return struct.pack("<i", len(body) + 5) + body + b"\0"
+
+
+END = b"\xff\xff\xff\xff"
+
+
+def block(database: str, collection: str, *documents: bytes, eof: bool = False) -> bytes:
+    header = bson(db=database, collection=collection, EOF=eof, CRC=7)
+    return header + b"".join(documents) + END
+
+
+def written(tmp_path: Path, *blocks: bytes, magic: int = 0x8199E26D) -> Path:
+    about = bson(concurrent_collections=4, version="0.1", server_version="8.0", tool_version="100.10")
+    prelude = struct.pack("<I", magic) + about + bson(db="shop", collection="items", metadata="{}") + END
+    path = tmp_path / "a.archive.gz"
+    path.write_bytes(gzip.compress(prelude + b"".join(blocks)))
+    return path
+
+
+WHOLE = (
+    block("shop", "items", bson(a="1"), bson(a="2")),
+    block("admin", "system.users", bson(user="root")),
+    block("shop", "items", bson(a="3")),
+    block("shop", "items", eof=True),
+    block("admin", "system.users", eof=True),
+    block("shop", "empty"),
+    block("shop", "empty", eof=True),
+)
+
+
+def test_documents_are_counted_by_database_and_the_servers_own_are_not(tmp_path: Path) -> None:
+    assert archive.documents(written(tmp_path, *WHOLE)) == {"shop": 3}
+    assert archive.documents(written(tmp_path)) == {}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "said"),
+    [
+        (WHOLE[:1], "no end of shop.items"),
+        ((WHOLE[0][:-4],), "unpack|cut"),
+        ((WHOLE[0][:-9],), "cut|bytes"),
+        ((b"\x04\0\0\0",), "a document of 4 bytes"),
+        ((bson(db="shop") + END,), "collection"),
+    ],
+)
+def test_an_archive_that_ends_early_is_not_whole(tmp_path: Path, blocks: Sequence[bytes], said: str) -> None:
+    with pytest.raises(Failed, match=said):
+        archive.documents(written(tmp_path, *blocks))
+
+
+def test_a_file_that_is_cut_or_changed_anywhere_is_not_whole(tmp_path: Path) -> None:
+    path = written(tmp_path, *WHOLE)
+    whole = path.read_bytes()
+    for broken in (b"", whole[:40], whole[:-1], whole[:-9] + b"\0" + whole[-8:], b"no archive at all"):
+        path.write_bytes(broken)
+        with pytest.raises(Failed):
+            archive.documents(path)
+    with pytest.raises(Failed, match="begins with something else"):
+        archive.documents(written(tmp_path, magic=1))
+
+
+# --- the stores' own tools, as they answer
+
+
+class Tools:
+    """Programs with canned answers; `asked` keeps every command line."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answers: list[Any] = []
+        self.asked: list[list[str]] = []
+        self.env: list[dict[str, str]] = []
+        for module in (programs, redis, repository, redis.containers):
+            if hasattr(module, "run"):
+                monkeypatch.setattr(module, "run", self.run)
+
+    def run(self, argv: Sequence[str], *, stdout: IO[bytes] | None = None, **more: Any) -> Done:
+        self.asked.append(list(argv))
+        self.env.append(dict(more.get("env") or {}))
+        answer, data = self.answers.pop(0)
+        if stdout is not None:
+            stdout.write(data)
+        return answer if isinstance(answer, Done) else Done(0, "", answer)
+
+
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
+    return Tools(monkeypatch)
+
+
+SNAPSHOT = b"REDIS0011" + b"some keys" + b"\xff" + b"8 bytes!"
+MARK = b"m" * 40
+
+
+@pytest.mark.parametrize(
+    ("said", "data"),
+    [
+        (f"Transfer finished with success after {len(SNAPSHOT)} bytes", SNAPSHOT + MARK),
+        (f"Transfer finished with success after {len(SNAPSHOT)} bytes", SNAPSHOT),
+        (f"SYNC sent to master, writing {len(SNAPSHOT)} bytes to '-'", SNAPSHOT),
+    ],
+)
+def test_a_snapshot_ends_where_redis_says(tools: Tools, said: str, data: bytes) -> None:
+    tools.answers = [(said, data)]
+    out = io.BytesIO()
+    redis.Redis("redis", "redis").dump(out)
+    assert out.getvalue() == SNAPSHOT
+    assert "/run/secrets/ops-password" in tools.asked[0][-1]
+
+
+@pytest.mark.parametrize(
+    ("said", "data", "refusal"),
+    [
+        (f"Transfer finished with success after {len(SNAPSHOT)} bytes", SNAPSHOT[:-1], "is cut"),
+        (Done(1, "", "AUTH failed: WRONGPASS"), b"", "WRONGPASS"),
+        ("nothing of a snapshot", b"", "sent no snapshot"),
+    ],
+)
+def test_a_snapshot_that_is_cut_or_refused_is_none(
+    tools: Tools, said: Any, data: bytes, refusal: str
+) -> None:
+    tools.answers = [(said, data)]
+    with pytest.raises(Failed, match=refusal):
+        redis.Redis("redis", "redis").dump(io.BytesIO())
+
+
+def test_a_snapshot_is_checked_by_redis_own_program(tools: Tools, tmp_path: Path) -> None:
+    path = tmp_path / "a.rdb"
+    store = redis.Redis("redis", "redis")
+    for broken in (b"", b"REDIS0011", SNAPSHOT[:-1], b"X" + SNAPSHOT[1:]):
+        path.write_bytes(broken)
+        with pytest.raises(Failed, match="no whole snapshot"):
+            store.check(path)
+    assert tools.asked == []
+    path.write_bytes(SNAPSHOT)
+    tools.answers = [(Done(0, "[offset 9] \\o/ RDB looks OK! \\o/\n[info] 12 keys read\n", ""), b"")]
+    assert store.check(path) == 12
+    tools.answers = [(Done(1, "--- RDB ERROR DETECTED ---\nWrong signature\n", ""), b"")]
+    with pytest.raises(Failed, match="RDB ERROR DETECTED"):
+        store.check(path)
+
+
+def test_mongo_takes_back_every_document_or_it_fails(tools: Tools, tmp_path: Path) -> None:
+    path = written(tmp_path, *WHOLE)
+    store = mongo.Mongo("mongo", "mongo")
+    tools.answers = [("3 document(s) restored successfully. 0 document(s) failed to restore.", b"")]
+    said: list[str] = []
+    store.restore(path, "", said.append)
+    assert said[-1] == "mongo: 3 documents restored"
+    assert "--drop --nsExclude='admin.*' --nsExclude='config.*'" in tools.asked[-1][-1]
+    tools.answers = [("3 document(s) restored successfully. 0 document(s) failed to restore.", b"")]
+    store.restore(path, "shop", said.append)
+    assert "--nsInclude='shop.*'" in tools.asked[-1][-1]
+    for told in ("2 document(s) restored successfully. 1 document(s) failed to restore.", "done"):
+        tools.answers = [(told, b"")]
+        with pytest.raises(Failed, match="did not take all 3 documents back"):
+            store.restore(path, "", said.append)
+    with pytest.raises(Failed, match="has no database other; it has shop"):
+        store.restore(path, "other", said.append)
+
+
+# --- restic
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> repository.Repository:
+    (tmp_path / "address").write_text("rest:https://me:hunter22@example.com/\n")
+    (tmp_path / "password").write_text("correcthorse\n")
+    (tmp_path / "environment").write_text("AWS_SECRET_ACCESS_KEY=battery=staple\n")
+    return repository.Repository(
+        "web1", tmp_path / "address", tmp_path / "password", tmp_path / "environment", tmp_path / "cache"
+    )
+
+
+def test_restic_makes_its_repository_once_and_only_if_there_is_none(
+    tools: Tools, copies: repository.Repository
+) -> None:
+    dump = read_name(Path("/var/backups/portcullis/redis/2026-11-24T03-30-00Z_8.rdb"))
+    assert dump is not None
+    well = (Done(0, "", ""), b"")
+    tools.answers = [(Done(1, "", "no config"), b""), well, well, well, well]
+    copies.keep([dump], 14)
+    verbs = [argv[4] for argv in tools.asked]
+    assert verbs == ["cat", "init", "backup", "forget", "check"]
+    assert "--group-by=host" in tools.asked[3]
+    tools.answers = [well, well, well, well]
+    copies.keep([dump], 14)
+    assert [argv[4] for argv in tools.asked[5:]] == ["cat", "backup", "forget", "check"]
+    assert {variables["AWS_SECRET_ACCESS_KEY"] for variables in tools.env} == {"battery=staple"}
+    assert "correcthorse" not in str(tools.asked)
+
+
+def test_what_restic_says_is_told_without_what_is_secret(tools: Tools, copies: repository.Repository) -> None:
+    quoting = "Fatal: rest:https://me:hunter22@example.com/ correcthorse battery=staple"
+    tools.answers = [(Done(1, "", quoting), b""), (Done(1, "", quoting), b"")]
+    with pytest.raises(Failed, match="neither be opened nor made") as caught:
+        copies.keep([], 14)
+    text = str(caught.value)
+    assert "me:***@example.com/ *** ***" in text
+    for secret in ("hunter22", "correcthorse", "battery"):
+        assert secret not in text
+
+
+def test_snapshots_are_listed_by_the_dumps_in_them(tools: Tools, copies: repository.Repository) -> None:
+    paths = ["/a/redis/2026-11-24T03-30-00Z_8.rdb", "/a/mongo/2026-11-24T03-30-01Z_9.archive.gz", "/a/x"]
+    tools.answers = [(Done(0, json.dumps([{"id": "abc", "paths": paths}]), ""), b"")]
+    (dump,) = copies.dumps("mongo")
+    assert (dump.items, dump.snapshot) == (9, "abc")
+    tools.answers = [(Done(0, "null", ""), b"")]
+    assert copies.dumps("mongo") == []
+
+
+# --- the command
+
+
+def test_the_command_reads_its_settings_and_refuses_a_second_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(main.os, "umask", lambda _: 0o22)
+    told = {
+        "folder": str(tmp_path / "dumps"), "keep": 14,
+        "stores": {"redis": {"kind": "redis", "container": "r", "append_only": False},
+                   "mongo": {"kind": "mongo", "container": "m", "tls": "/ca"}},
+        "restic": dict.fromkeys(("host", "address", "password", "environment", "cache"), "/x"),
+    }  # fmt: skip
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(told))
+    read = config.load(path)
+    assert read.stores == {
+        "redis": redis.Redis("redis", "r", append_only=False),
+        "mongo": mongo.Mongo("mongo", "m", "/ca"),
+    }
+    assert read.repository is not None
+    with main._alone(read):
+        assert main.main(["--config", str(path), "run"]) == 1
+    assert "another backup or restore is under way" in capsys.readouterr().out
+    path.write_text("{")
+    assert main.main(["--config", str(path), "list"]) == 1
+    assert f"error: {path} cannot be used" in capsys.readouterr().out
+
+
+def test_what_runs_on_the_host_is_small_plain_and_needs_nothing() -> None:
+    import ast  # noqa: PLC0415
+    import sys  # noqa: PLC0415
+
+    for path in Path(main.__file__).parent.glob("*.py"):
+        tree = ast.parse(path.read_text(), feature_version=(3, 9))
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.append(str(node.module))
+            for name in names:
+                assert name.partition(".")[0] in sys.stdlib_module_names, (path, name)
