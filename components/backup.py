@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -213,7 +214,9 @@ class Backup(pulumi.ComponentResource):
         # Never rotated: a repository keeps the password that it was made with.
         password = GeneratedSecret(f"{self._name}-restic-password", opts=ResourceOptions(parent=self))
         self.restic_password = password.value
-        variables = pulumi.Output.all(**restic.environment).apply(backup.environment)
+        variables = pulumi.Output.json_dumps(dict(restic.environment)).apply(
+            lambda text: backup.environment(json.loads(text))
+        )
         secrets: dict[str, pulumi.Input[str]] = {
             "repository": pulumi.Output.concat(restic.repository, "\n"),
             "password": pulumi.Output.concat(password.value, "\n"),

@@ -122,7 +122,7 @@ def _say(text: str) -> None:
 
 def _form(pattern: re.Pattern[str], what: str) -> Any:
     def read(text: str) -> str:
-        if not pattern.fullmatch(text):
+        if text and not pattern.fullmatch(text):
             raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
         return text
 

@@ -114,7 +114,7 @@ def test_settings() -> None:
     assert found.restic is not None
     assert found.restic.environment == {}
     said = read({"keep": 0, "time": 210, "restic": {"repository": "/srv/$HOME"}, "kep": 1})[1]
-    for part in ("keep: ", "time: ", "restic.repository: ", "kep is not a known key", "03:30"):
+    for part in ("keep: ", "time: ", "restic.repository: ", "kep: is not a known key", "03:30"):
         assert part in said, said
 
 

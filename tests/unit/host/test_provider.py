@@ -45,8 +45,8 @@ FACTS = {
 RELEASED = [
     "portcullis.generated_secret.GeneratedSecretProvider",
     "portcullis.host.administrators.AdministratorsProvider",
-    "portcullis.host.cpu.CpuProvider",
     "portcullis.host.backup_status.BackupStatusProvider",
+    "portcullis.host.cpu.CpuProvider",
     "portcullis.host.directory.DirectoryProvider",
     "portcullis.host.fail2ban_jail.Fail2banJailProvider",
     "portcullis.host.file.FileProvider",
