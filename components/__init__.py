@@ -9,6 +9,7 @@ from components.docker_engine import DockerEngine, DockerEngineArgs
 from components.fail2ban import Fail2ban, Fail2banArgs
 from components.firewall import WEB, Firewall, FirewallArgs
 from components.hardened_host import HardenedHost, HardenedHostArgs
+from components.internal_ca import InternalCa, InternalCaArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
@@ -33,6 +34,8 @@ __all__ = [
     "FirewallArgs",
     "HardenedHost",
     "HardenedHostArgs",
+    "InternalCa",
+    "InternalCaArgs",
     "KernelSettings",
     "KernelSettingsArgs",
     "LoginPolicy",

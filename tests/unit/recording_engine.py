@@ -21,6 +21,10 @@ _MADE_UP: dict[str, dict[str, Any]] = {
     f"{HOST}:File": {"revision": "r1"},
     f"{HOST}:Packages": {"revision": "r1"},
     # {name} is the resource's.
+    "tls:index/privateKey:PrivateKey": {"privateKeyPem": "{name} pem", "privateKeyPemPkcs8": "{name} pkcs8"},
+    "tls:index/certRequest:CertRequest": {"certRequestPem": "{name} pem"},
+    "tls:index/selfSignedCert:SelfSignedCert": {"certPem": "{name} pem"},
+    "tls:index/locallySignedCert:LocallySignedCert": {"certPem": "{name} pem"},
     f"{HOST}:GeneratedSecret": {"value": "generated-{name}", "previous": "", "generation": 1},
 }
 

@@ -1,0 +1,129 @@
+"""A certificate authority for what talks inside: its key stays in state, servers get certificates of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pulumi
+import pulumi_tls as tls
+from pulumi import ResourceOptions
+
+from components.arguments import validate
+from portcullis.settings.kinds import Number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_DAY = 24
+_CURVE = "P256"
+
+
+@dataclass(frozen=True, slots=True)
+class InternalCaArgs:
+    """How long certificates last, in hours.
+
+    Attributes:
+        ca_hours: the authority's own certificate.
+        server_hours: a server's certificate.
+        renew_hours: how long before its end a server's certificate is renewed by the next `up`. The rest of
+            its time is how long a host may go without one.
+
+    Raises:
+        ValueError: naming every attribute that cannot be used.
+    """
+
+    ca_hours: int = 3650 * _DAY
+    server_hours: int = 90 * _DAY
+    renew_hours: int = 30 * _DAY
+
+    def __post_init__(self) -> None:
+        """Check what would make certificates that are always due, or outlive their authority."""
+        hours = Number("a number of hours", 1, 36500 * _DAY)
+        validate(self, {"ca_hours": hours, "server_hours": hours, "renew_hours": hours})
+        if self.renew_hours >= self.server_hours:
+            raise ValueError("InternalCaArgs.renew_hours: not shorter than server_hours: always due")
+        if self.server_hours * 2 > self.ca_hours:
+            raise ValueError("InternalCaArgs.server_hours: more than half of ca_hours")
+
+
+class InternalCa(pulumi.ComponentResource):
+    """A certificate authority that only this stack knows; `server` makes a certificate for a server.
+
+    Certificates are renewed by an ordinary `up`: one that is due shows in the preview as a replacement
+    (`readyForRenewal`), and whatever uses it follows. The server's key stays the same then. Everything is
+    ECDSA on P-256. The keys are secrets in state; the authority's is written to no host.
+
+    Attributes:
+        ca_pem: the authority's certificate, for clients. Not a secret.
+    """
+
+    ca_pem: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: InternalCaArgs | None = None, opts: ResourceOptions | None = None
+    ) -> None:
+        """Declare the authority under `name`, which its certificate bears too."""
+        super().__init__("portcullis:index:InternalCa", name, None, opts)
+        self._args = args or InternalCaArgs()
+        self._key = self._private_key(f"{name}-key")
+        self._certificate = tls.SelfSignedCert(
+            f"{name}-certificate",
+            private_key_pem=self._key.private_key_pem,
+            subject=tls.SelfSignedCertSubjectArgs(common_name=name, organization="Portcullis"),
+            is_ca_certificate=True,
+            # It signs servers and no further authority.
+            max_path_length=0,
+            set_subject_key_id=True,
+            set_authority_key_id=True,
+            allowed_uses=["cert_signing", "crl_signing"],
+            validity_period_hours=self._args.ca_hours,
+            # While a server's certificate could still outlive it. Its key stays, so servers and clients that
+            # have the old and the new one get on.
+            early_renewal_hours=self._args.server_hours * 2,
+            opts=ResourceOptions(parent=self),
+        )
+        self.ca_pem = self._certificate.cert_pem
+        self.register_outputs({"ca_pem": self.ca_pem})
+
+    def server(
+        self, name: str, dns_names: Sequence[str], ip_addresses: Sequence[str] = ()
+    ) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
+        """Declare key and certificate of a server, and return the certificate and the key as PEM.
+
+        Args:
+            name: of the resources, unique in the stack, such as "web1-redis".
+            dns_names: what clients call it: names of containers, host names.
+            ip_addresses: addresses that clients connect to.
+
+        Raises:
+            ValueError: it has neither name nor address, which no client would accept.
+        """
+        if not dns_names and not ip_addresses:
+            raise ValueError(f"InternalCa.server {name}: needs a DNS name or an address")
+        own = ResourceOptions(parent=self)
+        key = self._private_key(f"{name}-key")
+        request = tls.CertRequest(
+            f"{name}-request",
+            private_key_pem=key.private_key_pem,
+            subject=tls.CertRequestSubjectArgs(common_name=[*dns_names, *ip_addresses][0]),
+            dns_names=list(dns_names) or None,
+            ip_addresses=list(ip_addresses) or None,
+            opts=own,
+        )
+        certificate = tls.LocallySignedCert(
+            f"{name}-certificate",
+            cert_request_pem=request.cert_request_pem,
+            ca_private_key_pem=self._key.private_key_pem,
+            ca_cert_pem=self._certificate.cert_pem,
+            allowed_uses=["digital_signature", "server_auth"],
+            set_subject_key_id=True,
+            validity_period_hours=self._args.server_hours,
+            early_renewal_hours=self._args.renew_hours,
+            opts=own,
+        )
+        # PKCS#8: MongoDB's and Redis's libraries read either form, some clients only this one.
+        return certificate.cert_pem, pulumi.Output.secret(key.private_key_pem_pkcs8)
+
+    def _private_key(self, name: str) -> tls.PrivateKey:
+        return tls.PrivateKey(name, algorithm="ECDSA", ecdsa_curve=_CURVE, opts=ResourceOptions(parent=self))
