@@ -1,0 +1,27 @@
+"""What a store gives to an app that uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pulumi
+    import pulumi_docker as docker
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUse:
+    """How an app reaches a store, and as whom.
+
+    Attributes:
+        networks: the networks to join.
+        files: secrets of the app by the name of their file, such as `redis_url`.
+        ready: what has to be there before the app starts.
+    """
+
+    networks: tuple[docker.Network, ...]
+    files: Mapping[str, pulumi.Output[str]]
+    ready: tuple[pulumi.Resource, ...]
