@@ -53,14 +53,16 @@ _LEVEL = 1  # of compression: a layer goes a short way, and the hardest costs fi
 class Image:
     """An image of one layer: a busybox with its commands, and ``files``, by paths without the first slash.
 
-    A file is its content, or where that is. ``folders`` are those that belong to a user of their own, by its
-    number; a volume is one of these that the image declares as such.
+    A file is its content, or where that is; ``links`` are symbolic ones, to what each points at. ``folders``
+    are those that belong to a user of their own, by its number; a volume is one of these that the image
+    declares as such.
     """
 
     name: str
     command: Sequence[str]
     tag: str = "latest"
     files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
     user: str = _NOBODY
     port: int | None = None
     healthcheck: Sequence[str] = ()
@@ -135,7 +137,7 @@ class Built:
 
 def build(image: Image) -> Built:
     """Build it in memory."""
-    tar = _tar({"bin/busybox": _busybox(), **image.files}, image.folders)
+    tar = _tar({"bin/busybox": _busybox(), **image.files}, image.links, image.folders)
     layer = gzip.compress(tar, _LEVEL, mtime=0)
     config: dict[str, Any] = {
         "architecture": _architecture(),
@@ -245,19 +247,20 @@ def _architecture() -> str:
     return {b"\x3e\x00": "amd64", b"\xb7\x00": "arm64"}.get(machine, "amd64")
 
 
-def _tar(files: Mapping[str, bytes | Path], owned: Mapping[str, int]) -> bytes:
+def _tar(files: Mapping[str, bytes | Path], links: Mapping[str, str], owned: Mapping[str, int]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        folders = {parent for path in [*files, *owned] for parent in _parents(path)}
+        links = {**{f"bin/{applet}": "busybox" for applet in _APPLETS}, **links}
+        folders = {parent for path in [*files, *links, *owned] for parent in _parents(path)}
         for folder in sorted({*folders, *owned, "tmp"}):
             entry = tarfile.TarInfo(folder)
             entry.type = tarfile.DIRTYPE
             entry.mode = 0o1777 if folder == "tmp" else 0o755
             entry.uid = entry.gid = owned.get(folder, 0)
             tar.addfile(entry)
-        for applet in _APPLETS:
-            link = tarfile.TarInfo(f"bin/{applet}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+        for path, target in sorted(links.items()):
+            link = tarfile.TarInfo(path)
+            link.type, link.linkname = tarfile.SYMTYPE, target
             tar.addfile(link)
         for path, where in sorted(files.items()):
             content = where.read_bytes() if isinstance(where, Path) else where

@@ -9,7 +9,7 @@ from __future__ import annotations
 from lab import debian
 from lab.images import Image
 from lab.places import CHECKOUT
-from tools import mongo as programs
+from tools import mongo as mongo_programs
 
 _USER = 999  # of both official images
 ENTRYPOINTS = CHECKOUT / "lab" / "entrypoints"
@@ -46,10 +46,12 @@ def mongo() -> Image:
         entrypoint=("docker-entrypoint.sh",),
         command=("mongod",),
         files={
-            "usr/local/bin/ferretdb": programs.server(),
+            "usr/local/bin/ferretdb": mongo_programs.server(),
+            "usr/local/bin/mongo-tools": mongo_programs.programs(),
             "usr/local/bin/docker-entrypoint.sh": (ENTRYPOINTS / "mongo.sh").read_bytes(),
             **accounts(mongodb=_USER),
         },
+        links={f"usr/local/bin/{name}": "mongo-tools" for name in ("mongodump", "mongorestore", "mongosh")},
         folders={"data/db": _USER, "data/configdb": _USER},
         volumes=("/data/db", "/data/configdb"),
         user=f"{_USER}:{_USER}",
