@@ -13,10 +13,12 @@ from components.internal_ca import InternalCa, InternalCaArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
+from components.redis import Redis, RedisArgs
 from components.reverse_proxy import ProxiedApp, ProxiedSite, ReverseProxy, ReverseProxyArgs
 from components.secret_files import SecretFiles, SecretFilesArgs
 from components.ssh import connections
 from components.ssh_access import SshAccess, SshAccessArgs
+from components.store_use import StoreUse
 from components.system_updates import SystemUpdates, SystemUpdatesArgs
 from components.upkeep import Upkeep, UpkeepArgs
 from components.users import Users, UsersArgs
@@ -44,6 +46,8 @@ __all__ = [
     "PrivateContainerArgs",
     "ProxiedApp",
     "ProxiedSite",
+    "Redis",
+    "RedisArgs",
     "ResticArgs",
     "ReverseProxy",
     "ReverseProxyArgs",
@@ -51,6 +55,7 @@ __all__ = [
     "SecretFilesArgs",
     "SshAccess",
     "SshAccessArgs",
+    "StoreUse",
     "SystemUpdates",
     "SystemUpdatesArgs",
     "Upkeep",

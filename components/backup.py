@@ -30,8 +30,8 @@ _STORE = re.compile(r"[a-z][a-z0-9-]{0,30}")
 class BackupSource:
     """A store to back up, by the container it runs in.
 
-    The job logs in with the files in the container's /run/secrets: `ops-user` and `ops-password` of Redis,
-    `root-password` of MongoDB, whose user is root.
+    The job logs in with the files in the container's /run/secrets: `ops` of Redis, which holds a user and its
+    password, `root-password` of MongoDB, whose user is root.
 
     Attributes:
         kind: redis or mongo.

@@ -21,9 +21,12 @@ _HEAD = re.compile(rb"REDIS[0-9]{4}")
 _END = 0xFF  # the opcode before the checksum's eight bytes
 _LOADING = 3600.0  # seconds
 
-# The password is read inside the container, so it is in no command line and does not pass through here.
-_LOGIN = 'REDISCLI_AUTH="$(cat /run/secrets/ops-password)" && export REDISCLI_AUTH && exec redis-cli '
-_USER = '--no-auth-warning --user "$(cat /run/secrets/ops-user)" '
+# User and password are read inside the container, from one file that is replaced as a whole: the password is
+# in no command line and does not pass through here.
+_LOGIN = (
+    "read -r user REDISCLI_AUTH </run/secrets/ops && export REDISCLI_AUTH && "
+    'exec redis-cli --no-auth-warning --user "$user" '
+)
 
 # Loads the snapshot without the append-only file and then switches that on, which writes a new one from what
 # was loaded: https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/ has it so. Redis 7
@@ -148,7 +151,7 @@ class Redis:
 
     def _ask(self, words: str) -> list[str]:
         tls = f"-h {shlex.quote(self.container)} --tls --cacert {shlex.quote(self.tls)} " if self.tls else ""
-        return containers.shell(self.container, f"{_LOGIN}{_USER}{tls}{words}")
+        return containers.shell(self.container, f"{_LOGIN}{tls}{words}")
 
     def _beside(self, image: str, script: str, *words: str, stdin: IO[bytes] | None = None) -> None:
         checked(self._helper(image, script, *words), f"the restore of {self.name}", stdin=stdin)

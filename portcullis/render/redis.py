@@ -6,9 +6,12 @@ Directives: https://raw.githubusercontent.com/redis/redis/7.4/redis.conf. Right 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from portcullis.render import header
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FOLDER = "/etc/redis"
 """Where the container finds its configuration: the file and the users."""
@@ -81,6 +84,18 @@ def redis_conf(resource: str, limits: Limits, *, tls: bool = False) -> str:
             _MEMORY.format(limits=limits, maxmemory=maxmemory(limits.memory)),
             _AOF if limits.persistence == "aof" else _NONE,
         ]
+    )
+
+
+def overcommit_conf(resource: str, values: Mapping[str, str]) -> str:
+    """Render the file of kernel settings that Redis asks for."""
+    return (
+        header(resource, "What Redis needs of the kernel.")
+        + """
+# Writing the log anew takes a copy of the process, whose memory is shared until it changes. Without this the
+# kernel may refuse the copy although there is room.
+"""
+        + "".join(f"{key} = {value}\n" for key, value in values.items())
     )
 
 

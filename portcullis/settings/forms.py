@@ -12,7 +12,7 @@ import ipaddress
 import re
 from decimal import Decimal
 
-from portcullis.render import forward_filter
+from portcullis.render import forward_filter, redis
 from portcullis.render.dialect import DIALECTS
 from portcullis.render.forward_filter import ForwardPolicy
 from portcullis.settings.kinds import Choice, Fraction, Literal, Number, NumberOrText, Text
@@ -323,6 +323,12 @@ STOP_GRACE = Number("a number of seconds", 1, 3600)
 REFRESH = Text(
     "a name for a label", r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?", "write small letters, digits, dashes"
 )
+# Redis itself takes some 10 MB.
+REDIS_MEMORY = Number(
+    "an amount of memory in MB", 32, 4_194_304, "write the number of megabytes, such as 256"
+)
+REDIS_PERSISTENCE = Choice("a way to keep data", ("aof", "none"), {"rdb": "a crash would take minutes of it"})
+REDIS_EVICTION = Choice("a policy of Redis", redis.EVICTIONS, {})
 CPUS = Fraction("a number of CPUs", Decimal("0.01"), Decimal(512))
 ARGUMENT = Literal()
 OS = Choice(

@@ -401,7 +401,7 @@ def test_a_snapshot_ends_where_redis_says(tools: Tools, said: str, data: bytes) 
     out = io.BytesIO()
     redis.Redis("redis", "redis").dump(out)
     assert out.getvalue() == SNAPSHOT
-    assert "/run/secrets/ops-password" in tools.asked[0][-1]
+    assert "</run/secrets/ops " in tools.asked[0][-1]
 
 
 @pytest.mark.parametrize(

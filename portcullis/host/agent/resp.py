@@ -60,16 +60,15 @@ class Redis:
         try:
             context = ssl.create_default_context(cafile=ca)
             return context.wrap_socket(plain, server_hostname=host)
-        except FileNotFoundError:
-            raise HostError("unreadable", f"there is no file {ca} on the host", prop="ca") from None
         except ssl.SSLCertVerificationError as error:
             raise HostError(
                 "unreadable",
                 f"the certificate of {self.address} is not one that {ca} vouches for: {error.verify_message}",
                 prop="ca",
             ) from None
-        except (OSError, ConnectionError):
-            raise NotRunning(f"{self.address} does not speak TLS") from None
+        except OSError:
+            # Also before the first certificate is there, and while a server changes from plain to TLS.
+            raise NotRunning(f"{self.address} does not speak TLS yet") from None
 
     def close(self) -> None:
         """End the connection."""
