@@ -21,7 +21,7 @@ from portcullis.settings import forms
 
 if TYPE_CHECKING:
     from components.docker_engine import DockerEngine
-    from components.internal_ca import InternalCa
+    from components.store_use import Authority
 
 _ROOT = "/etc/portcullis/redis"
 # A name that no app can have.
@@ -60,7 +60,7 @@ class RedisArgs:
     persistence: render.Persistence = "aof"
     eviction: str | None = None
     host_port: int = render.PORT
-    ca: InternalCa | None = None
+    ca: Authority | None = None
     rotate: str | None = None
     protect: bool = False
     user: str = "999:999"
@@ -223,13 +223,12 @@ class Redis(pulumi.ComponentResource):
         return render.redis_conf(f"{self._name}-config", limits, tls=args.ca is not None)
 
     def _certificate(self) -> dict[str, pulumi.Output[str]]:
-        """Return the files that TLS takes: for apps by name, for the agent by address, for the health check."""
+        """Return what TLS takes: apps go by name, the agent by address, the health check by loopback."""
         args = self._args
         if args.ca is None:
             return {}
-        certificate, key = args.ca.server(
-            self._name, [self._name, "localhost"], [args.engine.bind_address, "127.0.0.1"]
-        )
+        addresses = [args.engine.bind_address, "127.0.0.1"]
+        certificate, key = args.ca.server(self._name, [self._name, "localhost"], addresses)
         return {"server.crt": certificate, "server.key": key, "ca.crt": args.ca.ca_pem}
 
     def _overcommit(self) -> list[pulumi.Resource]:
