@@ -21,7 +21,7 @@ from portcullis.settings import forms
 
 if TYPE_CHECKING:
     from components.docker_engine import DockerEngine
-    from components.store_use import Authority
+    from components.internal_ca import InternalCa
 
 _ROOT = "/etc/portcullis/redis"
 # A name that no app can have.
@@ -60,7 +60,7 @@ class RedisArgs:
     persistence: render.Persistence = "aof"
     eviction: str | None = None
     host_port: int = render.PORT
-    ca: Authority | None = None
+    ca: InternalCa | None = None
     rotate: str | None = None
     protect: bool = False
     user: str = "999:999"

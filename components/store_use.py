@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import pulumi
     import pulumi_docker as docker
@@ -25,16 +25,3 @@ class StoreUse:
     networks: tuple[docker.Network, ...]
     files: Mapping[str, pulumi.Output[str]]
     ready: tuple[pulumi.Resource, ...]
-
-
-class Authority(Protocol):
-    """Who certifies a store that speaks TLS: InternalCa, or anything like it."""
-
-    @property
-    def ca_pem(self) -> pulumi.Output[str]:
-        """Its own certificate, for clients."""
-
-    def server(
-        self, name: str, dns_names: Sequence[str], ip_addresses: Sequence[str] = ()
-    ) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
-        """Declare key and certificate of a server, and return the certificate and the key as PEM."""
