@@ -12,6 +12,7 @@ from components.hardened_host import HardenedHost, HardenedHostArgs
 from components.internal_ca import InternalCa, InternalCaArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
+from components.mongodb import MongoDatabase, MongoDB, MongoDBArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
 from components.redis import Redis, RedisArgs
 from components.reverse_proxy import ProxiedApp, ProxiedSite, ReverseProxy, ReverseProxyArgs
@@ -42,6 +43,9 @@ __all__ = [
     "KernelSettingsArgs",
     "LoginPolicy",
     "LoginPolicyArgs",
+    "MongoDB",
+    "MongoDBArgs",
+    "MongoDatabase",
     "PrivateContainer",
     "PrivateContainerArgs",
     "ProxiedApp",

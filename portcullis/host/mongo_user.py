@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .agent_process import Json
 
-_SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "password_file", "roles")
+_SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "password_file")
 
 
 class MongoUserProvider(HostProvider):

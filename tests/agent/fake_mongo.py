@@ -1,7 +1,7 @@
 """A MongoDB server as far as the agent can tell one: OP_MSG, SCRAM-SHA-256, users with roles, a replica set.
 
 It does what the official server does with users and logins, which no package of ours contains; `ferret` makes
-it behave like FerretDB 1.24, which the lab runs. pymongo talks to it too, as a second opinion.
+it lack what the lab's FerretDB lacks. pymongo talks to it too, as a second opinion.
 """
 
 # ruff: noqa: ARG002, TRY301 - every command gets the same, and each is refused where it is read
@@ -30,10 +30,12 @@ Json = dict[str, Any]
 ROUNDS = 4096
 _ids = itertools.count(1)
 _OPEN = {"hello", "ismaster", "saslStart", "saslContinue", "buildInfo", "ping"}
-_FERRET_LACKS = {"killAllSessions", "killOp", "whatsmyuri", "replSetInitiate", "replSetGetStatus",
+_FERRET_LACKS = {"killAllSessions", "killOp", "replSetInitiate", "replSetGetStatus",
                  "replSetGetConfig", "replSetReconfig"}  # fmt: skip
-_NAMES = {11: "UserNotFound", 13: "Unauthorized", 18: "AuthenticationFailed", 51003: "Location51003",
-          59: "CommandNotFound", 94: "NotYetInitialized", 238: "NotImplemented"}  # fmt: skip
+_NAMES = {
+    11: "UserNotFound", 13: "Unauthorized", 18: "AuthenticationFailed", 31: "RoleNotFound",
+    51003: "Location51003", 59: "CommandNotFound", 94: "NotYetInitialized",
+}  # fmt: skip
 
 
 class No(Exception):
@@ -117,7 +119,7 @@ class FakeMongo:
 
     def user(self, name: str, password: str, database: str = "admin", *roles: str) -> None:
         pairs = [dict(zip(("role", "db"), role.split("@"), strict=True)) for role in roles]
-        self.users[database, name] = User(password, [] if self.ferret else pairs)
+        self.users[database, name] = User(password, pairs)
 
     def commands(self, name: str) -> list[Json]:
         return [command for _, command in self.asked if next(iter(command)) == name]
@@ -181,7 +183,7 @@ class Connection:
             self.fake.asked.append((self.me[1] if self.me else "", command))
             try:
                 if self.fake.auth and name not in _OPEN and not self.logged_in():
-                    raise No(18 if self.fake.ferret else 13, "command requires authentication")
+                    raise No(13, "command requires authentication")
                 if name in ("createUser", "dropUser", "updateUser", "usersInfo"):
                     self.may("root@admin")
                 if name in ("insert", "find"):
@@ -196,14 +198,14 @@ class Connection:
                 return no.answer
 
     def logged_in(self) -> bool:
-        """Whether who logged in is still there; FerretDB does not look again."""
+        """Whether who logged in is still there, and not another one of that name."""
         if self.me is None:
             return False
         user = self.fake.users.get(self.me[:2])
-        return self.fake.ferret or (user is not None and user.number == self.me[2])
+        return user is not None and user.number == self.me[2]
 
     def may(self, *roles: str) -> None:
-        if self.fake.ferret or not self.fake.auth:
+        if not self.fake.auth:
             return
         assert self.me
         mine = {f"{role['role']}@{role['db']}" for role in self.fake.users[self.me[:2]].roles}
@@ -229,7 +231,7 @@ class Connection:
         pass
 
     def do_buildInfo(self, command: Json) -> Json:  # noqa: N802
-        return {"version": "8.0.0", **({"ferretdbVersion": "v1.24.2"} if self.fake.ferret else {})}
+        return {"version": "8.0.0"}
 
     def do_listDatabases(self, command: Json) -> Json:  # noqa: N802
         self.may("root@admin")
@@ -314,8 +316,9 @@ class Connection:
             raise No(11, "no such user")
 
     def roles(self, command: Json) -> list[Json]:
-        if self.fake.ferret and command["roles"]:
-            raise No(238, f"`roles` is not implemented: {command}")
+        known = {"read", "readWrite", "dbOwner", "root"}
+        if any(role["role"] not in known for role in command["roles"]):
+            raise No(31, f"Could not find role in {command}")
         return command["roles"]  # type: ignore[no-any-return]
 
     def do_killAllSessions(self, command: Json) -> None:  # noqa: N802

@@ -86,14 +86,14 @@ class Store:
     def put_user(self, *args: Any, adopt: bool = False, **more: Any) -> Json:
         return self.on_user("put", self.user(*args, **more), adopt=adopt)
 
-    def user_refused(self) -> HostError:
-        return self.client.refused("put", "mongo-user", "mongo/shop/shop-1", self.user(), owner=USER_URN)
+    def user_refused(self, **more: Any) -> HostError:
+        desired = self.user(**more)
+        return self.client.refused("put", "mongo-user", "mongo/shop/shop-1", desired, owner=USER_URN)
 
     def user_facts(self, generation: int = 1) -> Json:
         spec = {
             **self.common(), "user": f"shop-{generation}", "database": "shop",
             "password_file": str(self.folder / f"secrets/shop-{generation}"),
-            "roles": {"readWrite@shop": "granted"},
         }  # fmt: skip
         return self.client.look("mongo-user", f"mongo/shop/shop-{generation}", spec)
 
@@ -376,27 +376,22 @@ def test_a_user_cannot_be_read_while_the_administrator_is_refused(store: Store) 
     assert "MongoRoot" in error.hint
 
 
-def test_on_ferretdb_all_of_it_works_but_roles_and_the_end_of_connections(store: Store) -> None:
+def test_a_server_without_such_sessions_and_replica_sets_is_managed_too(store: Store) -> None:
     store.mongo.ferret = True
     store.put_root()
-    assert steps(store.put_user()) == ["user"]
-    assert store.put_user()["steps"] == []
+    store.put_user()
     store.put_user(SHOP2, 2)
     assert store.on_user("remove", store.user())["done"] == "removed"
     assert steps(store.put_root(NEXT, previous=ROOT)) == ["login"]
+    assert store.mongo.killed == []
     store.replica_set = "rs0/mongo:27017"
     assert "replica_set=False" in store.root_refused(NEXT).hint
 
 
 def test_no_secret_is_in_facts_records_or_errors(store: Store) -> None:
     asked = json.dumps([store.put_root(), store.put_user(), store.root_facts(), store.user_facts()])
-    store.mongo.ferret = True  # refuses roles, and quotes the whole command
-    store.mongo.users["shop", "shop-1"].password = "by-hand"
-    original, mongo_store.keeps_roles = mongo_store.keeps_roles, lambda _: True
-    try:
-        error = store.user_refused()
-    finally:
-        mongo_store.keeps_roles = original
-    assert "updateUser: NotImplemented" in error.message
+    # The server quotes the whole command.
+    error = store.user_refused(roles={"no-such@shop": "granted"})
+    assert "updateUser: RoleNotFound" in error.message
     for secret in (ROOT, SHOP):
         assert secret not in asked + store.said() + json.dumps(error.as_json())

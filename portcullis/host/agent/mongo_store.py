@@ -134,11 +134,6 @@ def users(client: Client) -> list[Json]:
     return [user for user in found if isinstance(user, dict)]
 
 
-def keeps_roles(client: Client) -> bool:
-    """Whether the server knows roles at all. FerretDB takes none and tells none: every user may do all."""
-    return "ferretdbVersion" not in client.command({"buildInfo": 1, "$db": ADMIN})
-
-
 def roles_of(user: Json) -> dict[str, str]:
     """The roles of a user as a map by identity, ``readWrite@shop``."""
     return {f"{role.get('role')}@{role.get('db')}": "granted" for role in user.get("roles", [])}
@@ -152,9 +147,8 @@ def as_roles(declared: Json) -> list[Json]:
 def drop_user(client: Client, user: str, database: str) -> bool:
     """Drop a user and end what it has under way; whether there was one.
 
-    A connection on which it had logged in can do nothing more then:
+    A connection on which it had logged in can do nothing more then; after a mere change of password it can:
     https://github.com/mongodb/mongo/blob/r8.0.0/src/mongo/db/auth/authorization_session_impl.cpp
-    FerretDB asks for a password at the login only, so there it works until it is closed.
     """
     try:
         client.command({"dropUser": user, "$db": database})
@@ -167,7 +161,10 @@ def drop_user(client: Client, user: str, database: str) -> bool:
 
 
 def end_sessions(client: Client, user: str, database: str) -> None:
-    """End the sessions of a user, with their cursors and transactions, and operations outside of sessions."""
+    """End the sessions of a user, with their cursors and transactions, and operations outside of sessions.
+
+    A server that has no such command, as FerretDB, has no such sessions either.
+    """
     try:
         client.command({"killAllSessions": [{"user": user, "db": database}], "$db": ADMIN})
         whose = {"effectiveUsers": {"$elemMatch": {"user": user, "db": database}}}

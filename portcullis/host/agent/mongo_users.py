@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from portcullis.host.agent.kind import Answers, Question, Work
     from portcullis.host.agent.store import Record
 
-_SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "password_file", "roles")
+_SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "password_file")
 
 
 class MongoUsers:
@@ -72,7 +72,7 @@ class MongoUsers:
         try:
             with store.as_root() as client:
                 facts = _read(spec)
-                roles = mongo_store.as_roles(desired["roles"]) if mongo_store.keeps_roles(client) else []
+                roles = mongo_store.as_roles(desired["roles"])
                 what = {
                     "pwd": desired["password"],
                     "roles": roles,
@@ -120,8 +120,7 @@ def _read(spec: Json) -> Json:
             (found,) = answer.get("users") or [None]
             if found is None:
                 return {**facts, "exists": False, "login": NO_USER, "roles": {}}
-            roles = mongo_store.roles_of(found) if mongo_store.keeps_roles(client) else spec["roles"]
-            facts["roles"] = dict(roles)
+            facts["roles"] = mongo_store.roles_of(found)
         facts["login"] = store.login(user, mongo_store.secret(str(spec["password_file"])), database)
     except LoginRefused:
         facts["server"] = f"refuses the login of {store.root}"
