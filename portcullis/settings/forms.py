@@ -27,7 +27,11 @@ _TOKEN_KEYS = ("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com
 # What the SSH server accepts, RequiredRSASize: a shorter key would be declared and never let in.
 _SHORTEST_RSA = 3072
 # The grammar of references: https://pkg.go.dev/github.com/distribution/reference
-_IMAGE_NAME = r"[a-z0-9]+(?:[._:/-]+[a-z0-9]+)*"
+_TAG = r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_IMAGE_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_IMAGE_NAME = (
+    rf"(?:{_LABEL}(?:\.{_LABEL})*(?::[1-9][0-9]{{0,4}})?/)?{_IMAGE_PART}(?:/{_IMAGE_PART})*(?:{_TAG})?"
+)
 PRIVATE = [ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 """Private networks, RFC 1918, 3; Python's is_private means more than these."""
 _LAST_PORT = 65535
@@ -128,6 +132,26 @@ def _image(text: str) -> tuple[str, str] | None:
         return ("is not pinned: the registry may serve other content tomorrow", _DIGEST_HOW)
     if not re.fullmatch(_IMAGE_NAME, name) or not re.fullmatch("sha256:[0-9a-f]{64}", digest):
         return ("is not an image with a digest", "write NAME@sha256: and 64 hexadecimal digits")
+    return None
+
+
+def _image_by_tag(text: str) -> tuple[str, str] | None:
+    if "@" in text:
+        return _image(text)
+    how = "write NAME:TAG, such as redis:8, or NAME@sha256:…"
+    if not re.fullmatch(_IMAGE_NAME, text):
+        return ("is not an image", how)
+    if not re.fullmatch(_TAG, text[text.rfind(":") :]) or "/" in text[text.rfind(":") :]:
+        return ("names no tag: what it stands for changes with every release", how)
+    return None
+
+
+def _registry(text: str) -> tuple[str, str] | None:
+    how = "write its name as it stands before images: ghcr.io, registry.example.com:5000, docker.io"
+    name, colon, port = text.partition(":")
+    is_name = re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})+|localhost", name)
+    if not is_name or (colon and not re.fullmatch(r"[1-9][0-9]{0,4}", port)):
+        return ("is not the name of a registry", how)
     return None
 
 
@@ -290,6 +314,9 @@ SYSCTL_PREFIX = Text("the beginning of kernel settings", r"[a-z0-9_.-]+", "write
 LOGIN = Text("a user name", r"[a-z_][a-z0-9_-]{0,31}", "write the name as in /etc/passwd")
 SERVER_NAME = Text("a host name", refusal=_server_name)
 IMAGE = Text("an image", refusal=_image, hint="write NAME@sha256:…")
+IMAGE_BY_TAG = Text("an image", refusal=_image_by_tag, hint="write NAME:TAG or NAME@sha256:…")
+DIGEST_POLICY = Choice("a rule for digests", ("required", "resolved"), {})
+REGISTRY = Text("the name of a registry", refusal=_registry)
 # RFC 3986 without escapes and quotes: it stands inside single quotes in the health command.
 URL_PATH = Text(
     "a path", r"/[A-Za-z0-9._~/?=&%+,-]{0,200}", "write a path that starts with /, such as /healthz"
