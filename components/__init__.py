@@ -5,6 +5,7 @@ None of them does I/O: what they declare is done by the providers.
 """
 
 from components.backup import Backup, BackupArgs, BackupSource, ResticArgs
+from components.container_args import Jobs
 from components.docker_engine import DockerEngine, DockerEngineArgs
 from components.fail2ban import Fail2ban, Fail2banArgs
 from components.firewall import WEB, Firewall, FirewallArgs
@@ -39,6 +40,7 @@ __all__ = [
     "HardenedHostArgs",
     "InternalCa",
     "InternalCaArgs",
+    "Jobs",
     "KernelSettings",
     "KernelSettingsArgs",
     "LoginPolicy",

@@ -23,6 +23,38 @@ SECRETS = "/run/secrets"
 _TMP = "/tmp"  # noqa: S108 - inside a container
 
 
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """Commands that run once for each release, with the app's image, networks, secrets, variables and limits.
+
+    A command is a list of words, or a line for the image's shell. They run one after the other; one that
+    does not end with 0 stops the deployment.
+
+    Attributes:
+        before: before the new container is there, as a migration; the old one keeps serving.
+        after: once the new container is healthy, before anybody is sent to it.
+        within: how many seconds each of them may take.
+    """
+
+    before: tuple[str | tuple[str, ...], ...] = ()
+    after: tuple[str | tuple[str, ...], ...] = ()
+    within: int = 600
+
+    def __post_init__(self) -> None:
+        """Check that each is a command."""
+        validate(self, {"within": forms.JOB_WITHIN})
+        faults: list[Fault] = []
+        for attribute in ("before", "after"):
+            for index, command in enumerate(getattr(self, attribute)):
+                place = Place(f"Jobs.{attribute}[{index}]", faults)
+                words = [command] if isinstance(command, str) else list(command)
+                ListOf(forms.ARGUMENT).read(words, place)
+                if not any(words) or not words[0]:
+                    place.report("is empty", "write the command, or leave it out")
+        if faults:
+            raise ValueError("\n".join(map(str, faults)))
+
+
 class SecretFolder(Protocol):
     """A folder on the host that holds secrets as files: SecretFiles, or anything like it."""
 
@@ -41,16 +73,21 @@ class PrivateContainerArgs:
 
     Attributes:
         engine: the Docker engine that runs it.
-        image: name and digest.
+        image: name and digest. An output is passed on as it is.
         health: the health check as Docker takes it: `["CMD", program, …]` or `["CMD-SHELL", line]`.
         port: the port that it listens on, inside.
-        host_port: the port on docker0's address that leads there; None publishes nothing.
+        host_port: the port on docker0's address that leads there; None publishes nothing, but for a rollout.
+            A container with a fixed port is taken away before the next one comes.
+        rollout: replace the container without an interruption: the next one comes up beside it, on a port of
+            docker0's address that the host picks, and this one goes when nobody is sent to it any more.
         env: environment variables. A value may be a secret output; `docker inspect` shows it all the same.
         command: what to run instead of the image's command.
         user: name or number, never root.
         memory: limit in MB. Swap is not added to it.
         cpus: limit as a decimal number.
         pids: how many processes and threads it may have.
+        healthy_within: how many seconds it may take until it is healthy.
+        jobs: commands that run once for each release.
         bridge: name of its network's interface, for rules of the forward filter that speak of it; Docker
             makes one up otherwise.
         networks: networks of others that it joins beside its own.
@@ -74,16 +111,19 @@ class PrivateContainerArgs:
     """
 
     engine: DockerEngine
-    image: str
+    image: pulumi.Input[str]
     health: tuple[str, ...]
     port: int | None = None
     host_port: int | None = None
+    rollout: bool = False
     env: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     command: tuple[str, ...] | None = None
     user: str = "65534:65534"
     memory: int = 256
     cpus: str = "1"
     pids: int = 256
+    healthy_within: int = 90
+    jobs: Jobs = Jobs()
     bridge: str | None = None
     networks: tuple[docker.Network, ...] = ()
     secrets: SecretFolder | None = None
@@ -98,10 +138,11 @@ class PrivateContainerArgs:
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host, or run less private than it should."""
+        known_image = {"image": forms.IMAGE} if isinstance(self.image, str) else {}
         validate(
             self,
             {
-                "image": forms.IMAGE,
+                **known_image,
                 "health": ListOf(forms.ARGUMENT),
                 "env": ListOf(forms.ENV_NAME),
                 "port": forms.PORT,
@@ -111,6 +152,7 @@ class PrivateContainerArgs:
                 "memory": forms.MEMORY,
                 "cpus": forms.CPUS,
                 "pids": forms.PIDS,
+                "healthy_within": forms.HEALTHY_WITHIN,
                 "bridge": forms.INTERFACE,
                 "volumes": ListOf(forms.VOLUME),
                 "binds": ListOf(forms.BIND),
@@ -124,6 +166,12 @@ class PrivateContainerArgs:
         place = Place("PrivateContainerArgs", faults)
         if self.host_port is not None and self.port is None:
             place.key("host_port").report("needs the port inside", "add port")
+        if self.rollout and self.host_port is not None:
+            place.key("rollout").report(
+                "has no fixed port", "leave out host_port: two containers run side by side for a while"
+            )
+        if self.rollout and self.port is None:
+            place.key("rollout").report("needs the port inside", "add port")
         taken = {SECRETS: "secrets"} if self.secrets else {}
         for attribute in ("volumes", "binds", "tmpfs"):
             entries = getattr(self, attribute)

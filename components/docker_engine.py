@@ -81,12 +81,14 @@ class DockerEngine(pulumi.ComponentResource):
     """Docker from the system's own packages, running on our daemon.json.
 
     Attributes:
+        host: alias of its host.
         bind_address: the one address that containers are published on, docker0's. Not reachable from the
             routed internet; a neighbour on the same segment is kept out by the forward filter.
         provider: the docker provider of this host, over the same ssh_config as everything else.
         ready: what a container has to wait for.
     """
 
+    host: str
     bind_address: str
     provider: docker.Provider
     ready: list[pulumi.Resource]
@@ -95,6 +97,7 @@ class DockerEngine(pulumi.ComponentResource):
         """Declare the engine under `name`, such as "web1-docker"."""
         super().__init__("portcullis:index:DockerEngine", name, None, opts)
         dialect = DIALECTS[args.os]
+        self.host = args.host
         self.bind_address = str(ipaddress.IPv4Interface(args.bip).ip)
 
         packages = Packages(

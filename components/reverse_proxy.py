@@ -9,7 +9,7 @@ import pulumi
 from pulumi import ResourceOptions
 
 from components.arguments import validate
-from portcullis.host import File, Packages, Service, Tree
+from portcullis.host import Drain, File, Packages, Service, Tree
 from portcullis.render import nginx
 from portcullis.settings import forms
 from portcullis.settings.kinds import ListOf
@@ -55,6 +55,7 @@ class ReverseProxyArgs:
     Attributes:
         host: alias of the host.
         sites: by host name.
+        drain: how many seconds requests under way have, at most, when an app moves to another port.
         adopt: replace configuration files that are there and differ.
 
     Raises:
@@ -63,11 +64,12 @@ class ReverseProxyArgs:
 
     host: str
     sites: Mapping[str, ProxiedSite]
+    drain: int = 60
     adopt: bool = False
 
     def __post_init__(self) -> None:
         """Check what would otherwise become a broken configuration file."""
-        validate(self, {"host": forms.ALIAS, "sites": ListOf(forms.SERVER_NAME)})
+        validate(self, {"host": forms.ALIAS, "sites": ListOf(forms.SERVER_NAME), "drain": forms.DRAIN})
         for name, site in self.sites.items():
             if ("/" in site.apps) == (site.root is not None):
                 raise ValueError(
@@ -141,6 +143,21 @@ class ReverseProxy(pulumi.ComponentResource):
             adopt=args.adopt,
             opts=ResourceOptions(parent=self, depends_on=[packages]),
         )
+        moving = {
+            f"{host_name}{prefix}": app.port.apply(lambda port: str(int(port)))
+            for host_name, site in sorted(args.sites.items())
+            for prefix, app in sorted(site.apps.items())
+            if isinstance(app.port, pulumi.Output)
+        }
+        if moving:
+            # The engine takes former containers away when everything else is done: after this.
+            Drain(
+                f"{name}-drain",
+                host=args.host,
+                upstreams=moving,
+                seconds=args.drain,
+                opts=ResourceOptions(parent=self, depends_on=[service]),
+            )
         self.register_outputs({"sites": sorted(args.sites), "service": service.active})
 
 

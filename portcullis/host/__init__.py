@@ -6,8 +6,10 @@ Usable without the rest of Portcullis: write_ssh_config(), then resources. See e
 from .administrators import Administrators
 from .backup_status import BackupStatus
 from .connections import Connection, ssh_config_path, write_ssh_config
+from .container_state import ContainerState
 from .cpu import Cpu
 from .directory import Directory
+from .drain import Drain
 from .errors import HostError
 from .fail2ban_jail import Fail2banJail
 from .file import File
@@ -16,6 +18,7 @@ from .mongo_root import MongoRoot
 from .mongo_user import MongoUser
 from .packages import Packages
 from .redis_user import RedisUser
+from .release import Release
 from .service import Service
 from .ssh_server import SshServer
 from .sysctl import Sysctl
@@ -27,8 +30,10 @@ __all__ = [
     "Administrators",
     "BackupStatus",
     "Connection",
+    "ContainerState",
     "Cpu",
     "Directory",
+    "Drain",
     "Fail2banJail",
     "File",
     "ForwardFilter",
@@ -37,6 +42,7 @@ __all__ = [
     "MongoUser",
     "Packages",
     "RedisUser",
+    "Release",
     "Service",
     "SshServer",
     "Sysctl",

@@ -138,6 +138,10 @@ class HostProvider(ResourceProvider):
     """The agent's name of the kind."""
     identity: ClassVar[tuple[str, ...]]
     """Inputs that cannot change without becoming another thing."""
+    chosen: ClassVar[tuple[str, ...]] = ()
+    """Outputs that the host chooses; each is one of the facts."""
+    remembered: ClassVar[tuple[str, ...]] = ()
+    """Outputs that only the state knows."""
 
     def normalise(self, inputs: Normaliser) -> None:
         """Take the inputs of this kind over; common ones are done by `check`."""
@@ -226,10 +230,16 @@ class HostProvider(ResourceProvider):
             for key in ("owner", "group")
             if key in live and f"{key}_id" in facts and str(props.get(key)).isdigit()
         }
-        inputs = {key: value for key, value in props.items() if key not in _OUTPUT_ONLY} | live
+        inputs = {
+            key: value
+            for key, value in props.items()
+            if key not in _OUTPUT_ONLY and key not in self.chosen and key not in self.remembered
+        } | live
         outs = dict(inputs)
         if "revision" in props:
             outs["revision"] = facts.get("revision") or props["revision"]
+        outs |= {name: facts.get(name, props.get(name)) for name in self.chosen}
+        outs |= {name: props.get(name) for name in self.remembered}
         return ReadResult(id_, outs, inputs)
 
     def delete(self, _id: str, props: Props) -> None:
@@ -251,7 +261,7 @@ class HostProvider(ResourceProvider):
         outs = {key: value for key, value in props.items() if key not in ("__provider", _FORMER)}
         if "revision" in facts:
             outs["revision"] = facts["revision"]
-        return outs
+        return outs | {name: facts[name] for name in self.chosen}
 
 
 def desired(props: Props) -> Json:

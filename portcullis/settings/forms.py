@@ -347,6 +347,10 @@ BIND = Text("a path on the host", refusal=_bind_mount)
 TMPFS = Number("a size in MB", 1, 4_194_304)
 # One hour: whoever waits for a deployment waits for this.
 STOP_GRACE = Number("a number of seconds", 1, 3600)
+# The host's answer is waited for 20 minutes at most, for all that one resource does.
+HEALTHY_WITHIN = Number("a number of seconds", 1, 900)
+DRAIN = Number("a number of seconds", 0, 900)
+JOB_WITHIN = Number("a number of seconds", 1, 900)
 REFRESH = Text(
     "a name for a label", r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?", "write small letters, digits, dashes"
 )

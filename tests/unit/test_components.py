@@ -134,7 +134,8 @@ def test_private_container_has_nothing_it_does_not_need(deploy: Deploy) -> None:
     assert inputs["mounts"] == [{"type": "tmpfs", "target": "/tmp"}]  # noqa: S108 - inside a container
     assert inputs["logOpts"] == {"max-file": "3", "max-size": "10m"}
     assert inputs["restart"] == "unless-stopped"
-    assert inputs["wait"] is True
+    assert inputs["ulimits"] == [{"name": "core", "soft": 0, "hard": 0}]
+    assert not inputs.get("wait"), "what is waited for is ContainerState's, whose errors say why"
     assert inputs["destroyGraceSeconds"] == 10
     assert "privileged" not in inputs
     assert inputs["healthcheck"]["tests"] == ["CMD", "true"]

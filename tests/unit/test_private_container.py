@@ -35,7 +35,7 @@ def test_it_joins_the_networks_of_others_beside_its_own(deploy: Deploy) -> None:
     def program() -> None:
         store = docker.Network("store", name="redis")
         found = container(networks=(store,))
-        assert found.ready == [found.container]
+        assert found.ready == [found.state]
 
     engine = deploy(program)
     networks = engine.one("container:Container").inputs["networksAdvanced"]

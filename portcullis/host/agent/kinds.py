@@ -35,6 +35,9 @@ _KINDS = {
     "cpu": ("cpus", "Cpus", ("machine",)),
     "mongo-root": ("mongo_roots", "MongoRoots", ("machine", "store")),
     "mongo-user": ("mongo_users", "MongoUsers", ()),
+    "container": ("containers", "Containers", ("machine",)),
+    "release": ("releases", "Releases", ("machine", "store")),
+    "drain": ("drains", "Drains", ("machine",)),
 }
 
 

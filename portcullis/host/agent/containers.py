@@ -1,0 +1,177 @@
+"""What Docker's provider cannot say of a container: how many processes it may have, and that it got well.
+
+The container itself is another resource's. This one comes after it: it sets the limit on the running
+container, where Docker keeps it over restarts, and waits until the container is what is expected of it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.docker import Container, containers, docker, last_words
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.step import Json, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.store import Record
+
+_UPDATE_TIMEOUT = 60.0
+# Docker doubles its pause from 0.1 s at each: more than 20 s of dying at once.
+_RESTARTS = 8
+
+
+class Containers:
+    """The kind ``container``: ``pids`` and ``status`` of one that somebody else makes."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for running docker."""
+        self._machine = machine
+
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+        return {"container": str(desired["container"]), "expects": str(desired["expects"])}
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`. One question to Docker for all."""
+        try:
+            found = containers(self._machine, sorted({str(spec["container"]) for spec, _ in questions}))
+        except HostError as error:
+            return [error] * len(questions)
+        return [_facts(spec, found.get(str(spec["container"]))) for spec, _ in questions]
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`."""
+        if not facts["exists"]:
+            return [Step("container", "absent", str(desired["container"]), "refuse")]
+        steps = []
+        # Of one that has ended there is nothing to limit.
+        if facts["_running"] and facts["pids"] != str(desired["pids"]):
+            steps.append(Step("pids", facts["pids"], str(desired["pids"]), "set"))
+        if facts["status"] != desired["status"]:
+            steps.append(Step("status", facts["status"], str(desired["status"]), "wait"))
+        return steps
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+        """See `Kind`."""
+        if not facts["exists"]:
+            return HostError(
+                "invalid",
+                f"there is no container {desired['container']} on the host",
+                prop="container",
+                hint="something removed it during the deployment; run `up` again",
+            )
+        if desired.get("container_id") and facts["container_id"] != desired["container_id"]:
+            return HostError(
+                "invalid",
+                f"the container {desired['container']} on the host is another one than was declared",
+                prop="container_id",
+                hint="something replaced it during the deployment; run `up` again",
+            )
+        return None
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`. It belongs to the container."""
+        return True
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`. There is nothing to give back: it goes with the container."""
+        return {}
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:  # noqa: ARG002
+        """See `Kind`. First the limit: a container may take a while to get well."""
+        name = str(desired["container"])
+        done = {step.prop for step in steps}
+        if "pids" in done:
+            said = docker(
+                self._machine, "update", "--pids-limit", str(desired["pids"]), name, timeout=_UPDATE_TIMEOUT
+            )
+            if said.code:
+                raise HostError("docker", f"{name} takes no limit", prop="pids", detail=said.text)
+        if "status" in done:
+            self._wait(desired, name)
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
+        """See `Kind`."""
+        return "kept"
+
+    def _wait(self, desired: Json, name: str) -> None:
+        """Wait until the container is what is expected of it."""
+        want, limit = str(desired["status"]), float(desired["within"])
+        deadline = time.monotonic() + limit
+        first = self._look(name)
+        if first.state.get("Status") == "created" or (want == "healthy" and _stopped(first)):
+            docker(self._machine, "start", name, timeout=_UPDATE_TIMEOUT)
+        while True:
+            now = self._look(name)
+            if now.status == want:
+                return
+            if desired["expects"] == "exited" and _stopped(now):
+                raise self._failed_job(name, now)
+            if time.monotonic() > deadline or now.restarts - first.restarts >= _RESTARTS:
+                raise self._failed(desired, now, limit)
+            time.sleep(self._machine.settle / 2)
+
+    def _look(self, name: str) -> Container:
+        found = containers(self._machine, [name]).get(name)
+        if found is None:
+            raise HostError("docker", f"the container {name} is gone", prop="status", hint="run `up` again")
+        return found
+
+    def _failed(self, desired: Json, found: Container, limit: float) -> HostError:
+        want = "healthy" if desired["expects"] == "healthy" else "done"
+        return HostError(
+            "unhealthy",
+            f"the container {found.name} is not {want} after {limit:.0f} s: {_says(found)}",
+            prop="status",
+            hint="what came after it was not touched; mend the image or its settings and run `up` again",
+            detail=self._evidence(found),
+        )
+
+    def _failed_job(self, name: str, found: Container) -> HostError:
+        error = HostError(
+            "failed-job",
+            f"the job {name} failed: {_says(found)}",
+            prop="status",
+            hint="what comes after it was not touched; mend it and run `up` again, which runs it anew",
+            detail=self._evidence(found),
+        )
+        # Its end is in the error now. While the container is there, no other would be made, and an `up` with
+        # the same settings would only find the old failure again.
+        docker(self._machine, "container", "rm", name)
+        return error
+
+    def _evidence(self, found: Container) -> str:
+        said, log = found.health_said, last_words(self._machine, found.name)
+        parts = [("its last health check printed", said), ("its log ends with", log)]
+        return "\n".join(f"{what}:\n{text}" for what, text in parts if text)
+
+
+def _facts(spec: Json, found: Container | None) -> Json:
+    if found is None:
+        return {"exists": False}
+    # A job that has ended well stays so, whatever Docker remembers of limits.
+    return {
+        "exists": True,
+        "container_id": found.id,
+        "pids": str(found.pids) if found.running or spec["expects"] == "healthy" else "",
+        "status": found.status,
+        "_running": found.running,
+    }
+
+
+def _stopped(found: Container) -> bool:
+    return found.state.get("Status") in ("exited", "dead")
+
+
+def _says(found: Container) -> str:
+    status, code = found.status, found.state.get("ExitCode", 0)
+    if found.state.get("OOMKilled"):
+        return f"{status}; it needed more memory than its limit and was killed"
+    if found.restarts:
+        return f"{status}; it was started again {found.restarts} times, its program ended with {code}"
+    return f"{status}; {found.state['Error']}" if found.state.get("Error") else status

@@ -1,0 +1,113 @@
+"""What Docker says of containers, through its command line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Dict
+
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.run import Done
+    from portcullis.host.agent.step import Json
+
+_TIMEOUT = 30.0
+# Only what is needed: the whole answer holds the environment.
+_FORMAT = (
+    '{"id":{{json .Id}},"name":{{json .Name}},"state":{{json .State}},"restarts":{{json .RestartCount}},'
+    '"pids":{{json .HostConfig.PidsLimit}},"cpus":{{json .HostConfig.NanoCpus}},'
+    '"ports":{{json .HostConfig.PortBindings}}}'
+)
+_LINES, _COLUMNS = 40, 300
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container. `pids` 0 is no limit; `cpus` is in billionths."""
+
+    id: str
+    name: str
+    state: Json
+    restarts: int
+    pids: int
+    cpus: int
+    ports: tuple[int, ...]
+
+    @property
+    def running(self) -> bool:
+        """Whether its program runs, or is about to again."""
+        return bool(self.state.get("Running"))
+
+    @property
+    def status(self) -> str:
+        """Its health where it has a check and runs, otherwise its state and how its program ended."""
+        word = str(self.state.get("Status", "unknown"))
+        if word == "running":
+            health = self.state.get("Health") or {}
+            return str(health.get("Status") or word)
+        code = self.state.get("ExitCode", 0)
+        return f"{word} {code}" if word in ("exited", "restarting", "dead") else word
+
+    @property
+    def health_said(self) -> str:
+        """What its last health check printed."""
+        log = (self.state.get("Health") or {}).get("Log") or []
+        return _capped(str(log[-1].get("Output", ""))) if log else ""
+
+
+def docker(machine: Machine, *argv: str, timeout: float = _TIMEOUT) -> Done:
+    """Run docker. Raises `HostError`."""
+    return machine.run(["docker", *argv], timeout=timeout)
+
+
+def containers(machine: Machine, names: Sequence[str]) -> Dict[str, Container]:
+    """Those of `names` that are there. Raises `HostError` (``unreadable``) where Docker does not answer."""
+    if not names:
+        return {}
+    done = docker(machine, "container", "inspect", "--format", _FORMAT, *names)
+    # Docker 20.10 says "Error: No such container", later ones "Error response from daemon: No such …".
+    others = [line for line in done.err.splitlines() if line and "No such container" not in line]
+    if done.code and others:
+        raise HostError("unreadable", "Docker does not answer on the host", detail="\n".join(others[-5:]))
+    found = (_container(json.loads(line)) for line in done.out.splitlines() if line.strip())
+    return {one.name: one for one in found}
+
+
+def published(machine: Machine) -> set[int]:
+    """Every port that a container publishes, whether it runs or not. Raises `HostError`."""
+    done = docker(machine, "container", "ls", "-aq")
+    if done.code:
+        raise HostError("unreadable", "Docker does not answer on the host", detail=done.text)
+    return {port for one in containers(machine, done.out.split()).values() for port in one.ports}
+
+
+def last_words(machine: Machine, name: str) -> str:
+    """The end of what a container printed, for people."""
+    try:
+        done = docker(machine, "logs", "--tail", str(_LINES), name)
+    except HostError as error:
+        return f"(its log cannot be read: {error.message})"
+    return _capped(done.text)
+
+
+def _container(found: Json) -> Container:
+    bindings = (found["ports"] or {}).values()
+    ports = [str(bound.get("HostPort") or "") for bound_to in bindings for bound in bound_to or ()]
+    return Container(
+        id=str(found["id"]),
+        name=str(found["name"]).lstrip("/"),
+        state=found["state"],
+        restarts=int(found["restarts"] or 0),
+        pids=max(int(found["pids"] or 0), 0),
+        cpus=int(found["cpus"] or 0),
+        ports=tuple(int(port) for port in ports if port.isdigit()),
+    )
+
+
+def _capped(text: str) -> str:
+    lines = [line[:_COLUMNS] for line in text.strip().splitlines()]
+    return "\n".join(lines[-_LINES:])

@@ -1,0 +1,97 @@
+"""Waiting until nginx sends nobody to a former upstream any more.
+
+After a reload its former workers serve the requests that they have, to the upstreams of before, and end. A
+container that is taken away earlier takes those requests with it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.watch import newest_change
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from portcullis.host.agent.errors import HostError
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.step import Json, Step
+    from portcullis.host.agent.store import Record
+
+# How nginx calls them (ngx_worker_process_cycle), as the first argument.
+_WORKER = b"nginx: worker process"
+_LEAVING = b"nginx: worker process is shutting down"
+_SHOW_TIMEOUT = 30.0
+_TICK = 0.05  # seconds: the kernel counts in hundredths
+
+
+class Drains:
+    """The kind ``drain``: nothing on the host is its own, and nothing of it can drift."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for /proc."""
+        self._machine = machine
+
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+        return {"service": item}
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`."""
+        return [{"exists": True} for _ in questions]
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:  # noqa: ARG002
+        """See `Kind`."""
+        return []
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
+        """See `Kind`."""
+        return None
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`."""
+        return True
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`."""
+        return {}
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """See `Kind`. Who has not left when the time is over, such as a WebSocket, is cut off."""
+        del steps
+        changed = newest_change([str(desired["reads"])]) / 10**9
+        deadline = time.monotonic() + float(desired["seconds"])
+        while self._former(work.record.id, changed) and time.monotonic() < deadline:
+            time.sleep(self._machine.settle / 4)
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
+        """See `Kind`."""
+        return "kept"
+
+    def _former(self, service: str, changed: float) -> bool:
+        """Whether a worker of before the change is left: one that is leaving, or has not been told yet."""
+        main = self._main(service)
+        for folder in self._machine.proc_sys.parent.glob("[0-9]*"):
+            try:
+                title = (folder / "cmdline").read_bytes()
+                if not title.startswith(_WORKER):
+                    continue
+                # proc_pid_stat(5); the name before it may hold spaces and brackets.
+                fields = (folder / "stat").read_text("ascii").rpartition(")")[2].split()
+            except OSError:
+                continue  # it has just ended
+            parent, started = fields[1], int(fields[19]) / os.sysconf("SC_CLK_TCK")
+            # Containers have nginx too.
+            if parent != main:
+                continue
+            age = time.clock_gettime(time.CLOCK_BOOTTIME) - started
+            if title.startswith(_LEAVING) or time.time() - age < changed - _TICK:
+                return True
+        return False
+
+    def _main(self, service: str) -> str:
+        argv = ["systemctl", "show", "--property=MainPID", "--value", "--", service]
+        return self._machine.run(argv, timeout=_SHOW_TIMEOUT).out.strip()

@@ -1,0 +1,142 @@
+"""What a container on a host is like once it runs: how many processes it may have, and that it got well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pulumi.dynamic import UpdateResult
+
+from .provider import ABSENT, HostProvider, Normaliser, Props
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    import pulumi
+    from pulumi.dynamic import CreateResult
+
+    from .agent_process import Json
+
+EXPECTED = {"healthy": "healthy", "exited": "exited 0"}
+"""What a container's status is when it is as expected."""
+_HERE_ONLY = ("image", "previous_image")
+
+
+class ContainerStateProvider(HostProvider):
+    """Provider of `ContainerState`; its module path is part of every state."""
+
+    kind = "container"
+    identity = ("host", "item")
+    remembered = ("previous_image",)
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check what is expected, and bring numbers into their one spelling."""
+        for name in ("item", "container", "container_id", "image"):
+            inputs.text(name)
+        inputs.one_of("expects", *EXPECTED)
+        inputs.text("pids")
+        inputs.text("within")
+        inputs.text("status")
+
+    def item(self, props: Props) -> Item:
+        """Return the container by its name on the host; the record goes by the resource's own."""
+        spec = {"container": props["container"], "expects": props["expects"]}
+        return Item(self.kind, props["item"], spec)
+
+    def asked(self, item: Item, props: Props) -> Json:
+        """Leave out what is remembered on this side only."""
+        asked = super().asked(item, props)
+        kept = {key: value for key, value in asked["desired"].items() if key not in _HERE_ONLY}
+        return {**asked, "desired": kept}
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return its id, limit and status. One that has just started is not judged yet."""
+        live = {"container_id": facts["container_id"]}
+        if facts["pids"]:
+            live["pids"] = facts["pids"]
+        if facts["status"] != "starting":
+            live["status"] = facts["status"]
+        return live
+
+    def absent_inputs(self) -> Props:
+        """Return a container that is gone."""
+        return {"status": ABSENT}
+
+    def create(self, props: Props) -> CreateResult:
+        """Bring it to its state; there was no image before."""
+        result = super().create(props)
+        result.outs = {**(result.outs or {}), "previous_image": ""}
+        return result
+
+    def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
+        """Bring it to its state, and remember which image got well before this one."""
+        outs: dict[str, Any] = dict(super().update(id_, olds, news).outs or {})
+        same = olds.get("image") == news.get("image")
+        outs["previous_image"] = olds.get("previous_image", "") if same else olds.get("image", "")
+        return UpdateResult(outs)
+
+
+class ContainerState(HostResource, module="portcullis", name="ContainerState"):
+    """A container's limit of processes, and that it is healthy or has ended well.
+
+    Docker's provider has no attribute for the limit. It is set on the running container, so for a moment
+    after the start there is none; Docker keeps it over restarts. A container that does not become what is
+    expected fails the deployment with its exit code, its last health check and the end of its log, and what
+    depends on this resource is not touched.
+
+    Attributes:
+        image: what was deployed when the container last got well.
+        previous_image: the image that got well before that one, or "".
+        status: what Docker says of it.
+    """
+
+    image: pulumi.Output[str]
+    previous_image: pulumi.Output[str]
+    status: pulumi.Output[str]
+    pids: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        container: pulumi.Input[str],
+        container_id: pulumi.Input[str],
+        image: pulumi.Input[str],
+        pids: int = 256,
+        expects: Literal["healthy", "exited"] = "healthy",
+        within: int = 90,
+        item: str | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare it.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            container: name of the container on the host.
+            container_id: its id, so that another container of that name is judged again.
+            image: what it runs, for `previous_image`.
+            pids: how many processes and threads it may have.
+            expects: that it gets healthy, or that it ends with 0.
+            within: how many seconds that may take.
+            item: what it is called in the host's records; the resource's name otherwise.
+            opts: resource options.
+        """
+        super().__init__(
+            ContainerStateProvider(),
+            name,
+            host=host,
+            adopt=False,
+            inputs={
+                "item": item or name,
+                "container": container,
+                "container_id": container_id,
+                "image": image,
+                "pids": str(pids),
+                "expects": expects,
+                "within": str(within),
+                "status": EXPECTED[expects],
+            },
+            outputs=("previous_image",),
+            opts=opts,
+        )

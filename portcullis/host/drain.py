@@ -1,0 +1,90 @@
+"""Waiting until nginx sends nobody to the upstreams of before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .provider import HostProvider, Normaliser, Props
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pulumi
+
+    from .agent_process import Json
+
+
+class DrainProvider(HostProvider):
+    """Provider of `Drain`; its module path is part of every state."""
+
+    kind = "drain"
+    identity = ("host", "service")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Take over where requests go."""
+        inputs.text("service")
+        inputs.text("reads")
+        inputs.text("seconds")
+        inputs.keep("upstreams")
+
+    def item(self, props: Props) -> Item:
+        """Return nginx's service."""
+        return Item(self.kind, props["service"], {"service": props["service"]})
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return nothing: nothing of this can drift."""
+        del facts
+        return {}
+
+    def absent_inputs(self) -> Props:
+        """Return nothing, as above."""
+        return {}
+
+
+class Drain(HostResource, module="portcullis", name="Drain"):
+    """The time that requests under way are given after nginx turned to other upstreams.
+
+    It comes after nginx's reload. When an upstream changed, it waits until the workers of before have ended;
+    the deployment takes former containers away only after that.
+    """
+
+    upstreams: pulumi.Output[Mapping[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        upstreams: Mapping[str, pulumi.Input[str]],
+        seconds: int = 60,
+        service: str = "nginx.service",
+        reads: str = "/etc/nginx",
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare it.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            upstreams: where requests go, by host name.
+            seconds: how long they are waited for, at most; a WebSocket that is still open is cut off then.
+            service: nginx's unit.
+            reads: its configuration, whose last change is what workers may be older than.
+            opts: resource options.
+        """
+        super().__init__(
+            DrainProvider(),
+            name,
+            host=host,
+            adopt=False,
+            inputs={
+                "upstreams": dict(upstreams),
+                "seconds": str(seconds),
+                "service": service,
+                "reads": reads,
+            },
+            outputs=(),
+            opts=opts,
+        )

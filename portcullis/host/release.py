@@ -1,0 +1,127 @@
+"""Releases of an app on a host: a number for each, and a port that nothing else there uses."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from pulumi.dynamic import CreateResult, UpdateResult
+
+from .provider import HostProvider, Normaliser, Props
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pulumi
+
+    from .agent_process import Json
+
+RUNNING = "running"
+_TOKEN = "__token"  # noqa: S105 - no secret: it tells the host that a request is a new one
+_AFTER = "__after"
+
+
+class ReleaseProvider(HostProvider):
+    """Provider of `Release`; its module path is part of every state."""
+
+    kind = "release"
+    identity = ("host", "app")
+    chosen = ("number", "port")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Take over what a release is made of."""
+        inputs.text("app")
+        inputs.text("cpus")
+        inputs.keep("published", "defined_by")
+        # Read back as what is wrong with the release's container that only another one mends.
+        inputs.inputs["container"] = RUNNING
+
+    def item(self, props: Props) -> Item:
+        """Return the app's releases."""
+        spec = {"app": props["app"], "published": bool(props["published"]), "cpus": props["cpus"]}
+        return Item(self.kind, props["app"], spec)
+
+    def asked(self, item: Item, props: Props) -> Json:
+        """Say nothing of what the release is made of: it may hold secrets, and the host need not know."""
+        asked = super().asked(item, props)
+        desired = {"published": item.spec["published"], "cpus": item.spec["cpus"]}
+        return {
+            **asked,
+            "desired": {**desired, "token": props.get(_TOKEN, ""), "after": props.get(_AFTER, 0)},
+        }
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return what is wrong with its container, if anything is."""
+        return {"container": facts["container"]}
+
+    def absent_inputs(self) -> Props:
+        """Return nothing: the host's record is a hint, and state knows number and port."""
+        return {}
+
+    def create(self, props: Props) -> CreateResult:
+        """Begin with a number that this host never gave to the app."""
+        return CreateResult(f"{props['host']}:{self.item(props).id}", self._next(props, 0))
+
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+        """Take the next number, whatever it is that changed."""
+        return UpdateResult(self._next(news, int(olds.get("number") or 0)))
+
+    def _next(self, props: Props, after: int) -> Props:
+        outs = self._put({**props, _TOKEN: uuid.uuid4().hex, _AFTER: after})
+        return {key: value for key, value in outs.items() if key not in (_TOKEN, _AFTER)}
+
+
+class Release(HostResource, module="portcullis", name="Release"):
+    """The number of an app's present release, and the port on docker0's address that the host picked for it.
+
+    Whatever changes in `defined_by` makes a new release: another number, another port, both unknown in a
+    preview, so what is named after them shows as replaced there. Numbers are never given twice.
+
+    Attributes:
+        number: 1, 2, …
+        port: the port, or 0 for an app that is not published.
+    """
+
+    number: pulumi.Output[int]
+    port: pulumi.Output[int]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        app: str,
+        defined_by: Mapping[str, pulumi.Input[str]],
+        published: bool = True,
+        cpus: str = "1",
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare it.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            app: name of the app: its containers are called `APP-NUMBER`.
+            defined_by: everything whose change needs another container; secrets stay secret.
+            published: whether it needs a port. Then a container that stopped or was changed by hand is
+                replaced too: its name and port are taken, so another release is the way.
+            cpus: what its container is limited to.
+            opts: resource options.
+        """
+        super().__init__(
+            ReleaseProvider(),
+            name,
+            host=host,
+            adopt=False,
+            inputs={
+                "app": app,
+                "defined_by": dict(defined_by),
+                "published": published,
+                "cpus": cpus,
+                "container": RUNNING,
+            },
+            outputs=ReleaseProvider.chosen,
+            opts=opts,
+        )
