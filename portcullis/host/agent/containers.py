@@ -49,8 +49,7 @@ class Containers:
         if not facts["exists"]:
             return [Step("container", "absent", str(desired["container"]), "refuse")]
         steps = []
-        # Of one that has ended there is nothing to limit.
-        if facts["_running"] and facts["pids"] != str(desired["pids"]):
+        if facts["pids"] not in ("", str(desired["pids"])):
             steps.append(Step("pids", facts["pids"], str(desired["pids"]), "set"))
         if facts["status"] != desired["status"]:
             steps.append(Step("status", facts["status"], str(desired["status"]), "wait"))
@@ -154,13 +153,13 @@ class Containers:
 def _facts(spec: Json, found: Container | None) -> Json:
     if found is None:
         return {"exists": False}
-    # A job that has ended well stays so, whatever Docker remembers of limits.
+    # Of a job that has ended there is nothing to limit.
+    ended = spec["expects"] == "exited" and _stopped(found)
     return {
         "exists": True,
         "container_id": found.id,
-        "pids": str(found.pids) if found.running or spec["expects"] == "healthy" else "",
+        "pids": "" if ended else str(found.pids),
         "status": found.status,
-        "_running": found.running,
     }
 
 
