@@ -9,6 +9,8 @@ PYTEST ?=
 PULUMI ?=
 # The disposable host of stack lab.
 HOST ?= web1
+# The app that `make rollback` is about.
+APP ?=
 
 ENV := . tools/env.sh;
 BIN := .venv/bin
@@ -17,7 +19,7 @@ BIN := .venv/bin
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: demo setup lab up preview plan destroy ssh status restore down
+.PHONY: demo setup lab up preview plan rollback destroy ssh status restore down
 demo: setup ## raise a disposable host, deploy to it and fetch the page from outside
 	@tools/demo.sh $(HOST)
 
@@ -39,6 +41,10 @@ preview: ready ## show every difference between the code and the disposable host
 
 plan: ready ## what the first up would do to things that exist already (read only)
 	@$(ENV) python -m portcullis.plan
+
+rollback: ready ## bring back the image that an app ran before: make rollback APP=api
+	@[ -n "$(APP)" ] || { echo "error: which app? make rollback APP=api" >&2; exit 1; }
+	@$(ENV) python -m portcullis.rollback --stack lab "$(APP)" $(or $(PULUMI),--yes)
 
 destroy: ready ## give back the disposable host as it was
 	@tools/stack.sh destroy $(or $(PULUMI),--yes)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _PREFIX = "pulumi-python:dynamic/portcullis:"
 _MENDED = {"no-ssh-rule": "SshServer"}
 """What the host would refuse as it is now, and the kind whose resource `up` applies before that one."""
+_LATER = ("ContainerState", "Release", "Drain")
+"""Kinds that are about what the same `up` makes: nothing of theirs can be there before it."""
 _SHOWN = 60
 """Characters of a value that a line shows."""
 
@@ -53,9 +55,11 @@ class Recorder(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """Remember a host resource; give every resource back what it declared."""
         plain = _plain(args.inputs)
-        if args.typ.startswith(_PREFIX):
-            self.declared.append(Declared(args.typ.removeprefix(_PREFIX), args.name, plain))
-        return f"{args.name}-id", {**plain, "revision": ""}
+        kind = args.typ.removeprefix(_PREFIX)
+        if kind != args.typ and kind not in _LATER:
+            self.declared.append(Declared(kind, args.name, plain))
+        # A release has no number and no port before the host gave it one.
+        return f"{args.name}-id", {**plain, "revision": "", "number": 0, "port": 0}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         """Answer a look-up with nothing: no host resource depends on one."""

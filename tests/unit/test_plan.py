@@ -11,6 +11,7 @@ from portcullis.host.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 URN = "urn:pulumi:lab::portcullis::pulumi-python:dynamic/portcullis:File::motd"
 FILE: dict[str, Any] = {
@@ -111,3 +112,18 @@ def test_a_fault_of_a_property_never_reaches_the_host(lines: Callable[..., list[
     found = lines(AssertionError(), path="not/absolute")
     assert found[0] == "! web1: File motd"
     assert found[1].startswith("    path: ")
+
+
+def test_what_only_the_same_up_makes_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "__main__.py").write_text(
+        "from portcullis.host import ContainerState, Directory, Release\n"
+        "release = Release('api-release', host='web1', app='api', defined_by={})\n"
+        "name = release.number.apply(lambda number: f'api-{int(number)}')\n"
+        "ContainerState('api', host='web1', container=name, container_id='i', image='x')\n"
+        "Directory('folder', host='web1', path='/srv/x')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    declared = plan.declared_by_program("portcullis", "lab", {}, [])
+    assert [(one.kind, one.name) for one in declared] == [("Directory", "folder")]

@@ -28,8 +28,7 @@ WAIVED = {
     "2.12": "whoever reaches the socket is root here and is the deployer: there is nobody to tell apart",
     "2.13": "logs stay on the host, bounded; sending them away is a setting of whoever runs a log server",
     "2.16": "off, Docker sets route_localnet on every bridge, and a container reaches the host's 127.0.0.1",
-    "5.15": "on-failure does not start containers after a reboot; health checks and wait show a crash loop",
-    "5.29": "the docker provider has no attribute for it",
+    "5.15": "on-failure does not start containers after a reboot; health checks show a crash loop",
 }
 """Items that we decide otherwise, and why; docs/hardening/docker.md says more."""
 

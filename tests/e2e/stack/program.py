@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host
 
 SITE = "hello.example.com"
-RESOURCES = 59
+RESOURCES = 60
 """How many resources the demo is, its stack included."""
 SITE_FILE = f"/etc/nginx/conf.d/{SITE}.conf"
 
