@@ -20,6 +20,7 @@ from components.reverse_proxy import ProxiedApp, ProxiedSite, ReverseProxy, Reve
 from components.secret_files import SecretFiles, SecretFilesArgs
 from components.ssh import connections
 from components.ssh_access import SshAccess, SshAccessArgs
+from components.ssh_tunnel import SshTunnel, SshTunnelArgs, StoreLogin, TunnelTarget, export_tunnels
 from components.store_use import StoreUse
 from components.system_updates import SystemUpdates, SystemUpdatesArgs
 from components.upkeep import Upkeep, UpkeepArgs
@@ -61,12 +62,17 @@ __all__ = [
     "SecretFilesArgs",
     "SshAccess",
     "SshAccessArgs",
+    "SshTunnel",
+    "SshTunnelArgs",
+    "StoreLogin",
     "StoreUse",
     "SystemUpdates",
     "SystemUpdatesArgs",
+    "TunnelTarget",
     "Upkeep",
     "UpkeepArgs",
     "Users",
     "UsersArgs",
     "connections",
+    "export_tunnels",
 ]

@@ -10,7 +10,7 @@ from pulumi import ResourceOptions
 
 from components.arguments import validate
 from portcullis.host import Packages, SshServer
-from portcullis.render import sshd, sshd_refused
+from portcullis.render import sshd, sshd_refused, tunnel
 from portcullis.render.dialect import DIALECTS
 from portcullis.settings import forms
 from portcullis.settings.faults import Fault
@@ -34,6 +34,8 @@ class SshAccessArgs:
         root_login: root with a key only, or not at all.
         exempt: addresses and networks that sshd never makes wait after failed logins.
         options: options of sshd_config that differ from ours; none that lets in without a key.
+        tunnels: accounts that tunnel and do nothing else, named by `portcullis.render.tunnel.account`, each
+            with the addresses and ports that it reaches. `SshTunnel` declares the accounts themselves.
         ufw: install ufw, whose rule for the port is kept here. Without it, and without ufw on the host, the
             port is open as nothing filters it.
         after: what has to be there before root is narrowed: the users that log in instead.
@@ -50,6 +52,7 @@ class SshAccessArgs:
     root_login: Literal["prohibit-password", "no"] = "prohibit-password"
     exempt: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    tunnels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ufw: bool = True
     after: Sequence[pulumi.Resource] = ()
     adopt: bool = False
@@ -66,14 +69,21 @@ class SshAccessArgs:
                 "root_login": _ROOT_LOGIN,
                 "exempt": ListOf(forms.NETWORK),
                 "options": ListOf(forms.SSHD_KEYWORD),
+                "tunnels": ListOf(forms.TUNNEL_ACCOUNT),
             },
         )
         refused = [
             str(Fault(f"SshAccessArgs.options.{name}", why, how))
             for name, why, how in sshd_refused.refusals(self.options)
         ]
+        refused += [
+            str(Fault(f"SshAccessArgs.options.{name}", why, how))
+            for name, why, how in sshd_refused.shuts_out(self.options, self.tunnels)
+        ]
         if refused:
             raise ValueError("\n".join(refused))
+        if self.tunnels and self.login.startswith(tunnel.PREFIX):
+            raise ValueError(f"SshAccessArgs.login: {tunnel.PREFIX}… are accounts that only tunnel")
         if self.root_login == "no" and self.login == "root":
             raise ValueError(
                 "SshAccessArgs.root_login: refuses root, who is to log in; "
@@ -109,12 +119,14 @@ class SshAccess(pulumi.ComponentResource):
             root_login=args.root_login,
             exempt=args.exempt,
             more=args.options,
+            tunnels=args.tunnels,
         )
         server = SshServer(
             f"{name}-server",
             host=args.host,
             content=sshd.drop_in(f"{name}-server", options, dialect),
             options=sshd.effective_options(options, dialect),
+            users=sshd.effective_for_users(options),
             port=args.port,
             login=args.login,
             adopt=args.adopt,

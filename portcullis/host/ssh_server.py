@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .connections import pinned_key_type, ssh_config_path
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 _ITEM = "sshd"
 _MAX_PORT = 65535
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?\Z")
 # Given by other inputs, or the start of what holds for the lines after it.
 _NO_OPTIONS = frozenset(["port", "include", "match"])
 _VALID = "valid"
+
+_NOBODY: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 # On their way to the host only; see `SshServerProvider.apply` and `withdraw`.
 _LISTEN_ALSO = "listen_also"
@@ -47,16 +51,16 @@ class SshServerProvider(GuardedProvider):
             lines = re.findall(r"^Port (.*)$", content, re.MULTILINE)
             if lines != [port]:
                 inputs.fail("content", f"must have the line `Port {port}` once, and no other port")
-        if login is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?", login):
+        if login is not None and not _USER.match(login):
             inputs.fail("login", f"{login!r} is not the name of a user")
-        options = inputs.news.get("options")
-        inputs.inputs["options"] = options
-        if is_known(options):
-            for name, value in (options or {}).items():
-                if not _OPTION.match(name) or name.lower() in _NO_OPTIONS:
-                    inputs.fail("options", f"{name!r} is not an option that can be declared here")
-                elif is_known(value) and (not isinstance(value, str) or not value):
-                    inputs.fail("options", f"the value of {name} must be a text")
+        inputs.inputs["options"] = inputs.news.get("options")
+        _options(inputs, "options", inputs.news.get("options"))
+        inputs.keep("users")
+        users = inputs.news.get("users")
+        for user, given in (users or {}).items() if is_known(users) else ():
+            if not _USER.match(user):
+                inputs.fail("users", f"{user!r} is not the name of a user")
+            _options(inputs, f"users.{user}", given)
         # Read back as what is wrong with them.
         inputs.inputs |= {"mode": "0600", "config": _VALID, "stale": False}
         if port is not None:
@@ -65,6 +69,8 @@ class SshServerProvider(GuardedProvider):
     def item(self, props: Props) -> Item:
         """Return the server, with what has to hold: sshd itself says whether it does."""
         spec = {key: props[key] for key in ("content", "options", "port", "login")}
+        if props.get("users"):
+            spec["users"] = props["users"]
         return Item(self.kind, _ITEM, spec)
 
     def live_inputs(self, facts: Json) -> Props:
@@ -74,6 +80,8 @@ class SshServerProvider(GuardedProvider):
         live["config"] = f"refused by sshd: {broken.splitlines()[0]}" if broken else _VALID
         if facts["options"]:
             live["options"] = facts["options"]
+        if facts.get("users"):
+            live["users"] = facts["users"]
         if facts["firewall"] is not None:  # where there is no ufw, nothing is to be seen and nothing missing
             live["firewall"] = facts["firewall"]
         return live
@@ -130,6 +138,14 @@ class SshServerProvider(GuardedProvider):
         return facts
 
 
+def _options(inputs: Normaliser, prop: str, options: Any) -> None:
+    for name, value in (options or {}).items() if is_known(options) else ():
+        if not _OPTION.match(name) or name.lower() in _NO_OPTIONS:
+            inputs.fail(prop, f"{name!r} is not an option that can be declared here")
+        elif is_known(value) and (not isinstance(value, str) or not value):
+            inputs.fail(prop, f"the value of {name} must be a text")
+
+
 class SshServer(HostResource, module="portcullis", name="SshServer"):
     """The SSH server of a host, which has one.
 
@@ -155,6 +171,7 @@ class SshServer(HostResource, module="portcullis", name="SshServer"):
         options: Mapping[str, str],
         port: int = 22,
         login: str = "root",
+        users: Mapping[str, Mapping[str, str]] = _NOBODY,
         adopt: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -167,6 +184,8 @@ class SshServer(HostResource, module="portcullis", name="SshServer"):
             options: what has to hold in effect, each as the text has it.
             port: TCP port; the same as the host's in the settings.
             login: the user who deploys; options are read as they hold for them, for root, and for others.
+            users: what has to hold for single users and not for everybody: user to options, each as a Match
+                block of the text has it.
             adopt: take over a drop-in that is there and differs, and put lines of other files that win over
                 ours out of force, until this is deleted.
             opts: resource options.
@@ -181,6 +200,7 @@ class SshServer(HostResource, module="portcullis", name="SshServer"):
                 "options": dict(options),
                 "port": str(port),
                 "login": login,
+                **({"users": {user: dict(given) for user, given in users.items()}} if users else {}),
                 "firewall": {str(port): "allow"},
                 "mode": "0600",
                 "config": _VALID,

@@ -26,7 +26,7 @@ _ROOT = "root"
 _SHELL = "/bin/bash"
 _NOTHING: Mapping[str, Any] = {}
 # What may be left out, and is then left alone on the host.
-_OPTIONAL = ("groups", "password", "shell", "sudo")
+_OPTIONAL = ("groups", "password", "sessions", "shell", "sudo")
 _LIVE = ("keys", "key_files", *_OPTIONAL)
 
 
@@ -57,6 +57,13 @@ class UserProvider(GuardedProvider):
         else:
             # Read back as "set" when somebody gives the account one.
             inputs.inputs["password"] = "none"  # noqa: S105 - a word for that there is none
+        if inputs.news.get("sessions"):
+            if user == _ROOT:
+                inputs.fail(
+                    "end_sessions", "root's sessions are not ended: the deployment's may be one of them"
+                )
+            # Read back as what they are while some have outlived a change of keys.
+            inputs.inputs["sessions"] = "current"
         # Read back as what is wrong when the files are not the user's alone.
         inputs.inputs["key_files"] = "private"
 
@@ -129,6 +136,7 @@ class User(HostResource, module="portcullis", name="User"):
         shell: str | None = _SHELL,
         groups: Sequence[str] | None = None,
         system: bool = False,
+        end_sessions: bool = False,
         on_delete: Literal["keep", "remove"] = "keep",
         adopt: bool = False,
         opts: pulumi.ResourceOptions | None = None,
@@ -145,6 +153,9 @@ class User(HostResource, module="portcullis", name="User"):
             groups: its supplementary groups, these and no other; None leaves them alone. One that is not
                 there yet is made, for the package that brings it later.
             system: a new account gets a number of the system's range.
+            end_sessions: end every process of the account when a key is taken away or changed, and when this
+                is deleted: sshd asks for the key at the start of a connection only. For accounts that run
+                nothing of their own.
             on_delete: what becomes of an account that we made. Its keys and its sudo go in any case, and its
                 home never does; "remove" removes the account itself. The user that deploys is kept.
             adopt: take over an account whose keys or shell differ; what was there comes back on delete.
@@ -160,6 +171,7 @@ class User(HostResource, module="portcullis", name="User"):
             "shell": shell,
             "groups": None if groups is None else dict.fromkeys(sorted(groups), "member"),
             "system": system or None,
+            "sessions": "current" if end_sessions else None,
             "on_delete": on_delete,
             "key_files": "private",
             "password": None if user == _ROOT else "none",

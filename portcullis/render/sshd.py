@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from portcullis.render import header, word
+from portcullis.render import header, tunnel, word
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from portcullis.render.dialect import Dialect
 
@@ -59,6 +59,7 @@ class SshdOptions:
         root_login: whether root may come in, with a key only, or not at all.
         exempt: addresses and networks that sshd never makes wait after failed logins.
         more: options of sshd_config(5) that replace or add to ours, such as {"AllowUsers": "deploy"}.
+        tunnels: accounts that tunnel and do nothing else, each with the addresses and ports that it reaches.
     """
 
     port: int = 22
@@ -66,6 +67,7 @@ class SshdOptions:
     root_login: Literal["prohibit-password", "no"] = "prohibit-password"
     exempt: tuple[str, ...] = ()
     more: Mapping[str, str] = field(default_factory=dict)
+    tunnels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,11 @@ def effective_options(options: SshdOptions, dialect: Dialect) -> dict[str, str]:
     return {option.name: option.value for option in _options(options, dialect)}
 
 
+def effective_for_users(options: SshdOptions) -> dict[str, dict[str, str]]:
+    """Return what has to hold for single users only: user to options."""
+    return {name: tunnel.effective(targets) for name, targets in options.tunnels.items()}
+
+
 def drop_in(resource: str, options: SshdOptions, dialect: Dialect) -> str:
     """Return the text of the drop-in.
 
@@ -99,6 +106,7 @@ def drop_in(resource: str, options: SshdOptions, dialect: Dialect) -> str:
     parts += [f"Port {options.port}\n"]
     parts += [f"\n# {option.why}\n{_lines(option)}" for option in known]
     parts += [_SHARED, f"Match User {word(options.login)}\n    MaxSessions {_SHARED_SESSIONS}\n"]
+    parts += [tunnel.blocks(options.tunnels)]
     parts += [_AGAIN, "Match all\n"]
     parts += [f"    {name} {values[name]}\n" for name in _ENTRANCE if name in values]
     return "".join(parts)

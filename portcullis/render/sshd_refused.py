@@ -5,10 +5,13 @@ sshd compares keywords without regard to case, and so does this.
 
 from __future__ import annotations
 
+import fnmatch
 from typing import TYPE_CHECKING
 
+from portcullis.render import tunnel
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 # Options that are somebody else's, and where to say them.
 _ELSEWHERE = {
@@ -49,6 +52,25 @@ def refusals(options: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
         elif known == "authenticationmethods" and not _wants_a_key(value):
             how = "name publickey in each, such as publickey,publickey for two keys"
             yield name, "has an alternative that lets in without a key", how
+
+
+def shuts_out(options: Mapping[str, str], accounts: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield each option that refuses an account for tunnels, whose one group has its own name.
+
+    Args:
+        options: keyword to value, in whatever case.
+        accounts: names of the accounts.
+    """
+    for name, value in options.items():
+        known, patterns = name.lower(), [pattern.partition("@")[0] for pattern in value.split()]
+        if known not in ("allowusers", "allowgroups", "denyusers", "denygroups"):
+            continue
+        for account in accounts:
+            named = any(fnmatch.fnmatchcase(account, pattern) for pattern in patterns)
+            if named != known.startswith("allow"):
+                how = f"add {tunnel.PREFIX}*" if known.startswith("allow") else "leave it out"
+                yield name, f"refuses {account}, which is declared to tunnel", how
+                break
 
 
 def _wants_a_key(methods: str) -> bool:

@@ -12,7 +12,7 @@ import ipaddress
 import re
 from decimal import Decimal
 
-from portcullis.render import forward_filter, redis
+from portcullis.render import forward_filter, redis, tunnel
 from portcullis.render.dialect import DIALECTS
 from portcullis.render.forward_filter import ForwardPolicy
 from portcullis.settings.kinds import Choice, Fraction, Literal, Number, NumberOrText, Text
@@ -312,6 +312,16 @@ SYSCTL = Text(
 SYSCTL_VALUE = NumberOrText(Text("a value of a kernel setting", r"-?[A-Za-z0-9/._ -]*[A-Za-z0-9]", "write 1"))
 SYSCTL_PREFIX = Text("the beginning of kernel settings", r"[a-z0-9_.-]+", "write net. or kernel.yama.")
 LOGIN = Text("a user name", r"[a-z_][a-z0-9_-]{0,31}", "write the name as in /etc/passwd")
+# useradd(8) takes 32 characters, and the account's name begins with what it is for.
+PERSON = Text(
+    "a name for a person",
+    rf"[a-z_][a-z0-9_-]{{0,{31 - len(tunnel.PREFIX)}}}",
+    "write small letters, digits and dashes, such as alice",
+)
+STORE = Text("a name for a store", r"[a-z][a-z0-9-]{0,30}", "write small letters, digits and dashes: redis")
+TUNNEL_ACCOUNT = Text(
+    "an account for tunnels", rf"{tunnel.PREFIX}{PERSON.pattern}", f"write {tunnel.PREFIX}alice"
+)
 SERVER_NAME = Text("a host name", refusal=_server_name)
 IMAGE = Text("an image", refusal=_image, hint="write NAME@sha256:…")
 IMAGE_BY_TAG = Text("an image", refusal=_image_by_tag, hint="write NAME:TAG or NAME@sha256:…")

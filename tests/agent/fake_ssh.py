@@ -6,6 +6,7 @@ for a user wins over both. That the real one does the same is what tests/e2e/acc
 
 from __future__ import annotations
 
+import fnmatch
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -104,7 +105,8 @@ class FakeSsh:
                 options.setdefault(line.keyword, []).append(line.value_alone)
         first: set[str] = set()
         for line in lines:
-            if line.match.lower() in ("all", f"user {user}") and line.keyword not in first:
+            named = fnmatch.fnmatchcase(f"user {user}", line.match.lower())
+            if (named or line.match.lower() == "all") and line.keyword not in first:
                 first.add(line.keyword)
                 options[line.keyword] = [line.value_alone]
         addresses = options.pop("listenaddress", [])

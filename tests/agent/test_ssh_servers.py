@@ -474,3 +474,54 @@ def test_the_undo_loads_ufws_rules_only_where_the_kernel_had_them(server: Server
     assert not reloads()
     (ufw.etc / "user.rules").write_text("### tuple ### nonsense\n")
     assert not reloads()
+
+
+ALICE = {"PermitOpen": "172.17.0.1:6379", "MaxSessions": "0"}
+TUNNELS = text() + "".join(
+    [
+        "Match User tunnel-alice\n    PermitOpen 172.17.0.1:6379\n",
+        "Match User tunnel-*\n    PermitOpen none\n    MaxSessions 0\n",
+    ]
+)
+
+
+def tunnels(**more: Any) -> dict[str, Any]:
+    return {"content": TUNNELS, "users": {"tunnel-alice": ALICE}, **more}
+
+
+def test_what_holds_for_one_user_is_asked_of_sshd_for_that_user(server: Server) -> None:
+    facts = server.put(**tunnels())["facts"]
+    assert facts["users"] == {"tunnel-alice": ALICE}
+    assert facts["options"] == OPTIONS
+    assert server.put(**tunnels())["steps"] == []
+    assert server.put()["facts"]["users"] == {}, "and no longer once nothing is declared of them"
+
+
+@pytest.mark.parametrize(
+    ("line", "value"), [("PermitOpen any", "any"), ("MaxSessions 10", "10"), ("maxsessions 64", "64")]
+)
+def test_an_exception_for_such_a_user_is_named_and_put_out_of_force_only_when_told_to(
+    server: Server, line: str, value: str
+) -> None:
+    server.put(**tunnels())
+    evil = server.host.drop_in("00-evil.conf")
+    evil.write_text(f"Match User tunnel-alice\n  {line}\n")
+    name = next(name for name in ALICE if name.lower() in line.lower())
+    facts = server.client.look("ssh-server", "sshd", server.desired(**tunnels()))
+    assert facts["users"]["tunnel-alice"][name] == f"{value} ({evil}:2)"
+    assert facts["options"] == OPTIONS, "it is told once"
+    refused = server.refused(**tunnels())
+    assert (refused.code, f"{evil}:2" in refused.detail) == ("differs", True)
+    steps = server.put(**tunnels(), adopt=True)["steps"]
+    assert [step["property"] for step in steps] == [f"users.tunnel-alice.{name}", "stale"]
+    assert "#portcullis-off#" in evil.read_text()
+    assert server.put(**tunnels())["steps"] == []
+
+
+def test_a_tunnel_more_can_cut_off_and_is_guarded(server: Server) -> None:
+    server.put()
+    servers, desired = SshServers(server.client.machine), server.desired(**tunnels())
+    (facts,) = servers.facts([(servers.spec("sshd", desired), None)])
+    assert isinstance(facts, dict)
+    assert facts["users"] == {"tunnel-alice": {"PermitOpen": "unset", "MaxSessions": "10"}}
+    assert servers.undo(desired, facts, servers.plan(desired, facts)) is not None

@@ -7,7 +7,9 @@ import contextlib
 import dataclasses
 import os
 import shutil
+import signal
 import stat
+import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -86,7 +88,7 @@ class Person:
 
     def facts(self, **more: Any) -> Json:
         desired = self.desired(**more)
-        managed = [name for name in ("groups", "password", "shell", "sudo") if desired.get(name) is not None]
+        managed = [name for name in users.MANAGED if desired.get(name) is not None]
         spec = {"user": self.name, "keys": desired["keys"], "managed": managed}
         return self.client.look("user", self.name, spec)
 
@@ -591,3 +593,65 @@ def test_root_is_managed_by_its_keys(alice: Person) -> None:
     assert alice.host.field("shadow", "root", 1) == "$6$console", "the way in at the provider's console"
     root.remove(**bare)
     assert (root.home / ".ssh/authorized_keys").read_text() == f"{CI}\n"
+
+
+NOBODY_ELSE = 47211
+"""A number that no process of this machine runs as: the test ends all that do."""
+
+
+@pytest.fixture
+def session() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the user's, as sshd is one for each connection."""
+    made = subprocess.Popen(["sleep", "60"], user=NOBODY_ELSE)
+    yield made
+    made.kill()
+    made.wait()
+
+
+@pytest.mark.parametrize("change", ["changed", "taken away", "deleted"])
+def test_a_session_does_not_outlive_its_key(
+    alice: Person, session: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(accounts, "_PATIENCE", 0.0)
+    alice.exists_with(LAPTOP, uid=NOBODY_ELSE)
+    alice.put(adopt=True, sessions="current", keys={"laptop": LAPTOP})
+    alice.put(sessions="current", keys={"laptop": LAPTOP, "ci": CI})
+    assert session.poll() is None, "a key more ends nothing"
+    if change == "deleted":
+        assert alice.remove(sessions="current") == "restored"
+    else:
+        left = {"laptop": f"restrict {LAPTOP}", "ci": CI} if change == "changed" else {"ci": CI}
+        facts = alice.put(sessions="current", keys=left)["facts"]
+        assert facts["sessions"] == "current"
+    assert session.wait(timeout=5) == -signal.SIGKILL
+    assert alice.host.said("loginctl") == [["terminate-user", "alice"]]
+
+
+def test_sessions_that_were_to_end_when_a_run_was_cut_off_show_and_end(
+    alice: Person, session: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "_PATIENCE", 0.0)
+    alice.exists_with(LAPTOP, uid=NOBODY_ELSE)
+    alice.put(adopt=True, sessions="current")
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(accounts, "end_sessions", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            alice.put(sessions="current", keys={"ci": CI})
+    wanted = {"sessions": "current", "keys": {"ci": CI}}
+    assert alice.facts(**wanted)["sessions"] == "from before the keys changed"
+    assert [step["property"] for step in alice.put(**wanted)["steps"]] == ["sessions"]
+    assert session.wait(timeout=5) == -signal.SIGKILL
+    assert alice.facts(**wanted)["sessions"] == "current"
+
+
+def test_the_deployments_own_sessions_are_never_ended(
+    alice: Person, session: subprocess.Popen[bytes]
+) -> None:
+    alice.exists_with(LAPTOP, uid=NOBODY_ELSE)
+    for keys in ({"laptop": LAPTOP}, {"ci": CI}):
+        alice.put(adopt=True, sessions="current", sudo=None, login="alice", keys=keys, guard=600)
+    assert session.poll() is None

@@ -5,7 +5,12 @@ Read from the files themselves: what a directory service serves is not ours to c
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import signal
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
 NO_LOGIN = ("nologin", "false", "sync", "true")
 """Programs that are no shell, by their file's name."""
 _TIMEOUT = 60.0
+_LEAVING = 10.0  # seconds for the processes of an account to be gone, …
+_PATIENCE = 1.0  # … of which this many without being killed
+_GLANCE = 0.05
 # useradd and its like lock the files and do not wait for each other.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -100,6 +108,45 @@ def change(machine: Machine, *argv: str, prop: str = "user") -> None:
         done = machine.run(argv, timeout=_TIMEOUT)
     if done.code:
         raise HostError("accounts", f"{argv[0]} refuses (exit code {done.code})", prop=prop, detail=done.text)
+
+
+def end_sessions(machine: Machine, account: Account) -> None:
+    """End every process of an account, and with it each connection: sshd itself is the user once logged in.
+
+    Raises `HostError` (``accounts``) when some live on. Root's are left alone.
+    """
+    if account.uid == 0 or not _processes(machine, account.uid):
+        return
+    with contextlib.suppress(HostError):  # a host without logind
+        # First in good order: a manager of theirs that is killed would count as a unit that failed.
+        machine.run(["loginctl", "terminate-user", account.name], timeout=_LEAVING)
+    begun = time.monotonic()
+    while True:
+        found = _processes(machine, account.uid)
+        if not found:
+            return
+        waited = time.monotonic() - begun
+        if waited > _LEAVING:
+            raise HostError(
+                "accounts", f"sessions of {account.name} do not end", prop="sessions",
+                hint=f"look at them: ps -u {account.name}",
+            )  # fmt: skip
+        for number in found if waited > _PATIENCE else ():
+            with contextlib.suppress(OSError):  # it ended by itself
+                os.kill(number, signal.SIGKILL)
+        time.sleep(_GLANCE)
+
+
+def _processes(machine: Machine, uid: int) -> list[int]:
+    """The processes that run as a user; a zombie runs no more."""
+    found = []
+    for path in machine.proc.glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            text = path.read_text("utf-8", "replace")
+            owner = re.search(r"^Uid:\s+(\d+)", text, re.MULTILINE)
+            if owner and int(owner[1]) == uid and not re.search(r"^State:\s+Z", text, re.MULTILINE):
+                found.append(int(path.parent.name))
+    return found
 
 
 def is_shell(path: str) -> bool:

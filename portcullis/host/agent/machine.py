@@ -23,6 +23,7 @@ class Machine:
     lists: Path = Path("/var/lib/apt/lists")
     policy: Path = Path("/usr/sbin/policy-rc.d")
     units: Path = Path("/etc/systemd/system")
+    proc: Path = Path("/proc")
     proc_sys: Path = Path("/proc/sys")
     # The administrator's first, which hides a file of the same name in the others: sysctl.d(5).
     sysctl_d: tuple[Path, ...] = (

@@ -8,6 +8,7 @@ import os
 import pwd
 import re
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, List
 
 from portcullis.host.agent import sshd_config
@@ -110,13 +111,24 @@ def _plain(done: Done, where: list[str]) -> str:
     return "\n".join(said.splitlines()[-10:])
 
 
-def differing(declared: ByUser, live: ByUser, keyword: str) -> tuple[str, list[str]] | None:
-    """The user for whom `keyword` is not as declared, and what it is for them; None where all is well."""
-    for user in [ANYONE, *sorted(live)]:
-        have, want = live[user].get(keyword), declared[user].get(keyword)
-        if have != want:
-            return user, have or ["unset"]
+def differing(spec: Json, both: tuple[ByUser, ByUser], keyword: str) -> tuple[str, list[str]] | None:
+    """The user for whom `keyword` is not as declared, and what it is for them; None where all is well.
+
+    Users of whom it is declared by name are left out: see `for_users`.
+    """
+    apart = {user for user, given in spec.get("users", {}).items() if keyword in map(str.lower, given)}
+    for user in [ANYONE, *sorted(both[1])]:
+        other = None if user in apart else _other(both, user, keyword)
+        if other is not None:
+            return user, other
     return None
+
+
+def _other(both: tuple[ByUser, ByUser], user: str, keyword: str) -> list[str] | None:
+    """What an option is for a user, where that is not what is declared."""
+    declared, live = both
+    have = live[user].get(keyword)
+    return None if have == declared[user].get(keyword) else have or ["unset"]
 
 
 def options(
@@ -127,7 +139,7 @@ def options(
     for name, value in spec["options"].items():
         keyword = name.lower()
         reasons = suspects(spec, both, lines, ours, keyword)
-        other = differing(*both, keyword)
+        other = differing(spec, both, keyword)
         if other:
             user, values = other
             whom = "" if user == ANYONE else f" for {user}"
@@ -151,9 +163,46 @@ def suspects(
     """The lines of others that keep an option from being as declared."""
     wanted = {line.value_alone.lower() for line in lines if line.file == ours and line.keyword == keyword}
     wanted |= {str(value).lower() for name, value in spec["options"].items() if name.lower() == keyword}
-    if differing(*both, keyword):
+    if differing(spec, both, keyword):
         return sshd_config.rivals(lines, ours, keyword, wanted)
     return sshd_config.early_exceptions(lines, ours, keyword, wanted) if keyword in ENTRANCE else []
+
+
+@dataclass(frozen=True)
+class Exceptional:
+    """An option that is declared of one user and is something else for them, and the lines to blame."""
+
+    user: str
+    name: str
+    value: str
+    lines: tuple[Line, ...]
+
+    @property
+    def text(self) -> str:
+        """What it is, with the line that does it."""
+        return self.value + "".join(f" ({line.place})" for line in self.lines[:1])
+
+
+def exceptional(spec: Json, both: tuple[ByUser, ByUser], lines: list[Line], ours: str) -> List[Exceptional]:
+    """Every option that does not hold for the user of whom it is declared."""
+    found = []
+    for user, given in spec.get("users", {}).items():
+        for name, value in given.items():
+            other = _other(both, user, name.lower())
+            if other is not None:
+                rivals = sshd_config.rivals(lines, ours, name.lower(), {str(value).lower()})
+                found.append(Exceptional(user, name, " ".join(other), tuple(rivals)))
+    return found
+
+
+def for_users(
+    spec: Json, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
+) -> Dict[str, Dict[str, str]]:
+    """What is declared of users by name: each option with its value if that holds, else with what does."""
+    found = {user: {name: str(given[name]) for name in given} for user, given in spec["users"].items()}
+    for other in exceptional(spec, both, lines, ours):
+        found[other.user][other.name] = other.text
+    return found
 
 
 def configured_ports(live: Effective) -> set[str]:

@@ -53,7 +53,8 @@ class SshServers(Guarded):
 
     def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
         spec = {key: desired[key] for key in ("content", "options", "port")}
-        return {**spec, "login": desired.get("login") or "root"}
+        users = {"users": desired["users"]} if desired.get("users") else {}
+        return {**spec, "login": desired.get("login") or "root", **users}
 
     def facts(self, questions: Sequence[Question]) -> Answers:
         """See `Kind`."""
@@ -66,10 +67,11 @@ class SshServers(Guarded):
         return answers
 
     def _facts(self, spec: Json, record: Record | None) -> Json:
-        users = sorted({ANYONE, "root", str(spec["login"])})
+        users = _users(spec)
         facts: Json = {
             "exists": True,
             "options": {},
+            "users": {},
             "broken": "",
             "_refused": "",
             "_files": [],
@@ -93,9 +95,10 @@ class SshServers(Guarded):
             live = {}
             facts["broken"] = facts["broken"] or str(error)
         if live and declared:
-            facts["options"] = ssh_facts.options(
-                self._machine, spec, (declared, live), lines, str(self._ours)
-            )
+            both = (declared, live)
+            facts["options"] = ssh_facts.options(self._machine, spec, both, lines, str(self._ours))
+            if spec.get("users"):
+                facts["users"] = ssh_facts.for_users(spec, both, lines, str(self._ours))
         by_socket = ssh_facts.is_socket_activated(self._machine)
         listening, taken = ssh_facts.listening_ports(self._machine, by_socket=by_socket)
         configured = ssh_facts.configured_ports(live[ANYONE]) if live else set()
@@ -231,7 +234,7 @@ class SshServers(Guarded):
 
     def _winners(self, spec: Json, wanted: list[str]) -> list[sshd_config.Line]:
         """The lines of others that keep what is declared from holding, now that our file is in place."""
-        users = sorted({ANYONE, "root", str(spec["login"])})
+        users = _users(spec)
         lines = sshd_config.read_lines(self._main)
         try:
             declared = ssh_facts.effective(self._machine, users, spec["port"], spec["content"])
@@ -246,6 +249,10 @@ class SshServers(Guarded):
             for name in spec["options"]
             for line in ssh_facts.suspects(spec, (declared, live), lines, str(self._ours), name.lower())
         ]
+        for other in ssh_facts.exceptional(spec, (declared, live), lines, str(self._ours)):
+            if not other.lines:
+                raise _unexplained(f"users.{other.user}.{other.name}", other.name, other.value, other.user)
+            found += other.lines
         ports = ssh_facts.configured_ports(live[ANYONE])
         if ports != set(wanted):
             ours = str(self._ours)
@@ -259,14 +266,9 @@ class SshServers(Guarded):
     ) -> list[sshd_config.Line]:
         """`found`, unless something differs for which no line is to blame."""
         for name in spec["options"]:
-            other = ssh_facts.differing(*both, name.lower())
+            other = ssh_facts.differing(spec, both, name.lower())
             if other and not any(line.keyword == name.lower() for line in found):
-                raise HostError(
-                    "not-converged",
-                    f"{name} is {' '.join(other[1])} for {other[0]}, and no line of sshd's files explains it",
-                    prop=f"options.{name}",
-                    hint="look at /etc/ssh and at the options in /etc/default/ssh",
-                )
+                raise _unexplained(f"options.{name}", name, " ".join(other[1]), other[0])
         if not ports and not found:
             raise HostError("not-converged", "sshd would not listen on the declared port", prop="port")
         return found
@@ -363,6 +365,20 @@ class SshServers(Guarded):
         except HostError:
             return False  # nobody knows what it would load
         return files.enabled and ufw_kernel.may_reload(files, found, self._machine.peer)
+
+
+def _users(spec: Json) -> list[str]:
+    """Whom sshd is asked about: a stranger, root, who deploys, and those of whom something is declared."""
+    return sorted({ANYONE, "root", str(spec["login"]), *spec.get("users", {})})
+
+
+def _unexplained(prop: str, name: str, value: str, user: str) -> HostError:
+    return HostError(
+        "not-converged",
+        f"{name} is {value} for {user}, and no line of sshd's files explains it",
+        prop=prop,
+        hint="look at /etc/ssh and at the options in /etc/default/ssh",
+    )
 
 
 def _conflict(message: str, detail: str = "") -> HostError:

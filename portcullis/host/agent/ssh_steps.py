@@ -45,6 +45,12 @@ def steps(desired: Json, facts: Json, path: str) -> list[Step]:
         for name, value in desired["options"].items()
         if facts["options"].get(name, value) != str(value)
     ]
+    found += [
+        Step(f"users.{user}.{name}", facts["users"][user][name], str(value), "write")
+        for user, given in (desired.get("users") or {}).items()
+        for name, value in given.items()
+        if facts["users"].get(user, given).get(name, value) != str(value)
+    ]
     if facts["port"] != ", ".join(wanted) and not facts["broken"]:
         found.append(Step("port", facts["port"], ", ".join(wanted), "listen"))
     if facts["firewall"] is not None and facts["firewall"] != dict.fromkeys(wanted, "allow"):

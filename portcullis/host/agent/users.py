@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from portcullis.host.agent.store import Record, Store
 
 MEMBER = "member"
+CURRENT = "current"
+MANAGED = ("groups", "password", "sessions", "shell", "sudo")
+"""What may be left out of what is declared, and is then left alone."""
+_OLD = "from before the keys changed"
+_ENDING = "ending"
 _MADE = "made"
 # Somebody may make an account of that name between our look and ours, or have hidden one from it: useradd
 # refuses then, and what is undone is not theirs.
@@ -42,7 +47,7 @@ class Users(Guarded):
         self._store = store
 
     def spec(self, item: str, desired: Json) -> Json:
-        managed = [key for key in ("groups", "password", "shell", "sudo") if desired.get(key) is not None]
+        managed = [key for key in MANAGED if desired.get(key) is not None]
         return {"user": item, "keys": desired.get("keys") or {}, "managed": managed}
 
     def facts(self, questions: Sequence[Question]) -> Answers:
@@ -52,14 +57,14 @@ class Users(Guarded):
         except HostError as error:
             return [error] * len(questions)
         answers: Answers = []
-        for spec, _ in questions:
+        for spec, record in questions:
             try:
-                answers.append(self._facts(spec, known))
+                answers.append(self._facts(spec, known, record))
             except HostError as error:
                 answers.append(error)
         return answers
 
-    def _facts(self, spec: Json, known: Directory) -> Json:
+    def _facts(self, spec: Json, known: Directory, record: Record | None = None) -> Json:
         name = str(spec["user"])
         account = known.accounts.get(name)
         if account is None:
@@ -74,8 +79,9 @@ class Users(Guarded):
             "shell": account.shell,
             "groups": dict.fromkeys(member_of, MEMBER),
             "sudo": sudoers.rule_state(self._machine, name),
+            "sessions": _OLD if record and record.extra.get(_ENDING) else CURRENT,
         }
-        for key in ("groups", "password", "shell", "sudo"):
+        for key in MANAGED:
             if key not in spec["managed"]:
                 del facts[key]
         return {
@@ -108,6 +114,7 @@ class Users(Guarded):
         # Missing files are no fault where nobody is to be let in.
         steps += compare({"key_files": key_files.PRIVATE}, facts, ("key_files",), "keys")
         steps += compare(desired, facts, ("password", "shell", "sudo"), "set")
+        steps += compare(desired, facts, ("sessions",), "end")
         if desired.get("groups") is not None:
             steps += _by_name("groups", desired["groups"], facts["groups"], "groups")
         return steps
@@ -225,6 +232,13 @@ class Users(Guarded):
                 raise refusal
             steps = self.plan(desired, facts)
         account = accounts.read(self._machine).accounts[name]
+        ending = _may_end(desired) and any(
+            step.action == "end" or (step.action == "keys" and _narrows(step)) for step in steps
+        )
+        if ending:
+            # Noted before the keys change: cut off in between, the next run still ends them.
+            work.record.extra[_ENDING] = True
+            work.save()
         if any(step.action == "keys" for step in steps):
             where = key_files.locations(self._machine, name, account.uid, account.home)
             written = {*work.record.extra.get("files", ()), *map(str, where)}
@@ -232,6 +246,13 @@ class Users(Guarded):
             work.save()
             text = authorized_keys.render(desired["keys"], f'User "{name}"')
             key_files.write(account, key_files.look(account, where), text)
+        self._set(name, desired, steps, work)
+        if ending:
+            accounts.end_sessions(self._machine, account)
+            del work.record.extra[_ENDING]
+
+    def _set(self, name: str, desired: Json, steps: list[Step], work: Work) -> None:
+        """Change all but the keys."""
         for step in steps:
             if step.prop == "sudo":
                 self._set_sudo(name, wanted=desired["sudo"], folder=work.folder)
@@ -321,6 +342,8 @@ class Users(Guarded):
         }
         for path in record.extra.get("files") or []:
             key_files.put_back(account, Path(path), *kept.get(path, ({"type": "absent"}, folder)))
+        if _may_end(desired):
+            accounts.end_sessions(self._machine, account)
         if record.original["type"] == "user":
             self._restore(desired, record, account)
             return "restored"
@@ -354,6 +377,11 @@ class Users(Guarded):
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(self._machine.settle)
+
+
+def _may_end(desired: Json) -> bool:
+    """Whether sessions of the account are ended; the deployment's own never are."""
+    return desired.get("sessions") is not None and desired.get("login") != desired["user"]
 
 
 def _stays(desired: Json, record: Record) -> bool:
