@@ -112,6 +112,12 @@ def test_sshd_drop_in_with_what_varies(golden: Golden) -> None:
     assert "MaxSessions 10" not in text
 
 
+def test_sshd_drop_in_with_tunnels(golden: Golden) -> None:
+    tunnels = {"tunnel-bob": ["172.17.0.1:6379"], "tunnel-alice": ["172.17.0.1:27017", "172.17.0.1:6379"]}
+    options = sshd.SshdOptions(login="deploy", tunnels=tunnels)
+    golden("sshd.tunnels.conf", sshd.drop_in("web1-ssh-server", options, DIALECTS["debian-13"]))
+
+
 def test_fail2ban_jail_sshd(golden: Golden) -> None:
     given = fail2ban.sshd(2222, max_retry=5, find_time="10m", ban_time="7d", max_ban_time="8w")
     texts, faults = fail2ban.options(given)

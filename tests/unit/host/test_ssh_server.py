@@ -130,3 +130,21 @@ def test_the_type_of_the_pinned_key(tmp_path: Path) -> None:
     assert pinned_key_type(config, "web1") == ""
     (tmp_path / "known_hosts").write_text("web2 ssh-rsa AAAA\nweb1 ssh-ed25519 AAAA\n")
     assert pinned_key_type(config, "web1") == "ssh-ed25519"
+
+
+def test_what_holds_for_single_users_is_an_input_of_its_own_and_read_back() -> None:
+    users = {"tunnel-alice": {"PermitOpen": "172.17.0.1:6379"}}
+    provider = SshServerProvider()
+    checked = provider.check({}, props(users=users))
+    assert (checked.failures, checked.inputs["users"]) == ([], users)
+    assert provider.item(props(users=users)).spec["users"] == users
+    assert provider.live_inputs({**FACTS, "users": users})["users"] == users
+    for nobody in (props(), props(users={})):
+        assert "users" not in provider.item(nobody).spec, "a state from before has none either"
+    assert "users" not in provider.live_inputs({**FACTS, "users": {}})
+
+
+def test_every_fault_of_what_holds_for_single_users() -> None:
+    users = {"two words": {"MaxSessions": "0"}, "bob": {"Match": "all", "Max Sessions": "1", "PermitTTY": ""}}
+    failures = SshServerProvider().check({}, props(users=users)).failures
+    assert [failure.property for failure in failures] == ["users", "users.bob", "users.bob", "users.bob"]

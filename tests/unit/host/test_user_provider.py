@@ -107,3 +107,11 @@ def test_whoever_else_may_become_root_is_read_back(canned: Callable[..., CannedC
     assert AdministratorsProvider().read("web1:administrators", props).inputs == {
         **props, "undeclared": {"group docker: bob": "member"},
     }  # fmt: skip
+
+
+def test_sessions_that_end_with_a_key_are_read_back_and_never_roots() -> None:
+    news = {**USER, "sessions": "current"}
+    assert UserProvider().check({}, news).inputs["sessions"] == "current"
+    assert "sessions" in UserProvider().item(news).spec["managed"]
+    assert UserProvider().live_inputs({**FACTS, "sessions": "from before the keys changed"})["sessions"]
+    assert set(faults(UserProvider(), {**ROOT, "sessions": "current"})) == {"end_sessions"}
