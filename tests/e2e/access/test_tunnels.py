@@ -178,7 +178,9 @@ def standing(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Ite
     yield made
     for process in made.running:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
     made.project.close()
 
 
