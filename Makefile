@@ -19,7 +19,7 @@ BIN := .venv/bin
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: demo setup lab up preview plan rollback destroy ssh status restore down
+.PHONY: demo setup lab up preview plan rollback destroy ssh tunnels password status restore down
 demo: setup ## raise a disposable host, deploy to it and fetch the page from outside
 	@tools/demo.sh $(HOST)
 
@@ -55,6 +55,12 @@ ssh: ready ## log in to the disposable host, as root
 	@if [ -f .portcullis/lab/ssh_config ] && $(SSH) $(HOST) sudo -n true </dev/null 2>/dev/null; \
 	then $(SSH) $$([ ! -t 0 ] || echo -t) $(HOST) sudo -i; \
 	else $(ENV) python lab/lab.py ssh $(HOST); fi
+
+tunnels: ready ## what people paste to reach the stores from home
+	@$(ENV) python -m portcullis.tunnels
+
+password: ready ## the password of a store's user: make password STORE=redis
+	@$(ENV) python -m portcullis.tunnels --password $(or $(STORE),$(error write STORE=redis, or what make tunnels names))
 
 status: ready ## what the lab runs, and which engine and plugins are used
 	@python3 tools/engine.py doctor

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, urlsplit
 
 import pulumi
 import pulumi_tls as tls
@@ -20,7 +21,6 @@ from portcullis.settings.kinds import ListOf, MapOf
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_NOLOGIN = "/usr/sbin/nologin"
 _KEYS = MapOf(forms.KEY_NAME, forms.LOGIN_KEY)
 
 
@@ -30,6 +30,15 @@ class StoreLogin:
 
     user: pulumi.Input[str]
     password: pulumi.Input[str] | None = None
+
+    @classmethod
+    def of(cls, url: pulumi.Input[str]) -> StoreLogin:
+        """Return the login that a connection string holds, such as an app's `redis_url`."""
+        parts = pulumi.Output.from_input(url).apply(urlsplit)
+        return cls(
+            parts.apply(lambda found: unquote(found.username or "")),
+            parts.apply(lambda found: unquote(found.password or "")),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +163,7 @@ class SshTunnel(pulumi.ComponentResource):
             host=args.host,
             user=args.account,
             keys=keys,
-            shell=_NOLOGIN,
+            shell=tunnel.NOLOGIN,
             groups=(),
             end_sessions=True,
             on_delete="remove",

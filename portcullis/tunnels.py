@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from portcullis.settings.model import HostSettings
 
+_LAB = "lab"
 _PASSWORD = "password-"  # noqa: S105 - how an output begins
 
 
@@ -50,16 +51,24 @@ def _of_one(stack: str, person: str, alias: str, host: HostSettings, needed: Any
     key = ""
     if needed["generatedKey"]:
         key = f"~/.ssh/{needed['account']}-{alias}"
-        shown = f"pulumi stack output tunnelKey-{person}-{alias} --stack {stack} --show-secrets"
-        yield f"  once, the key:         (umask 077; {shown} > {key})"
+        shown = f"pulumi stack output tunnelKey-{person}-{alias} --stack {stack} --show-secrets > {key}"
+        # Where the lab's engine and state are, a shell knows from that file.
+        lab = ". tools/env.sh; " if stack == _LAB else ""
+        yield f"  once, the key:         ({lab}umask 077; {shown})"
     command = tunnel_lines.command(
         needed["account"], host.address, host.port, opened=needed["forwards"], key=key, jump=_jump(host)
     )
     yield f"  the tunnel:            {command}"
     for name, url in sorted(needed["connect"].items()):
         yield f"  {name + ':':<22} {url}"
-        yield f"  {'its password:':<22} make password STORE={name}"
+        yield f"  {'its password:':<22} {_password(stack, name)}"
     yield ""
+
+
+def _password(stack: str, name: str) -> str:
+    if stack == _LAB:
+        return f"make password STORE={name}"
+    return f".venv/bin/python -m portcullis.tunnels --stack {stack} --password {name}"
 
 
 def _jump(host: HostSettings) -> str:
@@ -77,7 +86,7 @@ def passwords(store: str, outputs: Mapping[str, Any]) -> list[tuple[str, str]]:
 def main() -> int:
     """Print the tunnels of a stack, or the passwords of one of its stores."""
     parser = argparse.ArgumentParser(prog="portcullis.tunnels", description=__doc__)
-    parser.add_argument("--stack", default="lab")
+    parser.add_argument("--stack", default=_LAB)
     parser.add_argument("--password", metavar="STORE", help="print the passwords of this store's users")
     given = parser.parse_args()
     try:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PREFIX = "tunnel-"
 """Begins the name of every account that only tunnels, so that one block of sshd's is for all of them."""
+NOLOGIN = "/usr/sbin/nologin"
 _TARGET = re.compile(r"[0-9a-z.-]+:[1-9][0-9]{0,4}|\[[0-9a-f:]+\]:[1-9][0-9]{0,4}")
 
 _OPTIONS = {
@@ -33,7 +34,7 @@ _OPTIONS = {
         "0",
         "No shell, no command, no file transfer: `ssh -N` asks for no session.",
     ),
-    "ForceCommand": ("/usr/sbin/nologin", "Were there one, it would run this and end."),
+    "ForceCommand": (NOLOGIN, "Were there one, it would run this and end."),
     "PermitTTY": ("no", ""),
     "PermitUserRC": ("no", ""),
 }
@@ -54,7 +55,8 @@ def key_line(line: str, targets: Sequence[str]) -> str:
         targets: what may be reached, each as ADDRESS:PORT.
     """
     opened = ",".join(f'permitopen="{target}"' for target in map(_target, targets))
-    return f"restrict,port-forwarding,{opened} {line.strip()}"
+    # Also a subsystem would run that instead; the account's shell says the same to whatever asks for a shell.
+    return f'restrict,command="{NOLOGIN}",port-forwarding,{opened} {line.strip()}'
 
 
 def effective(targets: Sequence[str]) -> dict[str, str]:

@@ -52,6 +52,7 @@ def test_a_key_of_their_own_forwards_to_the_stores_and_does_nothing_else(deploy:
     assert found
     assert found.options.split(",") == [
         "restrict",
+        'command="/usr/sbin/nologin"',
         "port-forwarding",
         'permitopen="172.17.0.1:27017"',
         'permitopen="172.17.0.1:6379"',
@@ -88,7 +89,7 @@ def test_what_is_printed_holds_no_password(deploy: Deploy) -> None:
     seen = []
 
     def program() -> None:
-        login = StoreLogin(pulumi.Output.secret("app-1"), pulumi.Output.secret("s3cret"))
+        login = StoreLogin.of(pulumi.Output.secret("redis://app-1:s3cret@redis:6379/0"))
         redis = TunnelTarget(6379, scheme="redis", logins={"app": login})
         made = SshTunnel("web1-tunnel-alice", args(to={"redis": redis}, keys={"laptop": KEY}))
         made.described.apply(seen.append)
@@ -261,8 +262,11 @@ def test_what_people_paste() -> None:
         "pulumi stack output tunnelKey-alice-web1 --stack prod --show-secrets > ~/.ssh/tunnel-alice-web1"
         in said
     )
-    assert "make password STORE=redis-app" in said
+    assert ".venv/bin/python -m portcullis.tunnels --stack prod --password redis-app" in said
     assert "gone" not in said
+    said = "\n".join(lines("lab", hosts, {"alice": {"web1": needed}}))
+    assert "make password STORE=redis-app" in said
+    assert "(. tools/env.sh; umask 077; pulumi stack output " in said
 
 
 def test_connection_strings() -> None:

@@ -6,10 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import accounts, authorized_keys, disk, key_files, paths, sudoers
+from portcullis.host.agent import accounts, authorized_keys, disk, key_files, paths, sudoers, user_steps
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.guarded import Guarded, Undo
-from portcullis.host.agent.step import Json, Step, compare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from portcullis.host.agent.guarded import Argv, Peer
     from portcullis.host.agent.kind import Answers, Question, Work
     from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.step import Json, Step
     from portcullis.host.agent.store import Record, Store
 
 MEMBER = "member"
@@ -32,7 +32,6 @@ _MADE = "made"
 _IF_MADE = '[ ! -e "$0" ] || exec "$@"'
 _LEAVING = 10.0  # seconds for the sessions of a user who is removed to end
 _NUMBERS = range(1000, 60000)  # what Debian's and Ubuntu's login.defs gives to people
-_SHOWN = 80  # characters of a key
 
 
 class Users(Guarded):
@@ -108,16 +107,7 @@ class Users(Guarded):
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
         """See `Kind`."""
-        if not facts["exists"]:
-            return [Step("user", "absent", str(desired["user"]), "create")]
-        steps = _by_name("keys", desired["keys"], facts["keys"], "keys")
-        # Missing files are no fault where nobody is to be let in.
-        steps += compare({"key_files": key_files.PRIVATE}, facts, ("key_files",), "keys")
-        steps += compare(desired, facts, ("password", "shell", "sudo"), "set")
-        steps += compare(desired, facts, ("sessions",), "end")
-        if desired.get("groups") is not None:
-            steps += _by_name("groups", desired["groups"], facts["groups"], "groups")
-        return steps
+        return user_steps.steps(desired, facts)
 
     def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         """See `Kind`."""
@@ -169,7 +159,7 @@ class Users(Guarded):
     def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
         """See `Guarded`. What only lets more people in needs none, but for the user that deploys."""
         name = str(desired["user"])
-        if desired.get("login") != name and not any(map(_narrows, steps)):
+        if desired.get("login") != name and not any(map(user_steps.narrows, steps)):
             return None
         rule = str(sudoers.rule_path(self._machine, name))
         if not facts["exists"]:
@@ -233,7 +223,7 @@ class Users(Guarded):
             steps = self.plan(desired, facts)
         account = accounts.read(self._machine).accounts[name]
         ending = _may_end(desired) and any(
-            step.action == "end" or (step.action == "keys" and _narrows(step)) for step in steps
+            step.action == "end" or (step.action == "keys" and user_steps.narrows(step)) for step in steps
         )
         if ending:
             # Noted before the keys change: cut off in between, the next run still ends them.
@@ -396,27 +386,6 @@ def _stays(desired: Json, record: Record) -> bool:
 def _goes(desired: Json, record: Record) -> bool:
     made = record.original["type"] == "absent"
     return made and desired.get("on_delete") == "remove" and desired.get("login") != record.id
-
-
-def _by_name(prop: str, desired: Json, live: Json, action: str) -> list[Step]:
-    """A step for each name that is not the same on both sides."""
-    return [
-        Step(f"{prop}.{name}", _short(live.get(name)), _short(desired.get(name)), action)
-        for name in sorted({*desired, *live})
-        if desired.get(name) != live.get(name)
-    ]
-
-
-def _short(value: str | None) -> str:
-    """The end of a key, where its comment is."""
-    return "absent" if value is None else value if len(value) <= _SHOWN else f"…{value[-_SHOWN:]}"
-
-
-def _narrows(step: Step) -> bool:
-    """Whether a step could keep somebody out who gets in now."""
-    if step.prop.startswith(("keys.", "groups.")):
-        return step.have != "absent"
-    return step.prop in ("key_files", "password", "shell") or (step.prop == "sudo" and step.want == "False")
 
 
 def _must_exist(shell: str) -> None:

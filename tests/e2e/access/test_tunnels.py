@@ -280,15 +280,28 @@ def test_sshd_says_so_for_each_of_them(standing: Standing) -> None:
         assert {**tunnel, "permitopen": opened}.items() <= found.items()
     assert (said("root")["permitopen"], said("root")["maxsessions"]) == ("any", "64")
     keys = standing.host.read("/home/tunnel-bob/.ssh/authorized_keys").splitlines()[1]
-    assert keys.startswith('restrict,port-forwarding,permitopen="172.17.0.1:6379" ssh-ed25519 ')
+    assert keys.startswith(
+        'restrict,command="/usr/sbin/nologin",port-forwarding,permitopen="172.17.0.1:6379" ssh-ed25519 '
+    )
 
 
 def test_a_line_that_opens_more_for_one_of_them_is_a_difference(standing: Standing) -> None:
-    standing.host.write(EVIL, "Match User tunnel-bob\n  PermitOpen any\n")
-    standing.project.preview().has(f'PermitOpen: "any ({EVIL}:2)" => "172.17.0.1:6379"', "~ 1 to update")
-    standing.host.run(f"systemctl reload ssh && rm {EVIL}")
+    lines = ("Match User tunnel-bob", "PermitOpen any", "MaxSessions 9", "ForceCommand none", "PermitTTY yes")
+    standing.host.write(EVIL, "\n  ".join(lines) + "\n")
+    standing.project.preview().has(
+        f'PermitOpen: "any ({EVIL}:2)" => "172.17.0.1:6379"', f'MaxSessions: "9 ({EVIL}:3)" => "0"',
+        f'ForceCommand: "none ({EVIL}:4)" => "/usr/sbin/nologin"', "~ 1 to update",
+    )  # fmt: skip
+    standing.host.run("systemctl reload ssh")
     # The options of the key itself hold all the while.
     assert "administratively prohibited" in standing.reaches("bob", "172.17.0.1:27017")
+    for more in (["-tt"], ["-s", "sftp"], ["cat /etc/passwd"]):
+        argv = standing.argv("bob")
+        words = [*argv[:-1], *[word for word in more if word[0] == "-"], argv[-1]]
+        words += [word for word in more if word[0] != "-"]
+        done = subprocess.run(words, input="id\n", capture_output=True, text=True, timeout=20, check=False)
+        assert (done.returncode, done.stdout.strip()) == (1, "This account is currently not available."), done
+    standing.host.run(f"rm {EVIL}")
 
 
 def test_who_may_reach_less_or_is_taken_out_loses_the_open_tunnel_too(standing: Standing) -> None:

@@ -1,0 +1,43 @@
+"""From what is declared of a user and what is there to what has to be done; pure."""
+
+from __future__ import annotations
+
+from portcullis.host.agent import key_files
+from portcullis.host.agent.step import Json, Step, compare
+
+_SHOWN = 80  # characters of a key
+
+
+def steps(desired: Json, facts: Json) -> list[Step]:
+    """What has to be done."""
+    if not facts["exists"]:
+        return [Step("user", "absent", str(desired["user"]), "create")]
+    found = _by_name("keys", desired["keys"], facts["keys"], "keys")
+    # Missing files are no fault where nobody is to be let in.
+    found += compare({"key_files": key_files.PRIVATE}, facts, ("key_files",), "keys")
+    found += compare(desired, facts, ("password", "shell", "sudo"), "set")
+    found += compare(desired, facts, ("sessions",), "end")
+    if desired.get("groups") is not None:
+        found += _by_name("groups", desired["groups"], facts["groups"], "groups")
+    return found
+
+
+def _by_name(prop: str, desired: Json, live: Json, action: str) -> list[Step]:
+    """A step for each name that is not the same on both sides."""
+    return [
+        Step(f"{prop}.{name}", _short(live.get(name)), _short(desired.get(name)), action)
+        for name in sorted({*desired, *live})
+        if desired.get(name) != live.get(name)
+    ]
+
+
+def _short(value: str | None) -> str:
+    """The end of a key, where its comment is."""
+    return "absent" if value is None else value if len(value) <= _SHOWN else f"…{value[-_SHOWN:]}"
+
+
+def narrows(step: Step) -> bool:
+    """Whether a step could keep somebody out who gets in now."""
+    if step.prop.startswith(("keys.", "groups.")):
+        return step.have != "absent"
+    return step.prop in ("key_files", "password", "shell") or (step.prop == "sudo" and step.want == "False")
