@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 HOST = "pulumi-python:dynamic/portcullis"
 _MADE_UP: dict[str, dict[str, Any]] = {
     "docker:index/remoteImage:RemoteImage": {"imageId": "sha256:" + "1" * 64},
-    "tls:index/privateKey:PrivateKey": {
-        "privateKeyOpenssh": "a private key",
-        "publicKeyOpenssh": "ssh-ed25519 "
-        "AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq\n",
-    },
     f"{HOST}:File": {"revision": "r1"},
     f"{HOST}:Packages": {"revision": "r1"},
     # {name} is the resource's.
-    "tls:index/privateKey:PrivateKey": {"privateKeyPem": "{name} pem", "privateKeyPemPkcs8": "{name} pkcs8"},
+    "tls:index/privateKey:PrivateKey": {
+        "privateKeyPem": "{name} pem",
+        "privateKeyPemPkcs8": "{name} pkcs8",
+        "privateKeyOpenssh": "{name} openssh",
+        "publicKeyOpenssh": "ssh-ed25519 "
+        "AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq\n",
+    },
     "tls:index/certRequest:CertRequest": {"certRequestPem": "{name} pem"},
     "tls:index/selfSignedCert:SelfSignedCert": {"certPem": "{name} pem"},
     "tls:index/locallySignedCert:LocallySignedCert": {"certPem": "{name} pem"},
