@@ -47,7 +47,7 @@ _SYN, _SYN_ACK, _RST = 0x02, 0x12, 0x04
 _ROUNDS = 2
 _BURST = 200  # packets between two looks at the answers; a queue of the kernel holds 1000
 _PAUSE = 0.002  # seconds after a burst
-_SETTLE = 0.6  # seconds that the last answers of a round may take
+_SETTLE = 0.6  # seconds that the last answers of a round may take, on a machine that is not busy
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
 _HEADER = struct.Struct("!HHIIHHHH")
 
@@ -97,9 +97,10 @@ def neighbour(record: HostRecord) -> Place:
 def container(engine: Engine, record: HostRecord, name: str) -> Place:
     """Return a container on a host. Its image needs no tools: they are the machine's."""
     inspect = ["docker", "inspect", "--format", "{{.State.Pid}}", name]
-    inner = hosts.console(engine, record, inspect).stdout.strip()
+    asked = hosts.console(engine, record, inspect)
+    inner = asked.stdout.strip()
     if not inner.isdigit() or inner == "0":
-        raise LabError(f"no container {name} runs on {record.name}")
+        raise LabError(f"no container {name} runs on {record.name}: {inner}{asked.stderr.strip()}")
     outer = hosts.first_process(engine, record)
     return Place(("nsenter", f"--net=/proc/{outer}/root/proc/{inner}/ns/net"))
 
@@ -188,7 +189,7 @@ def _udp(address: str, ports: Sequence[int], mark: int) -> dict[int, bool]:
                 if port not in answered:
                     with suppress(OSError):
                         asking.send(b"anybody there?\n")
-            time.sleep(_SETTLE)
+            time.sleep(_settle())
             for port, asking in waiting.items():
                 try:
                     asking.recv(1)
@@ -227,7 +228,7 @@ def _tcp(address: str, ports: Sequence[int], mark: int) -> dict[int, bool]:
                 _send(raw, packets, address, left[start : start + _BURST])
                 time.sleep(_PAUSE)
                 answered |= packets.read(raw)
-            deadline = time.monotonic() + _SETTLE
+            deadline = time.monotonic() + _settle()
             while len(answered) < len(ports) and time.monotonic() < deadline:
                 time.sleep(0.05)
                 answered |= packets.read(raw)
@@ -286,6 +287,12 @@ def _send(raw: socket.socket, packets: _Packets, address: str, ports: Sequence[i
     for port in ports:
         with suppress(OSError):  # no answer is an answer; a full queue is what the second round is for
             raw.sendto(packets.syn(port), (address, 0))
+
+
+def _settle() -> float:
+    """Return how long to wait for answers: a host on a busy machine gives them later, up to some seconds."""
+    waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return _SETTLE * min(max(waiting, 1.0), 6.0)
 
 
 def _source(address: str, mark: int) -> str | None:
