@@ -124,6 +124,7 @@ def leftovers() -> list[str]:
         ("dockerd", state.docker),
         ("gateway", state.gateway),
         ("registry", state.registry),
+        ("private-registry", state.private_registry),
     ):
         if process and process.alive():
             found.append(f"process {process.pid} ({name})")
@@ -154,7 +155,7 @@ def _infrastructure(state: State, progress: Progress) -> engine.Engine:
     rebuilt = False
     if not network.exists():
         progress.say("laying the network")
-        for stale in (state.gateway, state.registry):
+        for stale in (state.gateway, state.registry, state.private_registry):
             if stale:
                 stale.stop()
         network.build()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import catalogue, hosts, images, keys, machine, network, registry
+from lab import catalogue, hosts, images, keys, machine, network, registry, state
 from lab.processes import this_process
 from lab.relay import Relay
 from lab.shell import Progress, run
@@ -131,6 +131,12 @@ class Lab:
     def registry(self) -> str:
         """The registry's address and port, as it stands before an image's name."""
         return registry.NAME
+
+    def private_registry(self) -> str:
+        """Return the address of a registry with the same images behind a login, started if need be."""
+        with state.locked() as now:
+            registry.ensure_private(now)
+        return registry.PRIVATE
 
     @property
     def authority(self) -> keys.Authority:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import ssl
-from contextlib import suppress
+from http import HTTPStatus
 from http.client import HTTPException
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -14,7 +14,7 @@ from lab import debian, keys
 from lab.errors import LabError
 from lab.network import REGISTRY_ADDRESS, ROUTER
 from lab.places import LIVE, cache, made
-from lab.processes import start, wait_for
+from lab.processes import Process, start, wait_for
 
 if TYPE_CHECKING:
     from lab.shell import Progress
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 PORT = 5000
 NAME = f"{REGISTRY_ADDRESS.v4}:{PORT}"
+PRIVATE = f"{REGISTRY_ADDRESS.v4}:5001"
+"""The same images to read, behind a login; started when a test asks for it."""
+USERNAME, PASSWORD = "lab", "lab-registry-password-6Jt3"
+_HTPASSWD = f"{USERNAME}:$2b$04$.PoUPCc.O1bj9FBf.N1mCOgUWFvOka8.vhIKCcgK6tLyYf5mxz0ja\n"  # bcrypt of PASSWORD
 
 
 def trust() -> ssl.SSLContext:
@@ -34,40 +38,58 @@ def ensure(state: State, progress: Progress) -> None:
     if state.registry and state.registry.alive():
         return
     progress.say("starting the registry")
+    state.registry = _serve("registry", NAME)
+    wait_for("registry", state.registry, lambda: _answers(NAME) == HTTPStatus.OK, 20)
+
+
+def ensure_private(state: State) -> None:
+    """Start the one behind a login unless it runs."""
+    if state.private_registry and state.private_registry.alive():
+        return
+    logins = LIVE / "htpasswd"
+    logins.write_text(_HTPASSWD)
+    login = {"auth": {"htpasswd": {"realm": "lab", "path": str(logins)}}}
+    state.private_registry = _serve("private-registry", PRIVATE, **login)
+    wait_for(
+        "private-registry", state.private_registry, lambda: _answers(PRIVATE) == HTTPStatus.UNAUTHORIZED, 20
+    )
+
+
+def _serve(name: str, address: str, **more: Any) -> Process:
     program = debian.program("docker-registry", "/usr/bin/docker-registry")
     certificate, key = keys.registry_certificate()
-    settings = LIVE / "registry.json"  # JSON is YAML
+    settings = LIVE / f"{name}.json"  # JSON is YAML
     settings.write_text(
         json.dumps(
             {
                 "version": "0.1",
                 "log": {"level": "warn"},
                 "storage": {"filesystem": {"rootdirectory": str(made(cache() / "registry"))}},
-                "http": {
-                    "addr": f"{REGISTRY_ADDRESS.v4}:{PORT}",
-                    "tls": {"certificate": str(certificate), "key": str(key)},
-                },
+                "http": {"addr": address, "tls": {"certificate": str(certificate), "key": str(key)}},
+                **more,
             }
         )
     )
-    state.registry = start("registry", ["ip", "netns", "exec", ROUTER, str(program), "serve", str(settings)])
-    wait_for("registry", state.registry, _answers, 20)
+    return start(name, ["ip", "netns", "exec", ROUTER, str(program), "serve", str(settings)])
 
 
-def _answers() -> bool:
-    with (
-        suppress(OSError, HTTPException),
-        urlopen(f"https://{NAME}/v2/", timeout=2, context=trust()) as answer,
-    ):
-        return bool(answer.status == 200)  # noqa: PLR2004
-    return False
+def _answers(address: str) -> int:
+    try:
+        with urlopen(f"https://{address}/v2/", timeout=2, context=trust()) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        with error:
+            return error.code
+    except (OSError, HTTPException):
+        return 0
 
 
 def stop(state: State) -> None:
-    """Stop it."""
-    if state.registry:
-        state.registry.stop()
-        state.registry = None
+    """Stop both."""
+    for process in (state.registry, state.private_registry):
+        if process:
+            process.stop()
+    state.registry = state.private_registry = None
 
 
 def digest(image: str, tag: str) -> str:

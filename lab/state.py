@@ -43,13 +43,15 @@ class State:
     docker: Process | None = None  # only a dockerd that the lab started
     cgroup: str = ""  # where that dockerd has its containers
     registry: Process | None = None
+    private_registry: Process | None = None
     gateway: Process | None = None
     hosts: dict[str, HostRecord] = field(default_factory=dict)
     leases: list[Process] = field(default_factory=list)
 
     def empty(self) -> bool:
         """Tell whether nothing runs that has to be found again."""
-        return not (self.hosts or self.leases or self.docker or self.registry or self.gateway)
+        processes = (self.docker, self.registry, self.private_registry, self.gateway)
+        return not (self.hosts or self.leases or any(processes))
 
     def dump(self) -> str:
         """Return it as JSON."""
@@ -74,6 +76,7 @@ def load() -> State:
         docker=_process(data["docker"]),
         cgroup=data["cgroup"],
         registry=_process(data["registry"]),
+        private_registry=_process(data.get("private_registry")),
         gateway=_process(data["gateway"]),
         hosts=hosts,
         leases=[Process(**lease) for lease in data["leases"]],

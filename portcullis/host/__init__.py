@@ -17,6 +17,7 @@ from .forward_filter import ForwardFilter
 from .mongo_root import MongoRoot
 from .mongo_user import MongoUser
 from .packages import Packages
+from .pulled_image import PulledImage
 from .redis_user import RedisUser
 from .release import Release
 from .service import Service
@@ -41,6 +42,7 @@ __all__ = [
     "MongoRoot",
     "MongoUser",
     "Packages",
+    "PulledImage",
     "RedisUser",
     "Release",
     "Service",

@@ -31,6 +31,7 @@ _KINDS = {
     "backup": ("backups", "Backups", ("machine",)),
     "fail2ban-jail": ("jails", "Jails", ("machine",)),
     "redis-user": ("redis_users", "RedisUsers", ("store",)),
+    "image": ("images", "Images", ("machine",)),
     "ufw-policy": ("ufw", "UfwPolicies", ("machine",)),
     "cpu": ("cpus", "Cpus", ("machine",)),
     "mongo-root": ("mongo_roots", "MongoRoots", ("machine", "store")),

@@ -42,6 +42,7 @@ class Machine:
     fail2ban: Path = Path("/etc/fail2ban")
     fail2ban_socket: Path = Path("/run/fail2ban/fail2ban.sock")
     fail2ban_database: Path = Path("/var/lib/fail2ban/fail2ban.sqlite3")
+    docker: Path = Path("/run/docker.sock")
     run: Runner = run
     peer: Peer | None = None  # where the session comes from
     apt_lock_wait: float = 60.0  # seconds

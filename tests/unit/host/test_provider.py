@@ -58,6 +58,7 @@ RELEASED = [
     "portcullis.host.packages.PackagesProvider",
     "portcullis.host.redis_user.RedisUserProvider",
     "portcullis.host.release.ReleaseProvider",
+    "portcullis.host.pulled_image.PulledImageProvider",
     "portcullis.host.service.ServiceProvider",
     "portcullis.host.sysctl.SysctlProvider",
     "portcullis.host.ssh_server.SshServerProvider",

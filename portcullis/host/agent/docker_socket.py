@@ -1,0 +1,98 @@
+"""Asking Docker over its own socket: what must stand in no command line, environment or file goes this way.
+
+The protocol is HTTP; in its version 1.0 an answer ends with the connection, which is all that is needed here.
+https://docs.docker.com/reference/api/engine/
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from typing import IO, TYPE_CHECKING, Any
+
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_LINE = 1 << 20  # bytes of one line of an answer
+_TARGET = re.compile(r"/[A-Za-z0-9._~:/?=&%@+-]*\Z")
+
+
+class Answer:
+    """What Docker answers: a status, and a JSON object a line. Close it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Read as far as the end of the headers."""
+        self._connection = connection
+        self._stream: IO[bytes] = connection.makefile("rb")
+        words = self._stream.readline(_LINE).split()
+        self.status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+        while self._stream.readline(_LINE).strip():
+            pass
+
+    def __enter__(self) -> Answer:  # noqa: PYI034 - Self is newer than hosts are
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self._connection.close()
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """The objects; a line that is none is left out."""
+        for line in iter(lambda: self._stream.readline(_LINE), b""):
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(found, dict):
+                yield found
+
+    def error(self) -> str:
+        """What Docker says against the request."""
+        said = next(self.objects(), {}).get("message")
+        return str(said) if said else f"status {self.status}"
+
+
+def ask(
+    path: Path, method: str, target: str, *, timeout: float, headers: Mapping[str, str] | None = None
+) -> Answer | None:
+    """Ask, and return the answer; None where there is no Docker.
+
+    Args:
+        path: the socket.
+        method: GET or POST, without a body.
+        target: path and query.
+        timeout: seconds without a byte.
+        headers: they may hold secrets.
+
+    Raises:
+        HostError: ``unreadable`` when Docker is there and does not answer, ``invalid`` for a target that is
+            none.
+    """
+    if not _TARGET.match(target):
+        raise HostError("invalid", f"{target!r} is nothing to ask Docker for")
+    lines = [f"{method} {target} HTTP/1.0", "Host: docker", "Content-Length: 0"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(str(path))
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        return Answer(connection)
+    except FileNotFoundError:
+        connection.close()
+        return None
+    except OSError as error:
+        connection.close()
+        raise silent(error) from None
+
+
+def silent(error: OSError) -> HostError:
+    """Docker is there and does not answer."""
+    why = "it is silent" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
+    return HostError(
+        "unreadable", f"Docker does not answer on the host: {why}", hint="look at `systemctl status docker`"
+    )

@@ -1,0 +1,122 @@
+"""Images that a registry gives to who logs in only.
+
+The login goes from the request into one header of one call to Docker: Docker's own client would want it in a
+command line or in a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.docker_socket import ask, silent
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.step import Json, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.store import Record
+
+_NAME = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}\Z")
+_LOOK = 30.0  # seconds
+_PULL = 300.0  # seconds without any progress
+_OK, _MISSING = 200, 404
+_LOGIN = re.compile(r"unauthori[sz]ed|authentication|denied|forbidden|no basic auth", re.IGNORECASE)
+
+
+class Images:
+    """The kind ``image``."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for Docker's socket."""
+        self._socket = machine.docker
+
+    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+        return {"image": item}
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`."""
+        answers: Answers = []
+        for spec, _ in questions:
+            try:
+                answers.append({"exists": self._is_there(str(spec["image"]))})
+            except HostError as error:
+                answers.append(error)
+        return answers
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:  # noqa: ARG002
+        """See `Kind`."""
+        return [] if facts["exists"] else [Step("pulled", "absent", "pulled", "pull")]
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
+        """See `Kind`."""
+        if _NAME.match(str(desired["image"])):
+            return None
+        return HostError("invalid", f"{desired['image']!r} is not an image with a digest", prop="image")
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`. A digest says what it is, whoever pulled it."""
+        return True
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`."""
+        return {"exists": facts["exists"]}
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:  # noqa: ARG002
+        """See `Kind`."""
+        if steps:
+            self._pull(str(desired["image"]), str(desired["username"]), str(desired["password"]))
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
+        """See `Kind`. The image stays: containers may run on it, and unused ones are pruned by upkeep."""
+        return "kept"
+
+    def _is_there(self, image: str) -> bool:
+        if not _NAME.match(image):
+            return False
+        answer = ask(self._socket, "GET", f"/images/{image}/json", timeout=_LOOK)
+        if answer is None:
+            return False
+        with answer:
+            if answer.status in (_OK, _MISSING):
+                return answer.status == _OK
+            try:
+                why = answer.error()
+            except OSError as error:
+                raise silent(error) from None
+            raise HostError("unreadable", f"Docker does not tell whether it has {image}: {why}")
+
+    def _pull(self, image: str, username: str, password: str) -> None:
+        name, _, digest = image.partition("@")
+        repository = re.sub(r":[^/:]*\Z", "", name)
+        login = json.dumps({"username": username, "password": password}).encode()
+        header = {"X-Registry-Auth": base64.urlsafe_b64encode(login).decode()}
+        target = f"/images/create?fromImage={repository}&tag={digest}"
+        answer = ask(self._socket, "POST", target, timeout=_PULL, headers=header)
+        if answer is None:
+            raise HostError(
+                "invalid", "there is no Docker on the host", hint="let the image wait for the Docker engine"
+            )
+        with answer:
+            try:
+                # Docker has answered 200 before most of what can go wrong.
+                said = answer.error() if answer.status != _OK else ""
+                said = said or next((str(line["error"]) for line in answer.objects() if "error" in line), "")
+            except OSError as error:
+                raise silent(error) from None
+        if said:
+            raise _refused(image, said.replace(password, "…"))
+
+
+def _refused(image: str, said: str) -> HostError:
+    registry = image.partition("/")[0]
+    hint = "correct the image's name, or see whether the host reaches the registry"
+    if _LOGIN.search(said):
+        hint = f"the registry refuses this login: look at portcullis:registries.{registry}"
+    return HostError("pull", f"Docker cannot pull {image}: {said}", prop="image", hint=hint)

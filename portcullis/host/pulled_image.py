@@ -1,0 +1,108 @@
+"""An image on a host that its registry gives only to who logs in."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pulumi
+from pulumi.dynamic import DiffResult
+
+from .provider import ABSENT, HostProvider, Normaliser, Props, is_known
+from .resource import HostResource
+from .survey import Item
+
+if TYPE_CHECKING:
+    from .agent_process import Json
+
+_PULLED = "pulled"
+_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}\Z")
+
+
+class PulledImageProvider(HostProvider):
+    """Provider of `PulledImage`; its module path is part of every state."""
+
+    kind = "image"
+    identity = ("host", "image")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check the image, and take the login over without looking at it."""
+        image = inputs.text("image")
+        if image is not None and not _IMAGE.match(image):
+            inputs.fail("image", f"{image!r} is not an image with a digest, NAME@sha256:…")
+        inputs.one_of("pulled", _PULLED, ABSENT)
+        for name in ("username", "password"):
+            value = inputs.news.get(name)
+            if is_known(value) and not (isinstance(value, str) and value):
+                inputs.fail(name, "must be a text that is not empty")
+            inputs.inputs[name] = value
+
+    def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
+        """Replace for another image, the new one first: nothing is taken away with the old one."""
+        found = super().diff(id_, olds, news)
+        return DiffResult(changes=found.changes, replaces=found.replaces, delete_before_replace=False)
+
+    def item(self, props: Props) -> Item:
+        """Return the image by its name and digest; the login is no part of what is remembered of it."""
+        return Item(self.kind, props["image"], {"image": props["image"]})
+
+    def live_inputs(self, facts: Json) -> Props:  # noqa: ARG002
+        """Return that it is there."""
+        return {"pulled": _PULLED}
+
+    def absent_inputs(self) -> Props:
+        """Return an image that somebody removed."""
+        return {"pulled": ABSENT}
+
+
+class PulledImage(HostResource, module="portcullis", name="PulledImage"):
+    """An image that Docker on the host has pulled with a login.
+
+    pulumi-docker's own logins (`registry_auth` of its provider) stand in the state in clear
+    (https://github.com/pulumi/pulumi-docker/issues/643). Here the password is a secret in state, goes to the
+    host over the session's standard input, and from the agent to Docker over its socket: it is written to no
+    file and stands in no command line or environment. A `RemoteImage` that waits for this resource finds the
+    image and pulls nothing. Delete leaves the image: unused ones are pruned with all others.
+
+    Attributes:
+        image: name and digest.
+        pulled: "pulled"; what `refresh` finds otherwise is drift.
+    """
+
+    image: pulumi.Output[str]
+    pulled: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        image: str,
+        username: str,
+        password: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the image.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            image: `NAME@sha256:…` or `NAME:TAG@sha256:…`.
+            username: who logs in at the registry.
+            password: the password or token; always kept as a secret. It is used when the image is not there.
+            opts: resource options; let it wait for the Docker engine.
+        """
+        super().__init__(
+            PulledImageProvider(),
+            name,
+            host=host,
+            adopt=False,
+            inputs={
+                "image": image,
+                "username": username,
+                "password": pulumi.Output.secret(password),
+                "pulled": _PULLED,
+            },
+            outputs=(),
+            opts=opts,
+        )
