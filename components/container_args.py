@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pulumi_docker as docker
 
     from components.docker_engine import DockerEngine
+    from portcullis.registry import Credentials
 
 SECRETS = "/run/secrets"
 """Where a container finds its secrets, one file each."""
@@ -74,6 +75,7 @@ class PrivateContainerArgs:
     Attributes:
         engine: the Docker engine that runs it.
         image: name and digest. An output is passed on as it is.
+        login: the login at the image's registry, where it wants one.
         health: the health check as Docker takes it: `["CMD", program, …]` or `["CMD-SHELL", line]`.
         port: the port that it listens on, inside.
         host_port: the port on docker0's address that leads there; None publishes nothing, but for a rollout.
@@ -135,6 +137,7 @@ class PrivateContainerArgs:
     after: tuple[pulumi.Resource, ...] = ()
     refresh: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     secret: bool = False
+    login: Credentials | None = None
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host, or run less private than it should."""

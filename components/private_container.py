@@ -9,7 +9,7 @@ import pulumi_docker as docker
 from pulumi import ResourceOptions
 
 from components.container_args import SECRETS, Jobs, PrivateContainerArgs
-from portcullis.host import ContainerState, Release
+from portcullis.host import ContainerState, PulledImage, Release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,8 @@ class PrivateContainer(pulumi.ComponentResource):
             name=args.image,
             # An image that something else still uses cannot be removed, and would fail the update.
             keep_locally=True,
-            opts=self._own,
+            # Docker's provider looks on the host before it pulls: findImage in kreuzwerker's 4.5.0.
+            opts=ResourceOptions.merge(self._own, ResourceOptions(depends_on=self._pulled())),
         )
         self.network = docker.Network(
             f"{name}-network",
@@ -93,6 +94,21 @@ class PrivateContainer(pulumi.ComponentResource):
         after = self._jobs("after", common, release, [self.state])
         self.ready = [self.state, *after]
         self.register_outputs({"container_id": self.container.id, "address": self.address})
+
+    def _pulled(self) -> list[pulumi.Resource]:
+        """The image, pulled beforehand where its registry wants a login."""
+        login, engine = self._args.login, self._args.engine
+        if login is None:
+            return []
+        pulled = PulledImage(
+            f"{self._name}-pulled",
+            host=engine.host,
+            image=self._args.image,
+            username=login.username,
+            password=login.password,
+            opts=ResourceOptions(parent=self, depends_on=engine.ready),
+        )
+        return [pulled]
 
     def _volume(self, volume: str) -> docker.Volume:
         return docker.Volume(

@@ -77,7 +77,7 @@ class PulledImage(HostResource, module="portcullis", name="PulledImage"):
         name: str,
         *,
         host: str,
-        image: str,
+        image: pulumi.Input[str],
         username: str,
         password: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,

@@ -24,6 +24,7 @@ from components import (
     ReverseProxyArgs,
     connections,
 )
+from portcullis.registry import Credentials
 from portcullis.settings import load
 from portcullis.settings.model import Pool
 
@@ -344,3 +345,20 @@ def test_connections_of_a_stack() -> None:
     assert (found["web1"].bootstrap_user, found["web1"].bootstrap_port) == ("debian", 22)
     assert found["web1-jump"].host_key == KEY
     assert found["web1-jump"].user == "hop"
+
+
+def test_an_image_behind_a_login_is_pulled_before_docker_s_provider_looks(deploy: Deploy) -> None:
+    def program() -> None:
+        engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
+        login = Credentials("bot", "registry-secret")
+        args = PrivateContainerArgs(engine=engine, image=IMAGE, health=("CMD", "true"), login=login)
+        PrivateContainer("api", args)
+
+    engine = deploy(program)
+    pulled = engine.one(":PulledImage")
+    assert {k: v for k, v in pulled.inputs.items() if k in ("image", "username", "password", "host")} == {
+        "image": IMAGE, "username": "bot", "password": "registry-secret", "host": "web1",
+    }  # fmt: skip
+    assert pulled.secret == {"password"}
+    assert "docker-service" in pulled.after
+    assert "api-pulled" in engine.one(":RemoteImage").after

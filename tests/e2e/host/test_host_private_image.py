@@ -1,0 +1,94 @@
+"""An image by tag, from a registry that wants a login: resolved, pulled, run, and the login left nowhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING
+
+from lab import images, registry
+from tests.e2e.host.test_host_secrets import everything_under, spellings
+from tests.e2e.host.watch import Sampler
+
+if TYPE_CHECKING:
+    from lab.pytest_lab import Host, Lab
+    from tests.e2e.project import Outcome, Project
+
+PROGRAM = """
+import sys
+from components import DockerEngine, DockerEngineArgs, PrivateContainer, PrivateContainerArgs
+from portcullis.registry import Credentials, resolve
+from portcullis.settings import SettingsError
+from pulumi.runtime.config import CONFIG
+
+registry = {registry!r}
+login = Credentials({username!r}, CONFIG.get()[pulumi.get_project() + ":password"])
+try:
+    tags = {{"apps.app.image": registry + "/moving:1"}}
+    found = resolve(tags, {{registry: login}}, ca_file={authority!r})
+except SettingsError as error:
+    pulumi.log.error(str(error))
+    sys.exit(32)
+engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
+health = ("CMD", "/bin/busybox", "true")
+image = found["apps.app.image"]
+args = PrivateContainerArgs(engine=engine, image=image, health=health, login=login, memory=32)
+PrivateContainer("app", args)
+"""
+
+
+def moving(content: str) -> images.Image:
+    """An image under a tag that moves."""
+    return images.Image("moving", ("sleep", "600"), tag="1", files={"etc/version": content.encode()})
+
+
+def test_an_image_behind_a_login_runs_and_the_login_is_found_nowhere(
+    project: Project, module_host: Host, lab: Lab
+) -> None:
+    host = module_host
+    outcomes: list[Outcome] = []
+    first = lab.push(moving("one"))
+    there = f"{lab.private_registry()}/moving"
+    facts = {"registry": registry.PRIVATE, "username": registry.USERNAME}
+    project.program(PROGRAM.format(**facts, authority=str(lab.authority.bundle)))
+    project.secret("password", "wrong-registry-password")
+    refused = project.preview(fails=True).has(f"look at portcullis:registries.{registry.PRIVATE}")
+    project.secret("password", registry.PASSWORD)
+    with Sampler(host) as seen:
+        outcomes.append(project.up("--diff", timeout=300))
+        assert version(host) == "one"
+        assert host.run("docker image ls --digests --no-trunc").stdout.count(first.digest) == 1
+
+        second = lab.push(moving("two"))
+        shown = [f"{there}:1@{first.digest}", f"{there}:1@{second.digest}"]
+        outcomes += [project.up("--diff").has(*shown), project.preview("--expect-no-changes")]
+        assert version(host) == "two"
+
+        host.run(f"docker rm -f $(docker ps -aq) && docker image rm {there}@{second.digest}")
+        outcomes.append(project.up("--diff").has('~ pulled: "<absent>" => "pulled"'))
+        assert version(host) == "two"
+
+    header = base64.urlsafe_b64encode(
+        json.dumps({"username": registry.USERNAME, "password": registry.PASSWORD}).encode()
+    ).decode()
+    secrets = {*spellings(registry.PASSWORD), *spellings("wrong-registry-password"), header.rstrip("=")}
+    inspected = "docker inspect $(docker ps -aq) $(docker image ls -q); docker info"
+    places = {
+        "a command line": "\n".join(seen.commands),
+        "an environment on the host": "\n".join(seen.environments),
+        "what Pulumi prints": "\n".join(outcome.output for outcome in [*outcomes, refused]),
+        "the project's folder": everything_under(project.folder),
+        "what Docker shows": host.run(inspected).stdout,
+        "the host's journal": host.run("journalctl --sync; journalctl -q --no-pager -o export").stdout,
+    }
+    assert seen.rounds > 50
+    assert "moving" in places["what Docker shows"]
+    for where, text in places.items():
+        assert not [secret for secret in secrets if secret in text], where
+    searched = "/etc /var /run /tmp /root /home /srv"
+    left = host.run(f"grep -rlaE '{registry.PASSWORD}|{header[:-4]}' {searched}", check=False).stdout
+    assert left == ""
+
+
+def version(host: Host) -> str:
+    return host.run("docker exec app cat /etc/version").stdout
