@@ -205,8 +205,8 @@ class Redis(pulumi.ComponentResource):
             address=self.address,
             ops=self.credential,
             ca=f"{SECRETS}/{self._name}-secrets/ca.crt" if args.ca else None,
-            # Plugins answer with floating-point numbers.
-            user=secret.generation.apply(lambda generation: f"{of}-{int(generation)}"),
+            # Plugins answer with floating-point numbers, and `make plan` with none.
+            user=secret.generation.apply(lambda generation: f"{of}-{int(generation or 1)}"),
             password=secret.value,
             rules=rules,
             gid=args.user.partition(":")[2],
