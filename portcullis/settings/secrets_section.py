@@ -60,5 +60,5 @@ def encrypted(config: Mapping[str, Any], at: Place) -> None:
     """
     key = at.path.rpartition(":")[2]
     if config.get(key) and not at.secret:
-        path = f"{at.path}.NAME" + (".password" if key == "registries" else "")
+        path = f"'{at.path}[\"NAME\"].password'" if key == "registries" else f"{at.path}.NAME"
         at.report("is not encrypted", f"`pulumi config set --secret --path {path}` asks for each value")

@@ -85,4 +85,5 @@ def test_they_have_to_be_encrypted(key: str) -> None:
         faults: list[Fault] = []
         secrets_section.encrypted(config, Place(f"portcullis:{key}", faults, secret))
         assert len(faults) == expected
-    assert f"pulumi config set --secret --path portcullis:{key}.NAME" in str(faults[0])
+    how = {"secrets": "portcullis:secrets.NAME", "registries": "'portcullis:registries[\"NAME\"].password'"}
+    assert f"`pulumi config set --secret --path {how[key]}`" in str(faults[0])
