@@ -10,7 +10,7 @@ import json
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING
 
-from lab import images, registry, stores
+from lab import images, registry, shop, stores
 from lab.errors import LabError
 from lab.places import cache, made
 from tools.steps import StepError, locked
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NAMED: Mapping[str, Callable[[], images.Image]] = {
     "mongo:8": stores.mongo,
     "redis:7": stores.redis,
+    "shop-api:1": shop.api,
 }
 
 

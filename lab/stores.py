@@ -7,6 +7,7 @@ stand-in for MongoDB cannot do is in docs/lab-images.md.
 from __future__ import annotations
 
 from lab import debian
+from lab.accounts import accounts
 from lab.images import Image
 from lab.places import CHECKOUT
 from tools import mongo as mongo_programs
@@ -57,11 +58,3 @@ def mongo() -> Image:
         user=f"{_USER}:{_USER}",
         port=27017,
     )
-
-
-def accounts(**users: int) -> dict[str, bytes]:
-    """Return the files that give root and ``users`` their names."""
-    known = {"root": 0, **users}
-    passwd = "".join(f"{name}:x:{number}:{number}::/:/bin/sh\n" for name, number in known.items())
-    group = "".join(f"{name}:x:{number}:\n" for name, number in known.items())
-    return {"etc/passwd": passwd.encode(), "etc/group": group.encode()}

@@ -1,0 +1,156 @@
+// The two stores. Both connect on their own and again after a failure: the app starts before them, says so at
+// /healthz, and serves when they are there.
+import { readFileSync } from 'node:fs';
+
+import { MongoClient, ObjectId } from 'mongodb';
+import { createClient } from 'redis';
+
+import { hide, log, said } from './log.js';
+
+const LIST = 'shop:items'; // the cached list, as JSON
+const VISITS = 'shop:visits';
+const CACHE_SECONDS = 5;
+const MOST = 100;
+const PROBE_MS = 2000;
+
+/** Returns the stores of a config; `close` ends their connections. */
+export function openStores({ redisUrl, mongoUrl, ca }) {
+  hide(redisUrl);
+  hide(mongoUrl);
+  const mongo = new MongoClient(mongoUrl, {
+    appName: 'shop-api',
+    serverSelectionTimeoutMS: 3000,
+    maxPoolSize: 20,
+    ...(ca && new URL(mongoUrl).searchParams.get('tls') === 'true' ? { tlsCAFile: ca } : {}),
+  });
+  const redis = createClient({
+    url: redisUrl,
+    name: 'shop-api',
+    disableOfflineQueue: true, // without Redis a request is answered without its cache, not kept waiting
+    socket: {
+      connectTimeout: 3000,
+      reconnectStrategy: (tries) => Math.min(100 * 2 ** tries, 2000),
+      ...(ca && redisUrl.startsWith('rediss:') ? { tls: true, ca: readFileSync(ca) } : {}),
+    },
+  });
+  let closed = false;
+  redis.on('error', (error) => {
+    if (!closed) log('warn', 'redis', said(error));
+  });
+  redis.on('ready', () => log('info', 'redis is connected'));
+  const connect = () => {
+    if (closed) return;
+    redis.connect().catch((error) => {
+      // A refused login is not tried again by the client itself.
+      if (closed) return;
+      log('warn', 'redis', said(error));
+      setTimeout(connect, 2000).unref();
+    });
+  };
+  connect();
+  const items = mongo.db().collection('items');
+
+  return {
+    items: new Items(items, new Cache(redis)),
+    visits: new Visits(redis),
+    async health() {
+      const [mongoAnswers, redisAnswers] = await Promise.all([
+        // What a login is needed for: a ping answers everybody, also a user that was dropped.
+        answers(() => items.findOne({}, { projection: { _id: 1 } })),
+        answers(() => redis.get(VISITS)),
+      ]);
+      return { mongo: mongoAnswers, redis: redisAnswers };
+    },
+    async close() {
+      closed = true;
+      // One that is between two tries has nothing to finish, and waiting for it would never end.
+      if (redis.isOpen && !redis.isReady) redis.destroy();
+      await Promise.allSettled([mongo.close(), redis.isOpen ? redis.close() : undefined]);
+    },
+  };
+}
+
+async function answers(ask) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error('no answer in time')), PROBE_MS);
+  });
+  try {
+    await Promise.race([ask(), late]);
+    return true;
+  } catch (error) {
+    log('warn', 'health', said(error));
+    return false;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The items of the shop, newest first; MongoDB holds them and the cache may answer for it. */
+export class Items {
+  constructor(collection, cache) {
+    this.collection = collection;
+    this.cache = cache;
+  }
+
+  async list() {
+    const cached = await this.cache.read();
+    if (cached) return cached;
+    const found = await this.collection.find().sort({ _id: -1 }).limit(MOST).toArray();
+    const items = found.map(shown);
+    await this.cache.write(items);
+    return items;
+  }
+
+  /** Stores an item; acknowledged means that it is there after a crash. */
+  async add(name) {
+    const item = { _id: new ObjectId(), name, createdAt: new Date() };
+    await this.collection.insertOne(item, { writeConcern: { w: 'majority', journal: true } });
+    await this.cache.drop();
+    return shown(item);
+  }
+}
+
+function shown({ _id, name, createdAt }) {
+  return { id: _id.toHexString(), name, createdAt: createdAt.toISOString() };
+}
+
+/** A list that may be some seconds old. Redis not answering is never a reason to fail. */
+export class Cache {
+  constructor(redis) {
+    this.redis = redis;
+  }
+
+  async read() {
+    const text = await quietly(() => this.redis.get(LIST));
+    return text ? JSON.parse(text) : undefined;
+  }
+
+  async write(items) {
+    await quietly(() => this.redis.set(LIST, JSON.stringify(items), { EX: CACHE_SECONDS }));
+  }
+
+  async drop() {
+    await quietly(() => this.redis.del(LIST));
+  }
+}
+
+/** Counts in Redis how often the list was asked for. */
+export class Visits {
+  constructor(redis) {
+    this.redis = redis;
+  }
+
+  async count() {
+    return quietly(() => this.redis.incr(VISITS));
+  }
+}
+
+async function quietly(ask) {
+  try {
+    return await ask();
+  } catch (error) {
+    log('warn', 'redis', said(error));
+    return undefined;
+  }
+}

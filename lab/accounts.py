@@ -1,0 +1,11 @@
+"""Names for the users in an image."""
+
+from __future__ import annotations
+
+
+def accounts(**users: int) -> dict[str, bytes]:
+    """Return the files that give root and ``users`` their names."""
+    known = {"root": 0, **users}
+    passwd = "".join(f"{name}:x:{number}:{number}::/:/bin/sh\n" for name, number in known.items())
+    group = "".join(f"{name}:x:{number}:\n" for name, number in known.items())
+    return {"etc/passwd": passwd.encode(), "etc/group": group.encode()}
