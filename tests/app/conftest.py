@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+import json
+import shutil
+import signal
 import socket
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
-from lab import debian
+from lab import debian, shop
 from tools import mongo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
 
 PASSWORD = "hidden-word-42"
 
@@ -88,3 +94,70 @@ def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         "FERRETDB_SETUP_PASSWORD": PASSWORD,
     }
     yield from running([str(mongo.server())], port, folder, env)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The API's folder with its packages, as in its image."""
+    folder = tmp_path_factory.mktemp("api")
+    for part in ("src", "test"):
+        shutil.copytree(shop.SHOP / "api" / part, folder / part)
+    shutil.copy(shop.SHOP / "api" / "package.json", folder)
+    (folder / "node_modules").symlink_to(shop.modules())
+    return folder
+
+
+@dataclass
+class Api:
+    process: subprocess.Popen[str]
+    port: int
+    secrets: Path
+
+    def ask(self, path: str, body: Any = None) -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"http://127.0.0.1:{self.port}{path}", data, {"Content-Type": "application/json"})
+        try:
+            with urlopen(request, timeout=10) as answer:  # noqa: S310
+                return answer.status, json.load(answer)
+        except HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def wait_until_well(self) -> None:
+        end = time.monotonic() + 20
+        while self.ask("/healthz")[0] != 200:
+            assert time.monotonic() < end, self.ask("/healthz")
+            time.sleep(0.05)
+
+    def stop(self) -> str:
+        self.process.send_signal(signal.SIGTERM)
+        output, _ = self.process.communicate(timeout=30)
+        return output
+
+
+@pytest.fixture
+def start(app: Path, redis: Store, mongodb: Store, tmp_path: Path) -> Iterator[Callable[..., Api]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def one(login: str = f"app-1:{PASSWORD}", user: str = f"root:{PASSWORD}") -> Api:
+        (tmp_path / "redis_url").write_text(f"redis://{login}@127.0.0.1:{redis.port}/0\n")
+        (tmp_path / "mongo_shop_url").write_text(
+            f"mongodb://{user}@127.0.0.1:{mongodb.port}/shop?authSource=admin&directConnection=true\n"
+        )
+        port = free_port()
+        process = subprocess.Popen(
+            [shop.node(), "src/main.js"],
+            cwd=app,
+            env={"SECRETS_DIR": str(tmp_path), "PORT": str(port), "HOST": "127.0.0.1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        wait_for_port(port, process)
+        return Api(process, port, tmp_path)
+
+    yield one
+    for process in started:
+        process.kill()
+        process.communicate()

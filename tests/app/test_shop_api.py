@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import signal
 import subprocess
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
-import pytest
 from pymongo import MongoClient
 
 from lab import shop
-from tests.app.conftest import PASSWORD, Store, free_port, wait_for_port
+from tests.app.conftest import PASSWORD, Api, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The API's folder with its packages, as in its image."""
-    folder = tmp_path_factory.mktemp("api")
-    for part in ("src", "test"):
-        shutil.copytree(shop.SHOP / "api" / part, folder / part)
-    shutil.copy(shop.SHOP / "api" / "package.json", folder)
-    (folder / "node_modules").symlink_to(shop.modules())
-    return folder
 
 
 def test_its_own_tests_pass(app: Path) -> None:
@@ -41,62 +22,6 @@ def test_its_own_tests_pass(app: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert int(re.findall(r"^. pass (\d+)$", done.stdout, re.MULTILINE)[0]) >= 11
-
-
-@dataclass
-class Api:
-    process: subprocess.Popen[str]
-    port: int
-    secrets: Path
-
-    def ask(self, path: str, body: Any = None) -> tuple[int, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(f"http://127.0.0.1:{self.port}{path}", data, {"Content-Type": "application/json"})
-        try:
-            with urlopen(request, timeout=10) as answer:  # noqa: S310
-                return answer.status, json.load(answer)
-        except HTTPError as error:
-            with error:
-                return error.code, json.load(error)
-
-    def wait_until_well(self) -> None:
-        end = time.monotonic() + 20
-        while self.ask("/healthz")[0] != 200:
-            assert time.monotonic() < end, self.ask("/healthz")
-            time.sleep(0.05)
-
-    def stop(self) -> str:
-        self.process.send_signal(signal.SIGTERM)
-        output, _ = self.process.communicate(timeout=30)
-        return output
-
-
-@pytest.fixture
-def start(app: Path, redis: Store, mongodb: Store, tmp_path: Path) -> Iterator[Callable[..., Api]]:
-    started: list[subprocess.Popen[str]] = []
-
-    def one(login: str = f"app-1:{PASSWORD}", user: str = f"root:{PASSWORD}") -> Api:
-        (tmp_path / "redis_url").write_text(f"redis://{login}@127.0.0.1:{redis.port}/0\n")
-        (tmp_path / "mongo_shop_url").write_text(
-            f"mongodb://{user}@127.0.0.1:{mongodb.port}/shop?authSource=admin&directConnection=true\n"
-        )
-        port = free_port()
-        process = subprocess.Popen(
-            [shop.node(), "src/main.js"],
-            cwd=app,
-            env={"SECRETS_DIR": str(tmp_path), "PORT": str(port), "HOST": "127.0.0.1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        started.append(process)
-        wait_for_port(port, process)
-        return Api(process, port, tmp_path)
-
-    yield one
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def test_items_are_kept_and_visits_counted(start: Callable[..., Api]) -> None:

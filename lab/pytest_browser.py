@@ -1,0 +1,67 @@
+"""A fixture for tests that look at a page: headless Chromium, as Debian packages it, driven by Selenium.
+
+In a conftest: ``pytest_plugins = ["lab.pytest_browser"]``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from selenium.webdriver import Chrome
+
+_SECONDS = 20  # for a page to load and a script to end
+_OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",  # as root there is none
+    "--disable-dev-shm-usage",  # /dev/shm of a container is small
+    "--disable-gpu",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--window-size=1000,800",
+)
+
+
+@pytest.fixture
+def open_browser(tmp_path: Path) -> Iterator[Callable[[Mapping[str, str]], Chrome]]:
+    """Return a function that starts a browser; all of them end with the test.
+
+    It takes the addresses of host names, for example ``{"www.example.com": host.address}``, and finds no
+    other name: a page cannot reach what the test does not know of.
+    """
+    # Here and not above: every run of pytest loads this plugin, and few open a browser.
+    from selenium.webdriver import Chrome, ChromeOptions  # noqa: PLC0415
+    from selenium.webdriver.chrome.service import Service  # noqa: PLC0415
+
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    assert program and driver, "run `make setup`: chromium and chromium-driver are missing"  # noqa: S101, PT018
+    with ExitStack() as opened:
+
+        def start(hosts: Mapping[str, str]) -> Chrome:
+            options = ChromeOptions()
+            options.binary_location = str(program)
+            for option in _OPTIONS:
+                options.add_argument(option)
+            rules = [f"MAP {name} {address}" for name, address in hosts.items()]
+            # Loopback stays reachable, everything else has no address.
+            options.add_argument(
+                f"--host-resolver-rules={', '.join([*rules, 'MAP * ~NOTFOUND', 'EXCLUDE 127.0.0.1'])}"
+            )
+            options.add_argument(f"--user-data-dir={tmp_path / f'browser-{len(hosts)}'}")
+            options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+            browser = Chrome(options, Service(driver, log_output=str(tmp_path / "chromedriver.log")))
+            opened.callback(browser.quit)
+            browser.set_page_load_timeout(_SECONDS)
+            browser.set_script_timeout(_SECONDS)
+            return browser
+
+        yield start
