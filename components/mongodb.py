@@ -210,7 +210,7 @@ class MongoDB(pulumi.ComponentResource):
             key = GeneratedSecret(f"{name}-keyfile", length=128, opts=ResourceOptions(parent=self))
             files["keyfile"] = key.value
         if args.ca:
-            certificate, key_pem = args.ca.server(name, [name], [args.engine.bind_address])
+            certificate, key_pem = args.ca.server(name, [name, "localhost"], [args.engine.bind_address])
             files["server.pem"] = pulumi.Output.concat(certificate, key_pem)
             files["ca.pem"] = args.ca.ca_pem
         return SecretFiles(

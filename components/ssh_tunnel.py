@@ -51,6 +51,7 @@ class TunnelTarget:
         scheme: what speaks there; None prints no connection strings.
         logins: users of the store, by a label; of MongoDB the label is the database.
         tls: it speaks TLS.
+        ca: certificate of the authority to trust for that; people's tools need it too.
     """
 
     port: int
@@ -58,6 +59,7 @@ class TunnelTarget:
     scheme: Literal["redis", "mongodb"] | None = None
     logins: Mapping[str, StoreLogin] = field(default_factory=lambda: MappingProxyType({}))
     tls: bool = False
+    ca: pulumi.Input[str] | None = None
 
     @property
     def text(self) -> str:
@@ -137,12 +139,14 @@ class SshTunnel(pulumi.ComponentResource):
         private_key: the key that was made, secret, in OpenSSH's format; None where the person has their own.
         described: what they need to use it, without secrets and without the host's address.
         passwords: name of a store and a login to its password, secret.
+        ca: certificate of the stores' authority, or None where they speak no TLS.
     """
 
     ready: list[pulumi.Resource]
     private_key: pulumi.Output[str] | None
     described: pulumi.Output[dict[str, object]]
     passwords: dict[str, pulumi.Output[str]]
+    ca: pulumi.Input[str] | None
 
     def __init__(self, name: str, args: SshTunnelArgs, opts: ResourceOptions | None = None) -> None:
         """Declare it under `name`, such as "web1-tunnel-alice"."""
@@ -171,6 +175,7 @@ class SshTunnel(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self, depends_on=[*args.after]),
         )
         self.ready = [account]
+        self.ca = next((target.ca for target in args.to.values() if target.ca is not None), None)
         local = tunnel_lines.local_ports(
             {store: target.port for store, target in args.to.items()}, args.taken
         )
@@ -180,6 +185,7 @@ class SshTunnel(pulumi.ComponentResource):
                 "account": args.account,
                 "forwards": tunnel_lines.forwards({s: target.text for s, target in args.to.items()}, local),
                 "generatedKey": self.private_key is not None,
+                "tls": self.ca is not None,
                 "connect": {
                     f"{store}-{label}": _url(target, label, login, local[store])
                     for store, target in args.to.items()
@@ -208,12 +214,14 @@ def _url(target: TunnelTarget, label: str, login: StoreLogin, port: int) -> pulu
 def export_tunnels(tunnels: Iterable[SshTunnel]) -> None:
     """Export what `make tunnels` and `make password` print, and each key that was made.
 
-    The outputs are `tunnels` (person to host to what they need), `tunnelKey-PERSON-HOST` and
-    `password-STORE-LOGIN`; the last two are secrets.
+    The outputs are `tunnels` (person to host to what they need), `tunnelCa-HOST`, and the secrets
+    `tunnelKey-PERSON-HOST` and `password-STORE-LOGIN`.
     """
     found: dict[str, dict[str, pulumi.Output[dict[str, object]]]] = {}
     for each in tunnels:
         found.setdefault(each.person, {})[each.host] = each.described
+        if each.ca is not None:
+            pulumi.export(f"tunnelCa-{each.host}", each.ca)
         if each.private_key is not None:
             pulumi.export(f"tunnelKey-{each.person}-{each.host}", each.private_key)
         for name, password in each.passwords.items():

@@ -48,12 +48,15 @@ def _of_one(stack: str, person: str, alias: str, host: HostSettings, needed: Any
     if host.host_key:
         known = tunnel_lines.known_host(host.address, host.port, host.host_key)
         yield f"  once, the host's key:  echo '{known}' >> ~/.ssh/known_hosts"
+    # Where the lab's engine and state are, a shell knows from that file.
+    lab = ". tools/env.sh; " if stack == _LAB else ""
+    if needed.get("tls"):
+        shown = f"pulumi stack output tunnelCa-{alias} --stack {stack} > ~/.ssh/{alias}-ca.pem"
+        yield f"  once, for TLS:         ({lab}{shown})"
     key = ""
     if needed["generatedKey"]:
         key = f"~/.ssh/{needed['account']}-{alias}"
         shown = f"pulumi stack output tunnelKey-{person}-{alias} --stack {stack} --show-secrets > {key}"
-        # Where the lab's engine and state are, a shell knows from that file.
-        lab = ". tools/env.sh; " if stack == _LAB else ""
         yield f"  once, the key:         ({lab}umask 077; {shown})"
     command = tunnel_lines.command(
         needed["account"], host.address, host.port, opened=needed["forwards"], key=key, jump=_jump(host)

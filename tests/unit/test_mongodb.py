@@ -135,7 +135,7 @@ def test_with_an_authority_nothing_is_in_clear(deploy: Deploy) -> None:
         "--tlsCAFile", "/run/secrets/ca.pem", "--tlsAllowConnectionsWithoutCertificates",
     ]  # fmt: skip
     pem = engine.one(":File", "mongo-server.pem")
-    assert pem.inputs["content"] == "mongo mongo 172.17.0.1\nKEY\n"
+    assert pem.inputs["content"] == "mongo mongo localhost 172.17.0.1\nKEY\n"
     assert "content" in pem.secret
     assert engine.one(":MongoRoot").inputs["ca"] == "/etc/portcullis/secrets/mongo/ca.pem"
     if not engine.preview:

@@ -67,7 +67,8 @@ def test_whoever_has_no_key_gets_one_whose_private_half_is_a_secret(
     def program() -> None:
         given: dict[str, Any] = {}
         monkeypatch.setattr(pulumi, "export", given.__setitem__)
-        export_tunnels([SshTunnel("web1-tunnel-alice", args())])
+        stores = {"redis": dataclasses.replace(REDIS, tls=True, ca="an authority"), "mongo": MONGO}
+        export_tunnels([SshTunnel("web1-tunnel-alice", args(to=stores))])
         # The recording engine keeps the outputs of components; there is no stack in it.
         pulumi.ComponentResource("test:index:Stack", "exports").register_outputs(given)
 
@@ -76,6 +77,7 @@ def test_whoever_has_no_key_gets_one_whose_private_half_is_a_secret(
     assert engine.before("web1-tunnel-alice-account") >= {"web1-tunnel-alice-key"}
     exported = engine.outputs["exports"]
     assert rpc.is_rpc_secret(exported["tunnelKey-alice-web1"])
+    assert exported["tunnelCa-web1"] == "an authority"
     if not engine.preview:
         (line,) = engine.one(":User").inputs["keys"].values()
         assert 'permitopen="172.17.0.1:6379" ssh-ed25519 AAAA' in line
@@ -264,7 +266,9 @@ def test_what_people_paste() -> None:
     )
     assert ".venv/bin/python -m portcullis.tunnels --stack prod --password redis-app" in said
     assert "gone" not in said
-    said = "\n".join(lines("lab", hosts, {"alice": {"web1": needed}}))
+    assert "tunnelCa" not in said
+    said = "\n".join(lines("lab", hosts, {"alice": {"web1": {**needed, "tls": True}}}))
+    assert "(. tools/env.sh; pulumi stack output tunnelCa-web1 --stack lab > ~/.ssh/web1-ca.pem)" in said
     assert "make password STORE=redis-app" in said
     assert "(. tools/env.sh; umask 077; pulumi stack output " in said
 
