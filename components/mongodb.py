@@ -37,8 +37,8 @@ _CONNECTIONS, _THREADS = 800, 1024
 # server of the first start listens on 127.0.0.1 alone: it does not count. Not mongosh: it takes a second of
 # CPU and 100 MB each time. Not a hello over bash's /dev/tcp: an image may lack bash, and TLS would be in the
 # way. That the server lets in who it should, and nobody else, is MongoRoot's to prove.
-_LISTENS = "^ *[0-9]+: (0{8}|0{32}):6989 (0{8}|0{32}):0000 0A "
-HEALTH = ("CMD", "grep", "-Eqs", _LISTENS, "/proc/net/tcp", "/proc/net/tcp6")
+LISTENS = "^ *[0-9]+: (0{8}|0{32}):6989 (0{8}|0{32}):0000 0A "
+HEALTH = ("CMD-SHELL", f"grep -Eqs '{LISTENS}' /proc/net/tcp /proc/net/tcp6")
 
 
 class Authority(Protocol):

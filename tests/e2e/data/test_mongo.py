@@ -1,0 +1,295 @@
+"""The component MongoDB on a real host: who gets in, what drifts, what rotates, what survives.
+
+The server is the lab's stand-in (docs/lab-images.md): FerretDB on SQLite, with roles. What only the official
+server has is in tests/agent/test_mongo.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
+
+from lab import keys, machine
+from tests.e2e.host.watch import wait_for
+from tests.e2e.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lab.pytest_lab import Host, Lab
+
+PROGRAM = """
+from types import SimpleNamespace
+
+import pulumi_docker
+
+from components import MongoDatabase, MongoDB, MongoDBArgs, SecretFiles, SecretFilesArgs
+
+# Docker is not what is tested here: it stays when the store's stack goes.
+provider = pulumi_docker.Provider("docker", host="ssh://web1", ssh_opts=["-F", ".portcullis/e2e/ssh_config"])
+mongo = MongoDB("{name}", MongoDBArgs(
+    host="web1", engine=SimpleNamespace(bind_address="172.17.0.1", ready=[], provider=provider),
+    image="{image}", memory=512, rotate={root!r}, host_port={port},
+    databases={{"shop": MongoDatabase(rotate={shop!r}), "crm": MongoDatabase()}},
+))
+use = mongo.uses("shop")
+# Stands for the app: it moves when the user's name changes, and before the old user goes.
+SecretFiles("{name}-app", SecretFilesArgs(host="web1", owner="999:999", files=use.files, after=use.ready))
+"""
+SECRETS = "/etc/portcullis/secrets"
+LOCAL = 31017
+
+
+@pytest.fixture(scope="module")
+def host(module_host: Host) -> Host:
+    return module_host
+
+
+@pytest.fixture(scope="module")
+def program(lab: Lab) -> Callable[..., str]:
+    image = lab.image("mongo:8")
+
+    def text(name: str = "mongo", **words: Any) -> str:
+        return PROGRAM.format(image=image, name=name, **{"root": None, "shop": None, "port": 27017} | words)
+
+    return text
+
+
+@pytest.fixture(scope="module")
+def standing(
+    host: Host, program: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
+    host.run(
+        "apt-get update -q && apt-get install -qy --no-install-recommends docker.io docker-cli", timeout=200
+    )
+    project = Project(tmp_path_factory.mktemp("mongo") / "mongo", host, name="mongo")
+    project.program(program()).up(timeout=300)
+    yield project
+    project.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tunnel(standing: Project) -> Iterator[None]:
+    """The store's port on this machine, as a person reaches it."""
+    host = standing.host
+    known = keys.known_hosts(host.name, host.address)
+    argv = [*machine.ssh_argv(host.record, known, keys.client_key()), "-N", "-L", f"{LOCAL}:172.17.0.1:27017"]
+    process = subprocess.Popen(argv)
+    try:
+        wait_for("the tunnel", lambda: _connects(LOCAL))
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _connects(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def unchanged(project: Project) -> None:
+    """Nothing to do; the first refresh of a container fills in empty lists, which is no change."""
+    project.preview("--expect-no-changes")
+
+
+def url(host: Host) -> str:
+    """The app's connection string, over the tunnel."""
+    return host.read(f"{SECRETS}/mongo-app/mongo_shop_url").replace("@mongo:27017/", f"@127.0.0.1:{LOCAL}/")
+
+
+def client(address: str) -> MongoClient[dict[str, Any]]:
+    return MongoClient(address, serverSelectionTimeoutMS=5000, socketTimeoutMS=5000)
+
+
+def as_root(host: Host, password: str | None = None) -> MongoClient[dict[str, Any]]:
+    password = password or host.read(f"{SECRETS}/mongo/root-password").strip()
+    return client(f"mongodb://root:{password}@127.0.0.1:{LOCAL}/?directConnection=true&authSource=admin")
+
+
+def refused(address: str) -> bool:
+    with client(address) as one, pytest.raises(OperationFailure) as error:
+        one.shop.items.find_one({})
+    return error.value.code in (13, 18)
+
+
+def users(host: Host) -> set[str]:
+    with as_root(host) as root:
+        found = root.admin.command("usersInfo", {"forAllDBs": True})["users"]
+    return {f"{user['user']}@{user['db']}" for user in found}
+
+
+def test_an_app_reads_and_writes_its_own_database_and_nothing_more(standing: Project) -> None:
+    unchanged(standing)
+    host = standing.host
+    with client(url(host)) as app:
+        app.shop.items.insert_one({"_id": "first"})
+        assert [item["_id"] for item in app.shop.items.find({})] == ["first"]
+        for database in ("crm", "admin"):
+            with pytest.raises(OperationFailure, match="not authorized"):
+                app[database].items.insert_one({})
+        with pytest.raises(OperationFailure, match="not authorized"):
+            app.shop.command("usersInfo", 1)
+    password = url(host).split(":")[2].split("@")[0]
+    assert refused(url(host).replace(password, "wrong"))
+    assert refused(f"mongodb://127.0.0.1:{LOCAL}/?directConnection=true")
+    nobody = client(f"mongodb://127.0.0.1:{LOCAL}/?directConnection=true")
+    with nobody, pytest.raises(OperationFailure):
+        nobody.list_database_names()
+    assert users(host) == {"root@admin", "shop-1@shop", "crm-1@crm"}
+
+
+def test_no_secret_is_anywhere_but_in_its_files(standing: Project) -> None:
+    host = standing.host
+    secrets = [
+        host.read(f"{SECRETS}/mongo/root-password").strip(),
+        *(host.read(f"{SECRETS}/mongo-users/{name}").strip() for name in ("shop", "crm")),
+    ]
+    assert all(len(secret) == 40 for secret in secrets)
+    places = (
+        "docker inspect mongo", "docker logs mongo 2>&1", "ps axeww", "journalctl -q --no-pager",
+        "cat /var/lib/portcullis/items/*/*", "cat /root/.*_history 2>/dev/null; true",
+    )  # fmt: skip
+    seen = {place: host.run(place).stdout for place in places}
+    seen["state"] = standing.run("stack", "export").output
+    seen["the server's environment"] = host.run(
+        "for p in $(docker top mongo -o pid | tail -n +2); do tr '\\0' '\\n' < /proc/$p/environ; done"
+    ).stdout
+    for place, text in seen.items():
+        assert text or "history" in place, place
+        assert not [secret for secret in secrets if secret in text], place
+    assert "root-password" in seen["docker inspect mongo"]
+    modes = host.run(f"stat -c '%a %u' {SECRETS} {SECRETS}/mongo {SECRETS}/mongo/root-password").stdout
+    assert modes == "700 0\n500 999\n400 999\n"
+    inspected = json.loads(seen["docker inspect mongo"])[0]
+    assert "--auth" in inspected["Config"]["Cmd"]
+    assert inspected["NetworkSettings"]["Ports"] == {
+        "27017/tcp": [{"HostIp": "172.17.0.1", "HostPort": "27017"}]
+    }
+    assert len(host.run("docker volume ls -q").stdout.split()) == 1, "the image's other volume is a tmpfs"
+
+
+def test_what_is_changed_by_hand_is_shown_by_name_and_mended(standing: Project) -> None:
+    host = standing.host
+    with as_root(host) as root:
+        root.shop.command("updateUser", "shop-1", pwd="by-hand", roles=[{"role": "dbOwner", "db": "shop"}])
+        root.admin.command("createUser", "mallory", pwd="x", roles=[{"role": "root", "db": "admin"}])
+        root.crm.command("dropUser", "crm-1")
+    standing.preview().has(
+        'login : "refused" => "works"', '- dbOwner@shop : "granted"', '+ readWrite@shop: "granted"',
+        '- mallory@admin: "root@admin"', 'login : "<absent>" => "works"',
+    )  # fmt: skip
+    standing.up()
+    assert users(host) == {"root@admin", "shop-1@shop", "crm-1@crm"}
+    with client(url(host)) as app:
+        assert app.shop.items.count_documents({}) == 1
+    # Root itself: by whom it was changed the last time is in state.
+    with as_root(host) as root:
+        root.admin.command("updateUser", "root", pwd="by-hand")
+    standing.preview().has('login : "refused" => "works"', 'server: "refuses the login of root"')
+    standing.up(fails=True).has("refuses the login of root", "former_password")
+    with as_root(host, "by-hand") as root:
+        root.admin.command("updateUser", "root", pwd=host.read(f"{SECRETS}/mongo/root-password").strip())
+    unchanged(standing)
+
+
+def test_acknowledged_writes_are_there_after_kill_9_and_a_stopped_server_is_started(
+    standing: Project,
+) -> None:
+    host = standing.host
+    acknowledged: list[int] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        with client(url(host)) as app:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                with contextlib.suppress(PyMongoError):
+                    app.shop.writes.insert_one({"_id": number})
+                    acknowledged.append(number)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    wait_for("writes", lambda: len(acknowledged) > 50)
+    started = host.run("docker inspect -f '{{.State.StartedAt}}' mongo").stdout
+    host.run("kill -9 $(docker top mongo -o pid | tail -n +2)")
+    before = len(acknowledged)
+    wait_for("writes after the restart", lambda: len(acknowledged) > before + 20, 30)
+    stop.set()
+    writer.join()
+    assert host.run("docker inspect -f '{{.State.StartedAt}}' mongo").stdout != started
+    with client(url(host)) as app:
+        found = {item["_id"] for item in app.shop.writes.find({})}
+    assert not set(acknowledged) - found
+
+    host.run("docker kill mongo")
+    standing.preview().has('server: "does not answer: Connection refused" => "answers"', "mustRun")
+    standing.up()
+    unchanged(standing)
+
+
+def test_rotation_moves_users_and_root_and_refuses_what_was_before(
+    standing: Project, program: Callable[..., str]
+) -> None:
+    host = standing.host
+    old, old_root = url(host), host.read(f"{SECRETS}/mongo/root-password").strip()
+    with client(old) as open_since_before:
+        open_since_before.shop.items.find_one({})
+        standing.program(program(shop="2026-12", root="2026-12"))
+        standing.preview().has("user", "mongo-shop", "mongo-root")
+        standing.up()
+        with pytest.raises((OperationFailure, AutoReconnect)):
+            open_since_before.shop.items.find_one({})
+    assert "shop-2:" in url(host)
+    with client(url(host)) as app:
+        assert app.shop.items.count_documents({}) == 1
+    assert refused(old)
+    assert users(host) == {"root@admin", "shop-2@shop", "crm-1@crm"}
+    assert refused(f"mongodb://root:{old_root}@127.0.0.1:{LOCAL}/?directConnection=true&authSource=admin")
+    unchanged(standing)
+
+
+def test_a_first_start_that_was_cut_off_is_said_and_nothing_is_wiped(
+    standing: Project, program: Callable[..., str], make_project: Callable[..., Project]
+) -> None:
+    host = standing.host
+    folder = host.run(
+        "docker volume create cut-data >/dev/null && docker volume inspect -f '{{.Mountpoint}}' cut-data"
+    ).stdout.strip()
+    host.run(f"touch {folder}/WiredTiger {folder}/storage.bson && chown -R 999:999 {folder}")
+    project = make_project().program(program("cut", port=27018))
+    project.up(fails=True, timeout=200).has(
+        "has data files and no user root: its first start was cut off",
+        "docker volume rm cut-data",
+        "createUser",
+    )
+    project.destroy()
+    assert {"WiredTiger", "storage.bson"} <= set(host.run(f"ls {folder}").stdout.split())
+    host.run("docker volume rm cut-data")
+
+
+def test_data_survive_destroy_and_the_next_stack_takes_them_over(
+    standing: Project, program: Callable[..., str]
+) -> None:
+    host = standing.host
+    standing.destroy()
+    assert host.run(f"ls {SECRETS}", check=False).stdout == ""
+    folder = "/var/lib/docker/volumes/mongo-data/_data"
+    kept = f"{folder}/portcullis-root-password"
+    assert host.run(f"stat -c '%a %u' {kept}").stdout == "400 0\n"
+    standing.program(program()).up(timeout=300)
+    assert host.run(f"ls {kept}", check=False).returncode != 0
+    with client(url(host)) as app:
+        assert [item["_id"] for item in app.shop.items.find({})] == ["first"]
+    assert users(host) == {"root@admin", "shop-1@shop", "crm-1@crm"}
+    unchanged(standing)
