@@ -66,10 +66,11 @@ class TlsPlugin:
         """What would change. A certificate that is due is made anew, as officially."""
         fields = self._kind(target).fields
         found = differences(fields, olds, news)
-        if "readyForRenewal" in fields and self._due(
-            olds | {k: v for k, v in news.items() if k == "earlyRenewalHours"}
-        ):
-            found.append(Difference("readyForRenewal", "UPDATE", replaces=True))
+        if "readyForRenewal" in fields:
+            due = self._due(olds | {k: v for k, v in news.items() if k == "earlyRenewalHours"})
+            # One that was due and is not any more, with fewer earlyRenewalHours, is planned as not ready.
+            if due or olds.get("readyForRenewal"):
+                found.append(Difference("readyForRenewal", "UPDATE", replaces=due))
         return Answer(found, detailed=bool(found))
 
     def create(self, target: Target, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
@@ -93,7 +94,9 @@ class TlsPlugin:
         """Only a certificate's earlyRenewalHours changes in place."""
         del preview
         kind = self._kind(target)
-        return _marked(kind.fields, olds | {key: value for key, value in news.items() if key in kind.fields})
+        ready = {"readyForRenewal": False} if "readyForRenewal" in kind.fields else {}
+        known = {key: value for key, value in news.items() if key in kind.fields}
+        return _marked(kind.fields, olds | known | ready)
 
     def delete(self, target: Target, state: Properties) -> None:
         """Forget it."""
@@ -117,7 +120,7 @@ class TlsPlugin:
     def _due(state: Properties) -> bool:
         from lab.plugins.tls_plugin.renewal import ready_for_renewal  # noqa: PLC0415
 
-        return bool(state.get("readyForRenewal")) or ready_for_renewal(state)
+        return ready_for_renewal(state)
 
     @staticmethod
     def _whole(kind: _Kind, id_: str, inputs: Properties, facts: Properties) -> Properties:
