@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ class Users:
 
     client: Client
     redis: RedisProcess
+    ca: str = ""
 
     @property
     def ops(self) -> Path:
@@ -43,7 +45,8 @@ class Users:
         keeper = {"keeper": True, "rules": render.OPS_RULES} if user.startswith("_ops") else {}
         return {
             "acl": str(self.redis.acl), "address": self.redis.address, "ops": str(self.ops), "gid": "999",
-            "user": user, "password": PASSWORDS[user], "rules": render.APP_RULES, **keeper, **more,
+            "user": user, "password": PASSWORDS[user], "rules": render.APP_RULES, "ca": self.ca, **keeper,
+            **more,
         }  # fmt: skip
 
     def item(self, user: str) -> str:
@@ -386,3 +389,65 @@ def test_a_server_that_hangs_is_told_of(
     users.write_credential()
     users.redis.port = stranger(b"")
     assert "did not answer" in users.refused(OPS).message
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority, and a server's certificate of it for 127.0.0.1."""
+    folder = tmp_path_factory.mktemp("tls")
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    for name, more in (
+        ("ca", ["-addext", "keyUsage=critical,keyCertSign"]),
+        ("other", ["-addext", "keyUsage=critical,keyCertSign"]),
+        ("server", ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1",
+                    "-addext", "basicConstraints=CA:FALSE"]),
+    ):  # fmt: skip
+        subprocess.run(
+            [*new, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt", *more],
+            cwd=folder, check=True, capture_output=True,
+        )  # fmt: skip
+    return folder
+
+
+def with_tls(users: Users, folder: Path) -> None:
+    """Declare everything for TLS from now on, on the same port."""
+    users.ca = str(folder / "ca.crt")
+    users.redis.lines = (
+        f"tls-port {users.redis.port}", "port 0", f"tls-cert-file {folder / 'server.crt'}",
+        f"tls-key-file {folder / 'server.key'}", f"tls-ca-cert-file {folder / 'ca.crt'}",
+        "tls-auth-clients no",
+    )  # fmt: skip
+
+
+def test_with_tls_the_agent_asks_a_server_that_its_authority_vouches_for(
+    users: Users, certified: Path
+) -> None:
+    with_tls(users, certified)
+    users.up()
+    assert users.drift(OPS) == users.drift(APP) == {}
+    users.put("app-2")
+    session = resp.login(users.redis.address, "app-2", PASSWORDS["app-2"], users.ca)
+    assert session.call("PING") == "PONG"
+    session.close()
+    with pytest.raises(NotRunning):
+        users.redis.enter("app-2", PASSWORDS["app-2"])
+    assert users.remove(APP) == "removed"
+    users.client = users.client.again()
+    assert users.drift("app-2") == {}
+    users.ca = str(certified / "other.crt")
+    assert "is not one that" in users.refused("app-2").message
+
+
+def test_a_server_that_changes_to_tls_is_written_for_and_not_asked(up: Users, certified: Path) -> None:
+    """Its users come before its certificate, and both before the server that has it."""
+    plain = up.redis.lines
+    with_tls(up, certified)
+    up.ca = str(certified / "not-yet.crt")
+    up.put(OPS)
+    up.ca = str(certified / "ca.crt")
+    up.put("app-2")
+    up.redis.stop()
+    up.redis.start()
+    assert up.drift(OPS) == up.drift("app-2") == {}
+    up.ca, up.redis.lines = "", plain
+    up.put("app-2")  # and back

@@ -23,13 +23,16 @@ ADDRESS = "172.17.0.1:6379"
 SECRETS = "/etc/portcullis/secrets"
 ACL = "/etc/portcullis/redis/redis/users.acl"
 PROGRAM = """
-from components import DockerEngine, DockerEngineArgs, Redis, RedisArgs, SecretFiles, SecretFilesArgs
+from components import (
+    DockerEngine, DockerEngineArgs, InternalCa, Redis, RedisArgs, SecretFiles, SecretFilesArgs
+)
 
 engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
 """
 STORE = """
 args = RedisArgs(
-    host="web1", engine=engine, image="{image}", overcommit=False, memory=64, rotate={rotate!r}
+    host="web1", engine=engine, image="{image}", overcommit=False, memory=64, rotate={rotate!r},
+    ca=InternalCa("inside") if {tls} else None,
 )
 use = Redis("redis", args).uses("api")
 files = SecretFilesArgs(host="web1", owner="65534:65534", files=use.files, after=use.ready)
@@ -40,6 +43,7 @@ read -r REDISCLI_AUTH
 [ -z "$REDISCLI_AUTH" ] || export REDISCLI_AUTH
 exec redis-cli --no-auth-warning "$@" 2>&1
 """
+PING = "exec 3<>/dev/tcp/172.17.0.1/6379; printf 'PING\\r\\n' >&3; timeout 5 head -1 <&3 | tr -cd '[ -~]'"
 APP = Path(__file__).with_name("redis_app.py")
 
 
@@ -50,6 +54,7 @@ class Standing:
     project: Project
     image: str
     rotate: str | None = None
+    tls: bool = False
 
     @property
     def host(self) -> Host:
@@ -58,7 +63,7 @@ class Standing:
     def declare(self, **changes: Any) -> Project:
         for name, value in changes.items():
             setattr(self, name, value)
-        text = STORE.format(image=self.image, rotate=self.rotate)
+        text = STORE.format(image=self.image, rotate=self.rotate, tls=self.tls)
         return self.project.program(PROGRAM + text)
 
     def same(self) -> None:
@@ -71,7 +76,7 @@ class Standing:
             user, password = self.host.read(f"{SECRETS}/redis-secrets/ops").split()
             return user, password
         found = re.match(
-            r"redis://([^:]+):([^@]+)@redis:6379/0\Z", self.host.read(f"{SECRETS}/api-secrets/redis_url")
+            r"rediss?://([^:]+):([^@]+)@redis:6379/0\Z", self.host.read(f"{SECRETS}/api-secrets/redis_url")
         )
         assert found
         return found[1], found[2]
@@ -79,6 +84,7 @@ class Standing:
     def ask(self, *words: str, user: str = "", password: str = "") -> str:
         """Ask as somebody, by the container's own redis-cli; the password goes in by standard input."""
         login = ["--user", user] if user else []
+        login += ["-h", "redis", "--tls", "--cacert", "/run/secrets/ca.crt"] if self.tls else []
         done = self.host.run(
             ["docker", "exec", "-i", "redis", "sh", "-c", AS_SOMEBODY, "sh", *login, *words],
             text=f"{password}\n",
@@ -131,8 +137,7 @@ def test_only_who_has_a_password_gets_in_and_an_app_is_no_administrator(standing
     assert "WRONGPASS" in standing.ask("ping", user="default", password=password)
     assert standing.ask("ping").startswith("NOAUTH")
     # From the host, and without logging in at all.
-    said = "exec 3<>/dev/tcp/172.17.0.1/6379; printf 'PING\\r\\n' >&3; head -1 <&3"
-    bare = standing.host.run(["bash", "-c", said])
+    bare = standing.host.run(["bash", "-c", PING])
     assert bare.stdout.startswith("-NOAUTH")
     for line in (
         "flushall",
@@ -220,7 +225,7 @@ def test_a_killed_server_loses_what_everysec_may_lose_and_no_more(standing: Stan
     assert not lost or times[-1] - lost[0] < 2
 
 
-def test_data_survives_the_container_and_the_store_itself(standing: Standing) -> None:
+def test_data_survives_the_store_itself_which_may_come_back_with_tls(standing: Standing) -> None:
     host, project = standing.host, standing.project
     standing.as_("api", "set", "kept", "yes")
     project.program(PROGRAM)
@@ -229,6 +234,11 @@ def test_data_survives_the_container_and_the_store_itself(standing: Standing) ->
     assert not standing.exists(SECRETS)
     assert host.run("docker ps -aq").stdout == ""
     assert host.run("docker volume ls -q").stdout.split() == ["redis-data"]
-    standing.declare().up()
+
+    standing.declare(tls=True).up()
     assert standing.credential("api")[0] == "api-1"
     assert standing.as_("api", "get", "kept") == "yes"
+    assert host.read(f"{SECRETS}/api-secrets/redis_url").startswith("rediss://")
+    assert host.read(f"{SECRETS}/api-secrets/redis_ca.crt").startswith("-----BEGIN CERTIFICATE-----")
+    assert not host.run(["bash", "-c", PING]).stdout
+    standing.same()
