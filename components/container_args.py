@@ -93,6 +93,9 @@ class PrivateContainerArgs:
         bridge: name of its network's interface, for rules of the forward filter that speak of it; Docker
             makes one up otherwise.
         networks: networks of others that it joins beside its own.
+        shared: it has an internal network besides, which those join who use it. Internal, because a container
+            in several networks goes out by the first of them in the alphabet that leads out: by its own then,
+            whose interface rules of the forward filter speak of, and whose port is published.
         secrets: a folder of secrets, mounted read-only at /run/secrets. The folder and not its files: a file
             that is replaced by another of its name would stay the old one inside.
         volumes: Docker volumes by name, and where each is mounted. They stay when the container goes, and
@@ -128,6 +131,7 @@ class PrivateContainerArgs:
     jobs: Jobs = Jobs()
     bridge: str | None = None
     networks: tuple[docker.Network, ...] = ()
+    shared: bool = False
     secrets: SecretFolder | None = None
     volumes: Mapping[str, str] = field(default_factory=dict)
     protect_volumes: bool = False

@@ -122,7 +122,7 @@ class MongoDB(pulumi.ComponentResource):
 
     Attributes:
         address: `address:port` at which the host reaches it, and so do tunnels.
-        network: its network, which the apps join that use it.
+        network: its shared network, which the apps join that use it.
         volume: the Docker volume with the data.
         secrets: its secret files; `root-password` is the administrator's.
         root_file: path of that file on the host.
@@ -152,7 +152,7 @@ class MongoDB(pulumi.ComponentResource):
         self.ca_file = f"{self.secrets.path}/ca.pem" if args.ca else None
         self.volume = f"{name}-data"
         container = self._container()
-        self.network = container.network
+        self.network = container.shared
         self.address = f"{args.engine.bind_address}:{args.host_port}"
         self._root = MongoRoot(
             f"{name}-root",
@@ -255,6 +255,7 @@ class MongoDB(pulumi.ComponentResource):
                 health=HEALTH,
                 port=PORT,
                 host_port=args.host_port,
+                shared=True,
                 user=_OWNER,
                 memory=args.memory,
                 cpus=args.cpus,

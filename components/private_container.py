@@ -34,7 +34,8 @@ class PrivateContainer(pulumi.ComponentResource):
     Attributes:
         container: the container. Its name on the host is the component's, with the number of the release
             behind it in a rollout; other containers on its networks find it by the component's name.
-        network: its own network, which others may join.
+        network: its own network, which leads out and has nobody else in it.
+        networks: those that it is in: its own, the one for its users, those of others.
         address: `address:port` to reach it at on this host, or None where it publishes nothing. An output in
             a rollout.
         port: the port alone.
@@ -44,6 +45,7 @@ class PrivateContainer(pulumi.ComponentResource):
 
     container: docker.Container
     network: docker.Network
+    networks: tuple[docker.Network, ...]
     address: pulumi.Input[str] | None
     port: pulumi.Input[int] | None
     state: ContainerState
@@ -72,6 +74,12 @@ class PrivateContainer(pulumi.ComponentResource):
             },
             opts=self._own,
         )
+        self._shared = (
+            docker.Network(f"{name}-shared", name=f"{name}-shared", internal=True, opts=self._own)
+            if args.shared
+            else None
+        )
+        self.networks = (self.network, *([self._shared] if self._shared else []), *args.networks)
         volumes = {volume: self._volume(volume) for volume in sorted(args.volumes)}
 
         common = self._common(_mounts(args, volumes))
@@ -109,6 +117,19 @@ class PrivateContainer(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self, depends_on=engine.ready),
         )
         return [pulled]
+
+    @property
+    def shared(self) -> docker.Network:
+        """The network that those join who use it.
+
+        Raises:
+            ValueError: it has none; `shared` was not asked for.
+        """
+        if self._shared is None:
+            raise ValueError(
+                f"{self._name} has no network for others: PrivateContainerArgs.shared is not set"
+            )
+        return self._shared
 
     def _volume(self, volume: str) -> docker.Volume:
         return docker.Volume(
@@ -159,7 +180,7 @@ class PrivateContainer(pulumi.ComponentResource):
                     # Two containers have the name for a while; who looks it up finds either.
                     **({"aliases": [self._name]} if args.rollout else {}),
                 }
-                for network in (self.network, *args.networks)
+                for network in self.networks
             ],
             "restart": "unless-stopped",
             "healthcheck": {

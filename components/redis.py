@@ -87,7 +87,7 @@ class Redis(pulumi.ComponentResource):
     """A Redis that nobody enters without a password which nobody typed; see docs/stores/redis.md.
 
     Attributes:
-        container: the private container; its network is the one that apps join.
+        container: the private container; its shared network is the one that apps join.
         address: address and port to reach it at on this host.
         credential: the file on the host with the ops user and its password, apart by a space. The container
             has it as /run/secrets/ops.
@@ -151,6 +151,7 @@ class Redis(pulumi.ComponentResource):
                 health=tuple(render.health_check(tls=args.ca is not None)),
                 port=render.PORT,
                 host_port=args.host_port,
+                shared=True,
                 user=args.user,
                 memory=args.memory,
                 secrets=secrets,
@@ -184,7 +185,7 @@ class Redis(pulumi.ComponentResource):
         scheme = "rediss" if self._args.ca else "redis"
         url = pulumi.Output.concat(f"{scheme}://", user.user, ":", password, f"@{self._name}:{render.PORT}/0")
         return StoreUse(
-            networks=(self.container.network,),
+            networks=(self.container.shared,),
             files={
                 "redis_url": pulumi.Output.secret(url),
                 "redis_password": password,

@@ -43,6 +43,29 @@ def test_it_joins_the_networks_of_others_beside_its_own(deploy: Deploy) -> None:
     assert "store" in engine.before("api-container")
 
 
+def test_who_uses_it_joins_a_network_that_leads_nowhere_else(deploy: Deploy) -> None:
+    """Else an app would go out by the store's interface, past the rules for its own."""
+
+    def program() -> None:
+        store = container("redis", shared=True)
+        assert store.networks == (store.network, store.shared)
+        args = PrivateContainerArgs(
+            store._args.engine, container_args().image, ("CMD", "true"), networks=(store.shared,)
+        )
+        app = PrivateContainer("web", args)
+        with pytest.raises(ValueError, match="web has no network for others"):
+            _ = app.shared
+
+    engine = deploy(program)
+    shared = engine.one("network:Network", "redis-shared").inputs
+    assert shared == {"name": "redis-shared", "internal": True}
+    names = {
+        one: [network["name"] for network in engine.one("r:Container", one).inputs["networksAdvanced"]]
+        for one in ("redis-container", "web-container")
+    }
+    assert names == {"redis-container": ["redis", "redis-shared"], "web-container": ["web", "redis-shared"]}
+
+
 def test_secrets_are_a_folder_that_nobody_inside_can_write_to(deploy: Deploy) -> None:
     engine = deploy(lambda: container(secrets=Folder(ready=[made("file")])))
     assert engine.one("container:Container").inputs["mounts"] == [
