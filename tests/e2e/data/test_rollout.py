@@ -1,0 +1,190 @@
+"""Replacing an app without losing a request, on a real host behind a real nginx, under load."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from lab.images import Image
+from tests.e2e.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.pytest_lab import Host, Lab
+
+SITE = "app.example.com"
+HEALTH = ("CMD", "/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
+# A program in bin/ is executable in the lab's images; busybox httpd runs what is in cgi-bin.
+SLOW = "#!/bin/sh\nsleep 1.5\nprintf 'Content-Type: text/plain\\n\\nslow version {}\\n'\n"
+PROGRAM = """
+from components import (
+    DockerEngine, DockerEngineArgs, Jobs, PrivateContainer, PrivateContainerArgs, ProxiedApp, ProxiedSite,
+    ReverseProxy, ReverseProxyArgs,
+)
+
+engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
+health = {health}
+given = PrivateContainerArgs(engine=engine, image="{store}", health=health, shared=True)
+store = PrivateContainer("mongo", given)
+app = PrivateContainer("web", PrivateContainerArgs(
+    engine=engine, image="{image}", health=health, port=8080, rollout=True, networks=(store.shared,),
+    healthy_within={within}, jobs=Jobs(before=({job!r},)),
+))
+answers = ProxiedApp(engine.bind_address, app.port, tuple(app.ready))
+sites = {{"{site}": ProxiedSite({{"/": answers}})}}
+ReverseProxy("nginx", ReverseProxyArgs(host="web1", sites=sites, drain=20))
+"""
+
+
+@dataclass
+class Load:
+    """Twenty clients, six of them with requests that take 1.5 s; each request is a connection of its own."""
+
+    host: Host
+    count: int = 0
+    seen: set[str] = field(default_factory=set)
+    failed: list[str] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _clients: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        for number in range(20):
+            path = "/" if number < 14 else "/cgi-bin/slow"
+            self._clients.append(threading.Thread(target=self._ask, args=(path,)))
+            self._clients[-1].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for client in self._clients:
+            client.join()
+
+    def _ask(self, path: str) -> None:
+        while not self._over.wait(0.05):
+            connection = http.client.HTTPConnection(self.host.address, 80, timeout=15)
+            try:
+                connection.request("GET", path, headers={"Host": SITE, "Connection": "close"})
+                answer = connection.getresponse()
+                text = answer.read().decode().strip()
+                if answer.status == http.HTTPStatus.OK:
+                    self.seen.add(text)
+                else:
+                    self.failed.append(f"{path}: {answer.status}")
+            except (OSError, http.client.HTTPException) as error:
+                self.failed.append(f"{path}: {error!r}")
+            finally:
+                connection.close()
+            self.count += 1
+
+
+@dataclass
+class App:
+    """A project with one app, and the images of its versions."""
+
+    project: Project
+    images: dict[str, str]
+
+    @property
+    def host(self) -> Host:
+        return self.project.host
+
+    def program(self, version: str, *, job: str = "true", within: int = 30) -> Project:
+        return self.project.program(
+            PROGRAM.format(
+                image=self.images[version], store=self.images["1"], health=HEALTH, within=within, job=job,
+                site=SITE,
+            )
+        )  # fmt: skip
+
+    def page(self) -> str:
+        return self.host.run(["curl", "-sf", "-H", f"Host: {SITE}", "http://127.0.0.1/"]).stdout.strip()
+
+    def containers(self) -> dict[str, str]:
+        """Name to port of all that are there, but for the store."""
+        listed = self.host.run("docker ps -a --format '{{.Names}} {{.Ports}}'").stdout.splitlines()
+        found = dict(line.partition(" ")[::2] for line in listed)
+        return {name: port.partition("->")[0] for name, port in found.items() if name != "mongo"}
+
+
+def image(version: str, *, healthy: bool = True) -> Image:
+    files = {"bin/www/index.html": f"version {version}\n", "bin/www/cgi-bin/slow": SLOW.format(version)}
+    if healthy:
+        files["bin/www/healthz"] = "ok\n"
+    return Image(
+        name="rollout",
+        tag=version,
+        command=("/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/bin/www"),
+        files={path: text.encode() for path, text in files.items()},
+        port=8080,
+    )
+
+
+@pytest.fixture(scope="module")
+def app(lab: Lab, module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    project = Project(tmp_path_factory.mktemp("rollout") / "rollout", module_host, name="rollout")
+    versions = {
+        version: lab.push(image(version, healthy=version != "sick")).reference
+        for version in ("1", "2", "sick")
+    }
+    made = App(project, versions)
+    made.program("1").up(timeout=300)
+    yield made
+    project.close()
+
+
+def test_no_request_is_lost_while_the_image_changes_twice_and_two_releases_fail_between(app: App) -> None:
+    assert app.containers() == {"web-1": "172.17.0.1:28000", "web-before-1-1": ""}
+    with Load(app.host) as load:
+        time.sleep(2)
+        app.program("2", job="echo migrated").up().has("+-3 replaced")
+        assert app.page() == "version 2"
+        assert app.containers() == {"web-2": "172.17.0.1:28001", "web-before-1-2": ""}
+
+        app.program("sick", within=1).up(fails=True).has(
+            'ContainerState "web-state": status: the container web-3 is not healthy after 1 s: starting',
+            "what came after it was not touched",
+        )
+        assert app.page() == "version 2"
+        # The job of a release that is stopped there is not one of the containers that serve.
+        app.program("1", job="echo no such table >&2; exit 4").up(fails=True).has(
+            "the job web-before-1-4 failed: exited 4", "no such table"
+        )
+        assert app.page() == "version 2"
+        assert "web-2" in app.containers()
+
+        app.program("1").up()
+        assert app.page() == "version 1"
+        time.sleep(2)
+    assert load.failed == []
+    assert load.seen == {"version 1", "version 2", "slow version 1", "slow version 2"}
+    assert load.count > 1000
+    assert [name for name in app.containers() if "before" not in name] == ["web-5"]
+    app.project.preview("--expect-no-changes")
+
+
+def test_limits_that_somebody_changes_are_shown(app: App) -> None:
+    assert app.host.run("docker inspect -f '{{.HostConfig.PidsLimit}}' web-5 mongo").stdout.split() == [
+        "256",
+        "256",
+    ]
+    app.host.run("docker update --pids-limit -1 --cpus 2 web-5")
+    app.project.preview("--expect-no-changes", fails=True).has(
+        'pids: "0" => "256"', 'container: "running with 2 CPUs" => "running"', "+-2 to replace"
+    )
+
+
+def test_an_app_reaches_its_store_and_goes_out_by_its_own_network(app: App) -> None:
+    def inside(*argv: str) -> str:
+        return app.host.run(["docker", "exec", "web-5", "/bin/busybox", *argv]).stdout
+
+    assert inside("wget", "-q", "-O", "-", "http://mongo:8080/") == "version 1\n"
+    gateway = app.host.run("docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' web").stdout
+    pid = app.host.run("docker inspect -f '{{.State.Pid}}' web-5").stdout.strip()
+    routes = app.host.run(["nsenter", "-n", "-t", pid, "ip", "route", "show", "default"]).stdout
+    assert routes.split()[:3] == ["default", "via", gateway.strip()]
