@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SITE = "app.example.com"
 HEALTH = ("CMD", "/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
 # A program in bin/ is executable in the lab's images; busybox httpd runs what is in cgi-bin.
-SLOW = "#!/bin/sh\nsleep 1.5\nprintf 'Content-Type: text/plain\\n\\nslow version {}\\n'\n"
+SLOW = "#!/bin/sh\nsleep $QUERY_STRING\nprintf 'Content-Type: text/plain\\n\\nslow version {}\\n'\n"
 PROGRAM = """
 from components import (
     DockerEngine, DockerEngineArgs, Jobs, PrivateContainer, PrivateContainerArgs, ProxiedApp, ProxiedSite,
@@ -44,7 +44,10 @@ ReverseProxy("nginx", ReverseProxyArgs(host="web1", sites=sites, drain=20))
 
 @dataclass
 class Load:
-    """Twenty clients, six of them with requests that take 1.5 s; each request is a connection of its own."""
+    """Twenty clients, six of them with slow requests; each request is a connection of its own.
+
+    Those of 5 s are under way when nginx has long turned to the next container.
+    """
 
     host: Host
     count: int = 0
