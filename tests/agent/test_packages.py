@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from portcullis.host.agent.errors import HostError
 
 from .conftest import URN, Client
 from .fake_apt import LOCKED, FakeApt
@@ -14,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.errors import HostError
     from portcullis.host.agent.machine import Machine
     from portcullis.host.agent.run import Done
 
@@ -435,5 +438,88 @@ def test_recommended_packages_come_only_when_asked_for(make: Make) -> None:
     desired = {**web._desired("nginx", "remove"), "recommends": True}
     web.client.on("put", "packages", web.urn, desired, owner=web.urn)
     assert "chrony" in web.apt.installed
+    assert web.remove() == "removed"
+    assert web.apt.installed == {}
+
+
+def side_by_side(web: Packages, *others: tuple[str, str]) -> dict[str, Any]:
+    """Put nginx, and what others name while apt-get is at work for that; return how each of them ended."""
+    ended: dict[str, Any] = {}
+    threads = [
+        threading.Thread(target=lambda n=name, w=wanted: ended.update({n: outcome(web.named(n), w)}))
+        for name, wanted in others
+    ]
+    kind = web.client.operations._kind("packages")
+    run = web.apt.apt_get
+
+    def apt_get(verb: str, names: list[str], also: Sequence[str] = (), *, simulate: bool) -> Done:
+        for thread in threads if simulate else ():
+            if thread.ident is None:
+                thread.start()
+        deadline = time.monotonic() + 5
+        while len(kind._waiting) + len(ended) < len(threads) and time.monotonic() < deadline:  # type: ignore[attr-defined]
+            time.sleep(0.01)
+        return run(verb, names, also, simulate=simulate)
+
+    web.apt.apt_get = apt_get  # type: ignore[method-assign]
+    ended["web"] = outcome(web, "nginx")
+    for thread in threads:
+        thread.join(10)
+    web.apt.apt_get = run  # type: ignore[method-assign]
+    return ended
+
+
+def outcome(packages: Packages, names: str) -> Any:
+    try:
+        return packages.put(names)["facts"]["packages"]
+    except HostError as error:
+        return error
+
+
+def installs(web: Packages) -> list[str]:
+    return [call for call in web.apt.calls if call.startswith("apt-get install")]
+
+
+def test_sets_that_wait_for_apt_share_one_run_and_each_is_given_back_alone(web: Packages) -> None:
+    ended = side_by_side(web, ("cache", "redis"), ("clock", "chrony"))
+    assert installs(web) == ["apt-get install chrony nginx redis"]
+    assert ended == {
+        "web": {"nginx": "installed"},
+        "cache": {"redis": "installed"},
+        "clock": {"chrony": "installed"},
+    }
+    assert web.named("cache").remove() == "removed"
+    assert set(web.apt.installed) == {"nginx", "nginx-common", "libssl3", "chrony"}
+    assert web.remove() == "removed"
+    assert web.named("clock").remove() == "removed"
+    assert web.apt.installed == {}
+
+
+def test_what_a_shared_run_brought_starts_at_no_boot(web: Packages) -> None:
+    web.apt.units["redis"] = ["/usr/lib/systemd/system/redis.service"]
+    side_by_side(web, ("cache", "redis"))
+    assert web.apt.enabled == set()
+
+
+def test_a_set_with_a_fault_does_not_harm_who_goes_before_it(web: Packages) -> None:
+    ended = side_by_side(web, ("cache", "ngnix"))
+    assert ended["web"] == {"nginx": "installed"}
+    assert "no ngnix" in ended["cache"].message
+
+
+def test_a_set_that_would_remove_others_goes_alone(make: Make) -> None:
+    web = make("timesyncd", conflicts={"chrony": "timesyncd"})
+    ended = side_by_side(web, ("clock", "chrony"))
+    assert ended["web"] == {"nginx": "installed"}
+    assert "would remove timesyncd" in ended["clock"].message
+    assert "timesyncd" in web.apt.installed
+
+
+def test_a_shared_run_that_fails_is_tried_again_alone(web: Packages) -> None:
+    web.apt.trouble.append("E: Sub-process /usr/bin/dpkg returned an error code (1)\n")
+    ended = side_by_side(web, ("cache", "redis"))
+    assert ended == {"web": {"nginx": "installed"}, "cache": {"redis": "installed"}}
+    assert installs(web) == ["apt-get install nginx redis", "apt-get install nginx", "apt-get install redis"]
+    assert web.named("cache").remove() == "removed"
     assert web.remove() == "removed"
     assert web.apt.installed == {}

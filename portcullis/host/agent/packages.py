@@ -8,6 +8,7 @@ away again.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portcullis.host.agent.apt import NAME, Apt, is_installed, is_there
@@ -20,10 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
+    from portcullis.host.agent.apt import Changes
     from portcullis.host.agent.kind import Answers, Question, Work
     from portcullis.host.agent.machine import Machine
 
 _ONE = "package"  # the kind of a single package's record; no kind that a client can name
+
+
+@dataclass(eq=False)
+class _Wish:
+    """What a set lacks, as long as it does: another set's run of apt may bring it along."""
+
+    owner: str
+    missing: set[str]
+    recommends: bool
 
 
 class Packages:
@@ -35,6 +46,7 @@ class Packages:
         self._apt = Apt(machine)
         self._store = store
         self._lock = threading.Lock()
+        self._waiting: list[_Wish] = []
 
     def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
         return {"names": sorted(desired["packages"])}
@@ -81,33 +93,73 @@ class Packages:
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         """See `Kind`. Names that this owner no longer has are given up as ``on_delete`` says."""
         names, owner = set(desired["packages"]), work.record.owner
-        recommends = bool(desired.get("recommends"))
+        ours = _Wish(owner, {step.prop.partition(".")[2] for step in steps}, bool(desired.get("recommends")))
+        missing = set(ours.missing)
+        if missing:
+            self._waiting.append(ours)
         with self._lock:
-            self._rename(str(work.record.extra.get("former", owner)), owner)
-            missing = {step.prop.partition(".")[2] for step in steps}
             if missing:
-                self._apt.prepare(missing)
-                will = self._apt.would_install(missing, recommends=recommends)
-                if will.takes and not work.adopt:
-                    raise HostError(
-                        "differs",
-                        f"installing {_list(missing)} would remove {_list(will.takes)}",
-                        prop="packages",
-                        hint="set adopt=True if that is meant",
-                    )
-                self._remember(will.brings - names, "", brought=will.brings)
-                self._remember(missing, owner, brought=missing)
-                work.record.extra["brought"] = sorted({*work.record.extra.get("brought", ()), *will.brings})
-                work.save()  # first: killed after the installation, the next run still has to stop them
-                try:
-                    self._apt.install(missing, recommends=recommends)
-                except HostError:
-                    self._give_up(missing - self._installed(missing), owner, {"on_delete": "keep"})
-                    raise
+                self._waiting.remove(ours)
+            self._rename(str(work.record.extra.get("former", owner)), owner)
+            if ours.missing:
+                self._install(ours, work)
             self._remember(names, owner, brought=missing)
             self._leave_stopped(work)
             given_up = {r.id for r in self._singles() if owner in r.extra["owners"]} - names
             self._give_up(given_up, owner, desired)
+
+    def _install(self, ours: _Wish, work: Work) -> None:
+        """Install what a set lacks, and in the same run what the sets that wait for us lack."""
+        self._apt.prepare(ours.missing)
+        will = self._apt.would_install(ours.missing, recommends=ours.recommends)
+        if will.takes and not work.adopt:
+            raise HostError(
+                "differs",
+                f"installing {_list(ours.missing)} would remove {_list(will.takes)}",
+                prop="packages",
+                hint="set adopt=True if that is meant",
+            )
+        company, with_company = ([], will) if will.takes else self._company(ours, will)
+        try:
+            self._bring([ours, *company], with_company, work)
+        except HostError as error:
+            if not company or error.code != "apt":
+                raise
+            self._bring([ours], will, work)  # the fault may be another's
+
+    def _company(self, ours: _Wish, alone: Changes) -> tuple[list[_Wish], Changes]:
+        """Return who waits and can be served by our run of apt, which takes seconds, and all that it does.
+
+        Nobody, where one of them has a fault: it hears of that when it is its turn.
+        """
+        company = [wish for wish in self._waiting if wish.recommends == ours.recommends and wish.missing]
+        if not company:
+            return [], alone
+        everything = ours.missing.union(*(wish.missing for wish in company))
+        try:
+            self._apt.prepare(everything)
+            will = self._apt.would_install(everything, recommends=ours.recommends)
+        except HostError:
+            return [], alone
+        return ([], alone) if will.takes else (company, will)
+
+    def _bring(self, wishes: list[_Wish], will: Changes, work: Work) -> None:
+        """Run apt once for all of `wishes`. Raises `HostError`; then nobody owns what is not there."""
+        everything = {name for wish in wishes for name in wish.missing}
+        self._remember(will.brings - everything, "", brought=will.brings)
+        for wish in wishes:
+            self._remember(wish.missing, wish.owner, brought=wish.missing)
+        work.record.extra["brought"] = sorted({*work.record.extra.get("brought", ()), *will.brings})
+        work.save()  # first: killed after the installation, the next run still has to stop them
+        try:
+            self._apt.install(everything, recommends=wishes[0].recommends)
+        except HostError:
+            installed = self._installed(everything)
+            for wish in wishes:
+                self._give_up(wish.missing - installed, wish.owner, {"on_delete": "keep"})
+            raise
+        for wish in wishes:
+            wish.missing.clear()
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
         """See `Kind`."""
