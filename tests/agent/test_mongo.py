@@ -155,6 +155,28 @@ def test_the_administrators_password_is_changed_with_the_one_before(store: Store
     assert steps(store.put_root(NEXT, previous=ROOT)) == []
 
 
+def test_sessions_of_the_administrator_end_with_its_password_and_at_no_other_time(store: Store) -> None:
+    store.put_root()
+    store.put_root(NEXT, previous=ROOT)
+    assert len(store.mongo.killed) == 1
+    store.mongo.user("bob", "x", "shop", "read@shop")
+    store.put_root(NEXT, previous=ROOT)
+    assert [{"user": "root", "db": "admin"}] not in store.mongo.killed[1:], "a backup may be under way"
+
+
+def test_a_run_that_ended_after_the_change_leaves_the_sessions_to_the_next(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put_root()
+    monkeypatch.setattr(mongo_store, "end_sessions", lambda *_: os.abort())
+    monkeypatch.setattr(os, "abort", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        store.put_root(NEXT, previous=ROOT)
+    monkeypatch.undo()
+    store.client.again().on("put", "mongo-root", "mongo", store.root(NEXT, previous=ROOT))
+    assert store.mongo.killed == [[{"user": "root", "db": "admin"}]]
+
+
 def test_a_rotation_whose_run_failed_is_made_good_by_what_state_had(store: Store) -> None:
     store.put_root()
     # Rotated twice, and the run between never reached the server: `previous` was never its password.

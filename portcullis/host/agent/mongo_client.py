@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 CONNECT = 3.0  # seconds; the server is on this host
-ANSWER = 15.0  # seconds from a command to the end of its answer
+ANSWER = 10.0  # seconds from a command to the end of its answer
 _OP_MSG = 2013
 _LIMIT = 48_000_000  # bytes of a message, as the server has it
 

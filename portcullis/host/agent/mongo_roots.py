@@ -117,7 +117,7 @@ class MongoRoots:
         if any(step.prop == "server" for step in steps):
             store.wait()
         try:
-            self._log_in(store, desired, spec)
+            self._log_in(store, desired, work)
             with store.as_root(desired["password"]) as client:
                 strangers = self._strangers(client, store)
                 if strangers and not work.adopt and not work.record.extra.get("settled"):
@@ -135,14 +135,16 @@ class MongoRoots:
             raise HostError("invalid", f"MongoDB {store.name}: {error}") from None
         work.record.extra["settled"] = True
 
-    def _log_in(self, store: MongoStore, desired: Json, spec: Json) -> None:
+    def _log_in(self, store: MongoStore, desired: Json, work: Work) -> None:
         """See to it that the declared password works and that the one before does not."""
-        password = str(desired["password"])
+        password, spec, noted = str(desired["password"]), work.record.spec, work.record.extra
         if store.login(store.root, password, ADMIN) != WORKS:
             known = [desired.get("before"), desired.get("previous"), self._kept(spec)]
             old = next((p for p in known if p and store.login(store.root, p, ADMIN) == WORKS), None)
             if old is None:
                 raise _refused(desired)
+            noted["changed"] = True
+            work.save()  # cut off after the change, the next run still ends the sessions of before
             with store.as_root(old) as client:
                 # What changeUserPassword does; the new one is proven on a connection of its own.
                 client.command({"updateUser": store.root, "pwd": password, "$db": ADMIN})
@@ -155,6 +157,7 @@ class MongoRoots:
                         prop="login",
                         hint="look for another server behind that address: `docker ps`",
                     )
+            if noted.pop("changed", False):
                 mongo_store.end_sessions(client, store.root, ADMIN)
         path = self._kept_path(spec)
         if path is not None:

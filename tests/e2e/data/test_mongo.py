@@ -23,6 +23,7 @@ from tests.e2e.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from lab.pytest_lab import Host, Lab
 
@@ -31,14 +32,14 @@ from types import SimpleNamespace
 
 import pulumi_docker
 
-from components import MongoDatabase, MongoDB, MongoDBArgs, SecretFiles, SecretFilesArgs
+from components import InternalCa, MongoDatabase, MongoDB, MongoDBArgs, SecretFiles, SecretFilesArgs
 
 # Docker is not what is tested here: it stays when the store's stack goes.
 provider = pulumi_docker.Provider("docker", host="ssh://web1", ssh_opts=["-F", ".portcullis/e2e/ssh_config"])
 mongo = MongoDB("{name}", MongoDBArgs(
-    host="web1", engine=SimpleNamespace(bind_address="172.17.0.1", ready=[], provider=provider),
+    host="web1", engine=SimpleNamespace(host="web1", bind_address="172.17.0.1", ready=[], provider=provider),
     image="{image}", memory=512, rotate={root!r}, host_port={port},
-    databases={{"shop": MongoDatabase(rotate={shop!r}), "crm": MongoDatabase()}},
+    databases={{"shop": MongoDatabase(rotate={shop!r}), "crm": MongoDatabase()}}, ca={ca},
 ))
 use = mongo.uses("shop")
 # Stands for the app: it moves when the user's name changes, and before the old user goes.
@@ -58,7 +59,9 @@ def program(lab: Lab) -> Callable[..., str]:
     image = lab.image("mongo:8")
 
     def text(name: str = "mongo", **words: Any) -> str:
-        return PROGRAM.format(image=image, name=name, **{"root": None, "shop": None, "port": 27017} | words)
+        return PROGRAM.format(
+            image=image, name=name, **{"root": None, "shop": None, "port": 27017, "ca": None} | words
+        )
 
     return text
 
@@ -278,18 +281,23 @@ def test_a_first_start_that_was_cut_off_is_said_and_nothing_is_wiped(
     host.run("docker volume rm cut-data")
 
 
-def test_data_survive_destroy_and_the_next_stack_takes_them_over(
-    standing: Project, program: Callable[..., str]
+def test_data_survive_destroy_and_the_next_stack_takes_them_over_with_tls(
+    standing: Project, program: Callable[..., str], tmp_path: Path
 ) -> None:
     host = standing.host
+    in_clear = url(host)
     standing.destroy()
     assert host.run(f"ls {SECRETS}", check=False).stdout == ""
     folder = "/var/lib/docker/volumes/mongo-data/_data"
     kept = f"{folder}/portcullis-root-password"
     assert host.run(f"stat -c '%a %u' {kept}").stdout == "400 0\n"
-    standing.program(program()).up(timeout=300)
+    standing.program(program(ca='InternalCa("ca")')).up(timeout=300)
     assert host.run(f"ls {kept}", check=False).returncode != 0
-    with client(url(host)) as app:
+    (tmp_path / "ca.pem").write_text(host.read(f"{SECRETS}/mongo-app/mongo_ca.pem"))
+    over_tls = url(host).replace("/run/secrets/mongo_ca.pem", str(tmp_path / "ca.pem"))
+    # The certificate is for the names that apps and the host use, and not for this end of the tunnel.
+    with client(f"{over_tls}&tlsAllowInvalidHostnames=true") as app:
         assert [item["_id"] for item in app.shop.items.find({})] == ["first"]
-    assert users(host) == {"root@admin", "shop-1@shop", "crm-1@crm"}
+    with client(in_clear) as app, pytest.raises(PyMongoError):
+        app.shop.items.find_one({})
     unchanged(standing)
