@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 HUB = "docker.io"
 """The registry of names without one."""
 _HUB_HOST = "registry-1.docker.io"
+_HUB_NAMES = ("index.docker.io", _HUB_HOST)
 _TIMEOUT = 15.0  # seconds for one request
 _PARALLEL = 8
 _LARGEST = 4 * 1024 * 1024  # bytes of a manifest; the specification's own limit
@@ -78,7 +79,7 @@ def parse(name: str) -> Reference:
     has_registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
     registry, path = (first, rest) if has_registry else (HUB, name)
     repository, _, tag = path.rpartition(":")
-    if registry in {"index.docker.io", _HUB_HOST}:
+    if registry in _HUB_NAMES:
         registry = HUB
     if registry == HUB and "/" not in repository:
         repository = f"library/{repository}"
@@ -141,11 +142,21 @@ def resolve(
     return {path: name if "@" in name else f"{name}@{answers[name]}" for path, name in references.items()}
 
 
+def login_of(image: str, credentials: Mapping[str, Credentials]) -> Credentials | None:
+    """Return the login at an image's registry, if there is one; the image may have a tag, a digest or both."""
+    return _by_registry(credentials).get(parse(image.partition("@")[0]).registry)
+
+
+def _by_registry(credentials: Mapping[str, Credentials]) -> dict[str, Credentials]:
+    """Return them with the one name that `parse` has for Docker's own registry."""
+    return {HUB if name in _HUB_NAMES else name: login for name, login in credentials.items()}
+
+
 class _Asking:
     """Asks registries for digests. Safe for several threads."""
 
     def __init__(self, credentials: Mapping[str, Credentials], ca_file: str | None) -> None:
-        self._credentials = {HUB if "docker.io" in key else key: login for key, login in credentials.items()}
+        self._credentials = _by_registry(credentials)
         context = ssl.create_default_context()
         if ca_file:
             context.load_verify_locations(ca_file)

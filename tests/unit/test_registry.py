@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from portcullis import registry
-from portcullis.registry import Credentials, Reference, parse, resolve
+from portcullis.registry import Credentials, Reference, login_of, parse, resolve
 from portcullis.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -268,6 +268,23 @@ def test_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_are_taken_apart_as_docker_does(name: str, expected: Reference) -> None:
     assert parse(name) == expected
     assert (parse(name).host == "registry-1.docker.io") == (expected.registry == "docker.io")
+
+
+@pytest.mark.parametrize(
+    ("image", "who"),
+    [
+        (f"redis@{DIGEST}", "hub"),
+        (f"docker.io/acme/api:1@{DIGEST}", "hub"),
+        (f"ghcr.io/acme/api@{DIGEST}", "bot"),
+        ("ghcr.io/acme/api:1", "bot"),
+        ("ghcr.io:443/acme/api:1", None),
+        ("quay.io/acme/api:1", None),
+    ],
+)
+def test_an_image_gets_the_login_of_its_registry_and_no_other(image: str, who: str | None) -> None:
+    logins = {"index.docker.io": Credentials("hub", "x"), "ghcr.io": Credentials("bot", "y")}
+    found = login_of(image, logins)
+    assert (found.username if found else None) == who
 
 
 def test_a_password_is_not_shown() -> None:
