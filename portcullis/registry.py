@@ -143,7 +143,7 @@ def resolve(
 
 
 def login_of(image: str, credentials: Mapping[str, Credentials]) -> Credentials | None:
-    """Return the login at an image's registry, if there is one; the image may have a tag, a digest or both."""
+    """Return the login at an image's registry, if there is one; the image has a tag, a digest or both."""
     return _by_registry(credentials).get(parse(image.partition("@")[0]).registry)
 
 
