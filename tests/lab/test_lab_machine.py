@@ -110,7 +110,7 @@ def test_a_name_of_another_checkout_is_refused(world: World, tmp_path: Path) -> 
     other = tmp_path / "other"
     done = world(
         f"""
-        mkdir {other}; cp -r {CHECKOUT}/lab {other}/lab
+        mkdir {other}; cp -r {CHECKOUT}/lab {CHECKOUT}/tools {other}/
         {LAB} up guest
         python3 {other}/lab/lab.py up guest && exit 9
         python3 {other}/lab/lab.py down guest && exit 9
