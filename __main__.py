@@ -1,4 +1,4 @@
-"""The host as a story: settings, connections, then each host with its engine, apps and sites."""
+"""The host as a story: settings, connections, then each host with its engine, stores, apps and sites."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 
 import pulumi
 
-from components import HardenedHost, HardenedHostArgs, connections
+from components import HardenedHost, HardenedHostArgs, connections, export_tunnels
 from portcullis.host import write_ssh_config
+from portcullis.registry import resolve
 from portcullis.settings import SettingsError, stack_settings
 
 # Exit code 32 tells Pulumi's language host that people have been told already: nothing is printed on top.
@@ -19,17 +20,26 @@ _TOLD = 32
 def main() -> None:
     """Declare the stack."""
     settings = stack_settings()
+    # A tag is what its registry says today: the preview shows it, the state keeps the digest.
+    settings = settings.with_images(resolve(settings.named_images(), settings.registries))
     write_ssh_config(connections(settings))
-    for alias, host in settings.hosts.items():
+    hosts = [
         HardenedHost(
             alias,
             HardenedHostArgs(
                 host=host,
+                stores=settings.stores_on(alias),
+                backups=settings.backups if settings.backups.enabled else None,
                 apps=settings.apps_on(alias),
+                secrets=settings.secrets,
                 sites=settings.sites_on(alias),
+                tunnels=settings.tunnels_on(alias),
                 secret="apps" in settings.secret,
             ),
         )
+        for alias, host in settings.hosts.items()
+    ]
+    export_tunnels(tunnel for host in hosts for tunnel in host.tunnels)
     pulumi.export("sites", [f"http://{name}" for name in sorted(settings.sites)])
 
 

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi import ResourceOptions
 
+from components.apps import AppParts, app, bridge
 from components.docker_engine import DockerEngine, DockerEngineArgs
 from components.fail2ban import Fail2ban, Fail2banArgs
 from components.firewall import WEB, Firewall, FirewallArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
-from components.private_container import PrivateContainer, PrivateContainerArgs
+from components.private_container import PrivateContainer  # noqa: TC001 - Pulumi evaluates annotations
 from components.reverse_proxy import ProxiedApp, ProxiedSite, ReverseProxy, ReverseProxyArgs
 from components.ssh_access import SshAccess, SshAccessArgs
+from components.ssh_tunnel import SshTunnel, SshTunnelArgs
+from components.stores import Stores, StoresArgs, reachable
 from components.system_updates import SystemUpdates, SystemUpdatesArgs
 from components.upkeep import Upkeep, UpkeepArgs
 from components.users import Users, UsersArgs
-from portcullis.render.health import http_check
+from portcullis.render.tunnel import account
+from portcullis.settings.stores import NO_STORES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from portcullis.settings import AppSettings, FirewallRule, HostSettings, SiteSettings
+    from portcullis.settings.backups import BackupSettings
+    from portcullis.settings.stores import StoresSettings
+    from portcullis.settings.tunnels import TunnelSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,11 @@ class HardenedHostArgs:
     Attributes:
         host: the host itself.
         apps: the apps that it runs, by name.
-        sites: what it serves, by host name; each names one of its apps.
+        sites: what it serves, by host name; each names apps of it, or files.
+        stores: the stores that it runs.
+        backups: how they are backed up; None is not at all.
+        secrets: what the stack's secrets hold, by name; an app gets those that it names.
+        tunnels: who may tunnel to the stores.
         secret: the apps hold an encrypted value; what a container is given of them is marked secret.
 
     Raises:
@@ -45,13 +55,18 @@ class HardenedHostArgs:
     host: HostSettings
     apps: Mapping[str, AppSettings] = field(default_factory=dict)
     sites: Mapping[str, SiteSettings] = field(default_factory=dict)
+    stores: StoresSettings = NO_STORES
+    backups: BackupSettings | None = None
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    tunnels: Mapping[str, TunnelSettings] = field(default_factory=dict)
     secret: bool = False
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
         for name, site in self.sites.items():
-            if site.app not in self.apps or self.apps[site.app].host_port is None:
-                raise ValueError(f"HardenedHostArgs.sites.{name}: {site.app!r} is not a published app here")
+            for served in site.apps.values():
+                if served not in self.apps or self.apps[served].port is None:
+                    raise ValueError(f"HardenedHostArgs.sites.{name}: {served!r} is not a published app here")
 
 
 class HardenedHost(pulumi.ComponentResource):
@@ -64,14 +79,18 @@ class HardenedHost(pulumi.ComponentResource):
         access: its SSH server.
         firewall: what is open on it, and what may reach its containers.
         engine: its Docker engine.
+        stores: its Redis and MongoDB, or None.
         apps: its containers, by name.
+        tunnels: ways to its stores, one for each person.
         proxy: its nginx, or None where it serves no site.
     """
 
     access: SshAccess
     firewall: Firewall
     engine: DockerEngine
+    stores: Stores | None
     apps: dict[str, PrivateContainer]
+    tunnels: list[SshTunnel]
     proxy: ReverseProxy | None
 
     def __init__(self, name: str, args: HardenedHostArgs, opts: ResourceOptions | None = None) -> None:
@@ -81,10 +100,9 @@ class HardenedHost(pulumi.ComponentResource):
 
         self._harden()
         self._keep_up()
-        self.apps = {
-            app: PrivateContainer(app, self._container(app, settings), opts=self._own)
-            for app, settings in args.apps.items()
-        }
+        self.stores = self._stores() if args.stores != NO_STORES else None
+        self.apps = {app: self._app(app, settings) for app, settings in args.apps.items()}
+        self.tunnels = self._tunnels()
         self.proxy = self._proxy() if args.sites else None
         self.register_outputs(
             {
@@ -96,6 +114,7 @@ class HardenedHost(pulumi.ComponentResource):
     def _harden(self) -> None:
         """Declare what decides who and what gets in, and the engine that starts behind it."""
         name, host, own = self._name, self._args.host, self._own
+        reached = reachable(self._args.stores, host.docker_engine.bind_address)
         users = Users(
             f"{name}-users",
             UsersArgs(
@@ -118,6 +137,10 @@ class HardenedHost(pulumi.ComponentResource):
                 root_login=host.ssh.root_login,
                 exempt=host.fail2ban.ignore,
                 options=host.ssh.options,
+                tunnels={
+                    account(person): tuple(sorted(reached[store].text for store in tunnel.to))
+                    for person, tunnel in self._args.tunnels.items()
+                },
                 after=tuple(users.ready),
                 adopt=host.adopt,
             ),
@@ -133,8 +156,8 @@ class HardenedHost(pulumi.ComponentResource):
                 bind_address=host.docker_engine.bind_address,
                 public={port.replace(":", "-"): rule.sources for port, rule in host.firewall.public.items()},
                 egress={
-                    bridge(app): settings.egress
-                    for app, settings in self._args.apps.items()
+                    bridge(name): settings.egress
+                    for name, settings in self._args.apps.items()
                     if settings.egress is not None
                 },
                 outside=host.firewall.outside,
@@ -221,10 +244,61 @@ class HardenedHost(pulumi.ComponentResource):
             opts=own,
         )
 
+    def _stores(self) -> Stores:
+        args = self._args
+        kernel = args.host.kernel.only
+        return Stores(
+            f"{self._name}-stores",
+            StoresArgs(
+                host=self._name,
+                engine=self.engine,
+                settings=args.stores,
+                backups=args.backups,
+                overcommit=not kernel or "vm.overcommit_memory".startswith(kernel),
+                adopt=args.host.adopt,
+            ),
+            opts=self._own,
+        )
+
+    def _app(self, name: str, settings: AppSettings) -> PrivateContainer:
+        args = self._args
+        parts = AppParts(
+            host=self._name,
+            engine=self.engine,
+            uses=[self.stores.use(use, name) for use in settings.uses] if self.stores else [],
+            secrets={secret: args.secrets[secret] for secret in settings.secrets},
+            serves=any(name in site.apps.values() for site in args.sites.values()),
+            secret=args.secret,
+            adopt=args.host.adopt,
+        )
+        return app(name, settings, parts, self._own)
+
+    def _tunnels(self) -> list[SshTunnel]:
+        args = self._args
+        targets = self.stores.tunnels() if self.stores else {}
+        return [
+            SshTunnel(
+                f"{self._name}-tunnel-{person}",
+                SshTunnelArgs(
+                    host=self._name,
+                    person=person,
+                    to={store: targets[store] for store in tunnel.to},
+                    keys=tunnel.keys,
+                    after=tuple(self.access.ready),
+                    adopt=args.host.adopt,
+                ),
+                opts=self._own,
+            )
+            for person, tunnel in sorted(args.tunnels.items())
+        ]
+
     def _proxy(self) -> ReverseProxy:
         args = self._args
         sites = {
-            host_name: self._proxied(site, args.apps[site.app]) for host_name, site in args.sites.items()
+            host_name: ProxiedSite(
+                {prefix: self._proxied(app) for prefix, app in site.apps.items()}, site.root, spa=site.spa
+            )
+            for host_name, site in args.sites.items()
         }
         return ReverseProxy(
             f"{self._name}-nginx",
@@ -232,40 +306,11 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._own,
         )
 
-    def _container(self, name: str, app: AppSettings) -> PrivateContainerArgs:
-        if app.health_command is not None:
-            health = ["CMD", *app.health_command]
-        elif app.health is not None and app.port is not None:
-            health = http_check(app.port, app.health)
-        else:
-            raise ValueError("AppSettings: health with port, or health_command, is missing")
-        return PrivateContainerArgs(
-            engine=self.engine,
-            image=app.image,
-            health=tuple(health),
-            port=app.port,
-            host_port=app.host_port,
-            env=app.env,
-            command=app.command,
-            user=app.user,
-            memory=app.memory,
-            cpus=app.cpus,
-            bridge=None if app.egress is None else bridge(name),
-            secret=self._args.secret,
-        )
-
-    def _proxied(self, site: SiteSettings, app: AppSettings) -> ProxiedSite:
-        if app.host_port is None:
-            raise ValueError(f"{site.app} is not published")
-        answers = ProxiedApp(self.engine.bind_address, app.host_port, (self.apps[site.app],))
-        return ProxiedSite({"/": answers})
-
-
-def bridge(app: str) -> str:
-    """Return the name of an app's network interface: 15 characters at most, and another for each app."""
-    if len(app) <= 12:  # noqa: PLR2004 - linux/if.h: IFNAMSIZ is 16, the last byte a zero
-        return f"br-{app}"
-    return f"br-{app[:5]}-{sha256(app.encode()).hexdigest()[:6]}"
+    def _proxied(self, name: str) -> ProxiedApp:
+        container = self.apps[name]
+        if container.port is None:
+            raise ValueError(f"{name} is not published")
+        return ProxiedApp(self.engine.bind_address, container.port, tuple(container.ready))
 
 
 def _rules(allow: Mapping[str, FirewallRule]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import json
 import runpy
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ _MENDED = {"no-ssh-rule": "SshServer"}
 """What the host would refuse as it is now, and the kind whose resource `up` applies before that one."""
 _LATER = ("ContainerState", "Release", "Drain")
 """Kinds that are about what the same `up` makes: nothing of theirs can be there before it."""
+_GENERATED = "follows from what `up` generates or learns"
 _SHOWN = 60
 """Characters of a value that a line shows."""
 
@@ -44,22 +46,31 @@ class Declared:
     kind: str
     name: str
     props: Props
+    known: bool = True
+    """Whether all of it can be told before `up`: a generated password cannot, nor what comes of one."""
 
 
-class Recorder(mocks.Mocks):
+class Recorder(mocks.MockMonitor, mocks.Mocks):
     """Takes every registration and creates nothing."""
 
     def __init__(self) -> None:
+        super().__init__(self)
         self.declared: list[Declared] = []
+        # Registrations come in several threads; each is taken down in its own.
+        self._now = threading.local()
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
+        """See what is unknown, which `new_resource` is not told."""
+        self._now.known = rpc.UNKNOWN not in str(request.object)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """Remember a host resource; give every resource back what it declared."""
         plain = _plain(args.inputs)
         kind = args.typ.removeprefix(_PREFIX)
-        if kind != args.typ and kind not in _LATER:
-            self.declared.append(Declared(kind, args.name, plain))
-        # A release has no number and no port before the host gave it one.
-        return f"{args.name}-id", {**plain, "revision": "", "number": 0, "port": 0}
+        if kind != args.typ and kind not in _LATER and hasattr(host_layer, kind):
+            self.declared.append(Declared(kind, args.name, plain, self._now.known))
+        return f"{args.name}-id", {**plain, "revision": ""}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         """Answer a look-up with nothing: no host resource depends on one."""
@@ -91,7 +102,8 @@ def declared_by_program(
     """
     asyncio.set_event_loop(asyncio.new_event_loop())
     recorder = Recorder()
-    mocks.set_mocks(recorder, project=project, stack=stack, preview=False)
+    # As in a preview: what only a provider knows is unknown.
+    mocks.set_mocks(recorder, project=project, stack=stack, preview=True, monitor=recorder)
     pulumi.runtime.set_all_config(config, secret_keys)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
@@ -118,6 +130,8 @@ def plan_lines(resource: Declared, declared: Sequence[Declared] = ()) -> list[st
         resource: the one to ask for.
         declared: all of the program's: some of them come first, and mend what the host would refuse now.
     """
+    if not resource.known:
+        return [f"? {resource.props['host']}: {resource.kind} {resource.name}", f"    {_GENERATED}"]
     provider = provider_of(resource.kind)
     checked = provider.check({}, resource.props)
     props: Props = checked.inputs
@@ -160,7 +174,10 @@ def _short(step: dict[str, Any], *, secret: bool) -> str:
 
 
 def main() -> int:
-    """Print a line for each host resource: `=` as declared, `~` would change, `!` would be refused."""
+    """Print a line for each host resource.
+
+    `=` as declared, `~` would change, `!` would be refused, `?` cannot be told before `up`.
+    """
     parser = argparse.ArgumentParser(prog="portcullis.plan", description=__doc__)
     parser.add_argument("--stack", default="lab")
     stack = parser.parse_args().stack

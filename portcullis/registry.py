@@ -7,7 +7,6 @@ difference in the next preview. Asking is a HEAD request and a login or two (OCI
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import http.client
 import json
@@ -16,11 +15,12 @@ import ssl
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from portcullis.settings.faults import Fault, SettingsError
+from portcullis.settings.model import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,22 +41,10 @@ _MANIFESTS = ", ".join(
         "application/vnd.docker.distribution.manifest.v2+json",
     )
 )
+__all__ = ["HUB", "Credentials", "Reference", "parse", "resolve"]
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _UNAUTHORISED, _FORBIDDEN, _MISSING, _NO_HEAD, _TOO_MANY = 401, 403, 404, 405, 429
 _PIN = "or pin the digest, NAME@sha256:…, which asks no registry"
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """A login at a registry; the password is never shown."""
-
-    username: str
-    password: str = field(repr=False)
-
-    @property
-    def basic(self) -> str:
-        """The value of a header."""
-        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
 @dataclass(frozen=True, slots=True)

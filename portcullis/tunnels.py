@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from portcullis.render import tunnel_lines
 from portcullis.settings.faults import Place, SettingsError
-from portcullis.settings.sections import HOSTS
+from portcullis.settings.hosts import HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portcullis.settings import forms
-from portcullis.settings.kinds import Field, Literal, MapOf, Number, Section, Text
+from portcullis.settings.kinds import Field, Flag, Literal, MapOf, Number, Section, Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,7 @@ class ResticSettings:
 class BackupSettings:
     """How the stores of a host are backed up."""
 
+    enabled: bool
     keep: int
     time: str
     restic: ResticSettings | None
@@ -76,6 +77,7 @@ BACKUPS = Section(
     "backups",
     BackupSettings,
     (
+        Field("enabled", Flag(), "whether stores that keep data are backed up", default=True),
         Field("keep", KEEP, "days that dumps are kept; the newest stays however old it is", 14),
         Field("time", TIME, "when the stores are backed up every day, in the host's time zone", "03:30"),
         Field("restic", RESTIC, "a repository for copies elsewhere; without it there are none", None),

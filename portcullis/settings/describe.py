@@ -6,9 +6,18 @@ import json
 from typing import Any
 
 from portcullis.settings import hardening
+from portcullis.settings.apps import APP, JOBS
+from portcullis.settings.backups import BACKUPS, RESTIC
+from portcullis.settings.faults import NAMESPACE
+from portcullis.settings.hosts import BOOTSTRAP, HOST, JUMP
+from portcullis.settings.images import IMAGES
 from portcullis.settings.kinds import REQUIRED, Field, Section
-from portcullis.settings.load import KEYS, NAMESPACE
-from portcullis.settings.sections import APP, BOOTSTRAP, HOST, JUMP, SITE
+from portcullis.settings.load import KEYS
+from portcullis.settings.secrets_section import REGISTRY
+from portcullis.settings.sites import SITE
+from portcullis.settings.store_mongo import MONGO, MONGO_DATABASE
+from portcullis.settings.stores import REDIS
+from portcullis.settings.tunnels import TUNNEL
 
 _TABLES: dict[str, Section[Any]] = {
     "hosts": HOST,
@@ -24,8 +33,17 @@ _TABLES: dict[str, Section[Any]] = {
     "hosts.*.upkeep": hardening.UPKEEP,
     "hosts.*.dockerEngine": hardening.DOCKER_ENGINE,
     "hosts.*.dockerEngine.addressPools": hardening.POOL,
+    "images": IMAGES,
+    "registries.*": REGISTRY,
+    "stores.redis": REDIS,
+    "stores.mongo": MONGO,
+    "stores.mongo.databases.*": MONGO_DATABASE,
+    "backups": BACKUPS,
+    "backups.restic": RESTIC,
     "apps": APP,
+    "apps.*.jobs": JOBS,
     "sites": SITE,
+    "tunnels": TUNNEL,
 }
 
 

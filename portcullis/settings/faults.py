@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+NAMESPACE = "portcullis"
+"""What the keys of this program begin with in a stack's file."""
 _LONGEST_VALUE = 60
 
 

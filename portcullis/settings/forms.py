@@ -331,6 +331,16 @@ REGISTRY = Text("the name of a registry", refusal=_registry)
 URL_PATH = Text(
     "a path", r"/[A-Za-z0-9._~/?=&%+,-]{0,200}", "write a path that starts with /, such as /healthz"
 )
+PATH_PREFIX = Text(
+    "the beginning of a path",
+    r"/[A-Za-z0-9._~/-]{0,200}",
+    "write a path that starts with /; /api/ is all that is below it",
+)
+FOLDER = Text("a folder", r"[A-Za-z0-9._/][A-Za-z0-9._~/@+-]*", "write examples/app/web/dist")
+STORE_USE = Text(
+    "a store", r"redis|mongo\.[A-Za-z0-9_-]{1,63}", "write redis, or mongo. and the name of a database"
+)
+COMMAND_LINE = Text("a command", r"[^\x00-\x1f]+", "write one line, as for a shell")
 ENV_NAME = Text("a name for an environment variable", r"[A-Za-z_][A-Za-z0-9_]*", "write LIKE_THIS")
 CONTAINER_USER = NumberOrText(Text("a user", refusal=_container_user))
 OWNER = Text(

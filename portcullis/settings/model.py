@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
+
+from portcullis.settings.stores import StoresSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from portcullis.settings.backups import BackupSettings
+    from portcullis.settings.tunnels import TunnelSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +155,20 @@ class HostSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JobsSettings:
+    """Command lines that run once for each release of an app: before it starts, and once it is well."""
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AppSettings:
     """One container. `memory` is in MB, `cpus` a decimal number as text; `host` "" means the only one.
 
-    `egress` lists what it may reach outside; None is everything.
+    `uses` names stores ("redis", "mongo.shop"), `secrets` names secrets of the stack. `volumes` maps a name
+    to the path inside. `stop_grace` is in seconds. `egress` lists what it may reach outside; None is
+    everything.
     """
 
     image: str
@@ -162,18 +178,56 @@ class AppSettings:
     health: str | None
     health_command: tuple[str, ...] | None
     env: Mapping[str, str]
+    uses: tuple[str, ...]
+    secrets: tuple[str, ...]
+    volumes: Mapping[str, str]
+    jobs: JobsSettings
     command: tuple[str, ...] | None
     user: str
     memory: int
     cpus: str
+    pids: int
+    stop_grace: int
     egress: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
 class SiteSettings:
-    """What is served under one host name."""
+    """What is served under one host name: an app, or the files of the folder `root`.
 
-    app: str
+    `paths` maps the beginning of a path to the app that answers there.
+    """
+
+    app: str | None
+    root: str | None
+    spa: bool
+    paths: Mapping[str, str]
+    host: str
+
+    @property
+    def apps(self) -> dict[str, str]:
+        """The apps that answer, by the beginning of the path."""
+        return {**({"/": self.app} if self.app is not None else {}), **self.paths}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A login at a registry; the password is never shown."""
+
+    username: str
+    password: str = field(repr=False)
+
+    @property
+    def basic(self) -> str:
+        """The value of a header."""
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesSettings:
+    """How images may be named: `digests` is "required", or "resolved" at preview where there is a tag."""
+
+    digests: Literal["required", "resolved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +235,14 @@ class Settings:
     """Everything that a stack declares. `secret` names the top-level keys that hold an encrypted value."""
 
     hosts: Mapping[str, HostSettings]
+    images: ImagesSettings
+    registries: Mapping[str, Credentials]
+    secrets: Mapping[str, str] = field(repr=False)
+    stores: StoresSettings
+    backups: BackupSettings
     apps: Mapping[str, AppSettings]
     sites: Mapping[str, SiteSettings]
+    tunnels: Mapping[str, TunnelSettings]
     secret: frozenset[str]
 
     def host_of(self, app: str) -> str:
@@ -193,6 +253,49 @@ class Settings:
         """Give the apps of one host, by name."""
         return {name: app for name, app in self.apps.items() if self.host_of(name) == host}
 
+    def named_images(self) -> dict[str, str]:
+        """Give every image, as it is named, by where that stands in the settings."""
+        apps = {f"portcullis:apps.{name}.image": app.image for name, app in self.apps.items()}
+        stores = {"redis": self.stores.redis, "mongo": self.stores.mongo}
+        return apps | {
+            f"portcullis:stores.{name}.image": store.image for name, store in stores.items() if store
+        }
+
+    def with_images(self, images: Mapping[str, str]) -> Settings:
+        """Give the same settings with images in the place of those that `named_images` gave."""
+        apps = {
+            name: replace(app, image=images[f"portcullis:apps.{name}.image"])
+            for name, app in self.apps.items()
+        }
+        redis, mongo = self.stores.redis, self.stores.mongo
+        stores = StoresSettings(
+            redis and replace(redis, image=images["portcullis:stores.redis.image"]),
+            mongo and replace(mongo, image=images["portcullis:stores.mongo.image"]),
+        )
+        return replace(self, apps=apps, stores=stores)
+
+    def stores_on(self, host: str) -> StoresSettings:
+        """Give the stores that one host runs."""
+        redis, mongo, only = self.stores.redis, self.stores.mongo, next(iter(self.hosts))
+        return StoresSettings(
+            redis if redis and (redis.host or only) == host else None,
+            mongo if mongo and (mongo.host or only) == host else None,
+        )
+
+    def tunnels_on(self, host: str) -> dict[str, TunnelSettings]:
+        """Give who tunnels to stores of one host, each with those only."""
+        here = self.stores_on(host)
+        there = {name for name in ("redis", "mongo") if getattr(here, name) is not None}
+        reached = {
+            person: replace(tunnel, to=tuple(store for store in tunnel.to if store in there))
+            for person, tunnel in self.tunnels.items()
+        }
+        return {person: tunnel for person, tunnel in reached.items() if tunnel.to}
+
     def sites_on(self, host: str) -> dict[str, SiteSettings]:
-        """Give the sites whose app runs on one host, by host name."""
-        return {name: site for name, site in self.sites.items() if self.host_of(site.app) == host}
+        """Give the sites that one host serves, by host name."""
+        return {name: site for name, site in self.sites.items() if self._server(site) == host}
+
+    def _server(self, site: SiteSettings) -> str:
+        app = next(iter(site.apps.values()), None)
+        return site.host or (next(iter(self.hosts)) if app is None else self.host_of(app))

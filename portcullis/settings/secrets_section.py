@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from portcullis.registry import Credentials
 from portcullis.settings import forms
 from portcullis.settings.kinds import Field, Literal, MapOf, Section
+from portcullis.settings.model import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

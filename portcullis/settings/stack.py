@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.runtime.config import CONFIG
 
-from portcullis.settings.load import NAMESPACE, load
+from portcullis.settings.faults import NAMESPACE
+from portcullis.settings.load import load
 
 if TYPE_CHECKING:
     from portcullis.settings.model import Settings

@@ -28,10 +28,11 @@ class MongoDatabase:
 
 @dataclass(frozen=True, slots=True)
 class MongoSettings:
-    """A MongoDB store; `rotate` is of the administrator's password."""
+    """A MongoDB store; `rotate` is of the administrator's password, `host` "" means the only host."""
 
     databases: Mapping[str, MongoDatabase]
-    image: str | None
+    image: str
+    host: str
     memory: int
     host_port: int
     replica_set: bool
@@ -92,7 +93,8 @@ MONGO = Section(
             MapOf(DATABASE, MONGO_DATABASE),
             "the databases, each with a user of its own that may read and write it: `{shop: {}}`",
         ),
-        Field("image", forms.IMAGE, "the image, instead of ours, by digest: `mongo@sha256:…`", None),
+        Field("image", forms.IMAGE_BY_TAG, "the image: the official one or one like it", "mongo:8"),
+        Field("host", forms.ALIAS, "the host that runs it; may be left out where there is only one", ""),
         Field("memory", MEMORY, "memory limit in MB", 1024),
         Field("hostPort", forms.PORT, "the port on docker0's address for tunnels", 27017),
         Field(

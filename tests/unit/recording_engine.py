@@ -31,6 +31,7 @@ _MADE_UP: dict[str, dict[str, Any]] = {
     "tls:index/certRequest:CertRequest": {"certRequestPem": "{name} pem"},
     "tls:index/selfSignedCert:SelfSignedCert": {"certPem": "{name} pem"},
     "tls:index/locallySignedCert:LocallySignedCert": {"certPem": "{name} pem"},
+    f"{HOST}:Release": {"number": 1, "port": 20001, "previous_image": ""},
     f"{HOST}:GeneratedSecret": {"value": "generated-{name}", "previous": "", "generation": 1},
 }
 

@@ -108,7 +108,7 @@ def read(raw: dict[str, Any]) -> tuple[BackupSettings | None, str]:
 
 
 def test_settings() -> None:
-    assert read({})[0] == BackupSettings(14, "03:30", None)
+    assert read({})[0] == BackupSettings(enabled=True, keep=14, time="03:30", restic=None)
     found, _ = read({"keep": 7, "restic": {"repository": "sftp:me@host:/srv/web1"}})
     assert found is not None
     assert found.restic is not None

@@ -210,8 +210,8 @@ def test_the_smallest_settings_are_a_name() -> None:
     read, faults = settings({"databases": {"shop": {}}})
     assert faults == []
     assert read == MongoSettings(
-        databases={"shop": MongoDatabase()}, image=None, memory=1024, host_port=27017, replica_set=False,
-        tls=False, protect=False, avx=True, rotate=None,
+        databases={"shop": MongoDatabase()}, image="mongo:8", host="", memory=1024, host_port=27017,
+        replica_set=False, tls=False, protect=False, avx=True, rotate=None,
     )  # fmt: skip
 
 

@@ -127,3 +127,23 @@ def test_what_only_the_same_up_makes_is_not_asked_for(
     monkeypatch.chdir(tmp_path)
     declared = plan.declared_by_program("portcullis", "lab", {}, [])
     assert [(one.kind, one.name) for one in declared] == [("Directory", "folder")]
+
+
+def test_what_comes_of_a_generated_secret_cannot_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "__main__.py").write_text(
+        "from portcullis.generated_secret import GeneratedSecret\n"
+        "from portcullis.host import File\n"
+        "secret = GeneratedSecret('password')\n"
+        "File('password', host='web1', path='/etc/password', content=secret.value)\n"
+        "File('motd', host='web1', path='/etc/motd', content='hello')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    declared = {one.name: one for one in plan.declared_by_program("portcullis", "lab", {}, [])}
+    assert set(declared) == {"password", "motd"}
+    assert declared["motd"].known
+    assert plan.plan_lines(declared["password"]) == [
+        "? web1: File password",
+        "    follows from what `up` generates or learns",
+    ]

@@ -22,7 +22,7 @@ from components import (
 from portcullis.host.agent import authorized_keys
 from portcullis.render import tunnel, tunnel_lines
 from portcullis.settings.faults import Place
-from portcullis.settings.sections import HOSTS
+from portcullis.settings.hosts import HOSTS
 from portcullis.settings.tunnels import TUNNELS, TunnelSettings, check_tunnels
 from portcullis.tunnels import lines, passwords
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.settings.faults import Place
-from portcullis.settings.sections import HOSTS
+from portcullis.settings.hosts import HOSTS
 from portcullis.tunnels import lines
 from tests.e2e.project import STACK, Project
 

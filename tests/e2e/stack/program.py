@@ -1,6 +1,6 @@
 """The whole program, as people run it, on a lab host: its settings file, its own state, and its page.
 
-The settings start as the demo's, with the facts of the test's own host; the host is `web1` in them.
+The settings start as those beside this file, with the facts of the test's own host; the host is `web1`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -17,13 +18,12 @@ from lab import machine, stack
 from tests.e2e.project import CHECKOUT, STACK, Project
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lab.pytest_lab import Host
 
 SITE = "hello.example.com"
 RESOURCES = 60
-"""How many resources the demo is, its stack included."""
+"""How many resources they are, the stack included."""
+HELLO = Path(__file__).parent / "Pulumi.hello.yaml"
 SITE_FILE = f"/etc/nginx/conf.d/{SITE}.conf"
 
 _NO_CACHES = shutil.ignore_patterns("__pycache__", ".*_cache")
@@ -33,7 +33,7 @@ class Program(Project):
     """A copy of the project's program, with settings and state of its own."""
 
     def __init__(self, folder: Path, host: Host, settings: str = "", **changes: Any) -> None:
-        """Lay it out in a folder. `settings` takes the place of the demo's; `changes` are of the host's."""
+        """Lay it out in a folder. `settings` are others than the usual; `changes` are of the host's."""
         super().__init__(folder, host, name="portcullis")
         manifest = (CHECKOUT / "Pulumi.yaml").read_text()
         (folder / "Pulumi.yaml").write_text(manifest.replace(".venv", str(CHECKOUT / ".venv")))
@@ -41,7 +41,7 @@ class Program(Project):
         for package in ("components", "portcullis"):
             shutil.copytree(CHECKOUT / package, folder / package, ignore=_NO_CACHES)
         self.settings = folder / f"Pulumi.{STACK}.yaml"
-        self.settings.write_text(settings or stack.renew(stack.TEMPLATE.read_text(), self._fact)[0])
+        self.settings.write_text(stack.renew(settings or HELLO.read_text(), self._fact)[0])
         if changes:
             self.set("hosts.web1", **changes)
 

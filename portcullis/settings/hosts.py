@@ -1,7 +1,7 @@
-"""The keys of a stack's settings: each with its kind, its meaning and its default.
+"""The keys of a host: each with its kind, its meaning and its default.
 
-This is the one declaration of them. The program reads with it, docs/settings.schema.json and the tables in
-docs/configuration.md are written from it.
+Sections like these are the one declaration of the settings. The program reads with them, and
+docs/settings.schema.json and the tables in docs/configuration.md are written from them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from portcullis.settings import forms, hardening
-from portcullis.settings.kinds import Field, Flag, ListOf, MapOf, Section
-from portcullis.settings.model import (
-    AppSettings,
-    Bootstrap,
-    Endpoint,
-    HostSettings,
-    SiteSettings,
-)
+from portcullis.settings.kinds import Field, Flag, MapOf, Section
+from portcullis.settings.model import Bootstrap, Endpoint, HostSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,20 +60,6 @@ def _host(raw: Mapping[str, Any], at: Place) -> None:
             place.key("keys").report("names no key, and this user logs in", "name the one you log in with")
         if user != "root" and mine.get("sudo") is not True:
             place.key("sudo").report("is missing, and this user logs in to work as root", "write sudo: true")
-
-
-def _app(raw: Mapping[str, Any], at: Place) -> None:
-    written = {key for key, value in raw.items() if value is not None}
-    if {"health", "healthCommand"} <= written:
-        at.key("healthCommand").report("is a second health check beside health", "keep one of the two")
-    if not {"health", "healthCommand"} & written:
-        at.key("health").report(
-            "is missing",
-            "write the path that answers 2xx when the app is well, or healthCommand: [program, argument, …]",
-        )
-    for key in ("health", "hostPort"):
-        if key in written and "port" not in written:
-            at.key(key).report("needs the port that the app listens on", "add port")
 
 
 _ENDPOINT = (
@@ -140,44 +120,4 @@ HOST = Section(
     _host,
 )
 
-APP = Section(
-    "an app",
-    AppSettings,
-    (
-        Field("image", forms.IMAGE, "the image, pinned by digest: `ghcr.io/acme/api@sha256:…`"),
-        Field("host", forms.ALIAS, "the host that runs it; may be left out where there is only one", ""),
-        Field("port", forms.PORT, "the port that it listens on inside the container", None),
-        Field("hostPort", forms.PORT, "the port on docker0's address that leads to it; sites need one", None),
-        Field(
-            "health",
-            forms.URL_PATH,
-            "the path that answers 2xx when it is well, asked inside the container",
-            None,
-        ),
-        Field("healthCommand", ListOf(forms.ARGUMENT), "or a command that exits 0 when it is well", None),
-        Field(
-            "env",
-            MapOf(forms.ENV_NAME, forms.ARGUMENT),
-            "environment variables; no secrets, `docker inspect` shows them",
-            {},
-        ),
-        Field("command", ListOf(forms.ARGUMENT), "what to run instead of the image's command", None),
-        Field("user", forms.CONTAINER_USER, "the user inside, by name or number; never root", "65534:65534"),
-        Field("memory", forms.MEMORY, "memory limit in MB; swap is not added to it", 256),
-        Field("cpus", forms.CPUS, "how many CPUs it may use", "1"),
-        Field(
-            "egress",
-            ListOf(forms.DESTINATION),
-            'the only destinations outside that it may reach: `[203.0.113.7:443/tcp, "*:53/udp"]`; '
-            "an empty list is none, without the key everything is reached",
-            None,
-        ),
-    ),
-    _app,
-)
-
-SITE = Section("a site", SiteSettings, (Field("app", forms.APP_NAME, "the app that answers"),))
-
 HOSTS = MapOf(forms.ALIAS, HOST)
-APPS = MapOf(forms.APP_NAME, APP)
-SITES = MapOf(forms.SERVER_NAME, SITE)

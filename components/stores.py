@@ -1,0 +1,185 @@
+"""The stores of a host, as the settings declare them, and what each gives to the apps that use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pulumi
+from pulumi import ResourceOptions
+
+from components.backup import Backup, BackupArgs, BackupSource, ResticArgs
+from components.internal_ca import InternalCa
+from components.mongodb import MongoDB, MongoDBArgs
+from components.redis import Redis, RedisArgs
+from components.ssh_tunnel import StoreLogin, TunnelTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from components.docker_engine import DockerEngine
+    from components.store_use import StoreUse
+    from portcullis.settings.backups import BackupSettings
+    from portcullis.settings.stores import StoresSettings
+
+REDIS, MONGO = "redis", "mongo"
+"""Names of the stores in the settings; their containers bear them too."""
+_CA = {REDIS: "/run/secrets/ca.crt", MONGO: "/run/secrets/ca.pem"}
+
+
+def reachable(settings: StoresSettings, bind_address: str) -> dict[str, TunnelTarget]:
+    """Return where a tunnel to each store leads. Known before there is a store: sshd's settings need it."""
+    found = {REDIS: settings.redis, MONGO: settings.mongo}
+    return {name: TunnelTarget(store.host_port, bind_address) for name, store in found.items() if store}
+
+
+@dataclass(frozen=True, slots=True)
+class StoresArgs:
+    """What the stores of a host need to know.
+
+    Attributes:
+        host: alias of the host.
+        engine: the Docker engine that runs them.
+        settings: the stores that this host runs.
+        backups: how they are backed up; None is not at all.
+        overcommit: whether vm.overcommit_memory may be set on this host.
+        adopt: take over files that are there and differ.
+    """
+
+    host: str
+    engine: DockerEngine
+    settings: StoresSettings
+    backups: BackupSettings | None = None
+    overcommit: bool = True
+    adopt: bool = False
+
+
+class Stores(pulumi.ComponentResource):
+    """The stores of a host, with their backups.
+
+    Attributes:
+        redis: the Redis, or None.
+        mongo: the MongoDB, or None.
+        backup: their backups, or None.
+    """
+
+    redis: Redis | None
+    mongo: MongoDB | None
+    backup: Backup | None
+
+    def __init__(self, name: str, args: StoresArgs, opts: ResourceOptions | None = None) -> None:
+        """Declare them under `name`, such as "web1-stores"."""
+        super().__init__("portcullis:index:Stores", name, None, opts)
+        self._args, self._own = args, ResourceOptions(parent=self)
+        redis, mongo = args.settings.redis, args.settings.mongo
+        with_tls = [store for store in (redis, mongo) if store and store.tls]
+        authority = InternalCa(f"{name}-ca", opts=self._own) if with_tls else None
+        self.redis = self.mongo = self.backup = None
+        if redis:
+            self.redis = Redis(
+                REDIS,
+                RedisArgs(
+                    host=args.host,
+                    engine=args.engine,
+                    image=redis.image,
+                    memory=redis.memory,
+                    persistence=redis.persistence,
+                    eviction=redis.eviction,
+                    host_port=redis.host_port,
+                    ca=authority if redis.tls else None,
+                    rotate=redis.rotate,
+                    protect=redis.protect,
+                    overcommit=args.overcommit,
+                    adopt=args.adopt,
+                ),
+                self._own,
+            )
+        if mongo:
+            self.mongo = MongoDB(
+                MONGO,
+                MongoDBArgs(
+                    host=args.host,
+                    engine=args.engine,
+                    image=mongo.image,
+                    databases=mongo.databases,
+                    memory=mongo.memory,
+                    host_port=mongo.host_port,
+                    rotate=mongo.rotate,
+                    replica_set=mongo.replica_set,
+                    ca=authority if mongo.tls else None,
+                    protect=mongo.protect,
+                    avx=mongo.avx,
+                    adopt=args.adopt,
+                ),
+                self._own,
+            )
+        # By app, what it uses: each use of Redis is a user of its own.
+        self._uses: dict[tuple[str, str], StoreUse] = {}
+        sources = self._sources()
+        if args.backups and sources:
+            self.backup = Backup(f"{args.host}-backup", self._backup(args.backups, sources), self._own)
+        self.register_outputs({"stores": sorted(sources)})
+
+    def use(self, store: str, app: str) -> StoreUse:
+        """Return what an app needs to use a store.
+
+        Args:
+            store: as the settings have it: "redis", or "mongo.shop".
+            app: the app's name.
+
+        Raises:
+            ValueError: there is no such store here.
+        """
+        kind, _, database = store.partition(".")
+        if kind == REDIS and self.redis:
+            use = self.redis.uses(app)
+        elif kind == MONGO and self.mongo:
+            use = self.mongo.uses(database)
+        else:
+            raise ValueError(f"Stores: {store!r} is not a store of {self._args.host}")
+        self._uses[app, store] = use
+        return use
+
+    def tunnels(self) -> Mapping[str, TunnelTarget]:
+        """Return where a tunnel to each store leads, and the users of the apps that log in there."""
+        bind = self._args.engine.bind_address
+        redis, mongo = self._args.settings.redis, self._args.settings.mongo
+        found = {}
+        if redis:
+            logins = {
+                app: StoreLogin.of(use.files["redis_url"])
+                for (app, store), use in self._uses.items()
+                if store == REDIS
+            }
+            found[REDIS] = TunnelTarget(redis.host_port, bind, "redis", logins, tls=redis.tls)
+        if mongo and self.mongo:
+            logins = {
+                database: StoreLogin.of(self.mongo.uses(database).files[f"mongo_{database}_url"])
+                for database in mongo.databases
+            }
+            found[MONGO] = TunnelTarget(mongo.host_port, bind, "mongodb", logins, tls=mongo.tls)
+        return found
+
+    def _sources(self) -> dict[str, BackupSource]:
+        """Return what there is to back up: a Redis that keeps nothing is not."""
+        found = {}
+        redis, mongo = self._args.settings.redis, self._args.settings.mongo
+        if self.redis and redis and redis.persistence == "aof":
+            ca = _CA[REDIS] if redis.tls else ""
+            found[REDIS] = BackupSource("redis", REDIS, ca=ca, after=self.redis.ready)
+        if self.mongo and mongo:
+            ca = _CA[MONGO] if mongo.tls else ""
+            found[MONGO] = BackupSource("mongo", MONGO, ca=ca, after=self.mongo.ready)
+        return found
+
+    def _backup(self, settings: BackupSettings, sources: Mapping[str, BackupSource]) -> BackupArgs:
+        restic = settings.restic
+        return BackupArgs(
+            host=self._args.host,
+            stores=sources,
+            keep=settings.keep,
+            time=settings.time,
+            restic=ResticArgs(restic.repository, restic.environment) if restic else None,
+            after=tuple(self._args.engine.ready),
+            adopt=self._args.adopt,
+        )
