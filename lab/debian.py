@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from lab.errors import LabError
 from lab.places import cache, made
 from lab.shell import run
+from tools.steps import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,8 +47,9 @@ def program(package: str, path: str) -> Path:
     kept = cache() / "programs" / package / Path(path).name
     if kept.exists():
         return kept
-    made(kept.parent)
-    with TemporaryDirectory() as folder:
+    with locked(made(kept.parent), f"{package}'s {path}"), TemporaryDirectory() as folder:
+        if kept.exists():
+            return kept
         tree = _unpacked(Path(folder), [package])
         found = tree / path.lstrip("/")
         if not found.is_file():
@@ -68,8 +70,13 @@ def tree(*packages: str) -> Path:
     """
     key = sha256(" ".join(packages).encode()).hexdigest()[:8]
     kept = made(cache() / "programs") / f"{packages[0]}-tree-{key}"
-    if not kept.exists():
-        with TemporaryDirectory(dir=kept.parent, prefix="unpacking-") as folder:
+    if kept.exists():
+        return kept
+    with (
+        locked(kept.parent, f"the files of {packages[0]}"),
+        TemporaryDirectory(dir=kept.parent, prefix="unpacking-") as folder,
+    ):
+        if not kept.exists():
             _unpacked(Path(folder), [*packages, *_libraries_of(packages)]).rename(kept)
     return kept
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
 from lab.network import REGISTRY_ADDRESS
 from lab.places import cache, made
@@ -42,7 +43,7 @@ def authority() -> Authority:
         run(["openssl", "req", "-x509", *_CURVE, *name, *uses, "-keyout", str(ca.key), "-out", str(new)])
         new.rename(ca.certificate)
     system = _SYSTEM_BUNDLE.read_text() if _SYSTEM_BUNDLE.exists() else ""
-    ca.bundle.write_text(system + ca.certificate.read_text())
+    _write(ca.bundle, system + ca.certificate.read_text())
     return ca
 
 
@@ -95,5 +96,14 @@ def public_host_key(name: str) -> str:
 def known_hosts(name: str, address: str) -> Path:
     """Write and return a ``known_hosts`` file that pins the key of ``name`` for its address."""
     path = made(cache() / "ssh", 0o700) / f"known_hosts-{name}"
-    path.write_text(f"{address} {public_host_key(name)}\n")
+    _write(path, f"{address} {public_host_key(name)}\n")
     return path
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file in one step, unless it says so already: other processes read it at any time."""
+    if path.exists() and path.read_text() == text:
+        return
+    new = path.with_name(f"{path.name}.{token_hex(4)}")
+    new.write_text(text)
+    new.rename(path)
