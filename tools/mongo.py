@@ -35,7 +35,7 @@ def server() -> Path:
         StepError: Go is missing or too old, a module could not be fetched, or it does not compile.
 
     """
-    return _built(_place("ferretdb", _SERVER), _build_server)
+    return _once(_place("ferretdb", _SERVER), _build_server)
 
 
 def programs() -> Path:
@@ -45,10 +45,15 @@ def programs() -> Path:
         StepError: see `server`.
 
     """
-    return _built(_place("mongo-tools", _PROGRAMS), _build_programs)
+    return _once(_place("mongo-tools", _PROGRAMS), _build_programs)
 
 
-def _built(program: Path, build: Callable[[Path, Path], None]) -> Path:
+def built() -> bool:
+    """Return whether both are there, so that no Go is needed."""
+    return _place("ferretdb", _SERVER).exists() and _place("mongo-tools", _PROGRAMS).exists()
+
+
+def _once(program: Path, build: Callable[[Path, Path], None]) -> Path:
     if not program.exists():
         with locked(program.parent.parent, "the lab's MongoDB"):
             if not program.exists():

@@ -16,7 +16,7 @@ from pathlib import Path
 if not __package__:  # started by path, from any folder
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tools import engine, packages, venv
+from tools import engine, mongo, packages, venv
 from tools.steps import reported
 
 
@@ -28,7 +28,8 @@ def main() -> None:
     chosen = parser.parse_args()
     with reported():
         ready = None if chosen.no_engine else engine.find()
-        packages.ensure(lab=not chosen.no_engine, go=not chosen.no_engine and ready is None)
+        go = ready is None or not mongo.built()
+        packages.ensure(lab=not chosen.no_engine, go=go and not chosen.no_engine)
         venv.ensure()
         if not chosen.no_engine and not (chosen.quiet and ready):
             engine.report(engine.ensure())

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 export class ConfigError extends Error {}
 
 /**
- * Returns the settings: port, host, stopSeconds, redisUrl, mongoUrl, ca (path, or undefined).
+ * Returns the settings: port, host, stopSeconds, redisUrl, mongoUrl, redisCa and mongoCa (paths, or undefined).
  * Throws ConfigError naming every file that is missing, all at once.
  */
 export function readConfig(env = process.env) {
@@ -36,13 +36,15 @@ export function readConfig(env = process.env) {
   const port = number('PORT', 8080);
   const stopSeconds = number('STOP_SECONDS', 20);
   if (faults.length > 0) throw new ConfigError(faults.join('\n'));
-  const ca = env.CA_FILE ?? join(folder, 'ca.pem');
+  // With TLS inside, the authority of each store's certificate is a file beside the rest.
+  const there = (path) => (existsSync(path) ? path : undefined);
   return {
     port,
     host: env.HOST ?? '0.0.0.0',
     stopSeconds,
     redisUrl,
     mongoUrl,
-    ca: existsSync(ca) ? ca : undefined,
+    redisCa: there(env.REDIS_CA_FILE ?? join(folder, 'redis_ca.crt')),
+    mongoCa: there(env.MONGO_CA_FILE ?? join(folder, 'mongo_ca.pem')),
   };
 }

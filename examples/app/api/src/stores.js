@@ -14,14 +14,14 @@ const MOST = 100;
 const PROBE_MS = 2000;
 
 /** Returns the stores of a config; `close` ends their connections. */
-export function openStores({ redisUrl, mongoUrl, ca }) {
+export function openStores({ redisUrl, mongoUrl, redisCa, mongoCa }) {
   hide(redisUrl);
   hide(mongoUrl);
   const mongo = new MongoClient(mongoUrl, {
     appName: 'shop-api',
     serverSelectionTimeoutMS: 3000,
     maxPoolSize: 20,
-    ...(ca && new URL(mongoUrl).searchParams.get('tls') === 'true' ? { tlsCAFile: ca } : {}),
+    ...(mongoCa && new URL(mongoUrl).searchParams.get('tls') === 'true' ? { tlsCAFile: mongoCa } : {}),
   });
   const redis = createClient({
     url: redisUrl,
@@ -30,7 +30,7 @@ export function openStores({ redisUrl, mongoUrl, ca }) {
     socket: {
       connectTimeout: 3000,
       reconnectStrategy: (tries) => Math.min(100 * 2 ** tries, 2000),
-      ...(ca && redisUrl.startsWith('rediss:') ? { tls: true, ca: readFileSync(ca) } : {}),
+      ...(redisCa && redisUrl.startsWith('rediss:') ? { tls: true, ca: readFileSync(redisCa) } : {}),
     },
   });
   let closed = false;

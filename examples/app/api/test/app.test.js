@@ -156,10 +156,10 @@ test('addresses come from files; a CA is taken when it is there', () => {
   const folder = mkdtempSync(join(tmpdir(), 'secrets-'));
   writeFileSync(join(folder, 'redis_url'), 'redis://app-1:pw@redis:6379/0\n');
   writeFileSync(join(folder, 'mongo_shop_url'), 'mongodb://shop-1:pw@mongo:27017/shop?authSource=shop');
-  const { port, redisUrl, ca } = readConfig({ SECRETS_DIR: folder });
-  assert.deepEqual([port, redisUrl, ca], [8080, 'redis://app-1:pw@redis:6379/0', undefined]);
-  writeFileSync(join(folder, 'ca.pem'), 'x');
-  assert.equal(readConfig({ SECRETS_DIR: folder }).ca, join(folder, 'ca.pem'));
+  const { port, redisUrl, redisCa } = readConfig({ SECRETS_DIR: folder });
+  assert.deepEqual([port, redisUrl, redisCa], [8080, 'redis://app-1:pw@redis:6379/0', undefined]);
+  writeFileSync(join(folder, 'redis_ca.crt'), 'x');
+  assert.equal(readConfig({ SECRETS_DIR: folder }).redisCa, join(folder, 'redis_ca.crt'));
 });
 
 test('a password that was read from a file is never logged', () => {
