@@ -30,9 +30,10 @@ _CONFIG = "application/vnd.docker.container.image.v1+json"
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 # What every image of Debian has, and what looks about for the tests (httpd, nc, ps, wget).
 _APPLETS = """
-awk base64 basename cat chmod chown cp cut date dd df dirname du echo env expr false find grep gunzip gzip head
-hostname httpd id kill ln ls md5sum mkdir mktemp mv nc nproc printf ps pwd readlink realpath rm rmdir sed seq sh
-sha256sum sleep sort stat sync tail tar tee test timeout touch tr true tty uname uniq wc wget which whoami xargs
+awk base64 basename cat chmod chown cp cut date dd df dirname du echo env expr false find grep gunzip
+gzip head hostname httpd id kill ln ls md5sum mkdir mktemp mv nc nproc printf ps pwd readlink realpath rm
+rmdir sed seq sh sha256sum sleep sort stat sync tail tar tee test timeout touch tr true tty uname uniq wc
+wget which whoami xargs
 """
 _NOBODY = "65534:65534"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
