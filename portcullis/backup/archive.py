@@ -53,12 +53,14 @@ def _walk(file: gzip.GzipFile) -> dict[str, int]:
         if not start:
             break
         header = _fields(_rest(file, start))
-        database = str(header["db"])
-        name = f"{database}.{header['collection']}"
+        database, collection = str(header["db"]), str(header["collection"])
+        name = f"{database}.{collection}"
+        # A database's own notes, such as its views; but the buckets are what a time series consists of.
+        counted = not collection.startswith("system.") or collection.startswith("system.buckets.")
         (unfinished.discard if header.get("EOF") else unfinished.add)(name)
         counts[database] += 0
         while _document(file) is not None:
-            counts[database] += 1
+            counts[database] += counted
     if unfinished:
         raise ValueError(f"it has no end of {min(unfinished)}")
     return {name: count for name, count in sorted(counts.items()) if name not in SYSTEM}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
@@ -23,7 +22,7 @@ _LOADING = 3600.0  # seconds
 
 # User and password are read inside the container, from one file that is replaced as a whole: the password is
 # in no command line and does not pass through here.
-_LOGIN = (
+_ASK = (
     "read -r user REDISCLI_AUTH </run/secrets/ops && export REDISCLI_AUTH && "
     'exec redis-cli --no-auth-warning --user "$user" '
 )
@@ -150,8 +149,8 @@ class Redis:
             time.sleep(0.5)
 
     def _ask(self, words: str) -> list[str]:
-        tls = f"-h {shlex.quote(self.container)} --tls --cacert {shlex.quote(self.tls)} " if self.tls else ""
-        return containers.shell(self.container, f"{_LOGIN}{tls}{words}")
+        tls = f"--tls --cacert {self.tls} " if self.tls else ""
+        return containers.shell(self.container, f"{_ASK}{tls}{words}")
 
     def _beside(self, image: str, script: str, *words: str, stdin: IO[bytes] | None = None) -> None:
         checked(self._helper(image, script, *words), f"the restore of {self.name}", stdin=stdin)

@@ -320,6 +320,8 @@ WHOLE = (
     block("shop", "items", bson(a="3")),
     block("shop", "items", eof=True),
     block("admin", "system.users", eof=True),
+    block("shop", "system.views", bson(a="view")),
+    block("shop", "system.views", eof=True),
     block("shop", "empty"),
     block("shop", "empty", eof=True),
 )
@@ -444,7 +446,7 @@ def test_mongo_takes_back_every_document_or_it_fails(tools: Tools, tmp_path: Pat
     store.restore(path, "", said.append)
     assert said[-1] == "mongo: 3 documents restored"
     assert "--drop --nsExclude='admin.*' --nsExclude='config.*'" in tools.asked[-1][-1]
-    tools.answers = [("3 document(s) restored successfully. 0 document(s) failed to restore.", b"")]
+    tools.answers = [("4 document(s) restored successfully. 0 document(s) failed to restore.", b"")]
     store.restore(path, "shop", said.append)
     assert "--nsInclude='shop.*'" in tools.asked[-1][-1]
     for told in ("2 document(s) restored successfully. 1 document(s) failed to restore.", "done"):
