@@ -1,0 +1,285 @@
+"""Backups on a real host with real stores: taken by the timer's unit, brought back after the data is gone.
+
+MongoDB's server is FerretDB here, and its tools are the lab's (docs/lab-images.md).
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+
+from tests.e2e.host.watch import wait_for
+from tests.e2e.project import STACK, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lab.pytest_lab import Host, Lab
+
+PROGRAM = """
+from components import Backup, BackupArgs, BackupSource, ResticArgs, Upkeep, UpkeepArgs
+
+tell = File("tell", host="web1", path="/usr/local/bin/tell", mode="0755",
+            content='#!/bin/sh\\necho "$@" >> /var/log/told\\n')
+Upkeep("upkeep", UpkeepArgs(host="web1", os="debian-13", image_prune="never", time_sync=False,
+                            notify=("/usr/local/bin/tell",)))
+backup = Backup("backup", BackupArgs(
+    host="web1", keep=3,
+    stores={"redis": BackupSource("redis", "redis"), "mongo": BackupSource("mongo", "mongo")},
+    restic=ResticArgs("/srv/restic", {"AWS_SECRET_ACCESS_KEY": pulumi.Output.secret("planted-key")}),
+))
+pulumi.export("restic", backup.restic_password)
+"""
+UNIT = "portcullis-backup.service"
+FOLDER = "/var/backups/portcullis"
+# The files that the components of both stores give their containers.
+SECRETS = {"redis": {"ops": "_ops-1 planted-ops\n"}, "mongo": {"root-password": "planted-root"}}
+ACL = """\
+user default off
+user _ops-1 on >planted-ops +ping +info +sync +psync +replconf
+user app-1 on >app-password ~* &* +@all -@admin -@dangerous +info
+"""
+CONFIG = """\
+aclfile /etc/redis/users.acl
+bind * -::*
+appendonly yes
+save ""
+dir /data
+"""
+RUN = (
+    "docker run -d --name {name} --user 999:999 --read-only --tmpfs /tmp --cap-drop ALL "
+    "--security-opt no-new-privileges -v {name}-data:{data} -v /etc/portcullis/secrets/{name}:/run/secrets:ro "
+)
+
+
+@pytest.fixture(scope="module")
+def standing(lab: Lab, module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    host = module_host
+    host.run(
+        "apt-get update -q && apt-get install -qy --no-install-recommends docker.io docker-cli", timeout=200
+    )
+    for store, files in SECRETS.items():
+        for name, content in files.items():
+            host.run(f"mkdir -p /etc/portcullis/secrets/{store}")
+            host.write(f"/etc/portcullis/secrets/{store}/{name}", content)
+        host.run(f"cd /etc/portcullis/secrets && chown -R 999:999 {store} && chmod -R a-rwx,u+rX {store}")
+    host.run("mkdir -p /etc/portcullis/redis")
+    host.write("/etc/portcullis/redis/redis.conf", CONFIG)
+    host.write("/etc/portcullis/redis/users.acl", ACL)
+    host.run(
+        RUN.format(name="redis", data="/data")
+        + f"-v /etc/portcullis/redis:/etc/redis:ro {lab.image('redis:7')} redis-server /etc/redis/redis.conf",
+        timeout=120,
+    )
+    host.run(
+        RUN.format(name="mongo", data="/data/db")
+        + "-e MONGO_INITDB_ROOT_USERNAME=root -e MONGO_INITDB_ROOT_PASSWORD_FILE=/run/secrets/root-password "
+        + f"{lab.image('mongo:8')} mongod --auth --bind_ip_all",
+        timeout=120,
+    )
+    project = Project(tmp_path_factory.mktemp("backup") / "backup", host, name="backup")
+    ping = "docker exec mongo mongosh --quiet --eval 'db.runCommand({ping: 1}).ok'"
+    wait_for("both stores", lambda: redis(host, "ping") == "PONG" and host.run(ping, check=False).stdout)
+    project.program(PROGRAM).up(timeout=300)
+    yield project
+    project.close()
+
+
+def redis(host: Host, *words: str) -> str:
+    """What Redis answers the app."""
+    argv = ["docker", "exec", "-e", "REDISCLI_AUTH=app-password", "redis", "redis-cli", "--no-auth-warning"]
+    return host.run([*argv, "--user", "app-1", *words], check=False).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def mongo(standing: Project) -> Iterator[pymongo.MongoClient[dict[str, object]]]:
+    """MongoDB's administrator, through a tunnel."""
+    address = standing.host.run(
+        "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' mongo"
+    ).stdout.strip()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ssh = ["ssh", "-F", str(config(standing)), "-S", "none", "-o", "ExitOnForwardFailure=yes", "-N"]
+    tunnel = subprocess.Popen([*ssh, "-L", f"127.0.0.1:{port}:{address}:27017", "web1"])
+    try:
+        with pymongo.MongoClient(
+            f"mongodb://root:planted-root@127.0.0.1:{port}/?directConnection=true", timeoutMS=10000
+        ) as client:
+            yield client
+    finally:
+        tunnel.kill()
+        tunnel.wait()
+
+
+def config(project: Project) -> Path:
+    return project.folder / ".portcullis" / STACK / "ssh_config"
+
+
+def restore(project: Project, *arguments: str, fails: bool = False) -> str:
+    """What `make restore` runs, from a project's folder; everything that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "portcullis.restore", "--stack", STACK, "--host", "web1", *arguments],
+        cwd=project.folder, env=project.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def status(host: Host) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(host.read(f"{FOLDER}/status.json"))
+    return found
+
+
+def dumps(host: Host, store: str) -> list[str]:
+    """Names of a store's dumps, the newest last."""
+    return host.run(f"ls {FOLDER}/{store}").stdout.split()
+
+
+def back_up(host: Host, *, fails: bool = False) -> str:
+    """Run the timer's unit; return what it said."""
+    done = host.run(["systemctl", "start", UNIT], check=False, timeout=60)
+    said = host.run(["journalctl", "-q", "-o", "cat", "-n", "12", "-u", UNIT]).stdout
+    assert (done.returncode != 0) == fails, said
+    return said
+
+
+def test_the_first_up_takes_the_first_backup_for_root_alone(standing: Project) -> None:
+    host = standing.host
+    standing.unchanged()
+    assert set(status(host)) == {"redis", "mongo", "restic"}
+    modes = host.run(
+        f"find {FOLDER} /etc/portcullis-backup /srv/restic -maxdepth 1 -printf '%m %u %p\\n'"
+    ).stdout
+    assert {line[:8] for line in modes.splitlines()} <= {"600 root", "700 root"}, modes
+    assert "03:30:00" in host.run("systemctl show -P TimersCalendar portcullis-backup.timer").stdout
+
+
+def test_what_is_gone_comes_back(standing: Project, mongo: pymongo.MongoClient[Any]) -> None:
+    host = standing.host
+    redis(host, "mset", "a", "1", "b", "2")
+    redis(host, "set", "ends", "soon", "ex", "3600")
+    mongo.shop.items.insert_many([{"_id": n, "name": f"item {n}"} for n in range(40)])
+    mongo.shop.items.create_index("name")
+    mongo.other.things.insert_one({"_id": 1})
+    said = back_up(host)
+    assert "redis: 3 keys" in said
+    assert "mongo: 41 documents" in said
+    redis(host, "del", "a", "b", "ends")
+    redis(host, "set", "newer", "1")
+    mongo.shop.items.drop()
+    mongo.other.things.insert_one({"_id": 2})
+
+    listed = restore(standing)
+    assert listed.count(" keys ") == listed.count(" documents ") == 2, listed
+    assert "YES=1" in restore(standing, "--from", "latest", "redis", fails=True)
+    said = restore(standing, "--yes", "--from", "latest", "redis")
+    assert "redis has 3 keys now" in said, said
+    assert redis(host, "mget", "a", "b", "newer").split() == ["1", "2"]
+    assert int(redis(host, "ttl", "ends")) > 3000
+    host.run("docker kill redis && docker start redis", timeout=60)
+    wait_for("Redis", lambda: redis(host, "ping") == "PONG")
+    assert redis(host, "mget", "a", "b").split() == ["1", "2"], "the append-only file has it"
+
+    said = restore(standing, "--yes", "--from", "latest", "mongo.shop")
+    assert "mongo: 40 documents restored" in said, said
+    assert mongo.shop.items.count_documents({}) == 40
+    assert "name_1" in mongo.shop.items.index_information()
+    assert mongo.other.things.count_documents({}) == 2, "another database is left alone"
+    standing.unchanged()
+
+
+def test_what_a_restore_set_aside_undoes_it(standing: Project) -> None:
+    host = standing.host
+    (aside,) = [name for name in dumps(host, "redis") if "before-restore" in name]
+    restore(standing, "--yes", "--from", aside.partition("_")[0], "redis")
+    assert redis(host, "get", "newer") == "1"
+    restore(standing, "--yes", "--from", "latest", "redis")
+    assert redis(host, "get", "a") == "1"
+
+
+def test_copies_come_back_when_the_host_has_lost_its_dumps(
+    standing: Project, mongo: pymongo.MongoClient[Any]
+) -> None:
+    host = standing.host
+    host.run(f"rm -r {FOLDER}/redis {FOLDER}/mongo")
+    standing.preview().has('redis : "last success', "is gone", '=> "fresh"')
+    redis(host, "del", "a")
+    mongo.other.things.drop()
+    assert "restic" in restore(standing, "redis")
+    assert "fetched from the restic repository" in restore(standing, "--yes", "--from", "latest", "redis")
+    restore(standing, "--yes", "--from", "latest", "mongo")
+    assert redis(host, "get", "a") == "1"
+    assert mongo.other.things.count_documents({}) == 1
+    standing.up()
+    standing.unchanged()
+
+
+def test_a_backup_that_fails_is_told_of_and_an_old_one_is_a_difference(standing: Project) -> None:
+    host = standing.host
+    host.run("docker stop -t 5 mongo; rm -f /var/log/told", timeout=60)
+    said = back_up(host, fails=True)
+    assert "mongo: FAILED: the dump of mongo failed" in said
+    wait_for("the failure to be told of", lambda: host.run("cat /var/log/told", check=False).stdout)
+    assert host.read("/var/log/told") == f"{UNIT}\n", "once"
+    assert "redis: " in said, "the other store had its turn"
+    standing.unchanged()
+
+    known = status(host)
+    known["mongo"]["success"] -= 3 * 86400
+    host.write(f"{FOLDER}/status.json", json.dumps(known))
+    standing.preview().has('mongo: "last success 3 days ago: the dump of mongo failed', "~ 1 to update")
+    standing.up(fails=True).has("the backup failed", "mongo: FAILED: the dump of mongo failed (exit 1)")
+    host.run("docker start mongo")
+    standing.up()
+    standing.unchanged()
+
+
+def test_old_dumps_go_after_a_new_one_and_never_before(standing: Project) -> None:
+    host = standing.host
+    day = 86400
+    names = {
+        days: time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(time.time() - days * day)) + f"_{days}.rdb"
+        for days in (1, 2, 4, 9)
+    }
+    host.run(["sh", "-c", f'cd {FOLDER}/redis && touch mine.txt "$@"', "sh", *names.values()])
+    host.run("docker stop -t 5 redis", timeout=60)
+    back_up(host, fails=True)
+    assert set(names.values()) <= set(dumps(host, "redis"))
+    host.run("docker start redis")
+    back_up(host)
+    kept = set(dumps(host, "redis"))
+    assert {names[1], names[2], "mine.txt"} <= kept
+    assert not {names[4], names[9]} & kept
+
+
+def test_no_secret_is_seen(standing: Project) -> None:
+    host = standing.host
+    password = standing.run("stack", "output", "restic", "--show-secrets").output.strip()
+    seen = host.run(
+        "journalctl -q --no-pager; cat /root/.bash_history 2>/dev/null; docker inspect redis mongo"
+    ).stdout
+    seen += host.run(
+        f"cat {FOLDER}/status.json /etc/portcullis-backup/config.json; grep -r . /var/lib/portcullis"
+    ).stdout
+    seen += "".join(path.read_text() for path in standing.folder.rglob("*.json"))
+    for secret in ("planted-ops", "planted-root", "planted-key", password):
+        assert secret not in seen, secret
+
+
+def test_destroy_takes_the_job_and_keeps_the_dumps(standing: Project) -> None:
+    host = standing.host
+    standing.destroy()
+    assert len(dumps(host, "redis")) > 2
+    assert host.run("systemctl cat portcullis-backup.timer", check=False).returncode != 0
+    assert host.run("ls /usr/local/sbin /usr/local/lib /etc | grep portcullis-", check=False).stdout == ""
+    assert host.run("ls /srv/restic").stdout
