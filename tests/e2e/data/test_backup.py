@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pymongo
 import pytest
@@ -25,82 +27,73 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host, Lab
 
 PROGRAM = """
-from components import Backup, BackupArgs, BackupSource, ResticArgs, Upkeep, UpkeepArgs
+from components import (
+    Backup, BackupArgs, BackupSource, DockerEngine, DockerEngineArgs, MongoDatabase, MongoDB, MongoDBArgs,
+    Redis, RedisArgs, ResticArgs, Upkeep, UpkeepArgs,
+)
 
+OS = "debian-13"
 tell = File("tell", host="web1", path="/usr/local/bin/tell", mode="0755",
             content='#!/bin/sh\\necho "$@" >> /var/log/told\\n')
-Upkeep("upkeep", UpkeepArgs(host="web1", os="debian-13", image_prune="never", time_sync=False,
+Upkeep("upkeep", UpkeepArgs(host="web1", os=OS, image_prune="never", time_sync=False,
                             notify=("/usr/local/bin/tell",)))
+engine = DockerEngine("docker", DockerEngineArgs(host="web1", os=OS))
+redis = Redis("redis", RedisArgs(host="web1", engine=engine, image="{redis}", overcommit=False))
+mongo = MongoDB("mongo", MongoDBArgs(host="web1", engine=engine, image="{mongo}",
+                                     databases={{"shop": MongoDatabase()}}, memory=512, avx=False))
 backup = Backup("backup", BackupArgs(
     host="web1", keep=3,
-    stores={"redis": BackupSource("redis", "redis"), "mongo": BackupSource("mongo", "mongo")},
-    restic=ResticArgs("/srv/restic", {"AWS_SECRET_ACCESS_KEY": pulumi.Output.secret("planted-key")}),
+    stores={{"redis": BackupSource("redis", "redis", after=redis.ready),
+             "mongo": BackupSource("mongo", "mongo", after=mongo.ready)}},
+    restic=ResticArgs("/srv/restic", {{"AWS_SECRET_ACCESS_KEY": pulumi.Output.secret("planted-key")}}),
 ))
 pulumi.export("restic", backup.restic_password)
+pulumi.export("root", mongo.root_password)
+pulumi.export("url", redis.uses("app").files["redis_url"])
 """
 UNIT = "portcullis-backup.service"
 FOLDER = "/var/backups/portcullis"
-# The files that the components of both stores give their containers.
-SECRETS = {"redis": {"ops": "_ops-1 planted-ops\n"}, "mongo": {"root-password": "planted-root"}}
-ACL = """\
-user default off
-user _ops-1 on >planted-ops +ping +info +sync +psync +replconf
-user app-1 on >app-password ~* &* +@all -@admin -@dangerous +info
-"""
-CONFIG = """\
-aclfile /etc/redis/users.acl
-bind * -::*
-appendonly yes
-save ""
-dir /data
-"""
-RUN = (
-    "docker run -d --name {name} --user 999:999 --read-only --tmpfs /tmp --cap-drop ALL "
-    "--security-opt no-new-privileges -v {name}-data:{data} -v /etc/portcullis/secrets/{name}:/run/secrets:ro "
-)
 
 
 @pytest.fixture(scope="module")
 def standing(lab: Lab, module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    host = module_host
-    host.run(
-        "apt-get update -q && apt-get install -qy --no-install-recommends docker.io docker-cli", timeout=200
-    )
-    for store, files in SECRETS.items():
-        for name, content in files.items():
-            host.run(f"mkdir -p /etc/portcullis/secrets/{store}")
-            host.write(f"/etc/portcullis/secrets/{store}/{name}", content)
-        host.run(f"cd /etc/portcullis/secrets && chown -R 999:999 {store} && chmod -R a-rwx,u+rX {store}")
-    host.run("mkdir -p /etc/portcullis/redis")
-    host.write("/etc/portcullis/redis/redis.conf", CONFIG)
-    host.write("/etc/portcullis/redis/users.acl", ACL)
-    host.run(
-        RUN.format(name="redis", data="/data")
-        + f"-v /etc/portcullis/redis:/etc/redis:ro {lab.image('redis:7')} redis-server /etc/redis/redis.conf",
-        timeout=120,
-    )
-    host.run(
-        RUN.format(name="mongo", data="/data/db")
-        + "-e MONGO_INITDB_ROOT_USERNAME=root -e MONGO_INITDB_ROOT_PASSWORD_FILE=/run/secrets/root-password "
-        + f"{lab.image('mongo:8')} mongod --auth --bind_ip_all",
-        timeout=120,
-    )
-    project = Project(tmp_path_factory.mktemp("backup") / "backup", host, name="backup")
-    ping = "docker exec mongo mongosh --quiet --eval 'db.runCommand({ping: 1}).ok'"
-    wait_for("both stores", lambda: redis(host, "ping") == "PONG" and host.run(ping, check=False).stdout)
-    project.program(PROGRAM).up(timeout=300)
+    project = Project(tmp_path_factory.mktemp("backup") / "backup", module_host, name="backup")
+    project.program(PROGRAM.format(redis=lab.image("redis:7"), mongo=lab.image("mongo:8"))).up(timeout=400)
     yield project
     project.close()
 
 
-def redis(host: Host, *words: str) -> str:
-    """What Redis answers the app."""
-    argv = ["docker", "exec", "-e", "REDISCLI_AUTH=app-password", "redis", "redis-cli", "--no-auth-warning"]
-    return host.run([*argv, "--user", "app-1", *words], check=False).stdout.strip()
+@dataclass(frozen=True)
+class App:
+    """A client of Redis, as the user of an app."""
+
+    host: Host
+    user: str
+    password: str
+
+    def __call__(self, *words: str) -> str:
+        argv = ["docker", "exec", "-e", f"REDISCLI_AUTH={self.password}", "redis", "redis-cli"]
+        return self.host.run(
+            [*argv, "--no-auth-warning", "--user", self.user, *words], check=False
+        ).stdout.strip()
 
 
 @pytest.fixture(scope="module")
-def mongo(standing: Project) -> Iterator[pymongo.MongoClient[dict[str, object]]]:
+def secrets(standing: Project) -> dict[str, str]:
+    """What the stack says to whoever asks for it."""
+    said = standing.run("stack", "output", "--show-secrets", "--json").output
+    found: dict[str, str] = json.loads(said[said.index("{") :])
+    return found
+
+
+@pytest.fixture(scope="module")
+def redis(standing: Project, secrets: dict[str, str]) -> App:
+    url = urlsplit(secrets["url"])
+    return App(standing.host, str(url.username), str(url.password))
+
+
+@pytest.fixture(scope="module")
+def mongo(standing: Project, secrets: dict[str, str]) -> Iterator[pymongo.MongoClient[dict[str, object]]]:
     """MongoDB's administrator, through a tunnel."""
     address = standing.host.run(
         "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' mongo"
@@ -112,7 +105,7 @@ def mongo(standing: Project) -> Iterator[pymongo.MongoClient[dict[str, object]]]
     tunnel = subprocess.Popen([*ssh, "-L", f"127.0.0.1:{port}:{address}:27017", "web1"])
     try:
         with pymongo.MongoClient(
-            f"mongodb://root:planted-root@127.0.0.1:{port}/?directConnection=true", timeoutMS=10000
+            f"mongodb://root:{secrets['root']}@127.0.0.1:{port}/?directConnection=true", timeoutMS=10000
         ) as client:
             yield client
     finally:
@@ -160,22 +153,22 @@ def test_the_first_up_takes_the_first_backup_for_root_alone(standing: Project) -
     modes = host.run(
         f"find {FOLDER} /etc/portcullis-backup /srv/restic -maxdepth 1 -printf '%m %u %p\\n'"
     ).stdout
-    assert {line[:8] for line in modes.splitlines()} <= {"600 root", "700 root"}, modes
+    assert {line[:8] for line in modes.splitlines()} <= {"400 root", "600 root", "700 root"}, modes
     assert "03:30:00" in host.run("systemctl show -P TimersCalendar portcullis-backup.timer").stdout
 
 
-def test_what_is_gone_comes_back(standing: Project, mongo: pymongo.MongoClient[Any]) -> None:
+def test_what_is_gone_comes_back(standing: Project, redis: App, mongo: pymongo.MongoClient[Any]) -> None:
     host = standing.host
-    redis(host, "mset", "a", "1", "b", "2")
-    redis(host, "set", "ends", "soon", "ex", "3600")
+    redis("mset", "a", "1", "b", "2")
+    redis("set", "ends", "soon", "ex", "3600")
     mongo.shop.items.insert_many([{"_id": n, "name": f"item {n}"} for n in range(40)])
     mongo.shop.items.create_index("name")
     mongo.other.things.insert_one({"_id": 1})
     said = back_up(host)
     assert "redis: 3 keys" in said
     assert "mongo: 41 documents" in said
-    redis(host, "del", "a", "b", "ends")
-    redis(host, "set", "newer", "1")
+    redis("del", "a", "b", "ends")
+    redis("set", "newer", "1")
     mongo.shop.items.drop()
     mongo.other.things.insert_one({"_id": 2})
 
@@ -184,11 +177,11 @@ def test_what_is_gone_comes_back(standing: Project, mongo: pymongo.MongoClient[A
     assert "YES=1" in restore(standing, "--from", "latest", "redis", fails=True)
     said = restore(standing, "--yes", "--from", "latest", "redis")
     assert "redis has 3 keys now" in said, said
-    assert redis(host, "mget", "a", "b", "newer").split() == ["1", "2"]
-    assert int(redis(host, "ttl", "ends")) > 3000
+    assert redis("mget", "a", "b", "newer").split() == ["1", "2"]
+    assert int(redis("ttl", "ends")) > 3000
     host.run("docker kill redis && docker start redis", timeout=60)
-    wait_for("Redis", lambda: redis(host, "ping") == "PONG")
-    assert redis(host, "mget", "a", "b").split() == ["1", "2"], "the append-only file has it"
+    wait_for("Redis", lambda: redis("ping") == "PONG")
+    assert redis("mget", "a", "b").split() == ["1", "2"], "the append-only file has it"
 
     said = restore(standing, "--yes", "--from", "latest", "mongo.shop")
     assert "mongo: 40 documents restored" in said, said
@@ -198,27 +191,27 @@ def test_what_is_gone_comes_back(standing: Project, mongo: pymongo.MongoClient[A
     standing.unchanged()
 
 
-def test_what_a_restore_set_aside_undoes_it(standing: Project) -> None:
+def test_what_a_restore_set_aside_undoes_it(standing: Project, redis: App) -> None:
     host = standing.host
     (aside,) = [name for name in dumps(host, "redis") if "before-restore" in name]
     restore(standing, "--yes", "--from", aside.partition("_")[0], "redis")
-    assert redis(host, "get", "newer") == "1"
+    assert redis("get", "newer") == "1"
     restore(standing, "--yes", "--from", "latest", "redis")
-    assert redis(host, "get", "a") == "1"
+    assert redis("get", "a") == "1"
 
 
 def test_copies_come_back_when_the_host_has_lost_its_dumps(
-    standing: Project, mongo: pymongo.MongoClient[Any]
+    standing: Project, redis: App, mongo: pymongo.MongoClient[Any]
 ) -> None:
     host = standing.host
     host.run(f"rm -r {FOLDER}/redis {FOLDER}/mongo")
     standing.preview().has('redis : "last success', "is gone", '=> "fresh"')
-    redis(host, "del", "a")
+    redis("del", "a")
     mongo.other.things.drop()
     assert "restic" in restore(standing, "redis")
     assert "fetched from the restic repository" in restore(standing, "--yes", "--from", "latest", "redis")
     restore(standing, "--yes", "--from", "latest", "mongo")
-    assert redis(host, "get", "a") == "1"
+    assert redis("get", "a") == "1"
     assert mongo.other.things.count_documents({}) == 1
     standing.up()
     standing.unchanged()
@@ -262,9 +255,9 @@ def test_old_dumps_go_after_a_new_one_and_never_before(standing: Project) -> Non
     assert not {names[4], names[9]} & kept
 
 
-def test_no_secret_is_seen(standing: Project) -> None:
+def test_no_secret_is_seen(standing: Project, secrets: dict[str, str]) -> None:
     host = standing.host
-    password = standing.run("stack", "output", "restic", "--show-secrets").output.strip()
+    ops = host.read("/etc/portcullis/secrets/redis-secrets/ops").split()[1]
     seen = host.run(
         "journalctl -q --no-pager; cat /root/.bash_history 2>/dev/null; docker inspect redis mongo"
     ).stdout
@@ -272,7 +265,7 @@ def test_no_secret_is_seen(standing: Project) -> None:
         f"cat {FOLDER}/status.json /etc/portcullis-backup/config.json; grep -r . /var/lib/portcullis"
     ).stdout
     seen += "".join(path.read_text() for path in standing.folder.rglob("*.json"))
-    for secret in ("planted-ops", "planted-root", "planted-key", password):
+    for secret in ("planted-key", secrets["restic"], secrets["root"], ops):
         assert secret not in seen, secret
 
 
