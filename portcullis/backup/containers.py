@@ -34,6 +34,19 @@ def user(container: str) -> str:
     return str(_inspect(container)["Config"].get("User") or "0")
 
 
+def mounts(container: str) -> list[str]:
+    """Return the options that mount its volumes and folders in another container, as it has them.
+
+    Not --volumes-from, which fails for a container with a tmpfs among its mounts (seen with Docker 26.1).
+    """
+    return [
+        f"--mount=type={kind},source={mount['Name' if kind == 'volume' else 'Source']}"
+        f",target={mount['Destination']}" + ("" if mount["RW"] else ",readonly")
+        for mount in _inspect(container)["Mounts"]
+        if (kind := mount["Type"]) in ("volume", "bind")
+    ]
+
+
 def wait_until_well(container: str, seconds: float) -> None:
     """Wait for its health check to say so. Raises `Failed`."""
     deadline = time.monotonic() + seconds

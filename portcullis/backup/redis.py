@@ -160,6 +160,6 @@ class Redis:
         return [
             "docker", "run", "--rm", "--interactive", "--pull=never", "--network=none", "--read-only",
             "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--log-driver=none",
-            f"--user={containers.user(self.container)}", f"--volumes-from={self.container}",
+            f"--user={containers.user(self.container)}", *containers.mounts(self.container),
             "--entrypoint=sh", image, "-c", script, "sh", *words,
         ]  # fmt: skip

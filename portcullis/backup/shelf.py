@@ -106,12 +106,12 @@ class Shelf:
             Failed: it could not be written, or is not whole; nothing of it is left.
         """
         folder = self.folder / store
-        folder.mkdir(mode=0o700, exist_ok=True)
-        for leftover in folder.glob(f"{_PARTIAL}*"):
-            leftover.unlink()  # of a run that was cut off: no two run at once
         taken = int(self._clock())
         partial = folder / f"{_PARTIAL}{taken}{ending}"
         try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            for leftover in folder.glob(f"{_PARTIAL}*"):
+                leftover.unlink()  # of a run that was cut off: no two run at once
             with partial.open("xb") as file:
                 os.fchmod(file.fileno(), 0o600)
                 write(file)
@@ -125,7 +125,7 @@ class Shelf:
         except OSError as error:
             raise Failed(f"{folder} cannot be written: {os.strerror(error.errno or 0)}") from None
         finally:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 partial.unlink()
         return Dump(path, taken, items, path.stat().st_size)
 
