@@ -153,6 +153,8 @@ appendfsync everysec
 aof-load-truncated yes
 # No snapshots beside it; backups ask for one of their own.
 save ""
+# A backup asks for it as a replica would, and Redis waits five seconds for more of those otherwise.
+repl-diskless-sync-delay 0
 dir {DATA}
 """
 
