@@ -57,9 +57,14 @@ FOLDER = "/var/backups/portcullis"
 
 
 @pytest.fixture(scope="module")
-def standing(lab: Lab, module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def program(lab: Lab) -> str:
+    return PROGRAM.format(redis=lab.image("redis:7"), mongo=lab.image("mongo:8"))
+
+
+@pytest.fixture(scope="module")
+def standing(program: str, module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project = Project(tmp_path_factory.mktemp("backup") / "backup", module_host, name="backup")
-    project.program(PROGRAM.format(redis=lab.image("redis:7"), mongo=lab.image("mongo:8"))).up(timeout=400)
+    project.program(program).up(timeout=400)
     yield project
     project.close()
 
@@ -228,7 +233,6 @@ def test_a_backup_that_fails_is_told_of_and_an_old_one_is_a_difference(standing:
     wait_for("the failure to be told of", lambda: host.run("cat /var/log/told", check=False).stdout)
     assert host.read("/var/log/told") == f"{UNIT}\n", "once"
     assert re.search("^redis: [0-9]+ keys", said, re.MULTILINE), "the other store had its turn"
-    unchanged(standing)
 
     known = status(host)
     known["mongo"]["success"] -= 3 * 86400
@@ -239,8 +243,7 @@ def test_a_backup_that_fails_is_told_of_and_an_old_one_is_a_difference(standing:
     )
     standing.up(fails=True).has("the backup failed", f"mongo: FAILED: {read_only} cannot be written")
     host.run(["umount", read_only])
-    standing.up()
-    unchanged(standing)
+    standing.up().has("1 updated")
 
 
 def test_old_dumps_go_after_a_new_one_and_never_before(standing: Project) -> None:
@@ -275,10 +278,12 @@ def test_no_secret_is_seen(standing: Project, secrets: dict[str, str]) -> None:
         assert secret not in seen, secret
 
 
-def test_destroy_takes_the_job_and_keeps_the_dumps(standing: Project) -> None:
+def test_without_the_component_the_job_goes_and_the_dumps_stay(standing: Project, program: str) -> None:
     host = standing.host
-    standing.destroy()
+    head, _, tail = program.partition("backup = Backup(")
+    standing.program(head + "\n".join(line for line in tail.splitlines() if "mongo.root" in line)).up()
     assert len(dumps(host, "redis")) > 2
     assert host.run("systemctl cat portcullis-backup.timer", check=False).returncode != 0
     assert host.run("ls /usr/local/sbin /usr/local/lib /etc | grep portcullis-", check=False).stdout == ""
+    assert host.run("command -v restic", check=False).stdout == ""
     assert host.run("ls /srv/restic").stdout
