@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Failed as failure:
         _say(f"error: {failure}")
         return 1
+    except KeyboardInterrupt:
+        _say("error: was interrupted")
+        return 1
 
 
 @contextlib.contextmanager
@@ -59,7 +62,9 @@ def _ended(number: int, _frame: object) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - a command-line program
+    """Tell, as long as somebody listens: a restore goes on when the line to who asked for it is cut."""
+    with contextlib.suppress(OSError):
+        os.write(1, f"{text}\n".encode())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -58,6 +58,7 @@ rm -rf appendonlydir.before dump.rdb.before
 [ ! -e appendonlydir ] || mv appendonlydir appendonlydir.before
 [ ! -e restore-aof ] || mv restore-aof appendonlydir
 mv restore.rdb dump.rdb
+sync
 rm -rf appendonlydir.before
 """
 _CLEAN = "cd /data && rm -rf restore.rdb restore-aof"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -17,10 +18,10 @@ from portcullis.settings.faults import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from conftest import Deploy
 
+ROOT = Path(__file__).parents[2]
 STORES = {"redis": BackupSource("redis", "redis"), "mongo": BackupSource("mongo", "mongo")}
 
 
@@ -211,3 +212,13 @@ def test_a_host_that_does_not_answer_is_named(host: Host, capsys: pytest.Capture
     host.code, host.err = 255, "Connection refused"
     assert restore.main(["--host", "web1"]) == 2
     assert "web1 cannot be reached:\nConnection refused" in capsys.readouterr().err
+
+
+def test_the_verb_of_make_says_the_same() -> None:
+    words = ["make", "-n", "restore", "STORE=mongo.shop", "FROM=latest", "YES=1", "SAFETY=no", "STACK=prod"]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = said[said.index("-m portcullis.restore") :].replace("\\\n", " ")
+    assert command.split() == [
+        "-m", "portcullis.restore", "--stack", "prod", "--host", "web1", "--from", '"latest"', "--yes",
+        "--no-safety-dump", "mongo.shop",
+    ]  # fmt: skip

@@ -512,7 +512,7 @@ def test_snapshots_are_listed_by_the_dumps_in_them(tools: Tools, copies: reposit
 
 
 def test_the_command_reads_its_settings_and_refuses_a_second_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(main.signal, "signal", lambda *_: None)
     monkeypatch.setattr(main.os, "umask", lambda _: 0o22)
@@ -532,10 +532,10 @@ def test_the_command_reads_its_settings_and_refuses_a_second_run(
     assert read.repository is not None
     with main._alone(read):
         assert main.main(["--config", str(path), "run"]) == 1
-    assert "another backup or restore is under way" in capsys.readouterr().out
+    assert "another backup or restore is under way" in capfd.readouterr().out
     path.write_text("{")
     assert main.main(["--config", str(path), "list"]) == 1
-    assert f"error: {path} cannot be used" in capsys.readouterr().out
+    assert f"error: {path} cannot be used" in capfd.readouterr().out
 
 
 def test_what_runs_on_the_host_is_small_plain_and_needs_nothing() -> None:
@@ -550,3 +550,11 @@ def test_what_runs_on_the_host_is_small_plain_and_needs_nothing() -> None:
                 names.append(str(node.module))
             for name in names:
                 assert name.partition(".")[0] in sys.stdlib_module_names, (path, name)
+
+
+def test_a_run_goes_on_when_nobody_listens_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(_fd: int, _data: bytes) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(main.os, "write", cut)
+    main._say("starting")
