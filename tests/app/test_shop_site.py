@@ -8,10 +8,9 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.wait import WebDriverWait
 
 from lab import shop
+from tests.app.visitor import Visitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,22 +84,15 @@ def test_a_visitor_adds_an_item_and_sees_it_after_a_reload(
 ) -> None:
     port, api = front
     browser = open_browser({"shop.example.com": "127.0.0.1"})
-    wait = WebDriverWait(browser, 20, poll_frequency=0.1)
-    browser.get(f"http://shop.example.com:{port}/")
-    assert browser.title == "Shop"
-    wait.until(lambda page: page.find_element(By.ID, "ticks").get_attribute("data-tick"))
-
-    browser.find_element(By.ID, "name").send_keys("<b>tea</b>")
-    browser.find_element(By.ID, "add").click()
-    wait.until(lambda page: "<b>tea</b>" in page.find_element(By.ID, "items").text)
-    browser.refresh()
-    wait.until(lambda page: "<b>tea</b>" in page.find_element(By.ID, "items").text)
-
-    before = int(wait.until(lambda page: page.find_element(By.ID, "ticks").get_attribute("data-tick")))
-    wait.until(lambda page: int(page.find_element(By.ID, "ticks").get_attribute("data-tick")) > before)
+    visitor = Visitor(browser, f"http://shop.example.com:{port}/")
+    visitor.sees_two_ticks()
+    visitor.add("<b>tea</b>")
+    visitor.reload()
+    visitor.sees("<b>tea</b>")
+    visitor.sees_two_ticks()
     api.stop()
-    wait.until(lambda page: page.find_element(By.ID, "ticks").get_attribute("data-open") == "false")
-    assert [line["message"] for line in browser.get_log("browser") if "Uncaught" in line["message"]] == []
+    visitor.sees_no_connection()
+    assert visitor.faults() == []
 
 
 def test_a_browser_finds_only_the_names_it_was_given(open_browser: Callable[..., Any]) -> None:
