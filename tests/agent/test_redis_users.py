@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 import subprocess
 from dataclasses import dataclass
@@ -380,6 +381,20 @@ def test_something_else_at_the_address_is_named(users: Users, stranger: Callable
         error = users.refused(OPS)
         assert said in error.message, error.message
         assert users.redis.address in error.message
+
+
+def test_an_address_that_is_not_the_hosts_own_gets_no_password(
+    users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(*_: Any) -> None:
+        raise AssertionError("it is asked")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(NotRunning):
+        resp.Redis("198.51.100.77:6379")
+    users.write_credential()
+    with pytest.raises(AssertionError):
+        users.put(OPS)  # one of its own is
 
 
 def test_a_server_that_hangs_is_told_of(

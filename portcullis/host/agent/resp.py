@@ -41,13 +41,14 @@ class Redis:
         """
         self.address = address
         host, _, port = address.rpartition(":")
+        host = host.strip("[]")
         try:
-            plain = socket.create_connection((host.strip("[]"), int(port)), TIMEOUT)
+            _assert_ours(host)
+            plain = socket.create_connection((host, int(port)), TIMEOUT)
         except OSError as error:
-            # A container that is not there leaves nobody to refuse, and where docker0 is gone no way either.
             raise NotRunning(str(error.strerror or error)) from None
         try:
-            self._socket = self._private(plain, host.strip("[]"), ca) if ca else plain
+            self._socket = self._private(plain, host, ca) if ca else plain
         except BaseException:
             plain.close()
             raise
@@ -160,6 +161,16 @@ def login(address: str, user: str, password: str, ca: str = "") -> Redis:
         connection.close()
         raise
     return connection
+
+
+def _assert_ours(host: str) -> None:
+    """Raise OSError where the host does not have this address itself.
+
+    A login goes over the wire as it is. Where Docker is gone its address may be somebody else's, behind the
+    default route.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
 
 
 def _bulk(word: str) -> bytes:
