@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pulumi
 from pulumi import ResourceOptions
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from components.docker_engine import DockerEngine
     from components.store_use import StoreUse
     from portcullis.settings.backups import BackupSettings
-    from portcullis.settings.stores import StoresSettings
+    from portcullis.settings.store_mongo import MongoSettings
+    from portcullis.settings.stores import RedisSettings, StoresSettings
 
 REDIS, MONGO = "redis", "mongo"
 """Names of the stores in the settings; their containers bear them too."""
@@ -74,6 +75,7 @@ class Stores(pulumi.ComponentResource):
         redis, mongo = args.settings.redis, args.settings.mongo
         with_tls = [store for store in (redis, mongo) if store and store.tls]
         authority = InternalCa(f"{name}-ca", opts=self._own) if with_tls else None
+        self._ca = authority.ca_pem if authority else None
         self.redis = self.mongo = self.backup = None
         if redis:
             self.redis = Redis(
@@ -142,7 +144,6 @@ class Stores(pulumi.ComponentResource):
 
     def tunnels(self) -> Mapping[str, TunnelTarget]:
         """Return where a tunnel to each store leads, and the users of the apps that log in there."""
-        bind = self._args.engine.bind_address
         redis, mongo = self._args.settings.redis, self._args.settings.mongo
         found = {}
         if redis:
@@ -151,14 +152,23 @@ class Stores(pulumi.ComponentResource):
                 for (app, store), use in self._uses.items()
                 if store == REDIS
             }
-            found[REDIS] = TunnelTarget(redis.host_port, bind, "redis", logins, tls=redis.tls)
+            found[REDIS] = self._target(redis, "redis", logins)
         if mongo and self.mongo:
             logins = {
                 database: StoreLogin.of(self.mongo.uses(database).files[f"mongo_{database}_url"])
                 for database in mongo.databases
             }
-            found[MONGO] = TunnelTarget(mongo.host_port, bind, "mongodb", logins, tls=mongo.tls)
+            found[MONGO] = self._target(mongo, "mongodb", logins)
         return found
+
+    def _target(
+        self,
+        store: RedisSettings | MongoSettings,
+        scheme: Literal["redis", "mongodb"],
+        logins: Mapping[str, StoreLogin],
+    ) -> TunnelTarget:
+        bind, ca = self._args.engine.bind_address, self._ca if store.tls else None
+        return TunnelTarget(store.host_port, bind, scheme, logins, tls=store.tls, ca=ca)
 
     def _sources(self) -> dict[str, BackupSource]:
         """Return what there is to back up: a Redis that keeps nothing is not."""

@@ -100,6 +100,15 @@ def test_who_tunnels_reaches_the_ports_of_the_stores(deploy: Deploy) -> None:
     assert "172.17.0.1:6379" in engine.one(":SshServer").inputs["content"]
 
 
+def test_who_tunnels_to_a_store_with_tls_gets_its_authority(deploy: Deploy) -> None:
+    for tls in (True, False):
+        config = shop()
+        config["stores"]["mongo"]["tls"] = tls
+        found = []
+        deploy(lambda config=config, found=found: found.append(host(config).tunnels[0]))
+        assert (found[0].ca is not None) == tls
+
+
 def test_what_keeps_data_is_backed_up_unless_told_otherwise(deploy: Deploy) -> None:
     assert deploy(lambda: host(shop())).one(":BackupStatus").inputs["stores"] is not None
     cache = shop()
