@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from tests.e2e.host.watch import Sampler
-from tests.e2e.project import CHECKOUT
+from tests.e2e.project import CHECKOUT, STACK
 
 if TYPE_CHECKING:
     from tests.e2e.stack.program import Program
@@ -44,11 +46,25 @@ def test_a_new_image_is_taken_by_its_digest(deployed: Program) -> None:
     deployed.preview("--expect-no-changes")
 
 
+def test_an_app_goes_back_to_its_image_before_and_forth_again(deployed: Program) -> None:
+    one, two = deployed.image("hello:1"), deployed.image("hello:2")
+    argv = [sys.executable, "-m", "portcullis.rollback", "--stack", STACK, "hello", "--yes", "--skip-preview"]
+    for had, image, page in ((two, one, "version 1"), (one, two, "version 2")):
+        done = subprocess.run(
+            argv, cwd=deployed.folder, env=deployed.env, capture_output=True, text=True, check=False,
+            timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"hello: {had}\n  -> {image}\n" in done.stdout
+        assert page in deployed.page()
+        assert deployed.config()["config"]["portcullis:apps"]["hello"]["image"] == image
+
+
 def test_a_site_comes_and_goes_without_disturbing_the_other(deployed: Program) -> None:
     before = deployed.inspect()["Id"], deployed.host.run("systemctl show -P MainPID nginx").stdout
     deployed.set("apps.other", image=deployed.image("hello:1"), port=8080, hostPort=8091, health="/healthz")
     deployed.set("sites", **{OTHER: {"app": "other"}})
-    deployed.preview().has("+ 5 to create", "~ 1 to update").lacks(f"web1-nginx-{HELLO}", "to replace")
+    deployed.preview().has("+ 6 to create", "~ 1 to update").lacks(f"web1-nginx-{HELLO}", "to replace")
     deployed.up()
     assert "version 1" in deployed.page(site=OTHER)
     assert "version 2" in deployed.page()
@@ -56,7 +72,7 @@ def test_a_site_comes_and_goes_without_disturbing_the_other(deployed: Program) -
 
     deployed.set("sites", **{OTHER: None})
     deployed.set("apps", other=None)
-    deployed.preview().has("- 5 to delete").lacks("to replace")
+    deployed.preview().has("- 6 to delete").lacks("to replace")
     deployed.up()
     assert "curl: (52)" in deployed.page(site=OTHER)
     assert "version 2" in deployed.page()
