@@ -53,6 +53,7 @@ class User:
     password: str
     roles: list[Json]
     number: int = field(default_factory=lambda: next(_ids))
+    before: list[str] = field(default_factory=list)
     salt: bytes = field(default_factory=lambda: secrets.token_bytes(28))
 
 
@@ -65,6 +66,10 @@ class FakeMongo:
     replicas: bool = False
     lies: bool = False
     "sends a wrong proof of its own at the end of a login"
+    sticky: bool = False
+    "lets users in with what they had before, changed or dropped"
+    mute: bool = False
+    "refuses to drop anybody"
     tls: ssl.SSLContext | None = None
     users: dict[tuple[str, str], User] = field(default_factory=dict)
     data: dict[str, list[Json]] = field(default_factory=dict)
@@ -270,13 +275,15 @@ class Connection:
             return {"conversationId": 1, "done": True, "payload": b""}
         user = self.fake.users[self.talk["user"][:2]]
         parts = dict(part.split("=", 1) for part in command["payload"].decode().split(","))
-        salted = hashlib.pbkdf2_hmac("sha256", user.password.encode(), user.salt, ROUNDS)
         message = f"{self.talk['bare']},{self.talk['said']},c=biws,r={self.talk['nonce']}".encode()
-        key = hmac.digest(salted, b"Client Key", "sha256")
-        stored = hashlib.sha256(key).digest()
-        signature = hmac.digest(stored, message, "sha256")
-        proof = bytes(a ^ b for a, b in zip(key, signature, strict=True))
-        if parts["r"] != self.talk["nonce"] or base64.b64decode(parts["p"]) != proof:
+        for password in (user.password, *(user.before if self.fake.sticky else ())):
+            salted = hashlib.pbkdf2_hmac("sha256", password.encode(), user.salt, ROUNDS)
+            key = hmac.digest(salted, b"Client Key", "sha256")
+            signature = hmac.digest(hashlib.sha256(key).digest(), message, "sha256")
+            proof = bytes(a ^ b for a, b in zip(key, signature, strict=True))
+            if parts["r"] == self.talk["nonce"] and base64.b64decode(parts["p"]) == proof:
+                break
+        else:
             raise No(18, "Authentication failed.")
         server = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), message, "sha256")
         if self.fake.lies:
@@ -307,13 +314,19 @@ class Connection:
         user = self.fake.users.get((command["$db"], command["updateUser"]))
         if user is None:
             raise No(11, "no such user")
+        user.before.append(user.password)
         user.password = command.get("pwd", user.password)
         if "roles" in command:
             user.roles = self.roles(command)
 
     def do_dropUser(self, command: Json) -> None:  # noqa: N802
-        if self.fake.users.pop((command["$db"], command["dropUser"]), None) is None:
+        if self.fake.mute:
+            raise No(13, "not authorized")
+        key = command["$db"], command["dropUser"]
+        if key not in self.fake.users:
             raise No(11, "no such user")
+        if not self.fake.sticky:
+            del self.fake.users[key]
 
     def roles(self, command: Json) -> list[Json]:
         known = {"read", "readWrite", "dbOwner", "root"}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.host.agent import mongo_roots, mongo_store
+from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.mongo_client import Client, LoginRefused, Refused
 from portcullis.host.agent.run import Done
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.errors import HostError
     from portcullis.host.agent.machine import Machine
 
 Json = dict[str, Any]
@@ -377,6 +377,30 @@ def test_rotation_makes_the_next_user_first_and_ends_the_old_ones_connections_la
     assert store.on_user("remove", store.user())["done"] == "absent"
     for app in (old, new):
         app.__exit__(None, None, None)
+
+
+def test_a_server_that_lets_in_what_was_changed_or_dropped_is_not_believed(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    store.mongo.sticky = True
+    assert "still lets root in with the password of before" in store.root_refused(NEXT, previous=ROOT).message
+    with pytest.raises(HostError, match="still lets shop-1 in"):
+        store.on_user("remove", store.user())
+
+
+def test_a_server_that_refuses_to_drop_a_user_says_so(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    store.mongo.mute = True
+    with pytest.raises(HostError, match="MongoDB mongo: the server refuses dropUser: Unauthorized"):
+        store.on_user("remove", store.user())
+
+
+def test_users_of_another_store_are_declared_there_only(store: Store) -> None:
+    store.put_root()
+    other = {**store.user(), "store": "other"}
+    store.client.on("put", "mongo-user", "other/shop/shop-1", other, owner=USER_URN)
+    assert store.root_facts()["users"] == {"shop-1@shop": "readWrite@shop"}
 
 
 def test_operations_of_a_dropped_user_are_killed_and_ours_is_not(store: Store) -> None:
