@@ -75,16 +75,21 @@ class ResticArgs:
         repository: its address as restic takes it: `s3:https://…`, `sftp:user@host:/path`, `rest:https://…`,
             or a folder of the host. May be a secret.
         environment: what its backend needs, such as AWS_ACCESS_KEY_ID; secrets.
+        password: that of a repository that is there already, a secret; without it one is generated.
     """
 
     repository: pulumi.Input[str]
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    password: pulumi.Input[str] | None = None
 
     def __post_init__(self) -> None:
         """Check what is known already."""
         validate(self, {"environment": ListOf(forms.ENV_NAME)})
         if isinstance(self.repository, str):
             validate(self, {"repository": backups.REPOSITORY})
+        for name, value in {**self.environment, "password": self.password}.items():
+            if isinstance(value, str) and not value.isprintable():
+                raise ValueError(str(Fault(f"ResticArgs.{name}", "does not fit on one line", "look at it")))
 
     @property
     def local(self) -> str:
@@ -211,15 +216,18 @@ class Backup(pulumi.ComponentResource):
             adopt=self._args.adopt,
             opts=ResourceOptions(parent=self, depends_on=list(self._args.after)),
         )
-        # Never rotated: a repository keeps the password that it was made with.
-        password = GeneratedSecret(f"{self._name}-restic-password", opts=ResourceOptions(parent=self))
-        self.restic_password = password.value
+        if restic.password is None:
+            # Never rotated: a repository keeps the password that it was made with.
+            made = GeneratedSecret(f"{self._name}-restic-password", opts=ResourceOptions(parent=self))
+            self.restic_password = made.value
+        else:
+            self.restic_password = pulumi.Output.secret(restic.password)
         variables = pulumi.Output.json_dumps(dict(restic.environment)).apply(
             lambda text: backup.environment(json.loads(text))
         )
         secrets: dict[str, pulumi.Input[str]] = {
             "repository": pulumi.Output.concat(restic.repository, "\n"),
-            "password": pulumi.Output.concat(password.value, "\n"),
+            "password": pulumi.Output.concat(self.restic_password, "\n"),
             "environment": variables,
         }
         folders = [self._folder(f"{RESTIC}-folder", restic.local, "0700")] if restic.local else []

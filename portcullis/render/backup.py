@@ -68,7 +68,7 @@ def settings(keep: int, stores: Mapping[str, Mapping[str, Any]], restic_host: st
 def environment(variables: Mapping[str, str]) -> str:
     """Render what restic's backend needs, a line each. Raises ValueError, which quotes no value."""
     for name, value in variables.items():
-        if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name) or not value.isprintable():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or not value.isprintable():
             raise ValueError(f"the variable {name!r} for restic cannot stand in one line")
     return "".join(f"{name}={value}\n" for name, value in sorted(variables.items()))
 

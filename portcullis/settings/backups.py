@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from portcullis.settings import forms
 from portcullis.settings.kinds import Field, Flag, Literal, MapOf, Number, Section, Text
@@ -12,13 +12,16 @@ from portcullis.settings.kinds import Field, Flag, Literal, MapOf, Number, Secti
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from portcullis.settings.faults import Place
+
 
 @dataclass(frozen=True, slots=True)
 class ResticSettings:
-    """Where copies go; both may hold secrets."""
+    """Where copies go; all of it may be secret."""
 
     repository: str
     environment: Mapping[str, str]
+    password: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,17 @@ def _repository(text: str) -> tuple[str, str] | None:
     if ":" in text and backend in _BACKENDS:
         return None
     return ("has none of restic's backends", how)
+
+
+def _lines(raw: Mapping[str, Any], at: Place) -> None:
+    """Each of these is a line of a file."""
+    variables = raw.get("environment")
+    values = [(at.key("password"), raw.get("password"))]
+    if isinstance(variables, dict):
+        values += [(at.key("environment").key(str(name)), value) for name, value in variables.items()]
+    for place, value in values:
+        if isinstance(value, str) and not value.isprintable():
+            place.report("does not fit on one line", "take the line end out")
 
 
 # https://restic.readthedocs.io/en/stable/030_preparing_a_new_repo.html
@@ -70,7 +84,14 @@ RESTIC = Section(
             "`pulumi config set --secret`",
             {},
         ),
+        Field(
+            "password",
+            Literal(),
+            "the password of a repository that is there already, encrypted; without it one is generated",
+            None,
+        ),
     ),
+    _lines,
 )
 
 BACKUPS = Section(

@@ -75,6 +75,14 @@ def test_copies_need_a_generated_password_and_their_secrets_are_marked(deploy: D
     assert "hidden" not in str(others)
 
 
+def test_a_repository_that_is_there_already_keeps_its_password(deploy: Deploy) -> None:
+    engine = deploy(lambda: backup(restic=ResticArgs("/srv/restic", password="known")))
+    assert not engine.of(":GeneratedSecret")
+    file = engine.one(":File", "web1-backup-restic-password")
+    assert file.inputs["content"] == "known\n"
+    assert "content" in file.secret
+
+
 def test_a_repository_on_the_host_is_a_folder_that_the_job_may_write(deploy: Deploy) -> None:
     engine = deploy(lambda: backup(restic=ResticArgs("/srv/restic")))
     assert engine.one(":Directory", "web1-backup-restic-folder").inputs["path"] == "/srv/restic"
@@ -93,6 +101,7 @@ def test_a_repository_on_the_host_is_a_folder_that_the_job_may_write(deploy: Dep
         (lambda: ResticArgs("ftp:nowhere", {}), ["ResticArgs.repository", "none of restic's backends"]),
         (lambda: ResticArgs("/srv", {"a b": ""}), ["ResticArgs.environment"]),
         (lambda: ResticArgs("/srv"), ["is not a plain path"]),
+        (lambda: ResticArgs("/srv/restic", {"A": "x\ny"}), ["ResticArgs.A: does not fit on one line"]),
     ],
 )
 def test_what_would_fail_on_the_host_is_refused_here(make: Callable[[], object], said: list[str]) -> None:
@@ -114,7 +123,10 @@ def test_settings() -> None:
     assert found is not None
     assert found.restic is not None
     assert found.restic.environment == {}
-    said = read({"keep": 0, "time": 210, "restic": {"repository": "/srv/$HOME"}, "kep": 1})[1]
+    restic = {"repository": "/srv/$HOME", "environment": {"KEY": "hidden\nx"}, "password": "a\nb"}
+    said = read({"keep": 0, "time": 210, "restic": restic, "kep": 1})[1]
+    assert "hidden" not in said
+    assert said.count("does not fit on one line") == 2
     for part in ("keep: ", "time: ", "restic.repository: ", "kep: is not a known key", "03:30"):
         assert part in said, said
 
