@@ -127,7 +127,7 @@ class Redis:
             with path.open("rb") as file:
                 self._beside(image, "cat > /data/restore.rdb && sync /data/restore.rdb", stdin=file)
             if self.append_only:
-                say(f"{self.container}: writing a new append-only file from {path.name}")
+                say(f"{self.container}: writing a new append-only file")
                 self._beside(image, _CONVERT, config or "/dev/null")
             self._beside(image, _SWITCH)
             stopped = "restored"
