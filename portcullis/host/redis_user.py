@@ -23,6 +23,7 @@ _PASSWORD = re.compile(r"[!-~]{20,512}\Z")
 _ADDRESS = re.compile(r"([0-9.]+|\[[0-9a-f:]+\]):[0-9]{1,5}\Z")
 _OFF = "off, no password, no rights"
 _MODE = "0640"
+_TRUSTED = "trusted"
 _LIVE = ("line", "running", "default", "undeclared", "file")
 
 
@@ -38,6 +39,8 @@ class RedisUserProvider(HostProvider):
             inputs.path(path)
         if inputs.news.get("ca"):
             inputs.path("ca")
+            # Read back as what is wrong with the server's certificate.
+            inputs.inputs["certificate"] = _TRUSTED
         _matching(inputs, "address", _ADDRESS, "is not an address with its port, such as 172.17.0.1:6379")
         _matching(inputs, "gid", re.compile(r"[0-9]+\Z"), "is not the number of a group, such as 999")
         _matching(inputs, "user", _USER, "is not a name for a user of Redis: letters, digits, _ . and -")
@@ -82,7 +85,9 @@ class RedisUserProvider(HostProvider):
 
     def live_inputs(self, facts: Json) -> Props:
         """Return how file and running server stand to what is declared."""
-        return {key: facts[key] for key in _LIVE if key in facts}
+        live = {key: facts[key] for key in _LIVE if key in facts}
+        # Of a server that speaks no TLS there is nothing to say.
+        return live | {key: facts[key] for key in ("certificate",) if facts.get(key, _TRUSTED) != _TRUSTED}
 
     def absent_inputs(self) -> Props:
         """Return a user that is nowhere."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import socket
 import stat
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from portcullis.host.agent import redis_acl, resp
 from portcullis.host.agent.resp import NotRunning, Refused
@@ -411,16 +414,25 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority, and a server's certificate of it for 127.0.0.1."""
     folder = tmp_path_factory.mktemp("tls")
     new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    server = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1", "-addext",
+              "basicConstraints=CA:FALSE"]  # fmt: skip
     for name, more in (
         ("ca", ["-addext", "keyUsage=critical,keyCertSign"]),
         ("other", ["-addext", "keyUsage=critical,keyCertSign"]),
-        ("server", ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1",
-                    "-addext", "basicConstraints=CA:FALSE"]),
+        ("server", server),
     ):  # fmt: skip
         subprocess.run(
             [*new, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt", *more],
             cwd=folder, check=True, capture_output=True,
         )  # fmt: skip
+    good = x509.load_pem_x509_certificate((folder / "server.crt").read_bytes())
+    key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    now = dt.datetime.now(dt.UTC)
+    old = x509.CertificateBuilder(
+        good.issuer, good.subject, good.public_key(), good.serial_number, now - dt.timedelta(2),
+        now - dt.timedelta(1), list(good.extensions),
+    ).sign(key, hashes.SHA256())  # fmt: skip
+    (folder / "expired.crt").write_bytes(old.public_bytes(serialization.Encoding.PEM))
     return folder
 
 
@@ -450,7 +462,24 @@ def test_with_tls_the_agent_asks_a_server_that_its_authority_vouches_for(
     users.client = users.client.again()
     assert users.drift("app-2") == {}
     users.ca = str(certified / "other.crt")
-    assert "is not one that" in users.refused("app-2").message
+    assert users.facts("app-2")["certificate"] == "self-signed certificate in certificate chain"
+
+
+def test_an_expired_certificate_shows_and_keeps_no_deployment_from_renewing_it(
+    users: Users, certified: Path
+) -> None:
+    with_tls(users, certified)
+    users.redis.lines = tuple(line.replace("server.crt", "expired.crt") for line in users.redis.lines)
+    users.up()
+    assert users.facts(OPS)["certificate"] == "certificate has expired"
+    assert users.drift(OPS) == users.drift(APP) == {}
+    users.put("app-2")
+    assert "user app-2" in users.redis.acl.read_text()
+    users.redis.lines = tuple(line.replace("expired.crt", "server.crt") for line in users.redis.lines)
+    users.redis.stop()
+    users.redis.start()
+    assert users.facts(OPS)["certificate"] == "trusted"
+    assert users.drift("app-2") == {}
 
 
 def test_a_server_that_changes_to_tls_is_written_for_and_not_asked(up: Users, certified: Path) -> None:

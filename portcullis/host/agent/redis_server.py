@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Tuple
 
 from portcullis.host.agent import disk, redis_acl, resp
-from portcullis.host.agent.resp import NotRunning, Redis, Refused
+from portcullis.host.agent.resp import NotRunning, Redis, Refused, Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,12 +40,14 @@ def access(spec: Json) -> Access:
 class State:
     """What a server has: its users as ``ACL LIST`` says them, and rules as this version spells them.
 
-    `users` is None where nobody listens; `trouble` tells why it could not be asked, or is "".
+    `users` is None where nobody listens; `trouble` tells why it could not be asked, or is "". `untrusted` is
+    what is wrong with its certificate, or "".
     """
 
     users: dict[str, list[str]] | None
     trouble: str
     rules: dict[str, list[str] | None]
+    untrusted: str = ""
 
 
 def credential(path: str) -> Login | None:
@@ -87,6 +89,8 @@ def read(server: Access, others: Iterable[Login], rules: Iterable[str]) -> State
         with contextlib.closing(enter(server, others)) as entered:
             users = entered.users()
             return State(users, "", {text: entered.spelt(text) for text in sorted(set(rules))})
+    except Untrusted as error:
+        return State(None, "", {}, str(error))
     except NotRunning:
         return State(None, "", {})
     except Refused as refused:

@@ -30,6 +30,7 @@ _LIMIT = 1024 * 1024
 _MODE = 0o640
 OFF = "off, no password, no rights"
 """How the user `default` has to be."""
+TRUSTED = "trusted"
 _SPEC = ("acl", "user", "address", "ops", "ca", "rules", "gid", "keeper")
 
 
@@ -85,6 +86,8 @@ class RedisUsers:
         facts: Json = {
             "line": redis_acl.in_file(text, line),
             "running": running,
+            # No step comes of it: an expired certificate is renewed by what follows in the same deployment.
+            "certificate": state.untrusted or TRUSTED,
             "revision": record.revision if record else "",
         }
         there = facts["line"] != ABSENT or (state.users is not None and user in state.users)

@@ -29,6 +29,10 @@ class NotRunning(Exception):
     """Nobody listens there."""
 
 
+class Untrusted(NotRunning):
+    """What listens there shows a certificate that does not count, and is told nothing; why, for people."""
+
+
 class Redis:
     """One connection; `close` ends it."""
 
@@ -36,8 +40,7 @@ class Redis:
         """Connect. With `ca`, a file of certificates, the server has to show one that these vouch for.
 
         Raises:
-            NotRunning: nobody listens there.
-            HostError: ``unreadable``; what listens there is not the Redis that is meant.
+            NotRunning: nobody listens there, or nobody who is to be trusted.
         """
         self.address = address
         host, _, port = address.rpartition(":")
@@ -62,11 +65,7 @@ class Redis:
             context = ssl.create_default_context(cafile=ca)
             return context.wrap_socket(plain, server_hostname=host)
         except ssl.SSLCertVerificationError as error:
-            raise HostError(
-                "unreadable",
-                f"the certificate of {self.address} is not one that {ca} vouches for: {error.verify_message}",
-                prop="ca",
-            ) from None
+            raise Untrusted(str(error.verify_message)) from None
         except OSError:
             # Also before the first certificate is there, and while a server changes from plain to TLS.
             raise NotRunning(f"{self.address} does not speak TLS yet") from None
