@@ -189,7 +189,7 @@ class Stores(pulumi.ComponentResource):
             stores=sources,
             keep=settings.keep,
             time=settings.time,
-            restic=ResticArgs(restic.repository, restic.environment) if restic else None,
+            restic=ResticArgs(restic.repository, restic.environment, restic.password) if restic else None,
             after=tuple(self._args.engine.ready),
             adopt=self._args.adopt,
         )
