@@ -128,7 +128,8 @@ class ReverseProxy(pulumi.ComponentResource):
                     path=f"{nginx.FILES}/{host_name}",
                     source=site.root,
                     adopt=args.adopt,
-                    opts=ResourceOptions(parent=self),
+                    # The package brings the folder above.
+                    opts=ResourceOptions(parent=self, depends_on=[packages]),
                 )
                 after.append(root)
             content = _content(part, host_name, site)

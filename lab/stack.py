@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lab import catalogue, keys, machine, network
+from lab import catalogue, keys, machine, network, shop
 from lab.errors import LabError
 from lab.places import CHECKOUT
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEMPLATE = CHECKOUT / "lab" / "stack" / "Pulumi.lab.yaml"
-DEMO_SITE = "hello.example.com"
+DEMO_SITE = "shop.example.com"
 TARGET = CHECKOUT / "Pulumi.lab.yaml"
 
 _LINE = re.compile(r"^(?P<key>\s*[\w.-]+:[ ]+)(?P<value>\S.*?)(?P<mark>\s+# lab: (?P<fact>.+?)\s*)$")
@@ -79,10 +79,13 @@ def fact(name: str) -> str:
             return str(keys.client_key())
         case ["login", "public", "key"]:
             return keys.client_key().with_suffix(".pub").read_text().strip()
+        case ["site", "of", "the", "shop"]:
+            return str(shop.site())
         case ["image", tagged] if ":" in tagged:
             return catalogue.reference(tagged)
         case _:
             raise LabError(
                 f"Pulumi.lab.yaml asks for {name!r}, which the lab does not know",
-                "use one of: address of HOST, host key of HOST, login key, login public key, image NAME:TAG",
+                "use one of: address of HOST, host key of HOST, login key, login public key, image NAME:TAG, "
+                "site of the shop",
             )

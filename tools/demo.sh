@@ -23,7 +23,7 @@ cat <<'END'
 The host is up, and everything on it is declared. Try:
 
   make ssh        log in and change something by hand, say
-                  echo '# by hand' >>/etc/nginx/conf.d/hello.example.com.conf
+                  echo '# by hand' >>/etc/nginx/conf.d/shop.example.com.conf
   make preview    see it as a diff
   make up         mend it
   $EDITOR Pulumi.lab.yaml, then make preview: a changed setting shows the same way
