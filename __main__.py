@@ -32,6 +32,7 @@ def main() -> None:
                 backups=settings.backups if settings.backups.enabled else None,
                 apps=settings.apps_on(alias),
                 secrets=settings.secrets,
+                registries=settings.registries,
                 sites=settings.sites_on(alias),
                 tunnels=settings.tunnels_on(alias),
                 secret="apps" in settings.secret,

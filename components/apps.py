@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from components.docker_engine import DockerEngine
     from components.store_use import StoreUse
     from portcullis.settings import AppSettings
+    from portcullis.settings.model import Credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class AppParts:
         engine: the Docker engine of that host.
         uses: the stores it uses.
         secrets: what its own secrets hold, by name.
+        login: the login at its image's registry, or None.
         serves: a site sends requests to it.
         secret: the settings of apps hold an encrypted value; what a container is given of them is marked.
         adopt: take over secret files that are there and differ.
@@ -41,6 +43,7 @@ class AppParts:
     engine: DockerEngine
     uses: Sequence[StoreUse] = ()
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    login: Credentials | None = None
     serves: bool = False
     secret: bool = False
     adopt: bool = False
@@ -65,6 +68,7 @@ def app(name: str, settings: AppSettings, parts: AppParts, opts: ResourceOptions
         PrivateContainerArgs(
             engine=parts.engine,
             image=settings.image,
+            login=parts.login,
             health=_health(settings),
             port=settings.port,
             host_port=settings.host_port,

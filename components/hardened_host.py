@@ -22,6 +22,7 @@ from components.stores import Stores, StoresArgs, reachable
 from components.system_updates import SystemUpdates, SystemUpdatesArgs
 from components.upkeep import Upkeep, UpkeepArgs
 from components.users import Users, UsersArgs
+from portcullis.registry import login_of
 from portcullis.render.tunnel import account
 from portcullis.settings.stores import NO_STORES
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from portcullis.settings import AppSettings, FirewallRule, HostSettings, SiteSettings
     from portcullis.settings.backups import BackupSettings
+    from portcullis.settings.model import Credentials
     from portcullis.settings.stores import StoresSettings
     from portcullis.settings.tunnels import TunnelSettings
 
@@ -45,6 +47,7 @@ class HardenedHostArgs:
         stores: the stores that it runs.
         backups: how they are backed up; None is not at all.
         secrets: what the stack's secrets hold, by name; an app gets those that it names.
+        registries: logins at image registries, by the registry's name.
         tunnels: who may tunnel to the stores.
         secret: the apps hold an encrypted value; what a container is given of them is marked secret.
 
@@ -58,6 +61,7 @@ class HardenedHostArgs:
     stores: StoresSettings = NO_STORES
     backups: BackupSettings | None = None
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    registries: Mapping[str, Credentials] = field(default_factory=dict)
     tunnels: Mapping[str, TunnelSettings] = field(default_factory=dict)
     secret: bool = False
 
@@ -267,6 +271,7 @@ class HardenedHost(pulumi.ComponentResource):
             engine=self.engine,
             uses=[self.stores.use(use, name) for use in settings.uses] if self.stores else [],
             secrets={secret: args.secrets[secret] for secret in settings.secrets},
+            login=login_of(settings.image, args.registries),
             serves=any(name in site.apps.values() for site in args.sites.values()),
             secret=args.secret,
             adopt=args.host.adopt,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lab.pytest_lab import Lab
 
-SITE_FILE = "/etc/nginx/conf.d/hello.example.com.conf"
+SITE_FILE = "/etc/nginx/conf.d/shop.example.com.conf"
 
 
 class Clone:
@@ -61,13 +61,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Clone]
 def test_the_demo_and_what_it_says_to_try(clone: Clone) -> None:
     said = clone.run(blocks(README)[0][0])
     assert "HTTP/1.1 200 OK" in said
-    assert "Hello from a container" in said
+    assert "<title>Shop</title>" in said
     for verb in ("make ssh", "make preview", "make up", "make down"):
         assert verb in said
 
     begun = time.monotonic()
-    assert "Hello from a container" in clone.run("make demo")
-    assert time.monotonic() - begun < 30, "a second demo takes longer than seconds"
+    assert "<title>Shop</title>" in clone.run("make demo")
+    assert time.monotonic() - begun < 60, "a second demo takes longer than seconds"
 
     clone.run("make ssh", text=f"echo '# by hand' >>{SITE_FILE}\n")
     assert "- # by hand" in clone.run("make preview")
@@ -75,8 +75,8 @@ def test_the_demo_and_what_it_says_to_try(clone: Clone) -> None:
     assert "unchanged" in clone.run("make preview PULUMI=--expect-no-changes")
 
     settings = clone.folder / "Pulumi.lab.yaml"
-    settings.write_text(settings.read_text().replace("hostPort: 8080", "hostPort: 8090"))
-    assert "+ server 172.17.0.1:8090;" in " ".join(clone.run("make preview").split())
+    settings.write_text(settings.read_text().replace("spa: true", "spa: false"))
+    assert "+ try_files $uri $uri/index.html =404;" in " ".join(clone.run("make preview").split())
 
 
 def test_a_real_stack_with_settings_filled_in(clone: Clone) -> None:

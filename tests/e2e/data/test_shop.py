@@ -1,0 +1,232 @@
+"""The shop of examples/app as the demo deploys it: visitors, neighbours, other containers, crashes.
+
+The settings are those that the lab writes for `make demo`, on a host of this test's own.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from lab import hosts, scan, stack
+from tests.app.visitor import Visitor
+from tests.e2e.host.test_host_secrets import everything_under, spellings
+from tests.e2e.stack.program import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from selenium.webdriver import Chrome
+
+    from lab.pytest_lab import Host
+
+SITE = "shop.example.com"
+STORES = (6379, 27017)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[Program]:
+    made = Program(tmp_path_factory.mktemp("shop") / "program", module_host, stack.TEMPLATE.read_text())
+    # Somebody else's app on the same host, which uses no store.
+    made.set(
+        "apps.stranger", image=made.image("hello:1"), port=8080, hostPort=8099, health="/healthz", memory=32
+    )
+    made.up(timeout=600)
+    yield made
+    made.close()
+
+
+def ask(shop: Program, path: str, body: object = None) -> tuple[int, object]:
+    """Ask the API through nginx; a new connection each time, as of many visitors."""
+    connection = http.client.HTTPConnection(shop.host.address, 80, timeout=15)
+    try:
+        text = None if body is None else json.dumps(body)
+        headers = {"Host": SITE, "Content-Type": "application/json"}
+        connection.request("GET" if body is None else "POST", path, text, headers)
+        answer = connection.getresponse()
+        read = answer.read()
+        return answer.status, json.loads(read) if read[:1] in b"[{" else None
+    finally:
+        connection.close()
+
+
+def names(shop: Program) -> set[str]:
+    status, said = ask(shop, "/api/items")
+    assert status == 200
+    assert isinstance(said, dict)
+    return {item["name"] for item in said["items"]}
+
+
+def wait_until_well(shop: Program, timeout: float = 90) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            if ask(shop, "/api/items")[0] == 200:
+                return
+        except (OSError, http.client.HTTPException):
+            pass
+        assert time.monotonic() < deadline, "the shop did not come back"
+        time.sleep(0.5)
+
+
+class Writers:
+    """Visitors who add items all the time; `kept` are those that the shop said it has."""
+
+    def __init__(self, shop: Program, prefix: str, pause: float) -> None:
+        self._shop, self._prefix, self._pause = shop, prefix, pause
+        self.kept: set[str] = set()
+        self.failed: list[str] = []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._write, args=(number,)) for number in range(3)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _write(self, number: int) -> None:
+        count = 0
+        while not self._over.wait(self._pause):
+            count += 1
+            name = f"{self._prefix}-{number}-{count}"
+            try:
+                status, _ = ask(self._shop, "/api/items", {"name": name})
+            except (OSError, http.client.HTTPException) as error:
+                self.failed.append(f"{name}: {error!r}")
+                continue
+            if status == 201:
+                self.kept.add(name)
+            else:
+                self.failed.append(f"{name}: {status}")
+
+
+def test_a_visitor_adds_an_item_and_sees_it_again_and_the_websocket_ticks(
+    shop: Program, open_browser: Callable[[Mapping[str, str]], Chrome]
+) -> None:
+    visitor = Visitor(open_browser({SITE: shop.host.address}), f"http://{SITE}/")
+    visitor.sees_two_ticks()
+    visitor.add("a pot of tea")
+    visitor.reload()
+    visitor.sees("a pot of tea")
+    assert visitor.faults() == []
+
+
+def test_the_stores_are_reached_by_their_app_and_by_nobody_else(shop: Program) -> None:
+    engine, record = shop.host.engine, shop.host.record
+    listed = shop.docker("ps", "--format", "{{.Names}}").split()
+    (api,) = [name for name in listed if name.startswith("api-")]
+    addresses = {"172.17.0.1"}
+    for store in ("redis", "mongo"):
+        networks = shop.inspect(store)["NetworkSettings"]["Networks"]
+        assert set(networks) == {store, f"{store}-shared"}
+        addresses |= {network["IPAddress"] for network in networks.values()}
+    joined = json.loads(shop.docker("network", "inspect", "redis-shared"))[0]["Containers"]
+    assert len(joined) == 2, "the store and its app"
+    shop.docker("run", "-d", "--name", "foreign", shop.image("hello:1"))
+    try:
+        asked = dict.fromkeys(addresses, STORES)
+        places = {
+            "neighbour": scan.neighbour(record),
+            "a foreign container": scan.container(engine, record, "foreign"),
+            "an app that uses no store": scan.container(engine, record, "stranger"),
+        }
+        for who, place in places.items():
+            for address, found in scan.tcp(place, asked).items():
+                assert not found.open, f"{who} reaches {sorted(found.open)} of {address}"
+        assert not scan.tcp(scan.internet(), {shop.host.address: STORES})[shop.host.address].open
+        # The same question finds them from where they are meant to be reached.
+        found = scan.tcp(scan.container(engine, record, api), asked)
+        assert {port for answers in found.values() for port in answers.open} == set(STORES)
+    finally:
+        shop.docker("rm", "-f", "foreign")
+
+
+def test_the_host_itself_gets_no_further_than_the_greeting(shop: Program) -> None:
+    asking = "exec 3<>/dev/tcp/172.17.0.1/6379; printf 'PING\\r\\n' >&3; head -1 <&3"
+    said = shop.host.run(["timeout", "5", "bash", "-c", asking])
+    assert said.stdout.startswith("-NOAUTH")
+
+
+def test_no_secret_is_in_clear_anywhere_but_in_its_file(shop: Program) -> None:
+    exported = json.loads(shop.run("stack", "export", "--show-secrets").output)["deployment"]["resources"]
+    secrets = [
+        resource["outputs"]["value"]["plaintext"].strip('"')
+        for resource in exported
+        if resource["type"].endswith(":GeneratedSecret")
+    ]
+    assert len(secrets) >= 4
+    host = shop.host
+    containers = shop.docker("ps", "-aq").split()
+    scripts = {
+        "processes": "ps auxww; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'",
+        "journal": "journalctl --no-pager -o cat",
+        "histories": "cat /root/.*history /home/*/.*history",
+        "logs": "find /var/log -type f -size -2M -exec cat {} + | tr -d '\\0'",
+        "records": "find /var/lib/portcullis /run -xdev -type f -size -1M -exec cat {} + | tr -d '\\0'",
+        "configuration": "find /etc -type f -not -path '*/secrets/*' -exec cat {} + | tr -d '\\0'",
+        "container logs": f"for each in {' '.join(containers)}; do docker logs $each 2>&1; done",
+    }
+    looked_at = {where: host.run(f"{{ {it}; }} 2>/dev/null; true").stdout for where, it in scripts.items()}
+    looked_at |= {
+        "docker inspect": shop.docker("inspect", *containers, *shop.docker("image", "ls", "-q").split()),
+        "state": everything_under(shop.folder / "state"),
+        "what pulumi printed": shop.run("stack", "output").output + shop.run("stack", "export").output,
+    }
+    for where, text in looked_at.items():
+        for secret in secrets:
+            for spelling in spellings(secret):
+                assert spelling not in text, f"{where} holds a secret"
+    # They are found where they are meant to be, by the same look.
+    files = host.run("cat /etc/portcullis/secrets/*/*").stdout
+    assert all(secret in files for secret in secrets if "restic" not in secret)
+
+
+def test_nothing_to_change_is_nothing_changed(shop: Program) -> None:
+    shop.unchanged()
+
+
+def test_what_was_acknowledged_survives_kills_of_stores_engine_and_host(shop: Program) -> None:
+    host = shop.host
+    with Writers(shop, "crash", pause=0.6) as writers:
+        for process in ("redis-server", "ferretdb", "dockerd"):
+            time.sleep(2)
+            host.run(f"pkill -9 -x {process} || pkill -9 -f {process}")
+            time.sleep(2)
+            wait_until_well(shop)
+        time.sleep(1)
+        os.kill(hosts.first_process(host.engine, host.record), signal.SIGKILL)
+        time.sleep(2)
+    hosts.boot(host.engine, host.record)
+    hosts.wait(host.engine, host.record)
+    wait_until_well(shop)
+    assert len(writers.kept) >= 15
+    assert writers.kept <= names(shop)
+
+
+def test_rotation_loses_no_request(shop: Program) -> None:
+    url = "/etc/portcullis/secrets/api-secrets/mongo_shop_url"
+    before = shop.host.read(url)
+    shop.set("stores.redis", rotate="2026-12")
+    shop.set("stores.mongo.databases.shop", rotate="2026-12")
+    with Writers(shop, "rotate", pause=1.5) as writers:
+        time.sleep(2)
+        shop.up(timeout=300)
+        time.sleep(2)
+    assert writers.failed == []
+    assert len(writers.kept) >= 15
+    after = shop.host.read(url)
+    assert ("//shop-1:" in before, "//shop-2:" in after) == (True, True)
+    assert writers.kept <= names(shop)
+    shop.unchanged()
