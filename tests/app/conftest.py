@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -47,6 +48,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError(f"{process.args} does not listen")
 
 
+@contextmanager
 def running(argv: list[str], port: int, cwd: Path, env: Mapping[str, str]) -> Iterator[Store]:
     process = subprocess.Popen(
         argv, cwd=cwd, env=dict(env), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -59,41 +61,76 @@ def running(argv: list[str], port: int, cwd: Path, env: Mapping[str, str]) -> It
         process.wait()
 
 
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    folder = tmp_path_factory.mktemp("redis")
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate for 127.0.0.1 that signed itself, so that it is its own authority."""
+
+    file: Path
+    key: Path
+
+
+def certificate(folder: Path) -> Certificate:
+    made = Certificate(folder / "server.crt", folder / "server.key")
+    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    request += ["-days", "1", "-subj", "/CN=store", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*request, "-keyout", made.key, "-out", made.file], check=True, capture_output=True)
+    return made
+
+
+def serve_redis(folder: Path, tls: Certificate | None = None) -> AbstractContextManager[Store]:
     tree = debian.tree("redis-server", "redis-tools")
     libraries = {str(file.parent) for file in debian.libraries(tree).values()}
     port = free_port()
+    listen = (
+        f"port 0\ntls-port {port}\ntls-auth-clients no\n"
+        f"tls-cert-file {tls.file}\ntls-key-file {tls.key}\ntls-ca-cert-file {tls.file}\n"
+        if tls
+        else f"port {port}\n"
+    )
     settings = folder / "redis.conf"
     # Users as Portcullis makes them: `default` is off, the app has no admin and no dangerous commands.
     settings.write_text(
-        f'bind 127.0.0.1\nport {port}\nsave ""\nuser default off\n'
+        f'bind 127.0.0.1\n{listen}save ""\nuser default off\n'
         f"user app-1 on >{PASSWORD} ~* &* +@all -@admin -@dangerous +info\n"
     )
     program = tree / "usr/bin/redis-server"
-    yield from running(
+    return running(
         [str(program), str(settings)], port, folder, {"LD_LIBRARY_PATH": ":".join(sorted(libraries))}
     )
 
 
-@pytest.fixture(scope="module")
-def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    folder = tmp_path_factory.mktemp("mongo")
+def serve_mongo(folder: Path, tls: Certificate | None = None) -> AbstractContextManager[Store]:
     port = free_port()
+    listen = {
+        "FERRETDB_LISTEN_ADDR": "" if tls else f"127.0.0.1:{port}",
+        "FERRETDB_LISTEN_TLS": f"127.0.0.1:{port}" if tls else "",
+        "FERRETDB_LISTEN_TLS_CERT_FILE": str(tls.file) if tls else "",
+        "FERRETDB_LISTEN_TLS_KEY_FILE": str(tls.key) if tls else "",
+    }
     env = {
         "FERRETDB_HANDLER": "sqlite",
         "FERRETDB_SQLITE_URL": f"file:{folder}/",
         "FERRETDB_STATE_DIR": "-",
         "FERRETDB_DEBUG_ADDR": "-",
         "FERRETDB_TELEMETRY": "disable",
-        "FERRETDB_LISTEN_ADDR": f"127.0.0.1:{port}",
         "FERRETDB_TEST_ENABLE_NEW_AUTH": "true",
         "FERRETDB_SETUP_DATABASE": "admin",
         "FERRETDB_SETUP_USERNAME": "root",
         "FERRETDB_SETUP_PASSWORD": PASSWORD,
     }
-    yield from running([str(mongo.server())], port, folder, env)
+    return running([str(mongo.server())], port, folder, {**env, **listen})
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with serve_redis(tmp_path_factory.mktemp("redis")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with serve_mongo(tmp_path_factory.mktemp("mongo")) as store:
+        yield store
 
 
 @pytest.fixture(scope="module")
@@ -135,29 +172,45 @@ class Api:
         return output
 
 
-@pytest.fixture
-def start(app: Path, redis: Store, mongodb: Store, tmp_path: Path) -> Iterator[Callable[..., Api]]:
-    started: list[subprocess.Popen[str]] = []
+class Start:
+    """Starts the API's process, with its secrets in a folder."""
 
-    def one(login: str = f"app-1:{PASSWORD}", user: str = f"root:{PASSWORD}") -> Api:
-        (tmp_path / "redis_url").write_text(f"redis://{login}@127.0.0.1:{redis.port}/0\n")
-        (tmp_path / "mongo_shop_url").write_text(
-            f"mongodb://{user}@127.0.0.1:{mongodb.port}/shop?authSource=admin&directConnection=true\n"
-        )
+    def __init__(self, app: Path, secrets: Path) -> None:
+        self.app, self.secrets = app, secrets
+        self.started: list[subprocess.Popen[str]] = []
+
+    def __call__(self, redis_url: str, mongo_url: str) -> Api:
+        (self.secrets / "redis_url").write_text(f"{redis_url}\n")
+        (self.secrets / "mongo_shop_url").write_text(f"{mongo_url}\n")
         port = free_port()
         process = subprocess.Popen(
             [shop.node(), "src/main.js"],
-            cwd=app,
-            env={"SECRETS_DIR": str(tmp_path), "PORT": str(port), "HOST": "127.0.0.1"},
+            cwd=self.app,
+            env={"SECRETS_DIR": str(self.secrets), "PORT": str(port), "HOST": "127.0.0.1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        started.append(process)
+        self.started.append(process)
         wait_for_port(port, process)
-        return Api(process, port, tmp_path)
+        return Api(process, port, self.secrets)
 
-    yield one
-    for process in started:
+
+@pytest.fixture
+def start_at(app: Path, tmp_path: Path) -> Iterator[Start]:
+    start = Start(app, tmp_path)
+    yield start
+    for process in start.started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def start(start_at: Start, redis: Store, mongodb: Store) -> Callable[..., Api]:
+    def one(login: str = f"app-1:{PASSWORD}", user: str = f"root:{PASSWORD}") -> Api:
+        return start_at(
+            f"redis://{login}@127.0.0.1:{redis.port}/0",
+            f"mongodb://{user}@127.0.0.1:{mongodb.port}/shop?authSource=admin&directConnection=true",
+        )
+
+    return one

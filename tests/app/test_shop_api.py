@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 from pymongo import MongoClient
 
 from lab import shop
-from tests.app.conftest import PASSWORD, Api, Store
+from tests.app.conftest import PASSWORD, Api, Start, Store, certificate, serve_mongo, serve_redis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,3 +68,31 @@ def test_a_user_of_one_database_is_enough(start: Callable[..., Api], mongodb: St
         root.admin.command("dropUser", "shop-1")
         assert api.ask("/healthz")[1] == {"ok": False, "mongo": False, "redis": True}
     assert "of-the-shop" not in api.stop()
+
+
+def test_with_tls_only_the_declared_authority_is_trusted(start_at: Start, tmp_path: Path) -> None:
+    ours = certificate(tmp_path)
+    (tmp_path / "mongo").mkdir()
+    with serve_redis(tmp_path, ours) as redis, serve_mongo(tmp_path / "mongo", ours) as mongodb:
+        urls = (
+            f"rediss://app-1:{PASSWORD}@127.0.0.1:{redis.port}/0",
+            (
+                f"mongodb://root:{PASSWORD}@127.0.0.1:{mongodb.port}/shop?authSource=admin&tls=true"
+                f"&directConnection=true&tlsCAFile={tmp_path}/mongo_ca.pem"
+            ),
+        )
+        shutil.copy(ours.file, tmp_path / "redis_ca.crt")
+        shutil.copy(ours.file, tmp_path / "mongo_ca.pem")
+        api = start_at(*urls)
+        api.wait_until_well()
+        assert api.ask("/api/items", {"name": "tea"})[0] == 201
+        api.stop()
+
+        other = tmp_path / "other"
+        other.mkdir()
+        stranger = certificate(other)
+        shutil.copy(stranger.file, tmp_path / "redis_ca.crt")
+        shutil.copy(stranger.file, tmp_path / "mongo_ca.pem")
+        api = start_at(*urls)
+        assert api.ask("/healthz")[1] == {"ok": False, "mongo": False, "redis": False}
+        assert "self-signed certificate" in api.stop()
