@@ -7,10 +7,11 @@ import { createClient } from 'redis';
 
 import { hide, log, said } from './log.js';
 
-const LIST = 'shop:items'; // the cached list, as JSON
+const LIST = 'shop:items:'; // and a generation: the cached list, as JSON
+const GENERATION = 'shop:generation'; // of the list: counts what was added
 const VISITS = 'shop:visits';
 const CACHE_SECONDS = 5;
-const MOST = 100;
+const MOST = 500;
 const PROBE_MS = 2000;
 
 /** Returns the stores of a config; `close` ends their connections. */
@@ -94,11 +95,11 @@ export class Items {
   }
 
   async list() {
-    const cached = await this.cache.read();
+    const { generation, items: cached } = await this.cache.read();
     if (cached) return cached;
     const found = await this.collection.find().sort({ _id: -1 }).limit(MOST).toArray();
     const items = found.map(shown);
-    await this.cache.write(items);
+    await this.cache.write(generation, items);
     return items;
   }
 
@@ -106,7 +107,7 @@ export class Items {
   async add(name) {
     const item = { _id: new ObjectId(), name, createdAt: new Date() };
     await this.collection.insertOne(item, { writeConcern: { w: 'majority', journal: true } });
-    await this.cache.drop();
+    await this.cache.outdate();
     return shown(item);
   }
 }
@@ -115,23 +116,27 @@ function shown({ _id, name, createdAt }) {
   return { id: _id.toHexString(), name, createdAt: createdAt.toISOString() };
 }
 
-/** A list that may be some seconds old. Redis not answering is never a reason to fail. */
+/**
+ * A list that may be some seconds old while Redis does not answer, and never else: it is kept by a generation,
+ * so that one that was read before something was added is not found afterwards.
+ */
 export class Cache {
   constructor(redis) {
     this.redis = redis;
   }
 
   async read() {
-    const text = await quietly(() => this.redis.get(LIST));
-    return text ? JSON.parse(text) : undefined;
+    const generation = (await quietly(() => this.redis.get(GENERATION))) ?? '0';
+    const text = await quietly(() => this.redis.get(LIST + generation));
+    return { generation, items: text ? JSON.parse(text) : undefined };
   }
 
-  async write(items) {
-    await quietly(() => this.redis.set(LIST, JSON.stringify(items), { EX: CACHE_SECONDS }));
+  async write(generation, items) {
+    await quietly(() => this.redis.set(LIST + generation, JSON.stringify(items), { EX: CACHE_SECONDS }));
   }
 
-  async drop() {
-    await quietly(() => this.redis.del(LIST));
+  async outdate() {
+    await quietly(() => this.redis.incr(GENERATION));
   }
 }
 

@@ -167,33 +167,60 @@ test('a password that was read from a file is never logged', () => {
   assert.equal(scrub('WRONGPASS hid$den hid%24den'), 'WRONGPASS *** ***');
 });
 
-test('the list comes from the cache, and from MongoDB when Redis fails', async () => {
-  let asked = 0;
+function collection() {
+  const seen = { asked: 0, during: async () => {} };
   const cursor = {
     sort: () => cursor,
     limit: () => cursor,
     toArray: async () => {
-      asked += 1;
+      seen.asked += 1;
+      await seen.during();
       return [];
     },
   };
+  return { seen, find: () => cursor, insertOne: async () => {} };
+}
+
+function redis() {
   const kept = new Map();
-  const redis = {
+  return {
     get: async (key) => kept.get(key) ?? null,
     set: async (key, value) => kept.set(key, value),
-    del: async (key) => kept.delete(key),
+    incr: async (key) => kept.set(key, String(Number(kept.get(key) ?? 0) + 1)),
   };
-  const items = new Items({ find: () => cursor, insertOne: async () => {} }, new Cache(redis));
+}
+
+test('the list comes from the cache until something is added', async () => {
+  const stored = collection();
+  const items = new Items(stored, new Cache(redis()));
   await items.list();
   await items.list();
-  assert.equal(asked, 1);
+  assert.equal(stored.seen.asked, 1);
   await items.add('tea');
   await items.list();
-  assert.equal(asked, 2);
+  assert.equal(stored.seen.asked, 2);
+});
+
+test('a list that was read before an item was added is not cached after it', async () => {
+  const stored = collection();
+  const items = new Items(stored, new Cache(redis()));
+  stored.seen.during = async () => {
+    stored.seen.during = async () => {};
+    await items.add('tea');
+  };
+  await items.list();
+  await items.list();
+  assert.equal(stored.seen.asked, 2);
+});
+
+test('without Redis the list comes from MongoDB', async () => {
   const down = async () => {
     throw new Error('Socket closed');
   };
-  const without = new Items({ find: () => cursor }, new Cache({ get: down, set: down, del: down }));
-  await without.list();
-  assert.equal(asked, 3);
+  const stored = collection();
+  const items = new Items(stored, new Cache({ get: down, set: down, incr: down }));
+  await items.list();
+  await items.add('tea');
+  await items.list();
+  assert.equal(stored.seen.asked, 2);
 });
