@@ -24,7 +24,7 @@ _ADDRESS = re.compile(r"([0-9.]+|\[[0-9a-f:]+\]):[0-9]{1,5}\Z")
 _OFF = "off, no password, no rights"
 _MODE = "0640"
 _TRUSTED = "trusted"
-_LIVE = ("line", "running", "default", "undeclared", "file")
+_LIVE = ("line", "running", "certificate", "default", "undeclared", "file")
 
 
 class RedisUserProvider(HostProvider):
@@ -85,9 +85,7 @@ class RedisUserProvider(HostProvider):
 
     def live_inputs(self, facts: Json) -> Props:
         """Return how file and running server stand to what is declared."""
-        live = {key: facts[key] for key in _LIVE if key in facts}
-        # Of a server that speaks no TLS there is nothing to say.
-        return live | {key: facts[key] for key in ("certificate",) if facts.get(key, _TRUSTED) != _TRUSTED}
+        return {key: facts[key] for key in _LIVE if key in facts}
 
     def absent_inputs(self) -> Props:
         """Return a user that is nowhere."""

@@ -86,10 +86,11 @@ class RedisUsers:
         facts: Json = {
             "line": redis_acl.in_file(text, line),
             "running": running,
-            # No step comes of it: an expired certificate is renewed by what follows in the same deployment.
-            "certificate": state.untrusted or TRUSTED,
             "revision": record.revision if record else "",
         }
+        if spec.get("ca"):
+            # No step comes of it: an expired certificate is renewed by what follows in the same deployment.
+            facts["certificate"] = state.untrusted or TRUSTED
         there = facts["line"] != ABSENT or (state.users is not None and user in state.users)
         if spec.get("keeper"):
             facts["default"] = _default(text, state)

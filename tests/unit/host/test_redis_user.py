@@ -88,6 +88,19 @@ def test_the_host_is_asked_with_a_hash_and_what_it_finds_is_read_back(
     assert PASSWORD not in str(channel.sent)
 
 
+def test_what_is_wrong_with_a_certificate_is_read_back_and_so_is_that_nothing_is(
+    canned: Callable[..., CannedChannel],
+) -> None:
+    ca = "/etc/portcullis/secrets/redis/ca.crt"
+    props = RedisUserProvider().check({}, {**GIVEN, "ca": ca}).inputs
+    assert props["certificate"] == redis_users.TRUSTED
+    for said in ("certificate has expired", "trusted"):
+        facts = {"exists": True, "line": "as declared", "running": "as declared", "certificate": said}
+        canned(survey_answer(facts))
+        found = RedisUserProvider().read("x", {**props, "certificate": "something else"})
+        assert found.inputs == {**props, "certificate": said}
+
+
 def test_a_user_that_is_nowhere_shows_as_absent(canned: Callable[..., CannedChannel]) -> None:
     canned(survey_answer({"exists": False}))
     found = RedisUserProvider().read("x", PROPS)
