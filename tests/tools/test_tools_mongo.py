@@ -1,4 +1,4 @@
-"""Building the lab's MongoDB: what is built is named by its sources, and a patch that does not fit is said."""
+"""Building the lab's MongoDB: it is named by its sources, and a patch that does not fit is said."""
 
 from __future__ import annotations
 
