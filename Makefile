@@ -30,6 +30,10 @@ setup: ## install what is missing, make .venv, find or build the Pulumi engine
 ready:
 	@python3 tools/prepare.py --quiet
 
+.PHONY: ready-to-test
+ready-to-test:
+	@python3 tools/prepare.py --quiet --tests
+
 lab: ready ## raise the disposable host and write Pulumi.lab.yaml
 	@tools/lab.sh $(HOST)
 
@@ -96,14 +100,14 @@ unit: tools-only ## the quick tests: no engine, no host
 golden: tools-only ## write the rendered files that the golden tests compare with
 	@$(BIN)/python -m pytest tests/golden --update-golden $(PYTEST)
 
-e2e: ready ## the main job on a real engine and a disposable host
+e2e: ready-to-test ## the main job on a real engine and a disposable host
 	@$(ENV) python -m pytest tests/e2e $(PYTEST)
 
 drill: ready ## deploy hostile changes to a disposable host: nobody may be locked out
 	@$(ENV) python -m pytest -v tests/e2e/access/test_drill.py $(PYTEST)
 
 # Most of it waits for hosts, so three files are run at once (tests/workers.py).
-test: ready lint types ## everything: lint, types and every test
+test: ready-to-test lint types ## everything: lint, types and every test
 	@$(ENV) python -m pytest $(PYTEST) --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 bench: ready ## speed of a drift check beside pyinfra and Ansible

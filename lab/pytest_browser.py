@@ -43,7 +43,7 @@ def open_browser(tmp_path: Path) -> Iterator[Callable[[Mapping[str, str]], Chrom
     from selenium.webdriver.chrome.service import Service  # noqa: PLC0415
 
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    assert program and driver, "run `make setup`: chromium and chromium-driver are missing"  # noqa: S101, PT018
+    assert program and driver, "chromium and chromium-driver are missing: `make test` installs them"  # noqa: S101, PT018
     with ExitStack() as opened:
 
         def start(hosts: Mapping[str, str]) -> Chrome:

@@ -1,7 +1,8 @@
 """Install the Debian packages that the tools and the lab need, where they are missing.
 
-The lists are tools/packages.txt and lab/packages.txt. A machine that has everything costs one dpkg-query; one
-where we are not root is told what to install. Standard library only.
+The lists are tools/packages.txt and lab/packages.txt, and tests/packages.txt for who runs the tests. Where
+all of it is there, this costs one dpkg-query; one who is not root is told what to install. Standard library
+only.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from tools import golang
 from tools.steps import ROOT, StepError, ask, say, step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _LISTS = (ROOT / "tools" / "packages.txt", ROOT / "lab" / "packages.txt")
+_TESTS = ROOT / "tests" / "packages.txt"
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # a plain user's PATH may lack them
 _GO_PACKAGE = "golang-go"
@@ -43,10 +45,20 @@ def ensure(*, lab: bool, go: bool) -> None:
         _install(missing)
 
 
-def wanted() -> dict[str, str]:
-    """Return the packages of both lists, each with the command that makes it unnecessary or ""."""
+def ensure_for_tests() -> None:
+    """Install what only tests need. Where that is not to be had, the others still run: it is said."""
+    missing = _missing(wanted([_TESTS]))
+    if missing:
+        try:
+            _install(missing)
+        except StepError as error:
+            say(f"note: the tests in a browser will fail. {error}")
+
+
+def wanted(lists: Sequence[Path] = _LISTS) -> dict[str, str]:
+    """Return the packages of the lists, each with the command that makes it unnecessary or ""."""
     packages: dict[str, str] = {}
-    for line in (line for file in _LISTS for line in file.read_text().splitlines()):
+    for line in (line for file in lists for line in file.read_text().splitlines()):
         name, command, *_ = [*line.partition("#")[0].split(), "", ""]
         if name:
             packages[name] = packages.get(name) or command

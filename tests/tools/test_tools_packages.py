@@ -67,6 +67,19 @@ def test_a_machine_that_has_everything_is_left_alone(monkeypatch: pytest.MonkeyP
     packages.ensure(lab=True, go=False)
 
 
+def test_without_a_browser_the_other_tests_still_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(missing: dict[str, str]) -> None:
+        assert missing == {"chromium": "chromium", "chromium-driver": "chromedriver"}
+        raise steps.StepError("no package of this release brings chromium")
+
+    monkeypatch.setattr(packages, "_missing", lambda wanted: wanted)
+    monkeypatch.setattr(packages, "_install", refuse)
+    packages.ensure_for_tests()
+    assert "tests in a browser will fail. no package" in capsys.readouterr().err
+
+
 def test_the_versions_that_apt_offers_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "ask", lambda *_, **__: answer(_POLICY))
 
