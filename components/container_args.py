@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from components.arguments import validate
+from portcullis.host.release import PORTS
 from portcullis.settings import forms
 from portcullis.settings.faults import Fault, Place
 from portcullis.settings.kinds import ListOf
@@ -173,6 +174,11 @@ class PrivateContainerArgs:
         place = Place("PrivateContainerArgs", faults)
         if self.host_port is not None and self.port is None:
             place.key("host_port").report("needs the port inside", "add port")
+        if self.host_port in PORTS:
+            place.key("host_port").report(
+                f"{self.host_port} may be given to another app's release",
+                f"take one that is not in {PORTS[0]} to {PORTS[-1]}",
+            )
         if self.rollout and self.host_port is not None:
             place.key("rollout").report(
                 "has no fixed port", "leave out host_port: two containers run side by side for a while"

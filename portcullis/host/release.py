@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .agent_process import Json
 
 RUNNING = "running"
+PORTS = range(28000, 29000)
+"""Ports that hosts give to releases; the agent has the same."""
 _TOKEN = "__token"  # noqa: S105 - no secret: it tells the host that a request is a new one
 _AFTER = "__after"
 

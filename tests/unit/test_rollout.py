@@ -214,6 +214,7 @@ def test_an_image_may_come_from_another_resource(deploy: Deploy) -> None:
     ("make", "words"),
     [
         (lambda: container_args(rollout=True, port=1, host_port=2), "rollout: has no fixed port"),
+        (lambda: container_args(port=1, host_port=28500), "host_port: 28500 may be given to another app's"),
         (lambda: container_args(rollout=True), "rollout: needs the port inside"),
         (lambda: container_args(healthy_within=0), "healthy_within: 0 is not a number of seconds"),
         (lambda: Jobs(before=("", ())), r"(?s)before\[0\]: is empty.*before\[1\]: is empty"),

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pulumi.output import Unknown
 
+from portcullis.host.agent import releases
 from portcullis.host.container_state import ContainerStateProvider
 from portcullis.host.drain import DrainProvider
-from portcullis.host.release import ReleaseProvider
+from portcullis.host.release import PORTS, ReleaseProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,10 @@ def answers(**facts: Any) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
         return {"facts": facts, "steps": []}
 
     return answer
+
+
+def test_both_halves_know_the_same_ports() -> None:
+    assert range(releases.FIRST, releases.LAST + 1) == PORTS
 
 
 def test_a_release_is_asked_for_with_a_token_of_its_own_and_without_what_it_is_made_of(
