@@ -113,6 +113,12 @@ def test_one_that_dies_again_and_again_is_given_up_before_its_time(state: State)
     assert "started again 8 times" in state.refused(within="100").message
 
 
+def test_a_deployment_that_was_cut_off_does_not_keep_the_host_to_itself(state: State) -> None:
+    state.docker.add("api-1", health="starting")
+    state.client.machine.alone.set()
+    assert state.refused(within="100").code == "interrupted"
+
+
 def test_one_that_was_stopped_is_started(state: State) -> None:
     state.docker.add("api-1", status="exited")
     state.put()

@@ -113,7 +113,8 @@ class Containers:
                 raise self._failed_job(name, now)
             if time.monotonic() > deadline or now.restarts - first.restarts >= _RESTARTS:
                 raise self._failed(desired, now, limit)
-            time.sleep(self._machine.settle / 2)
+            if self._machine.alone.wait(self._machine.settle / 2):
+                raise HostError("interrupted", f"nobody waits for {name} any more", prop="status")
 
     def _look(self, name: str) -> Container:
         found = containers(self._machine, [name]).get(name)

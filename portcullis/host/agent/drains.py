@@ -65,7 +65,8 @@ class Drains:
         changed = newest_change([str(desired["reads"])]) / 10**9
         deadline = time.monotonic() + float(desired["seconds"])
         while self._former(work.record.id, changed) and time.monotonic() < deadline:
-            time.sleep(self._machine.settle / 4)
+            if self._machine.alone.wait(self._machine.settle / 4):
+                return
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
         """See `Kind`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,3 +48,5 @@ class Machine:
     peer: Peer | None = None  # where the session comes from
     apt_lock_wait: float = 60.0  # seconds
     settle: float = 1.0  # seconds a unit has to stay up to count as started
+    # Set when the client is gone: what only waits for something need not go on.
+    alone: threading.Event = field(default_factory=threading.Event)

@@ -47,6 +47,7 @@ class Agent:
 
     def __init__(self, machine: Machine, out: int) -> None:
         """Answers go to the file descriptor `out`."""
+        self._machine = machine
         self._operations = Operations(machine)
         self._out = out
         self._write = threading.Lock()
@@ -65,6 +66,7 @@ class Agent:
         for received in iter(source.readline, b""):
             self._last = time.monotonic()
             self._requests.put(received)
+        self._machine.alone.set()
         for _ in workers:
             self._requests.put(None)
         for worker in workers:
