@@ -37,6 +37,9 @@ def main() -> None:
         venv.ensure()
         if not chosen.no_engine and not (chosen.quiet and ready):
             engine.report(engine.ensure())
+        if chosen.tests:  # now, and not while a test waits for them
+            mongo.server()
+            mongo.programs()
 
 
 if __name__ == "__main__":
