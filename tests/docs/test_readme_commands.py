@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -77,6 +79,46 @@ def test_the_demo_and_what_it_says_to_try(clone: Clone) -> None:
     settings = clone.folder / "Pulumi.lab.yaml"
     settings.write_text(settings.read_text().replace("spa: true", "spa: false"))
     assert "+ try_files $uri $uri/index.html =404;" in " ".join(clone.run("make preview").split())
+
+
+def test_the_lines_of_make_tunnels_lead_to_a_store(clone: Clone, tmp_path: Path) -> None:
+    said = clone.run("make tunnels")
+    printed = dict(re.findall(r"^  (\S[^:]*): +(.*)$", said, re.MULTILINE))
+    (tmp_path / ".ssh").mkdir(mode=0o700)
+    for line in ("once, the host's key", "once, the key"):
+        clone.run(f"export HOME={tmp_path}; {printed[line]}")
+    assert (tmp_path / ".ssh/tunnel-alice-web1").stat().st_mode & 0o077 == 0
+    assert re.fullmatch(r"redis://api-\d+@localhost:6379", printed["redis-api"])
+    user = printed["redis-api"].partition("://")[2].partition("@")[0]
+    # Its own ports may be taken on this machine, and ssh asks the password file where home is.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = (
+        printed["the tunnel"].replace("-L 27017:172.17.0.1:27017 ", "").replace("-L 6379:", f"-L {port}:")
+    )
+    known = f"-F /dev/null -o BatchMode=yes -o UserKnownHostsFile={tmp_path}/.ssh/known_hosts"
+    command = command.replace("ssh -N", f"exec ssh -N {known}")
+    with subprocess.Popen(["bash", "-c", f"export HOME={tmp_path}; {command}"]) as tunnel:
+        try:
+            password = clone.run(printed["its password"].replace("mongo-shop", "redis-api")).strip()
+            deadline = time.monotonic() + 30
+            while (answer := asked(port, "PING")) == "" and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert answer.startswith("-NOAUTH")
+            assert asked(port, f"AUTH {user} {password}") == "+OK"
+        finally:
+            tunnel.terminate()
+
+
+def asked(port: int, line: str) -> str:
+    """Return what a Redis answers here, "" where nothing listens yet."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(f"{line}\r\n".encode())
+            return connection.makefile().readline().strip()
+    except ConnectionRefusedError:
+        return ""
 
 
 def test_a_real_stack_with_settings_filled_in(clone: Clone) -> None:
