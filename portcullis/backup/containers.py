@@ -62,6 +62,25 @@ def wait_until_well(container: str, seconds: float) -> None:
         time.sleep(0.5)
 
 
+def wait_while_starting(container: str, seconds: float) -> None:
+    """Give a container that was just started its time; what is wrong with it shows in what comes next.
+
+    One that reads much at its start counts as unhealthy for a while.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            state = _inspect(container)["State"]
+        except Failed:
+            return
+        if not state["Running"] or (state.get("Health") or {}).get("Status", "healthy") in (
+            "healthy",
+            "none",
+        ):
+            return
+        time.sleep(0.5)
+
+
 def _inspect(container: str) -> dict[str, Any]:
     done = run(["docker", "container", "inspect", container], timeout=60)
     if done.code != 0:

@@ -35,7 +35,7 @@ def run(config: Config, say: Callable[[str], None], *, accept_empty: bool = Fals
             say(f"{name}: {gone.name} is older than {config.keep} days, and gone")
     if config.repository is not None and taken:
         try:
-            config.repository.keep(taken, config.keep)
+            config.repository.keep(taken, config.keep, forget=complete)
         except Failed as failure:
             complete = False
             status.failure(RESTIC, str(failure))
@@ -51,6 +51,7 @@ def run(config: Config, say: Callable[[str], None], *, accept_empty: bool = Fals
 def _store(shelf: Shelf, status: Status, store: Store, *, accept_empty: bool) -> Dump:
     """Dump one store."""
     before = status.read().get(store.name) or {}
+    store.wait()
     dump = shelf.put(store.name, store.ending, store.dump, store.check)
     if dump.items == 0 and before.get("items") and not accept_empty:
         # Otherwise the good ones would be pruned, one a day, while everything looks well.

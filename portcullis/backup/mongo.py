@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _CONFIG = '3<<END\npassword: "$(cat /run/secrets/root-password)"\nEND\n'
 _LOGIN = "--config /dev/fd/3 --username root --authenticationDatabase admin"
 _RESTORED = re.compile(r"([0-9]+) document\(s\) restored successfully\. ([0-9]+) document\(s\) failed")
+_STARTING = 300.0  # seconds
 _DATABASE = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
@@ -35,6 +36,10 @@ class Mongo:
 
     ending = ".archive.gz"
     holds = "documents"
+
+    def wait(self) -> None:
+        """Give it time to start: after a boot the job may be due at once."""
+        containers.wait_while_starting(self.container, _STARTING)
 
     def dump(self, out: IO[bytes]) -> None:
         """Write an archive of every database."""

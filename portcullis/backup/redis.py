@@ -19,6 +19,7 @@ _MARK = 40  # bytes that follow a snapshot which is sent while it is made
 _HEAD = re.compile(rb"REDIS[0-9]{4}")
 _END = 0xFF  # the opcode before the checksum's eight bytes
 _LOADING = 3600.0  # seconds
+_STARTING = 300.0
 
 # User and password are read inside the container, from one file that is replaced as a whole: the password is
 # in no command line and does not pass through here.
@@ -78,6 +79,10 @@ class Redis:
 
     ending = ".rdb"
     holds = "keys"
+
+    def wait(self) -> None:
+        """Give it time to start: after a boot the job may be due at once."""
+        containers.wait_while_starting(self.container, _STARTING)
 
     def dump(self, out: IO[bytes]) -> None:
         """Write a snapshot, as a replica would get it: what is on the server's disk is left alone."""

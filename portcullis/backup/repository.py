@@ -44,8 +44,14 @@ class Repository:
     environment: Path
     cache: Path
 
-    def keep(self, dumps: Sequence[Dump], days: int) -> None:
+    def keep(self, dumps: Sequence[Dump], days: int, *, forget: bool = True) -> None:
         """Copy dumps there, forget what is older than those days, and read a share of it back.
+
+        Args:
+            dumps: what is copied.
+            days: how long a copy is kept at least.
+            forget: dumps of every store are among these. Snapshots go by their age, whatever is in them: with
+                a store that fails for long, the last copy of its data would go while others have new ones.
 
         Raises:
             Failed: one of these; dumps that are there stay there.
@@ -53,11 +59,12 @@ class Repository:
         self._make()
         paths = [str(dump.path) for dump in dumps]
         self._checked("restic backup", "backup", f"--host={self.host}", f"--tag={_TAG}", "--quiet", *paths)
-        # By host: every snapshot has paths of its own, and each would be the last of its group.
-        self._checked(
-            "restic forget", "forget", f"--host={self.host}", f"--tag={_TAG}", "--group-by=host",
-            f"--keep-within={days}d", f"--keep-daily={days}", "--prune", "--quiet",
-        )  # fmt: skip
+        if forget:
+            # By host: every snapshot has paths of its own, and each would be the last of its group.
+            self._checked(
+                "restic forget", "forget", f"--host={self.host}", f"--tag={_TAG}", "--group-by=host",
+                f"--keep-within={days}d", f"--keep-daily={days}", "--prune", "--quiet",
+            )  # fmt: skip
         # Another seventh each day of the week, so that all of it is read once a week.
         share = time.localtime().tm_wday + 1
         self._checked("restic check", "check", f"--read-data-subset={share}/{_DAYS}", "--quiet")

@@ -43,6 +43,10 @@ class FakeStore:
     def __init__(self, name: str, items: int = 3) -> None:
         self.name, self.items, self.fault = name, items, ""
         self.restored: list[str] = []
+        self.waited = 0
+
+    def wait(self) -> None:
+        self.waited += 1
 
     def dump(self, out: IO[bytes]) -> None:
         if self.fault:
@@ -153,6 +157,7 @@ def test_one_stores_failure_keeps_no_other_from_its_turn_and_prunes_nothing(shel
     assert not job.run(settings(shelf.folder, broken, well), said.append)
     assert old.exists()
     assert said[0] == "redis: FAILED: no such container"
+    assert (broken.waited, well.waited) == (1, 1), "the job may be due when the host has just booted"
     status = json.loads((shelf.folder / "status.json").read_text())
     assert status["redis"]["reason"] == "no such container"
     assert "success" not in status["redis"]
@@ -194,10 +199,12 @@ class Copies:
 
     def __init__(self) -> None:
         self.kept: list[str] = []
+        self.forgets: list[bool] = []
         self.there: list[Any] = []
         self.fault = ""
 
-    def keep(self, dumps: Sequence[Any], _days: int) -> None:
+    def keep(self, dumps: Sequence[Any], _days: int, *, forget: bool) -> None:
+        self.forgets.append(forget)
         if self.fault:
             raise Failed(self.fault)
         self.kept += [dump.path.name for dump in dumps]
@@ -219,6 +226,8 @@ def test_copies_have_a_success_of_their_own_and_only_when_every_store_is_among_t
     copies.fault, broken.fault = "no such bucket", ""
     assert not job.run(plan, lambda _: None)
     assert Status(plan.status).read()["restic"]["reason"] == "no such bucket"
+    # A store that fails for weeks would lose its last copy to the others' new ones.
+    assert copies.forgets == [False, True]
 
 
 def test_restore_sets_aside_what_is_there_and_takes_the_newest_that_has_something(
@@ -390,6 +399,20 @@ SNAPSHOT = b"REDIS0011" + b"some keys" + b"\xff" + b"8 bytes!"
 MARK = b"m" * 40
 
 
+def test_a_store_that_has_just_been_started_is_given_its_time(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    states = ("starting", "unhealthy", "healthy")
+    answers = [json.dumps([{"State": {"Running": True, "Health": {"Status": state}}}]) for state in states]
+    for store in (redis.Redis("redis", "redis"), mongo.Mongo("mongo", "mongo")):
+        tools.answers = [(Done(0, answer, ""), b"") for answer in answers]
+        store.wait()
+        assert tools.answers == []
+    tools.answers = [(Done(1, "", "No such container"), b"")]
+    redis.Redis("redis", "redis").wait()
+
+
 @pytest.mark.parametrize(
     ("said", "data"),
     [
@@ -484,6 +507,9 @@ def test_restic_makes_its_repository_once_and_only_if_there_is_none(
     tools.answers = [well, well, well, well]
     copies.keep([dump], 14)
     assert [argv[4] for argv in tools.asked[5:]] == ["cat", "backup", "forget", "check"]
+    tools.answers = [well, well, well]
+    copies.keep([dump], 14, forget=False)
+    assert [argv[4] for argv in tools.asked[9:]] == ["cat", "backup", "check"]
     assert {variables["AWS_SECRET_ACCESS_KEY"] for variables in tools.env} == {"battery=staple"}
     assert "correcthorse" not in str(tools.asked)
 
