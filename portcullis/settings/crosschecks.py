@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from portcullis.settings.app_names import check_names
 from portcullis.settings.faults import NAMESPACE, Place, closest
 from portcullis.settings.forms import NO_SITES, STORE_USE
 from portcullis.settings.kinds import whole
@@ -119,6 +120,14 @@ def stores_of_apps(config: Mapping[str, Any], at: Place) -> None:
                 theirs, ours = (entry.get("host") or next(iter(hosts), "") for entry in (store, app))
                 if theirs != ours:
                     place.refuse(use, f"runs on {theirs}", f"an app on {ours} uses the stores of {ours}")
+
+
+def names_of_apps(config: Mapping[str, Any], at: Place) -> None:
+    """No two apps, nor an app and a store, may have something of one name on the host."""
+    apps = entries(config, "apps")
+    served = {app for site in entries(config, "sites").values() for app, _ in _apps(site, Place(""))}
+    rolled_out = [name for name, app in apps.items() if name in served and app.get("hostPort") is None]
+    check_names(apps, entries(config, "stores"), rolled_out, at)
 
 
 def hosts_of_stores(config: Mapping[str, Any], at: Place) -> None:
@@ -234,7 +243,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Mapping[str, Any], Place], None], ...]] = 
     "registries": (encrypted,),
     "secrets": (encrypted,),
     "stores": (hosts_of_stores,),
-    "apps": (hosts_of_apps, ports, stores_of_apps, secrets_of_apps),
+    "apps": (hosts_of_apps, ports, names_of_apps, stores_of_apps, secrets_of_apps),
     "sites": (apps_of_sites, hosts_of_sites),
     "tunnels": (people,),
 }

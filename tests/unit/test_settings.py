@@ -304,3 +304,27 @@ def test_a_misspelt_namespace_is_a_fault_and_not_a_deletion() -> None:
     assert [fault.path for fault in caught.value.faults] == ["portculis:sites", "Portcullis:apps"]
     assert "keys begin with portcullis:" in str(caught.value)
     load(smallest(), others=["aws:region", "pulumi:tags", "docker:host"])
+
+
+def test_no_two_apps_come_to_the_same_name_on_the_host() -> None:
+    config = smallest()
+    config["stores"] = {"redis": {}}
+    served, worker = dict(config["apps"]["api"]), {"image": IMAGE, "healthCommand": ["/ok"]}
+    served.pop("hostPort", None)
+    config["apps"] = {
+        "api": served,
+        "api-2": worker,
+        "worker": worker,
+        "worker-2": worker,
+        "ops": {**worker, "uses": ["redis"]},
+        "redis-shared": worker,
+        "shop": {**worker, "volumes": {"eu-data": "/data"}},
+        "shop-eu": {**worker, "volumes": {"data": "/data"}},
+    }
+    assert [fault.partition("; ")[0] for fault in faults(config)] == [
+        "portcullis:apps.api-2: is what a release of the app api is called",
+        "portcullis:apps.ops: has the name of our own user of Redis",
+        "portcullis:apps.redis-shared: has the name of a store's network",
+        "portcullis:apps.shop-eu.volumes.data: is shop-eu-data on the host, and so is a volume of "
+        + "the app shop",
+    ]
