@@ -38,6 +38,8 @@ class Store:
     client: Deployment
     folder: Path
     replica_set: str = ""
+    container: str = ""
+    docker_is_down: bool = False
 
     def write(self, name: str, text: str) -> str:
         path = self.folder / "secrets" / name
@@ -122,7 +124,11 @@ def volume(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(machine: Machine, tmp_path: Path, volume: Path) -> Iterator[Store]:
     def docker(argv: Sequence[str], **_: Any) -> Done:
+        if list(argv[:3]) == ["docker", "container", "inspect"]:
+            return Done(1, "[]\n", f"Error response from daemon: {made.container}\n")
         assert list(argv[:3]) == ["docker", "volume", "inspect"]
+        if made.docker_is_down:
+            return Done(1, "", "Cannot connect to the Docker daemon")
         return Done(0, f"{volume}\n", "") if volume.exists() else Done(1, "", "no such volume")
 
     mongo = FakeMongo()
@@ -276,6 +282,28 @@ def test_destroy_works_where_the_volume_is_gone(store: Store, volume: Path) -> N
     store.put_root()
     volume.rmdir()
     assert store.remove_root() == "kept"
+
+
+def test_destroy_does_not_lose_the_password_when_docker_does_not_answer(store: Store, volume: Path) -> None:
+    store.put_root()
+    store.docker_is_down = True
+    with pytest.raises(HostError, match="does not say where the volume mongo-data is"):
+        store.remove_root()
+    store.docker_is_down = False
+    assert store.remove_root() == "kept"
+    assert (volume / "portcullis-root-password").read_text() == f"{ROOT}\n"
+
+
+def test_a_user_is_let_go_of_when_its_server_is_gone_and_not_when_it_is_down(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    store.mongo.stop()
+    store.container = "Docker is busy"
+    with pytest.raises(HostError) as caught:
+        store.on_user("remove", store.user())
+    assert "docker rm -f mongo" in caught.value.hint
+    store.container = "No such container: mongo"
+    assert store.on_user("remove", store.user())["done"] == "kept"
 
 
 def test_a_replica_set_is_initiated_and_read_back(store: Store) -> None:

@@ -35,7 +35,7 @@ _KINDS = {
     "ufw-policy": ("ufw", "UfwPolicies", ("machine",)),
     "cpu": ("cpus", "Cpus", ("machine",)),
     "mongo-root": ("mongo_roots", "MongoRoots", ("machine", "store")),
-    "mongo-user": ("mongo_users", "MongoUsers", ()),
+    "mongo-user": ("mongo_users", "MongoUsers", ("machine",)),
     "container": ("containers", "Containers", ("machine",)),
     "release": ("releases", "Releases", ("machine", "store")),
     "drain": ("drains", "Drains", ("machine",)),

@@ -183,7 +183,17 @@ class MongoRoots:
             return None
         argv = ["docker", "volume", "inspect", "-f", "{{.Mountpoint}}", str(spec["volume"])]
         done = self._machine.run(argv, timeout=20.0)
-        return Path(done.out.strip()) / _KEPT if done.code == 0 and done.out.startswith("/") else None
+        if done.code == 0 and done.out.startswith("/"):
+            return Path(done.out.strip()) / _KEPT
+        if "no such volume" in done.err.lower():
+            return None
+        # Not as if there were none: a stack that goes would take along the only password to its data.
+        raise HostError(
+            "unreadable",
+            f"Docker does not say where the volume {spec['volume']} is",
+            hint="look at `systemctl status docker`",
+            detail=done.text,
+        )
 
     def _strangers(self, client: Client, store: MongoStore) -> Dict[str, str]:
         """Who may log in and is not declared, by ``user@database``, with their roles."""

@@ -94,13 +94,13 @@ class MongoStore:
                 return True
         return False
 
-    def unanswered(self, error: Unanswered) -> HostError:
-        """The error for people."""
+    def unanswered(self, error: Unanswered, more: str = "") -> HostError:
+        """The error for people; `more` is for its hint."""
         return HostError(
             "unreadable",
             f"the MongoDB server at {self.address} does not answer: {error}",
             prop="server",
-            hint=f"`docker logs --tail 50 {self.name}` tells why; `docker start {self.name}` starts it",
+            hint=f"`docker logs --tail 50 {self.name}` tells why; `docker start {self.name}` starts it{more}",
         )
 
     def root_refused(self) -> HostError:

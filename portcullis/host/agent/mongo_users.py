@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
     from portcullis.host.agent.store import Record
 
 _SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "password_file")
@@ -22,6 +23,10 @@ _SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "pas
 
 class MongoUsers:
     """The kind ``mongo-user``."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine to know whether there is a server at all."""
+        self._machine = machine
 
     def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
         """See `Kind`."""
@@ -93,7 +98,11 @@ class MongoUsers:
             raise HostError("invalid", f"MongoDB {store.name}: {error}") from None
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. Its password is refused afterwards, and what it had under way is ended."""
+        """See `Kind`. Its password is refused afterwards, and what it had under way is ended.
+
+        Without the store's container nobody lets it in, and the stack can be let go of. In data that stay
+        the user does too; to the next server on them it is one that nobody declared, see `MongoRoots`.
+        """
         spec, store = record.spec, MongoStore(record.spec)
         user, database = str(spec["user"]), str(spec["database"])
         try:
@@ -102,12 +111,22 @@ class MongoUsers:
             if store.login(user, str(desired["password"]), database) == WORKS:
                 raise HostError("not-converged", f"the MongoDB server still lets {user} in", prop="login")
         except Unanswered as error:
-            raise store.unanswered(error) from None
+            if self._is_gone(store.name):
+                return "kept"
+            raise store.unanswered(
+                error, f"; if it is to go for good, remove its container: `docker rm -f {store.name}`"
+            ) from None
         except LoginRefused:
             raise store.root_refused() from None
         except Refused as error:
             raise HostError("invalid", f"MongoDB {store.name}: {error}") from None
         return "removed" if dropped else "absent"
+
+    def _is_gone(self, name: str) -> bool:
+        """Whether there is no container of that name, and Docker says so."""
+        argv = ["docker", "container", "inspect", "-f", "{{.Id}}", name]
+        done = self._machine.run(argv, timeout=20.0)
+        return done.code != 0 and "no such container" in done.err.lower()
 
 
 def _read(spec: Json) -> Json:
