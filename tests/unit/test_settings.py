@@ -318,13 +318,12 @@ def test_no_two_apps_come_to_the_same_name_on_the_host() -> None:
         "worker-2": worker,
         "ops": {**worker, "uses": ["redis"]},
         "redis-shared": worker,
-        "shop": {**worker, "volumes": {"eu-data": "/data"}},
-        "shop-eu": {**worker, "volumes": {"data": "/data"}},
+        "web": {**worker, "volumes": {"eu-data": "/data"}},
+        "web-eu": {**worker, "volumes": {"data": "/data"}},
     }
     assert [fault.partition("; ")[0] for fault in faults(config)] == [
         "portcullis:apps.api-2: is what a release of the app api is called",
         "portcullis:apps.ops: has the name of our own user of Redis",
         "portcullis:apps.redis-shared: has the name of a store's network",
-        "portcullis:apps.shop-eu.volumes.data: is shop-eu-data on the host, and so is a volume of "
-        + "the app shop",
+        "portcullis:apps.web-eu.volumes.data: is web-eu-data on the host, and so is a volume of the app web",
     ]
