@@ -110,6 +110,7 @@ class Stores(pulumi.ComponentResource):
                     replica_set=mongo.replica_set,
                     ca=authority if mongo.tls else None,
                     protect=mongo.protect,
+                    former_password=mongo.former_password,
                     avx=mongo.avx,
                     adopt=args.adopt,
                 ),

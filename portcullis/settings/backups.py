@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from portcullis.settings import forms
-from portcullis.settings.kinds import Field, Flag, Literal, MapOf, Number, Section, Text
+from portcullis.settings.kinds import Field, Flag, Literal, MapOf, Number, Secret, Section, Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +20,8 @@ class ResticSettings:
     """Where copies go; all of it may be secret."""
 
     repository: str
-    environment: Mapping[str, str]
-    password: str | None
+    environment: Mapping[str, str] = field(repr=False)
+    password: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ RESTIC = Section(
         ),
         Field(
             "password",
-            Literal(),
+            Secret(),
             "the password of a repository that is there already, encrypted; without it one is generated",
             None,
         ),

@@ -12,12 +12,13 @@ from portcullis.settings.app_names import check_names
 from portcullis.settings.faults import NAMESPACE, Place, closest
 from portcullis.settings.forms import NO_SITES, STORE_USE
 from portcullis.settings.kinds import whole
-from portcullis.settings.secrets_section import encrypted
+from portcullis.settings.secrets_section import encrypted, passwords
 from portcullis.settings.tunnels import check_tunnels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    Check = Callable[[Mapping[str, Any], Place], None]
 
 _STORE_PORTS = {"redis": 6379, "mongo": 27017}
 
@@ -59,15 +60,19 @@ def _within(port: int | None, first: str, last: str) -> bool:
     return None not in (port, least, most) and least <= port <= most  # type: ignore[operator]
 
 
-def hosts_of_apps(config: Mapping[str, Any], at: Place) -> None:
-    """Every app must name a host that is declared."""
-    hosts = entries(config, "hosts")
-    for name, app in entries(config, "apps").items():
-        host, place = app.get("host"), at.key(name).key("host")
-        if isinstance(host, str) and host not in hosts:
-            place.refuse(host, "is not a host of this stack", closest(host, hosts))
-        if host is None and len(hosts) > 1:
-            place.report("is missing", f"this stack has several: {', '.join(sorted(hosts))}")
+def hosts_of(section: str) -> Check:
+    """Give the check that every app, or store, names a host that is declared."""
+
+    def check(config: Mapping[str, Any], at: Place) -> None:
+        hosts = entries(config, "hosts")
+        for name, entry in entries(config, section).items():
+            host, place = entry.get("host"), at.key(name).key("host")
+            if isinstance(host, str) and host not in hosts:
+                place.refuse(host, "is not a host of this stack", closest(host, hosts))
+            if host is None and len(hosts) > 1:
+                place.report("is missing", f"this stack has several: {', '.join(sorted(hosts))}")
+
+    return check
 
 
 def ports(config: Mapping[str, Any], at: Place) -> None:
@@ -128,17 +133,6 @@ def names_of_apps(config: Mapping[str, Any], at: Place) -> None:
     served = {app for site in entries(config, "sites").values() for app, _ in _apps(site, Place(""))}
     rolled_out = [name for name, app in apps.items() if name in served and app.get("hostPort") is None]
     check_names(apps, entries(config, "stores"), rolled_out, at)
-
-
-def hosts_of_stores(config: Mapping[str, Any], at: Place) -> None:
-    """Every store must name a host that is declared."""
-    hosts = entries(config, "hosts")
-    for name, store in entries(config, "stores").items():
-        host, place = store.get("host"), at.key(name).key("host")
-        if isinstance(host, str) and host not in hosts:
-            place.refuse(host, "is not a host of this stack", closest(host, hosts))
-        if host is None and len(hosts) > 1:
-            place.report("is missing", f"this stack has several: {', '.join(sorted(hosts))}")
 
 
 def digests(config: Mapping[str, Any], at: Place) -> None:
@@ -237,13 +231,14 @@ def entries(config: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]]:
     return {str(name): entry if isinstance(entry, dict) else {} for name, entry in raw.items()}
 
 
-_CHECKS: Mapping[str, tuple[Callable[[Mapping[str, Any], Place], None], ...]] = {
+_CHECKS: Mapping[str, tuple[Check, ...]] = {
     "hosts": (rules,),
     "images": (digests,),
     "registries": (encrypted,),
     "secrets": (encrypted,),
-    "stores": (hosts_of_stores,),
-    "apps": (hosts_of_apps, ports, names_of_apps, stores_of_apps, secrets_of_apps),
+    "stores": (hosts_of("stores"), passwords),
+    "backups": (passwords,),
+    "apps": (hosts_of("apps"), ports, names_of_apps, stores_of_apps, secrets_of_apps),
     "sites": (apps_of_sites, hosts_of_sites),
     "tunnels": (people,),
 }

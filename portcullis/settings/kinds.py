@@ -19,6 +19,8 @@ from portcullis.settings.faults import Place, closest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+_LONGEST_SECRET = 65_536  # bytes: a key with its chain, with much room
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -97,6 +99,23 @@ class Literal:
         """Any text, or what Pulumi writes in its place when it is encrypted."""
         encrypted = {"type": "object", "required": ["secure"], "additionalProperties": False}
         return {"anyOf": [{"type": "string"}, {**encrypted, "properties": {"secure": {"type": "string"}}}]}
+
+
+class Secret(Literal):
+    """A text that is not empty; it is never shown, encrypted or not."""
+
+    def read(self, raw: Any, at: Place) -> str | None:
+        """Take the text unchanged, line ends included."""
+        if isinstance(raw, str) and not raw:
+            at.report("is empty", "no value is not a secret")
+            return None
+        if isinstance(raw, str) and len(raw.encode("utf-8", "surrogatepass")) > _LONGEST_SECRET:
+            at.report(f"has more than {_LONGEST_SECRET} bytes", "a secret is a key or a password")
+            return None
+        if not isinstance(raw, str):
+            at.report("is not text", "put it in quotes, so that YAML keeps it as you typed it")
+            return None
+        return super().read(raw, at)
 
 
 @dataclass(frozen=True, slots=True)

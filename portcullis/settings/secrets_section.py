@@ -1,11 +1,12 @@
-"""The stack's own secrets, and its logins at image registries: both encrypted in the settings."""
+"""The stack's own secrets, its logins at image registries, and what else is encrypted in the settings."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from portcullis.settings import forms
-from portcullis.settings.kinds import Field, Literal, MapOf, Section
+from portcullis.settings.kinds import Field, MapOf, Secret, Section
 from portcullis.settings.model import Credentials
 
 if TYPE_CHECKING:
@@ -13,27 +14,7 @@ if TYPE_CHECKING:
 
     from portcullis.settings.faults import Place
 
-_MOST = 65_536  # bytes: a key with its chain, with much room
-
-
-class _Secret(Literal):
-    """A text that is not empty; it is never shown, encrypted or not."""
-
-    def read(self, raw: Any, at: Place) -> str | None:
-        """Take the text unchanged, line ends included."""
-        if isinstance(raw, str) and not raw:
-            at.report("is empty", "no value is not a secret")
-            return None
-        if isinstance(raw, str) and len(raw.encode("utf-8", "surrogatepass")) > _MOST:
-            at.report(f"has more than {_MOST} bytes", "a secret is a key or a password")
-            return None
-        if not isinstance(raw, str):
-            at.report("is not text", "put it in quotes, so that YAML keeps it as you typed it")
-            return None
-        return super().read(raw, at)
-
-
-SECRET = _Secret()
+SECRET = Secret()
 
 REGISTRY = Section(
     "a login at a registry",
@@ -45,6 +26,9 @@ REGISTRY = Section(
         ),
     ),
 )
+
+_CREDENTIAL = re.compile("KEY|SECRET|PASSWORD|TOKEN", re.IGNORECASE)
+"""Variables of a backend that hold a secret: AWS_SECRET_ACCESS_KEY, B2_ACCOUNT_KEY, RESTIC_REST_PASSWORD."""
 
 SECRETS = MapOf(forms.SECRET_NAME, SECRET)
 """`portcullis:secrets`: name to text; apps name those they get."""
@@ -62,3 +46,28 @@ def encrypted(config: Mapping[str, Any], at: Place) -> None:
     if config.get(key) and not at.secret:
         path = f"'{at.path}[\"NAME\"].password'" if key == "registries" else f"{at.path}.NAME"
         at.report("is not encrypted", f"`pulumi config set --secret --path {path}` asks for each value")
+
+
+def passwords(config: Mapping[str, Any], at: Place) -> None:
+    """Refuse passwords in clear under a key that holds other things too; `at` is that key's place."""
+    if at.secret:
+        return
+    key = at.path.rpartition(":")[2]
+    for *way, last in _PASSWORDS[key]:
+        section, place = config.get(key), at
+        for part in way:
+            section, place = section.get(part) if isinstance(section, dict) else None, place.key(part)
+        value = section.get(last) if isinstance(section, dict) else None
+        if isinstance(value, dict):
+            found = [place.key(last).key(name) for name in map(str, value) if _CREDENTIAL.search(name)]
+        else:
+            found = [place.key(last)] if value else []
+        for secret in found:
+            how = f"`pulumi config set --secret --path {secret.path}` asks for it"
+            secret.report("is not encrypted", how)
+
+
+_PASSWORDS = {
+    "backups": (("restic", "password"), ("restic", "environment")),
+    "stores": (("mongo", "formerPassword"),),
+}

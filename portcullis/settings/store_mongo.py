@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from portcullis.settings import forms
-from portcullis.settings.kinds import Field, Flag, MapOf, Number, Section, Text
+from portcullis.settings.kinds import Field, Flag, MapOf, Number, Secret, Section, Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,7 @@ class MongoSettings:
     protect: bool
     avx: bool
     rotate: str | None
+    former_password: str | None = field(repr=False)
 
 
 def _database(text: str) -> tuple[str, str] | None:
@@ -115,6 +116,12 @@ MONGO = Section(
             default=True,
         ),
         Field("rotate", ROTATE, "any word; a new one gives the administrator a new password", None),
+        Field(
+            "formerPassword",
+            Secret(),
+            "root's password on a volume that is there already, from elsewhere; encrypted",
+            None,
+        ),
     ),
     _mongo,
 )

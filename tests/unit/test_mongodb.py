@@ -212,6 +212,7 @@ def test_the_smallest_settings_are_a_name() -> None:
     assert read == MongoSettings(
         databases={"shop": MongoDatabase()}, image="mongo:8", host="", memory=1024, host_port=27017,
         replica_set=False, tls=False, protect=False, avx=True, rotate=None,
+        former_password=None,
     )  # fmt: skip
 
 

@@ -31,8 +31,8 @@ def shop(**api: Any) -> dict[str, Any]:
     return config
 
 
-def host(config: dict[str, Any]) -> HardenedHost:
-    settings = load(config, secret=["secrets"])
+def host(config: dict[str, Any], *encrypted: str) -> HardenedHost:
+    settings = load(config, secret=["secrets", *encrypted])
     return HardenedHost(
         "web1",
         HardenedHostArgs(
@@ -164,6 +164,56 @@ def test_where_digests_are_required_a_tag_is_refused_and_so_is_a_default() -> No
             "stores.redis.image: is the default, a tag",
         )
     ]
+
+
+def test_what_an_app_and_its_stores_cannot_have_is_told_at_once() -> None:
+    config = shop(image="ghcr.io/acme/api:1.4", uses=["redis", "mongo.shopp", "postgres"])
+    config["apps"]["api"]["hostPort"] = 2019
+    config["stores"]["mongo"] |= {"databases": {"shop": {}, "a/b": {}}, "memory": 64}
+    config["stores"]["kafka"] = {}
+    config["apps"]["web"] = config["apps"]["api"] | {"uses": []}
+    config["images"] = {"digests": "required"}
+    found = faults(config, secret=["secrets"])
+    tag = 'image: "ghcr.io/acme/api:1.4" is a tag, and images.digests is required; write NAME@sha256:…'
+    assert {line.removeprefix("portcullis:").partition(";")[0] for line in found} == {
+        'stores.mongo.databases.a/b: "a/b" has a slash in it, which the name of a database cannot have',
+        "stores.mongo.memory: 64 is not an amount of memory for MongoDB in MB",
+        "stores.kafka: is not a known key",
+        'apps.api.uses[1]: "mongo.shopp" is not a store of this stack',
+        'apps.api.uses[2]: "postgres" is not a store',
+        "stores.kafka.image: is the default, a tag, and images.digests is required",
+        "apps.web.hostPort: 2019 is taken on web1 by app api",
+        *(f"apps.{app}.{tag}".partition(";")[0] for app in ("api", "web")),
+    }
+
+
+def test_a_volume_from_elsewhere_is_entered_by_its_own_password(deploy: Deploy) -> None:
+    config = shop()
+    config["stores"]["mongo"]["formerPassword"] = "planted-theirs"
+    engine = deploy(lambda: host(config, "stores"))
+    root = engine.one(":MongoRoot")
+    assert "previous" in root.secret
+    if not engine.preview:
+        assert root.inputs["previous"] == "planted-theirs"
+
+
+def test_passwords_in_clear_among_other_settings_are_refused_and_not_shown() -> None:
+    config = shop()
+    config["stores"]["mongo"]["formerPassword"] = "planted-one"
+    environment = {"AWS_DEFAULT_REGION": "eu", "AWS_SECRET_ACCESS_KEY": "planted-two"}
+    config["backups"] = {
+        "restic": {"repository": "s3:s3.example.com/b", "environment": environment, "password": "planted-3"}
+    }
+    found = faults(config, secret=["secrets"])
+    assert sorted(line.partition(": ")[0] for line in found) == [
+        "portcullis:backups.restic.environment.AWS_SECRET_ACCESS_KEY",
+        "portcullis:backups.restic.password",
+        "portcullis:stores.mongo.formerPassword",
+    ]
+    assert all("is not encrypted; `pulumi config set --secret --path portcullis:" in line for line in found)
+    assert "planted" not in "".join(found)
+    settings = load(config, secret=["secrets", "stores", "backups"])
+    assert "planted" not in repr(settings)
 
 
 def test_secrets_in_clear_are_refused_and_not_shown() -> None:

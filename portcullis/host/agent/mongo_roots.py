@@ -249,8 +249,8 @@ def _refused(desired: Json) -> HostError:
         f"the MongoDB server at {desired['address']} refuses the login of {desired['root']}, with the "
         "declared password and with the one before: somebody changed it, or the volume is another stack's",
         prop="login",
-        hint="give the password that it has: `former_password` of MongoDBArgs, as a secret; the next run "
-        "changes it to the declared one. Nothing was touched",
+        hint="give the password that it has: `formerPassword` in the settings, `former_password` of "
+        "MongoDBArgs, encrypted; the next run changes it to the declared one. Nothing was touched",
     )
 
 
