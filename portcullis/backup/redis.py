@@ -105,7 +105,7 @@ class Redis:
             if not _HEAD.fullmatch(head) or end != bytes([_END]):
                 raise Failed(f"{path.name} is no whole snapshot of Redis")
             file.seek(0)
-            argv = containers.execute(self.container, "redis-check-rdb", "/dev/stdin")
+            argv = containers.shell(self.container, "exec redis-check-rdb /dev/stdin")
             done = run(argv, stdin=file)
         keys = re.search(r"([0-9]+) keys read", done.out)
         if done.code != 0 or "RDB looks OK" not in done.out or keys is None:

@@ -10,6 +10,7 @@ import json
 import os
 import stat
 import struct
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -397,6 +398,12 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
 
 SNAPSHOT = b"REDIS0011" + b"some keys" + b"\xff" + b"8 bytes!"
 MARK = b"m" * 40
+
+
+def test_what_runs_beside_a_server_is_what_the_kernel_takes_when_memory_runs_out() -> None:
+    argv = redis.containers.shell("redis", "exec cat /proc/self/oom_score_adj")
+    done = subprocess.run(argv[argv.index("sh") :], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("1000", "")
 
 
 def test_a_store_that_has_just_been_started_is_given_its_time(
