@@ -8,7 +8,6 @@ from typing import Any
 
 from .programs import Failed, run
 
-
 # What runs in a store's container shares its limit of memory with the server, and where that is exceeded the
 # kernel takes the largest process there, which is the server: it takes the backup instead (proc(5)).
 _EXPENDABLE = "{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null; "

@@ -129,7 +129,8 @@ def stores_of_apps(config: Mapping[str, Any], at: Place) -> None:
 
 def names_of_apps(config: Mapping[str, Any], at: Place) -> None:
     """No two apps, nor an app and a store, may have something of one name on the host."""
-    apps = entries(config, "apps")
+    only = next(iter(entries(config, "hosts")), "")
+    apps = {name: {**app, "host": app.get("host") or only} for name, app in entries(config, "apps").items()}
     served = {app for site in entries(config, "sites").values() for app, _ in _apps(site, Place(""))}
     rolled_out = [name for name, app in apps.items() if name in served and app.get("hostPort") is None]
     check_names(apps, entries(config, "stores"), rolled_out, at)

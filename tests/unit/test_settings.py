@@ -319,7 +319,7 @@ def test_no_two_apps_come_to_the_same_name_on_the_host() -> None:
         "ops": {**worker, "uses": ["redis"]},
         "redis-shared": worker,
         "web": {**worker, "volumes": {"eu-data": "/data"}},
-        "web-eu": {**worker, "volumes": {"data": "/data"}},
+        "web-eu": {**worker, "host": "web1", "volumes": {"data": "/data"}},
     }
     assert [fault.partition("; ")[0] for fault in faults(config)] == [
         "portcullis:apps.api-2: is what a release of the app api is called",
