@@ -40,6 +40,11 @@ def main() -> None:
         )
         for alias, host in settings.hosts.items()
     ]
+    for alias, host in zip(settings.hosts, hosts, strict=True):
+        backup = host.stores.backup if host.stores else None
+        if backup is not None and backup.restic_password is not None:
+            # Without it nobody can read the copies: keep it outside of the host and of this state.
+            pulumi.export(f"resticPassword-{alias}", backup.restic_password)
     export_tunnels(tunnel for host in hosts for tunnel in host.tunnels)
     pulumi.export("sites", [f"http://{name}" for name in sorted(settings.sites)])
 
