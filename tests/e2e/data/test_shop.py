@@ -220,7 +220,7 @@ def test_rotation_loses_no_request(shop: Program) -> None:
     url = "/etc/portcullis/secrets/api-secrets/mongo_shop_url"
     before = shop.host.read(url)
     shop.set("stores.redis", rotate="2026-12")
-    shop.set("stores.mongo.databases.shop", rotate="2026-12")
+    shop.set("stores.mongo", databases={"shop": {"rotate": "2026-12"}})
     with Writers(shop, "rotate", pause=1.5) as writers:
         time.sleep(2)
         shop.up(timeout=300)
