@@ -10,7 +10,8 @@ import pulumi_docker as docker  # noqa: TC002 - Pulumi evaluates the annotations
 from pulumi import ResourceOptions
 
 from components.arguments import validate
-from components.private_container import PrivateContainer, PrivateContainerArgs
+from components.container_args import SECRETS, PrivateContainerArgs
+from components.private_container import PrivateContainer
 from components.secret_files import SecretFiles, SecretFilesArgs
 from components.store_use import StoreUse
 from portcullis.generated_secret import GeneratedSecret
@@ -29,7 +30,6 @@ __all__ = ["MongoDB", "MongoDBArgs", "MongoDatabase"]
 PORT = 27017
 REPLICA_SET = "rs0"
 _ROOT, _OWNER = "root", "999:999"  # of the official image
-_INSIDE = "/run/secrets"
 # A thread each, which the limit of processes counts.
 _CONNECTIONS, _THREADS = 800, 1024
 
@@ -198,7 +198,7 @@ class MongoDB(pulumi.ComponentResource):
     def _options(self, database: str) -> list[str]:
         """Return the options of a connection string. A write is acknowledged once it is in the journal."""
         members = f"replicaSet={REPLICA_SET}" if self._args.replica_set else "directConnection=true"
-        tls = ["tls=true", f"tlsCAFile={_INSIDE}/mongo_ca.pem"] if self._args.ca else []
+        tls = ["tls=true", f"tlsCAFile={SECRETS}/mongo_ca.pem"] if self._args.ca else []
         login = ["authMechanism=SCRAM-SHA-256", f"authSource={database}"]
         return [*login, members, "w=majority", "journal=true", *tls]
 
@@ -250,7 +250,7 @@ class MongoDB(pulumi.ComponentResource):
                 ),
                 env={
                     "MONGO_INITDB_ROOT_USERNAME": _ROOT,
-                    "MONGO_INITDB_ROOT_PASSWORD_FILE": f"{_INSIDE}/root-password",
+                    "MONGO_INITDB_ROOT_PASSWORD_FILE": f"{SECRETS}/root-password",
                 },
                 health=HEALTH,
                 port=PORT,
@@ -278,11 +278,11 @@ class MongoDB(pulumi.ComponentResource):
     def _flags(self) -> list[str]:
         flags = []
         if self._args.replica_set:
-            flags += ["--replSet", REPLICA_SET, "--keyFile", f"{_INSIDE}/keyfile"]
+            flags += ["--replSet", REPLICA_SET, "--keyFile", f"{SECRETS}/keyfile"]
         if self._args.ca:
             flags += [
-                "--tlsMode", "requireTLS", "--tlsCertificateKeyFile", f"{_INSIDE}/server.pem",
-                "--tlsCAFile", f"{_INSIDE}/ca.pem", "--tlsAllowConnectionsWithoutCertificates",
+                "--tlsMode", "requireTLS", "--tlsCertificateKeyFile", f"{SECRETS}/server.pem",
+                "--tlsCAFile", f"{SECRETS}/ca.pem", "--tlsAllowConnectionsWithoutCertificates",
             ]  # fmt: skip
         return flags
 

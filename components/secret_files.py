@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 FOLDER = "/etc/portcullis/secrets"
 """Where they are on the host; root alone can enter."""
-INSIDE = "/run/secrets"
-"""Where a container finds them."""
 
 
 @dataclass(frozen=True, slots=True)

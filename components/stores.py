@@ -9,6 +9,7 @@ import pulumi
 from pulumi import ResourceOptions
 
 from components.backup import Backup, BackupArgs, BackupSource, ResticArgs
+from components.container_args import SECRETS
 from components.internal_ca import InternalCa
 from components.mongodb import MongoDB, MongoDBArgs
 from components.redis import Redis, RedisArgs
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 REDIS, MONGO = "redis", "mongo"
 """Names of the stores in the settings; their containers bear them too."""
-_CA = {REDIS: "/run/secrets/ca.crt", MONGO: "/run/secrets/ca.pem"}
+_CA = {REDIS: f"{SECRETS}/ca.crt", MONGO: f"{SECRETS}/ca.pem"}
 
 
 def reachable(settings: StoresSettings, bind_address: str) -> dict[str, TunnelTarget]:
