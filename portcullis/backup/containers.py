@@ -33,6 +33,11 @@ def user(container: str) -> str:
     return str(_inspect(container)["Config"].get("User") or "0")
 
 
+def is_running(container: str) -> bool:
+    """Return whether its program runs."""
+    return bool(_inspect(container)["State"]["Running"])
+
+
 def mounts(container: str) -> list[str]:
     """Return the options that mount its volumes and folders in another container, as it has them.
 

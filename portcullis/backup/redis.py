@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -62,7 +63,13 @@ mv restore.rdb dump.rdb
 sync
 rm -rf appendonlydir.before
 """
-_CLEAN = "cd /data && rm -rf restore.rdb restore-aof"
+# Whatever cut the switch off: Redis without its folder would start empty.
+_CLEAN = r"""
+set -e
+cd /data
+[ -e appendonlydir ] || [ ! -e appendonlydir.before ] || mv appendonlydir.before appendonlydir
+rm -rf restore.rdb restore-aof
+"""
 
 
 @dataclass(frozen=True)
@@ -134,11 +141,15 @@ class Redis:
             if self.append_only:
                 say(f"{self.container}: writing a new append-only file")
                 self._beside(image, _CONVERT, config or "/dev/null")
+            if containers.is_running(self.container):
+                # An `up` brings back what is stopped. Its server has the files open that would be switched.
+                raise Failed(f"{self.container} was started meanwhile, by an `up`? {self.name} is as it was")
             self._beside(image, _SWITCH)
             stopped = "restored"
         finally:
             if stopped != "restored":
-                run(self._helper(image, _CLEAN))
+                with contextlib.suppress(Failed):  # starting it matters more
+                    run(self._helper(image, _CLEAN))
             say(f"{self.container}: starting")
             checked(["docker", "start", self.container], f"starting {self.container}")
         containers.wait_until_well(self.container, _LOADING)

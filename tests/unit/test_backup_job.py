@@ -400,6 +400,33 @@ SNAPSHOT = b"REDIS0011" + b"some keys" + b"\xff" + b"8 bytes!"
 MARK = b"m" * 40
 
 
+def test_files_are_not_switched_under_a_server_that_an_up_brought_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[str] = []
+    state = [{"Image": "id", "Config": {"Cmd": ["redis-server"], "User": "9"}, "Mounts": [],
+              "State": {"Running": True}}]  # fmt: skip
+
+    def run(argv: Sequence[str], **_: Any) -> Done:
+        ran.append(" ".join(argv))
+        return Done(0, json.dumps(state) if argv[2] == "inspect" else "", "")
+
+    for module in (programs, redis, redis.containers):
+        monkeypatch.setattr(module, "run", run)
+    (tmp_path / "a.rdb").write_bytes(SNAPSHOT)
+    with pytest.raises(Failed, match="redis was started meanwhile"):
+        redis.Redis("redis", "redis").restore(tmp_path / "a.rdb", "", lambda _: None)
+    assert not [words for words in ran if "dump.rdb" in words]
+    assert ran[-1] == "docker start redis"
+
+
+def test_a_switch_of_files_that_was_cut_off_gives_back_those_of_before(tmp_path: Path) -> None:
+    (tmp_path / "appendonlydir.before").mkdir()
+    (tmp_path / "restore-aof").mkdir()
+    subprocess.run(["sh", "-c", redis._CLEAN.replace("/data", str(tmp_path))], check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["appendonlydir"]
+
+
 def test_what_runs_beside_a_server_is_what_the_kernel_takes_when_memory_runs_out() -> None:
     argv = redis.containers.shell("redis", "exec cat /proc/self/oom_score_adj")
     done = subprocess.run(argv[argv.index("sh") :], capture_output=True, text=True, check=True)
