@@ -115,6 +115,8 @@ server {{
     error_log /var/log/nginx/{name}.error.log;
 """,
         *([_files(site.root, spa=site.spa)] if site.root is not None else []),
+        # nginx refuses a second block for one path.
+        *([_ASSETS] if site.root is not None and "/assets/" not in site.apps else []),
         *(_proxied(prefix, upstreams[upstream]) for prefix, upstream in sorted(site.apps.items())),
         "}\n",
     ]
@@ -136,6 +138,15 @@ upstream {app} {{
 """
 
 
+_ASSETS = """
+    # Build tools put the hash of its content into the name of every file here: it never changes.
+    location /assets/ {
+        add_header Cache-Control "public, max-age=31536000, immutable";
+        try_files $uri =404;
+    }
+"""
+
+
 def _files(root: str, *, spa: bool) -> str:
     missing = "/index.html" if spa else "=404"
     return f"""
@@ -145,12 +156,6 @@ def _files(root: str, *, spa: bool) -> str:
         # Asked for again each time, and answered by 304 where nothing changed: a new version shows at once.
         add_header Cache-Control "no-cache";
         try_files $uri $uri/index.html {missing};
-    }}
-
-    # Build tools put the hash of its content into the name of every file here: it never changes.
-    location /assets/ {{
-        add_header Cache-Control "public, max-age=31536000, immutable";
-        try_files $uri =404;
     }}
 """
 

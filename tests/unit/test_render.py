@@ -90,3 +90,8 @@ def run_in_image(path: Path) -> subprocess.CompletedProcess[str]:
         timeout=10,
         check=False,
     )
+
+
+def test_an_app_may_have_the_path_of_a_sites_assets() -> None:
+    site = nginx.HttpSite("a.example", {"/assets/": nginx.Upstream("172.17.0.1", 1)}, "/var/www/a.example")
+    assert nginx.http_site("resource", site).count("location /assets/ {") == 1
