@@ -9,6 +9,7 @@ import yaml
 
 from portcullis.settings import load
 from portcullis.settings.describe import json_schema, with_tables
+from portcullis.settings.load import KEYS
 
 if TYPE_CHECKING:
     from conftest import Golden
@@ -37,7 +38,7 @@ def test_stack_prod_is_valid_as_it_stands() -> None:
 
 def test_every_section_is_declared_in_the_project_file() -> None:
     declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    assert set(declared) == {"portcullis:hosts", "portcullis:apps", "portcullis:sites"}
+    assert set(declared) == {f"portcullis:{key}" for key in KEYS}
 
 
 def _portcullis(text: str) -> dict[str, Any]:
