@@ -32,14 +32,16 @@ _ASK = (
 # Loads the snapshot without the append-only file and then switches that on, which writes a new one from what
 # was loaded: https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/ has it so. Redis 7
 # with an append-only file reads that alone, and would start empty beside a snapshot. Both are made beside the
-# present files, under other names. Only a socket inside this container leads there, so nobody has to log in.
+# present files, under other names. The image's entry point starts it, as it does the server itself: that of
+# the official Redis 8 loads modules, and without them a snapshot with JSON or time series is refused.
+# Only a socket inside this container leads there, so nobody has to log in.
 _CONVERT = r"""
 set -e
 cd /data
 rm -rf restore-aof
-redis-server "$1" --port 0 --tls-port 0 --bind 127.0.0.1 --aclfile '' --daemonize no --save '' \
-    --unixsocket /tmp/restore.sock --appendonly no --dbfilename restore.rdb --appenddirname restore-aof \
-    --dir /data >/tmp/restore.log 2>&1 &
+$(command -v docker-entrypoint.sh) redis-server "$1" --port 0 --tls-port 0 --bind 127.0.0.1 --aclfile '' \
+    --daemonize no --save '' --unixsocket /tmp/restore.sock --appendonly no \
+    --dbfilename restore.rdb --appenddirname restore-aof --dir /data >/tmp/restore.log 2>&1 &
 ask() { redis-cli -s /tmp/restore.sock "$@"; }
 until ask ping 2>/dev/null | grep -q PONG; do
     kill -0 $! 2>/dev/null || { tail -n 5 /tmp/restore.log; exit 1; }

@@ -420,6 +420,32 @@ def test_files_are_not_switched_under_a_server_that_an_up_brought_back(
     assert ran[-1] == "docker start redis"
 
 
+@pytest.mark.parametrize("entry_point", [True, False])
+def test_a_snapshot_is_loaded_as_the_image_starts_its_server(tmp_path: Path, *, entry_point: bool) -> None:
+    """The entry point of Redis 8 loads modules, and a snapshot with their keys is refused without them."""
+    programs_here = tmp_path / "bin"
+    programs_here.mkdir()
+
+    def program(name: str, line: str) -> None:
+        path = programs_here / name
+        path.write_text(f"#!/bin/sh\n{line}\n")
+        path.chmod(0o755)
+
+    program("redis-server", 'echo "$@" >asked; sleep 0.3')
+    program("redis-cli", "exit 1")
+    if entry_point:
+        program("docker-entrypoint.sh", 'exec "$@" --loadmodule /usr/local/lib/redis/modules/rejson.so')
+    script = redis._CONVERT.replace("/data", str(tmp_path)).replace("/tmp/restore", f"{tmp_path}/restore")  # noqa: S108
+    path = f"{programs_here}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", "/etc/redis/redis.conf"], check=False, env={"PATH": path}
+    )
+    assert done.returncode == 1, "this server never answers"
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith("/etc/redis/redis.conf --port 0")
+    assert asked.strip().endswith("rejson.so") == entry_point
+
+
 def test_a_switch_of_files_that_was_cut_off_gives_back_those_of_before(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir.before").mkdir()
     (tmp_path / "restore-aof").mkdir()
