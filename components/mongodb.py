@@ -230,7 +230,7 @@ class MongoDB(pulumi.ComponentResource):
                 features=["avx"],
                 reason="MongoDB 5 and later do not start without it",
                 hint="choose a CPU type with AVX at the provider (virtual ones: `host`, not `kvm64`), or run "
-                "another server and set avx=False",
+                "another server and set avx to false",
                 opts=ResourceOptions(parent=self),
             )
             before.append(cpu)
