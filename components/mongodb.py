@@ -268,6 +268,8 @@ class MongoDB(pulumi.ComponentResource):
                 tmpfs={"/tmp": 64, "/data/configdb": 1},  # noqa: S108 - inside a container
                 # It writes out its cache before it ends.
                 stop_grace=60,
+                # Much data takes long to read, and a server that was killed mends its files first.
+                healthy_within=300,
                 after=tuple(before),
                 # Read at its start only.
                 refresh={"certificate": self.secrets.revisions["server.pem"]} if args.ca else {},

@@ -163,6 +163,8 @@ class Redis(pulumi.ComponentResource):
                 tmpfs={} if self.volume else {render.DATA: 1},
                 # It writes what is left of its log.
                 stop_grace=30,
+                # Much data takes long to read, and a server that was killed mends its files first.
+                healthy_within=300,
                 after=(config, *self._overcommit()),
                 refresh={
                     "config": config.revision,

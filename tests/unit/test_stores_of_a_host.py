@@ -76,6 +76,15 @@ def test_stores_are_there_before_the_app_and_their_users_too(deploy: Deploy) -> 
     }  # fmt: skip
 
 
+def test_a_store_with_much_data_has_longer_to_get_well_than_an_app(deploy: Deploy) -> None:
+    engine = deploy(lambda: host(shop()))
+    within = {
+        name: engine.one(":ContainerState", f"{name}-state").inputs["within"]
+        for name in ("redis", "mongo", "api")
+    }
+    assert within == {"redis": "300", "mongo": "300", "api": "90"}
+
+
 def test_an_app_joins_the_networks_of_what_it_uses_and_no_other(deploy: Deploy) -> None:
     config = shop(uses=["redis"])
     config["apps"]["worker"] = {"image": f"x:1{DIGEST}", "healthCommand": ["true"]}
