@@ -92,7 +92,13 @@ class Standing:
     def argv(self, person: str, *options: str, key: str = "") -> list[str]:
         known = f"UserKnownHostsFile={self.folder / 'known_hosts'}"
         argv = ["ssh", "-F", "/dev/null", "-i", str(self.folder / (key or person)), "-o", known]
-        for option in ("IdentitiesOnly=yes", "BatchMode=yes", "ExitOnForwardFailure=yes", "LogLevel=INFO"):
+        for option in (
+            "IdentitiesOnly=yes",
+            "BatchMode=yes",
+            "ExitOnForwardFailure=yes",
+            "LogLevel=INFO",
+            "ConnectionAttempts=5",
+        ):
             argv += ["-o", option]
         return [*argv, *options, f"tunnel-{person}@{self.host.address}"]
 

@@ -101,14 +101,11 @@ def redis(standing: Project, secrets: dict[str, str]) -> App:
 @pytest.fixture(scope="module")
 def mongo(standing: Project, secrets: dict[str, str]) -> Iterator[pymongo.MongoClient[dict[str, object]]]:
     """MongoDB's administrator, through a tunnel."""
-    address = standing.host.run(
-        "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' mongo"
-    ).stdout.strip()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     ssh = ["ssh", "-F", str(config(standing)), "-S", "none", "-o", "ExitOnForwardFailure=yes", "-N"]
-    tunnel = subprocess.Popen([*ssh, "-L", f"127.0.0.1:{port}:{address}:27017", "web1"])
+    tunnel = subprocess.Popen([*ssh, "-L", f"127.0.0.1:{port}:172.17.0.1:27017", "web1"])
     try:
         with pymongo.MongoClient(
             f"mongodb://root:{secrets['root']}@127.0.0.1:{port}/?directConnection=true", timeoutMS=10000
