@@ -18,7 +18,7 @@ from components.private_container import PrivateContainer  # noqa: TC001 - Pulum
 from components.reverse_proxy import ProxiedApp, ProxiedSite, ReverseProxy, ReverseProxyArgs
 from components.ssh_access import SshAccess, SshAccessArgs
 from components.ssh_tunnel import SshTunnel, SshTunnelArgs
-from components.stores import Stores, StoresArgs, reachable
+from components.stores import Stores, StoresArgs, reachable, sealed
 from components.system_updates import SystemUpdates, SystemUpdatesArgs
 from components.upkeep import Upkeep, UpkeepArgs
 from components.users import Users, UsersArgs
@@ -159,7 +159,8 @@ class HardenedHost(pulumi.ComponentResource):
                 logging=host.firewall.logging,
                 bind_address=host.docker_engine.bind_address,
                 public={port.replace(":", "-"): rule.sources for port, rule in host.firewall.public.items()},
-                egress={
+                egress=sealed(self._args.stores)
+                | {
                     bridge(name): settings.egress
                     for name, settings in self._args.apps.items()
                     if settings.egress is not None

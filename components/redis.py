@@ -46,6 +46,7 @@ class RedisArgs:
         rotate: a word; another one gives every user a new password, without a request lost.
         protect: refuse to let go of the volume, until this is taken back.
         user: user and group inside by number; official images on Alpine have "999:1000".
+        bridge: name of the network's interface, for rules of the forward filter that speak of it.
         overcommit: set vm.overcommit_memory on the host; not possible where it is a container itself.
         adopt: take over files and users that are there and differ.
 
@@ -64,6 +65,7 @@ class RedisArgs:
     rotate: str | None = None
     protect: bool = False
     user: str = "999:999"
+    bridge: str | None = None
     overcommit: bool = True
     adopt: bool = False
 
@@ -79,6 +81,7 @@ class RedisArgs:
                 "eviction": forms.REDIS_EVICTION,
                 "host_port": forms.PORT,
                 "user": forms.OWNER,
+                "bridge": forms.INTERFACE,
             },
         )
 
@@ -152,6 +155,7 @@ class Redis(pulumi.ComponentResource):
                 port=render.PORT,
                 host_port=args.host_port,
                 shared=True,
+                bridge=args.bridge,
                 user=args.user,
                 memory=args.memory,
                 secrets=secrets,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import pulumi
 from pulumi import ResourceOptions
 
+from components.apps import bridge
 from components.backup import Backup, BackupArgs, BackupSource, ResticArgs
 from components.container_args import SECRETS
 from components.internal_ca import InternalCa
@@ -33,6 +34,12 @@ def reachable(settings: StoresSettings, bind_address: str) -> dict[str, TunnelTa
     """Return where a tunnel to each store leads. Known before there is a store: sshd's settings need it."""
     found = {REDIS: settings.redis, MONGO: settings.mongo}
     return {name: TunnelTarget(store.host_port, bind_address) for name, store in found.items() if store}
+
+
+def sealed(settings: StoresSettings) -> dict[str, tuple[str, ...]]:
+    """Return the interfaces of the stores, with the destinations outside that they may reach: none."""
+    found = {REDIS: settings.redis, MONGO: settings.mongo}
+    return {bridge(name): () for name, store in found.items() if store}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,7 @@ class Stores(pulumi.ComponentResource):
                     ca=authority if redis.tls else None,
                     rotate=redis.rotate,
                     protect=redis.protect,
+                    bridge=bridge(REDIS),
                     overcommit=args.overcommit,
                     adopt=args.adopt,
                 ),
@@ -113,6 +121,7 @@ class Stores(pulumi.ComponentResource):
                     protect=mongo.protect,
                     former_password=mongo.former_password,
                     avx=mongo.avx,
+                    bridge=bridge(MONGO),
                     adopt=args.adopt,
                 ),
                 self._own,

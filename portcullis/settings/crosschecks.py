@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Check = Callable[[Mapping[str, Any], Place], None]
 
+_STORE_FILES = ("redis_", "mongo_")
 _STORE_PORTS = {"redis": 6379, "mongo": 27017}
 
 
@@ -162,6 +163,10 @@ def secrets_of_apps(config: Mapping[str, Any], at: Place) -> None:
     for name, app in entries(config, "apps").items():
         names = app.get("secrets")
         for index, secret in enumerate(names if isinstance(names, list) else ()):
+            if str(secret).startswith(_STORE_FILES):
+                at.key(name).key("secrets").item(index).refuse(
+                    secret, "is what a store's own file is called", "give the secret another name"
+                )
             if secret not in declared:
                 how = f"`pulumi config set --secret --path {NAMESPACE}:secrets.{secret}` asks for it"
                 hint = closest(str(secret), declared) if declared else how

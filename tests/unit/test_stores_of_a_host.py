@@ -100,6 +100,15 @@ def test_an_app_joins_the_networks_of_what_it_uses_and_no_other(deploy: Deploy) 
     assert len(joined["worker"]) == 1
 
 
+def test_stores_reach_nothing_outside(deploy: Deploy) -> None:
+    engine = deploy(lambda: host(shop()))
+    table = engine.one(":ForwardFilter").inputs["table"]
+    for store in ("redis", "mongo"):
+        network = engine.one(":Network", f"{store}-network").inputs
+        assert network["options"]["com.docker.network.bridge.name"] == f"br-{store}"
+        assert f'iifname "br-{store}"' in table
+
+
 def test_who_tunnels_reaches_the_ports_of_the_stores(deploy: Deploy) -> None:
     engine = deploy(lambda: host(shop()))
     account = engine.one(":User", "web1-tunnel-alice-account")
@@ -138,6 +147,7 @@ def test_what_keeps_data_is_backed_up_unless_told_otherwise(deploy: Deploy) -> N
         ("apps.api.uses", ["mongo.shopp"], "is not a store of this stack; did you mean mongo.shop?"),
         ("apps.api.uses", ["mongo"], "is not a store"),
         ("apps.api.secrets", ["stripekey"], "did you mean stripeKey?"),
+        ("apps.api.secrets", ["redis_url"], "is what a store's own file is called"),
         ("apps.api.user", "node", "is a name, which the host cannot know"),
         ("apps.api.image", "acme/api:1.4", None),
         ("apps.redis", {"image": "x:1", "healthCommand": ["true"]}, "has the name of the store redis"),

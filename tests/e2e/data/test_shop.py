@@ -152,6 +152,13 @@ def test_the_stores_are_reached_by_their_app_and_by_nobody_else(shop: Program) -
         # The same question finds them from where they are meant to be reached.
         found = scan.tcp(scan.container(engine, record, api), asked)
         assert {port for answers in found.values() for port in answers.open} == set(STORES)
+        # A store reaches nothing outside, and its app does.
+        outside = {"198.51.100.2": [5000]}
+        reached = {
+            name: bool(scan.tcp(scan.container(engine, record, name), outside)["198.51.100.2"].open)
+            for name in (api, "redis", "mongo")
+        }
+        assert reached == {api: True, "redis": False, "mongo": False}
     finally:
         shop.docker("rm", "-f", "foreign")
 
