@@ -56,8 +56,8 @@ destroy: ready ## give back the disposable host as it was
 # As who deploys, on the port that is declared; before the first `up` as root, as the lab makes the host.
 SSH := ssh -F .portcullis/lab/ssh_config -o ConnectTimeout=5
 ssh: ready ## log in to the disposable host, as root
-	@if [ -f .portcullis/lab/ssh_config ] && $(SSH) $(HOST) sudo -n true </dev/null 2>/dev/null; \
-	then $(SSH) $$([ ! -t 0 ] || echo -t) $(HOST) sudo -i; \
+	@if [ -f .portcullis/lab/ssh_config ] && $(SSH) web1 sudo -n true </dev/null 2>/dev/null; \
+	then $(SSH) $$([ ! -t 0 ] || echo -t) web1 sudo -i; \
 	else $(ENV) python lab/lab.py ssh $(HOST); fi
 
 tunnels: ready ## what people paste to reach the stores from home
@@ -70,10 +70,11 @@ status: ready ## what the lab runs, and which engine and plugins are used
 	@python3 tools/engine.py doctor
 	@$(ENV) python lab/lab.py status
 
+# Of a stack of your own, STACK=prod, HOST is the alias in the settings; the lab's is web1, whatever its host.
 # STORE=redis, mongo or mongo.DATABASE; FROM=a name of the list or latest; YES=1 asks nothing; SAFETY=no for a
 # store that is broken, whose data cannot be dumped first.
 restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there is without FROM
-	@$(ENV) python -m portcullis.restore --stack $(or $(STACK),lab) --host $(HOST) \
+	@$(ENV) python -m portcullis.restore --stack $(or $(STACK),lab) --host $(if $(STACK),$(HOST),web1) \
 		$(if $(FROM),--from "$(FROM)") $(if $(YES),--yes) $(if $(filter no,$(SAFETY)),--no-safety-dump) $(STORE)
 
 down: ready ## take the disposable host and its network away

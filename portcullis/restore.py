@@ -64,6 +64,11 @@ def _chosen(found: Sequence[dict[str, Any]], wanted: str, store: str) -> dict[st
     """Return the dump of that name; the newest that somebody took on purpose and that has something in it."""
     latest = (dump for dump in found if dump["items"] and not dump["aside"])
     dump = next(latest if wanted == LATEST else (dump for dump in found if dump["name"] == wanted), None)
+    if dump is None and wanted == LATEST and found:
+        raise Stopped(
+            f"every backup of {store} is empty or was set aside by a restore: name the one that you want; "
+            f"make restore STORE={store} lists them"
+        )
     if dump is None:
         raise Stopped(f"there is no backup {wanted} of {store}; make restore STORE={store} lists them")
     return dump

@@ -80,6 +80,7 @@ def _jump(host: HostSettings) -> str:
 
 def passwords(store: str, outputs: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the logins of a store with their passwords; `store` may name one login, as in "redis-app"."""
+    store = store.replace(".", "-")  # as an app's `uses` has it: mongo.shop
     found = {key.removeprefix(_PASSWORD): text for key, text in outputs.items() if key.startswith(_PASSWORD)}
     return sorted(
         (name, text) for name, text in found.items() if name == store or name.startswith(f"{store}-")

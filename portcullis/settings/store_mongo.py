@@ -67,7 +67,7 @@ DATABASE = Text(
 MEMORY = Number(
     "an amount of memory for MongoDB in MB", 512, 4_194_304, "write 512 or more: its cache has 256 at least"
 )
-ROTATE = Text("a word", r"[A-Za-z0-9._-]{1,40}", 'write any new one, such as "2026-12"')
+ROTATE = Text("a word", r"[A-Za-z0-9._-]{1,40}", 'write any new one, in quotes, such as "2026-12"')
 
 
 def _mongo(raw: Mapping[str, Any], at: Place) -> None:
