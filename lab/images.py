@@ -242,6 +242,8 @@ def _tar(files: Mapping[str, bytes | Path], links: Mapping[str, str], owned: Map
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         links = {**{f"bin/{applet}": "busybox" for applet in _APPLETS.split()}, **links}
+        # An image's own program of that name is meant; Docker refuses a path that comes twice.
+        links = {path: target for path, target in links.items() if path not in files}
         folders = {parent for path in [*files, *links, *owned] for parent in _parents(path)}
         for folder in sorted({*folders, *owned, "tmp"}):
             entry = tarfile.TarInfo(folder)
