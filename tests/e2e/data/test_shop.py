@@ -154,11 +154,15 @@ def test_the_stores_are_reached_by_their_app_and_by_nobody_else(shop: Program) -
         assert {port for answers in found.values() for port in answers.open} == set(STORES)
         # A store reaches nothing outside, and its app does.
         outside = {"198.51.100.2": [5000]}
-        reached = {
-            name: bool(scan.tcp(scan.container(engine, record, name), outside)["198.51.100.2"].open)
-            for name in (api, "redis", "mongo")
-        }
-        assert reached == {api: True, "redis": False, "mongo": False}
+
+        def goes_out(name: str) -> bool:
+            place = scan.container(engine, record, name)
+            # On a busy machine an answer may be late: no answer counts when it is none five times.
+            return any(scan.tcp(place, outside)["198.51.100.2"].open for _ in range(5))
+
+        assert goes_out(api)
+        assert not goes_out("redis")
+        assert not goes_out("mongo")
     finally:
         shop.docker("rm", "-f", "foreign")
 

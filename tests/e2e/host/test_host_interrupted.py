@@ -68,6 +68,8 @@ def test_everything_of_a_deployment_killed_at_once_while_a_test_runs_is_followed
     project.program(SLOW.format(content="two", test="sleep 3"))
     process = project.start("up", "--yes", "--skip-preview")
     wait_for("the test to run", lambda: on_host(host, "sleep 3"))
+    # The engine writes its state in place: killed in that moment it would lose it by itself.
+    time.sleep(1)
     for ours in of_folder(host, project.folder):
         os.kill(ours.pid, signal.SIGKILL)
     project.finish(process, "up", time.monotonic())
