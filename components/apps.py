@@ -83,7 +83,8 @@ def app(name: str, settings: AppSettings, parts: AppParts, opts: ResourceOptions
             pids=settings.pids,
             stop_grace=settings.stop_grace,
             bridge=None if settings.egress is None else bridge(name),
-            networks=tuple(network for use in parts.uses for network in use.networks),
+            # Once each: two databases of one store are on one network.
+            networks=tuple(dict.fromkeys(network for use in parts.uses for network in use.networks)),
             secrets=secrets,
             # An app reads its secrets when it starts: a new one takes a new container.
             refresh={"secrets": _revision(secrets)} if secrets else {},

@@ -100,6 +100,13 @@ def test_an_app_joins_the_networks_of_what_it_uses_and_no_other(deploy: Deploy) 
     assert len(joined["worker"]) == 1
 
 
+def test_two_databases_of_one_store_are_one_network(deploy: Deploy) -> None:
+    config = shop(uses=["mongo.shop", "mongo.blog"])
+    config["stores"]["mongo"]["databases"]["blog"] = {}
+    container = deploy(lambda: host(config)).one(":Container", "api-container")
+    assert len(container.inputs["networksAdvanced"]) == 2, "its own, and the store's once"
+
+
 def test_stores_reach_nothing_outside(deploy: Deploy) -> None:
     engine = deploy(lambda: host(shop()))
     table = engine.one(":ForwardFilter").inputs["table"]
