@@ -25,12 +25,16 @@ class Dialect:
             needed: apparmor confines containers, ca-certificates lets registries be trusted.
         nginx: version of the package nginx.
         openssh: version of the package openssh-server.
+        openssl: version of the library that nginx runs with.
+        certbot: version of the package certbot.
     """
 
     docker: str
     docker_packages: tuple[str, ...]
     nginx: str
     openssh: str
+    openssl: str
+    certbot: str
 
     @property
     def dockerd_validates(self) -> bool:
@@ -62,6 +66,29 @@ class Dialect:
         """`ssl_reject_handshake` since 1.19.4: https://nginx.org/en/CHANGES."""
         return _version(self.nginx) >= (1, 19, 4)
 
+    @property
+    def http2_directive(self) -> bool:
+        """`http2 on` since 1.25.1, else a parameter of `listen`: https://nginx.org/en/CHANGES."""
+        return _version(self.nginx) >= (1, 25, 1)
+
+    @property
+    def rotates_ticket_keys(self) -> bool:
+        """Keys of session tickets change with a shared cache since 1.23.2: https://nginx.org/en/CHANGES."""
+        return _version(self.nginx) >= (1, 23, 2)
+
+    @property
+    def post_quantum(self) -> bool:
+        """X25519MLKEM768 since 3.5: https://github.com/openssl/openssl/blob/openssl-3.5/NEWS.md."""
+        return _version(self.openssl) >= (3, 5)
+
+    @property
+    def certificate_profiles(self) -> bool:
+        """`certbot --preferred-profile`, and renewal by a share of the lifetime, since 4.0.
+
+        https://github.com/certbot/certbot/blob/main/certbot/CHANGELOG.md
+        """
+        return _version(self.certbot) >= (4, 0)
+
 
 def _version(text: str) -> tuple[int, ...]:
     """Return a version for comparing; OpenSSH's `p1` says nothing."""
@@ -76,6 +103,8 @@ DIALECTS: Mapping[str, Dialect] = {
         docker_packages=("apparmor", "ca-certificates", "docker.io"),
         nginx="1.22.1",
         openssh="9.2p1",
+        openssl="3.0",
+        certbot="2.1.0",
     ),
     "debian-13": Dialect(
         docker="26.1.5",
@@ -83,6 +112,8 @@ DIALECTS: Mapping[str, Dialect] = {
         docker_packages=("apparmor", "ca-certificates", "docker-cli", "docker.io"),
         nginx="1.26.3",
         openssh="10.0p1",
+        openssl="3.5",
+        certbot="4.0.0",
     ),
     # Ubuntu: rendered and unit-tested, not proven on a host. Its security pocket replaces Docker by a new
     # upstream release; the client is part of docker.io (https://packages.ubuntu.com/source/jammy/docker.io-app).
@@ -91,11 +122,15 @@ DIALECTS: Mapping[str, Dialect] = {
         docker_packages=("apparmor", "ca-certificates", "docker.io"),
         nginx="1.18.0",
         openssh="8.9p1",
+        openssl="3.0",
+        certbot="1.21.0",
     ),
     "ubuntu-24.04": Dialect(
         docker="29.1.3",
         docker_packages=("apparmor", "ca-certificates", "docker.io"),
         nginx="1.24.0",
         openssh="9.6p1",
+        openssl="3.0",
+        certbot="2.9.0",
     ),
 }

@@ -10,8 +10,8 @@ from portcullis.settings.model import (
     FirewallRule,
     HostSettings,
     Settings,
-    SiteSettings,
 )
+from portcullis.settings.sites import SiteSettings
 from portcullis.settings.stack import stack_settings
 
 __all__ = [

@@ -12,7 +12,15 @@ from portcullis.settings.app_names import check_names
 from portcullis.settings.faults import NAMESPACE, Place, closest
 from portcullis.settings.forms import NO_SITES, STORE_USE
 from portcullis.settings.kinds import whole
+from portcullis.settings.raw import entries
 from portcullis.settings.secrets_section import encrypted, passwords
+from portcullis.settings.site_checks import (
+    authorities_of_sites,
+    authority,
+    names_of_sites,
+    secrets_of_sites,
+    systems_of_sites,
+)
 from portcullis.settings.tunnels import check_tunnels
 
 if TYPE_CHECKING:
@@ -213,6 +221,12 @@ def hosts_of_sites(config: Mapping[str, Any], at: Place) -> None:
             )
 
 
+def systems(config: Mapping[str, Any], at: Place) -> None:
+    """A host's own packages have to be able to do what its sites ask for."""
+    only = next(iter(entries(config, "hosts")), "")
+    systems_of_sites(config, {n: _host(config, s) or only for n, s in entries(config, "sites").items()}, at)
+
+
 def _apps(site: Mapping[str, Any], at: Place) -> Iterator[tuple[str, Place]]:
     """Give the apps that a site names, each with its place."""
     paths = site.get("paths")
@@ -229,14 +243,6 @@ def _host(config: Mapping[str, Any], site: Mapping[str, Any]) -> str | None:
     return next((host for host in named if isinstance(host, str)), None)
 
 
-def entries(config: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]]:
-    """Give the entries of a section, each as a map; what is none counts as declared and empty."""
-    raw = config.get(key)
-    if not isinstance(raw, dict):
-        return {}
-    return {str(name): entry if isinstance(entry, dict) else {} for name, entry in raw.items()}
-
-
 _CHECKS: Mapping[str, tuple[Check, ...]] = {
     "hosts": (rules,),
     "images": (digests,),
@@ -245,6 +251,10 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
     "stores": (hosts_of("stores"), passwords),
     "backups": (passwords,),
     "apps": (hosts_of("apps"), ports, names_of_apps, stores_of_apps, secrets_of_apps),
-    "sites": (apps_of_sites, hosts_of_sites),
+    "acme": (authority,),
+    "sites": (
+        *(apps_of_sites, hosts_of_sites, authorities_of_sites, names_of_sites, secrets_of_sites),
+        systems,
+    ),
     "tunnels": (people,),
 }

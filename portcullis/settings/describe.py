@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from portcullis.settings import hardening
+from portcullis.settings.acme import ACME, DNS
 from portcullis.settings.apps import APP, JOBS
 from portcullis.settings.backups import BACKUPS, RESTIC
 from portcullis.settings.faults import NAMESPACE
@@ -13,8 +14,9 @@ from portcullis.settings.hosts import BOOTSTRAP, HOST, JUMP
 from portcullis.settings.images import IMAGES
 from portcullis.settings.kinds import REQUIRED, Field, Section
 from portcullis.settings.load import KEYS
+from portcullis.settings.proxy import PROXY
 from portcullis.settings.secrets_section import REGISTRY
-from portcullis.settings.sites import SITE
+from portcullis.settings.sites import CERTIFICATE, CORS, HSTS, LIMITS, MAINTENANCE, SITE
 from portcullis.settings.store_mongo import MONGO, MONGO_DATABASE
 from portcullis.settings.stores import REDIS
 from portcullis.settings.tunnels import TUNNEL
@@ -33,6 +35,7 @@ _TABLES: dict[str, Section[Any]] = {
     "hosts.*.upkeep": hardening.UPKEEP,
     "hosts.*.dockerEngine": hardening.DOCKER_ENGINE,
     "hosts.*.dockerEngine.addressPools": hardening.POOL,
+    "hosts.*.proxy": PROXY,
     "images": IMAGES,
     "registries.*": REGISTRY,
     "stores.redis": REDIS,
@@ -42,7 +45,14 @@ _TABLES: dict[str, Section[Any]] = {
     "backups.restic": RESTIC,
     "apps": APP,
     "apps.*.jobs": JOBS,
+    "acme": ACME,
+    "acme.dns": DNS,
     "sites": SITE,
+    "sites.*.cors": CORS,
+    "sites.*.hsts": HSTS,
+    "sites.*.limits": LIMITS,
+    "sites.*.maintenance": MAINTENANCE,
+    "sites.*.certificate": CERTIFICATE,
     "tunnels": TUNNEL,
 }
 

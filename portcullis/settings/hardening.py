@@ -21,6 +21,7 @@ from portcullis.settings.model import (
     UpkeepSettings,
     UserSettings,
 )
+from portcullis.settings.proxy import PROXY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -342,4 +343,5 @@ FIELDS = (
     Field("kernel", KERNEL, "kernel settings", KERNEL.empty()),
     Field("upkeep", UPKEEP, "logs, images, swap, and who is told when a unit fails", UPKEEP.empty()),
     Field("dockerEngine", DOCKER_ENGINE, "what is particular about its Docker engine", DOCKER_ENGINE.empty()),
+    Field("proxy", PROXY, "what holds for all its sites", PROXY.empty()),
 )

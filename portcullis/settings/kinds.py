@@ -183,6 +183,22 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
+class OrFalse(Generic[T]):
+    """A value of another kind, or false for having none, which is then read as `off`."""
+
+    kind: Kind[T]
+    off: T | None
+
+    def read(self, raw: Any, at: Place) -> T | None:
+        """Take false, or what the other kind takes."""
+        return self.off if raw is False else self.kind.read(raw, at)
+
+    def schema(self) -> dict[str, Any]:
+        """Either."""
+        return {"anyOf": [self.kind.schema(), {"const": False}]}
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of several words. `refused` holds words that are understood but not accepted, with the reason."""
 
@@ -308,8 +324,13 @@ class Section(Generic[T]):
             self.check(raw, at)
         return self.build(**values) if len(at.faults) == before else None
 
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether every key may be left out."""
+        return all(field.default is not REQUIRED for field in self.fields)
+
     def empty(self) -> T:
-        """Give the object of a section that nobody wrote: every key may be left out."""
+        """Give the object of a section that nobody wrote, of which every key may be left out."""
         return self.build(**{field.attribute: field.default for field in self.fields})
 
     def schema(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from portcullis.settings import crosschecks
+from portcullis.settings.acme import ACME
 from portcullis.settings.apps import APPS
 from portcullis.settings.backups import BACKUPS
 from portcullis.settings.faults import NAMESPACE, Fault, Place, SettingsError, closest
@@ -31,6 +32,7 @@ KEYS: Mapping[str, Kind[Any]] = {
     "stores": STORES,
     "backups": BACKUPS,
     "apps": APPS,
+    "acme": ACME,
     "sites": SITES,
     "tunnels": TUNNELS,
 }
@@ -68,7 +70,12 @@ def load(config: Mapping[str, Any], secret: Collection[str] = (), others: Collec
 
 
 def _read(kind: Kind[Any], raw: Any, at: Place) -> Any:
-    """Read one top-level key; a section that nobody wrote has its defaults."""
+    """Read one top-level key; a section that nobody wrote has its defaults, or is None where it has none.
+
+    The project file gives an empty map to what nobody wrote.
+    """
+    if isinstance(kind, Section) and raw in (None, {}):
+        return kind.empty() if kind.may_be_empty else None
     if isinstance(kind, Section):
-        return kind.empty() if raw is None else kind.read(raw, at)
+        return kind.read(raw, at)
     return kind.read(raw, at) or {}

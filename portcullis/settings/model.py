@@ -12,7 +12,10 @@ from portcullis.settings.stores import StoresSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from portcullis.settings.acme import AcmeSettings
     from portcullis.settings.backups import BackupSettings
+    from portcullis.settings.proxy import ProxySettings
+    from portcullis.settings.sites import SiteSettings
     from portcullis.settings.tunnels import TunnelSettings
 
 
@@ -152,6 +155,7 @@ class HostSettings:
     kernel: KernelSettings
     upkeep: UpkeepSettings
     docker_engine: DockerEngineSettings
+    proxy: ProxySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,25 +196,6 @@ class AppSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class SiteSettings:
-    """What is served under one host name: an app, or the files of the folder `root`.
-
-    `paths` maps the beginning of a path to the app that answers there.
-    """
-
-    app: str | None
-    root: str | None
-    spa: bool
-    paths: Mapping[str, str]
-    host: str
-
-    @property
-    def apps(self) -> dict[str, str]:
-        """The apps that answer, by the beginning of the path."""
-        return {**({"/": self.app} if self.app is not None else {}), **self.paths}
-
-
-@dataclass(frozen=True, slots=True)
 class Credentials:
     """A login at a registry; the password is never shown."""
 
@@ -241,6 +226,7 @@ class Settings:
     stores: StoresSettings
     backups: BackupSettings
     apps: Mapping[str, AppSettings]
+    acme: AcmeSettings | None
     sites: Mapping[str, SiteSettings]
     tunnels: Mapping[str, TunnelSettings]
     secret: frozenset[str]

@@ -18,6 +18,7 @@ def smallest() -> dict[str, Any]:
     return {
         "hosts": {"web1": {"address": "203.0.113.10", "os": "debian-13", "hostKey": KEY}},
         "apps": {"api": {"image": IMAGE, "port": 8080, "hostPort": 2019, "health": "/healthz"}},
+        "acme": {"email": "ops@example.com"},
         "sites": {"api.example.com": {"app": "api"}},
     }
 
@@ -124,6 +125,7 @@ def test_all_faults_at_once() -> None:
         "portcullis:apps.b.host",
         "portcullis:sites.API.example.com.",
         "portcullis:sites.API.example.com..app",
+        "portcullis:sites.API.example.com.",
     ]
 
 

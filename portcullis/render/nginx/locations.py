@@ -1,0 +1,200 @@
+"""The locations of a site: where its files are, and where its apps answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portcullis.render import word
+from portcullis.render.nginx.headers import CACHE
+from portcullis.render.nginx.names import variable
+from portcullis.render.nginx.tree import GAP, Expression, block, directive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from portcullis.render.nginx.model import Site, Upstream
+    from portcullis.render.nginx.tree import Directive, Node
+
+_SOCKET_STATUS = "418"
+"""Sends a WebSocket on to its own location; nothing of ours answers with it."""
+_ASSETS = "/assets/"
+
+_FORWARDED = {
+    # $host and not $http_host: with an absolute request line the two differ, and the client chooses.
+    "Host": "$host",
+    "X-Real-IP": "$remote_addr",
+    "X-Forwarded-For": "$remote_addr",
+    "X-Forwarded-Proto": "$scheme",
+    "X-Forwarded-Host": "$host",
+    "X-Forwarded-Port": "$server_port",
+    "X-Request-ID": "$request_id",
+    "Forwarded": "",
+}
+
+
+def app_name(site: str, upstream: Upstream) -> str:
+    """Return the name of an upstream: of a site and port, for no two server blocks may share one."""
+    return f"app-{word(site)}-{upstream.port}"
+
+
+def upstreams(site: Site) -> Iterator[Node]:
+    """Give the groups of servers that a site's apps are; each has one."""
+    for upstream in dict.fromkeys(site.apps.values()):
+        yield GAP
+        yield block(
+            "upstream",
+            app_name(site.name, upstream),
+            body=[
+                directive(
+                    "server",
+                    f"{word(upstream.address)}:{upstream.port}",
+                    why=(
+                        "An address and no name: a name would be resolved at start, and nginx would not start "
+                        "while DNS is down."
+                    ),
+                ),
+                directive("keepalive", "16"),
+                directive(
+                    "keepalive_timeout",
+                    "4s",
+                    why=(
+                        "Shorter than the app's own (5 s in Node): a request on a connection that the app is just "
+                        "closing would be lost."
+                    ),
+                ),
+            ],
+        )
+
+
+def forwarding(site: Site) -> Iterator[Node]:
+    """Give what holds for every app of a site, at the level of its server block.
+
+    Like headers of responses, those to an app are inherited all or none: no location has one of its own.
+    """
+    yield directive(
+        "proxy_http_version",
+        "1.1",
+        why="Keepalive and WebSocket need 1.1; nginx speaks 1.0 to apps by default before 1.29.7.",
+    )
+    socket = ("$http_upgrade", "$portcullis_connection") if site.websockets else ("", "")
+    yield directive("proxy_set_header", "Upgrade", Expression(socket[0]))
+    yield directive("proxy_set_header", "Connection", Expression(socket[1]))
+    for index, (name, value) in enumerate(_FORWARDED.items()):
+        why = (
+            "Replaced and not appended to: what a client claims about itself must not reach the app. $host and "
+            "not $http_host: with an absolute request line the two differ, and the client chooses."
+        )
+        yield directive("proxy_set_header", name, Expression(value), why="" if index else why)
+    yield directive(
+        "proxy_set_header",
+        "Proxy",
+        "",
+        why="httpoxy: some runtimes turn a header Proxy into HTTP_PROXY. https://httpoxy.org",
+    )
+    yield directive(
+        "proxy_connect_timeout",
+        "5s",
+        why="The app is on this host: if it does not accept within seconds, it is down.",
+    )
+    yield directive("proxy_read_timeout", f"{site.timeout}s")
+    yield directive("proxy_send_timeout", f"{site.timeout}s")
+
+
+def apps(site: Site) -> Iterator[Node]:
+    """Give the locations of a site's apps. A WebSocket goes on in a place of its own, which waits longer."""
+    for number, (prefix, upstream) in enumerate(sorted(site.apps.items()), 1):
+        app = f"http://{app_name(site.name, upstream)}"
+        yield GAP
+        yield _app(site, prefix, app, f"@socket-{number}")
+        if site.websockets:
+            yield GAP
+            yield block(
+                "location",
+                f"@socket-{number}",
+                body=[
+                    *_limited(site),
+                    directive("proxy_pass", app),
+                    directive(
+                        "proxy_read_timeout",
+                        f"{site.websocket_timeout}s",
+                        why="A WebSocket is silent for long: this is how long both ends may be.",
+                    ),
+                    directive("proxy_send_timeout", f"{site.websocket_timeout}s"),
+                ],
+            )
+
+
+def _app(site: Site, prefix: str, app: str, socket: str) -> Directive:
+    body: list[Node] = []
+    if site.root is not None:
+        # Apps say themselves what may be kept.
+        body.append(directive("set", CACHE, ""))
+    body += _limited(site)
+    if site.websockets:
+        body += [
+            directive("error_page", _SOCKET_STATUS, "=", socket),
+            block(
+                "if",
+                Expression("($portcullis_socket)"),
+                body=[directive("return", _SOCKET_STATUS)],
+                why="A WebSocket goes on below, where it may be silent for longer.",
+            ),
+        ]
+    body.append(directive("proxy_pass", app))
+    # ^~ keeps the regular expressions of a site of files away from its apps.
+    exact = ("^~",) if prefix != "/" else ()
+    return block("location", *exact, word(prefix), body=body)
+
+
+def _limited(site: Site) -> Iterator[Node]:
+    if site.limits.requests:
+        burst = (f"burst={site.limits.burst}", "nodelay") if site.limits.burst else ()
+        yield directive("limit_req", f"zone=requests_{variable(site.name)}", *burst)
+
+
+def files(site: Site) -> Iterator[Node]:
+    """Give the locations of a site's files."""
+    if site.root is None:
+        return
+    missing = "/index.html" if site.spa else "=404"
+    if not site.spa:
+        yield directive("error_page", "404", "/404.html")
+        yield block(
+            "location", "=", "/404.html", body=[directive("set", CACHE, ""), directive("internal")]
+        )
+        yield GAP
+    yield block(
+        "location",
+        "/",
+        body=[
+            directive(
+                "set",
+                CACHE,
+                "no-cache",
+                why=(
+                    "Asked for again each time, and answered by 304 where nothing changed: a new version shows at "
+                    "once."
+                ),
+            ),
+            directive("try_files", Expression("$uri"), Expression("$uri/index.html"), missing),
+        ],
+    )
+    if _ASSETS not in site.apps:
+        yield GAP
+        yield block(
+            "location",
+            _ASSETS,
+            body=[
+                directive("set", CACHE, "public, max-age=31536000, immutable"),
+                directive("try_files", Expression("$uri"), "=404"),
+            ],
+            why="Build tools put the hash of its content into the name of every file here: it never changes.",
+        )
+    yield GAP
+    yield block(
+        "location",
+        "~",
+        Expression(r"/\.(?!well-known/)"),
+        body=[directive("return", "404")],
+        why="What begins with a dot is not for visitors: .git, .env, an editor's copies.",
+    )

@@ -1,0 +1,49 @@
+"""Names in nginx's configuration that are made of a site's: variables and zones are of the whole server."""
+
+from __future__ import annotations
+
+import re
+
+from portcullis.render import word
+
+CONF_D = "/etc/nginx/conf.d"
+LOGS = "/var/log/nginx"
+FILES = "/var/www"
+"""Folder of the folders that sites serve, each by its host name."""
+PRIVATE = "/etc/nginx/portcullis"
+"""Folder of keys and passwords; nginx is found stale when something below /etc/nginx changes."""
+ACME_ROOT = f"{FILES}/portcullis-acme"
+"""What the certificate authority is shown. No site can have that name: it has no dot."""
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_HOST_NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+
+
+def host_name(text: str) -> str:
+    """Return a host name, or *. before one, or raise ValueError."""
+    if not _HOST_NAME.fullmatch(text):
+        raise ValueError(f"{text!r} cannot stand in a configuration file as a host name")
+    return text
+
+
+def variable(site: str) -> str:
+    """Return a host name as a part of a variable's name; no two names give one.
+
+    Dots are at neither end of a label, and nor are dashes: two underscores are never two dots.
+    """
+    return host_name(site).replace("-", "__").replace(".", "_")
+
+
+def site_path(name: str) -> str:
+    """Return the path of a site's file."""
+    return f"{CONF_D}/{word(name)}.conf"
+
+
+def access_log(name: str) -> str:
+    """Return the path of a site's access log. Debian's logrotate looks into no folder below this one."""
+    return f"{LOGS}/{word(name)}.access.log"
+
+
+def error_log(name: str) -> str:
+    """Return the path of a site's error log."""
+    return f"{LOGS}/{word(name)}.error.log"

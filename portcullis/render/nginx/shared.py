@@ -1,0 +1,319 @@
+"""What all sites share, and the servers that answer for every host name that is no site."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from portcullis.render import header, word
+from portcullis.render.nginx import tls
+from portcullis.render.nginx.names import ACME_ROOT, CONF_D, LOGS
+from portcullis.render.nginx.tree import GAP, Expression, block, directive, render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from portcullis.render.dialect import Dialect
+    from portcullis.render.nginx.tree import Node
+
+# 00: conf.d is read in alphabetical order, and a log format has to be there before what names it.
+DEFAULT_PATH = f"{CONF_D}/00-portcullis.conf"
+PACKAGED_SITE_PATH = "/etc/nginx/sites-available/default"
+COMPRESSION_PATH = "/etc/nginx/snippets/portcullis-compression.conf"
+UNKNOWN_HOST_LOG = f"{LOGS}/unknown-host.access.log"
+"""Who asks for no site; always in the combined format, which fail2ban reads."""
+STATUS = "127.0.0.1:8089"
+"""Where `stub_status` answers, under /nginx_status."""
+JSON_FORMAT = "portcullis_json"
+BROTLI_PACKAGES = ("libnginx-mod-http-brotli-filter", "libnginx-mod-http-brotli-static")
+REAL_IP_HEADERS = ("X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "Fastly-Client-IP")
+
+# What compresses well; images and fonts are compressed already, and text/html always is.
+_COMPRESSED = (
+    "application/atom+xml",
+    "application/geo+json",
+    "application/javascript",
+    "application/json",
+    "application/ld+json",
+    "application/manifest+json",
+    "application/rss+xml",
+    "application/vnd.ms-fontobject",
+    "application/wasm",
+    "application/xhtml+xml",
+    "application/xml",
+    "font/otf",
+    "font/ttf",
+    "image/bmp",
+    "image/svg+xml",
+    "image/x-icon",
+    "text/cache-manifest",
+    "text/calendar",
+    "text/css",
+    "text/javascript",
+    "text/markdown",
+    "text/plain",
+    "text/vcard",
+    "text/xml",
+)
+_LOGGED = {
+    "time": "$time_iso8601",
+    "client": "$remote_addr",
+    "user": "$remote_user",
+    "host": "$host",
+    "method": "$request_method",
+    "uri": "$request_uri",
+    "protocol": "$server_protocol",
+    "tls": "$ssl_protocol",
+    "status": "$status",
+    "bytes": "$body_bytes_sent",
+    "seconds": "$request_time",
+    "app_seconds": "$upstream_response_time",
+    "app_status": "$upstream_status",
+    "referer": "$http_referer",
+    "agent": "$http_user_agent",
+    "id": "$request_id",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What holds for every site of a host.
+
+    Attributes:
+        trusted_proxies: networks of proxies in front of this one (a CDN), whose word for who the client is
+            counts; from anybody else that word is thrown away.
+        real_ip_header: the header that has it.
+    """
+
+    trusted_proxies: tuple[str, ...] = ()
+    real_ip_header: str = "X-Forwarded-For"
+
+
+def packaged_site(resource: str) -> str:
+    """Render what stands in place of Debian's welcome page, else the default server for port 80."""
+    return (
+        header(resource, "The packaged site, switched off.")
+        + f"# Its `default_server` would clash with ours: unknown hosts are refused by {DEFAULT_PATH}.\n"
+    )
+
+
+def compression(resource: str, *, brotli: bool) -> str:
+    """Render what every site includes to send less.
+
+    In server blocks and not once: Debian's nginx.conf says `gzip on` at the http level, and nginx refuses a
+    second one there.
+    """
+    nodes = [
+        GAP,
+        directive("gzip", "on"),
+        directive("gzip_static", "on", why="A file beside it that ends in .gz is sent as it is."),
+        directive("gzip_vary", "on"),
+        directive("gzip_proxied", "any", why="What an app answers, too."),
+        directive("gzip_comp_level", "5", why="More costs far more time than it saves."),
+        directive("gzip_min_length", "256", why="Less would not get smaller."),
+        directive("gzip_types", *_COMPRESSED),
+    ]
+    if brotli:
+        nodes += [
+            GAP,
+            directive("brotli", "on"),
+            directive("brotli_static", "on"),
+            directive("brotli_comp_level", "5"),
+            directive("brotli_types", *_COMPRESSED),
+        ]
+    return header(resource, "Compression of every site") + render(nodes)
+
+
+def default_server(resource: str, dialect: Dialect, shared: Shared | None = None) -> str:
+    """Render what all sites share, and the servers for every host name that is not a site.
+
+    Raises:
+        ValueError: a network or header cannot stand in a configuration file.
+    """
+    nodes: list[Node] = [GAP, *_maps(), *_sizes(), *_formats()]
+    nodes += _real_ip(shared or Shared())
+    nodes += [*_unknown_by_http(), *_unknown_by_https(dialect), *_status()]
+    return header(resource, "What all sites share, and the answer to unknown host names") + render(nodes)
+
+
+def acme_location(*, guarded: bool = False) -> Node:
+    """Give the place where a certificate authority looks; `guarded` where passwords are asked for around it."""
+    return block(
+        "location",
+        "^~",
+        "/.well-known/acme-challenge/",
+        body=[
+            directive("root", ACME_ROOT),
+            directive("default_type", "text/plain"),
+            directive("access_log", "off"),
+            *([directive("auth_basic", "off"), directive("allow", "all")] if guarded else []),
+        ],
+        why="The certificate authority looks here; ^~: no other location can take it away.",
+    )
+
+
+def listen(port: str, dialect: Dialect, *more: str) -> Iterator[Node]:
+    """Give the directives that listen on a port, on every address."""
+    tls_words = ("ssl",) if port == "443" else ()
+    if tls_words and not dialect.http2_directive:
+        tls_words = ("ssl", "http2")
+    yield directive("listen", port, *tls_words, *more)
+    yield directive("listen", f"[::]:{port}", *tls_words, *more)
+    if port == "443" and dialect.http2_directive:
+        yield directive("http2", "on")
+
+
+def no_version() -> Node:
+    """Give what keeps nginx's version to itself; not at the http level, where newer stock files have it."""
+    return directive("server_tokens", "off", why="No version in headers and error pages.")
+
+
+def _maps() -> Iterator[Node]:
+    yield block(
+        "map",
+        Expression("$http_upgrade"),
+        Expression("$portcullis_connection"),
+        body=[directive("default", "upgrade"), directive("", "")],
+        why=(
+            "A WebSocket handshake is passed on as such. For everything else the header is left out: an empty "
+            'value keeps the connection to the app open for the next request, "close" would not.'
+        ),
+    )
+    yield block(
+        "map",
+        Expression("$http_upgrade"),
+        Expression("$portcullis_socket"),
+        body=[directive("default", ""), directive(Expression("~*^websocket$"), "1")],
+    )
+    yield GAP
+    yield block(
+        "map",
+        Expression("$request_method:$http_access_control_request_method"),
+        Expression("$portcullis_preflight"),
+        body=[directive("default", ""), directive("~^OPTIONS:.", "1")],
+        why="A preflight asks whether it may ask; an OPTIONS without that header is the app's.",
+    )
+
+
+def _sizes() -> Iterator[Node]:
+    yield GAP
+    yield directive(
+        "server_names_hash_bucket_size",
+        "256",
+        why=(
+            "nginx does not start with a host name that its hash cannot hold; the settings allow 200 "
+            "characters. https://nginx.org/en/docs/http/server_names.html#optimization"
+        ),
+    )
+    yield directive("server_names_hash_max_size", "4096")
+    yield directive("map_hash_bucket_size", "256", why="The same for origins.")
+    yield directive("variables_hash_max_size", "4096", why="Each site has some of its own.")
+    yield directive("variables_hash_bucket_size", "256")
+
+
+def _formats() -> Iterator[Node]:
+    line = json.dumps(_LOGGED, separators=(",", ":"))
+    yield GAP
+    yield directive(
+        "log_format",
+        JSON_FORMAT,
+        "escape=json",
+        Expression(line),
+        why="One JSON object a request; every value is a text.",
+    )
+
+
+def _real_ip(shared: Shared) -> Iterator[Node]:
+    if not shared.trusted_proxies:
+        return
+    yield GAP
+    for index, network in enumerate(shared.trusted_proxies):
+        why = "Proxies whose word for who the client is counts; from anybody else it is thrown away."
+        yield directive("set_real_ip_from", word(network), why="" if index else why)
+    yield directive("real_ip_header", word(shared.real_ip_header))
+    yield directive(
+        "real_ip_recursive",
+        "on",
+        why="The last address that is none of theirs: what stands before it is what the client claims.",
+    )
+
+
+def _unknown_by_http() -> Iterator[Node]:
+    yield GAP
+    yield block(
+        "server",
+        body=[
+            directive("listen", "80", "default_server"),
+            directive("listen", "[::]:80", "default_server"),
+            directive("server_name", "_"),
+            no_version(),
+            directive("access_log", UNKNOWN_HOST_LOG, "combined"),
+            directive("error_log", f"{LOGS}/unknown-host.error.log"),
+            GAP,
+            acme_location(),
+            GAP,
+            block(
+                "location",
+                "/",
+                body=[directive("return", "444")],
+                why=(
+                    "Scanners ask for the bare address or for other people's names. 444 closes the connection "
+                    "unanswered."
+                ),
+            ),
+        ],
+        why="A site's first certificate comes before the site itself: its name is unknown here then.",
+    )
+
+
+def _unknown_by_https(dialect: Dialect) -> Iterator[Node]:
+    yield GAP
+    yield block(
+        "server",
+        body=[
+            *listen("443", dialect, "default_server"),
+            directive("server_name", "_"),
+            no_version(),
+            directive("include", tls.SNIPPET_PATH),
+            directive("access_log", UNKNOWN_HOST_LOG, "combined"),
+            directive("error_log", f"{LOGS}/unknown-host.error.log"),
+            directive(
+                "ssl_reject_handshake",
+                "on",
+                why="Nobody is shown the certificate of a site that they did not ask for.",
+            ),
+            GAP,
+            block(
+                "location",
+                "/",
+                body=[directive("return", "421")],
+                why="A handshake for one name and a request for another.",
+            ),
+        ],
+    )
+
+
+def _status() -> Iterator[Node]:
+    yield GAP
+    yield block(
+        "server",
+        body=[
+            directive("listen", STATUS),
+            directive("server_name", "_"),
+            no_version(),
+            directive("access_log", "off"),
+            block(
+                "location",
+                "=",
+                "/nginx_status",
+                body=[
+                    directive("stub_status"),
+                    directive("allow", "127.0.0.1"),
+                    directive("deny", "all"),
+                ],
+            ),
+            block("location", "/", body=[directive("return", "404")]),
+        ],
+        why="For programs of this host that count: connections and requests.",
+    )

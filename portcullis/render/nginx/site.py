@@ -1,0 +1,272 @@
+"""A site's file: what decides by request, its apps, and one server block for each port and purpose."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from portcullis.render import header, word
+from portcullis.render.nginx import cors, headers, locations, names, shared, tls
+from portcullis.render.nginx.tree import GAP, Expression, Verbatim, block, directive, render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from portcullis.render.dialect import Dialect
+    from portcullis.render.nginx.model import Maintenance, Site
+    from portcullis.render.nginx.tree import Node
+
+_BODY = re.compile(r"0|[1-9][0-9]*[KMGkmg]?")
+_URL = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?(?P<path>/[A-Za-z0-9._~/?=&%+,:@!*()-]*)?")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?|\[?[a-z-]+://[a-z0-9.-]+\]?")
+
+
+def site(resource: str, settings: Site, dialect: Dialect) -> str:
+    """Render a site.
+
+    Raises:
+        ValueError: something in it cannot stand in a configuration file.
+    """
+    _check(settings)
+    nodes: list[Node] = [*_outside(settings), *locations.upstreams(settings)]
+    if settings.certificate:
+        nodes += [*_to_https(settings, dialect), *_to_the_name(settings, dialect)]
+    elif settings.redirect_from:
+        nodes += _to_the_name(settings, dialect)
+    nodes += _content(settings, dialect)
+    return header(resource, f"{settings.scheme}://{settings.name}") + render(nodes)
+
+
+def _check(settings: Site) -> None:
+    """Refuse what would break out of its place; the settings and arguments have said all this before."""
+    for name in (*settings.names, *settings.redirect_from):
+        names.host_name(name)
+    if not _BODY.fullmatch(settings.limits.body):
+        raise ValueError(f"{settings.limits.body!r} cannot stand in a configuration file as a size")
+    if settings.redirect and not _URL.fullmatch(settings.redirect):
+        raise ValueError(f"{settings.redirect!r} cannot stand in a configuration file as a URL")
+    for origin in settings.cors.origins if settings.cors else ():
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} cannot stand in a configuration file as an origin")
+
+
+def _outside(settings: Site) -> Iterator[Node]:
+    """Give what stands beside the server blocks: maps and zones, named after the site."""
+    name = names.variable(settings.name)
+    if settings.cors:
+        yield from cors.maps(settings.name, settings.cors)
+    if settings.apps and settings.websockets:
+        yield from cors.foreign(settings)
+    if settings.maintenance:
+        yield GAP
+        yield block(
+            "geo",
+            Expression(f"$maintenance_{name}"),
+            body=[
+                directive("default", "1"),
+                *(directive(word(network), "") for network in settings.maintenance.except_),
+            ],
+            why="Who sees the site while it is being worked on.",
+        )
+    limits = settings.limits
+    if settings.apps and limits.requests:
+        yield GAP
+        yield directive(
+            "limit_req_zone",
+            Expression("$binary_remote_addr"),
+            f"zone=requests_{name}:4m",
+            f"rate={limits.requests}r/s",
+            why="32000 addresses; whoever has been silent longest is forgotten first.",
+        )
+    if limits.connections:
+        yield GAP
+        yield directive(
+            "limit_conn_zone", Expression("$binary_remote_addr"), f"zone=connections_{name}:4m"
+        )
+
+
+def _to_https(settings: Site, dialect: Dialect) -> Iterator[Node]:
+    yield GAP
+    yield block(
+        "server",
+        body=[
+            *shared.listen("80", dialect),
+            directive("server_name", *settings.names, *settings.redirect_from),
+            shared.no_version(),
+            *_logs(settings),
+            GAP,
+            shared.acme_location(),
+            GAP,
+            block(
+                "location",
+                "/",
+                body=[directive("return", "308", Expression("https://$host$request_uri"))],
+                why=(
+                    "First to HTTPS on the same host, which HSTS wants, and from there to the name. 308 keeps a "
+                    "POST a POST."
+                ),
+            ),
+        ],
+    )
+
+
+def _to_the_name(settings: Site, dialect: Dialect) -> Iterator[Node]:
+    """Give the server that sends visitors of former and of short names to the one."""
+    if not settings.redirect_from:
+        return
+    target = Expression(f"{settings.scheme}://{settings.name}$request_uri")
+    sent = headers.security(settings)
+    yield GAP
+    yield block(
+        "server",
+        body=[
+            *shared.listen("443" if settings.certificate else "80", dialect),
+            directive("server_name", *settings.redirect_from),
+            shared.no_version(),
+            *_tls(settings),
+            *_logs(settings),
+            GAP,
+            *headers.add({name: sent[name] for name in (headers.HSTS,) if name in sent}),
+            *([] if settings.certificate else [shared.acme_location(), GAP]),
+            block("location", "/", body=[directive("return", "308", target)]),
+        ],
+    )
+
+
+def _content(settings: Site, dialect: Dialect) -> Iterator[Node]:
+    port = "443" if settings.certificate else "80"
+    guarded = bool(settings.passwords or settings.allow)
+    yield GAP
+    yield block(
+        "server",
+        body=[
+            *shared.listen(port, dialect),
+            directive("server_name", *settings.names),
+            shared.no_version(),
+            *_tls(settings),
+            *_logs(settings),
+            directive("include", shared.COMPRESSION_PATH),
+            directive(
+                "client_max_body_size",
+                settings.limits.body.lower(),
+                why="What is larger is answered with 413, here and not by the app.",
+            ),
+            *_limits(settings),
+            *_guards(settings),
+            GAP,
+            *_headers(settings),
+            *_answers(settings),
+            *([] if settings.certificate else [GAP, shared.acme_location(guarded=guarded)]),
+            *([GAP, Verbatim(settings.snippet.strip("\n"))] if settings.snippet.strip() else []),
+        ],
+    )
+
+
+def _tls(settings: Site) -> Iterator[Node]:
+    if settings.certificate:
+        yield directive("ssl_certificate", word(settings.certificate.chain))
+        yield directive("ssl_certificate_key", word(settings.certificate.key))
+        yield directive("include", tls.SNIPPET_PATH)
+
+
+def _logs(settings: Site) -> Iterator[Node]:
+    if settings.access_log == "off":
+        yield directive("access_log", "off")
+    else:
+        form = shared.JSON_FORMAT if settings.access_log == "json" else "combined"
+        yield directive(
+            "access_log",
+            names.access_log(settings.name),
+            form,
+            why="Directly in this folder: Debian's logrotate does not look into folders below it.",
+        )
+    yield directive("error_log", names.error_log(settings.name))
+
+
+def _limits(settings: Site) -> Iterator[Node]:
+    limits = settings.limits
+    if settings.apps and limits.requests:
+        yield directive("limit_req_status", "429")
+    if limits.connections:
+        yield directive(
+            "limit_conn", f"connections_{names.variable(settings.name)}", str(limits.connections)
+        )
+        yield directive("limit_conn_status", "429")
+
+
+def _guards(settings: Site) -> Iterator[Node]:
+    if settings.allow:
+        yield GAP
+        yield from (directive("allow", word(network)) for network in settings.allow)
+        yield directive("deny", "all")
+    if settings.passwords:
+        yield GAP
+        yield directive("auth_basic", settings.name)
+        yield directive("auth_basic_user_file", word(settings.passwords))
+
+
+def _headers(settings: Site) -> Iterator[Node]:
+    """Give every header, of responses and to apps, and what answers before any location does."""
+    sent = headers.security(settings)
+    yield from headers.add(sent)
+    if settings.root is not None:
+        yield directive("add_header", "Cache-Control", headers.CACHE, why="As the location says.")
+    if settings.maintenance:
+        yield directive("add_header", "Retry-After", Expression("$portcullis_retry"), "always")
+    if settings.cors:
+        yield GAP
+        yield from cors.headers(settings.name, settings.cors)
+    if settings.apps:
+        hidden = (*sent, *(cors.RESPONSE_HEADERS if settings.cors else ()))
+        yield GAP
+        yield from headers.hide(hidden)
+        yield GAP
+        yield from locations.forwarding(settings)
+    if settings.root is not None:
+        yield GAP
+        yield directive("set", headers.CACHE, "")
+        yield directive("root", word(settings.root))
+    if settings.cors:
+        yield GAP
+        yield cors.preflight()
+    if settings.apps and settings.websockets:
+        yield cors.refuse_foreign(settings.name)
+
+
+def _answers(settings: Site) -> Iterator[Node]:
+    if settings.maintenance:
+        yield from _maintenance(settings.name, settings.maintenance)
+    if settings.redirect:
+        found = _URL.fullmatch(settings.redirect)
+        whole = found is not None and found["path"]
+        target = settings.redirect if whole else settings.redirect + "$request_uri"
+        yield GAP
+        yield block("location", "/", body=[directive("return", "308", Expression(target))])
+        return
+    if settings.root is not None:
+        yield GAP
+        yield from locations.files(settings)
+    yield from locations.apps(settings)
+
+
+def _maintenance(name: str, settings: Maintenance) -> Iterator[Node]:
+    page = f"<!doctype html><meta charset=utf-8><title>{name}</title><p>{_text(settings.message)}</p>\n"
+    flag = f"$maintenance_{names.variable(name)}"
+    yield GAP
+    yield directive("set", Expression("$portcullis_retry"), "")
+    yield block(
+        "if",
+        Expression(f"({flag})"),
+        body=[directive("set", Expression("$portcullis_retry"), "600"), directive("return", "503")],
+    )
+    yield directive("error_page", "503", "@maintenance")
+    yield block(
+        "location",
+        "@maintenance",
+        body=[directive("default_type", "text/html"), directive("return", "503", page.rstrip("\n"))],
+    )
+
+
+def _text(message: str) -> str:
+    escaped = message.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return " ".join(escaped.split())

@@ -1,0 +1,123 @@
+"""nginx's configuration as data: directives in a tree, printed in one stable form.
+
+Quoting happens here and nowhere else. nginx has no way to write a dollar sign that is no variable, so a text
+that holds one is refused unless it is an `Expression` of ours.
+
+Syntax: https://nginx.org/en/docs/beginners_guide.html#conf_structure and ngx_conf_file.c, `ngx_conf_read_token`.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_INDENT = "    "
+_WIDTH = 108
+# What nginx takes for one word without quotes. Braces, quotes, semicolons, backslashes and # are not among it.
+_PLAIN = re.compile(r"[A-Za-z0-9._:/@*=,+%&?!|()\[\]$~^<>-]+")
+# A dot that a regular expression takes for a dot keeps its backslash without quotes, which reads better.
+_PATTERN = re.compile(rf"(?:{_PLAIN.pattern}|\\\.)+")
+
+
+class Expression(str):
+    """A text of ours in which $ names a variable."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """One directive, or with a `body` one block.
+
+    Attributes:
+        name: its name; in a map, what is compared.
+        args: what follows the name.
+        body: what stands between its braces; None for a simple directive.
+        why: printed above it as a comment.
+    """
+
+    name: str
+    args: tuple[str, ...] = ()
+    body: tuple[Node, ...] | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verbatim:
+    """Text that somebody else wrote, taken over line by line."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """An empty line."""
+
+
+GAP = Gap()
+Node = Directive | Verbatim | Gap
+
+
+def directive(name: str, *args: str, why: str = "") -> Directive:
+    """Make a simple directive."""
+    return Directive(name, args, why=why)
+
+
+def block(name: str, *args: str, body: Iterable[Node], why: str = "") -> Directive:
+    """Make a block."""
+    return Directive(name, args, tuple(body), why)
+
+
+def render(nodes: Iterable[Node]) -> str:
+    """Print a file, one directive a line.
+
+    Raises:
+        ValueError: a text cannot stand in nginx's configuration.
+    """
+    return "".join(f"{line}\n" for line in _lines(nodes, ""))
+
+
+def quoted(text: str) -> str:
+    """Return a text as one word of the configuration.
+
+    Raises:
+        ValueError: it holds a control character, or a $ and is no `Expression`.
+    """
+    if re.search(r"[\x00-\x1f\x7f]", text):
+        raise ValueError(f"{text!r} cannot stand in nginx's configuration: it holds a control character")
+    if "$" in text and not isinstance(text, Expression):
+        raise ValueError(f"{text!r} cannot stand in nginx's configuration: $ would name a variable")
+    if (_PATTERN if isinstance(text, Expression) else _PLAIN).fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _lines(nodes: Iterable[Node], indent: str) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, Gap):
+            yield ""
+        elif isinstance(node, Verbatim):
+            yield from ((indent + line).rstrip() for line in node.text.splitlines())
+        else:
+            yield from _comment(node.why, indent)
+            words = " ".join([quoted(node.name), *map(quoted, node.args)])
+            if node.body is None:
+                yield f"{indent}{words};"
+            else:
+                yield f"{indent}{words} {{"
+                yield from _lines(node.body, indent + _INDENT)
+                yield f"{indent}}}"
+
+
+def _comment(why: str, indent: str) -> Iterator[str]:
+    for paragraph in why.splitlines():
+        lines = textwrap.wrap(
+            paragraph, _WIDTH - len(indent), break_long_words=False, break_on_hyphens=False
+        )
+        yield from (f"{indent}# {line}" for line in lines)

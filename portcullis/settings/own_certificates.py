@@ -1,0 +1,96 @@
+"""A certificate from elsewhere, looked at before anything is deployed: a preview says what nginx would."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from portcullis.settings.faults import Place
+
+
+def read(path: str) -> str:
+    """Return the text of a certificate's file, by a path relative to the project.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return Path(path).expanduser().read_text("ascii", "replace")
+
+
+def check(path: str, key: str, names: Iterable[str], at: Place) -> None:
+    """Report what is wrong with a chain and its key for a site with these names.
+
+    Args:
+        path: the chain's file.
+        key: the key, in PEM; it is never shown.
+        names: every host name that it has to be good for.
+        at: where it stands in the settings.
+    """
+    found = chain(path, at.key("chain"))
+    public = _public(key, at.key("key"))
+    if not found:
+        return
+    leaf = found[0]
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if public is not None and public != leaf.public_key().public_bytes(*form):
+        at.key("key").report("is not the key of that certificate", "take the one that it was requested with")
+    until = leaf.not_valid_after_utc
+    if until < datetime.now(UTC):
+        at.key("chain").refuse(path, f"has expired, on {until:%Y-%m-%d}", "renew it where it was issued")
+    covered = _names(leaf)
+    for name in names:
+        if name not in covered and not (_wildcard(name) in covered and not name.startswith("*.")):
+            at.key("chain").refuse(path, f"is not for {name}", f"it is for {', '.join(covered) or 'nothing'}")
+
+
+def chain(path: str, at: Place) -> list[x509.Certificate]:
+    """Return the certificates in a file, none after reporting what is wrong with it; `at` is its place."""
+    try:
+        text = read(path)
+    except OSError as error:
+        at.refuse(path, f"cannot be read: {error.strerror}", "it is relative to the project's folder")
+        return []
+    if "PRIVATE KEY" in text:
+        at.refuse(path, "holds a private key", "keys are secrets: take it out, and encrypt it")
+    try:
+        return x509.load_pem_x509_certificates(text.encode("ascii", "replace"))
+    except ValueError:
+        at.refuse(path, "holds no certificate in PEM", "it begins with -----BEGIN CERTIFICATE-----")
+        return []
+
+
+def _public(key: str, at: Place) -> bytes | None:
+    """Give the public half of a key. Its own text never stands in a fault."""
+    try:
+        private = load_pem_private_key(key.encode(), None)
+    except TypeError:
+        at.report("is locked by a passphrase, which nginx could not enter", "take the passphrase off")
+    except (ValueError, UnsupportedAlgorithm):
+        at.report("is no private key in PEM", "it begins with -----BEGIN PRIVATE KEY-----")
+    else:
+        return private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return None
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return [name.lower() for name in found.value.get_values_for_type(x509.DNSName)]
+
+
+def _wildcard(name: str) -> str:
+    return f"*.{name.partition('.')[2]}"
