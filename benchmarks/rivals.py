@@ -6,14 +6,12 @@ import hashlib
 import os
 import re
 import shlex
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from benchmarks.measure import run, succeeded
 from benchmarks.target import NAME
-from tools.steps import cache, locked, step
+from tools.programs import installed
 
 if TYPE_CHECKING:
     from benchmarks.graph import Graph
@@ -42,7 +40,7 @@ class Pyinfra:
 
     def __init__(self, folder: Path, ssh_config: Path, graph: Path) -> None:
         """Write its inventory; install it on first use."""
-        self._program = _installed("pyinfra") / "pyinfra"
+        self._program = installed(_HERE / "requirements-pyinfra.txt") / "pyinfra"
         self._folder = folder
         self._inventory = folder / "inventory.py"
         data = {"graph": str(graph), "ssh_config_file": str(ssh_config)}
@@ -64,7 +62,7 @@ class Ansible:
     def __init__(self, folder: Path, ssh_config: Path, graph: Path, *, check: bool) -> None:
         """Write its configuration; install it on first use."""
         self.name = "Ansible, --check" if check else "Ansible, real run"
-        self._program = _installed("ansible") / "ansible-playbook"
+        self._program = installed(_HERE / "requirements-ansible.txt") / "ansible-playbook"
         self._socket = folder / "ansible-master"
         self._ssh = ["ssh", "-F", str(ssh_config), "-o", f"ControlPath={self._socket}"]
         self._folder = folder
@@ -122,19 +120,3 @@ class CommandPerItem:
             for command, wanted in self._wanted
         ]
         return any(" ".join(words) != wanted for words, wanted in found)
-
-
-def _installed(tool: str) -> Path:
-    """Return the `bin` folder of a tool's own environment in the cache, made on first use."""
-    requirements = _HERE / f"requirements-{tool}.txt"
-    key = hashlib.sha256(f"{sys.version} {requirements.read_text()}".encode()).hexdigest()[:16]
-    venv = cache() / "benchmarks" / f"{tool}-{key}"
-    complete = venv / ".complete"
-    with locked(venv.parent, f"the environment of {tool}"):
-        if not complete.exists():
-            shutil.rmtree(venv, ignore_errors=True)
-            succeeded(run([sys.executable, "-m", "venv", str(venv)]), "python -m venv")
-            pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
-            step(f"installing {tool}", [*pip, "-r", str(requirements)], limit=600)
-            complete.touch()
-    return venv / "bin"

@@ -1,0 +1,45 @@
+"""Programs from PyPI that cannot share the environment of everything else, each in one of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from tools.steps import StepError, ask, cache, locked, step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PREFIX = "requirements-"
+
+
+def installed(requirements: Path) -> Path:
+    """Return the `bin` folder of an environment with what `requirements-NAME.txt` pins, made on first use.
+
+    It lives in the cache under a key of the file and the Python version: a changed pin makes a new one.
+
+    Raises:
+        StepError: it could not be made.
+
+    """
+    name = requirements.stem.removeprefix(_PREFIX)
+    key = hashlib.sha256(f"{sys.version} {requirements.read_text()}".encode()).hexdigest()[:16]
+    venv = cache() / "programs" / f"{name}-{key}"
+    complete = venv / ".complete"
+    with locked(venv.parent, f"the environment of {name}"):
+        if not complete.exists():
+            shutil.rmtree(venv, ignore_errors=True)
+            made = ask([sys.executable, "-m", "venv", str(venv)], limit=300)
+            if made.returncode != 0:
+                raise StepError(f"python -m venv failed for {name}: {(made.stdout + made.stderr).strip()}")
+            pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+            step(
+                f"installing {name}",
+                [*pip, "--no-input", "-r", str(requirements)],
+                hint="It comes from PyPI or the index that pip is configured for: is it reachable?",
+                limit=600,
+            )
+            complete.touch()
+    return venv / "bin"
