@@ -8,7 +8,7 @@ import sys
 
 import pulumi
 
-from components import HardenedHost, HardenedHostArgs, connections, export_tunnels
+from components import HardenedHost, HardenedHostArgs, addresses, connections, export_tunnels
 from portcullis.host import write_ssh_config
 from portcullis.registry import resolve
 from portcullis.settings import SettingsError, stack_settings
@@ -33,6 +33,7 @@ def main() -> None:
                 apps=settings.apps_on(alias),
                 secrets=settings.secrets,
                 registries=settings.registries,
+                acme=settings.acme,
                 sites=settings.sites_on(alias),
                 tunnels=settings.tunnels_on(alias),
                 secret="apps" in settings.secret,
@@ -46,7 +47,11 @@ def main() -> None:
             # Without it nobody can read the copies: keep it outside of the host and of this state.
             pulumi.export(f"resticPassword-{alias}", backup.restic_password)
     export_tunnels(tunnel for host in hosts for tunnel in host.tunnels)
-    pulumi.export("sites", [f"http://{name}" for name in sorted(settings.sites)])
+    pulumi.export("sites", addresses(settings.sites))
+    for alias, host in zip(settings.hosts, hosts, strict=True):
+        if host.proxy and host.proxy.ca_pem is not None:
+            # Who is to trust sites with `tls: internal` installs this.
+            pulumi.export(f"sitesCa-{alias}", host.proxy.ca_pem)
 
 
 # Ctrl-C reaches every process of the terminal. The engine reports it; a traceback from here would hide that.

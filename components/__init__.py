@@ -5,18 +5,20 @@ None of them does I/O: what they declare is done by the providers.
 """
 
 from components.backup import Backup, BackupArgs, BackupSource, ResticArgs
+from components.certbot import AcmeArgs, Certbot, CertbotArgs, DnsArgs
 from components.container_args import Jobs
 from components.docker_engine import DockerEngine, DockerEngineArgs
 from components.fail2ban import Fail2ban, Fail2banArgs
 from components.firewall import WEB, Firewall, FirewallArgs
-from components.hardened_host import HardenedHost, HardenedHostArgs
+from components.hardened_host import HardenedHost, HardenedHostArgs, addresses
 from components.internal_ca import InternalCa, InternalCaArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.mongodb import MongoDatabase, MongoDB, MongoDBArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
+from components.proxied_site import OwnKeyPair, ProxiedApp, ProxiedSite
 from components.redis import Redis, RedisArgs
-from components.reverse_proxy import ProxiedApp, ProxiedSite, ReverseProxy, ReverseProxyArgs
+from components.reverse_proxy import ReverseProxy, ReverseProxyArgs
 from components.secret_files import SecretFiles, SecretFilesArgs
 from components.ssh import connections
 from components.ssh_access import SshAccess, SshAccessArgs
@@ -28,9 +30,13 @@ from components.users import Users, UsersArgs
 
 __all__ = [
     "WEB",
+    "AcmeArgs",
     "Backup",
     "BackupArgs",
     "BackupSource",
+    "Certbot",
+    "CertbotArgs",
+    "DnsArgs",
     "DockerEngine",
     "DockerEngineArgs",
     "Fail2ban",
@@ -49,6 +55,7 @@ __all__ = [
     "MongoDB",
     "MongoDBArgs",
     "MongoDatabase",
+    "OwnKeyPair",
     "PrivateContainer",
     "PrivateContainerArgs",
     "ProxiedApp",
@@ -73,6 +80,7 @@ __all__ = [
     "UpkeepArgs",
     "Users",
     "UsersArgs",
+    "addresses",
     "connections",
     "export_tunnels",
 ]

@@ -15,7 +15,9 @@ from components.firewall import WEB, Firewall, FirewallArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.private_container import PrivateContainer  # noqa: TC001 - Pulumi evaluates annotations
-from components.reverse_proxy import ProxiedApp, ProxiedSite, ReverseProxy, ReverseProxyArgs
+from components.proxied_site import ProxiedApp
+from components.reverse_proxy import ReverseProxy, ReverseProxyArgs
+from components.sites import authority, proxied
 from components.ssh_access import SshAccess, SshAccessArgs
 from components.ssh_tunnel import SshTunnel, SshTunnelArgs
 from components.stores import Stores, StoresArgs, reachable, sealed
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from portcullis.settings import AppSettings, FirewallRule, HostSettings, SiteSettings
+    from portcullis.settings.acme import AcmeSettings
     from portcullis.settings.backups import BackupSettings
     from portcullis.settings.model import Credentials
     from portcullis.settings.stores import StoresSettings
@@ -44,6 +47,7 @@ class HardenedHostArgs:
         host: the host itself.
         apps: the apps that it runs, by name.
         sites: what it serves, by host name; each names apps of it, or files.
+        acme: who issues certificates for them.
         stores: the stores that it runs.
         backups: how they are backed up; None is not at all.
         secrets: what the stack's secrets hold, by name; an app gets those that it names.
@@ -58,6 +62,7 @@ class HardenedHostArgs:
     host: HostSettings
     apps: Mapping[str, AppSettings] = field(default_factory=dict)
     sites: Mapping[str, SiteSettings] = field(default_factory=dict)
+    acme: AcmeSettings | None = None
     stores: StoresSettings = NO_STORES
     backups: BackupSettings | None = None
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
@@ -111,7 +116,7 @@ class HardenedHost(pulumi.ComponentResource):
         self.register_outputs(
             {
                 "apps": {app: container.address for app, container in self.apps.items()},
-                "sites": [f"http://{host_name}" for host_name in sorted(args.sites)],
+                "sites": addresses(args.sites),
             }
         )
 
@@ -299,16 +304,27 @@ class HardenedHost(pulumi.ComponentResource):
         ]
 
     def _proxy(self) -> ReverseProxy:
-        args = self._args
-        sites = {
-            host_name: ProxiedSite(
-                {prefix: self._proxied(app) for prefix, app in site.apps.items()}, site.root, spa=site.spa
-            )
-            for host_name, site in args.sites.items()
-        }
+        args, settings = self._args, self._args.host.proxy
+        served = {app for site in args.sites.values() for app in site.apps.values()}
+        apps = {app: self._proxied(app) for app in sorted(served)}
         return ReverseProxy(
             f"{self._name}-nginx",
-            ReverseProxyArgs(host=self._name, sites=sites, adopt=args.host.adopt),
+            ReverseProxyArgs(
+                host=self._name,
+                os=args.host.os,
+                sites={
+                    host_name: proxied(site, apps, args.secrets, settings.access_log)
+                    for host_name, site in args.sites.items()
+                },
+                acme=authority(args.acme, args.secrets),
+                tls=settings.tls,
+                trusted_proxies=settings.trusted_proxies,
+                real_ip_header=settings.real_ip_header,
+                brotli=settings.brotli,
+                # An authority comes by port 80.
+                after=tuple(self.firewall.ready),
+                adopt=args.host.adopt,
+            ),
             opts=self._own,
         )
 
@@ -317,6 +333,11 @@ class HardenedHost(pulumi.ComponentResource):
         if container.port is None:
             raise ValueError(f"{name} is not published")
         return ProxiedApp(self.engine.bind_address, container.port, tuple(container.ready))
+
+
+def addresses(sites: Mapping[str, SiteSettings]) -> list[str]:
+    """Return the address of each site, as people type it."""
+    return [f"{'http' if site.plain else 'https'}://{name}" for name, site in sorted(sites.items())]
 
 
 def _rules(allow: Mapping[str, FirewallRule]) -> dict[str, str]:

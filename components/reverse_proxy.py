@@ -1,4 +1,4 @@
-"""nginx in front of the apps of a host."""
+"""nginx in front of a host's apps: the base, then each site's certificate and file, then what is served."""
 
 from __future__ import annotations
 
@@ -9,43 +9,21 @@ import pulumi
 from pulumi import ResourceOptions
 
 from components.arguments import validate
-from portcullis.host import Drain, File, Packages, Service, Tree
+from components.certbot import AcmeArgs, Certbot, CertbotArgs
+from components.internal_ca import InternalCa, InternalCaArgs
+from components.proxied_site import OwnKeyPair, ProxiedSite, content, passwords, passwords_path
+from portcullis.host import Directory, Drain, File, Packages, ServedSites, Service, SiteProbe, Tree
 from portcullis.render import nginx
+from portcullis.render.dialect import DIALECTS
 from portcullis.settings import forms
-from portcullis.settings.kinds import ListOf
+from portcullis.settings.kinds import Choice, ListOf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-@dataclass(frozen=True, slots=True)
-class ProxiedApp:
-    """Where an app answers, and what to wait for before sending anybody there.
-
-    Attributes:
-        address: IP address that its container is published on.
-        port: port there; an output where the host chooses it.
-        ready: what has to be there first.
-    """
-
-    address: str
-    port: pulumi.Input[int]
-    ready: tuple[pulumi.Resource, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ProxiedSite:
-    """What one host name serves.
-
-    Attributes:
-        apps: apps by the beginning of the path that they answer: "/" for all of it, "/api/" for a part.
-        root: local folder of files, relative to the project, that answer where no app does; or None.
-        spa: the files are a single-page application: a path that is no file gives index.html.
-    """
-
-    apps: Mapping[str, ProxiedApp] = field(default_factory=dict)
-    root: str | None = None
-    spa: bool = False
+_DAY = 24
+# Mozilla's guideline wants a year at most. Due four months before: somebody runs `up` meanwhile.
+_INTERNAL = InternalCaArgs(server_hours=365 * _DAY, renew_hours=120 * _DAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +33,15 @@ class ReverseProxyArgs:
     Attributes:
         host: alias of the host.
         sites: by host name.
+        os: the host's operating system: what its nginx can do.
+        acme: who issues certificates for sites that do not say otherwise.
+        tls: Mozilla's profile for all sites, "intermediate" or "modern".
+        trusted_proxies: networks of proxies in front of this host, whose word for who the client is counts.
+        real_ip_header: the header that has it.
+        brotli: compress with Brotli too.
         drain: how many seconds requests under way have, at most, when an app moves to another port.
         adopt: replace configuration files that are there and differ.
+        after: what has to be done before.
 
     Raises:
         ValueError: naming every attribute that cannot be used.
@@ -64,114 +49,258 @@ class ReverseProxyArgs:
 
     host: str
     sites: Mapping[str, ProxiedSite]
+    os: str = "debian-13"
+    acme: AcmeArgs | None = None
+    tls: str = "intermediate"
+    trusted_proxies: tuple[str, ...] = ()
+    real_ip_header: str = "X-Forwarded-For"
+    brotli: bool = False
     drain: int = 60
     adopt: bool = False
+    after: tuple[pulumi.Resource, ...] = field(default=())
 
     def __post_init__(self) -> None:
         """Check what would otherwise become a broken configuration file."""
-        validate(self, {"host": forms.ALIAS, "sites": ListOf(forms.SERVER_NAME), "drain": forms.DRAIN})
+        validate(
+            self,
+            {
+                "host": forms.ALIAS,
+                "sites": ListOf(forms.SERVER_NAME),
+                "os": forms.OS,
+                "tls": Choice("a profile of Mozilla's", tuple(nginx.PROFILES), {}),
+                "trusted_proxies": ListOf(forms.NETWORK),
+                "real_ip_header": Choice("a header", nginx.REAL_IP_HEADERS, {}),
+                "drain": forms.DRAIN,
+            },
+        )
+        if self.os in forms.NO_SITES and self.sites:
+            raise ValueError(f"ReverseProxyArgs.os: {self.os} can serve no site: {forms.NO_SITES[self.os]}")
         for name, site in self.sites.items():
-            if ("/" in site.apps) == (site.root is not None):
-                raise ValueError(
-                    f"ReverseProxyArgs.sites.{name}: needs an app for / or a root, one of the two"
-                )
+            if site.tls == "acme" and self.acme is None:
+                raise ValueError(f'ReverseProxyArgs.sites.{name}: acme is missing, or tls="none"')
 
 
 class ReverseProxy(pulumi.ComponentResource):
-    """nginx with one server block for each site; host names that are no site get no answer.
+    """nginx with server blocks for each site; host names that are no site get no answer.
 
-    Every file is tested with the whole configuration before nginx takes it up.
+    Base, then certificate, then site, in one deployment: the base answers the authority on port 80 for names
+    that are no site yet. Every file is tested with the whole configuration before it stays, nginx is reloaded
+    and never restarted, and then each site is asked for over loopback.
+
+    Attributes:
+        ca_pem: the certificate of the stack's own authority, for clients of sites with `tls="internal"`; None
+            without such a site.
+        ready: what has to be there before something builds on nginx as it serves.
     """
+
+    ca_pem: pulumi.Output[str] | None
+    ready: list[pulumi.Resource]
 
     def __init__(self, name: str, args: ReverseProxyArgs, opts: ResourceOptions | None = None) -> None:
         """Declare nginx under `name`, such as "web1-nginx"."""
         super().__init__("portcullis:index:ReverseProxy", name, None, opts)
+        self._name, self._args, self._dialect = name, args, DIALECTS[args.os]
+        base, service = self._base()
+        self._authorities(base, service)
+        files: list[File] = []
+        probes: dict[str, SiteProbe] = {}
+        for host_name, site in sorted(args.sites.items()):
+            pair, before = self._pair(host_name, site, base, service)
+            files += [made for made in before if isinstance(made, File)]
+            files.append(self._site(host_name, site, pair, [*base, service, *before]))
+            probes[host_name] = SiteProbe(tls=pair is not None, certificate=pair.chain if pair else "")
+        served = ServedSites(
+            f"{name}-served",
+            host=args.host,
+            sites=probes,
+            unit="nginx.service",
+            # The folder as well: a change beside our files that nginx has not taken up yet shows as stale.
+            reads=[*files, "/etc/nginx"],
+            opts=ResourceOptions(parent=self, depends_on=[service, *files]),
+        )
+        self.ready = [served]
+        self._drain(served)
+        self.register_outputs({"sites": sorted(args.sites), "service": service.active})
 
-        def config(part: str, path: str, content: pulumi.Input[str], *after: pulumi.Resource) -> File:
-            return File(
-                part,
-                host=args.host,
-                path=path,
-                content=content,
-                test=nginx.TEST,
-                adopt=args.adopt,
-                opts=ResourceOptions(parent=self, depends_on=after),
-            )
-
+    def _base(self) -> tuple[list[pulumi.Resource], Service]:
+        """Declare what all sites share, and nginx itself."""
+        name, args = self._name, self._args
         packages = Packages(
             f"{name}-packages",
             host=args.host,
-            names=["nginx"],
+            names=["nginx", *(nginx.BROTLI_PACKAGES if args.brotli else ())],
             on_delete="purge",
-            opts=ResourceOptions(parent=self),
+            opts=ResourceOptions(parent=self, depends_on=args.after),
         )
         # In this order: two default servers for one port do not pass the test, and on destroy the packaged
         # one must not come back while ours is there.
-        packaged = config(
+        packaged = self._file(
             f"{name}-packaged-site",
             nginx.PACKAGED_SITE_PATH,
             nginx.packaged_site(f"{name}-packaged-site"),
             packages,
         )
-        default = config(
-            f"{name}-default", nginx.DEFAULT_PATH, nginx.default_server(f"{name}-default"), packaged
+        tls = self._file(
+            f"{name}-tls",
+            nginx.TLS_PATH,
+            nginx.tls_snippet(f"{name}-tls", args.tls, self._dialect),
+            packages,
         )
-        sites = []
-        for host_name, site in sorted(args.sites.items()):
-            part = f"{name}-{host_name}"
-            after: list[pulumi.Resource] = [default, *(r for app in site.apps.values() for r in app.ready)]
-            root = None
-            if site.root is not None:
-                root = Tree(
+        compression = self._file(
+            f"{name}-compression",
+            nginx.COMPRESSION_PATH,
+            nginx.compression(f"{name}-compression", brotli=args.brotli),
+            packages,
+        )
+        shared = nginx.Shared(args.trusted_proxies, args.real_ip_header)
+        default = self._file(
+            f"{name}-default",
+            nginx.DEFAULT_PATH,
+            nginx.default_server(f"{name}-default", self._dialect, shared),
+            packaged,
+            tls,
+        )
+        webroot = self._directory(f"{name}-acme-folder", nginx.ACME_ROOT, "0755", packages)
+        private = self._directory(f"{name}-private-folder", nginx.PRIVATE, "0755", packages)
+        base: list[pulumi.Resource] = [packages, packaged, tls, compression, default, webroot, private]
+        service = Service(
+            f"{name}-service",
+            host=args.host,
+            unit="nginx.service",
+            reads=[packaged, tls, compression, default, "/etc/nginx"],
+            on_change="reload",
+            adopt=args.adopt,
+            # Before the sites: an authority asks on port 80 before there is one.
+            opts=ResourceOptions(parent=self, depends_on=base),
+        )
+        return base, service
+
+    def _authorities(self, base: list[pulumi.Resource], service: Service) -> None:
+        args, kinds = (
+            self._args,
+            {site.tls for site in self._args.sites.values() if isinstance(site.tls, str)},
+        )
+        self._certbot = None
+        if args.acme and "acme" in kinds:
+            self._certbot = Certbot(
+                f"{self._name}-certbot",
+                CertbotArgs(args.host, args.acme, adopt=args.adopt),
+                opts=ResourceOptions(parent=self, depends_on=[*base, service]),
+            )
+        self._ca = None
+        if "internal" in kinds:
+            self._ca = InternalCa(f"{self._name}-ca", _INTERNAL, opts=ResourceOptions(parent=self))
+        self.ca_pem = self._ca.ca_pem if self._ca else None
+
+    def _pair(
+        self, host_name: str, site: ProxiedSite, base: list[pulumi.Resource], service: Service
+    ) -> tuple[nginx.KeyPair | None, list[pulumi.Resource]]:
+        """Declare a site's certificate; return where it is, and what has to be there before the site."""
+        part, names = f"{self._name}-{host_name}", site.names(host_name)
+        if site.tls == "none":
+            return None, []
+        if self._certbot is not None and site.tls == "acme":
+            made = self._certbot.certificate(
+                host_name,
+                names,
+                challenge=site.challenge,
+                after=[*base, service],
+                name=f"{part}-certificate",
+            )
+            return nginx.KeyPair(made.fullchain, made.privkey), [made]
+        if isinstance(site.tls, OwnKeyPair):
+            chain, key = site.tls.chain, site.tls.key
+        elif self._ca is not None:
+            chain, key = self._ca.server(part, names)
+        # One file: the two are changed at once, and nginx never sees a key that is not the certificate's.
+        pem = pulumi.Output.all(key, chain).apply(
+            lambda found: "".join(text.strip() + "\n" for text in found)
+        )
+        path = f"{nginx.PRIVATE}/{host_name}.pem"
+        file = self._file(
+            f"{part}-certificate", path, pulumi.Output.secret(pem), *base, mode="0600", test=True
+        )
+        return nginx.KeyPair(path, path), [file]
+
+    def _site(
+        self, host_name: str, site: ProxiedSite, pair: nginx.KeyPair | None, before: list[pulumi.Resource]
+    ) -> File:
+        args, part = self._args, f"{self._name}-{host_name}"
+        after = [*before, *(ready for app in site.apps.values() for ready in app.ready)]
+        if site.root is not None:
+            after.append(
+                Tree(
                     f"{part}-files",
                     host=args.host,
                     path=f"{nginx.FILES}/{host_name}",
                     source=site.root,
                     adopt=args.adopt,
                     # The package brings the folder above.
-                    opts=ResourceOptions(parent=self, depends_on=[packages]),
+                    opts=ResourceOptions(parent=self, depends_on=before[:1]),
                 )
-                after.append(root)
-            content = _content(part, host_name, site)
-            sites.append(config(part, nginx.site_path(host_name), content, *after))
-        service = Service(
-            f"{name}-service",
-            host=args.host,
-            unit="nginx.service",
-            # The folder as well: a change beside our files that nginx has not taken up yet shows as stale.
-            reads=[packaged, default, *sites, "/etc/nginx"],
-            on_change="reload",
-            adopt=args.adopt,
-            opts=ResourceOptions(parent=self, depends_on=[packages]),
-        )
+            )
+        if site.passwords:
+            after.append(
+                self._file(
+                    f"{part}-passwords",
+                    passwords_path(host_name),
+                    passwords(host_name, site.passwords),
+                    *before,
+                    group="www-data",
+                    mode="0640",
+                    test=False,
+                )
+            )
+        text = content(part, host_name, site, pair, self._dialect)
+        return self._file(part, nginx.site_path(host_name), text, *after)
+
+    def _drain(self, served: ServedSites) -> None:
         moving = {
             f"{host_name}{prefix}": app.port.apply(lambda port: str(int(port)))
-            for host_name, site in sorted(args.sites.items())
+            for host_name, site in sorted(self._args.sites.items())
             for prefix, app in sorted(site.apps.items())
             if isinstance(app.port, pulumi.Output)
         }
-        if moving:
-            # The engine takes former containers away when everything else is done: after this.
-            Drain(
-                f"{name}-drain",
-                host=args.host,
-                upstreams=moving,
-                seconds=args.drain,
-                opts=ResourceOptions(parent=self, depends_on=[service]),
-            )
-        self.register_outputs({"sites": sorted(args.sites), "service": service.active})
+        if not moving:
+            return
+        # The engine takes former containers away when everything else is done: after this.
+        drain = Drain(
+            f"{self._name}-drain",
+            host=self._args.host,
+            upstreams=moving,
+            seconds=self._args.drain,
+            opts=ResourceOptions(parent=self, depends_on=[served]),
+        )
+        self.ready.append(drain)
 
+    def _file(
+        self,
+        part: str,
+        path: str,
+        text: pulumi.Input[str],
+        *after: pulumi.Resource,
+        group: str = "root",
+        mode: str = "0644",
+        test: bool = True,
+    ) -> File:
+        return File(
+            part,
+            host=self._args.host,
+            path=path,
+            content=text,
+            group=group,
+            mode=mode,
+            test=nginx.TEST if test else None,
+            adopt=self._args.adopt,
+            opts=ResourceOptions(parent=self, depends_on=after),
+        )
 
-def _content(resource: str, host_name: str, site: ProxiedSite) -> pulumi.Input[str]:
-    """Render a site. Its text is known in a preview wherever the ports are."""
-
-    def render(ports: Mapping[str, int]) -> str:
-        apps = {
-            prefix: nginx.Upstream(site.apps[prefix].address, int(port)) for prefix, port in ports.items()
-        }
-        root = None if site.root is None else f"{nginx.FILES}/{host_name}"
-        return nginx.http_site(resource, nginx.HttpSite(host_name, apps, root, spa=site.spa))
-
-    ports = {prefix: app.port for prefix, app in site.apps.items()}
-    chosen = {prefix: port for prefix, port in ports.items() if isinstance(port, int)}
-    return render(chosen) if len(chosen) == len(ports) else pulumi.Output.all(**ports).apply(render)
+    def _directory(self, part: str, path: str, mode: str, after: pulumi.Resource) -> Directory:
+        return Directory(
+            part,
+            host=self._args.host,
+            path=path,
+            mode=mode,
+            adopt=self._args.adopt,
+            opts=ResourceOptions(parent=self, depends_on=[after]),
+        )

@@ -20,6 +20,7 @@ _MADE_UP: dict[str, dict[str, Any]] = {
     "docker:index/remoteImage:RemoteImage": {"imageId": "sha256:" + "1" * 64},
     f"{HOST}:File": {"revision": "r1"},
     f"{HOST}:Packages": {"revision": "r1"},
+    f"{HOST}:Certificate": {"revision": "r1", "issuer": "An Authority"},
     # {name} is the resource's.
     "tls:index/privateKey:PrivateKey": {
         "privateKeyPem": "{name} pem",

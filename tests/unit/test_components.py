@@ -29,7 +29,7 @@ from portcullis.settings import load
 from portcullis.settings.model import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from conftest import Deploy
     from recording_engine import Engine
@@ -46,17 +46,24 @@ def container(name: str = "api", **args: Any) -> PrivateContainer:
 
 def proxy(**args: Any) -> ReverseProxy:
     sites = {
-        "b.example": ProxiedSite({"/": ProxiedApp("172.17.0.1", 2)}),
-        "a.example": ProxiedSite({"/": ProxiedApp("172.17.0.1", 1)}),
+        "b.example": ProxiedSite({"/": ProxiedApp("172.17.0.1", 2)}, tls="none"),
+        "a.example": ProxiedSite({"/": ProxiedApp("172.17.0.1", 1)}, tls="none"),
     }
     return ReverseProxy("web1-nginx", ReverseProxyArgs(host="web1", sites=sites, **args))
 
 
-def host(config: dict[str, Any], **args: Any) -> HardenedHost:
-    settings = load(config)
+def host(config: dict[str, Any], *, encrypted: Sequence[str] = (), **args: Any) -> HardenedHost:
+    settings = load(config, secret=encrypted)
     return HardenedHost(
         "web1",
-        HardenedHostArgs(settings.hosts["web1"], settings.apps_on("web1"), settings.sites_on("web1"), **args),
+        HardenedHostArgs(
+            settings.hosts["web1"],
+            settings.apps_on("web1"),
+            settings.sites_on("web1"),
+            settings.acme,
+            secrets=settings.secrets,
+            **args,
+        ),
     )
 
 
@@ -231,7 +238,7 @@ def test_hardened_host(deploy: Deploy) -> None:
     assert "http://127.0.0.1:8080/healthz" in str(engine.one("container:Container").inputs["healthcheck"])
     assert engine.outputs["web1"] == {
         "apps": {"api": "172.17.0.1:2019"},
-        "sites": ["http://api.example.com"],
+        "sites": ["https://api.example.com"],
     }
 
 
@@ -270,7 +277,8 @@ def test_two_hosts_share_no_resource(deploy: Deploy) -> None:
 
     def program() -> None:
         for name, found in settings.hosts.items():
-            HardenedHost(name, HardenedHostArgs(found, settings.apps_on(name), settings.sites_on(name)))
+            apps, sites = settings.apps_on(name), settings.sites_on(name)
+            HardenedHost(name, HardenedHostArgs(found, apps, sites, settings.acme))
 
     engine = deploy(program)
     names = [(r.type, r.name) for r in engine.declared]

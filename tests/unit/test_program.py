@@ -62,6 +62,8 @@ def test_the_whole_story(deploy: Deploy, project: Path) -> None:
         "web1-kernel",
         "web1-login",
         "web1-nginx",
+        "web1-nginx-certbot",
+        "web1-nginx-jails",
         "web1-ssh",
         "web1-updates",
         "web1-upkeep",

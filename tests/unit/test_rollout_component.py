@@ -181,7 +181,9 @@ def test_nginx_moves_when_the_next_one_is_well_and_then_drains(deploy: Deploy) -
         moving = PrivateContainer("api", PrivateContainerArgs(engine=engine, rollout=True, **args))
         fixed = PrivateContainer("old", PrivateContainerArgs(engine=engine, host_port=2019, **args))
         apps = {
-            name: ProxiedSite({"/": ProxiedApp(engine.bind_address, app.port or 0, tuple(app.ready))})
+            name: ProxiedSite(
+                {"/": ProxiedApp(engine.bind_address, app.port or 0, tuple(app.ready))}, tls="none"
+            )
             for name, app in (("a.example", moving), ("b.example", fixed))
         }
         ReverseProxy("nginx", ReverseProxyArgs(host="web1", sites=apps, drain=7))
@@ -196,11 +198,11 @@ def test_nginx_moves_when_the_next_one_is_well_and_then_drains(deploy: Deploy) -
     assert drain.inputs["seconds"] == "7"
     assert known(engine, drain.inputs["upstreams"]["a.example/"], str(PORT))
     assert set(drain.inputs["upstreams"]) == {"a.example/"}
-    assert "nginx-service" in engine.before("nginx-drain")
+    assert "nginx-served" in engine.before("nginx-drain")
 
 
 def test_without_a_moving_app_nothing_is_waited_for(deploy: Deploy) -> None:
-    sites = {"a.example": ProxiedSite({"/": ProxiedApp("172.17.0.1", 2019)})}
+    sites = {"a.example": ProxiedSite({"/": ProxiedApp("172.17.0.1", 2019)}, tls="none")}
     engine = deploy(lambda: ReverseProxy("nginx", ReverseProxyArgs(host="web1", sites=sites)))
     assert not engine.of(":Drain")
 

@@ -39,6 +39,7 @@ def host(config: dict[str, Any], *encrypted: str) -> HardenedHost:
             settings.hosts["web1"],
             settings.apps_on("web1"),
             settings.sites_on("web1"),
+            settings.acme,
             stores=settings.stores_on("web1"),
             backups=settings.backups,
             secrets=settings.secrets,

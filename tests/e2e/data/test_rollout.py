@@ -27,6 +27,7 @@ from components import (
     DockerEngine, DockerEngineArgs, Jobs, PrivateContainer, PrivateContainerArgs, ProxiedApp, ProxiedSite,
     ReverseProxy, ReverseProxyArgs,
 )
+from portcullis.render import nginx
 
 engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
 health = {health}
@@ -37,7 +38,9 @@ app = PrivateContainer("web", PrivateContainerArgs(
     healthy_within={within}, jobs=Jobs(before=({job!r},)),
 ))
 answers = ProxiedApp(engine.bind_address, app.port, tuple(app.ready))
-sites = {{"{site}": ProxiedSite({{"/": answers}})}}
+# All visitors of this test come from one address.
+unlimited = nginx.Limits(requests=0, connections=0)
+sites = {{"{site}": ProxiedSite({{"/": answers}}, tls="none", more={{"limits": unlimited}})}}
 ReverseProxy("nginx", ReverseProxyArgs(host="web1", sites=sites, drain=20))
 """
 

@@ -57,6 +57,17 @@ class Program(Project):
         read: dict[str, Any] = yaml.safe_load(self.settings.read_text())
         return read
 
+    def write(self, config: dict[str, Any]) -> None:
+        """Write the settings anew."""
+        self.settings.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def site(self, name: str, **values: Any) -> None:
+        """Set keys of a site, whose name has dots; None takes a key out."""
+        config = self.config()
+        entry = config["config"].setdefault("portcullis:sites", {}).setdefault(name, {}) | values
+        config["config"]["portcullis:sites"][name] = {k: v for k, v in entry.items() if v is not None}
+        self.write(config)
+
     def set(self, place: str, **values: Any) -> None:
         """Set keys of an entry, such as `apps.hello`, made if needed; None takes a key out."""
         config = self.config()
@@ -67,7 +78,7 @@ class Program(Project):
         entry.update(values)
         for key in [key for key, value in entry.items() if value is None]:
             del entry[key]
-        self.settings.write_text(yaml.safe_dump(config, sort_keys=False))
+        self.write(config)
 
     def encrypt(self, place: str, value: str) -> None:
         """Set one value below a key, encrypted; it goes in by standard input."""
