@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import fail2ban, nginx, sshd, sysctl
+from portcullis.render import fail2ban, sshd, sysctl
 from portcullis.render.daemon_json import collisions, daemon_json, pools_beside, validation
 from portcullis.render.dialect import DIALECTS
 from portcullis.render.health import http_check
@@ -58,27 +58,6 @@ def test_docker_20_is_not_asked_what_it_cannot_answer() -> None:
     assert validation(DIALECTS["debian-12"]) == ["python3", "-m", "json.tool", "{path}", "/dev/null"]
     assert "default-network-opts" not in json.loads(daemon_json(DIALECTS["debian-12"], "172.17.0.1/16"))
     assert validation(DIALECTS["debian-13"]) == ["dockerd", "--validate", "--config-file", "{path}"]
-
-
-def test_nginx_default_server(golden: Golden) -> None:
-    golden("nginx.default-server.conf", nginx.default_server("web1-nginx-default"))
-
-
-def test_nginx_packaged_site(golden: Golden) -> None:
-    text = nginx.packaged_site("web1-nginx-packaged-site")
-    golden("nginx.packaged-site.conf", text)
-    assert all(line.startswith("#") for line in text.splitlines())
-
-
-def test_nginx_http_site(golden: Golden) -> None:
-    site = nginx.HttpSite("api.example.com", {"/": nginx.Upstream("172.17.0.1", 2019)})
-    golden("nginx.http-site.conf", nginx.http_site("web1-nginx-api.example.com", site))
-
-
-def test_nginx_site_of_files_with_an_app_beside_them(golden: Golden) -> None:
-    app = nginx.Upstream("172.17.0.1", 2019)
-    site = nginx.HttpSite("www.example.com", {"/api/": app, "/ws": app}, "/var/www/www.example.com", spa=True)
-    golden("nginx.files-site.conf", nginx.http_site("web1-nginx-www.example.com", site))
 
 
 def test_health_check(golden: Golden) -> None:

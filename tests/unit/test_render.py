@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.render import header, nginx, word
+from portcullis.render.dialect import DIALECTS
 from portcullis.render.health import http_check
 
 if TYPE_CHECKING:
@@ -22,13 +23,9 @@ def test_a_word_that_would_break_out_of_its_place(text: str) -> None:
         lambda: word(text),
         lambda: header(text, "why"),
         lambda: nginx.site_path(text),
-        lambda: nginx.http_site("resource", nginx.HttpSite(text)),
-        lambda: nginx.http_site("resource", nginx.HttpSite("a.example", {"/": nginx.Upstream(text, 1)})),
-        lambda: nginx.http_site(
-            "resource", nginx.HttpSite("a.example", {text: nginx.Upstream("10.0.0.1", 1)})
-        ),
-        lambda: nginx.http_site("resource", nginx.HttpSite("a.example", root=text)),
-        lambda: nginx.default_server(text),
+        lambda: nginx.default_server(text, DIALECTS["debian-13"]),
+        lambda: nginx.tls_snippet(text, "modern", DIALECTS["debian-13"]),
+        lambda: nginx.compression(text, brotli=False),
         lambda: nginx.packaged_site(text),
     ):
         with pytest.raises(ValueError, match="cannot stand in a configuration file"):
@@ -90,8 +87,3 @@ def run_in_image(path: Path) -> subprocess.CompletedProcess[str]:
         timeout=10,
         check=False,
     )
-
-
-def test_an_app_may_have_the_path_of_a_sites_assets() -> None:
-    site = nginx.HttpSite("a.example", {"/assets/": nginx.Upstream("172.17.0.1", 1)}, "/var/www/a.example")
-    assert nginx.http_site("resource", site).count("location /assets/ {") == 1

@@ -1,12 +1,13 @@
-"""CORS: who else's pages may read what a site answers. https://fetch.spec.whatwg.org/#http-cors-protocol
+"""CORS: who else's pages may read what a site answers.
 
-Origins are compared as whole texts. None that is not listed is ever repeated, with or without credentials,
-and * is never sent. A preflight is answered here, before limits, passwords and lists of networks: a browser
-sends it without any of those.
+https://fetch.spec.whatwg.org/#http-cors-protocol. Origins are compared as whole texts. None that is not
+listed is ever repeated, with or without credentials, and * is never sent. A preflight is answered here, before
+limits, passwords and lists of networks: a browser sends it without any of those.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from portcullis.render.nginx.names import variable
@@ -40,19 +41,22 @@ def maps(site: str, cors: Cors) -> Iterator[Node]:
         Expression(allowed),
         body=[
             directive("default", ""),
-            *(directive(origin, Expression("$http_origin")) for origin in cors.origins),
+            *(directive(origin, origin) for origin in cors.origins),
         ],
-        why="Pages of these origins may read what this site answers; to others nothing is said.",
+        why=(
+            "Pages of these origins may read what this site answers; to others nothing is said. As they are "
+            "written here, and not as they were asked: a map takes A for a."
+        ),
     )
     if cors.credentials:
         yield _where(Expression(allowed), f"{allowed}_credentials", "~.", "true")
-    # "1" and an origin that is listed: nothing else begins like that.
+    # "1" before an origin that is listed, which begins with a letter: a preflight of somebody who may.
     asked = Expression(f"{PREFLIGHT}{allowed}")
-    yield _where(asked, f"{allowed}_methods", "~^1http", ", ".join(cors.methods))
-    yield _where(asked, f"{allowed}_headers", "~^1http", ", ".join(cors.headers))
-    yield _where(asked, f"{allowed}_max_age", "~^1http", str(cors.max_age))
+    yield _where(asked, f"{allowed}_methods", "~^1.", ", ".join(cors.methods))
+    yield _where(asked, f"{allowed}_headers", "~^1.", ", ".join(cors.headers))
+    yield _where(asked, f"{allowed}_max_age", "~^1.", str(cors.max_age))
     if cors.exposed:
-        yield _where(asked, f"{allowed}_exposed", "~^http", ", ".join(cors.exposed))
+        yield _where(asked, f"{allowed}_exposed", "~^[a-z]", ", ".join(cors.exposed))
 
 
 def headers(site: str, cors: Cors) -> Iterator[Node]:
@@ -84,19 +88,24 @@ def preflight() -> Node:
         "if",
         Expression(f"({PREFLIGHT})"),
         body=[directive("return", "204")],
-        why="A preflight is answered here. At this level it has the headers above; in a location it would not.",
+        why=(
+            "A preflight is answered here. At this level it has the headers above; an `if` in a location would "
+            "lose them."
+        ),
     )
 
 
 def foreign(site: Site) -> Iterator[Node]:
-    """Give what tells WebSockets of foreign pages, which no CORS keeps out: browsers send their cookies along.
+    """Give what tells WebSockets of foreign pages, which no CORS keeps out.
 
-    A client that is no browser sends no Origin, and may come.
+    A browser sends its cookies along. A client that is no browser sends no Origin, and may come.
     """
     name = variable(site.name)
-    own = [f"{site.scheme}://{each}" for each in site.names if not each.startswith("*")]
+    # A site of plain HTTP may stand behind a proxy that speaks HTTPS: its pages' origin is that.
+    schemes = ("https",) if site.certificate else ("http", "https")
+    own = [f"{scheme}://{each}" for each in site.names if not each.startswith("*") for scheme in schemes]
     below = [
-        Expression(rf"~^{site.scheme}://[a-z0-9-]+\.{each[2:].replace('.', chr(92) + '.')}$")
+        Expression(rf"~^{'https' if site.certificate else 'https?'}://[a-z0-9-]+\.{re.escape(each[2:])}$")
         for each in site.names
         if each.startswith("*")
     ]
@@ -113,8 +122,8 @@ def foreign(site: Site) -> Iterator[Node]:
             *(directive(origin, "") for origin in known),
         ],
         why=(
-            "Whose pages may open a WebSocket here. CORS does not hold for one, and the browser sends cookies "
-            "along. A client that is no browser sends no Origin."
+            "Whose pages may open a WebSocket here. CORS does not hold for one, and the browser sends "
+            "cookies along. A client that is no browser sends no Origin."
         ),
     )
     yield _where(Expression(f"$portcullis_socket$foreign_{name}"), f"$foreign_socket_{name}", "11", "1")
@@ -122,9 +131,7 @@ def foreign(site: Site) -> Iterator[Node]:
 
 def refuse_foreign(site: str) -> Node:
     """Give the refusal of such a WebSocket."""
-    return block(
-        "if", Expression(f"($foreign_socket_{variable(site)})"), body=[directive("return", "403")]
-    )
+    return block("if", Expression(f"($foreign_socket_{variable(site)})"), body=[directive("return", "403")])
 
 
 def _where(source: Expression, target: str, pattern: str, value: str) -> Node:

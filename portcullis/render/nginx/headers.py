@@ -1,8 +1,8 @@
 """Response headers of a site, all of them at the level of its server block.
 
-An `add_header` in a location, or in an `if` there, takes away all that stand above it: HSTS, CORS and the rest
-(https://nginx.org/en/docs/http/ngx_http_headers_module.html#add_header). So a header that differs by place is
-a variable here, and an empty value is not sent. `always`: an error is answered with them too.
+An `add_header` in a location, or in an `if` there, takes away all that stand above it: HSTS, CORS and the
+rest (https://nginx.org/en/docs/http/ngx_http_headers_module.html#add_header). So a header that differs by
+place is a variable here, and an empty value is not sent. `always`: an error is answered with them too.
 """
 
 from __future__ import annotations

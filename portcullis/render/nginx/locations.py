@@ -28,8 +28,19 @@ _FORWARDED = {
     "X-Forwarded-Host": "$host",
     "X-Forwarded-Port": "$server_port",
     "X-Request-ID": "$request_id",
-    "Forwarded": "",
 }
+# What some apps and frameworks believe, and what nothing in front of them says: only a client could have.
+_CLAIMS = (
+    "Forwarded",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Server",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "X-Client-IP",
+    "True-Client-IP",
+    "CF-Connecting-IP",
+    "Fastly-Client-IP",
+)
 
 
 def app_name(site: str, upstream: Upstream) -> str:
@@ -49,8 +60,8 @@ def upstreams(site: Site) -> Iterator[Node]:
                     "server",
                     f"{word(upstream.address)}:{upstream.port}",
                     why=(
-                        "An address and no name: a name would be resolved at start, and nginx would not start "
-                        "while DNS is down."
+                        "An address and no name: a name would be resolved at start, and nginx would not "
+                        "start while DNS is down."
                     ),
                 ),
                 directive("keepalive", "16"),
@@ -58,8 +69,8 @@ def upstreams(site: Site) -> Iterator[Node]:
                     "keepalive_timeout",
                     "4s",
                     why=(
-                        "Shorter than the app's own (5 s in Node): a request on a connection that the app is just "
-                        "closing would be lost."
+                        "Shorter than the app's own (5 s in Node): a request on a connection that the app is "
+                        "just closing would be lost."
                     ),
                 ),
             ],
@@ -76,15 +87,18 @@ def forwarding(site: Site) -> Iterator[Node]:
         "1.1",
         why="Keepalive and WebSocket need 1.1; nginx speaks 1.0 to apps by default before 1.29.7.",
     )
-    socket = ("$http_upgrade", "$portcullis_connection") if site.websockets else ("", "")
+    socket = ("$portcullis_upgrade", "$portcullis_connection") if site.websockets else ("", "")
     yield directive("proxy_set_header", "Upgrade", Expression(socket[0]))
     yield directive("proxy_set_header", "Connection", Expression(socket[1]))
     for index, (name, value) in enumerate(_FORWARDED.items()):
         why = (
-            "Replaced and not appended to: what a client claims about itself must not reach the app. $host and "
-            "not $http_host: with an absolute request line the two differ, and the client chooses."
+            "Replaced and not appended to: what a client claims about itself must not reach the app. $host "
+            "and not $http_host: with an absolute request line the two differ, and the client chooses."
         )
         yield directive("proxy_set_header", name, Expression(value), why="" if index else why)
+    for index, name in enumerate(_CLAIMS):
+        why = "Nobody says these for us. A trusted proxy's word is in X-Forwarded-For already."
+        yield directive("proxy_set_header", name, "", why="" if index else why)
     yield directive(
         "proxy_set_header",
         "Proxy",
@@ -156,12 +170,13 @@ def files(site: Site) -> Iterator[Node]:
     """Give the locations of a site's files."""
     if site.root is None:
         return
-    missing = "/index.html" if site.spa else "=404"
+    # =404 after index.html too: were that missing, nginx would look for it again and again, and say 500.
+    found = ("$uri/index.html", "/index.html") if site.spa else ("$uri/",)
     if not site.spa:
-        yield directive("error_page", "404", "/404.html")
-        yield block(
-            "location", "=", "/404.html", body=[directive("set", CACHE, ""), directive("internal")]
+        yield directive(
+            "error_page", "404", "/404.html", why="The site's own page, where it has one, and else nginx's."
         )
+        yield block("location", "=", "/404.html", body=[directive("set", CACHE, ""), directive("internal")])
         yield GAP
     yield block(
         "location",
@@ -172,11 +187,11 @@ def files(site: Site) -> Iterator[Node]:
                 CACHE,
                 "no-cache",
                 why=(
-                    "Asked for again each time, and answered by 304 where nothing changed: a new version shows at "
-                    "once."
+                    "Asked for again each time, and answered by 304 where nothing changed: a new version "
+                    "shows at once."
                 ),
             ),
-            directive("try_files", Expression("$uri"), Expression("$uri/index.html"), missing),
+            directive("try_files", Expression("$uri"), *map(Expression, found), "=404"),
         ],
     )
     if _ASSETS not in site.apps:

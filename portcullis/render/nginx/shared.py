@@ -138,7 +138,7 @@ def default_server(resource: str, dialect: Dialect, shared: Shared | None = None
 
 
 def acme_location(*, guarded: bool = False) -> Node:
-    """Give the place where a certificate authority looks; `guarded` where passwords are asked for around it."""
+    """Give the place where a certificate authority looks; `guarded` where not everybody may come."""
     return block(
         "location",
         "^~",
@@ -173,18 +173,26 @@ def _maps() -> Iterator[Node]:
     yield block(
         "map",
         Expression("$http_upgrade"),
-        Expression("$portcullis_connection"),
-        body=[directive("default", "upgrade"), directive("", "")],
+        Expression("$portcullis_socket"),
+        body=[directive("default", ""), directive("websocket", "1")],
+        why="Only a WebSocket: with Upgrade: h2c a client would speak to an app past everything here.",
+    )
+    yield GAP
+    yield block(
+        "map",
+        Expression("$portcullis_socket"),
+        Expression("$portcullis_upgrade"),
+        body=[directive("default", ""), directive("1", "websocket")],
         why=(
-            "A WebSocket handshake is passed on as such. For everything else the header is left out: an empty "
+            "Its handshake is passed on as such. For everything else both headers are left out: an empty "
             'value keeps the connection to the app open for the next request, "close" would not.'
         ),
     )
     yield block(
         "map",
-        Expression("$http_upgrade"),
         Expression("$portcullis_socket"),
-        body=[directive("default", ""), directive(Expression("~*^websocket$"), "1")],
+        Expression("$portcullis_connection"),
+        body=[directive("default", ""), directive("1", "upgrade")],
     )
     yield GAP
     yield block(
@@ -258,8 +266,8 @@ def _unknown_by_http() -> Iterator[Node]:
                 "/",
                 body=[directive("return", "444")],
                 why=(
-                    "Scanners ask for the bare address or for other people's names. 444 closes the connection "
-                    "unanswered."
+                    "Scanners ask for the bare address or for other people's names. 444 closes the "
+                    "connection unanswered."
                 ),
             ),
         ],

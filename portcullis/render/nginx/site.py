@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _BODY = re.compile(r"0|[1-9][0-9]*[KMGkmg]?")
 _URL = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?(?P<path>/[A-Za-z0-9._~/?=&%+,:@!*()-]*)?")
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?|\[?[a-z-]+://[a-z0-9.-]+\]?")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 
 
 def site(resource: str, settings: Site, dialect: Dialect) -> str:
@@ -58,16 +58,7 @@ def _outside(settings: Site) -> Iterator[Node]:
     if settings.apps and settings.websockets:
         yield from cors.foreign(settings)
     if settings.maintenance:
-        yield GAP
-        yield block(
-            "geo",
-            Expression(f"$maintenance_{name}"),
-            body=[
-                directive("default", "1"),
-                *(directive(word(network), "") for network in settings.maintenance.except_),
-            ],
-            why="Who sees the site while it is being worked on.",
-        )
+        yield from _closed(name, settings)
     limits = settings.limits
     if settings.apps and limits.requests:
         yield GAP
@@ -80,8 +71,36 @@ def _outside(settings: Site) -> Iterator[Node]:
         )
     if limits.connections:
         yield GAP
-        yield directive(
-            "limit_conn_zone", Expression("$binary_remote_addr"), f"zone=connections_{name}:4m"
+        yield directive("limit_conn_zone", Expression("$binary_remote_addr"), f"zone=connections_{name}:4m")
+
+
+def _closed(name: str, settings: Site) -> Iterator[Node]:
+    """Give what tells who is shown that the site is being worked on."""
+    plain = settings.certificate is None
+    flag = Expression(f"$closed_{name}" if plain else f"$maintenance_{name}")
+    yield GAP
+    yield block(
+        "geo",
+        flag,
+        body=[
+            directive("default", "1"),
+            *(
+                directive(word(network), "")
+                for network in (settings.maintenance.except_ if settings.maintenance else ())
+            ),
+        ],
+        why="Who sees the site while it is being worked on.",
+    )
+    if plain:
+        yield block(
+            "map",
+            Expression(f"{flag}:$uri"),
+            Expression(f"$maintenance_{name}"),
+            body=[
+                directive("default", ""),
+                directive(Expression(r"~^1:(?!/\.well-known/acme-challenge/)"), "1"),
+            ],
+            why="The authority still gets its answer: a first certificate may come meanwhile.",
         )
 
 
@@ -102,8 +121,8 @@ def _to_https(settings: Site, dialect: Dialect) -> Iterator[Node]:
                 "/",
                 body=[directive("return", "308", Expression("https://$host$request_uri"))],
                 why=(
-                    "First to HTTPS on the same host, which HSTS wants, and from there to the name. 308 keeps a "
-                    "POST a POST."
+                    "First to HTTPS on the same host, which HSTS wants, and from there to the name. 308 "
+                    "keeps a POST a POST."
                 ),
             ),
         ],
@@ -145,11 +164,11 @@ def _content(settings: Site, dialect: Dialect) -> Iterator[Node]:
             shared.no_version(),
             *_tls(settings),
             *_logs(settings),
-            directive("include", shared.COMPRESSION_PATH),
+            *([] if settings.redirect else [directive("include", shared.COMPRESSION_PATH)]),
             directive(
                 "client_max_body_size",
                 settings.limits.body.lower(),
-                why="What is larger is answered with 413, here and not by the app.",
+                why="What is larger is answered with 413, and not read.",
             ),
             *_limits(settings),
             *_guards(settings),
@@ -188,9 +207,7 @@ def _limits(settings: Site) -> Iterator[Node]:
     if settings.apps and limits.requests:
         yield directive("limit_req_status", "429")
     if limits.connections:
-        yield directive(
-            "limit_conn", f"connections_{names.variable(settings.name)}", str(limits.connections)
-        )
+        yield directive("limit_conn", f"connections_{names.variable(settings.name)}", str(limits.connections))
         yield directive("limit_conn_status", "429")
 
 
@@ -217,7 +234,7 @@ def _headers(settings: Site) -> Iterator[Node]:
         yield GAP
         yield from cors.headers(settings.name, settings.cors)
     if settings.apps:
-        hidden = (*sent, *(cors.RESPONSE_HEADERS if settings.cors else ()))
+        hidden = (*sent, *(cors.RESPONSE_HEADERS if settings.cors else ()), "X-Powered-By")
         yield GAP
         yield from headers.hide(hidden)
         yield GAP
@@ -241,12 +258,30 @@ def _answers(settings: Site) -> Iterator[Node]:
         whole = found is not None and found["path"]
         target = settings.redirect if whole else settings.redirect + "$request_uri"
         yield GAP
-        yield block("location", "/", body=[directive("return", "308", Expression(target))])
+        yield from _sent_on(settings, Expression(target))
         return
     if settings.root is not None:
         yield GAP
         yield from locations.files(settings)
     yield from locations.apps(settings)
+
+
+def _sent_on(settings: Site, target: Expression) -> Iterator[Node]:
+    answer = directive("return", "308", target)
+    if not (settings.passwords or settings.allow):
+        yield block("location", "/", body=[answer])
+        return
+    yield block(
+        "location",
+        "/",
+        body=[directive("try_files", "/none", "@target")],
+        why=(
+            "A return here would come before passwords and networks are looked at. There is no such file: "
+            "what follows is answered, and after they were."
+        ),
+    )
+    yield GAP
+    yield block("location", "@target", body=[answer])
 
 
 def _maintenance(name: str, settings: Maintenance) -> Iterator[Node]:
@@ -260,6 +295,7 @@ def _maintenance(name: str, settings: Maintenance) -> Iterator[Node]:
         body=[directive("set", Expression("$portcullis_retry"), "600"), directive("return", "503")],
     )
     yield directive("error_page", "503", "@maintenance")
+    yield GAP
     yield block(
         "location",
         "@maintenance",

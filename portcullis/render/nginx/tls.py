@@ -1,10 +1,10 @@
 """TLS of the whole proxy: Mozilla's guideline 6.0 of 2026-04, profiles intermediate and modern.
 
-https://wiki.mozilla.org/Security/Server_Side_TLS and the generator's guidelines/6.0.json. Protocols and curves
-of a site are those of the default server of its socket (nginx before 1.29.2 ignores a site's own, newer ones
-its curves), so a profile belongs to the proxy and never to a site. The same lines stand in every TLS server:
-at the http level the stock nginx.conf of Debian 12 already says `ssl_protocols TLSv1 …`, which would be merged
-with ours, and `ssl_prefer_server_ciphers`, which may stand only once.
+https://wiki.mozilla.org/Security/Server_Side_TLS and the generator's guidelines/6.0.json. Protocols and
+curves of a site are those of the default server of its socket (nginx before 1.29.2 ignores a site's own,
+newer ones its curves), so a profile belongs to the proxy and never to a site. The same lines stand in every
+TLS server: at the http level the stock nginx.conf of Debian 12 already says `ssl_protocols TLSv1 …`, which
+would be merged with ours, and `ssl_prefer_server_ciphers`, which may stand only once.
 """
 
 from __future__ import annotations

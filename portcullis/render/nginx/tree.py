@@ -3,7 +3,8 @@
 Quoting happens here and nowhere else. nginx has no way to write a dollar sign that is no variable, so a text
 that holds one is refused unless it is an `Expression` of ours.
 
-Syntax: https://nginx.org/en/docs/beginners_guide.html#conf_structure and ngx_conf_file.c, `ngx_conf_read_token`.
+Syntax: https://nginx.org/en/docs/beginners_guide.html#conf_structure and
+ngx_conf_read_token() in ngx_conf_file.c.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _INDENT = "    "
 _WIDTH = 108
-# What nginx takes for one word without quotes. Braces, quotes, semicolons, backslashes and # are not among it.
+# What nginx takes for one word without quotes: no braces, quotes, semicolons, backslashes, and no #.
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@*=,+%&?!|()\[\]$~^<>-]+")
 # A dot that a regular expression takes for a dot keeps its backslash without quotes, which reads better.
 _PATTERN = re.compile(rf"(?:{_PLAIN.pattern}|\\\.)+")
@@ -117,7 +118,5 @@ def _lines(nodes: Iterable[Node], indent: str) -> Iterator[str]:
 
 def _comment(why: str, indent: str) -> Iterator[str]:
     for paragraph in why.splitlines():
-        lines = textwrap.wrap(
-            paragraph, _WIDTH - len(indent), break_long_words=False, break_on_hyphens=False
-        )
+        lines = textwrap.wrap(paragraph, _WIDTH - len(indent), break_long_words=False, break_on_hyphens=False)
         yield from (f"{indent}# {line}" for line in lines)
