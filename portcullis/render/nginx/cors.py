@@ -1,8 +1,8 @@
 """CORS: who else's pages may read what a site answers.
 
 https://fetch.spec.whatwg.org/#http-cors-protocol. Origins are compared as whole texts. None that is not
-listed is ever repeated, with or without credentials, and * is never sent. A preflight is answered here, before
-limits, passwords and lists of networks: a browser sends it without any of those.
+listed is ever repeated, with or without credentials, and * is never sent. A preflight is answered here,
+before limits, passwords and lists of networks: a browser sends it without any of those.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def preflight() -> Node:
         Expression(f"({PREFLIGHT})"),
         body=[directive("return", "204")],
         why=(
-            "A preflight is answered here. At this level it has the headers above; an `if` in a location would "
-            "lose them."
+            "A preflight is answered here. At this level it has the headers above; an `if` in a location "
+            "would lose them."
         ),
     )
 

@@ -104,7 +104,7 @@ def compression(resource: str, *, brotli: bool) -> str:
     In server blocks and not once: Debian's nginx.conf says `gzip on` at the http level, and nginx refuses a
     second one there.
     """
-    nodes = [
+    nodes: list[Node] = [
         GAP,
         directive("gzip", "on"),
         directive("gzip_static", "on", why="A file beside it that ends in .gz is sent as it is."),
@@ -155,7 +155,7 @@ def acme_location(*, guarded: bool = False) -> Node:
 
 def listen(port: str, dialect: Dialect, *more: str) -> Iterator[Node]:
     """Give the directives that listen on a port, on every address."""
-    tls_words = ("ssl",) if port == "443" else ()
+    tls_words: tuple[str, ...] = ("ssl",) if port == "443" else ()
     if tls_words and not dialect.http2_directive:
         tls_words = ("ssl", "http2")
     yield directive("listen", port, *tls_words, *more)

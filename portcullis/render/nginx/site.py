@@ -176,7 +176,7 @@ def _content(settings: Site, dialect: Dialect) -> Iterator[Node]:
             *_headers(settings),
             *_answers(settings),
             *([] if settings.certificate else [GAP, shared.acme_location(guarded=guarded)]),
-            *([GAP, Verbatim(settings.snippet.strip("\n"))] if settings.snippet.strip() else []),
+            *_snippet(settings),
         ],
     )
 
@@ -264,6 +264,12 @@ def _answers(settings: Site) -> Iterator[Node]:
         yield GAP
         yield from locations.files(settings)
     yield from locations.apps(settings)
+
+
+def _snippet(settings: Site) -> Iterator[Node]:
+    if settings.snippet.strip():
+        yield GAP
+        yield Verbatim(settings.snippet.strip("\n"))
 
 
 def _sent_on(settings: Site, target: Expression) -> Iterator[Node]:
