@@ -20,6 +20,7 @@ from .packages import Packages
 from .pulled_image import PulledImage
 from .redis_user import RedisUser
 from .release import Release
+from .served_sites import ServedSites, SiteProbe
 from .service import Service
 from .ssh_server import SshServer
 from .sysctl import Sysctl
@@ -45,7 +46,9 @@ __all__ = [
     "PulledImage",
     "RedisUser",
     "Release",
+    "ServedSites",
     "Service",
+    "SiteProbe",
     "SshServer",
     "Sysctl",
     "Tree",

@@ -105,7 +105,7 @@ class Service(HostResource, module="portcullis", name="Service"):
                 "unit": unit,
                 "active": active,
                 "enabled": enabled,
-                "reads": dict(_reads(thing) for thing in reads),
+                "reads": dict(what_is_read(thing) for thing in reads),
                 "on_change": on_change,
                 "stale": False,
             },
@@ -114,7 +114,7 @@ class Service(HostResource, module="portcullis", name="Service"):
         )
 
 
-def _reads(thing: File | Tree | Directory | Packages | str) -> tuple[str, pulumi.Input[str]]:
+def what_is_read(thing: File | Tree | Directory | Packages | str) -> tuple[str, pulumi.Input[str]]:
     """Return what identifies a thing that is read, and what changes when it is written."""
     if isinstance(thing, str):
         return thing, ""

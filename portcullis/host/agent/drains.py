@@ -6,10 +6,10 @@ container that is taken away earlier takes those requests with it.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
+from portcullis.host.agent import nginx_workers
 from portcullis.host.agent.watch import newest_change
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from portcullis.host.agent.step import Json, Step
     from portcullis.host.agent.store import Record
 
-# How nginx calls them (ngx_worker_process_cycle), as the first argument.
-_WORKER = b"nginx: worker process"
-_LEAVING = b"nginx: worker process is shutting down"
-_SHOW_TIMEOUT = 30.0
 _TICK = 0.05  # seconds: the kernel counts in hundredths
 
 
@@ -74,25 +70,8 @@ class Drains:
 
     def _former(self, service: str, changed: float) -> bool:
         """Whether a worker of before the change is left: one that is leaving, or has not been told yet."""
-        main = self._main(service)
-        for folder in self._machine.proc_sys.parent.glob("[0-9]*"):
-            try:
-                title = (folder / "cmdline").read_bytes()
-                if not title.startswith(_WORKER):
-                    continue
-                # proc_pid_stat(5); the name before it may hold spaces and brackets.
-                fields = (folder / "stat").read_text("ascii").rpartition(")")[2].split()
-            except OSError:
-                continue  # it has just ended
-            parent, started = fields[1], int(fields[19]) / os.sysconf("SC_CLK_TCK")
-            # Containers have nginx too.
-            if parent != main:
-                continue
-            age = time.clock_gettime(time.CLOCK_BOOTTIME) - started
-            if title.startswith(_LEAVING) or time.time() - age < changed - _TICK:
-                return True
-        return False
-
-    def _main(self, service: str) -> str:
-        argv = ["systemctl", "show", "--property=MainPID", "--value", "--", service]
-        return self._machine.run(argv, timeout=_SHOW_TIMEOUT).out.strip()
+        main = nginx_workers.main_process(self._machine, service)
+        return any(
+            worker.leaving or time.time() - worker.age < changed - _TICK
+            for worker in nginx_workers.workers(self._machine.proc_sys.parent, main)
+        )

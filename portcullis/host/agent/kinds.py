@@ -39,6 +39,7 @@ _KINDS = {
     "container": ("containers", "Containers", ("machine",)),
     "release": ("releases", "Releases", ("machine", "store")),
     "drain": ("drains", "Drains", ("machine",)),
+    "served-sites": ("served_sites", "ServedSites", ("machine",)),
 }
 
 

@@ -44,6 +44,9 @@ class Machine:
     fail2ban_socket: Path = Path("/run/fail2ban/fail2ban.sock")
     fail2ban_database: Path = Path("/var/lib/fail2ban/fail2ban.sqlite3")
     docker: Path = Path("/run/docker.sock")
+    http: tuple[str, int] = ("127.0.0.1", 80)
+    https: tuple[str, int] = ("127.0.0.1", 443)
+    nginx_log: Path = Path("/var/log/nginx/error.log")
     run: Runner = run
     peer: Peer | None = None  # where the session comes from
     apt_lock_wait: float = 60.0  # seconds

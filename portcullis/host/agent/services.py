@@ -30,7 +30,7 @@ _PROPERTIES = (
 _SHOW_TIMEOUT = 30.0
 _JOB_TIMEOUT = 180.0
 _START_LIMIT = 120.0  # seconds from start to active
-_RUNNING = ("active", "reloading", "refreshing")
+RUNNING = ("active", "reloading", "refreshing")
 
 
 class Services:
@@ -107,7 +107,7 @@ class Services:
                 )
         if started:
             unit = self._settled(name)
-            work.record.extra["loaded"] = {"invocation": unit["InvocationID"], "newest": newest}
+            work.record.extra["loaded"] = loaded(unit, newest)
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
         """See `Kind`. A unit that was not there before us is stopped and disabled."""
@@ -116,28 +116,18 @@ class Services:
             unit = self._show([name])[0]
             if unit["LoadState"] == "not-found":
                 return "absent"
-            was_active = kept.get("active") in _RUNNING
+            was_active = kept.get("active") in RUNNING
             if not was_active:
                 self._stop(name, unit)
             enabled = str(kept.get("enabled", "disabled"))
             if enabled in ("enabled", "disabled", "masked") and unit["UnitFileState"] != "static":
                 self._enable(name, unit, enabled)
-            if was_active and unit["ActiveState"] not in _RUNNING:
+            if was_active and unit["ActiveState"] not in RUNNING:
                 self._do("start", name)
         return "restored"
 
     def _show(self, names: list[str]) -> list[Unit]:
-        for name in names:
-            if not _NAME.match(name):
-                raise HostError("invalid", f"{name!r} is not the full name of a unit", prop="unit")
-        argv = ["systemctl", "show", "--no-pager", f"--property={','.join(_PROPERTIES)}", "--", *names]
-        done = self._machine.run(argv, timeout=_SHOW_TIMEOUT)
-        units = parse_show(done.out)
-        if done.code or len(units) != len(names):
-            raise HostError(
-                "unreadable", "systemd does not answer on the host", prop="unit", detail=done.text
-            )
-        return units
+        return show(self._machine, names)
 
     def _load(self, name: str) -> Unit:
         unit = self._show([name])[0]
@@ -185,7 +175,7 @@ class Services:
             self._do("reset-failed", name)
 
     def _bring_up(self, name: str, unit: Unit, desired: Json, *, stale: bool) -> bool:
-        if unit["ActiveState"] in _RUNNING:
+        if unit["ActiveState"] in RUNNING:
             if not stale:
                 return False
             restart = (
@@ -236,6 +226,19 @@ class Services:
         return HostError("systemd", message, prop="active", detail=detail)
 
 
+def show(machine: Machine, names: list[str]) -> list[Unit]:
+    """What systemd says of units, in their order. Raises `HostError` (``invalid``, ``unreadable``)."""
+    for name in names:
+        if not _NAME.match(name):
+            raise HostError("invalid", f"{name!r} is not the full name of a unit", prop="unit")
+    argv = ["systemctl", "show", "--no-pager", f"--property={','.join(_PROPERTIES)}", "--", *names]
+    done = machine.run(argv, timeout=_SHOW_TIMEOUT)
+    units = parse_show(done.out)
+    if done.code or len(units) != len(names):
+        raise HostError("unreadable", "systemd does not answer on the host", prop="unit", detail=done.text)
+    return units
+
+
 def parse_show(output: str) -> list[Unit]:
     """``systemctl show`` of several units: blocks of ``Key=value`` lines, in the order that was asked for."""
     units = []
@@ -249,29 +252,39 @@ def parse_show(output: str) -> list[Unit]:
 def _facts(unit: Unit, newest: int, record: Record | None) -> Json:
     if unit["LoadState"] == "not-found":
         return {"exists": False}
-    loaded = record.extra.get("loaded") if record else None
     return {
         "exists": True,
         "active": unit["ActiveState"],
         "enabled": unit["UnitFileState"],
-        "stale": is_stale(unit, newest, loaded, time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC)),
+        "stale": is_stale_now(unit, newest, record),
     }
 
 
-def is_stale(unit: Unit, newest: int, loaded: Json | None, wall: int, monotonic: int) -> bool:
+def loaded(unit: Unit, newest: int) -> Json:
+    """What is noted of a unit that has just taken up files of which the last changed at `newest`."""
+    return {"invocation": unit["InvocationID"], "newest": newest}
+
+
+def is_stale_now(unit: Unit, newest: int, record: Record | None) -> bool:
+    """`is_stale` by the clocks of this moment, and by what was noted under ``loaded``."""
+    noted = record.extra.get("loaded") if record else None
+    return is_stale(unit, newest, noted, time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+
+
+def is_stale(unit: Unit, newest: int, noted: Json | None, wall: int, monotonic: int) -> bool:
     """Whether a running unit has not taken up its present files. All times in nanoseconds.
 
     Args:
         unit: what ``systemctl show`` says.
         newest: when one of its files last changed, wall clock.
-        loaded: what we noted when we last made it load its files: the unit's ``InvocationID`` and `newest` of
+        noted: what we noted when we last made it load its files: the unit's ``InvocationID`` and `newest` of
             then. It counts for that run of the unit only, and no step of the clock can fool it.
         wall: the wall clock now.
         monotonic: the monotonic clock now, which systemd's stamps count in (as microseconds).
     """
-    if unit["ActiveState"] not in _RUNNING:
+    if unit["ActiveState"] not in RUNNING:
         return False
-    if loaded and loaded["invocation"] == unit["InvocationID"] and newest <= loaded["newest"]:
+    if noted and noted["invocation"] == unit["InvocationID"] and newest <= noted["newest"]:
         return False
     return newest > wall - (monotonic - last_load(unit) * 1000)
 

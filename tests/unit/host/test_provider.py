@@ -59,6 +59,7 @@ RELEASED = [
     "portcullis.host.redis_user.RedisUserProvider",
     "portcullis.host.release.ReleaseProvider",
     "portcullis.host.pulled_image.PulledImageProvider",
+    "portcullis.host.served_sites.ServedSitesProvider",
     "portcullis.host.service.ServiceProvider",
     "portcullis.host.sysctl.SysctlProvider",
     "portcullis.host.ssh_server.SshServerProvider",

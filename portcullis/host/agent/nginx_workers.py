@@ -1,0 +1,52 @@
+"""nginx's worker processes, as /proc shows them: who serves, and who only ends what was begun."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from portcullis.host.agent.machine import Machine
+
+# How nginx calls them (ngx_worker_process_cycle), as the first argument.
+_WORKER = b"nginx: worker process"
+_LEAVING = b"nginx: worker process is shutting down"
+_SHOW_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker: its process, whether it takes no request any more, and its age in seconds."""
+
+    pid: int
+    leaving: bool
+    age: float
+
+
+def workers(proc: Path, main: str) -> Iterator[Worker]:
+    """The workers of the main process with the number `main`; containers have nginx too."""
+    for folder in proc.glob("[0-9]*"):
+        try:
+            title = (folder / "cmdline").read_bytes()
+            if not title.startswith(_WORKER):
+                continue
+            # proc_pid_stat(5); the name before it may hold spaces and brackets.
+            fields = (folder / "stat").read_text("ascii").rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        if fields[1] != main:
+            continue
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - started
+        yield Worker(int(folder.name), title.startswith(_LEAVING), age)
+
+
+def main_process(machine: Machine, service: str) -> str:
+    """The number of a unit's main process; ``0`` while there is none."""
+    argv = ["systemctl", "show", "--property=MainPID", "--value", "--", service]
+    return machine.run(argv, timeout=_SHOW_TIMEOUT).out.strip()

@@ -1,0 +1,198 @@
+"""Sites that nginx serves: its present files are the ones it runs on, and each site answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent import nginx_workers, services, site_probe
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.site_probe import SERVED
+from portcullis.host.agent.step import Json, Step
+from portcullis.host.agent.watch import newest_change
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from portcullis.host.agent.kind import Answers, Question, Work
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.services import Unit
+    from portcullis.host.agent.store import Record
+
+_TEST_TIMEOUT = 60.0
+_JOB_TIMEOUT = 180.0
+_WAIT = 10.0  # in units of the machine's settling time: seconds, on a real host
+_LINES = 10
+_NAMED = 10  # sites in one message
+# Lines of less weight tell of visitors, and not of the configuration.
+_GRAVE = ("[emerg]", "[alert]", "[crit]", "[warn]")
+
+
+class ServedSites:
+    """The kind ``served-sites``; an item is nginx's unit."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for nginx and systemctl, and for where nginx listens and logs."""
+        self._machine = machine
+        self._ports = site_probe.Ports(machine.http, machine.https)
+        self._lock = threading.Lock()
+
+    def spec(self, item: str, desired: Json) -> Json:
+        return {
+            "unit": item,
+            "reads": sorted(path for path in desired.get("reads") or () if path.startswith("/")),
+            "probes": desired["probes"],
+        }
+
+    def facts(self, questions: Sequence[Question]) -> Answers:
+        """See `Kind`."""
+        answers: Answers = []
+        for spec, record in questions:
+            try:
+                unit = services.show(self._machine, [str(spec["unit"])])[0]
+                newest = newest_change(spec.get("reads") or [])
+                stale = services.is_stale_now(unit, newest, record)
+                answers.append({"exists": True, "stale": stale, "sites": self._sites(spec, unit)})
+            except HostError as error:
+                answers.append(error)
+        return answers
+
+    def _sites(self, spec: Json, unit: Unit) -> dict[str, str]:
+        probes = site_probe.of_spec(spec)
+        if unit["LoadState"] == "not-found":
+            return dict.fromkeys(probes, "nginx is not installed")
+        if unit["ActiveState"] not in services.RUNNING:
+            return dict.fromkeys(probes, f"nginx does not run: it is {unit['ActiveState']}")
+        return site_probe.ask(probes, self._ports)
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        """See `Kind`."""
+        steps = [Step("stale", "True", "False", "reload")] if facts["stale"] else []
+        for name in sorted(desired["sites"]):
+            have = facts["sites"].get(name, "not asked for")
+            if have != SERVED:
+                steps.append(Step(f"sites.{name}", have, SERVED, "reload"))
+        return steps
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
+        """See `Kind`."""
+        return None
+
+    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
+        """See `Kind`. A reload replaces nothing: the files have owners of their own."""
+        return True
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
+        """See `Kind`."""
+        return {}
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:  # noqa: ARG002
+        """See `Kind`. Reloads, and never restarts: that would cut off every visitor of every site."""
+        if not steps:
+            return
+        unit, spec = work.record.id, work.record.spec
+        with self._lock:
+            self._test()
+            # Before the reload: what changes during it makes the unit stale again.
+            newest = newest_change(spec.get("reads") or [])
+            logged = self._log_size()
+            state = services.show(self._machine, [unit])[0]["ActiveState"]
+            former = self._serving(unit)
+            self._take_up(unit, state)
+            self._await(unit, spec, former if state in services.RUNNING else set(), logged)
+            work.record.extra["loaded"] = services.loaded(services.show(self._machine, [unit])[0], newest)
+
+    def _test(self) -> None:
+        done = self._machine.run(["nginx", "-t"], timeout=_TEST_TIMEOUT)
+        if done.code:
+            raise HostError(
+                "refused",
+                "nginx refuses its configuration as a whole",
+                prop="stale",
+                hint="mend the file that its message names; what was loaded before is still served",
+                detail=done.text,
+            )
+
+    def _take_up(self, unit: str, state: str) -> None:
+        if state == "failed":
+            self._systemctl("reset-failed", unit)  # or a start limit that was hit refuses
+        self._systemctl("reload" if state in services.RUNNING else "start", unit)
+
+    def _systemctl(self, verb: str, unit: str) -> None:
+        done = self._machine.run(["systemctl", "--no-pager", verb, unit], timeout=_JOB_TIMEOUT)
+        if done.code:
+            raise HostError(
+                "systemd",
+                f"systemctl {verb} {unit} failed",
+                prop="stale",
+                detail="\n".join(part for part in (done.text, self._journal(unit)) if part),
+            )
+
+    def _await(self, unit: str, spec: Json, former: set[int], logged: int) -> None:
+        """Wait until nobody takes requests by the former configuration, and every site is served.
+
+        nginx answers a reload before it happens, and one that fails then (a port that is taken) shows in its
+        log only: it goes on with the former configuration.
+        """
+        deadline = time.monotonic() + _WAIT * self._machine.settle
+        probes = site_probe.of_spec(spec)
+        while True:
+            left = former & self._serving(unit)
+            if not left:
+                found = site_probe.ask(probes, self._ports)
+                probes = {name: probe for name, probe in probes.items() if found[name] != SERVED}
+                if not probes:
+                    return
+            if time.monotonic() > deadline or self._machine.alone.wait(self._machine.settle / 20):
+                break
+        detail = self._logged(logged) or self._journal(unit)
+        if left:
+            raise HostError(
+                "not-converged",
+                "nginx did not take up its present configuration, and serves the former one",
+                prop="stale",
+                hint="its last messages tell why; `nginx -t` does not see all, such as a port that is taken",
+                detail=detail,
+            )
+        names = sorted(probes)
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        raise HostError(
+            "not-served",
+            f"{len(names)} of {len(spec['probes'])} sites are not served after the reload:"
+            f" {', '.join(names[:_NAMED])}{more}",
+            prop=f"sites.{names[0]}",
+            hint="the other sites are served; `nginx -T` shows the configuration as nginx reads it",
+            detail="\n".join([*(f"{name}: {found[name]}" for name in names[:_NAMED]), detail]).rstrip(),
+        )
+
+    def _serving(self, unit: str) -> set[int]:
+        """The workers that take requests."""
+        main = nginx_workers.main_process(self._machine, unit)
+        found = nginx_workers.workers(self._machine.proc, main)
+        return {worker.pid for worker in found if not worker.leaving}
+
+    def _log_size(self) -> int:
+        try:
+            return self._machine.nginx_log.stat().st_size
+        except OSError:
+            return 0
+
+    def _logged(self, since: int) -> str:
+        """What nginx logged of weight since then."""
+        try:
+            with self._machine.nginx_log.open("rb") as file:
+                file.seek(since)
+                lines = file.read(1 << 20).decode("utf-8", "replace").splitlines()
+        except OSError:
+            return ""
+        return "\n".join([line for line in lines if any(level in line for level in _GRAVE)][-_LINES:])
+
+    def _journal(self, unit: str) -> str:
+        argv = ["journalctl", "--no-pager", "-q", "-n", str(_LINES), "-o", "cat", "-u", unit]
+        return self._machine.run(argv, timeout=_TEST_TIMEOUT).out.strip()
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
+        """See `Kind`."""
+        return "kept"

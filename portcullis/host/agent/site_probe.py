@@ -1,0 +1,196 @@
+"""Whether nginx on this host serves a site: asked as a visitor would, over loopback.
+
+Port 80 is asked for a file that a certificate authority would look for: every site answers there by itself,
+with no app, password or log in between. What answers does not matter, but that it does: to a name that is no
+site nginx closes the connection. On port 443 it refuses the handshake then.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Tuple
+
+from portcullis.host.agent import x509
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Callable
+
+Address = Tuple[str, int]
+
+SERVED = "served"
+PATH = "/.well-known/acme-challenge/portcullis-probe"
+_EACH = 5.0  # seconds
+_ALL = 15.0  # seconds: when nginx hangs, nobody waits five for each of two hundred sites
+_THREADS = 16
+_BELOW_A_WILDCARD = "portcullis-probe"
+_NAMES_SHOWN = 3
+_LINE = 1024  # bytes; those of a PEM file have 65
+_LINES = 500  # of one certificate
+_NO_NAME = "UNRECOGNIZED_NAME"
+# RFC 1035, section 2.3.4: a label has 63 characters at most, and TLS cannot carry a longer one.
+_NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
+
+
+class NotServedError(Exception):
+    """A site is not served; the text says why, for people."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What to ask of a site.
+
+    Attributes:
+        tls: whether it is served on port 443, too.
+        certificate: path of the file whose first certificate it shows there; "" takes any.
+    """
+
+    tls: bool
+    certificate: str
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where nginx listens."""
+
+    plain: Address
+    tls: Address
+
+
+def ask(probes: Mapping[str, Probe], ports: Ports) -> dict[str, str]:
+    """Ask for every site at once: ``served``, or what is wrong with it. Never raises for one of them."""
+    deadline = time.monotonic() + _ALL
+    context = _context()
+
+    def one(site: tuple[str, Probe]) -> str:
+        name, probe = site
+        if not _NAME.fullmatch(name):
+            return "it is no host name, and cannot be asked for"
+        # Of a wildcard every name is served that has one label more.
+        name = f"{_BELOW_A_WILDCARD}{name[1:]}" if name.startswith("*.") else name
+        checks = (_plain, _tls) if probe.tls else (_plain,)
+        faults = [_fault(check, (name, probe, ports, context), deadline) for check in checks]
+        return "; ".join(fault for fault in faults if fault) or SERVED
+
+    with ThreadPoolExecutor(min(_THREADS, len(probes) or 1)) as pool:
+        return dict(zip(probes, pool.map(one, probes.items())))
+
+
+def _fault(check: Callable[..., None], about: tuple[object, ...], deadline: float) -> str:
+    left = min(_EACH, deadline - time.monotonic())
+    if left <= 0:
+        return "nginx is too slow: other sites took all the time that there was"
+    try:
+        check(*about, left)
+    except NotServedError as fault:
+        return str(fault)
+    except (OSError, ValueError) as error:
+        # Whatever it is, it is a fault of this site, and none of the host.
+        return f"it cannot be asked for ({type(error).__name__})"
+    return ""
+
+
+def _plain(name: str, probe: Probe, ports: Ports, context: ssl.SSLContext, limit: float) -> None:
+    del probe, context
+    with _connected(ports.plain, limit) as line:
+        try:
+            line.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode("ascii"))
+            begins = line.recv(5)
+        except socket.timeout:
+            raise NotServedError(f"nginx does not answer on port {ports.plain[1]}") from None
+        except OSError:
+            begins = b""
+    if not begins:
+        raise NotServedError(f"nginx does not know the name on port {ports.plain[1]}")
+    if not b"HTTP/".startswith(begins):
+        raise NotServedError(f"what answers on port {ports.plain[1]} does not speak HTTP")
+
+
+def _tls(name: str, probe: Probe, ports: Ports, context: ssl.SSLContext, limit: float) -> None:
+    port = ports.tls[1]
+    wanted = _leaf(probe.certificate) if probe.certificate else None
+    with _connected(ports.tls, limit) as line:
+        try:
+            with context.wrap_socket(line, server_hostname=name) as secure:
+                shown = secure.getpeercert(binary_form=True) or b""
+        except socket.timeout:
+            raise NotServedError(f"nginx does not answer on port {port}") from None
+        except ssl.SSLError as error:
+            if _NO_NAME in str(error.reason):
+                raise NotServedError(f"nginx does not know the name on port {port}") from None
+            why = (error.reason or "it ends early").lower().replace("_", " ")
+            raise NotServedError(f"no TLS on port {port}: {why}") from None
+        except OSError:
+            raise NotServedError(f"no TLS on port {port}: the connection is closed") from None
+    if wanted is not None and shown != wanted:
+        raise NotServedError(f"{_other(shown, wanted)} is served on port {port}")
+
+
+def _connected(address: Address, limit: float) -> socket.socket:
+    try:
+        return socket.create_connection(address, timeout=limit)
+    except socket.timeout:
+        raise NotServedError(f"nothing answers on port {address[1]}") from None
+    except OSError:
+        raise NotServedError(f"nothing listens on port {address[1]}") from None
+
+
+def _context() -> ssl.SSLContext:
+    # Nothing is sent and nothing believed: what is shown is the question, whoever signed it.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    # A short key is a fault of the certificate, and told elsewhere; the site is served all the same.
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
+
+
+def _leaf(path: str) -> bytes:
+    """The first certificate of a file. Other lines may be of a key: they are not kept, and never shown."""
+    lines: list[bytes] = []
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - line by line
+            for line in iter(lambda: file.readline(_LINE), b""):
+                if lines or b"-----BEGIN CERTIFICATE-----" in line:
+                    lines.append(line)
+                if lines and (b"-----END CERTIFICATE-----" in line or len(lines) > _LINES):
+                    break
+        leaf = x509.first_of(b"".join(lines))
+        x509.parse(leaf)
+    except FileNotFoundError:
+        raise NotServedError(f"its certificate {path} is not there") from None
+    except OSError:
+        raise NotServedError(f"its certificate {path} cannot be read") from None
+    except ValueError:
+        raise NotServedError(f"{path} begins with no certificate") from None
+    return leaf
+
+
+def _other(shown: bytes, wanted: bytes) -> str:
+    """What is shown in place of the certificate that is wanted."""
+    try:
+        there, ours = x509.parse(shown), x509.parse(wanted)
+    except ValueError:
+        return "another certificate"
+    if set(there.names) != set(ours.names):
+        names = ", ".join(there.names[:_NAMES_SHOWN]) or "no name"
+        more = len(there.names) - _NAMES_SHOWN
+        return f"a certificate for {names}{f' and {more} more' if more > 0 else ''}"
+    return "an older certificate" if there.begins < ours.begins else "another certificate of the same names"
+
+
+def of_spec(spec: Mapping[str, object]) -> dict[str, Probe]:
+    """The probes of a resource. Raises `HostError` (``invalid``)."""
+    probes = spec.get("probes")
+    if not isinstance(probes, dict) or not all(isinstance(probe, dict) for probe in probes.values()):
+        raise HostError("invalid", "there is nothing to ask for", prop="sites")
+    return {
+        name: Probe(bool(probe.get("tls")), str(probe.get("certificate") or ""))
+        for name, probe in sorted(probes.items())
+    }

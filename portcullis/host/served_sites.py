@@ -1,0 +1,125 @@
+"""What nginx serves: that it runs on its present files, and that each site answers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .provider import HostProvider, Normaliser, Props, is_known
+from .resource import HostResource
+from .service import what_is_read
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pulumi
+
+    from .agent_process import Json
+    from .directory import Directory
+    from .file import File
+    from .packages import Packages
+    from .tree import Tree
+
+SERVED = "served"
+_NAME = re.compile(r"(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class SiteProbe:
+    """How a site is asked for, over loopback.
+
+    Attributes:
+        tls: it is served on port 443 as well as on port 80.
+        certificate: path on the host of the file whose first certificate is shown there; "" takes any.
+    """
+
+    tls: bool = True
+    certificate: pulumi.Input[str] = ""
+
+
+class ServedSitesProvider(HostProvider):
+    """Provider of `ServedSites`; its module path is part of every state."""
+
+    kind = "served-sites"
+    identity = ("host", "unit")
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check the unit and the names."""
+        unit = inputs.text("unit")
+        if unit is not None and not unit.endswith(".service"):
+            inputs.fail("unit", f"{unit!r} is not the full name of a service, such as nginx.service")
+        inputs.keep("reads", "sites", "probes")
+        # Read back as True when a file under `reads` is newer than what nginx runs on.
+        inputs.inputs["stale"] = False
+        sites = inputs.news.get("sites")
+        for name in sites if is_known(sites) and sites else ():
+            if not _NAME.match(name):
+                inputs.fail("sites", f"{name!r} is not a host name")
+
+    def item(self, props: Props) -> Item:
+        """Return nginx's unit, with the paths it reads and what is asked of each site."""
+        paths = sorted(path for path in props.get("reads", {}) if path.startswith("/"))
+        spec = {"unit": props["unit"], "reads": paths, "probes": props.get("probes") or {}}
+        return Item(self.kind, props["unit"], spec)
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return what is said of each site, and whether nginx is stale."""
+        return {key: facts[key] for key in ("sites", "stale")}
+
+    def absent_inputs(self) -> Props:
+        """Return nothing: what is not there is told of site by site."""
+        return {}
+
+
+class ServedSites(HostResource, module="portcullis", name="ServedSites"):
+    """That nginx serves every site, asked for over loopback, and runs on its present files.
+
+    What differs is mended by a reload, after `nginx -t`: never by a restart, which would cut everybody off.
+    It is done when nobody takes requests by the former configuration any more and every site answers.
+
+    Attributes:
+        sites: each site and "served", or why it is not.
+    """
+
+    sites: pulumi.Output[dict[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        sites: Mapping[str, SiteProbe],
+        unit: str = "nginx.service",
+        reads: Sequence[File | Tree | Directory | Packages | str] = (),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare it.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            sites: how each is asked for, by host name; *.example.com is asked for by a name below it.
+            unit: nginx's unit.
+            reads: what nginx runs on: resources, or paths of files and folders that others write.
+            opts: resource options.
+        """
+        super().__init__(
+            ServedSitesProvider(),
+            name,
+            host=host,
+            adopt=False,
+            inputs={
+                "unit": unit,
+                "sites": dict.fromkeys(sorted(sites), SERVED),
+                "probes": {
+                    site: {"tls": probe.tls, "certificate": probe.certificate}
+                    for site, probe in sorted(sites.items())
+                },
+                "reads": dict(what_is_read(thing) for thing in reads),
+                "stale": False,
+            },
+            outputs=(),
+            opts=opts,
+        )
