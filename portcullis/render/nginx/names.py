@@ -7,6 +7,8 @@ import re
 from portcullis.render import word
 
 CONF_D = "/etc/nginx/conf.d"
+FIRST = "00-portcullis.conf"
+"""conf.d is read in alphabetical order, and a log format has to be there before what names it."""
 LOGS = "/var/log/nginx"
 FILES = "/var/www"
 """Folder of the folders that sites serve, each by its host name."""
@@ -35,8 +37,12 @@ def variable(site: str) -> str:
 
 
 def site_path(name: str) -> str:
-    """Return the path of a site's file."""
-    return f"{CONF_D}/{word(name)}.conf"
+    """Return the path of a site's file, which is read after what all sites share.
+
+    0.example.com would come first; no host name begins with an underscore.
+    """
+    file = f"{word(name)}.conf"
+    return f"{CONF_D}/{file if file > FIRST else f'_{file}'}"
 
 
 def access_log(name: str) -> str:

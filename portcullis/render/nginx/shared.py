@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.render import header, word
 from portcullis.render.nginx import tls
-from portcullis.render.nginx.names import ACME_ROOT, CONF_D, LOGS
+from portcullis.render.nginx.names import ACME_ROOT, CONF_D, FIRST, LOGS
 from portcullis.render.nginx.tree import GAP, Expression, block, directive, render
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from portcullis.render.dialect import Dialect
     from portcullis.render.nginx.tree import Node
 
-# 00: conf.d is read in alphabetical order, and a log format has to be there before what names it.
-DEFAULT_PATH = f"{CONF_D}/00-portcullis.conf"
+DEFAULT_PATH = f"{CONF_D}/{FIRST}"
 PACKAGED_SITE_PATH = "/etc/nginx/sites-available/default"
 COMPRESSION_PATH = "/etc/nginx/snippets/portcullis-compression.conf"
 UNKNOWN_HOST_LOG = f"{LOGS}/unknown-host.access.log"
@@ -131,7 +130,7 @@ def default_server(resource: str, dialect: Dialect, shared: Shared | None = None
     Raises:
         ValueError: a network or header cannot stand in a configuration file.
     """
-    nodes: list[Node] = [GAP, *_maps(), *_sizes(), *_formats()]
+    nodes: list[Node] = [GAP, *_sizes(), GAP, *_maps(), *_formats()]
     nodes += _real_ip(shared or Shared())
     nodes += [*_unknown_by_http(), *_unknown_by_https(dialect), *_status()]
     return header(resource, "What all sites share, and the answer to unknown host names") + render(nodes)
@@ -205,7 +204,6 @@ def _maps() -> Iterator[Node]:
 
 
 def _sizes() -> Iterator[Node]:
-    yield GAP
     yield directive(
         "server_names_hash_bucket_size",
         "256",
@@ -215,9 +213,13 @@ def _sizes() -> Iterator[Node]:
         ),
     )
     yield directive("server_names_hash_max_size", "4096")
-    yield directive("map_hash_bucket_size", "256", why="The same for origins.")
-    yield directive("variables_hash_max_size", "4096", why="Each site has some of its own.")
-    yield directive("variables_hash_bucket_size", "256")
+    yield directive(
+        "map_hash_bucket_size", "512", why="The same for origins. It has to stand before the first map."
+    )
+    yield directive(
+        "variables_hash_max_size", "4096", why="Each site has some of its own, with twice its dashes."
+    )
+    yield directive("variables_hash_bucket_size", "512")
 
 
 def _formats() -> Iterator[Node]:

@@ -1,0 +1,23 @@
+"""Fixtures: real nginx of several releases, and what answers behind it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.golden.nginx_sites import SITES
+from tests.proxy import catalogue, roots
+from tests.proxy.certificates import Certificate, issue
+
+RELEASES = ("debian-12", "debian-13", "newest")
+
+
+@pytest.fixture(scope="session")
+def certificate() -> Certificate:
+    """Return one for every site of the catalogue: making one takes longer than reading its file."""
+    return issue(catalogue.every_name(SITES.values()))
+
+
+@pytest.fixture(scope="session", params=RELEASES)
+def any_root(request: pytest.FixtureRequest) -> roots.Root:
+    """Return each nginx in turn."""
+    return roots.root(request.param)

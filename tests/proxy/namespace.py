@@ -1,0 +1,52 @@
+"""Sockets in another process's network namespace: a thread goes in, makes one, and comes back.
+
+A socket stays where it was made, whoever uses it, so clients and apps run in the test's own process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)  # os.setns() is there from Python 3.12 on
+
+
+@contextlib.contextmanager
+def inside(pid: int) -> Iterator[None]:
+    """Be in the network namespace of a process, for this thread alone."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    other = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    try:
+        _enter(other)
+        try:
+            yield
+        finally:
+            _enter(own)
+    finally:
+        os.close(own)
+        os.close(other)
+
+
+def connected(pid: int, address: tuple[str, int], source: str, seconds: float = 10) -> socket.socket:
+    """Return a connection that was made in there, from the address ``source``."""
+    with inside(pid):
+        return socket.create_connection(address, timeout=seconds, source_address=(source, 0))
+
+
+def listening(pid: int, address: tuple[str, int]) -> socket.socket:
+    """Return a socket that listens in there."""
+    with inside(pid):
+        return socket.create_server(address, backlog=200)
+
+
+def _enter(namespace: int) -> None:
+    if _libc.setns(namespace, _CLONE_NEWNET) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

