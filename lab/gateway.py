@@ -12,6 +12,7 @@ import os
 import socket
 import socketserver
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -26,7 +27,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lab import debian
-from lab.network import GATEWAY_ADDRESS, ROUTER
+from lab.network import FIRST_HOST, GATEWAY_ADDRESS, LAST_HOST, ROUTER, SEGMENT, on_segment
 from lab.places import cache, made
 from lab.processes import start, wait_for
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 PORT = 3142
 PROXY = f"http://{GATEWAY_ADDRESS.v4}:{PORT}"
 _CLONE_NEWNET = 0x40000000
+_HEADER = 12  # bytes of a message of DNS before the question
+_EXAMPLES = (".example.com", ".example.org", ".example.net", ".test")  # RFC 2606
 _KEEP_SECONDS = 30 * 24 * 3600
 _PIECE = 1 << 16
 
@@ -240,11 +243,44 @@ class _NamesServer(socketserver.ThreadingUDPServer):
 class _Names(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         question, near = self.request
+        answer = own_name(question, self.client_address[0])
+        if answer:
+            near.sendto(answer, self.client_address)
+            return
         with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
             far.settimeout(5)
             far.connect((_machine_resolver(), 53))
             far.send(question)
             near.sendto(far.recv(4096), self.client_address)
+
+
+def own_name(question: bytes, asker: str) -> bytes | None:
+    """Return the answer to a host that asks for a name of an example: it is that host itself, or nothing.
+
+    A disposable host is every www.example.com that it serves; there is nobody to tell its names apart from
+    those of another host but who asks. None for all other questions. The format is RFC 1035's, section 4.
+    """
+    number = asker.removeprefix(SEGMENT[0].rpartition(".")[0] + ".")
+    if not number.isdigit() or not FIRST_HOST <= int(number) <= LAST_HOST:
+        return None
+    labels, at = [], _HEADER
+    while at < len(question) and question[at]:
+        labels.append(question[at + 1 : at + 1 + question[at]].decode("ascii", "replace").lower())
+        at += 1 + question[at]
+    end = at + 5  # the last, empty label, type and class
+    name = f".{'.'.join(labels)}"
+    if not name.endswith(_EXAMPLES) or len(question) < end:
+        return None
+    address = on_segment(int(number))
+    family = {1: (socket.AF_INET, address.v4), 28: (socket.AF_INET6, address.v6)}.get(question[at + 2])
+    records = b""
+    if family:
+        data = socket.inet_pton(*family)
+        # The name again (0xc00c: the one asked for), type and class, a minute, the address.
+        records = b"\xc0\x0c" + question[at + 1 : end] + struct.pack(">IH", 60, len(data)) + data
+    flags = b"\x85\x80"  # an answer with authority
+    counts = struct.pack(">4H", 1, 1 if records else 0, 0, 0)
+    return question[:2] + flags + counts + question[_HEADER:end] + records
 
 
 def _machine_resolver() -> str:

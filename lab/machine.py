@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import base, engine, gateway, hosts, images, network, registry
+from lab import acme, base, engine, gateway, hosts, images, network, registry
 from lab.errors import LabError
 from lab.places import CHECKOUT, LIVE, cache
 from lab.shell import Progress, run
@@ -128,6 +128,8 @@ def leftovers() -> list[str]:
     ):
         if process and process.alive():
             found.append(f"process {process.pid} ({name})")
+    for name, processes in state.acme.items():
+        found += [f"process {process.pid} ({name})" for process in processes if process.alive()]
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = command.read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -158,6 +160,7 @@ def _infrastructure(state: State, progress: Progress) -> engine.Engine:
         for stale in (state.gateway, state.registry, state.private_registry):
             if stale:
                 stale.stop()
+        acme.stop(state)
         network.build()
         network.let_bridges_filter(progress)
         rebuilt = True
@@ -183,6 +186,7 @@ def _reap(state: State) -> None:
 
 def _remove(state: State, name: str) -> None:
     # An engine that ended under its containers is started again to remove them.
+    acme.stop(state, name)
     hosts.remove(state, engine.ensure(state, Progress()), name)
 
 
@@ -193,6 +197,7 @@ def _last_one_out(state: State) -> None:
     if state.docker is None and docker.answers():
         # A person's own engine is left as it was; ours keeps its images in the cache.
         docker.remove_images(f"{base.REPOSITORY}/*")
+    acme.stop(state)
     registry.stop(state)
     gateway.stop(state)
     engine.stop(state)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab import acme as authorities
 from lab import catalogue, hosts, images, keys, machine, network, registry, state
 from lab.processes import this_process
 from lab.relay import Relay
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from lab.acme import AcmeServer
     from lab.engine import Engine
     from lab.state import HostRecord
 
@@ -177,6 +179,12 @@ def host(make_host: Callable[[], Host]) -> Host:
 def module_host(make_module_host: Callable[[], Host]) -> Host:
     """Return a host that is fresh for a file of tests."""
     return make_module_host()
+
+
+@pytest.fixture(scope="module")
+def acme(module_host: Host) -> AcmeServer:
+    """Return the certificate authority of the file's host, which goes with the host."""
+    return authorities.of(module_host.record)
 
 
 def _factory() -> Iterator[Callable[[], Host]]:

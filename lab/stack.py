@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lab import catalogue, keys, machine, network, shop
+from lab import acme, catalogue, keys, machine, network, shop
 from lab.errors import LabError
 from lab.places import CHECKOUT
 
@@ -70,22 +70,26 @@ def fact(name: str) -> str:
     Raises:
         LabError: there is no such fact.
     """
-    match name.split():
-        case ["address", "of", host]:
-            return network.on_segment(machine.find(host)[1].number).v4
-        case ["host", "key", "of", host]:
-            return keys.public_host_key(host)
-        case ["login", "key"]:
-            return str(keys.client_key())
-        case ["login", "public", "key"]:
-            return keys.client_key().with_suffix(".pub").read_text().strip()
-        case ["site", "of", "the", "shop"]:
-            return str(shop.site())
-        case ["image", tagged] if ":" in tagged:
-            return catalogue.reference(tagged)
-        case _:
-            raise LabError(
-                f"Pulumi.lab.yaml asks for {name!r}, which the lab does not know",
-                "use one of: address of HOST, host key of HOST, login key, login public key, image NAME:TAG, "
-                "site of the shop",
-            )
+    known = {
+        ("address", "of"): lambda host: network.on_segment(machine.find(host)[1].number).v4,
+        ("host", "key", "of"): keys.public_host_key,
+        ("acme", "directory", "of"): lambda host: acme.of(machine.find(host)[1]).directory,
+        ("image",): catalogue.reference,
+    }
+    alone: dict[str, Callable[[], object]] = {
+        "authority": lambda: keys.authority().certificate,
+        "login key": keys.client_key,
+        "login public key": lambda: keys.client_key().with_suffix(".pub").read_text().strip(),
+        "site of the shop": shop.site,
+    }
+    if name in alone:
+        return str(alone[name]())
+    *words, last = name.split()
+    ask = known.get(tuple(words))
+    if ask is None or (words == ["image"] and ":" not in last):
+        raise LabError(
+            f"Pulumi.lab.yaml asks for {name!r}, which the lab does not know",
+            f"use one of: {', '.join(alone)}, "
+            + ", ".join(f"{' '.join(each)} {'NAME:TAG' if each[0] == 'image' else 'HOST'}" for each in known),
+        )
+    return ask(last)

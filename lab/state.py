@@ -45,13 +45,14 @@ class State:
     registry: Process | None = None
     private_registry: Process | None = None
     gateway: Process | None = None
+    acme: dict[str, list[Process]] = field(default_factory=dict)  # an authority and its DNS, by name
     hosts: dict[str, HostRecord] = field(default_factory=dict)
     leases: list[Process] = field(default_factory=list)
 
     def empty(self) -> bool:
         """Tell whether nothing runs that has to be found again."""
         processes = (self.docker, self.registry, self.private_registry, self.gateway)
-        return not (self.hosts or self.leases or any(processes))
+        return not (self.hosts or self.leases or self.acme or any(processes))
 
     def dump(self) -> str:
         """Return it as JSON."""
@@ -78,6 +79,7 @@ def load() -> State:
         registry=_process(data["registry"]),
         private_registry=_process(data.get("private_registry")),
         gateway=_process(data["gateway"]),
+        acme={name: [Process(**one) for one in both] for name, both in data.get("acme", {}).items()},
         hosts=hosts,
         leases=[Process(**lease) for lease in data["leases"]],
     )
