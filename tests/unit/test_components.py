@@ -213,20 +213,27 @@ def test_reverse_proxy(deploy: Deploy) -> None:
         "/etc/nginx/conf.d/00-portcullis.conf",
         "/etc/nginx/conf.d/a.example.conf",
         "/etc/nginx/conf.d/b.example.conf",
+        "/etc/nginx/snippets/portcullis-compression.conf",
+        "/etc/nginx/snippets/portcullis-tls.conf",
     }
     assert all(r.inputs["test"] == ["nginx", "-t"] for r in engine.of(":File"))
     service = engine.one(":Service").inputs
     assert service["unit"] == "nginx.service"
     assert service["on_change"] == "reload"
-    assert set(service["reads"]) == {"/etc/nginx", *(r.inputs["path"] for r in engine.of(":File"))}
+    sites = {f"/etc/nginx/conf.d/{name}.example.conf" for name in "ab"}
+    shared = {r.inputs["path"] for r in engine.of(":File")} - sites
+    assert set(service["reads"]) == {"/etc/nginx", *shared}
+    assert set(engine.one(":ServedSites").inputs["reads"]) == {"/etc/nginx", *sites}
 
 
 def test_a_site_comes_after_the_default_server_and_that_after_the_packaged_one(deploy: Deploy) -> None:
     engine = deploy(proxy)
     assert engine.before("web1-nginx-packaged-site") == {"web1-nginx-packages"}
-    assert engine.before("web1-nginx-default") == {"web1-nginx-packages", "web1-nginx-packaged-site"}
+    assert engine.before("web1-nginx-default") == {
+        *("web1-nginx-packages", "web1-nginx-packaged-site", "web1-nginx-tls")
+    }
     assert "web1-nginx-default" in engine.before("web1-nginx-a.example")
-    assert engine.before("web1-nginx-service") >= {"web1-nginx-a.example", "web1-nginx-b.example"}
+    assert engine.before("web1-nginx-served") >= {"web1-nginx-a.example", "web1-nginx-b.example"}
 
 
 def test_hardened_host(deploy: Deploy) -> None:
