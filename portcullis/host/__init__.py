@@ -5,6 +5,7 @@ Usable without the rest of Portcullis: write_ssh_config(), then resources. See e
 
 from .administrators import Administrators
 from .backup_status import BackupStatus
+from .certificate import Certificate
 from .connections import Connection, ssh_config_path, write_ssh_config
 from .container_state import ContainerState
 from .cpu import Cpu
@@ -31,6 +32,7 @@ from .user import User
 __all__ = [
     "Administrators",
     "BackupStatus",
+    "Certificate",
     "Connection",
     "ContainerState",
     "Cpu",

@@ -171,10 +171,12 @@ class HostProvider(ResourceProvider):
         facts: Json = self.put(channel, item, props)["facts"]
         return facts
 
-    def put(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
+    def put(
+        self, channel: Channel, item: Item, props: Props, *, timeout: float = WRITE_TIMEOUT, **more: Any
+    ) -> Json:
         """Ask the agent to bring the thing to its desired state; return its answer."""
         return channel.request(
-            "put", timeout=WRITE_TIMEOUT, write=True, adopt=bool(props.get("adopt")),
+            "put", timeout=timeout, write=True, adopt=bool(props.get("adopt")),
             former=props.get(_FORMER, ""), **self.asked(item, props), **more,
         )  # fmt: skip
 
@@ -301,7 +303,7 @@ class _Errors:
     def __init__(self, provider: HostProvider, props: Props) -> None:
         kind = type(provider).__name__.removesuffix("Provider")
         name = str(props.get("managed_by", "")).rsplit("::", 1)[-1]
-        thing = props.get("path") or props.get("unit") or props.get("user") or ""
+        thing = props.get("path") or props.get("lineage") or props.get("unit") or props.get("user") or ""
         self._subject = Subject(str(props["host"]), f'{kind} "{name}"', str(thing))
 
     def __enter__(self) -> None:

@@ -1,7 +1,7 @@
 """certbot: authorities, names of lineages, plugins for DNS, and the files around it that are ours.
 
-certbot itself is run by the resource `Certificate`; its timer is the system's own. Facts of plugins are those of
-Debian's packages and of https://eff-certbot.readthedocs.io/en/stable/using.html#dns-plugins.
+certbot itself is run by the resource `Certificate`; its timer is the system's own. Facts of plugins are those
+of Debian's packages and of https://eff-certbot.readthedocs.io/en/stable/using.html#dns-plugins.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Plugin:
         form: the smallest credentials file that works.
         variables: the environment variables that lead to that file; where there are none, the option
             ``--dns-NAME-credentials`` does.
-        waits: it takes ``--dns-NAME-propagation-seconds``; one that does not asks its provider when it is done.
+        waits: it takes ``--dns-NAME-propagation-seconds``; one that does not knows when its provider is done.
     """
 
     package: str
@@ -80,8 +80,8 @@ PLUGINS: Mapping[str, Plugin] = {
 def lineage(site: str, server: str) -> str:
     """Return the name of a site's lineage at an authority.
 
-    Each authority has its own: certbot keeps a lineage's authority when it is only asked again, and a site that
-    moves to another lineage has the old one until the new one is there.
+    Each authority has its own: certbot keeps a lineage's authority when it is only asked again, and a site
+    that moves to another lineage has the old one until the new one is there.
 
     Args:
         site: host name of the site; a wildcard may be one.
@@ -135,10 +135,10 @@ def hook(resource: str) -> str:
         + """\
 #
 # One hook for all lineages, because certbot forgets a --deploy-hook as soon as a lineage is issued anew
-# without it. It runs after renewals; after a first certificate nginx is reloaded by whoever declares the site.
+# without it. It runs after renewals; after a first certificate the site's own deployment reloads nginx.
 
-# Tested first: a reload that fails leaves nginx running, but the next restart would take all sites down. certbot
-# goes on when this fails, and what is served then shows as a difference in the next preview.
+# Tested first: nginx would refuse the reload too, but say so to nobody. certbot goes on when this fails, and
+# what is served then shows as a difference in the next preview.
 nginx -t -q && systemctl reload nginx.service
 """
     )

@@ -33,6 +33,7 @@ _KINDS = {
     "redis-user": ("redis_users", "RedisUsers", ("store",)),
     "image": ("images", "Images", ("machine",)),
     "ufw-policy": ("ufw", "UfwPolicies", ("machine",)),
+    "certificate": ("certificates", "Certificates", ("machine",)),
     "cpu": ("cpus", "Cpus", ("machine",)),
     "mongo-root": ("mongo_roots", "MongoRoots", ("machine", "store")),
     "mongo-user": ("mongo_users", "MongoUsers", ("machine",)),

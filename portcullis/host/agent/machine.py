@@ -44,6 +44,8 @@ class Machine:
     fail2ban_socket: Path = Path("/run/fail2ban/fail2ban.sock")
     fail2ban_database: Path = Path("/var/lib/fail2ban/fail2ban.sqlite3")
     docker: Path = Path("/run/docker.sock")
+    letsencrypt: Path = Path("/etc/letsencrypt")
+    letsencrypt_logs: Path = Path("/var/log/letsencrypt")
     http: tuple[str, int] = ("127.0.0.1", 80)
     https: tuple[str, int] = ("127.0.0.1", 443)
     nginx_log: Path = Path("/var/log/nginx/error.log")

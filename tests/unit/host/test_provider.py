@@ -46,6 +46,7 @@ RELEASED = [
     "portcullis.generated_secret.GeneratedSecretProvider",
     "portcullis.host.administrators.AdministratorsProvider",
     "portcullis.host.backup_status.BackupStatusProvider",
+    "portcullis.host.certificate.CertificateProvider",
     "portcullis.host.cpu.CpuProvider",
     "portcullis.host.container_state.ContainerStateProvider",
     "portcullis.host.directory.DirectoryProvider",

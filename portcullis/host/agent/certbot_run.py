@@ -1,0 +1,143 @@
+"""Running certbot: one at a time, bounded in time, its failures in the authority's words."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent import certbot_output
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.run import Done
+    from portcullis.host.agent.step import Json
+
+# Plugins that get their credentials by the environment; all others have an option for it.
+_ISSUE = 250.0  # seconds
+_SHORT = 60.0
+_BUSY = 180.0  # for which another certbot, such as the timer's, is waited for
+_PROFILES = (4, 0)  # the first certbot with --preferred-profile
+
+# Plugins for DNS that get their credentials by the environment; all others have an option for it.
+_BY_ENVIRONMENT = {"route53": ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")}
+_KEYS = {"ecdsa": ("--elliptic-curve", "secp256r1"), "rsa": ("--rsa-key-size", "2048")}
+
+
+class Certbot:
+    """certbot on this host."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Need the machine for running it."""
+        self._machine = machine
+        self._alone = threading.Lock()
+
+    def issue(self, lineage: str, desired: Json, *, anew: bool, other_server: bool) -> None:
+        """Have a lineage issued.
+
+        Args:
+            lineage: its name.
+            desired: what is declared.
+            anew: there is one already; the new certificate takes its place.
+            other_server: and it is another authority's.
+
+        Raises:
+            HostError: ``certbot``, with the authority's own words; ``invalid``; ``timeout``.
+        """
+        if desired.get("profile"):
+            self._refuse_profile()
+        argv = ["certbot", "certonly", *command(lineage, desired)]
+        if anew:
+            argv.append("--force-renewal")
+        if other_server:
+            # Where the new one is for trying only, certbot wants to be told that this is meant.
+            argv.append("--break-my-certs")
+        done = self._run(argv, _ISSUE + float(desired.get("dns_propagation") or 0), environment(desired))
+        if done.code:
+            why = certbot_output.reason(done.text)
+            raise HostError("certbot", why.message, prop="domains", hint=why.hint, detail=why.detail)
+
+    def delete(self, lineage: str) -> bool:
+        """Delete a lineage; tell whether certbot could."""
+        try:
+            return self._run(["certbot", "delete", "-n", "--cert-name", lineage], _SHORT, {}).code == 0
+        except HostError as error:
+            if error.code != "invalid":
+                raise
+            return False  # it is not installed any more
+
+    def _refuse_profile(self) -> None:
+        done = self._machine.run(["certbot", "--version"], timeout=_SHORT)
+        found = re.search(r"(\d+)\.(\d+)", done.text)
+        if found and (int(found[1]), int(found[2])) < _PROFILES:
+            raise HostError(
+                "invalid",
+                f"this host's certbot {found[0]} knows no profiles",
+                prop="profile",
+                hint="leave the profile out, or move to a system with certbot 4, such as Debian 13",
+            )
+
+    def _run(self, argv: Sequence[str], timeout: float, env: Mapping[str, str]) -> Done:
+        deadline = time.monotonic() + _BUSY
+        with self._alone:
+            while True:
+                done = self._machine.run(argv, timeout=timeout, env=env)
+                if done.code == 0 or not certbot_output.is_busy(done.text):
+                    return done
+                if time.monotonic() > deadline or self._machine.alone.is_set():
+                    raise HostError(
+                        "locked",
+                        f"another certbot has been running for {_BUSY / 60:.0f} minutes",
+                        hint="`systemctl status certbot.service` on the host tells whether it is the timer's",
+                    )
+                time.sleep(self._machine.settle)
+
+
+def command(lineage: str, desired: Json) -> list[str]:
+    """The arguments of ``certbot certonly``. The first name is the one that is declared so; pure."""
+    first = str(desired["common_name"])
+    names = [first, *sorted(name for name in desired["domains"] if name != first)]
+    argv = [
+        "-n",
+        "--agree-tos",
+        "--no-eff-email",
+        "-m",
+        str(desired["email"]),
+        "--server",
+        str(desired["server"]),
+    ]
+    argv += ["--cert-name", lineage, "--key-type", str(desired["key_type"]), *_KEYS[str(desired["key_type"])]]
+    argv += _proof(desired)
+    if desired.get("profile"):
+        argv += ["--preferred-profile", str(desired["profile"])]
+    return argv + [word for name in names for word in ("-d", name)]
+
+
+def _proof(desired: Json) -> list[str]:
+    plugin = str(desired.get("dns") or "")
+    if not plugin:
+        return ["--webroot", "-w", str(desired["webroot"])]
+    argv = ["--authenticator", f"dns-{plugin}"]
+    if plugin in _BY_ENVIRONMENT:
+        return argv
+    return [
+        *argv,
+        f"--dns-{plugin}-credentials",
+        str(desired["dns_credentials"]),
+        f"--dns-{plugin}-propagation-seconds",
+        str(desired["dns_propagation"]),
+    ]
+
+
+def environment(desired: Json) -> dict[str, str]:
+    """The variables that certbot needs: paths, no secrets; pure."""
+    variables = {}
+    if desired.get("ca_bundle"):
+        variables["REQUESTS_CA_BUNDLE"] = str(desired["ca_bundle"])
+    for name in _BY_ENVIRONMENT.get(str(desired.get("dns") or ""), ()):
+        variables[name] = str(desired["dns_credentials"])
+    return variables

@@ -1,0 +1,161 @@
+"""certbot's lineages as they are on disk: the renewal's settings, the certificate, what a killed run left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict, List
+
+from portcullis.host.agent import x509
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from typing import Iterator
+
+_LIMIT = 1 << 20  # bytes of a chain or of a renewal's settings
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """One lineage.
+
+    Attributes:
+        settings: what renewals go by, out of ``renewal/NAME.conf``.
+        certificate: the present one; None where any part of the lineage is missing or makes no sense, as
+            after a certbot that was killed.
+    """
+
+    settings: Dict[str, str]
+    certificate: x509.Certificate | None
+
+    def option(self, name: str) -> str:
+        """A setting, or ""; ``None`` is how certbot writes that there is none."""
+        found = self.settings.get(name, "")
+        return "" if found == "None" else found
+
+
+class Lineages:
+    """The lineages under one folder, ``/etc/letsencrypt``."""
+
+    def __init__(self, root: Path) -> None:
+        """Touch nothing yet."""
+        self._root = root
+
+    def live(self, name: str) -> Path:
+        """Where its certificate and key are."""
+        return self._root / "live" / name
+
+    def read(self, name: str) -> Lineage | None:
+        """Read one; None only where nothing of it is there. Raises `HostError` (``unreadable``)."""
+        if not any(os.path.lexists(path) for path in self._parts(name)):
+            return None
+        settings = _settings(_bytes(self._root / "renewal" / f"{name}.conf"))
+        whole = bool(settings.get("server")) and all(
+            _bytes(self.live(name) / file) for file in ("cert.pem", "privkey.pem")
+        )
+        certificate = None
+        with contextlib.suppress(ValueError):
+            certificate = x509.parse(x509.first_of(_bytes(self.live(name) / "fullchain.pem")))
+        return Lineage(settings, certificate if whole else None)
+
+    def put_aside(self, name: str, folder: Path) -> None:
+        """Move all of it into `folder`, so that certbot begins anew: beside a half it refuses to."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in self._parts(name):
+            if os.path.lexists(path):
+                kept = folder / path.parent.name
+                _discard(kept)
+                shutil.move(str(path), str(kept))
+
+    def put_back(self, name: str, folder: Path) -> bool:
+        """Move back what `put_aside` kept, over whatever is there; tell whether there was anything."""
+        found = [path for path in self._parts(name) if os.path.lexists(folder / path.parent.name)]
+        for path in found:
+            _discard(path)
+            shutil.move(str(folder / path.parent.name), str(path))
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        return bool(found)
+
+    def discard(self, name: str) -> None:
+        """Delete all of it, whole or not."""
+        for path in self._parts(name):
+            _discard(path)
+
+    def _parts(self, name: str) -> list[Path]:
+        return [self._root / "renewal" / f"{name}.conf", self.live(name), self._root / "archive" / name]
+
+
+class Sites:
+    """Which files of nginx's configuration name which lineage, outside of comments; read once, when asked."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        """Read nothing yet: most hosts serve what they should, and nobody asks.
+
+        Args:
+            root: certbot's folder.
+            folder: nginx's.
+        """
+        self._named = re.compile(rf"{re.escape(str(root))}/live/([^/\s]+)/")
+        self._folder = folder
+        self._reading = threading.Lock()
+        self._found: Dict[str, List[Path]] | None = None
+
+    def naming(self, lineage: str) -> list[Path]:
+        """The files that name it."""
+        with self._reading:
+            if self._found is None:
+                self._found = {}
+                for path in _files(self._folder):
+                    for name in {name for line in _lines(path) for name in self._named.findall(line)}:
+                        self._found.setdefault(name, []).append(path)
+        return self._found.get(lineage, [])
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for here, folders, names in os.walk(folder):
+        if "sites-available" in folders:
+            folders.remove("sites-available")  # nginx reads only what is linked from sites-enabled
+        yield from (Path(here) / name for name in sorted(names))
+
+
+def _lines(path: Path) -> Iterator[str]:
+    text = ""
+    with contextlib.suppress(OSError):
+        if path.is_file() and path.stat().st_size <= _LIMIT:
+            text = path.read_text(errors="replace")
+    return (line.partition("#")[0] for line in text.splitlines())
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _settings(data: bytes) -> Dict[str, str]:
+    """The settings as one level, sections left out: ``webroot_path = /var/www,`` and so on."""
+    found: Dict[str, str] = {}
+    for line in data.decode("utf-8", "replace").splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not line.lstrip().startswith(("#", "[")):
+            found.setdefault(key.strip(), value.strip().rstrip(",").strip())
+    return found
+
+
+def _bytes(path: Path) -> bytes:
+    """A file's content; nothing for one that is missing, or that a link to nowhere stands for."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_LIMIT)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return b""
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise HostError("unreadable", f"{path} cannot be read on the host: {why}", prop="lineage") from None

@@ -1,0 +1,234 @@
+"""A certificate from an authority that speaks ACME, by certbot on the host."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+from pulumi.dynamic import DiffResult
+
+from .provider import ABSENT, HostProvider, Normaliser, Props, is_known
+from .resource import HostResource
+from .session import WRITE_TIMEOUT
+from .survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    import pulumi
+
+    from .agent_process import Json
+    from .session import Channel
+
+LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+LIVE = "/etc/letsencrypt/live"
+COVERED, FRESH, SERVED = "covered", "fresh", "this certificate"
+
+_LINEAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\Z")
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"(\*\.)?({_LABEL}\.)+{_LABEL}\Z")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\Z")
+_PLUGIN = re.compile(r"[a-z0-9]+\Z")
+_PROFILE = re.compile(r"[a-z0-9-]+\Z")
+_MOST_NAMES = 100  # of one certificate; Let's Encrypt's limit
+_THREADS = 4  # of a provider: so many certificates may wait for each other
+
+
+class CertificateProvider(HostProvider):
+    """Provider of `Certificate`; its module path is part of every state."""
+
+    kind = "certificate"
+    identity = ("host", "lineage")
+    chosen = ("issuer",)
+
+    def normalise(self, inputs: Normaliser) -> None:
+        """Check names, the authority, and how names are proven."""
+        lineage, server = inputs.text("lineage"), inputs.text("server")
+        if lineage is not None and not _LINEAGE.match(lineage):
+            inputs.fail("lineage", f"{lineage!r} is no name for a lineage, such as www.example.com")
+        if server is not None and not server.startswith("https://"):
+            inputs.fail("server", f"{server!r} is not the https:// address of an authority's directory")
+        email = inputs.text("email")
+        if email is not None and not _EMAIL.match(email):
+            inputs.fail("email", f"{email!r} is not an e-mail address")
+        inputs.one_of("key_type", "ecdsa", "rsa")
+        inputs.one_of("on_delete", "remove", "keep")
+        inputs.keep("expiry", "served")
+        # Empty ones stand for what is not wanted.
+        for name in ("ca_bundle", "profile", "dns", "dns_credentials", "dns_propagation", "unit", "precheck"):
+            inputs.inputs[name] = inputs.news.get(name)
+        if inputs.news.get("ca_bundle"):
+            inputs.path("ca_bundle")
+        if inputs.news.get("unit") and not str(inputs.news["unit"]).endswith(".service"):
+            inputs.fail("unit", f"{inputs.news['unit']!r} is not the full name of a service")
+        profile = inputs.news.get("profile")
+        if profile and is_known(profile) and not _PROFILE.match(profile):
+            inputs.fail("profile", f"{profile!r} is not the name of a profile, such as tlsserver")
+        self._names(inputs)
+        self._proof(inputs)
+
+    def _names(self, inputs: Normaliser) -> None:
+        domains, first = inputs.news.get("domains"), inputs.news.get("common_name")
+        inputs.inputs |= {"domains": domains, "common_name": first}
+        if not is_known(domains):
+            return
+        if not domains or first not in domains:
+            inputs.fail("domains", "names nothing" if not domains else f"{first} is not among them")
+        for name in domains or ():
+            if not _DOMAIN.match(name):
+                inputs.fail("domains", f"{name!r} is no host name in small letters, such as www.example.com")
+        if domains and len(domains) > _MOST_NAMES:
+            inputs.fail("domains", f"{len(domains)} names are more than a certificate has: {_MOST_NAMES}")
+
+    def _proof(self, inputs: Normaliser) -> None:
+        plugin, domains = inputs.news.get("dns"), inputs.news.get("domains") or {}
+        if not is_known(plugin) or not is_known(domains):
+            return
+        if plugin:
+            inputs.path("dns_credentials")
+            if not _PLUGIN.match(plugin):
+                inputs.fail("dns", f"{plugin!r} is not the name of a plugin, such as cloudflare")
+            return
+        inputs.path("webroot")
+        wild = sorted(name for name in domains if name.startswith("*."))
+        if wild:
+            inputs.fail("domains", f"{wild[0]} is a wildcard, which only DNS proves; name a plugin in dns")
+
+    def item(self, props: Props) -> Item:
+        """Return the lineage, with a name of it to ask a server on the host for."""
+        return Item(self.kind, props["lineage"], {"lineage": props["lineage"], "name": _asked_for(props)})
+
+    def live_inputs(self, facts: Json) -> Props:
+        """Return what the certificate says, what renewals go by, and what is served."""
+        known = ("domains", "server", "key_type", "expiry", "served", "profile", "dns")
+        proof = ("webroot", "dns_credentials", "dns_propagation")
+        return {key: facts[key] for key in (*known, *proof) if key in facts}
+
+    def absent_inputs(self) -> Props:
+        """Return a certificate that is not there."""
+        return {"domains": {}, "expiry": ABSENT}
+
+    def put(
+        self, channel: Channel, item: Item, props: Props, *, timeout: float = WRITE_TIMEOUT, **more: Any
+    ) -> Json:
+        """Ask the agent, with the time that records of DNS take to be seen."""
+        seconds = float(props.get("dns_propagation") or 0)
+        return super().put(channel, item, props, timeout=timeout + _THREADS * seconds, **more)
+
+    def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+        """Replace by making the new lineage first: the site moves to it before the old one goes."""
+        found = super().diff(_id, olds, news)
+        return DiffResult(replaces=found.replaces, delete_before_replace=False)
+
+
+class Certificate(HostResource, module="portcullis", name="Certificate"):
+    """A lineage of certbot: a certificate that an authority issued, and that the system's timer renews.
+
+    Renewals are no difference. That one is due and did not happen is: `expiry` says when the certificate ends
+    and why, and an update tries again. `served` is what a server on the host shows for its first name, where
+    nginx's configuration names the lineage.
+
+    Before the authority is asked for the first time or anew, every name is looked up in DNS and asked for a
+    token on port 80, at each of its addresses. An IPv6 address is left out where the host has no IPv6 itself.
+
+    Attributes:
+        fullchain: path of the certificate with its chain; a plain text, known from the start.
+        privkey: path of its key, which only root can read.
+        domains: the names in the certificate.
+        issuer: who signed it: the organisation, or a name where there is none.
+        expiry: "fresh", or when it ends and why it was not renewed.
+        served: "this certificate", or what is shown instead of it.
+    """
+
+    fullchain: str
+    privkey: str
+    lineage: pulumi.Output[str]
+    domains: pulumi.Output[dict[str, str]]
+    issuer: pulumi.Output[str]
+    expiry: pulumi.Output[str]
+    served: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        lineage: str,
+        domains: Sequence[str],
+        email: str,
+        server: str = LETSENCRYPT,
+        ca_bundle: str = "",
+        webroot: str = "/var/www/acme",
+        dns: str = "",
+        dns_credentials: str = "",
+        dns_propagation: int = 60,
+        key_type: Literal["ecdsa", "rsa"] = "ecdsa",
+        profile: str = "",
+        precheck: bool = True,
+        unit: str = "nginx.service",
+        on_delete: Literal["remove", "keep"] = "remove",
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare it. certbot has to be there, and a server that answers from `webroot` on port 80.
+
+        Args:
+            name: the resource's name.
+            host: alias of the host.
+            lineage: certbot's name for it, and of its folder.
+            domains: the names, the first of them the one that is asked for when it is read back.
+            email: whose account with the authority it is; using it accepts the authority's terms.
+            server: https:// address of the authority's directory. Another one in the same lineage has it
+                issued anew; a lineage for each authority keeps the old one until the site has moved.
+            ca_bundle: path on the host of the root that the authority's own server is trusted by, or "".
+            webroot: folder on the host from which /.well-known/acme-challenge/ is answered.
+            dns: certbot's plugin, such as "cloudflare", to prove names by DNS records instead; "" for none.
+            dns_credentials: path on the host of the plugin's credentials file.
+            dns_propagation: seconds until a record is seen everywhere.
+            key_type: ECDSA on P-256, or RSA with 2048 bits.
+            profile: the authority's profile; needs certbot 4.
+            precheck: ask every name for a token before the authority does.
+            unit: the server that is reloaded when it shows an older certificate; "" for none.
+            on_delete: delete the lineage or keep it. One that was there before us is always kept.
+            adopt: take over a lineage that is there and differs.
+            opts: resource options.
+        """
+        self.fullchain = f"{LIVE}/{lineage}/fullchain.pem"
+        self.privkey = f"{LIVE}/{lineage}/privkey.pem"
+        super().__init__(
+            CertificateProvider(),
+            name,
+            host=host,
+            adopt=adopt,
+            inputs={
+                "lineage": lineage,
+                "domains": dict.fromkeys(sorted(domains), COVERED),
+                "common_name": next(iter(domains), ""),
+                "email": email,
+                "server": server,
+                "ca_bundle": ca_bundle,
+                "dns": dns,
+                # Of the two ways to prove names, only the one that is used.
+                **(
+                    {"dns_credentials": dns_credentials, "dns_propagation": str(dns_propagation)}
+                    if dns
+                    else {"webroot": webroot}
+                ),
+                "key_type": key_type,
+                "profile": profile,
+                "precheck": precheck,
+                "unit": unit,
+                "on_delete": on_delete,
+                "expiry": FRESH,
+                "served": SERVED,
+            },
+            outputs=("revision", "issuer"),
+            opts=opts,
+        )
+
+
+def _asked_for(props: Props) -> str:
+    """The first name that is no wildcard, which a server can be asked for as it is."""
+    names = [props["common_name"], *sorted(props["domains"])]
+    return str(next((name for name in names if not name.startswith("*.")), names[0]))
