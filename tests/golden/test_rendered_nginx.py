@@ -63,6 +63,10 @@ def test_compression(golden: Golden, *, brotli: bool) -> None:
     golden(f"nginx.compression.{name}.conf", nginx.compression("web1-nginx-compression", brotli=brotli))
 
 
+def test_the_limits_of_nginx_itself(golden: Golden) -> None:
+    golden("nginx.limits.conf", nginx.limits("web1-nginx-limits"))
+
+
 def test_the_packaged_site_is_nothing_but_a_comment(golden: Golden) -> None:
     text = nginx.packaged_site("web1-nginx-packaged-site")
     golden("nginx.packaged-site.conf", text)

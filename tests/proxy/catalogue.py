@@ -24,6 +24,7 @@ def base(
 ) -> dict[str, str]:
     """Return what all sites share, by path."""
     return {
+        nginx.MAIN_PATH: nginx.limits("limits"),
         nginx.PACKAGED_SITE_PATH: nginx.packaged_site("packaged"),
         nginx.TLS_PATH: nginx.tls_snippet("tls", profile, root.dialect),
         nginx.COMPRESSION_PATH: nginx.compression("compression", brotli=brotli),

@@ -32,6 +32,7 @@ from portcullis.render.nginx.shared import (
     BROTLI_PACKAGES,
     COMPRESSION_PATH,
     DEFAULT_PATH,
+    MAIN_PATH,
     PACKAGED_SITE_PATH,
     REAL_IP_HEADERS,
     STATUS,
@@ -39,6 +40,7 @@ from portcullis.render.nginx.shared import (
     Shared,
     compression,
     default_server,
+    limits,
     packaged_site,
 )
 from portcullis.render.nginx.site import site
@@ -55,6 +57,7 @@ __all__ = [
     "CONF_D",
     "DEFAULT_PATH",
     "FILES",
+    "MAIN_PATH",
     "PACKAGED_SITE_PATH",
     "PRIVATE",
     "PROFILES",
@@ -77,6 +80,7 @@ __all__ = [
     "compression",
     "default_server",
     "error_log",
+    "limits",
     "packaged_site",
     "site",
     "site_path",

@@ -209,7 +209,7 @@ def files(site: Site) -> Iterator[Node]:
     yield block(
         "location",
         "~",
-        Expression(r"/\.(?!well-known/)"),
+        Expression(r"^/(?:.*/)?\.(?!well-known/)"),
         body=[directive("return", "404")],
         why="What begins with a dot is not for visitors: .git, .env, an editor's copies.",
     )

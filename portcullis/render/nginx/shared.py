@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = f"{CONF_D}/{FIRST}"
 PACKAGED_SITE_PATH = "/etc/nginx/sites-available/default"
+MAIN_PATH = "/etc/nginx/modules-enabled/90-portcullis.conf"
+"""The one place that the packages' nginx.conf includes at the main level; what loads modules stands there."""
 COMPRESSION_PATH = "/etc/nginx/snippets/portcullis-compression.conf"
 UNKNOWN_HOST_LOG = f"{LOGS}/unknown-host.access.log"
 """Who asks for no site; always in the combined format, which fail2ban reads."""
@@ -97,6 +99,22 @@ def packaged_site(resource: str) -> str:
     )
 
 
+def limits(resource: str) -> str:
+    """Render what holds for nginx as a whole, at the main level: what MAIN_PATH holds."""
+    nodes = [
+        GAP,
+        directive(
+            "worker_rlimit_nofile",
+            "16384",
+            why=(
+                "A worker may have 768 connections, each with one more to an app or with an open file, and "
+                "systemd allows 1024 of them all: it would answer 500 long before."
+            ),
+        ),
+    ]
+    return header(resource, "Limits of nginx itself") + render(nodes)
+
+
 def compression(resource: str, *, brotli: bool) -> str:
     """Render what every site includes to send less.
 
@@ -131,13 +149,13 @@ def default_server(resource: str, dialect: Dialect, shared: Shared | None = None
         ValueError: a network or header cannot stand in a configuration file.
     """
     nodes: list[Node] = [GAP, *_sizes(), GAP, *_maps(), *_formats()]
-    nodes += _real_ip(shared or Shared())
+    nodes += [*_open_files(), *_real_ip(shared or Shared())]
     nodes += [*_unknown_by_http(), *_unknown_by_https(dialect), *_status()]
     return header(resource, "What all sites share, and the answer to unknown host names") + render(nodes)
 
 
 def acme_location(*, guarded: bool = False) -> Node:
-    """Give the place where a certificate authority looks; `guarded` where not everybody may come."""
+    """Give the place where a certificate authority looks; `guarded` where passwords are asked for."""
     return block(
         "location",
         "^~",
@@ -146,7 +164,7 @@ def acme_location(*, guarded: bool = False) -> Node:
             directive("root", ACME_ROOT),
             directive("default_type", "text/plain"),
             directive("access_log", "off"),
-            *([directive("auth_basic", "off"), directive("allow", "all")] if guarded else []),
+            *([directive("auth_basic", "off")] if guarded else []),
         ],
         why="The certificate authority looks here; ^~: no other location can take it away.",
     )
@@ -232,6 +250,20 @@ def _formats() -> Iterator[Node]:
         Expression(line),
         why="One JSON object a request; every value is a text.",
     )
+
+
+def _open_files() -> Iterator[Node]:
+    yield GAP
+    yield directive(
+        "open_file_cache",
+        "max=2000",
+        "inactive=30s",
+        why=(
+            "What is asked for often is not looked up on the disk each time. A second, and what was changed "
+            "is seen; what is missing is looked for each time."
+        ),
+    )
+    yield directive("open_file_cache_valid", "1s")
 
 
 def _real_ip(shared: Shared) -> Iterator[Node]:

@@ -57,8 +57,13 @@ def _outside(settings: Site) -> Iterator[Node]:
         yield from cors.maps(settings.name, settings.cors)
     if settings.apps and settings.websockets:
         yield from cors.foreign(settings)
+    plain = settings.certificate is None
+    if settings.allow:
+        why = "Who may come."
+        yield from _by_network(f"outside_{name}", settings.allow, why, plain=plain)
     if settings.maintenance:
-        yield from _closed(name, settings)
+        why = "Who sees the site while it is being worked on."
+        yield from _by_network(f"maintenance_{name}", settings.maintenance.except_, why, plain=plain)
     limits = settings.limits
     if settings.apps and limits.requests:
         yield GAP
@@ -74,33 +79,26 @@ def _outside(settings: Site) -> Iterator[Node]:
         yield directive("limit_conn_zone", Expression("$binary_remote_addr"), f"zone=connections_{name}:4m")
 
 
-def _closed(name: str, settings: Site) -> Iterator[Node]:
-    """Give what tells who is shown that the site is being worked on."""
-    plain = settings.certificate is None
-    flag = Expression(f"$closed_{name}" if plain else f"$maintenance_{name}")
+def _by_network(variable: str, networks: tuple[str, ...], why: str, *, plain: bool) -> Iterator[Node]:
+    """Give a variable that is 1 but for these networks, and for the authority on a `plain` site."""
+    source = Expression(f"${variable}{'_address' if plain else ''}")
     yield GAP
     yield block(
         "geo",
-        flag,
-        body=[
-            directive("default", "1"),
-            *(
-                directive(word(network), "")
-                for network in (settings.maintenance.except_ if settings.maintenance else ())
-            ),
-        ],
-        why="Who sees the site while it is being worked on.",
+        source,
+        body=[directive("default", "1"), *(directive(word(network), "") for network in networks)],
+        why=why,
     )
     if plain:
         yield block(
             "map",
-            Expression(f"{flag}:$uri"),
-            Expression(f"$maintenance_{name}"),
+            Expression(f"{source}:$uri"),
+            Expression(f"${variable}"),
             body=[
                 directive("default", ""),
                 directive(Expression(r"~^1:(?!/\.well-known/acme-challenge/)"), "1"),
             ],
-            why="The authority still gets its answer: a first certificate may come meanwhile.",
+            why="The authority gets its answer from everywhere: it does not say where it comes from.",
         )
 
 
@@ -154,7 +152,6 @@ def _to_the_name(settings: Site, dialect: Dialect) -> Iterator[Node]:
 
 def _content(settings: Site, dialect: Dialect) -> Iterator[Node]:
     port = "443" if settings.certificate else "80"
-    guarded = bool(settings.passwords or settings.allow)
     yield GAP
     yield block(
         "server",
@@ -175,7 +172,7 @@ def _content(settings: Site, dialect: Dialect) -> Iterator[Node]:
             GAP,
             *_headers(settings),
             *_answers(settings),
-            *([] if settings.certificate else [GAP, shared.acme_location(guarded=guarded)]),
+            *([] if settings.certificate else [GAP, shared.acme_location(guarded=bool(settings.passwords))]),
             *_snippet(settings),
         ],
     )
@@ -212,10 +209,6 @@ def _limits(settings: Site) -> Iterator[Node]:
 
 
 def _guards(settings: Site) -> Iterator[Node]:
-    if settings.allow:
-        yield GAP
-        yield from (directive("allow", word(network)) for network in settings.allow)
-        yield directive("deny", "all")
     if settings.passwords:
         yield GAP
         yield directive("auth_basic", settings.name)
@@ -246,7 +239,16 @@ def _headers(settings: Site) -> Iterator[Node]:
     if settings.cors:
         yield GAP
         yield cors.preflight()
+    if settings.allow:
+        yield GAP
+        yield block(
+            "if",
+            Expression(f"($outside_{names.variable(settings.name)})"),
+            body=[directive("return", "403")],
+            why="Not by allow and deny: a return, of which there are some here, comes before those.",
+        )
     if settings.apps and settings.websockets:
+        yield GAP
         yield cors.refuse_foreign(settings.name)
 
 
@@ -274,7 +276,7 @@ def _snippet(settings: Site) -> Iterator[Node]:
 
 def _sent_on(settings: Site, target: Expression) -> Iterator[Node]:
     answer = directive("return", "308", target)
-    if not (settings.passwords or settings.allow):
+    if not settings.passwords:
         yield block("location", "/", body=[answer])
         return
     yield block(
@@ -282,8 +284,8 @@ def _sent_on(settings: Site, target: Expression) -> Iterator[Node]:
         "/",
         body=[directive("try_files", "/none", "@target")],
         why=(
-            "A return here would come before passwords and networks are looked at. There is no such file: "
-            "what follows is answered, and after they were."
+            "A return here would come before the password is asked for. There is no such file: what follows "
+            "is answered, and after that."
         ),
     )
     yield GAP

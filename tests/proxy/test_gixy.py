@@ -1,0 +1,65 @@
+"""gixy-next, which knows how nginx configurations are broken into, has nothing to say about ours."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.render import nginx
+from tests.golden.nginx_sites import SITES
+from tests.proxy import catalogue
+from tests.proxy.nginx_process import check, prepare
+
+if TYPE_CHECKING:
+    from tests.proxy.certificates import Certificate
+    from tests.proxy.roots import Root
+
+GIXY = Path(sys.executable).with_name("gixy")
+
+
+def findings(root: Root, folder: Path, texts: dict[str, str]) -> list[tuple[str, str]]:
+    """Return what gixy finds in all that nginx reads, the package's own nginx.conf too: check and place."""
+    dump = check(prepare(root, folder, texts), "-T")
+    assert dump.returncode == 0, dump.stderr
+    done = subprocess.run(
+        [GIXY, "-f", "json", "-"], input=dump.stdout, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode in (0, 1), done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    # It warns of X25519MLKEM768 wherever it stands, since OpenSSL before 3.5 does not have it. We write it
+    # for systems with 3.5 alone, and test_nginx_accepts.py lets their nginx read it.
+    right = {"ssl_ecdh_curve"} if root.dialect.post_quantum else set()
+    return [(each["plugin"], each["config"]) for each in found if each["plugin"] not in right]
+
+
+@pytest.mark.parametrize("profile", nginx.PROFILES)
+def test_nothing_is_found(profile: str, any_root: Root, certificate: Certificate, tmp_path: Path) -> None:
+    shared = nginx.Shared(("192.0.2.0/24",))
+    texts = catalogue.files(any_root, certificate=certificate, profile=profile, shared=shared)
+    assert findings(any_root, tmp_path, texts) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "check_name"),
+    [
+        (("proxy_set_header Host $host;", "proxy_set_header Host $http_host;"), "host_spoofing"),
+        (
+            ("        try_files $uri =404;", "        try_files $uri =404;\n        add_header X-A b;"),
+            "add_header",
+        ),
+        (("    server_tokens off;", "    server_tokens on;"), "version_disclosure"),
+    ],
+)
+def test_it_does_look(
+    change: tuple[str, str], check_name: str, any_root: Root, certificate: Certificate, tmp_path: Path
+) -> None:
+    texts = catalogue.files(any_root, [SITES["spa"]], certificate)
+    path = nginx.site_path(SITES["spa"].name)
+    assert change[0] in texts[path]
+    texts[path] = texts[path].replace(*change)
+    assert any(check_name in found for found, _ in findings(any_root, tmp_path, texts))
