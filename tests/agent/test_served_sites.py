@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import site_probe
+from portcullis.host.agent import served_sites, site_probe
 
 from .conftest import Client
 from .nginx_process import Nginx, pair
@@ -364,6 +364,16 @@ def test_two_hundred_sites_are_asked_for_in_less_than_two_seconds(edge: Edge, tm
     assert set(edge.facts()["sites"].values()) == {"served"}
     taken = time.monotonic() - begun
     assert taken < 2, f"{taken:.2f} s"
+
+
+def test_a_clock_that_was_set_back_does_not_make_it_stale_for_ever(
+    running: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    future = time.time_ns() + 3600 * 10**9
+    monkeypatch.setattr(served_sites, "newest_change", lambda _: future)
+    assert running.facts()["stale"] is True
+    running.put()
+    assert running.facts()["stale"] is False
 
 
 def test_a_failed_nginx_is_reset_and_started(running: Edge) -> None:
