@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lab.state import HostRecord, State
 
 _FIRST_PORT = 14_000
-_PORTS = 16  # of one host: for each of its authorities three
+_PORTS = 16  # of one host: for each of its authorities four
 _DAYS_90 = 90 * 24 * 3600
 
 
@@ -69,7 +69,7 @@ class AcmeServer:
 
     @property
     def _port(self) -> int:
-        return _FIRST_PORT + self.record.number * _PORTS + self.index * 3
+        return _FIRST_PORT + self.record.number * _PORTS + self.index * 4
 
     def roots(self) -> str:
         """Return the certificate, in PEM, that what it issues ends in.
@@ -106,7 +106,7 @@ class AcmeServer:
 
     def _dns(self, what: str, **body: Any) -> None:
         # Its management speaks plain HTTP, in the router's namespace like everything here.
-        url = f"http://{REGISTRY_ADDRESS.v4}:{self._port + 2}/{what}"
+        url = f"http://{REGISTRY_ADDRESS.v4}:{self._port + 3}/{what}"
         _read(Request(url, json.dumps(body).encode(), method="POST"))
 
     def _management(self, path: str) -> str:
@@ -172,12 +172,13 @@ def _start(server: AcmeServer, reject_nonces: int) -> list[Process]:
     )
     inside = ["ip", "netns", "exec", ROUTER]
     names = debian.program("pebble", "/usr/bin/pebble-challtestsrv")
-    listen = f"{REGISTRY_ADDRESS.v4}:{port + 2}"
+    # Two ports: DNS takes TCP too.
+    listen, manage = (f"{REGISTRY_ADDRESS.v4}:{port + more}" for more in (2, 3))
     off = [f"-{what}=" for what in ("http01", "https01", "tlsalpn01")]
     dns = start(
         server.name,
         [
-            *(*inside, str(names), "-dns01", listen, "-management", listen, *off),
+            *(*inside, str(names), "-dns01", listen, "-management", manage, *off),
             *("-defaultIPv4", address.v4, "-defaultIPv6", address.v6),
         ],
     )

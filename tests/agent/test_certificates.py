@@ -574,3 +574,15 @@ def test_a_setting_of_a_section_does_not_hide_one_of_the_lineage(tmp_path: Path)
     found = lineages.Lineages(tmp_path).read("a")
     assert found is not None
     assert (found.option("server"), found.option("profile"), found.certificate) == ("https://x/dir", "", None)
+
+
+def test_an_account_that_its_authority_forgot_is_put_aside_and_another_one_registered(lab: Lab) -> None:
+    account = lab.root / "accounts" / "acme.example" / "dir" / "6018a6"
+    account.mkdir(parents=True)
+    forgotten = "An unexpected error occurred:\nAccount https://acme.example/my-account/6018a6 not found.\n"
+    lab.certbot.trouble = [forgotten]
+    lab.put()
+    (kept,) = (lab.root / "accounts" / "acme.example").iterdir()
+    assert kept.name.startswith("dir.forgotten-")
+    lab.certbot.trouble = [forgotten]
+    assert "knows nothing of the account" in lab.refused("api.example.com").message

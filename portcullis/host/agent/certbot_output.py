@@ -24,6 +24,7 @@ _PROBLEM = re.compile(
 )
 _UNEXPECTED = re.compile(r"^(?:.*:)?An unexpected error occurred:\n(?P<what>.+)", re.MULTILINE)
 _RENEWAL = "Failed to renew certificate {} with error: "
+_NO_ACCOUNT = r"accountDoesNotExist|Account \S+ not found"
 _BUSY = "Another instance of Certbot is already running"
 
 
@@ -56,12 +57,9 @@ _CAUSES = (
         "try again; what is served stays as it is",
     ),
     (
-        r"accountDoesNotExist|No such account|Account .* not found",
+        _NO_ACCOUNT,
         "the authority knows nothing of the account that this host has there",
-        (
-            "an authority that was made anew forgets its accounts: remove its folder under "
-            "/etc/letsencrypt/accounts on the host and run again"
-        ),
+        "look at /etc/letsencrypt/accounts on the host",
     ),
     (
         r"does not appear to be installed|unrecognized arguments",
@@ -85,6 +83,11 @@ _PROBLEMS = {
 def is_busy(text: str) -> bool:
     """Whether certbot only says that another one runs."""
     return _BUSY in text
+
+
+def is_forgotten(text: str) -> bool:
+    """Whether the authority knows nothing of the account, as one does that was made anew."""
+    return re.search(_NO_ACCOUNT, text) is not None
 
 
 def reason(text: str) -> Reason:

@@ -56,7 +56,10 @@ class Certbot:
         if other_server:
             # Where the new one is for trying only, certbot wants to be told that this is meant.
             argv.append("--break-my-certs")
-        done = self._run(argv, _ISSUE + float(desired.get("dns_propagation") or 0), environment(desired))
+        limit, variables = _ISSUE + float(desired.get("dns_propagation") or 0), environment(desired)
+        done = self._run(argv, limit, variables)
+        if done.code and certbot_output.is_forgotten(done.text) and self._leave_account(desired["server"]):
+            done = self._run(argv, limit, variables)
         if done.code:
             why = certbot_output.reason(done.text)
             raise HostError("certbot", why.message, prop="domains", hint=why.hint, detail=why.detail)
@@ -69,6 +72,15 @@ class Certbot:
             if error.code != "invalid":
                 raise
             return False  # it is not installed any more
+
+    def _leave_account(self, server: str) -> bool:
+        """Put an account aside that its authority has forgotten: certbot registers a new one then."""
+        folder = self._machine.letsencrypt / "accounts" / server.partition("://")[2].strip("/")
+        try:
+            folder.rename(folder.with_name(f"{folder.name}.forgotten-{time.time():.0f}"))
+        except OSError:
+            return False
+        return True
 
     def _refuse_profile(self) -> None:
         done = self._machine.run(["certbot", "--version"], timeout=_SHORT)
