@@ -7,8 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from lab import catalogue, engine, gateway, hosts, keys, machine, network, registry, scan, stack
+from lab import acme, catalogue, engine, gateway, hosts, keys, machine, network, registry, scan, stack
 from lab.errors import LabError
+from lab.places import LIVE
 from lab.relay import Relay
 from lab.state import load
 
@@ -56,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         "fetch",
         _fetch,
         "Run curl from the internet (or --from neighbour), with every host name leading to the host; by "
-        "default for the demo's page. Another: lab.py fetch http://shop.example.com/api/items",
+        "default for the demo's page. Another: lab.py fetch https://shop.example.com/api/items",
     )
     fetch.add_argument("--from", dest="place", choices=["neighbour", "internet"], default="internet")
     fetch.add_argument("--host", default=machine.DEFAULT_HOST, help="whose page (default: %(default)s)")
@@ -129,10 +130,14 @@ def _exec(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    asked = arguments.arguments or ["--include", f"http://{stack.DEMO_SITE}/"]
-    address = network.on_segment(machine.find(arguments.host)[1].number).v4
-    # DNS knows no site of the lab: every name leads to the host.
-    status, output = machine.fetch(arguments.place, ["--connect-to", f"::{address}:", *asked])
+    asked = arguments.arguments or ["--include", f"https://{stack.DEMO_SITE}/"]
+    _, record = machine.find(arguments.host)
+    address = network.on_segment(record.number).v4
+    # DNS knows no site of the lab: every name leads to the host. Its certificates are the lab's own.
+    roots = LIVE / f"roots-{record.name}.pem"
+    roots.write_text(acme.of(record).roots())
+    known = ["--connect-to", f"::{address}:", "--cacert", str(roots)]
+    status, output = machine.fetch(arguments.place, [*known, *asked])
     print(output, end="")
     return status
 

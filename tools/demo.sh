@@ -22,7 +22,7 @@ sed "s/HOST/$1/" <<'END'
 
 The host is up, and everything on it is declared. Try:
 
-  . tools/env.sh; python lab/lab.py fetch --host HOST http://shop.example.com/api/items
+  . tools/env.sh; python lab/lab.py fetch --host HOST https://shop.example.com/api/items
                   ask the shop's API, from the internet
   make ssh        log in and change something by hand, say
                   echo '# by hand' >>/etc/nginx/conf.d/shop.example.com.conf

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from lab import keys, machine, network, stack
+from lab import acme, keys, machine, network, stack
 from lab.state import load
 from tests.docs.pages import README, ROOT, blocks
-from tests.e2e.stack.program import RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +61,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Clone]
 
 def test_the_demo_and_what_it_says_to_try(clone: Clone) -> None:
     said = clone.run(blocks(README)[0][0])
-    assert "HTTP/1.1 200 OK" in said
+    assert "HTTP/2 200" in said
     assert "<title>Shop</title>" in said
     for verb in ("make ssh", "make preview", "make up", "make down"):
         assert verb in said
@@ -137,6 +136,8 @@ def test_a_real_stack_with_settings_filled_in(clone: Clone) -> None:
     }
     own = keys.client_key().with_suffix(".pub").read_text().strip()
     config["portcullis:hosts"]["web1"]["users"]["deploy"]["keys"]["laptop"] = own
+    authority = acme.of(record)
+    config["portcullis:acme"] |= {"server": authority.directory, "caBundle": str(authority.bundle)}
     config["portcullis:apps"]["api"] |= {"image": stack.fact("image hello:1")}
     settings.write_text(yaml.safe_dump(written))
 
@@ -154,13 +155,9 @@ def test_a_real_stack_with_settings_filled_in(clone: Clone) -> None:
     assert venv.startswith("python3 -m venv .venv"), "`make demo` made it, with the same requirements"
     script += [instead.get(line, line) for line in lines]
     said = clone.run("set -e; " + "\n".join(script))
-    assert f"{RESOURCES} created" in said
-    page = machine.fetch(
-        "internet",
-        [
-            "--resolve",
-            f"api.example.com:80:{network.on_segment(record.number).v4}",
-            "http://api.example.com/",
-        ],
-    )
+    assert re.search(r"\+ \d+ created", said)
+    roots = clone.folder / "roots.pem"
+    roots.write_text(authority.roots())
+    where = ["--connect-to", f"::{network.on_segment(record.number).v4}:", "--cacert", str(roots)]
+    page = machine.fetch("internet", [*where, "https://api.example.com/"])
     assert "Hello from a container" in page[1]
