@@ -16,6 +16,7 @@ from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.private_container import PrivateContainer  # noqa: TC001 - Pulumi evaluates annotations
 from components.proxied_site import ProxiedApp
+from components.proxy_jails import ProxyJails, ProxyJailsArgs
 from components.reverse_proxy import ReverseProxy, ReverseProxyArgs
 from components.sites import authority, proxied
 from components.ssh_access import SshAccess, SshAccessArgs
@@ -25,6 +26,7 @@ from components.system_updates import SystemUpdates, SystemUpdatesArgs
 from components.upkeep import Upkeep, UpkeepArgs
 from components.users import Users, UsersArgs
 from portcullis.registry import login_of
+from portcullis.render import nginx
 from portcullis.render.tunnel import account
 from portcullis.settings.stores import NO_STORES
 
@@ -113,6 +115,8 @@ class HardenedHost(pulumi.ComponentResource):
         self.apps = {app: self._app(app, settings) for app, settings in args.apps.items()}
         self.tunnels = self._tunnels()
         self.proxy = self._proxy() if args.sites else None
+        if self.proxy:
+            self._jails(self.proxy)
         self.register_outputs(
             {
                 "apps": {app: container.address for app, container in self.apps.items()},
@@ -195,7 +199,7 @@ class HardenedHost(pulumi.ComponentResource):
             opts=own,
         )
         ban = host.fail2ban
-        Fail2ban(
+        self._fail2ban = Fail2ban(
             f"{name}-fail2ban",
             Fail2banArgs(
                 host=name,
@@ -324,6 +328,25 @@ class HardenedHost(pulumi.ComponentResource):
                 # An authority comes by port 80.
                 after=tuple(self.firewall.ready),
                 adopt=args.host.adopt,
+            ),
+            opts=self._own,
+        )
+
+    def _jails(self, proxy: ReverseProxy) -> None:
+        """Declare who is banned for what nginx logs."""
+        args = self._args
+        ProxyJails(
+            f"{self._name}-nginx-jails",
+            ProxyJailsArgs(
+                host=self._name,
+                os=args.host.os,
+                error_logs=tuple(nginx.error_log(name) for name in args.sites),
+                auth=any(site.basic_auth for site in args.sites.values()),
+                ignore=args.host.fail2ban.ignore,
+                proxies=args.host.proxy.trusted_proxies,
+                adopt=args.host.adopt,
+                # A jail wants its log files there, which nginx makes.
+                after=(*self._fail2ban.ready, *proxy.ready),
             ),
             opts=self._own,
         )

@@ -36,7 +36,8 @@ def open_browser(tmp_path: Path) -> Iterator[Callable[[Mapping[str, str]], Chrom
     """Return a function that starts a browser; all of them end with the test.
 
     It takes the addresses of host names, for example ``{"www.example.com": host.address}``, and finds no
-    other name: a page cannot reach what the test does not know of.
+    other name: a page cannot reach what the test does not know of. Certificates that nobody trusts pass: what
+    a site shows is for other tests to look at.
     """
     # Here and not above: every run of pytest loads this plugin, and few open a browser.
     from selenium.webdriver import Chrome, ChromeOptions  # noqa: PLC0415
@@ -57,6 +58,7 @@ def open_browser(tmp_path: Path) -> Iterator[Callable[[Mapping[str, str]], Chrom
                 f"--host-resolver-rules={', '.join([*rules, 'MAP * ~NOTFOUND', 'EXCLUDE 127.0.0.1'])}"
             )
             options.add_argument(f"--user-data-dir={tmp_path / f'browser-{len(hosts)}'}")
+            options.accept_insecure_certs = True
             options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
             browser = Chrome(options, Service(driver, log_output=str(tmp_path / "chromedriver.log")))
             opened.callback(browser.quit)

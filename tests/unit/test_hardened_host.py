@@ -75,7 +75,7 @@ def test_the_settings_of_ssh_reach_server_and_jail() -> None:
     assert "PermitRootLogin no\n" in server["content"]
     assert "MaxSessions 99\n" in server["content"]
     assert "203.0.113.7" in server["content"], "sshd itself must not make a declared address wait"
-    jail = engine.one(":Fail2banJail").inputs
+    jail = engine.one(":Fail2banJail", "web1-fail2ban-sshd").inputs
     assert jail["options"]["port"] == "2222"
     assert jail["options"]["maxretry"] == "3"
     assert "203.0.113.7" in jail["ignoreip"]

@@ -5,17 +5,20 @@ The settings are those that the lab writes for `make demo`, on a host of this te
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import os
 import signal
+import socket
+import ssl
 import threading
 import time
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from lab import hosts, scan, stack
+from lab import acme, hosts, machine, scan, stack
 from tests.app.visitor import Visitor
 from tests.e2e.host.test_host_secrets import everything_under, spellings
 from tests.e2e.stack.program import Program
@@ -46,12 +49,31 @@ def shop(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterato
     made.close()
 
 
+class Visit(http.client.HTTPSConnection):
+    """A connection to the shop by its host's address, whose certificate has to be right."""
+
+    def __init__(self, shop: Program) -> None:
+        self._trust = ssl.create_default_context(cadata=roots(shop.host.name))
+        super().__init__(SITE, 443, timeout=15, context=self._trust)
+        self._address = (shop.host.address, 443)
+
+    def connect(self) -> None:
+        plain = socket.create_connection(self._address, timeout=15)
+        self.sock = self._trust.wrap_socket(plain, server_hostname=SITE)
+
+
+@functools.cache
+def roots(host: str) -> str:
+    """What certificates of the lab's authority for a host end in."""
+    return acme.of(machine.find(host)[1]).roots()
+
+
 def ask(shop: Program, path: str, body: object = None) -> tuple[int, object]:
     """Ask the API through nginx; a new connection each time, as of many visitors."""
-    connection = http.client.HTTPConnection(shop.host.address, 80, timeout=15)
+    connection = Visit(shop)
     try:
         text = None if body is None else json.dumps(body)
-        headers = {"Host": SITE, "Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json"}
         connection.request("GET" if body is None else "POST", path, text, headers)
         answer = connection.getresponse()
         read = answer.read()
@@ -118,7 +140,7 @@ class Writers:
 def test_a_visitor_adds_an_item_and_sees_it_again_and_the_websocket_ticks(
     shop: Program, open_browser: Callable[[Mapping[str, str]], Chrome]
 ) -> None:
-    visitor = Visitor(open_browser({SITE: shop.host.address}), f"http://{SITE}/")
+    visitor = Visitor(open_browser({SITE: shop.host.address}), f"https://{SITE}/")
     visitor.sees_two_ticks()
     visitor.add("a pot of tea")
     visitor.reload()
