@@ -1,7 +1,7 @@
 """fail2ban's jails for what nginx logs: wrong passwords, requests over the limit, requests for no site.
 
-Bans here are much shorter than for SSH. Who visits a site is a person: one who mistyped, or an office with one
-address for all. An hour ends an attack's run, and who comes back is out for longer each time.
+Bans here are much shorter than for SSH. Who visits a site is a person: one who mistyped, or an office with
+one address for all. An hour ends an attack's run, and who comes back is out for longer each time.
 """
 
 from __future__ import annotations
