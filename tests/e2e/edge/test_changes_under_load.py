@@ -28,9 +28,9 @@ _GONE = (ConnectionError, http.client.RemoteDisconnected, ssl.SSLEOFError, ssl.S
 class Visitors:
     """Eight visitors on connections that they keep open, as browsers do.
 
-    A request that meets the end of a connection kept from before is sent once more on a new one, as every
-    browser does with a GET: nginx closes what is idle when it takes up a new configuration. It is counted under
-    `again`. On a new connection nothing may fail.
+    A request that meets the end of a connection kept from before is sent once more on a new one, as
+    every browser does with a GET: nginx closes what is idle when it takes up a new configuration. It is
+    counted under `again`. On a new connection nothing may fail.
     """
 
     host: Host
