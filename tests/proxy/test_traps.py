@@ -1,0 +1,87 @@
+"""Our configuration falls into no trap, on either Debian; the ones that people copy do."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bcrypt
+import pytest
+
+from portcullis.render import nginx
+from tests.proxy import catalogue, hosts, roots
+from tests.proxy.certificates import issue
+from tests.proxy.edge import Edge, serving
+from tests.proxy.traps import TRAPS, Trap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NAIVE = Path(__file__).parent / "naive"
+HASHED = bcrypt.hashpw(hosts.PASSWORD.encode(), bcrypt.gensalt(6)).decode()
+PROFILE = {"old_protocols_are_refused_for_every_site": "modern"}
+
+
+@pytest.fixture(scope="module", params=["debian-12", "debian-13"])
+def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    root = roots.root(request.param)
+
+    def texts(profile: str) -> dict[str, str | bytes]:
+        found: dict[str, str | bytes] = dict(catalogue.files(root, hosts.SITES, profile=profile))
+        guarded = {site.passwords: f"{hosts.USER}:{HASHED}\n" for site in hosts.SITES if site.passwords}
+        return found | guarded | hosts.FILES
+
+    with contextlib.ExitStack() as stack:
+        yield Opened(stack, tmp_path_factory, root, texts)
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    root = roots.root("debian-12")
+    pair = issue(catalogue.every_name(hosts.SITES))
+
+    def texts(name: str) -> dict[str, str | bytes]:
+        return {
+            nginx.PACKAGED_SITE_PATH: "",
+            "/etc/nginx/conf.d/naive.conf": (NAIVE / name).read_text(),
+            "/etc/nginx/naive.pem": pair.key + pair.chain,
+            "/etc/nginx/naive.htpasswd": f"{hosts.USER}:{HASHED}\n",
+            **hosts.FILES,
+        }
+
+    with contextlib.ExitStack() as stack:
+        yield Opened(stack, tmp_path_factory, root, texts)
+
+
+class Opened:
+    """Servers by the name of their configuration, each started when it is first asked for."""
+
+    def __init__(
+        self,
+        stack: contextlib.ExitStack,
+        folders: pytest.TempPathFactory,
+        root: roots.Root,
+        texts: Callable[[str], dict[str, str | bytes]],
+    ) -> None:
+        self._stack, self._folders, self._root, self._texts = stack, folders, root, texts
+        self._running: dict[str, Edge] = {}
+
+    def __getitem__(self, name: str) -> Edge:
+        if name not in self._running:
+            folder = self._folders.mktemp("nginx")
+            self._running[name] = self._stack.enter_context(serving(self._root, folder, self._texts(name)))
+        return self._running[name]
+
+
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)
+def test_ours(trap: Trap, ours: Opened) -> None:
+    trap.check(ours[PROFILE.get(trap.name, "intermediate")])
+
+
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: f"{trap.naive}-{trap.name}")
+def test_a_configuration_that_people_copy_fails(trap: Trap, copied: Opened) -> None:
+    edge = copied[trap.naive]
+    with pytest.raises((AssertionError, http.client.RemoteDisconnected)):
+        trap.check(edge)
