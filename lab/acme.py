@@ -142,6 +142,9 @@ def stop(state: State, host: str | None = None) -> None:
     for name in [name for name in state.acme if host is None or name.startswith(f"acme-{host}-")]:
         for process in state.acme.pop(name):
             process.stop()
+    # The next host of that name has none of its predecessor's orders.
+    for log in LOGS.glob(f"acme-{host or '*'}-[0-9].log"):
+        log.unlink()
 
 
 def _read(what: str | Request, trust: ssl.SSLContext | None = None) -> bytes:
