@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lab.acme import AcmeServer
-
     from lab.pytest_lab import Host
 
 WWW, INTERNAL, GO = "www.example.com", "internal.example.com", "go.example.com"
@@ -181,3 +180,15 @@ def test_a_site_that_goes_takes_its_certificate_along_and_nothing_else(edge: Edg
         assert site not in left
     assert (edge.ask(f"https://{SITE}/")[0], edge.pid()) == (200, before)
     edge.preview("--expect-no-changes")
+
+
+def test_destroy_takes_the_certificates_along(edge: Edge) -> None:
+    edge.destroy(timeout=600)
+    host = edge.host
+    assert host.run("ls /etc/letsencrypt/live | grep -v README", check=False).stdout == ""
+    assert (
+        host.run("ls -A /etc/letsencrypt/renewal /etc/letsencrypt/renewal-hooks/deploy").stdout.count(".")
+        == 0
+    )
+    assert host.run("test -e /etc/nginx || ss -Hltn 'sport = 80'", check=False).stdout == ""
+    assert host.run("systemctl is-enabled certbot.timer", check=False).stdout.strip() != "enabled"
