@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import threading
 import time
 import urllib.error
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import debian
-from lab.gateway import ProxyServer
+from lab.gateway import ProxyServer, own_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,3 +106,48 @@ def test_a_file_that_broke_off_is_not_kept(get: Callable[[str], bytes], tmp_path
 def test_a_host_resolves_names_of_the_world(module_host: Host) -> None:
     name = debian.mirror().split("/")[2]
     assert name in module_host.run(["getent", "hosts", name]).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "asker", "answer"),
+    [
+        ("www.example.com", socket.AF_INET, "198.51.100.11", "198.51.100.11"),
+        ("WWW.Example.ORG", socket.AF_INET6, "198.51.100.11", "2001:db8:100::11"),
+        ("shop.test", socket.AF_INET, "198.51.100.60", "198.51.100.60"),
+    ],
+)
+def test_every_example_is_the_host_that_asks(name: str, kind: int, asker: str, answer: str) -> None:
+    said = own_name(question(name, 1 if kind == socket.AF_INET else 28), asker)
+    assert said is not None
+    data = socket.inet_pton(kind, answer)
+    assert said[:2] == question(name, 1)[:2]
+    assert said.endswith(struct.pack(">H", len(data)) + data)
+
+
+@pytest.mark.parametrize(
+    ("name", "asker"),
+    [
+        ("deb.debian.org", "198.51.100.11"),
+        ("notexample.com", "198.51.100.11"),
+        ("www.example.com", "198.51.100.1"),  # the router
+        ("www.example.com", "198.18.0.10"),  # somebody on the internet
+    ],
+)
+def test_other_questions_go_to_the_real_dns(name: str, asker: str) -> None:
+    assert own_name(question(name, 1), asker) is None
+
+
+def test_an_example_has_no_other_records() -> None:
+    said = own_name(question("example.com", 15), "198.51.100.11")
+    assert said is not None
+    assert struct.unpack(">4H", said[4:12]) == (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("cut", range(1, 33))
+def test_a_question_that_is_cut_off_is_not_answered(cut: int) -> None:
+    assert own_name(question("www.example.com", 1)[:-cut], "198.51.100.11") is None
+
+
+def question(name: str, kind: int) -> bytes:
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return struct.pack(">6H", 0x1234, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">2H", kind, 1)
