@@ -26,6 +26,8 @@ UNKNOWN_HOST_LOG = f"{LOGS}/unknown-host.access.log"
 """Who asks for no site; always in the combined format, which fail2ban reads."""
 STATUS = "127.0.0.1:8089"
 """Where `stub_status` answers, under /nginx_status."""
+PROBE_PATH = "/.well-known/acme-challenge/portcullis-probe"
+"""What `ServedSites` asks every site for on port 80."""
 JSON_FORMAT = "portcullis_json"
 BROTLI_PACKAGES = ("libnginx-mod-http-brotli-filter", "libnginx-mod-http-brotli-static")
 REAL_IP_HEADERS = ("X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "Fastly-Client-IP")
@@ -294,6 +296,16 @@ def _unknown_by_http() -> Iterator[Node]:
             directive("error_log", f"{LOGS}/unknown-host.error.log"),
             GAP,
             acme_location(),
+            block(
+                "location",
+                "=",
+                PROBE_PATH,
+                body=[directive("access_log", "off"), directive("return", "444")],
+                why=(
+                    "Portcullis asks each site for this over loopback. In a site it is a file that is not "
+                    "there; here the name is no site, and that has to show."
+                ),
+            ),
             GAP,
             block(
                 "location",
