@@ -18,6 +18,7 @@ from components.mongodb import MongoDatabase, MongoDB, MongoDBArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
 from components.proxied_site import OwnKeyPair, ProxiedApp, ProxiedSite
 from components.redis import Redis, RedisArgs
+from components.proxy_jails import ProxyJails, ProxyJailsArgs
 from components.reverse_proxy import ReverseProxy, ReverseProxyArgs
 from components.secret_files import SecretFiles, SecretFilesArgs
 from components.ssh import connections
@@ -60,6 +61,8 @@ __all__ = [
     "PrivateContainerArgs",
     "ProxiedApp",
     "ProxiedSite",
+    "ProxyJails",
+    "ProxyJailsArgs",
     "Redis",
     "RedisArgs",
     "ResticArgs",
