@@ -17,8 +17,8 @@ from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.mongodb import MongoDatabase, MongoDB, MongoDBArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
 from components.proxied_site import OwnKeyPair, ProxiedApp, ProxiedSite
-from components.redis import Redis, RedisArgs
 from components.proxy_jails import ProxyJails, ProxyJailsArgs
+from components.redis import Redis, RedisArgs
 from components.reverse_proxy import ReverseProxy, ReverseProxyArgs
 from components.secret_files import SecretFiles, SecretFilesArgs
 from components.ssh import connections

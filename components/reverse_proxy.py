@@ -152,6 +152,7 @@ class ReverseProxy(pulumi.ComponentResource):
             nginx.compression(f"{name}-compression", brotli=args.brotli),
             packages,
         )
+        limits = self._file(f"{name}-limits", nginx.MAIN_PATH, nginx.limits(f"{name}-limits"), packages)
         shared = nginx.Shared(args.trusted_proxies, args.real_ip_header)
         default = self._file(
             f"{name}-default",
@@ -162,12 +163,13 @@ class ReverseProxy(pulumi.ComponentResource):
         )
         webroot = self._directory(f"{name}-acme-folder", nginx.ACME_ROOT, "0755", packages)
         private = self._directory(f"{name}-private-folder", nginx.PRIVATE, "0755", packages)
-        base: list[pulumi.Resource] = [packages, packaged, tls, compression, default, webroot, private]
+        ours = [packaged, tls, compression, limits, default]
+        base: list[pulumi.Resource] = [packages, *ours, webroot, private]
         service = Service(
             f"{name}-service",
             host=args.host,
             unit="nginx.service",
-            reads=[packaged, tls, compression, default, "/etc/nginx"],
+            reads=[*ours, "/etc/nginx"],
             on_change="reload",
             adopt=args.adopt,
             # Before the sites: an authority asks on port 80 before there is one.

@@ -213,6 +213,7 @@ def test_reverse_proxy(deploy: Deploy) -> None:
         "/etc/nginx/conf.d/00-portcullis.conf",
         "/etc/nginx/conf.d/a.example.conf",
         "/etc/nginx/conf.d/b.example.conf",
+        "/etc/nginx/modules-enabled/90-portcullis.conf",
         "/etc/nginx/snippets/portcullis-compression.conf",
         "/etc/nginx/snippets/portcullis-tls.conf",
     }

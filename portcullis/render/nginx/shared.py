@@ -103,7 +103,7 @@ def packaged_site(resource: str) -> str:
 
 def limits(resource: str) -> str:
     """Render what holds for nginx as a whole, at the main level: what MAIN_PATH holds."""
-    nodes = [
+    nodes: list[Node] = [
         GAP,
         directive(
             "worker_rlimit_nofile",
