@@ -178,7 +178,7 @@ def test_what_the_settings_say_reaches_nginx(deploy: Deploy) -> None:
         "client_max_body_size 3m;",
         "max-age=300",
         "\"default-src 'self'\"",
-        "allow 203.0.113.0/24;",
+        "203.0.113.0/24 ",
         "proxy_read_timeout 5s;",
         "location = /hi { return 204; }",
         "portcullis_json",
