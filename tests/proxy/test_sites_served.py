@@ -1,0 +1,255 @@
+"""What sites do, on either Debian; where a copied configuration goes wrong as well, it is in traps.py."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+from typing import TYPE_CHECKING
+
+import bcrypt
+import pytest
+
+from tests.proxy import catalogue, hosts, namespace, roots
+from tests.proxy.edge import Edge, send, serving, shake_hands
+from tests.proxy.nginx_process import NEIGHBOUR, OFFICE
+from tests.proxy.traps import (
+    APP,
+    CHALLENGE,
+    STATIC,
+    WWW,
+    handshake,
+    login,
+    preflight,
+    refused,
+    secured,
+    speaks,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HASHED = bcrypt.hashpw(hosts.PASSWORD.encode(), bcrypt.gensalt(6)).decode()
+
+
+@pytest.fixture(scope="module", params=["debian-12", "debian-13"])
+def edge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    root = roots.root(request.param)
+    guarded = {site.passwords: f"{hosts.USER}:{HASHED}\n" for site in hosts.SITES if site.passwords}
+    texts = {**catalogue.files(root, hosts.SITES), **guarded, **hosts.FILES}
+    with serving(root, tmp_path_factory.mktemp("nginx"), texts) as edge:
+        yield edge
+
+
+@pytest.mark.parametrize("host", hosts.HTTPS_NAMES)
+def test_every_site_sends_http_to_https_on_the_same_host(host: str, edge: Edge) -> None:
+    found = edge.ask(host, "/a?b=%20c", tls=False)
+    assert (found.status, found["Location"]) == (308, f"https://{host}/a?b=%20c")
+
+
+@pytest.mark.parametrize("host", hosts.HTTPS_NAMES)
+def test_every_site_has_the_headers_whatever_it_answers(host: str, edge: Edge) -> None:
+    for method in ("GET", "POST", "DELETE"):
+        secured(edge.ask(host, "/nothing/here", method=method))
+
+
+@pytest.mark.parametrize("host", [site.name for site in hosts.SITES])
+def test_every_site_answers_the_authority(host: str, edge: Edge) -> None:
+    found = edge.ask(host, CHALLENGE, tls=False)
+    assert (found.status, found["Content-Type"], found.text) == (200, "text/plain", "the answer")
+
+
+def test_a_challenge_that_is_not_there_is_no_redirect_and_no_app(edge: Edge) -> None:
+    for host in (APP, "plain.example.com", "plain-files.example.com", "unknown.example.net"):
+        assert edge.ask(host, f"{CHALLENGE}-other", tls=False).status == 404
+
+
+def test_an_alias_serves_the_same(edge: Edge) -> None:
+    for host in ("web.example.com", "eu.apps.example.com"):
+        assert edge.ask(host, "/a").told["target"] == "/a"
+
+
+def test_the_longest_beginning_of_a_path_is_taken(edge: Edge) -> None:
+    before = len(edge.apps[2020].asked)
+    edge.ask(WWW, "/ws/a")
+    edge.ask(WWW, "/api/.hidden")  # an app's paths are its own
+    assert edge.apps[2020].asked[before:] == ["GET /ws/a"]
+    assert edge.apps[2019].asked[-1] == "GET /api/.hidden"
+
+
+def test_a_redirect_keeps_the_path_or_is_whole(edge: Edge) -> None:
+    assert edge.ask("short.example.com", "/a?b")["Location"] == "https://www.example.com/a?b"
+    assert edge.ask("go.example.com", "/a?b")["Location"] == "https://www.example.com/start?from=go"
+
+
+def test_a_former_name_over_http_goes_to_the_plain_site(edge: Edge) -> None:
+    assert edge.ask("former.example.com", "/a", tls=False)["Location"] == "http://plain.example.com/a"
+
+
+def test_a_plain_site_serves_and_says_nothing_of_https(edge: Edge) -> None:
+    found = edge.ask("plain.example.com", tls=False)
+    assert found.reached("X-Forwarded-Proto") == ["http"]
+    assert found.reached("X-Forwarded-Port") == ["80"]
+    assert found["Strict-Transport-Security"] == ""
+    assert found["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_plain_site_behind_a_proxy_knows_its_own_pages(edge: Edge) -> None:
+    for scheme in ("http", "https"):
+        with contextlib.closing(edge.connect(tls=False)) as sock:
+            head = shake_hands(sock, "plain.example.com", headers={"Origin": f"{scheme}://plain.example.com"})
+            assert head.startswith(b"HTTP/1.1 101")
+
+
+def test_an_app_says_its_own_policy(edge: Edge) -> None:
+    policy = "default-src 'self' https://cdn.example.net"
+    found = edge.ask(APP, f"/?header=Content-Security-Policy:{policy.replace(' ', '%20')}")
+    assert found["Content-Security-Policy"] == policy
+
+
+def test_a_policy_of_the_settings_stands_in_place_of_the_apps(edge: Edge) -> None:
+    found = edge.ask("nocsp.example.com", "/?header=Content-Security-Policy:default-src%20*")
+    assert found["Content-Security-Policy"] == "default-src 'self'"
+
+
+def test_files_have_the_strict_policy(edge: Edge) -> None:
+    for host, path in ((WWW, "/"), (STATIC, "/"), (STATIC, "/missing")):
+        assert edge.ask(host, path)["Content-Security-Policy"].startswith(
+            "default-src 'none'; script-src 'self'"
+        )
+
+
+def test_the_sites_own_page_for_what_is_missing(edge: Edge) -> None:
+    for path in ("/missing", "/assets/missing.css"):
+        found = edge.ask(STATIC, path)
+        assert found.status == 404
+        assert "not here" in found.text
+        assert found["Cache-Control"] == ""
+    assert edge.ask(STATIC, "/404.html").status == 404
+
+
+def test_a_folder_shows_its_index(edge: Edge) -> None:
+    found = edge.ask(STATIC, "/docs/")
+    assert (found.status, found["Cache-Control"]) == (200, "no-cache")
+    assert "docs" in found.text
+
+
+def test_an_application_of_one_page_answers_every_path_but_not_every_asset(edge: Edge) -> None:
+    assert "the app" in edge.ask(WWW, "/cart/17").text
+    assert edge.ask(WWW, "/robots.txt").text == "User-agent: *\n"
+    assert edge.ask(WWW, "/assets/none.js").status == 404
+    assert edge.ask(WWW, "/.well-known/security.txt").text.startswith("Contact:")
+
+
+def test_a_path_cannot_climb(edge: Edge) -> None:
+    for path in ("/../../etc/passwd", "/assets/..%2f..%2f..%2fetc/passwd", "/assets../.env"):
+        assert b"root:" not in edge.ask(WWW, path).body
+        assert b"SECRET" not in edge.ask(WWW, path).body
+
+
+def test_a_password(edge: Edge) -> None:
+    host = "guarded.example.com"
+    unknown = edge.ask(host)
+    assert (unknown.status, unknown["WWW-Authenticate"]) == (401, f'Basic realm="{host}"')
+    assert edge.ask(host, "/", login(hosts.USER, "wrong")).status == 401
+    assert edge.ask(host, "/", login("bob", hosts.PASSWORD)).status == 401
+    assert edge.ask(host, "/", login(hosts.USER, hosts.PASSWORD)).status == 200
+    assert handshake(edge, host, {}).startswith(b"HTTP/1.1 401")
+    assert handshake(edge, host, login(hosts.USER, hosts.PASSWORD)).startswith(b"HTTP/1.1 101")
+
+
+def test_a_network(edge: Edge) -> None:
+    host = "office.example.com"
+    assert edge.ask(host).status == 403
+    assert edge.ask(host, source=OFFICE).status == 200
+    assert handshake(edge, host, {}).startswith(b"HTTP/1.1 403")
+    assert preflight(edge, host, hosts.ALLOWED).status == 204
+
+
+def test_both_and_maintenance(edge: Edge) -> None:
+    host = "shut.example.com"
+    assert edge.ask(host, tls=False).status == 403
+    assert edge.ask(host, tls=False, source=OFFICE).status == 401
+    assert edge.ask(host, "/", login(hosts.USER, hosts.PASSWORD), tls=False, source=OFFICE).status == 200
+
+
+def test_a_site_that_says_no_takes_no_websocket(edge: Edge) -> None:
+    found = edge.ask("deaf.example.com", "/", {"Upgrade": "websocket", "Connection": "Upgrade"})
+    assert (found.status, found.reached("Upgrade")) == (200, [])
+
+
+def test_a_websocket_beside_kept_connections(edge: Edge) -> None:
+    with (
+        contextlib.closing(edge.connect(sni=APP)) as socket_of_it,
+        contextlib.closing(edge.connect(sni=APP)) as other,
+    ):
+        assert shake_hands(socket_of_it, APP).startswith(b"HTTP/1.1 101")
+        assert [send(other, APP).status for _ in range(3)] == [200] * 3
+        socket_of_it.sendall(b"between")
+        assert socket_of_it.recv(100) == b"between"
+        assert send(other, APP).status == 200
+
+
+def test_an_app_that_is_slow_and_an_app_that_is_down(edge: Edge) -> None:
+    assert edge.ask("slow.example.com", "/?wait=1.5").status == 504
+    assert edge.ask(APP, "/down/").status == 502
+
+
+def test_one_address_has_no_part_in_anothers_limit(edge: Edge) -> None:
+    host = "limited.example.com"
+    assert 429 in [edge.ask(host).status for _ in range(8)]
+    assert edge.ask(host, source=NEIGHBOUR).status == 200
+
+
+def test_http2(edge: Edge) -> None:
+    for host in (APP, WWW, "short.example.com"):
+        resolve = f"{host}:443:198.51.100.7"
+        done = edge.run(
+            *("curl", "-sk", "--http2", "--resolve", resolve, "-o", "/dev/null"),
+            *("-w", "%{http_version} %{http_code}", f"https://{host}/"),
+        )
+        assert done.stdout.split()[0] == "2", (host, done.stdout, done.stderr)
+
+
+def test_a_client_of_http2_may_still_open_a_websocket(edge: Edge) -> None:
+    # A browser asks for HTTP/1.1 by ALPN then.
+    speaks(edge, APP, "/any")
+
+
+def test_requests_of_http2_count_as_connections(edge: Edge) -> None:
+    url = "https://crowded.example.com/?wait=0.6"
+    resolve = ["--resolve", "crowded.example.com:443:198.51.100.7"]
+    each = ["-o", "/dev/null", url]
+    done = edge.run("curl", "-skZ", "--http2", *resolve, "-w", "%{http_code}\n", *each * 4)
+    codes = sorted(done.stdout.split())
+    assert codes == ["200", "200", "429", "429"]
+
+
+def test_http_1_0_and_no_host_get_nothing(edge: Edge) -> None:
+    with contextlib.closing(edge.connect(tls=False)) as sock:
+        sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert sock.recv(100) == b""
+    assert refused(edge, "198.51.100.7", tls=False)
+
+
+def test_over_ipv6(edge: Edge) -> None:
+    with namespace.inside(edge.pid):
+        sock = socket.create_connection(("::1", 80), timeout=5)
+    with contextlib.closing(sock):
+        assert send(sock, APP, "/a")["Location"] == f"https://{APP}/a"
+
+
+def test_logs_are_where_logrotate_looks(edge: Edge) -> None:
+    edge.ask(APP, "/for-the-log")
+    with contextlib.suppress(http.client.RemoteDisconnected):
+        edge.ask("unknown.example.net", "/scan", tls=False)
+    edge.ask(APP, "/down/")
+    assert '"GET /for-the-log HTTP/1.1" 200' in edge.log(f"{APP}.access.log")
+    assert '"GET /scan HTTP/1.1" 444' in edge.log("unknown-host.access.log")
+    assert "connect() failed" in edge.log(f"{APP}.error.log")
+    assert not [each for each in edge.files.path("var/log/nginx").iterdir() if each.is_dir()]
+
+
+def test_the_authority_leaves_no_line_in_the_log(edge: Edge) -> None:
+    edge.ask(APP, CHALLENGE, tls=False)
+    assert "acme-challenge" not in edge.log(f"{APP}.access.log")
