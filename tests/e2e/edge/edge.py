@@ -1,0 +1,136 @@
+"""A minimal site with a certificate of the lab's authority, and what its visitors see."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from portcullis.render import certbot
+from tests.e2e.host.watch import wait_for
+
+if TYPE_CHECKING:
+    from lab.acme import AcmeServer
+    from lab.pytest_lab import Host
+    from tests.e2e.project import Project
+
+NAME = "www.example.com"
+_PROGRAM = """
+from portcullis.host import Certificate, ServedSites, SiteProbe
+from portcullis.render import certbot
+
+def after(*things):
+    return pulumi.ResourceOptions(depends_on=list(things))
+
+def file(name, path, content, *things, **more):
+    return File(name, host="web1", path=path, content=content, adopt=True, opts=after(*things), **more)
+
+def folder(name, path):
+    return Directory(name, host="web1", path=path, make_parents=True, opts=after(packages))
+
+packages = Packages("packages", host="web1", names=["nginx", "certbot"])
+webroot = folder("webroot", "/var/www/acme")
+hooks = folder("hooks", certbot.HOOK_PATH.rpartition("/")[0])
+unit = folder("unit", certbot.DROP_IN_PATH.rpartition("/")[0])
+ca = file("ca", certbot.CA_BUNDLE_PATH, open("ca.pem").read(), packages)
+drop_in = file("environment", certbot.DROP_IN_PATH,
+               certbot.drop_in("environment", certbot.environment(certbot.CA_BUNDLE_PATH)), unit)
+hook = file("hook", certbot.HOOK_PATH, certbot.hook("hook"), hooks, mode="0755")
+timer = Service("timer", host="web1", unit="certbot.timer", reads=[packages], on_change="restart",
+                opts=after(drop_in, hook))
+base = file("base", "/etc/nginx/sites-enabled/default", '''\\
+server {
+    listen 80 default_server;
+    listen [::]:80 default_server;
+    location ^~ /.well-known/acme-challenge/ { root /var/www/acme; }
+    location / { return 444; }
+}
+server {
+    listen 443 ssl default_server;
+    listen [::]:443 ssl default_server;
+    ssl_reject_handshake on;
+}
+''', webroot, test=["nginx", "-t"])
+nginx = Service("nginx", host="web1", unit="nginx.service", reads=[base, packages])
+"""
+_SITE = """
+certificate = Certificate(
+    "certificate", host="web1", lineage=certbot.lineage("{name}", "{server}"), domains={names},
+    server="{server}", email="ops@example.com", ca_bundle=certbot.CA_BUNDLE_PATH, precheck={precheck},
+    opts=after(nginx, timer, ca),
+)
+site = file("site", "/etc/nginx/conf.d/site.conf", f'''\\
+server {{{{
+    listen 443 ssl;
+    listen [::]:443 ssl;
+    server_name {all_names};
+    ssl_certificate {{certificate.fullchain}};
+    ssl_certificate_key {{certificate.privkey}};
+    return 200 "served";
+}}}}
+''', certificate, test=["nginx", "-t"])
+ServedSites("served", host="web1", sites={{"{name}": SiteProbe(certificate=certificate.fullchain)}},
+            reads=[site, base], opts=after(site))
+pulumi.export("issuer", certificate.issuer)
+"""
+
+
+@dataclass
+class Edge:
+    """The site on a host, and its authority."""
+
+    project: Project
+    acme: AcmeServer
+    names: list[str] = field(default_factory=lambda: [NAME])
+
+    def __post_init__(self) -> None:
+        (self.project.folder / "ca.pem").write_text(self.acme.bundle.read_text())
+
+    @property
+    def host(self) -> Host:
+        return self.project.host
+
+    def declare(self, *names: str, server: str = "", precheck: bool = True) -> Project:
+        """Set the program: a certificate for `names`, of the file's authority unless another is named."""
+        self.names = list(names or self.names)
+        return self.project.program(
+            _PROGRAM
+            + _SITE.format(
+                name=self.names[0],
+                names=self.names,
+                all_names=" ".join(self.names),
+                server=server or self.acme.directory,
+                precheck=precheck,
+            )
+        )
+
+    @property
+    def lineage(self) -> str:
+        return certbot.lineage(self.names[0], self.acme.directory)
+
+    def lineages(self) -> list[str]:
+        return self.host.run("ls /etc/letsencrypt/renewal 2>/dev/null || true").stdout.split()
+
+    def serial(self, name: str = NAME, acme: AcmeServer | None = None) -> str:
+        """Handshake as a visitor who trusts the authority's root; return the certificate's serial number."""
+        context = ssl.create_default_context(cadata=(acme or self.acme).roots())
+        with (
+            socket.create_connection((self.host.address, 443), timeout=10) as line,
+            context.wrap_socket(line, server_hostname=name) as secure,
+        ):
+            return str((secure.getpeercert() or {})["serialNumber"])
+
+    def serves_anew(self, before: str) -> None:
+        """Wait until another certificate than `before` is served."""
+        wait_for("nginx to serve another certificate", lambda: self.serial() != before)
+
+    def make_due(self) -> None:
+        """Let the lineage be one that the timer renews."""
+        conf = f"/etc/letsencrypt/renewal/{self.lineage}.conf"
+        # Two runs: certbot's own comment about it is the first line, and a deleted line takes no insertion.
+        self.not_due()
+        self.host.run(f"sed -i '1i renew_before_expiry = 100 days' {conf}")
+
+    def not_due(self) -> None:
+        self.host.run(f"sed -i '/renew_before_expiry/d' /etc/letsencrypt/renewal/{self.lineage}.conf")
