@@ -74,7 +74,7 @@ def _exchange(question: bytes, server: str, port: int) -> bytes:
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as line:
         line.settimeout(_TIMEOUT)
-        line.connect((server.partition("%")[0], port))
+        line.connect((server, port))
         line.send(question)
         while True:
             answer = line.recv(_SIZE)

@@ -1,0 +1,107 @@
+"""The look-up of names, asked of a small server that answers as a test says."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis.host.agent import dns_lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NAME = "www.example.com"
+V4, V6 = b"\xc0\x00\x02\x07", bytes.fromhex("20010db8000000000000000000000007")
+
+
+class Server:
+    """Answers every question with `records` of its type, or with `flags` alone."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.asked: list[bytes] = []
+        self.flags = 0x8180
+        self.alias = False
+        self.mangle: Callable[[bytes], bytes] = lambda answer: answer
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                question, client = self.socket.recvfrom(4096)
+            except OSError:
+                return
+            self.asked.append(question)
+            (kind,) = struct.unpack("!H", question[-4:-2])
+            data = {1: V4, 28: V6}[kind]
+            records = [(kind, data)] if self.flags == 0x8180 else []
+            if self.alias:
+                records.insert(0, (5, b"\x04host\xc0\x10"))
+            body = b"".join(
+                b"\xc0\x0c" + struct.pack("!HHIH", type_, 1, 60, len(value)) + value
+                for type_, value in records
+            )
+            head = question[:2] + struct.pack("!5H", self.flags, 1, len(records), 0, 0)
+            self.socket.sendto(self.mangle(head + question[12:] + body), client)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(dns_lookup, "_TIMEOUT", 0.2)
+    made = Server()
+    yield made
+    made.socket.close()
+
+
+def test_a_name_has_the_addresses_that_dns_says(server: Server) -> None:
+    assert dns_lookup.addresses(NAME, ["127.0.0.1"], server.port) == (["192.0.2.7"], ["2001:db8::7"])
+    assert b"\x03www\x07example\x03com\x00" in server.asked[0]
+
+
+def test_an_alias_is_followed_by_the_resolver_and_left_out_here(server: Server) -> None:
+    server.alias = True
+    assert dns_lookup.addresses(NAME, ["127.0.0.1"], server.port)[0] == ["192.0.2.7"]
+
+
+def test_a_name_that_does_not_exist_has_none(server: Server) -> None:
+    server.flags = 0x8183
+    assert dns_lookup.addresses(NAME, ["127.0.0.1"], server.port) == ([], [])
+
+
+@pytest.mark.parametrize(("flags", "code"), [(0x8182, "2"), (0x8185, "5")])
+def test_a_server_that_cannot_answer_is_said_so(server: Server, flags: int, code: str) -> None:
+    server.flags = flags
+    with pytest.raises(dns_lookup.LookupFailed, match=f"error {code}"):
+        dns_lookup.addresses(NAME, ["127.0.0.1"], server.port)
+
+
+def test_the_next_server_is_asked_when_one_is_silent(server: Server) -> None:
+    assert dns_lookup.addresses(NAME, ["127.0.0.99", "127.0.0.1"], server.port)[0] == ["192.0.2.7"]
+
+
+def test_an_answer_to_somebody_elses_question_does_not_count(server: Server) -> None:
+    server.mangle = lambda answer: bytes([answer[0] ^ 1]) + answer[1:]
+    with pytest.raises(dns_lookup.LookupFailed, match="no answer"):
+        dns_lookup.addresses(NAME, ["127.0.0.1"], server.port)
+
+
+def test_an_answer_that_is_cut_off_makes_no_sense(server: Server) -> None:
+    server.mangle = lambda answer: answer[:-3]
+    with pytest.raises(dns_lookup.LookupFailed, match="no sense"):
+        dns_lookup.addresses(NAME, ["127.0.0.1"], server.port)
+
+
+def test_servers_are_those_of_resolv_conf(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    assert dns_lookup.servers(file) == ["127.0.0.1"]
+    file.write_text(
+        "# nameserver 192.0.2.1\nsearch example.com\nnameserver 192.0.2.2\nnameserver\nnameserver fe80::1%eth0\n"
+    )
+    assert dns_lookup.servers(file) == ["192.0.2.2", "fe80::1%eth0"]
