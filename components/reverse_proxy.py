@@ -219,8 +219,10 @@ class ReverseProxy(pulumi.ComponentResource):
             lambda found: "".join(text.strip() + "\n" for text in found)
         )
         path = f"{nginx.PRIVATE}/{host_name}.pem"
+        # After the service, like everything of a site: it would never see the last change of what it reads.
+        after = [*base, service]
         file = self._file(
-            f"{part}-certificate", path, pulumi.Output.secret(pem), *base, mode="0600", test=True
+            f"{part}-certificate", path, pulumi.Output.secret(pem), *after, mode="0600", test=True
         )
         return nginx.KeyPair(path, path), [file]
 

@@ -95,6 +95,8 @@ def test_a_certificate_of_the_stack_is_one_file_with_its_key(deploy: Deploy) -> 
     assert not engine.of(":Certificate")
     pem = file(engine, f"{nginx.PRIVATE}/{SITE}.pem")
     assert (pem.inputs["mode"], pem.inputs["test"]) == ("0600", ["nginx", "-t"])
+    # A file that is written while the service is brought up to date would leave it stale for ever.
+    assert "nginx-service" in engine.before(pem.name)
     assert "content" in pem.secret
     text = file(engine, f"/etc/nginx/conf.d/{SITE}.conf").inputs["content"]
     assert f"ssl_certificate {nginx.PRIVATE}/{SITE}.pem;" in text

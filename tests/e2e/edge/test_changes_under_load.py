@@ -131,7 +131,7 @@ def test_fifty_changes_lose_no_request(
         busy.up(timeout=400)
         second = host.run(serial).stdout
         # The timer's own unit, on a lineage that is made due.
-        host.run(f"echo 'renew_before_expiry = 3650 days' >>/etc/letsencrypt/renewal/{lineage}.conf")
+        host.run(f"sed -i '1i renew_before_expiry = 3650 days' /etc/letsencrypt/renewal/{lineage}.conf")
         host.run("systemctl start certbot.service", timeout=180)
         third = host.run(serial).stdout
         # 16 sites less, and the app moves back.
