@@ -83,10 +83,13 @@ class AcmeServer:
             raise LabError(f"{self.name} does not answer: {error}") from error
         return text
 
-    def start(self, *, reject_nonces: int = 5) -> None:
-        """Start it unless it runs; so many percent of good nonces are refused, as the real one may."""
+    def start(self, *, reject_nonces: int = 5, resolver: str = "") -> None:
+        """Start it unless it runs; so many percent of good nonces are refused, as the real one may.
+
+        It asks `resolver` (address and port) for names instead of its own DNS, if there is one.
+        """
         with locked() as state:
-            ensure(state, self.record, self.index, reject_nonces=reject_nonces)
+            ensure(state, self.record, self.index, reject_nonces=reject_nonces, resolver=resolver)
 
     def stop(self) -> None:
         """Stop it, as when it is down for everybody."""
@@ -118,7 +121,9 @@ class AcmeServer:
         return False
 
 
-def ensure(state: State, record: HostRecord, index: int = 0, *, reject_nonces: int = 5) -> AcmeServer:
+def ensure(
+    state: State, record: HostRecord, index: int = 0, *, reject_nonces: int = 5, resolver: str = ""
+) -> AcmeServer:
     """Start an authority of a host unless it runs."""
     server = AcmeServer(record, index)
     running = state.acme.get(server.name, [])
@@ -126,7 +131,7 @@ def ensure(state: State, record: HostRecord, index: int = 0, *, reject_nonces: i
         return server
     for process in running:
         process.stop()
-    state.acme[server.name] = _start(server, reject_nonces)
+    state.acme[server.name] = _start(server, reject_nonces, resolver)
     wait_for(server.name, state.acme[server.name][0], server._answers, 20)  # noqa: SLF001 - of this module
     return server
 
@@ -153,7 +158,7 @@ def _read(what: str | Request, trust: ssl.SSLContext | None = None) -> bytes:
     return body
 
 
-def _start(server: AcmeServer, reject_nonces: int) -> list[Process]:
+def _start(server: AcmeServer, reject_nonces: int, resolver: str) -> list[Process]:
     address, port = network.on_segment(server.record.number), server._port  # noqa: SLF001 - of this module
     certificate, key = keys.registry_certificate()
     settings = LIVE / f"{server.name}.json"
@@ -189,7 +194,7 @@ def _start(server: AcmeServer, reject_nonces: int) -> list[Process]:
         server.name,
         [
             *(*inside, str(debian.program("pebble", "/usr/bin/pebble"))),
-            *("-config", str(settings), "-dnsserver", listen),
+            *("-config", str(settings), "-dnsserver", resolver or listen),
         ],
         {
             # At once, where the real one looks from several places after a while.

@@ -101,7 +101,7 @@ def test_an_answer_that_is_cut_off_makes_no_sense(server: Server) -> None:
 def test_servers_are_those_of_resolv_conf(tmp_path: Path) -> None:
     file = tmp_path / "resolv.conf"
     assert dns_lookup.servers(file) == ["127.0.0.1"]
-    file.write_text(
-        "# nameserver 192.0.2.1\nsearch example.com\nnameserver 192.0.2.2\nnameserver\nnameserver fe80::1%eth0\n"
-    )
+    lines = ["# nameserver 192.0.2.1", "search test", "nameserver 192.0.2.2", "nameserver"]
+    lines.append("nameserver fe80::1%eth0")
+    file.write_text("\n".join(lines))
     assert dns_lookup.servers(file) == ["192.0.2.2", "fe80::1%eth0"]

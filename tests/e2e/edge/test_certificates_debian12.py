@@ -1,0 +1,56 @@
+"""The same with Debian 12's certbot, which has neither profiles nor a lifetime to go by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import acme
+from tests.e2e.edge.edge import NAME, Edge
+from tests.e2e.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lab.pytest_lab import Host
+
+
+@pytest.fixture(scope="module")
+def edge(make_module_host: Callable[..., Host], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """Give one deployed site on Debian 12."""
+    host = make_module_host("bookworm")
+    project = Project(tmp_path_factory.mktemp("edge12") / "edge12", host, name="edge12")
+    made = Edge(project, acme.of(host.record))
+    made.declare(NAME).up(timeout=300)
+    yield made
+    project.close()
+
+
+def test_debian_12_issues_one_certificate_and_serves_it(edge: Edge) -> None:
+    assert edge.acme.orders == 1
+    assert edge.serial()
+    edge.project.unchanged()
+
+
+def test_debian_12_renews_by_its_timers_unit_and_that_is_no_difference(edge: Edge) -> None:
+    before = edge.serial()
+    edge.make_due()
+    edge.host.run("systemctl start certbot.service", timeout=300)
+    edge.serves_anew(before)
+    edge.not_due()
+    edge.project.unchanged()
+
+
+def test_debian_12_issues_a_name_more_in_place(edge: Edge) -> None:
+    edge.declare(NAME, "api.example.com").up()
+    assert edge.serial("api.example.com") == edge.serial()
+    assert edge.lineages() == [f"{edge.lineage}.conf"]
+    edge.project.unchanged()
+
+
+def test_debian_12_says_that_its_certbot_knows_no_profiles(edge: Edge) -> None:
+    program = edge.project.folder / "__main__.py"
+    program.write_text(program.read_text().replace('email="ops', 'profile="tlsserver", email="ops'))
+    edge.project.up(fails=True).has("this host's certbot 2.1 knows no profiles")
+    edge.declare(*edge.names).unchanged()
