@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +20,8 @@ from lab.shell import run
 from portcullis.render.dialect import DIALECTS, Dialect
 from tools.steps import locked
 
-PACKAGES = ("nginx", "libnginx-mod-http-brotli-filter", "libnginx-mod-http-brotli-static")
+# openssl speaks what this machine's may not yet.
+PACKAGES = ("nginx", "libnginx-mod-http-brotli-filter", "libnginx-mod-http-brotli-static", "openssl")
 SUITES = {"debian-12": "bookworm", "debian-13": "trixie"}
 # Where a test puts its files: they have to be there, for something to be mounted on them.
 PLACES = ("etc/nginx", "etc/letsencrypt", "var/www", "var/log/nginx", "var/lib/nginx", "run")
@@ -46,7 +48,8 @@ def root(release: str) -> Root:
 
 
 def _debian(suite: str) -> Path:
-    kept = made(cache() / "nginx") / suite
+    recipe = sha256(" ".join((*PACKAGES, *PLACES)).encode()).hexdigest()[:8]
+    kept = made(cache() / "nginx") / f"{suite}-{recipe}"
     with locked(kept.parent, f"a {suite} with nginx"):
         if not kept.exists():
             mirror = debian.mirror().replace("https://", "http://", 1)

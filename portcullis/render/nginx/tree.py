@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import textwrap
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 _INDENT = "    "
 _WIDTH = 108
 # What nginx takes for one word without quotes: no braces, quotes, semicolons, backslashes, and no #.
-_PLAIN = re.compile(r"[A-Za-z0-9._:/@*=,+%&?!|()\[\]$~^<>-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9._:/@*=,+%&?!|()\[\]~^<>-]+")
 # A dot that a regular expression takes for a dot keeps its backslash without quotes, which reads better.
-_PATTERN = re.compile(rf"(?:{_PLAIN.pattern}|\\\.)+")
+_PATTERN = re.compile(rf"(?:{_PLAIN.pattern}|\$|\\\.)+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Expression(str):
@@ -89,11 +91,13 @@ def quoted(text: str) -> str:
     Raises:
         ValueError: it holds a control character, or a $ and is no `Expression`.
     """
-    if re.search(r"[\x00-\x1f\x7f]", text):
+    if _PLAIN.fullmatch(text):
+        return text
+    if _CONTROL.search(text):
         raise ValueError(f"{text!r} cannot stand in nginx's configuration: it holds a control character")
     if "$" in text and not isinstance(text, Expression):
         raise ValueError(f"{text!r} cannot stand in nginx's configuration: $ would name a variable")
-    if (_PATTERN if isinstance(text, Expression) else _PLAIN).fullmatch(text):
+    if isinstance(text, Expression) and _PATTERN.fullmatch(text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
@@ -116,7 +120,13 @@ def _lines(nodes: Iterable[Node], indent: str) -> Iterator[str]:
                 yield f"{indent}}}"
 
 
-def _comment(why: str, indent: str) -> Iterator[str]:
-    for paragraph in why.splitlines():
-        lines = textwrap.wrap(paragraph, _WIDTH - len(indent), break_long_words=False, break_on_hyphens=False)
-        yield from (f"{indent}# {line}" for line in lines)
+@lru_cache(1000)
+def _comment(why: str, indent: str) -> tuple[str, ...]:
+    """Return a comment's lines; the same in each site's file, and breaking lines takes longest."""
+    width = _WIDTH - len(indent)
+    lines = [
+        line
+        for paragraph in why.splitlines()
+        for line in textwrap.wrap(paragraph, width, break_long_words=False, break_on_hyphens=False)
+    ]
+    return tuple(f"{indent}# {line}" for line in lines)

@@ -1,0 +1,188 @@
+"""Whatever a site is made of, its file says what it would say with harmless words, or is not made."""
+
+from __future__ import annotations
+
+import random
+import string
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import crossplane
+import pytest
+
+from portcullis.render import nginx
+from portcullis.render.dialect import DIALECTS
+from portcullis.render.nginx.tree import Expression, block, directive, quoted, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NEW = DIALECTS["debian-13"]
+APP = nginx.Upstream("172.17.0.1", 2019)
+SITE = nginx.Site("a.example", {"/": APP}, certificate=nginx.KeyPair("/etc/a.pem", "/etc/a.pem"))
+FILES = nginx.Site("a.example", root="/var/www/a.example")
+HOSTILE = [
+    "a;b",
+    "a; evil on;",
+    "a}\nevil on;",
+    '"; evil on; "',
+    "'; evil on; '",
+    "a\\",
+    'a\\"; evil on; #',
+    "a\nevil on;",
+    "a\r\nX-Evil: 1",
+    "a\x00b",
+    "${evil}",
+    "$evil",
+    "a # evil",
+    "#",
+    "{",
+    "}",
+    "{ evil on; }",
+    "",
+    " ",
+    "a b",
+    "ä",
+    "~.*",
+    "default",
+    "include",
+    "hostnames",
+    "volatile",
+    "*.",
+    "a..b",
+    "*",
+    "%24evil",
+    "</p><script>evil()</script>",
+]
+SEED = 20261125
+
+# Each puts a text into a place where a setting comes to stand.
+PLACES: dict[str, Callable[[str], nginx.Site]] = {
+    "name": lambda text: replace(SITE, name=text),
+    "alias": lambda text: replace(SITE, aliases=(text,)),
+    "former name": lambda text: replace(SITE, redirect_from=(text,)),
+    "path of an app": lambda text: replace(SITE, apps={"/": APP, f"/{text}": APP}),
+    "address of an app": lambda text: replace(SITE, apps={"/": nginx.Upstream(text, 1)}),
+    "folder": lambda text: replace(FILES, root=text),
+    "redirect": lambda text: nginx.Site("a.example", redirect=f"https://b.example/{text}"),
+    "host of a redirect": lambda text: nginx.Site("a.example", redirect=f"https://{text}"),
+    "certificate": lambda text: replace(SITE, certificate=nginx.KeyPair(text, "/etc/a.pem")),
+    "key": lambda text: replace(SITE, certificate=nginx.KeyPair("/etc/a.pem", text)),
+    "passwords": lambda text: replace(SITE, passwords=f"/{text}"),
+    "network": lambda text: replace(SITE, allow=(text,)),
+    "network in maintenance": lambda text: replace(SITE, maintenance=nginx.Maintenance(except_=(text,))),
+    "message": lambda text: replace(SITE, maintenance=nginx.Maintenance(text)),
+    "origin": lambda text: replace(SITE, cors=nginx.Cors((f"https://{text}",))),
+    "scheme of an origin": lambda text: replace(SITE, cors=nginx.Cors((f"{text}://a.example",))),
+    "method": lambda text: replace(SITE, cors=nginx.Cors(("https://b.example",), methods=(text,))),
+    "request header": lambda text: replace(SITE, cors=nginx.Cors(("https://b.example",), headers=(text,))),
+    "exposed header": lambda text: replace(SITE, cors=nginx.Cors(("https://b.example",), exposed=(text,))),
+    "policy": lambda text: replace(SITE, headers=nginx.Headers(csp=text)),
+    "policy on trial": lambda text: replace(SITE, headers=nginx.Headers(csp_report_only=text)),
+    "header": lambda text: replace(SITE, headers=nginx.Headers(more={"X-A": text})),
+    "name of a header": lambda text: replace(SITE, headers=nginx.Headers(more={text: "a"})),
+    "size": lambda text: replace(SITE, limits=nginx.Limits(body=text)),
+    "access log": lambda text: replace(SITE, access_log=text),
+}
+# What the settings let through, as a measure of what a text in that place may change: nothing but that text.
+HARMLESS = {
+    "name": "a.example",
+    "alias": "c.example",
+    "former name": "c.example",
+    "address of an app": "10.0.0.1",
+    "host of a redirect": "b.example",
+    "network": "192.0.2.1",
+    "network in maintenance": "192.0.2.1",
+    "origin": "b.example",
+    "scheme of an origin": "tauri",
+    "name of a header": "X-B",
+    "size": "1M",
+    "access log": "json",
+}
+
+
+def shape(text: str, folder: Path) -> list[Any]:
+    """Return what nginx would see: directives and how many words each has, without what they say."""
+    path = folder / "site.conf"
+    path.write_bytes(text.encode())
+    found = crossplane.parse(str(path), single=True, check_ctx=False, check_args=False, comments=False)
+    assert found["status"] == "ok", found["errors"]
+    (config,) = found["config"]
+    return _of(config["parsed"])
+
+
+def _of(statements: list[dict[str, Any]], parent: str = "") -> list[Any]:
+    return [
+        (
+            # In a map and in geo, what stands first is what is compared with.
+            "value" if parent in ("map", "geo") else each["directive"],
+            len(each["args"]),
+            _of(each.get("block", []), each["directive"]),
+        )
+        for each in statements
+    ]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_text_adds_a_directive(place: str, tmp_path: Path) -> None:
+    make = PLACES[place]
+    harmless = shape(nginx.site("a", make(HARMLESS.get(place, "a")), NEW), tmp_path)
+    for text in (*HOSTILE, *random_texts(60)):
+        try:
+            rendered = nginx.site("a", make(text), NEW)
+        except ValueError:
+            continue
+        found = shape(rendered, tmp_path)
+        # An empty header is left out, and an access log may be off.
+        assert found == harmless or (len(found) == len(harmless) and text.strip() in ("", "off")), text
+        assert "evil on" not in [name for name, *_ in flat(found)]
+
+
+def flat(found: list[Any]) -> list[Any]:
+    return [each for one in found for each in (one, *flat(one[2]))]
+
+
+def random_texts(count: int) -> list[str]:
+    chance = random.Random(SEED)  # noqa: S311 (the same texts each time, so that a failure can be seen again)
+    alphabet = string.printable + "äß€\x00\x1b" + ";{}\"'\\$#~ " * 6
+    return ["".join(chance.choices(alphabet, k=chance.randint(1, 12))) for _ in range(count)]
+
+
+def test_quoting_gives_back_what_was_put_in(tmp_path: Path) -> None:
+    for text in (*HOSTILE, *random_texts(2000)):
+        try:
+            word = quoted(text)
+        except ValueError:
+            assert "$" in text or any(ord(each) < 32 or ord(each) == 127 for each in text)
+            continue
+        path = tmp_path / "a.conf"
+        path.write_bytes(render([block("a", body=[directive("b", text, "last")])]).encode())
+        (config,) = crossplane.parse(str(path), single=True, check_ctx=False, check_args=False)["config"]
+        (inner,) = config["parsed"][0]["block"]
+        # crossplane leaves both backslashes where nginx takes one away: tests/proxy/test_quoting.py.
+        assert inner["args"] == [text.replace("\\", "\\\\"), "last"], word
+
+
+def test_a_dollar_is_ours_alone() -> None:
+    assert quoted(Expression("$uri")) == "$uri"
+    with pytest.raises(ValueError, match="would name a variable"):
+        quoted("$uri")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_shared_files_refuse_what_would_break_out(text: str) -> None:
+    for shared in (nginx.Shared((text,)), nginx.Shared(("192.0.2.0/24",), text)):
+        try:
+            rendered = nginx.default_server("a", NEW, shared)
+        except ValueError:
+            continue
+        assert set(text) <= set(string.ascii_letters + string.digits + "._:/@-")
+        assert "evil" not in rendered
+
+
+def test_a_snippet_stands_where_it_cannot_hide_what_follows() -> None:
+    # Whatever it does to itself, and nginx tests it, nothing of ours comes after it.
+    snippet = "location /a {\n    return 204;\n}\n# evil"
+    rendered = nginx.site("a", replace(SITE, snippet=snippet), NEW)
+    assert rendered.endswith("    location /a {\n        return 204;\n    }\n    # evil\n}\n")
