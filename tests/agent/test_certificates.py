@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import acme_precheck, certificates, dns_lookup, lineages
+from portcullis.host.agent import acme_precheck, certificates, challenge_folder, dns_lookup, lineages
 from portcullis.host.agent.certbot_run import command, environment
 from portcullis.host.agent.errors import HostError
 from portcullis.render import certbot as rendered
@@ -534,6 +534,9 @@ def test_an_answer_that_is_not_ours_is_told(lab: Lab, web: Web, monkeypatch: pyt
     web.records = {NAME: (["127.0.0.1"], [])}
     monkeypatch.setattr(Handler, "location", "http://elsewhere.example/")
     assert "redirects to http://elsewhere.example/, another name" in lab.refused(precheck=True).detail
+    for nonsense in ("http://[", "/\u00e9"):
+        monkeypatch.setattr(Handler, "location", nonsense)
+        assert "redirects to what is no address" in lab.refused(precheck=True).detail
     monkeypatch.setattr(Handler, "location", "/again/nothing")
     assert "answers with 404" in lab.refused(precheck=True).detail
     monkeypatch.setattr(Handler, "location", "")
@@ -557,6 +560,31 @@ def test_an_address_that_only_this_host_cannot_reach_is_no_fault(
     error = lab.refused(precheck=True)
     assert "(not tried) www.example.com at 2001:db8::1: this host has no IPv6" in error.detail
     lab.put(precheck=True)
+
+
+def test_sites_that_are_asked_for_at_the_same_time_leave_each_other_the_folder(tmp_path: Path) -> None:
+    """Certificates come in four threads, and certbot writes into a folder that it finds there."""
+    with challenge_folder.kept(tmp_path) as first:
+        with challenge_folder.kept(tmp_path) as second:
+            assert first == second
+            assert (first.stat().st_mode & 0o777, first.parent.stat().st_mode & 0o777) == (0o755, 0o755)
+        assert first.is_dir(), "the other one still needs it"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_certbot_is_run_with_the_folder_there(lab: Lab, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    web.records = {NAME: (["127.0.0.1"], [])}
+    seen: list[bool] = []
+    real = acme_precheck.check
+
+    def check(*about: Any) -> list[str]:
+        found = real(*about)
+        seen.append((lab.webroot / challenge_folder.FOLDER).is_dir())
+        return found
+
+    monkeypatch.setattr(acme_precheck, "check", check)
+    lab.put(precheck=True)
+    assert seen == [True]
 
 
 def test_loopback_in_dns_is_no_proof(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import http.client
 import ipaddress
-import os
 import secrets
 import socket
 import ssl
@@ -20,14 +19,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Iterator
 from urllib.parse import urlsplit
 
-from portcullis.host.agent import dns_lookup
+from portcullis.host.agent import challenge_folder, dns_lookup
+from portcullis.host.agent.challenge_folder import FOLDER
 from portcullis.host.agent.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-FOLDER = ".well-known/acme-challenge"
 _TIMEOUT = 8.0  # seconds of a fetch; Let's Encrypt waits ten
 _AT_ONCE = 16
 _REDIRECTS = 3
@@ -114,27 +113,16 @@ def _token(webroot: Path) -> Iterator[tuple[str, str]]:
             hint="declare it as a Directory, and a server that answers /.well-known/acme-challenge/ from it",
         )
     name, text = f"portcullis-{secrets.token_hex(8)}", secrets.token_hex(16)
-    made = []
-    try:
-        for folder in (webroot / ".well-known", webroot / FOLDER):
-            if not folder.is_dir():
-                folder.mkdir()
-                made.append(folder)
-                folder.chmod(0o755)
-        file = webroot / FOLDER / name
+    with challenge_folder.kept(webroot) as folder:
+        file = folder / name
         try:
             file.write_text(text)
             file.chmod(0o644)
             yield name, text
+        except OSError as error:
+            raise challenge_folder.refusal(webroot, error) from None
         finally:
             file.unlink(missing_ok=True)
-    except OSError as error:
-        why = os.strerror(error.errno or 0)
-        raise HostError("invalid", f"no token can be put into {webroot}: {why}", prop="webroot") from None
-    finally:
-        for folder in reversed(made):
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # fails where certbot has put something there meanwhile
 
 
 def _look_up(domain: str, web: Web) -> tuple[list[str], str]:
@@ -174,12 +162,23 @@ def _fetch(question: Question, web: Web) -> str:
             return f"port {port} closes the connection, or does not speak HTTP"
         if status not in _REDIRECT or not location:
             return _judge(status, body, question.text, port)
+        fault = _astray(location, question.domain)
+        if fault:
+            return f"port {port} redirects to {fault}"
         target = urlsplit(location)
-        if target.netloc and target.hostname != question.domain:
-            return f"port {port} redirects to {location[:_SHOWN]}, another name"
         secure = target.scheme == "https" if target.netloc else secure
         place, port = target.path or "/", _SECURE if secure else web.port
     return f"port {port} redirects again and again"
+
+
+def _astray(location: str, domain: str) -> str:
+    """Where a redirect leads, if that is no place to look for the token, and else ""."""
+    try:
+        location.encode("ascii")
+        target = urlsplit(location)
+    except ValueError:  # such as http://[
+        return "what is no address"
+    return f"{location[:_SHOWN]}, another name" if target.netloc and target.hostname != domain else ""
 
 
 def _judge(status: int, body: bytes, text: str, port: int) -> str:

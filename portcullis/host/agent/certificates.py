@@ -7,10 +7,11 @@ import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
-from portcullis.host.agent import acme_precheck, certbot_output, tls_leaf, x509
+from portcullis.host.agent import acme_precheck, certbot_output, challenge_folder, tls_leaf, x509
 from portcullis.host.agent.acme_precheck import Web
 from portcullis.host.agent.certbot_run import Certbot
 from portcullis.host.agent.errors import HostError
@@ -133,7 +134,8 @@ class Certificates:
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         """See `Kind`. A server that showed the lineage shows the new certificate afterwards."""
         if any(step.action == "issue" for step in steps):
-            self._issue(desired, work)
+            with self._answering(desired):
+                self._issue(desired, work)
         if steps:
             self._take_up(desired, work.record)
 
@@ -156,6 +158,12 @@ class Certificates:
         if self._lineages.put_back(name, aside):
             return "restored"
         return "removed" if there else "absent"
+
+    @staticmethod
+    def _answering(desired: Json) -> AbstractContextManager[object]:
+        """Keep the folder that names are proven from, where there is one: certbot would take its own away."""
+        webroot = Path(str(desired.get("webroot") or ""))
+        return challenge_folder.kept(webroot) if webroot.is_absolute() and webroot.is_dir() else nullcontext()
 
     def _issue(self, desired: Json, work: Work) -> None:
         name, aside = _checked(work.record.id), work.folder / "aside"
