@@ -44,18 +44,50 @@ def authorities_of_sites(config: Mapping[str, Any], at: Place) -> None:
 
 def names_of_sites(config: Mapping[str, Any], at: Place) -> None:
     """No two sites have one name: nginx would take the first, with a warning that nobody reads."""
-    first: dict[str, str] = dict.fromkeys(entries(config, "sites"), "is a site of its own")
-    for name, site in entries(config, "sites").items():
+    sites = entries(config, "sites")
+    first: dict[str, str] = dict.fromkeys(sites, "is a site of its own")
+    for name, site in sites.items():
         for other, place in _other_names(site, at.key(name)):
             if other == name:
                 place.refuse(other, "is the site's own name", "leave it out")
             elif other in first:
                 place.refuse(other, first[other], "a name leads to one place")
             first.setdefault(other, f"is a name of {name} already")
-        target = site.get("redirect")
-        there = urlsplit(target).hostname if isinstance(target, str) else None
-        if there in {name, *(other for other, _ in _other_names(site, at))}:
+    owners = {other: name for name, site in sites.items() for other, _ in _other_names(site, at)}
+    owners |= {name: name for name in sites}
+    for name in sites:
+        if _comes_back(name, sites, owners):
+            target = sites[name]["redirect"]
             at.key(name).key("redirect").refuse(target, "leads back here", "visitors would go in a circle")
+
+
+def _comes_back(name: str, sites: Mapping[str, Mapping[str, Any]], owners: Mapping[str, str]) -> bool:
+    """Tell whether redirects lead from a site to itself, by way of others or at once."""
+    seen: set[str] = set()
+    here: str | None = name
+    while here is not None and here not in seen:
+        seen.add(here)
+        target = sites[here].get("redirect")
+        there = _host_of(target) if isinstance(target, str) else None
+        here = _site_of(there, owners) if there else None
+        if here == name:
+            return True
+    return False
+
+
+def _host_of(url: str) -> str | None:
+    """Give the host name of what may be no URL at all: that is said where its form is checked."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _site_of(host: str, owners: Mapping[str, str]) -> str | None:
+    """Give the site that nginx takes for a host name: its own, or that of the longest wildcard."""
+    labels = host.split(".")
+    candidates = [host, *(f"*.{'.'.join(labels[index:])}" for index in range(1, len(labels)))]
+    return next((owners[candidate] for candidate in candidates if candidate in owners), None)
 
 
 def secrets_of_sites(config: Mapping[str, Any], at: Place) -> None:

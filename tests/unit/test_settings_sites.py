@@ -110,7 +110,12 @@ def test_without_an_authority_a_site_has_to_say_so() -> None:
         ({"app": None}, "app: is missing; write the app that answers, root: a folder"),
         ({"redirect": "https://x.example"}, "redirect: is a second answer beside app"),
         ({"app": None, "redirect": "x.example"}, '"x.example" is not a URL; write https://'),
+        ({"app": None, "redirect": "https://["}, '"https://[" is not a URL'),
         ({"app": None, "redirect": "https://api.example.com/x"}, "leads back here"),
+        (
+            {"app": None, "redirect": "https://x.api.example.com", "aliases": ["*.api.example.com"]},
+            'redirect: "https://x.api.example.com" leads back here; visitors would go in a circle',
+        ),
         ({"app": None, "redirect": "https://x.example", "cors": {"origins": []}}, "cors: has no effect"),
         ({"tls": "off"}, '"off" is not supported: say what is meant; write acme or internal or none'),
         ({"tls": "letsencrypt"}, "is not where a certificate comes from; known are acme, internal, none"),
@@ -152,6 +157,9 @@ def test_without_an_authority_a_site_has_to_say_so() -> None:
         ({"headers": {"X-A": "a$b"}}, "is no value that nginx can send"),
         ({"headers": {"X-A": "a\nb"}}, "is no value that nginx can send"),
         ({"headers": {"X A": "b"}}, "is not the name of a header"),
+        ({"headers": {"access-control-allow-origin": "*"}}, "has a key of its own; write cors"),
+        ({"headers": {"Strict-Transport-Security": "max-age=0"}}, "has a key of its own; write hsts"),
+        ({"headers": {"Content-Length": "0"}}, "is what nginx says by itself; leave it out"),
         ({"limits": {"body": "10 MB"}}, 'limits.body: "10 MB" is not a size; write 10M'),
         ({"limits": {"requests": -1}}, "is not a number of requests"),
         ({"timeout": 0}, "is not a number of seconds"),
@@ -216,6 +224,24 @@ def test_two_sites_cannot_have_one_name() -> None:
     found = faults(made)
     assert 'www.example.com.redirectFrom[0]: "x.example" is a name of api.example.com already' in found[0]
     assert 'redirectFrom[1]: "api.example.com" is a site of its own' in found[1]
+
+
+def test_redirects_of_several_sites_lead_nobody_in_a_circle() -> None:
+    made = config({"app": None, "redirect": "https://b.example.com/x"})
+    made["sites"]["b.example.com"] = {"redirect": "https://c.example.com", "aliases": ["old.example.com"]}
+    made["sites"]["c.example.com"] = {"redirect": "https://api.example.com"}
+    assert [fault.partition(".redirect")[0] for fault in faults(made)] == [
+        f"portcullis:sites.{name}.example.com" for name in ("api", "b", "c")
+    ]
+    made["sites"]["c.example.com"] = {"redirect": "https://elsewhere.example"}
+    assert load(made).sites[SITE].redirect == "https://b.example.com/x"
+
+
+def test_a_site_below_a_wildcard_of_another_is_a_place_to_lead_to() -> None:
+    made = config({"app": None, "redirect": "https://www.api.example.com", "aliases": ["*.api.example.com"]})
+    made["sites"][SITE] |= {"tls": "internal"}
+    made["sites"]["www.api.example.com"] = {"app": "api"}
+    assert "www.api.example.com" in load(made).sites
 
 
 def test_a_password_that_bcrypt_would_cut_off_is_refused() -> None:
