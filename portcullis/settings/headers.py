@@ -18,6 +18,17 @@ _CSP = (
 )
 _KEYWORDS = {"self", "none", "unsafe-inline", "unsafe-eval", "strict-dynamic", "unsafe-hashes"}
 _NO_CORS = {"set-cookie", "set-cookie2"}
+# Headers that have a key of their own, where they are checked, and are sent in their places only.
+_KEYS = {
+    "strict-transport-security": "hsts",
+    "content-security-policy": "csp",
+    "content-security-policy-report-only": "cspReportOnly",
+}
+# RFC 9110, 7.6.1 and 8.6, and what nginx says by itself: a second one would be believed by somebody.
+_NGINX = {
+    *("connection", "content-encoding", "content-length", "content-type", "date", "keep-alive", "location"),
+    *("server", "te", "trailer", "transfer-encoding", "upgrade"),
+}
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 
 
@@ -80,9 +91,20 @@ def _exposed(text: str) -> tuple[str, str] | None:
     return None
 
 
+def _own_name(text: str) -> tuple[str, str] | None:
+    name = text.lower()
+    # As a header of every answer it would be said to every origin, beside what cors says to some.
+    key = "cors" if name.startswith("access-control-") else _KEYS.get(name)
+    if key:
+        return ("has a key of its own", f"write {key}")
+    return ("is what nginx says by itself", "leave it out") if name in _NGINX else None
+
+
 ORIGIN = Text("an origin", refusal=_origin)
 METHOD = Text("a method of HTTP", r"[A-Z]{3,20}", "write GET, POST, PUT, PATCH, DELETE")
 HEADER = Text("the name of a header", refusal=_exposed)
-HEADER_NAME = Text("the name of a header", r"[A-Za-z][A-Za-z0-9-]{0,63}", "write Permissions-Policy")
+HEADER_NAME = Text(
+    "the name of a header", r"[A-Za-z][A-Za-z0-9-]{0,63}", "write Permissions-Policy", _own_name
+)
 HEADER_VALUE = Text("the value of a header", refusal=_value, hint='write it in quotes; "" is none')
 POLICY = Text("a Content-Security-Policy", refusal=_policy)
