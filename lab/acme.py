@@ -98,9 +98,10 @@ class AcmeServer:
                 process.stop()
 
     def point(self, name: str, *, v4: tuple[str, ...] = (), v6: tuple[str, ...] = ()) -> None:
-        """Let a name have other addresses, for the authority only."""
-        self._dns("add-a", host=f"{name}.", addresses=list(v4))
-        self._dns("add-aaaa", host=f"{name}.", addresses=list(v6))
+        """Let a name have other addresses, for the authority only; a family with none stays as it is."""
+        for what, addresses in (("add-a", v4), ("add-aaaa", v6)):
+            if addresses:
+                self._dns(what, host=f"{name}.", addresses=list(addresses))
 
     def point_back(self, name: str) -> None:
         """Let a name be its host again."""
