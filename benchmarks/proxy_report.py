@@ -1,0 +1,104 @@
+"""The table of the proxies for people, and the bounds that it has to keep."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.proxy_sites import SITES, median
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from benchmarks.proxy_load import Burst
+    from benchmarks.proxy_sites import Sites
+
+LEAST_OF_BARE = 0.97
+MOST_SECONDS_RENDERING = 0.1
+OURS, CADDY = "Portcullis", "Caddy"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One protocol: the bursts of each proxy, in rounds; those of one round belong together."""
+
+    protocol: str
+    bursts: Mapping[str, Sequence[Burst]]
+
+    def rate(self, name: str) -> float:
+        """Median of the requests a second."""
+        return statistics.median(burst.rate for burst in self.bursts[name])
+
+    def p99(self, name: str) -> float:
+        """Median of the seconds that 99 of 100 requests took at most."""
+        return statistics.median(burst.p99 for burst in self.bursts[name])
+
+    def cpu(self, name: str) -> float:
+        """Median of the CPU seconds of the proxy per request."""
+        return statistics.median(burst.cpu for burst in self.bursts[name])
+
+    def ratio(self, name: str) -> float:
+        """Median of our requests a second over another's, round by round."""
+        return statistics.median(
+            ours.rate / other.rate for ours, other in zip(self.bursts[OURS], self.bursts[name], strict=True)
+        )
+
+    def best(self) -> str:
+        """Return the fastest bare nginx."""
+        return max((name for name in self.bursts if name not in (OURS, CADDY)), key=self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything that was measured."""
+
+    machine: str
+    loads: Sequence[Load]
+    sites: Sites
+
+
+def broken(results: Results) -> list[str]:
+    """Return a sentence for each bound that does not hold."""
+    found = []
+    for load in results.loads:
+        best = load.best()
+        if load.ratio(best) < LEAST_OF_BARE:
+            found.append(
+                f"{load.protocol}: {load.ratio(best):.3f} of {best}; it must be {LEAST_OF_BARE} at the least"
+            )
+    rendering = statistics.median(results.sites.rendering)
+    if rendering >= MOST_SECONDS_RENDERING:
+        found.append(
+            f"rendering {SITES} sites: {rendering:.3f} s; it must be under {MOST_SECONDS_RENDERING} s"
+        )
+    return found
+
+
+def table(results: Results) -> str:
+    """Return the whole report as plain text."""
+    return "\n".join(_lines(results))
+
+
+def _lines(results: Results) -> Iterator[str]:
+    rounds = len(results.loads[0].bursts[OURS])
+    yield f"HTTPS through a proxy to an app that answers 1 KB; medians of {rounds} rounds in turn."
+    yield results.machine
+    yield "Each proxy has one processor, all else the other. Our limits are in force and out of reach:"
+    yield "the load comes from one address. Everybody writes an access log."
+    for load in results.loads:
+        yield ""
+        yield f"{load.protocol:<44} requests/s   p99, ms   CPU, us   ours to it"
+        for name in load.bursts:
+            yield (
+                f"  {name:<42} {load.rate(name):>10.0f} {load.p99(name) * 1000:>9.2f}"
+                f" {load.cpu(name) * 1e6:>9.1f} {load.ratio(name):>12.3f}"
+            )
+    sites = results.sites
+    yield ""
+    yield f"{SITES} sites, each with a certificate of its own"
+    yield f"  rendering their files            {median(sites.rendering)}"
+    yield f"  nginx -t                         {median(sites.testing)}"
+    yield f"  nginx -t without any site        {median(sites.testing_none)}"
+    yield f"  reload until new workers answer  {median(sites.reloading)}"
+    yield f"  memory, master and workers       {sites.memory / 1e6:6.0f} MB   (PSS)"
