@@ -47,6 +47,12 @@ _HTTPS = (
         "closed.example.com", {"/": API}, maintenance=nginx.Maintenance("Back <soon> at 14:00.", (OFFICE,))
     ),
     nginx.Site("log.example.com", {"/": API}, access_log="json"),
+    nginx.Site(
+        "kept.example.com",
+        root="/var/www/static.example.com",
+        headers=nginx.Headers(more={"cache-control": "public, max-age=60"}),
+    ),
+    nginx.Site("tilde.example.com", {"/": DOWN, "/~alice/": API}),
     nginx.Site("nocsp.example.com", {"/": API}, headers=nginx.Headers(csp="default-src 'self'")),
 )
 _HTTP = (

@@ -141,6 +141,15 @@ def test_an_application_of_one_page_answers_every_path_but_not_every_asset(edge:
     assert edge.ask(WWW, "/.well-known/security.txt").text.startswith("Contact:")
 
 
+def test_the_settings_may_say_what_is_kept(edge: Edge) -> None:
+    for path in ("/", "/assets/a.css"):
+        assert edge.ask("kept.example.com", path)["Cache-Control"] == "public, max-age=60"
+
+
+def test_a_path_with_a_tilde(edge: Edge) -> None:
+    assert edge.ask("tilde.example.com", "/~alice/a").told["target"] == "/~alice/a"
+
+
 def test_a_path_cannot_climb(edge: Edge) -> None:
     for path in ("/../../etc/passwd", "/assets/..%2f..%2f..%2fetc/passwd", "/assets../.env"):
         assert b"root:" not in edge.ask(WWW, path).body

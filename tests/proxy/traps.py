@@ -435,6 +435,7 @@ def a_page_is_asked_for_again(edge: Edge) -> None:
         assert (found.status, found["Cache-Control"]) == (200, "no-cache"), path
         again = edge.ask(host, path, {"If-None-Match": found["ETag"]})
         assert (again.status, again["Cache-Control"]) == (304, "no-cache")
+        secured(again)
 
 
 @trap("by-extension.conf")

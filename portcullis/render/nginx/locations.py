@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from portcullis.render import word
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _SOCKET_STATUS = "418"
 """Sends a WebSocket on to its own location; nothing of ours answers with it."""
 _ASSETS = "/assets/"
+_PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
 
 _FORWARDED = {
     # $host and not $http_host: with an absolute request line the two differ, and the client chooses.
@@ -167,7 +169,9 @@ def _app(site: Site, prefix: str, app: str, socket: str) -> Directive:
     body.append(directive("proxy_pass", app))
     # ^~ keeps the regular expressions of a site of files away from its apps.
     exact = ("^~",) if prefix != "/" else ()
-    return block("location", *exact, word(prefix), body=body)
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError(f"{prefix!r} cannot stand in a configuration file as the beginning of a path")
+    return block("location", *exact, prefix, body=body)
 
 
 def _limited(site: Site) -> Iterator[Node]:

@@ -219,7 +219,7 @@ def _headers(settings: Site) -> Iterator[Node]:
     """Give every header, of responses and to apps, and what answers before any location does."""
     sent = headers.security(settings)
     yield from headers.add(sent)
-    if settings.root is not None:
+    if settings.root is not None and "cache-control" not in map(str.lower, sent):
         yield directive("add_header", "Cache-Control", headers.CACHE, why="As the location says.")
     if settings.maintenance:
         yield directive("add_header", "Retry-After", Expression("$portcullis_retry"), "always")
