@@ -123,10 +123,12 @@ class Certbot(pulumi.ComponentResource):
         environment = certbot.environment(
             certbot.CA_BUNDLE_PATH if args.acme.ca_bundle else "", dns.provider if dns else ""
         )
-        if environment:
-            folder = self._directory("unit", certbot.DROP_IN_PATH.rpartition("/")[0])
-            text = certbot.drop_in(f"{name}-environment", environment)
-            files.append(self._file("environment", certbot.DROP_IN_PATH, text, folder))
+        # Also where it says nothing: systemd goes by what it read last, and would not see that the file went.
+        folder = self._directory("unit", certbot.DROP_IN_PATH.rpartition("/")[0])
+        text = certbot.drop_in(f"{name}-environment", environment)
+        files.append(
+            self._file("environment", certbot.DROP_IN_PATH, text, folder, test=["systemctl", "daemon-reload"])
+        )
         timer = Service(
             f"{name}-timer",
             host=args.host,
@@ -198,7 +200,9 @@ class Certbot(pulumi.ComponentResource):
         path: str,
         content: pulumi.Input[str],
         after: pulumi.Resource,
+        *,
         mode: str = "0644",
+        test: list[str] | None = None,
     ) -> File:
         return File(
             f"{self._name}-{part}",
@@ -206,6 +210,7 @@ class Certbot(pulumi.ComponentResource):
             path=path,
             content=content,
             mode=mode,
+            test=test,
             adopt=self._args.adopt,
             opts=ResourceOptions(parent=self, depends_on=[after]),
         )

@@ -79,6 +79,14 @@ def test_another_authority_is_trusted_by_the_timer_too(deploy: Deploy) -> None:
     assert engine.before(made.name) >= {"nginx-certbot-ca", "nginx-certbot-environment"}
 
 
+def test_systemd_takes_up_what_the_timer_needs_and_that_it_needs_nothing_any_more(deploy: Deploy) -> None:
+    """A drop-in that is only written, or goes, changes nothing until systemd reads its units anew."""
+    drop_in = file(deploy(proxy(ProxiedSite(HERE))), certbot.DROP_IN_PATH)
+    assert drop_in.inputs["test"] == ["systemctl", "daemon-reload"]
+    assert "Environment=" not in drop_in.inputs["content"]
+    assert "[Service]" in drop_in.inputs["content"]
+
+
 def test_names_proven_by_dns(deploy: Deploy) -> None:
     acme = AcmeArgs("a@b.example", dns=DnsArgs("cloudflare", "dns_cloudflare_api_token = s3cr3t", 30))
     engine = deploy(proxy(ProxiedSite(HERE, aliases=("*.example.com",), challenge="dns"), acme=acme))
