@@ -9,6 +9,7 @@ import base64
 import contextlib
 import http.client
 import json
+import math
 import socket
 import ssl
 import time
@@ -402,18 +403,23 @@ def a_body_that_is_too_large_is_refused(edge: Edge) -> None:
 def requests_beyond_the_burst_are_refused(edge: Edge) -> None:
     host = "limited.example.com"
     time.sleep(3.1)  # whatever came before is forgotten
+    began = time.monotonic()
     with contextlib.closing(edge.connect(sni=host)) as sock:
         found = [send(sock, host) for _ in range(6)]
-    assert [each.status for each in found[:3]] == [200] * 3
-    assert [each.status for each in found[3:]] == [429] * 3
-    secured(found[-1])
+    more = math.ceil(time.monotonic() - began) - 1  # one a second is given back, on a machine that is busy
+    statuses = [each.status for each in found]
+    assert statuses[:3] == [200] * 3
+    assert statuses.count(429) >= 3 - more
+    refused_ones = [each for each in found if each.status == 429]
+    assert refused_ones, "the machine is far too busy to tell"
+    secured(refused_ones[0])
 
 
 @trap("zone-never-used.conf")
 def connections_beyond_the_limit_are_refused(edge: Edge) -> None:
     host = "crowded.example.com"
     with ThreadPoolExecutor(4) as pool:
-        found = [each.status for each in pool.map(lambda _: edge.ask(host, "/?wait=0.5"), range(4))]
+        found = [each.status for each in pool.map(lambda _: edge.ask(host, "/?wait=1"), range(4))]
     assert sorted(found) == [200, 200, 429, 429]
 
 
