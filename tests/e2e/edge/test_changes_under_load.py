@@ -24,6 +24,18 @@ MORE = [f"site-{number}.example.com" for number in range(16)]
 _GONE = (ConnectionError, http.client.RemoteDisconnected, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
+class Line(http.client.HTTPSConnection):
+    """A connection to the site by its host's address, kept until either side ends it."""
+
+    def __init__(self, address: str, trust: ssl.SSLContext) -> None:
+        super().__init__(SITE, 443, timeout=15)
+        self._address, self._trust = address, trust
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self._address, 443), timeout=15)
+        self.sock = self._trust.wrap_socket(plain, server_hostname=SITE)
+
+
 @dataclass
 class Visitors:
     """Eight visitors on connections that they keep open, as browsers do.
@@ -55,46 +67,31 @@ class Visitors:
             thread.join()
 
     def _visit(self) -> None:
-        connection: http.client.HTTPSConnection | None = None
+        line = Line(self.host.address, self.trust)
         while not self._over.wait(0.02):
-            kept, connection = connection is not None, connection or self._connect()
+            kept = line.sock is not None
             try:
-                self._ask(connection)
-            except _GONE as error:
-                connection.close()
-                connection = None
+                body = self._ask(line)
+            except (OSError, http.client.HTTPException, AssertionError) as error:
+                line.close()
                 with self._lock:
-                    if kept:
+                    if kept and isinstance(error, _GONE):
                         self.again += 1
                     else:
                         self.failed.append(repr(error))
-            except (OSError, http.client.HTTPException, AssertionError) as error:
-                connection.close()
-                connection = None
+            else:
                 with self._lock:
-                    self.failed.append(repr(error))
-        if connection:
-            connection.close()
+                    self.count += 1
+                    self.seen.add(body)
+        line.close()
 
-    def _ask(self, connection: http.client.HTTPSConnection) -> None:
-        connection.request("GET", "/")
-        answer = connection.getresponse()
+    def _ask(self, line: Line) -> bytes:
+        line.request("GET", "/")
+        answer = line.getresponse()
         body = answer.read()
         assert answer.status == 200, f"{answer.status}: {body[:100]!r}"
         assert len(body) == int(answer.headers["Content-Length"]), "cut off"
-        with self._lock:
-            self.count += 1
-            self.seen.add(body)
-
-    def _connect(self) -> http.client.HTTPSConnection:
-        connection = http.client.HTTPSConnection(SITE, timeout=15)
-        try:
-            plain = socket.create_connection((self.host.address, 443), timeout=15)
-            connection.sock = self.trust.wrap_socket(plain, server_hostname=SITE)
-        except OSError as error:
-            with self._lock:
-                self.failed.append(f"no connection: {error!r}")
-        return connection
+        return body
 
 
 @pytest.fixture(scope="module")

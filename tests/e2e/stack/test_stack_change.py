@@ -68,8 +68,8 @@ def test_an_app_goes_back_to_its_image_before_and_forth_again(deployed: Program)
 def test_a_site_comes_and_goes_without_disturbing_the_other(deployed: Program) -> None:
     before = deployed.inspect()["Id"], deployed.host.run("systemctl show -P MainPID nginx").stdout
     deployed.set("apps.other", image=deployed.image("hello:1"), port=8080, hostPort=8091, health="/healthz")
-    deployed.set("sites", **{OTHER: {"app": "other"}})
-    deployed.preview().has("+ 6 to create", "~ 1 to update").lacks(f"web1-nginx-{HELLO}", "to replace")
+    deployed.set("sites", **{OTHER: {"app": "other", "tls": "none"}})
+    deployed.preview().has("+ 6 to create", "~ 2 to update").lacks(f"web1-nginx-{HELLO}", "to replace")
     deployed.up()
     assert "version 1" in deployed.page(site=OTHER)
     assert "version 2" in deployed.page()

@@ -16,8 +16,8 @@ PAGE = "Hello from a container"
 # what somebody does, then what the preview has to show: the resource, its property, the line.
 EDITS = {
     "edited-site": (
-        f"sed -i 's|location / {{|location / {{ return 418;|' {SITE_FILE}; nginx -s reload",
-        ["web1-nginx-hello.example.com", "content", "- location / { return 418;", "+ location / {"],
+        f"sed -i 's|location / {{|location / {{ return 417;|' {SITE_FILE}; nginx -s reload",
+        ["web1-nginx-hello.example.com", "content", "- location / { return 417;", "+ location / {"],
     ),
     "site-mode-and-owner": (
         f"chmod 0666 {SITE_FILE}; chown www-data:adm {SITE_FILE}",
@@ -76,7 +76,7 @@ def test_an_edit_by_hand_is_shown_and_mended(deployed: Program, edit: str) -> No
 def test_nginx_and_docker_run_on_the_files_that_were_mended(deployed: Program) -> None:
     # Both edits were taken up by the running services; the files alone would not undo that.
     config = deployed.host.run("nginx -T 2>/dev/null").stdout
-    assert "418" not in config
+    assert "return 417" not in config
     assert deployed.docker("network", "inspect", "bridge", "--format", "{{json .Options}}").count(
         '"com.docker.network.bridge.enable_icc":"false"'
     )
