@@ -614,3 +614,13 @@ def test_an_account_that_its_authority_forgot_is_put_aside_and_another_one_regis
     assert kept.name.startswith("dir.forgotten-")
     lab.certbot.trouble = [forgotten]
     assert "knows nothing of the account" in lab.refused("api.example.com").message
+
+
+def test_a_nonce_that_was_refused_twice_is_tried_once_more(lab: Lab) -> None:
+    refused = (
+        "An unexpected error occurred:\nThe client sent an unacceptable anti-replay nonce :: JWS has none\n"
+    )
+    lab.certbot.trouble = [refused]
+    lab.put()
+    lab.certbot.trouble = [refused, refused]
+    assert "anti-replay nonce" in lab.refused("api.example.com").detail

@@ -85,6 +85,11 @@ def is_busy(text: str) -> bool:
     return _BUSY in text
 
 
+def is_worth_another_try(text: str) -> bool:
+    """Whether the authority only refused a nonce: it may do so to any request, and certbot tries but twice."""
+    return "badNonce" in text or "anti-replay nonce" in text
+
+
 def is_forgotten(text: str) -> bool:
     """Whether the authority knows nothing of the account, as one does that was made anew."""
     return re.search(_NO_ACCOUNT, text) is not None

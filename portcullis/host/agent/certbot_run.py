@@ -58,6 +58,8 @@ class Certbot:
             argv.append("--break-my-certs")
         limit, variables = _ISSUE + float(desired.get("dns_propagation") or 0), environment(desired)
         done = self._run(argv, limit, variables)
+        if done.code and certbot_output.is_worth_another_try(done.text):
+            done = self._run(argv, limit, variables)
         if done.code and certbot_output.is_forgotten(done.text) and self._leave_account(desired["server"]):
             done = self._run(argv, limit, variables)
         if done.code:

@@ -64,10 +64,10 @@ def test_a_name_more_is_one_line_and_is_issued_in_place(edge: Edge) -> None:
 
 def test_the_timers_unit_renews_and_that_is_no_difference(edge: Edge) -> None:
     before, orders = edge.serial(), edge.acme.orders
-    edge.host.run("systemctl start certbot.service")
+    edge.run_timers_unit()
     assert edge.acme.orders == orders, "not due, and renewed all the same"
     edge.make_due()
-    edge.host.run("systemctl start certbot.service", timeout=300)
+    edge.run_timers_unit()
     assert edge.acme.orders == orders + 1
     edge.serves_anew(before)
     edge.not_due()
@@ -79,7 +79,7 @@ def test_a_hook_of_somebody_else_that_fails_is_no_concern(edge: Edge) -> None:
     edge.host.run(f"printf '#!/bin/sh\\nexit 7\\n' > {hook}; chmod +x {hook}")
     before = edge.serial()
     edge.make_due()
-    edge.host.run("systemctl start certbot.service", check=False, timeout=300)
+    edge.run_timers_unit()
     edge.host.run(f"rm {hook}")
     edge.serves_anew(before)
     edge.not_due()
@@ -137,6 +137,19 @@ def test_names_that_lead_elsewhere_are_told_all_at_once_before_the_authority_is_
     ).lacks(f"{half}: {host.address}", f"    {NAME}: ")
     assert (edge.acme.orders, edge.serial()) == (orders, before)
     assert host.run("ls -A /var/www/acme").stdout == ""
+
+
+def test_what_the_authority_alone_finds_wrong_is_told_in_its_words(edge: Edge) -> None:
+    before = edge.serial()
+    edge.acme.point(API, v4=("198.51.100.66",), v6=("2001:db8:100::66",))
+    failed = edge.declare(NAME, API).up(fails=True)
+    edge.acme.point_back(API)
+    failed.has(
+        f"the authority refuses {API}", f"{API}: ", "onnection refused", "let port 80 be reached"
+    ).lacks("Ask for help", "debug log")
+    assert edge.serial() == before
+    edge.project.up()
+    assert edge.serial(API)
 
 
 def test_what_was_not_renewed_in_time_shows_with_the_reason_and_up_renews_it(edge: Edge) -> None:
