@@ -86,7 +86,7 @@ def is_busy(text: str) -> bool:
 
 
 def is_worth_another_try(text: str) -> bool:
-    """Whether the authority only refused a nonce: it may do so to any request, and certbot tries but twice."""
+    """Whether the authority only refused a nonce: it may do so at any request, and certbot tries twice."""
     return "badNonce" in text or "anti-replay nonce" in text
 
 
