@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from portcullis.render import word
 from portcullis.render.nginx.headers import CACHE
 from portcullis.render.nginx.names import variable
+from portcullis.render.nginx.shared import PORT, SCHEME
 from portcullis.render.nginx.tree import GAP, Expression, block, directive
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ _FORWARDED = {
     "Host": "$host",
     "X-Real-IP": "$remote_addr",
     "X-Forwarded-For": "$remote_addr",
-    "X-Forwarded-Proto": "$scheme",
+    "X-Forwarded-Proto": SCHEME,
     "X-Forwarded-Host": "$host",
-    "X-Forwarded-Port": "$server_port",
+    "X-Forwarded-Port": PORT,
     "X-Request-ID": "$request_id",
 }
 # What some apps and frameworks believe, and what nothing in front of them says: only a client could have.

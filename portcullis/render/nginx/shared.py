@@ -28,6 +28,8 @@ STATUS = "127.0.0.1:8089"
 """Where `stub_status` answers, under /nginx_status."""
 PROBE_PATH = "/.well-known/acme-challenge/portcullis-probe"
 """What `ServedSites` asks every site for on port 80."""
+SCHEME, PORT = "$portcullis_scheme", "$portcullis_port"
+"""What the visitor's browser speaks, and to which port."""
 JSON_FORMAT = "portcullis_json"
 BROTLI_PACKAGES = ("libnginx-mod-http-brotli-filter", "libnginx-mod-http-brotli-static")
 REAL_IP_HEADERS = ("X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "Fastly-Client-IP")
@@ -151,7 +153,7 @@ def default_server(resource: str, dialect: Dialect, shared: Shared | None = None
         ValueError: a network or header cannot stand in a configuration file.
     """
     nodes: list[Node] = [GAP, *_sizes(), GAP, *_maps(), *_formats()]
-    nodes += [*_open_files(), *_real_ip(shared or Shared())]
+    nodes += [*_open_files(), *_real_ip(shared or Shared()), *_scheme(shared or Shared())]
     nodes += [*_unknown_by_http(), *_unknown_by_https(dialect), *_status()]
     return header(resource, "What all sites share, and the answer to unknown host names") + render(nodes)
 
@@ -280,6 +282,38 @@ def _real_ip(shared: Shared) -> Iterator[Node]:
         "real_ip_recursive",
         "on",
         why="The last address that is none of theirs: what stands before it is what the client claims.",
+    )
+
+
+def _scheme(shared: Shared) -> Iterator[Node]:
+    """Give the scheme that a visitor speaks: a trusted proxy's word counts for that, too."""
+    scheme, proxy = Expression(SCHEME), Expression("$portcullis_proxy")
+    yield GAP
+    if not shared.trusted_proxies:
+        yield block("map", Expression("$scheme"), scheme, body=[directive("default", Expression("$scheme"))])
+    else:
+        yield block(
+            "geo",
+            # Who really is connected: by then $remote_addr is the client.
+            Expression("$realip_remote_addr"),
+            proxy,
+            body=[directive("default", ""), *(directive(word(each), "1") for each in shared.trusted_proxies)],
+        )
+        yield block(
+            "map",
+            Expression(f"{proxy}:$http_x_forwarded_proto"),
+            scheme,
+            body=[directive("default", Expression("$scheme")), directive("1:https", "https")],
+            why=(
+                "A proxy that speaks HTTPS to visitors, and HTTP to us, says so. An app that knew of HTTP "
+                "alone would send them to HTTPS again and again."
+            ),
+        )
+    yield block(
+        "map",
+        scheme,
+        Expression(PORT),
+        body=[directive("default", Expression("$server_port")), directive("https", "443")],
     )
 
 

@@ -1,0 +1,50 @@
+"""A proxy in front that speaks HTTPS to visitors and HTTP to us: apps have to know which it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis.render import nginx
+from tests.proxy import catalogue, hosts, roots
+from tests.proxy.edge import Edge, serving
+from tests.proxy.nginx_process import CDN
+from tests.proxy.traps import APP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PLAIN = "plain.example.com"
+HTTPS = {"X-Forwarded-Proto": "https"}
+
+
+@pytest.fixture(scope="module", params=["debian-12", "debian-13"])
+def edge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    root = roots.root(request.param)
+    sites = [site for site in hosts.SITES if site.name in (APP, PLAIN)]
+    texts = catalogue.files(root, sites, shared=nginx.Shared(("192.0.2.0/24",)))
+    with serving(root, tmp_path_factory.mktemp("nginx"), texts) as edge:
+        yield edge
+
+
+def said(edge: Edge, host: str, **more: object) -> tuple[list[str], list[str]]:
+    """Return scheme and port as the app was told them."""
+    found = edge.ask(host, "/", **more)  # type: ignore[arg-type]
+    return found.reached("X-Forwarded-Proto"), found.reached("X-Forwarded-Port")
+
+
+def test_its_word_for_https_counts(edge: Edge) -> None:
+    assert said(edge, PLAIN, headers=HTTPS, tls=False, source=CDN) == (["https"], ["443"])
+
+
+def test_a_visitors_own_word_for_https_does_not(edge: Edge) -> None:
+    assert said(edge, PLAIN, headers=HTTPS, tls=False) == (["http"], ["80"])
+    claimed = {**HTTPS, "X-Forwarded-For": "192.0.2.9"}
+    assert said(edge, PLAIN, headers=claimed, tls=False) == (["http"], ["80"])
+
+
+def test_what_is_https_here_is_no_less_by_its_word(edge: Edge) -> None:
+    told = {"X-Forwarded-Proto": "http"}
+    assert said(edge, APP, headers=told, source=CDN) == (["https"], ["443"])
+    assert said(edge, PLAIN, headers=told, tls=False, source=CDN) == (["http"], ["80"])
