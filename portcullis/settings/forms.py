@@ -56,9 +56,19 @@ def _spelling(name: str) -> str:
     """Return the one spelling of a host name: small ASCII letters, no dot at the end."""
     plain = name.lower().rstrip(".")
     try:
-        return plain if plain.isascii() else plain.encode("idna").decode()
+        return ".".join(map(_ascii, plain.split(".")))
     except UnicodeError:
         return plain
+
+
+def _ascii(label: str) -> str:
+    """Return a label in ASCII. Python's own codec is IDNA 2003, to which straße.de is strasse.de."""
+    if label.isascii():
+        return label
+    # RFC 5894, 7.2: names of their own since IDNA 2008, and browsers ask for those.
+    if set(label) & set("ßς\u200c\u200d"):
+        return f"xn--{label.encode('punycode').decode()}"
+    return label.encode("idna").decode()
 
 
 def _server_name(text: str) -> tuple[str, str] | None:

@@ -123,6 +123,8 @@ def test_without_an_authority_a_site_has_to_say_so() -> None:
         ({"aliases": ["API.example.com"]}, "is not spelt as DNS and nginx compare it"),
         ({"aliases": ["a.*.example.com"]}, "is a wildcard"),
         ({"redirectFrom": ["*.example.com"]}, "is a wildcard; name each site"),
+        ({"redirectFrom": ["Bücher.example"]}, "write xn--bcher-kva.example"),
+        ({"redirectFrom": ["straße.de"]}, "write xn--strae-oqa.de"),
         ({"aliases": ["api.example.com"]}, "is the site's own name"),
         ({"aliases": ["x.example"], "redirectFrom": ["x.example"]}, "is a name of api.example.com already"),
         ({"challenge": "dns"}, 'challenge: "dns" needs a provider; write portcullis:acme.dns'),
