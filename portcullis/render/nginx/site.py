@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from portcullis.render.nginx.model import Maintenance, Site
     from portcullis.render.nginx.tree import Node
 
+_STREAMS = 128
+"""Requests at a time on one connection of HTTP/2, where nothing is said."""
 _BODY = re.compile(r"0|[1-9][0-9]*[KMGkmg]?")
 _URL = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?(?P<path>/[A-Za-z0-9._~/?=&%+,:@!*()-]*)?")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
@@ -206,6 +208,12 @@ def _limits(settings: Site) -> Iterator[Node]:
     if limits.connections:
         yield directive("limit_conn", f"connections_{names.variable(settings.name)}", str(limits.connections))
         yield directive("limit_conn_status", "429")
+        if settings.certificate and limits.connections < _STREAMS:
+            yield directive(
+                "http2_max_concurrent_streams",
+                str(limits.connections),
+                why="A browser keeps the rest waiting, where it would ask at once and be refused.",
+            )
 
 
 def _guards(settings: Site) -> Iterator[Node]:

@@ -1,0 +1,83 @@
+"""Why files differ by release, and why some lines stand in every server: what nginx says otherwise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis.render import nginx
+from portcullis.render.dialect import DIALECTS
+from tests.golden.nginx_sites import SITES
+from tests.proxy import catalogue, roots
+from tests.proxy.nginx_process import check, prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.proxy.certificates import Certificate
+
+EXTRA = "/etc/nginx/conf.d/extra.conf"
+
+
+def said(release: str, folder: Path, changed: dict[str, str]) -> str:
+    """Return what nginx says of the base with other or further files."""
+    root = roots.root(release)
+    return check(prepare(root, folder, catalogue.base(root) | changed)).stderr
+
+
+@pytest.mark.parametrize(
+    ("release", "line"),
+    [
+        ("debian-12", "ssl_prefer_server_ciphers off;"),
+        ("debian-12", "gzip on;"),
+        ("debian-13", "ssl_prefer_server_ciphers off;"),
+        ("debian-13", "server_tokens off;"),
+        ("debian-13", "gzip on;"),
+    ],
+)
+def test_the_packages_own_file_says_it_already_at_the_http_level(
+    release: str, line: str, tmp_path: Path
+) -> None:
+    assert f'[emerg] "{line.partition(" ")[0]}" directive is duplicate' in said(
+        release, tmp_path, {EXTRA: line}
+    )
+
+
+def test_http2_as_a_directive_is_unknown_before_1_25(tmp_path: Path) -> None:
+    text = nginx.default_server("a", DIALECTS["debian-13"])
+    assert '[emerg] unknown directive "http2"' in said("debian-12", tmp_path, {nginx.DEFAULT_PATH: text})
+
+
+def test_http2_as_a_parameter_is_a_warning_since_1_25(tmp_path: Path) -> None:
+    text = nginx.default_server("a", DIALECTS["debian-12"])
+    assert '[warn] the "listen ... http2" directive is deprecated' in said(
+        "debian-13", tmp_path, {nginx.DEFAULT_PATH: text}
+    )
+
+
+def test_the_curve_of_tomorrow_stops_nginx_with_an_older_openssl(tmp_path: Path) -> None:
+    text = nginx.tls_snippet("a", "modern", DIALECTS["debian-13"])
+    assert "X25519MLKEM768" in said("debian-12", tmp_path, {nginx.TLS_PATH: text})
+
+
+def test_a_site_that_is_there_twice_is_nothing_but_a_warning(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    # So the settings have to see it: nginx would serve one of them and say nothing more.
+    root = roots.root("debian-13")
+    site = SITES["static-http"]
+    twice = nginx.Site("other.example.com", root="/var/www/other.example.com", aliases=(site.name,))
+    done = check(prepare(root, tmp_path, catalogue.files(root, [site, twice], certificate)))
+    assert done.returncode == 0
+    assert f'[warn] conflicting server name "{site.name}" on 0.0.0.0:80, ignored' in done.stderr
+
+
+def test_what_no_system_of_ours_has_is_in_no_file() -> None:
+    # Stapling warns at every reload: Let's Encrypt ended OCSP. Parameters of Diffie and Hellman are of no use
+    # without their ciphers.
+    for dialect in DIALECTS.values():
+        for profile in nginx.PROFILES:
+            text = nginx.tls_snippet("a", profile, dialect)
+            assert "ssl_stapling" not in text
+            assert "ssl_dhparam" not in text
