@@ -145,7 +145,7 @@ def of(record: HostRecord) -> AcmeServer:
 
 def stop(state: State, host: str | None = None) -> None:
     """Stop all, or those of one host."""
-    for name in [name for name in state.acme if host is None or name.startswith(f"acme-{host}-")]:
+    for name in [name for name in state.acme if host is None or name.rpartition("-")[0] == f"acme-{host}"]:
         for process in state.acme.pop(name):
             process.stop()
     # The next host of that name has none of its predecessor's orders.

@@ -10,7 +10,8 @@ from urllib.request import urlopen
 import pytest
 
 from lab import machine, registry, stack
-from lab.acme import AcmeServer
+from lab.acme import AcmeServer, stop
+from lab.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,12 @@ def test_one_that_was_stopped_is_the_same_address_and_a_new_root(acme: AcmeServe
     acme.start()
     assert acme.directory == address
     assert acme.roots() != roots
+
+
+def test_a_host_that_goes_leaves_those_of_one_that_is_called_like_it() -> None:
+    state = State(acme={"acme-nobody-0": [], "acme-nobody-1": [], "acme-nobody-1-0": []})
+    stop(state, "nobody")
+    assert list(state.acme) == ["acme-nobody-1-0"]
 
 
 def test_a_name_can_be_pointed_elsewhere_and_back(acme: AcmeServer) -> None:
