@@ -109,7 +109,7 @@ def secrets_of_sites(config: Mapping[str, Any], at: Place) -> None:
 
 
 def systems_of_sites(config: Mapping[str, Any], hosts: Mapping[str, str], at: Place) -> None:
-    """Check what the packages of a site's host can do.
+    """Check what a site's host can do: its packages, and what stands in front of it.
 
     Args:
         config: the settings.
@@ -119,7 +119,20 @@ def systems_of_sites(config: Mapping[str, Any], hosts: Mapping[str, str], at: Pl
     raw = config.get("acme")
     profile = raw.get("profile") if isinstance(raw, dict) else None
     for name, site in entries(config, "sites").items():
-        system = entries(config, "hosts").get(hosts[name], {}).get("os")
+        host = entries(config, "hosts").get(hosts[name], {})
+        system, proxy = host.get("os"), host.get("proxy")
+        behind = isinstance(proxy, dict) and proxy.get("trustedProxies")
+        if (
+            site.get("basicAuth")
+            and site.get("certificate") is None
+            and site.get("tls") == "none"
+            and not behind
+        ):
+            at.key(name).key("basicAuth").report(
+                "would send passwords that everybody on the way can read",
+                "leave tls: none out, or name the proxy in front that speaks HTTPS under "
+                f"{NAMESPACE}:hosts.{hosts[name]}.proxy.trustedProxies",
+            )
         dialect = DIALECTS.get(system) if isinstance(system, str) else None
         if profile and dialect and by_acme(site) and not dialect.certificate_profiles:
             Place(f"{NAMESPACE}:acme", at.faults).key("profile").refuse(

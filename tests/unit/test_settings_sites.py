@@ -252,6 +252,15 @@ def test_a_password_that_bcrypt_would_cut_off_is_refused() -> None:
     assert "basicAuth.alice: has a password of over 72 bytes" in fault
 
 
+def test_passwords_go_by_https_here_or_at_a_proxy_in_front() -> None:
+    made = config({"basicAuth": {"alice": "alice"}, "tls": "none"}, secrets={"alice": "geheim"})
+    (fault,) = faults(made, secret=["secrets"])
+    assert "basicAuth: would send passwords that everybody on the way can read" in fault
+    assert "portcullis:hosts.web1.proxy.trustedProxies" in fault
+    made["hosts"]["web1"]["proxy"] = {"trustedProxies": ["192.0.2.0/24"]}
+    assert load(made, secret=["secrets"]).sites[SITE].plain
+
+
 @pytest.mark.parametrize(
     ("proxy", "words"),
     [
