@@ -175,6 +175,7 @@ def test_without_an_authority_a_site_has_to_say_so() -> None:
         ({"snippet": "} server {"}, "closes a block that it did not open"),
         ({"snippet": "location / {"}, "leaves a block open"),
         ({"maintenance": {"message": "$host"}}, "is not a message"),
+        ({"maintenance": {"message": "a\x7fb"}}, "is not a message"),
         ({"cor": {}}, "cor: is not a known key; did you mean cors?"),
     ],
 )
