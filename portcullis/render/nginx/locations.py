@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from portcullis.render.nginx.model import Site, Upstream
     from portcullis.render.nginx.tree import Directive, Node
 
-_SOCKET_STATUS = "418"
-"""Sends a WebSocket on to its own location; nothing of ours answers with it."""
+_WAYS = range(540, 600)
+"""Statuses that send a WebSocket on to the location of its app; nobody is ever answered with one."""
 _ASSETS = "/assets/"
 _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
 
@@ -128,51 +128,72 @@ def forwarding(site: Site) -> Iterator[Node]:
 
 
 def apps(site: Site) -> Iterator[Node]:
-    """Give the locations of a site's apps. A WebSocket goes on in a place of its own, which waits longer."""
-    for number, (prefix, upstream) in enumerate(sorted(site.apps.items()), 1):
-        app = f"http://{app_name(site.name, upstream)}"
+    """Give the locations of a site's apps. A WebSocket goes on in a place of its own, which waits longer.
+
+    Raises:
+        ValueError: the beginning of a path cannot stand in a configuration file, or there are too many apps.
+    """
+    ways = dict(zip(dict.fromkeys(site.apps[prefix] for prefix in sorted(site.apps)), _WAYS, strict=False))
+    if len(ways) < len(set(site.apps.values())):
+        raise ValueError(f"{site.name} has more than {len(_WAYS)} apps")
+    for prefix, upstream in sorted(site.apps.items()):
         yield GAP
-        yield _app(site, prefix, app, f"@socket-{number}")
-        if site.websockets:
-            yield GAP
-            yield block(
-                "location",
-                f"@socket-{number}",
-                body=[
-                    *_limited(site),
-                    directive("proxy_pass", app),
-                    directive(
-                        "proxy_read_timeout",
-                        f"{site.websocket_timeout}s",
-                        why="A WebSocket is silent for long: this is how long both ends may be.",
-                    ),
-                    directive("proxy_send_timeout", f"{site.websocket_timeout}s"),
-                ],
-            )
+        yield _app(site, prefix, upstream, ways[upstream])
+    if site.websockets:
+        for upstream, status in ways.items():
+            yield from _socket(site, upstream, status)
 
 
-def _app(site: Site, prefix: str, app: str, socket: str) -> Directive:
+def _app(site: Site, prefix: str, upstream: Upstream, status: int) -> Directive:
     body: list[Node] = []
     if site.root is not None:
         # Apps say themselves what may be kept.
         body.append(directive("set", CACHE, ""))
     body += _limited(site)
     if site.websockets:
-        body += [
-            directive("error_page", _SOCKET_STATUS, "=", socket),
+        body.append(
             block(
                 "if",
                 Expression("($portcullis_socket)"),
-                body=[directive("return", _SOCKET_STATUS)],
+                body=[directive("return", str(status))],
                 why="A WebSocket goes on below, where it may be silent for longer.",
-            ),
-        ]
-    body.append(directive("proxy_pass", app))
+            )
+        )
+    body.append(directive("proxy_pass", f"http://{app_name(site.name, upstream)}"))
     # ^~ keeps the regular expressions of a site of files away from its apps.
     exact = ("^~",) if prefix != "/" else ()
     if not _PREFIX.fullmatch(prefix):
         raise ValueError(f"{prefix!r} cannot stand in a configuration file as the beginning of a path")
     return block("location", *exact, prefix, body=body)
+
+
+def _socket(site: Site, upstream: Upstream, status: int) -> Iterator[Node]:
+    place = f"@socket-{upstream.port}"
+    first = status == _WAYS[0]
+    yield GAP
+    yield directive(
+        "error_page",
+        str(status),
+        "=",
+        place,
+        why="At this level: in a location it would take away what a snippet says of error pages."
+        if first
+        else "",
+    )
+    yield block(
+        "location",
+        place,
+        body=[
+            *_limited(site),
+            directive("proxy_pass", f"http://{app_name(site.name, upstream)}"),
+            directive(
+                "proxy_read_timeout",
+                f"{site.websocket_timeout}s",
+                why="A WebSocket is silent for long: this is how long both ends may be.",
+            ),
+            directive("proxy_send_timeout", f"{site.websocket_timeout}s"),
+        ],
+    )
 
 
 def _limited(site: Site) -> Iterator[Node]:
