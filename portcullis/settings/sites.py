@@ -158,7 +158,9 @@ AUTH_USER = Text("a user name", r"[A-Za-z0-9._@+-]{1,64}", "write letters, digit
 BODY = Text("a size", r"0|[1-9][0-9]{0,5}[KMG]", "write 10M; 0 is any size")
 FILE = Text("a file of the project", r"[A-Za-z0-9._/~][A-Za-z0-9._~/@+-]*", "write certs/www.pem")
 SNIPPET = Text("configuration for nginx", refusal=_balanced)
-MESSAGE = Text("a message", r"[^\x00-\x09\x0b-\x1f\x7f$]{1,500}", "write up to 500 characters, without dollars")
+MESSAGE = Text(
+    "a message", r"[^\x00-\x09\x0b-\x1f\x7f$]{1,500}", "write up to 500 characters, without dollars"
+)
 
 CORS = Section(
     "who else's pages may read a site",
