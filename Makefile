@@ -111,5 +111,6 @@ drill: ready ## deploy hostile changes to a disposable host: nobody may be locke
 test: ready-to-test lint types ## everything: lint, types and every test
 	@$(ENV) python -m pytest $(PYTEST) --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-bench: ready ## speed of a drift check beside pyinfra and Ansible
+bench: ready ## speed of a drift check beside pyinfra and Ansible, and of the edge beside bare nginx and Caddy
 	@$(ENV) python -m benchmarks
+	@$(ENV) python -m benchmarks.proxy

@@ -34,7 +34,7 @@ _FEWEST_PROCESSORS = 2
 def main() -> int:
     """Return 1 when a bound is broken, 2 when nothing could be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.proxy", description="Speed of the edge.")
-    parser.add_argument("--rounds", type=int, default=11, help="bursts for each proxy (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, help="bursts for each proxy (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=2, help="length of a burst (default: %(default)s)")
     arguments = parser.parse_args()
     try:

@@ -39,14 +39,18 @@ class Load:
         return statistics.median(burst.cpu for burst in self.bursts[name])
 
     def ratio(self, name: str) -> float:
-        """Median of our requests a second over another's, round by round."""
+        """Median of another's CPU seconds per request over ours, round by round.
+
+        That is the ratio of what one processor can answer. Requests a second also say what else the machine
+        did meanwhile.
+        """
         return statistics.median(
-            ours.rate / other.rate for ours, other in zip(self.bursts[OURS], self.bursts[name], strict=True)
+            other.cpu / ours.cpu for ours, other in zip(self.bursts[OURS], self.bursts[name], strict=True)
         )
 
     def best(self) -> str:
-        """Return the fastest bare nginx."""
-        return max((name for name in self.bursts if name not in (OURS, CADDY)), key=self.rate)
+        """Return the bare nginx that costs least."""
+        return min((name for name in self.bursts if name not in (OURS, CADDY)), key=self.cpu)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ def _lines(results: Results) -> Iterator[str]:
                 f"  {name:<42} {load.rate(name):>10.0f} {load.p99(name) * 1000:>9.2f}"
                 f" {load.cpu(name) * 1e6:>9.1f} {load.ratio(name):>12.3f}"
             )
+    yield "  (of the CPU time that the proxy takes for a request: other work on the machine does not count)"
     sites = results.sites
     yield ""
     yield f"{SITES} sites, each with a certificate of its own"
