@@ -108,7 +108,9 @@ class ReverseProxy(pulumi.ComponentResource):
             pair, before = self._pair(host_name, site, base, service)
             files += [made for made in before if isinstance(made, File)]
             files.append(self._site(host_name, site, pair, [*base, service, *before]))
-            probes[host_name] = SiteProbe(tls=pair is not None, certificate=pair.chain if pair else "")
+            probe = SiteProbe(tls=pair is not None, certificate=pair.chain if pair else "")
+            # Each of its names: somebody's own file may have taken one of them only.
+            probes |= dict.fromkeys(site.names(host_name), probe)
         served = ServedSites(
             f"{name}-served",
             host=args.host,

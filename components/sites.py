@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pulumi
+
 from components.certbot import AcmeArgs, DnsArgs
 from components.proxied_site import OwnKeyPair, ProxiedSite
 from portcullis.render import nginx
@@ -12,8 +14,6 @@ from portcullis.settings import own_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pulumi
 
     from components.proxied_site import ProxiedApp
     from portcullis.settings import SiteSettings
@@ -38,6 +38,9 @@ def proxied(
         OSError: the file of its certificate cannot be read.
     """
     own = site.certificate
+    warning = own_certificates.warning(own.chain) if own else ""
+    if warning:
+        pulumi.log.warn(warning)
     return ProxiedSite(
         {prefix: apps[app] for prefix, app in site.apps.items()},
         site.root,

@@ -87,7 +87,12 @@ ACME = Section(
     "a certificate authority",
     AcmeSettings,
     (
-        Field("email", EMAIL, "whose account it is; using it accepts the authority's terms of service"),
+        Field(
+            "email",
+            EMAIL,
+            "whose account it is; using it accepts the authority's terms of service. An account that is "
+            "there keeps its address",
+        ),
         Field(
             "server",
             SERVER,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from portcullis.settings.faults import Place
 
+_SOON = timedelta(days=30)
+_RENEW = "renew it where it was issued"
+
 
 def read(path: str) -> str:
     """Return the text of a certificate's file, by a path relative to the project.
@@ -27,6 +30,22 @@ def read(path: str) -> str:
         OSError: it cannot be read.
     """
     return Path(path).expanduser().read_text("ascii", "replace")
+
+
+def warning(path: str) -> str:
+    """Return what is to be said of how long the certificate in a file still lasts, "" where it is long.
+
+    Not a fault: time passes by itself, and a stack whose certificate has ended must still be deployed.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found = x509.load_pem_x509_certificates(read(path).encode("ascii", "replace"))
+    left = found[0].not_valid_after_utc - datetime.now(UTC)
+    until = f"{found[0].not_valid_after_utc:%Y-%m-%d}"
+    if left < timedelta():
+        return f"the certificate in {path} has expired, on {until}, and refuses visitors; {_RENEW}"
+    return f"the certificate in {path} ends on {until}; {_RENEW}" if left < _SOON else ""
 
 
 def check(path: str, key: str, names: Iterable[str], at: Place) -> None:
@@ -46,9 +65,6 @@ def check(path: str, key: str, names: Iterable[str], at: Place) -> None:
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if public is not None and public != leaf.public_key().public_bytes(*form):
         at.key("key").report("is not the key of that certificate", "take the one that it was requested with")
-    until = leaf.not_valid_after_utc
-    if until < datetime.now(UTC):
-        at.key("chain").refuse(path, f"has expired, on {until:%Y-%m-%d}", "renew it where it was issued")
     covered = _names(leaf)
     for name in names:
         if name not in covered and not (_wildcard(name) in covered and not name.startswith("*.")):

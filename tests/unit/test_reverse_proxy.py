@@ -54,7 +54,7 @@ def test_base_then_certificate_then_site_then_what_is_served(deploy: Deploy) -> 
     assert "nginx-service" not in {name for name in engine.before("nginx-service") if name == site.name}
     served = engine.one(":ServedSites")
     assert engine.before(served.name) >= {site.name, made.name, "nginx-service"}
-    assert served.inputs["sites"] == {SITE: "served"}
+    assert served.inputs["sites"] == dict.fromkeys([SITE, "www.example.com", "example.com"], "served")
     probe = served.inputs["probes"][SITE]
     assert (probe["tls"], probe["certificate"]) == (True, f"/etc/letsencrypt/live/{SITE}/fullchain.pem")
 
@@ -153,9 +153,10 @@ def test_files_and_redirects_need_no_app(deploy: Deploy, tmp_path: Any) -> None:
     engine = deploy(proxy(ProxiedSite(root=str(tmp_path)), tls="modern"))
     assert engine.one(":Tree").inputs["path"] == f"/var/www/{SITE}"
     assert "ssl_protocols TLSv1.3;" in file(engine, nginx.TLS_PATH).inputs["content"]
-    engine = deploy(proxy(ProxiedSite(redirect="https://www.example.com")))
-    text = file(engine, f"/etc/nginx/conf.d/{SITE}.conf").inputs["content"]
-    assert "return 308 https://www.example.com$request_uri;" in text
+    for target in ("https://www.example.com", "https://www.example.com/"):
+        engine = deploy(proxy(ProxiedSite(redirect=target)))
+        text = file(engine, f"/etc/nginx/conf.d/{SITE}.conf").inputs["content"]
+        assert "return 308 https://www.example.com$request_uri;" in text
 
 
 def test_what_the_settings_say_reaches_nginx(deploy: Deploy) -> None:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from test_settings import faults, smallest
 
 from portcullis.render import certbot, nginx
-from portcullis.settings import load
+from portcullis.settings import load, own_certificates
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -313,13 +313,22 @@ def test_a_certificate_from_elsewhere(tmp_path: Path) -> None:
     assert load(made, secret=["secrets"]).sites[SITE].certificate is not None
 
 
+@pytest.mark.parametrize(("days", "words"), [(90, ""), (20, "ends on "), (-1, "has expired, on ")])
+def test_a_certificate_from_elsewhere_that_ends_is_no_fault_but_a_warning(
+    tmp_path: Path, days: int, words: str
+) -> None:
+    chain, key = pair("api.example.com", days=days)
+    load(own(tmp_path, chain, pem(key)), secret=["secrets"])
+    said = own_certificates.warning(str(tmp_path / "www.pem"))
+    assert words in said if words else said == ""
+
+
 def test_a_certificate_from_elsewhere_that_does_not_fit(tmp_path: Path) -> None:
     chain, key = pair("www.example.com", days=-1)
     other = pem(ec.generate_private_key(ec.SECP256R1()))
     found = faults(own(tmp_path, chain, other), secret=["secrets"])
     words = [
         "is not the key of that certificate",
-        f"has expired, on {datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}",
         "is not for api.example.com; it is for www.example.com",
     ]
     assert len(found) == len(words)

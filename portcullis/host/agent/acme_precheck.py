@@ -82,7 +82,7 @@ def check(domains: Sequence[str], webroot: Path, web: Web) -> list[str]:
             f"the authority was not asked, because this host is not reached by {_names(list(wrong))}",
             prop="domains",
             hint="let each name's A and AAAA records lead here, and none elsewhere, and open port 80; "
-            "precheck=False asks the authority all the same, for a host that cannot reach itself by its "
+            "precheck: false asks the authority all the same, for a host that cannot reach itself by its "
             "public address",
             detail="\n".join(
                 [f"{domain}: {line}" for domain, lines in wrong.items() for line in lines]
@@ -207,8 +207,9 @@ def _get(question: Question, place: str, port: int, *, secure: bool) -> tuple[in
 
 
 def _silence(error: OSError, address: str, port: int) -> str:
-    if error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL) and ":" in address:
-        return _Unreachable("this host has no IPv6, so whether that record leads anywhere was not tried")
+    if error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL):
+        family = "IPv6" if ":" in address else "IPv4"
+        return _Unreachable(f"this host has no {family}, so whether that record leads anywhere was not tried")
     if isinstance(error, socket.timeout):
         return f"nothing answers on port {port} within {_TIMEOUT:.0f} s; does a firewall stand before it?"
     why = error.strerror or type(error).__name__

@@ -265,8 +265,9 @@ def _answers(settings: Site) -> Iterator[Node]:
         yield from _maintenance(settings.name, settings.maintenance)
     if settings.redirect:
         found = _URL.fullmatch(settings.redirect)
-        whole = found is not None and found["path"]
-        target = settings.redirect if whole else settings.redirect + "$request_uri"
+        # A slash alone is no page of its own: who writes one means the site.
+        whole = found is not None and found["path"] not in (None, "/")
+        target = settings.redirect if whole else settings.redirect.rstrip("/") + "$request_uri"
         yield GAP
         yield from _sent_on(settings, Expression(target))
         return
