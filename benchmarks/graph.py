@@ -31,11 +31,12 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Everything that is declared for one host."""
+    """Everything that is declared for one host; `sites` is how many nginx serves."""
 
     packages: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
     services: tuple[Service, ...] = ()
+    sites: int = 0
 
     @property
     def items(self) -> int:
@@ -55,6 +56,11 @@ def _file(path: str) -> File:
 def files(count: int) -> Graph:
     """Return `count` files and nothing else."""
     return Graph(files=tuple(_file(f"/srv/bench-{n:03}.conf") for n in range(count)))
+
+
+def sites(count: int) -> Graph:
+    """Return a proxy with so many sites, each of which sends its visitors elsewhere."""
+    return Graph(sites=count)
 
 
 def host() -> Graph:

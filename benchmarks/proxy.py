@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import proxy_sites
+from benchmarks import proxy_preview, proxy_sites
 from benchmarks.measure import BenchmarkError
 from benchmarks.proxy_load import H2load, Wrk
 from benchmarks.proxy_report import CADDY, OURS, Load, Results, broken, table
@@ -67,7 +67,6 @@ def measure(folder: Path, rounds: int, seconds: int) -> Results:
         made = {
             OURS: rendered(root, ours()),
             "nginx, proxy_pass": bare(root, keepalive=0),
-            "nginx, proxy_pass and keepalive 16": bare(root, keepalive=16),
             "nginx, proxy_pass and keepalive 64": bare(root, keepalive=64),
         }
         servers = [
@@ -77,11 +76,13 @@ def measure(folder: Path, rounds: int, seconds: int) -> Results:
         servers.append(stack.enter_context(caddy_server(servers[0], folder / CADDY, _CADDY, processors)))
         generators = (Wrk(folder, processors.rest), H2load(folder, processors.rest))
         loads = [_rounds(generator, servers, rounds, seconds) for generator in generators]
+    _say(f"a preview of {proxy_sites.SITES} sites")
+    preview = proxy_preview.measured(folder, proxy_sites.SITES)
     machine = (
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} processors, {os.uname().machine}, {_RELEASE}'s nginx "
         f"{root.dialect.nginx}, load {os.getloadavg()[2]:.1f} (15 minutes)."
     )
-    return Results(machine, loads, many)
+    return Results(machine, loads, many, preview)
 
 
 def _rounds(generator: Generator, servers: Sequence[Server], rounds: int, seconds: int) -> Load:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from benchmarks.proxy_load import Burst
+    from benchmarks.proxy_preview import Preview
     from benchmarks.proxy_sites import Sites
 
 LEAST_OF_BARE = 0.97
@@ -60,6 +61,7 @@ class Results:
     machine: str
     loads: Sequence[Load]
     sites: Sites
+    preview: Preview
 
 
 def broken(results: Results) -> list[str]:
@@ -107,3 +109,7 @@ def _lines(results: Results) -> Iterator[str]:
     yield f"  nginx -t without any site        {median(sites.testing_none)}"
     yield f"  reload until new workers answer  {median(sites.reloading)}"
     yield f"  memory, master and workers       {sites.memory / 1e6:6.0f} MB   (PSS)"
+    preview = results.preview
+    yield f"  preview with nothing to change   {preview.seconds:6.1f} s    (all read back, 50 ms away)"
+    yield f"  first up, without certificates   {preview.first:6.1f} s"
+    yield f"  up with one site more            {preview.one_more:6.1f} s"

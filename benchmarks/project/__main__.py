@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pulumi
 
+from components import ProxiedSite, ReverseProxy, ReverseProxyArgs
 from portcullis.host import Connection, File, Packages, Service, write_ssh_config
 
 HOST = "bench1"
@@ -30,6 +31,11 @@ files = {
     )
     for file in graph["files"]
 }
+if graph["sites"]:
+    # Each a file of its own, as every site is. A certificate would be one resource more.
+    there = ProxiedSite(redirect="https://www.example.com", tls="none")
+    sites = {f"customer-{number}.shops.example.com": there for number in range(graph["sites"])}
+    ReverseProxy("nginx", ReverseProxyArgs(host=HOST, os="debian-13", sites=sites))
 for service in graph["services"]:
     reads = [files[path] for path in service["reads"]]
     Service(service["unit"], host=HOST, unit=service["unit"], reads=reads, opts=after)

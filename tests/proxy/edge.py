@@ -7,6 +7,7 @@ import http.client
 import json
 import ssl
 import subprocess
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,8 @@ class Edge:
             return send(sock, host, line or path, headers, method=method, body=body)
 
     def log(self, name: str) -> str:
-        """Return a log file."""
+        """Return a log file. Access logs are written a second late."""
+        time.sleep(1.2)
         return self.files.path(f"var/log/nginx/{name}").read_text(errors="surrogateescape")
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:

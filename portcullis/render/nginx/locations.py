@@ -77,7 +77,11 @@ def upstreams(site: Site) -> Iterator[Node]:
                         "start while DNS is down."
                     ),
                 ),
-                directive("keepalive", "16"),
+                directive(
+                    "keepalive",
+                    "64",
+                    why="Idle connections that each worker keeps; with fewer, a busy app is dialled again.",
+                ),
                 directive(
                     "keepalive_timeout",
                     "4s",

@@ -196,7 +196,12 @@ def _logs(settings: Site) -> Iterator[Node]:
             "access_log",
             names.access_log(settings.name),
             form,
-            why="Directly in this folder: Debian's logrotate does not look into folders below it.",
+            "buffer=32k",
+            "flush=1s",
+            why=(
+                "Directly in this folder: Debian's logrotate does not look into folders below it. Written a "
+                "second late at the most, many lines at once."
+            ),
         )
     yield directive("error_log", names.error_log(settings.name))
 

@@ -1,0 +1,50 @@
+"""Many sites on one host: how long a preview takes that reads all of them back, 50 ms away."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks import graph
+from benchmarks.measure import timed
+from benchmarks.program import Program
+from benchmarks.target import target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_RUNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Seconds of each preview with nothing to change, of the first `up`, and of one with a site more."""
+
+    sites: int
+    checks: Sequence[float]
+    first: float
+    one_more: float
+
+    @property
+    def seconds(self) -> float:
+        """Median of the previews."""
+        return statistics.median(self.checks)
+
+
+def measured(folder: Path, sites: int) -> Preview:
+    """Deploy that many sites to a host of the lab's and look at them.
+
+    Raises:
+        BenchmarkError: the engine refused, or a preview found a difference.
+        LabError: the host could not be raised.
+    """
+    with target() as host:
+        program = Program(folder, host, "sites")
+        first = timed(lambda: program.deploy(graph.sites(sites)), host.near).seconds
+        checks = [timed(program.check, host.far).seconds for _ in range(_RUNS)]
+        begun = time.monotonic()
+        program.deploy(graph.sites(sites + 1))
+        return Preview(sites, checks, first, time.monotonic() - begun)
