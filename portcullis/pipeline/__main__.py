@@ -1,0 +1,142 @@
+"""The verbs of a pipeline. Each says what it did, and ends with a code that a pipeline can act on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.pipeline import code_only, forge, markdown, preview
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FOLDER = Path(".portcullis/pipeline")
+COMMENT = "comment.md"
+CLEAN, FAILED, DRIFTED = 0, 1, 2
+
+
+def previewed(stack: str, folder: Path, why: str, base: Path | None) -> int:
+    """Preview a stack and write down what it says; return 0, or 1 where it failed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.iterdir():
+        leftover.unlink()
+    environment = {"PULUMI_RUN_PROGRAM": "true", **os.environ}
+    if base:
+        seen = code_only.compare(stack, base, Path.cwd(), environment, why)
+    else:
+        seen = preview.look(stack, folder=Path.cwd(), environment=environment, code_only=why)
+    (folder / "diff.txt").write_text(seen.text)
+    (folder / "preview.json").write_text(json.dumps(seen.steps))
+    (folder / "result.json").write_text(json.dumps({**asdict(seen), "steps": None, "text": None}))
+    (folder / COMMENT).write_text(markdown.of_preview(seen, {}, source()))
+    say(seen.text.rstrip())
+    say(f"\n{stack}: {markdown.counted(seen.changes) if seen.ok else 'the preview failed'}")
+    _summarise((folder / COMMENT).read_text())
+    return CLEAN if seen.ok else FAILED
+
+
+def commented(stack: str, folder: Path, number: int) -> int:
+    """Write or change the comment at a pull request; return 0.
+
+    Raises:
+        ForgeError: it could not be written, or there is no preview.
+    """
+    page = folder / COMMENT
+    if page.exists():
+        body = page.read_text()
+    else:
+        # The step before this one ended before it could say anything; people still have to learn of it.
+        body = (
+            f"### Preview of `{stack}`\n\n**There is no preview.** The job ended before it began; "
+            f"its log says why.\n\n<sub>{source()}</sub>\n"
+        )
+    say(forge.of_environment(os.environ).comment(number, markdown.marker("preview", stack), body))
+    return CLEAN
+
+
+def watched(stack: str, folder: Path) -> int:
+    """Look for drift and tell people; return 0 for none, 2 for some, 1 where it could not be seen.
+
+    Raises:
+        ForgeError: people could not be told.
+    """
+    told = forge.of_environment(os.environ)  # before the look: a watch that can tell nobody is no watch
+    environment = {"PULUMI_RUN_PROGRAM": "true", **os.environ}
+    seen = preview.look(stack, folder=Path.cwd(), environment=environment, arguments=["--refresh"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "diff.txt").write_text(seen.text)
+    marker = markdown.marker("drift", stack)
+    if seen.is_clean:
+        closed = told.settle(marker, f"{stack} is what the code says again.\n\n<sub>{source()}</sub>")
+        say(f"{stack} is what the code says" + (f"; closed {closed}" if closed else ""))
+        return CLEAN
+    title, body = markdown.of_drift(seen, source())
+    say(seen.text.rstrip())
+    say(f"\n{title}: {told.report(marker, title, body)}")
+    return DRIFTED if seen.ok else FAILED
+
+
+def source() -> str:
+    """Return where this run stands, as people follow it; empty outside a pipeline."""
+    given = os.environ
+    if given.get("GITHUB_ACTIONS"):
+        repository = f"{given.get('GITHUB_SERVER_URL')}/{given.get('GITHUB_REPOSITORY')}"
+        run = f"{repository}/actions/runs/{given.get('GITHUB_RUN_ID')}"
+        commit = given.get("PORTCULLIS_COMMIT") or given.get("GITHUB_SHA", "")
+        return f"commit {commit[:12]}, [this run]({run})"
+    if given.get("GITLAB_CI"):
+        return f"commit {given.get('CI_COMMIT_SHA', '')[:12]}, [this run]({given.get('CI_JOB_URL')})"
+    return ""
+
+
+def _summarise(page: str) -> None:
+    """Show the page in the run's own summary, which is all that a fork's pull request gets."""
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a") as file:
+            file.write(page)
+
+
+def say(text: str) -> None:
+    """Tell who runs it."""
+    print(text, flush=True)  # noqa: T201
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb."""
+    parser = argparse.ArgumentParser(
+        prog="portcullis.pipeline", description="What a pipeline runs for a stack."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    look = verbs.add_parser("preview", help="preview a stack; writes comment.md, diff.txt and preview.json")
+    look.add_argument("--code-only", default="", metavar="WHY", help="ask no host; say why, for the reader")
+    look.add_argument(
+        "--base", type=Path, help="with --code-only: a checkout to compare with; no state is needed"
+    )
+    tell = verbs.add_parser("comment", help="write what `preview` wrote as a comment, or change that comment")
+    tell.add_argument("--number", type=int, required=True, help="of the pull or merge request")
+    verbs.add_parser("drift", help="look for drift; opens, changes and closes one issue")
+    for verb in verbs.choices.values():
+        verb.add_argument("--stack", required=True)
+        verb.add_argument("--out", type=Path, default=FOLDER, help="folder of what is written; %(default)s")
+    given = parser.parse_args(argv)
+    if given.verb == "preview" and given.base and not given.code_only:
+        parser.error("--base goes with --code-only")
+    try:
+        if given.verb == "preview":
+            return previewed(given.stack, given.out, given.code_only, given.base)
+        if given.verb == "comment":
+            return commented(given.stack, given.out, given.number)
+        return watched(given.stack, given.out)
+    except forge.ForgeError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""What a pipeline writes for people: Markdown of a comment or an issue."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from portcullis.pipeline.preview import Preview
+
+ROOM = 60_000
+"""Characters of a comment. GitHub takes 65,536; GitLab takes more."""
+_VERBS = {
+    "create": "to create",
+    "update": "to change",
+    "replace": "to replace",
+    "delete": "to delete",
+    "create-replacement": "",
+    "delete-replaced": "",
+}
+_SIGN = re.compile(r"^(\s*)([+~-]{1,2})(?=\s)", re.MULTILINE)
+_COLOURS = {"+": "+", "-": "-", "~": "!", "+-": "!", "++": "+", "--": "-", "-+": "!"}
+
+
+def marker(purpose: str, stack: str) -> str:
+    """Return the line by which our comment or issue is found again; it is shown to nobody."""
+    return f"<!-- portcullis {purpose} {re.sub(r'[^A-Za-z0-9._/-]', '-', stack)} -->"
+
+
+def counted(changes: Mapping[str, int]) -> str:
+    """Return how much changes, in words."""
+    told = [
+        f"{count} {verb}"
+        for operation, count in changes.items()
+        if (verb := _VERBS.get(operation, operation))
+    ]
+    return ", ".join(told) or "nothing to change"
+
+
+def of_preview(preview: Preview, parts: Mapping[str, str], source: str) -> str:
+    """Return the comment about a preview.
+
+    Args:
+        preview: what it said.
+        parts: Markdown by heading that stands before the differences, such as the verdict of the policies.
+        source: what was previewed: the commit, the run.
+    """
+    lines = [f"### Preview of `{preview.stack}`", ""]
+    if preview.code_only:
+        lines += [f"> **Code only, not the live host:** {preview.code_only}", ""]
+    if preview.ok:
+        lines += [f"**{counted(preview.changes).capitalize()}.**", ""]
+    else:
+        lines += ["**The preview failed.** Nothing was changed, and nothing can be said about the host.", ""]
+        lines += [fenced(preview.failure), ""]
+    for heading, text in parts.items():
+        lines += [f"#### {heading}", "", text, ""]
+    end = f"\n<sub>{source}</sub>\n" if source else ""
+    room = ROOM - len("\n".join(lines)) - len(end)
+    return "\n".join(lines) + _folded(preview, room) + end
+
+
+def of_drift(preview: Preview, source: str) -> tuple[str, str]:
+    """Return title and text of the issue about a stack that is not what the code says."""
+    if not preview.ok:
+        title = f"Drift watch: {preview.stack} could not be read"
+        first = (
+            "The host may be well, and nobody has looked. Until this is mended a change on it goes unseen."
+        )
+        return title, "\n".join([first, "", fenced(preview.failure), "", f"<sub>{source}</sub>", ""])
+    title = f"Drift: {preview.stack} is not what the code says"
+    first = (
+        f"{counted(preview.changes).capitalize()}. Somebody changed the host by hand, or what was merged has "
+        "not been deployed.\n\n`pulumi up` brings back what the code says; what shall stay belongs into the "
+        "code. This issue closes by itself when they agree."
+    )
+    return title, "\n".join([first, "", _folded(preview, ROOM - 2000), f"<sub>{source}</sub>", ""])
+
+
+def _folded(preview: Preview, room: int) -> str:
+    """The differences, folded away; cut where they are too long."""
+    title = "Everything that would change" if preview.ok else "All that it printed"
+    if preview.is_clean:
+        return ""
+    text = coloured(preview.text.strip())
+    frame = len(f"<details><summary>{title}</summary>\n\n\n\n</details>\n") + 400
+    if len(text) > room - frame:
+        kept = text[: max(room - frame, 0)].rpartition("\n")[0]
+        text = kept
+        title += ": the beginning; the rest is in diff.txt of the run"
+    return f"<details><summary>{title}</summary>\n\n{fenced(text, 'diff')}\n\n</details>\n"
+
+
+def coloured(text: str) -> str:
+    """Return Pulumi's differences with their signs in the first column, where Markdown colours them."""
+    return _SIGN.sub(lambda found: f"{_COLOURS.get(found[2], '!')}{found[1]}{found[2]}", text)
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Return a block of code that nothing in the text can end."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"

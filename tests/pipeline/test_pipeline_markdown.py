@@ -1,0 +1,97 @@
+"""What people read in a pull request."""
+
+from __future__ import annotations
+
+from portcullis.pipeline import markdown
+from portcullis.pipeline.preview import Preview
+
+DIFF = """\
+Previewing update (prod):
+  pulumi:pulumi:Stack: (same)
+    ~ docker:index/container:Container: (update)
+        [urn=urn:pulumi:prod::portcullis::docker:index/container:Container::api]
+      ~ memory: 256 => 512
+    + pulumi-python:dynamic/portcullis:File: (create)
+        content: "a - b"
+Resources:
+    + 1 to create
+"""
+FAILED = """\
+Previewing update (prod):
+
+Diagnostics:
+  pulumi:pulumi:Stack (portcullis-prod):
+    error: the settings of this stack have 2 faults
+      portcullis:hosts.web1.os: "debian-11" is not supported
+      portcullis:apps.api.port: missing
+  pulumi-python:dynamic/portcullis:File (motd):
+    error: web1: cannot connect
+    error: preview failed
+"""
+
+
+def preview(text: str = DIFF, *, ok: bool = True, code_only: str = "", **changes: int) -> Preview:
+    return Preview("prod", ok=ok, changes=changes, text=text, steps={}, code_only=code_only)
+
+
+def test_a_change_is_counted_and_shown_in_colours() -> None:
+    said = markdown.of_preview(preview(create=1, update=1), {}, "commit abc")
+    assert "**1 to create, 1 to change.**" in said
+    assert "\n!    ~ docker:index/container:Container: (update)" in said
+    assert "\n+    + pulumi-python:dynamic/portcullis:File: (create)" in said
+    assert 'content: "a - b"' in said
+    assert said.rstrip().endswith("<sub>commit abc</sub>")
+
+
+def test_nothing_to_change_is_one_line() -> None:
+    said = markdown.of_preview(preview(), {}, "")
+    assert "**Nothing to change.**" in said
+    assert "<details>" not in said
+
+
+def test_a_failure_is_explained_with_every_fault_and_without_the_noise() -> None:
+    said = markdown.of_preview(preview(FAILED, ok=False), {}, "")
+    shown = said.partition("```")[2].partition("```")[0]
+    assert "2 faults" in shown
+    assert "portcullis:apps.api.port: missing" in shown
+    assert "cannot connect" in shown
+    assert "preview failed" not in shown
+
+
+def test_an_output_without_any_error_line_is_shown_by_its_end() -> None:
+    assert preview("one\ntwo\nKilled", ok=False).failure == "one\ntwo\nKilled"
+
+
+def test_code_only_is_said_before_everything_else() -> None:
+    said = markdown.of_preview(preview(code_only="it comes from a fork", create=1), {}, "")
+    assert said.index("Code only, not the live host:** it comes from a fork") < said.index("to create")
+
+
+def test_a_long_difference_is_cut_at_a_line_and_says_where_the_rest_is() -> None:
+    text = "\n".join(f"    + line {number} " + "x" * 90 for number in range(5000))
+    said = markdown.of_preview(preview(text, create=5000), {"Policies": "fine"}, "commit abc")
+    assert len(said) < 65_000
+    assert "the rest is in diff.txt" in said
+    assert "#### Policies" in said
+    assert said.rstrip().endswith("<sub>commit abc</sub>")
+    assert said.count("```") == 2
+
+
+def test_nothing_in_a_difference_ends_the_block_that_it_stands_in() -> None:
+    said = markdown.fenced("before\n```\n</details>\n````\nafter")
+    assert said.startswith("`````\n")
+    assert said.endswith("\n`````")
+
+
+def test_a_marker_cannot_be_closed_by_a_name() -> None:
+    assert markdown.marker("preview", "a --> b") == "<!-- portcullis preview a-----b -->"
+
+
+def test_drift_and_a_look_that_failed_have_titles_of_their_own() -> None:
+    title, body = markdown.of_drift(preview(update=1), "run 7")
+    assert title == "Drift: prod is not what the code says"
+    assert "by hand" in body
+    assert "run 7" in body
+    title, body = markdown.of_drift(preview(FAILED, ok=False), "")
+    assert title == "Drift watch: prod could not be read"
+    assert "cannot connect" in body
