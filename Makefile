@@ -96,7 +96,7 @@ types: tools-only ## mypy --strict
 	@$(BIN)/mypy
 
 unit: tools-only ## the quick tests: no engine, no host
-	@$(BIN)/python -m pytest -m "not e2e" tests/unit tests/golden tests/tools tests/agent $(PYTEST)
+	@$(BIN)/python -m pytest -m "not e2e" tests/unit tests/golden tests/tools tests/agent tests/pipeline $(PYTEST)
 
 golden: tools-only ## write the rendered files that the golden tests compare with
 	@$(BIN)/python -m pytest tests/golden --update-golden $(PYTEST)

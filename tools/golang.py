@@ -6,13 +6,15 @@ very bytes that were tried. Standard library only.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.steps import StepError, ask, step
+from tools.steps import StepError, ask, cache, locked, step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +66,27 @@ def build(
         counted="packages fetched or compiled",
         hint="The modules come from the Go module proxy (`go env GOPROXY`): is it reachable?",
     )
+
+
+def tool(module: Path, package: str) -> Path:
+    """Return the program of `package`, a tool of `module`, building it into the cache when it is not there.
+
+    Raises:
+        StepError: Go is missing or too old, a module could not be fetched, or it does not compile.
+
+    """
+    digest = hashlib.sha256(platform.machine().encode())
+    for name in ("go.mod", "go.sum"):
+        digest.update((module / name).read_bytes())
+    program = cache() / module.name / digest.hexdigest()[:16] / package.rpartition("/")[2]
+    if not program.exists():
+        with locked(program.parent.parent, program.name):
+            if not program.exists():
+                program.parent.mkdir(exist_ok=True)
+                fresh = program.with_suffix(".building")
+                build(module, package, fresh, title=f"building {program.name}")
+                fresh.rename(program)
+    return program
 
 
 def vendor(module: Path) -> Path:
