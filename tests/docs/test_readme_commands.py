@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -15,7 +16,7 @@ import yaml
 
 from lab import acme, keys, machine, network, stack
 from lab.state import load
-from tests.docs.pages import README, ROOT, blocks
+from tests.docs.pages import README, ROOT, RUNBOOKS, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +109,49 @@ def test_the_lines_of_make_tunnels_lead_to_a_store(clone: Clone, tmp_path: Path)
             assert asked(port, f"AUTH {user} {password}") == "+OK"
         finally:
             tunnel.terminate()
+
+
+def test_the_runbooks_commands(clone: Clone) -> None:
+    """Each block as it stands there, on the disposable host's stack; the last one destroys it."""
+
+    def run(block: list[str]) -> str:
+        # What a person's shell has from `pulumi login` is that stack's own environment here.
+        lines = [line.replace("prod", "lab") for line in [*blocks(RUNBOOKS)[0], *block]]
+        return clone.run("\n".join(["set -e; . tools/env.sh", *lines]), timeout=600)
+
+    prepared, locked_out, look, unlock, rotate, restore, last_backup, destroy = blocks(RUNBOOKS)
+    assert prepared == ["export PULUMI_RUN_PROGRAM=true"]
+    assert "Status for the jail: sshd" in run(locked_out)
+    assert "unchanged" in run(look)
+
+    killed_in_the_middle(clone)
+    assert "currently locked" in clone.run(
+        f"set -e; . tools/env.sh; {unlock[1]}".replace("prod", "lab"), fails=True
+    )
+    assert "unchanged" in run(unlock)
+
+    before = clone.run(". tools/env.sh; pulumi stack output --stack lab --json tunnels")
+    run(rotate)
+    assert clone.run(". tools/env.sh; pulumi stack output --stack lab --json tunnels") != before
+
+    assert "latest" in run(restore)
+    run(last_backup)
+    assert "- " in run(destroy)
+
+
+def killed_in_the_middle(clone: Clone) -> None:
+    """Kill an `up` as soon as it has the stack's lock."""
+    locks = clone.folder / ".pulumi-state/.pulumi/locks"
+    line = ". tools/env.sh; exec pulumi up --stack lab --yes --skip-preview"
+    with subprocess.Popen(
+        ["bash", "-c", line], cwd=clone.folder, env=clone.env, process_group=0,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as up:  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not list(locks.rglob("*.json")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(up.pid, signal.SIGKILL)
+    assert list(locks.rglob("*.json")), "it was killed before it began"
 
 
 def asked(port: int, line: str) -> str:
