@@ -8,7 +8,15 @@ import sys
 
 import pulumi
 
-from components import HardenedHost, HardenedHostArgs, addresses, connections, export_tunnels
+from components import (
+    HardenedHost,
+    HardenedHostArgs,
+    PreviewKey,
+    PreviewLogin,
+    addresses,
+    connections,
+    export_tunnels,
+)
 from portcullis.host import write_ssh_config
 from portcullis.registry import resolve
 from portcullis.settings import SettingsError, stack_settings
@@ -22,7 +30,8 @@ def main() -> None:
     settings = stack_settings()
     # A tag is what its registry says today: the preview shows it, the state keeps the digest.
     settings = settings.with_images(resolve(settings.named_images(), settings.registries))
-    write_ssh_config(connections(settings))
+    write_ssh_config(connections(settings, PreviewLogin.from_environment(os.environ)))
+    preview = PreviewKey("preview") if any(host.preview for host in settings.hosts.values()) else None
     hosts = [
         HardenedHost(
             alias,
@@ -36,6 +45,7 @@ def main() -> None:
                 acme=settings.acme,
                 sites=settings.sites_on(alias),
                 tunnels=settings.tunnels_on(alias),
+                preview_key=preview.public_key if preview else None,
                 secret="apps" in settings.secret,
             ),
         )
@@ -46,6 +56,10 @@ def main() -> None:
         if backup is not None and backup.restic_password is not None:
             # Without it nobody can read the copies: keep it outside of the host and of this state.
             pulumi.export(f"resticPassword-{alias}", backup.restic_password)
+    for alias, settled in settings.hosts.items():
+        if preview and settled.preview:
+            # For the CI's store of secrets, the same for all hosts (docs/previews.md).
+            pulumi.export(f"previewKey-{alias}", preview.private_key)
     export_tunnels(tunnel for host in hosts for tunnel in host.tunnels)
     pulumi.export("sites", addresses(settings.sites))
     for alias, host in zip(settings.hosts, hosts, strict=True):

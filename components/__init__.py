@@ -16,12 +16,13 @@ from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.mongodb import MongoDatabase, MongoDB, MongoDBArgs
 from components.private_container import PrivateContainer, PrivateContainerArgs
+from components.preview_access import PreviewAccess, PreviewAccessArgs, PreviewKey
 from components.proxied_site import OwnKeyPair, ProxiedApp, ProxiedSite
 from components.proxy_jails import ProxyJails, ProxyJailsArgs
 from components.redis import Redis, RedisArgs
 from components.reverse_proxy import ReverseProxy, ReverseProxyArgs
 from components.secret_files import SecretFiles, SecretFilesArgs
-from components.ssh import connections
+from components.ssh import PreviewLogin, connections
 from components.ssh_access import SshAccess, SshAccessArgs
 from components.ssh_tunnel import SshTunnel, SshTunnelArgs, StoreLogin, TunnelTarget, export_tunnels
 from components.store_use import StoreUse
@@ -60,6 +61,10 @@ __all__ = [
     "PrivateContainer",
     "PrivateContainerArgs",
     "ProxiedApp",
+    "PreviewAccess",
+    "PreviewAccessArgs",
+    "PreviewKey",
+    "PreviewLogin",
     "ProxiedSite",
     "ProxyJails",
     "ProxyJailsArgs",

@@ -15,6 +15,7 @@ from components.firewall import WEB, Firewall, FirewallArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.private_container import PrivateContainer  # noqa: TC001 - Pulumi evaluates annotations
+from components.preview_access import PreviewAccess, PreviewAccessArgs
 from components.proxied_site import ProxiedApp
 from components.proxy_jails import ProxyJails, ProxyJailsArgs
 from components.reverse_proxy import ReverseProxy, ReverseProxyArgs
@@ -26,7 +27,7 @@ from components.system_updates import SystemUpdates, SystemUpdatesArgs
 from components.upkeep import Upkeep, UpkeepArgs
 from components.users import Users, UsersArgs
 from portcullis.registry import login_of
-from portcullis.render import nginx
+from portcullis.render import nginx, preview
 from portcullis.render.tunnel import account
 from portcullis.settings.stores import NO_STORES
 
@@ -56,6 +57,7 @@ class HardenedHostArgs:
         registries: logins at image registries, by the registry's name.
         tunnels: who may tunnel to the stores.
         secret: the apps hold an encrypted value; what a container is given of them is marked secret.
+        preview_key: the public key that may look at the host, where its `preview` says so.
 
     Raises:
         ValueError: naming a site whose app is not here or is not published.
@@ -71,6 +73,7 @@ class HardenedHostArgs:
     registries: Mapping[str, Credentials] = field(default_factory=dict)
     tunnels: Mapping[str, TunnelSettings] = field(default_factory=dict)
     secret: bool = False
+    preview_key: pulumi.Input[str] | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
@@ -142,6 +145,7 @@ class HardenedHost(pulumi.ComponentResource):
         )
         self.access = SshAccess(
             f"{name}-ssh",
+                sudoers=(preview.SUDOERS,) if self._is_shown else (),
             SshAccessArgs(
                 host=name,
                 os=host.os,
@@ -160,11 +164,13 @@ class HardenedHost(pulumi.ComponentResource):
             opts=own,
         )
         self.firewall = Firewall(
+                preview=self._is_shown,
             f"{name}-firewall",
             FirewallArgs(
                 host=name,
                 os=host.os,
                 allow={**(WEB if self._args.sites else {}), **_rules(host.firewall.allow)},
+        self._show()
                 logging=host.firewall.logging,
                 bind_address=host.docker_engine.bind_address,
                 public={port.replace(":", "-"): rule.sources for port, rule in host.firewall.public.items()},
@@ -221,6 +227,28 @@ class HardenedHost(pulumi.ComponentResource):
         KernelSettings(
             f"{name}-kernel",
             KernelSettingsArgs(
+    @property
+    def _is_shown(self) -> bool:
+        return self._args.host.preview is not None and self._args.preview_key is not None
+
+    def _show(self) -> None:
+        """Declare who may look at the host."""
+        host, key = self._args.host, self._args.preview_key
+        if host.preview is None or key is None:
+            return
+        PreviewAccess(
+            f"{self._name}-preview",
+            PreviewAccessArgs(
+                host=self._name,
+                key=key,
+                sources=host.preview.sources,
+                # sshd's own block for the account stands before the account does.
+                after=tuple(self.access.ready),
+                adopt=host.adopt,
+            ),
+            opts=self._own,
+        )
+
                 host=name,
                 values=host.kernel.values,
                 only=host.kernel.only,

@@ -98,6 +98,7 @@ class PrivateContainer(pulumi.ComponentResource):
             pids=args.pids,
             within=args.healthy_within,
             opts=ResourceOptions(parent=self, depends_on=[self.container]),
+            secret=args.secret,
         )
         after = self._jobs("after", common, release, [self.state])
         self.ready = [self.state, *after]
@@ -296,6 +297,7 @@ class PrivateContainer(pulumi.ComponentResource):
 
     def _replaced(self, first: list[pulumi.Resource], *, first_gone: bool) -> ResourceOptions:
         return ResourceOptions.merge(
+                secret=self._args.secret,
             self._own,
             ResourceOptions(
                 depends_on=first,

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from portcullis.host import Connection
+from portcullis.render.preview import ACCOUNT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from portcullis.settings import Endpoint, HostSettings, Settings
 
 
-def connections(settings: Settings) -> dict[str, Connection]:
-    """Return every connection of a stack by alias; a jump host gets an alias of its own, with its own pin."""
+_ACCESS, _KEY_FILE = "PORTCULLIS_ACCESS", "PORTCULLIS_PREVIEW_KEY_FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewLogin:
+    """Whoever runs the program only looks at its hosts. `key_file` None leaves the key to ssh."""
+
+    key_file: str | None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> PreviewLogin | None:
+        """Return it where PORTCULLIS_ACCESS says so, with the key that PORTCULLIS_PREVIEW_KEY_FILE names.
+
+        Raises:
+            ValueError: PORTCULLIS_ACCESS says something else.
+        """
+        access = environment.get(_ACCESS, "")
+        if access in ("", "deploy"):
+            return None
+        if access != "preview":
+            raise ValueError(f"{_ACCESS}: {access!r} is neither preview nor deploy")
+        return cls(environment.get(_KEY_FILE) or None)
+
+
+def connections(settings: Settings, preview: PreviewLogin | None = None) -> dict[str, Connection]:
+    """Return every connection of a stack by alias; a jump host gets an alias of its own, with its own pin.
+
+    Args:
+        settings: what the stack declares.
+        preview: hosts are only looked at, with the preview key; nothing else differs.
+    """
     found = {}
     for alias, host in settings.hosts.items():
         jump = f"{alias}-jump" if host.jump else None
@@ -23,6 +56,15 @@ def connections(settings: Settings) -> dict[str, Connection]:
             bootstrap_port=first.port if first else None,
             os=host.os,
         )
+        if preview:
+            found[alias] = replace(
+                found[alias],
+                user=ACCOUNT,
+                identity_file=preview.key_file,
+                looks_for=host.user,
+                bootstrap_user=None,
+                bootstrap_port=None,
+            )
         if jump and host.jump:
             found[jump] = _connection(host.jump)
     return found

@@ -10,7 +10,7 @@ from pulumi import ResourceOptions
 
 from components.arguments import validate
 from portcullis.host import Packages, SshServer
-from portcullis.render import sshd, sshd_refused, tunnel
+from portcullis.render import preview, sshd, sshd_refused, tunnel
 from portcullis.render.dialect import DIALECTS
 from portcullis.settings import forms
 from portcullis.settings.faults import Fault
@@ -36,6 +36,7 @@ class SshAccessArgs:
         options: options of sshd_config that differ from ours; none that lets in without a key.
         tunnels: accounts that tunnel and do nothing else, named by `portcullis.render.tunnel.account`, each
             with the addresses and ports that it reaches. `SshTunnel` declares the accounts themselves.
+        preview: the account of the preview key is there; `PreviewAccess` declares it.
         ufw: install ufw, whose rule for the port is kept here. Without it, and without ufw on the host, the
             port is open as nothing filters it.
         after: what has to be there before root is narrowed: the users that log in instead.
@@ -53,6 +54,7 @@ class SshAccessArgs:
     exempt: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     tunnels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    preview: bool = False
     ufw: bool = True
     after: Sequence[pulumi.Resource] = ()
     adopt: bool = False
@@ -78,17 +80,23 @@ class SshAccessArgs:
         ]
         refused += [
             str(Fault(f"SshAccessArgs.options.{name}", why, how))
-            for name, why, how in sshd_refused.shuts_out(self.options, self.tunnels)
+            for name, why, how in sshd_refused.shuts_out(self.options, self._accounts())
         ]
         if refused:
             raise ValueError("\n".join(refused))
         if self.tunnels and self.login.startswith(tunnel.PREFIX):
             raise ValueError(f"SshAccessArgs.login: {tunnel.PREFIX}… are accounts that only tunnel")
+        if self.login == preview.ACCOUNT:
+            raise ValueError(f"SshAccessArgs.login: {preview.ACCOUNT} looks, and cannot deploy")
         if self.root_login == "no" and self.login == "root":
             raise ValueError(
                 "SshAccessArgs.root_login: refuses root, who is to log in; "
                 "name a user with sudo as login, or write prohibit-password"
             )
+
+    def _accounts(self) -> list[str]:
+        """Name the accounts that an option of sshd could shut out."""
+        return [*self.tunnels, *([preview.ACCOUNT] if self.preview else [])]
 
 
 class SshAccess(pulumi.ComponentResource):
@@ -120,6 +128,7 @@ class SshAccess(pulumi.ComponentResource):
             exempt=args.exempt,
             more=args.options,
             tunnels=args.tunnels,
+            preview=args.preview,
         )
         server = SshServer(
             f"{name}-server",

@@ -10,6 +10,7 @@ from pulumi import ResourceOptions
 
 from components.arguments import validate
 from portcullis.host import Administrators, Packages, User
+from portcullis.render.preview import ACCOUNT
 from portcullis.settings import forms
 from portcullis.settings.kinds import ListOf
 
@@ -28,6 +29,7 @@ class UsersArgs:
         users: by name, each with its keys and whether it may become root.
         login: the user who deploys, the same as the host's in the settings.
         groups: supplementary groups of a user, by its name; they have to be there. Nobody else's are touched.
+        sudoers: paths below /etc/sudoers.d that other resources of the host declare.
         adopt: take over accounts that are there and differ, and take away who else may become root.
         after: what has to be done before, such as the packages that bring a group.
 
@@ -39,6 +41,7 @@ class UsersArgs:
     users: Mapping[str, UserSettings]
     login: str = "root"
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sudoers: tuple[str, ...] = ()
     adopt: bool = False
     after: tuple[pulumi.Resource, ...] = ()
 
@@ -53,6 +56,8 @@ class UsersArgs:
                 "groups": ListOf(forms.LOGIN),
             },
         )
+        if ACCOUNT in self.users:
+            raise ValueError(f"UsersArgs.users.{ACCOUNT}: is the preview key's own; declare PreviewAccess")
         if "root" in self.users and self.users["root"].sudo:
             raise ValueError("UsersArgs.users.root: sudo says nothing of root, who is it already")
         for name in self.groups:
@@ -95,6 +100,7 @@ class Users(pulumi.ComponentResource):
             f"{name}-administrators",
             host=args.host,
             users=[user for user in args.users if args.users[user].sudo or user in args.groups],
+            files=args.sudoers,
             adopt=args.adopt,
             opts=ResourceOptions(parent=self, depends_on=[*after, *users]),
         )

@@ -11,8 +11,9 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any
 
-from .bootstrap import AGENT_HEADER, ENDED, HAVE, NEED, NO_PYTHON, agent_command
+from .bootstrap import AGENT_HEADER, ENDED, HAVE, LOOK, NEED, NO_PYTHON, agent_command
 from .bundle import agent_bundle
+from .connections import only_looks
 from .errors import ConnectionFailed, PythonMissing, TimedOut
 from .ssh_errors import explain
 
@@ -35,8 +36,14 @@ class AgentProcess:
     """One ssh process with the agent at its other end."""
 
     def __init__(self, alias: str, config: Path, project: Path, options: Sequence[str] = SHARED) -> None:
-        """Start it. `options` are ssh's own, before those of the configuration."""
-        argv = ["ssh", "-F", str(config), *options, "-T", alias, agent_command(agent_bundle().digest)]
+        """Start it. `options` are ssh's own, before those of the configuration.
+
+        With the preview key the host starts an agent of its own, whatever this program brings along.
+        """
+        path = project / config
+        looks = path.exists() and only_looks(path.read_text(), alias)
+        command = LOOK if looks else agent_command(agent_bundle().digest)
+        argv = ["ssh", "-F", str(config), *options, "-T", alias, command]
         # Its own process group: Ctrl-C in the terminal must not cut a write in the middle.
         self._child = subprocess.Popen(
             argv, cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -95,6 +95,11 @@ def agent_command(digest: str) -> str:
     return f"exec sh -c {shlex.quote(script)}"
 
 
+LOOK = "portcullis-preview agent"
+"""What asks for the agent that only looks. The host knows it and starts its own; see
+portcullis/render/preview.py."""
+
+
 def install_python_command() -> str:
     """Return the remote command that installs python3 where it is missing (minimal images)."""
     script = "\n".join(

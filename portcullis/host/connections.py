@@ -41,6 +41,7 @@ _DEFAULT_PORT = 22
 
 # OpenSSH has no place for it, and the provider's process has no other file from the program.
 _OS_COMMENT = "# os: "
+_LOGIN_COMMENT = "# looks, and changes nothing; declared to log in: "
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _WORD = re.compile(r"[^\s\"'\\#%*?!,\x00-\x1f]+\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?\Z")
@@ -50,6 +51,7 @@ _FORMS = (
     ("jump", _WORD, "the alias of a host, or user@address"),
     ("user", _USER, "the name of a user"),
     ("bootstrap_user", _USER, "the name of a user"),
+    ("looks_for", _USER, "the name of a user"),
     ("os", _SYSTEM, "an operating system, such as debian-13"),
 )
 _HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+=*\Z")
@@ -73,6 +75,7 @@ class Connection:
         bootstrap_port: port for the same.
         os: operating system that is declared, such as "debian-13"; another one is refused before anything
             is changed. None accepts any.
+        looks_for: the user that deploys, where `user` is another one that only looks, with the preview key.
 
     Raises:
         ValueError: naming the attribute, the value, and what would be right.
@@ -88,6 +91,7 @@ class Connection:
     bootstrap_user: str | None = None
     bootstrap_port: int | None = None
     os: str | None = None
+    looks_for: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse whatever could not stand in an ssh_config line of its own."""
@@ -186,8 +190,18 @@ def _remembered(path: Path) -> dict[str, int]:
 
 def declared_user(ssh_config: str, alias: str) -> str:
     """Return the user that the settings declare for a host, out of its `ssh_config`; "" without one."""
-    found = re.search(r"^ +User (.+)$", _block_of(ssh_config, alias), re.MULTILINE)
+    block = _block_of(ssh_config, alias)
+    found = _looks_for(block) or re.search(r"^ +User (.+)$", block, re.MULTILINE)
     return found.group(1) if found else ""
+
+
+def only_looks(ssh_config: str, alias: str) -> bool:
+    """Return whether a host is reached with the preview key, which changes nothing."""
+    return _looks_for(_block_of(ssh_config, alias)) is not None
+
+
+def _looks_for(block: str) -> re.Match[str] | None:
+    return re.search(rf"^ +{_LOGIN_COMMENT}(.+)$", block, re.MULTILINE)
 
 
 def declared_port(ssh_config: str, alias: str) -> int:
@@ -259,10 +273,11 @@ def _block(
     suffix: str = "",
     other_ports: Sequence[int] = (),
 ) -> str:
-    pinned = connection.host_key is not None
+    pinned, looks = connection.host_key is not None, connection.looks_for is not None
     lines = [
         f"Host {alias}{suffix}",
         *([f"{_OS_COMMENT}{connection.os}"] if connection.os else []),
+        *([f"{_LOGIN_COMMENT}{connection.looks_for}"] if connection.looks_for else []),
         f"HostName {connection.address}",
         f"User {connection.user}",
         f"Port {connection.port}",
@@ -281,7 +296,8 @@ def _block(
         "LogLevel ERROR",
         # The session is the master (it passes ControlMaster=yes); everybody else uses it while it is there.
         "ControlMaster no",
-        f'ControlPath "{sockets / _socket_name(folder, alias + suffix)}"',
+        # Whoever only looks must not come in over the connection of a deployment, nor the other way round.
+        f'ControlPath "{sockets / _socket_name(folder, alias + suffix + (" looks" if looks else ""))}"',
     ]
     if connection.identity_file:
         # Without IdentitiesOnly an agent full of keys runs into MaxAuthTries before the right one.

@@ -36,6 +36,8 @@ class ContainerStateProvider(HostProvider):
         inputs.text("pids")
         inputs.text("within")
         inputs.text("status")
+        if inputs.news.get("secret") is True:
+            inputs.keep("secret")
 
     def item(self, props: Props) -> Item:
         """Return the container by its name on the host; the record goes by the resource's own."""
@@ -106,6 +108,7 @@ class ContainerState(HostResource, module="portcullis", name="ContainerState"):
         expects: Literal["healthy", "exited"] = "healthy",
         within: int = 90,
         item: str | None = None,
+        secret: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare it.
@@ -120,6 +123,7 @@ class ContainerState(HostResource, module="portcullis", name="ContainerState"):
             expects: that it gets healthy, or that it ends with 0.
             within: how many seconds that may take.
             item: what it is called in the host's records; the resource's name otherwise.
+            secret: its environment or command holds a secret, which the preview key is not shown.
             opts: resource options.
         """
         super().__init__(
@@ -136,6 +140,7 @@ class ContainerState(HostResource, module="portcullis", name="ContainerState"):
                 "expects": expects,
                 "within": str(within),
                 "status": EXPECTED[expects],
+                **({"secret": True} if secret else {}),
             },
             outputs=("previous_image",),
             opts=opts,

@@ -22,7 +22,8 @@ MAX_CONTENT = 100_000
 
 # What facts say in place of a content that cannot be shown: the agent's words, and `ABSENT`.
 _PLACEHOLDER = re.compile(
-    r"<(?:absent|\d+ bytes, too large to show|\d+ bytes that are not UTF-8 text"
+    r"<(?:absent|changed on the host, and not shown to the preview key"
+    r"|\d+ bytes, too large to show|\d+ bytes that are not UTF-8 text"
     r"|(?:a )?symbolic link to [^\n]*|an? [a-z ]+)>"
 )
 

@@ -25,6 +25,7 @@ from pulumi.dynamic import (
 )
 from pulumi.output import Unknown
 
+from .agent.withheld import UNCHANGED
 from .engine import end_with_engine
 from .errors import HostError, Subject
 from .session import WRITE_TIMEOUT, Channel, session, who
@@ -37,6 +38,8 @@ Props = dict[str, Any]
 
 # Outputs that are no inputs, over all kinds; everything else in a resource's state is an input.
 _OUTPUT_ONLY = frozenset({"revision", "__provider"})
+WITHHELD = "<changed on the host, and not shown to the preview key>"
+"""Stands for a content that is not the one that was written, and may be a secret."""
 ABSENT = "<absent>"
 """Stands for a property of a thing that somebody removed from the host."""
 
@@ -225,7 +228,7 @@ class HostProvider(ResourceProvider):
         """
         with _Errors(self, props):
             facts = survey(session(props["host"], stack_name(props)), stack_of(props)).facts(self.item(props))
-        live = self.live_inputs(facts) if facts["exists"] else self.absent_inputs()
+            live = self.live_inputs(told(facts, props)) if facts["exists"] else self.absent_inputs()
         # Declared by number is read back by number: the host may have a name for it by now.
         live |= {
             key: facts[f"{key}_id"]
@@ -264,6 +267,25 @@ class HostProvider(ResourceProvider):
         if "revision" in facts:
             outs["revision"] = facts["revision"]
         return outs | {name: facts[name] for name in self.chosen}
+
+
+def told(facts: Json, props: Props) -> Json:
+    """Return facts with what the preview key is not shown: as the state has it while the host says unchanged.
+
+    Raises:
+        HostError: the host's agent is of another version and does not tell what is needed.
+    """
+    withheld = facts.get("withheld") or {}
+    kept = {name: props[name] if said == UNCHANGED else WITHHELD for name, said in withheld.items()}
+    return _Told({**facts, **kept})
+
+
+class _Told(dict[str, Any]):
+    def __missing__(self, name: str) -> Any:
+        raise HostError(
+            f"the host has an agent of another version: it does not tell {name!r}",
+            hint="preview with the version that was deployed, or deploy this one first",
+        )
 
 
 def desired(props: Props) -> Json:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .agent.withheld import PROTOCOL, READ_ONLY
 from .agent_process import ALONE, AgentProcess, Json
 from .bootstrap import install_python_command
 from .connections import (
@@ -31,6 +32,7 @@ from .connections import (
     dials_several,
     has_two_families,
     missing_identity,
+    only_looks,
     remember_port,
     set_port,
     ssh_config_path,
@@ -134,8 +136,10 @@ class Session:
         """
         try:
             if write:
+                self._assert_may_write()
                 self._assert_system()
             result = self._request(op, timeout, write, arguments)
+            _assert_protocol(result)
             if "host" in result:
                 self._compare_system(result["host"]["os"])
         except HostError as error:
@@ -210,6 +214,16 @@ class Session:
             process, self._process = self._process, None
         if process:
             process.close()
+
+    def _assert_may_write(self) -> None:
+        """Say it here already: the host would refuse it, too."""
+        config = self._project / self._config
+        if config.exists() and only_looks(config.read_text(), self.host):
+            raise AgentRefused(
+                READ_ONLY,
+                "the preview key reads and changes nothing",
+                hint="unset PORTCULLIS_ACCESS and use the deploy key",
+            )
 
     def _assert_system(self) -> None:
         """Ask once, before the first change: a first `up` has read nothing yet."""
@@ -367,6 +381,17 @@ class Session:
                 detail="\n".join((done.stdout + done.stderr).splitlines()[-10:]),
                 hint="install python3 on the host by hand, then run again",
             )
+
+
+def _assert_protocol(result: Json) -> None:
+    """Refuse to guess what an agent of another version means; the deploy key brings its own agent."""
+    found = result.get("protocol", PROTOCOL)
+    if found != PROTOCOL:
+        raise AgentRefused(
+            "version",
+            f"the host has an agent of another version: protocol {found}, where this program has {PROTOCOL}",
+            hint="preview with the version that was deployed, or deploy this one first",
+        )
 
 
 def _result(answer: Json) -> Json:

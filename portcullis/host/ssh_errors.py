@@ -21,6 +21,7 @@ _SUDO = re.compile(
     r"sudo: a password is required|[^\n]*is not in the sudoers file[^\n]*|sudo: (?:a terminal|no tty)[^\n]*"
     r"|[^\n]*not allowed to execute[^\n]*|sh: [^\n]*sudo: not found|[^\n]*may not run sudo[^\n]*"
 )
+_PREVIEW = re.compile(r"^portcullis: ([^\n]*)", re.MULTILINE)
 _DENIED = re.compile(r"Permission denied \([^)]*\)|Too many authentication failures")
 _NO_IDENTITY = re.compile(r"no such identity: ([^:]+):")
 
@@ -39,6 +40,12 @@ def explain(stderr: str, *, exit_code: int | None) -> ConnectionFailed:
             + (f" (it shows {shown.group()})" if shown else ""),
             hint="if the host was reinstalled, compare the new key at the provider's console and change "
             "hostKey; if not, somebody may stand in between",
+        )
+    # The host's own words, before any that sudo or ssh add to them.
+    if found := _PREVIEW.search(stderr):
+        return LoginRefused(
+            f"the login works with the preview key, and the host says: {found.group(1)}",
+            hint="`up` needs the deploy key; docs/previews.md says what a preview needs",
         )
     if found := _SUDO.search(stderr):
         return SudoRefused(

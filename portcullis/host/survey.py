@@ -55,7 +55,7 @@ class Survey:
         """
         with self._lock:
             known = self._known.get(item.key)
-            if known is None or known["spec"] != item.spec:
+            if known is None or not _answers(known, item):
                 self._ask(item)
                 known = self._known[item.key]
         if "error" in known:
@@ -85,8 +85,13 @@ class Survey:
         for found in result["items"]:
             key = (found["kind"], found["id"])
             # An answer for just this spec wins over the one the host's list asked for.
-            if key != item.key or found["spec"] == item.spec:
+            if key != item.key or _answers(found, item):
                 self._known[key] = found
+
+
+def _answers(found: Json, item: Item) -> bool:
+    """Whether facts are about just this spec. The preview key gets those of the recorded one, untold."""
+    return "spec" not in found or bool(found["spec"] == item.spec)
 
 
 _surveys: dict[tuple[int, str], Survey] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from portcullis.render import header, tunnel, word
+from portcullis.render import header, preview, tunnel, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +60,7 @@ class SshdOptions:
         exempt: addresses and networks that sshd never makes wait after failed logins.
         more: options of sshd_config(5) that replace or add to ours, such as {"AllowUsers": "deploy"}.
         tunnels: accounts that tunnel and do nothing else, each with the addresses and ports that it reaches.
+        preview: whether the account of the preview key is there.
     """
 
     port: int = 22
@@ -68,6 +69,7 @@ class SshdOptions:
     exempt: tuple[str, ...] = ()
     more: Mapping[str, str] = field(default_factory=dict)
     tunnels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    preview: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ def effective_options(options: SshdOptions, dialect: Dialect) -> dict[str, str]:
 
 def effective_for_users(options: SshdOptions) -> dict[str, dict[str, str]]:
     """Return what has to hold for single users only: user to options."""
-    return {name: tunnel.effective(targets) for name, targets in options.tunnels.items()}
+    found = {name: tunnel.effective(targets) for name, targets in options.tunnels.items()}
+    return found | ({preview.ACCOUNT: preview.effective()} if options.preview else {})
 
 
 def drop_in(resource: str, options: SshdOptions, dialect: Dialect) -> str:
@@ -107,6 +110,7 @@ def drop_in(resource: str, options: SshdOptions, dialect: Dialect) -> str:
     parts += [f"\n# {option.why}\n{_lines(option)}" for option in known]
     parts += [_SHARED, f"Match User {word(options.login)}\n    MaxSessions {_SHARED_SESSIONS}\n"]
     parts += [tunnel.blocks(options.tunnels)]
+    parts += [preview.block()] if options.preview else []
     parts += [_AGAIN, "Match all\n"]
     parts += [f"    {name} {values[name]}\n" for name in _ENTRANCE if name in values]
     return "".join(parts)

@@ -55,7 +55,7 @@ def refusals(options: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 
 def shuts_out(options: Mapping[str, str], accounts: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield each option that refuses an account for tunnels, whose one group has its own name.
+    """Yield each option that refuses an account for tunnels or previews, whose one group has its own name.
 
     Args:
         options: keyword to value, in whatever case.
@@ -68,8 +68,11 @@ def shuts_out(options: Mapping[str, str], accounts: Iterable[str]) -> Iterator[t
         for account in accounts:
             named = any(fnmatch.fnmatchcase(account, pattern) for pattern in patterns)
             if named != known.startswith("allow"):
-                how = f"add {tunnel.PREFIX}*" if known.startswith("allow") else "leave it out"
-                yield name, f"refuses {account}, which is declared to tunnel", how
+                is_tunnel = account.startswith(tunnel.PREFIX)
+                add = f"add {tunnel.PREFIX if is_tunnel else account}{'*' if is_tunnel else ''}"
+                purpose = "tunnel" if is_tunnel else "preview"
+                how = add if known.startswith("allow") else "leave it out"
+                yield name, f"refuses {account}, which is declared to {purpose}", how
                 break
 
 

@@ -17,6 +17,7 @@ from portcullis.settings.model import (
     KernelSettings,
     Pool,
     SshSettings,
+    PreviewSettings,
     UpdatesSettings,
     UpkeepSettings,
     UserSettings,
@@ -55,6 +56,14 @@ def _allowed(raw: Mapping[str, Any], at: Place) -> None:
 
 
 def _pool(raw: Mapping[str, Any], at: Place) -> None:
+def _previewed(raw: Mapping[str, Any], at: Place) -> None:
+    if "from" in raw and raw["from"] in (None, []):
+        at.key("from").report(
+            "names nobody",
+            "take preview out, or leave from out where it may come from anywhere: `preview: {}`",
+        )
+
+
     base, size = str(raw.get("base")), raw.get("size")
     prefix = base.rpartition("/")[2]
     if isinstance(size, int) and prefix.isdigit() and size < int(prefix):
@@ -156,6 +165,21 @@ USER = Section(
 )
 
 RULE = Section(
+PREVIEW = Section(
+    "who may preview",
+    PreviewSettings,
+    (
+        Field(
+            "from",
+            ListOf(forms.NETWORK),
+            "the addresses and networks that the key may come from; without it every address",
+            (),
+            name="sources",
+        ),
+    ),
+    _previewed,
+)
+
     "a rule of the firewall",
     FirewallRule,
     (
@@ -345,3 +369,9 @@ FIELDS = (
     Field("dockerEngine", DOCKER_ENGINE, "what is particular about its Docker engine", DOCKER_ENGINE.empty()),
     Field("proxy", PROXY, "what holds for all its sites", PROXY.empty()),
 )
+    Field(
+        "preview",
+        PREVIEW,
+        "lets the stack's preview key look at the host, and neither read a secret nor change anything: `{}`",
+        None,
+    ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from portcullis.render import preview
 from portcullis.settings import forms, hardening
 from portcullis.settings.kinds import Field, Flag, MapOf, Section
 from portcullis.settings.model import Bootstrap, Endpoint, HostSettings
@@ -38,6 +39,10 @@ def _host(raw: Mapping[str, Any], at: Place) -> None:
     hardening.reached(raw, at)
     user, users = raw.get("user", "root"), raw.get("users")
     ssh = raw.get("ssh")
+    if user == preview.ACCOUNT or (isinstance(users, dict) and preview.ACCOUNT in users):
+        at.key("users").report(
+            f"names {preview.ACCOUNT}, which is the preview key's own account", "write preview: {} instead"
+        )
     if user == "root" and isinstance(ssh, dict) and ssh.get("rootLogin") in ("no", False):
         at.key("ssh").key("rootLogin").refuse(
             "no", "keeps out the user that logs in", "name another user, with keys and sudo, under users"

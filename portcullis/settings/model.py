@@ -56,6 +56,13 @@ class UserSettings:
 
 
 @dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class PreviewSettings:
+    """Where the preview key may come from; nowhere named means everywhere."""
+
+    sources: tuple[str, ...]
+
+
 class FirewallRule:
     """Who may use an open port; nobody named means everybody."""
 
@@ -162,6 +169,7 @@ class HostSettings:
 class JobsSettings:
     """Command lines that run once for each release of an app: before it starts, and once it is well."""
 
+    preview: PreviewSettings | None
     before: tuple[str, ...]
     after: tuple[str, ...]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import fail2ban, sshd, sysctl
+from portcullis.render import fail2ban, preview, sshd, sysctl
 from portcullis.render.daemon_json import collisions, daemon_json, pools_beside, validation
 from portcullis.render.dialect import DIALECTS
 from portcullis.render.health import http_check
@@ -95,6 +95,17 @@ def test_sshd_drop_in_with_tunnels(golden: Golden) -> None:
     tunnels = {"tunnel-bob": ["172.17.0.1:6379"], "tunnel-alice": ["172.17.0.1:27017", "172.17.0.1:6379"]}
     options = sshd.SshdOptions(login="deploy", tunnels=tunnels)
     golden("sshd.tunnels.conf", sshd.drop_in("web1-ssh-server", options, DIALECTS["debian-13"]))
+
+
+def test_sshd_drop_in_with_the_preview_key(golden: Golden) -> None:
+    options = sshd.SshdOptions(login="deploy", preview=True)
+    golden("sshd.preview.conf", sshd.drop_in("web1-ssh-server", options, DIALECTS["debian-13"]))
+
+
+def test_programs_of_the_preview_key(golden: Golden) -> None:
+    golden("preview.command.sh", preview.command("web1-preview-command"))
+    golden("preview.as-root", preview.as_root("web1-preview-as-root", "web/prod"))
+    golden("preview.sudoers", preview.sudoers("web1-preview-sudoers"))
 
 
 def test_fail2ban_jail_sshd(golden: Golden) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from portcullis.host.agent.docker import Container, containers, docker, last_words
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.step import Json, Step
+from portcullis.host.agent.withheld import SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,9 +82,10 @@ class Containers:
         """See `Kind`. There is nothing to give back: it goes with the container."""
         return {}
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:  # noqa: ARG002
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         """See `Kind`. First the limit: a container may take a while to get well."""
         name = str(desired["container"])
+        work.record.extra[SECRET] = bool(desired.get("secret"))
         done = {step.prop for step in steps}
         if "pids" in done:
             said = docker(

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, paths
+from portcullis.host.agent import disk, paths, withheld
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.packaged import is_as_shipped
 from portcullis.host.agent.step import Json, Step, compare, text_diff
@@ -27,7 +27,8 @@ CHECK_TIMEOUT = 60.0
 _OUTPUT_LINES = 40
 # What facts, here and in the client, say in the place of content that is no text.
 _PLACEHOLDER = re.compile(
-    r"<(absent|[0-9]+ bytes, too large to show|[0-9]+ bytes that are not UTF-8 text"
+    r"<(absent|changed on the host, and not shown to the preview key"
+    r"|[0-9]+ bytes, too large to show|[0-9]+ bytes that are not UTF-8 text"
     r"|a symbolic link( to .*)?|a directory|a named pipe|a socket|a (block|character) device"
     r"|something unknown)>"
 )
@@ -108,6 +109,7 @@ class Files:
         tested = desired.get("test") or "before" in work.record.extra
         with self._testing if tested else contextlib.nullcontext():
             self._apply(desired, steps, work)
+        withheld.note(work.record, desired)
 
     def _apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         record, path, before = work.record, Path(work.record.id), work.folder / "before"

@@ -21,6 +21,7 @@ from portcullis.host.agent.operations import Operations
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from portcullis.host.agent.looking import Looking
     from portcullis.host.agent.step import Json
 
 WORKERS = 4
@@ -45,10 +46,10 @@ def main(pending: list[str]) -> None:
 class Agent:
     """A session with one client."""
 
-    def __init__(self, machine: Machine, out: int) -> None:
-        """Answers go to the file descriptor `out`."""
+    def __init__(self, machine: Machine, out: int, operations: Operations | Looking | None = None) -> None:
+        """Answers go to the file descriptor `out`; all operations are allowed, unless others are given."""
         self._machine = machine
-        self._operations = Operations(machine)
+        self._operations = operations or Operations(machine)
         self._out = out
         self._write = threading.Lock()
         self._requests: queue.SimpleQueue[str | bytes | None] = queue.SimpleQueue()

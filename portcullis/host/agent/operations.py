@@ -18,6 +18,7 @@ from portcullis.host.agent.kinds import Kinds
 from portcullis.host.agent.lock import DeployLock
 from portcullis.host.agent.store import Record, Store, revision
 
+from portcullis.host.agent.withheld import note_older
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -39,12 +40,16 @@ class Operations:
         self._guards = Guards(machine)
         self._recovered = False
         self._kinds = Kinds(machine, self._store)
+        self._deployed: set[str] = set()
         self._claims: dict[tuple[str, str], str] = {}
         self._busy: dict[tuple[str, str], threading.Lock] = {}
         self._guard = threading.Lock()
 
     def close(self) -> None:
-        """End of the session."""
+        """End of the session. While nobody else can deploy, notes are taken that older files lack."""
+        for stack in self._deployed:
+            with contextlib.suppress(HostError, OSError):
+                note_older(self._store, self._kind("file"), stack)
         self._lock.release()
 
     def do(self, request: Json) -> Json:
@@ -206,6 +211,7 @@ class Operations:
                 self._guards.recover()
             self._recovered = True
 
+            self._deployed.add(str(request.get("stack", "")))
     def _cut_off(self, request: Json, facts: Json, steps: list[Step]) -> HostError | None:
         """Why a change would refuse the session that brings it, as far as that can be told beforehand."""
         kind = self._kind(str(request["kind"]))

@@ -1,0 +1,166 @@
+"""Docker as the preview key sees it: HTTP on standard input and output, with answers to a few questions.
+
+Nothing that the client sends goes on to Docker. A request that is exactly one of these questions is asked
+anew, over a connection of its own, and the answer leaves out what may be a secret. Anything else ends the
+conversation with 403.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+from typing import IO, TYPE_CHECKING, Any
+
+from portcullis.host.agent.docker_answers import scrubbed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LINE = 8192  # bytes of a request line or header
+_HEADERS = 64
+_MOST = 64 << 20  # bytes of an answer
+_TIMEOUT = 60.0
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}"
+# Images are named by their reference, which has slashes; `images/{name:.*}/json` is its only question here.
+_IMAGE = (
+    rf"{_NAME}(?::[0-9]{{1,5}})?(?:/{_NAME})*(?::{_NAME})?(?:@sha256:[0-9a-f]{{64}})?|sha256:[0-9a-f]{{64}}"
+)
+_QUESTIONS = re.compile(
+    r"(?:/v1\.[0-9]{1,2})?/(?:"
+    r"_ping|version"
+    rf"|containers/json|containers/{_NAME}/json"
+    rf"|images/json|images/(?:{_IMAGE})/json"
+    rf"|networks|networks/{_NAME}"
+    rf"|volumes|volumes/{_NAME})\Z"
+)
+_QUERY = re.compile(r"[A-Za-z0-9_.~:=&%+,-]{0,2048}\Z")
+_REQUEST = re.compile(rb"(GET|HEAD) (/[!-~]*) HTTP/1\.1\r\n\Z")
+_HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([ -~\t]*)\r\n\Z")
+# Of these the first says that there is a body and the others that what follows is no HTTP.
+_BODY = ("transfer-encoding", "upgrade", "expect", "trailer", "te", "http2-settings")
+_PASSED_ON = ("Api-Version", "Docker-Experimental", "Ostype", "Builder-Version", "Swarm")
+
+
+class Refused(Exception):
+    """A request that is none of ours; its text is for people."""
+
+
+class DockerSocket(http.client.HTTPConnection):
+    """One request to Docker."""
+
+    def __init__(self, path: Path) -> None:
+        """Connect when it is used."""
+        super().__init__("docker", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        """See the base class."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def serve(source: IO[bytes], out: IO[bytes], docker: Path, shown: set[str]) -> None:
+    """Answer requests until the client is gone or asks for what it may not.
+
+    Args:
+        source: what the client sends.
+        out: where answers go.
+        docker: Docker's socket.
+        shown: names of containers whose environment and command are no secret.
+    """
+    while True:
+        try:
+            request = read_request(source)
+        except Refused as refusal:
+            _send(out, "GET", 403, {"Connection": "close"}, _said(str(refusal)))
+            return
+        if request is None:
+            return
+        method, target = request
+        status, headers, body = _ask(docker, method, target, shown)
+        _send(out, method, status, headers, body)
+
+
+def read_request(source: IO[bytes]) -> tuple[str, str] | None:
+    """Method and target of the next request; None at the end. Raises `Refused`."""
+    line = source.readline(_LINE)
+    if not line:
+        return None
+    found = _REQUEST.match(line)
+    if not found:
+        method = line.split(b" ", 1)[0][:20].decode("ascii", "replace")
+        raise Refused(f"{method!r} is no question: only GET and HEAD are, in HTTP/1.1")
+    method, target = found[1].decode(), _checked(found[2].decode())
+    for _ in range(_HEADERS):
+        line = source.readline(_LINE)
+        if line == b"\r\n":
+            return method, target
+        header = _HEADER.match(line)
+        if not header:
+            raise Refused("a header cannot be read")
+        _check_header(header[1].decode().lower(), header[2].decode().strip())
+    raise Refused("it has too many headers")
+
+
+def _check_header(name: str, value: str) -> None:
+    if name in _BODY or (name == "content-length" and value != "0"):
+        raise Refused(f"a question has no body ({name})")
+    if name == "connection" and "upgrade" in value.lower():
+        raise Refused("nothing is upgraded")
+
+
+def _checked(target: str) -> str:
+    path, mark, query = target.partition("?")
+    # docker-py writes the @ of a digest so; no other character of a path has to be escaped.
+    path = path.replace("%40", "@")
+    if not _QUESTIONS.match(path) or ".." in path or not _QUERY.match(query):
+        raise Refused(f"{path[:200]!r} is nothing that it shows")
+    return path + mark + query
+
+
+def _ask(docker: Path, method: str, target: str, shown: set[str]) -> tuple[int, dict[str, str], bytes]:
+    connection = DockerSocket(docker)
+    try:
+        connection.request(method, target.replace("@", "%40"), headers={"Connection": "close"})
+        answer = connection.getresponse()
+        body = answer.read(_MOST + 1)
+        headers = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
+        status = answer.status
+    except (OSError, http.client.HTTPException) as error:
+        return 503, {}, _said(f"Docker does not answer on the host: {type(error).__name__}")
+    finally:
+        connection.close()
+    if len(body) > _MOST or 100 <= status < 200:  # noqa: PLR2004 - informational, upgrades among them
+        return 502, headers, _said("Docker's answer cannot be passed on")
+    if method == "HEAD" or status != 200:  # noqa: PLR2004 - as above
+        return status, headers, body
+    return status, headers, _scrubbed(target.partition("?")[0], body, shown)
+
+
+def _scrubbed(path: str, body: bytes, shown: set[str]) -> bytes:
+    question = re.sub(r"\A/v1\.[0-9]{1,2}", "", path)
+    if question == "/_ping":
+        return body
+    try:
+        answer: Any = json.loads(body)
+    except ValueError:
+        return _said("Docker's answer cannot be read")
+    return json.dumps(scrubbed(question, answer, shown)).encode()
+
+
+def _said(message: str) -> bytes:
+    text = f"portcullis: the preview key reads and changes nothing: {message}"
+    return json.dumps({"message": text}).encode() + b"\n"
+
+
+def _send(out: IO[bytes], method: str, status: int, headers: dict[str, str], body: bytes) -> None:
+    reason = http.client.responses.get(status, "")
+    kind = "text/plain; charset=utf-8" if body == b"OK" else "application/json"
+    lines = [f"HTTP/1.1 {status} {reason}", f"Content-Type: {kind}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += [f"Content-Length: {len(body)}"]
+    out.write("\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if method == "HEAD" else body))
+    out.flush()

@@ -1,0 +1,115 @@
+"""What the preview key may ask: who speaks, and what is there of one stack. Nothing that changes anything.
+
+Whoever holds that key runs code of their own against it. So the client is believed in nothing but names: a
+thing is read as the deployment recorded it, and one that nobody recorded is not read at all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.kinds import Kinds
+from portcullis.host.agent.operations import host_facts, public
+from portcullis.host.agent.store import Record, Store
+from portcullis.host.agent.withheld import PROTOCOL, READ_ONLY, withheld
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.step import Json
+
+DEPLOY = "what changes a host or shows a secret needs the deploy key"
+
+
+class ReadOnlyStore(Store):
+    """The records of a host, which stay as they are."""
+
+    def make_folder(self, kind: str, item: str) -> Path:  # noqa: ARG002
+        """Refuse: see `refused`."""
+        raise refused("a record would change")
+
+    def save(self, record: Record) -> None:  # noqa: ARG002
+        """Refuse: see `refused`."""
+        raise refused("a record would change")
+
+    def drop(self, record: Record) -> None:  # noqa: ARG002
+        """Refuse: see `refused`."""
+        raise refused("a record would go")
+
+    def tidy(self) -> None:
+        """Leave everything where it is."""
+
+
+class Looking:
+    """The operations of a session that only looks. Stands in the place of `Operations`."""
+
+    def __init__(self, machine: Machine, stack: str, digest: str) -> None:
+        """Take the stack that is shown, as PROJECT/STACK, and the hash of this agent."""
+        self._stack, self._digest = stack, digest
+        self._store = ReadOnlyStore(machine.state)
+        self._kinds = Kinds(machine, self._store)
+
+    def close(self) -> None:
+        """Nothing was taken, so there is nothing to let go."""
+
+    def do(self, request: Json) -> Json:
+        """Answer one request. Raises `HostError` (``read-only``) for whatever is no question."""
+        op = request.get("op")
+        if op == "hello":
+            return {**self._about(), **host_facts()}
+        if op == "survey":
+            return self.survey(request)
+        raise refused(f"{str(op)[:40]!r} is not allowed")
+
+    def _about(self) -> Json:
+        return {"protocol": PROTOCOL, "agent": self._digest}
+
+    def survey(self, request: Json) -> Json:
+        """Facts of what the stack has here. The specs are the recorded ones, and are not told."""
+        if str(request.get("stack", "")) != self._stack:
+            raise refused(f"it shows {self._stack} and no other stack")
+        records = {
+            (r.kind, r.id): r
+            for r in self._store.all()
+            if r.stack == self._stack and self._kinds.known(r.kind)
+        }
+        wanted = dict(records) if request.get("index", True) else {}
+        items: list[Json] = []
+        for item in request.get("items", []):
+            key = str(item["kind"]), str(item["id"])
+            if key in records:
+                wanted[key] = records[key]
+            else:
+                items.append({"kind": key[0], "id": key[1], "error": _unknown(*key).as_json()})
+        for kind in sorted({kind for kind, _ in wanted}):
+            asked = [record for key, record in wanted.items() if key[0] == kind]
+            answers = self._kinds[kind].facts([(record.spec, record) for record in asked])
+            items += [_item(record, answer) for record, answer in zip(asked, answers)]
+        return {"items": items, "host": host_facts(), **self._about()}
+
+
+def refused(what: str) -> HostError:
+    """The answer to what a key that only looks may not do."""
+    return HostError(READ_ONLY, f"the preview key reads and changes nothing: {what}", hint=DEPLOY)
+
+
+def _unknown(kind: str, item: str) -> HostError:
+    return HostError(
+        READ_ONLY,
+        f"the host has no record of the {kind} {item}, so the preview key does not show it",
+        hint="`up` with the deploy key makes or repairs the record",
+    )
+
+
+def _item(record: Record, answer: Json | HostError) -> Json:
+    item: Json = {"kind": record.kind, "id": record.id}
+    try:
+        if isinstance(answer, HostError):
+            raise answer
+        facts = withheld(record, answer) if record.kind == "file" else answer
+    except HostError as error:
+        # Without its detail: that may quote what a file holds.
+        return {**item, "error": {**error.as_json(), "detail": ""}}
+    return {**item, "facts": public(facts)}

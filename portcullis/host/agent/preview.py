@@ -1,0 +1,68 @@
+"""Where the preview key's forced command ends up: an agent that only looks, or a view of Docker.
+
+The program that runs this is the host's own (see portcullis/render/preview.py), as root, and gives it nothing
+that the client chose.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pwd
+import sys
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.docker_view import serve
+from portcullis.host.agent.looking import Looking
+from portcullis.host.agent.machine import Machine
+from portcullis.host.agent.main import Agent
+from portcullis.host.agent.store import Store
+from portcullis.host.agent.withheld import SECRET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AGENT, DOCKER = "agent", "docker"
+
+
+def main(what: str, stack: str, digest: str) -> None:
+    """Answer until standard input ends.
+
+    Args:
+        what: `AGENT` or `DOCKER`.
+        stack: the stack that is shown, as PROJECT/STACK.
+        digest: hash of this agent.
+    """
+    os.umask(0o077)
+    machine = Machine()
+    if what == DOCKER:
+        shown = declared(machine, stack)
+        drop_privileges(machine.docker)
+        serve(sys.stdin.buffer, sys.stdout.buffer, machine.docker, shown)
+        return
+    print("have", flush=True)  # noqa: T201 - the word that the client waits for
+    Agent(machine, sys.stdout.fileno(), Looking(machine, stack, digest)).serve([], sys.stdin.buffer)
+
+
+def declared(machine: Machine, stack: str) -> set[str]:
+    """Names of the stack's containers in which nothing is marked secret."""
+    return {
+        str(record.spec["container"])
+        for record in Store(machine.state).all()
+        if record.kind == "container" and record.stack == stack and not record.extra.get(SECRET)
+    }
+
+
+def drop_privileges(docker: Path) -> None:
+    """Go on as nobody, in the one group that Docker's socket is for."""
+    # No module can be read from the agent's file afterwards; these are loaded when they are first needed.
+    for name in ("encodings.idna", "email.parser", "http.client"):
+        importlib.import_module(name)
+    nobody = pwd.getpwnam("nobody")
+    try:
+        group = os.stat(docker).st_gid  # noqa: PTH116
+    except OSError:
+        group = nobody.pw_gid  # there is no Docker, and each request is told so
+    os.setgroups([])
+    os.setgid(group)
+    os.setuid(nobody.pw_uid)

@@ -1,0 +1,91 @@
+"""What is kept back from the preview key, and what a deployment notes so that it can be.
+
+A record says of a file whether its content is a secret, and the digest of what was written. It stands beside
+the file itself, for root alone, so the digest tells nobody anything new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.host.agent.errors import HostError
+
+if TYPE_CHECKING:
+    from portcullis.host.agent.kind import Kind
+    from portcullis.host.agent.step import Json
+    from portcullis.host.agent.store import Record, Store
+
+READ_ONLY = "read-only"
+PROTOCOL = 1
+"""Of sessions with the preview key; a client that needs another one says so instead of guessing."""
+UNCHANGED, CHANGED = "unchanged", "changed"
+WRITTEN, SECRET = "written", "secret"
+"""Notes in a record: digest of what was written, and whether a secret is in it."""
+
+
+def note(record: Record, desired: Json) -> None:
+    """Remember of a file what was written. Somebody else saves the record."""
+    record.extra[WRITTEN] = digest_of(str(desired["content"]))
+    record.extra[SECRET] = bool(desired.get("secret"))
+
+
+def note_older(store: Store, files: Kind, stack: str) -> None:
+    """Note what is missing of files that were written before notes were taken.
+
+    At the end of a deployment, which has mended what differed. Whether one is a secret is not known any more,
+    so it counts as one unless everybody on the host may read it.
+    """
+    for record in store.all():
+        if record.kind != "file" or record.stack != stack or WRITTEN in record.extra or record.pending:
+            continue
+        with contextlib.suppress(HostError):
+            facts = files.facts([(record.spec, record)])[0]
+            if not isinstance(facts, HostError) and facts["exists"] and not facts["_opaque"]:
+                record.extra[WRITTEN] = digest_of(facts["content"])
+                store.save(record)
+
+
+def withheld(record: Record, facts: Json) -> Json:
+    """A file's facts without its content, where that is a secret or may be one.
+
+    What anybody on the host may read is shown, and what is still the text that the program declares. In the
+    place of any other stands whether it is as `up` wrote it.
+    """
+    if not facts["exists"] or facts["_opaque"]:
+        return facts
+    digest = digest_of(facts["content"])
+    secret = record.extra.get(SECRET)
+    if secret is not True and is_open_to_all(Path(record.id), facts["mode"]):
+        return facts
+    written = record.extra.get(WRITTEN)
+    if secret is False and digest == written:
+        return facts
+    if written is None:
+        raise HostError(
+            READ_ONLY,
+            f"{record.id} was written before this host had a preview key",
+            hint="the next `up` with the deploy key that changes anything notes what it needs",
+        )
+    shown = {key: value for key, value in facts.items() if key != "content"}
+    return {**shown, "withheld": {"content": UNCHANGED if digest == written else CHANGED}}
+
+
+def digest_of(content: str) -> str:
+    """What a record keeps of a file: it stands beside the file itself, for root alone."""
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def is_open_to_all(path: Path, mode: str) -> bool:
+    """Whether every account of the host may read a file: by its mode, and by each folder on the way."""
+    if not int(mode, 8) & stat.S_IROTH:
+        return False
+    try:
+        folders = path.parent.resolve(strict=True)
+        return all(os.stat(folder).st_mode & stat.S_IXOTH for folder in (folders, *folders.parents))  # noqa: PTH116
+    except (OSError, RuntimeError):
+        return False

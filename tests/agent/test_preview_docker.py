@@ -1,0 +1,292 @@
+"""Docker as the preview key sees it: questions, and no way past them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import io
+import json
+import socketserver
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.host.agent import docker_view
+from portcullis.host.agent.docker_answers import HIDDEN, scrubbed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DIGEST = "sha256:" + "0" * 64
+CONTAINER = {
+    "Id": "c1", "Name": "/shop", "Created": "now", "Image": DIGEST,
+    "Path": "node", "Args": ["--token=hunter2"],
+    "State": {"Status": "running", "Health": {"Status": "healthy", "Log": [{"Output": "hunter2"}]}},
+    "Config": {
+        "Image": "shop", "Env": ["LOG=info", "PASSWORD=hunter2"], "Cmd": ["hunter2"],
+        "Labels": {"a": "hunter2"},
+    },
+    "HostConfig": {"NetworkMode": "shop", "LogConfig": {"Config": {"splunk-token": "hunter2"}}},
+}  # fmt: skip
+
+
+class FakeDocker(http.server.BaseHTTPRequestHandler):
+    """Remembers every request line, and answers with what a test put there."""
+
+    protocol_version = "HTTP/1.1"
+    asked: list[str]
+    answers: dict[str, tuple[int, Any]]
+
+    def handle_any(self) -> None:
+        self.asked.append(self.requestline)
+        path = self.path.partition("?")[0]
+        status, answer = self.answers.get(path, (200, {}))
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Api-Version", "1.47")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+for _method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"):
+    setattr(FakeDocker, f"do_{_method}", FakeDocker.handle_any)
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+class View:
+    """The view on a Docker that is made up."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.asked: list[str] = []
+        self.answers: dict[str, tuple[int, Any]] = {}
+
+    def say(self, data: bytes, shown: set[str] | None = None) -> bytes:
+        out = io.BytesIO()
+        docker_view.serve(io.BytesIO(data), out, self.path, shown or set())
+        return out.getvalue()
+
+    def get(self, target: str, shown: set[str] | None = None) -> Any:
+        said = self.say(f"GET {target} HTTP/1.1\r\nHost: docker\r\n\r\n".encode(), shown)
+        head, _, body = said.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 "), said
+        return json.loads(body)
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> Iterator[View]:
+    made = View(tmp_path / "docker.sock")
+    handler = type("Handler", (FakeDocker,), {"asked": made.asked, "answers": made.answers})
+    with Server(str(made.path), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield made
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/version",
+        "/v1.47/containers/json?all=1&filters=%7B%22id%22%3A%5B%22a%22%5D%7D",
+        "/v1.47/containers/shop-1/json",
+        "/v1.24/images/json?all=1",
+        f"/v1.47/images/ghcr.io/acme/api@{DIGEST}/json",
+        f"/v1.47/images/localhost:5000/a/b:tag@{DIGEST}/json",
+        f"/v1.47/images/{DIGEST}/json",
+        "/v1.47/networks",
+        "/v1.47/networks/shop?verbose=false&scope=",
+        "/v1.47/volumes",
+        "/v1.47/volumes/redis-data",
+    ],
+)
+def test_what_a_refresh_asks_is_answered(view: View, target: str) -> None:
+    view.get(target)
+    assert view.asked == [f"GET {target.replace('@', '%40')} HTTP/1.1"]
+
+
+def test_a_ping_negotiates_the_version_and_the_connection_goes_on(view: View) -> None:
+    view.answers["/_ping"] = (200, b"OK")
+    ping = b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
+    said = view.say(ping + ping.replace(b"HEAD", b"GET") + b"GET /version HTTP/1.1\r\nHost: d\r\n\r\n")
+    assert said.count(b"HTTP/1.1 200 OK\r\n") == 3
+    assert b"Api-Version: 1.47\r\n" in said
+    assert view.asked == ["HEAD /_ping HTTP/1.1", "GET /_ping HTTP/1.1", "GET /version HTTP/1.1"]
+
+
+def test_dockers_own_refusal_is_passed_on(view: View) -> None:
+    view.answers["/v1.47/containers/gone/json"] = (404, {"message": "No such container: gone"})
+    said = view.say(b"GET /v1.47/containers/gone/json HTTP/1.1\r\nHost: d\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 404 Not Found\r\n")
+    assert b"No such container" in said
+
+
+def test_without_docker_it_says_so(tmp_path: Path) -> None:
+    said = View(tmp_path / "none").say(b"GET /version HTTP/1.1\r\nHost: d\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 503 ")
+
+
+def test_dockers_own_client_reads_through_it(view: View) -> None:
+    """docker-py writes @ as %40."""
+    view.get(f"/v1.47/images/redis%40{DIGEST}/json")
+    assert view.asked == [f"GET /v1.47/images/redis%40{DIGEST}/json HTTP/1.1"]
+
+
+GET = b"GET /v1.47/containers/json HTTP/1.1\r\nHost: d\r\n"
+REFUSED = {
+    "create": b"POST /v1.47/containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\n\r\n{}",
+    "exec": b"POST /v1.47/containers/shop/exec HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\n\r\n{}",
+    "start": b"POST /v1.47/containers/shop/start HTTP/1.1\r\nHost: d\r\n\r\n",
+    "delete": b"DELETE /v1.47/containers/shop?force=1 HTTP/1.1\r\nHost: d\r\n\r\n",
+    "put": b"PUT /v1.47/containers/shop/archive?path=/ HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n",
+    "pull": b"POST /v1.47/images/create?fromImage=a HTTP/1.1\r\nHost: d\r\n\r\n",
+    "build": b"POST /v1.47/build HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a small method": b"post /v1.47/containers/create HTTP/1.1\r\nHost: d\r\n\r\n",
+    "archive": b"GET /v1.47/containers/shop/archive?path=/run/secrets HTTP/1.1\r\nHost: d\r\n\r\n",
+    "export": b"GET /v1.47/containers/shop/export HTTP/1.1\r\nHost: d\r\n\r\n",
+    "logs": b"GET /v1.47/containers/shop/logs?stdout=1 HTTP/1.1\r\nHost: d\r\n\r\n",
+    "top": b"GET /v1.47/containers/shop/top HTTP/1.1\r\nHost: d\r\n\r\n",
+    "changes": b"GET /v1.47/containers/shop/changes HTTP/1.1\r\nHost: d\r\n\r\n",
+    "attach": b"GET /v1.47/containers/shop/attach/ws?stdin=1 HTTP/1.1\r\nHost: d\r\n\r\n",
+    "an image's layers": b"GET /v1.47/images/shop/get HTTP/1.1\r\nHost: d\r\n\r\n",
+    "events": b"GET /v1.47/events HTTP/1.1\r\nHost: d\r\n\r\n",
+    "secrets": b"GET /v1.47/secrets HTTP/1.1\r\nHost: d\r\n\r\n",
+    "info": b"GET /v1.47/info HTTP/1.1\r\nHost: d\r\n\r\n",
+    "a plugin's": b"GET /v1.47/plugins HTTP/1.1\r\nHost: d\r\n\r\n",
+    "dots": b"GET /v1.47/networks/../containers/shop/archive HTTP/1.1\r\nHost: d\r\n\r\n",
+    "dots in an image": b"GET /v1.47/images/a/../../secrets/x/json HTTP/1.1\r\nHost: d\r\n\r\n",
+    "escaped dots": b"GET /v1.47/networks/%2e%2e/secrets HTTP/1.1\r\nHost: d\r\n\r\n",
+    "an escaped slash": b"GET /v1.47/containers/shop%2farchive/json HTTP/1.1\r\nHost: d\r\n\r\n",
+    "two slashes": b"GET //v1.47/containers/json HTTP/1.1\r\nHost: d\r\n\r\n",
+    "a whole address": b"GET http://docker/v1.47/containers/json HTTP/1.1\r\nHost: d\r\n\r\n",
+    "a line end in the query": b"GET /v1.47/networks?a=\rPOST HTTP/1.1\r\nHost: d\r\n\r\n",
+    "a fragment": b"GET /v1.47/networks#/../secrets HTTP/1.1\r\nHost: d\r\n\r\n",
+    "a NUL": b"GET /v1.47/networks/a\0b HTTP/1.1\r\nHost: d\r\n\r\n",
+    "HTTP/1.0": b"GET /v1.47/containers/json HTTP/1.0\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "no version": b"GET /v1.47/containers/json\r\n\r\n",
+    "bare line ends": b"GET /v1.47/containers/json HTTP/1.1\nHost: d\n\n",
+    "a tab": b"GET\t/v1.47/containers/json HTTP/1.1\r\nHost: d\r\n\r\n",
+    "an upgrade": GET + b"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+    "an upgrade by halves": GET + b"Connection: keep-alive, upgrade\r\n\r\n",
+    "a body": GET + b"Content-Length: 60\r\n\r\nPOST /v1.47/containers/create HTTP/1.1\r\nHost: d\r\n\r\n",
+    "two lengths": GET + b"Content-Length: 0\r\nContent-Length: 50\r\n\r\n",
+    "a signed length": GET + b"Content-Length: +0\r\n\r\n",
+    "chunks": GET + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks, spelt oddly": GET + b"transfer-ENCODING:\tchunked\r\n\r\n",
+    "a folded header": GET + b"X-A: b\r\n Transfer-Encoding: chunked\r\n\r\n",
+    "a header with a space": GET + b"Transfer-Encoding : chunked\r\n\r\n",
+    "a bare CR": GET + b"X-A: b\rTransfer-Encoding: chunked\r\n\r\n",
+    "a header without end": GET + b"X-A: " + b"a" * 9000 + b"\r\n\r\n",
+    "too many headers": GET + b"X-A: b\r\n" * 100 + b"\r\n",
+    "a line without end": b"GET /" + b"a" * 20000,
+    "no request": b"\x16\x03\x01\x02\x00\x01",
+    "half a request": GET,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", REFUSED.values(), ids=REFUSED)
+def test_what_changes_or_reads_more_is_refused_and_nothing_reaches_docker(view: View, sent: bytes) -> None:
+    said = view.say(sent)
+    assert said.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+    assert b"the preview key reads and changes nothing" in said
+    assert view.asked == []
+
+
+def test_what_follows_a_refusal_is_not_read(view: View) -> None:
+    said = view.say(REFUSED["create"] + GET + b"\r\n")
+    assert said.count(b"HTTP/1.1 ") == 1
+    assert view.asked == []
+
+
+def test_what_is_hidden_behind_a_good_request_is_a_request_of_its_own(view: View) -> None:
+    view.answers["/v1.47/containers/json"] = (200, [])
+    said = view.say(GET + b"\r\n" + REFUSED["exec"])
+    assert said.count(b"HTTP/1.1 200 ") == 1
+    assert said.count(b"HTTP/1.1 403 ") == 1
+    assert view.asked == ["GET /v1.47/containers/json HTTP/1.1"]
+
+
+def test_no_header_of_the_client_reaches_docker(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(FakeDocker, "log_request", lambda self, *_: seen.append(str(self.headers)))
+    view.get("/version")
+    view.say(GET + b"X-Registry-Auth: stolen\r\nCookie: a\r\n\r\n")
+    assert len(seen) == 2
+    assert "stolen" not in "".join(seen)
+
+
+def test_a_container_of_the_stack_is_shown_but_for_what_its_checks_printed() -> None:
+    shown = scrubbed("/containers/shop/json", CONTAINER, {"shop"})
+    assert shown["Config"] == CONTAINER["Config"]
+    assert shown["State"]["Health"] == {"Status": "healthy", "FailingStreak": None, "Log": []}
+
+
+def test_of_any_other_container_no_secret_is_told() -> None:
+    shown = scrubbed("/containers/shop/json", CONTAINER, set())
+    assert "hunter2" not in json.dumps(shown)
+    assert shown["Config"]["Env"] == [f"LOG={HIDDEN}", f"PASSWORD={HIDDEN}"]
+    assert (shown["Id"], shown["Name"], shown["State"]["Status"]) == ("c1", "/shop", "running")
+
+
+def test_a_list_tells_no_more_than_a_look_at_each() -> None:
+    listed = [
+        {"Id": "c1", "Names": ["/shop"], "Command": "node --token=mine", "Labels": {"a": "b"}},
+        {
+            "Id": "c2",
+            "Names": ["/other"],
+            "Command": "sh hunter2",
+            "Labels": {"a": "hunter2"},
+            "State": "running",
+        },
+    ]
+    ours, theirs = scrubbed("/containers/json", listed, {"shop"})
+    assert ours == listed[0]
+    assert theirs == {"Id": "c2", "Names": ["/other"], "State": "running", "Command": HIDDEN, "Labels": {}}
+
+
+def test_images_and_volumes_tell_no_secret() -> None:
+    image = {
+        "Id": DIGEST,
+        "RepoDigests": ["a"],
+        "Config": {"Env": ["P=hunter2"]},
+        "ContainerConfig": {"Cmd": ["hunter2"]},
+    }
+    assert scrubbed("/images/shop/json", image, {"shop"}) == {
+        "Id": DIGEST,
+        "RepoDigests": ["a"],
+        "Config": {},
+    }
+    volume = {"Name": "share", "Options": {"o": "username=a,password=hunter2"}, "Status": {"x": "hunter2"}}
+    for answer in (
+        scrubbed("/volumes/share", volume, set()),
+        scrubbed("/volumes", {"Volumes": [volume], "Warnings": None}, set()),
+    ):
+        assert "hunter2" not in json.dumps(answer)
+    plain = {"Name": "data", "Options": None, "Driver": "local"}
+    assert scrubbed("/volumes/data", plain, set()) == plain
+
+
+def test_an_answer_that_is_no_json_is_not_passed_on(view: View) -> None:
+    view.answers["/v1.47/networks"] = (200, b"PASSWORD=hunter2")
+    said = view.say(b"GET /v1.47/networks HTTP/1.1\r\nHost: d\r\n\r\n")
+    assert b"hunter2" not in said
+
+
+def test_a_client_that_goes_ends_it(view: View) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        assert view.say(b"") == b""

@@ -1,0 +1,163 @@
+"""What sudo starts for the preview key, as root and for real: the agent that a deployment left."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import json
+import os
+import socketserver
+import subprocess
+import sys
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portcullis.host.bundle import agent_bundle
+from portcullis.render import preview
+
+pytestmark = pytest.mark.usefixtures("open_folders")
+
+
+@pytest.fixture
+def open_folders(tmp_path: Path) -> None:
+    """`nobody` has to get to the socket."""
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+
+
+class Host:
+    """A folder with an agent whose host is that folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.agents = folder, folder / "agent"
+        self.agents.mkdir(mode=0o700)
+        self.program = folder / "preview-as-root"
+        text = preview.as_root("web1-preview-as-root", "web/prod")
+        self.program.write_text(text.replace("/var/lib/portcullis/agent", str(self.agents)))
+
+    def install(self, *, without: str = "") -> Path:
+        data = io.BytesIO()
+        with (
+            zipfile.ZipFile(io.BytesIO(agent_bundle().data)) as source,
+            zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as target,
+        ):
+            for name in source.namelist():
+                text = source.read(name).replace(b"/run/docker.sock", f"{self.folder}/docker.sock".encode())
+                if not without or not name.endswith(without):
+                    target.writestr(name, text.replace(b"/var/lib/portcullis", str(self.folder).encode()))
+        path = self.agents / f"{hashlib.sha256(data.getvalue()).hexdigest()}.pyz"
+        path.write_bytes(data.getvalue())
+        path.chmod(0o600)
+        return path
+
+    def run(self, word: str, sent: bytes) -> subprocess.CompletedProcess[bytes]:
+        # The environment of a client must not matter: sudo takes it away, and -I leaves it unread.
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": "/nowhere"}
+        return subprocess.run(
+            [sys.executable, "-I", self.program, word],
+            input=sent, capture_output=True, env=env, check=False, timeout=30,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def ask(**request: Any) -> bytes:
+    return json.dumps({"id": 1, **request}).encode() + b"\n"
+
+
+def test_the_agent_that_a_deployment_left_answers(host: Host) -> None:
+    path = host.install()
+    done = host.run("agent", ask(op="hello"))
+    word, answer = done.stdout.decode().splitlines()
+    assert word == "have"
+    assert json.loads(answer)["result"]["agent"] == path.stem
+    refused = json.loads(host.run("agent", ask(op="put", kind="file")).stdout.splitlines()[1])
+    assert refused["error"]["code"] == "read-only"
+    assert sorted(one.name for one in host.folder.iterdir()) == ["agent", "preview-as-root"]
+
+
+def test_without_one_it_says_what_to_do(host: Host) -> None:
+    done = host.run("agent", b"")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"no agent is installed on the host; `up` with the deploy key installs it" in done.stderr
+
+
+def test_one_that_was_changed_is_not_started(host: Host) -> None:
+    path = host.install()
+    path.write_bytes(path.read_bytes() + b"x")
+    done = host.run("agent", ask(op="hello"))
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"is damaged" in done.stderr
+
+
+def test_somebody_elses_is_not_started(host: Host) -> None:
+    os.chown(host.install(), 65534, 65534)
+    assert b"is damaged" in host.run("agent", ask(op="hello")).stderr
+
+
+def test_a_link_is_not_followed(host: Host, tmp_path: Path) -> None:
+    path = host.install()
+    path.rename(tmp_path / "other")
+    path.symlink_to(tmp_path / "other")
+    assert b"no agent is installed" in host.run("agent", b"").stderr
+
+
+def test_one_from_before_there_was_a_preview_key_is_said_to_be_older(host: Host) -> None:
+    host.install(without="/preview.py")
+    assert b"is older than the preview key" in host.run("agent", b"").stderr
+
+
+def test_what_a_client_sends_in_place_of_an_agent_is_not_run(host: Host) -> None:
+    """A deployment's client sends `agent LENGTH` and the bytes where the host has none."""
+    host.install()
+    evil = b"import os; os.mkdir('/tmp/evil')"
+    done = host.run("agent", b"agent %d\n" % len(evil) + evil + b"\n" + ask(op="hello"))
+    assert b'"ok": true' in done.stdout
+    assert not Path("/tmp/evil").exists()  # noqa: S108
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"Version": "28", "Me": "docker"}).encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def address_string(self) -> str:
+        return "unix"
+
+
+def test_docker_is_asked_by_nobody_in_its_group_and_answers(host: Host) -> None:
+    """After it has given up root it cannot read the agent's file: all of it has to be loaded by then."""
+    host.install()
+    socket = host.folder / "docker.sock"
+    with socketserver.ThreadingUnixStreamServer(str(socket), Answering) as server:
+        socket.chmod(0o660)
+        os.chown(socket, 0, 4711)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            good = b"GET /version HTTP/1.1\r\nHost: docker\r\n\r\n"
+            done = host.run("docker", good + good + b"POST /containers/create HTTP/1.1\r\n\r\n")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert done.stderr == b""
+    assert done.stdout.count(b'{"Version": "28", "Me": "docker"}') == 2
+    assert done.stdout.count(b"HTTP/1.1 403 Forbidden") == 1
+
+
+def test_without_docker_the_question_is_answered_so(host: Host) -> None:
+    host.install()
+    done = host.run("docker", b"GET /version HTTP/1.1\r\nHost: docker\r\n\r\n")
+    assert done.stdout.startswith(b"HTTP/1.1 503 ")
