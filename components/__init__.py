@@ -15,8 +15,8 @@ from components.internal_ca import InternalCa, InternalCaArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.mongodb import MongoDatabase, MongoDB, MongoDBArgs
-from components.private_container import PrivateContainer, PrivateContainerArgs
 from components.preview_access import PreviewAccess, PreviewAccessArgs, PreviewKey
+from components.private_container import PrivateContainer, PrivateContainerArgs
 from components.proxied_site import OwnKeyPair, ProxiedApp, ProxiedSite
 from components.proxy_jails import ProxyJails, ProxyJailsArgs
 from components.redis import Redis, RedisArgs
@@ -58,13 +58,13 @@ __all__ = [
     "MongoDBArgs",
     "MongoDatabase",
     "OwnKeyPair",
-    "PrivateContainer",
-    "PrivateContainerArgs",
-    "ProxiedApp",
     "PreviewAccess",
     "PreviewAccessArgs",
     "PreviewKey",
     "PreviewLogin",
+    "PrivateContainer",
+    "PrivateContainerArgs",
+    "ProxiedApp",
     "ProxiedSite",
     "ProxyJails",
     "ProxyJailsArgs",

@@ -14,8 +14,8 @@ from components.fail2ban import Fail2ban, Fail2banArgs
 from components.firewall import WEB, Firewall, FirewallArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
-from components.private_container import PrivateContainer  # noqa: TC001 - Pulumi evaluates annotations
 from components.preview_access import PreviewAccess, PreviewAccessArgs
+from components.private_container import PrivateContainer  # noqa: TC001 - Pulumi evaluates annotations
 from components.proxied_site import ProxiedApp
 from components.proxy_jails import ProxyJails, ProxyJailsArgs
 from components.reverse_proxy import ReverseProxy, ReverseProxyArgs
@@ -56,8 +56,8 @@ class HardenedHostArgs:
         secrets: what the stack's secrets hold, by name; an app gets those that it names.
         registries: logins at image registries, by the registry's name.
         tunnels: who may tunnel to the stores.
-        secret: the apps hold an encrypted value; what a container is given of them is marked secret.
         preview_key: the public key that may look at the host, where its `preview` says so.
+        secret: the apps hold an encrypted value; what a container is given of them is marked secret.
 
     Raises:
         ValueError: naming a site whose app is not here or is not published.
@@ -72,8 +72,8 @@ class HardenedHostArgs:
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     registries: Mapping[str, Credentials] = field(default_factory=dict)
     tunnels: Mapping[str, TunnelSettings] = field(default_factory=dict)
-    secret: bool = False
     preview_key: pulumi.Input[str] | None = None
+    secret: bool = False
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
@@ -139,13 +139,13 @@ class HardenedHost(pulumi.ComponentResource):
                 login=host.user,
                 # Whoever deploys speaks to Docker's socket, which is its group's.
                 groups={host.user: ("docker",)} if host.user in host.users and host.user != "root" else {},
+                sudoers=(preview.SUDOERS,) if self._is_shown else (),
                 adopt=host.adopt,
             ),
             opts=own,
         )
         self.access = SshAccess(
             f"{name}-ssh",
-                sudoers=(preview.SUDOERS,) if self._is_shown else (),
             SshAccessArgs(
                 host=name,
                 os=host.os,
@@ -158,19 +158,19 @@ class HardenedHost(pulumi.ComponentResource):
                     account(person): tuple(sorted(reached[store].text for store in tunnel.to))
                     for person, tunnel in self._args.tunnels.items()
                 },
+                preview=self._is_shown,
                 after=tuple(users.ready),
                 adopt=host.adopt,
             ),
             opts=own,
         )
+        self._show()
         self.firewall = Firewall(
-                preview=self._is_shown,
             f"{name}-firewall",
             FirewallArgs(
                 host=name,
                 os=host.os,
                 allow={**(WEB if self._args.sites else {}), **_rules(host.firewall.allow)},
-        self._show()
                 logging=host.firewall.logging,
                 bind_address=host.docker_engine.bind_address,
                 public={port.replace(":", "-"): rule.sources for port, rule in host.firewall.public.items()},
@@ -221,12 +221,6 @@ class HardenedHost(pulumi.ComponentResource):
             opts=own,
         )
 
-    def _keep_up(self) -> None:
-        """Declare what the host is and stays: kernel, logins, updates, room."""
-        name, host, own = self._name, self._args.host, self._own
-        KernelSettings(
-            f"{name}-kernel",
-            KernelSettingsArgs(
     @property
     def _is_shown(self) -> bool:
         return self._args.host.preview is not None and self._args.preview_key is not None
@@ -249,6 +243,12 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._own,
         )
 
+    def _keep_up(self) -> None:
+        """Declare what the host is and stays: kernel, logins, updates, room."""
+        name, host, own = self._name, self._args.host, self._own
+        KernelSettings(
+            f"{name}-kernel",
+            KernelSettingsArgs(
                 host=name,
                 values=host.kernel.values,
                 only=host.kernel.only,

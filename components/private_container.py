@@ -97,8 +97,8 @@ class PrivateContainer(pulumi.ComponentResource):
             image=args.image,
             pids=args.pids,
             within=args.healthy_within,
-            opts=ResourceOptions(parent=self, depends_on=[self.container]),
             secret=args.secret,
+            opts=ResourceOptions(parent=self, depends_on=[self.container]),
         )
         after = self._jobs("after", common, release, [self.state])
         self.ready = [self.state, *after]
@@ -290,6 +290,7 @@ class PrivateContainer(pulumi.ComponentResource):
                 pids=self._args.pids,
                 expects="exited",
                 within=jobs.within,
+                secret=self._args.secret,
                 opts=ResourceOptions(parent=self, depends_on=[container]),
             )
             done = [state]
@@ -297,7 +298,6 @@ class PrivateContainer(pulumi.ComponentResource):
 
     def _replaced(self, first: list[pulumi.Resource], *, first_gone: bool) -> ResourceOptions:
         return ResourceOptions.merge(
-                secret=self._args.secret,
             self._own,
             ResourceOptions(
                 depends_on=first,

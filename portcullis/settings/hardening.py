@@ -16,8 +16,8 @@ from portcullis.settings.model import (
     FirewallSettings,
     KernelSettings,
     Pool,
-    SshSettings,
     PreviewSettings,
+    SshSettings,
     UpdatesSettings,
     UpkeepSettings,
     UserSettings,
@@ -55,7 +55,6 @@ def _allowed(raw: Mapping[str, Any], at: Place) -> None:
         )
 
 
-def _pool(raw: Mapping[str, Any], at: Place) -> None:
 def _previewed(raw: Mapping[str, Any], at: Place) -> None:
     if "from" in raw and raw["from"] in (None, []):
         at.key("from").report(
@@ -64,6 +63,7 @@ def _previewed(raw: Mapping[str, Any], at: Place) -> None:
         )
 
 
+def _pool(raw: Mapping[str, Any], at: Place) -> None:
     base, size = str(raw.get("base")), raw.get("size")
     prefix = base.rpartition("/")[2]
     if isinstance(size, int) and prefix.isdigit() and size < int(prefix):
@@ -164,7 +164,6 @@ USER = Section(
     _user,
 )
 
-RULE = Section(
 PREVIEW = Section(
     "who may preview",
     PreviewSettings,
@@ -180,6 +179,7 @@ PREVIEW = Section(
     _previewed,
 )
 
+RULE = Section(
     "a rule of the firewall",
     FirewallRule,
     (
@@ -361,6 +361,12 @@ DOCKER_ENGINE = Section(
 FIELDS = (
     Field("ssh", SSH, "its SSH server", SSH.empty()),
     Field("users", MapOf(forms.LOGIN, USER), "the people and machines that log in, by user name", {}),
+    Field(
+        "preview",
+        PREVIEW,
+        "lets the stack's preview key look at the host, and neither read a secret nor change anything: `{}`",
+        None,
+    ),
     Field("firewall", FIREWALL, "what is open beside SSH, 80 and 443", FIREWALL.empty()),
     Field("fail2ban", FAIL2BAN, "who is banned, and for how long", FAIL2BAN.empty()),
     Field("updates", UPDATES, "unattended security upgrades", UPDATES.empty()),
@@ -369,9 +375,3 @@ FIELDS = (
     Field("dockerEngine", DOCKER_ENGINE, "what is particular about its Docker engine", DOCKER_ENGINE.empty()),
     Field("proxy", PROXY, "what holds for all its sites", PROXY.empty()),
 )
-    Field(
-        "preview",
-        PREVIEW,
-        "lets the stack's preview key look at the host, and neither read a secret nor change anything: `{}`",
-        None,
-    ),

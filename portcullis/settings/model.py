@@ -56,13 +56,13 @@ class UserSettings:
 
 
 @dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class PreviewSettings:
     """Where the preview key may come from; nowhere named means everywhere."""
 
     sources: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
 class FirewallRule:
     """Who may use an open port; nobody named means everybody."""
 
@@ -156,6 +156,7 @@ class HostSettings:
     adopt: bool
     ssh: SshSettings
     users: Mapping[str, UserSettings]
+    preview: PreviewSettings | None
     firewall: FirewallSettings
     fail2ban: Fail2banSettings
     updates: UpdatesSettings
@@ -169,7 +170,6 @@ class HostSettings:
 class JobsSettings:
     """Command lines that run once for each release of an app: before it starts, and once it is well."""
 
-    preview: PreviewSettings | None
     before: tuple[str, ...]
     after: tuple[str, ...]
 

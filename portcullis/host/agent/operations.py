@@ -17,8 +17,8 @@ from portcullis.host.agent.kind import Kind, Work
 from portcullis.host.agent.kinds import Kinds
 from portcullis.host.agent.lock import DeployLock
 from portcullis.host.agent.store import Record, Store, revision
-
 from portcullis.host.agent.withheld import note_older
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -39,8 +39,8 @@ class Operations:
         self._lock = DeployLock(machine.lock)
         self._guards = Guards(machine)
         self._recovered = False
-        self._kinds = Kinds(machine, self._store)
         self._deployed: set[str] = set()
+        self._kinds = Kinds(machine, self._store)
         self._claims: dict[tuple[str, str], str] = {}
         self._busy: dict[tuple[str, str], threading.Lock] = {}
         self._guard = threading.Lock()
@@ -210,8 +210,8 @@ class Operations:
             if not self._recovered:
                 self._guards.recover()
             self._recovered = True
-
             self._deployed.add(str(request.get("stack", "")))
+
     def _cut_off(self, request: Json, facts: Json, steps: list[Step]) -> HostError | None:
         """Why a change would refuse the session that brings it, as far as that can be told beforehand."""
         kind = self._kind(str(request["kind"]))
