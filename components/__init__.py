@@ -8,6 +8,7 @@ from components.backup import Backup, BackupArgs, BackupSource, ResticArgs
 from components.certbot import AcmeArgs, Certbot, CertbotArgs, DnsArgs
 from components.container_args import Jobs
 from components.docker_engine import DockerEngine, DockerEngineArgs
+from components.exposure import HostExposure, HostExposureArgs
 from components.fail2ban import Fail2ban, Fail2banArgs
 from components.firewall import WEB, Firewall, FirewallArgs
 from components.hardened_host import HardenedHost, HardenedHostArgs, addresses
@@ -47,6 +48,8 @@ __all__ = [
     "FirewallArgs",
     "HardenedHost",
     "HardenedHostArgs",
+    "HostExposure",
+    "HostExposureArgs",
     "InternalCa",
     "InternalCaArgs",
     "Jobs",

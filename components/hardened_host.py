@@ -10,6 +10,7 @@ from pulumi import ResourceOptions
 
 from components.apps import AppParts, app, bridge
 from components.docker_engine import DockerEngine, DockerEngineArgs
+from components.exposure import HostExposure, HostExposureArgs
 from components.fail2ban import Fail2ban, Fail2banArgs
 from components.firewall import WEB, Firewall, FirewallArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
@@ -22,7 +23,7 @@ from components.reverse_proxy import ReverseProxy, ReverseProxyArgs
 from components.sites import authority, proxied
 from components.ssh_access import SshAccess, SshAccessArgs
 from components.ssh_tunnel import SshTunnel, SshTunnelArgs
-from components.stores import Stores, StoresArgs, reachable, sealed
+from components.stores import MONGO, REDIS, Stores, StoresArgs, reachable, sealed
 from components.system_updates import SystemUpdates, SystemUpdatesArgs
 from components.upkeep import Upkeep, UpkeepArgs
 from components.users import Users, UsersArgs
@@ -97,6 +98,7 @@ class HardenedHost(pulumi.ComponentResource):
         apps: its containers, by name.
         tunnels: ways to its stores, one for each person.
         proxy: its nginx, or None where it serves no site.
+        exposure: what it exposes, read back.
     """
 
     access: SshAccess
@@ -106,6 +108,7 @@ class HardenedHost(pulumi.ComponentResource):
     apps: dict[str, PrivateContainer]
     tunnels: list[SshTunnel]
     proxy: ReverseProxy | None
+    exposure: HostExposure
 
     def __init__(self, name: str, args: HardenedHostArgs, opts: ResourceOptions | None = None) -> None:
         """Declare the host; `name` is its alias in ssh_config."""
@@ -120,6 +123,7 @@ class HardenedHost(pulumi.ComponentResource):
         self.proxy = self._proxy() if args.sites else None
         if self.proxy:
             self._jails(self.proxy)
+        self.exposure = self._exposure()
         self.register_outputs(
             {
                 "apps": {app: container.address for app, container in self.apps.items()},
@@ -381,6 +385,36 @@ class HardenedHost(pulumi.ComponentResource):
 
     def _proxied(self, name: str) -> ProxiedApp:
         container = self.apps[name]
+    def _exposure(self) -> HostExposure:
+        """Declare last what all of it comes to: who listens, and what is let through."""
+        args, host, stores = self._args, self._args.host, self._args.stores
+        opened = _rules(host.firewall.allow)
+        served = {app for site in args.sites.values() for app in site.apps.values()}
+        fixed = {name: app.host_port for name, app in args.apps.items() if app.host_port is not None}
+        kept = {name: store for name, store in ((REDIS, stores.redis), (MONGO, stores.mongo)) if store}
+        made = [*self.access.ready, *self.firewall.ready, *self.engine.ready]
+        made += [ready for app in self.apps.values() for ready in app.ready]
+        for part in (self.stores and self.stores.redis, self.stores and self.stores.mongo, self.proxy):
+            made += part.ready if part else []
+        return HostExposure(
+            f"{self._name}-exposure",
+            HostExposureArgs(
+                host=self._name,
+                ssh_port=host.port,
+                web=bool(args.sites),
+                allow=(*(WEB if args.sites else {}), *opened),
+                opened=tuple(opened),
+                public={port.replace(":", "-"): rule.sources for port, rule in host.firewall.public.items()},
+                bind_address=host.docker_engine.bind_address,
+                ports=fixed | {name: store.host_port for name, store in kept.items()},
+                released=tuple(sorted(served - set(fixed))),
+                networks=(*args.apps, *kept, *(f"{name}-shared" for name in kept)),
+                accept=host.exposure.accept,
+                after=tuple(made),
+            ),
+            opts=self._own,
+        )
+
         if container.port is None:
             raise ValueError(f"{name} is not published")
         return ProxiedApp(self.engine.bind_address, container.port, tuple(container.ready))

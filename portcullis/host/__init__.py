@@ -12,6 +12,7 @@ from .cpu import Cpu
 from .directory import Directory
 from .drain import Drain
 from .errors import HostError
+from .exposure import Exposure
 from .fail2ban_jail import Fail2banJail
 from .file import File
 from .forward_filter import ForwardFilter
@@ -38,6 +39,7 @@ __all__ = [
     "Cpu",
     "Directory",
     "Drain",
+    "Exposure",
     "Fail2banJail",
     "File",
     "ForwardFilter",

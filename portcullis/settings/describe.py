@@ -37,6 +37,7 @@ _TABLES: dict[str, Section[Any]] = {
     "hosts.*.dockerEngine.addressPools": hardening.POOL,
     "hosts.*.proxy": PROXY,
     "images": IMAGES,
+    "hosts.*.exposure": hardening.EXPOSURE,
     "registries.*": REGISTRY,
     "stores.redis": REDIS,
     "stores.mongo": MONGO,

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from decimal import Decimal
 
-from portcullis.render import forward_filter, redis, tunnel
+from portcullis.render import exposure_keys, forward_filter, redis, tunnel
 from portcullis.render.dialect import DIALECTS
 from portcullis.render.forward_filter import ForwardPolicy
 from portcullis.settings import public_keys
@@ -262,6 +262,12 @@ DURATION = NumberOrText(
 IDLE = Number("a number of seconds", 60, 86400)
 _SIZE = r"[1-9][0-9]{0,5}[MG]"
 SIZE = Text("a size", _SIZE, "write 500M or 2G")
+EXPOSED = Text(
+    "something that a host exposes",
+    exposure_keys.ACCEPTED,
+    "copy it from the line of difference, without its owner, such as udp4 0.0.0.0:5353 or network monitoring",
+)
+REASON = Text("a reason", r"[^\x00-\x1f]*\S[^\x00-\x1f]*", "write in a line why it may be there")
 SWAP = Text("a size of swap", rf"none|{_SIZE}", "write 2G, or none")
 REBOOT = Text("a time of day", r"never|(?:[01][0-9]|2[0-3]):[0-5][0-9]", 'write "04:00", in quotes, or never')
 SYSCTL = Text(

@@ -11,6 +11,7 @@ from portcullis.settings.faults import Place
 from portcullis.settings.kinds import Choice, Field, Flag, ListOf, MapOf, Number, Section
 from portcullis.settings.model import (
     DockerEngineSettings,
+    ExposureSettings,
     Fail2banSettings,
     FirewallRule,
     FirewallSettings,
@@ -358,6 +359,20 @@ DOCKER_ENGINE = Section(
     _docker_engine,
 )
 
+EXPOSURE = Section(
+    "an exposure",
+    ExposureSettings,
+    (
+        Field(
+            "accept",
+            MapOf(forms.EXPOSED, forms.REASON),
+            "what may listen, be published or be let through beside what is declared, and why: "
+            '`"udp4 0.0.0.0:5353": mDNS for a printer`; copy the key from the line of difference',
+            {},
+        ),
+    ),
+)
+
 FIELDS = (
     Field("ssh", SSH, "its SSH server", SSH.empty()),
     Field("users", MapOf(forms.LOGIN, USER), "the people and machines that log in, by user name", {}),
@@ -374,4 +389,5 @@ FIELDS = (
     Field("upkeep", UPKEEP, "logs, images, swap, and who is told when a unit fails", UPKEEP.empty()),
     Field("dockerEngine", DOCKER_ENGINE, "what is particular about its Docker engine", DOCKER_ENGINE.empty()),
     Field("proxy", PROXY, "what holds for all its sites", PROXY.empty()),
+    Field("exposure", EXPOSURE, "what it may expose beside what is declared", EXPOSURE.empty()),
 )

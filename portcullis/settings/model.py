@@ -141,6 +141,13 @@ class DockerEngineSettings:
 
 
 @dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class ExposureSettings:
+    """What a host may expose beside what is declared: a key as the host tells it → why."""
+
+    accept: Mapping[str, str]
+
+
 class HostSettings:
     """One host of the stack. Ports are TCP ports; `adopt` lets the first run replace what it finds there."""
 
@@ -170,6 +177,7 @@ class HostSettings:
 class JobsSettings:
     """Command lines that run once for each release of an app: before it starts, and once it is well."""
 
+    exposure: ExposureSettings
     before: tuple[str, ...]
     after: tuple[str, ...]
 

@@ -57,6 +57,7 @@ def test_the_whole_story(deploy: Deploy, project: Path) -> None:
         "api",
         "web1",
         "web1-docker",
+        "web1-exposure",
         "web1-fail2ban",
         "web1-firewall",
         "web1-kernel",

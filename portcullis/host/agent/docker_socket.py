@@ -50,6 +50,13 @@ class Answer:
             if isinstance(found, dict):
                 yield found
 
+    def document(self) -> Any:
+        """All of the answer as one document. Raises `HostError` (``unreadable``)."""
+        try:
+            return json.loads(self._stream.read())
+        except (ValueError, OSError):
+            raise HostError("unreadable", "Docker's answer is cut off or no JSON") from None
+
     def error(self) -> str:
         """What Docker says against the request."""
         said = next(self.objects(), {}).get("message")

@@ -40,6 +40,7 @@ _KINDS = {
     "container": ("containers", "Containers", ("machine",)),
     "release": ("releases", "Releases", ("machine", "store")),
     "drain": ("drains", "Drains", ("machine",)),
+    "exposure": ("exposure", "Exposures", ("machine",)),
     "served-sites": ("served_sites", "ServedSites", ("machine",)),
 }
 

@@ -26,6 +26,7 @@ class Machine:
     units: Path = Path("/etc/systemd/system")
     proc: Path = Path("/proc")
     proc_sys: Path = Path("/proc/sys")
+    net: Path = Path("/sys/class/net")
     # The administrator's first, which hides a file of the same name in the others: sysctl.d(5).
     sysctl_d: tuple[Path, ...] = (
         Path("/etc/sysctl.d"),

@@ -16,6 +16,7 @@ from portcullis.host.agent.guarded import Guarded, Undo
 from portcullis.host.agent.kind import Kind, Work
 from portcullis.host.agent.kinds import Kinds
 from portcullis.host.agent.lock import DeployLock
+from portcullis.host.agent.step import WARN
 from portcullis.host.agent.store import Record, Store, revision
 from portcullis.host.agent.withheld import note_older
 
@@ -376,7 +377,7 @@ class Operations:
             self._store.save(record)
 
     def _assert_done(self, desired: Json, kind: str, after: Json) -> None:
-        left = self._kind(kind).plan(desired, after)
+        left = [step for step in self._kind(kind).plan(desired, after) if step.action != WARN]
         if left:
             raise HostError(
                 "not-converged",

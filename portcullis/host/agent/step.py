@@ -8,6 +8,8 @@ from typing import Any
 
 Json = dict[str, Any]
 
+WARN = "warn"
+"""The action of a step that only tells: nothing on the host is changed for it."""
 DIFF_LINES = 60
 DIFF_COLUMNS = 300
 

@@ -51,6 +51,7 @@ RELEASED = [
     "portcullis.host.container_state.ContainerStateProvider",
     "portcullis.host.directory.DirectoryProvider",
     "portcullis.host.drain.DrainProvider",
+    "portcullis.host.exposure.ExposureProvider",
     "portcullis.host.fail2ban_jail.Fail2banJailProvider",
     "portcullis.host.file.FileProvider",
     "portcullis.host.forward_filter.ForwardFilterProvider",

@@ -1,0 +1,102 @@
+"""Sockets that wait for packets from anybody; pure text, from proc_net_tcp(5) and its like."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABLES = (("tcp", "4"), ("tcp", "6"), ("udp", "4"), ("udp", "6"))
+# net/tcp_states.h. A UDP socket that is bound to one peer is "established", any other one "closed".
+_WAITING = {"tcp": "0A", "udp": "07"}
+_COLUMNS = 10
+_V4 = 8  # hexadecimal digits of an address
+
+
+@dataclass(frozen=True)
+class Socket:
+    """One that waits: `protocol` is tcp or udp, `family` 4 or 6, `inode` what its processes hold it by."""
+
+    protocol: str
+    family: str
+    address: str
+    port: int
+    inode: int
+
+    @property
+    def kind(self) -> str:
+        """Protocol and family in one word: ``tcp4``."""
+        return f"{self.protocol}{self.family}"
+
+    @property
+    def key(self) -> str:
+        """What people know it by: ``tcp4 0.0.0.0:443``, ``tcp6 [::]:443``."""
+        return key(self.protocol, self.address, self.port)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this host itself can reach it."""
+        return is_local(self.address)
+
+
+def key(protocol: str, address: str, port: int) -> str:
+    """The key of a listener or publication."""
+    six = ":" in address
+    return f"{protocol}{6 if six else 4} {f'[{address}]' if six else address}:{port}"
+
+
+def is_local(address: str) -> bool:
+    """Whether an address is of the loopback interface, in IPv6 clothes too."""
+    found = ipaddress.ip_address(address)
+    mapped = getattr(found, "ipv4_mapped", None)
+    return bool((mapped or found).is_loopback)
+
+
+def parse(text: str, protocol: str, family: str) -> list[Socket]:
+    """The sockets of one table that wait for anybody."""
+    found = []
+    for line in text.splitlines()[1:]:
+        words = line.split()
+        if len(words) < _COLUMNS or words[3] != _WAITING[protocol]:
+            continue
+        address, _, port = words[1].rpartition(":")
+        found.append(Socket(protocol, family, _address(address), int(port, 16), int(words[9])))
+    return found
+
+
+def waiting(proc: Path) -> list[Socket]:
+    """Those beyond loopback of the network that we are in ourselves."""
+    found = []
+    for protocol, family in TABLES:
+        name = protocol if family == "4" else f"{protocol}6"
+        try:
+            text = (proc / "net" / name).read_text("ascii", "replace")
+        except FileNotFoundError:
+            continue  # a kernel without IPv6
+        found += [one for one in parse(text, protocol, family) if not one.is_local]
+    return found
+
+
+def has_ipv6(proc: Path) -> bool:
+    """Whether the kernel has IPv6 at all."""
+    return (proc / "net" / "tcp6").exists()
+
+
+def ephemeral(proc_sys: Path) -> range:
+    """The ports that the kernel gives to whoever asks for any: ip(7)."""
+    try:
+        first, last = map(int, (proc_sys / "net/ipv4/ip_local_port_range").read_text("ascii").split())
+    except (OSError, ValueError):
+        first, last = 32768, 60999
+    return range(first, last + 1)
+
+
+def _address(digits: str) -> str:
+    """The kernel prints each 32 bits as one number of its own byte order."""
+    words = [digits[start : start + _V4] for start in range(0, len(digits), _V4)]
+    raw = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in words)
+    return str(ipaddress.ip_address(raw))

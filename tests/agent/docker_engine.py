@@ -1,0 +1,88 @@
+"""A Docker that answers on a socket what a test has put there: documents by their target."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socketserver
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Engine:
+    """Its containers, as `docker container inspect` and the list of the API tell of them."""
+
+    containers: list[Json] = field(default_factory=list)
+    broken: bool = False
+
+    def run(
+        self,
+        name: str,
+        *ports: str,
+        image: str = "mysql:8",
+        state: str = "running",
+        networks: tuple[str, ...] = ("bridge",),
+        id_: str = "",
+    ) -> Json:
+        """Add a container; a port is ADDRESS:PORT/PROTOCOL on the host."""
+        bound = [port.rpartition("/") for port in ports]
+        places = [(*place.rpartition(":")[::2], protocol) for place, _, protocol in bound]
+        made = {
+            "Id": id_ or f"{len(self.containers) + 1:064x}",
+            "Names": [f"/{name}"], "Image": image, "State": state,
+            "Ports": [
+                {"IP": address.strip("[]"), "PrivatePort": 1, "PublicPort": int(port), "Type": protocol}
+                for address, port, protocol in places
+            ] if state == "running" else [],
+            "NetworkSettings": {"Networks": {network: {} for network in networks}},
+            "bindings": {
+                f"{index}/{protocol}": [{"HostIp": address.strip("[]"), "HostPort": port}]
+                for index, (address, port, protocol) in enumerate(places)
+            },
+        }  # fmt: skip
+        self.containers.append(made)
+        return made
+
+    def answer(self, target: str) -> tuple[int, Any]:
+        if self.broken:
+            return 500, {"message": "it is on fire"}
+        if target == "/containers/json?all=1":
+            return 200, [{k: v for k, v in one.items() if k != "bindings"} for one in self.containers]
+        for one in self.containers:
+            if target == f"/containers/{one['Id']}/json":
+                return 200, {"HostConfig": {"PortBindings": one["bindings"]}}
+        return 404, {"message": "no such container"}
+
+
+@contextlib.contextmanager
+def listening(path: Path) -> Iterator[Engine]:
+    """Let an engine answer on a socket."""
+    engine = Engine()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            target = self.rfile.readline().decode().split()[1]
+            for _ in iter(self.rfile.readline, b"\r\n"):
+                pass
+            status, document = engine.answer(target)
+            head = f"HTTP/1.0 {status} X\r\nContent-Type: application/json\r\n\r\n"
+            with contextlib.suppress(BrokenPipeError):
+                self.wfile.write((head + json.dumps(document) + "\n").encode())
+
+    server = socketserver.ThreadingUnixStreamServer(str(path), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield engine
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
