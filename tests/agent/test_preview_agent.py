@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,8 +20,7 @@ from portcullis.host.agent.store import Store
 from .conftest import STACK, Client, FileClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from portcullis.host.agent.machine import Machine
 
@@ -47,11 +48,13 @@ def snapshot(folder: Path) -> dict[str, tuple[int, float, bytes]]:
     }
 
 
-@pytest.fixture(autouse=True)
-def readable_on_the_way(tmp_path: Path) -> None:
-    """pytest's own folders are for their user alone, and what is open to all is part of the question."""
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+@pytest.fixture
+def etc() -> Iterator[Path]:
+    """A folder that everybody may enter; pytest's own are for their user alone, and it sees to that."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         folder.chmod(0o755)
+        yield folder
 
 
 @pytest.mark.parametrize(
@@ -76,7 +79,7 @@ def test_every_operation_but_two_is_refused(
 ) -> None:
     motd.put()
     motd.client.close()
-    before = snapshot(tmp_path)
+    before = snapshot(tmp_path) | snapshot(motd.path.parent)
     request = {
         "op": op, "stack": STACK, "kind": "file", "item": str(motd.path), "desired": motd.desired("evil\n"),
         "owner": motd.client.owner, "who": "pr", "adopt": True, "guard": "1", "path": str(motd.path),
@@ -87,7 +90,7 @@ def test_every_operation_but_two_is_refused(
     assert caught.value.code == "read-only"
     assert "changes nothing" in caught.value.message
     assert "deploy key" in caught.value.hint
-    assert snapshot(tmp_path) == before
+    assert snapshot(tmp_path) | snapshot(motd.path.parent) == before
 
 
 def test_hello_says_who_is_speaking(machine: Machine) -> None:
@@ -99,12 +102,12 @@ def test_hello_says_who_is_speaking(machine: Machine) -> None:
 def test_looking_leaves_no_trace(machine: Machine, motd: FileClient, tmp_path: Path) -> None:
     motd.put()
     motd.client.close()
-    before = snapshot(tmp_path)
+    before = snapshot(tmp_path) | snapshot(motd.path.parent)
     session = looking(machine)
     session.do({"op": "hello"})
     session.do({"op": "survey", "stack": STACK})
     session.close()
-    assert snapshot(tmp_path) == before
+    assert snapshot(tmp_path) | snapshot(motd.path.parent) == before
     assert not machine.lock.exists()
 
 

@@ -10,24 +10,19 @@ import os
 import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from portcullis.host.bundle import agent_bundle
 from portcullis.render import preview
 
-pytestmark = pytest.mark.usefixtures("open_folders")
-
-
-@pytest.fixture
-def open_folders(tmp_path: Path) -> None:
-    """`nobody` has to get to the socket."""
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Host:
@@ -65,8 +60,11 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+def host() -> Iterator[Host]:
+    """In a folder that `nobody` can enter, to get to the socket; pytest's own are for their user alone."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Host(Path(name))
 
 
 def ask(**request: Any) -> bytes:
