@@ -52,6 +52,16 @@ def _address(text: str) -> tuple[str, str] | None:
     return ("is neither an IP address nor a host name", "write it without port, user or brackets")
 
 
+def _address_v6(text: str) -> tuple[str, str] | None:
+    try:
+        spelling = str(ipaddress.IPv6Address(text))
+    except ValueError:
+        return ("is not an IPv6 address", "write it as in 2001:db8::10, without prefix or brackets")
+    if "%" in text:
+        return ("is the address of an interface", "write the one that others reach")
+    return None if text == spelling else ("is not spelt as the host shows it", f"write {spelling}")
+
+
 def _spelling(name: str) -> str:
     """Return the one spelling of a host name: small ASCII letters, no dot at the end."""
     plain = name.lower().rstrip(".")
@@ -234,6 +244,7 @@ APP_NAME = Text(
     "which are networks of Docker's own; it becomes the name of container and network",
 )
 ADDRESS = Text("the address of a host", refusal=_address)
+ADDRESS_V6 = Text("an IPv6 address", refusal=_address_v6)
 HOST_KEY = Text("the public key of a host", refusal=public_keys.host_key)
 FILE = Text("a file on this machine", r"""[^"%\x00-\x1f]+""", "write its path, such as ~/.ssh/id_ed25519")
 LOGIN_KEY = Text("a public key", refusal=public_keys.login_key)
@@ -251,6 +262,12 @@ SSHD_VALUE = NumberOrText(
     )
 )
 NETWORK = Text("an address or network", refusal=_network)
+EXPOSED = Text(
+    "something that a host exposes",
+    exposure_keys.ACCEPTED,
+    "copy it from the line of difference, without its owner, such as udp4 0.0.0.0:5353 or network monitoring",
+)
+REASON = Text("a reason", r"[^\x00-\x1f]*\S[^\x00-\x1f]*", "write in a line why it may be there")
 RULE = Text("a port with its protocol", refusal=_rule)
 DESTINATION = Text("a destination", refusal=_destination)
 INTERFACE = Text("the name of a network interface", forward_filter.INTERFACE)
@@ -262,12 +279,6 @@ DURATION = NumberOrText(
 IDLE = Number("a number of seconds", 60, 86400)
 _SIZE = r"[1-9][0-9]{0,5}[MG]"
 SIZE = Text("a size", _SIZE, "write 500M or 2G")
-EXPOSED = Text(
-    "something that a host exposes",
-    exposure_keys.ACCEPTED,
-    "copy it from the line of difference, without its owner, such as udp4 0.0.0.0:5353 or network monitoring",
-)
-REASON = Text("a reason", r"[^\x00-\x1f]*\S[^\x00-\x1f]*", "write in a line why it may be there")
 SWAP = Text("a size of swap", rf"none|{_SIZE}", "write 2G, or none")
 REBOOT = Text("a time of day", r"never|(?:[01][0-9]|2[0-3]):[0-5][0-9]", 'write "04:00", in quotes, or never')
 SYSCTL = Text(

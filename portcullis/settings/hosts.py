@@ -109,6 +109,12 @@ HOST = Section(
         _ENDPOINT[0],
         Field("os", forms.OS, "its operating system: debian-12, debian-13, ubuntu-22.04 or ubuntu-24.04"),
         *_ENDPOINT[1:],
+        Field(
+            "addressV6",
+            forms.ADDRESS_V6,
+            "its IPv6 address, where `address` is an IPv4 one: `make scan` asks it, too",
+            None,
+        ),
         Field("jump", JUMP, "the host that the connection goes through", None),
         Field(
             "bootstrap", BOOTSTRAP, "the login to use once, while the declared one does not exist yet", None
@@ -118,6 +124,13 @@ HOST = Section(
             Flag(),
             "let the first run replace files and services that it finds different from what is declared; "
             "without it the run stops and shows them",
+            default=False,
+        ),
+        Field(
+            "probe",
+            Flag(),
+            "at the end of `up`, ask all its ports from the machine that deploys, and fail if one is open "
+            "that is not declared, or closed that is; for machines that reach its public addresses",
             default=False,
         ),
         *hardening.FIELDS,

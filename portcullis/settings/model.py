@@ -141,15 +141,18 @@ class DockerEngineSettings:
 
 
 @dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class ExposureSettings:
     """What a host may expose beside what is declared: a key as the host tells it → why."""
 
     accept: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
 class HostSettings:
-    """One host of the stack. Ports are TCP ports; `adopt` lets the first run replace what it finds there."""
+    """One host of the stack. Ports are TCP ports; `adopt` lets the first run replace what it finds there.
+
+    `address_v6` is beside an `address` of IPv4. `probe` ends each `up` with a look from outside.
+    """
 
     address: str
     os: str
@@ -158,9 +161,11 @@ class HostSettings:
     host_key: str | None
     trust_host_key: bool
     identity_file: str | None
+    address_v6: str | None
     jump: Endpoint | None
     bootstrap: Bootstrap | None
     adopt: bool
+    probe: bool
     ssh: SshSettings
     users: Mapping[str, UserSettings]
     preview: PreviewSettings | None
@@ -171,13 +176,13 @@ class HostSettings:
     upkeep: UpkeepSettings
     docker_engine: DockerEngineSettings
     proxy: ProxySettings
+    exposure: ExposureSettings
 
 
 @dataclass(frozen=True, slots=True)
 class JobsSettings:
     """Command lines that run once for each release of an app: before it starts, and once it is well."""
 
-    exposure: ExposureSettings
     before: tuple[str, ...]
     after: tuple[str, ...]
 
