@@ -193,6 +193,8 @@ def test_a_container_on_the_hosts_network_is_named(world: World) -> None:
         assert world.facts(listeners={"tcp4 0.0.0.0:3306": 'container "leak"'})["listeners"] == {
             "tcp4 0.0.0.0:3306": 'container "leak"'
         }
+    world.group(10, f"1:name=systemd:/docker/{outer}\n")
+    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "process mysqld (root)"}
     world.group(10, f"1:name=systemd:/docker/{outer}/system.slice/mysql.service\n")
     assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "mysql.service"}
 

@@ -170,8 +170,9 @@ def text_of(
     process = main_holder(processes)
     if process is None:
         return KERNEL, frozenset({KERNEL})
-    if process.container:
-        text = containers.get(process.container, f"container {process.container[:12]}")
+    # On a host that is itself a container, what was started from outside has that container's group.
+    if process.container in containers:
+        text = containers[process.container]
         return text, frozenset({text, text.partition(" (")[0]})
     if process.pid == 1 and port in by_systemd:
         return by_systemd[port], frozenset({by_systemd[port]})

@@ -1,0 +1,53 @@
+"""No false alarm: a full stack is previewed over and over, through restarts and a reboot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import stack
+from tests.e2e.data.test_shop import wait_until_well
+from tests.e2e.stack.program import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.pytest_lab import Host
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[Program]:
+    """The demo: both stores, an API, a site with TLS."""
+    made = Program(tmp_path_factory.mktemp("quiet") / "program", module_host, stack.TEMPLATE.read_text())
+    made.up(timeout=600)
+    yield made
+    made.close()
+
+
+def test_twenty_previews_through_restarts_and_a_reboot_find_nothing(whole: Program) -> None:
+    wait_until_well(whole)
+    names = sorted(whole.docker("ps", "--format", "{{.Names}}").split())
+    assert len(names) == 3
+    done = 0
+
+    def quiet(times: int) -> None:
+        nonlocal done
+        for _ in range(times):
+            whole.unchanged()
+            done += 1
+
+    quiet(3)
+    for name in names:
+        whole.docker("restart", "-t", "5", name)
+        wait_until_well(whole)
+        quiet(2)
+    whole.host.run("systemctl restart nginx")
+    quiet(2)
+    whole.host.run("systemctl restart docker")
+    wait_until_well(whole)
+    quiet(3)
+    whole.host.reboot()
+    wait_until_well(whole)
+    quiet(6)
+    assert done == 20
