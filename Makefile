@@ -11,6 +11,8 @@ PULUMI ?=
 HOST ?= web1
 # The app that `make rollback` is about.
 APP ?=
+# More for `make scan`, for example: make scan SCAN='--ports 1-1024 --family 4'
+SCAN ?=
 
 ENV := . tools/env.sh;
 BIN := .venv/bin
@@ -19,7 +21,7 @@ BIN := .venv/bin
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: demo setup lab up preview plan rollback destroy ssh tunnels password status restore down
+.PHONY: demo setup lab up preview plan rollback destroy ssh tunnels password status scan restore down
 demo: setup ## raise a disposable host, deploy to it and fetch the page from outside
 	@tools/demo.sh $(HOST)
 
@@ -69,6 +71,10 @@ password: ready ## the password of a store's user: make password STORE=redis
 status: ready ## what the lab runs, and which engine and plugins are used
 	@python3 tools/engine.py doctor
 	@$(ENV) python lab/lab.py status
+
+# FROM=another host that ssh knows asks from there; SCAN takes what `python -m portcullis.scan --help` lists.
+scan: ready ## ask all ports of the hosts from outside: what answers must be what is declared
+	@$(ENV) python -m portcullis.scan --stack $(or $(STACK),lab) $(if $(FROM),--from "$(FROM)") $(SCAN)
 
 # Of a stack of your own, STACK=prod, HOST is the alias in the settings; the lab's is web1, whatever its host.
 # STORE=redis, mongo or mongo.DATABASE; FROM=a name of the list or latest; YES=1 asks nothing; SAFETY=no for a

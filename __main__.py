@@ -11,14 +11,18 @@ import pulumi
 from components import (
     HardenedHost,
     HardenedHostArgs,
+    OutsideProbe,
+    OutsideProbeArgs,
     PreviewKey,
     PreviewLogin,
     addresses,
+    changes_of,
     connections,
     export_tunnels,
 )
 from portcullis.host import write_ssh_config
 from portcullis.registry import resolve
+from portcullis.scan.declared import declared, write_declared
 from portcullis.settings import SettingsError, stack_settings
 
 # Exit code 32 tells Pulumi's language host that people have been told already: nothing is printed on top.
@@ -31,6 +35,8 @@ def main() -> None:
     # A tag is what its registry says today: the preview shows it, the state keeps the digest.
     settings = settings.with_images(resolve(settings.named_images(), settings.registries))
     write_ssh_config(connections(settings, PreviewLogin.from_environment(os.environ)))
+    told = {alias: declared(settings, alias) for alias in settings.hosts}
+    write_declared(list(told.values()), pulumi.get_stack())
     preview = PreviewKey("preview") if any(host.preview for host in settings.hosts.values()) else None
     hosts = [
         HardenedHost(
@@ -52,6 +58,9 @@ def main() -> None:
         for alias, host in settings.hosts.items()
     ]
     for alias, host in zip(settings.hosts, hosts, strict=True):
+        if settings.hosts[alias].probe:
+            # Last of all: what was declared is what answers.
+            OutsideProbe(f"{alias}-outside", OutsideProbeArgs(told[alias], changes_of(host), after=[host]))
         backup = host.stores.backup if host.stores else None
         if backup is not None and backup.restic_password is not None:
             # Without it nobody can read the copies: keep it outside of the host and of this state.

@@ -16,6 +16,7 @@ from components.internal_ca import InternalCa, InternalCaArgs
 from components.kernel_settings import KernelSettings, KernelSettingsArgs
 from components.login_policy import LoginPolicy, LoginPolicyArgs
 from components.mongodb import MongoDatabase, MongoDB, MongoDBArgs
+from components.outside_probe import OutsideProbe, OutsideProbeArgs, changes_of
 from components.preview_access import PreviewAccess, PreviewAccessArgs, PreviewKey
 from components.private_container import PrivateContainer, PrivateContainerArgs
 from components.proxied_site import OwnKeyPair, ProxiedApp, ProxiedSite
@@ -60,6 +61,8 @@ __all__ = [
     "MongoDB",
     "MongoDBArgs",
     "MongoDatabase",
+    "OutsideProbe",
+    "OutsideProbeArgs",
     "OwnKeyPair",
     "PreviewAccess",
     "PreviewAccessArgs",
@@ -92,6 +95,7 @@ __all__ = [
     "Users",
     "UsersArgs",
     "addresses",
+    "changes_of",
     "connections",
     "export_tunnels",
 ]

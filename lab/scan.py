@@ -1,17 +1,14 @@
 """What answers on a host, asked from somewhere: raw SYN packets to TCP ports, datagrams to UDP ports.
 
-No connection is ever made, so no service logs it and fail2ban counts nothing: the kernel of the asking side
-answers a SYN/ACK with a reset. Every port is asked twice, as a burst may lose packets; a host that drops all
-65,535 takes about 3 s. Only addresses of the lab are asked.
+The packets are those of the gate, portcullis/scan/syn.py. A host that drops all 65,535 takes about 3 s.
+Only addresses of the lab are asked.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
-import os
 import socket
-import struct
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +20,10 @@ from typing import TYPE_CHECKING
 from lab import hosts, network
 from lab.errors import LabError
 from lab.shell import run
+from portcullis.scan import syn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from lab.engine import Engine
@@ -43,13 +41,9 @@ _LAB = [
         *("172.16.0.0/12", "fd00::/8", "169.254.169.254/32"),
     )
 ]
-_SYN, _SYN_ACK, _RST = 0x02, 0x12, 0x04
 _ROUNDS = 2
-_BURST = 200  # packets between two looks at the answers; a queue of the kernel holds 1000
-_PAUSE = 0.002  # seconds after a burst
+_RATE = 100_000  # packets a second: every link is this machine's memory
 _SETTLE = 0.6  # seconds that the last answers of a round may take, on a machine that is not busy
-_SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
-_HEADER = struct.Struct("!HHIIHHHH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +173,7 @@ def _udp(address: str, ports: Sequence[int], mark: int) -> dict[int, bool]:
     waiting: dict[int, socket.socket] = {}
     try:
         for port in ports:
-            asking = _socket(address, socket.SOCK_DGRAM, 0, mark)
+            asking = syn.open_socket(address, socket.SOCK_DGRAM, 0, mark)
             asking.setblocking(False)  # noqa: FBT003
             waiting[port] = asking
             with suppress(OSError):
@@ -189,7 +183,7 @@ def _udp(address: str, ports: Sequence[int], mark: int) -> dict[int, bool]:
                 if port not in answered:
                     with suppress(OSError):
                         asking.send(b"anybody there?\n")
-            time.sleep(_settle())
+            time.sleep(syn.settling(_SETTLE))
             for port, asking in waiting.items():
                 try:
                     asking.recv(1)
@@ -206,115 +200,4 @@ def _udp(address: str, ports: Sequence[int], mark: int) -> dict[int, bool]:
 
 def _tcp(address: str, ports: Sequence[int], mark: int) -> dict[int, bool]:
     """Return which ports answered with SYN/ACK (True) or with a reset (False)."""
-    source = _source(address, mark)
-    if source is None:
-        return {}
-    answered: dict[int, bool] = {}
-    # Holding the port keeps every other program from getting these answers.
-    with (
-        _socket(address, socket.SOCK_STREAM, 0, mark) as holder,
-        _socket(address, socket.SOCK_RAW, socket.IPPROTO_TCP, mark) as raw,
-    ):
-        holder.bind((source, 0))
-        raw.setblocking(False)  # noqa: FBT003
-        raw.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 25)
-        raw.bind((source, 0))
-        packets = _Packets(source, address, holder.getsockname()[1], int.from_bytes(os.urandom(3), "big"))
-        _send(raw, packets, address, ports[:1])
-        time.sleep(0.2)  # until the kernel knows the way; a few packets wait for that, no burst does
-        for _ in range(_ROUNDS):
-            left = [port for port in ports if port not in answered]
-            for start in range(0, len(left), _BURST):
-                _send(raw, packets, address, left[start : start + _BURST])
-                time.sleep(_PAUSE)
-                answered |= packets.read(raw)
-            deadline = time.monotonic() + _settle()
-            while len(answered) < len(ports) and time.monotonic() < deadline:
-                time.sleep(0.05)
-                answered |= packets.read(raw)
-    return answered
-
-
-class _Packets:
-    """Writes SYN packets of one scan, and knows their answers."""
-
-    def __init__(self, source: str, target: str, port: int, sequence: int) -> None:
-        self.port, self.sequence = port, sequence
-        self.target = _bytes(target)
-        ends = _bytes(source) + self.target
-        pseudo = ends + struct.pack("!II", _HEADER.size, socket.IPPROTO_TCP)
-        self._constant = _sum(pseudo) + _sum(self._header(0, 0))
-
-    def syn(self, port: int) -> bytes:
-        """Return the packet for a port."""
-        total = self._constant + port
-        while total >> 16:
-            total = (total & 0xFFFF) + (total >> 16)
-        return self._header(port, ~total & 0xFFFF)
-
-    def _header(self, port: int, checksum: int) -> bytes:
-        words = _HEADER.size // 4 << 12
-        return _HEADER.pack(self.port, port, self.sequence, 0, words | _SYN, 1024, checksum, 0)
-
-    def read(self, raw: socket.socket) -> dict[int, bool]:
-        """Return what has arrived by now: port, and whether it is open."""
-        answered: dict[int, bool] = {}
-        for segment in self._segments(raw):
-            port, ours, _, acknowledged, flags = struct.unpack_from("!HHIIH", segment)
-            if ours != self.port or acknowledged != self.sequence + 1:
-                continue
-            if flags & _SYN_ACK == _SYN_ACK or flags & _RST:
-                answered[port] = not flags & _RST
-        return answered
-
-    def _segments(self, raw: socket.socket) -> Iterator[bytes]:
-        while True:
-            try:
-                packet, sender = raw.recvfrom(256)
-            except BlockingIOError:
-                return
-            except OSError:
-                continue  # an ICMP message about an earlier packet
-            if _bytes(sender[0].partition("%")[0]) != self.target:
-                continue
-            # The kernel gives IPv4 with its header, and IPv6 without.
-            segment = packet[(packet[0] & 0xF) * 4 :] if raw.family == socket.AF_INET else packet
-            if len(segment) >= _HEADER.size:
-                yield segment
-
-
-def _send(raw: socket.socket, packets: _Packets, address: str, ports: Sequence[int]) -> None:
-    for port in ports:
-        with suppress(OSError):  # no answer is an answer; a full queue is what the second round is for
-            raw.sendto(packets.syn(port), (address, 0))
-
-
-def _settle() -> float:
-    """Return how long to wait for answers: a host on a busy machine gives them later, up to some seconds."""
-    waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return _SETTLE * min(max(waiting, 1.0), 6.0)
-
-
-def _source(address: str, mark: int) -> str | None:
-    """Return our own address on the way to another, or None where there is no way."""
-    with _socket(address, socket.SOCK_DGRAM, 0, mark) as asking:
-        try:
-            asking.connect((address, 9))
-        except OSError:
-            return None
-        return str(asking.getsockname()[0])
-
-
-def _socket(address: str, kind: socket.SocketKind, protocol: int, mark: int) -> socket.socket:
-    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind, protocol)
-    if mark:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-    return made
-
-
-def _bytes(address: str) -> bytes:
-    return ipaddress.ip_address(address).packed
-
-
-def _sum(data: bytes) -> int:
-    return sum(struct.unpack(f"!{len(data) // 2}H", data))
+    return syn.ask(address, ports, mark=mark, rate=_RATE, settle=_SETTLE)

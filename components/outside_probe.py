@@ -1,0 +1,96 @@
+"""A look at a host from outside, at the very end of a deployment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi import ResourceOptions
+from pulumi_command import local
+
+from components.arguments import validate
+from portcullis.scan.declared import Declared, declared_path
+from portcullis.settings import forms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from components.hardened_host import HardenedHost
+
+_MINUTES = "30m"
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideProbeArgs:
+    """What is asked, and when again.
+
+    Attributes:
+        declared: what the host is to answer; its addresses are read from `declared_path` when it runs, and
+            are in no state.
+        triggers: what changes with what the host lets in, listens with or shows.
+        after: everything of the host.
+    """
+
+    declared: Declared
+    triggers: Sequence[pulumi.Input[Any]] = ()
+    after: Sequence[pulumi.Resource] = ()
+
+    def __post_init__(self) -> None:
+        """Check what becomes part of a command line."""
+        validate(self.declared, {"host": forms.ALIAS})
+
+
+class OutsideProbe(pulumi.ComponentResource):
+    """All ports of a host, asked from the machine that deploys: what answers is what is declared.
+
+    It runs on each `up` that changed what is declared, the firewall, SSH, nginx or a container, after
+    everything else. Where something differs, `up` fails with the table, and everything stands as deployed.
+
+    Attributes:
+        seen: the table.
+    """
+
+    seen: pulumi.Output[str]
+
+    def __init__(self, name: str, args: OutsideProbeArgs, opts: ResourceOptions | None = None) -> None:
+        """Declare it under `name`, such as "web1-outside"."""
+        super().__init__("portcullis:index:OutsideProbe", name, None, opts)
+        told = args.declared.without_addresses()
+        probe = local.Command(
+            f"{name}-scan",
+            # The project's own Python where there is one: the machine's may know nothing of Portcullis.
+            create=(
+                'PATH=".venv/bin:$PATH" exec python3 -m portcullis.scan '
+                f"--declared {declared_path(pulumi.get_stack())} --host {args.declared.host}"
+            ),
+            logging=local.Logging.NONE,
+            add_previous_output_in_env=False,
+            triggers=[told, *args.triggers],
+            opts=ResourceOptions(
+                parent=self,
+                depends_on=[*args.after],
+                custom_timeouts=pulumi.CustomTimeouts(create=_MINUTES, update=_MINUTES),
+            ),
+        )
+        self.seen = probe.stdout
+        self.register_outputs({"declared": told})
+
+
+def changes_of(host: HardenedHost) -> list[pulumi.Input[Any]]:
+    """Return what changes when a host may answer something else: revisions of parts, ids of containers."""
+    parts: list[pulumi.Resource] = [*host.access.ready, *host.firewall.ready]
+    for part in (host.proxy, *host.apps.values()):
+        parts += part.ready if part else []
+    for store in (host.stores.redis, host.stores.mongo) if host.stores else ():
+        parts += store.ready if store else []
+    return list(_changes(parts))
+
+
+def _changes(parts: Iterable[pulumi.Resource]) -> Iterable[pulumi.Input[Any]]:
+    for part in parts:
+        # A container's state knows its id, nginx's sites the revisions of what they read.
+        for name in ("revision", "container_id", "reads"):
+            if isinstance(value := getattr(part, name, None), pulumi.Output):
+                yield value
+                break

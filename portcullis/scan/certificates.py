@@ -1,0 +1,99 @@
+"""The certificate that a site shows from outside: for whom, by whom, until when, and who believes it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from dataclasses import asdict, dataclass
+
+from portcullis.host.agent import x509
+
+_PATIENCE = 5.0  # seconds
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a server showed for a name.
+
+    Attributes:
+        trusted: the chain leads to a root that is known where it was asked, and the certificate is for
+            that name.
+        fault: why not, in OpenSSL's words; or why there is none at all.
+        issuer: who signed it, "" where none was shown.
+        names_it: the certificate is for that name, whoever signed it.
+        begins: seconds of the epoch.
+        ends: seconds of the epoch.
+    """
+
+    trusted: bool
+    fault: str = ""
+    issuer: str = ""
+    names_it: bool = False
+    begins: int = 0
+    ends: int = 0
+
+    def json(self) -> dict[str, object]:
+        """Return it as it travels."""
+        return asdict(self)
+
+
+def shown(address: str, port: int, name: str, roots: str = "") -> Shown:
+    """Ask a server for its certificate.
+
+    Args:
+        address: where it is asked.
+        port: the port.
+        name: the host name that is asked for.
+        roots: PEM of roots that count beside those of this machine.
+    """
+    context = ssl.create_default_context()
+    if roots:
+        context.load_verify_locations(cadata=roots)
+    try:
+        der, fault = _handshake(context, address, port, name), ""
+    except ssl.SSLCertVerificationError as error:
+        fault = error.verify_message or str(error.reason)
+        # Once more, to see the certificate: nothing is sent and nothing believed.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            der = _handshake(context, address, port, name)
+        except (OSError, ValueError) as again:
+            return Shown(trusted=False, fault=str(again))
+    except ssl.SSLError as error:
+        return Shown(trusted=False, fault=f"no certificate is shown: {error.reason or error}")
+    except (OSError, ValueError) as error:
+        return Shown(trusted=False, fault=f"no certificate is shown: {error}")
+    try:
+        read = x509.parse(der)
+    except ValueError:
+        return Shown(trusted=False, fault="what is shown is no certificate")
+    return Shown(
+        trusted=not fault,
+        fault=fault,
+        issuer=read.issuer,
+        names_it=any(_covers(pattern.lower(), name.lower()) for pattern in read.names),
+        begins=read.begins,
+        ends=read.ends,
+    )
+
+
+def _handshake(context: ssl.SSLContext, address: str, port: int, name: str) -> bytes:
+    with (
+        socket.create_connection((address, port), timeout=_PATIENCE) as line,
+        context.wrap_socket(line, server_hostname=name) as secure,
+    ):
+        return secure.getpeercert(binary_form=True) or b""
+
+
+def _covers(pattern: str, name: str) -> bool:
+    """Tell whether a certificate's name is for a host: the star stands for one label (RFC 9525, 6.3)."""
+    if pattern.startswith("*."):
+        return name.partition(".")[2] == pattern[2:]
+    return pattern == name
+
+
+def days_left(ends: int, now: float | None = None) -> int:
+    """Return whole days until a time; below zero when it is past."""
+    return int((ends - (time.time() if now is None else now)) // 86400)

@@ -1,0 +1,88 @@
+"""Which TCP ports answer, asked with whole connections: for who may not send raw packets."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import resource
+import socket
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from portcullis.scan import syn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TIMEOUT = 1.5
+"""Seconds that a port may take to answer."""
+AT_ONCE = 1000
+"""Connections at a time; all ports of a host that drops packets take 100 s."""
+_SPARE = 64  # files that this process needs beside its connections
+_REFUSED = {errno.ECONNREFUSED, errno.ECONNRESET}
+# Closing sends a reset: nothing is left waiting on either side, and no port of ours stays taken.
+_RESET = struct.pack("ii", 1, 0)
+
+
+def ask(
+    address: str, ports: Sequence[int], *, timeout: float = TIMEOUT, at_once: int = AT_ONCE
+) -> dict[int, bool]:
+    """Return which ports took a connection (True) or refused one (False); the others are silent.
+
+    Of a port of this machine, what took a connection is asked once more, alone: a connection may have met
+    itself, or another one of these that went the other way.
+    """
+    answered = asyncio.run(_ask(address, ports, timeout, min(at_once, _files())))
+    if syn.source_of(address) == address:
+        again = [port for port, is_open in answered.items() if is_open]
+        answered.update(dict.fromkeys(again, False))
+        answered.update(asyncio.run(_ask(address, again, timeout, 1)))
+    return answered
+
+
+async def _ask(address: str, ports: Sequence[int], timeout: float, at_once: int) -> dict[int, bool]:
+    room, answered = asyncio.Semaphore(at_once), dict[int, bool]()
+
+    async def one(port: int) -> None:
+        async with room:
+            if (found := await _once(address, port, timeout)) is not None:
+                answered[port] = found
+
+    await asyncio.gather(*map(one, ports))
+    return answered
+
+
+async def _once(address: str, port: int, timeout: float) -> bool | None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as line:
+        line.setblocking(False)  # noqa: FBT003
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        try:
+            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(line, (address, port)), timeout)
+        except (asyncio.TimeoutError, TimeoutError):
+            return None
+        except OSError as error:
+            return False if error.errno in _REFUSED else None
+        return not met_itself(line)
+
+
+def met_itself(line: socket.socket) -> bool:
+    """Tell whether a connection's two ends are one.
+
+    The kernel may choose as our own port the very port that is asked, where nobody listens: both ends then
+    open at once, and TCP calls that a connection (RFC 9293, 3.5).
+    """
+    with suppress(OSError):
+        return bool(line.getsockname()[:2] == line.getpeername()[:2])
+    return True  # gone again
+
+
+def _files() -> int:
+    """Return how many connections this process may have, after asking for all it can get."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, AT_ONCE * 2), hard))
+            soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(16, soft - _SPARE)

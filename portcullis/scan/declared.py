@@ -1,0 +1,177 @@
+"""What the settings declare to be open on a host. Pure."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Sequence, Tuple
+
+if TYPE_CHECKING:
+    from portcullis.settings import FirewallRule, HostSettings, Settings, SiteSettings
+
+LAST_PORT = 65535
+_HTTP, _HTTPS = 80, 443
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Ports that are declared to be open.
+
+    Attributes:
+        first: the first of them.
+        last: the last; the same where it is one.
+        why: what for, for people.
+        place: where the settings say so.
+        sources: who may, as addresses and networks; nobody named means everybody.
+        answers: that it has to answer: on `every` address, on `any`, or on `none`, as with a range of ports
+            and with what only others may reach.
+    """
+
+    first: int
+    last: int
+    why: str
+    place: str
+    sources: Tuple[str, ...] = ()
+    answers: str = "every"
+
+    def covers(self, port: int) -> bool:
+        """Tell whether a port is one of them."""
+        return self.first <= port <= self.last
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What one host is to answer.
+
+    Attributes:
+        host: its alias.
+        addresses: where it is asked, as the settings name it: addresses, or a name.
+        ssh: the port of its SSH server.
+        openings: what is open.
+        sites: host names that show a certificate.
+        page: a host name to ask port 80 for, "" where there is none.
+        authority: who signs, by name: `public`, whose chain everybody can follow, or why nobody can.
+    """
+
+    host: str
+    addresses: Tuple[str, ...]
+    ssh: int
+    openings: Tuple[Opening, ...]
+    sites: Tuple[str, ...] = ()
+    page: str = ""
+    authority: Mapping[str, str] = field(default_factory=dict)
+
+    def json(self) -> Dict[str, Any]:
+        """Return it as it travels."""
+        return asdict(self)
+
+    def without_addresses(self) -> str:
+        """Return it as one text that tells of every change but that of an address, which no state holds."""
+        return json.dumps({**self.json(), "addresses": []}, sort_keys=True)
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Declared:
+        """Take it back from JSON."""
+        openings = tuple(
+            Opening(**{**opening, "sources": tuple(opening["sources"])}) for opening in found["openings"]
+        )
+        texts = {key: tuple(found[key]) for key in ("addresses", "sites")}
+        return cls(**{**found, **texts, "openings": openings, "authority": dict(found["authority"])})
+
+
+PUBLIC = "public"
+_NOT_PUBLIC = {
+    "staging": "of Let's Encrypt's staging, which nobody trusts",
+    "internal": "of this stack's own authority, whom only its people trust",
+    "own": "from elsewhere",
+}
+
+
+def declared_path(stack: str) -> Path:
+    """Return where a stack's program leaves what is declared, relative to the project folder."""
+    return Path(".portcullis") / stack / "declared.json"
+
+
+def write_declared(hosts: Sequence[Declared], stack: str) -> None:
+    """Write what is declared, for the look from outside at the end of `up`. Git ignores the folder."""
+    path = declared_path(stack)
+    text = json.dumps([host.json() for host in hosts], indent=2) + "\n"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists() or path.read_text() != text:
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_text(text)
+        part.replace(path)
+
+
+def declared(settings: Settings, alias: str) -> Declared:
+    """Return what the settings of a stack declare to be open on one of its hosts."""
+    host, sites = settings.hosts[alias], settings.sites_on(alias)
+    authority = {
+        name: _authority(settings, site)
+        for site_name, site in sites.items()
+        if not site.plain
+        for name in _names(site_name, site)
+    }
+    return Declared(
+        host=alias,
+        addresses=(host.address, *([host.address_v6] if host.address_v6 else [])),
+        ssh=host.port,
+        openings=tuple(_openings(alias, host, sites)),
+        sites=tuple(authority),
+        page=next(iter(sites), ""),
+        authority=authority,
+    )
+
+
+def _names(name: str, site: SiteSettings) -> list[str]:
+    return [each for each in (name, *site.aliases, *site.redirect_from) if not each.startswith("*")]
+
+
+def _authority(settings: Settings, site: SiteSettings) -> str:
+    if site.certificate is not None:
+        return _NOT_PUBLIC["own"]
+    if site.tls == "internal":
+        return _NOT_PUBLIC["internal"]
+    server = settings.acme.server if settings.acme else ""
+    if server == "production":
+        return PUBLIC
+    return _NOT_PUBLIC.get(server, "of an authority that the settings name")
+
+
+def _openings(alias: str, host: HostSettings, sites: Mapping[str, SiteSettings]) -> list[Opening]:
+    at = f"portcullis:hosts.{alias}"
+    found = [Opening(host.port, host.port, "SSH", f"{at}.port")]
+    if sites:
+        encrypted = [name for name, site in sites.items() if not site.plain]
+        found.append(Opening(_HTTP, _HTTP, _sites(list(sites)), "portcullis:sites"))
+        answers = "every" if encrypted else "none"
+        found.append(Opening(_HTTPS, _HTTPS, _sites(encrypted), "portcullis:sites", (), answers))
+    for key, rules in (("allow", host.firewall.allow), ("public", host.firewall.public)):
+        found += [
+            opening
+            for port, rule in rules.items()
+            if (opening := _opening(f"{at}.firewall.{key}", port, rule)) is not None
+        ]
+    return found
+
+
+def _sites(names: list[str]) -> str:
+    if not names:
+        return "nginx"
+    return f"nginx: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def _opening(at: str, text: str, rule: FirewallRule) -> Opening | None:
+    """Read one rule. Datagrams are not asked for: most of what takes them answers its own protocol only."""
+    ports, _, protocol = text.partition("/")
+    if protocol != "tcp":
+        return None
+    first, _, last = ports.partition(":")
+    one = not last and not rule.sources
+    what = "a container" if at.endswith("public") else "a program of the host"
+    why = f"{what}, for {', '.join(rule.sources)}" if rule.sources else what
+    return Opening(
+        int(first), int(last or first), why, f"{at}[{text}]", rule.sources, "any" if one else "none"
+    )

@@ -1,0 +1,213 @@
+"""What answers on an open port, and whether it wants to know who asks. Nobody logs in anywhere.
+
+First comes who speaks first: SSH, mail, FTP and MySQL do. Then a PING, which Redis understands and a web
+server refuses in its own words; then what MongoDB, PostgreSQL, TLS and HTTP begin with.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import struct
+from dataclasses import asdict, dataclass
+from typing import Any, Callable, Optional
+
+from portcullis.host.agent.mongo_bson import Document, Malformed, decode, encode
+
+PATIENCE = 2.0
+"""Seconds that a step may take."""
+_FIRST_WORD = 0.8  # seconds until a server that speaks first has spoken
+_MOST = 4096  # bytes that are read of an answer
+_OP_MSG = 2013
+_POSTGRES = struct.pack("!ii", 8, 80877103)  # SSLRequest
+_WORDS = 60  # characters of a greeting that are shown
+
+OPEN, GUARDED, UNKNOWN = "without credentials", "wants credentials", ""
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What answered.
+
+    Attributes:
+        speaks: the protocol: ``redis``, ``mongodb``, ``http``, ``ssh``… or "" where none was recognised.
+        said: its own words, on one short line.
+        access: whether it serves who has no credentials: `OPEN`, `GUARDED`, or `UNKNOWN`.
+    """
+
+    speaks: str
+    said: str = ""
+    access: str = UNKNOWN
+
+    def json(self) -> dict[str, str]:
+        """Return it as it travels."""
+        return asdict(self)
+
+
+def greet(address: str, port: int, name: str = "") -> Greeting:
+    """Ask an open port what it is.
+
+    Args:
+        address: an IPv4 or IPv6 address.
+        port: its port.
+        name: the host name to ask a web server for.
+    """
+    steps: tuple[Callable[[], Optional[Greeting]], ...] = (
+        lambda: _spoken_first_or_redis(address, port),
+        lambda: _mongo(address, port),
+        lambda: _postgres(address, port),
+        lambda: _tls(address, port, name),
+        lambda: _http(address, port, name),
+    )
+    for step in steps:
+        try:
+            found = step()
+        except (OSError, ValueError, struct.error, Malformed):
+            continue
+        if found:
+            return found
+    return Greeting("", "says nothing that is known here")
+
+
+def banner(address: str, port: int) -> Greeting:
+    """Read what an SSH server says first, in one connection, and leave.
+
+    Raises:
+        OSError: it takes no connection.
+    """
+    with _line(address, port) as line:
+        return _banner(_words(line, _FIRST_WORD * 4)) or Greeting("", "says nothing")
+
+
+def http(address: str, port: int, name: str = "") -> Greeting:
+    """Ask a web server for a page of a host name. Raises OSError."""
+    return _http(address, port, name) or Greeting("", "closes the connection")
+
+
+def _spoken_first_or_redis(address: str, port: int) -> Greeting | None:
+    with _line(address, port) as line:
+        first = _words(line, _FIRST_WORD)
+        if first:
+            return _banner(first)
+        line.sendall(b"PING\r\n")
+        return _pinged(_words(line, PATIENCE))
+
+
+def _banner(first: bytes) -> Greeting | None:
+    text = _shown(first)
+    if first.startswith(b"SSH-"):
+        return Greeting("ssh", text, GUARDED)
+    # https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_v10.html
+    if len(first) > 5 and first[3] == 0 and first[4] == 10:  # noqa: PLR2004 - the protocol's version
+        return Greeting("mysql", _shown(first[5:].partition(b"\0")[0]), GUARDED)
+    if len(first) > 7 and first[3] == 0 and first[4] == 0xFF:  # noqa: PLR2004 - an error
+        return Greeting("mysql", _shown(first[7:]), GUARDED)
+    if re.match(rb"[2-5][0-9]{2}[ -]", first):
+        kind = "ftp" if b"ftp" in first.lower() else "smtp" if b"mtp" in first.lower() else "mail or ftp"
+        return Greeting(kind, text)
+    return Greeting("", text) if first else None
+
+
+def _pinged(answer: bytes) -> Greeting | None:
+    text = _shown(answer)
+    if answer.startswith(b"+PONG"):
+        return Greeting("redis", text, OPEN)
+    if re.match(rb"-(?:NOAUTH|NOPERM|DENIED|WRONGPASS)", answer):
+        return Greeting("redis", text, GUARDED)
+    if answer.startswith(b"HTTP/"):
+        return Greeting("http", text)
+    if answer.startswith(b"ERROR\r\n"):
+        return Greeting("memcached", text, OPEN)
+    return None
+
+
+def _mongo(address: str, port: int) -> Greeting | None:
+    with _line(address, port) as line:
+        hello = _asked(line, {"hello": 1, "$db": "admin"})
+        if "maxWireVersion" not in hello and "ok" not in hello:
+            return None
+        listed = _asked(line, {"listDatabases": 1, "nameOnly": True, "$db": "admin"})
+        if listed.get("ok") == 1:
+            count = len(listed.get("databases") or ())
+            return Greeting("mongodb", f"lists its {count} databases", OPEN)
+        return Greeting("mongodb", _shown(str(listed.get("errmsg", "")).encode()), GUARDED)
+
+
+def _asked(line: socket.socket, command: Document) -> dict[str, Any]:
+    """Send a command, return the answer.
+
+    https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md
+    """
+    body = struct.pack("<IB", 0, 0) + encode(command)
+    line.sendall(struct.pack("<iiii", 16 + len(body), 1, 0, _OP_MSG) + body)
+    size, _, _, kind = struct.unpack("<iiii", _exactly(line, 16))
+    if kind != _OP_MSG or not 26 <= size <= 1 << 20:  # noqa: PLR2004 - head, flags, an empty document
+        raise Malformed
+    return decode(_exactly(line, size - 16)[5:])
+
+
+def _postgres(address: str, port: int) -> Greeting | None:
+    with _line(address, port) as line:
+        line.sendall(_POSTGRES)
+        said = line.recv(2)
+        return Greeting("postgresql", "", UNKNOWN) if said in (b"S", b"N") else None
+
+
+def _tls(address: str, port: int, name: str) -> Greeting | None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with _line(address, port) as line:
+        try:
+            with context.wrap_socket(line, server_hostname=name or None) as secure:
+                version = str(secure.version())
+        except ssl.SSLError as error:
+            # An alert is an answer in TLS; anything else is another protocol.
+            return (
+                Greeting("tls", _shown(str(error.reason).encode())) if "ALERT" in str(error.reason) else None
+            )
+    return Greeting("tls", version)
+
+
+def _http(address: str, port: int, name: str) -> Greeting | None:
+    host = name or (f"[{address}]" if ":" in address else address)
+    with _line(address, port) as line:
+        line.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        answer = _words(line, PATIENCE)
+    if not answer.startswith(b"HTTP/"):
+        return None
+    status = _shown(answer)
+    server = re.search(rb"(?im)^server:[ \t]*([^\r\n]*)", answer)
+    access = GUARDED if re.match(r"HTTP/\S+ 40[137]\b", status) else UNKNOWN
+    return Greeting("http", f"{status}, {_shown(server[1])}" if server else status, access)
+
+
+def _line(address: str, port: int) -> socket.socket:
+    return socket.create_connection((address, port), timeout=PATIENCE)
+
+
+def _words(line: socket.socket, patience: float) -> bytes:
+    line.settimeout(patience)
+    try:
+        return line.recv(_MOST)
+    except socket.timeout:
+        return b""
+    finally:
+        line.settimeout(PATIENCE)
+
+
+def _exactly(line: socket.socket, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        piece = line.recv(size - len(found))
+        if not piece:
+            raise Malformed
+        found += piece
+    return found
+
+
+def _shown(said: bytes) -> str:
+    """Return the first line of what a stranger says, without anything that a terminal would act on."""
+    text = said.splitlines()[0].decode("utf-8", "replace") if said.splitlines() else ""
+    text = "".join(letter if letter.isprintable() else "·" for letter in text).strip()
+    return text if len(text) <= _WORDS else text[:_WORDS] + "…"

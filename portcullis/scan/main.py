@@ -1,0 +1,153 @@
+"""The gate: ask every host of a stack from outside, and compare with what its settings declare.
+
+    python -m portcullis.scan --stack prod [--host web1] [--from OTHER] [--json FILE]
+
+Exit status: 0, what answers is what is declared; 1, something is open or closed that must not be; 2, nothing
+could be asked. Only addresses that the settings name are asked, and the SSH port is touched once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+
+from portcullis.scan import probe, report, syn, vantage
+from portcullis.scan.declared import LAST_PORT, Declared
+from portcullis.scan.verdict import Verdict, judge
+
+if TYPE_CHECKING:
+    from portcullis.settings import Settings
+
+_ERROR = 2
+Ranges = List[Tuple[int, int]]
+
+
+class Stopped(Exception):
+    """Nothing was asked; the text says why."""
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Ask, print the table, return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        roots = options.roots.read_text() if options.roots else ""
+        verdicts = [
+            ask(host, options, roots)
+            for host in (_given(options) if options.declared else _of_stack(options))
+        ]
+    except (Stopped, vantage.VantageFailed, OSError, ValueError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return _ERROR
+    if options.json:
+        text = json.dumps(report.as_json(verdicts), indent=2) + "\n"
+        if str(options.json) == "-":
+            sys.stdout.write(text)
+            return report.status(verdicts)
+        options.json.write_text(text)
+    print(report.table(verdicts, _spelled(options.ports)))  # noqa: T201 - a command-line program
+    return report.status(verdicts)
+
+
+def question(declared: Declared, options: argparse.Namespace, roots: str) -> Dict[str, Any]:
+    """Return what the probe is asked for one host."""
+    covered = any(first <= declared.ssh <= last for first, last in options.ports)
+    return {
+        "addresses": list(declared.addresses),
+        "families": options.family or [4, 6],
+        # SSH's port as well: that it answers says that the host was reached.
+        "ports": [*options.ports, *([] if covered else [(declared.ssh, declared.ssh)])],
+        "ssh": declared.ssh,
+        "sites": list(declared.sites),
+        "page": declared.page,
+        "roots": roots,
+        "method": options.method,
+        "rate": options.rate,
+    }
+
+
+def ask(declared: Declared, options: argparse.Namespace, roots: str) -> Verdict:
+    """Ask one host and judge what it answered."""
+    asked = question(declared, options, roots)
+    if options.origin:
+        answer = vantage.answer(asked, options.origin, ("ssh", *options.ssh))
+    else:
+        answer = probe.answer(asked)
+    return judge(declared, answer, asked["ports"])
+
+
+def _given(options: argparse.Namespace) -> List[Declared]:
+    """Take what is declared as a deployment gives it."""
+    text = sys.stdin.read() if options.declared == "-" else Path(options.declared).read_text()
+    hosts = [Declared.read(each) for each in json.loads(text)]
+    return _chosen(hosts, options.host, options.declared)
+
+
+def _chosen(hosts: List[Declared], alias: str, source: str) -> List[Declared]:
+    if alias and alias not in {host.host for host in hosts}:
+        known = ", ".join(host.host for host in hosts)
+        raise Stopped(f"{source} has no host {alias}; it has {known}")
+    return [host for host in hosts if alias in ("", host.host)]
+
+
+def _of_stack(options: argparse.Namespace) -> List[Declared]:
+    # Not above: what a deployment runs needs no settings, and not all that they import.
+    from portcullis.scan.declared import declared  # noqa: PLC0415
+    from portcullis.settings import SettingsError  # noqa: PLC0415
+    from portcullis.settings.of_stack import NoSettings, settings_of  # noqa: PLC0415
+
+    try:
+        settings: Settings = settings_of(options.stack)
+    except (NoSettings, SettingsError) as error:
+        raise Stopped(str(error)) from None
+    hosts = [declared(settings, alias) for alias in settings.hosts]
+    return _chosen(hosts, options.host, f"stack {options.stack}")
+
+
+def _spelled(ports: Ranges) -> str:
+    if ports == [(1, LAST_PORT)]:
+        return "all ports"
+    return "ports " + ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ports)
+
+
+def _ports(text: str) -> Ranges:
+    found = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise argparse.ArgumentTypeError(f"{part!r} is not a port; write 1-1024,8080")
+        low, high = int(first), int(last or first)
+        if not 1 <= low <= high <= LAST_PORT:
+            raise argparse.ArgumentTypeError(f"{part!r} is not between 1 and {LAST_PORT}")
+        found.append((low, high))
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="portcullis.scan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stack", default="lab", help="(default: %(default)s)")
+    parser.add_argument("--host", default="", help="one host of it, by its alias")
+    parser.add_argument("--from", dest="origin", default="", metavar="SSHHOST", help="ask from there, by ssh")
+    parser.add_argument(
+        "--ssh", action="append", default=[], metavar="ARGUMENT", help="for ssh to there: --ssh=-F --ssh=FILE"
+    )
+    parser.add_argument("--ports", type=_ports, default=[(1, LAST_PORT)], help="such as 1-1024,8080")
+    parser.add_argument("--family", type=int, action="append", choices=[4, 6], help="one family only")
+    parser.add_argument(
+        "--method", choices=["auto", "syn", "connect"], default="auto",
+        help="raw SYN packets, which take root, or whole connections; what is possible without it",
+    )  # fmt: skip
+    parser.add_argument("--rate", type=int, default=syn.RATE, help="SYN packets a second (%(default)s)")
+    parser.add_argument("--roots", type=Path, help="PEM file of roots that certificates may lead to, too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the result there, too; - prints it instead"
+    )
+    parser.add_argument(
+        "--declared", metavar="FILE", default="",
+        help="take what is declared from there, as `up` leaves it in .portcullis/STACK; - reads standard input",
+    )  # fmt: skip
+    return parser

@@ -1,0 +1,129 @@
+"""Asks a host what the question says, here or on another host: question and answer are JSON.
+
+Only the addresses of the question are ever asked. The SSH port is touched once: by raw packets it is never
+connected to, and its greeting is read in one connection; by connections it is that same one.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, List
+
+from portcullis.scan import certificates, connect, greetings, syn
+
+Json = Dict[str, Any]
+
+_GREETED = 40
+"""Open ports that are asked what they are; where more are open, something answers for all of them."""
+_AT_ONCE = 16
+_HTTP, _HTTPS = 80, 443
+
+
+def answer(question: Json) -> Json:
+    """Ask, and return what answered.
+
+    Args:
+        question: `addresses` (or names, resolved here), `families` (4 and 6), `ports` as ranges
+            `[first, last]`, `ssh` (the port of the SSH server), `sites` (names with TLS), `page` (a name to
+            ask port 80 for), `roots` (PEM), `method` (`syn`, `connect` or `auto`), `rate` and `settle` as
+            `syn.ask` has them.
+
+    Returns:
+        `from` (the name of the machine that asked), `method`, `unresolved` (names that lead nowhere) and
+        `addresses`: for each `source` (our address on the way, None where there is none), `open`, `refused`,
+        `silent`, `greetings` by port and `certificates` by name.
+    """
+    method = question["method"]
+    if method == "auto":
+        method = "syn" if syn.possible() else "connect"
+    addresses, unresolved = _resolved(question)
+    ports = [port for first, last in question["ports"] for port in range(first, last + 1)]
+    with ThreadPoolExecutor(max(1, len(addresses))) as pool:
+        asked = [pool.submit(_address, question, address, ports, method) for address in addresses]
+        found = {address: each.result() for address, each in zip(addresses, asked)}
+    return {"from": socket.gethostname(), "method": method, "unresolved": unresolved, "addresses": found}
+
+
+def _resolved(question: Json) -> tuple[List[str], List[str]]:
+    families = {4: socket.AF_INET, 6: socket.AF_INET6}
+    wanted = {families[number] for number in question["families"]}
+    addresses: List[str] = []
+    unresolved = []
+    for name in question["addresses"]:
+        try:
+            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        except OSError:
+            unresolved.append(name)
+            continue
+        for family, _, _, _, where in found:
+            if family in wanted and where[0] not in addresses:
+                addresses.append(str(where[0]))
+    return addresses, unresolved
+
+
+def _address(question: Json, address: str, ports: List[int], method: str) -> Json:
+    source = syn.source_of(address)
+    if source is None:
+        return {
+            "source": None,
+            "open": [],
+            "refused": 0,
+            "silent": len(ports),
+            "greetings": {},
+            "certificates": {},
+        }
+    ssh = question["ssh"]
+    greeted: Dict[int, greetings.Greeting] = {}
+    if method == "syn":
+        answered = syn.ask(address, ports, rate=question["rate"], settle=question.get("settle", syn.SETTLE))
+    else:
+        answered = connect.ask(address, [port for port in ports if port != ssh])
+    if ssh in ports and (method == "connect" or answered.get(ssh)):
+        try:
+            greeted[ssh] = greetings.banner(address, ssh)
+            answered[ssh] = True
+        except ConnectionRefusedError:
+            answered[ssh] = False
+        except OSError:
+            answered.pop(ssh, None)  # it answered a packet and takes no connection: not what we call open
+    opened = sorted(port for port, is_open in answered.items() if is_open)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        if len(opened) <= _GREETED:
+            rest = [port for port in opened if port != ssh]
+            greeted.update(zip(rest, pool.map(lambda port: _greet(question, address, port), rest)))
+        sites = question["sites"] if _HTTPS in opened else []
+        roots = question["roots"]
+        shown = zip(sites, pool.map(lambda name: certificates.shown(address, _HTTPS, name, roots), sites))
+        certified = {name: each.json() for name, each in shown}
+    return {
+        "source": source,
+        "open": opened,
+        "refused": len(answered) - len(opened),
+        "silent": len(ports) - len(answered),
+        "greetings": {str(port): greeting.json() for port, greeting in sorted(greeted.items())},
+        "certificates": certified,
+    }
+
+
+def _greet(question: Json, address: str, port: int) -> greetings.Greeting:
+    if port not in (_HTTP, _HTTPS) or not question["page"]:
+        return greetings.greet(address, port)
+    # Our own nginx: asked for a site's name, as a browser does. It logs one request and bans nobody for it.
+    if port == _HTTP:
+        try:
+            return greetings.http(address, port, question["page"])
+        except OSError as error:
+            return greetings.Greeting("", str(error))
+    return greetings.Greeting("tls")
+
+
+def main() -> None:
+    """Answer the question on standard input."""
+    json.dump(answer(json.load(sys.stdin)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

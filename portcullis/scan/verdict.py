@@ -1,0 +1,224 @@
+"""What answered, beside what is declared: each port and certificate, and what is wrong with it. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
+
+from portcullis.scan.certificates import days_left
+from portcullis.scan.declared import PUBLIC, Declared, Opening
+from portcullis.scan.greetings import OPEN
+
+Ports = List[Tuple[int, int]]
+OK, WARN, FAIL = "ok", "warn", "FAIL"
+_EVERYTHING = 1000
+"""More ports than this are not a host's own: something in front of it answers for all of them."""
+_LATE = 1 / 6
+"""Of its lifetime is what a certificate has left when its renewal has been failing for a while."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    mark: str
+    what: str
+    state: str
+    declared: str
+    answers: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong, where, and what to do. `mark` is WARN or FAIL."""
+
+    mark: str
+    where: str
+    what: str
+    hint: str
+
+    def __str__(self) -> str:
+        """The fault on a line, and what to do on the next."""
+        return f"{self.where}: {self.what}\n    {self.hint}"
+
+
+@dataclass
+class Verdict:
+    """What is to be said of one host."""
+
+    host: str
+    origin: str
+    method: str
+    tables: Dict[str, List[Row]] = field(default_factory=dict)
+    counts: Dict[str, str] = field(default_factory=dict)
+    certificates: List[Row] = field(default_factory=list)
+    faults: List[Fault] = field(default_factory=list)
+    unreached: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether something is as it must not be."""
+        return any(fault.mark == FAIL for fault in self.faults)
+
+    def add(self, mark: str, where: str, what: str, hint: str) -> None:
+        """Take down what is wrong at an address or name of the host."""
+        self.faults.append(Fault(mark, f"{self.host} {where}".strip(), what, hint))
+
+
+def judge(declared: Declared, answer: Mapping[str, Any], ports: Ports, now: float | None = None) -> Verdict:
+    """Compare.
+
+    Args:
+        declared: what one host is to answer.
+        answer: what `probe.answer` returned.
+        ports: the ranges that were asked.
+        now: the time of day, for certificates.
+    """
+    verdict = Verdict(declared.host, answer["from"], answer["method"])
+    for name in answer["unresolved"]:
+        verdict.add(WARN, name, "leads nowhere where it was asked", "check the name's records")
+    asked = {where: found for where, found in answer["addresses"].items() if found["source"] is not None}
+    for where in answer["addresses"]:
+        if where not in asked:
+            verdict.counts[where] = "not asked: no way there"
+            family = "IPv6" if ":" in where else "IPv4"
+            what = f"was not asked: {answer['from']} has no way there"
+            verdict.add(WARN, where, what, f"ask from a machine that has {family}: --from ANOTHER-SSH-HOST")
+    if not any(found["open"] for found in asked.values()):
+        verdict.unreached = _unreached(declared, answer)
+        return verdict
+    for where, found in asked.items():
+        _address(verdict, declared, where, found, ports)
+    for opening in declared.openings:
+        silent = not any(opening.first in found["open"] for found in asked.values())
+        if opening.answers == "any" and silent and _asked(opening.first, ports):
+            verdict.add(FAIL, "", *_silent(declared, opening))
+    _certificates(verdict, declared, asked, time.time() if now is None else now)
+    return verdict
+
+
+def _unreached(declared: Declared, answer: Mapping[str, Any]) -> str:
+    where = ", ".join(answer["addresses"]) or ", ".join(declared.addresses)
+    return (
+        f"{declared.host}: nothing at all answers at {where}, asked from {answer['from']}: not even SSH on "
+        f"port {declared.ssh}. Nothing can be said of what is open.\n"
+        "    Is the address right, the host up, and this machine not banned there (fail2ban-client banned)? "
+        "A network that lets nothing out looks the same: try --from ANOTHER-SSH-HOST."
+    )
+
+
+def _address(
+    verdict: Verdict, declared: Declared, where: str, found: Mapping[str, Any], ports: Ports
+) -> None:
+    opened, rows = found["open"], verdict.tables.setdefault(where, [])
+    verdict.counts[where] = f"{found['refused']} refused, {found['silent']} silent"
+    if len(opened) > _EVERYTHING:
+        what = f"answers on {len(opened)} ports: something in front of the host answers for it"
+        hint = "ask from elsewhere with --from, or by whole connections with --method connect"
+        verdict.add(FAIL, where, what, hint)
+        return
+    if not opened:
+        hint = (
+            "if it is the host's, look at its network and the provider's firewall; if not, take it out of "
+            f"portcullis:hosts.{declared.host}"
+        )
+        verdict.add(FAIL, where, "nothing answers, though another address of the host does", hint)
+        return
+    for port in opened:
+        rows.append(_opened(verdict, declared, where, port, found))
+    for opening in declared.openings:
+        if opening.answers == "every" and opening.first not in opened and _asked(opening.first, ports):
+            rows.append(Row(FAIL, f"{opening.first}/tcp", "no answer", opening.why, ""))
+            verdict.add(FAIL, where, *_silent(declared, opening))
+    rows.sort(key=lambda row: int(row.what.partition("/")[0]))
+
+
+def _opened(verdict: Verdict, declared: Declared, where: str, port: int, found: Mapping[str, Any]) -> Row:
+    greeting = found["greetings"].get(str(port), {})
+    speaks, said, access = (greeting.get(key, "") for key in ("speaks", "said", "access"))
+    answers = ": ".join(filter(None, (speaks, said)))
+    answers += f", {access}" if access and speaks != "ssh" else ""
+    opening = next((each for each in declared.openings if each.covers(port)), None)
+    what, mark = f"{port}/tcp", OK
+    if opening is None:
+        mark = FAIL
+        hint = (
+            f"on the host, `ss -ltnp 'sport = :{port}'` and `docker ps --filter publish={port}` say whose "
+            f"it is: end it, or declare it under portcullis:hosts.{declared.host}.firewall.allow (a program) "
+            "or .public (a container)"
+        )
+        told = f"; {answers}" if answers else ""
+        verdict.add(FAIL, where, f"port {what} is open and nobody declared it{told}", hint)
+    elif opening.sources and _foreign(found["source"], opening.sources):
+        mark = FAIL
+        only = f"{opening.place} names only {', '.join(opening.sources)}"
+        hint = "`ufw status` and `nft list table inet portcullis` on the host say which rule lets it in"
+        verdict.add(FAIL, where, f"port {what} is open to {found['source']}, and {only}", hint)
+    if access == OPEN:
+        mark = FAIL
+        hint = "close the port first, then give it users: whoever found it has read and written it"
+        verdict.add(
+            FAIL, where, f"{speaks} on port {what} serves everybody without credentials ({said})", hint
+        )
+    return Row(mark, what, "open", opening.why if opening else "nobody declared it", answers)
+
+
+def _silent(declared: Declared, opening: Opening) -> Tuple[str, str]:
+    port = opening.first
+    if port == declared.ssh:
+        hint = f"`systemctl status ssh` on the host: is {port} its port? Then the provider's firewall"
+    elif opening.place.startswith("portcullis:sites"):
+        hint = "`systemctl status nginx` and `ufw status` on the host; then the provider's firewall"
+    else:
+        hint = f"start what is to listen, or take {opening.place} out: it waits for whoever comes first"
+    return f"port {port}/tcp is declared ({opening.why}) and does not answer", hint
+
+
+def _certificates(verdict: Verdict, declared: Declared, asked: Mapping[str, Any], now: float) -> None:
+    for where, found in asked.items():
+        for name, shown in found["certificates"].items():
+            faults = list(_wrong(shown, declared.authority.get(name, PUBLIC), now))
+            mark = max((mark for mark, _, _ in faults), key=(OK, WARN, FAIL).index, default=OK)
+            left = f"{days_left(shown['ends'], now)} days left" if shown["ends"] else ""
+            answers = ", ".join(filter(None, (shown["issuer"], left)))
+            state = "trusted" if shown["trusted"] else shown["fault"]
+            verdict.certificates.append(Row(mark, name, state, where, answers))
+            for fault in faults:
+                verdict.add(fault[0], f"{where}, {name}", *fault[1:])
+
+
+def _wrong(shown: Mapping[str, Any], authority: str, now: float) -> Iterator[Tuple[str, str, str]]:
+    if not shown["ends"]:
+        yield FAIL, shown["fault"], "`nginx -T` on the host; does the name lead there?"
+        return
+    lifetime, left = shown["ends"] - shown["begins"], shown["ends"] - now
+    days = days_left(shown["ends"], now)
+    renewal = "`systemctl status certbot.timer` and `certbot renew` on the host say why it was not renewed"
+    if left <= 0:
+        yield FAIL, f"the certificate ended {-days} days ago", renewal
+    elif left < lifetime * _LATE:
+        yield WARN, f"the certificate ends in {days} days", renewal
+    if not shown["names_it"]:
+        yield FAIL, "the certificate is for other names", "did the last `pulumi up` finish?"
+    elif not shown["trusted"] and left > 0:
+        if authority == PUBLIC:
+            hint = "is the whole chain served (fullchain.pem)?"
+            yield FAIL, f"browsers do not trust the certificate: {shown['fault']}", hint
+        else:
+            what = f"the certificate is {authority}: {shown['fault']}"
+            yield WARN, what, "with --roots FILE the chain is followed to a root of yours"
+
+
+def _foreign(source: str, sources: Tuple[str, ...]) -> bool:
+    """Tell whether an address is none of those; behind a router nobody knows what the host sees of us."""
+    ours = ipaddress.ip_address(source)
+    if not ours.is_global:
+        return False
+    networks = [ipaddress.ip_network(each, strict=False) for each in sources]
+    return not any(ours in network for network in networks if network.version == ours.version)
+
+
+def _asked(port: int, ports: Ports) -> bool:
+    return any(first <= port <= last for first, last in ports)
