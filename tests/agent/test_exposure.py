@@ -214,6 +214,12 @@ def test_docker_proxy_is_the_containers(world: World) -> None:
     assert found["published"] == {"tcp4 0.0.0.0:3306": text, "tcp6 [::]:3306": text}
 
 
+def test_who_listens_where_a_stopped_container_would_is_no_container(world: World) -> None:
+    world.docker.run("leak", "0.0.0.0:3306/tcp", state="exited")
+    world.listen("tcp", ANY, 3306, 10, name="nc")
+    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "process nc (root)"}
+
+
 def test_what_is_declared_goes_by_its_name_whatever_its_image_is(world: World) -> None:
     declared = {f"tcp4 {BIND}:2019": 'container "api"'}
     world.docker.run("api", f"{BIND}:2019/tcp", image="acme/api:2")

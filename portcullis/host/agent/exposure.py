@@ -23,6 +23,7 @@ MAPS = ("listeners", "published", "passes", "networks")
 _SPEC = (*MAPS[:2], "networks", "accepted", "usual")
 _TIMEOUT = 30.0
 _ABSENT = "absent"
+_PROXIES = ("docker-proxy", "dockerd")
 # Of a machine's settling time: long enough for a look-up by DNS, or a service that restarts.
 _SECOND_LOOK = 0.5
 
@@ -124,13 +125,16 @@ class Exposures:
             for one in containers
             for protocol, address, port in one.bindings
         }
-        found = [one for one in sockets.waiting(machine.proc) if one.key not in theirs]
+        found = sockets.waiting(machine.proc)
         held = socket_owners.holders(machine.proc, [one.inode for one in found])
         by_systemd = self._by_systemd(found, held)
         texts = {one.id: one.text for one in containers}
         any_port = sockets.ephemeral(machine.proc_sys)
         owners: Dict[str, set[str]] = {}
         for one in found:
+            # By the process too: on the port of a container that was stopped anybody may listen.
+            if one.key in theirs and any(process.name in _PROXIES for process in held.get(one.inode, ())):
+                continue
             text, names = socket_owners.text_of(held.get(one.inode, []), one.port, texts, by_systemd)
             is_named = one.key in spec["listeners"] or one.key in spec["accepted"]
             passing = one.protocol == "udp" and one.port in any_port and not is_named
