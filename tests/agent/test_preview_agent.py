@@ -37,6 +37,7 @@ def seen(machine: Machine, path: Path, **more: Any) -> Json:
     """What the preview key is told of one file."""
     item = {"kind": "file", "id": str(path), "spec": {"path": str(path)}}
     answer = looking(machine).do({"op": "survey", "stack": STACK, "items": [item], **more})
+    found: Json
     (found,) = [one for one in answer["items"] if one["id"] == str(path)]
     return found
 
