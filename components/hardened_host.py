@@ -128,6 +128,8 @@ class HardenedHost(pulumi.ComponentResource):
             {
                 "apps": {app: container.address for app, container in self.apps.items()},
                 "sites": addresses(args.sites),
+                # For the policy pack, which sees no connection: they are not in the state.
+                "host_key": _host_key(args.host),
             }
         )
 
@@ -383,8 +385,6 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._own,
         )
 
-    def _proxied(self, name: str) -> ProxiedApp:
-        container = self.apps[name]
     def _exposure(self) -> HostExposure:
         """Declare last what all of it comes to: who listens, and what is let through."""
         args, host, stores = self._args, self._args.host, self._args.stores
@@ -415,9 +415,17 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._own,
         )
 
+    def _proxied(self, name: str) -> ProxiedApp:
+        container = self.apps[name]
         if container.port is None:
             raise ValueError(f"{name} is not published")
         return ProxiedApp(self.engine.bind_address, container.port, tuple(container.ready))
+
+
+def _host_key(host: HostSettings) -> str:
+    """Say how the host's key, and that of the host on the way to it, are known."""
+    pinned = host.host_key is not None and (host.jump is None or host.jump.host_key is not None)
+    return "pinned" if pinned else "trusted on first use"
 
 
 def addresses(sites: Mapping[str, SiteSettings]) -> list[str]:

@@ -56,6 +56,7 @@ class PrivateContainer(pulumi.ComponentResource):
         super().__init__("portcullis:index:PrivateContainer", name, None, opts)
         self._name, self._args, engine = name, args, args.engine
         self._own = ResourceOptions(parent=self, provider=engine.provider, depends_on=engine.ready)
+        self._retained: list[str] = []
         self._image = docker.RemoteImage(
             f"{name}-image",
             name=args.image,
@@ -102,7 +103,14 @@ class PrivateContainer(pulumi.ComponentResource):
         )
         after = self._jobs("after", common, release, [self.state])
         self.ready = [self.state, *after]
-        self.register_outputs({"container_id": self.container.id, "address": self.address})
+        self.register_outputs(
+            {
+                "container_id": self.container.id,
+                "address": self.address,
+                # A policy pack is not shown the option.
+                "retained_volumes": self._retained,
+            }
+        )
 
     def _pulled(self) -> list[pulumi.Resource]:
         """The image, pulled beforehand where its registry wants a login."""
@@ -133,13 +141,12 @@ class PrivateContainer(pulumi.ComponentResource):
         return self._shared
 
     def _volume(self, volume: str) -> docker.Volume:
+        # Data outlives the container, the stack and a mistake.
+        kept = ResourceOptions(retain_on_delete=True, protect=self._args.protect_volumes)
+        if kept.retain_on_delete:
+            self._retained.append(volume)
         return docker.Volume(
-            f"{self._name}-volume-{volume}",
-            name=volume,
-            # Data outlives the container, the stack and a mistake.
-            opts=ResourceOptions.merge(
-                self._own, ResourceOptions(retain_on_delete=True, protect=self._args.protect_volumes)
-            ),
+            f"{self._name}-volume-{volume}", name=volume, opts=ResourceOptions.merge(self._own, kept)
         )
 
     def _common(self, mounts: list[_Properties]) -> _Properties:

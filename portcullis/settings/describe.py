@@ -14,6 +14,7 @@ from portcullis.settings.hosts import BOOTSTRAP, HOST, JUMP
 from portcullis.settings.images import IMAGES
 from portcullis.settings.kinds import REQUIRED, Field, Section
 from portcullis.settings.load import KEYS
+from portcullis.settings.policies import EXEMPTION, POLICY
 from portcullis.settings.proxy import PROXY
 from portcullis.settings.secrets_section import REGISTRY
 from portcullis.settings.sites import CERTIFICATE, CORS, HSTS, LIMITS, MAINTENANCE, SITE
@@ -36,8 +37,8 @@ _TABLES: dict[str, Section[Any]] = {
     "hosts.*.dockerEngine": hardening.DOCKER_ENGINE,
     "hosts.*.dockerEngine.addressPools": hardening.POOL,
     "hosts.*.proxy": PROXY,
-    "images": IMAGES,
     "hosts.*.exposure": hardening.EXPOSURE,
+    "images": IMAGES,
     "registries.*": REGISTRY,
     "stores.redis": REDIS,
     "stores.mongo": MONGO,
@@ -55,6 +56,8 @@ _TABLES: dict[str, Section[Any]] = {
     "sites.*.maintenance": MAINTENANCE,
     "sites.*.certificate": CERTIFICATE,
     "tunnels": TUNNEL,
+    "policy": POLICY,
+    "policy.exempt.*.*": EXEMPTION,
 }
 
 

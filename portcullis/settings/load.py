@@ -14,6 +14,7 @@ from portcullis.settings.hosts import HOSTS
 from portcullis.settings.images import IMAGES
 from portcullis.settings.kinds import Section
 from portcullis.settings.model import Settings
+from portcullis.settings.policies import POLICY
 from portcullis.settings.secrets_section import REGISTRIES, SECRETS
 from portcullis.settings.sites import SITES
 from portcullis.settings.stores import STORES
@@ -35,6 +36,7 @@ KEYS: Mapping[str, Kind[Any]] = {
     "acme": ACME,
     "sites": SITES,
     "tunnels": TUNNELS,
+    "policy": POLICY,
 }
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from portcullis.settings.acme import AcmeSettings
     from portcullis.settings.backups import BackupSettings
+    from portcullis.settings.policies import PolicySettings
     from portcullis.settings.proxy import ProxySettings
     from portcullis.settings.sites import SiteSettings
     from portcullis.settings.tunnels import TunnelSettings
@@ -250,6 +251,7 @@ class Settings:
     acme: AcmeSettings | None
     sites: Mapping[str, SiteSettings]
     tunnels: Mapping[str, TunnelSettings]
+    policy: PolicySettings
     secret: frozenset[str]
 
     def host_of(self, app: str) -> str:

@@ -247,6 +247,7 @@ def test_hardened_host(deploy: Deploy) -> None:
     assert engine.outputs["web1"] == {
         "apps": {"api": "172.17.0.1:2019"},
         "sites": ["https://api.example.com"],
+        "host_key": "pinned",
     }
 
 
