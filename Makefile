@@ -21,7 +21,7 @@ BIN := .venv/bin
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: demo setup lab up preview plan rollback destroy ssh tunnels password status scan restore down
+.PHONY: demo setup lab up preview plan policy rollback destroy ssh tunnels password status scan restore down
 demo: setup ## raise a disposable host, deploy to it and fetch the page from outside
 	@tools/demo.sh $(HOST)
 
@@ -47,6 +47,9 @@ preview: ready ## show every difference between the code and the disposable host
 
 plan: ready ## what the first up would do to things that exist already (read only)
 	@$(ENV) python -m portcullis.plan
+
+policy: ready ## judge a stack by the policy pack: what no stack may do; STACK=prod
+	@$(ENV) python tools/policy.py $(or $(STACK),lab)
 
 rollback: ready ## bring back the image that an app ran before: make rollback APP=api
 	@[ -n "$(APP)" ] || { echo "error: which app? make rollback APP=api" >&2; exit 1; }
@@ -102,7 +105,7 @@ types: tools-only ## mypy --strict
 	@$(BIN)/mypy
 
 unit: tools-only ## the quick tests: no engine, no host
-	@$(BIN)/python -m pytest -m "not e2e" tests/unit tests/golden tests/tools tests/agent tests/pipeline $(PYTEST)
+	@$(BIN)/python -m pytest -m "not e2e" tests/unit tests/golden tests/tools tests/agent tests/policy tests/pipeline $(PYTEST)
 
 golden: tools-only ## write the rendered files that the golden tests compare with
 	@$(BIN)/python -m pytest tests/golden --update-golden $(PYTEST)

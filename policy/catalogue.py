@@ -1,0 +1,20 @@
+"""All policies, in the order in which they are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import containers, login, network, secrets, sites, stores
+
+if TYPE_CHECKING:
+    from .model import Policy
+
+POLICIES: tuple[Policy, ...] = (
+    *containers.POLICIES,
+    *secrets.POLICIES,
+    *stores.POLICIES,
+    *network.POLICIES,
+    *login.POLICIES,
+    *sites.POLICIES,
+)
+BY_NAME = {policy.name: policy for policy in POLICIES}

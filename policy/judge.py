@@ -1,0 +1,87 @@
+"""Judge a stack without an engine: `python -m policy.judge --stack lab`.
+
+It runs the program with recorded resources, as a preview of a new stack, and needs neither host nor plugins.
+With --preview it judges what `pulumi preview --json --show-secrets` printed. The verdicts are those of
+`pulumi preview --policy-pack policy`.
+
+Exit code: 0 where nothing stops the stack, 1 where a policy does, 2 where nothing could be judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.settings import SettingsError, policies
+
+from . import program
+from .verdict import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .verdict import Verdict
+
+_WIDTH = 110
+_KEY = "portcullis:policy"
+
+
+def told(verdicts: Sequence[Verdict]) -> str:
+    """Tell verdicts to people: what stops first, then warnings, then what is exempt."""
+    order = {"stop": 0, "warn": 1}
+    lines: list[str] = []
+    for one in sorted(verdicts, key=lambda v: (v.exempt, order.get(v.severity, 2), v.policy, v.resource)):
+        if one.exempt and one.exemption is not None:
+            lines.append(f"exempt {one.policy}: {one.resource or 'stack'}: {one.what}")
+            lines.append(f"       until {one.exemption.until}: {one.exemption.reason}")
+            continue
+        first, *rest = one.message.splitlines()
+        lines.append(f"{one.severity:6} {one.policy}")
+        for line in (first, *rest):
+            lines += textwrap.wrap(line, _WIDTH, initial_indent=" " * 7, subsequent_indent=" " * 12)
+    return "\n".join(lines)
+
+
+def summary(verdicts: Sequence[Verdict], resources: int) -> str:
+    """Say in one line how it went."""
+    open_ = [one for one in verdicts if not one.exempt]
+    stops = sum(one.severity == "stop" for one in open_)
+    parts = [f"{stops} stop the stack", f"{len(open_) - stops} warn", f"{len(verdicts) - len(open_)} exempt"]
+    return f"{resources} resources judged: {', '.join(parts)}."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Judge a stack, print the verdicts and return the exit code."""
+    parser = argparse.ArgumentParser(prog="policy.judge", description="Judge a stack by the policy pack.")
+    parser.add_argument("--stack", default="lab")
+    parser.add_argument(
+        "--config", type=Path, help="its configuration as JSON: full key to value, instead of pulumi's"
+    )
+    parser.add_argument("--preview", type=Path, help="what `pulumi preview --json --show-secrets` printed")
+    chosen = parser.parse_args(argv)
+    try:
+        config, secret = (
+            (json.loads(chosen.config.read_text()), [])
+            if chosen.config
+            else program.configuration(chosen.stack)
+        )
+        settings = policies.of_config(config.get(_KEY))
+        resources = (
+            program.of_preview(chosen.preview.read_text())
+            if chosen.preview
+            else program.of_program(config, secret, stack=chosen.stack)
+        )
+    except (program.NoResources, SettingsError, OSError, ValueError) as error:
+        sys.stderr.write(f"error: nothing was judged: {error}\n")
+        return 2
+    verdicts = list(judge(resources, settings))
+    sys.stdout.write("\n".join(filter(None, [told(verdicts), summary(verdicts, len(resources))])) + "\n")
+    return 1 if any(one.severity == "stop" and not one.exempt for one in verdicts) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

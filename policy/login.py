@@ -1,0 +1,146 @@
+"""Who gets in by SSH, and how."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .model import Found, Policy, Resource
+from .network import hosts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PASSWORDS = ("passwordauthentication", "kbdinteractiveauthentication", "challengeresponseauthentication")
+_NARROW = {
+    "permitrootlogin": ("no", "prohibit-password", "without-password", "forced-commands-only"),
+    "permitemptypasswords": ("no",),
+    "hostbasedauthentication": ("no",),
+    "permituserenvironment": ("no",),
+    "permittunnel": ("no",),
+    "gatewayports": ("no",),
+    "x11forwarding": ("no",),
+    "strictmodes": ("yes",),
+    "authorizedkeyscommand": ("none",),
+    "trustedusercakeys": ("none",),
+}
+_TRUSTING = re.compile(r"stricthostkeychecking[= ]*(?:no|off|accept-new)|userknownhostsfile[= ]*/dev/null")
+_FOLDER = "/etc/ssh/sshd_config"
+
+
+def _lines(resource: Resource) -> list[tuple[str, str]]:
+    """Give keyword and value of each line of a file that sshd reads; none of another file."""
+    if not resource.is_host("SshServer") and not (
+        resource.is_host("File") and resource.text("path").startswith(_FOLDER)
+    ):
+        return []
+    lines = [re.split(r"[\s=]+", line.strip(), maxsplit=1) for line in resource.text("content").splitlines()]
+    return [(w[0].lower(), w[1].strip().strip('"')) for w in lines if len(w) > 1 and not w[0].startswith("#")]
+
+
+def _passwords(resource: Resource) -> Iterator[str]:
+    lines = _lines(resource)
+    for keyword, value in lines:
+        if keyword in _PASSWORDS and value.lower() != "no":
+            yield f"lets people log in with a password ({keyword} {value})"
+        if keyword == "authenticationmethods" and any(
+            "publickey" not in way.split(",") for way in value.lower().split()
+        ):
+            yield f"lets people log in without a key (AuthenticationMethods {value})"
+    if resource.is_host("SshServer") and isinstance(resource.props.get("content"), str):
+        said = {keyword for keyword, _ in lines}
+        for keyword, spelled in (
+            ("passwordauthentication", "PasswordAuthentication no"),
+            ("kbdinteractiveauthentication", "KbdInteractiveAuthentication no"),
+        ):
+            if keyword not in said:
+                yield f"does not say {spelled}, and sshd allows passwords by itself"
+
+
+def _narrow(resource: Resource) -> Iterator[str]:
+    for keyword, value in _lines(resource):
+        allowed = _NARROW.get(keyword)
+        if allowed and value.lower() not in allowed:
+            yield f"opens SSH wider: {keyword} {value} (allowed: {' or '.join(allowed)})"
+
+
+def _tunnels(resource: Resource) -> Iterator[str]:
+    if not resource.is_host("User"):
+        return
+    keys = resource.props.get("keys")
+    for name, line in keys.items() if isinstance(keys, dict) else ():
+        if not isinstance(line, str):
+            continue
+        options = line.partition("ssh-")[0]
+        if "port-forwarding" in options.replace("no-port-forwarding", "") and "permitopen=" not in options:
+            yield f"lets the key {name} reach every port of the host and behind it (no permitopen)"
+        if resource.text("shell").endswith(("nologin", "false")) and not options.startswith("restrict"):
+            yield f"gives the key {name} of a user without a shell more than a tunnel (no `restrict`)"
+
+
+def _no_server(resources: list[Resource]) -> Iterator[Found]:
+    there = {resource.text("host") for resource in resources if resource.is_host("SshServer")}
+    for host in hosts(resources):
+        if host not in there:
+            yield Found(
+                f"the host {host} has no SshServer: it lets in whom its distribution does, by password"
+            )
+
+
+def _pinned(resources: list[Resource]) -> Iterator[Found]:
+    for resource in resources:
+        if resource.type == "portcullis:index:HardenedHost" and resource.text("host_key") not in (
+            "",
+            "pinned",
+        ):
+            yield Found(
+                f"believes the host key of {resource.name} at first sight ({resource.text('host_key')})",
+                resource,
+            )
+        options = " ".join([*resource.texts("sshOpts"), resource.text("sshOpts")]).lower()
+        if resource.type == "pulumi:providers:docker" and _TRUSTING.search(options):
+            yield Found("lets Docker's connection believe any host key", resource)
+        connection = resource.props.get("connection")
+        if resource.type.startswith("command:remote:") and isinstance(connection, dict):
+            for end in (connection, connection.get("proxy")):
+                if isinstance(end, dict) and not end.get("hostKey"):
+                    yield Found("connects without a pinned host key (connection.hostKey)", resource)
+
+
+POLICIES = (
+    Policy(
+        "ssh-without-passwords",
+        "SSH lets people in by key only.",
+        "Passwords are guessed all day long, by machines.",
+        "Take the option out of ssh.options; give people keys under `users`.",
+        _passwords,
+    ),
+    Policy(
+        "ssh-stays-narrow",
+        "sshd gives no one more than a login: no root by password, no tunnel device, no keys from elsewhere.",
+        "Each of these is a way in, or out, that nobody looks at any more.",
+        "Take the option out of ssh.options; for a tunnel to a store there is portcullis:tunnels.",
+        _narrow,
+    ),
+    Policy(
+        "tunnels-are-limited",
+        "A key that is for tunnels reaches the named ports only.",
+        "It would reach every service on the host, and other machines behind it.",
+        'Declare it under portcullis:tunnels, or write restrict,permitopen="ADDRESS:PORT" before it.',
+        _tunnels,
+    ),
+    Policy(
+        "host-has-ssh-policy",
+        "Every host that runs containers declares its SSH server.",
+        "A distribution's own settings let people in by password.",
+        "Keep the component SshAccess (HardenedHost has it), or declare an SshServer for the host.",
+        check_stack=_no_server,
+    ),
+    Policy(
+        "host-key-pinned",
+        "A host's public key is pinned before the first connection.",
+        "Whoever stands between could pose as the host, and be given every secret of it.",
+        "Write hostKey from `ssh-keyscan`, compared with the provider's console, instead of trustHostKey.",
+        check_stack=_pinned,
+    ),
+)

@@ -1,0 +1,157 @@
+"""Firewall and forward filter: there, on, and closed by default."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from .model import Found, Policy, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BRIDGE_OUT = r'meta oifkind "bridge"(?: oifname != "\S+")* counter drop\b'
+_DROPS = (
+    # The chain, what a packet is about, and the line that stops it.
+    (
+        "forward",
+        "what is published for this host alone",
+        r"ct original ip daddr \S+ ct status dnat counter drop\b",
+    ),
+    ("forward", "who knows the address of a container", _BRIDGE_OUT),
+    (
+        "forward",
+        "what comes from containers",
+        r'meta iifkind "bridge"(?: iifname != "\S+")* goto containers\b',
+    ),
+    ("containers", "containers on their way to ports that others publish", r"ct status dnat counter drop\b"),
+    ("containers", "containers on their way to those of another network", _BRIDGE_OUT),
+    ("containers", "containers on their way to cloud metadata", r"ip daddr 169\.254\.169\.254\b.* drop\b"),
+)
+_BARE_ACCEPT = re.compile(r"(?:counter )?accept\b.*|meta [io]ifkind \"bridge\" (?:counter )?accept\b.*")
+
+
+def hosts(resources: list[Resource]) -> list[str]:
+    """Give the aliases of the hosts that run containers: whom Docker's providers speak to by SSH."""
+    found = set()
+    for resource in resources:
+        address = re.fullmatch(r"ssh://(?:[^@]*@)?([^:/]+)(?::\d+)?/?", resource.text("host"))
+        if resource.type == "pulumi:providers:docker" and address:
+            found.add(address[1])
+    return sorted(found)
+
+
+def _without(kind: str, what: str, resources: list[Resource]) -> Iterator[Found]:
+    there = {resource.text("host") for resource in resources if resource.is_host(kind)}
+    yield from (
+        Found(f"the host {host} runs containers and has {what}")
+        for host in hosts(resources)
+        if host not in there
+    )
+
+
+def _firewall(resource: Resource) -> Iterator[str]:
+    if not resource.is_host("UfwPolicy"):
+        return
+    if resource.props.get("enabled") is False:
+        yield "switches ufw off"
+    defaults = resource.props.get("defaults")
+    for direction in ("incoming", "routed"):
+        action = defaults.get(direction, "deny") if isinstance(defaults, dict) else "deny"
+        if action == "allow":
+            yield f"lets everything in by default ({direction}: allow)"
+    rules = resource.props.get("rules")
+    for name, value in rules.items() if isinstance(rules, dict) else ():
+        if re.fullmatch(r"in(?: any)?(?: \(v[46]\))?", str(name)) and str(value).startswith("allow"):
+            yield f"lets everybody reach every port (rule {name!r})"
+
+
+def _no_firewall(resources: list[Resource]) -> Iterator[Found]:
+    yield from _without("UfwPolicy", "no firewall (UfwPolicy): whatever listens on it is open", resources)
+
+
+def _chains(table: str) -> dict[str, list[str]]:
+    """Give the lines of each chain, as nft lists them."""
+    chains: dict[str, list[str]] = {}
+    for name, body in re.findall(r"^\tchain (\S+) \{\n(.*?)^\t\}$", table, re.MULTILINE | re.DOTALL):
+        chains[name] = [line.strip() for line in body.splitlines()]
+    return chains
+
+
+def _filter(resource: Resource) -> Iterator[str]:
+    if not resource.is_host("ForwardFilter"):
+        return
+    if resource.props.get("boot") in ("disabled", "masked"):
+        yield "is not loaded at boot"
+    table = resource.props.get("table")
+    if not isinstance(table, str):
+        return
+    chains = _chains(table)
+    for chain, what, form in _DROPS:
+        if not any(re.match(form, line) for line in chains.get(chain, ())):
+            yield f"does not stop {what}"
+    for line in (line for lines in chains.values() for line in lines):
+        if _BARE_ACCEPT.fullmatch(line):
+            yield f"accepts everything ({line})"
+
+
+def _no_filter(resources: list[Resource]) -> Iterator[Found]:
+    yield from _without(
+        "ForwardFilter", "no forward filter (ForwardFilter): Docker's ports go past the firewall", resources
+    )
+
+
+def _engine(resource: Resource) -> Iterator[str]:
+    if not resource.is_host("File") or resource.text("path") != "/etc/docker/daemon.json":
+        return
+    try:
+        settings = json.loads(resource.text("content") or "{}")
+    except ValueError:
+        return
+    for address in settings.get("hosts") or ():
+        if str(address).startswith("tcp://"):
+            yield f"lets Docker listen on {address}"
+    if settings.get("iptables") is False:
+        yield "keeps Docker from its own rules of isolation (iptables: false)"
+    if settings.get("ip") in ("0.0.0.0", "::"):  # noqa: S104 - it is what is refused
+        yield f"publishes ports on {settings['ip']} where a container names no address"
+
+
+POLICIES = (
+    Policy(
+        "firewall-denies-by-default",
+        "The firewall is on, denies what comes in, and opens single ports.",
+        "A program that listens by mistake is then reached by nobody.",
+        "Leave UfwPolicy's defaults, and open single ports in firewall.allow.",
+        _firewall,
+    ),
+    Policy(
+        "host-has-firewall",
+        "Every host that runs containers has a firewall policy.",
+        "Without one, whatever listens on the host is open to the Internet.",
+        "Keep the component Firewall (HardenedHost has it), or declare a UfwPolicy for the host.",
+        check_stack=_no_firewall,
+    ),
+    Policy(
+        "filter-closes-dockers-bypass",
+        "The forward filter drops what is not declared: published ports, containers, cloud metadata.",
+        "Docker forwards packets past ufw: a neighbour in the network reaches every container otherwise.",
+        "Take the table from Firewall, which renders it; open single ports in firewall.public.",
+        _filter,
+    ),
+    Policy(
+        "host-has-filter",
+        "Every host that runs containers has a forward filter.",
+        "Docker forwards packets past ufw: what a container publishes is reached, whatever ufw says.",
+        "Keep the component Firewall (HardenedHost has it), or declare a ForwardFilter for the host.",
+        check_stack=_no_filter,
+    ),
+    Policy(
+        "docker-engine-is-private",
+        "The Docker engine listens on no network, isolates networks, and publishes on docker0's address.",
+        "Docker's API on the network is root for whoever reaches it.",
+        "Leave /etc/docker/daemon.json to the component DockerEngine; reach Docker by SSH.",
+        _engine,
+    ),
+)

@@ -1,0 +1,51 @@
+"""nginx's configuration as blocks: enough to ask which server serves what."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# A quoted text, a comment, one of the three signs, or a word; ${name} is part of a word.
+_TOKEN = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\#[^\n]*|[{};]|(?:\$\{\w+\}|\\.|[^\s{};])+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """A directive: its words without quotes, and what stands in its block."""
+
+    words: tuple[str, ...]
+    block: tuple[Directive, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The first word."""
+        return self.words[0] if self.words else ""
+
+    def named(self, *names: str) -> list[Directive]:
+        """Give what stands directly in its block under some names."""
+        return [directive for directive in self.block if directive.name in names]
+
+
+def parse(text: str) -> tuple[Directive, ...]:
+    """Read a configuration. What does not close is taken as far as it goes: nginx itself tests the file."""
+    return _block(match[0] for match in _TOKEN.finditer(text) if not match[0].startswith("#"))
+
+
+def _block(tokens: Iterator[str]) -> tuple[Directive, ...]:
+    found: list[Directive] = []
+    words: list[str] = []
+    for piece in tokens:
+        if piece == "}":
+            break
+        if piece in "{;":
+            block = _block(tokens) if piece == "{" else ()
+            if words:
+                found.append(Directive(tuple(words), block))
+            words = []
+        else:
+            words.append(piece[1:-1] if piece[0] in "\"'" else piece)
+    return tuple(found)

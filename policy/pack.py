@@ -1,0 +1,106 @@
+"""The policies as a policy pack of Pulumi's, served to the engine."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pulumi_policy
+from pulumi_policy import policy as sdk
+from pulumi_policy.deserialize import serialize_properties
+
+from portcullis.settings import SettingsError, policies
+
+from .catalogue import POLICIES
+from .model import Resource
+from .program import plain
+from .verdict import severity_of, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from portcullis.settings.policies import PolicySettings
+
+    from .model import Policy
+
+NAME = "portcullis"
+_KEY = "portcullis:policy"
+_LEVELS = {
+    "stop": pulumi_policy.EnforcementLevel.MANDATORY,
+    "warn": pulumi_policy.EnforcementLevel.ADVISORY,
+    "off": pulumi_policy.EnforcementLevel.DISABLED,
+}
+
+
+class _Stack:
+    """What the engine said about the stack. Before it says anything, nobody is exempt."""
+
+    def __init__(self) -> None:
+        self.settings: PolicySettings = policies.read({})
+        self.policies = {policy.name: self._official(policy) for policy in POLICIES}
+
+    def configure(self, text: str | None) -> None:
+        """Take the severities and exemptions of the stack. What cannot be read, the program refuses, too."""
+        try:
+            self.settings = policies.of_config(text)
+        except SettingsError as error:
+            pulumi.log.warn(f"No policy is changed, and nobody is exempt: {error}")
+            self.settings = policies.read({})
+        for policy in POLICIES:
+            self.policies[policy.name].enforcement_level = _LEVELS[severity_of(policy, self.settings)]
+
+    def _official(self, policy: Policy) -> pulumi_policy.Policy:
+        common: dict[str, Any] = {
+            "name": policy.name,
+            "description": policy.rule,
+            "enforcement_level": _LEVELS[policy.severity],
+            "remediation_steps": policy.fix,
+        }
+        if policy.check_stack is None:
+            return pulumi_policy.ResourceValidationPolicy(
+                validate=lambda args, report: self._validate(policy, [args], report), **common
+            )
+        return pulumi_policy.StackValidationPolicy(
+            validate=lambda args, report: self._validate(policy, args.resources, report), **common
+        )
+
+    def _validate(self, policy: Policy, given: list[Any], report: Callable[..., None]) -> None:
+        for found in policy.found([_resource(one) for one in given]):
+            one = verdict(policy, found, self.settings)
+            if not one.exempt:
+                report(one.message, one.urn or None)
+
+
+def _resource(given: Any) -> Resource:
+    """Take what the SDK gives: properties behind a proxy that raises at what is unknown."""
+    return Resource(
+        given.resource_type,
+        given.name,
+        given.urn,
+        plain(serialize_properties(given.props)),
+        given.opts.protect,
+    )
+
+
+def serve() -> None:
+    """Serve the pack until the engine ends it."""
+    stack = _Stack()
+    # Older engines hand the configuration on in the environment, newer ones by the call below.
+    stack.configure(pulumi.runtime.get_config_env().get(_KEY) if "PULUMI_CONFIG" in os.environ else None)
+
+    class Servicer(sdk._PolicyAnalyzerServicer):  # noqa: SLF001 - see below
+        """The SDK's own takes the stack's tags and drops its configuration. This one listens to it, too."""
+
+        def ConfigureStack(self, request: Any, context: Any) -> Any:  # noqa: N802 - the name in the protocol
+            """Take the configuration before the engine asks how severe each policy is."""
+            stack.configure(request.config.get(_KEY))
+            return super().ConfigureStack(request, context)
+
+    # PolicyPack makes one by this name.
+    vars(sdk)["_PolicyAnalyzerServicer"] = Servicer
+    pulumi_policy.PolicyPack(
+        NAME,
+        policies=list(stack.policies.values()),
+        enforcement_level=pulumi_policy.EnforcementLevel.MANDATORY,
+    )

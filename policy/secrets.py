@@ -1,0 +1,99 @@
+"""Where no secret may stand: everybody who may ask Docker for a container sees these."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from .model import Policy, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAME = re.compile(
+    r"(?:^|[_.-])"
+    r"(?:pass|passwd|password|passphrase|pwd|secret|token|api_?key|access_?key|private_?key|credentials?)"
+    r"(?:$|[_.-])",
+    re.IGNORECASE,
+)
+_CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# What is under such a name and is none: where the secret stands, how long it lasts, who it is.
+_ABOUT = re.compile(
+    r"[_.-](?:file|path|dir|ttl|expiry|expires|length|rounds|name|id|url|policy)$", re.IGNORECASE
+)
+_PATH = re.compile(r"(?:/[\w.@-]+)+/?")
+_HARMLESS = ("", "true", "false", "yes", "no", "none", "required", "optional")
+_VALUES = {
+    "a URL with a password": re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@$]*:[^/\s@$]+@", re.IGNORECASE),
+    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    "a token": re.compile(
+        r"\b(?:gh[pousr]_\w{30,}|github_pat_\w{30,}|glpat-[\w-]{20,}|sk_(?:live|test)_\w{16,}"
+        r"|AKIA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})"
+    ),
+}
+_OPTION = re.compile(
+    r"--?(?:requirepass|masterauth|pass|password|passwd|passphrase|token|secret|api-?key)"
+    r"(?:[= ](?P<value>\S+))?",
+    re.IGNORECASE,
+)
+_COMMANDS = ("command:local:Command", "command:remote:Command")
+
+
+def _plain_sight(resource: Resource) -> Iterator[str]:
+    if resource.is_container():
+        for text in resource.texts("envs"):
+            name, _, value = text.partition("=")
+            yield from _named("environment variable", name, value)
+        for label in resource.items("labels"):
+            yield from _named("label", str(label.get("label")), label.get("value"))
+        health = resource.props.get("healthcheck")
+        words = health.get("tests") if isinstance(health, dict) else None
+        for where, line in (
+            ("command", resource.texts("command")),
+            ("entrypoint", resource.texts("entrypoints")),
+            ("health check", [w for w in words if isinstance(w, str)] if isinstance(words, list) else []),
+        ):
+            yield from _in_words(where, line)
+    if resource.type in _COMMANDS:
+        for key in ("create", "update", "delete"):
+            yield from _in_words(key, [resource.text(key)])
+        environment = resource.props.get("environment")
+        for name, value in environment.items() if isinstance(environment, dict) else ():
+            yield from _named("environment variable", name, value)
+
+
+def _named(where: str, name: str, value: Any) -> Iterator[str]:
+    if not isinstance(value, str):
+        return
+    spelled = _CAPITALS.sub("_", name)
+    if (
+        _NAME.search(spelled)
+        and not _ABOUT.search(spelled)
+        and value.lower() not in _HARMLESS
+        and not _PATH.fullmatch(value)
+    ):
+        yield f"has a secret in the {where} {name}"
+        return
+    yield from (f"has {what} in the {where} {name}" for what, form in _VALUES.items() if form.search(value))
+
+
+def _in_words(where: str, words: list[str]) -> Iterator[str]:
+    line = " ".join(words)
+    yield from (f"has {what} in its {where}" for what, form in _VALUES.items() if form.search(line))
+    for option in _OPTION.finditer(line):
+        value = option["value"] or ""
+        # A variable of the shell, or a file, is not the secret itself.
+        if value and not value.startswith(("$", '"$', "'$", "<", "-", "/")):
+            yield f"has a secret in its {where}, behind {option[0].split('=')[0].split()[0]}"
+
+
+POLICIES = (
+    Policy(
+        "no-secret-in-plain-sight",
+        "No secret stands in a container's command, environment or labels, or in a command line.",
+        "`docker inspect` and `ps` show them, crash reports carry them, and child processes inherit them.",
+        "Put it under portcullis:secrets and name it in the app's `secrets`: it becomes a file in "
+        "/run/secrets that this container alone can read.",
+        _plain_sight,
+    ),
+)

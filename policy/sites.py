@@ -1,0 +1,113 @@
+"""What nginx serves: by TLS, and browsers are told to insist on it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .model import Policy, Resource
+from .nginx_blocks import Directive, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HSTS_FLOOR = 15_552_000
+"""Seconds for which browsers insist on HTTPS, at least: 180 days."""
+_HSTS = "strict-transport-security"
+_SERVES = ("proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "root", "alias", "try_files")
+_ACME = "/.well-known/acme-challenge/"
+
+
+def _servers(resource: Resource) -> list[Directive]:
+    """Give the server blocks of a file that nginx reads, but those that only this machine reaches."""
+    if not resource.is_host("File") or not resource.text("path").startswith("/etc/nginx/"):
+        return []
+    top = parse(resource.text("content"))
+    inside = [directive for block in top if block.name == "http" for directive in block.block]
+    return [
+        server
+        for server in (*top, *inside)
+        if server.name == "server" and server.block and not _local(server)
+    ]
+
+
+def _local(server: Directive) -> bool:
+    listens = [directive.words[1] for directive in server.named("listen") if len(directive.words) > 1]
+    return bool(listens) and all(re.match(r"unix:|127\.|\[::1\]|localhost", listen) for listen in listens)
+
+
+def _name(server: Directive) -> str:
+    names = [word for directive in server.named("server_name") for word in directive.words[1:]]
+    return names[0] if names else "without a name"
+
+
+def _serves(block: Directive) -> bool:
+    """Tell whether a block answers with content, the authority's challenge aside."""
+    return any(
+        directive.name in _SERVES or _serves(directive)
+        for directive in block.block
+        if _ACME not in directive.words
+    )
+
+
+def _tls(server: Directive) -> bool:
+    listens = server.named("listen")
+    return bool(listens) and all(
+        "ssl" in directive.words or "quic" in directive.words for directive in listens
+    )
+
+
+def _site_has_tls(resource: Resource) -> Iterator[str]:
+    for server in _servers(resource):
+        if _serves(server) and not _tls(server):
+            yield f"serves the site {_name(server)} without TLS"
+
+
+def _hsts_floor(resource: Resource) -> Iterator[str]:
+    for server in _servers(resource):
+        if not _serves(server) or not _tls(server):
+            continue
+        yield from (f"the site {_name(server)} {what}" for what in _weak(server, inherited=None))
+
+
+def _weak(block: Directive, inherited: int | None) -> Iterator[str]:
+    """Give what is weak in a block. One header in a location takes away all that stand above it."""
+    headers = block.named("add_header")
+    age = _age(headers) if headers else inherited
+    answers = [directive for directive in block.block if directive.name in _SERVES]
+    if block.name == "server" and age is None:
+        yield "does not tell browsers to insist on HTTPS (no Strict-Transport-Security)"
+        return
+    if answers and age is None:
+        yield f"loses Strict-Transport-Security in {' '.join(block.words)}: its own add_header takes it away"
+    elif headers and age is not None and age < HSTS_FLOOR:
+        yield f"lets browsers forget HTTPS after {age} s; at least {HSTS_FLOOR} (180 days) are wanted"
+    for directive in block.block:
+        if directive.block and _ACME not in directive.words:
+            yield from _weak(directive, age)
+
+
+def _age(headers: list[Directive]) -> int | None:
+    for directive in headers:
+        if len(directive.words) > 2 and directive.words[1].lower() == _HSTS:  # noqa: PLR2004 - name and value
+            found = re.search(r"max-age=\"?(\d+)", directive.words[2])
+            return int(found[1]) if found else 0
+    return None
+
+
+POLICIES = (
+    Policy(
+        "site-has-tls",
+        "A site is served by HTTPS; by HTTP there are redirects and the authority's challenge.",
+        "Whoever is between reads along, and takes over sessions and passwords.",
+        "Take `tls: false` out of the site; behind a proxy that ends TLS, an exemption says so.",
+        _site_has_tls,
+    ),
+    Policy(
+        "hsts-floor",
+        f"A site tells browsers to insist on HTTPS, for {HSTS_FLOOR // 86400} days at least.",
+        "The first click on an http:// link can be intercepted otherwise.",
+        "Leave `hsts` of the site as it is without a word (two years), or write maxAge: 15552000 or more.",
+        _hsts_floor,
+    ),
+)

@@ -1,0 +1,166 @@
+"""What a database may not be: without authentication, open to the world, or gone by mistake."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from .model import UNKNOWN, Found, Policy, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PORTS = {
+    1433: "SQL Server",
+    3306: "MySQL",
+    5432: "PostgreSQL",
+    5984: "CouchDB",
+    6379: "Redis",
+    6380: "Redis",
+    8086: "InfluxDB",
+    9042: "Cassandra",
+    9200: "Elasticsearch",
+    11211: "memcached",
+    27017: "MongoDB",
+    27018: "MongoDB",
+    27019: "MongoDB",
+}
+"""The ports of databases; what is published or let in on one of these is a database."""
+_REDIS, _MONGO = (6379, 6380), (27017, 27018, 27019)
+_REDIS_SERVERS = ("redis-server", "valkey-server", "keydb-server")
+_OPEN = "everybody who reaches it may read and delete everything"
+_WITHOUT = {
+    "POSTGRES_HOST_AUTH_METHOD": ("trust",),
+    "ALLOW_EMPTY_PASSWORD": ("yes", "true", "1"),
+    "MYSQL_ALLOW_EMPTY_PASSWORD": ("yes", "true", "1"),
+    "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD": ("yes", "true", "1"),
+}
+
+
+def _authenticates(resource: Resource) -> Iterator[str]:
+    if resource.is_container():
+        yield from _container(resource)
+    elif resource.is_host("File") and resource.text("path").endswith("redis.conf"):
+        yield from _redis_conf(resource)
+    elif resource.is_host("RedisUser"):
+        if "nopass" in resource.text("rules").split():
+            yield f"lets the Redis user {resource.text('user')} in without a password"
+    elif resource.is_host("MongoRoot"):
+        authentication = resource.props.get("authentication", "required")
+        if authentication not in ("required", UNKNOWN):
+            yield f"does not require authentication of MongoDB ({authentication})"
+
+
+def _container(resource: Resource) -> Iterator[str]:
+    if resource.unknown("command"):
+        return
+    command = resource.texts("command")
+    envs = dict(text.partition("=")[::2] for text in resource.texts("envs"))
+    ports = {
+        int(p["internal"]) for p in resource.items("ports") if isinstance(p.get("internal"), int | float)
+    }
+    program = next((word.rpartition("/")[2] for word in command if not word.startswith("-")), "")
+    if program in _REDIS_SERVERS or (not command and ports & set(_REDIS)):
+        # A file of settings is judged as such: see _redis_conf.
+        options = {word for word in command if word in ("--requirepass", "--aclfile")}
+        if not options and not any(word.endswith(".conf") for word in command):
+            yield f"starts Redis without a file of users: {_OPEN}"
+    if program in ("mongod", "ferretdb") or (not command and ports & set(_MONGO)):
+        # The official image switches it on where a root user is declared and no command says otherwise.
+        by_image = not command and any(key.startswith("MONGO_INITDB_ROOT_PASSWORD") for key in envs)
+        if not by_image and not {"--auth", "--keyFile", "--config", "-f"} & set(command):
+            yield f"starts MongoDB without --auth: {_OPEN}"
+        if "--noauth" in command:
+            yield "starts MongoDB with --noauth"
+    for key, values in _WITHOUT.items():
+        if envs.get(key, "").lower() in values:
+            yield f"starts a database without a password ({key}={envs[key]})"
+
+
+def _redis_conf(resource: Resource) -> Iterator[str]:
+    content = resource.props.get("content")
+    if not isinstance(content, str):
+        return
+    lines = [
+        line.split() for line in content.splitlines() if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if not any(words[0].lower() in ("aclfile", "requirepass", "user") for words in lines):
+        yield f"names no users: {_OPEN}"
+    if any([word.lower() for word in words[:2]] == ["protected-mode", "no"] for words in lines):
+        yield "switches Redis's protected mode off"
+    if any(words[0].lower() == "user" and "nopass" in words for words in lines):
+        yield "lets a Redis user in without a password"
+
+
+def _volumes(resources: list[Resource]) -> Iterator[Found]:
+    kept = {
+        name
+        for resource in resources
+        if resource.type.startswith("portcullis:")
+        for name in resource.texts("retained_volumes")
+    }
+    for resource in resources:
+        if resource.type != "docker:index/volume:Volume" or resource.protect:
+            continue
+        name = resource.props.get("name")
+        if name is not UNKNOWN and name not in kept:
+            yield Found(f"the volume {name} is deleted with its resource, and its data with it", resource)
+
+
+def open_database(ports: tuple[int, int]) -> str:
+    """Name the database of a range of ports, "" where there is none."""
+    first, last = ports
+    return next((name for port, name in PORTS.items() if first <= port <= last), "")
+
+
+def _ports(text: str) -> tuple[int, int] | None:
+    found = re.match(r"(\d+)(?:[:-](\d+))?", text)
+    return (int(found[1]), int(found[2] or found[1])) if found else None
+
+
+def _published(resource: Resource) -> Iterator[str]:
+    if resource.is_host("UfwPolicy"):
+        rules = resource.props.get("rules")
+        for name, value in rules.items() if isinstance(rules, dict) else ():
+            yield from _ufw_rule(str(name), value)
+    elif resource.is_host("ForwardFilter"):
+        for line in resource.text("table").splitlines():
+            found = re.search(r"proto-dst (\S+)(.*) accept", line)
+            ports = _ports(found[1]) if found else None
+            if found and ports and "saddr" not in found[2] and (name := open_database(ports)):
+                yield f"lets the whole Internet reach the container port {found[1]} ({name})"
+
+
+def _ufw_rule(name: str, value: Any) -> Iterator[str]:
+    found = re.fullmatch(r"in (?:on \S+ )?(\d+(?::\d+)?)(?:/\w+)?(?P<rest>.*)", name)
+    opened = str(value).partition(" ")[0] in ("allow", "limit") or value is UNKNOWN
+    ports = _ports(found[1]) if found and opened and "from" not in found["rest"] else None
+    if found and ports and (store := open_database(ports)):
+        yield f"opens port {found[1]} ({store}) to the whole Internet"
+
+
+POLICIES = (
+    Policy(
+        "store-must-authenticate",
+        "Redis and MongoDB let nobody in without a password.",
+        "A container next door, or one wrong rule of the firewall, and every record can be read and deleted.",
+        "Keep --auth of mongod and aclfile of redis.conf, as the components Redis and MongoDB write them.",
+        _authenticates,
+    ),
+    Policy(
+        "no-open-database-port",
+        "No rule lets the whole Internet reach a database's port.",
+        "Databases on the Internet are found within hours, and emptied for ransom.",
+        "Take the port out of firewall.allow and firewall.public; people reach a store by "
+        "portcullis:tunnels, another machine by an address under `from`.",
+        _published,
+    ),
+    Policy(
+        "data-volume-protected",
+        "A volume outlives the resource that declares it.",
+        "A renamed resource or `pulumi destroy` would delete the data.",
+        "Declare it by PrivateContainer, Redis or MongoDB, whose volumes stay; else protect it "
+        "(`protect: true` of a store, ResourceOptions(protect=True) of a volume).",
+        check_stack=_volumes,
+    ),
+)

@@ -1,0 +1,95 @@
+"""From what policies find to what is said about it: severity, exemptions, and words for people."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .catalogue import BY_NAME, POLICIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from portcullis.settings.policies import Exemption, PolicySettings
+
+    from .model import Found, Policy, Resource, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one policy says about one resource, or about the stack where `resource` is "".
+
+    Attributes:
+        policy: the policy's name.
+        resource: the resource's name.
+        urn: its whole name.
+        what: what is wrong.
+        severity: `stop` or `warn`.
+        exemption: what the settings say about exactly this, if anything.
+        expired: whether that does not hold any more.
+    """
+
+    policy: str
+    resource: str
+    urn: str
+    what: str
+    severity: Severity
+    exemption: Exemption | None = None
+    expired: bool = False
+
+    @property
+    def exempt(self) -> bool:
+        """Whether it is let pass."""
+        return self.exemption is not None and not self.expired
+
+    @property
+    def message(self) -> str:
+        """What a newcomer needs to know: what is wrong, why it matters, what to do."""
+        policy = BY_NAME[self.policy]
+        subject = f"{self.resource}: " if self.resource else ""
+        lines = [f"{subject}{self.what}.", f"Why: {policy.why}", f"Fix: {policy.fix}"]
+        if self.exemption is not None and self.expired:
+            lines.append(
+                f'The exemption "{self.exemption.reason}" ended on {self.exemption.until}: '
+                "mend it, or renew the date."
+            )
+        return "\n".join(lines)
+
+
+def severity_of(policy: Policy, settings: PolicySettings) -> Severity:
+    """Give what happens in this stack when a policy is violated."""
+    return settings.severity.get(policy.name, policy.severity)
+
+
+def verdict(policy: Policy, found: Found, settings: PolicySettings, today: dt.date | None = None) -> Verdict:
+    """Judge one thing that a policy found."""
+    resource = found.resource
+    exemption = _exemption(settings, policy.name, resource)
+    now = today or dt.datetime.now(dt.UTC).date()
+    return Verdict(
+        policy=policy.name,
+        resource=resource.name if resource else "",
+        urn=resource.urn if resource else "",
+        what=found.what,
+        severity=severity_of(policy, settings),
+        exemption=exemption,
+        # It holds on its last day, too.
+        expired=exemption is not None and now > exemption.until,
+    )
+
+
+def judge(
+    resources: list[Resource], settings: PolicySettings, today: dt.date | None = None
+) -> Iterator[Verdict]:
+    """Judge all resources of a stack by every policy that is not switched off."""
+    for policy in POLICIES:
+        if severity_of(policy, settings) != "off":
+            yield from (verdict(policy, found, settings, today) for found in policy.found(resources))
+
+
+def _exemption(settings: PolicySettings, policy: str, resource: Resource | None) -> Exemption | None:
+    """Find the exemption of a resource by its name or URN; what is about the stack is named `stack`."""
+    exempt = settings.exempt.get(policy, {})
+    names = (resource.urn, resource.name) if resource else ("stack",)
+    return next((exempt[name] for name in names if name in exempt), None)

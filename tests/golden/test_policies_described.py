@@ -1,0 +1,24 @@
+"""What docs/policy.md says about the policies is what judges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from policy.describe import with_table
+
+if TYPE_CHECKING:
+    from conftest import Golden
+
+PAGE = Path(__file__).parents[2] / "docs/policy.md"
+
+
+def test_table_of_all_policies(golden: Golden) -> None:
+    golden(PAGE, with_table(PAGE.read_text()))
+
+
+def test_a_page_without_the_mark_is_refused() -> None:
+    with pytest.raises(ValueError, match="no place"):
+        with_table("# Policies\n")

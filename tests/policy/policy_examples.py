@@ -1,0 +1,393 @@
+"""For each policy stacks that violate it and stacks that conform, as small as they can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from policy.model import UNKNOWN, Resource
+
+CONTAINER = "docker:index/container:Container"
+IMAGE = "docker:index/remoteImage:RemoteImage"
+VOLUME = "docker:index/volume:Volume"
+SERVICE = "docker:index/service:Service"
+PROVIDER = "pulumi:providers:docker"
+REMOTE = "command:remote:Command"
+LOCAL = "command:local:Command"
+HARDENED = "portcullis:index:HardenedHost"
+PRIVATE = "portcullis:index:PrivateContainer"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is refused
+NOLOGIN = "/usr/sbin/nologin"
+DIGEST = "sha256:" + "5f" * 32
+
+_FILES = Path(__file__).parents[1] / "golden/files"
+TABLE = _FILES.joinpath("filter.plain.nft").read_text().partition("delete table inet portcullis\n")[2]
+SSHD = "Port 22\nPermitRootLogin no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+
+Stack = list[Resource]
+
+
+def of(type_: str, name: str = "thing", /, *, protect: bool = False, **props: Any) -> Resource:
+    urn = f"urn:pulumi:test::portcullis::{type_}::{name}"
+    return Resource(type_, name, urn, props, protect)
+
+
+def host(kind: str, name: str = "thing", /, **props: Any) -> Resource:
+    return of(f"pulumi-python:dynamic/portcullis:{kind}", name, **{"host": "web1", **props})
+
+
+def user(login_shell: str, keys: Any) -> Resource:
+    return of("pulumi-python:dynamic/portcullis:User", host="web1", shell=login_shell, keys=keys)
+
+
+def container(name: str = "api", /, **props: Any) -> Resource:
+    """A container as it should be, but for what is given."""
+    right = {
+        "image": DIGEST,
+        "user": "1000",
+        "readOnly": True,
+        "memory": 256.0,
+        "capabilities": {"drops": ["ALL"]},
+        "securityOpts": ["no-new-privileges:true"],
+        "ports": [{"ip": "172.17.0.1", "internal": 8080.0, "external": 2019.0}],
+    }
+    given = {**right, **props}
+    return of(CONTAINER, name, **{key: value for key, value in given.items() if value is not None})
+
+
+def site(content: str) -> Resource:
+    return host("File", "web1-nginx-site", path="/etc/nginx/conf.d/a.example.com.conf", content=content)
+
+
+def golden_site(name: str) -> Resource:
+    return site(_FILES.joinpath(f"nginx.site.{name}.conf").read_text())
+
+
+def docker(**props: Any) -> Resource:
+    return of(PROVIDER, "web1-docker-provider", **{"host": "ssh://web1", **props})
+
+
+def tls_server(inside: str) -> Resource:
+    return site(f"server {{ listen 443 ssl; server_name a.example.com; {inside} }}")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Stacks that violate a policy, each by one resource or more, and stacks that conform."""
+
+    bad: tuple[Stack, ...]
+    good: tuple[Stack, ...]
+
+
+EXAMPLES = {
+    "no-public-bind": Example(
+        bad=(
+            [container(ports=[{"internal": 6379.0, "external": 6379.0}])],
+            [container(ports=[{"ip": EVERYWHERE, "internal": 80.0, "external": 80.0}])],
+            [container(ports=[{"ip": "::", "internal": 80.0, "external": 80.0}])],
+            [container(ports=[{"ip": "203.0.113.10", "internal": 80.0, "external": 80.0}])],
+            [container(publishAllPorts=True)],
+            [of(SERVICE, endpointSpec={"ports": [{"publishedPort": 80.0, "targetPort": 80.0}]})],
+        ),
+        good=(
+            [container()],
+            [container(ports=[{"ip": "127.0.0.1", "internal": 80.0, "external": 80.0}])],
+            [container(ports=[{"ip": UNKNOWN, "internal": 80.0, "external": 80.0}])],
+            [container(ports=None)],
+            [container(ports=UNKNOWN)],
+        ),
+    ),
+    "no-privileged-container": Example(
+        bad=(
+            [container(privileged=True)],
+            [container(securityOpts=["no-new-privileges:true", "seccomp=unconfined"])],
+            [container(devices=[{"hostPath": "/dev/kvm"}])],
+        ),
+        good=([container()], [container(privileged=False)]),
+    ),
+    "no-docker-socket": Example(
+        bad=(
+            [container(mounts=[{"type": "bind", "source": "/var/run/docker.sock", "target": "/d"}])],
+            [
+                container(
+                    mounts=[{"type": "bind", "source": "/var/run/", "target": "/host/run", "readOnly": True}]
+                )
+            ],
+            [container(volumes=[{"hostPath": "/run/docker.sock", "containerPath": "/run/docker.sock"}])],
+        ),
+        good=(
+            [container(mounts=[{"type": "bind", "source": "/etc/portcullis/redis", "target": "/etc/redis"}])],
+            [container(mounts=[{"type": "volume", "source": "data", "target": "/run"}])],
+            [container(volumes=[{"volumeName": "data", "containerPath": "/data"}])],
+        ),
+    ),
+    "no-host-network": Example(
+        bad=([container(networkMode="host")], [container(networksAdvanced=[{"name": "host"}])]),
+        good=([container(networksAdvanced=[{"name": "api"}])], [container(networkMode="bridge")]),
+    ),
+    "no-host-namespaces": Example(
+        bad=([container(pidMode="host")], [container(ipcMode="host")], [container(usernsMode="host")]),
+        good=([container()], [container(ipcMode="private", cgroupnsMode="private")]),
+    ),
+    "drop-all-capabilities": Example(
+        bad=(
+            [container(capabilities=None)],
+            [container(capabilities={"drops": ["CAP_NET_RAW"]})],
+            [container(capabilities={"drops": ["ALL"], "adds": ["CAP_SYS_ADMIN"]})],
+        ),
+        good=(
+            [container()],
+            [container(capabilities={"drops": ["CAP_ALL"]})],
+            [container(capabilities=UNKNOWN)],
+        ),
+    ),
+    "no-new-privileges": Example(
+        bad=([container(securityOpts=None)], [container(securityOpts=["no-new-privileges:false"])]),
+        good=([container()], [container(securityOpts=["no-new-privileges"])]),
+    ),
+    "read-only-root": Example(
+        bad=([container(readOnly=None)], [container(readOnly=False)]),
+        good=([container()],),
+    ),
+    "no-root-user": Example(
+        bad=([container(user=None)], [container(user="root")], [container(user="0:0")]),
+        good=([container()], [container(user="nobody:nogroup")]),
+    ),
+    "digest-pinned-image": Example(
+        bad=(
+            [container(image="redis:7")],
+            [of(IMAGE, name="ghcr.io/acme/api:1.4")],
+            [of(IMAGE, name="ghcr.io/acme/api@sha256:5f")],
+        ),
+        good=(
+            [container(image=f"redis:7@{DIGEST}")],
+            [container(image=UNKNOWN)],
+            [of(IMAGE, name=f"ghcr.io/acme/api@{DIGEST}")],
+        ),
+    ),
+    "memory-limit": Example(
+        bad=([container(memory=None)], [container(memory=0.0)]),
+        good=([container()], [container(memory=UNKNOWN)]),
+    ),
+    "no-secret-in-plain-sight": Example(
+        bad=(
+            [container(envs=["STRIPE_API_KEY=whatever-it-is"])],
+            [container(envs=["DATABASE=mongodb://shop:hunter2@mongo/shop"])],
+            [container(labels=[{"label": "proxy.password", "value": "hunter2"}])],
+            [container(command=["redis-server", "/etc/redis.conf", "--requirepass", "hunter2"])],
+            [container(healthcheck={"tests": ["CMD", "redis-cli", "--pass", "hunter2", "ping"]})],
+            [of(LOCAL, create="curl -u x: https://x --token=0123456789abcdef")],
+            [of(REMOTE, connection={"hostKey": "x"}, create="true", environment={"dbPassword": "hunter2"})],
+        ),
+        good=(
+            [container(envs=["MONGO_INITDB_ROOT_PASSWORD_FILE=/run/secrets/root", "TOKEN_TTL=3600"])],
+            [
+                container(
+                    envs=["PASSWORD=/run/secrets/password", "LOG_LEVEL=info", "API=https://api.example.com"]
+                )
+            ],
+            [container(labels=[{"label": "portcullis.refresh.secrets", "value": "r1"}])],
+            [container(command=["app", "--password", "$PASSWORD", "--token-file", "/run/secrets/token"])],
+            [container(envs=UNKNOWN)],
+        ),
+    ),
+    "store-must-authenticate": Example(
+        bad=(
+            [container("mongo", command=["mongod", "--bind_ip_all"])],
+            [container("mongo", ports=[{"ip": "172.17.0.1", "internal": 27017.0, "external": 27017.0}])],
+            [container("redis", command=["redis-server", "--save", ""])],
+            [container("db", envs=["POSTGRES_HOST_AUTH_METHOD=trust"])],
+            [host("File", path="/etc/portcullis/redis/redis/redis.conf", content="bind *\nport 6379\n")],
+            [host("File", path="/etc/redis.conf", content="aclfile /etc/users.acl\nprotected-mode no\n")],
+            [host("RedisUser", user="api", rules="~* +@all nopass")],
+            [host("MongoRoot", authentication="off")],
+        ),
+        good=(
+            [container("mongo", command=["mongod", "--auth", "--bind_ip_all"])],
+            [container("redis", command=["redis-server", "/etc/redis/redis.conf"])],
+            [
+                host(
+                    "File",
+                    path="/etc/portcullis/redis/redis/redis.conf",
+                    content="aclfile /etc/redis/users.acl\n",
+                )
+            ],
+            [host("RedisUser", user="api", rules="~* +@all -@admin")],
+            [host("MongoRoot", authentication="required")],
+        ),
+    ),
+    "no-open-database-port": Example(
+        bad=(
+            [host("UfwPolicy", rules={"in 27017/tcp": "allow # from the settings"})],
+            [host("UfwPolicy", rules={"in 6000:7000/tcp": "allow"})],
+            [
+                host(
+                    "ForwardFilter",
+                    table=TABLE.replace(
+                        '\t\tmeta iifkind "bridge" goto',
+                        "\t\tct status dnat meta l4proto tcp ct original proto-dst 27017 accept\n"
+                        '\t\tmeta iifkind "bridge" goto',
+                    ),
+                    boot="enabled",
+                )
+            ],
+        ),
+        good=(
+            [host("UfwPolicy", rules={"in 443/tcp": "allow", "in 27017/tcp from 203.0.113.7": "allow"})],
+            [host("UfwPolicy", rules={"in 6379/tcp": "deny"})],
+            [host("ForwardFilter", table=TABLE, boot="enabled")],
+        ),
+    ),
+    "data-volume-protected": Example(
+        bad=([of(VOLUME, name="redis-data")], [of(VOLUME, name="a"), of(PRIVATE, retained_volumes=["b"])]),
+        good=(
+            [of(VOLUME, name="redis-data", protect=True)],
+            [of(VOLUME, name="redis-data"), of(PRIVATE, retained_volumes=["redis-data"])],
+        ),
+    ),
+    "firewall-denies-by-default": Example(
+        bad=(
+            [host("UfwPolicy", enabled=False)],
+            [host("UfwPolicy", enabled=True, defaults={"incoming": "allow"})],
+            [host("UfwPolicy", enabled=True, rules={"in any": "allow"})],
+        ),
+        good=(
+            [host("UfwPolicy", enabled=True, defaults={}, rules={"in 443/tcp": "allow"})],
+            [host("UfwPolicy", enabled=True, defaults={"incoming": "deny", "routed": "deny"})],
+        ),
+    ),
+    "host-has-firewall": Example(
+        bad=(
+            [docker(), host("ForwardFilter"), host("SshServer")],
+            [docker(), host("UfwPolicy", host="web2")],
+        ),
+        good=([docker(), host("UfwPolicy")], [of(PROVIDER, host="unix:///var/run/docker.sock")], []),
+    ),
+    "filter-closes-dockers-bypass": Example(
+        bad=(
+            [
+                host(
+                    "ForwardFilter",
+                    table=TABLE.replace("ct status dnat counter drop", "ct status dnat accept"),
+                )
+            ],
+            [host("ForwardFilter", table="table inet portcullis {\n}\n", boot="enabled")],
+            [host("ForwardFilter", table=TABLE.replace("\t\tct state", "\t\taccept\n\t\tct state", 1))],
+            [host("ForwardFilter", table=TABLE, boot="disabled")],
+        ),
+        good=(
+            [host("ForwardFilter", table=TABLE, boot="enabled")],
+            [host("ForwardFilter", table=_FILES.joinpath("filter.full.nft").read_text(), boot="enabled")],
+        ),
+    ),
+    "host-has-filter": Example(
+        bad=([docker(), host("UfwPolicy"), host("SshServer")],),
+        good=([docker(host="ssh://deploy@web1:2222"), host("ForwardFilter")], []),
+    ),
+    "docker-engine-is-private": Example(
+        bad=(
+            [host("File", path="/etc/docker/daemon.json", content='{"hosts": ["tcp://0.0.0.0:2375"]}')],
+            [host("File", path="/etc/docker/daemon.json", content='{"iptables": false}')],
+            [host("File", path="/etc/docker/daemon.json", content='{"ip": "0.0.0.0"}')],
+        ),
+        good=(
+            [host("File", path="/etc/docker/daemon.json", content='{"ip": "172.17.0.1", "iptables": true}')],
+            [host("File", path="/etc/other.json", content='{"iptables": false}')],
+        ),
+    ),
+    "ssh-without-passwords": Example(
+        bad=(
+            [
+                host(
+                    "SshServer",
+                    content=SSHD.replace("PasswordAuthentication no", "PasswordAuthentication yes"),
+                )
+            ],
+            [host("SshServer", content="Port 22\n")],
+            [host("SshServer", content=SSHD + "AuthenticationMethods publickey password\n")],
+            [host("SshServer", content=SSHD + "Match User anna\n    PasswordAuthentication yes\n")],
+            [host("File", path="/etc/ssh/sshd_config.d/00-x.conf", content="PasswordAuthentication yes\n")],
+        ),
+        good=(
+            [host("SshServer", content=SSHD + "AuthenticationMethods publickey\n")],
+            [host("SshServer", content=SSHD + "# PasswordAuthentication yes\n")],
+            [host("SshServer", content=UNKNOWN)],
+        ),
+    ),
+    "ssh-stays-narrow": Example(
+        bad=(
+            [host("SshServer", content=SSHD.replace("PermitRootLogin no", "PermitRootLogin yes"))],
+            [host("SshServer", content=SSHD + "PermitTunnel yes\n")],
+            [host("SshServer", content=SSHD + "GatewayPorts clientspecified\n")],
+            [host("SshServer", content=SSHD + "TrustedUserCAKeys /etc/ssh/ca.pub\n")],
+        ),
+        good=([host("SshServer", content=SSHD)], [host("SshServer", content=SSHD + "MaxSessions 20\n")]),
+    ),
+    "tunnels-are-limited": Example(
+        bad=(
+            [user(NOLOGIN, {"pc": "restrict,port-forwarding ssh-ed25519 AAAA"})],
+            [user(NOLOGIN, {"pc": "ssh-ed25519 AAAA"})],
+        ),
+        good=(
+            [user(NOLOGIN, {"pc": 'restrict,port-forwarding,permitopen="172.17.0.1:6379" ssh-ed25519 AAAA'})],
+            [user("/bin/bash", {"laptop": "ssh-ed25519 AAAA"})],
+            [user(NOLOGIN, {"made": UNKNOWN})],
+        ),
+    ),
+    "host-has-ssh-policy": Example(
+        bad=([docker(), host("UfwPolicy"), host("ForwardFilter")],),
+        good=([docker(), host("SshServer")], []),
+    ),
+    "host-key-pinned": Example(
+        bad=(
+            [of(HARDENED, "web1", host_key="trusted on first use")],
+            [docker(sshOpts='["-o", "StrictHostKeyChecking=no"]')],
+            [docker(sshOpts=["-o", "UserKnownHostsFile=/dev/null"])],
+            [of(REMOTE, create="true", connection={"host": "203.0.113.10"})],
+        ),
+        good=(
+            [of(HARDENED, "web1", host_key="pinned")],
+            [docker(sshOpts='["-F", ".portcullis/test/ssh_config"]')],
+            [of(REMOTE, create="true", connection={"host": "203.0.113.10", "hostKey": "ssh-ed25519 AAAA"})],
+        ),
+    ),
+    "site-has-tls": Example(
+        bad=(
+            [golden_site("app-http")],
+            [golden_site("spa-http")],
+            [golden_site("guarded-http")],
+            [site("server { listen 80; listen 443 ssl; root /srv; }")],
+        ),
+        good=(
+            [golden_site("app")],
+            [golden_site("spa")],
+            [golden_site("redirect-http")],
+            [site("server { listen 127.0.0.1:8081; location /status { root /srv; } }")],
+            [host("File", path="/etc/motd", content="server { listen 80; root /srv; }")],
+        ),
+    ),
+    "hsts-floor": Example(
+        bad=(
+            [tls_server("root /srv;")],
+            [tls_server("root /srv; add_header Strict-Transport-Security max-age=300 always;")],
+            [
+                tls_server(
+                    'add_header Strict-Transport-Security "max-age=63072000"; '
+                    "location / { add_header X-A b; proxy_pass http://app; }"
+                )
+            ],
+        ),
+        good=(
+            [golden_site("app")],
+            [golden_site("headers")],
+            [golden_site("app-http")],
+            [
+                tls_server(
+                    'root /srv; add_header Strict-Transport-Security "max-age=15552000; preload" always;'
+                )
+            ],
+            [tls_server("return 444;")],
+        ),
+    ),
+}

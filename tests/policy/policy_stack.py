@@ -1,0 +1,96 @@
+"""Whole stacks for the policy pack: settings as the repository has them, and a copy of the program."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import certifi
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+STACK = "judged"
+_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBZR3YwMARMndYt76G09uRhEf3IUq4cur64KMzXlUV5w"
+_PARTS = ("components", "portcullis", "policy")
+
+
+def prod() -> dict[str, Any]:
+    """The settings of stack prod, as they stand in the repository."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())["config"]
+    return config
+
+
+def lab(folder: Path) -> dict[str, Any]:
+    """The settings of stack lab, with facts of no lab: both stores, an app, a site, a tunnel."""
+    site = folder / "site"
+    site.mkdir(exist_ok=True)
+    (site / "index.html").write_text("<title>Shop</title>\n")
+    # Any authority will do, and the first is enough: the whole bundle holds some that are spelt badly.
+    first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
+    bundle = folder / "ca.pem"
+    bundle.write_text(first + end)
+    text = (ROOT / "lab/stack/Pulumi.lab.yaml").read_text()
+    for form, value in (
+        (r'@sha256:0"', f'@sha256:{"5f" * 32}"'),
+        (r'"ssh-ed25519 AAAA"', f'"{_KEY}"'),
+        (r"caBundle: .*", f'caBundle: "{bundle}"'),
+        (r"root: .*", f'root: "{site}"'),
+    ):
+        text, count = re.subn(form, value, text)
+        assert count, f"{form} stands in the lab's settings no more"
+    config: dict[str, Any] = yaml.safe_load(text)["config"]
+    return config
+
+
+def texts(config: dict[str, Any]) -> dict[str, str]:
+    """The settings as Pulumi hands them to a program."""
+    return {key: json.dumps(value) for key, value in config.items()}
+
+
+class Checkout:
+    """A copy of the program, as somebody's branch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "checkout"
+        self.folder.mkdir()
+        for part in _PARTS:
+            shutil.copytree(ROOT / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "__main__.py", self.folder)
+
+    def edit(self, file: str, before: str, after: str) -> None:
+        """Change one place of a file."""
+        path = self.folder / file
+        text = path.read_text()
+        assert text.count(before) == 1, f"{before!r} stands {text.count(before)} times in {file}"
+        path.write_text(text.replace(before, after))
+
+    def judge(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Judge it by `python -m policy.judge`, as people do."""
+        settings = self.folder / "settings.json"
+        settings.write_text(json.dumps(texts(config)))
+        return subprocess.run(
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-m",
+                "policy.judge",
+                "--stack",
+                STACK,
+                "--config",
+                settings,
+                *arguments,
+            ],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(self.folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )

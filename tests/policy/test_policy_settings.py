@@ -1,0 +1,108 @@
+"""Severity and exemptions of a stack: how they are read, and what they do."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from policy_examples import EXAMPLES, container
+
+from policy.verdict import judge
+from portcullis.settings import SettingsError, load, policies
+
+REASON = "The vendor's image writes to its own folder."
+OPEN = container("api", ports=[{"internal": 80.0, "external": 80.0}])
+TODAY = dt.date(2026, 11, 26)
+
+
+def exempt(
+    until: str = "2026-11-26", resource: str = "api", policy: str = "no-public-bind"
+) -> dict[str, Any]:
+    return {"exempt": {policy: {resource: {"reason": REASON, "until": until}}}}
+
+
+def faults(raw: Any) -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        policies.read(raw)
+    return [str(fault) for fault in refused.value.faults]
+
+
+def test_nothing_is_everything_as_it_is() -> None:
+    assert policies.read({}) == policies.read(None) == policies.of_config(None)
+    assert policies.read({}).severity == {}
+
+
+def test_all_faults_at_once_each_with_what_would_be_right() -> None:
+    raw = {
+        "severities": {},
+        "severity": {"no-public-bin": "stop", "memory-limit": "warning"},
+        "exempt": {
+            "read-only-roof": {"api": {"reason": REASON, "until": "2027-01-31"}},
+            "read-only-root": {
+                "api": {"reason": "because", "until": "31.1.2027"},
+                "web": {"until": "2027-02-30"},
+            },
+        },
+    }
+    exempt, date = "portcullis:policy.exempt", "is not a date; write year-month-day, such as 2027-01-31"
+    sentence = "write a sentence that somebody can judge it by, on one line"
+    assert (
+        "\n".join(faults(raw))
+        == f"""\
+portcullis:policy.severities: is not a known key; did you mean severity?
+portcullis:policy.severity.no-public-bin: "no-public-bin" is not a policy; did you mean no-public-bind?
+portcullis:policy.severity.memory-limit: "warning" is not a severity; did you mean warn?
+{exempt}.read-only-roof: "read-only-roof" is not a policy; did you mean read-only-root?
+{exempt}.read-only-root.api.reason: "because" is not a reason; {sentence}
+{exempt}.read-only-root.api.until: "31.1.2027" {date}
+{exempt}.read-only-root.web.reason: is missing; why this one may, in a sentence
+{exempt}.read-only-root.web.until: "2027-02-30" {date}"""
+    )
+
+
+def test_the_program_refuses_them_with_its_other_settings() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({"policy": {"severity": {"hsts": "off"}}})
+    assert "portcullis:policy.severity.hsts" in str(refused.value)
+    assert "portcullis:hosts" in str(refused.value)
+
+
+@pytest.mark.parametrize("written", ["2027-01-31", "2027-01-31T00:00:00Z", "2027-01-31 00:00:00 +0000 UTC"])
+def test_a_date_without_quotes_arrives_as_a_moment(written: str) -> None:
+    settings = policies.read(exempt(written))
+    assert settings.exempt["no-public-bind"]["api"].until == dt.date(2027, 1, 31)
+
+
+@pytest.mark.parametrize("severity", ["stop", "warn"])
+def test_how_severe_it_is(severity: str) -> None:
+    settings = policies.read({"severity": {"no-public-bind": severity}})
+    assert [one.severity for one in judge([OPEN], settings)] == [severity]
+
+
+def test_what_is_off_is_not_judged() -> None:
+    assert not list(judge([OPEN], policies.read({"severity": {"no-public-bind": "off"}})))
+
+
+@pytest.mark.parametrize("resource", ["api", OPEN.urn])
+def test_an_exemption_holds_to_its_last_day(resource: str) -> None:
+    settings = policies.read(exempt(resource=resource))
+    (one,) = judge([OPEN], settings, TODAY)
+    assert one.exempt
+    (later,) = judge([OPEN], settings, TODAY + dt.timedelta(days=1))
+    assert not later.exempt
+    assert later.message.splitlines()[-1] == (
+        f'The exemption "{REASON}" ended on 2026-11-26: mend it, or renew the date.'
+    )
+
+
+def test_an_exemption_is_for_one_resource_and_one_policy() -> None:
+    for other in (exempt(resource="api2"), exempt(policy="memory-limit")):
+        (one,) = judge([OPEN], policies.read(other), TODAY)
+        assert one.exemption is None
+
+
+def test_what_is_about_the_stack_is_exempt_by_that_word() -> None:
+    stack = EXAMPLES["host-has-filter"].bad[0]
+    settings = policies.read(exempt(policy="host-has-filter", resource="stack"))
+    assert [one.exempt for one in judge(stack, settings, TODAY)] == [True]

@@ -1,0 +1,36 @@
+"""Judge a stack by the policy pack: `make policy`, `make policy STACK=prod`.
+
+An official Pulumi judges in a preview, which reads the hosts. Beside the engine that is built here, whose
+language host runs no pack, the pack's own judge does it, with the same verdicts.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+if not __package__:  # started by path, from any folder
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tools import engine
+from tools.steps import ROOT, reported
+
+
+def command(stack: str, ready: engine.Engine | None) -> list[str]:
+    """Return what judges a stack with an engine, or without any."""
+    if ready is not None and ready.official:
+        return ["pulumi", "preview", "--stack", stack, "--policy-pack", "policy"]
+    return [str(ROOT / ".venv" / "bin" / "python"), "-m", "policy.judge", "--stack", stack]
+
+
+def main() -> None:
+    """Run the command line."""
+    with reported():
+        argv = command(sys.argv[1] if len(sys.argv) > 1 else "lab", engine.find())
+        os.chdir(ROOT)
+        os.execvp(argv[0], argv)  # noqa: S606 - its exit code is ours
+
+
+if __name__ == "__main__":
+    main()
