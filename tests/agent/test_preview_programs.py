@@ -7,14 +7,17 @@ import http.server
 import io
 import json
 import os
+import pwd
+import socket
 import socketserver
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -123,7 +126,13 @@ def test_what_a_client_sends_in_place_of_an_agent_is_not_run(host: Host) -> None
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
+    who: ClassVar[list[tuple[int, int]]] = []
+
     def do_GET(self) -> None:
+        _, uid, gid = struct.unpack(
+            "3i", self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        )
+        self.who.append((uid, gid))
         self.send_response(200)
         self.end_headers()
         self.wfile.write(json.dumps({"Version": "28", "Me": "docker"}).encode())
@@ -138,10 +147,10 @@ class Answering(http.server.BaseHTTPRequestHandler):
 def test_docker_is_asked_by_nobody_in_its_group_and_answers(host: Host) -> None:
     """After it has given up root it cannot read the agent's file: all of it has to be loaded by then."""
     host.install()
-    socket = host.folder / "docker.sock"
-    with socketserver.ThreadingUnixStreamServer(str(socket), Answering) as server:
-        socket.chmod(0o660)
-        os.chown(socket, 0, 4711)
+    place = host.folder / "docker.sock"
+    with socketserver.ThreadingUnixStreamServer(str(place), Answering) as server:
+        place.chmod(0o660)
+        os.chown(place, 0, 4711)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -151,6 +160,7 @@ def test_docker_is_asked_by_nobody_in_its_group_and_answers(host: Host) -> None:
             server.shutdown()
             thread.join()
     assert done.stderr == b""
+    assert set(Answering.who) == {(pwd.getpwnam("nobody").pw_uid, 4711)}
     assert done.stdout.count(b'{"Version": "28", "Me": "docker"}') == 2
     assert done.stdout.count(b"HTTP/1.1 403 Forbidden") == 1
 

@@ -22,6 +22,7 @@ _LINE = 8192  # bytes of a request line or header
 _HEADERS = 64
 _MOST = 64 << 20  # bytes of an answer
 _TIMEOUT = 60.0
+# Each begins with a letter or digit, so that none is a dot segment.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}"
 # Images are named by their reference, which has slashes; `images/{name:.*}/json` is its only question here.
 _IMAGE = (
@@ -116,7 +117,7 @@ def _checked(target: str) -> str:
     path, mark, query = target.partition("?")
     # docker-py writes the @ of a digest so; no other character of a path has to be escaped.
     path = path.replace("%40", "@")
-    if not _QUESTIONS.match(path) or ".." in path or not _QUERY.match(query):
+    if not _QUESTIONS.match(path) or not _QUERY.match(query):
         raise Refused(f"{path[:200]!r} is nothing that it shows")
     return path + mark + query
 
