@@ -13,6 +13,8 @@ HOST ?= web1
 APP ?=
 # More for `make scan`, for example: make scan SCAN='--ports 1-1024 --family 4'
 SCAN ?=
+# More for `make map`, see below.
+MAP ?=
 
 ENV := . tools/env.sh;
 BIN := .venv/bin
@@ -21,7 +23,7 @@ BIN := .venv/bin
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: demo setup lab up preview plan policy rollback destroy ssh tunnels password status scan restore down
+.PHONY: demo setup lab up preview plan policy rollback destroy ssh tunnels password status scan map restore down
 demo: setup ## raise a disposable host, deploy to it and fetch the page from outside
 	@tools/demo.sh $(HOST)
 
@@ -78,6 +80,10 @@ status: ready ## what the lab runs, and which engine and plugins are used
 # FROM=another host that ssh knows asks from there; SCAN takes what `python -m portcullis.scan --help` lists.
 scan: ready ## ask all ports of the hosts from outside: what answers must be what is declared
 	@$(ENV) python -m portcullis.scan --stack $(or $(STACK),lab) $(if $(FROM),--from "$(FROM)") $(SCAN)
+
+# After a preview, MAP='--preview FILE' shows what it adds and removes; '--scan FILE' what `make scan` saw.
+map: ready ## who reaches what, out of the state: .portcullis/map.html, and as Mermaid text
+	@$(ENV) python -m portcullis.map --stack $(or $(STACK),lab) $(MAP)
 
 # Of a stack of your own, STACK=prod, HOST is the alias in the settings; the lab's is web1, whatever its host.
 # STORE=redis, mongo or mongo.DATABASE; FROM=a name of the list or latest; YES=1 asks nothing; SAFETY=no for a

@@ -148,6 +148,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--declared", metavar="FILE", default="",
-        help="take what is declared from there, as `up` leaves it in .portcullis/STACK; - reads standard input",
+        help="take what is declared from there, in .portcullis/STACK by `up`; - is standard input",
     )  # fmt: skip
     return parser

@@ -1,0 +1,251 @@
+"""From resources to the map. Pure: reads what is declared and deployed, knows nothing of settings."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from portcullis.map.model import UNDECLARED, Map, Node
+from portcullis.map.state import Resource, stack_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+INTERNET, NEIGHBOUR = "who:internet", "who:neighbour"
+_STORES = {"Redis": "Redis", "MongoDB": "MongoDB"}
+_SERVED = re.compile(
+    r"\b(?:server|proxy_pass)\s+(?:http://)?((?:\d{1,3}\.){3}\d{1,3}:\d+|\[[0-9a-f:]+\]:\d+)"
+)
+_RULE = re.compile(r"in (?P<ports>[0-9:]+)(?:/(?P<protocol>tcp|udp))?(?: from (?P<source>\S+))?")
+_EVERYWHERE = (None, "", "0.0.0.0", "::")  # noqa: S104 - to be recognised
+_WEB = ("80/tcp", "443/tcp")
+
+
+def draw(resources: Sequence[Resource]) -> Map:
+    """Return the map of a stack."""
+    found = Map(stack_of(resources))
+    found.add(Node(INTERNET, "who", "", "internet"))
+    found.add(Node(NEIGHBOUR, "who", "", "neighbour", "same network segment"))
+    by_urn = {resource.urn: resource for resource in resources}
+    hosts = {urn: host for urn in by_urn if (host := _host_of(urn, by_urn))}
+    for resource in resources:
+        if resource.kind == "SshServer":
+            _ssh(found, resource)
+        elif resource.kind == "UfwPolicy":
+            _rules(found, resource)
+    containers = _containers(found, resources, by_urn, hosts)
+    _sites(found, resources, by_urn, containers)
+    _stores(found, containers)
+    for resource in resources:
+        if resource.kind == "SshServer":
+            _tunnels(found, resource, containers)
+    return found
+
+
+def scanned(found: Map, scan: Mapping[str, Any]) -> None:
+    """Add what `make scan` saw and nobody declared; `scan` is what it wrote with --json."""
+    for host, seen in scan.get("hosts", {}).items():
+        for where, rows in seen["addresses"].items():
+            for row in rows:
+                if row["state"] == "open" and row["declared"] == "nobody declared it":
+                    key = _undeclared_port(found, host, row["what"], row["answers"] or where)
+                    for who in (INTERNET, NEIGHBOUR):
+                        found.join(who, key, "", UNDECLARED)
+
+
+def exposed(found: Map, before: Iterable[Resource], after: Iterable[Resource] = ()) -> None:
+    """Add what the resource `Exposure` found on a host beyond what it declares.
+
+    Nobody is drawn to reach it: that something listens says nothing of what the firewalls let through.
+
+    Args:
+        found: the map.
+        before: the resources as they are on the host, after a refresh.
+        after: the same as declared; without them the state's own inputs are what is declared.
+    """
+    declared = {resource.urn: resource for resource in after}
+    for resource in before:
+        if resource.kind != "Exposure":
+            continue
+        told = declared.get(resource.urn, resource)
+        accepted = told.mapping("accepted")
+        for name in ("listeners", "published"):
+            live = resource.mapping(f"live_{name}") or resource.mapping(name)
+            for key, owner in live.items():
+                if key in told.mapping(name) or key in accepted:
+                    continue
+                place = re.fullmatch(r"(tcp|udp)[46] (\S+):(\d+)", key)
+                if place:
+                    label = f"{place[3]}/{place[1]}"
+                    _undeclared_port(found, resource.text("host"), label, f"{owner} on {place[2]}")
+
+
+def _undeclared_port(found: Map, host: str, port: str, who: str) -> str:
+    key = f"port:{host}:{port}"
+    found.add(Node(key, "port", host, port, who, UNDECLARED))
+    return key
+
+
+def _ssh(found: Map, server: Resource) -> None:
+    port = f"{server.text('port')}/tcp"
+    _open(found, server.text("host"), port, "SSH", "")
+
+
+def _rules(found: Map, policy: Resource) -> None:
+    for name, action in sorted(policy.mapping("rules").items()):
+        rule, verb = _RULE.fullmatch(name), str(action).partition(" ")[0]
+        if not rule or verb not in ("allow", "limit"):
+            continue
+        comment = str(action).partition("# ")[2]
+        protocols = [rule["protocol"]] if rule["protocol"] else ["tcp", "udp"]
+        for protocol in protocols:
+            _open(found, policy.text("host"), f"{rule['ports']}/{protocol}", comment, rule["source"] or "")
+
+
+def _open(found: Map, host: str, port: str, what: str, source: str) -> None:
+    key = f"port:{host}:{port}"
+    found.add(Node(key, "port", host, port, what))
+    if source:
+        who = f"who:{source}"
+        found.add(Node(who, "who", "", source))
+        found.join(who, key)
+        return
+    for who in (INTERNET, NEIGHBOUR):
+        found.join(who, key)
+
+
+def _host_of(urn: str, by_urn: Mapping[str, Resource]) -> str:
+    """Return the alias of the host that a resource is about; containers have it from what they stand in."""
+    resource = by_urn.get(urn)
+    while resource is not None:
+        if resource.kind == "HardenedHost":
+            return resource.name
+        if host := resource.text("host"):
+            return host
+        resource = by_urn.get(resource.parent)
+    return ""
+
+
+def _containers(
+    found: Map, resources: Sequence[Resource], by_urn: Mapping[str, Resource], hosts: Mapping[str, str]
+) -> dict[str, _Container]:
+    """Add every container; return them by the URN of their component, or by their own."""
+    made: dict[str, _Container] = {}
+    for resource in resources:
+        # A container that stopped for good was a job's: it had nothing to reach.
+        if resource.kind != "Container" or resource.props.get("mustRun") is False:
+            continue
+        parent = by_urn.get(resource.parent)
+        above = by_urn.get(parent.parent) if parent and parent.kind == "PrivateContainer" else None
+        store = above.kind if above and above.kind in _STORES else ""
+        name = parent.name if parent and parent.kind == "PrivateContainer" else resource.text("name")
+        host = hosts.get(resource.urn, "")
+        column = "store" if store else "container"
+        key = f"{column}:{host}:{name}"
+        detail = _STORES.get(store, "")
+        found.add(Node(key, column, host, name or resource.name, detail))
+        container = _Container(key, host, resource, parent)
+        made[resource.parent if parent and parent.kind == "PrivateContainer" else resource.urn] = container
+    return made
+
+
+class _Container:
+    """A container on the map, and what says how it is reached."""
+
+    def __init__(self, key: str, host: str, resource: Resource, component: Resource | None) -> None:
+        self.key, self.host = key, host
+        self.networks = {
+            str(network["name"])
+            for network in resource.props.get("networksAdvanced") or ()
+            if isinstance(network, dict) and network.get("name")
+        }
+        self.urns = {resource.urn, *([component.urn] if component else [])}
+        self.addresses = {
+            f"{port['ip']}:{port['external']}"
+            for port in resource.props.get("ports") or ()
+            if isinstance(port, dict) and port.get("external") and port.get("ip")
+        }
+        if component and (address := component.text("address")):
+            self.addresses.add(address)
+        self.published = sorted(
+            f"{port['external']}/{port.get('protocol') or 'tcp'}"
+            for port in resource.props.get("ports") or ()
+            if isinstance(port, dict) and port.get("external") and port.get("ip") in _EVERYWHERE
+        )
+
+
+def _sites(
+    found: Map,
+    resources: Sequence[Resource],
+    by_urn: Mapping[str, Resource],
+    containers: Mapping[str, _Container],
+) -> None:
+    served = [resource for resource in resources if resource.kind == "ServedSites"]
+    files = {
+        (resource.text("host"), path.rpartition("/")[2].removesuffix(".conf")): resource
+        for resource in resources
+        if resource.kind == "File" and (path := resource.text("path")).startswith("/etc/nginx/conf.d/")
+    }
+    for proxy in served:
+        host = proxy.text("host")
+        for name, probe in sorted((proxy.mapping("probes") or proxy.mapping("sites")).items()):
+            tls = not isinstance(probe, dict) or probe.get("tls", True)
+            key = f"site:{host}:{name}"
+            found.add(Node(key, "site", host, name, "HTTPS" if tls else "HTTP"))
+            for port in _WEB[: 2 if tls else 1]:
+                found.join(f"port:{host}:{port}", key)
+            file = files.get((host, name))
+            for target in _behind(file, by_urn, containers) if file else ():
+                found.join(key, target)
+    for container in containers.values():
+        for port in container.published:
+            # Declared public: the port leads to the container itself.
+            found.join(f"port:{container.host}:{port}", container.key)
+
+
+def _behind(
+    file: Resource, by_urn: Mapping[str, Resource], containers: Mapping[str, _Container]
+) -> list[str]:
+    """Return the containers that a site's file passes requests to; where unknown, by what it waits for."""
+    host, content = file.text("host"), file.text("content")
+    if content:
+        addresses = set(_SERVED.findall(content))
+        return sorted(
+            container.key
+            for container in containers.values()
+            if container.host == host and container.addresses & addresses
+        )
+    waits = set(file.after) | {by_urn[urn].parent for urn in file.after if urn in by_urn}
+    return sorted(
+        container.key
+        for container in containers.values()
+        if container.host == host and container.key.startswith("container:") and container.urns & waits
+    )
+
+
+def _stores(found: Map, containers: Mapping[str, _Container]) -> None:
+    """Join apps with the stores on whose networks they are."""
+    for app in containers.values():
+        for store in containers.values():
+            meet = app.host == store.host and app.networks & store.networks
+            if meet and app.key.startswith("container:") and store.key.startswith("store:"):
+                found.join(app.key, store.key)
+
+
+def _tunnels(found: Map, server: Resource, containers: Mapping[str, _Container]) -> None:
+    """Add who may forward to which ports, as sshd has it."""
+    host, port = server.text("host"), f"port:{server.text('host')}:{server.text('port')}/tcp"
+    for account, options in sorted(server.mapping("users").items()):
+        allowed = str(options.get("PermitOpen", "")) if isinstance(options, dict) else ""
+        reached = [
+            container for container in containers.values() if container.addresses & set(allowed.split())
+        ]
+        if not reached:
+            continue
+        person = account.removeprefix("tunnel-")
+        who = f"who:tunnel:{person}"
+        found.add(Node(who, "who", "", person, "SSH tunnel"))
+        found.join(who, port, "tunnel")
+        for container in reached:
+            if container.host == host:
+                found.join(who, container.key, "tunnel")

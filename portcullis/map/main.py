@@ -1,0 +1,111 @@
+"""The map of a stack: `python -m portcullis.map --stack prod`, out of its state. Nothing is asked of a host.
+
+It writes .portcullis/map.html, .svg and .mmd, and prints the Mermaid text. With the JSON of a preview it is
+the map after the change, with what the change adds and removes; with what `make scan` wrote, what answers and
+nobody declared is in it, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from portcullis.map import draw, state
+from portcullis.map.mermaid import mermaid
+from portcullis.map.model import Map, changed, differences
+from portcullis.map.page import page
+from portcullis.map.svg import svg
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FORMATS = {"mermaid": mermaid, "svg": svg, "html": page}
+_FILES = {"html": "map.html", "svg": "map.svg", "mermaid": "map.mmd"}
+_ERROR = 2
+
+
+class Stopped(Exception):
+    """There is no map; the text says why."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write or print the map; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        found = read(options)
+        if options.format:
+            print(FORMATS[options.format](found), end="")  # noqa: T201 - a command-line program
+            return 0
+        options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, file in _FILES.items():
+            (options.folder / file).write_text(FORMATS[name](found))
+    except (Stopped, OSError, ValueError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return _ERROR
+    print(mermaid(found), end="")  # noqa: T201
+    said = [f"{node.label} on {node.host} is open, and nobody declared it" for node in found.undeclared]
+    said += [*differences(found), f"the picture: {options.folder / _FILES['html']}"]
+    sys.stderr.write("\n".join(said) + "\n")
+    return 0
+
+
+def read(options: argparse.Namespace) -> Map:
+    """Return the map that the options ask for."""
+    if options.preview:
+        found = of_preview(_json(options.preview))
+    else:
+        resources = state.of_export(_json(options.export) if options.export else _exported(options.stack))
+        if not resources:
+            raise Stopped(f"stack {options.stack} has nothing yet: run `up` first, or give a --preview")
+        found = draw.draw(resources)
+        draw.exposed(found, resources)
+    if options.scan:
+        draw.scanned(found, _json(options.scan))
+    return found
+
+
+def of_preview(preview: dict[str, Any]) -> Map:
+    """Return the map after a change, with what it adds and removes, out of `pulumi preview --json`."""
+    if "steps" not in preview:
+        raise Stopped("that is not what `pulumi preview --json` prints: it has no steps")
+    before, after = state.of_preview(preview)
+    found = changed(draw.draw(before), draw.draw(after))
+    draw.exposed(found, before, after)
+    return found
+
+
+def _exported(stack: str) -> dict[str, Any]:
+    argv = ["pulumi", "stack", "export", "--stack", stack]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise Stopped("pulumi is not installed; `. tools/env.sh` finds the lab's") from None
+    if done.returncode:
+        raise Stopped(done.stderr.strip())
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise Stopped(f"{path} is not JSON: {error}") from None
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="portcullis.map", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stack", default="lab", help="(default: %(default)s)")
+    parser.add_argument("--export", type=Path, metavar="FILE", help="what `pulumi stack export` printed")
+    parser.add_argument("--preview", type=Path, metavar="FILE", help="what `pulumi preview --json` printed")
+    parser.add_argument("--scan", type=Path, metavar="FILE", help="what `make scan` wrote with --json")
+    parser.add_argument("--format", choices=sorted(FORMATS), help="print this one, and write no file")
+    parser.add_argument("--folder", type=Path, default=Path(".portcullis"), help="(default: %(default)s)")
+    return parser

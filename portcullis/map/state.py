@@ -1,0 +1,87 @@
+"""From a stack's state, or a preview of it, to the resources that the map is drawn from. Pure.
+
+A secret in a state is an object with a ciphertext; nothing here asks for one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    Json = dict[str, Any]
+
+_HOST = "pulumi-python:dynamic/portcullis:"
+# What the engine writes where a value is known only after `up`.
+_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+_GONE = {"delete", "delete-replaced", "discard", "discard-replaced", "remove-pending-replace"}
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource of a state: its kind, such as `UfwPolicy`, its name, its properties, and its parent."""
+
+    urn: str
+    kind: str
+    name: str
+    parent: str
+    props: Mapping[str, Any]
+    after: tuple[str, ...] = ()
+
+    def text(self, key: str) -> str:
+        """Return a property that is text, "" where it is unknown, secret, or something else."""
+        value = self.props.get(key)
+        return value if isinstance(value, str) and value != _UNKNOWN else ""
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        """Return a property that is an object, {} where it is not."""
+        value = self.props.get(key)
+        return value if isinstance(value, dict) and "ciphertext" not in value else {}
+
+
+def of_export(export: Mapping[str, Any]) -> list[Resource]:
+    """Return the resources of what `pulumi stack export` prints, but for those that wait for deletion."""
+    deployment = export.get("deployment") or export.get("checkpoint", {}).get("latest") or {}
+    return [_resource(state) for state in deployment.get("resources", ()) if not state.get("delete")]
+
+
+def of_preview(preview: Mapping[str, Any]) -> tuple[list[Resource], list[Resource]]:
+    """Return the resources before and after what `pulumi preview --json` shows."""
+    before: dict[str, Json] = {}
+    after: dict[str, Json] = {}
+    for step in preview.get("steps", ()):
+        urn, old, new = step["urn"], step.get("oldState"), step.get("newState")
+        if old:
+            before.setdefault(urn, old)
+        if step["op"] in _GONE:
+            # Of a replacement the deletion may come last, and the new one is there all the same.
+            if step["op"] == "delete":
+                after.pop(urn, None)
+        elif new:
+            after[urn] = new
+    return [_resource(state) for state in before.values()], [_resource(state) for state in after.values()]
+
+
+def _resource(state: Mapping[str, Any]) -> Resource:
+    urn, type_ = state["urn"], state["type"]
+    # What a preview knows of outputs may be those of before; what is declared is in the inputs.
+    props = {**(state.get("outputs") or {}), **_known(state.get("inputs") or {})}
+    return Resource(
+        urn=urn,
+        kind=type_.removeprefix(_HOST).rpartition(":")[2],
+        name=urn.rpartition("::")[2],
+        parent=state.get("parent", ""),
+        props=props,
+        after=tuple(state.get("dependencies") or ()),
+    )
+
+
+def _known(inputs: Mapping[str, Any]) -> Json:
+    return {key: value for key, value in inputs.items() if value not in (None, _UNKNOWN)}
+
+
+def stack_of(resources: Iterable[Resource]) -> str:
+    """Return the stack's name, which every URN begins with."""
+    return next((resource.urn.split("::")[0].rpartition(":")[2] for resource in resources), "")

@@ -1,0 +1,83 @@
+"""The map of the demo, out of its recorded state: as text, picture and page; and after a change."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.map import draw, state
+from portcullis.map.main import FORMATS, of_preview
+
+if TYPE_CHECKING:
+    from conftest import Golden
+
+    from portcullis.map.model import Map
+
+RECORDED = Path(__file__).parent / "recorded" / "demo-state.json"
+ENDS = {"mermaid": "mmd", "svg": "svg", "html": "html"}
+
+
+def recorded() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(RECORDED.read_text())
+    return found
+
+
+def demo() -> Map:
+    return draw.draw(state.of_export(recorded()))
+
+
+def changed() -> Map:
+    """A preview: Redis and its tunnel go, a second app and a port come, and somebody started a database."""
+    steps: list[dict[str, Any]] = []
+    for resource in recorded()["deployment"]["resources"]:
+        old, new = resource, copy.deepcopy(resource)
+        name = resource["urn"].rpartition("::")[2]
+        op = "delete" if name in ("redis", "redis-container") else "same"
+        if name == "web1-firewall-policy":
+            new["inputs"]["rules"]["in 8443/tcp from 203.0.113.0/24"] = "allow # from the settings"
+        if name == "web1-ssh-server":
+            new["inputs"]["users"]["tunnel-alice"]["PermitOpen"] = "172.17.0.1:27017"
+        steps.append({"op": op, "urn": resource["urn"], "oldState": old, "newState": new})
+        if name in ("api", "api-container"):
+            added = json.loads(
+                json.dumps(resource)
+                .replace("::api", "::jobs")
+                .replace('"api-1"', '"jobs-1"')
+                .replace("28000", "28001")
+            )
+            added["outputs"], added["inputs"] = {}, copy.deepcopy(added["inputs"]) | {"name": "jobs"}
+            steps.append({"op": "create", "urn": added["urn"], "newState": added})
+    exposure = {
+        "urn": "urn:pulumi:lab::portcullis::pulumi-python:dynamic/portcullis:Exposure::web1-exposure-found",
+        "type": "pulumi-python:dynamic/portcullis:Exposure",
+    }
+    declared = {
+        "host": "web1",
+        "listeners": {"tcp4 0.0.0.0:22": "ssh.service"},
+        "published": {},
+        "accepted": {},
+    }
+    live = {**declared, "published": {"tcp4 0.0.0.0:3306": 'container "leak" (mysql:8)'}}
+    steps.append(
+        {
+            "op": "update",
+            "urn": exposure["urn"],
+            "oldState": {**exposure, "inputs": live, "outputs": live},
+            "newState": {**exposure, "inputs": declared, "outputs": live},
+        }
+    )
+    return of_preview({"steps": steps})
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_map_of_the_demo(golden: Golden, form: str) -> None:
+    golden(f"map-demo.{ENDS[form]}", FORMATS[form](demo()))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_map_of_a_change(golden: Golden, form: str) -> None:
+    golden(f"map-change.{ENDS[form]}", FORMATS[form](changed()))

@@ -1,0 +1,277 @@
+"""Who reaches what, out of resources; what a change adds and removes; what nobody declared."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portcullis.map import draw, state
+from portcullis.map.main import FORMATS, main, of_preview
+from portcullis.map.mermaid import escape
+from portcullis.map.model import UNDECLARED, Map, Node, changed, differences
+
+RECORDED = Path(__file__).parents[2] / "golden" / "recorded" / "demo-state.json"
+EVIL = 'x"]; click a "javascript:alert(1)" <script>alert(1)</script> &amp; --> `b` #35; \x1b[31m\n%%{init}%%'
+
+
+def recorded() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(RECORDED.read_text())
+    return found
+
+
+def demo() -> Map:
+    return draw.draw(state.of_export(recorded()))
+
+
+def reaches(found: Map) -> set[str]:
+    return {f"{found.nodes[a].label} > {found.nodes[b].label}" for a, b in found.edges}
+
+
+def resource(kind: str, named: str, parent: str = "", /, **props: Any) -> dict[str, Any]:
+    types = {"Container": "docker:index/container:Container"}
+    components = ("HardenedHost", "PrivateContainer", "Redis")
+    whose = "portcullis:index" if kind in components else "pulumi-python:dynamic/portcullis"
+    type_ = types.get(kind, f"{whose}:{kind}")
+    return {"urn": f"urn:pulumi:dev::p::{type_}::{named}", "type": type_, "parent": parent, "inputs": props}
+
+
+def drawn(*resources: dict[str, Any]) -> Map:
+    return draw.draw(state.of_export({"deployment": {"resources": list(resources)}}))
+
+
+def test_the_demo_is_drawn_as_it_was_deployed() -> None:
+    assert reaches(demo()) == {
+        *(f"{who} > {port}" for who in ("internet", "neighbour") for port in ("22/tcp", "80/tcp", "443/tcp")),
+        "80/tcp > shop.example.com",
+        "443/tcp > shop.example.com",
+        "shop.example.com > api",
+        "api > redis",
+        "api > mongo",
+        "alice > 22/tcp",
+        "alice > redis",
+        "alice > mongo",
+    }
+
+
+def test_nobody_reaches_a_store_or_container_but_by_a_site_an_app_or_a_tunnel() -> None:
+    found = demo()
+    for source, target in found.edges:
+        if target.startswith("store:"):
+            assert source.startswith(("container:", "who:tunnel:"))
+        if target.startswith("container:"):
+            assert source.startswith("site:")
+
+
+def test_a_rule_for_some_is_theirs_alone() -> None:
+    rules = {"in 5432/tcp from 203.0.113.0/24": "allow # reports", "in 9/tcp": "deny", "in 53": "limit"}
+    found = drawn(resource("UfwPolicy", "policy", host="web1", rules=rules))
+    assert reaches(found) == {
+        "203.0.113.0/24 > 5432/tcp",
+        *(f"{who} > 53/{kind}" for who in ("internet", "neighbour") for kind in ("tcp", "udp")),
+    }
+
+
+def test_a_port_that_a_container_publishes_to_the_world_leads_to_it() -> None:
+    host = resource("HardenedHost", "web1")
+    container = resource(
+        "Container", "mail", host["urn"], name="mail", ports=[{"external": 25, "internal": 25, "ip": "::"}]
+    )
+    policy = resource("UfwPolicy", "policy", host="web1", rules={"in 25/tcp": "allow"})
+    assert "25/tcp > mail" in reaches(drawn(host, policy, container))
+
+
+def test_two_hosts_do_not_mix() -> None:
+    parts = []
+    for host in ("web1", "web2"):
+        above = resource("HardenedHost", host)
+        parts += [
+            above,
+            resource("UfwPolicy", f"{host}-policy", above["urn"], host=host, rules={"in 80/tcp": "allow"}),
+        ]
+        network = [{"name": "redis-shared"}]
+        parts.append(resource("Container", f"{host}-api", above["urn"], name="api", networksAdvanced=network))
+        component = resource("Redis", f"{host}-redis", above["urn"])
+        inner = resource("PrivateContainer", f"{host}-store", component["urn"])
+        parts += [component, inner]
+        parts.append(
+            resource("Container", f"{host}-box", inner["urn"], name="redis", networksAdvanced=network)
+        )
+    found = drawn(*parts)
+    assert ("container:web1:api", "store:web1:web1-store") in found.edges
+    assert ("container:web1:api", "store:web2:web2-store") not in found.edges
+    assert "web2" in FORMATS["mermaid"](found), "with several hosts each node says which"
+
+
+def test_a_site_whose_file_is_not_known_yet_leads_to_what_it_waits_for() -> None:
+    """In a preview of another release the port is known only after `up`."""
+    export = recorded()
+    for each in export["deployment"]["resources"]:
+        if each["outputs"].get("path") == "/etc/nginx/conf.d/shop.example.com.conf":
+            each["inputs"]["content"] = each["outputs"]["content"] = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+    assert "shop.example.com > api" in reaches(draw.draw(state.of_export(export)))
+
+
+def test_a_change_says_what_it_adds_and_removes() -> None:
+    before, after = demo(), demo()
+    del after.nodes["who:tunnel:alice"]
+    for ends in [ends for ends in after.edges if "who:tunnel:alice" in ends]:
+        del after.edges[ends]
+    after.add(Node("port:web1:8443/tcp", "port", "web1", "8443/tcp"))
+    after.join("who:internet", "port:web1:8443/tcp")
+    assert differences(changed(before, after)) == [
+        "- who alice",
+        "+ port 8443/tcp on web1",
+        "+ internet reaches 8443/tcp",
+        "- alice reaches 22/tcp",
+        "- alice reaches mongo",
+        "- alice reaches redis",
+    ]
+    assert differences(changed(before, demo())) == []
+
+
+def test_a_preview_that_changes_nothing_is_the_same_map() -> None:
+    states = recorded()["deployment"]["resources"]
+    steps = [{"op": "same", "urn": each["urn"], "oldState": each, "newState": each} for each in states]
+    found = of_preview({"steps": steps})
+    assert differences(found) == []
+    assert FORMATS["mermaid"](found) == FORMATS["mermaid"](demo())
+
+
+@pytest.mark.parametrize(
+    "order", [["create-replacement", "replace", "delete-replaced"], ["delete-replaced", "create-replacement"]]
+)
+def test_what_is_replaced_stays_on_the_map(order: list[str]) -> None:
+    states = recorded()["deployment"]["resources"]
+    steps: list[dict[str, Any]] = []
+    for each in states:
+        ops = order if each["urn"].endswith("::api-container") else ["same"]
+        for op in ops:
+            new = {} if op == "delete-replaced" else {"newState": each}
+            steps.append({"op": op, "urn": each["urn"], "oldState": each, **new})
+    assert differences(of_preview({"steps": steps})) == []
+
+
+def test_what_a_scan_saw_is_red() -> None:
+    row = {
+        "mark": "FAIL",
+        "what": "3306/tcp",
+        "state": "open",
+        "declared": "nobody declared it",
+        "answers": "mysql: 8",
+    }
+    fine = {"mark": "ok", "what": "22/tcp", "state": "open", "declared": "SSH", "answers": ""}
+    found = demo()
+    draw.scanned(
+        found, {"hosts": {"web1": {"addresses": {"203.0.113.10": [row, fine], "2001:db8::1": [row]}}}}
+    )
+    (only,) = found.undeclared
+    assert (only.label, only.detail, only.host) == ("3306/tcp", "mysql: 8", "web1")
+    assert found.edges["who:internet", only.key].status == UNDECLARED
+    assert ":::undeclared" in FORMATS["mermaid"](found)
+    assert "#c0271b" in FORMATS["svg"](found)
+
+
+def test_what_the_exposure_found_is_red_and_what_is_accepted_is_not() -> None:
+    declared = {
+        "host": "web1",
+        "listeners": {"tcp4 0.0.0.0:22": "ssh.service"},
+        "accepted": {"tcp4 0.0.0.0:9": "why"},
+    }
+    live = {
+        **declared,
+        "listeners": {
+            **declared["listeners"],
+            "tcp4 0.0.0.0:9": "x",
+            "tcp6 [::]:9000": 'process "nc" (root)',
+        },
+        "published": {"tcp4 0.0.0.0:3306": 'container "leak" (mysql:8)'},
+    }
+    found = demo()
+    before = state.of_export({"deployment": {"resources": [resource("Exposure", "e", **live)]}})
+    after = state.of_export({"deployment": {"resources": [resource("Exposure", "e", **declared)]}})
+    draw.exposed(found, before, after)
+    assert not [ends for ends in found.edges if "9000" in ends[1]], "listening is not being reached"
+    assert [(node.label, node.detail) for node in found.undeclared] == [
+        ("3306/tcp", 'container "leak" (mysql:8) on 0.0.0.0'),
+        ("9000/tcp", 'process "nc" (root) on [::]'),
+    ]
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        assert not any(name.startswith("on") for name, _ in attrs)
+
+
+def test_names_of_strangers_stay_text() -> None:
+    found = demo()
+    found.add(Node("container:web1:evil", "container", "web1", EVIL, EVIL, UNDECLARED))
+    found.join("site:web1:shop.example.com", "container:web1:evil", EVIL)
+    text = FORMATS["mermaid"](found)
+    for line in text.splitlines():
+        assert "script" not in line or "#60;" in line
+        assert "javascript:alert(1)" not in line
+        assert "\x1b" not in line
+    assert text.count("%%") == 0
+    root = ET.fromstring(FORMATS["svg"](found))  # noqa: S314 - our own
+    assert {element.tag.rpartition("}")[2] for element in root.iter()} <= {
+        "svg", "title", "defs", "marker", "path", "rect", "text", "g",
+    }  # fmt: skip
+    tags = Tags()
+    tags.feed(FORMATS["html"](found))
+    assert "script" not in tags.seen
+    assert "\x1b" not in FORMATS["svg"](found)
+
+
+@pytest.mark.parametrize("text", ['"', "<", ">", "#", "&", ";", "\n", "`", "|", "]", "é"])
+def test_every_character_that_means_something_is_a_number(text: str) -> None:
+    assert escape(f"a{text}b") == f"a#{ord(text)};b"
+
+
+def test_secrets_of_a_state_are_passed_over() -> None:
+    secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:x"}
+    found = drawn(
+        resource("SshServer", "s", host="web1", port="22", users=secret),
+        resource("UfwPolicy", "p", host="web1", rules=secret),
+        resource("Container", "c", name=secret, ports=secret, networksAdvanced=secret),
+    )
+    assert {node.label for node in found.column("port")} == {"22/tcp"}
+
+
+def test_the_command_writes_three_files_and_prints_the_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--export", str(RECORDED), "--folder", str(tmp_path / "new")]) == 0
+    said = capsys.readouterr()
+    assert said.out == (tmp_path / "new" / "map.mmd").read_text()
+    assert "map.html" in said.err
+    assert (tmp_path / "new" / "map.html").read_text().startswith("<!doctype html>")
+    ET.fromstring((tmp_path / "new" / "map.svg").read_text())  # noqa: S314 - our own
+    assert main(["--export", str(RECORDED), "--format", "svg"]) == 0
+    assert capsys.readouterr().out.startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "said"),
+    [
+        ("{}", ["--export"], "has nothing yet"),
+        ("nonsense", ["--export"], "is not JSON"),
+        ("{}", ["--preview"], "it has no steps"),
+    ],
+)
+def test_what_is_no_state_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, arguments: list[str], said: str
+) -> None:
+    file = tmp_path / "file.json"
+    file.write_text(text)
+    assert main([*arguments, str(file)]) == 2
+    assert said in capsys.readouterr().err
