@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portcullis.map import draw, state
+from portcullis.map.comment import of_preview
 from portcullis.map.mermaid import mermaid
-from portcullis.map.model import Map, changed, differences
+from portcullis.map.model import Map, differences
 from portcullis.map.page import page
 from portcullis.map.svg import svg
 
@@ -65,16 +66,6 @@ def read(options: argparse.Namespace) -> Map:
         draw.exposed(found, resources)
     if options.scan:
         draw.scanned(found, _json(options.scan))
-    return found
-
-
-def of_preview(preview: dict[str, Any]) -> Map:
-    """Return the map after a change, with what it adds and removes, out of `pulumi preview --json`."""
-    if "steps" not in preview:
-        raise Stopped("that is not what `pulumi preview --json` prints: it has no steps")
-    before, after = state.of_preview(preview)
-    found = changed(draw.draw(before), draw.draw(after))
-    draw.exposed(found, before, after)
     return found
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.map import draw, state
-from portcullis.map.main import FORMATS, of_preview
+from portcullis.map.comment import of_preview, section
+from portcullis.map.main import FORMATS
 
 if TYPE_CHECKING:
     from conftest import Golden
@@ -30,7 +31,7 @@ def demo() -> Map:
     return draw.draw(state.of_export(recorded()))
 
 
-def changed() -> Map:
+def preview() -> dict[str, Any]:
     """A preview: Redis and its tunnel go, a second app and a port come, and somebody started a database."""
     steps: list[dict[str, Any]] = []
     for resource in recorded()["deployment"]["resources"]:
@@ -70,7 +71,7 @@ def changed() -> Map:
             "newState": {**exposure, "inputs": declared, "outputs": live},
         }
     )
-    return of_preview({"steps": steps})
+    return {"steps": steps}
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -80,4 +81,8 @@ def test_the_map_of_the_demo(golden: Golden, form: str) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_map_of_a_change(golden: Golden, form: str) -> None:
-    golden(f"map-change.{ENDS[form]}", FORMATS[form](changed()))
+    golden(f"map-change.{ENDS[form]}", FORMATS[form](of_preview(preview())))
+
+
+def test_the_map_of_a_change_in_a_comment(golden: Golden) -> None:
+    golden("map-comment.md", "\n".join(section(preview())))

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from portcullis.map import draw, state
-from portcullis.map.main import FORMATS, main, of_preview
+from portcullis.map.comment import of_preview, section
+from portcullis.map.main import FORMATS, main
 from portcullis.map.mermaid import escape
 from portcullis.map.model import UNDECLARED, Map, Node, changed, differences
 
@@ -200,6 +201,27 @@ def test_what_the_exposure_found_is_red_and_what_is_accepted_is_not() -> None:
         ("3306/tcp", 'container "leak" (mysql:8) on 0.0.0.0'),
         ("9000/tcp", 'process "nc" (root) on [::]'),
     ]
+
+
+def test_a_comment_is_open_where_something_changes_and_folded_where_not() -> None:
+    states = recorded()["deployment"]["resources"]
+    same = [{"op": "same", "urn": each["urn"], "oldState": each, "newState": each} for each in states]
+    assert section({"steps": same})[0] == "<details><summary>Who reaches what: as before</summary>"
+    gone = [
+        {**each, "op": "delete"} if "tunnel" in each["urn"] or "SshServer" in each["urn"] else each
+        for each in same
+    ]
+    text = "\n".join(section({"steps": gone}))
+    assert text.startswith("<details open><summary>Who reaches what: ")
+    assert "- `- who alice`" in text
+    assert section({}) == section({"steps": []}) == []
+
+
+def test_a_name_cannot_end_the_code_of_a_comment() -> None:
+    rules = {"in 9/tcp": "allow"}
+    policy = resource("UfwPolicy", "p", host="we`b1", rules=rules)
+    text = "\n".join(section({"steps": [{"op": "create", "urn": policy["urn"], "newState": policy}]}))
+    assert "- `+ port 9/tcp on we#96;b1`" in text.replace("#43;", "+")
 
 
 class Tags(HTMLParser):
