@@ -72,6 +72,7 @@ def fact(name: str) -> str:
     """
     known = {
         ("address", "of"): lambda host: network.on_segment(machine.find(host)[1].number).v4,
+        ("IPv6", "address", "of"): lambda host: network.on_segment(machine.find(host)[1].number).v6,
         ("host", "key", "of"): keys.public_host_key,
         ("acme", "directory", "of"): lambda host: acme.of(machine.find(host)[1]).directory,
         ("image",): catalogue.reference,

@@ -52,12 +52,13 @@ def of_preview(preview: Mapping[str, Any]) -> tuple[list[Resource], list[Resourc
     before: dict[str, Json] = {}
     after: dict[str, Json] = {}
     for step in preview.get("steps", ()):
-        urn, old, new = step["urn"], step.get("oldState"), step.get("newState")
+        old, new, op = step.get("oldState"), step.get("newState"), step.get("op", "")
+        urn = step.get("urn") or (new or old or {}).get("urn", "")
         if old:
             before.setdefault(urn, old)
-        if step["op"] in _GONE:
+        if op in _GONE:
             # Of a replacement the deletion may come last, and the new one is there all the same.
-            if step["op"] == "delete":
+            if op == "delete":
                 after.pop(urn, None)
         elif new:
             after[urn] = new
@@ -65,7 +66,7 @@ def of_preview(preview: Mapping[str, Any]) -> tuple[list[Resource], list[Resourc
 
 
 def _resource(state: Mapping[str, Any]) -> Resource:
-    urn, type_ = state["urn"], state["type"]
+    urn, type_ = state["urn"], state.get("type", "")
     # What a preview knows of outputs may be those of before; what is declared is in the inputs.
     props = {**(state.get("outputs") or {}), **_known(state.get("inputs") or {})}
     return Resource(

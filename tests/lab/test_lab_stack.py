@@ -41,7 +41,7 @@ def test_every_fact_of_the_template_is_known(monkeypatch: pytest.MonkeyPatch) ->
         return "value"
 
     _, changes = stack.renew(stack.TEMPLATE.read_text(), ask)
-    assert len(changes) == len(asked) == 10
+    assert len(changes) == len(asked) == 11
     monkeypatch.setattr(stack.machine, "find", lambda name: (_ for _ in ()).throw(LabError(f"no {name}")))
     monkeypatch.setattr(stack.catalogue, "reference", lambda tagged: f"registry/{tagged}")
     monkeypatch.setattr(stack.shop, "site", lambda: "/srv/site")
