@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.pipeline import code_only, forge, markdown, preview
+from portcullis.pipeline import forge, markdown, preview
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,23 +21,32 @@ CLEAN, FAILED, DRIFTED = 0, 1, 2
 
 
 def previewed(stack: str, folder: Path, why: str, base: Path | None) -> int:
-    """Preview a stack and write down what it says; return 0, or 1 where it failed."""
+    """Preview a stack and write down what it says; return 0, or 1 where it failed or a policy stops it."""
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.iterdir():
         leftover.unlink()
     environment = {"PULUMI_RUN_PROGRAM": "true", **os.environ}
     if base:
+        # Here, as the job that comments has no packages installed, and this one needs some.
+        from portcullis.pipeline import code_only  # noqa: PLC0415
+
         seen = code_only.compare(stack, base, Path.cwd(), environment, why)
     else:
-        seen = preview.look(stack, folder=Path.cwd(), environment=environment, code_only=why)
+        seen = preview.look(stack, folder=Path.cwd(), environment=environment, code_only=why, judge=True)
     (folder / "diff.txt").write_text(seen.text)
     (folder / "preview.json").write_text(json.dumps(seen.steps))
-    (folder / "result.json").write_text(json.dumps({**asdict(seen), "steps": None, "text": None}))
-    (folder / COMMENT).write_text(markdown.of_preview(seen, {}, source()))
+    (folder / "result.json").write_text(
+        json.dumps({**asdict(seen), "steps": None, "text": None, "verdict": None})
+    )
+    (folder / COMMENT).write_text(markdown.of_preview(seen, source()))
     say(seen.text.rstrip())
+    if seen.verdict:
+        say(f"\n{seen.verdict}")
     say(f"\n{stack}: {markdown.counted(seen.changes) if seen.ok else 'the preview failed'}")
+    if seen.stopped:
+        say(f"{stack}: stopped by the policy pack")
     _summarise((folder / COMMENT).read_text())
-    return CLEAN if seen.ok else FAILED
+    return CLEAN if seen.ok and not seen.stopped else FAILED
 
 
 def commented(stack: str, folder: Path, number: int) -> int:

@@ -11,6 +11,7 @@ import difflib
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def compare(stack: str, base: Path, head: Path, environment: Mapping[str, str], 
     if not changed.ok:
         return changed
     counts, text = difference(before, _resources(changed))
-    return preview.Preview(stack, ok=True, changes=counts, text=text, steps=changed.steps, code_only=why)
+    return replace(changed, changes=counts, text=text)
 
 
 def alone(stack: str, checkout: Path, environment: Mapping[str, str], why: str) -> preview.Preview:
@@ -79,7 +80,7 @@ def alone(stack: str, checkout: Path, environment: Mapping[str, str], why: str) 
                 said = done.stdout + done.stderr
                 return preview.Preview(stack, ok=False, changes={}, text=said, steps={}, code_only=why)
         _lend_venv(checkout, project)
-        return preview.look(stack, folder=project, environment=own, code_only=why)
+        return preview.look(stack, folder=project, environment=own, code_only=why, judge=True)
 
 
 def _lend_venv(checkout: Path, project: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from portcullis.map import comment
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -39,12 +41,11 @@ def counted(changes: Mapping[str, int]) -> str:
     return ", ".join(told) or "nothing to change"
 
 
-def of_preview(preview: Preview, parts: Mapping[str, str], source: str) -> str:
+def of_preview(preview: Preview, source: str) -> str:
     """Return the comment about a preview.
 
     Args:
         preview: what it said.
-        parts: Markdown by heading that stands before the differences, such as the verdict of the policies.
         source: what was previewed: the commit, the run.
     """
     lines = [f"### Preview of `{preview.stack}`", ""]
@@ -55,11 +56,25 @@ def of_preview(preview: Preview, parts: Mapping[str, str], source: str) -> str:
     else:
         lines += ["**The preview failed.** Nothing was changed, and nothing can be said about the host.", ""]
         lines += [fenced(preview.failure), ""]
-    for heading, text in parts.items():
-        lines += [f"#### {heading}", "", text, ""]
+    lines += _policies(preview)
+    lines += comment.section(preview.steps)
     end = f"\n<sub>{source}</sub>\n" if source else ""
     room = ROOM - len("\n".join(lines)) - len(end)
     return "\n".join(lines) + _folded(preview, room) + end
+
+
+def _policies(preview: Preview) -> list[str]:
+    """What the policy pack says: in full where it stops something, folded away where it only tells."""
+    if not preview.verdict:
+        return []
+    if preview.stopped:
+        stopped = "#### Stopped by a policy"
+        return [stopped, "", "This must not be merged as it is.", "", fenced(preview.verdict), ""]
+    *told, summary = preview.verdict.splitlines()
+    if not told:
+        return [f"Policies: {summary}", ""]
+    block = fenced("\n".join(told))
+    return [f"<details><summary>Policies: {summary}</summary>\n\n{block}\n\n</details>", ""]
 
 
 def of_drift(preview: Preview, source: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ class Preview:
         text: the differences, as Pulumi prints them; where it failed, all that it printed.
         steps: what `pulumi preview --json` gives, empty where it failed.
         code_only: no host was asked; why.
+        verdict: what the policy pack says, empty where it was not asked or is not there.
+        stopped: a policy stops it, or the pack could not judge.
     """
 
     stack: str
@@ -38,6 +41,8 @@ class Preview:
     text: str
     steps: Mapping[str, Any] = field(repr=False)
     code_only: str = ""
+    verdict: str = ""
+    stopped: bool = False
 
     @property
     def is_clean(self) -> bool:
@@ -75,6 +80,7 @@ def look(
     environment: Mapping[str, str],
     arguments: Sequence[str] = (),
     code_only: str = "",
+    judge: bool = False,
 ) -> Preview:
     """Preview a stack twice: once for people, and once for programs.
 
@@ -84,6 +90,7 @@ def look(
         environment: of the commands.
         arguments: more arguments of `pulumi preview`.
         code_only: why no host is asked; then the state stands for it. Empty: the hosts are read.
+        judge: have the policy pack judge what would be there.
     """
     given = [*arguments, *(["--refresh=false"] if code_only else [])]
     shown = run(["preview", "--stack", stack, "--diff", *given], folder, environment)
@@ -102,22 +109,46 @@ def look(
     changes = {
         operation: count for operation, count in sorted(summary.items()) if operation not in _QUIET and count
     }
-    return Preview(stack, ok=True, changes=changes, text=text, steps=steps, code_only=code_only)
+    verdict, stopped = judged(stack, folder, environment) if judge else ("", False)
+    return Preview(
+        stack,
+        ok=True,
+        changes=changes,
+        text=text,
+        steps=steps,
+        code_only=code_only,
+        verdict=verdict,
+        stopped=stopped,
+    )
+
+
+def judged(stack: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, bool]:
+    """Return what the policy pack of a project says of a stack, and whether that stops it.
+
+    By the pack's own judge, whose verdicts are those of the engine: so the stack is judged with every engine.
+    """
+    if not (folder / "policy" / "judge.py").exists():
+        return "", False
+    done = _asked([sys.executable, "-m", "policy.judge", "--stack", stack], folder, environment)
+    return (done.stdout + done.stderr).strip(), done.returncode != 0
 
 
 def run(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run pulumi without a person; one that cannot be run, or not in time, answers with an error."""
-    argv = ["pulumi", *arguments, "--non-interactive", "--color", "never"]
+    return _asked(["pulumi", *arguments, "--non-interactive", "--color", "never"], folder, environment)
+
+
+def _asked(
+    argv: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             argv, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, text=True,
             errors="replace", timeout=LIMIT, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(
-            argv, 1, "", f"error: the preview took longer than {LIMIT:.0f} s\n"
-        )
+        return subprocess.CompletedProcess(argv, 1, "", f"error: {argv[0]} took longer than {LIMIT:.0f} s\n")
     except OSError as error:
-        return subprocess.CompletedProcess(argv, 127, "", f"error: pulumi cannot be started: {error}\n")
+        return subprocess.CompletedProcess(argv, 127, "", f"error: {argv[0]} cannot be started: {error}\n")

@@ -16,7 +16,7 @@ from portcullis.pipeline import code_only
 from portcullis.pipeline.preview import Preview
 
 CHECKOUT = Path(__file__).parents[2]
-PARTS = ("Pulumi.yaml", "Pulumi.prod.yaml", "__main__.py", "components", "portcullis", "docs")
+PARTS = ("Pulumi.yaml", "Pulumi.prod.yaml", "__main__.py", "components", "portcullis", "policy", "docs")
 
 
 def test_encrypted_values_are_found_wherever_they_are() -> None:
@@ -96,6 +96,8 @@ def test_a_forks_pull_request_shows_what_it_declares_beyond_the_base(
     assert "delete" not in seen.changes
     assert not (base / ".portcullis").exists()
     assert "v1:AAAA" not in seen.text
+    assert "resources judged: 0 stop the stack" in seen.verdict, seen.verdict
+    assert not seen.stopped
     assert (head / "Pulumi.prod.yaml").read_text().count("{secure:") == 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from portcullis.pipeline import markdown
 from portcullis.pipeline.preview import Preview
 
@@ -35,7 +37,7 @@ def preview(text: str = DIFF, *, ok: bool = True, code_only: str = "", **changes
 
 
 def test_a_change_is_counted_and_shown_in_colours() -> None:
-    said = markdown.of_preview(preview(create=1, update=1), {}, "commit abc")
+    said = markdown.of_preview(preview(create=1, update=1), "commit abc")
     assert "**1 to create, 1 to change.**" in said
     assert "\n!    ~ docker:index/container:Container: (update)" in said
     assert "\n+    + pulumi-python:dynamic/portcullis:File: (create)" in said
@@ -44,13 +46,13 @@ def test_a_change_is_counted_and_shown_in_colours() -> None:
 
 
 def test_nothing_to_change_is_one_line() -> None:
-    said = markdown.of_preview(preview(), {}, "")
+    said = markdown.of_preview(preview(), "")
     assert "**Nothing to change.**" in said
     assert "<details>" not in said
 
 
 def test_a_failure_is_explained_with_every_fault_and_without_the_noise() -> None:
-    said = markdown.of_preview(preview(FAILED, ok=False), {}, "")
+    said = markdown.of_preview(preview(FAILED, ok=False), "")
     shown = said.partition("```")[2].partition("```")[0]
     assert "2 faults" in shown
     assert "portcullis:apps.api.port: missing" in shown
@@ -63,16 +65,15 @@ def test_an_output_without_any_error_line_is_shown_by_its_end() -> None:
 
 
 def test_code_only_is_said_before_everything_else() -> None:
-    said = markdown.of_preview(preview(code_only="it comes from a fork", create=1), {}, "")
+    said = markdown.of_preview(preview(code_only="it comes from a fork", create=1), "")
     assert said.index("Code only, not the live host:** it comes from a fork") < said.index("to create")
 
 
 def test_a_long_difference_is_cut_at_a_line_and_says_where_the_rest_is() -> None:
     text = "\n".join(f"    + line {number} " + "x" * 90 for number in range(5000))
-    said = markdown.of_preview(preview(text, create=5000), {"Policies": "fine"}, "commit abc")
+    said = markdown.of_preview(preview(text, create=5000), "commit abc")
     assert len(said) < 65_000
     assert "the rest is in diff.txt" in said
-    assert "#### Policies" in said
     assert said.rstrip().endswith("<sub>commit abc</sub>")
     assert said.count("```") == 2
 
@@ -95,3 +96,19 @@ def test_drift_and_a_look_that_failed_have_titles_of_their_own() -> None:
     title, body = markdown.of_drift(preview(FAILED, ok=False), "")
     assert title == "Drift watch: prod could not be read"
     assert "cannot connect" in body
+
+
+def test_a_policy_that_stops_is_told_before_the_differences() -> None:
+    seen = replace(
+        preview(create=1), verdict="stop   no-public-bind\n1 resources judged: 1 stop.", stopped=True
+    )
+    said = markdown.of_preview(seen, "")
+    assert said.index("Stopped by a policy") < said.index("no-public-bind") < said.index("<details>")
+
+
+def test_policies_that_hold_are_one_line_and_what_they_warn_of_is_folded_away() -> None:
+    said = markdown.of_preview(replace(preview(), verdict="90 resources judged: 0 stop the stack."), "")
+    assert "Policies: 90 resources judged: 0 stop the stack." in said
+    assert "<details>" not in said
+    said = markdown.of_preview(replace(preview(), verdict="warn   read-only-root\n1 warns."), "")
+    assert "<details><summary>Policies: 1 warns.</summary>" in said
