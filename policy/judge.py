@@ -1,8 +1,7 @@
 """Judge a stack without an engine: `python -m policy.judge --stack lab`.
 
 It runs the program with recorded resources, as a preview of a new stack, and needs neither host nor plugins.
-With --preview it judges what `pulumi preview --json --show-secrets` printed. The verdicts are those of
-`pulumi preview --policy-pack policy`.
+The verdicts are those of `pulumi preview --policy-pack policy`.
 
 Exit code: 0 where nothing stops the stack, 1 where a policy does, 2 where nothing could be judged.
 """
@@ -61,7 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--config", type=Path, help="its configuration as JSON: full key to value, instead of pulumi's"
     )
-    parser.add_argument("--preview", type=Path, help="what `pulumi preview --json --show-secrets` printed")
     chosen = parser.parse_args(argv)
     try:
         config, secret = (
@@ -70,11 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             else program.configuration(chosen.stack)
         )
         settings = policies.of_config(config.get(_KEY))
-        resources = (
-            program.of_preview(chosen.preview.read_text())
-            if chosen.preview
-            else program.of_program(config, secret, stack=chosen.stack)
-        )
+        resources = program.of_program(config, secret, stack=chosen.stack)
     except (program.NoResources, SettingsError, OSError, ValueError) as error:
         sys.stderr.write(f"error: nothing was judged: {error}\n")
         return 2

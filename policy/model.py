@@ -31,7 +31,7 @@ class Resource:
         name: the resource's name in the program.
         urn: its whole name.
         props: its properties without the marks of secrets; what is not known yet is UNKNOWN.
-        protect: whether the engine refuses to delete it.
+        protect: whether the engine is known to refuse its deletion.
     """
 
     type: str

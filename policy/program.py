@@ -7,6 +7,7 @@ import json
 import logging
 import runpy
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -16,7 +17,7 @@ from pulumi.runtime import mocks, rpc, settings
 from .model import UNKNOWN, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - what Pulumi marks secrets with, and none itself
@@ -53,22 +54,11 @@ def plain(value: Any) -> Any:
         return UNKNOWN if value in _UNKNOWNS else value
     if isinstance(value, dict):
         if value.get(_SIGNATURE) == _SECRET:
-            # `pulumi preview --json` writes the value as JSON in a text, or hides it.
-            hidden = "value" not in value and "plaintext" not in value
-            return UNKNOWN if hidden else _revealed(value)
+            return plain(value.get("value"))
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [plain(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float) else UNKNOWN
-
-
-def _revealed(secret: Mapping[str, Any]) -> Any:
-    if "value" in secret:
-        return plain(secret["value"])
-    try:
-        return plain(json.loads(secret["plaintext"]))
-    except ValueError:
-        return UNKNOWN
 
 
 class Recorder(mocks.MockMonitor, mocks.Mocks):
@@ -88,7 +78,9 @@ class Recorder(mocks.MockMonitor, mocks.Mocks):
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
         """Take the registration down."""
-        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        # The SDK makes an event loop in each of its threads, and leaves it open.
+        with _event_loop():
+            answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if request.type != "pulumi:pulumi:Stack":
             self._taken[answer.urn] = (request, _properties(request.object))
         return answer
@@ -133,49 +125,36 @@ def of_program(
     """
     # A program that ends early leaves a task that nobody waits for.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
     recorder = Recorder()
-    mocks.set_mocks(recorder, project=project, stack=stack, preview=True, monitor=recorder)
-    pulumi.runtime.set_all_config(dict(config), list(secret_keys))
+    with _event_loop():
+        mocks.set_mocks(recorder, project=project, stack=stack, preview=True, monitor=recorder)
+        pulumi.runtime.set_all_config(dict(config), list(secret_keys))
 
-    @pulumi.runtime.test  # type: ignore[untyped-decorator]
-    def run() -> pulumi.Output[None]:
-        runpy.run_path("__main__.py", run_name="__main__")
-        return pulumi.Output.from_input(None)
+        @pulumi.runtime.test  # type: ignore[untyped-decorator]
+        def run() -> pulumi.Output[None]:
+            runpy.run_path("__main__.py", run_name="__main__")
+            return pulumi.Output.from_input(None)
 
-    try:
-        run()
-    except SystemExit:
-        raise NoResources("the program refused these settings, as told above") from None
-    finally:
-        pulumi.runtime.set_all_config({}, [])
-        settings.reset_options()
-        asyncio.set_event_loop(None)
-        loop.close()
+        try:
+            run()
+        except SystemExit:
+            raise NoResources("the program refused these settings, as told above") from None
+        finally:
+            pulumi.runtime.set_all_config({}, [])
+            settings.reset_options()
     return recorder.declared
 
 
-def of_preview(text: str) -> list[Resource]:
-    """Give the resources of what `pulumi preview --json` printed: what would be there after the update."""
+@contextmanager
+def _event_loop() -> Iterator[None]:
+    """Give this thread an event loop, and close it."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     try:
-        steps = json.loads(text)["steps"]
-    except (ValueError, KeyError, TypeError):
-        raise NoResources("this is not what `pulumi preview --json` prints") from None
-    found = []
-    for step in steps:
-        state = step.get("newState") or {}
-        if (
-            step.get("op") in ("delete", "delete-replaced")
-            or not state
-            or state["type"] == "pulumi:pulumi:Stack"
-        ):
-            continue
-        # A component has no inputs: what is known of it is what it says of itself.
-        props = {**(state.get("outputs") or {}), **(state.get("inputs") or {})}
-        name = state["urn"].rpartition("::")[2]
-        found.append(Resource(state["type"], name, state["urn"], plain(props), bool(state.get("protect"))))
-    return found
+        yield
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 def configuration(stack: str) -> tuple[dict[str, str], list[str]]:

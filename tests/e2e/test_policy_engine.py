@@ -1,0 +1,143 @@
+"""The policy pack on the real engine: what it stops, and that the judge says the same. No host is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.policy.policy_stack import ROOT, Checkout, lab
+from tools import engine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STACK = "judged"
+TIMEOUT = 180.0
+
+
+class Stack:
+    """A checkout with a stack and a state of its own; nothing of it was ever deployed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkout = Checkout(folder)
+        self.folder = self.checkout.folder
+        for part in (".venv", "Pulumi.yaml"):
+            (self.folder / part).symlink_to(ROOT / part)
+        (self.folder / "state").mkdir()
+        asked = [sys.executable, str(ROOT / "tools/engine.py"), "env", "--json"]
+        told = json.loads(subprocess.run(asked, capture_output=True, check=True, timeout=60).stdout)
+        self.env = {**os.environ, **told}
+        self.env |= {"PULUMI_BACKEND_URL": (self.folder / "state").as_uri(), "XDG_RUNTIME_DIR": str(folder)}
+        self.env.pop("PYTHONPATH", None)
+        ready = engine.find()
+        # What an official language host runs, the one beside an engine that was built cannot.
+        self.pack = "policy" if ready and ready.official else "policy/portcullis-policy"
+        self.run("pulumi", "stack", "init", STACK)
+
+    def declare(self, config: dict[str, Any]) -> None:
+        # JSON is YAML. The head of the file, which `stack init` wrote, holds the salt of the state.
+        file = self.folder / f"Pulumi.{STACK}.yaml"
+        head = file.read_text().partition("config:")[0] if file.exists() else ""
+        file.write_text(f"{head}config: {json.dumps(config)}\n")
+
+    def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            argv, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False, timeout=TIMEOUT
+        )
+
+    def preview(self, *more: str) -> subprocess.CompletedProcess[str]:
+        return self.run("pulumi", "preview", "--stack", STACK, "--non-interactive", "--color=never", *more)
+
+    def judge(self, *more: str) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, "-W", "ignore", "-m", "policy.judge", "--stack", STACK, *more)
+
+
+def of_engine(output: str) -> Counter[tuple[str, str]]:
+    """Policy and resource of everything that the engine was told."""
+    found = re.findall(r"- \[mandatory\]  (\S+)  \(\S+: ([^)]+)\)", output)
+    return Counter((policy, resource) for policy, resource in found)
+
+
+def of_judge(output: str) -> Counter[tuple[str, str]]:
+    found = re.findall(r"^stop +(\S+)\n +(?:([\w.-]+): )?", output, re.MULTILINE)
+    # What is about the stack as a whole, the engine puts down to the stack.
+    return Counter((policy, resource or f"portcullis-{STACK}") for policy, resource in found)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return Stack(tmp_path)
+
+
+@pytest.mark.e2e
+def test_the_engine_and_the_judge_say_the_same(stack: Stack, tmp_path: Path) -> None:
+    config = lab(tmp_path)
+    stack.declare(config)
+    passed = stack.preview("--policy-pack", stack.pack)
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    assert re.search(r"portcullis@v0\.1\.0", passed.stdout)
+    assert not of_engine(passed.stdout)
+    assert stack.judge().returncode == 0
+
+    # Four pull requests in one.
+    stack.checkout.edit("components/private_container.py", "ip=bind, internal", 'ip="0.0.0.0", internal')
+    stack.checkout.edit("components/mongodb.py", '                    "--auth",\n', "")
+    stack.checkout.edit(
+        "portcullis/render/sshd.py",
+        '_Option("PasswordAuthentication", "no", ',
+        '_Option("PasswordAuthentication", "yes", ',
+    )
+    firewall = stack.folder / "components/firewall.py"
+    declared = re.search(
+        r"        self\.forward = ForwardFilter\(.*?\n        \)\n", firewall.read_text(), re.DOTALL
+    )
+    assert declared
+    firewall.write_text(firewall.read_text().replace(declared[0], "        self.forward = packages\n"))
+
+    stopped = stack.preview("--policy-pack", stack.pack)
+    assert stopped.returncode != 0
+    judged = stack.judge()
+    assert judged.returncode == 1
+    expected = of_judge(judged.stdout)
+    assert {policy for policy, _ in expected} == {
+        "no-public-bind",
+        "store-must-authenticate",
+        "ssh-without-passwords",
+        "host-has-filter",
+    }
+    # The engine asks about the stack as a whole only where no resource was stopped.
+    told = of_engine(stopped.stdout)
+    assert told == Counter({key: count for key, count in expected.items() if key in told})
+    assert {policy for policy, _ in told} >= {"no-public-bind", "store-must-authenticate"}
+    said = " ".join(stopped.stdout.split())
+    assert (
+        "mongo-container: publishes port 27017 on 0.0.0.0. Why: Docker opens published ports past ufw" in said
+    )
+
+
+@pytest.mark.e2e
+def test_an_exemption_holds_for_both(stack: Stack, tmp_path: Path) -> None:
+    config = lab(tmp_path)
+    config["portcullis:hosts"]["web1"]["firewall"] = {"public": {"27017/tcp": {}}}
+    config["portcullis:policy"] = {
+        "exempt": {
+            "no-open-database-port": {
+                "web1-firewall-forward": {"reason": "Auditors read the replica.", "until": "2999-01-31"}
+            }
+        }
+    }
+    stack.declare(config)
+    judged = stack.judge()
+    assert judged.returncode == 1, judged.stdout + judged.stderr
+    assert of_judge(judged.stdout) == {("no-open-database-port", "web1-firewall-policy"): 1}
+    assert "exempt no-open-database-port: web1-firewall-forward" in judged.stdout
+    stopped = stack.preview("--policy-pack", stack.pack)
+    assert stopped.returncode != 0
+    assert of_engine(stopped.stdout) == {("no-open-database-port", "web1-firewall-policy"): 1}
