@@ -54,7 +54,7 @@ def greet(address: str, port: int, name: str = "") -> Greeting:
         name: the host name to ask a web server for.
     """
     steps: tuple[Callable[[], Optional[Greeting]], ...] = (
-        lambda: _spoken_first_or_redis(address, port),
+        lambda: _spoken_first_or_redis(address, port, name),
         lambda: _mongo(address, port),
         lambda: _postgres(address, port),
         lambda: _tls(address, port, name),
@@ -85,13 +85,18 @@ def http(address: str, port: int, name: str = "") -> Greeting:
     return _http(address, port, name) or Greeting("", "closes the connection")
 
 
-def _spoken_first_or_redis(address: str, port: int) -> Greeting | None:
+def _spoken_first_or_redis(address: str, port: int, name: str) -> Greeting | None:
     with _line(address, port) as line:
         first = _words(line, _FIRST_WORD)
         if first:
             return _banner(first)
         line.sendall(b"PING\r\n")
-        return _pinged(_words(line, PATIENCE))
+        answer = _words(line, PATIENCE)
+    if answer.startswith(b"HTTP/"):
+        # A web server, which may want TLS: nginx refuses plain words on such a port in the same way.
+        asked = _http(address, port, name)
+        return (_tls(address, port, name) if asked and " 400" in asked.said else None) or asked
+    return _pinged(answer)
 
 
 def _banner(first: bytes) -> Greeting | None:
@@ -115,8 +120,6 @@ def _pinged(answer: bytes) -> Greeting | None:
         return Greeting("redis", text, OPEN)
     if re.match(rb"-(?:NOAUTH|NOPERM|DENIED|WRONGPASS)", answer):
         return Greeting("redis", text, GUARDED)
-    if answer.startswith(b"HTTP/"):
-        return Greeting("http", text)
     if answer.startswith(b"ERROR\r\n"):
         return Greeting("memcached", text, OPEN)
     return None

@@ -78,6 +78,10 @@ def test_each_server_is_known_by_its_greeting(
     assert (greeting["speaks"], greeting["access"]) == (speaks, access), greeting
 
 
+def test_a_web_server_is_asked_properly_once_it_is_known_to_be_one(found: dict[str, Any]) -> None:
+    assert found["addresses"][V4]["greetings"]["8080"]["said"].startswith("HTTP/1.1 200 OK, naive")
+
+
 def test_connections_find_the_same_as_packets(wire: Wire, found: dict[str, Any]) -> None:
     asked = wire.probe(
         method="connect",
