@@ -70,6 +70,8 @@ def question(declared: Declared, options: argparse.Namespace, roots: str) -> Dic
 
 def ask(declared: Declared, options: argparse.Namespace, roots: str) -> Verdict:
     """Ask one host and judge what it answered."""
+    if options.method == "syn" and not options.origin and not syn.possible():
+        raise Stopped("raw packets take root: run it with sudo, or leave --method out to make connections")
     asked = question(declared, options, roots)
     if options.origin:
         answer = vantage.answer(asked, options.origin, ("ssh", *options.ssh))

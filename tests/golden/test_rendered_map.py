@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from portcullis.map.model import Map
 
 RECORDED = Path(__file__).parent / "recorded" / "demo-state.json"
+PICTURE = Path(__file__).parents[2] / "docs" / "map.svg"
 ENDS = {"mermaid": "mmd", "svg": "svg", "html": "html"}
 
 
@@ -82,6 +83,10 @@ def test_the_map_of_the_demo(golden: Golden, form: str) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_map_of_a_change(golden: Golden, form: str) -> None:
     golden(f"map-change.{ENDS[form]}", FORMATS[form](of_preview(preview())))
+
+
+def test_the_picture_in_the_documentation(golden: Golden) -> None:
+    golden(PICTURE, FORMATS["svg"](of_preview(preview())))
 
 
 def test_the_map_of_a_change_in_a_comment(golden: Golden) -> None:

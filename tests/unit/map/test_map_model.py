@@ -15,6 +15,8 @@ from portcullis.map.comment import of_preview, section
 from portcullis.map.main import FORMATS, main
 from portcullis.map.mermaid import escape
 from portcullis.map.model import UNDECLARED, Map, Node, changed, differences
+from portcullis.pipeline import markdown
+from portcullis.pipeline.preview import Preview
 
 RECORDED = Path(__file__).parents[2] / "golden" / "recorded" / "demo-state.json"
 EVIL = 'x"]; click a "javascript:alert(1)" <script>alert(1)</script> &amp; --> `b` #35; \x1b[31m\n%%{init}%%'
@@ -215,6 +217,14 @@ def test_a_comment_is_open_where_something_changes_and_folded_where_not() -> Non
     assert text.startswith("<details open><summary>Who reaches what: ")
     assert "- `- who alice`" in text
     assert section({}) == section({"steps": []}) == []
+
+
+def test_the_comment_at_a_pull_request_has_the_map() -> None:
+    policy = resource("UfwPolicy", "p", host="web1", rules={"in 25/tcp": "allow"})
+    steps = {"steps": [{"op": "create", "urn": policy["urn"], "newState": policy}]}
+    text = markdown.of_preview(Preview("dev", ok=True, changes={"create": 1}, text="+ it", steps=steps), "")
+    assert "```mermaid\nflowchart LR" in text
+    assert "`+ port 25/tcp on web1`" in text
 
 
 def test_a_name_cannot_end_the_code_of_a_comment() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.scan import vantage
+from portcullis.scan import syn, vantage
 from portcullis.scan.declared import Declared, Opening
 from portcullis.scan.main import main
 
@@ -136,6 +136,16 @@ def test_a_host_that_the_stack_does_not_have_is_named(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert main(["--host", "web2"]) == 2
     assert "stack lab has no host web2; it has web1" in capsys.readouterr().err
+
+
+def test_raw_packets_without_root_are_refused_for_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "declared.json"
+    file.write_text(json.dumps([Declared("web1", ("127.0.0.1",), 22, ()).json()]))
+    monkeypatch.setattr(syn, "possible", lambda: False)
+    assert main(["--declared", str(file), "--method", "syn", "--ports", "9"]) == 2
+    assert "raw packets take root" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0", "22-", "a", "70000", "30-20"])
