@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from portcullis.settings import SettingsError, policies
 
 from . import program
-from .verdict import judge
+from .verdict import judge, unneeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: nothing was judged: {error}\n")
         return 2
     verdicts = list(judge(resources, settings))
-    sys.stdout.write("\n".join(filter(None, [told(verdicts), summary(verdicts, len(resources))])) + "\n")
+    notes = [
+        f"note   {policy}: {name} is exempt and need not be: take that out of the settings, or mend it"
+        for policy, name in unneeded(verdicts, settings)
+    ]
+    lines = [told(verdicts), *notes, summary(verdicts, len(resources))]
+    sys.stdout.write("\n".join(filter(None, lines)) + "\n")
     return 1 if any(one.severity == "stop" and not one.exempt for one in verdicts) else 0
 
 

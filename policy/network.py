@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from .firewall_rules import opened
 from .model import Found, Policy, Resource
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ _DROPS = (
     ("containers", "containers on their way to those of another network", _BRIDGE_OUT),
     ("containers", "containers on their way to cloud metadata", r"ip daddr 169\.254\.169\.254\b.* drop\b"),
 )
-_BARE_ACCEPT = re.compile(r"(?:counter )?accept\b.*|meta [io]ifkind \"bridge\" (?:counter )?accept\b.*")
+# In the chain that every forwarded packet passes, these alone may let one through.
+_ACCEPTS = re.compile(
+    r"ct state established,related accept"
+    r"|ct status dnat meta l4proto \w+ ct original proto-dst \S+(?: ip6? saddr \S+)? accept"
+)
+_BARE_ACCEPT = re.compile(r"(?:counter )?accept\b.*")
 
 
 def hosts(resources: list[Resource]) -> list[str]:
@@ -63,7 +69,8 @@ def _firewall(resource: Resource) -> Iterator[str]:
             yield f"lets everything in by default ({direction}: allow)"
     rules = resource.props.get("rules")
     for name, value in rules.items() if isinstance(rules, dict) else ():
-        if re.fullmatch(r"in(?: any)?(?: \(v[46]\))?", str(name)) and str(value).startswith("allow"):
+        rule = opened(str(name), value)
+        if rule and rule.everything and rule.everybody:
             yield f"lets everybody reach every port (rule {name!r})"
 
 
@@ -91,9 +98,11 @@ def _filter(resource: Resource) -> Iterator[str]:
     for chain, what, form in _DROPS:
         if not any(re.match(form, line) for line in chains.get(chain, ())):
             yield f"does not stop {what}"
-    for line in (line for lines in chains.values() for line in lines):
-        if _BARE_ACCEPT.fullmatch(line):
-            yield f"accepts everything ({line})"
+    for chain, lines in chains.items():
+        for line in lines:
+            through = chain == "forward" and re.search(r"\baccept$", line) and not _ACCEPTS.fullmatch(line)
+            if through or _BARE_ACCEPT.fullmatch(line):
+                yield f"lets through what is not declared ({line})"
 
 
 def _no_filter(resources: list[Resource]) -> Iterator[Found]:

@@ -22,6 +22,8 @@ _ABOUT = re.compile(
     r"[_.-](?:file|path|dir|ttl|expiry|expires|length|rounds|name|id|url|policy)$", re.IGNORECASE
 )
 _PATH = re.compile(r"(?:/[\w.@-]+)+/?")
+# A number of few digits counts something.
+_COUNT = re.compile(r"[0-9]{1,4}")
 _HARMLESS = ("", "true", "false", "yes", "no", "none", "required", "optional")
 _VALUES = {
     "a URL with a password": re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@$]*:[^/\s@$]+@", re.IGNORECASE),
@@ -71,6 +73,7 @@ def _named(where: str, name: str, value: Any) -> Iterator[str]:
         and not _ABOUT.search(spelled)
         and value.lower() not in _HARMLESS
         and not _PATH.fullmatch(value)
+        and not _COUNT.fullmatch(value)
     ):
         yield f"has a secret in the {where} {name}"
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from .firewall_rules import opened
 from .model import UNKNOWN, Found, Policy, Resource
 
 if TYPE_CHECKING:
@@ -54,18 +55,20 @@ def _authenticates(resource: Resource) -> Iterator[str]:
 def _container(resource: Resource) -> Iterator[str]:
     if resource.unknown("command"):
         return
-    command = resource.texts("command")
+    # A line for the shell holds many words.
+    command = [word for text in _line(resource) for word in text.split()]
     envs = dict(text.partition("=")[::2] for text in resource.texts("envs"))
     ports = {
         int(p["internal"]) for p in resource.items("ports") if isinstance(p.get("internal"), int | float)
     }
-    program = next((word.rpartition("/")[2] for word in command if not word.startswith("-")), "")
-    if program in _REDIS_SERVERS or (not command and ports & set(_REDIS)):
+    programs = {word.rpartition("/")[2] for word in command}
+    folders = {mount.get("target") for mount in resource.items("mounts")}
+    if programs & set(_REDIS_SERVERS) or (not command and ports & set(_REDIS)):
         # A file of settings is judged as such: see _redis_conf.
         options = {word for word in command if word in ("--requirepass", "--aclfile")}
         if not options and not any(word.endswith(".conf") for word in command):
             yield f"starts Redis without a file of users: {_OPEN}"
-    if program in ("mongod", "ferretdb") or (not command and ports & set(_MONGO)):
+    if "mongod" in programs or (not command and (ports & set(_MONGO) or "/data/db" in folders)):
         # The official image switches it on where a root user is declared and no command says otherwise.
         by_image = not command and any(key.startswith("MONGO_INITDB_ROOT_PASSWORD") for key in envs)
         if not by_image and not {"--auth", "--keyFile", "--config", "-f"} & set(command):
@@ -75,6 +78,10 @@ def _container(resource: Resource) -> Iterator[str]:
     for key, values in _WITHOUT.items():
         if envs.get(key, "").lower() in values:
             yield f"starts a database without a password ({key}={envs[key]})"
+
+
+def _line(resource: Resource) -> list[str]:
+    return [*resource.texts("entrypoints"), *resource.texts("command")]
 
 
 def _redis_conf(resource: Resource) -> Iterator[str]:
@@ -102,7 +109,7 @@ def _volumes(resources: list[Resource]) -> Iterator[Found]:
     for resource in resources:
         if resource.type != "docker:index/volume:Volume" or resource.protect:
             continue
-        name = resource.props.get("name")
+        name = resource.props.get("name") or resource.name
         if name is not UNKNOWN and name not in kept:
             yield Found(f"the volume {name} is deleted with its resource, and its data with it", resource)
 
@@ -132,11 +139,12 @@ def _published(resource: Resource) -> Iterator[str]:
 
 
 def _ufw_rule(name: str, value: Any) -> Iterator[str]:
-    found = re.fullmatch(r"in (?:on \S+ )?(\d+(?::\d+)?)(?:/\w+)?(?P<rest>.*)", name)
-    opened = str(value).partition(" ")[0] in ("allow", "limit") or value is UNKNOWN
-    ports = _ports(found[1]) if found and opened and "from" not in found["rest"] else None
-    if found and ports and (store := open_database(ports)):
-        yield f"opens port {found[1]} ({store}) to the whole Internet"
+    rule = opened(name, value)
+    for ports in rule.ports if rule and rule.everybody else ():
+        if store := open_database(ports):
+            first, last = ports
+            shown = str(first) if first == last else f"{first} to {last}"
+            yield f"opens port {shown} ({store}) to the whole Internet"
 
 
 POLICIES = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .catalogue import BY_NAME, POLICIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from portcullis.settings.policies import Exemption, PolicySettings
 
@@ -86,6 +86,13 @@ def judge(
     for policy in POLICIES:
         if severity_of(policy, settings) != "off":
             yield from (verdict(policy, found, settings, today) for found in policy.found(resources))
+
+
+def unneeded(verdicts: Iterable[Verdict], settings: PolicySettings) -> Iterator[tuple[str, str]]:
+    """Give policy and resource of each exemption that nothing made use of: it was mended, or is misspelt."""
+    used = {(one.policy, name) for one in verdicts for name in (one.resource or "stack", one.urn)}
+    for policy, exempt in settings.exempt.items():
+        yield from ((policy, name) for name in exempt if (policy, name) not in used)
 
 
 def _exemption(settings: PolicySettings, policy: str, resource: Resource | None) -> Exemption | None:

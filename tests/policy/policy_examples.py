@@ -181,7 +181,15 @@ EXAMPLES = {
             [of(REMOTE, connection={"hostKey": "x"}, create="true", environment={"dbPassword": "hunter2"})],
         ),
         good=(
-            [container(envs=["MONGO_INITDB_ROOT_PASSWORD_FILE=/run/secrets/root", "TOKEN_TTL=3600"])],
+            [
+                container(
+                    envs=[
+                        "MONGO_INITDB_ROOT_PASSWORD_FILE=/run/secrets/root",
+                        "TOKEN_TTL=3600",
+                        "SESSION_TOKEN=3600",
+                    ]
+                )
+            ],
             [
                 container(
                     envs=["PASSWORD=/run/secrets/password", "LOG_LEVEL=info", "API=https://api.example.com"]
@@ -197,6 +205,8 @@ EXAMPLES = {
             [container("mongo", command=["mongod", "--bind_ip_all"])],
             [container("mongo", ports=[{"ip": "172.17.0.1", "internal": 27017.0, "external": 27017.0}])],
             [container("redis", command=["redis-server", "--save", ""])],
+            [container("mongo", command=["sh", "-c", "exec mongod --bind_ip_all"])],
+            [container("mongo", mounts=[{"type": "volume", "source": "m", "target": "/data/db"}])],
             [container("db", envs=["POSTGRES_HOST_AUTH_METHOD=trust"])],
             [host("File", path="/etc/portcullis/redis/redis/redis.conf", content="bind *\nport 6379\n")],
             [host("File", path="/etc/redis.conf", content="aclfile /etc/users.acl\nprotected-mode no\n")],
@@ -206,6 +216,7 @@ EXAMPLES = {
         good=(
             [container("mongo", command=["mongod", "--auth", "--bind_ip_all"])],
             [container("redis", command=["redis-server", "/etc/redis/redis.conf"])],
+            [container("mongo", command=["sh", "-c", "exec mongod --auth"])],
             [
                 host(
                     "File",
@@ -221,6 +232,8 @@ EXAMPLES = {
         bad=(
             [host("UfwPolicy", rules={"in 27017/tcp": "allow # from the settings"})],
             [host("UfwPolicy", rules={"in 6000:7000/tcp": "allow"})],
+            [host("UfwPolicy", rules={"redis": "limit"})],
+            [host("UfwPolicy", rules={"on eth0 443,5432/tcp from any": "allow"})],
             [
                 host(
                     "ForwardFilter",
@@ -235,7 +248,8 @@ EXAMPLES = {
         ),
         good=(
             [host("UfwPolicy", rules={"in 443/tcp": "allow", "in 27017/tcp from 203.0.113.7": "allow"})],
-            [host("UfwPolicy", rules={"in 6379/tcp": "deny"})],
+            [host("UfwPolicy", rules={"in 6379/tcp": "deny", "out 27017/tcp": "allow"})],
+            [host("UfwPolicy", rules={"in 443/tcp": "allow # 6379", "in 80 from any port 6379": "allow"})],
             [host("ForwardFilter", table=TABLE, boot="enabled")],
         ),
     ),
@@ -251,10 +265,12 @@ EXAMPLES = {
             [host("UfwPolicy", enabled=False)],
             [host("UfwPolicy", enabled=True, defaults={"incoming": "allow"})],
             [host("UfwPolicy", enabled=True, rules={"in any": "allow"})],
+            [host("UfwPolicy", enabled=True, rules={"in (v6)": "allow # for a while"})],
         ),
         good=(
             [host("UfwPolicy", enabled=True, defaults={}, rules={"in 443/tcp": "allow"})],
             [host("UfwPolicy", enabled=True, defaults={"incoming": "deny", "routed": "deny"})],
+            [host("UfwPolicy", enabled=True, rules={"in from 203.0.113.7": "allow", "in on wg0": "allow"})],
         ),
     ),
     "host-has-firewall": Example(
@@ -275,6 +291,12 @@ EXAMPLES = {
             [host("ForwardFilter", table="table inet portcullis {\n}\n", boot="enabled")],
             [host("ForwardFilter", table=TABLE.replace("\t\tct state", "\t\taccept\n\t\tct state", 1))],
             [host("ForwardFilter", table=TABLE, boot="disabled")],
+            [
+                host(
+                    "ForwardFilter",
+                    table=TABLE.replace("\t\tct state", '\t\toifname "br-mongo" accept\n\t\tct state', 1),
+                )
+            ],
         ),
         good=(
             [host("ForwardFilter", table=TABLE, boot="enabled")],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from policy_examples import EXAMPLES, container
 
-from policy.verdict import judge
+from policy.verdict import judge, unneeded
 from portcullis.settings import SettingsError, load, policies
 
 REASON = "The vendor's image writes to its own folder."
@@ -100,6 +100,13 @@ def test_an_exemption_is_for_one_resource_and_one_policy() -> None:
     for other in (exempt(resource="api2"), exempt(policy="memory-limit")):
         (one,) = judge([OPEN], policies.read(other), TODAY)
         assert one.exemption is None
+
+
+def test_an_exemption_that_nothing_needs_is_named() -> None:
+    settings = policies.read(exempt(resource="api2"))
+    assert list(unneeded(judge([OPEN], settings, TODAY), settings)) == [("no-public-bind", "api2")]
+    settings = policies.read(exempt(resource=OPEN.urn))
+    assert not list(unneeded(judge([OPEN], settings, TODAY), settings))
 
 
 def test_what_is_about_the_stack_is_exempt_by_that_word() -> None:

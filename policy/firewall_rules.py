@@ -1,0 +1,62 @@
+"""What a ufw rule opens, however it is spelt: `27017/tcp`, `in 443/tcp on eth0`, `redis from 192.0.2.7`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from .model import UNKNOWN
+
+_PORTS = re.compile(r"([\d:,]+)(?:/\w+)?")
+_SERVICES = {"mongodb": 27017, "mysql": 3306, "postgresql": 5432, "redis": 6379}
+_EVERYBODY = ("any", "0.0.0.0/0", "::/0")
+_FOLLOWED = ("on", "from", "to", "port")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a rule lets in.
+
+    Attributes:
+        ports: ranges of ports, first and last.
+        everything: it names neither a port nor a protocol nor an interface.
+        everybody: it names nobody who alone may come.
+    """
+
+    ports: tuple[tuple[int, int], ...]
+    everything: bool
+    everybody: bool
+
+
+def opened(name: str, value: Any) -> Opened | None:
+    """Read one rule of a UfwPolicy; None is one that lets nothing in."""
+    action = str(value).partition(" ")[0]
+    words = re.sub(r"\s*\(v[46]\)$", "", name.strip()).split()
+    if "out" in words[:1] or (value is not UNKNOWN and action not in ("allow", "limit")):
+        return None
+    after = {word: following for word, following in pairwise(words) if word in _FOLLOWED}
+    own = [
+        word
+        for before, word in pairwise(["", *words])
+        if before not in _FOLLOWED and word not in (*_FOLLOWED, "in", "out", "route", "any")
+    ]
+    ports: list[tuple[int, int]] = []
+    for word in own:
+        found = _PORTS.fullmatch(word)
+        if found:
+            ports += [_range(part) for part in found[1].split(",") if part.strip(":")]
+        elif word.partition("/")[0] in _SERVICES:
+            port = _SERVICES[word.partition("/")[0]]
+            ports.append((port, port))
+    return Opened(
+        tuple(ports),
+        everything=not own and "on" not in after,
+        everybody=after.get("from", "any") in _EVERYBODY,
+    )
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, _, last = text.strip(":").partition(":")
+    return int(first), int(last or first)

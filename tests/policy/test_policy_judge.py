@@ -1,0 +1,76 @@
+"""The judge's command line: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from policy_stack import Checkout, lab
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REASON = "Behind a proxy of the provider's, which ends TLS."
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
+
+
+def plain_site(tmp_path: Path, policy: dict[str, Any]) -> dict[str, Any]:
+    config = lab(tmp_path)
+    config["portcullis:sites"]["shop.example.com"]["tls"] = "none"
+    return config | {"portcullis:policy": policy}
+
+
+def exempt(resource: str, until: str) -> dict[str, Any]:
+    return {"exempt": {"site-has-tls": {resource: {"reason": REASON, "until": until}}}}
+
+
+def test_what_is_exempt_is_listed_and_stops_nothing(checkout: Checkout, tmp_path: Path) -> None:
+    done = checkout.judge(plain_site(tmp_path, exempt("web1-nginx-shop.example.com", "2999-01-31")))
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown, reason, summary = done.stdout.splitlines()
+    assert shown == (
+        "exempt site-has-tls: web1-nginx-shop.example.com: serves the site shop.example.com without TLS"
+    )
+    assert reason == f"       until 2999-01-31: {REASON}"
+    assert summary.endswith(" resources judged: 0 stop the stack, 0 warn, 1 exempt.")
+
+
+def test_an_exemption_that_ended_stops_it_again(checkout: Checkout, tmp_path: Path) -> None:
+    done = checkout.judge(plain_site(tmp_path, exempt("web1-nginx-shop.example.com", "2020-01-31")))
+    assert done.returncode == 1
+    assert done.stdout.startswith("stop   site-has-tls\n")
+    assert f'The exemption "{REASON}" ended on 2020-01-31' in " ".join(done.stdout.split())
+
+
+def test_a_warning_stops_nothing(checkout: Checkout, tmp_path: Path) -> None:
+    policy = {"severity": {"site-has-tls": "warn"}, **exempt("shop", "2999-01-31")}
+    done = checkout.judge(plain_site(tmp_path, policy))
+    assert done.returncode == 0
+    assert done.stdout.startswith("warn   site-has-tls\n")
+    assert "note   site-has-tls: shop is exempt and need not be" in done.stdout
+    assert done.stdout.endswith(": 0 stop the stack, 1 warn, 0 exempt.\n")
+
+
+def test_settings_with_faults_are_not_judged(checkout: Checkout, tmp_path: Path) -> None:
+    done = checkout.judge(plain_site(tmp_path, {"severity": {"site-tls": "warn"}}))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: nothing was judged: The settings of this stack have a fault:\n"
+        '  portcullis:policy.severity.site-tls: "site-tls" is not a policy; did you mean site-has-tls?\n'
+    )
+
+
+def test_a_program_that_refuses_its_settings_is_not_judged(checkout: Checkout, tmp_path: Path) -> None:
+    config = lab(tmp_path)
+    config["portcullis:hosts"]["web1"]["os"] = "debian13"
+    done = checkout.judge(config)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "did you mean debian-13?" in done.stderr
+    assert done.stderr.endswith(
+        "error: nothing was judged: the program refused these settings, as told above\n"
+    )
+    assert "Traceback" not in done.stderr
