@@ -143,6 +143,23 @@ def test_a_pattern_stands_for_every_interface_that_no_other_key_names(kernel: Ke
     assert kernel.facts(values)["values"] == values
 
 
+def test_an_interface_that_comes_in_the_middle_is_caught_up_with(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Sysctls._write
+
+    def and_docker_starts(self: Sysctls, path: str, value: str) -> None:
+        write(self, path, value)
+        docker0 = kernel.root / "proc/net/ipv4/conf/docker0/rp_filter"
+        if not docker0.exists():
+            docker0.parent.mkdir()
+            docker0.write_text("0\n")
+
+    monkeypatch.setattr(Sysctls, "_write", and_docker_starts)
+    kernel.put({EACH: "1"})
+    assert kernel.live("net.ipv4.conf.docker0.rp_filter") == "1"
+
+
 def test_delete_gives_the_old_values_back_even_after_drift(kernel: Kernel) -> None:
     kernel.put()
     kernel.set(RP, "2")

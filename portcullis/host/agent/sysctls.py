@@ -129,18 +129,23 @@ class Sysctls(Guarded):
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         """See `Kind`. First what is live: what the kernel refuses must not be in a file for the boot."""
         wanted: dict[str, str] = desired["values"]
-        live = {path: value for key in wanted for path, value in self._read(key, wanted).items()}
         kept: Live = work.record.extra.setdefault("live", {})
-        for path, value in live.items():
-            kept.setdefault(path, value)
-        work.save()
-        want = {path: wanted[key] for key in wanted for path in self._read(key, wanted)}
         done: Live = {}
         try:
-            for path, value in want.items():
-                if live.get(path) != value:
-                    self._write(path, value)
-                    done[path] = live[path]
+            # Once more for an interface that came meanwhile, as docker0 does in the same deployment.
+            for _ in range(2):
+                live = {
+                    path: (value, wanted[key])
+                    for key in wanted
+                    for path, value in self._read(key, wanted).items()
+                }
+                for path, (value, _) in live.items():
+                    kept.setdefault(path, value)
+                work.save()
+                for path, (value, want) in live.items():
+                    if value != want:
+                        self._write(path, want)
+                        done.setdefault(path, value)
             file_steps = [s for s in steps if not s.prop.startswith(("values.", "overridden."))]
             self._files.apply(desired, file_steps, work)
         except HostError:
