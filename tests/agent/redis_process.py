@@ -14,18 +14,13 @@ from typing import TYPE_CHECKING
 
 from portcullis.host.agent import resp
 
+from .ports import free_port
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 # The same binary: which of its programs it is, it sees by its name.
 BINARY = shutil.which("redis-server") or shutil.which("redis-check-rdb")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -53,5 +53,5 @@ def test_every_fact_of_the_template_is_known(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_unknown_fact_says_which_there_are() -> None:
-    with pytest.raises(LabError, match="login public key, .*image NAME:TAG"):
+    with pytest.raises(LabError, match=r"login public key, .*image NAME:TAG"):
         stack.fact("weather")
