@@ -9,7 +9,6 @@ Exit code: 0 where nothing stops the stack, 1 where a policy does, 2 where nothi
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import textwrap
 from pathlib import Path
@@ -58,12 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="policy.judge", description="Judge a stack by the policy pack.")
     parser.add_argument("--stack", default="lab")
     parser.add_argument(
-        "--config", type=Path, help="its configuration as JSON: full key to value, instead of pulumi's"
+        "--config", type=Path, help="what `pulumi config --json --show-secrets` printed, instead of asking it"
     )
     chosen = parser.parse_args(argv)
     try:
         config, secret = (
-            (json.loads(chosen.config.read_text()), [])
+            program.read_configuration(chosen.config.read_text())
             if chosen.config
             else program.configuration(chosen.stack)
         )

@@ -112,6 +112,9 @@ def _no_filter(resources: list[Resource]) -> Iterator[Found]:
 
 
 def _engine(resource: Resource) -> Iterator[str]:
+    address = resource.text("host")
+    if resource.type == "pulumi:providers:docker" and re.match(r"(?:tcp|https?)://", address):
+        yield f"reaches Docker at {address}, where others reach it too"
     if not resource.is_host("File") or resource.text("path") != "/etc/docker/daemon.json":
         return
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -85,6 +87,8 @@ def _resource(given: Any) -> Resource:
 
 def serve() -> None:
     """Serve the pack until the engine ends it."""
+    # The SDK writes its port and never flushes it; not every language host starts Python unbuffered.
+    sys.stdout = io.TextIOWrapper(io.FileIO(sys.stdout.fileno(), "w", closefd=False), write_through=True)
     stack = _Stack()
     # Older engines hand the configuration on in the environment, newer ones by the call below.
     stack.configure(pulumi.runtime.get_config_env().get(_KEY) if "PULUMI_CONFIG" in os.environ else None)

@@ -170,7 +170,12 @@ def configuration(stack: str) -> tuple[dict[str, str], list[str]]:
         raise NoResources("pulumi is not installed; `. tools/env.sh` finds the lab's") from None
     if asked.returncode:
         raise NoResources(asked.stderr.strip() or f"pulumi config ended with {asked.returncode}")
-    values = json.loads(asked.stdout)
+    return read_configuration(asked.stdout)
+
+
+def read_configuration(text: str) -> tuple[dict[str, str], list[str]]:
+    """Read what `pulumi config --json --show-secrets` prints: values by key, and which keys are encrypted."""
+    values = json.loads(text)
     config = {
         key: found["value"] if "value" in found else json.dumps(found["objectValue"])
         for key, found in values.items()

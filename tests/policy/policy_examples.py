@@ -311,11 +311,13 @@ EXAMPLES = {
         bad=(
             [host("File", path="/etc/docker/daemon.json", content='{"hosts": ["tcp://0.0.0.0:2375"]}')],
             [host("File", path="/etc/docker/daemon.json", content='{"iptables": false}')],
+            [docker(host="tcp://203.0.113.10:2375")],
             [host("File", path="/etc/docker/daemon.json", content='{"ip": "0.0.0.0"}')],
         ),
         good=(
             [host("File", path="/etc/docker/daemon.json", content='{"ip": "172.17.0.1", "iptables": true}')],
             [host("File", path="/etc/other.json", content='{"iptables": false}')],
+            [docker()],
         ),
     ),
     "ssh-without-passwords": Example(

@@ -73,7 +73,11 @@ class Checkout:
     def judge(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
         """Judge it by `python -m policy.judge`, as people do."""
         settings = self.folder / "settings.json"
-        settings.write_text(json.dumps(texts(config)))
+        printed = {
+            key: {"value": value, "secret": key == "portcullis:secrets"}
+            for key, value in texts(config).items()
+        }
+        settings.write_text(json.dumps(printed))
         return subprocess.run(
             [
                 sys.executable,

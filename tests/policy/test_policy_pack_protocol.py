@@ -126,7 +126,7 @@ def started(*argv: str) -> Iterator[Pack]:
 
 @pytest.fixture(scope="module")
 def pack() -> Iterator[Pack]:
-    with started(sys.executable, "-u", str(ROOT / "policy")) as pack:
+    with started(sys.executable, str(ROOT / "policy")) as pack:
         yield pack
 
 
@@ -211,7 +211,7 @@ def test_settings_that_cannot_be_read_exempt_nobody(pack: Pack) -> None:
 
 def test_older_engines_tell_it_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_CONFIG", json.dumps({"portcullis:policy": json.dumps(SETTINGS["milder"])}))
-    with started(sys.executable, "-u", str(ROOT / "policy")) as pack:
+    with started(sys.executable, str(ROOT / "policy")) as pack:
         levels = {p.name: p.enforcementLevel for p in pack.stub.GetAnalyzerInfo(empty_pb2.Empty()).policies}
     assert levels["hsts-floor"] == analyzer_pb2.DISABLED
 
