@@ -14,7 +14,7 @@ if not __package__:  # started by path, from any folder
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tools import engine
-from tools.steps import ROOT, reported
+from tools.steps import ROOT, StepError, ask, reported
 
 
 def command(stack: str, ready: engine.Engine | None) -> list[str]:
@@ -24,10 +24,30 @@ def command(stack: str, ready: engine.Engine | None) -> list[str]:
     return [str(ROOT / ".venv" / "bin" / "python"), "-m", "policy.judge", "--stack", stack]
 
 
+def prepare(stack: str) -> None:
+    """Make stack lab at first use, as tools/stack.sh does; any other one is its owner's.
+
+    Raises:
+        StepError: there are no settings to judge, or the stack cannot be made.
+    """
+    if stack != "lab":
+        return
+    if not (ROOT / "Pulumi.lab.yaml").is_file():
+        raise StepError(
+            "there is no disposable host yet (Pulumi.lab.yaml is missing): run `make lab` or `make demo`."
+        )
+    if not (ROOT / ".pulumi-state/.pulumi/stacks/portcullis/lab.json").exists():
+        made = ask(["pulumi", "stack", "select", stack, "--create"], cwd=ROOT)
+        if made.returncode:
+            raise StepError(f"the stack {stack} cannot be made: {made.stderr.strip()}")
+
+
 def main() -> None:
     """Run the command line."""
     with reported():
-        argv = command(sys.argv[1] if len(sys.argv) > 1 else "lab", engine.find())
+        stack = sys.argv[1] if len(sys.argv) > 1 else "lab"
+        prepare(stack)
+        argv = command(stack, engine.find())
         os.chdir(ROOT)
         os.execvp(argv[0], argv)  # noqa: S606 - its exit code is ours
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tools import policy
 from tools.engine import Engine
+from tools.steps import StepError
 
 FOLDER = Path("/somewhere/bin")
 
@@ -25,3 +28,25 @@ def test_an_official_pulumi_judges_in_a_preview() -> None:
 def test_beside_an_engine_that_was_built_the_pack_judges_by_itself() -> None:
     for ready in (Engine("3.259.0", FOLDER, official=False), None):
         assert policy.command("lab", ready)[1:] == ["-m", "policy.judge", "--stack", "lab"]
+
+
+def test_a_lab_without_a_host_is_told_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "ROOT", tmp_path)
+    with pytest.raises(StepError, match="run `make lab`"):
+        policy.prepare("lab")
+    policy.prepare("prod")
+
+
+def test_the_stack_of_the_lab_is_made_at_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Pulumi.lab.yaml").write_text("config: {}\n")
+    tool = tmp_path / "bin/pulumi"
+    tool.parent.mkdir()
+    tool.write_text('#!/bin/sh\necho "$@" >>asked\n[ ! -e broken ] || { echo no state >&2; exit 1; }\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+    monkeypatch.setattr(policy, "ROOT", tmp_path)
+    policy.prepare("lab")
+    assert (tmp_path / "asked").read_text() == "stack select lab --create\n"
+    (tmp_path / "broken").touch()
+    with pytest.raises(StepError, match="cannot be made: no state"):
+        policy.prepare("lab")
