@@ -195,7 +195,8 @@ def test_a_container_on_the_hosts_network_is_named(world: World) -> None:
         }
     world.group(10, f"1:name=systemd:/docker/{outer}\n")
     assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "process mysqld (root)"}
-    world.group(10, f"1:name=systemd:/docker/{outer}/system.slice/mysql.service\n")
+    controllers = f"7:blkio:/docker/{outer}\n3:cpuset:/docker/{outer}\n"
+    world.group(10, f"{controllers}1:name=systemd:/docker/{outer}/system.slice/mysql.service\n")
     assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "mysql.service"}
 
 

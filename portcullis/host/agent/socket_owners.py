@@ -54,19 +54,21 @@ class Process:
 def unit_and_container(text: str) -> Tuple[str, str]:
     """The service and the container of a process, out of /proc/PID/cgroup: cgroups(7).
 
-    The last part of a path decides: a host that is itself a container has its own before.
+    The last part of a path decides: a host that is itself a container has its own before. So do the paths of
+    systemd and of version 2: those of single controllers may end with that container's.
     """
     unit = ""
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
+        if controllers not in ("", "name=systemd"):
+            continue
         parts = [part for part in path.split("/") if part]
         found = _CONTAINER.fullmatch(parts[-1]) if parts else None
         if found:
             return "", found[1]
-        if controllers in ("", "name=systemd"):
-            services = [part for part in parts if part.endswith(".service")]
-            foreign = _FOREIGN.fullmatch(parts[-1]) if parts else None
-            unit = unit or (f"container {foreign[1]}" if foreign else services[-1] if services else "")
+        services = [part for part in parts if part.endswith(".service")]
+        foreign = _FOREIGN.fullmatch(parts[-1]) if parts else None
+        unit = unit or (f"container {foreign[1]}" if foreign else services[-1] if services else "")
     return unit, ""
 
 
