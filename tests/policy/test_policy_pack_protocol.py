@@ -120,7 +120,8 @@ def started(*argv: str) -> Iterator[Pack]:
             yield pack
         finally:
             pack.close()
-            process.send_signal(signal.SIGINT)
+            # Not SIGINT: what a shell starts in the background ignores it.
+            process.terminate()
             process.communicate(timeout=20)
 
 
