@@ -17,6 +17,7 @@ from portcullis.host.agent.mongo_bson import Document, Malformed, decode, encode
 
 PATIENCE = 2.0
 """Seconds that a step may take."""
+_CONNECT = 5.0  # seconds: what gets lost is sent again after one, and after three
 _FIRST_WORD = 0.8  # seconds until a server that speaks first has spoken
 _MOST = 4096  # bytes that are read of an answer
 _OP_MSG = 2013
@@ -186,7 +187,9 @@ def _http(address: str, port: int, name: str) -> Greeting | None:
 
 
 def _line(address: str, port: int) -> socket.socket:
-    return socket.create_connection((address, port), timeout=PATIENCE)
+    line = socket.create_connection((address, port), timeout=_CONNECT)
+    line.settimeout(PATIENCE)
+    return line
 
 
 def _words(line: socket.socket, patience: float) -> bytes:

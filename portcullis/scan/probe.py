@@ -1,7 +1,7 @@
 """Asks a host what the question says, here or on another host: question and answer are JSON.
 
-Only the addresses of the question are ever asked. The SSH port is touched once: by raw packets it is never
-connected to, and its greeting is read in one connection; by connections it is that same one.
+Only the addresses of the question are ever asked. The SSH port of each is touched once, by a connection that
+reads its greeting.
 """
 
 from __future__ import annotations
@@ -76,19 +76,24 @@ def _address(question: Json, address: str, ports: List[int], method: str) -> Jso
             "certificates": {},
         }
     ssh = question["ssh"]
+    answered: Dict[int, bool] = {}
     greeted: Dict[int, greetings.Greeting] = {}
-    if method == "syn":
-        answered = syn.ask(address, ports, rate=question["rate"], settle=question.get("settle", syn.SETTLE))
-    else:
-        answered = connect.ask(address, [port for port in ports if port != ssh])
-    if ssh in ports and (method == "connect" or answered.get(ssh)):
+    if ssh in ports:
+        # First, and by a connection, which sends again what gets lost: it finds the way in both directions,
+        # and thousands of packets that nobody sends again do not wait for that.
         try:
             greeted[ssh] = greetings.banner(address, ssh)
             answered[ssh] = True
         except ConnectionRefusedError:
             answered[ssh] = False
         except OSError:
-            answered.pop(ssh, None)  # it answered a packet and takes no connection: not what we call open
+            pass  # silent
+    rest = [port for port in ports if port != ssh]
+    if method == "syn":
+        settle = question.get("settle", syn.SETTLE)
+        answered.update(syn.ask(address, rest, rate=question["rate"], settle=settle))
+    else:
+        answered.update(connect.ask(address, rest))
     opened = sorted(port for port, is_open in answered.items() if is_open)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         if len(opened) <= _GREETED:
