@@ -48,7 +48,7 @@ class OutsideProbe(pulumi.ComponentResource):
     everything else. Where something differs, `up` fails with the table, and everything stands as deployed.
 
     Attributes:
-        seen: the table.
+        seen: the result, in one line.
     """
 
     seen: pulumi.Output[str]
@@ -62,7 +62,9 @@ class OutsideProbe(pulumi.ComponentResource):
             # The project's own Python where there is one: the machine's may know nothing of Portcullis.
             create=(
                 'PATH=".venv/bin:$PATH" exec python3 -m portcullis.scan '
-                f"--declared {declared_path(pulumi.get_stack())} --host {args.declared.host}"
+                f"--declared {declared_path(pulumi.get_stack())} --host {args.declared.host} "
+                # What it prints is in the state, where no address of a host is.
+                "--quiet"
             ),
             logging=local.Logging.NONE,
             add_previous_output_in_env=False,

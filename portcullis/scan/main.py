@@ -47,8 +47,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             sys.stdout.write(text)
             return report.status(verdicts)
         options.json.write_text(text)
-    print(report.table(verdicts, _spelled(options.ports)))  # noqa: T201 - a command-line program
-    return report.status(verdicts)
+    status = report.status(verdicts)
+    short = options.quiet and status == 0
+    said = report.summary(verdicts) if short else report.table(verdicts, _spelled(options.ports))
+    print(said)  # noqa: T201 - a command-line program
+    return status
 
 
 def question(declared: Declared, options: argparse.Namespace, roots: str) -> Dict[str, Any]:
@@ -148,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the result there, too; - prints it instead"
     )
+    parser.add_argument("--quiet", action="store_true", help="one line where everything is as declared")
     parser.add_argument(
         "--declared", metavar="FILE", default="",
         help="take what is declared from there, in .portcullis/STACK by `up`; - is standard input",

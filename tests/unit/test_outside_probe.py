@@ -58,7 +58,7 @@ def test_no_address_of_the_host_reaches_the_state(project: Path) -> None:
     assert "2001:db8::10" not in text
     assert found.inputs["logging"] == "none"
     assert "--declared .portcullis/" in found.inputs["create"]
-    assert found.inputs["create"].endswith("--host web1")
+    assert found.inputs["create"].endswith("--host web1 --quiet")
     (file,) = project.glob(".portcullis/*/declared.json")
     (told,) = json.loads(file.read_text())
     assert told["addresses"] == ["203.0.113.10", "2001:db8::10"]
