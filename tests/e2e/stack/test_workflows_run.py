@@ -1,0 +1,203 @@
+"""The pipelines' own shell, against a real host and a forge of the test's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lab import keys
+from tests.e2e.project import CHECKOUT, STACK
+from tests.e2e.stack.workflow import Runner
+from tests.pipeline.forge_server import ForgeServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.e2e.stack.program import Program
+
+pytestmark = pytest.mark.e2e
+FILE = "/etc/nginx/conf.d/hello.example.com.conf"
+
+
+@pytest.fixture(scope="module")
+def forge() -> Iterator[ForgeServer]:
+    with ForgeServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def looking(deployed: Program) -> str:
+    """The key that previews log in with, as the state has it."""
+    deployed.set("hosts.web1", preview={})
+    deployed.up(timeout=500)
+    # The key that the lab gave the deployment is not the runner's.
+    deployed.set("hosts.web1", identityFile=None)
+    argv = ["pulumi", "stack", "output", "previewKey-web1", "--stack", STACK, "--show-secrets"]
+    asked = subprocess.run(
+        argv, cwd=deployed.folder, env=deployed.env, capture_output=True, check=True, text=True
+    )
+    return asked.stdout
+
+
+@pytest.fixture
+def runner(deployed: Program, forge: ForgeServer, looking: str, tmp_path: Path) -> Runner:
+    venv = deployed.folder / ".venv"
+    if not venv.exists():
+        venv.symlink_to(CHECKOUT / ".venv")
+    if not (deployed.folder / "docs").exists():
+        shutil.copytree(CHECKOUT / "docs", deployed.folder / "docs")
+    (tmp_path / "summary.md").touch()
+    backend = deployed.env["PULUMI_BACKEND_URL"]
+    environment = {
+        **{name: value for name, value in deployed.env.items() if not name.startswith("PULUMI_CONFIG")},
+        **forge.github,
+        "RUNNER_TEMP": str(tmp_path),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+        "SSH_AUTH_SOCK": "",
+        "HOME": str(tmp_path),
+    }
+    context = {
+        "vars.PULUMI_STACK": STACK,
+        "vars.PULUMI_BACKEND_URL": backend,
+        "secrets.PREVIEW_KEY": looking,
+        "secrets.DEPLOY_KEY": keys.client_key().read_text(),
+        "secrets.PULUMI_CONFIG_PASSPHRASE": deployed.env["PULUMI_CONFIG_PASSPHRASE"],
+        "runner.temp": str(tmp_path),
+        "github.token": forge.github["GITHUB_TOKEN"],
+        "github.event.pull_request.number": "7",
+        "github.event.pull_request.head.sha": "feedfacefeedface",
+    }
+    return Runner(deployed.folder, environment, context)
+
+
+def comment(forge: ForgeServer) -> str:
+    """The one comment that there is."""
+    (only,) = forge.comments
+    return str(only["body"])
+
+
+def test_a_pull_request_has_one_comment_that_follows_it(
+    deployed: Program, runner: Runner, forge: ForgeServer
+) -> None:
+    deployed.set("apps.hello", memory=300)
+    code, printed = runner.github("preview", "preview")
+    assert code == 0, printed
+    assert runner.github("preview", "comment")[0] == 0
+    assert "memory" in comment(forge)
+    assert "commit feedfacefeed" in comment(forge)
+    assert "Code only" not in comment(forge)
+
+    deployed.set("apps.hello", memory=None)
+    assert runner.github("preview", "preview")[0] == 0
+    runner.github("preview", "comment")
+    assert "**Nothing to change.**" in comment(forge), comment(forge)
+
+
+def test_a_failure_is_explained_in_the_comment(deployed: Program, runner: Runner, forge: ForgeServer) -> None:
+    deployed.set("apps.hello", prot=8080)
+    try:
+        code, _ = runner.github("preview", "preview")
+    finally:
+        deployed.set("apps.hello", prot=None)
+    assert code == 1
+    assert runner.github("preview", "comment")[0] == 0
+    assert "The preview failed" in comment(forge)
+    assert "portcullis:apps.hello.prot" in comment(forge)
+
+
+def test_a_job_that_was_cut_off_is_told_too(runner: Runner, forge: ForgeServer) -> None:
+    (runner.folder / ".portcullis/pipeline/comment.md").unlink()
+    assert runner.github("preview", "comment")[0] == 0
+    assert "There is no preview" in comment(forge)
+
+
+def test_a_preview_without_the_host_says_so(deployed: Program, runner: Runner, tmp_path: Path) -> None:
+    known = {**runner.context, "vars.PORTCULLIS_CODE_ONLY": "the runner does not reach the host"}
+    broken = {**runner.environment, "PATH": f"{tmp_path}:{runner.environment['PATH']}"}
+    (tmp_path / "ssh").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "ssh").chmod(0o755)
+    code, printed = Runner(runner.folder, broken, known).github("preview", "preview")
+    assert code == 0, printed
+    page = (deployed.folder / ".portcullis/pipeline/comment.md").read_text()
+    assert "Code only, not the live host:** the runner does not reach the host" in page
+
+
+def test_drift_opens_an_issue_and_a_deployment_closes_it(
+    deployed: Program, runner: Runner, forge: ForgeServer
+) -> None:
+    deployed.host.run(f"echo '# by hand' >> {FILE}")
+    code, printed = runner.github("drift", "drift")
+    assert code == 0, printed
+    (issue,) = forge.issues
+    assert issue["title"] == f"Drift: {STACK} is not what the code says"
+    assert "- # by hand" in " ".join(issue["body"].split())
+    runner.github("drift", "drift")
+    assert len(forge.issues) == 1
+
+    code, printed = runner.github("deploy", "deploy")
+    assert code == 0, printed
+    assert "PRIVATE KEY" not in printed
+
+    assert runner.github("drift", "drift")[0] == 0
+    assert issue["state"] == "closed"
+
+
+def test_a_look_that_fails_is_red_and_has_an_issue(runner: Runner, forge: ForgeServer) -> None:
+    forge.issues.clear()
+    wrong = {**runner.context, "secrets.PREVIEW_KEY": "no key"}
+    code, _ = Runner(runner.folder, runner.environment, wrong).github("drift", "drift")
+    assert code == 1
+    (issue,) = forge.issues
+    assert issue["title"] == f"Drift watch: {STACK} could not be read"
+
+
+def test_a_deployment_that_fails_says_what_to_do(deployed: Program, runner: Runner, tmp_path: Path) -> None:
+    deployed.set("apps.hello", prot=8080)
+    try:
+        code, _ = runner.github("deploy", "deploy")
+    finally:
+        deployed.set("apps.hello", prot=None)
+    assert code
+    assert "# After a deployment that failed" in (tmp_path / "summary.md").read_text()
+
+
+def test_gitlabs_jobs_do_the_same(
+    deployed: Program, runner: Runner, forge: ForgeServer, tmp_path: Path
+) -> None:
+    forge.comments.clear()
+    forge.issues.clear()
+    kept = {name: value for name, value in runner.environment.items() if not name.startswith("GITHUB_")}
+    key = tmp_path / "preview-key"
+    key.write_text(runner.context["secrets.PREVIEW_KEY"] + "\n")
+    key.chmod(0o600)
+    given: dict[str, Any] = {
+        "STACK": STACK,
+        "PREVIEW_KEY": str(key),
+        "PULUMI_CONFIG_PASSPHRASE": runner.context["secrets.PULUMI_CONFIG_PASSPHRASE"],
+        "CI_MERGE_REQUEST_IID": "7",
+    }
+    gitlab = Runner(runner.folder, {**kept, **forge.gitlab}, given)
+    code, printed = gitlab.gitlab("preview")
+    assert code == 0, printed
+    deployed.host.run(f"echo '# by hand' >> {FILE}")
+    code, printed = gitlab.gitlab("drift")
+    assert code == 0, printed
+    (issue,) = forge.issues
+    assert "by hand" in issue["body"]
+    # GitLab's deployment has its key as a file; what mends the host here is the other one's.
+    assert runner.github("deploy", "deploy")[0] == 0
+
+
+def test_nothing_secret_is_in_what_a_pipeline_keeps(deployed: Program, runner: Runner) -> None:
+    folder = deployed.folder / ".portcullis/pipeline"
+    kept = "".join(file.read_text() for file in folder.iterdir())
+    assert "PRIVATE KEY" not in kept
+    for key in ("secrets.PREVIEW_KEY", "secrets.DEPLOY_KEY"):
+        assert runner.context[key].splitlines()[1] not in kept
+    json.loads((folder / "preview.json").read_text())
+    subprocess.run(["test", "!", "-e", f"{runner.environment['RUNNER_TEMP']}/preview-key"], check=True)
