@@ -34,7 +34,8 @@ def test_twenty_previews_through_restarts_and_a_reboot_find_nothing(whole: Progr
     def quiet(times: int) -> None:
         nonlocal done
         for _ in range(times):
-            whole.unchanged()
+            # Docker's provider fills in what it lacked at its first refresh, which is no change.
+            whole.preview("--expect-no-changes").lacks("Exposure: (refresh)")
             done += 1
 
     quiet(3)
