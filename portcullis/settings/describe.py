@@ -28,6 +28,7 @@ _TABLES: dict[str, Section[Any]] = {
     "hosts.*.bootstrap": BOOTSTRAP,
     "hosts.*.ssh": hardening.SSH,
     "hosts.*.users.*": hardening.USER,
+    "hosts.*.preview": hardening.PREVIEW,
     "hosts.*.firewall": hardening.FIREWALL,
     "hosts.*.firewall.allow.*": hardening.RULE,
     "hosts.*.fail2ban": hardening.FAIL2BAN,
