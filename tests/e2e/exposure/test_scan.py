@@ -1,0 +1,138 @@
+"""The gate on a real host: green as deployed, red for what is done by hand, and at the end of `up`."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lab import network
+from tests.e2e.host.watch import wait_for
+from tests.e2e.project import STACK
+from tests.e2e.stack.program import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lab.pytest_lab import Host
+
+# Its answers come in time only where nobody else takes the processor for long.
+pytestmark = pytest.mark.alone
+
+# On every address, on IPv6 alone, a second sshd, another port of nginx, and two containers.
+BY_HAND = """\
+systemd-run --quiet --unit=high python3 -m http.server --bind :: --directory /run/lock 31337
+systemd-run --quiet --unit=six python3 -c 'import socket as k, time
+s = k.socket(k.AF_INET6); s.setsockopt(41, 26, 1); s.bind(("::", 9000)); s.listen(); time.sleep(999)'
+mkdir -p /run/sshd; systemd-run --quiet --unit=second /usr/sbin/sshd -D -p 2222
+echo 'server { listen 8090; return 204; }' >/etc/nginx/conf.d/byhand.conf; nginx -s reload
+docker run --detach --name leak --no-healthcheck -p 0.0.0.0:3306:8080 IMAGE
+docker run --detach --name whole --no-healthcheck --network host --entrypoint /bin/busybox IMAGE \\
+    httpd -f -p 8888
+"""
+OPENED = "ufw allow 31337/tcp; ufw allow 9000/tcp; ufw allow 2222/tcp; ufw allow 8090/tcp; ufw allow 8888/tcp"
+GONE = """\
+systemctl stop high six second; rm /etc/nginx/conf.d/byhand.conf; nginx -s reload; docker rm -f leak whole
+"""
+
+
+@pytest.fixture(scope="module")
+def gated(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    made = Program(tmp_path_factory.mktemp("gate") / "program", module_host, addressV6=module_host.address6)
+    # Each look reads SSH's greeting, and fail2ban counts that.
+    outside = [network.INTERNET_ADDRESS.v4, network.INTERNET_ADDRESS.v6]
+    made.set("hosts.web1", fail2ban={"ignore": outside})
+    made.up(timeout=500)
+    yield made
+    made.close()
+
+
+def scan(program: Program, *arguments: str, reached: bool = True) -> tuple[int, str]:
+    """Run the gate from the internet, as people do, once the way there is known by both families."""
+    for address in (program.host.address, program.host.address6) if reached else ():
+        wait_for(f"a way to {address}", lambda: "Hello" in program.page(address=address), 60)  # noqa: B023
+    argv = [sys.executable, "-m", "portcullis.scan", "--stack", STACK, "--rate", "50000", *arguments]
+    done = subprocess.run(
+        ["ip", "netns", "exec", network.INTERNET, *argv],
+        cwd=program.folder, env=program.env, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def undeclared(said: str) -> set[tuple[int, int]]:
+    """Return family and port of each fault that names an open port."""
+    found = re.findall(
+        r"^FAIL: web1 (\S+): port (\d+)/tcp is open and nobody declared it", said, re.MULTILINE
+    )
+    return {(6 if ":" in address else 4, int(port)) for address, port in found}
+
+
+def test_the_host_as_deployed_is_green_and_says_so_in_json(gated: Program, tmp_path: Path) -> None:
+    code, said = scan(gated, "--json", str(tmp_path / "scan.json"))
+    assert code == 0, said
+    assert said.splitlines()[-1] == "what answers is what is declared"
+    host: dict[str, Any] = json.loads((tmp_path / "scan.json").read_text())["hosts"]["web1"]
+    assert set(host["addresses"]) == {gated.host.address, gated.host.address6}
+    for rows in host["addresses"].values():
+        # nginx refuses handshakes for names that it has no site of, and listens for that.
+        assert [row["what"] for row in rows] == ["22/tcp", "80/tcp", "443/tcp"]
+    assert "SSH-2.0-OpenSSH" in said
+
+
+def test_what_is_started_by_hand_is_red_once_it_is_reached(gated: Program) -> None:
+    host = gated.host
+    host.run(BY_HAND.replace("IMAGE", gated.image("hello:1")))
+    listening = "ss -Hltn | grep -c -E ':(31337|9000|2222|8090|3306|8888) '"
+    wait_for("all of it listens", lambda: int(host.run(listening, check=False).stdout) >= 6)
+    # Behind firewall and filter nobody reaches any of it.
+    code, said = scan(gated)
+    assert code == 0, said
+    # Somebody opens them, and deletes the filter.
+    host.run(f"{OPENED}; nft delete table inet portcullis")
+    code, said = scan(gated)
+    assert code == 1, said
+    both = {(family, port) for family in (4, 6) for port in (31337, 2222, 8888)}
+    assert undeclared(said) == both | {(6, 9000), (4, 8090), (4, 3306)}, said
+    for told in (
+        "port 2222/tcp is open and nobody declared it; ssh: SSH-2.0",
+        "; http: HTTP/1.1 204 No Content",
+    ):
+        assert told in said
+    assert "docker ps --filter publish=3306" in said
+    # What `up` takes back is closed again; what was started is only no longer reached.
+    gated.up(timeout=300)
+    code, said = scan(gated)
+    assert code == 0, said
+    host.run(GONE)
+
+
+def test_a_host_that_is_gone_is_no_closed_host(gated: Program) -> None:
+    gated.host.run("ufw insert 1 deny in from 198.18.0.0/15")
+    code, said = scan(gated, "--family", "4", "--ports", "1-1000", reached=False)
+    gated.host.run("ufw delete deny in from 198.18.0.0/15")
+    assert code == 2, said
+    assert "nothing at all answers" in said
+
+
+def test_at_the_end_of_up_a_declared_port_has_to_answer(gated: Program) -> None:
+    gated.set("hosts.web1", probe=True, firewall={"allow": {"8443/tcp": {}}})
+    failed = gated.up(fails=True, timeout=400)
+    failed.has("port 8443/tcp is declared (a program of the host) and does not answer")
+    gated.host.run(
+        "systemd-run --quiet --unit=wanted python3 -m http.server --bind :: --directory /run/lock 8443"
+    )
+    gated.up(timeout=400)
+    gated.unchanged()
+    state = json.loads((gated.folder / "state/.pulumi/stacks/portcullis" / f"{STACK}.json").read_text())
+    (command,) = [
+        resource
+        for resource in state["checkpoint"]["latest"]["resources"]
+        if resource["type"] == "command:local:Command"
+    ]
+    assert command["outputs"]["stdout"] == "what answers is what is declared"
+    assert gated.host.address not in json.dumps(command), "no state holds the address of a host"
