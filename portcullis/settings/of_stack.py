@@ -32,7 +32,9 @@ def settings_of(stack: str) -> Settings:
     except FileNotFoundError:
         raise NoSettings("pulumi is not installed; `. tools/env.sh` finds the lab's") from None
     if done.returncode:
-        raise NoSettings(done.stderr.strip() or f"pulumi config ended with {done.returncode}")
+        raise NoSettings(
+            done.stderr.strip().removeprefix("error: ") or f"pulumi config ended with {done.returncode}"
+        )
     return read(json.loads(done.stdout))
 
 
