@@ -76,7 +76,7 @@ def _exported(stack: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise Stopped("pulumi is not installed; `. tools/env.sh` finds the lab's") from None
     if done.returncode:
-        raise Stopped(done.stderr.strip())
+        raise Stopped(done.stderr.strip().removeprefix("error: "))
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from scan_wire import V4, V6
 
 from portcullis.scan import syn, vantage
 from portcullis.scan.declared import Declared, Opening
 from portcullis.scan.main import main
 
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import V4, V6
-
 if TYPE_CHECKING:
-    from conftest import Wire
+    from pathlib import Path
+
+    from scan_wire import Wire
 
 OURS = [22, 25, 80, 443, 2222, 3306, 5432, 6380, 8080, 8443, 9999, 27018]
 PORTS = "1-10000,27000-27100"
@@ -103,7 +102,7 @@ def test_a_vantage_point_that_fails_says_why(tmp_path: Path, script: str, said: 
 @pytest.mark.parametrize(
     ("pulumi", "said"),
     [
-        ("echo 'error: no stack named prod' >&2; exit 1", "error: error: no stack named prod"),
+        ("echo 'error: no stack named prod' >&2; exit 1", "error: no stack named prod"),
         ("echo '{}'", "portcullis:hosts: declares no host"),
     ],
 )

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from scan_wire import V4, V6
 
 from portcullis.scan import certificates, connect, greetings, vantage
 
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import V4, V6  # the one beside this file
-
 if TYPE_CHECKING:
-    from conftest import Wire
+    from pathlib import Path
+
+    from scan_wire import Wire
 
 BOTH = [22, 25, 80, 443, 2222, 3306, 5432, 6379, 6380, 8080, 8443, 9999, 27017, 27018]
 DROPPED = 40001 - 2  # but for MongoDB's ports
