@@ -177,6 +177,7 @@ def _container(image: str, name: str) -> dict[str, Any]:
         "HostConfig": {
             "NetworkMode": "none",
             "Dns": [network.GATEWAY_ADDRESS.v4],
+            "ExtraHosts": [f"{name}:127.0.1.1"],  # as on any Debian; sudo complains without it
             "CapAdd": _CAPABILITIES,
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
             # "systempaths=unconfined" in the client's words.

@@ -73,7 +73,8 @@ def test_the_demo_and_what_it_says_to_try(clone: Clone) -> None:
 
     clone.run("make ssh", text=f"echo '# by hand' >>{SITE_FILE}\n")
     assert "- # by hand" in clone.run("make preview")
-    assert "~ 2 updated" in clone.run("make up")
+    # The file, the service that read it, and what is asked of the site.
+    assert "~ 3 updated" in clone.run("make up")
     assert "unchanged" in clone.run("make preview PULUMI=--expect-no-changes")
 
     settings = clone.folder / "Pulumi.lab.yaml"
@@ -109,6 +110,31 @@ def test_the_lines_of_make_tunnels_lead_to_a_store(clone: Clone, tmp_path: Path)
             assert asked(port, f"AUTH {user} {password}") == "+OK"
         finally:
             tunnel.terminate()
+
+
+def asked(port: int, line: str) -> str:
+    """Return what a Redis answers here, "" where nothing listens yet."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(f"{line}\r\n".encode())
+            return connection.makefile().readline().strip()
+    except ConnectionRefusedError:
+        return ""
+
+
+def test_the_gate_and_the_map_of_the_demo(clone: Clone) -> None:
+    clone.run("make demo")
+    said = clone.run("make scan")
+    assert "what answers is what is declared" in said
+    for port in ("22/tcp", "80/tcp", "443/tcp"):
+        assert len(re.findall(rf"^ +ok +{port} +open", said, re.MULTILINE)) == 2, "by IPv4 and IPv6"
+    assert "flowchart LR" in clone.run("make map")
+    assert "shop.example.com" in (clone.folder / ".portcullis" / "map.html").read_text()
+    file = clone.folder / "preview.json"
+    clone.run(f". tools/env.sh; pulumi preview --stack lab --json >{file}")
+    said = clone.run(f"make map MAP='--preview {file}'")
+    assert "site1 --> container1" in said
+    assert not re.search(r"^[+-] ", said, re.MULTILINE), said
 
 
 def test_the_runbooks_commands(clone: Clone) -> None:
@@ -152,16 +178,6 @@ def killed_in_the_middle(clone: Clone) -> None:
             time.sleep(0.02)
         os.killpg(up.pid, signal.SIGKILL)
     assert list(locks.rglob("*.json")), "it was killed before it began"
-
-
-def asked(port: int, line: str) -> str:
-    """Return what a Redis answers here, "" where nothing listens yet."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-            connection.sendall(f"{line}\r\n".encode())
-            return connection.makefile().readline().strip()
-    except ConnectionRefusedError:
-        return ""
 
 
 def test_a_real_stack_with_settings_filled_in(clone: Clone) -> None:
