@@ -131,21 +131,23 @@ def _containers(
 ) -> dict[str, _Container]:
     """Add every container; return them by the URN of their component, or by their own."""
     made: dict[str, _Container] = {}
+    beside = {resource.parent: host for resource in resources if (host := resource.text("host"))}
     for resource in resources:
         # A container that stopped for good was a job's: it had nothing to reach.
         if resource.kind != "Container" or resource.props.get("mustRun") is False:
             continue
         parent = by_urn.get(resource.parent)
-        above = by_urn.get(parent.parent) if parent and parent.kind == "PrivateContainer" else None
-        store = above.kind if above and above.kind in _STORES else ""
-        name = parent.name if parent and parent.kind == "PrivateContainer" else resource.text("name")
-        host = hosts.get(resource.urn, "")
+        kind, component, above = resource.above
+        ours = kind == "PrivateContainer"
+        around = (above, parent.above[0] if parent else "")
+        store = next((each for each in around if ours and each in _STORES), "")
+        name = component if ours else resource.text("name")
+        host = hosts.get(resource.urn) or beside.get(resource.parent, "")
         column = "store" if store else "container"
         key = f"{column}:{host}:{name}"
         detail = _STORES.get(store, "")
         found.add(Node(key, column, host, name or resource.name, detail))
-        container = _Container(key, host, resource, parent)
-        made[resource.parent if parent and parent.kind == "PrivateContainer" else resource.urn] = container
+        made[resource.parent if ours else resource.urn] = _Container(key, host, resource, parent)
     return made
 
 
@@ -159,7 +161,7 @@ class _Container:
             for network in resource.props.get("networksAdvanced") or ()
             if isinstance(network, dict) and network.get("name")
         }
-        self.urns = {resource.urn, *([component.urn] if component else [])}
+        self.urns = {resource.urn, *([resource.parent] if resource.above[0] == "PrivateContainer" else [])}
         self.addresses = {
             f"{port['ip']}:{port['external']}"
             for port in resource.props.get("ports") or ()

@@ -30,6 +30,13 @@ class Resource:
     props: Mapping[str, Any]
     after: tuple[str, ...] = ()
 
+    @property
+    def above(self) -> tuple[str, str, str]:
+        """The parent's kind, its name, and the kind of what that stands in: a preview leaves out both."""
+        head, _, name = self.parent.rpartition("::")
+        kinds = [type_.rpartition(":")[2] for type_ in head.rpartition("::")[2].split("$")]
+        return kinds[-1], name, kinds[-2] if len(kinds) > 1 else ""
+
     def text(self, key: str) -> str:
         """Return a property that is text, "" where it is unknown, secret, or something else."""
         value = self.props.get(key)
@@ -54,6 +61,10 @@ def of_preview(preview: Mapping[str, Any]) -> tuple[list[Resource], list[Resourc
     for step in preview.get("steps", ()):
         old, new, op = step.get("oldState"), step.get("newState"), step.get("op", "")
         urn = step.get("urn") or (new or old or {}).get("urn", "")
+        if op == "refresh" and new:
+            # What is on the host now; what the change does to it is a step of its own, or none.
+            before[urn] = after[urn] = new
+            continue
         if old:
             before.setdefault(urn, old)
         if op in _GONE:

@@ -145,6 +145,15 @@ def test_a_preview_that_changes_nothing_is_the_same_map() -> None:
     assert FORMATS["mermaid"](found) == FORMATS["mermaid"](demo())
 
 
+def test_a_preview_that_refreshes_leaves_out_components_and_the_map_is_the_same() -> None:
+    """As the engine prints it: a step for what was read, and none for what stands around it."""
+    states = [each for each in recorded()["deployment"]["resources"] if each["custom"]]
+    steps = [{"op": "refresh", "urn": each["urn"], "oldState": each, "newState": each} for each in states]
+    found = of_preview({"steps": steps})
+    assert differences(found) == []
+    assert reaches(found) == reaches(demo())
+
+
 @pytest.mark.parametrize(
     "order", [["create-replacement", "replace", "delete-replaced"], ["delete-replaced", "create-replacement"]]
 )
