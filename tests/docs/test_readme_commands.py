@@ -79,7 +79,7 @@ def test_the_demo_and_what_it_says_to_try(clone: Clone) -> None:
 
     settings = clone.folder / "Pulumi.lab.yaml"
     settings.write_text(settings.read_text().replace("spa: true", "spa: false"))
-    assert "+ try_files $uri $uri/index.html =404;" in " ".join(clone.run("make preview").split())
+    assert "+ try_files $uri $uri/ =404;" in " ".join(clone.run("make preview").split())
 
 
 def test_the_lines_of_make_tunnels_lead_to_a_store(clone: Clone, tmp_path: Path) -> None:
