@@ -44,7 +44,7 @@ EDITS = {
         ["web1-nginx-packages", '+ nginx: "installed"'],
     ),
     "a-file-beside-ours": (
-        "echo 'server { listen 81; }' > /etc/nginx/conf.d/by-hand.conf",
+        "echo 'server { listen 80; server_name by-hand.example.com; }' > /etc/nginx/conf.d/by-hand.conf",
         ["web1-nginx-service", "stale: true => false"],
     ),
     "container-stopped": ("docker stop -t 1 hello", ["hello-container", "mustRun: false => true"]),
