@@ -160,8 +160,12 @@ def test_the_runbooks_commands(clone: Clone) -> None:
     run(rotate)
     assert clone.run(". tools/env.sh; pulumi stack output --stack lab --json tunnels") != before
 
-    assert "latest" in run(restore)
+    # Something to bring back: an item of the shop is in both stores.
+    item = """https://shop.example.com/api/items --json '{"name": "kept"}'"""
+    assert "kept" in clone.run(f". tools/env.sh; python lab/lab.py fetch --host {clone.host} {item}")
     run(last_backup)
+    said = run(restore)
+    assert "documents restored" in said
     assert "- " in run(destroy)
 
 

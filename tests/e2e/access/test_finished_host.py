@@ -51,12 +51,12 @@ def test_from_four_places_only_ssh_and_the_web_answer(finished: Program) -> None
     containers = {address: [8080] for address in inside} | {"172.17.0.1": [8080, 8081, 8082]}
     for place in (scan.internet(), scan.neighbour(host.record)):
         found = scan.tcp(place, everything | containers)
-        assert {port for address in everything for port in found[address].open} == {22, 80}
+        assert {port for address in everything for port in found[address].open} == {22, 80, 443}
         assert not any(found[address].open for address in containers), found
     for name, own in (("careless", inside[1]), ("shop", inside[2])):
         place = scan.container(host.engine, host.record, name)
         found = scan.tcp(place, {host.address: scan.ALL, **containers})
-        assert found[host.address].open == {22, 80}
+        assert found[host.address].open == {22, 80, 443}
         assert not any(found[address].open for address in containers if address != own), (name, found)
     host.run("docker rm -f careless shop; docker network rm shop")
     finished.preview("--expect-no-changes")
