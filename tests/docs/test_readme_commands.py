@@ -16,7 +16,7 @@ import yaml
 
 from lab import acme, keys, machine, network, stack
 from lab.state import load
-from tests.docs.pages import README, ROOT, RUNBOOKS, blocks
+from tests.docs.pages import GUIDE, README, ROOT, RUNBOOKS, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +120,31 @@ def asked(port: int, line: str) -> str:
             return connection.makefile().readline().strip()
     except ConnectionRefusedError:
         return ""
+
+
+def test_the_guide(clone: Clone) -> None:
+    """Each block in its order, but for the host's name and the first and the last, which others run."""
+    demo, by_hand, look, mend, who, told, down = blocks(GUIDE)
+    assert (demo, down) == (["make demo"], ["make down"])
+
+    def run(line: str) -> str:
+        return clone.run(line)
+
+    for line in by_hand:
+        # What is in $(…) is asked of the host's Docker, which a person has in the same shell there.
+        run(line)
+    said = run(look[0])
+    assert "- # by hand" in said
+    assert 'tcp4 0.0.0.0:3306: "container' in " ".join(said.split())
+    assert "what answers is what is declared" in run(look[1])
+    for line in mend:
+        run(line)
+    assert "unchanged" in run("make preview PULUMI=--expect-no-changes")
+    assert "flowchart LR" in run(who[0])
+    said = run(told[0])
+    assert "0 stop the stack" in said
+    assert "**Nothing to change.**" in (clone.folder / ".portcullis/pipeline/comment.md").read_text()
+    assert "0 stop the stack" in run(told[1])
 
 
 def test_the_gate_and_the_map_of_the_demo(clone: Clone) -> None:
