@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import statistics
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -143,11 +142,3 @@ def _cpu(pids: list[int]) -> float:
         for pid in pids
         for task in Path(f"/proc/{pid}/task").glob("*/schedstat")
     )
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
-    said = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
-    )
-    return [int(word) for word in said.stdout.split()]

