@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 FOLDER = Path(".portcullis/pipeline")
 COMMENT = "comment.md"
+_WRITTEN = (COMMENT, "diff.txt", "preview.json", "result.json")
 CLEAN, FAILED, DRIFTED = 0, 1, 2
 
 
 def previewed(stack: str, folder: Path, why: str, base: Path | None) -> int:
     """Preview a stack and write down what it says; return 0, or 1 where it failed or a policy stops it."""
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.iterdir():
-        leftover.unlink()
+    for name in _WRITTEN:
+        (folder / name).unlink(missing_ok=True)
     environment = {"PULUMI_RUN_PROGRAM": "true", **os.environ}
     if base:
         # Here, as the job that comments has no packages installed, and this one needs some.

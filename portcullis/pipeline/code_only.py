@@ -22,6 +22,8 @@ from portcullis.pipeline import preview
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+Steps = dict[str, dict[str, Any]]
+
 PLACEHOLDER = "placeholder-of-a-secret"
 _LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", ".portcullis", ".pulumi-state", "node_modules", "__pycache__"
@@ -44,14 +46,19 @@ def compare(stack: str, base: Path, head: Path, environment: Mapping[str, str], 
         environment: of the commands; what leads to a state is taken out of it.
         why: the reason that no host is asked, for the reader.
     """
-    # A stack that the change itself brings declares nothing before it.
-    is_new = not (base / f"Pulumi.{stack}.yaml").exists()
-    before: dict[str, Any] = {} if is_new else _resources(alone(stack, base, environment, why))
     changed = alone(stack, head, environment, why)
     if not changed.ok:
         return changed
-    counts, text = difference(before, _resources(changed))
-    return replace(changed, changes=counts, text=text)
+    before: Steps = {}
+    # A stack that the change itself brings declares nothing before it.
+    if (base / f"Pulumi.{stack}.yaml").exists():
+        found = alone(stack, base, environment, why)
+        if not found.ok:
+            return replace(found, text=f"error: what this change is for fails by itself\n{found.text}")
+        before = _states(found)
+    after = _states(changed)
+    counts, text = difference(_inputs(before), _inputs(after))
+    return replace(changed, changes=counts, text=text, steps={"steps": list(_steps(before, after))})
 
 
 def alone(stack: str, checkout: Path, environment: Mapping[str, str], why: str) -> preview.Preview:
@@ -120,14 +127,25 @@ def _paths(path: str, value: Any) -> Iterator[str]:
             yield from _paths(f"{path}[{number}]", item)
 
 
-def _resources(one: preview.Preview) -> dict[str, Any]:
-    """What is declared: the inputs of each resource, by URN."""
-    found = {}
-    for step in one.steps.get("steps") or []:
-        state = step.get("newState") or {}
-        if state.get("urn"):
-            found[str(state["urn"])] = state.get("inputs") or {}
-    return found
+def _states(one: preview.Preview) -> Steps:
+    """What is declared: the state that each resource would have, by URN."""
+    states = [step.get("newState") or {} for step in one.steps.get("steps") or []]
+    return {str(state["urn"]): state for state in states if state.get("urn")}
+
+
+def _inputs(states: Steps) -> dict[str, Any]:
+    return {urn: state.get("inputs") or {} for urn, state in states.items()}
+
+
+def _steps(before: Steps, after: Steps) -> Iterator[dict[str, Any]]:
+    """The steps from one to the other, as a preview with a state would have them."""
+    for urn in sorted({*before, *after}):
+        have, want = before.get(urn), after.get(urn)
+        if have is None or want is None:
+            operation = "create" if have is None else "delete"
+        else:
+            operation = "same" if have.get("inputs") == want.get("inputs") else "update"
+        yield {"op": operation, "urn": urn, "oldState": have, "newState": want}
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, int], str]:

@@ -150,6 +150,8 @@ class GitLab:
         )
         project = urllib.parse.quote(project, safe="")
         self._api = Api(f"{api}/projects/{project}", {"PRIVATE-TOKEN": token}, advice)
+        self._users = Api(api, {"PRIVATE-TOKEN": token}, advice)
+        self._self: int | None = None
         self._page = page
 
     def comment(self, number: int, marker: str, body: str) -> str:
@@ -157,7 +159,7 @@ class GitLab:
         path = f"/merge_requests/{number}/notes"
         told = {"body": f"{marker}\n{body}"}
         for found in self._api.every(path):
-            if not found["system"] and str(found["body"]).startswith(marker):
+            if self._is_ours(found, str(found["body"]), marker):
                 self._api.call("PUT", f"{path}/{found['id']}", told)
                 return f"{self._page}/-/merge_requests/{number}#note_{found['id']}"
         made = self._api.call("POST", path, told)
@@ -181,9 +183,20 @@ class GitLab:
 
     def _issue(self, marker: str) -> dict[str, Any] | None:
         for found in self._api.every("/issues?state=opened&scope=all"):
-            if str(found["description"] or "").startswith(marker):
+            if self._is_ours(found, str(found["description"] or ""), marker):
                 return found
         return None
+
+    def _is_ours(self, found: Mapping[str, Any], text: str, marker: str) -> bool:
+        """Whether a note or issue is ours: by its marker, and written with this token.
+
+        Anybody may write the marker, and who opened an issue may close it.
+        """
+        if not text.startswith(marker):
+            return False
+        if self._self is None:
+            self._self = self._users.call("GET", "/user")["id"]
+        return bool(found["author"]["id"] == self._self)
 
 
 def _ours(found: Mapping[str, Any], marker: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 ROOM = 60_000
 """Characters of a comment. GitHub takes 65,536; GitLab takes more."""
+_PART = 15_000
+"""Characters of one part of it, such as an error."""
 _VERBS = {
     "create": "to create",
     "update": "to change",
@@ -55,7 +58,7 @@ def of_preview(preview: Preview, source: str) -> str:
         lines += [f"**{counted(preview.changes).capitalize()}.**", ""]
     else:
         lines += ["**The preview failed.** Nothing was changed, and nothing can be said about the host.", ""]
-        lines += [fenced(preview.failure), ""]
+        lines += [fenced(_cut(preview.failure)), ""]
     lines += _policies(preview)
     lines += comment.section(preview.steps)
     end = f"\n<sub>{source}</sub>\n" if source else ""
@@ -69,11 +72,12 @@ def _policies(preview: Preview) -> list[str]:
         return []
     if preview.stopped:
         stopped = "#### Stopped by a policy"
-        return [stopped, "", "This must not be merged as it is.", "", fenced(preview.verdict), ""]
-    *told, summary = preview.verdict.splitlines()
+        return [stopped, "", "This must not be merged as it is.", "", fenced(_cut(preview.verdict)), ""]
+    *told, last = preview.verdict.splitlines()
+    summary = html.escape(last)
     if not told:
         return [f"Policies: {summary}", ""]
-    block = fenced("\n".join(told))
+    block = fenced(_cut("\n".join(told)))
     return [f"<details><summary>Policies: {summary}</summary>\n\n{block}\n\n</details>", ""]
 
 
@@ -84,7 +88,7 @@ def of_drift(preview: Preview, source: str) -> tuple[str, str]:
         first = (
             "The host may be well, and nobody has looked. Until this is mended a change on it goes unseen."
         )
-        return title, "\n".join([first, "", fenced(preview.failure), "", f"<sub>{source}</sub>", ""])
+        return title, "\n".join([first, "", fenced(_cut(preview.failure)), "", f"<sub>{source}</sub>", ""])
     title = f"Drift: {preview.stack} is not what the code says"
     first = (
         f"{counted(preview.changes).capitalize()}. Somebody changed the host by hand, or what was merged has "
@@ -106,6 +110,13 @@ def _folded(preview: Preview, room: int) -> str:
         text = kept
         title += ": the beginning; the rest is in diff.txt of the run"
     return f"<details><summary>{title}</summary>\n\n{fenced(text, 'diff')}\n\n</details>\n"
+
+
+def _cut(text: str) -> str:
+    """Return a text that leaves room for others: what went wrong first is what counts."""
+    if len(text) <= _PART:
+        return text
+    return text[:_PART].rpartition("\n")[0] + "\n… the rest is in the log of the run"
 
 
 def coloured(text: str) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LIMIT = 900.0
 """Seconds that a preview may take."""
+_VERDICTS = (0, 1)
+"""Exit codes of the judge: nothing stops the stack, a policy does. Any other: it could not judge."""
 _QUIET = ("same", "read", "refresh")
 _ERROR = re.compile(r"^\s*(?:error|\[diagnostic\] error): ?(.*)$", re.MULTILINE)
 _SECRETIVE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -130,7 +132,9 @@ def judged(stack: str, folder: Path, environment: Mapping[str, str]) -> tuple[st
     if not (folder / "policy" / "judge.py").exists():
         return "", False
     done = _asked([sys.executable, "-m", "policy.judge", "--stack", stack], folder, environment)
-    return (done.stdout + done.stderr).strip(), done.returncode != 0
+    # What the program itself warns of goes to the other stream, and is no verdict.
+    said = done.stdout if done.returncode in _VERDICTS else done.stdout + done.stderr
+    return said.strip(), done.returncode != 0
 
 
 def run(

@@ -103,6 +103,7 @@ class ForgeServer:
             "number": number,
             "body": body,
             "user": {"type": kind},
+            "author": {"id": 1 if kind == "Bot" else 2},
             "system": False,
             "html_url": f"https://github.example/pull/{number}#issuecomment-{len(self.comments) + 1}",
         }
@@ -118,6 +119,7 @@ class ForgeServer:
             ("GET", r"/repos/acme/infra/issues", self._open_issues),
             ("POST", r"/repos/acme/infra/issues", self._new_issue),
             ("PATCH", r"/repos/acme/infra/issues/(\d+)", self._edit_issue),
+            ("GET", r"/api/v4/user", lambda **_: (200, {"id": 1})),
             ("GET", r"/api/v4/projects/42/merge_requests/(\d+)/notes", self._comments_of),
             ("POST", r"/api/v4/projects/42/merge_requests/(\d+)/notes", self._new_comment),
             ("PUT", r"/api/v4/projects/42/merge_requests/(?:\d+)/notes/(\d+)", self._edit_comment),
@@ -164,6 +166,7 @@ class ForgeServer:
             "description": text,
             "state": "open",
             "user": {"type": "Bot"},
+            "author": {"id": 1},
             "html_url": f"https://github.example/acme/infra/issues/{number}",
             "web_url": f"https://gitlab.example/acme/infra/-/issues/{number}",
         }

@@ -123,3 +123,37 @@ def test_a_stack_that_is_new_declares_all_of_itself(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(code_only, "alone", alone)
     seen = code_only.compare("new", tmp_path / "base", tmp_path / "head", {}, "why")
     assert seen.changes == {"create": 1}
+
+
+def test_the_steps_of_a_comparison_have_both_sides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    declared = {"base": {"same": 1, "changed": 1, "gone": 1}, "head": {"same": 1, "changed": 2, "new": 1}}
+
+    def alone(stack: str, checkout: Path, *_: object) -> Preview:
+        states = [{"urn": urn, "inputs": {"a": a}} for urn, a in declared[checkout.name].items()]
+        return Preview(
+            stack, ok=True, changes={}, text="", steps={"steps": [{"newState": s} for s in states]}
+        )
+
+    for name in declared:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Pulumi.prod.yaml").touch()
+    monkeypatch.setattr(code_only, "alone", alone)
+    seen = code_only.compare("prod", tmp_path / "base", tmp_path / "head", {}, "why")
+    operations = {step["urn"]: step["op"] for step in seen.steps["steps"]}
+    assert operations == {"same": "same", "changed": "update", "gone": "delete", "new": "create"}
+    assert seen.changes == {"update": 1, "create": 1, "delete": 1}
+
+
+def test_a_base_that_fails_is_told_as_such(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def alone(stack: str, checkout: Path, *_: object) -> Preview:
+        well = checkout.name == "head"
+        return Preview(stack, ok=well, changes={}, text="" if well else "    error: no settings", steps={})
+
+    for name in ("base", "head"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Pulumi.prod.yaml").touch()
+    monkeypatch.setattr(code_only, "alone", alone)
+    seen = code_only.compare("prod", tmp_path / "base", tmp_path / "head", {}, "why")
+    assert not seen.ok
+    assert "fails by itself" in seen.failure
+    assert "no settings" in seen.failure

@@ -47,9 +47,9 @@ def test_our_comment_is_found_behind_a_hundred_others(server: ForgeServer, forge
     assert [one["body"] for one in server.comments[130:]] == [f"{MARK}\nsecond"]
 
 
-def test_a_person_who_quotes_our_comment_keeps_what_they_wrote(server: ForgeServer) -> None:
+def test_a_person_who_quotes_our_comment_keeps_what_they_wrote(server: ForgeServer, forge: Forge) -> None:
     server.said_by_a_person(7, f"{MARK}\nwhat is this?")
-    of_environment(server.github).comment(7, MARK, "a preview")
+    forge.comment(7, MARK, "a preview")
     assert [one["body"] for one in server.comments] == [f"{MARK}\nwhat is this?", f"{MARK}\na preview"]
 
 
@@ -64,6 +64,16 @@ def test_drift_is_one_issue_that_changes_and_closes(server: ForgeServer, forge: 
     assert server.comments[-1]["body"] == "it is well again"
     assert forge.settle(mark, "still well") is None
     assert forge.report(mark, "Drift: prod", "again") != opened
+
+
+def test_an_issue_of_somebody_else_with_our_marker_is_left_alone(server: ForgeServer, forge: Forge) -> None:
+    mark = markdown.marker("drift", "prod")
+    forge.report(mark, "theirs", "text")
+    server.issues[0] |= {"user": {"type": "User"}, "author": {"id": 2}}
+    forge.report(mark, "ours", "text")
+    assert [issue["title"] for issue in server.issues] == ["theirs", "ours"]
+    forge.settle(mark, "well")
+    assert [issue["state"] for issue in server.issues] == ["open", "closed"]
 
 
 @pytest.mark.parametrize("kind", ["github", "gitlab"])

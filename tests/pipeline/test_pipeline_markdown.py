@@ -112,3 +112,19 @@ def test_policies_that_hold_are_one_line_and_what_they_warn_of_is_folded_away() 
     assert "<details>" not in said
     said = markdown.of_preview(replace(preview(), verdict="warn   read-only-root\n1 warns."), "")
     assert "<details><summary>Policies: 1 warns.</summary>" in said
+
+
+def test_a_comment_can_be_posted_however_much_went_wrong() -> None:
+    much = "\n".join(f"error: fault {number} " + "x" * 90 for number in range(2000))
+    seen = replace(preview(much, ok=False), verdict=much, stopped=True)
+    assert len(markdown.of_preview(seen, "commit abc")) < 65_000
+    assert len(markdown.of_drift(seen, "")[1]) < 65_000
+    seen = replace(
+        preview("\n".join(["    + line " + "x" * 90] * 5000), create=1), verdict=much, stopped=True
+    )
+    assert len(markdown.of_preview(seen, "commit abc")) < 65_000
+
+
+def test_a_verdict_is_no_markup() -> None:
+    seen = replace(preview(), verdict="warn   one\n<b>bold</b>")
+    assert "<b>" not in markdown.of_preview(seen, "")
