@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,6 @@ from tests.pipeline.forge_server import ForgeServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.e2e.stack.program import Program
 
@@ -49,8 +49,9 @@ def runner(deployed: Program, forge: ForgeServer, looking: str, tmp_path: Path) 
     venv = deployed.folder / ".venv"
     if not venv.exists():
         venv.symlink_to(CHECKOUT / ".venv")
-    if not (deployed.folder / "docs").exists():
-        shutil.copytree(CHECKOUT / "docs", deployed.folder / "docs")
+    for part in ("docs", "policy"):
+        if not (deployed.folder / part).exists():
+            shutil.copytree(CHECKOUT / part, deployed.folder / part)
     (tmp_path / "summary.md").touch()
     backend = deployed.env["PULUMI_BACKEND_URL"]
     environment = {
@@ -172,9 +173,10 @@ def test_gitlabs_jobs_do_the_same(
     forge.comments.clear()
     forge.issues.clear()
     kept = {name: value for name, value in runner.environment.items() if not name.startswith("GITHUB_")}
-    key = tmp_path / "preview-key"
-    key.write_text(runner.context["secrets.PREVIEW_KEY"] + "\n")
-    key.chmod(0o600)
+    # As GitLab writes a variable of the type "file": open to all, and without its last newline if pasted so.
+    key = tmp_path / "variable"
+    key.write_text(runner.context["secrets.PREVIEW_KEY"].rstrip("\n"))
+    key.chmod(0o644)
     given: dict[str, Any] = {
         "STACK": STACK,
         "PREVIEW_KEY": str(key),
@@ -187,6 +189,7 @@ def test_gitlabs_jobs_do_the_same(
     deployed.host.run(f"echo '# by hand' >> {FILE}")
     code, printed = gitlab.gitlab("drift")
     assert code == 0, printed
+    Path("/tmp/preview-key").unlink()  # noqa: S108 - where the pipeline's container would have it
     (issue,) = forge.issues
     assert "by hand" in issue["body"]
     # GitLab's deployment has its key as a file; what mends the host here is the other one's.
