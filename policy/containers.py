@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
 
+from .addresses import private
 from .model import UNKNOWN, Policy, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Not `is_private`, which also holds 0.0.0.0 and the networks of documentation.
-_PRIVATE = [
-    ipaddress.ip_network(text)
-    for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
-]
 _SERVICE = "docker:index/service:Service"
 _IMAGE = "docker:index/remoteImage:RemoteImage"
 _DIGEST = re.compile(r"(?:.*@)?sha256:[0-9a-f]{64}")
@@ -41,18 +36,10 @@ def _public_bind(resource: Resource) -> Iterator[str]:
         yield "publishes every port of its image on every address of the host"
     for port in resource.items("ports"):
         address = port.get("ip")
-        if address is UNKNOWN or (isinstance(address, str) and _private(address)):
+        if address is UNKNOWN or (isinstance(address, str) and private(address)):
             continue
         where = f"on {address}" if address else "on every address of the host (it names none)"
         yield f"publishes port {_port(port, 'external')} {where}"
-
-
-def _private(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address.strip("[]"))
-    except ValueError:
-        return False
-    return any(parsed in network for network in _PRIVATE)
 
 
 def _port(port: Any, key: str) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from .addresses import everybody
 from .model import UNKNOWN
 
 _PORTS = re.compile(r"([\d:,]+)(?:/\w+)?")
 _SERVICES = {"mongodb": 27017, "mysql": 3306, "postgresql": 5432, "redis": 6379}
-_EVERYBODY = ("any", "0.0.0.0/0", "::/0")
 _FOLLOWED = ("on", "from", "to", "port")
 
 
@@ -22,7 +22,7 @@ class Opened:
     Attributes:
         ports: ranges of ports, first and last.
         everything: it names neither a port nor a protocol nor an interface.
-        everybody: it names nobody who alone may come.
+        everybody: it names nobody who alone may come, or a network so wide that it is no limit.
     """
 
     ports: tuple[tuple[int, int], ...]
@@ -53,7 +53,7 @@ def opened(name: str, value: Any) -> Opened | None:
     return Opened(
         tuple(ports),
         everything=not own and "on" not in after,
-        everybody=after.get("from", "any") in _EVERYBODY,
+        everybody=everybody(after.get("from", "any")),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from .addresses import everybody
 from .firewall_rules import opened
 from .model import UNKNOWN, Found, Policy, Resource
 
@@ -134,7 +135,9 @@ def _published(resource: Resource) -> Iterator[str]:
         for line in resource.text("table").splitlines():
             found = re.search(r"proto-dst (\S+)(.*) accept", line)
             ports = _ports(found[1]) if found else None
-            if found and ports and "saddr" not in found[2] and (name := open_database(ports)):
+            source = re.search(r"saddr (\S+)", found[2]) if found else None
+            wide = source is None or everybody(source[1])
+            if found and ports and wide and (name := open_database(ports)):
                 yield f"lets the whole Internet reach the container port {found[1]} ({name})"
 
 

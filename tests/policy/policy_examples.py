@@ -68,6 +68,13 @@ def docker(**props: Any) -> Resource:
     return of(PROVIDER, "web1-docker-provider", **{"host": "ssh://web1", **props})
 
 
+def opened_in_filter(match: str) -> Resource:
+    """A forward filter that lets through what is published, on a port and from where."""
+    line = f"\t\tct status dnat meta l4proto tcp ct original proto-dst {match} accept\n"
+    table = TABLE.replace('\t\tmeta iifkind "bridge" goto', line + '\t\tmeta iifkind "bridge" goto')
+    return host("ForwardFilter", table=table, boot="enabled")
+
+
 def tls_server(inside: str) -> Resource:
     return site(f"server {{ listen 443 ssl; server_name a.example.com; {inside} }}")
 
@@ -234,6 +241,11 @@ EXAMPLES = {
             [host("UfwPolicy", rules={"in 6000:7000/tcp": "allow"})],
             [host("UfwPolicy", rules={"redis": "limit"})],
             [host("UfwPolicy", rules={"on eth0 443,5432/tcp from any": "allow"})],
+            [host("UfwPolicy", rules={"in 6379/tcp from 128.0.0.0/1": "allow"})],
+            [host("UfwPolicy", rules={"in 6379/tcp from 2000::/3": "allow"})],
+            [opened_in_filter("6379 ip saddr 0.0.0.0/0")],
+            [opened_in_filter("6379 ip saddr 0.0.0.0/1")],
+            [opened_in_filter("6379 ip6 saddr ::/0")],
             [
                 host(
                     "ForwardFilter",
@@ -250,6 +262,8 @@ EXAMPLES = {
             [host("UfwPolicy", rules={"in 443/tcp": "allow", "in 27017/tcp from 203.0.113.7": "allow"})],
             [host("UfwPolicy", rules={"in 6379/tcp": "deny", "out 27017/tcp": "allow"})],
             [host("UfwPolicy", rules={"in 443/tcp": "allow # 6379", "in 80 from any port 6379": "allow"})],
+            [host("UfwPolicy", rules={"in 6379/tcp from 10.0.0.0/8": "allow"})],
+            [opened_in_filter("6379 ip saddr 203.0.113.7"), opened_in_filter("6379 ip6 saddr 2001:db8::/32")],
             [host("ForwardFilter", table=TABLE, boot="enabled")],
         ),
     ),
