@@ -12,7 +12,9 @@ from .model import Found, Policy, Resource
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_BRIDGE_OUT = r'meta oifkind "bridge"(?: oifname != "\S+")* counter drop\b'
+# What leads to the world may be taken out, by its whole name; Docker's own bridges are never that.
+_BUT = r'(?: {} != "(?!docker0"|br-[0-9a-f]{{12}}")[\w.-]+")*'
+_BRIDGE_OUT = rf'meta oifkind "bridge"{_BUT.format("oifname")} counter drop\b'
 _DROPS = (
     # The chain, what a packet is about, and the line that stops it.
     (
@@ -24,7 +26,7 @@ _DROPS = (
     (
         "forward",
         "what comes from containers",
-        r'meta iifkind "bridge"(?: iifname != "\S+")* goto containers\b',
+        rf'meta iifkind "bridge"{_BUT.format("iifname")} goto containers\b',
     ),
     ("containers", "containers on their way to ports that others publish", r"ct status dnat counter drop\b"),
     ("containers", "containers on their way to those of another network", _BRIDGE_OUT),
@@ -105,6 +107,22 @@ def _filter(resource: Resource) -> Iterator[str]:
                 yield f"lets through what is not declared ({line})"
 
 
+def _filters(resources: list[Resource]) -> Iterator[Found]:
+    bridges = set()
+    for resource in resources:
+        options = resource.props.get("options")
+        if resource.type == "docker:index/network:Network" and isinstance(options, dict):
+            bridges.add(options.get("com.docker.network.bridge.name"))
+    for resource in resources:
+        yield from (Found(what, resource) for what in _filter(resource))
+        if resource.is_host("ForwardFilter"):
+            outside = set(re.findall(r'[io]ifname != "([^"]*)"', resource.text("table")))
+            for name in sorted(outside.intersection(bridges)):
+                yield Found(
+                    f"takes the containers' own bridge {name} for one that leads to the world", resource
+                )
+
+
 def _no_filter(resources: list[Resource]) -> Iterator[Found]:
     yield from _without(
         "ForwardFilter", "no forward filter (ForwardFilter): Docker's ports go past the firewall", resources
@@ -150,7 +168,7 @@ POLICIES = (
         "The forward filter drops what is not declared: published ports, containers, cloud metadata.",
         "Docker forwards packets past ufw: a neighbour in the network reaches every container otherwise.",
         "Take the table from Firewall, which renders it; open single ports in firewall.public.",
-        _filter,
+        check_stack=_filters,
     ),
     Policy(
         "host-has-filter",

@@ -26,6 +26,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # linux/if.h: IFNAMSIZ is 16, the last byte a zero. No quote, no star: nft's syntax.
 INTERFACE = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}"
+DOCKERS = re.compile(r"docker0|br-[0-9a-f]{12}")
+"""The bridges that Docker names itself: containers are behind them, and never the world."""
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?/(tcp|udp)")
 _DESTINATION = re.compile(
     r"(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[0-9./]+)|(?P<any>\*))(?::(?P<ports>[0-9-]+/[a-z]+))?"
@@ -66,7 +68,7 @@ class ForwardPolicy:
         """Yield what cannot be used, and why."""
         for attribute, texts, read in (
             ("bind_address", [self.bind_address], _address),
-            ("outside", self.outside, _interface),
+            ("outside", self.outside, _outside),
             ("public", self.public, _ports),
             ("egress", self.egress, _source),
         ):
@@ -275,6 +277,14 @@ def _address(text: str) -> str:
 def _interface(text: str) -> str:
     if not re.fullmatch(INTERFACE, text):
         raise ValueError("is neither an address, a network nor the name of an interface")
+    return text
+
+
+def _outside(text: str) -> str:
+    if DOCKERS.fullmatch(_interface(text)):
+        raise ValueError(
+            "is a bridge of Docker's, and its containers would be open to whoever forwards to them"
+        )
     return text
 
 

@@ -162,6 +162,12 @@ def _network(text: str) -> tuple[str, str] | None:
     return None
 
 
+def _outside(text: str) -> tuple[str, str] | None:
+    if forward_filter.DOCKERS.fullmatch(text):
+        return ("is a bridge of Docker's, with containers behind it", "name bridges that lead to the world")
+    return None
+
+
 def _rule(text: str) -> tuple[str, str] | None:
     hint = 'write a port and its protocol, such as "8443/tcp" or "60000:61000/udp"'
     found = re.fullmatch(r"([1-9][0-9]{0,4})(?::([1-9][0-9]{0,4}))?/(tcp|udp)", text)
@@ -271,6 +277,7 @@ REASON = Text("a reason", r"[^\x00-\x1f]*\S[^\x00-\x1f]*", "write in a line why 
 RULE = Text("a port with its protocol", refusal=_rule)
 DESTINATION = Text("a destination", refusal=_destination)
 INTERFACE = Text("the name of a network interface", forward_filter.INTERFACE)
+OUTSIDE = Text("the name of a network interface", forward_filter.INTERFACE, refusal=_outside)
 POOL = Text("an IPv4 network", refusal=_pool)
 # As fail2ban and systemd both read it; months and years are not of one length.
 DURATION = NumberOrText(

@@ -215,7 +215,7 @@ FIREWALL = Section(
         ),
         Field(
             "outside",
-            ListOf(forms.INTERFACE),
+            ListOf(forms.OUTSIDE),
             "interfaces that are bridges and lead to the world, as on hosts of virtual machines; every other "
             "bridge counts as one of containers",
             (),

@@ -67,6 +67,8 @@ def test_a_comment_fits_into_a_rule() -> None:
         ({"bind_address": "docker0"}, "bind_address: 'docker0' is not an IPv4 address"),
         ({"outside": ["br 0"]}, "outside: 'br 0' is neither"),
         ({"outside": ['br0"']}, "outside: "),
+        ({"outside": ["docker0"]}, "outside: 'docker0' is a bridge of Docker's"),
+        ({"outside": ["br-0123456789ab"]}, "outside: 'br-0123456789ab' is a bridge of Docker's"),
         ({"outside": ["a-name-too-long-"]}, "outside: "),
         ({"public": {"8443": []}}, "public: '8443' is not PORT/tcp"),
         ({"public": {"0/tcp": []}}, "public: "),

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from policy.model import UNKNOWN, Resource
+from portcullis.render import forward_filter
 
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
+NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"
 SERVICE = "docker:index/service:Service"
 PROVIDER = "pulumi:providers:docker"
@@ -73,6 +75,20 @@ def opened_in_filter(match: str) -> Resource:
     line = f"\t\tct status dnat meta l4proto tcp ct original proto-dst {match} accept\n"
     table = TABLE.replace('\t\tmeta iifkind "bridge" goto', line + '\t\tmeta iifkind "bridge" goto')
     return host("ForwardFilter", table=table, boot="enabled")
+
+
+def outside(*names: str) -> Resource:
+    """A forward filter that takes these interfaces for ones that lead to the world."""
+    policy = forward_filter.ForwardPolicy(outside=["vmbr0"])
+    table = forward_filter.table(policy)
+    for direction in ("iif", "oif"):
+        but = "".join(f' {direction}name != "{name}"' for name in names)
+        table = table.replace(f' {direction}name != "vmbr0"', but)
+    return host("ForwardFilter", table=table, boot="enabled")
+
+
+def network(bridge: str) -> Resource:
+    return of(NETWORK, name="shop", options={"com.docker.network.bridge.name": bridge})
 
 
 def tls_server(inside: str) -> Resource:
@@ -311,10 +327,15 @@ EXAMPLES = {
                     table=TABLE.replace("\t\tct state", '\t\toifname "br-mongo" accept\n\t\tct state', 1),
                 )
             ],
+            [outside("docker0")],
+            [outside("vmbr0", "br-0123456789ab")],
+            [outside("br-*")],
+            [outside("br-shop"), network("br-shop")],
         ),
         good=(
             [host("ForwardFilter", table=TABLE, boot="enabled")],
             [host("ForwardFilter", table=_FILES.joinpath("filter.full.nft").read_text(), boot="enabled")],
+            [outside("vmbr0", "br-ext"), network("br-shop"), of(NETWORK, options=UNKNOWN)],
         ),
     ),
     "host-has-filter": Example(

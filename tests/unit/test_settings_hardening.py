@@ -160,6 +160,8 @@ def test_yaml_may_read_no_as_false(no: Any) -> None:
         ("kernel", {"only": ["net.x"]}, "keeps none of our settings"),
         ("firewall", {"public": {"8443": {}}}, "is not a port with its protocol"),
         ("firewall", {"outside": ["a b"]}, "is not the name of a network interface"),
+        ("firewall", {"outside": ["docker0"]}, "is a bridge of Docker's"),
+        ("firewall", {"outside": ["br-0123456789ab"]}, "is a bridge of Docker's"),
         ("upkeep", {"journal": "500"}, "is not a size"),
         ("upkeep", {"swap": 2}, "is not a size of swap"),
         ("upkeep", {"notify": "mail ops"}, "is not a list"),
