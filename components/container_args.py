@@ -83,7 +83,8 @@ class PrivateContainerArgs:
             A container with a fixed port is taken away before the next one comes.
         rollout: replace the container without an interruption: the next one comes up beside it, on a port of
             docker0's address that the host picks, and this one goes when nobody is sent to it any more.
-        env: environment variables. A value may be a secret output; `docker inspect` shows it all the same.
+        env: environment variables. A value may be a secret output; `docker inspect` shows it all the same,
+            and the preview key is then shown none of them.
         command: what to run instead of the image's command.
         user: name or number, never root.
         memory: limit in MB. Swap is not added to it.

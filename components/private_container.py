@@ -10,6 +10,7 @@ from pulumi import ResourceOptions
 
 from components.container_args import SECRETS, Jobs, PrivateContainerArgs
 from portcullis.host import ContainerState, PulledImage, Release
+from portcullis.host.resource import is_any_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +99,7 @@ class PrivateContainer(pulumi.ComponentResource):
             image=args.image,
             pids=args.pids,
             within=args.healthy_within,
-            secret=args.secret,
+            secret=args.secret or is_any_secret(args.env.values()),
             opts=ResourceOptions(parent=self, depends_on=[self.container]),
         )
         after = self._jobs("after", common, release, [self.state])
@@ -297,7 +298,7 @@ class PrivateContainer(pulumi.ComponentResource):
                 pids=self._args.pids,
                 expects="exited",
                 within=jobs.within,
-                secret=self._args.secret,
+                secret=self._args.secret or is_any_secret(self._args.env.values()),
                 opts=ResourceOptions(parent=self, depends_on=[container]),
             )
             done = [state]

@@ -11,6 +11,8 @@ from .resource import HostResource
 from .survey import Item
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     import pulumi
     from pulumi.dynamic import CreateResult
 
@@ -108,7 +110,7 @@ class ContainerState(HostResource, module="portcullis", name="ContainerState"):
         expects: Literal["healthy", "exited"] = "healthy",
         within: int = 90,
         item: str | None = None,
-        secret: bool = False,
+        secret: bool | Awaitable[bool | None] | None = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare it.
@@ -123,7 +125,8 @@ class ContainerState(HostResource, module="portcullis", name="ContainerState"):
             expects: that it gets healthy, or that it ends with 0.
             within: how many seconds that may take.
             item: what it is called in the host's records; the resource's name otherwise.
-            secret: its environment or command holds a secret, which the preview key is not shown.
+            secret: its environment or command holds a secret, which the preview key is not shown; or what
+                tells so once it is known, see `is_any_secret`.
             opts: resource options.
         """
         super().__init__(
@@ -140,7 +143,7 @@ class ContainerState(HostResource, module="portcullis", name="ContainerState"):
                 "expects": expects,
                 "within": str(within),
                 "status": EXPECTED[expects],
-                **({"secret": True} if secret else {}),
+                **({"secret": secret} if secret else {}),
             },
             outputs=("previous_image",),
             opts=opts,

@@ -9,7 +9,7 @@ import pulumi
 from pulumi.dynamic import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterable
 
     from .provider import HostProvider
 
@@ -68,11 +68,20 @@ def is_secret(value: pulumi.Input[str]) -> Awaitable[bool | None] | None:
 
     None instead of False: what `check` takes out of the inputs again shows as a change in every refresh.
     """
-    return _true_or_none(value.is_secret()) if isinstance(value, pulumi.Output) else None
+    return is_any_secret([value])
 
 
-async def _true_or_none(flag: Awaitable[bool]) -> bool | None:
-    return True if await flag else None
+def is_any_secret(values: Iterable[pulumi.Input[str]]) -> Awaitable[bool | None] | None:
+    """Return whether one of them is marked secret, as `is_secret` does of one."""
+    outputs = [value for value in values if isinstance(value, pulumi.Output)]
+    return _true_or_none(outputs) if outputs else None
+
+
+async def _true_or_none(outputs: list[pulumi.Output[str]]) -> bool | None:
+    for output in outputs:
+        if await output.is_secret():
+            return True
+    return None
 
 
 def local_folder(path: str | os.PathLike[str]) -> str:

@@ -16,6 +16,7 @@ from components import (
     DockerEngineArgs,
     HardenedHost,
     HardenedHostArgs,
+    Jobs,
     PrivateContainer,
     PrivateContainerArgs,
     ProxiedApp,
@@ -202,6 +203,19 @@ def test_secret_environment_is_marked(deploy: Deploy) -> None:
     assert found.secret == {"envs"}
     assert found.inputs["envs"] == ["A=1", "B=s3cr3t"]
     assert not [r.name for r in engine.declared if "s3cr3t" in str(r.inputs) and r != found]
+
+
+def test_a_container_with_a_secret_among_its_variables_is_not_shown_to_the_preview_key(
+    deploy: Deploy,
+) -> None:
+    jobs = Jobs(before=("migrate",))
+    made, hidden = pulumi.Output.from_input, pulumi.Output.secret
+    marked = deploy(lambda: container(env={"A": "1", "B": made("2"), "C": hidden("s3cr3t")}, jobs=jobs))
+    assert [state.inputs.get("secret") for state in marked.of(":ContainerState")] == [True, True]
+    plain = deploy(lambda: container(env={"A": "1", "B": made("2")}, jobs=jobs))
+    assert [state.inputs.get("secret") for state in plain.of(":ContainerState")] == [None, None]
+    whole = deploy(lambda: container(secret=True))
+    assert whole.one(":ContainerState").inputs["secret"] is True
 
 
 def test_reverse_proxy(deploy: Deploy) -> None:
