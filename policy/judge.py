@@ -11,19 +11,21 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.settings import SettingsError, policies
 
 from . import program
-from .verdict import judge, unneeded
+from .verdict import judge, milder, unneeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .verdict import Verdict
 
+_ROOT = Path(__file__).resolve().parent.parent
 _WIDTH = 110
 _KEY = "portcullis:policy"
 
@@ -52,6 +54,20 @@ def summary(verdicts: Sequence[Verdict], resources: int) -> str:
     return f"{resources} resources judged: {', '.join(parts)}."
 
 
+def _place(error: Exception) -> str:
+    """Say where in the checkout something went wrong."""
+    frames = [
+        (Path(frame.filename).resolve(), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    own = [
+        (file.relative_to(_ROOT), line)
+        for file, line in frames
+        if file.is_relative_to(_ROOT) and "site-packages" not in file.parts
+    ]
+    file, line = (own or frames)[-1]
+    return f"{file}, line {line}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Judge a stack, print the verdicts and return the exit code."""
     parser = argparse.ArgumentParser(prog="policy.judge", description="Judge a stack by the policy pack.")
@@ -68,11 +84,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         settings = policies.of_config(config.get(_KEY))
         resources = program.of_program(config, secret, stack=chosen.stack)
+        verdicts = list(judge(resources, settings))
     except (program.NoResources, SettingsError, OSError, ValueError) as error:
         sys.stderr.write(f"error: nothing was judged: {error}\n")
         return 2
-    verdicts = list(judge(resources, settings))
+    except Exception as error:  # noqa: BLE001 - whatever it is, 1 would say that a policy stops the stack
+        # Without its message: there may be a setting in that, and it may be a secret one.
+        sys.stderr.write(f"error: nothing was judged: {type(error).__name__} in {_place(error)}\n")
+        return 2
     notes = [
+        f"note   {policy}: is {severity} by the settings, and {own} without them"
+        for policy, severity, own in milder(settings)
+    ]
+    notes += [
         f"note   {policy}: {name} is exempt and need not be: take that out of the settings, or mend it"
         for policy, name in unneeded(verdicts, settings)
     ]

@@ -139,6 +139,9 @@ def _engine(resource: Resource) -> Iterator[str]:
         settings = json.loads(resource.text("content") or "{}")
     except ValueError:
         return
+    if not isinstance(settings, dict):
+        yield "gives Docker no settings: the file holds something else"
+        return
     for address in settings.get("hosts") or ():
         if str(address).startswith("tcp://"):
             yield f"lets Docker listen on {address}"

@@ -88,6 +88,15 @@ def judge(
             yield from (verdict(policy, found, settings, today) for found in policy.found(resources))
 
 
+def milder(settings: PolicySettings) -> Iterator[tuple[str, Severity, Severity]]:
+    """Give each policy that the settings make less severe, how severe it is by them, and how by itself."""
+    order: tuple[Severity, ...] = ("off", "warn", "stop")
+    for policy in POLICIES:
+        severity = severity_of(policy, settings)
+        if order.index(severity) < order.index(policy.severity):
+            yield policy.name, severity, policy.severity
+
+
 def unneeded(verdicts: Iterable[Verdict], settings: PolicySettings) -> Iterator[tuple[str, str]]:
     """Give policy and resource of each exemption that nothing made use of: it was mended, or is misspelt."""
     used = {(one.policy, name) for one in verdicts for name in (one.resource or "stack", one.urn)}

@@ -60,6 +60,8 @@ def load(config: Mapping[str, Any], secret: Collection[str] = (), others: Collec
     for key in others:
         if difflib.get_close_matches(key.partition(":")[0].lower(), [NAMESPACE], cutoff=0.75):
             Place(key, faults).report("is not read", f"this program's keys begin with {NAMESPACE}:")
+    if "policy" in secret:
+        places["policy"].report("is encrypted", "write it in clear, where who reviews it can read it")
     if not config.get("hosts"):
         places["hosts"].report("declares no host", "docs/configuration.md shows one")
     read = {}

@@ -73,9 +73,25 @@ class PolicySettings:
     exempt: Mapping[str, Mapping[str, Exemption]]
 
 
+def today() -> dt.date:
+    """Give the day by which exemptions are judged."""
+    return dt.datetime.now(dt.UTC).date()
+
+
+def _in_a_year() -> dt.date:
+    now = today()
+    try:
+        return now.replace(year=now.year + 1)
+    except ValueError:  # the 29th of February
+        return now.replace(year=now.year + 1, day=28)
+
+
 @dataclass(frozen=True, slots=True)
 class Date:
-    """A day. YAML reads one without quotes as a moment, which arrives with its time."""
+    """A day, within a year from today: what holds for longer is no exemption.
+
+    YAML reads one without quotes as a moment, which arrives with its time.
+    """
 
     def read(self, raw: Any, at: Place) -> dt.date | None:
         """Take year, month and day."""
@@ -85,10 +101,14 @@ class Date:
             else None
         )
         try:
-            return dt.date.fromisoformat(found[1] if found else "")
+            day = dt.date.fromisoformat(found[1] if found else "")
         except ValueError:
             at.refuse(raw, "is not a date", "write year-month-day, such as 2027-01-31")
             return None
+        if day > (last := _in_a_year()):
+            at.refuse(raw, "is more than a year from today", f"write {last} at most, and renew it then")
+            return None
+        return day
 
     def schema(self) -> dict[str, Any]:
         """A date as text."""

@@ -347,6 +347,7 @@ EXAMPLES = {
             [host("File", path="/etc/docker/daemon.json", content='{"hosts": ["tcp://0.0.0.0:2375"]}')],
             [host("File", path="/etc/docker/daemon.json", content='{"iptables": false}')],
             [docker(host="tcp://203.0.113.10:2375")],
+            [host("File", path="/etc/docker/daemon.json", content="[]")],
             [host("File", path="/etc/docker/daemon.json", content='{"ip": "0.0.0.0"}')],
         ),
         good=(

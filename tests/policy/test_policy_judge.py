@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from policy_stack import Checkout, lab
 if TYPE_CHECKING:
     from pathlib import Path
 
+SOON = (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=30)).isoformat()
 REASON = "Behind a proxy of the provider's, which ends TLS."
 
 
@@ -29,13 +31,13 @@ def exempt(resource: str, until: str) -> dict[str, Any]:
 
 
 def test_what_is_exempt_is_listed_and_stops_nothing(checkout: Checkout, tmp_path: Path) -> None:
-    done = checkout.judge(plain_site(tmp_path, exempt("web1-nginx-shop.example.com", "2999-01-31")))
+    done = checkout.judge(plain_site(tmp_path, exempt("web1-nginx-shop.example.com", SOON)))
     assert done.returncode == 0, done.stdout + done.stderr
     shown, reason, summary = done.stdout.splitlines()
     assert shown == (
         "exempt site-has-tls: web1-nginx-shop.example.com: serves the site shop.example.com without TLS"
     )
-    assert reason == f"       until 2999-01-31: {REASON}"
+    assert reason == f"       until {SOON}: {REASON}"
     assert summary.endswith(" resources judged: 0 stop the stack, 0 warn, 1 exempt.")
 
 
@@ -47,12 +49,36 @@ def test_an_exemption_that_ended_stops_it_again(checkout: Checkout, tmp_path: Pa
 
 
 def test_a_warning_stops_nothing(checkout: Checkout, tmp_path: Path) -> None:
-    policy = {"severity": {"site-has-tls": "warn"}, **exempt("shop", "2999-01-31")}
+    policy = {"severity": {"site-has-tls": "warn"}, **exempt("shop", SOON)}
     done = checkout.judge(plain_site(tmp_path, policy))
     assert done.returncode == 0
     assert done.stdout.startswith("warn   site-has-tls\n")
     assert "note   site-has-tls: shop is exempt and need not be" in done.stdout
+    assert "note   site-has-tls: is warn by the settings, and stop without them\n" in done.stdout
     assert done.stdout.endswith(": 0 stop the stack, 1 warn, 0 exempt.\n")
+
+
+def test_what_is_off_is_told(checkout: Checkout, tmp_path: Path) -> None:
+    done = checkout.judge(plain_site(tmp_path, {"severity": {"site-has-tls": "off", "hsts-floor": "stop"}}))
+    assert done.returncode == 0
+    note, summary = done.stdout.splitlines()
+    assert note == "note   site-has-tls: is off by the settings, and stop without them"
+    assert summary.endswith(": 0 stop the stack, 0 warn, 0 exempt.")
+
+
+def test_a_fault_of_the_program_is_one_line_and_no_verdict(checkout: Checkout, tmp_path: Path) -> None:
+    (checkout.folder / "__main__.py").write_text('import pulumi\n\n{}["hunter2"]\n')
+    done = checkout.judge(lab(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: nothing was judged: KeyError in __main__.py, line 3\n"
+
+
+def test_so_is_one_of_a_policy(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.edit("policy/secrets.py", "    if resource.is_container():\n", "    if 1 / 0:\n")
+    done = checkout.judge(lab(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: nothing was judged: ZeroDivisionError in policy/secrets.py, line ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_settings_with_faults_are_not_judged(checkout: Checkout, tmp_path: Path) -> None:

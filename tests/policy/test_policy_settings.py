@@ -16,6 +16,11 @@ OPEN = container("api", ports=[{"internal": 80.0, "external": 80.0}])
 TODAY = dt.date(2026, 11, 26)
 
 
+@pytest.fixture(autouse=True)
+def today(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policies, "today", lambda: TODAY)
+
+
 def exempt(
     until: str = "2026-11-26", resource: str = "api", policy: str = "no-public-bind"
 ) -> dict[str, Any]:
@@ -72,6 +77,23 @@ def test_the_program_refuses_them_with_its_other_settings() -> None:
 def test_a_date_without_quotes_arrives_as_a_moment(written: str) -> None:
     settings = policies.read(exempt(written))
     assert settings.exempt["no-public-bind"]["api"].until == dt.date(2027, 1, 31)
+
+
+def test_an_exemption_is_for_a_year_at_most() -> None:
+    assert policies.read(exempt("2027-11-26")).exempt["no-public-bind"]["api"].until == dt.date(2027, 11, 26)
+    (fault,) = faults(exempt("2027-11-27"))
+    assert fault == (
+        'portcullis:policy.exempt.no-public-bind.api.until: "2027-11-27" is more than a year from today; '
+        "write 2027-11-26 at most, and renew it then"
+    )
+
+
+def test_an_exemption_is_in_clear() -> None:
+    hosts = {"web1": {}}
+    with pytest.raises(SettingsError) as refused:
+        load({"hosts": hosts, "policy": exempt()}, secret=["policy"])
+    (fault,) = (str(one) for one in refused.value.faults if one.path == "portcullis:policy")
+    assert fault == "portcullis:policy: is encrypted; write it in clear, where who reviews it can read it"
 
 
 @pytest.mark.parametrize("severity", ["stop", "warn"])
