@@ -28,7 +28,7 @@ def verbs(page: Path) -> set[str]:
     """Return the verbs of make that a page names, in text and in blocks."""
     text = page.read_text()
     code = "\n".join(re.findall(r"`([^`\n]+)`", text) + re.findall(r"^ *(make .*)$", text, re.MULTILINE))
-    return set(re.findall(r"\bmake ([a-z][a-z-]*)", code))
+    return set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", code))
 
 
 def anchors(page: Path) -> set[str]:

@@ -39,8 +39,22 @@ def test_links_lead_to_files_of_the_repository(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_verb_of_make_exists(page: Path) -> None:
-    known = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
+    known = set(re.findall(r"^([a-z][a-z0-9-]*):", MAKEFILE, re.MULTILINE))
     assert verbs(page) <= known
+
+
+def test_make_help_lists_every_verb_that_is_described() -> None:
+    described = re.findall(r"^\S+:.*## .*$", MAKEFILE, re.MULTILINE)
+    listed = re.search(r"'/(\^.*?)/ \{printf", MAKEFILE)
+    assert listed
+    assert "e2e" in {line.partition(":")[0] for line in described}
+    assert [line for line in described if not re.match(listed[1], line)] == []
+
+
+def test_a_verb_with_a_digit_is_read_whole(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("`make e2e`, and `make drill PYTEST=x`")
+    assert verbs(page) == {"e2e", "drill"}
 
 
 def test_the_readme_names_the_two_commands_first() -> None:
