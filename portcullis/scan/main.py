@@ -2,8 +2,9 @@
 
     python -m portcullis.scan --stack prod [--host web1] [--from OTHER] [--json FILE]
 
-Exit status: 0, what answers is what is declared; 1, something is open or closed that must not be; 2, nothing
-could be asked. Only addresses that the settings name are asked, and the SSH port is touched once.
+Exit status: 0, what answers is what is declared; 1, something is open or closed that must not be; 2, a host
+could not be asked, or the result not be written. Only addresses that the settings name are asked, and the SSH
+port is touched once.
 """
 
 from __future__ import annotations
@@ -38,20 +39,24 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             ask(host, options, roots)
             for host in (_given(options) if options.declared else _of_stack(options))
         ]
+        _tell(verdicts, options)
     except (Stopped, vantage.VantageFailed, OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return _ERROR
-    if options.json:
-        text = json.dumps(report.as_json(verdicts), indent=2) + "\n"
-        if str(options.json) == "-":
-            sys.stdout.write(text)
-            return report.status(verdicts)
-        options.json.write_text(text)
-    status = report.status(verdicts)
-    short = options.quiet and status == 0
+    return report.status(verdicts)
+
+
+def _tell(verdicts: List[Verdict], options: argparse.Namespace) -> None:
+    """Print the result, and write it where that is asked for: after the table, which is then not lost."""
+    text = json.dumps(report.as_json(verdicts), indent=2)
+    if str(options.json) == "-":
+        print(text)  # noqa: T201 - a command-line program
+        return
+    short = options.quiet and report.status(verdicts) == 0
     said = report.summary(verdicts) if short else report.table(verdicts, _spelled(options.ports))
-    print(said)  # noqa: T201 - a command-line program
-    return status
+    print(said)  # noqa: T201
+    if options.json:
+        options.json.write_text(text + "\n")
 
 
 def question(declared: Declared, options: argparse.Namespace, roots: str) -> Dict[str, Any]:
@@ -86,7 +91,13 @@ def ask(declared: Declared, options: argparse.Namespace, roots: str) -> Verdict:
 def _given(options: argparse.Namespace) -> List[Declared]:
     """Take what is declared as a deployment gives it."""
     text = sys.stdin.read() if options.declared == "-" else Path(options.declared).read_text()
-    hosts = [Declared.read(each) for each in json.loads(text)]
+    try:
+        hosts = [Declared.read(each) for each in json.loads(text)]
+    except (KeyError, TypeError, ValueError) as error:
+        cause = f"{type(error).__name__}: {error}"
+        raise Stopped(f"{options.declared} is not what `up` leaves there: {cause}") from None
+    if not hosts:
+        raise Stopped(f"{options.declared} declares no host: run `up` first, or leave --declared out")
     return _chosen(hosts, options.host, options.declared)
 
 
@@ -130,6 +141,12 @@ def _ports(text: str) -> Ranges:
     return found
 
 
+def _rate(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of packets; write 1 or more")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="portcullis.scan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -146,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         "--method", choices=["auto", "syn", "connect"], default="auto",
         help="raw SYN packets, which take root, or whole connections; what is possible without it",
     )  # fmt: skip
-    parser.add_argument("--rate", type=int, default=syn.RATE, help="SYN packets a second (%(default)s)")
+    parser.add_argument("--rate", type=_rate, default=syn.RATE, help="SYN packets a second (%(default)s)")
     parser.add_argument("--roots", type=Path, help="PEM file of roots that certificates may lead to, too")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the result there, too; - prints it instead"

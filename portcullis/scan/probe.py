@@ -16,8 +16,8 @@ from portcullis.scan import certificates, connect, greetings, syn
 
 Json = Dict[str, Any]
 
-_GREETED = 40
-"""Open ports that are asked what they are; where more are open, something answers for all of them."""
+GREETED = 40
+"""Open ports of an address that are asked what they are; where more are open, SSH's alone is."""
 _AT_ONCE = 16
 _HTTP, _HTTPS = 80, 443
 
@@ -96,7 +96,7 @@ def _address(question: Json, address: str, ports: List[int], method: str) -> Jso
         answered.update(connect.ask(address, rest))
     opened = sorted(port for port, is_open in answered.items() if is_open)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        if len(opened) <= _GREETED:
+        if len(opened) <= GREETED:
             rest = [port for port in opened if port != ssh]
             greeted.update(zip(rest, pool.map(lambda port: _greet(question, address, port), rest)))
         sites = question["sites"] if _HTTPS in opened else []

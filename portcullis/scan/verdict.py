@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Mapping, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from portcullis.scan.certificates import days_left
 from portcullis.scan.declared import PUBLIC, Declared, Opening
 from portcullis.scan.greetings import OPEN
+from portcullis.scan.probe import GREETED
 
 Ports = List[Tuple[int, int]]
 OK, WARN, FAIL = "ok", "warn", "FAIL"
@@ -126,6 +127,13 @@ def _address(
         )
         verdict.add(FAIL, where, "nothing answers, though another address of the host does", hint)
         return
+    if len(opened) > GREETED:
+        what = (
+            f"answers on {len(opened)} ports, and none but SSH's was asked what it is: a store that serves "
+            "everybody would not be told"
+        )
+        hint = f"ask for fewer at a time with --ports: up to {GREETED} that are open are asked what they are"
+        verdict.add(WARN, where, what, hint)
     for port in opened:
         rows.append(_opened(verdict, declared, where, port, found))
     for opening in declared.openings:
@@ -140,7 +148,7 @@ def _opened(verdict: Verdict, declared: Declared, where: str, port: int, found: 
     speaks, said, access = (greeting.get(key, "") for key in ("speaks", "said", "access"))
     answers = ": ".join(filter(None, (speaks, said)))
     answers += f", {access}" if access and speaks != "ssh" else ""
-    opening = next((each for each in declared.openings if each.covers(port)), None)
+    opening = _covering(declared, port)
     what, mark = f"{port}/tcp", OK
     if opening is None:
         mark = FAIL
@@ -151,11 +159,18 @@ def _opened(verdict: Verdict, declared: Declared, where: str, port: int, found: 
         )
         told = f"; {answers}" if answers else ""
         verdict.add(FAIL, where, f"port {what} is open and nobody declared it{told}", hint)
-    elif opening.sources and _foreign(found["source"], opening.sources):
-        mark = FAIL
-        only = f"{opening.place} names only {', '.join(opening.sources)}"
-        hint = "`ufw status` and `nft list table inet portcullis` on the host say which rule lets it in"
-        verdict.add(FAIL, where, f"port {what} is open to {found['source']}, and {only}", hint)
+    elif opening.sources and not _named(found["source"], opening.sources):
+        only = f"by {opening.place} only {', '.join(opening.sources)} may"
+        told = f"port {what} is open to {found['source']}, and {only}"
+        if ipaddress.ip_address(found["source"]).is_global:
+            mark = FAIL
+            hint = "`ufw status` and `nft list table inet portcullis` on the host say which rule lets it in"
+        else:
+            # What the host sees of us is the router's address, and nobody here knows that one.
+            mark = WARN
+            told += ": whether that is wrong is not known from behind a router"
+            hint = "ask from a machine with an address of its own on the internet: --from ANOTHER-SSH-HOST"
+        verdict.add(mark, where, told, hint)
     if access == OPEN:
         mark = FAIL
         hint = "close the port first, then give it users: whoever found it has read and written it"
@@ -211,13 +226,24 @@ def _wrong(shown: Mapping[str, Any], authority: str, now: float) -> Iterator[Tup
             yield WARN, what, "with --roots FILE the chain is followed to a root of yours"
 
 
-def _foreign(source: str, sources: Tuple[str, ...]) -> bool:
-    """Tell whether an address is none of those; behind a router nobody knows what the host sees of us."""
+def _covering(declared: Declared, port: int) -> Optional[Opening]:
+    """Return what declares a port. Of several, one that is for everybody; else all, for whom any names."""
+    found = [each for each in declared.openings if each.covers(port)]
+    if not found or not all(each.sources for each in found):
+        return next((each for each in found if not each.sources), None)
+    return replace(
+        found[0],
+        why="; ".join(dict.fromkeys(each.why for each in found)),
+        place=" and ".join(each.place for each in found),
+        sources=tuple(dict.fromkeys(source for each in found for source in each.sources)),
+    )
+
+
+def _named(source: str, sources: Tuple[str, ...]) -> bool:
+    """Tell whether an address is one of those."""
     ours = ipaddress.ip_address(source)
-    if not ours.is_global:
-        return False
     networks = [ipaddress.ip_network(each, strict=False) for each in sources]
-    return not any(ours in network for network in networks if network.version == ours.version)
+    return any(ours in network for network in networks if network.version == ours.version)
 
 
 def _asked(port: int, ports: Ports) -> bool:

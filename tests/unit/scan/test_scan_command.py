@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -152,3 +153,50 @@ def test_ports_that_are_none_are_refused(text: str, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         main(["--ports", text])
     assert "argument --ports" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "fast"])
+def test_a_rate_that_sends_nothing_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([f"--rate={text}"])
+    assert "argument --rate" in capsys.readouterr().err
+
+
+def test_a_result_that_cannot_be_written_is_told_after_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "declared.json"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        told = Declared("web1", ("127.0.0.1",), port, (Opening(port, port, "SSH", "there"),))
+        file.write_text(json.dumps([told.json()]))
+        asked = ["--declared", str(file), "--ports", str(port), "--method", "connect"]
+        assert main([*asked, "--json", str(tmp_path / "nowhere" / "scan.json")]) == 2
+    said = capsys.readouterr()
+    assert f"ok  {port}/tcp  open  SSH" in said.out
+    assert "error: " in said.err
+    assert "nowhere/scan.json" in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "declares no host"),
+        ("{}", "declares no host"),
+        ("[{}]", "is not what `up` leaves there: KeyError: 'openings'"),
+        ("[null]", "is not what `up` leaves there: TypeError"),
+        ("5", "is not what `up` leaves there: TypeError"),
+        ("nonsense", "is not what `up` leaves there: JSONDecodeError"),
+    ],
+)
+def test_what_declares_nothing_is_not_called_as_declared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    file = tmp_path / "declared.json"
+    file.write_text(text)
+    assert main(["--declared", str(file)]) == 2
+    heard = capsys.readouterr()
+    assert heard.out == ""
+    assert heard.err.startswith(f"error: {file} ")
+    assert said in heard.err
+    assert heard.err.count("\n") == 1

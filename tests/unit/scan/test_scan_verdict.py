@@ -113,10 +113,35 @@ def test_what_is_for_some_is_red_where_others_reach_it() -> None:
     told = settings(firewall={"allow": {"5432/tcp": {"from": ["198.51.100.0/24", "9.9.9.9"]}}})
     assert faults(answer(heard(22, 80, 443)), told) == [], "we may not be one of them"
     assert faults(answer(heard(22, 80, 443, 5432, source="9.9.9.9")), told) == []
-    assert faults(answer(heard(22, 80, 443, 5432, source="192.168.1.5")), told) == [], "behind a router"
+    (fault,) = faults(answer(heard(22, 80, 443, 5432, source="192.168.1.5")), told)
+    assert fault.startswith(f"warn web1 {V4}: port 5432/tcp is open to 192.168.1.5, and by ")
+    assert "whether that is wrong is not known from behind a router" in fault
+    assert "--from" in fault
     (fault,) = faults(answer(heard(22, 80, 443, 5432, source="8.8.8.8")), told)
     assert "port 5432/tcp is open to 8.8.8.8" in fault
     assert "9.9.9.9" in fault
+
+
+def test_where_rules_overlap_a_port_is_for_all_whom_one_of_them_names() -> None:
+    some = {"8000:9000/tcp": {"from": ["9.9.9.9"]}}
+    everybody = settings(firewall={"allow": {**some, "8080/tcp": {}}})
+    found = heard(22, 80, 443, 8080, source="8.8.8.8")
+    assert faults(answer(found), everybody) == []
+    both = settings(firewall={"allow": {**some, "8080/tcp": {"from": ["8.8.8.0/24"]}}})
+    assert faults(answer(found), both) == []
+    (fault,) = faults(answer(heard(22, 80, 443, 8080, source="1.1.1.1")), both)
+    assert "only 9.9.9.9, 8.8.8.0/24 may" in fault
+    assert "allow[8000:9000/tcp] and portcullis:hosts.web1.firewall.allow[8080/tcp]" in fault
+    alone = faults(answer(heard(22, 80, 443, 8081, source="8.8.8.8")), everybody)
+    assert "port 8081/tcp is open to 8.8.8.8" in alone[0], "the range is still for some"
+
+
+def test_ports_that_were_too_many_to_be_asked_what_they_are_are_a_warning() -> None:
+    told = settings(firewall={"allow": {"9000:9100/tcp": {}}})
+    assert faults(answer(heard(22, 80, 443, *range(9000, 9037))), told) == []
+    (fault,) = faults(answer(heard(22, 80, 443, *range(9000, 9038))), told)
+    assert fault.startswith(f"warn web1 {V4}: answers on 41 ports, and none but SSH's was asked what it is")
+    assert "--ports" in fault
 
 
 def test_a_host_that_answers_nothing_is_not_called_closed() -> None:
