@@ -16,7 +16,7 @@ _STORES = {"Redis": "Redis", "MongoDB": "MongoDB"}
 _SERVED = re.compile(
     r"\b(?:server|proxy_pass)\s+(?:http://)?((?:\d{1,3}\.){3}\d{1,3}:\d+|\[[0-9a-f:]+\]:\d+)"
 )
-_RULE = re.compile(r"in (?P<ports>[0-9:]+)(?:/(?P<protocol>tcp|udp))?(?: from (?P<source>\S+))?")
+_RULE = re.compile(r"in (?P<ports>[0-9:,]+)(?:/(?P<protocol>tcp|udp))?(?: from (?P<source>\S+))?")
 _EVERYWHERE = (None, "", "0.0.0.0", "::")  # noqa: S104 - to be recognised
 _WEB = ("80/tcp", "443/tcp")
 
@@ -94,12 +94,17 @@ def _ssh(found: Map, server: Resource) -> None:
 def _rules(found: Map, policy: Resource) -> None:
     for name, action in sorted(policy.mapping("rules").items()):
         rule, verb = _RULE.fullmatch(name), str(action).partition(" ")[0]
-        if not rule or verb not in ("allow", "limit"):
+        if verb not in ("allow", "limit") or name.startswith("out "):
             continue
-        comment = str(action).partition("# ")[2]
-        protocols = [rule["protocol"]] if rule["protocol"] else ["tcp", "udp"]
-        for protocol in protocols:
-            _open(found, policy.text("host"), f"{rule['ports']}/{protocol}", comment, rule["source"] or "")
+        host, comment = policy.text("host"), str(action).partition("# ")[2]
+        if not rule:
+            # It lets somebody in all the same: what is not on the map is closed.
+            source = re.search(r" from (?!any\b)(\S+)", name)
+            _open(found, host, name.removeprefix("in "), comment, source[1] if source else "")
+            continue
+        for protocol in [rule["protocol"]] if rule["protocol"] else ["tcp", "udp"]:
+            for ports in rule["ports"].split(","):
+                _open(found, host, f"{ports}/{protocol}", comment, rule["source"] or "")
 
 
 def _open(found: Map, host: str, port: str, what: str, source: str) -> None:

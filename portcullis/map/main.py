@@ -11,6 +11,7 @@ import argparse
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from portcullis.map.page import page
 from portcullis.map.svg import svg
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 FORMATS = {"mermaid": mermaid, "svg": svg, "html": page}
 _FILES = {"html": "map.html", "svg": "map.svg", "mermaid": "map.mmd"}
@@ -57,16 +58,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def read(options: argparse.Namespace) -> Map:
     """Return the map that the options ask for."""
     if options.preview:
-        found = of_preview(_json(options.preview))
+        with _as("what `pulumi preview --json` prints", options.preview):
+            found = of_preview(_json(options.preview))
     else:
-        resources = state.of_export(_json(options.export) if options.export else _exported(options.stack))
-        if not resources:
-            raise Stopped(f"stack {options.stack} has nothing yet: run `up` first, or give a --preview")
-        found = draw.draw(resources)
-        draw.exposed(found, resources)
+        with _as("what `pulumi stack export` prints", options.export or f"the state of {options.stack}"):
+            resources = state.of_export(_json(options.export) if options.export else _exported(options.stack))
+            if not resources:
+                raise Stopped(f"stack {options.stack} has nothing yet: run `up` first, or give a --preview")
+            found = draw.draw(resources)
+            draw.exposed(found, resources)
     if options.scan:
-        draw.scanned(found, _json(options.scan))
+        with _as("what `make scan` writes with --json", options.scan):
+            draw.scanned(found, _json(options.scan))
     return found
+
+
+@contextmanager
+def _as(what: str, source: object) -> Iterator[None]:
+    """Say of what has another form than it is read as that it is not `what`."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as error:
+        raise Stopped(f"{source} is not {what}: {type(error).__name__}: {error}") from None
 
 
 def _exported(stack: str) -> dict[str, Any]:

@@ -79,6 +79,35 @@ def test_a_rule_for_some_is_theirs_alone() -> None:
     }
 
 
+def test_a_rule_that_is_more_than_ports_and_a_source_stands_there_under_its_own_name() -> None:
+    rules = {
+        "in 443/tcp on eth0": "allow",
+        "in any from 10.0.0.0/8": "allow # the office",
+        "in 80/tcp (v6)": "limit",
+        "in any from any port 53": "allow",
+        "route 80/tcp in on eth0 out on docker0": "allow",
+        "in any on eth1": "deny",
+        "out 25/tcp": "allow",
+    }
+    everybody = (
+        "80/tcp (v6)",
+        "443/tcp on eth0",
+        "any from any port 53",
+        "route 80/tcp in on eth0 out on docker0",
+    )
+    found = drawn(resource("UfwPolicy", "policy", host="web1", rules=rules))
+    assert reaches(found) == {
+        "10.0.0.0/8 > any from 10.0.0.0/8",
+        *(f"{who} > {port}" for who in ("internet", "neighbour") for port in everybody),
+    }
+
+
+def test_several_ports_of_a_rule_are_drawn_each() -> None:
+    rules = {"in 80,8000:8010/tcp from 10.0.0.0/8": "allow"}
+    found = drawn(resource("UfwPolicy", "policy", host="web1", rules=rules))
+    assert reaches(found) == {"10.0.0.0/8 > 80/tcp", "10.0.0.0/8 > 8000:8010/tcp"}
+
+
 def test_a_port_that_a_container_publishes_to_the_world_leads_to_it() -> None:
     host = resource("HardenedHost", "web1")
     container = resource(
@@ -307,6 +336,16 @@ def test_the_command_writes_three_files_and_prints_the_text(
         ("{}", ["--export"], "has nothing yet"),
         ("nonsense", ["--export"], "is not JSON"),
         ("{}", ["--preview"], "it has no steps"),
+        ("[]", ["--export"], "is not what `pulumi stack export` prints: AttributeError"),
+        (
+            '{"deployment": {"resources": [{}]}}',
+            ["--export"],
+            "`pulumi stack export` prints: KeyError: 'urn'",
+        ),
+        ('{"steps": null}', ["--preview"], "is not what `pulumi preview --json` prints: TypeError"),
+        ("5", ["--preview"], "is not what `pulumi preview --json` prints: TypeError"),
+        ("[]", ["--export", str(RECORDED), "--scan"], "is not what `make scan` writes with --json: A"),
+        ('{"hosts": {"web1": {}}}', ["--export", str(RECORDED), "--scan"], "--json: KeyError: 'addresses'"),
     ],
 )
 def test_what_is_no_state_is_told(
@@ -315,4 +354,7 @@ def test_what_is_no_state_is_told(
     file = tmp_path / "file.json"
     file.write_text(text)
     assert main([*arguments, str(file)]) == 2
-    assert said in capsys.readouterr().err
+    heard = capsys.readouterr()
+    assert heard.out == ""
+    assert said in heard.err
+    assert heard.err.count("\n") == 1
