@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SERVICE = "docker:index/service:Service"
+_VOLUME = "docker:index/volume:Volume"
 _IMAGE = "docker:index/remoteImage:RemoteImage"
 _DIGEST = re.compile(r"(?:.*@)?sha256:[0-9a-f]{64}")
 _SOCKETS = ("docker.sock", "containerd.sock", "podman.sock", "crio.sock")
 _ABOVE_SOCKETS = ("/", "/run", "/var", "/var/run", "/run/docker", "/run/containerd")
+# Whoever has one of these, what is below or what is above it, has the host or its secrets.
+_OF_THE_HOST = (
+    "/boot", "/dev", "/etc/cron.d", "/etc/docker", "/etc/pam.d", "/etc/passwd", "/etc/shadow", "/etc/ssh",
+    "/etc/sudoers.d", "/etc/systemd", "/proc", "/root", "/sys", "/usr/bin", "/usr/sbin",
+    "/var/lib/containerd", "/var/lib/docker",
+)  # fmt: skip
 _NAMESPACES = {
     "pidMode": "the host's processes",
     "ipcMode": "the host's shared memory",
@@ -42,6 +50,11 @@ def _public_bind(resource: Resource) -> Iterator[str]:
         yield f"publishes port {_port(port, 'external')} {where}"
 
 
+def _swarm(resource: Resource) -> Iterator[str]:
+    if resource.type == _SERVICE:
+        yield "is a Swarm service, whose containers no other policy sees"
+
+
 def _port(port: Any, key: str) -> str:
     number = port.get(key) if isinstance(port, dict) else None
     return str(int(number)) if isinstance(number, int | float) else "?"
@@ -60,20 +73,41 @@ def _privileged(resource: Resource) -> Iterator[str]:
 
 
 def _docker_socket(resource: Resource) -> Iterator[str]:
+    if resource.type == _VOLUME:
+        yield from _of_the_host(_device(resource.props.get("driverOpts")), "in every container that has it")
     if not resource.is_container():
         return
-    sources = [
-        (m.get("source"), m.get("target")) for m in resource.items("mounts") if m.get("type") == "bind"
-    ]
-    sources += [(v.get("hostPath"), v.get("containerPath")) for v in resource.items("volumes")]
-    for source, target in sources:
-        if not isinstance(source, str):
-            continue
-        folder = source.rstrip("/") or "/"
-        if folder.endswith(_SOCKETS):
-            yield f"mounts {source} at {target}"
-        elif folder in _ABOVE_SOCKETS:
-            yield f"mounts {source} at {target}, and Docker's socket with it"
+    for mount in resource.items("mounts"):
+        if mount.get("type") == "bind":
+            yield from _of_the_host(mount.get("source"), mount.get("target"))
+        options = mount.get("volumeOptions")
+        device = _device(options.get("driverOptions")) if isinstance(options, dict) else None
+        yield from _of_the_host(device, mount.get("target"))
+    for volume in resource.items("volumes"):
+        yield from _of_the_host(volume.get("hostPath"), volume.get("containerPath"))
+
+
+def _device(options: Any) -> Any:
+    """Give what a volume of Docker's own driver is mounted from."""
+    return options.get("device") if isinstance(options, dict) else None
+
+
+def _of_the_host(source: Any, target: Any) -> Iterator[str]:
+    if not isinstance(source, str) or not source.startswith("/"):
+        return
+    # Two slashes at the beginning are kept by normpath, and are one to Linux.
+    folder = posixpath.normpath("/" + source.lstrip("/"))
+    where = f"at {target}" if str(target).startswith("/") else target
+    if folder.endswith(_SOCKETS):
+        yield f"mounts {source} {where}"
+    elif folder in _ABOVE_SOCKETS:
+        yield f"mounts {source} {where}, and Docker's socket with it"
+    elif any(_within(folder, own) or _within(own, folder) for own in _OF_THE_HOST):
+        yield f"mounts {source} {where}, which is the host itself"
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + "/")
 
 
 def _host_network(resource: Resource) -> Iterator[str]:
@@ -109,11 +143,12 @@ def _known(value: Any) -> list[str]:
 
 
 def _new_privileges(resource: Resource) -> Iterator[str]:
-    options = resource.texts("securityOpts")
+    # Said twice, Docker takes one of the two.
+    said = [option for option in resource.texts("securityOpts") if option.startswith("no-new-privileges")]
     if (
         resource.is_container()
         and not resource.unknown("securityOpts")
-        and not any(re.fullmatch(r"no-new-privileges(?:[=:]true)?", option) for option in options)
+        and not (said and all(re.fullmatch(r"no-new-privileges(?:[=:]true)?", option) for option in said))
     ):
         yield "lets its programs gain privileges"
 
@@ -129,7 +164,7 @@ def _root_user(resource: Resource) -> Iterator[str]:
     user = resource.text("user")
     if not user:
         yield "runs as whatever user its image names, which is root in most"
-    elif user.partition(":")[0] in ("root", "0"):
+    elif re.fullmatch(r"root|[+-]?0+", user.partition(":")[0]):
         yield f"runs as root (user {user})"
 
 
@@ -158,6 +193,13 @@ POLICIES = (
         _public_bind,
     ),
     Policy(
+        "no-swarm-service",
+        "No service of Docker's Swarm mode is declared.",
+        "What it mounts, runs as and publishes is not judged, and Swarm opens ports past the firewall.",
+        "Declare it under portcullis:apps, or by PrivateContainer.",
+        _swarm,
+    ),
+    Policy(
         "no-privileged-container",
         "No container is privileged, unconfined, or given devices.",
         "Whoever breaks into such a container is root on the host.",
@@ -166,9 +208,9 @@ POLICIES = (
     ),
     Policy(
         "no-docker-socket",
-        "No container mounts Docker's socket, or a folder that holds it.",
-        "Who speaks to that socket can start a privileged container: the socket is root.",
-        "Do without it, or run that tool on the host as a service.",
+        "No container or volume mounts Docker's socket, a folder that holds it, or the host's own folders.",
+        "Who speaks to that socket can start a privileged container: it is root, as /etc and /proc are.",
+        "Do without it, or run that tool on the host as a service; data belongs in a volume.",
         _docker_socket,
     ),
     Policy(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NAMES = (
     "no-public-bind",
+    "no-swarm-service",
     "no-privileged-container",
     "no-docker-socket",
     "no-host-network",

@@ -27,6 +27,19 @@ _FILES = Path(__file__).parents[1] / "golden/files"
 TABLE = _FILES.joinpath("filter.plain.nft").read_text().partition("delete table inet portcullis\n")[2]
 SSHD = "Port 22\nPermitRootLogin no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
 
+HOST_FOLDERS = (
+    "/",
+    "/run/.",
+    "//run",
+    "/var/run/../run/docker.sock",
+    "/etc",
+    "/etc/ssh/",
+    "/proc",
+    "/proc/1/root",
+    "/var/lib",
+    "/var/lib/docker/volumes",
+)
+
 Stack = list[Resource]
 
 
@@ -77,6 +90,14 @@ def opened_in_filter(match: str) -> Resource:
     return host("ForwardFilter", table=table, boot="enabled")
 
 
+def bind(source: str) -> Resource:
+    return container(mounts=[{"type": "bind", "source": source, "target": "/host"}])
+
+
+def local_volume(**options: str) -> Resource:
+    return of(VOLUME, "data", protect=True, driver="local", driverOpts=options)
+
+
 def outside(*names: str) -> Resource:
     """A forward filter that takes these interfaces for ones that lead to the world."""
     policy = forward_filter.ForwardPolicy(outside=["vmbr0"])
@@ -121,6 +142,10 @@ EXAMPLES = {
             [container(ports=UNKNOWN)],
         ),
     ),
+    "no-swarm-service": Example(
+        bad=([of(SERVICE, name="api", taskSpec={"containerSpec": {"image": f"api@{DIGEST}"}})],),
+        good=([container()],),
+    ),
     "no-privileged-container": Example(
         bad=(
             [container(privileged=True)],
@@ -138,11 +163,28 @@ EXAMPLES = {
                 )
             ],
             [container(volumes=[{"hostPath": "/run/docker.sock", "containerPath": "/run/docker.sock"}])],
+            *[[bind(source)] for source in HOST_FOLDERS],
+            *[[local_volume(device=source, o="bind", type="none")] for source in HOST_FOLDERS],
+            [local_volume(device="/dev/sda1", type="ext4")],
+            [
+                container(
+                    mounts=[
+                        {
+                            "type": "volume",
+                            "target": "/d",
+                            "volumeOptions": {"driverOptions": {"o": "bind", "device": "/var/run"}},
+                        }
+                    ]
+                )
+            ],
         ),
         good=(
             [container(mounts=[{"type": "bind", "source": "/etc/portcullis/redis", "target": "/etc/redis"}])],
             [container(mounts=[{"type": "volume", "source": "data", "target": "/run"}])],
             [container(volumes=[{"volumeName": "data", "containerPath": "/data"}])],
+            [bind("/srv/shop/"), bind("/etc/ssl/certs"), bind("/etc/localtime"), bind("/run/shop")],
+            [local_volume(device="tmpfs", o="size=64m", type="tmpfs"), of(VOLUME, driverOpts=UNKNOWN)],
+            [local_volume(device="/srv/shop", o="bind", type="none")],
         ),
     ),
     "no-host-network": Example(
@@ -166,7 +208,12 @@ EXAMPLES = {
         ),
     ),
     "no-new-privileges": Example(
-        bad=([container(securityOpts=None)], [container(securityOpts=["no-new-privileges:false"])]),
+        bad=(
+            [container(securityOpts=None)],
+            [container(securityOpts=["no-new-privileges:false"])],
+            [container(securityOpts=["no-new-privileges:true", "no-new-privileges:false"])],
+            [container(securityOpts=["no-new-privileges=0", "no-new-privileges"])],
+        ),
         good=([container()], [container(securityOpts=["no-new-privileges"])]),
     ),
     "read-only-root": Example(
@@ -174,7 +221,12 @@ EXAMPLES = {
         good=([container()],),
     ),
     "no-root-user": Example(
-        bad=([container(user=None)], [container(user="root")], [container(user="0:0")]),
+        bad=(
+            [container(user=None)],
+            [container(user="root")],
+            [container(user="0:0")],
+            [container(user="00")],
+        ),
         good=([container()], [container(user="nobody:nogroup")]),
     ),
     "digest-pinned-image": Example(
