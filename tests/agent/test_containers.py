@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import Client
+from portcullis.host.agent.containers import Containers
+from portcullis.host.agent.preview import declared
+from portcullis.host.agent.store import Store
+
+from .conftest import STACK, Client
 from .fake_docker import FakeDocker
 
 if TYPE_CHECKING:
@@ -48,6 +52,42 @@ def state(machine: Machine) -> Iterator[State]:
     client = Client(dataclasses.replace(machine, run=docker))
     yield State(client, docker)
     client.close()
+
+
+def test_the_preview_key_is_shown_what_was_declared_without_a_secret_and_nothing_else(
+    state: State, machine: Machine
+) -> None:
+    state.docker.add("api-1")
+    state.put()
+    assert declared(machine, STACK) == {"id-api-1"}
+    assert declared(machine, "web/dev") == set()
+    state.put(secret=True)
+    assert declared(machine, STACK) == set()
+    state.put()
+    store = Store(machine.state)
+    (record,) = store.all()
+    record.extra.clear()  # as a record was before notes were taken
+    store.save(record)
+    assert declared(machine, STACK) == set()
+
+
+def test_a_secret_is_noted_before_a_container_is_waited_for(state: State, machine: Machine) -> None:
+    state.docker.add("api-1")
+    state.put()
+    state.docker.add("api-1", health="starting")
+    seen: list[set[str]] = []
+    look = Containers._look
+
+    def watched(self: Containers, name: str) -> Any:
+        seen.append(declared(machine, STACK))
+        return look(self, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Containers, "_look", watched)
+        state.refused(secret=True)
+    assert seen
+    assert set().union(*seen) == set()
+    assert declared(machine, STACK) == set()
 
 
 def test_the_limit_is_set_and_a_healthy_container_is_waited_for_no_longer(state: State) -> None:

@@ -9,6 +9,7 @@ import json
 import socketserver
 import threading
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -23,7 +24,10 @@ DIGEST = "sha256:" + "0" * 64
 CONTAINER = {
     "Id": "c1", "Name": "/shop", "Created": "now", "Image": DIGEST,
     "Path": "node", "Args": ["--token=hunter2"],
-    "State": {"Status": "running", "Health": {"Status": "healthy", "Log": [{"Output": "hunter2"}]}},
+    "State": {
+        "Status": "running", "Error": "exec: hunter2",
+        "Health": {"Status": "healthy", "Log": [{"Output": "hunter2"}]},
+    },
     "Config": {
         "Image": "shop", "Env": ["LOG=info", "PASSWORD=hunter2"], "Cmd": ["hunter2"],
         "Labels": {"a": "hunter2"},
@@ -103,7 +107,11 @@ def view(tmp_path: Path) -> Iterator[View]:
     [
         "/version",
         "/v1.47/containers/json?all=1&filters=%7B%22id%22%3A%5B%22a%22%5D%7D",
+        "/v1.47/containers/json?limit=0&all=0&size=1",
+        "/v1.47/containers/json?filters=%7B%22name%22%3A%7B%22shop%22%3Atrue%7D%7D",
+        "/v1.47/images/json?filters=%7B%22reference%22%3A%5B%22redis%22%5D%7D",
         "/v1.47/containers/shop-1/json",
+        "/v1.47/containers/shop-1/json?size=1",
         "/v1.24/images/json?all=1",
         f"/v1.47/images/ghcr.io/acme/api@{DIGEST}/json",
         f"/v1.47/images/localhost:5000/a/b:tag@{DIGEST}/json",
@@ -147,6 +155,14 @@ def test_dockers_own_client_reads_through_it(view: View) -> None:
 
 
 GET = b"GET /v1.47/containers/json HTTP/1.1\r\nHost: d\r\n"
+
+
+def asked_with(filters: str, what: str = "containers/json?", name: str = "filters") -> bytes:
+    """Ask with filters, spelt as a client does."""
+    query = f"{what}{name}={quote(filters, safe='&=;')}"
+    return GET.replace(b"containers/json", query.encode()) + b"\r\n"
+
+
 REFUSED = {
     "create": b"POST /v1.47/containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\n\r\n{}",
     "exec": b"POST /v1.47/containers/shop/exec HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\n\r\n{}",
@@ -178,6 +194,16 @@ REFUSED = {
     "a line end in the query": b"GET /v1.47/networks?a=\rPOST HTTP/1.1\r\nHost: d\r\n\r\n",
     "a fragment": b"GET /v1.47/networks#/../secrets HTTP/1.1\r\nHost: d\r\n\r\n",
     "a NUL": b"GET /v1.47/networks/a\0b HTTP/1.1\r\nHost: d\r\n\r\n",
+    "a guess at a label": asked_with('{"label":{"token=hunter2":true}}'),
+    "a guess in another spelling": asked_with('{"label":["token=hunter2"]}'),
+    "a guess beside a name": asked_with('{"name":["shop"],"label":["token=hunter2"]}'),
+    "a guess at a volume": asked_with('{"label":["token=hunter2"]}', "volumes?"),
+    "a guess by its second name": asked_with('{}&filters={"label":["a"]}'),
+    "a guess with an escaped name": asked_with('{"label":["a"]}', name="filter%73"),
+    "a guess after a separator of old": asked_with('{}&a=1;filters={"label":["a"]}'),
+    "filters that are no object": asked_with("[1]"),
+    "filters that cannot be read": asked_with('{"name":'),
+    "a parameter of an older engine": asked_with("{}", "images/json?filter=a&"),
     "HTTP/1.0": b"GET /v1.47/containers/json HTTP/1.0\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "no version": b"GET /v1.47/containers/json\r\n\r\n",
@@ -235,7 +261,9 @@ def test_no_header_of_the_client_reaches_docker(view: View, monkeypatch: pytest.
 
 def test_a_container_of_the_stack_is_shown_but_for_what_its_checks_printed() -> None:
     shown = scrubbed("/containers/shop/json", CONTAINER, {"shop"})
+    assert shown == scrubbed("/containers/shop/json", CONTAINER, {"c1"}), "by its name or by its id"
     assert shown["Config"] == CONTAINER["Config"]
+    assert shown["State"]["Error"] == "exec: hunter2"
     assert shown["State"]["Health"] == {"Status": "healthy", "FailingStreak": None, "Log": []}
 
 
@@ -259,6 +287,7 @@ def test_a_list_tells_no_more_than_a_look_at_each() -> None:
     ]
     ours, theirs = scrubbed("/containers/json", listed, {"shop"})
     assert ours == listed[0]
+    assert scrubbed("/containers/json", listed, {"c1"}) == [ours, theirs]
     assert theirs == {"Id": "c2", "Names": ["/other"], "State": "running", "Command": HIDDEN, "Labels": {}}
 
 
@@ -280,8 +309,33 @@ def test_images_and_volumes_tell_no_secret() -> None:
         scrubbed("/volumes", {"Volumes": [volume], "Warnings": None}, set()),
     ):
         assert "hunter2" not in json.dumps(answer)
-    plain = {"Name": "data", "Options": None, "Driver": "local"}
+    for volume in ({"Labels": {"token": "hunter2"}}, {"Labels": None}):
+        assert "hunter2" not in json.dumps(scrubbed("/volumes/share", {"Name": "share", **volume}, set()))
+    plain = {
+        "Name": "data",
+        "Options": None,
+        "Driver": "local",
+        "Labels": {"com.docker.volume.anonymous": ""},
+    }
     assert scrubbed("/volumes/data", plain, set()) == plain
+
+
+def test_networks_tell_what_their_bridge_is_like_and_no_secret() -> None:
+    options = {"com.docker.network.bridge.name": "br-shop", "encrypted": ""}
+    ours = {
+        "Name": "shop", "Labels": {}, "Options": options,
+        "IPAM": {"Driver": "default", "Options": None, "Config": [{"Subnet": "172.18.0.0/16"}]},
+    }  # fmt: skip
+    theirs = {
+        "Name": "vpn", "Labels": {"token": "hunter2", "com.docker.compose.project": "vpn"},
+        "Options": {"psk": "hunter2", **options}, "IPAM": {"Driver": "x", "Options": {"key": "hunter2"}},
+    }  # fmt: skip
+    listed = scrubbed("/networks", [ours, theirs], set())
+    assert listed == [scrubbed("/networks/x", one, set()) for one in (ours, theirs)]
+    assert listed[0] == ours
+    assert "hunter2" not in json.dumps(listed)
+    assert listed[1]["Options"] == {"psk": HIDDEN, **options}
+    assert listed[1]["Labels"] == {"token": HIDDEN, "com.docker.compose.project": "vpn"}
 
 
 def test_an_answer_that_is_no_json_is_not_passed_on(view: View) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from portcullis.host.agent.docker import Container, containers, docker, last_words
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.step import Json, Step
-from portcullis.host.agent.withheld import SECRET
+from portcullis.host.agent.withheld import CONTAINER, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +85,8 @@ class Containers:
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         """See `Kind`. First the limit: a container may take a while to get well."""
         name = str(desired["container"])
-        work.record.extra[SECRET] = bool(desired.get("secret"))
+        work.record.extra |= {SECRET: bool(desired.get("secret")), CONTAINER: str(desired["container_id"])}
+        work.save()  # first: it may take long to get well, and the preview key can look meanwhile
         done = {step.prop for step in steps}
         if "pids" in done:
             said = docker(

@@ -1,7 +1,9 @@
 """What Docker says, without what may be a secret. Pure.
 
 A container that the stack declares is shown as a refresh reads it. Of any other only what it is called, runs
-and is doing: root may have given it a password in its environment, command line, labels or log options.
+and is doing: root may have given it a password in its environment, command line, labels or log options. So it
+is with networks and volumes, of which the host does not know which ones the stack declares: values of labels
+and options are Docker's own, or left out.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from portcullis.host.agent.step import Json
 
 HIDDEN = "[not shown to the preview key]"
+_DOCKERS = "com.docker."
 _INSPECTED = ("Id", "Name", "Created", "Image", "Platform", "RestartCount", "Driver")
 _LISTED = ("Id", "Names", "Image", "ImageID", "Created", "State", "Status", "Ports", "NetworkSettings")
 
@@ -22,7 +25,7 @@ def scrubbed(question: str, answer: Any, shown: set[str]) -> Any:
     Args:
         question: the path, without version and query.
         answer: what Docker answered.
-        shown: names of the containers that the stack declares with nothing secret in them.
+        shown: ids or names of the containers that the stack declares with nothing secret in them.
     """
     what = question.split("/")[1]
     if isinstance(answer, list):
@@ -31,11 +34,10 @@ def scrubbed(question: str, answer: Any, shown: set[str]) -> Any:
         return {}
     if what == "containers":
         return _container(answer, shown)
-    if what == "images":
-        return _image(answer)
-    if what == "volumes":
-        return _volumes(answer)
-    return answer if what in ("networks", "version") else {}
+    if what == "version":
+        return answer
+    known = {"images": _image, "networks": _network, "volumes": _volumes}
+    return known[what](answer) if what in known else {}
 
 
 def _each(what: str, answers: list[Any], shown: set[str]) -> list[Any]:
@@ -43,7 +45,7 @@ def _each(what: str, answers: list[Any], shown: set[str]) -> list[Any]:
         return [_listed(one, shown) for one in answers]
     if what == "images":
         return list(map(_image, answers))
-    return answers if what == "networks" else []
+    return list(map(_network, answers)) if what == "networks" else []
 
 
 def _container(found: Json, shown: set[str]) -> Json:
@@ -56,8 +58,10 @@ def _container(found: Json, shown: set[str]) -> Json:
             "FailingStreak": health.get("FailingStreak"),
             "Log": [],
         }
-    if str(found.get("Name", "")).lstrip("/") in shown:
+    if {str(found.get("Name", "")).lstrip("/"), str(found.get("Id"))} & shown:
         return {**found, "State": state}
+    # Why it did not start may name a word of its command line.
+    state["Error"] = ""
     config = found.get("Config") or {}
     return {
         **{key: found[key] for key in _INSPECTED if key in found},
@@ -81,7 +85,7 @@ def _names(env: Any) -> list[str]:
 
 
 def _listed(found: Json, shown: set[str]) -> Json:
-    if {str(name).lstrip("/") for name in found.get("Names") or []} & shown:
+    if {str(found.get("Id")), *(str(name).lstrip("/") for name in found.get("Names") or [])} & shown:
         return found
     return {**{key: found[key] for key in _LISTED if key in found}, "Command": HIDDEN, "Labels": {}}
 
@@ -103,4 +107,23 @@ def _volume(found: Json) -> Json:
     """Options may hold the password of a share."""
     options = found.get("Options")
     kept = {key: value for key, value in found.items() if key not in ("Options", "Status")}
-    return {**kept, "Options": dict.fromkeys(options, HIDDEN) if options else options}
+    hidden = dict.fromkeys(options, HIDDEN) if options else options
+    return _with_closed(kept, "Labels") | {"Options": hidden}
+
+
+def _network(found: Json) -> Json:
+    """Options may hold a key of a driver; Docker's own say which bridge it is and which address it binds."""
+    kept = _with_closed(found, "Labels", "Options")
+    return {**kept, "IPAM": _with_closed(found["IPAM"], "Options")} if found.get("IPAM") else kept
+
+
+def _with_closed(found: Json, *maps: str) -> Json:
+    """With the values in some of its maps hidden, but for what Docker says itself."""
+    closed = {
+        name: {
+            key: value if key.startswith(_DOCKERS) or not value else HIDDEN for key, value in pairs.items()
+        }
+        for name in maps
+        if (pairs := found.get(name))
+    }
+    return {**found, **closed}

@@ -12,6 +12,7 @@ import json
 import re
 import socket
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from portcullis.host.agent.docker_answers import scrubbed
 
@@ -37,6 +38,9 @@ _QUESTIONS = re.compile(
     rf"|volumes|volumes/{_NAME})\Z"
 )
 _QUERY = re.compile(r"[A-Za-z0-9_.~:=&%+,-]{0,2048}\Z")
+# An engine says by its answer whether a filter matches: one by label would tell whether a guess is right.
+_PARAMETERS = ("all", "size", "limit", "scope", "verbose", "filters")
+_FILTERS = {"id", "name", "reference"}
 _REQUEST = re.compile(rb"(GET|HEAD) (/[!-~]*) HTTP/1\.1\r\n\Z")
 _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([ -~\t]*)\r\n\Z")
 # Of these the first says that there is a body and the others that what follows is no HTTP.
@@ -70,7 +74,7 @@ def serve(source: IO[bytes], out: IO[bytes], docker: Path, shown: set[str]) -> N
         source: what the client sends.
         out: where answers go.
         docker: Docker's socket.
-        shown: names of containers whose environment and command are no secret.
+        shown: ids or names of containers whose environment and command are no secret.
     """
     while True:
         try:
@@ -119,7 +123,19 @@ def _checked(target: str) -> str:
     path = path.replace("%40", "@")
     if not _QUESTIONS.match(path) or not _QUERY.match(query):
         raise Refused(f"{path[:200]!r} is nothing that it shows")
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in _PARAMETERS or (name == "filters" and not _is_by_name(value)):
+            raise Refused(f"it does not choose by {name[:40]!r}, but by {', '.join(sorted(_FILTERS))}")
     return path + mark + query
+
+
+def _is_by_name(filters: str) -> bool:
+    """Whether filters choose by nothing but what is shown of everything anyway."""
+    try:
+        chosen = json.loads(filters)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(chosen, dict) and set(chosen) <= _FILTERS
 
 
 def _ask(docker: Path, method: str, target: str, shown: set[str]) -> tuple[int, dict[str, str], bytes]:

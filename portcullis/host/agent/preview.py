@@ -17,7 +17,7 @@ from portcullis.host.agent.looking import Looking
 from portcullis.host.agent.machine import Machine
 from portcullis.host.agent.main import Agent
 from portcullis.host.agent.store import Store
-from portcullis.host.agent.withheld import SECRET
+from portcullis.host.agent.withheld import CONTAINER, SECRET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,11 +45,15 @@ def main(what: str, stack: str, digest: str) -> None:
 
 
 def declared(machine: Machine, stack: str) -> set[str]:
-    """Names of the stack's containers in which nothing is marked secret."""
+    """Ids of the stack's containers in which nothing is marked secret; names where no id was noted yet.
+
+    One of which nothing was noted may hold a secret. Under the name of one that was, a deployment that was
+    cut off may have left another.
+    """
     return {
-        str(record.spec["container"])
+        str(record.extra.get(CONTAINER) or record.spec["container"])
         for record in Store(machine.state).all()
-        if record.kind == "container" and record.stack == stack and not record.extra.get(SECRET)
+        if record.kind == "container" and record.stack == stack and record.extra.get(SECRET) is False
     }
 
 

@@ -26,6 +26,8 @@ PROTOCOL = 1
 UNCHANGED, CHANGED = "unchanged", "changed"
 WRITTEN, SECRET = "written", "secret"
 """Notes in a record: digest of what was written, and whether a secret is in it."""
+CONTAINER = "container"
+"""Note in a container's record: id of the one that was declared so."""
 
 
 def note(record: Record, desired: Json) -> None:
