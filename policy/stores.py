@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from .addresses import everybody
@@ -30,6 +31,7 @@ PORTS = {
 """The ports of databases; what is published or let in on one of these is a database."""
 _REDIS, _MONGO = (6379, 6380), (27017, 27018, 27019)
 _REDIS_SERVERS = ("redis-server", "valkey-server", "keydb-server")
+_EMPTY = ('""', "''")
 _OPEN = "everybody who reaches it may read and delete everything"
 _WITHOUT = {
     "POSTGRES_HOST_AUTH_METHOD": ("trust",),
@@ -42,8 +44,11 @@ _WITHOUT = {
 def _authenticates(resource: Resource) -> Iterator[str]:
     if resource.is_container():
         yield from _container(resource)
-    elif resource.is_host("File") and resource.text("path").endswith("redis.conf"):
+    elif resource.is_host("File") and resource.text("path").endswith(("redis.conf", "valkey.conf")):
         yield from _redis_conf(resource)
+    elif resource.is_host("File") and resource.text("path").endswith(".acl"):
+        if any(map(_without_password, _settings(resource.text("content")))):
+            yield "lets a Redis user in without a password"
     elif resource.is_host("RedisUser"):
         if "nopass" in resource.text("rules").split():
             yield f"lets the Redis user {resource.text('user')} in without a password"
@@ -56,29 +61,42 @@ def _authenticates(resource: Resource) -> Iterator[str]:
 def _container(resource: Resource) -> Iterator[str]:
     if resource.unknown("command"):
         return
-    # A line for the shell holds many words.
-    command = [word for text in _line(resource) for word in text.split()]
+    # A line for the shell holds many words; an empty one is a value, too.
+    command = [word for text in _line(resource) for word in text.split() or ['""']]
+    by_image = not set(command) - {'""'}
     envs = dict(text.partition("=")[::2] for text in resource.texts("envs"))
     ports = {
         int(p["internal"]) for p in resource.items("ports") if isinstance(p.get("internal"), int | float)
     }
     programs = {word.rpartition("/")[2] for word in command}
     folders = {mount.get("target") for mount in resource.items("mounts")}
-    if programs & set(_REDIS_SERVERS) or (not command and ports & set(_REDIS)):
-        # A file of settings is judged as such: see _redis_conf.
-        options = {word for word in command if word in ("--requirepass", "--aclfile")}
-        if not options and not any(word.endswith(".conf") for word in command):
-            yield f"starts Redis without a file of users: {_OPEN}"
-    if "mongod" in programs or (not command and (ports & set(_MONGO) or "/data/db" in folders)):
+    if programs & set(_REDIS_SERVERS) or (by_image and ports & set(_REDIS)):
+        yield from _redis_command(command)
+    if "mongod" in programs or (by_image and (ports & set(_MONGO) or "/data/db" in folders)):
         # The official image switches it on where a root user is declared and no command says otherwise.
-        by_image = not command and any(key.startswith("MONGO_INITDB_ROOT_PASSWORD") for key in envs)
-        if not by_image and not {"--auth", "--keyFile", "--config", "-f"} & set(command):
+        switched_on = by_image and any(key.startswith("MONGO_INITDB_ROOT_PASSWORD") for key in envs)
+        if not switched_on and not {"--auth", "--keyFile", "--config", "-f"} & set(command):
             yield f"starts MongoDB without --auth: {_OPEN}"
-        if "--noauth" in command:
-            yield "starts MongoDB with --noauth"
+        for option in sorted({"--noauth", "--transitionToAuth"} & set(command)):
+            yield f"starts MongoDB with {option}, which lets in whoever has no password"
     for key, values in _WITHOUT.items():
         if envs.get(key, "").lower() in values:
             yield f"starts a database without a password ({key}={envs[key]})"
+
+
+def _redis_command(command: list[str]) -> Iterator[str]:
+    following = dict(pairwise([*command, '""']))
+    options = [option for option in ("--requirepass", "--aclfile") if option in following]
+    # A file of settings is judged as such: see _redis_conf.
+    if not options and not any(word.endswith(".conf") for word in command):
+        yield f"starts Redis without a file of users: {_OPEN}"
+    for option in options:
+        if following[option] in _EMPTY:
+            yield f"starts Redis with {option} and nothing behind it: {_OPEN}"
+    if following.get("--protected-mode", "").lower() == "no":
+        yield "starts Redis with its protected mode off"
+    if "--user" in command and "nopass" in command:
+        yield "starts Redis with a user who needs no password"
 
 
 def _line(resource: Resource) -> list[str]:
@@ -89,15 +107,28 @@ def _redis_conf(resource: Resource) -> Iterator[str]:
     content = resource.props.get("content")
     if not isinstance(content, str):
         return
-    lines = [
-        line.split() for line in content.splitlines() if line.strip() and not line.lstrip().startswith("#")
-    ]
+    lines = _settings(content)
     if not any(words[0].lower() in ("aclfile", "requirepass", "user") for words in lines):
         yield f"names no users: {_OPEN}"
+    for words in lines:
+        if words[0].lower() in ("aclfile", "requirepass") and words[1:2] in [[], *([e] for e in _EMPTY)]:
+            yield f"has nothing behind {words[0]}: {_OPEN}"
     if any([word.lower() for word in words[:2]] == ["protected-mode", "no"] for words in lines):
         yield "switches Redis's protected mode off"
-    if any(words[0].lower() == "user" and "nopass" in words for words in lines):
+    if any(map(_without_password, lines)):
         yield "lets a Redis user in without a password"
+
+
+def _settings(content: str) -> list[list[str]]:
+    """Give the words of each line that is no comment."""
+    lines = (line.split() for line in content.splitlines())
+    return [words for words in lines if words and not words[0].startswith("#")]
+
+
+def _without_password(words: list[str]) -> bool:
+    """Tell whether a line of Redis's users lets one in without a password; who is off never gets in."""
+    switches = [word for word in words if word in ("on", "off")]
+    return words[0].lower() == "user" and "nopass" in words and switches[-1:] != ["off"]
 
 
 def _volumes(resources: list[Resource]) -> Iterator[Found]:

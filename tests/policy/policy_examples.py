@@ -40,6 +40,17 @@ HOST_FOLDERS = (
     "/var/lib/docker/volumes",
 )
 
+OPEN_REDIS = (
+    ["redis-server", "--requirepass", ""],
+    ["redis-server", "--requirepass"],
+    ["sh", "-c", "exec redis-server --requirepass ''"],
+    ["redis-server", "/etc/redis/redis.conf", "--requirepass", '""'],
+    ["redis-server", "/etc/redis/redis.conf", "--aclfile", ""],
+    ["redis-server", "/etc/redis/redis.conf", "--protected-mode", "no"],
+    ["redis-server", "/etc/redis/redis.conf", "--user", "default on nopass +@all"],
+)
+OPEN_REDIS_CONF = ('requirepass ""\n', "requirepass ''\n", 'aclfile /a\nrequirepass ""\n', 'aclfile ""\n')
+
 Stack = list[Resource]
 
 
@@ -285,12 +296,21 @@ EXAMPLES = {
             [container("db", envs=["POSTGRES_HOST_AUTH_METHOD=trust"])],
             [host("File", path="/etc/portcullis/redis/redis/redis.conf", content="bind *\nport 6379\n")],
             [host("File", path="/etc/redis.conf", content="aclfile /etc/users.acl\nprotected-mode no\n")],
+            [container("mongo", command=["mongod", "--keyFile", "/run/secrets/k", "--transitionToAuth"])],
+            [container("redis", entrypoints=[""], ports=[{"ip": "172.17.0.1", "internal": 6379.0}])],
+            *[[container("redis", command=command)] for command in OPEN_REDIS],
+            *[[host("File", path="/etc/redis.conf", content=content)] for content in OPEN_REDIS_CONF],
+            [host("File", path="/etc/redis/users.acl", content="user default on nopass ~* &* +@all\n")],
             [host("RedisUser", user="api", rules="~* +@all nopass")],
             [host("MongoRoot", authentication="off")],
         ),
         good=(
             [container("mongo", command=["mongod", "--auth", "--bind_ip_all"])],
             [container("redis", command=["redis-server", "/etc/redis/redis.conf"])],
+            [container("redis", command=["redis-server", "--aclfile", "/etc/users.acl", "--save", ""])],
+            [container("redis", command=["sh", "-c", 'redis-server --requirepass "$(cat /run/secrets/p)"'])],
+            [host("File", path="/etc/redis/users.acl", content="user default off nopass\nuser api on #0a\n")],
+            [host("File", path="/etc/other.acl.md", content="user default on nopass\n")],
             [container("mongo", command=["sh", "-c", "exec mongod --auth"])],
             [
                 host(
