@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +17,7 @@ import pytest
 from portcullis.host.agent import withheld
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.looking import Looking
-from portcullis.host.agent.main import Agent
+from portcullis.host.agent.main import LINE, WORKERS, Agent
 from portcullis.host.agent.store import Store
 
 from .conftest import STACK, Client, FileClient
@@ -252,6 +255,37 @@ def test_files_from_before_are_noted_by_the_next_deployment(
     assert seen(machine, motd.path)["facts"]["withheld"] == {"content": "changed"}
 
 
+@pytest.mark.parametrize("how", ["written", "moved there", "another mode for a while"])
+def test_a_file_from_before_that_somebody_touched_is_not_noted_as_written(
+    machine: Machine, motd: FileClient, client: Client, etc: Path, how: str
+) -> None:
+    """A deployment of something else (`up --target`) does not look at it."""
+    motd.put(SECRET, secret=True, mode="0400")
+    motd.client.close()
+    forget_notes(machine, motd.path)
+    time.sleep(0.02)  # the clock of a file system has steps
+    if how == "written":
+        motd.path.write_text("by hand\n")
+    elif how == "moved there":
+        old = etc / "old"
+        old.write_text("by hand\n")
+        old.chmod(0o400)
+        os.utime(old, (1, 1))
+        old.replace(motd.path)
+    else:
+        motd.path.chmod(0o444)
+        motd.path.chmod(0o400)
+    other = FileClient(client.again(), etc / "other")
+    other.put()
+    other.client.close()
+    assert "written before" in seen(machine, motd.path)["error"]["message"]
+    assert "somebody touched" in seen(machine, motd.path)["error"]["hint"]
+    mended = motd.again()
+    mended.put(SECRET, secret=True, mode="0400")
+    mended.client.close()
+    assert seen(machine, motd.path)["facts"]["withheld"] == {"content": "unchanged"}
+
+
 def test_a_look_with_the_deploy_key_notes_nothing(machine: Machine, motd: FileClient) -> None:
     motd.put(SECRET, secret=True, mode="0400")
     motd.client.close()
@@ -274,6 +308,59 @@ def test_the_conversation_is_the_same_as_a_deployments(
     answers = {one["id"]: one for one in map(json.loads, said.read_text().splitlines())}
     assert answers[1]["ok"] is True
     assert answers[2]["error"]["code"] == "read-only"
+
+
+class Flood(io.RawIOBase):
+    """A client that sends lines as fast as they are read, and counts how many were."""
+
+    def __init__(self, line: bytes, lines: int) -> None:
+        self.line, self.left, self.sizes = line, lines, []
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.sizes.append(size)
+        self.left -= 1
+        return self.line if self.left >= 0 else b""
+
+
+def test_a_line_that_does_not_end_is_not_kept(machine: Machine, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with said.open("wb") as out:
+        agent = Agent(machine, out.fileno(), looking(machine), bounded=True)
+        agent.serve(
+            [], io.BytesIO(b" " * (LINE + 1) + b'{"id": 1, "op": "hello"}\n{"id": 2, "op": "hello"}\n')
+        )
+    (answer,) = map(json.loads, said.read_text().splitlines())
+    assert (answer["id"], answer["error"]["code"]) == (-1, "invalid")
+
+
+def test_no_more_is_read_than_is_answered(machine: Machine, tmp_path: Path) -> None:
+    """Else a client that only sends fills the host's memory."""
+    asked = Flood(b'{"id": 1, "op": "hello"}\n', 1000)
+    answering = threading.Event()
+
+    class Slow(Looking):
+        def do(self, request: Json) -> Json:
+            answering.wait()
+            return super().do(request)
+
+    with (tmp_path / "said").open("wb") as out:
+        agent = Agent(machine, out.fileno(), Slow(machine, STACK, DIGEST), bounded=True)
+        serving = threading.Thread(target=agent.serve, args=([], asked))
+        serving.start()
+        time.sleep(0.3)
+        waiting = 1000 - asked.left
+        answering.set()
+        serving.join()
+    assert 0 < waiting <= 2 * WORKERS + 1
+    assert set(asked.sizes) == {LINE}
+    assert len((tmp_path / "said").read_text().splitlines()) == 1000
+
+
+def test_a_deployment_may_send_lines_of_any_length(machine: Machine, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with said.open("wb") as out:
+        Agent(machine, out.fileno()).serve([], io.BytesIO(b" " * LINE + b'{"id": 1, "op": "hello"}\n'))
+    assert json.loads(said.read_text())["ok"] is True
 
 
 @pytest.mark.parametrize("change", ["save", "drop", "make_folder"])

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from portcullis.host.agent.step import Json
 
 WORKERS = 4
+LINE = 1 << 20  # bytes of a request, where they are bounded: a question is one of names
 PIECE = 1 << 16  # bytes written at once
 IDLE_LIMIT = 1800.0  # seconds without a request: the client is gone and the network did not tell
 
@@ -46,13 +47,24 @@ def main(pending: list[str]) -> None:
 class Agent:
     """A session with one client."""
 
-    def __init__(self, machine: Machine, out: int, operations: Operations | Looking | None = None) -> None:
-        """Answers go to the file descriptor `out`; all operations are allowed, unless others are given."""
+    def __init__(
+        self,
+        machine: Machine,
+        out: int,
+        operations: Operations | Looking | None = None,
+        *,
+        bounded: bool = False,
+    ) -> None:
+        """Answers go to the file descriptor `out`; all operations are allowed, unless others are given.
+
+        With `bounded` a client that is not trusted cannot fill the memory: no more is read than is answered.
+        """
         self._machine = machine
         self._operations = operations or Operations(machine)
         self._out = out
         self._write = threading.Lock()
-        self._requests: queue.SimpleQueue[str | bytes | None] = queue.SimpleQueue()
+        self._longest = LINE if bounded else -1
+        self._requests: queue.Queue[str | bytes | None] = queue.Queue(WORKERS if bounded else 0)
         self._under_way = 0
         self._last = time.monotonic()
 
@@ -64,8 +76,13 @@ class Agent:
         threading.Thread(target=self._watch, daemon=True).start()
         for line in pending:
             self._requests.put(line)
-        for received in iter(source.readline, b""):
+        for received in iter(lambda: source.readline(self._longest), b""):
             self._last = time.monotonic()
+            if len(received) == self._longest and not received.endswith(b"\n"):
+                error = HostError("invalid", f"a request has more than {LINE} bytes")
+                with self._write, contextlib.suppress(OSError):
+                    self._send({"id": -1, "ok": False, "error": error.as_json()})
+                break
             self._requests.put(received)
         self._machine.alone.set()
         for _ in workers:

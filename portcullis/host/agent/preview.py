@@ -41,7 +41,8 @@ def main(what: str, stack: str, digest: str) -> None:
         serve(sys.stdin.buffer, sys.stdout.buffer, machine.docker, shown)
         return
     print("have", flush=True)  # noqa: T201 - the word that the client waits for
-    Agent(machine, sys.stdout.fileno(), Looking(machine, stack, digest)).serve([], sys.stdin.buffer)
+    looking = Looking(machine, stack, digest)
+    Agent(machine, sys.stdout.fileno(), looking, bounded=True).serve([], sys.stdin.buffer)
 
 
 def declared(machine: Machine, stack: str) -> set[str]:

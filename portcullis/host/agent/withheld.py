@@ -39,17 +39,32 @@ def note(record: Record, desired: Json) -> None:
 def note_older(store: Store, files: Kind, stack: str) -> None:
     """Note what is missing of files that were written before notes were taken.
 
-    At the end of a deployment, which has mended what differed. Whether one is a secret is not known any more,
-    so it counts as one unless everybody on the host may read it.
+    At the end of a deployment. It need not have looked at all of them, so one that somebody touched since it
+    was written stays without a note. Whether one is a secret is not known any more, so it counts as one
+    unless everybody on the host may read it.
     """
     for record in store.all():
         if record.kind != "file" or record.stack != stack or WRITTEN in record.extra or record.pending:
             continue
         with contextlib.suppress(HostError):
             facts = files.facts([(record.spec, record)])[0]
-            if not isinstance(facts, HostError) and facts["exists"] and not facts["_opaque"]:
+            if isinstance(facts, HostError) or not facts["exists"] or facts["_opaque"]:
+                continue
+            if _is_untouched(store, record):
                 record.extra[WRITTEN] = digest_of(facts["content"])
                 store.save(record)
+
+
+def _is_untouched(store: Store, record: Record) -> bool:
+    """Whether a file is the one that was written: its record was saved after it, and nothing was done since.
+
+    By the time of its last change of any kind, which nobody can set back, as they can that of its content.
+    """
+    try:
+        noted = (store.folder(record.kind, record.id) / "record.json").stat().st_mtime_ns
+        return os.lstat(record.id).st_ctime_ns <= noted
+    except OSError:
+        return False
 
 
 def withheld(record: Record, facts: Json) -> Json:
@@ -71,7 +86,8 @@ def withheld(record: Record, facts: Json) -> Json:
         raise HostError(
             READ_ONLY,
             f"{record.id} was written before this host had a preview key",
-            hint="the next `up` with the deploy key that changes anything notes what it needs",
+            hint="the next `up` with the deploy key that changes anything notes what it needs; of a file "
+            "that somebody touched since, the next one that writes it",
         )
     shown = {key: value for key, value in facts.items() if key != "content"}
     return {**shown, "withheld": {"content": UNCHANGED if digest == written else CHANGED}}
