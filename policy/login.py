@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from .model import Found, Policy, Resource
@@ -48,7 +49,8 @@ def _passwords(resource: Resource) -> Iterator[str]:
         ):
             yield f"lets people log in without a key (AuthenticationMethods {value})"
     if resource.is_host("SshServer") and isinstance(resource.props.get("content"), str):
-        said = {keyword for keyword, _ in lines}
+        # What stands under a Match is for those whom it names.
+        said = {keyword for keyword, _ in takewhile(lambda line: line[0] != "match", lines)}
         for keyword, spelled in (
             ("passwordauthentication", "PasswordAuthentication no"),
             ("kbdinteractiveauthentication", "KbdInteractiveAuthentication no"),
@@ -64,6 +66,15 @@ def _narrow(resource: Resource) -> Iterator[str]:
             yield f"opens SSH wider: {keyword} {value} (allowed: {' or '.join(allowed)})"
 
 
+def _options(line: str) -> list[str]:
+    """Give the options before a key; one in quotes may hold spaces and commas."""
+    found = re.match(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")*', line.strip())
+    first = found[0].lower() if found else ""
+    if re.fullmatch(r"(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+", first):
+        return []
+    return re.findall(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+', first)
+
+
 def _tunnels(resource: Resource) -> Iterator[str]:
     if not resource.is_host("User"):
         return
@@ -71,10 +82,13 @@ def _tunnels(resource: Resource) -> Iterator[str]:
     for name, line in keys.items() if isinstance(keys, dict) else ():
         if not isinstance(line, str):
             continue
-        options = line.partition("ssh-")[0]
-        if "port-forwarding" in options.replace("no-port-forwarding", "") and "permitopen=" not in options:
+        options = _options(line)
+        if "port-forwarding" in options and not any(option.startswith("permitopen=") for option in options):
             yield f"lets the key {name} reach every port of the host and behind it (no permitopen)"
-        if resource.text("shell").endswith(("nologin", "false")) and not options.startswith("restrict"):
+        for option in options:
+            if option.startswith("permitopen=") and "*" in option:
+                yield f"lets the key {name} reach more than a named port ({option})"
+        if resource.text("shell").endswith(("nologin", "false")) and "restrict" not in options:
             yield f"gives the key {name} of a user without a shell more than a tunnel (no `restrict`)"
 
 

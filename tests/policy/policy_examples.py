@@ -437,6 +437,8 @@ EXAMPLES = {
                 )
             ],
             [host("SshServer", content="Port 22\n")],
+            [host("SshServer", content=SSHD.replace("PasswordAuth", "Match User anna\nPasswordAuth"))],
+            [host("SshServer", content=SSHD.replace("KbdInteractive", "match user anna\nKbdInteractive"))],
             [host("SshServer", content=SSHD + "AuthenticationMethods publickey password\n")],
             [host("SshServer", content=SSHD + "Match User anna\n    PasswordAuthentication yes\n")],
             [host("File", path="/etc/ssh/sshd_config.d/00-x.conf", content="PasswordAuthentication yes\n")],
@@ -460,11 +462,21 @@ EXAMPLES = {
         bad=(
             [user(NOLOGIN, {"pc": "restrict,port-forwarding ssh-ed25519 AAAA"})],
             [user(NOLOGIN, {"pc": "ssh-ed25519 AAAA"})],
+            [user(NOLOGIN, {"pc": 'restrict,port-forwarding,permitopen="*:*" ssh-ed25519 AAAA'})],
+            [user(NOLOGIN, {"pc": 'restrict,port-forwarding,permitopen="172.17.0.1:*" ssh-ed25519 AAAA'})],
+            [
+                user(
+                    NOLOGIN,
+                    {"pc": 'restrict,Port-Forwarding,permitopen="a:1",PermitOpen="*:6379" ssh-rsa AAAA'},
+                )
+            ],
+            [user(NOLOGIN, {"pc": 'restrict,command="ssh-x y",port-forwarding ecdsa-sha2-nistp256 AAAA'})],
         ),
         good=(
             [user(NOLOGIN, {"pc": 'restrict,port-forwarding,permitopen="172.17.0.1:6379" ssh-ed25519 AAAA'})],
             [user("/bin/bash", {"laptop": "ssh-ed25519 AAAA"})],
             [user(NOLOGIN, {"made": UNKNOWN})],
+            [user(NOLOGIN, {"pc": 'restrict,command="a * b",permitopen="[::1]:6379" ssh-ed25519 AAAA a*'})],
         ),
     ),
     "host-has-ssh-policy": Example(
