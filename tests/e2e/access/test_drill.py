@@ -111,16 +111,15 @@ def deploy(drill: Drill, change: Hostile, *, window: int) -> subprocess.Popen[st
 
 
 def test_a_deployer_that_is_killed_in_the_middle(drill: Drill, module_host: Host) -> None:
-    process = deploy(drill, CHANGES["v6-only"], window=30)
+    # The deployer gives up after a third of the window: it has to be killed before that, on a busy machine too.
+    process = deploy(drill, CHANGES["v6-only"], window=75)
     os.killpg(process.pid, signal.SIGKILL)
     drill.finish(process, "up", time.monotonic())
     drill.declare()
-    wait_for("the host to restore itself", drill.enters, 90)
-    wait_for("it to be done", lambda: not module_host.run(f"ls {GUARDS}", check=False).stdout, 20)
-    assert (
-        "undone, since nobody confirmed it" in module_host.run("journalctl -q -u 'portcullis-guard-*'").stdout
-    )
+    wait_for("the host to restore itself", drill.enters, 150)
     drill.cancel()
+    wait_for("it to be done", lambda: not module_host.run(f"ls {GUARDS}", check=False).stdout, 20)
+    assert UNDONE in module_host.run("journalctl -q -u 'portcullis-guard-*'").stdout
     drill.up().lacks(TAKEN_BACK)
     drill.unchanged()
 
