@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from .addresses import private
 from .firewall_rules import opened
 from .model import Found, Policy, Resource
 
@@ -15,28 +16,27 @@ if TYPE_CHECKING:
 # What leads to the world may be taken out, by its whole name; Docker's own bridges are never that.
 _BUT = r'(?: {} != "(?!docker0"|br-[0-9a-f]{{12}}")[\w.-]+")*'
 _BRIDGE_OUT = rf'meta oifkind "bridge"{_BUT.format("oifname")} counter drop\b'
+_BRIDGE_IN = rf'meta iifkind "bridge"{_BUT.format("iifname")} goto containers\b'
+_OWN = r"ct original ip daddr \S+ ct status dnat counter drop\b"
+_PUBLIC = r"ct status dnat meta l4proto \w+ ct original proto-dst [\d-]+(?: ip6? saddr \S+)? accept"
 _DROPS = (
     # The chain, what a packet is about, and the line that stops it.
-    (
-        "forward",
-        "what is published for this host alone",
-        r"ct original ip daddr \S+ ct status dnat counter drop\b",
-    ),
+    ("forward", "anything: no hook calls it", r"type filter hook forward\b"),
+    ("forward", "what is published for this host alone", _OWN),
     ("forward", "who knows the address of a container", _BRIDGE_OUT),
-    (
-        "forward",
-        "what comes from containers",
-        rf'meta iifkind "bridge"{_BUT.format("iifname")} goto containers\b',
-    ),
+    ("forward", "what comes from containers", _BRIDGE_IN),
     ("containers", "containers on their way to ports that others publish", r"ct status dnat counter drop\b"),
     ("containers", "containers on their way to those of another network", _BRIDGE_OUT),
     ("containers", "containers on their way to cloud metadata", r"ip daddr 169\.254\.169\.254\b.* drop\b"),
 )
 # In the chain that every forwarded packet passes, these alone may let one through.
-_ACCEPTS = re.compile(
-    r"ct state established,related accept"
-    r"|ct status dnat meta l4proto \w+ ct original proto-dst \S+(?: ip6? saddr \S+)? accept"
-)
+_ACCEPTS = re.compile(rf"ct state established,related accept|{_PUBLIC}")
+_PASSES = re.compile(r"\b(?:accept|return|jump|goto|queue)\b")
+# What may stand before the last line that stops something, and let a packet pass by it.
+_BEFORE = {
+    "forward": re.compile(rf"{_ACCEPTS.pattern}|{_BRIDGE_IN}"),
+    "containers": re.compile(r"fib daddr (?:\. iif oif exists|type multicast) accept"),
+}
 _BARE_ACCEPT = re.compile(r"(?:counter )?accept\b.*")
 
 
@@ -81,10 +81,13 @@ def _no_firewall(resources: list[Resource]) -> Iterator[Found]:
 
 
 def _chains(table: str) -> dict[str, list[str]]:
-    """Give the lines of each chain, as nft lists them."""
+    """Give the lines of each chain, as nft lists them, without their comments."""
     chains: dict[str, list[str]] = {}
     for name, body in re.findall(r"^\tchain (\S+) \{\n(.*?)^\t\}$", table, re.MULTILINE | re.DOTALL):
-        chains[name] = [line.strip() for line in body.splitlines()]
+        # nft takes a second block of a chain for its end.
+        chains.setdefault(name, []).extend(
+            re.sub(r' comment "[^"]*"$', "", line.strip()) for line in body.splitlines()
+        )
     return chains
 
 
@@ -101,10 +104,18 @@ def _filter(resource: Resource) -> Iterator[str]:
         if not any(re.match(form, line) for line in chains.get(chain, ())):
             yield f"does not stop {what}"
     for chain, lines in chains.items():
-        for line in lines:
+        last = max((_first(form, lines) for name, _, form in _DROPS if name == chain), default=-1)
+        for at, line in enumerate(lines):
+            early = at < last and _PASSES.search(line) and not line.startswith("type ")
             through = chain == "forward" and re.search(r"\baccept$", line) and not _ACCEPTS.fullmatch(line)
-            if through or _BARE_ACCEPT.fullmatch(line):
+            if through or _BARE_ACCEPT.fullmatch(line) or (early and not _BEFORE[chain].fullmatch(line)):
                 yield f"lets through what is not declared ({line})"
+            elif chain == "forward" and at < _first(_OWN, lines) and re.fullmatch(_PUBLIC, line):
+                yield f"lets through what is published for this host alone ({line})"
+
+
+def _first(form: str, lines: list[str]) -> int:
+    return next((at for at, line in enumerate(lines) if re.match(form, line)), -1)
 
 
 def _filters(resources: list[Resource]) -> Iterator[Found]:
@@ -133,7 +144,12 @@ def _engine(resource: Resource) -> Iterator[str]:
     address = resource.text("host")
     if resource.type == "pulumi:providers:docker" and re.match(r"(?:tcp|https?)://", address):
         yield f"reaches Docker at {address}, where others reach it too"
-    if not resource.is_host("File") or resource.text("path") != "/etc/docker/daemon.json":
+    if resource.is_host("File") and resource.text("path") == "/etc/docker/daemon.json":
+        yield from _daemon_json(resource)
+
+
+def _daemon_json(resource: Resource) -> Iterator[str]:
+    if resource.unknown("content"):
         return
     try:
         settings = json.loads(resource.text("content") or "{}")
@@ -142,13 +158,17 @@ def _engine(resource: Resource) -> Iterator[str]:
     if not isinstance(settings, dict):
         yield "gives Docker no settings: the file holds something else"
         return
-    for address in settings.get("hosts") or ():
-        if str(address).startswith("tcp://"):
+    listens = settings.get("hosts") or ()
+    for address in [listens] if isinstance(listens, str) else listens:
+        # Without a scheme it is TCP.
+        if not str(address).startswith(("unix://", "fd://")):
             yield f"lets Docker listen on {address}"
-    if settings.get("iptables") is False:
-        yield "keeps Docker from its own rules of isolation (iptables: false)"
-    if settings.get("ip") in ("0.0.0.0", "::"):  # noqa: S104 - it is what is refused
-        yield f"publishes ports on {settings['ip']} where a container names no address"
+    for key in ("iptables", "ip6tables"):
+        if settings.get(key) is False:
+            yield f"keeps Docker from its own rules of isolation ({key}: false)"
+    if not private(str(settings.get("ip"))):
+        where = settings.get("ip") or "every address (no `ip`)"
+        yield f"publishes ports on {where} where a container names no address"
 
 
 POLICIES = (

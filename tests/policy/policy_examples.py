@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,25 @@ OPEN_REDIS = (
     ["redis-server", "/etc/redis/redis.conf", "--user", "default on nopass +@all"],
 )
 OPEN_REDIS_CONF = ('requirepass ""\n', "requirepass ''\n", 'aclfile /a\nrequirepass ""\n', 'aclfile ""\n')
+
+OPEN_ENGINE = (
+    '{"ip": "0.0.0.0"}',
+    '{"ip": "203.0.113.10"}',
+    "{}",
+    '{"ip": "172.17.0.1", "hosts": ["0.0.0.0:2375"]}',
+    '{"ip": "172.17.0.1", "hosts": ["unix:///run/docker.sock", "tcp://127.0.0.1:2375"]}',
+    '{"ip": "172.17.0.1", "ip6tables": false}',
+)
+PASSING = (
+    "accept",
+    "counter accept",
+    'ip saddr 203.0.113.0/24 accept comment "for a while"',
+    "return",
+    "ip saddr 203.0.113.7 return",
+    "jump others",
+    "goto others",
+    "meta mark 1 queue to 1",
+)
 
 Stack = list[Resource]
 
@@ -107,6 +127,23 @@ def bind(source: str) -> Resource:
 
 def local_volume(**options: str) -> Resource:
     return of(VOLUME, "data", protect=True, driver="local", driverOpts=options)
+
+
+def first_in(chain: str, line: str) -> Resource:
+    """A forward filter whose chain begins with a line."""
+    hook = "\t\ttype filter hook forward priority filter - 10; policy accept;\n"
+    before = f"\tchain {chain} {{\n" + (hook if chain == "forward" else "")
+    assert before in TABLE
+    return host("ForwardFilter", table=TABLE.replace(before, f"{before}\t\t{line}\n"), boot="enabled")
+
+
+def drop_of_the_bind_address_last() -> Resource:
+    """A forward filter that lets a port through before it drops what is published for the host alone."""
+    table = opened_in_filter("443").props["table"]
+    own = next(line for line in table.splitlines(keepends=True) if "ct original ip daddr" in line)
+    without = table.replace(own, "")
+    goto = '\t\tmeta iifkind "bridge" goto'
+    return host("ForwardFilter", table=without.replace(goto, own + goto), boot="enabled")
 
 
 def outside(*names: str) -> Resource:
@@ -399,6 +436,10 @@ EXAMPLES = {
                     table=TABLE.replace("\t\tct state", '\t\toifname "br-mongo" accept\n\t\tct state', 1),
                 )
             ],
+            *[[first_in(chain, line)] for chain in ("forward", "containers") for line in PASSING],
+            [drop_of_the_bind_address_last()],
+            [host("ForwardFilter", table=re.sub(r"\t\ttype filter.*\n", "", TABLE))],
+            [opened_in_filter("{1-65535}")],
             [outside("docker0")],
             [outside("vmbr0", "br-0123456789ab")],
             [outside("br-*")],
@@ -420,10 +461,18 @@ EXAMPLES = {
             [host("File", path="/etc/docker/daemon.json", content='{"iptables": false}')],
             [docker(host="tcp://203.0.113.10:2375")],
             [host("File", path="/etc/docker/daemon.json", content="[]")],
-            [host("File", path="/etc/docker/daemon.json", content='{"ip": "0.0.0.0"}')],
+            *[[host("File", path="/etc/docker/daemon.json", content=content)] for content in OPEN_ENGINE],
         ),
         good=(
             [host("File", path="/etc/docker/daemon.json", content='{"ip": "172.17.0.1", "iptables": true}')],
+            [
+                host(
+                    "File",
+                    path="/etc/docker/daemon.json",
+                    content='{"ip": "127.0.0.1", "hosts": ["fd://", "unix:///run/docker.sock"]}',
+                )
+            ],
+            [host("File", path="/etc/docker/daemon.json", content=UNKNOWN)],
             [host("File", path="/etc/other.json", content='{"iptables": false}')],
             [docker()],
         ),
