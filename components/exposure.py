@@ -77,13 +77,18 @@ class HostExposure(pulumi.ComponentResource):
     def __init__(self, name: str, args: HostExposureArgs, opts: ResourceOptions | None = None) -> None:
         """Declare it under `name`, such as "web1-exposure"."""
         super().__init__("portcullis:index:HostExposure", name, None, opts)
+
+        def expected(declared: Mapping[str, str]) -> dict[str, str]:
+            # What is accepted may be there or not; what is declared as well would be missing for ever.
+            return {key: owner for key, owner in declared.items() if key not in args.accept}
+
         self.exposure = Exposure(
             f"{name}-found",
             host=args.host,
-            listeners=exposure.listeners(args.ssh_port, web=args.web),
-            published=exposure.published(args.bind_address, args.ports, args.released),
-            passes=exposure.passes(args.ssh_port, args.allow, args.public),
-            networks=args.networks,
+            listeners=expected(exposure.listeners(args.ssh_port, web=args.web)),
+            published=expected(exposure.published(args.bind_address, args.ports, args.released)),
+            passes=expected(exposure.passes(args.ssh_port, args.allow, args.public)),
+            networks=[name for name in args.networks if f"network {name}" not in args.accept],
             accepted=args.accept,
             usual=exposure.usual(args.opened, tuple(args.public)),
             opts=ResourceOptions(parent=self, depends_on=[*args.after]),

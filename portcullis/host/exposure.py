@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pulumi.dynamic import CreateResult, UpdateResult
+
 from portcullis.render import exposure_keys as keys
 
+from .agent.publications import was_declared
 from .diagnostics import warn
 from .provider import HostProvider, Normaliser, Props, is_known
 from .resource import HostResource
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
 
 _LIVE = ("listeners", "published", "passes", "networks")
 # What the host needs to know for reading; the rest is compared here.
-_SPEC = ("listeners", "published", "networks", "accepted", "usual")
+_SPEC = (*_LIVE, "accepted", "usual")
+# What was declared before an update, on its way to `apply` only.
+_BEFORE = "__before"
 ABSENT = "absent"
 
 
@@ -33,6 +38,8 @@ class ExposureProvider(HostProvider):
     identity = ("host",)
     # Inputs too: what a change leaves in the state is what the host exposes, not what it should.
     chosen = _LIVE
+    # The state's other maps are what is exposed. An update takes more from this than the present inputs.
+    remembered = ("declared",)
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check the keys of each map."""
@@ -53,18 +60,40 @@ class ExposureProvider(HostProvider):
                     inputs.fail(name, f"{key!r} has no text: an owner, or a reason")
 
     def item(self, props: Props) -> Item:
-        """Return the host, with what is declared of sockets and containers."""
-        return Item(self.kind, "host", {name: props.get(name) or {} for name in _SPEC})
+        """Return the host, with what is declared: in a state, what was when it was written."""
+        declared = {**props, **(props.get("declared") or {})}
+        return Item(self.kind, "host", {name: declared.get(name) or {} for name in _SPEC})
+
+    def asked(self, item: Item, props: Props) -> Json:
+        """Leave out what is remembered on this side only."""
+        return super().asked(
+            item, {key: value for key, value in props.items() if key not in (_BEFORE, *self.remembered)}
+        )
+
+    def create(self, props: Props) -> CreateResult:
+        """Read it, and remember what was declared."""
+        done = super().create(props)
+        return CreateResult(done.id, _remembering(props, done.outs))
+
+    def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
+        """Read it, and remember what was declared."""
+        done = super().update(id_, olds, {**news, _BEFORE: olds.get("declared") or {}})
+        return UpdateResult(_remembering(news, done.outs))
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
         """Change nothing, and warn of each difference.
 
-        Not a failure: the engine deletes nothing after one, and what is to be taken back would stay.
+        Not a failure: the engine deletes nothing after one, and what is to be taken back would stay. It
+        deletes after every update, so what was declared until now is still there, and about to go.
         """
         answer = self.put(channel, item, props)
-        for step in answer["steps"]:
-            warn(props["managed_by"], line(step))
         facts: Json = answer["facts"]
+        for step in answer["steps"]:
+            name, key = _split(step)
+            if step["want"] == ABSENT and _is_going(name, key, step["have"], props.get(_BEFORE) or {}):
+                facts = {**facts, name: {k: v for k, v in facts[name].items() if k != key}}
+            else:
+                warn(props["managed_by"], line(step))
         return facts
 
     def live_inputs(self, facts: Json) -> Props:
@@ -76,9 +105,27 @@ class ExposureProvider(HostProvider):
         return {}
 
 
+def _remembering(props: Props, outs: Props | None) -> Props:
+    known = {key: value for key, value in (outs or {}).items() if key != _BEFORE}
+    return {**known, "declared": {name: props.get(name) or {} for name in _LIVE}}
+
+
+def _is_going(name: str, key: str, owner: str, before: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether something undeclared was declared until now, with the same owner."""
+    declared = before.get(name) or {}
+    if name == "networks":
+        return key in declared
+    return declared.get(key) == owner or (name == "published" and was_declared(key, owner, declared))
+
+
+def _split(step: Mapping[str, str]) -> tuple[str, str]:
+    name, key = re.fullmatch(r'(\w+)\["(.*)"\]', step["property"], re.DOTALL).groups()  # type: ignore[union-attr]
+    return name, key
+
+
 def line(step: Mapping[str, str]) -> str:
     """Return a difference in one line for people: `tcp4 0.0.0.0:3306 by container "leak" (mysql:8)`."""
-    name, key = re.fullmatch(r'(\w+)\["(.*)"\]', step["property"], re.DOTALL).groups()  # type: ignore[union-attr]
+    name, key = _split(step)
     have, want = step["have"], step["want"]
     what = {"networks": f"network {key} with", "passes": f"{key}:"}.get(name, f"{key} by")
     if want == ABSENT:
@@ -97,6 +144,7 @@ class Exposure(HostResource, module="portcullis", name="Exposure"):
         passes: what the firewalls let through: `tcp4 443` → `anywhere`.
         networks: networks of Docker with somebody in them.
         accepted: what may be there besides, with the reason.
+        declared: what was declared of the first four when it was last read in an `up`.
     """
 
     listeners: pulumi.Output[dict[str, str]]
@@ -104,6 +152,7 @@ class Exposure(HostResource, module="portcullis", name="Exposure"):
     passes: pulumi.Output[dict[str, str]]
     networks: pulumi.Output[dict[str, str]]
     accepted: pulumi.Output[dict[str, str]]
+    declared: pulumi.Output[dict[str, dict[str, str]]]
 
     def __init__(
         self,
@@ -147,6 +196,6 @@ class Exposure(HostResource, module="portcullis", name="Exposure"):
                 "accepted": dict(accepted or {}),
                 "usual": dict(usual or {}),
             },
-            outputs=(),
+            outputs=("declared",),
             opts=opts,
         )

@@ -28,10 +28,14 @@ USUAL: Mapping[str, str] = {
     "udp 546 by systemd-networkd.service": "asks for the IPv6 address",
     "udp 546 by NetworkManager.service": "asks for the IPv6 address",
     "udp ephemeral by systemd-timesyncd.service": "asks for the time, and waits for the answer",
-    "udp ephemeral by chronyd": "asks for the time, and waits for the answer",
+    "udp ephemeral by chrony.service": "asks for the time, and waits for the answer",
     "udp ephemeral by systemd-resolved.service": "asks for names, and waits for the answer",
 }
-"""What a plain Debian or Ubuntu has beyond loopback, at one provider or another. ufw lets nobody ask them."""
+"""What a plain Debian or Ubuntu has beyond loopback, at one provider or another. ufw lets nobody ask them.
+
+By the unit: what a process is called is its own choice. Only where root alone can take the port, and the unit
+depends on who starts the program (`ifup@eth0.service`, `networking.service`), by the program's name.
+"""
 
 
 def listeners(ssh_port: int, *, web: bool) -> dict[str, str]:

@@ -5,7 +5,7 @@ The host spells the keys; settings and the resource `Exposure` check with these.
 
 from __future__ import annotations
 
-_PLACE = r"(?:(?:tcp|udp)4 \d{1,3}(?:\.\d{1,3}){3}|(?:tcp|udp)6 \[[0-9a-f:.]+\])"
+_PLACE = r"(?:(?:tcp|udp|sctp)4 \d{1,3}(?:\.\d{1,3}){3}|(?:tcp|udp|sctp)6 \[[0-9a-f:.]+\])"
 _PORT = r"[1-9]\d{0,4}"
 LISTENER = rf"(?:{_PLACE}:{_PORT}|udp[46] ephemeral by .+)"
 """`tcp4 0.0.0.0:443`; a port that the kernel chose goes by its owner: `udp4 ephemeral by ntpd.service`."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from portcullis.host.agent.exposure import Exposures
 from portcullis.host.agent.run import Done
+from portcullis.render import exposure, exposure_keys
 
 from . import docker_engine
 
@@ -119,7 +121,7 @@ class World:
 
     def facts(self, **spec: Json) -> Json:
         whole: Json = {
-            name: {} for name in ("listeners", "published", "networks", "accepted", "usual")
+            name: {} for name in ("listeners", "published", "passes", "networks", "accepted", "usual")
         } | spec
         (found,) = Exposures(self.machine).facts([(whole, None)])
         assert isinstance(found, dict), found
@@ -267,6 +269,61 @@ def test_the_releases_of_an_app_have_one_place(world: World) -> None:
     assert set(world.facts(published=declared)["published"]) == {place, *others}
 
 
+def test_an_accepted_place_of_releases_is_one_place(world: World) -> None:
+    world.docker.run("api-7", f"{BIND}:28003/tcp")
+    assert world.facts(accepted={f"tcp4 {BIND}:28000-28999 for api": "x"})["published"] == {}
+
+
+def test_a_process_that_calls_itself_as_another_does_is_still_itself(world: World) -> None:
+    world.listen("udp", ANY, 40001, 10, name="chronyd")
+    world.listen("tcp", ANY, 8443, 11, name="nginx.service")
+    found = world.facts(listeners={"tcp4 0.0.0.0:8443": "nginx.service"}, usual=exposure.USUAL)
+    assert found["listeners"] == {
+        "udp4 ephemeral by process chronyd (root)": "process chronyd (root)",
+        "tcp4 0.0.0.0:8443": "process nginx.service (root)",
+    }
+    world.group(10, "0::/system.slice/chrony.service\n")
+    assert list(world.facts(usual=exposure.USUAL)["listeners"]) == ["tcp4 0.0.0.0:8443"]
+
+
+@pytest.mark.parametrize("group", ["app.slice/nginx.service", "app.slice/x.service/y.service", "x.scope"])
+def test_what_is_below_a_users_own_systemd_is_no_service_of_the_system(world: World, group: str) -> None:
+    world.listen("tcp", ANY, 8443, 10, name="nginx")
+    world.group(10, f"0::/user.slice/user-1000.slice/user@1000.service/{group}\n")
+    assert world.facts(listeners={"tcp4 0.0.0.0:8443": "nginx.service"})["listeners"] == {
+        "tcp4 0.0.0.0:8443": "process nginx (root) in user@1000.service"
+    }
+
+
+def test_a_users_group_by_the_name_of_a_container_is_none(world: World) -> None:
+    id_ = "ab" * 32
+    world.docker.run("api", id_=id_)
+    world.listen("tcp", ANY, 8443, 10, name="nc")
+    world.group(10, f"0::/user.slice/user-1000.slice/user@1000.service/docker-{id_}.scope\n")
+    assert world.facts(listeners={"tcp4 0.0.0.0:8443": 'container "api"'})["listeners"] == {
+        "tcp4 0.0.0.0:8443": "process nc (root) in user@1000.service"
+    }
+
+
+def test_what_iptables_save_leaves_out_shows_by_nft(world: World) -> None:
+    (world.root / "etc/ufw").mkdir(parents=True)
+    world.ruleset = (
+        FILTER + "table ip nat {\n\tchain PREROUTING {\n\t\ttcp dport 81 redirect to :22\n\t}\n}\n"
+    )
+    key = "nft ip nat PREROUTING: tcp dport 81 redirect to :22"
+    world.saved["iptables-save"] = "*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n"
+    assert key not in world.facts()["passes"]
+    world.saved["iptables-save"] = "# Table `nat' is incompatible, use 'nft' tool.\n"
+    assert world.facts()["passes"][key] == "redirects, and iptables-save does not show it"
+
+
+def test_a_port_of_sctp_can_be_accepted_as_it_is_shown(world: World) -> None:
+    world.docker.run("signal", "0.0.0.0:2905/sctp")
+    (key,) = world.facts()["published"]
+    assert re.fullmatch(exposure_keys.ACCEPTED, key)
+    assert world.facts(accepted={key: "x"})["published"] == {}
+
+
 def test_a_port_that_the_filter_lets_the_world_use_may_be_published(world: World) -> None:
     world.docker.run("game", "0.0.0.0:8443/tcp", "0.0.0.0:8444/tcp")
     assert list(world.facts(usual={"published tcp 8443 by *": "x"})["published"]) == ["tcp4 0.0.0.0:8444"]
@@ -311,6 +368,10 @@ def test_a_kernel_without_ipv6_has_nothing_that_is_missing(world: World) -> None
         del world.lines[name]
     declared = {"tcp6 [::]:22": "ssh.service"}
     assert world.facts(listeners=declared)["listeners"] == declared
+    passes = {"tcp6 22": "anywhere", "tcp6 8443 to containers": "2001:db8::/32"}
+    found = world.facts(passes={"tcp4 22": "anywhere", **passes})["passes"]
+    assert {key: text for key, text in found.items() if key.startswith("tcp6")} == passes
+    assert "tcp4 22" not in found
 
 
 def test_no_docker_is_nothing_and_a_broken_one_is_an_error(world: World) -> None:

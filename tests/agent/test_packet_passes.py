@@ -94,6 +94,22 @@ def test_ufw_docker_and_fail2ban_are_quiet() -> None:
     assert packet_passes.by_iptables(DOCKER, "iptables", BRIDGES, PUBLISHED) == {}
 
 
+def test_docker_28_and_swarm_are_quiet() -> None:
+    rules = """*filter
+-A DOCKER-FORWARD -j DOCKER-CT
+-A DOCKER-FORWARD -i shop0 -j ACCEPT
+-A DOCKER-CT -o shop0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A DOCKER-BRIDGE -o shop0 -j DOCKER
+-A DOCKER -d 172.18.0.2/32 ! -i shop0 -o shop0 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER-INGRESS -p tcp -m tcp --dport 8080 -j ACCEPT
+-A DOCKER-INGRESS -p tcp -m conntrack --ctstate RELATED,ESTABLISHED -m tcp --sport 8080 -j ACCEPT
+*nat
+-A DOCKER-INGRESS -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.19.0.2:8080
+-A DOCKER ! -i shop0 -p sctp -m sctp --dport 2905 -j DNAT --to-destination 172.18.0.2:2905
+"""
+    assert packet_passes.by_iptables(rules, "iptables", BRIDGES, {("sctp", 2905)}) == {}
+
+
 @pytest.mark.parametrize(
     ("table", "rule", "place"),
     [
@@ -101,6 +117,12 @@ def test_ufw_docker_and_fail2ban_are_quiet() -> None:
         ("filter", "-A INPUT -s 203.0.113.9/32 -j ACCEPT", "INPUT"),
         ("filter", "-A mine -p tcp -m tcp --dport 3306 -j ACCEPT", "mine"),
         ("filter", "-A DOCKER-USER -i eth0 -j ACCEPT", "DOCKER-USER"),
+        ("filter", "-A DOCKER-mine -i docker0 -j ACCEPT", "DOCKER-mine"),
+        ("filter", "-A DOCKER -j ACCEPT", "DOCKER"),
+        ("filter", "-A DOCKER-FORWARD ! -i docker0 -o eth0 -j ACCEPT", "DOCKER-FORWARD"),
+        ("filter", "-A DOCKER-INGRESS -j ACCEPT", "DOCKER-INGRESS"),
+        ("filter", "-A f2b-mine -s 203.0.113.9/32 -j ACCEPT", "f2b-mine"),
+        ("filter", "-A ufw-mine -p tcp -m tcp --dport 3306 -j ACCEPT", "ufw-mine"),
         ("filter", "-A FORWARD -i eth0 ! -o eth0 -j ACCEPT", "FORWARD"),
         ("nat", "-A PREROUTING -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 22", "nat PREROUTING"),
         ("nat", "-A PREROUTING -p tcp --dport 81 -j DNAT --to-destination 10.0.0.7:80", "nat PREROUTING"),
@@ -155,12 +177,53 @@ table inet mine {
 
 
 def test_tables_of_others_show_by_their_rules() -> None:
-    assert packet_passes.by_tables(packet_passes.tables(RULESET)) == {
+    assert packet_passes.by_tables(packet_passes.tables(RULESET), {"ip filter": {"INPUT"}}) == {
         'nft inet mine in: tcp dport 3306 accept comment "database"': (
             "accepts in a table of its own; ufw and the filter still decide"
         ),
         "nft inet mine pre: tcp dport 81 dnat ip to 10.0.0.7:80": "redirects by a table of its own",
     }
+
+
+@pytest.mark.parametrize(
+    ("rule", "shows"),
+    [
+        ("ct state established,related accept", False),
+        ("ct state established,related counter accept", False),
+        ("ct state established,related,new accept", True),
+        ("ct state vmap { invalid : drop, established : accept, related : accept }", False),
+        ("ct state vmap { new : accept, established : accept }", True),
+        ("tcp dport vmap { 22 : drop, 3306 : accept }", True),
+        ("tcp dport vmap { 22 : drop, 25 : drop }", False),
+        ("tcp dport vmap @ports", True),
+        ('tcp dport 81 counter xt target "DNAT"', True),
+    ],
+)
+def test_which_rules_of_a_table_let_in(rule: str, *, shows: bool) -> None:
+    assert bool(packet_passes.by_tables({"inet mine": {"in": [rule]}}, {})) is shows
+
+
+def test_a_table_by_the_name_of_fail2bans_may_not_accept() -> None:
+    assert packet_passes.by_tables({"inet f2b-table": {"f2b-chain": ["tcp dport 3306 accept"]}}, {})
+
+
+def test_rules_by_nft_in_a_table_of_iptables() -> None:
+    plain, by_map = "tcp dport 3306 accept", "tcp dport vmap { 3306 : accept }"
+    found = {
+        "ip filter": {
+            "INPUT": [plain, by_map], "mine": [plain], "OUTPUT": [plain], "ufw-user-input": [plain]
+        }
+    }  # fmt: skip
+    # What iptables 1.8.9 says of a table with such a chain, and of one with such a rule.
+    tainted = "# Table `filter' contains incompatible base-chains.\n*filter\n:INPUT DROP [0:0]\nCOMMIT\n"
+    shown = packet_passes.chains(tainted, "iptables")
+    assert set(packet_passes.by_tables(found, shown)) == {
+        f"nft ip filter INPUT: {by_map}", f"nft ip filter mine: {plain}",
+    }  # fmt: skip
+    nothing = packet_passes.chains("# Table `filter' is incompatible, use 'nft' tool.\n", "iptables")
+    assert set(packet_passes.by_tables(found, nothing)) == {
+        f"nft ip filter INPUT: {plain}", f"nft ip filter INPUT: {by_map}", f"nft ip filter mine: {plain}",
+    }  # fmt: skip
 
 
 def test_the_filter_lets_through_what_is_public() -> None:

@@ -37,3 +37,9 @@ def test_a_bare_host() -> None:
     assert exposure.published("172.17.0.1", {}) == {}
     assert exposure.passes(22, (), {}) == {"tcp4 22": "anywhere", "tcp6 22": "anywhere"}
     assert exposure.usual(()) == dict(sorted(exposure.USUAL.items()))
+
+
+def test_a_program_is_usual_by_its_unit_or_where_root_alone_gets_the_port() -> None:
+    for key in exposure.USUAL:
+        _, port, _, owner = key.split()
+        assert owner.endswith(".service") or int(port) < 1024, key  # ip(7)

@@ -115,6 +115,18 @@ def test_what_is_accepted_reaches_the_resource() -> None:
     assert exposed(full(exposure={"accept": accept}))["accepted"] == accept
 
 
+def test_what_is_accepted_is_not_declared_besides() -> None:
+    plain = exposed(full())
+    accept = dict.fromkeys(
+        ("tcp6 [::]:80", "tcp4 172.17.0.1:28000-28999 for shop", "tcp6 443", "network worker"), "x"
+    )
+    found = exposed(full(exposure={"accept": accept}))
+    gone = [set(plain[name]) - set(found[name]) for name in ("listeners", "published", "passes", "networks")]
+    assert gone == [
+        {"tcp6 [::]:80"}, {"tcp4 172.17.0.1:28000-28999 for shop"}, {"tcp6 443"}, {"worker"},
+    ]  # fmt: skip
+
+
 def test_every_fault_of_what_is_accepted_is_told_at_once() -> None:
     accept = {"3306/tcp": "x", "tcp4 0.0.0.0:3306": "", "tcp4 0.0.0.0:3307": 'a "good" one: #1'}
     with pytest.raises(SettingsError) as caught:

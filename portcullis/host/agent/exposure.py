@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from portcullis.host.agent.store import Record
 
 MAPS = ("listeners", "published", "passes", "networks")
-_SPEC = (*MAPS[:2], "networks", "accepted", "usual")
+_SPEC = (*MAPS, "accepted", "usual")
 _TIMEOUT = 30.0
 _ABSENT = "absent"
 _PROXIES = ("docker-proxy", "dockerd")
@@ -88,7 +88,7 @@ class Exposures:
         neither is worth an alarm.
         """
         first = self._look(spec)
-        if all(first[name] == spec[name] for name in _SPEC if name in MAPS):
+        if all(first[name] == (spec.get(name) or {}) for name in MAPS):
             return first
         self._machine.alone.wait(_SECOND_LOOK * self._machine.settle)
         second = self._look(spec)
@@ -96,11 +96,11 @@ class Exposures:
 
     def _look(self, spec: Json) -> Found:
         containers = publications.read(self._machine)
-        passes = self._passes(containers)
         found = {
             "listeners": self._listeners(spec, containers),
-            "published": publications.published(containers, spec["published"]),
-            "passes": passes,
+            # What is accepted is no less declared: else each release of an app would stand for itself.
+            "published": publications.published(containers, {**spec["accepted"], **spec["published"]}),
+            "passes": self._passes(containers),
             "networks": publications.networks(containers, spec["networks"]),
         }
         known = spec["accepted"]
@@ -113,8 +113,9 @@ class Exposures:
         cleaned["networks"] = {k: v for k, v in found["networks"].items() if f"network {k}" not in known}
         if not sockets.has_ipv6(self._machine.proc):
             # A kernel without IPv6 exposes nothing by it, and less than declared is no fault of anybody.
-            for name in ("listeners", "published"):
-                cleaned[name] |= {k: v for k, v in spec[name].items() if k.partition(" ")[0].endswith("6")}
+            for name in MAPS[:3]:
+                declared = spec.get(name) or {}
+                cleaned[name] |= {k: v for k, v in declared.items() if k.partition(" ")[0].endswith("6")}
         return cleaned
 
     def _listeners(self, spec: Json, containers: Sequence[Container]) -> Dict[str, str]:
@@ -160,12 +161,13 @@ class Exposures:
         }  # fmt: skip
         bridges = self._bridges()
         found = self._ufw() | packet_passes.by_filter(ruleset.get(packet_passes.FILTER))
-        found |= packet_passes.by_tables(ruleset)
+        shown: Dict[str, set[str]] = {}
         for family, tool in (("4", "iptables"), ("6", "ip6tables")):
             if family in ufw_kernel.families(self._machine):
                 saved = self._said([f"{tool}-save"])
                 found |= packet_passes.by_iptables(saved, tool, bridges, published)
-        return found
+                shown |= packet_passes.chains(saved, tool)
+        return found | packet_passes.by_tables(ruleset, shown)
 
     def _ufw(self) -> Dict[str, str]:
         families = ufw_kernel.families(self._machine)

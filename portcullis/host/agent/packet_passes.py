@@ -112,37 +112,65 @@ def public_key(protocol: str, family: str, ports: str) -> str:
     return f"{protocol}{family} {ports} to containers"
 
 
-# iptables' own tables, which iptables-save reads; fail2ban, which only refuses; Docker 29's.
-_KNOWN_TABLES = re.compile(
-    r"(?:ip|ip6) (?:filter|nat|raw|mangle|security)|\S+ f2b-table|(?:ip|ip6) docker-bridges|inet portcullis"
-)
+# Docker 29's, and ours.
+_KNOWN_TABLES = re.compile(r"(?:ip|ip6) docker-bridges|inet portcullis")
+_IPTABLES = re.compile(r"(?:ip|ip6) (?:filter|nat|raw|mangle|security)")
 _HARMLESS = re.compile(
-    r"ct state (?:established,related|related,established|established)\b.*|iif(?:name)? \"?lo\"? .*"
+    r"ct state (?:established,related|related,established|established) .*|iif(?:name)? \"?lo\"? .*"
 )
+_VERDICTS = re.compile(r"(?P<state>(?:^| )ct state )?vmap (?:@|\{(?P<pairs>[^}]*)\})")
 
 
-def by_tables(found: Mapping[str, Mapping[str, Iterable[str]]]) -> Passes:
-    """Rules of tables that are neither ours nor of a program we know, which accept or redirect."""
+def by_tables(
+    found: Mapping[str, Mapping[str, Iterable[str]]], shown: Mapping[str, Collection[str]]
+) -> Passes:
+    """Rules of tables that are neither ours nor of a program we know, which accept or redirect.
+
+    Args:
+        found: the rules, by table and chain.
+        shown: the chains that iptables-save shows of its tables. Somebody who writes to one of these with nft
+            makes it leave out that chain, or the whole table, and it does not say so by its exit code.
+    """
     return {
-        f"nft {table} {chain}: {rule}": (
-            "redirects by a table of its own"
-            if _redirects(rule)
-            else "accepts in a table of its own; ufw and the filter still decide"
-        )
+        f"nft {table} {chain}: {rule}": does
         for table, chains in found.items()
         if not _KNOWN_TABLES.fullmatch(table)
         for chain, rules in chains.items()
         for rule in rules
-        if not _HARMLESS.fullmatch(rule) and (_lets_in(rule) or _redirects(rule))
+        if (does := _does(table, chain, rule, shown))
     }
 
 
+def _does(table: str, chain: str, rule: str, shown: Mapping[str, Collection[str]]) -> str:
+    """What people read of a rule, "" where it neither accepts nor redirects."""
+    if _HARMLESS.fullmatch(rule) or not (_lets_in(rule) or _redirects(rule)):
+        return ""
+    if not _IPTABLES.fullmatch(table):
+        if _redirects(rule):
+            return "redirects by a table of its own"
+        return "accepts in a table of its own; ufw and the filter still decide"
+    # What is in ufw's chains is compared by the firewall's own resource. iptables-save shows a rule with a
+    # map of verdicts without them.
+    known = chain in _OUTGOING or _UFWS_CHAINS.fullmatch(chain) or chain in shown.get(table, ())
+    if known and not _VERDICTS.search(rule):
+        return ""
+    return f"{'redirects' if _redirects(rule) else 'accepts'}, and iptables-save does not show it"
+
+
 def _lets_in(rule: str) -> bool:
-    return re.search(r"(?:^| )accept(?: comment .*)?$", rule) is not None
+    if re.search(r"(?:^| )accept(?: comment .*)?$", rule):
+        return True
+    match = _VERDICTS.search(rule)
+    if match is None or match["pairs"] is None:
+        return match is not None  # a map by name: what is in it is not listed
+    pairs = [pair.rpartition(" : ") for pair in match["pairs"].split(",")]
+    passing = {key.strip() for key, _, verdict in pairs if verdict.strip() == "accept"}
+    return bool(passing - ({"established", "related"} if match["state"] else set()))
 
 
 def _redirects(rule: str) -> bool:
-    return re.search(r"(?:^| )(?:dnat|redirect|tproxy)(?: |$)", rule) is not None
+    words = r"dnat|redirect|tproxy|xt target \"(?:DNAT|REDIRECT|NETMAP|TPROXY)\""
+    return re.search(rf"(?:^| )(?:{words})(?: |$)", rule) is not None
 
 
 # iptables ---------------------------------------------------------------------------------------------------
@@ -151,12 +179,22 @@ def _redirects(rule: str) -> bool:
 _OUTGOING = ("OUTPUT", "POSTROUTING")
 _TARGETS = {"ACCEPT": "accepts", "DNAT": "redirects", "REDIRECT": "redirects", "NETMAP": "redirects",
             "TPROXY": "redirects"}  # fmt: skip
-# DOCKER-USER is where people put their own.
-_OTHERS_CHAINS = re.compile(r"ufw6?-.*|f2b-.*|DOCKER(?!-USER\b).*")
+# By their whole names: anybody may call a chain DOCKER-mine. What fail2ban makes only refuses.
+_UFWS_CHAINS = re.compile(
+    r"ufw6?-(?:(?:before|after|user)-(?:logging-)?(?:input|output|forward)|user-limit(?:-accept)?|not-local"
+    r"|(?:reject|track|skip-to-policy)-(?:input|output|forward)|logging-(?:deny|allow))"
+)
+_DOCKERS_CHAINS = re.compile(
+    # DOCKER-USER is where people put their own.
+    r"DOCKER(?:-FORWARD|-CT|-BRIDGE|-INTERNAL|-ISOLATION-STAGE-[12])?"
+)
+_SWARMS_CHAIN = "DOCKER-INGRESS"
 _ESTABLISHED = re.compile(r".*--ctstate (?:RELATED,ESTABLISHED|ESTABLISHED,RELATED|ESTABLISHED) -j ACCEPT")
 # Docker's own in FORWARD: from a bridge outwards, or to a neighbour on it.
 _FROM_BRIDGE = re.compile(r"-i (?P<bridge>\S+) (?:! )?-o (?P=bridge) -j ACCEPT")
-_PUBLISHED = re.compile(r".*-p (?P<protocol>tcp|udp) .*--dport (?P<port>\d+) -j DNAT .*")
+# In its own chains: to a container of a bridge, or from one.
+_BY_BRIDGE = re.compile(r"(?:.* )?(?<!! )-[io] (?P<bridge>\S+) .*")
+_PUBLISHED = re.compile(r".*-p (?P<protocol>tcp|udp|sctp) .*--dport (?P<port>\d+) -j DNAT .*")
 
 
 def by_iptables(
@@ -184,11 +222,30 @@ def by_iptables(
             match = _PUBLISHED.fullmatch(rule)
             if match and (match["protocol"], int(match["port"])) in published:
                 continue
-        elif _OTHERS_CHAINS.fullmatch(chain) or _is_harmless(rule, bridges):
+        elif _UFWS_CHAINS.fullmatch(chain) or _is_harmless(chain, rule, bridges):
             continue
         place = chain if table == "filter" else f"{table} {chain}"
         found[f"{tool} {place}: {rule}"] = f"{does} before ufw and the filter are asked"
     return found
+
+
+def chains(saved: str, tool: str) -> Dict[str, set[str]]:
+    """The chains that ``iptables-save`` shows, by the table's name for nft: ``ip filter``."""
+    found: Dict[str, set[str]] = {}
+    family, table = "ip6" if tool == "ip6tables" else "ip", ""
+    for line in saved.splitlines():
+        if line.startswith("*"):
+            table = f"{family} {line[1:].strip()}"
+        elif line.startswith(":"):
+            found.setdefault(table, set()).add(line[1:].partition(" ")[0])
+    return found
+
+
+def _is_dockers(chain: str, rule: str, bridges: Collection[str]) -> bool:
+    if chain == _SWARMS_CHAIN:
+        return re.search(r"--[ds]port \d+ ", rule) is not None
+    match = _BY_BRIDGE.fullmatch(rule) if _DOCKERS_CHAINS.fullmatch(chain) else None
+    return bool(match and match["bridge"] in bridges)
 
 
 def _target(rule: str) -> str:
@@ -196,8 +253,8 @@ def _target(rule: str) -> str:
     return match[1] if match else ""
 
 
-def _is_harmless(rule: str, bridges: Collection[str]) -> bool:
-    if _ESTABLISHED.fullmatch(rule) or rule == "-i lo -j ACCEPT":
+def _is_harmless(chain: str, rule: str, bridges: Collection[str]) -> bool:
+    if _ESTABLISHED.fullmatch(rule) or rule == "-i lo -j ACCEPT" or _is_dockers(chain, rule, bridges):
         return True
     match = _FROM_BRIDGE.fullmatch(rule)
     return bool(match and match["bridge"] in bridges)

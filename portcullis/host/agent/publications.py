@@ -101,12 +101,13 @@ def published(containers: Iterable[Container], declared: Mapping[str, str]) -> D
     nothing for a moment, and whether it runs is another resource's to say.
     """
     owners: Dict[str, set[str]] = {}
-    releases = [(match, name) for name in declared if (match := _RELEASE.fullmatch(name))]
+    releases = _releases(declared)
     for one in containers:
         for protocol, address, port in one.bindings:
             if is_local(address):
                 continue
-            name = _release(one, protocol, address, port, releases) or key(protocol, address, port)
+            place = key(protocol, address, port)
+            name = _release(place, one.name, releases) or place
             if name in declared and declared[name] in (one.declared_as, one.text):
                 owners.setdefault(name, set()).add(declared[name])
             elif name in declared and " for " in name:
@@ -129,16 +130,24 @@ def networks(containers: Iterable[Container], declared: Mapping[str, str]) -> Di
     return {**declared, **{network: " and ".join(sorted(texts)) for network, texts in found.items()}}
 
 
-def _release(
-    one: Container, protocol: str, address: str, port: int, releases: List[Tuple[re.Match[str], str]]
-) -> str:
+def was_declared(place: str, owner: str, declared: Mapping[str, str]) -> bool:
+    """Whether a publication is one of `declared`, whose container goes by another text by now."""
+    name = owner.partition(" (")[0]
+    return declared.get(place) == name or bool(_release(place, name[11:-1], _releases(declared)))
+
+
+def _releases(declared: Iterable[str]) -> List[re.Match[str]]:
+    return [match for name in declared if (match := _RELEASE.fullmatch(name))]
+
+
+def _release(place: str, container: str, releases: Iterable[re.Match[str]]) -> str:
     """The key of the app whose release a container is, "" where it is none."""
-    number = one.name.rpartition("-")[2]
-    place = key(protocol, address, port).rpartition(":")[0]
-    for match, name in releases:
-        is_its = match["app"] == one.app and number.isdigit() and match["place"] == place
-        if is_its and int(match["first"]) <= port <= int(match["last"]):
-            return name
+    app, _, number = container.rpartition("-")
+    address, _, port = place.rpartition(":")
+    for match in releases:
+        is_its = match["app"] == app and number.isdigit() and match["place"] == address
+        if is_its and port.isdigit() and int(match["first"]) <= int(port) <= int(match["last"]):
+            return match.string
     return ""
 
 

@@ -20,6 +20,9 @@ _SOCKET = re.compile(r"socket:\[(\d+)\]")
 # What Docker calls the group of a container, by systemd and by itself.
 _CONTAINER = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 _FOREIGN = re.compile(r"(?:libpod|cri-containerd|crio)-([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?")
+# A user's own systemd, which services by any name can be put below without being root.
+_USERS = re.compile(r"user@\d+\.service")
+_PROGRAM = re.compile(r"[A-Za-z0-9_-]+")
 _SHORT = 15  # characters that the kernel keeps of a process's name
 _TIMEOUT = 30.0
 
@@ -45,15 +48,15 @@ class Process:
 
     @property
     def names(self) -> frozenset[str]:
-        """Everything that it may be called."""
-        return frozenset(
-            filter(None, (self.unit, self.name, f"process {self.name} ({self.user})", self.text))
-        )
+        """Everything that it may be called. A process that calls itself as units are called is none."""
+        name = self.name if _PROGRAM.fullmatch(self.name) else ""
+        return frozenset(filter(None, (self.unit, name, f"process {self.name} ({self.user})", self.text)))
 
 
 def unit_and_container(text: str) -> Tuple[str, str]:
     """The service and the container of a process, out of /proc/PID/cgroup: cgroups(7).
 
+    Below ``user@1000.service`` that user names everything, so nothing there is more than that service's.
     The last part of a path decides: a host that is itself a container has its own before. So do the paths of
     systemd and of version 2: those of single controllers may end with that container's.
     """
@@ -63,10 +66,11 @@ def unit_and_container(text: str) -> Tuple[str, str]:
         if controllers not in ("", "name=systemd"):
             continue
         parts = [part for part in path.split("/") if part]
-        found = _CONTAINER.fullmatch(parts[-1]) if parts else None
+        theirs = next((part for part in parts if _USERS.fullmatch(part)), "")
+        found = _CONTAINER.fullmatch(parts[-1]) if parts and not theirs else None
         if found:
             return "", found[1]
-        services = [part for part in parts if part.endswith(".service")]
+        services = [theirs] if theirs else [part for part in parts if part.endswith(".service")]
         foreign = _FOREIGN.fullmatch(parts[-1]) if parts else None
         unit = unit or (f"container {foreign[1]}" if foreign else services[-1] if services else "")
     return unit, ""

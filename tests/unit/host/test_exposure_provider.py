@@ -39,6 +39,7 @@ PROPS = {
     },
     "usual": {"udp 68 by dhclient": "the address", "published tcp 8443 by *": "firewall.public opens it"},
 }  # fmt: skip
+DECLARED = {name: PROPS[name] for name in ("listeners", "published", "passes", "networks")}
 FACTS = {"exists": True, **{name: PROPS[name] for name in ("listeners", "published", "passes", "networks")}}
 
 
@@ -74,15 +75,23 @@ def test_check_is_the_last_net(prop: str, value: dict[str, str]) -> None:
 def test_the_host_gets_what_it_needs_for_reading() -> None:
     item = ExposureProvider().item(PROPS)
     assert (item.kind, item.id) == ("exposure", "host")
-    assert set(item.spec) == {"listeners", "published", "networks", "accepted", "usual"}
+    assert set(item.spec) == {"listeners", "published", "passes", "networks", "accepted", "usual"}
     assert agent.Exposures.spec(None, "host", PROPS) == item.spec  # type: ignore[arg-type]
+
+
+def test_a_state_asks_for_what_was_declared_and_not_for_what_was_found() -> None:
+    state = {**PROPS, "networks": {"api": "declared", "byhand": LEAK}, "declared": DECLARED}
+    assert ExposureProvider().item(state) == ExposureProvider().item(PROPS)
+    desired = ExposureProvider().asked(ExposureProvider().item(state), state)["desired"]
+    assert "declared" not in desired
 
 
 def test_what_is_as_declared_shows_nothing(canned: Callable[..., CannedChannel]) -> None:
     canned(survey_answer(FACTS))
     found = ExposureProvider().read("web1:host", PROPS)
     assert found.inputs == PROPS
-    assert found.outs == PROPS
+    assert found.outs == {**PROPS, "declared": None}, "a state of before"
+    assert ExposureProvider().read("web1:host", {**PROPS, "declared": DECLARED}).outs["declared"] == DECLARED
 
 
 def test_an_undeclared_publication_is_one_line_of_difference(canned: Callable[..., CannedChannel]) -> None:
@@ -100,11 +109,69 @@ def test_a_deployment_warns_and_keeps_what_is_there_in_the_state(
     live = {**FACTS, "published": {"tcp4 0.0.0.0:3306": LEAK}}
     canned(lambda _op, _arguments: {"facts": live, "steps": [STEP]})
     done = ExposureProvider().update("web1:host", PROPS, PROPS)
-    assert done.outs == {**PROPS, "published": {"tcp4 0.0.0.0:3306": LEAK}}
+    assert done.outs == {**PROPS, "published": {"tcp4 0.0.0.0:3306": LEAK}, "declared": DECLARED}
     assert capsys.readouterr().err == (
         'warning: undeclared: tcp4 0.0.0.0:3306 by container "leak" (mysql:8)\n'
     )
-    assert ExposureProvider().create(PROPS).id == "web1:host"
+    made = ExposureProvider().create(PROPS)
+    assert (made.id, made.outs["declared"]) == ("web1:host", DECLARED)
+
+
+GOING = {
+    "listeners": {"tcp4 0.0.0.0:80": "nginx.service"},
+    "published": {
+        "tcp4 172.17.0.1:2019": 'container "shop" (acme/shop:2)',
+        "tcp4 172.17.0.1:28003": 'container "blog-7" (acme/blog:2)',
+    },
+    "passes": {"tcp4 80": "anywhere"},
+    "networks": {"shop": 'container "shop" (acme/shop:2)'},
+}
+STAYING = {
+    "listeners": {"tcp4 0.0.0.0:443": "process nc (root)"},
+    "published": {
+        "tcp4 172.17.0.1:2020": LEAK,
+        "tcp4 172.17.0.1:28004": 'container "other-7" (acme/blog:2)',
+        "tcp4 172.17.0.1:27999": 'container "blog-7" (acme/blog:2)',
+    },
+    "passes": {"tcp4 443": "203.0.113.9"},
+    "networks": {"byhand": LEAK},
+}
+
+
+def test_an_update_is_silent_about_what_the_engine_deletes_after_it(
+    canned: Callable[..., CannedChannel], capsys: pytest.CaptureFixture[str]
+) -> None:
+    olds = {**PROPS, "declared": {
+        "listeners": {**PROPS["listeners"], "tcp4 0.0.0.0:80": "nginx.service",
+                      "tcp4 0.0.0.0:443": "nginx.service"},
+        "published": {
+            **PROPS["published"], "tcp4 172.17.0.1:2019": 'container "shop"',
+            "tcp4 172.17.0.1:2020": 'container "mine"',
+            "tcp4 172.17.0.1:28000-28999 for blog": 'container "blog"',
+        },
+        "passes": {**PROPS["passes"], "tcp4 80": "anywhere", "tcp4 443": "anywhere"},
+        "networks": {**PROPS["networks"], "shop": "declared"},
+    }}  # fmt: skip
+    live = {name: {**PROPS[name], **GOING[name], **STAYING[name]} for name in GOING}
+    steps = [
+        {"property": f'{name}["{key}"]', "have": text, "want": "absent", "action": "warn"}
+        for part in (GOING, STAYING)
+        for name, found in part.items()
+        for key, text in found.items()
+    ]
+    channel = canned(lambda _op, _arguments: {"facts": {**FACTS, **live}, "steps": steps})
+    done = ExposureProvider().update("web1:host", olds, PROPS)
+    said = capsys.readouterr().err
+    assert [key for found in STAYING.values() for key in found if key not in said] == []
+    assert [key for found in GOING.values() for key in found if key in said] == []
+    kept = {name: {**PROPS[name], **STAYING[name]} for name in STAYING}
+    assert done.outs == {**PROPS, **kept, "declared": DECLARED}
+    assert "__before" not in str(channel.sent)
+
+    # The next one knows of nothing that is to go: whoever is still there is a difference.
+    ExposureProvider().update("web1:host", done.outs, PROPS)
+    said = capsys.readouterr().err
+    assert [key for found in GOING.values() for key in found if key not in said] == []
 
 
 @pytest.mark.parametrize(
