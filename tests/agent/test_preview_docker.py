@@ -107,7 +107,8 @@ def view(tmp_path: Path) -> Iterator[View]:
     [
         "/version",
         "/v1.47/containers/json?all=1&filters=%7B%22id%22%3A%5B%22a%22%5D%7D",
-        "/v1.47/containers/json?limit=0&all=0&size=1",
+        "/v1.47/containers/json?limit=-1&all=1&size=0&trunc_cmd=0",
+        "/v1.47/images/json?only_ids=0&all=1",
         "/v1.47/containers/json?filters=%7B%22name%22%3A%7B%22shop%22%3Atrue%7D%7D",
         "/v1.47/images/json?filters=%7B%22reference%22%3A%5B%22redis%22%5D%7D",
         "/v1.47/containers/shop-1/json",

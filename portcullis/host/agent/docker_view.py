@@ -39,7 +39,7 @@ _QUESTIONS = re.compile(
 )
 _QUERY = re.compile(r"[A-Za-z0-9_.~:=&%+,-]{0,2048}\Z")
 # An engine says by its answer whether a filter matches: one by label would tell whether a guess is right.
-_PARAMETERS = ("all", "size", "limit", "scope", "verbose", "filters")
+_PARAMETERS = ("all", "size", "limit", "trunc_cmd", "only_ids", "scope", "verbose", "filters")
 _FILTERS = {"id", "name", "reference"}
 _REQUEST = re.compile(rb"(GET|HEAD) (/[!-~]*) HTTP/1\.1\r\n\Z")
 _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([ -~\t]*)\r\n\Z")
