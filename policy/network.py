@@ -31,7 +31,7 @@ _DROPS = (
 )
 # In the chain that every forwarded packet passes, these alone may let one through.
 _ACCEPTS = re.compile(rf"ct state established,related accept|{_PUBLIC}")
-_PASSES = re.compile(r"\b(?:accept|return|jump|goto|queue)\b")
+_PASSES = re.compile(r"\b(?:accept|return|jump|goto|queue|vmap)\b")
 # What may stand before the last line that stops something, and let a packet pass by it.
 _BEFORE = {
     "forward": re.compile(rf"{_ACCEPTS.pattern}|{_BRIDGE_IN}"),

@@ -12,14 +12,19 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(
     r"(?:^|[_.-])"
-    r"(?:pass|passwd|password|passphrase|pwd|secret|token|api_?key|access_?key|private_?key|credentials?)"
+    r"(?:pass|passwd|password|passphrase|pwd|secrets?|token|credentials?|redis(?:cli)?_auth"
+    r"|(?:api|access|private|encryption|signing|master|session)_?key)"
     r"(?:$|[_.-])",
     re.IGNORECASE,
 )
 _CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# What is under such a name and is none: where the secret stands, how long it lasts, who it is.
+# What is under such a name and is none: where the secret stands, how long it lasts, who it is, and the revision
+# that our containers are labelled with. Vault's secret_id is one.
 _ABOUT = re.compile(
-    r"[_.-](?:file|path|dir|ttl|expiry|expires|length|rounds|name|id|url|policy)$", re.IGNORECASE
+    r"[_.-](?:file|path|dir|ttl|expiry|expires|lifetime|length|rounds|name|url|policy"
+    r"|issuer|audience|algorithm|header|type)$"
+    r"|(?<!secret)[_.-]id$|^portcullis\.refresh\.secrets$",
+    re.IGNORECASE,
 )
 _PATH = re.compile(r"(?:/[\w.@-]+)+/?")
 # A number of few digits counts something.

@@ -69,6 +69,7 @@ PASSING = (
     "jump others",
     "goto others",
     "meta mark 1 queue to 1",
+    "ct state vmap @states",
 )
 
 Stack = list[Resource]
@@ -296,6 +297,11 @@ EXAMPLES = {
     "no-secret-in-plain-sight": Example(
         bad=(
             [container(envs=["STRIPE_API_KEY=whatever-it-is"])],
+            [container(envs=["VAULT_SECRET_ID=hunter2"])],
+            [container(envs=["REDISCLI_AUTH=hunter2"])],
+            [container(envs=["SESSION_SECRETS=hunter2"])],
+            [container(envs=["ENCRYPTION_KEY=hunter2"])],
+            [container(envs=["sessionSigningKey=hunter2"])],
             [container(envs=["DATABASE=mongodb://shop:hunter2@mongo/shop"])],
             [container(labels=[{"label": "proxy.password", "value": "hunter2"}])],
             [container(command=["redis-server", "/etc/redis.conf", "--requirepass", "hunter2"])],
@@ -310,6 +316,15 @@ EXAMPLES = {
                         "MONGO_INITDB_ROOT_PASSWORD_FILE=/run/secrets/root",
                         "TOKEN_TTL=3600",
                         "SESSION_TOKEN=3600",
+                        "ACCESS_TOKEN_LIFETIME=15m",
+                        "TOKEN_ISSUER=shop",
+                        "TOKEN_AUDIENCE=shop",
+                        "TOKEN_HEADER=X-Token",
+                        "TOKEN_TYPE=bearer",
+                        "PASSWORD_HASH_ALGORITHM=argon2id",
+                        "AWS_ACCESS_KEY_ID=AKIA",
+                        "ENCRYPTION_KEY_FILE=/run/secrets/key",
+                        "BASIC_AUTH=ldap",
                     ]
                 )
             ],
