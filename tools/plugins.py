@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / ".portcullis" / "plugins"
 _STAND_INS = ROOT / "lab" / "plugins" / "bin"
+# A shell that has the environment of another checkout has its stand-ins on PATH: no more official than ours.
+_OTHERS = ("/.portcullis/plugins", "/lab/plugins/bin")
 _NAMES = ("docker", "command", "tls")
 
 
@@ -39,7 +41,9 @@ def origins(home: Path, search: str) -> dict[str, str]:
 
 def _official(name: str, version: str, home: Path, search: str) -> Path | None:
     folders = [
-        entry for entry in search.split(os.pathsep) if entry and Path(entry) not in {FOLDER, _STAND_INS}
+        entry
+        for entry in search.split(os.pathsep)
+        if entry and Path(entry) not in {FOLDER, _STAND_INS} and not entry.endswith(_OTHERS)
     ]
     on_path = shutil.which(f"pulumi-resource-{name}", path=os.pathsep.join(folders))
     if on_path:

@@ -38,6 +38,15 @@ def test_everything_missing_is_stood_in_for(tmp_path: Path) -> None:
     assert laid_out() == ["pulumi-resource-command", "pulumi-resource-docker", "pulumi-resource-tls"]
 
 
+@pytest.mark.parametrize("folder", [".portcullis/plugins", "lab/plugins/bin"])
+def test_the_stand_ins_of_another_checkout_are_no_official_ones(tmp_path: Path, folder: str) -> None:
+    other = tmp_path / "other" / folder
+    other.mkdir(parents=True)
+    (other / "pulumi-resource-docker").write_text("#!/bin/sh\n")
+    (other / "pulumi-resource-docker").chmod(0o755)
+    assert "docker" in plugins.stand_ins(tmp_path / "home", str(other))
+
+
 def test_an_installed_plugin_of_the_pinned_version_wins(tmp_path: Path) -> None:
     plugins.stand_ins(tmp_path / "home", "/nowhere")
     (tmp_path / "home/plugins" / f"resource-docker-v{plugins.pinned()['docker']}").mkdir(parents=True)

@@ -111,7 +111,7 @@ def deploy(drill: Drill, change: Hostile, *, window: int) -> subprocess.Popen[st
 
 
 def test_a_deployer_that_is_killed_in_the_middle(drill: Drill, module_host: Host) -> None:
-    # The deployer gives up after a third of the window: it has to be killed before that, on a busy machine too.
+    # The deployer gives up after a third of the window: it is killed before that, on a busy machine too.
     process = deploy(drill, CHANGES["v6-only"], window=75)
     os.killpg(process.pid, signal.SIGKILL)
     drill.finish(process, "up", time.monotonic())
