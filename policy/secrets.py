@@ -18,8 +18,8 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# What is under such a name and is none: where the secret stands, how long it lasts, who it is, and the
-# revision that our containers are labelled with. Vault's secret_id is one.
+# What is under such a name and is none: where the secret stands, how long it lasts, who it is, and what our
+# containers are labelled with. Vault's secret_id is one.
 _ABOUT = re.compile(
     r"[_.-](?:file|path|dir|ttl|expiry|expires|lifetime|length|rounds|name|url|policy"
     r"|issuer|audience|algorithm|header|type)$"
