@@ -16,7 +16,7 @@ import yaml
 
 from lab import acme, keys, machine, network, stack
 from lab.state import load
-from tests.docs.pages import GUIDE, README, ROOT, RUNBOOKS, blocks
+from tests.docs.pages import GUIDE, PAGES, README, ROOT, RUNBOOKS, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,6 +162,44 @@ def test_the_gate_and_the_map_of_the_demo(clone: Clone) -> None:
     assert not re.search(r"^[+-] ", said, re.MULTILINE), said
 
 
+def test_the_commands_of_the_other_pages(clone: Clone) -> None:
+    """What is not in the guide, the runbooks or the README, on the disposable host's stack."""
+
+    def lines(page: str) -> list[str]:
+        return [line.removeprefix("$ ") for block in blocks(ROOT / "docs" / page) for line in block]
+
+    def run(line: str, text: str = "") -> str:
+        line = line.replace("prod", "lab").replace("NAME", "api-secrets").partition("  #")[0]
+        return clone.run(f". tools/env.sh; pulumi stack select lab; {line}", text=text)
+
+    settings = clone.folder / "Pulumi.lab.yaml"
+    before = settings.read_text()
+    of_own, user, password, listed, printed = lines("secrets.md")
+    run(of_own, "sk_planted")
+    run(user)
+    run(password, "hunter2")
+    written = settings.read_text()
+    assert written.count("secure:") == before.count("secure:") + 2
+    assert "sk_planted" not in written
+    assert "hunter2" not in written
+    settings.write_text(before)
+    assert "redis_url" in run(listed)
+    assert run(printed).strip().splitlines()[-1].startswith("redis://")
+
+    (told,) = lines("tunnels.md")
+    assert "the tunnel:" in run(told)
+    for line in lines("scan-and-map.md"):
+        assert "flowchart LR" in run(line) or "what answers is what is declared" in run(line)
+
+    against, alone, page = lines("pull-requests.md")
+    # The stack that is ready to fill in, as it stands in the repository, against itself.
+    clone.run("git worktree add -q ../base HEAD")
+    said = clone.run(f". tools/env.sh; {against}")
+    assert "nothing to change" in said
+    run(alone)
+    assert "### Preview of `lab`" in run(page)
+
+
 def test_the_runbooks_commands(clone: Clone) -> None:
     """Each block as it stands there, on the disposable host's stack; the last one destroys it."""
 
@@ -207,6 +245,48 @@ def killed_in_the_middle(clone: Clone) -> None:
             time.sleep(0.02)
         os.killpg(up.pid, signal.SIGKILL)
     assert list(locks.rglob("*.json")), "it was killed before it began"
+
+
+def test_the_smallest_example(clone: Clone, tmp_path: Path) -> None:
+    """After the runbooks have destroyed the stack: a host that lets root in by key."""
+    _, record = machine.find(clone.host)
+    (block,) = blocks(ROOT / "examples/one-file/README.md")
+    instead = {
+        "203.0.113.10": network.on_segment(record.number).v4,
+        '"ssh-ed25519 AAAA…"': f'"{keys.public_host_key(clone.host)}"',
+        # The lab's key is none of ssh's own; and nobody is asked in a test.
+        "pulumi up": f"pulumi config set identityFile {keys.client_key()}; pulumi up --yes",
+    }
+    script = "\n".join(block)
+    for theirs, ours in instead.items():
+        script = script.replace(theirs, ours)
+    state = f"export PULUMI_BACKEND_URL={tmp_path.as_uri()} PULUMI_CONFIG_PASSPHRASE=one"
+    done = clone.run("\n".join(["set -e; . tools/env.sh; cd examples/one-file", state, script]))
+    assert "+ 2 created" in done
+    read = clone.run(f". tools/env.sh; python lab/lab.py exec {clone.host} cat /etc/motd")
+    assert read.strip().splitlines()[-1] == "This host is managed in code."
+    again = f"{block[0]}; pulumi destroy --yes --stack dev"
+    clone.run("\n".join(["set -e; . tools/env.sh; cd examples/one-file", state, again]))
+
+
+def test_every_command_of_every_page_is_run_by_a_test() -> None:
+    """Each page with commands is named with the test that runs them; a new one has to be added there."""
+    run = {
+        "README.md": "here",
+        "docs/guide.md": "here",
+        "docs/runbooks.md": "here",
+        "docs/secrets.md": "here",
+        "docs/tunnels.md": "here",
+        "docs/scan-and-map.md": "here",
+        "docs/pull-requests.md": "here",
+        # Of these the tests run the same commands with names of their own.
+        "docs/backups.md": "tests/e2e/data/test_backup.py",
+        "docs/previews.md": "tests/e2e/access/test_preview_key.py",
+        "examples/app/README.md": "tests/app",
+        "examples/one-file/README.md": "here",
+    }
+    assert {str(page.relative_to(ROOT)) for page in PAGES if blocks(page)} == set(run)
+    assert all(place == "here" or (ROOT / place).exists() for place in run.values())
 
 
 def test_a_real_stack_with_settings_filled_in(clone: Clone) -> None:
