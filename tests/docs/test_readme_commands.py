@@ -135,7 +135,7 @@ def test_the_guide(clone: Clone) -> None:
         run(line)
     said = run(look[0])
     assert "- # by hand" in said
-    assert 'tcp4 0.0.0.0:3306: "container' in " ".join(said.split())
+    assert 'tcp4 172.17.0.1:3306: "container \\"leak\\"' in " ".join(said.split())
     assert "what answers is what is declared" in run(look[1])
     for line in mend:
         run(line)
