@@ -3,8 +3,8 @@
     python -m portcullis.scan --stack prod [--host web1] [--from OTHER] [--json FILE]
 
 Exit status: 0, what answers is what is declared; 1, something is open or closed that must not be; 2, a host
-could not be asked, or the result not be written. Only addresses that the settings name are asked, and the SSH
-port is touched once.
+could not be asked, or the result not be written. Only addresses that the settings name are asked, and no
+connection goes to the SSH port, or one where no raw packets can be sent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Asks a host what the question says, here or on another host: question and answer are JSON.
 
-Only the addresses of the question are ever asked. The SSH port of each is touched once, by a connection that
-reads its greeting.
+Only the addresses of the question are ever asked. With raw packets nothing ever connects to the SSH port:
+a connection without a login counts with fail2ban, and somebody who scans a few times would be banned. Where
+only connections can be made it is touched by one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ Json = Dict[str, Any]
 GREETED = 40
 """Open ports of an address that are asked what they are; where more are open, SSH's alone is."""
 _AT_ONCE = 16
+_TRIES = 4
 _HTTP, _HTTPS = 80, 443
 
 
@@ -78,9 +80,15 @@ def _address(question: Json, address: str, ports: List[int], method: str) -> Jso
     ssh = question["ssh"]
     answered: Dict[int, bool] = {}
     greeted: Dict[int, greetings.Greeting] = {}
-    if ssh in ports:
-        # First, and by a connection, which sends again what gets lost: it finds the way in both directions,
-        # and thousands of packets that nobody sends again do not wait for that.
+    settle = question.get("settle", syn.SETTLE)
+    if ssh in ports and method == "syn":
+        # First, alone, and again where nothing comes back: that finds the way in both directions, and
+        # thousands of packets that nobody sends again do not wait for it.
+        for _ in range(_TRIES):
+            answered.update(syn.ask(address, [ssh], rate=question["rate"], settle=settle))
+            if answered:
+                break
+    elif ssh in ports:
         try:
             greeted[ssh] = greetings.banner(address, ssh)
             answered[ssh] = True
@@ -90,7 +98,6 @@ def _address(question: Json, address: str, ports: List[int], method: str) -> Jso
             pass  # silent
     rest = [port for port in ports if port != ssh]
     if method == "syn":
-        settle = question.get("settle", syn.SETTLE)
         answered.update(syn.ask(address, rest, rate=question["rate"], settle=settle))
     else:
         answered.update(connect.ask(address, rest))

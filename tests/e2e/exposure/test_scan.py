@@ -44,7 +44,7 @@ systemctl stop high six second; rm /etc/nginx/conf.d/byhand.conf; nginx -s reloa
 @pytest.fixture(scope="module")
 def gated(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     made = Program(tmp_path_factory.mktemp("gate") / "program", module_host, addressV6=module_host.address6)
-    # Each look reads SSH's greeting, and fail2ban counts that.
+    # The second sshd is undeclared and so asked what it is, which fail2ban counts.
     outside = [network.INTERNET_ADDRESS.v4, network.INTERNET_ADDRESS.v6]
     made.set("hosts.web1", fail2ban={"ignore": outside})
     made.up(timeout=500)

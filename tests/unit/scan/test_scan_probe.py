@@ -37,18 +37,22 @@ def test_raw_packets_find_all_that_listens_by_both_families(found: dict[str, Any
         assert each["refused"] == 65535 - DROPPED - len(each["open"])
 
 
-def test_the_ssh_port_is_touched_once_an_address(wire: Wire) -> None:
+def test_no_connection_goes_to_the_ssh_port_which_would_count_with_fail2ban(wire: Wire) -> None:
     wire.touched()
     asked = wire.probe(ports=[[1, 2000]])
-    assert asked["addresses"][V4]["greetings"]["22"]["said"].startswith("SSH-2.0-OpenSSH_9.9")
-    assert wire.touched() == 2
-    wire.probe(ports=[[1, 2000]], method="connect", addresses=[V4])
+    assert all(22 in asked["addresses"][address]["open"] for address in (V4, V6))
+    assert wire.touched() == 0
+
+
+def test_where_only_connections_can_be_made_the_ssh_port_is_touched_once(wire: Wire) -> None:
+    wire.touched()
+    asked = wire.probe(ports=[[1, 2000]], method="connect", addresses=[V4])
+    greeting = asked["addresses"][V4]["greetings"]["22"]["said"]
+    assert greeting.startswith("SSH-2.0-OpenSSH_9.9")
     assert wire.touched() == 1
-
-
-def test_what_a_stranger_says_cannot_colour_a_terminal(found: dict[str, Any]) -> None:
-    assert "\x1b" not in json.dumps(found["addresses"][V4]["greetings"])
-    assert "·[31mred" in found["addresses"][V4]["greetings"]["22"]["said"]
+    # What a stranger says cannot colour a terminal.
+    assert "\x1b" not in json.dumps(asked["addresses"][V4]["greetings"])
+    assert "·[31mred" in greeting
 
 
 @pytest.mark.parametrize(
