@@ -30,7 +30,8 @@ _FACTS = {
     "asked-for": r"""apt-mark showmanual | sed 's/$/\tyes/'""",
     "user": r"""getent passwd | sed 's/:/\t/'""",
     "group": r"""getent group | sed 's/:/\t/'""",
-    "unit-file": r"""systemctl list-unit-files --no-legend --no-pager --plain | awk '{print $1 "\t" $2}'""",
+    "unit-file": r"""systemctl list-unit-files --no-legend --no-pager --plain |
+        awk '$1 !~ /^session-/ {print $1 "\t" $2}'""",
     "unit": r"""systemctl list-units --all --no-legend --no-pager --plain \
         --type=service,socket,timer,path,mount,target |
         awk '($3 == "active" || $3 == "failed") && $1 !~ /^(run-user-|user)/ {print $1 "\t" $3}'""",
