@@ -100,7 +100,7 @@ POLICIES = (
         "site-has-tls",
         "A site is served by HTTPS; by HTTP there are redirects and the authority's challenge.",
         "Whoever is between reads along, and takes over sessions and passwords.",
-        "Take `tls: false` out of the site; behind a proxy that ends TLS, an exemption says so.",
+        "Take `tls: none` out of the site; behind a proxy that ends TLS, an exemption says so.",
         _site_has_tls,
     ),
     Policy(

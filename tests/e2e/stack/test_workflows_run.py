@@ -34,6 +34,8 @@ def forge() -> Iterator[ForgeServer]:
 def looking(deployed: Program) -> str:
     """The key that previews log in with, as the state has it."""
     deployed.set("hosts.web1", preview={})
+    # Without TLS no policy would let it pass.
+    deployed.site("hello.example.com", tls="internal")
     deployed.up(timeout=500)
     # The key that the lab gave the deployment is not the runner's.
     deployed.set("hosts.web1", identityFile=None)
