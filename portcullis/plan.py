@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _PREFIX = "pulumi-python:dynamic/portcullis:"
 _MENDED = {"no-ssh-rule": "SshServer"}
 """What the host would refuse as it is now, and the kind whose resource `up` applies before that one."""
-_LATER = ("ContainerState", "Release", "Drain")
+_LATER = ("ContainerState", "Release", "Drain", "Exposure")
 """Kinds that are about what the same `up` makes: nothing of theirs can be there before it."""
 _GENERATED = "follows from what `up` generates or learns"
 _SHOWN = 60

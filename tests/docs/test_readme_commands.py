@@ -136,7 +136,7 @@ def test_the_guide(clone: Clone) -> None:
     said = run(look[0])
     assert "- # by hand" in said
     assert 'tcp4 172.17.0.1:3306: "container \\"leak\\"' in " ".join(said.split())
-    assert "what answers is what is declared" in run(look[1])
+    scanned(clone, look[1])
     for line in mend:
         run(line)
     assert "unchanged" in run("make preview PULUMI=--expect-no-changes")
@@ -147,10 +147,22 @@ def test_the_guide(clone: Clone) -> None:
     assert "0 stop the stack" in run(told[1])
 
 
+def scanned(clone: Clone, line: str) -> str:
+    """What a scan of a host prints that is as declared.
+
+    Twice more where it is not: on a busy machine the lab loses the packets of a family for some seconds.
+    """
+    for wait in (10, 20, 0):
+        said = clone.run(f"{line} || echo red")
+        if "what answers is what is declared" in said:
+            return said
+        time.sleep(wait)
+    raise AssertionError(said)
+
+
 def test_the_gate_and_the_map_of_the_demo(clone: Clone) -> None:
     clone.run("make demo")
-    said = clone.run("make scan")
-    assert "what answers is what is declared" in said
+    said = scanned(clone, "make scan")
     for port in ("22/tcp", "80/tcp", "443/tcp"):
         assert len(re.findall(rf"^ +ok +{port} +open", said, re.MULTILINE)) == 2, "by IPv4 and IPv6"
     assert "flowchart LR" in clone.run("make map")
@@ -189,7 +201,10 @@ def test_the_commands_of_the_other_pages(clone: Clone) -> None:
     (told,) = lines("tunnels.md")
     assert "the tunnel:" in run(told)
     for line in lines("scan-and-map.md"):
-        assert "flowchart LR" in run(line) or "what answers is what is declared" in run(line)
+        if "scan" in line:
+            scanned(clone, f". tools/env.sh; {line.replace('prod', 'lab')}")
+        else:
+            assert "flowchart LR" in run(line)
 
     against, alone, page = lines("pull-requests.md")
     # The stack that is ready to fill in, as it stands in the repository, against itself.
