@@ -49,6 +49,8 @@ def npm(title: str, folder: Path, *argv: str) -> None:
             "PATH": f"{node().parent}:/usr/local/bin:/usr/bin:/bin",
             "npm_config_cache": str(made(cache() / "npm")),
             "npm_config_update_notifier": "false",
+            # Node trusts its own list alone; a proxy of the company's is known to the system.
+            "NODE_USE_SYSTEM_CA": "1",
         },
         hint="The packages come from npm's registry (`npm config get registry`): is it reachable?",
     )

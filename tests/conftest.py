@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Sort the files for several workers."""
     if hasattr(config, "workerinput"):
-        workers.arrange(items)
+        workers.arrange(items, config.workerinput["workercount"])
 
 
 _FOLDER = pytest.StashKey[str]()

@@ -73,5 +73,18 @@ def test_who_wants_the_lab_alone_has_it_first_beside_those_without_a_host_and_th
     short, long = [item("short")], [item("long"), item("long", host=False)]
     quick, alone = [item("quick", host=False)], [item("alone", alone=True)]
     items = [*short, *long, *quick, *alone]
-    arrange(items)
+    arrange(items, 3)
     assert [str(test.path) for test in items] == ["alone", "quick", "long", "long", "short"]
+
+
+def test_two_that_want_to_be_alone_are_one_workers() -> None:
+    alone = [item(f"alone-{number}", alone=True) for number in range(3)]
+    quick = [item(f"quick-{number}", host=False) for number in range(4)]
+    items = [item("hosted"), *alone, *quick]
+    arrange(items, 3)
+    first_round, second_round, rest = (
+        [str(test.path) for test in part] for part in (items[:3], items[3:6], items[6:])
+    )
+    assert first_round == ["alone-0", "quick-0", "quick-1"]
+    assert second_round == ["alone-1", "quick-2", "quick-3"]
+    assert rest == ["alone-2", "hosted"]
