@@ -14,7 +14,7 @@ from portcullis.host import provider, session
 from portcullis.host.connections import Connection, write_ssh_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
@@ -54,8 +54,9 @@ def canned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CannedChannel]:
 
 
 @pytest.fixture
-def fake_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], session.Session]:
-    """Put a Python program in place of `ssh` and return a session that uses it."""
+def fake_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., session.Session]]:
+    """Put a Python program in place of `ssh` and return a session that uses it, ended with the test."""
+    begun: list[session.Session] = []
 
     def install(body: str, **bootstrap: Any) -> session.Session:
         folder = tmp_path / "bin"
@@ -67,6 +68,9 @@ def fake_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
         connection = Connection("192.0.2.1", host_key=KEY, **bootstrap)
         write_ssh_config({"web1": connection}, stack="lab", project=tmp_path)
-        return session.Session("web1", "lab", project=tmp_path)
+        begun.append(session.Session("web1", "lab", project=tmp_path))
+        return begun[-1]
 
-    return install
+    yield install
+    for one in begun:
+        one.close()
