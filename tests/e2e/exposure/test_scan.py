@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import network
+from lab import keys, network
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import STACK
 from tests.e2e.stack.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lab.pytest_lab import Host
@@ -36,6 +36,15 @@ docker run --detach --name whole --no-healthcheck --network host --entrypoint /b
     httpd -f -p 8888
 """
 OPENED = "ufw allow 31337/tcp; ufw allow 9000/tcp; ufw allow 2222/tcp; ufw allow 8090/tcp; ufw allow 8888/tcp"
+_ELSEWHERE = """\
+Host elsewhere
+    HostName {other.address}
+    User root
+    IdentityFile {other.identity_file}
+    IdentitiesOnly yes
+    UserKnownHostsFile {known}
+    StrictHostKeyChecking yes
+"""
 GONE = """\
 systemctl stop high six second; rm /etc/nginx/conf.d/byhand.conf; nginx -s reload; docker rm -f leak whole
 """
@@ -110,6 +119,39 @@ def test_what_is_started_by_hand_is_red_once_it_is_reached(gated: Program) -> No
     code, said = scan(gated)
     assert code == 0, said
     host.run(GONE)
+
+
+def test_from_another_host_the_same_is_asked_and_nothing_stays_there(
+    gated: Program, make_module_host: Callable[[], Host], tmp_path: Path
+) -> None:
+    other = make_module_host()
+    other.run("useradd --create-home scout && cp -r /root/.ssh ~scout/ && chown -R scout: ~scout/.ssh")
+    config = tmp_path / "ssh_config"
+    config.write_text(_ELSEWHERE.format(other=other, known=keys.known_hosts(other.name, other.address)))
+    there = ("--from", "elsewhere", "--ssh=-F", f"--ssh={config}")
+    files = "find /tmp /var/tmp /root /home -newer /etc/hostname -type f | sort"
+    before = other.run(files).stdout
+    code, said = scan(gated, *there)
+    assert code == 0, said
+    assert f"all ports asked from {other.name} by raw SYN packets" in said
+    # What is open to that neighbour only is seen from there and from nowhere else.
+    gated.host.run(
+        f"ufw allow from {other.address} to any port 31337 proto tcp;"
+        " systemd-run --quiet --unit=near python3 -m http.server --bind :: --directory /run/lock 31337"
+    )
+    wait_for("it listens", lambda: ":31337" in gated.host.run("ss -Hltn").stdout)
+    code, said = scan(gated)
+    assert code == 0, said
+    code, said = scan(gated, *there)
+    assert code == 1, said
+    assert undeclared(said) == {(4, 31337)}, said
+    # Who is not root there makes whole connections.
+    code, said = scan(gated, *there, "--ssh=-l", "--ssh=scout", "--ports", "80-90,31337", "--family", "4")
+    assert code == 1, said
+    assert f"asked from {other.name} by whole connections" in said
+    assert undeclared(said) == {(4, 31337)}, said
+    gated.host.run(f"systemctl stop near; ufw delete allow from {other.address} to any port 31337 proto tcp")
+    assert other.run(files).stdout == before
 
 
 def test_a_host_that_is_gone_is_no_closed_host(gated: Program) -> None:
