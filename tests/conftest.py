@@ -30,6 +30,12 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["turns"] = node.config.stash[_FOLDER]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.ByFile:
+    """Give out whole files."""
+    return workers.ByFile(config, log)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let a worker share the lab with the others."""
     if hasattr(config, "workerinput"):
@@ -39,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Sort the files for several workers."""
     if hasattr(config, "workerinput"):
-        workers.arrange(items, config.workerinput["workercount"])
+        workers.arrange(items)
 
 
 _FOLDER = pytest.StashKey[str]()

@@ -8,9 +8,11 @@ and those that need none go on.
 from __future__ import annotations
 
 import fcntl
+import functools
 from typing import IO, TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -30,29 +32,40 @@ def wants_it_alone(item: pytest.Item) -> bool:
     return item.get_closest_marker("alone") is not None
 
 
-def arrange(items: list[pytest.Item], workers: int) -> None:
+def arrange(items: list[pytest.Item]) -> None:
     """Sort files, so that workers seldom wait for each other: who wants the lab alone has it first.
 
     The other workers do meanwhile what needs no host. Then come those with a host, the long ones first:
     at the end no worker should be left alone with one of them.
-
-    At the start a worker is given two files, the second when each has its first: so the first worker has two
-    that want to be alone, one after the other. Any further one comes when the quick ones are through; two
-    workers with such files would wait for each other.
     """
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:
         files.setdefault(item.path, []).append(item)
-    longest_first = sorted(files.values(), key=lambda tests: -len(tests))
-    alone = [tests for tests in longest_first if any(wants_it_alone(item) for item in tests)]
-    shared = [tests for tests in longest_first if tests not in alone]
-    hosted = [tests for tests in shared if any(uses_a_host(item) for item in tests)]
-    quick = [tests for tests in shared if tests not in hosted]
-    round_of_others = workers - 1
-    order = [
-        *alone[:1], *quick[:round_of_others], *alone[1:2], *quick[round_of_others:], *alone[2:], *hosted,
-    ]  # fmt: skip
-    items[:] = [item for tests in order for item in tests]
+
+    def place(tests: list[pytest.Item]) -> tuple[int, int]:
+        if any(wants_it_alone(item) for item in tests):
+            return 0, 0
+        return 2 if any(uses_a_host(item) for item in tests) else 1, -len(tests)
+
+    items[:] = [item for tests in sorted(files.values(), key=place) for item in tests]
+
+
+class ByFile(LoadFileScheduling):
+    """Gives a worker a whole file, and one worker all files that want the lab alone, one after the other.
+
+    Two workers with such files would wait for each other.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return what is given to a worker as one."""
+        file = super()._split_scope(nodeid)
+        return "alone" if says_alone(self.config.rootpath / file) else file
+
+
+@functools.cache
+def says_alone(file: Path) -> bool:
+    """Whether a file has the mark, by its text: the process that gives out files has not imported them."""
+    return "\npytestmark = pytest.mark.alone" in file.read_text()
 
 
 class Turns:

@@ -265,14 +265,16 @@ def test_a_second_deployment_at_the_same_time_is_refused_with_the_owners_name(
     make_project: Callable[..., Project], module_host: Host
 ) -> None:
     first, second = make_project(), make_project()
-    first.program('File("slow", host="web1", path="/etc/slow", content="x\\n", test=["sh", "-c", "sleep 7"])')
+    told = ["sh", "-c", "for i in $(seq 300); do [ -e /run/e2e-go ] && exit; sleep 0.2; done"]
+    first.program(f'File("slow", host="web1", path="/etc/slow", content="x\\n", test={told})')
     second.program(MOTD.format("second"))
     begun = time.monotonic()
     under_way = first.start("up", "--yes", "--skip-preview")
-    wait_for("the first to be at work", lambda: on_host(module_host, "sleep 7"))
+    wait_for("the first to be at work", lambda: on_host(module_host, "e2e-go"))
     refused = second.up(fails=True)
     told_once(refused, 'web1: File "motd" (/etc/motd)', "is deploying to this host", "→ wait until")
     refused.has(f"(stack {first.name}/e2e, since 20", "(pid ")
+    module_host.run("touch /run/e2e-go")
     assert first.finish(under_way, "up", begun).code == 0
     second.up()
     assert module_host.read("/etc/motd") == "second\n"
