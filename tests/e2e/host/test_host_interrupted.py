@@ -140,9 +140,11 @@ def test_ctrl_c_during_a_change_leaves_no_traceback_and_no_lock(project: Project
 
 
 def test_ctrl_c_while_the_program_runs_leaves_no_traceback(project: Project, module_host: Host) -> None:
-    project.program("import time\nprint('at work', flush=True)\ntime.sleep(30)\n")
+    at_work = project.folder / "at-work"
+    text = f"import time\nprint('at work', flush=True)\nopen({str(at_work)!r}, 'w').close()\ntime.sleep(30)\n"
+    project.program(text)
     process = project.start("up", "--yes", "--skip-preview")
-    time.sleep(2.5)
+    wait_for("the program to be at work", at_work.exists, 60)
     os.killpg(process.pid, signal.SIGINT)
     ended = project.finish(process, "up", time.monotonic(), 20)
     ended.has("at work").lacks("Traceback", "KeyboardInterrupt")
