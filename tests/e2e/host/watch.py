@@ -95,7 +95,7 @@ def wait_for(what: str, met: Callable[[], object], timeout: float = 30) -> None:
     deadline = time.monotonic() + timeout
     while not met():
         assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
-        time.sleep(0.02)
+        time.sleep(0.1)  # each look asks Docker, or starts a process on the host
 
 
 @dataclass(slots=True)
