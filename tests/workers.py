@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from xdist.workermanage import WorkerController
+
 HOSTED = "lab"
 """The fixture that every test with a host has."""
 
@@ -60,6 +62,17 @@ class ByFile(LoadFileScheduling):
         """Return what is given to a worker as one."""
         file = super()._split_scope(nodeid)
         return "alone" if says_alone(self.config.rootpath / file) else file
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Give what a worker that is gone had not finished to the others.
+
+        xdist 3.8 gives out its finished files once more, too. A worker that is given one of them has nothing
+        to run and asks for nothing more: a crash became a run that never ended.
+        """
+        files = self.assigned_work[node]
+        for file in [file for file, tests in files.items() if all(tests.values())]:
+            del files[file]
+        return super().remove_node(node)
 
 
 @functools.cache

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -85,3 +88,31 @@ def test_one_worker_has_all_that_want_to_be_alone() -> None:
     # A mark in another way would be obeyed, and not seen by who gives out the files.
     for path in TESTS.rglob("test_*.py"):
         assert says_alone(path) or "pytest.mark.alone" not in path.read_text() or path == Path(__file__)
+
+
+def test_a_worker_that_dies_is_told_and_the_others_finish_its_files(tmp_path: Path) -> None:
+    """In a run of its own: with xdist's own scheduler it never ends."""
+    (tmp_path / "conftest.py").write_text(
+        "from tests.workers import ByFile\n"
+        "def pytest_xdist_make_scheduler(config, log):\n"
+        "    return ByFile(config, log)\n"
+    )
+    for name in "abcdefghijklmnop":
+        (tmp_path / f"test_{name}.py").write_text(f"def test_{name}_1(): pass\ndef test_{name}_2(): pass\n")
+    (tmp_path / "test_dies.py").write_text(
+        "import os, pathlib, time\n"
+        "def test_first(): time.sleep(0.5)\n"
+        "def test_dies():\n"
+        "    if not pathlib.Path('died').exists():\n"
+        "        pathlib.Path('died').touch()\n"
+        "        os._exit(1)\n"
+        "def test_afterwards(): pass\n"
+    )
+    argv = ["-m", "pytest", "-p", "no:cacheprovider", "--numprocesses", "2", "--dist", "loadfile"]
+    done = subprocess.run(
+        [sys.executable, *argv], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
+    )  # fmt: skip
+    assert "crashed while running 'test_dies.py::test_dies'" in done.stdout, done.stdout + done.stderr
+    assert "1 failed, 35 passed" in done.stdout, done.stdout
+    assert done.returncode == 1
