@@ -99,7 +99,7 @@ def test_a_worker_that_dies_is_told_and_the_others_finish_its_files(tmp_path: Pa
     )
     for name in "abcdefghijklmnop":
         (tmp_path / f"test_{name}.py").write_text(f"def test_{name}_1(): pass\ndef test_{name}_2(): pass\n")
-    (tmp_path / "test_dies.py").write_text(
+    (tmp_path / "test_z_dies.py").write_text(
         "import os, pathlib, time\n"
         "def test_first(): time.sleep(0.5)\n"
         "def test_dies():\n"
@@ -109,10 +109,11 @@ def test_a_worker_that_dies_is_told_and_the_others_finish_its_files(tmp_path: Pa
         "def test_afterwards(): pass\n"
     )
     argv = ["-m", "pytest", "-p", "no:cacheprovider", "--numprocesses", "2", "--dist", "loadfile"]
+    argv += ["--no-loadscope-reorder"]
     done = subprocess.run(
         [sys.executable, *argv], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
         env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
     )  # fmt: skip
-    assert "crashed while running 'test_dies.py::test_dies'" in done.stdout, done.stdout + done.stderr
+    assert "crashed while running 'test_z_dies.py::test_dies'" in done.stdout, done.stdout + done.stderr
     assert "1 failed, 35 passed" in done.stdout, done.stdout
     assert done.returncode == 1
