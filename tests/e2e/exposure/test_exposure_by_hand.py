@@ -161,6 +161,9 @@ def test_what_is_opened_by_hand_shows_with_its_owners_name(finished: Program, de
         said.has(*did.shown)
     finally:
         finished.host.run(did.undone)
+
+
+def test_what_was_undone_by_hand_is_seen_no_more(finished: Program) -> None:
     quiet(finished)
 
 

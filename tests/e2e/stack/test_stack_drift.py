@@ -70,6 +70,9 @@ def test_an_edit_by_hand_is_shown_and_mended(deployed: Program, edit: str) -> No
     deployed.up()
 
     assert PAGE in deployed.page()
+
+
+def test_after_all_of_them_nothing_differs(deployed: Program) -> None:
     deployed.preview("--expect-no-changes")
 
 
