@@ -363,6 +363,16 @@ def test_a_deployment_may_send_lines_of_any_length(machine: Machine, tmp_path: P
     assert json.loads(said.read_text())["ok"] is True
 
 
+def test_a_session_that_has_ended_ends_nobody_later(machine: Machine, tmp_path: Path) -> None:
+    """What watches for an idle client would end the whole process half an hour later: this one, too."""
+    before = set(threading.enumerate())
+    with (tmp_path / "said").open("wb") as out:
+        Agent(machine, out.fileno()).serve([], io.BytesIO(b'{"id": 1, "op": "hello"}\n'))
+    for left in set(threading.enumerate()) - before:
+        left.join(5)
+        assert not left.is_alive()
+
+
 @pytest.mark.parametrize("change", ["save", "drop", "make_folder"])
 def test_records_cannot_be_changed_by_a_kind_that_tries(
     machine: Machine, motd: FileClient, change: str

@@ -67,13 +67,14 @@ class Agent:
         self._requests: queue.Queue[str | bytes | None] = queue.Queue(WORKERS if bounded else 0)
         self._under_way = 0
         self._last = time.monotonic()
+        self._served = threading.Event()
 
     def serve(self, pending: list[str], source: IO[bytes]) -> None:
         """Answer every line of `pending` and `source`; return when all is done."""
         workers = [threading.Thread(target=self._work, name=f"worker-{n}") for n in range(WORKERS)]
         for worker in workers:
             worker.start()
-        threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._watch, name="idle", daemon=True).start()
         for line in pending:
             self._requests.put(line)
         for received in iter(lambda: source.readline(self._longest), b""):
@@ -90,6 +91,7 @@ class Agent:
         for worker in workers:
             worker.join()
         self._operations.close()
+        self._served.set()
 
     def _work(self) -> None:
         while True:
@@ -130,8 +132,7 @@ class Agent:
             return {"id": number, "ok": False, "error": internal(error).as_json()}
 
     def _watch(self) -> None:
-        while True:
-            time.sleep(IDLE_LIMIT / 30)
+        while not self._served.wait(IDLE_LIMIT / 30):
             if not self._under_way and time.monotonic() - self._last > IDLE_LIMIT:
                 os._exit(0)  # the main thread sits in a read; the kernel drops our lock
 
