@@ -122,9 +122,9 @@ e2e: ready-to-test ## the main job on a real engine and a disposable host
 drill: ready ## deploy hostile changes to a disposable host: nobody may be locked out
 	@$(ENV) python -m pytest -v tests/e2e/access/test_drill.py $(PYTEST)
 
-# Most of it waits for hosts, so five files are run at once (tests/workers.py).
+# Most of it waits for hosts, so four files are run at once (tests/workers.py).
 test: ready-to-test lint types ## everything: lint, types and every test
-	@$(ENV) python -m pytest $(PYTEST) --numprocesses 5 --dist loadfile --no-loadscope-reorder
+	@$(ENV) python -m pytest $(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: ready ## speed of a drift check beside pyinfra and Ansible, and of the edge beside bare nginx and Caddy
 	@$(ENV) python -m benchmarks
