@@ -63,7 +63,7 @@ def of_preview(preview: Mapping[str, Any]) -> tuple[list[Resource], list[Resourc
         urn = step.get("urn") or (new or old or {}).get("urn", "")
         if op == "refresh" and new:
             # What is on the host now; what the change does to it is a step of its own, or none.
-            before[urn] = after[urn] = new
+            before[urn], after[urn] = _found(old or new, new), new
             continue
         if old:
             before.setdefault(urn, old)
@@ -74,6 +74,19 @@ def of_preview(preview: Mapping[str, Any]) -> tuple[list[Resource], list[Resourc
         elif new:
             after[urn] = new
     return [_resource(state) for state in before.values()], [_resource(state) for state in after.values()]
+
+
+def _found(old: Json, new: Json) -> Json:
+    """Return what a refresh found.
+
+    Where it runs the program (PULUMI_RUN_PROGRAM), its new inputs are already those of the change. What is
+    there is in the outputs: our own kinds read all of it back, of others what was declared before stays.
+    """
+    inputs = old.get("inputs") or {}
+    if new.get("type", "").startswith(_HOST):
+        outputs = new.get("outputs") or {}
+        inputs = {key: outputs.get(key, value) for key, value in inputs.items()}
+    return {**new, "inputs": inputs}
 
 
 def _resource(state: Mapping[str, Any]) -> Resource:

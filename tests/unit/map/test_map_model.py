@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -181,6 +182,18 @@ def test_a_preview_that_refreshes_leaves_out_components_and_the_map_is_the_same(
     found = of_preview({"steps": steps})
     assert differences(found) == []
     assert reaches(found) == reaches(demo())
+
+
+def test_a_refresh_that_runs_the_program_has_what_was_before_and_what_is_to_be() -> None:
+    """Its new inputs are the change's already, and an update follows: a port that opens is an addition."""
+    steps: list[dict[str, Any]] = []
+    for each in recorded()["deployment"]["resources"]:
+        new = copy.deepcopy(each)
+        if each["type"].endswith(":UfwPolicy"):
+            new["inputs"]["rules"]["in 27017/tcp"] = "allow"
+            steps.append({"op": "update", "urn": each["urn"], "oldState": each, "newState": new})
+        steps.insert(0, {"op": "refresh", "urn": each["urn"], "oldState": each, "newState": new})
+    assert "+ internet reaches 27017/tcp" in differences(of_preview({"steps": steps}))
 
 
 @pytest.mark.parametrize(
