@@ -31,3 +31,4 @@ The host is up, and everything on it is declared. Try:
   $EDITOR Pulumi.lab.yaml, then make preview: a changed setting shows the same way
   make down       take everything away again
 END
+[ "$1" = web1 ] || echo "  Each make with HOST=$1 behind it: without, it is about the host web1."

@@ -155,4 +155,6 @@ def _asked(
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(argv, 1, "", f"error: {argv[0]} took longer than {LIMIT:.0f} s\n")
     except OSError as error:
-        return subprocess.CompletedProcess(argv, 127, "", f"error: {argv[0]} cannot be started: {error}\n")
+        hint = "install Pulumi, or `. tools/env.sh` first: that is the one that `make demo` found or built"
+        told = f"error: {argv[0]} cannot be started: {error}\n  → {hint}\n"
+        return subprocess.CompletedProcess(argv, 127, "", told)

@@ -186,7 +186,8 @@ def test_destroy_takes_the_certificates_along(edge: Edge) -> None:
     edge.destroy(timeout=600)
     host = edge.host
     assert host.run("ls /etc/letsencrypt/live | grep -v README", check=False).stdout == ""
-    left = host.run("ls -A /etc/letsencrypt/renewal /etc/letsencrypt/renewal-hooks/deploy", check=False).stdout
-    assert "." not in left, "the folders themselves may go with certbot"
+    # The folders themselves may go with certbot.
+    folders = "/etc/letsencrypt/renewal /etc/letsencrypt/renewal-hooks/deploy"
+    assert "." not in host.run(f"ls -A {folders}", check=False).stdout
     assert host.run("test -e /etc/nginx || ss -Hltn 'sport = 80'", check=False).stdout == ""
     assert host.run("systemctl is-enabled certbot.timer", check=False).stdout.strip() != "enabled"
