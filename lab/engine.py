@@ -211,7 +211,8 @@ def stop(state: State) -> None:
     state.docker.stop(patience=30)
     state.docker = None
     for mount in reversed(mounts()):  # one that was killed before this one left its own
-        run(["umount", mount], check=False)
+        # Lazily: what the killed one ran may not have ended yet.
+        run(["umount", "--lazy", mount], check=False)
     for group in control_groups():
         if group.name == state.cgroup:
             for folder in sorted(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import images, keys, machine
+from lab import images, keys, machine, network
 from lab.errors import LabError
+from lab.shell import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +108,19 @@ def test_a_second_host_stands_beside_it(module_host: Host, make_host: Callable[[
     assert second.host_key != module_host.host_key
     second.run(["ping", "-c1", "-W2", module_host.address])
     assert second.ssh("hostname").stdout.strip() == second.name
+
+
+def test_a_host_that_goes_leaves_the_others_their_gateway(
+    module_host: Host, make_host: Callable[[], Host]
+) -> None:
+    second = make_host()
+    # The lowest hardware address of all: a bridge without one of its own takes it, and loses it with its port.
+    port = f"host{second.record.number}"
+    run(["ip", "-n", network.ROUTER, "link", "set", port, "address", "02:00:00:00:00:01"])
+    asked = ["ping", "-c1", "-W2", network.REGISTRY_ADDRESS.v4]
+    module_host.run(asked)
+    network.detach(second.record.number)
+    module_host.run(asked)
 
 
 def test_a_reboot_keeps_the_disk_and_starts_what_is_enabled(web: Host) -> None:
