@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -163,6 +164,31 @@ def test_a_bad_file_does_not_fail_the_tests_of_its_good_neighbours(client: Clien
         for thread in threads:
             thread.join()
     assert failed == ["bad0", "bad1", "bad2"]
+
+
+def test_no_file_goes_while_a_test_opens_one_after_the_other(client: Client, etc: Path) -> None:
+    """As nginx does it: it lists a folder, and one that it does not find then is an error."""
+    others = [FileClient(client, etc / f"other{n}") for n in range(4)]
+    for other in others:
+        other.put("good\n")
+    begun = etc.parent / "begun"
+    slow = ["sh", "-c", f"set -- {etc}/*; touch {begun}; sleep 0.5; cat -- \"$@\" >/dev/null"]
+    tested: list[object] = []
+
+    def put() -> None:
+        try:
+            tested.append(FileClient(client, etc / "tested").put("good\n", test=slow))
+        except HostError as error:
+            tested.append(error.detail)
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    while not begun.exists() and thread.is_alive():
+        time.sleep(0.01)
+    removed = [other.remove() for other in others]
+    thread.join()
+    assert removed == ["removed"] * 4
+    assert isinstance(tested[0], dict), tested
 
 
 def test_a_link_to_a_name_that_is_not_utf_8_is_shown_as_text_that_travels(

@@ -217,7 +217,8 @@ class Certificates:
             time.sleep(0.1)
 
     def _run(self, argv: list[str], timeout: float, failure: str) -> None:
-        done = self._machine.run(argv, timeout=timeout)
+        with self._machine.readers.reading():
+            done = self._machine.run(argv, timeout=timeout)
         if done.code:
             raise HostError(
                 "test-failed",

@@ -150,9 +150,10 @@ class Files:
         argv = desired.get(which)
         if not argv:
             return
-        done = self._machine.run(
-            [str(word).replace("{path}", str(path)) for word in argv], timeout=CHECK_TIMEOUT
-        )
+        with self._machine.readers.reading():
+            done = self._machine.run(
+                [str(word).replace("{path}", str(path)) for word in argv], timeout=CHECK_TIMEOUT
+            )
         if done.code == 0:
             return
         said = "\n".join(done.text.replace(str(path), str(desired["path"])).splitlines()[-_OUTPUT_LINES:])
@@ -165,7 +166,11 @@ class Files:
         )
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:
-        """See `Kind`."""
+        """See `Kind`. Not while a test or a reload may be about to open it."""
+        with self._machine.readers.absent():
+            return self._remove(desired, record, folder)
+
+    def _remove(self, desired: Json, record: Record, folder: Path) -> str:
         path = Path(record.id)
         disk.sweep(path)
         what = desired.get("on_delete", "restore")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portcullis.host.agent.readers import Readers
 from portcullis.host.agent.run import Runner, run
 
 if TYPE_CHECKING:
@@ -56,3 +57,5 @@ class Machine:
     settle: float = 1.0  # seconds a unit has to stay up to count as started
     # Set when the client is gone: what only waits for something need not go on.
     alone: threading.Event = field(default_factory=threading.Event)
+    # Tests, starts and reloads that read files which this session may remove.
+    readers: Readers = field(default_factory=Readers)

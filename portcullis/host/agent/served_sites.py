@@ -105,7 +105,8 @@ class ServedSites:
             work.record.extra["loaded"] = services.loaded(services.show(self._machine, [unit])[0], newest)
 
     def _test(self) -> None:
-        done = self._machine.run(["nginx", "-t"], timeout=_TEST_TIMEOUT)
+        with self._machine.readers.reading():
+            done = self._machine.run(["nginx", "-t"], timeout=_TEST_TIMEOUT)
         if done.code:
             raise HostError(
                 "refused",
@@ -121,7 +122,8 @@ class ServedSites:
         self._systemctl("reload" if state in services.RUNNING else "start", unit)
 
     def _systemctl(self, verb: str, unit: str) -> None:
-        done = self._machine.run(["systemctl", "--no-pager", verb, unit], timeout=_JOB_TIMEOUT)
+        with self._machine.readers.reading():
+            done = self._machine.run(["systemctl", "--no-pager", verb, unit], timeout=_JOB_TIMEOUT)
         if done.code:
             raise HostError(
                 "systemd",

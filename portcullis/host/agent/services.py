@@ -191,7 +191,8 @@ class Services:
         return True
 
     def _do(self, verb: str, *names: str) -> None:
-        done = self._machine.run(["systemctl", "--no-pager", verb, *names], timeout=_JOB_TIMEOUT)
+        with self._machine.readers.reading():
+            done = self._machine.run(["systemctl", "--no-pager", verb, *names], timeout=_JOB_TIMEOUT)
         if done.code:
             raise self._failed(f"systemctl {' '.join((verb, *names))} failed", names, done.text)
 

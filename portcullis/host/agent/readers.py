@@ -1,0 +1,42 @@
+"""Programs that read a folder's files one after the other, and files that go meanwhile.
+
+nginx lists a folder and then opens what it found there: a file that is removed in between is an error to it, and
+a deployment that takes several sites out at once removed one while it reloaded for another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Readers:
+    """Who reads now. Any number may read at a time; a file is removed while nobody does."""
+
+    def __init__(self) -> None:
+        """Nobody yet."""
+        self._changed = threading.Condition()
+        self._reading = 0
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """While a test, a start or a reload runs."""
+        with self._changed:
+            self._reading += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._reading -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def absent(self) -> Iterator[None]:
+        """Wait until nobody reads; whoever begins to has to wait until this is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._reading == 0)
+            yield
