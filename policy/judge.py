@@ -12,13 +12,14 @@ import argparse
 import sys
 import textwrap
 import traceback
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.settings import SettingsError, policies
 
 from . import program
-from .verdict import judge, milder, unneeded
+from .verdict import advice, judge, milder, unneeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,18 +32,25 @@ _KEY = "portcullis:policy"
 
 
 def told(verdicts: Sequence[Verdict]) -> str:
-    """Tell verdicts to people: what stops first, then warnings, then what is exempt."""
+    """Tell verdicts to people: what stops first, then warnings, then what is exempt.
+
+    What one policy finds stands together, with its why and its fix once.
+    """
     order = {"stop": 0, "warn": 1}
     lines: list[str] = []
-    for one in sorted(verdicts, key=lambda v: (v.exempt, order.get(v.severity, 2), v.policy, v.resource)):
+    open_ = sorted(
+        (one for one in verdicts if not one.exempt),
+        key=lambda one: (order.get(one.severity, 2), one.policy, one.resource),
+    )
+    for (severity, policy), each in groupby(open_, key=lambda one: (one.severity, one.policy)):
+        lines.append(f"{severity:6} {policy}")
+        found = [line for one in each for line in (one.finding, one.ended) if line]
+        for line in (*found, *advice(policy)):
+            lines += textwrap.wrap(line, _WIDTH, initial_indent=" " * 7, subsequent_indent=" " * 12)
+    for one in sorted(verdicts, key=lambda one: (one.policy, one.resource)):
         if one.exempt and one.exemption is not None:
             lines.append(f"exempt {one.policy}: {one.resource or 'stack'}: {one.what}")
             lines.append(f"       until {one.exemption.until}: {one.exemption.reason}")
-            continue
-        first, *rest = one.message.splitlines()
-        lines.append(f"{one.severity:6} {one.policy}")
-        for line in (first, *rest):
-            lines += textwrap.wrap(line, _WIDTH, initial_indent=" " * 7, subsequent_indent=" " * 12)
     return "\n".join(lines)
 
 

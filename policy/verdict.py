@@ -44,17 +44,29 @@ class Verdict:
         return self.exemption is not None and not self.expired
 
     @property
+    def finding(self) -> str:
+        """What is wrong."""
+        return f"{self.resource}: {self.what}." if self.resource else f"{self.what}."
+
+    @property
+    def ended(self) -> str:
+        """That an exemption does not hold any more, or ""."""
+        if self.exemption is None or not self.expired:
+            return ""
+        return (
+            f'The exemption "{self.exemption.reason}" ended on {self.exemption.until}: '
+            "mend it, or renew the date."
+        )
+
+    @property
     def message(self) -> str:
         """What a newcomer needs to know: what is wrong, why it matters, what to do."""
-        policy = BY_NAME[self.policy]
-        subject = f"{self.resource}: " if self.resource else ""
-        lines = [f"{subject}{self.what}.", f"Why: {policy.why}", f"Fix: {policy.fix}"]
-        if self.exemption is not None and self.expired:
-            lines.append(
-                f'The exemption "{self.exemption.reason}" ended on {self.exemption.until}: '
-                "mend it, or renew the date."
-            )
-        return "\n".join(lines)
+        return "\n".join(filter(None, [self.finding, *advice(self.policy), self.ended]))
+
+
+def advice(policy: str) -> tuple[str, str]:
+    """Return why a policy is one, and what to do."""
+    return f"Why: {BY_NAME[policy].why}", f"Fix: {BY_NAME[policy].fix}"
 
 
 def severity_of(policy: Policy, settings: PolicySettings) -> Severity:

@@ -50,12 +50,12 @@ def section(preview: Mapping[str, Any]) -> list[str]:
     lines = [f"<details{' open' * bool(told or red)}><summary>{summary}</summary>", ""]
     if len(found.edges) <= _EDGES and len(picture) <= _TEXT:
         lines += ["```mermaid", picture.rstrip(), "```", ""]
-    lines += [f"- {_code(line)}" for line in told[:_EDGES]] + [
-        f"- **undeclared:** {_code(line)}" for line in red
+    lines += [f"- {code(line)}" for line in told[:_EDGES]] + [
+        f"- **undeclared:** {code(line)}" for line in red
     ]
     return [*lines, "", "</details>", ""]
 
 
-def _code(line: str) -> str:
+def code(line: str) -> str:
     """Return a line as code: what would end it is written as a number, as in the picture."""
     return f"`{line}`" if line.isprintable() and "`" not in line else f"`{escape(line)}`"

@@ -25,6 +25,8 @@ _VERBS = {
     "create-replacement": "",
     "delete-replaced": "",
 }
+_NAMES = 10
+"""Resources of one operation that are named beside the count."""
 _SIGN = re.compile(r"^(\s*)([+~-]{1,2})(?=\s)", re.MULTILINE)
 _COLOURS = {"+": "+", "-": "-", "~": "!", "+-": "!", "++": "+", "--": "-", "-+": "!"}
 
@@ -44,6 +46,22 @@ def counted(changes: Mapping[str, int]) -> str:
     return ", ".join(told) or "nothing to change"
 
 
+def named(preview: Preview) -> list[str]:
+    """Return which resources change, a line of Markdown for each operation, and an empty one."""
+    found: dict[str, dict[str, None]] = {}
+    for step in preview.steps.get("steps", ()):
+        operation, urn = str(step.get("op")), str(step.get("urn"))
+        if operation in preview.changes and _VERBS.get(operation, operation):
+            kind = re.split(r"[:$/]", urn.rpartition("::")[0])[-1]
+            found.setdefault(operation, {})[f"{kind} {urn.rpartition('::')[2]}"] = None
+    lines = []
+    for operation in filter(found.__contains__, preview.changes):
+        names = [comment.code(name) for name in found[operation]]
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        lines.append(f"- {_VERBS.get(operation, operation)}: {', '.join(names[:_NAMES])}{more}")
+    return [*lines, ""] if lines else []
+
+
 def of_preview(preview: Preview, source: str) -> str:
     """Return the comment about a preview.
 
@@ -55,7 +73,7 @@ def of_preview(preview: Preview, source: str) -> str:
     if preview.code_only:
         lines += [f"> **Code only, not the live host:** {preview.code_only}", ""]
     if preview.ok:
-        lines += [f"**{counted(preview.changes).capitalize()}.**", ""]
+        lines += [f"**{counted(preview.changes).capitalize()}.**", "", *named(preview)]
     else:
         lines += ["**The preview failed.** Nothing was changed, and nothing can be said about the host.", ""]
         lines += [fenced(_cut(preview.failure)), ""]
@@ -95,7 +113,9 @@ def of_drift(preview: Preview, source: str) -> tuple[str, str]:
         "not been deployed.\n\n`pulumi up` brings back what the code says; what shall stay belongs into the "
         "code. This issue closes by itself when they agree."
     )
-    return title, "\n".join([first, "", _folded(preview, ROOM - 2000), f"<sub>{source}</sub>", ""])
+    lines = [first, "", *named(preview)]
+    room = ROOM - len("\n".join(lines)) - len(source) - 200
+    return title, "\n".join([*lines, _folded(preview, room), f"<sub>{source}</sub>", ""])
 
 
 def _folded(preview: Preview, room: int) -> str:

@@ -19,7 +19,11 @@ _VERDICTS = (0, 1)
 """Exit codes of the judge: nothing stops the stack, a policy does. Any other: it could not judge."""
 _QUIET = ("same", "read", "refresh")
 _ERROR = re.compile(r"^\s*(?:error|\[diagnostic\] error): ?(.*)$", re.MULTILINE)
-_SECRETIVE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_NOISE = re.compile(
+    # Colours, and what the engine says each time of a plugin that it finds beside itself, used or not.
+    r"\x1b\[[0-9;]*[A-Za-z]|^.*warning: using pulumi-resource-\S+ from \$PATH.*\n",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def look(
     """
     given = [*arguments, *(["--refresh=false"] if code_only else [])]
     shown = run(["preview", "--stack", stack, "--diff", *given], folder, environment)
-    text = _SECRETIVE.sub("", shown.stdout + shown.stderr)
+    text = _NOISE.sub("", shown.stdout + shown.stderr)
     if shown.returncode:
         return Preview(stack, ok=False, changes={}, text=text, steps={}, code_only=code_only)
     asked = run(["preview", "--stack", stack, "--json", *given], folder, environment)
@@ -105,7 +109,7 @@ def look(
     except ValueError:
         steps = {}
     if asked.returncode or not steps:
-        text = _SECRETIVE.sub("", asked.stderr or asked.stdout)
+        text = _NOISE.sub("", asked.stderr or asked.stdout)
         return Preview(stack, ok=False, changes={}, text=text, steps={}, code_only=code_only)
     summary = steps.get("changeSummary") or {}
     changes = {

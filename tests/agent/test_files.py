@@ -172,7 +172,7 @@ def test_no_file_goes_while_a_test_opens_one_after_the_other(client: Client, etc
     for other in others:
         other.put("good\n")
     begun = etc.parent / "begun"
-    slow = ["sh", "-c", f"set -- {etc}/*; touch {begun}; sleep 0.5; cat -- \"$@\" >/dev/null"]
+    slow = ["sh", "-c", f'set -- {etc}/*; touch {begun}; sleep 0.5; cat -- "$@" >/dev/null']
     tested: list[object] = []
 
     def put() -> None:

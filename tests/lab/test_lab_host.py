@@ -114,7 +114,7 @@ def test_a_host_that_goes_leaves_the_others_their_gateway(
     module_host: Host, make_host: Callable[[], Host]
 ) -> None:
     second = make_host()
-    # The lowest hardware address of all: a bridge without one of its own takes it, and loses it with its port.
+    # The lowest of all: a bridge without a hardware address of its own takes it, and loses it with its port.
     port = f"host{second.record.number}"
     run(["ip", "-n", network.ROUTER, "link", "set", port, "address", "02:00:00:00:00:01"])
     asked = ["ping", "-c1", "-W2", network.REGISTRY_ADDRESS.v4]

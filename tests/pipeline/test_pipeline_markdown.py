@@ -45,6 +45,20 @@ def test_a_change_is_counted_and_shown_in_colours() -> None:
     assert said.rstrip().endswith("<sub>commit abc</sub>")
 
 
+def test_what_changes_is_named_beside_the_count() -> None:
+    base = "urn:pulumi:prod::portcullis::portcullis:index:HardenedHost$portcullis:index:Firewall$"
+    policy = f"{base}pulumi-python:dynamic/portcullis:UfwPolicy::web1-firewall-policy"
+    files = [
+        {"op": "create", "urn": f"urn:pulumi:prod::p::docker:index/container:Container::c{n}"}
+        for n in range(12)
+    ]
+    steps = {"steps": [{"op": "refresh", "urn": policy}, {"op": "update", "urn": policy}, *files]}
+    said = markdown.of_preview(replace(preview(update=1, create=12), steps=steps), "")
+    assert "- to change: `UfwPolicy web1-firewall-policy`\n- to create: `Container c0`, " in said
+    assert "`Container c9` and 2 more\n" in said
+    assert "- to change: `UfwPolicy" in markdown.of_drift(replace(preview(update=1), steps=steps), "")[1]
+
+
 def test_nothing_to_change_is_one_line() -> None:
     said = markdown.of_preview(preview(), "")
     assert "**Nothing to change.**" in said

@@ -38,6 +38,20 @@ def test_what_the_program_warns_of_is_no_verdict(tmp_path: Path) -> None:
     assert preview.judged("prod", tmp_path / "elsewhere", {}) == ("", False)
 
 
+def test_what_the_engine_says_of_plugins_beside_itself_each_time_is_left_out(tmp_path: Path) -> None:
+    pulumi = tmp_path / "pulumi"
+    pulumi.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *--json*) echo \'{"steps": [], "changeSummary": {"same": 1}}\';; *)\n'
+        "echo 'Previewing update (prod):'\n"
+        "echo '  warning: using pulumi-resource-docker from $PATH at /opt/pulumi-resource-docker'\n"
+        "echo '  warning: the disk is full soon';; esac\n"
+    )
+    pulumi.chmod(0o755)
+    seen = preview.look("prod", folder=tmp_path, environment={"PATH": f"{tmp_path}:/usr/bin"})
+    assert seen.text == "Previewing update (prod):\n  warning: the disk is full soon\n"
+
+
 def test_base_without_code_only_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         verbs.main(["preview", "--stack", "prod", "--base", "x"])

@@ -1,7 +1,7 @@
 """Programs that read a folder's files one after the other, and files that go meanwhile.
 
-nginx lists a folder and then opens what it found there: a file that is removed in between is an error to it, and
-a deployment that takes several sites out at once removed one while it reloaded for another.
+nginx lists a folder and then opens what it found there: a file that is removed in between is an error to it.
+A deployment that took several sites out at once removed one while it reloaded for another.
 """
 
 from __future__ import annotations

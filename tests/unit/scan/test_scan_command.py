@@ -163,8 +163,9 @@ def test_a_rate_that_sends_nothing_is_refused(text: str, capsys: pytest.CaptureF
 
 
 def test_a_result_that_cannot_be_written_is_told_after_the_table(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     file = tmp_path / "declared.json"
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -174,6 +175,7 @@ def test_a_result_that_cannot_be_written_is_told_after_the_table(
         assert main([*asked, "--json", str(tmp_path / "nowhere" / "scan.json")]) == 2
     said = capsys.readouterr()
     assert f"ok  {port}/tcp  open  SSH" in said.out
+    assert said.err.startswith(f"asking web1 for ports {port} by IPv4 and IPv6…\n"), "to a person"
     assert "error: " in said.err
     assert "nowhere/scan.json" in said.err
 
