@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 from lab import debian
 from lab.network import FIRST_HOST, GATEWAY_ADDRESS, LAST_HOST, ROUTER, SEGMENT, on_segment
 from lab.places import cache, made
-from lab.processes import FIRST, start, wait_for
+from lab.processes import start, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def ensure(state: State) -> None:
     if state.gateway and state.gateway.alive():
         return
     program = Path(__file__).with_name("lab.py")
-    state.gateway = start("gateway", [*FIRST, sys.executable, "-P", str(program), "gateway"])
+    state.gateway = start("gateway", [sys.executable, "-P", str(program), "gateway"])
     wait_for("gateway", state.gateway, _listens, 20)
 
 

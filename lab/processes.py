@@ -65,10 +65,6 @@ def _started(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-FIRST = ("nice", "-n", "-10")
-"""Before the command of what all hosts wait for: on a busy machine their clients give up otherwise."""
-
-
 def start(name: str, argv: Sequence[str], env: dict[str, str] | None = None) -> Process:
     """Start ``argv`` in a session of its own; what it prints goes to the log of ``name``."""
     with (made(LOGS) / f"{name}.log").open("ab") as log:

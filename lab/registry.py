@@ -14,7 +14,7 @@ from lab import debian, keys
 from lab.errors import LabError
 from lab.network import REGISTRY_ADDRESS, ROUTER
 from lab.places import LIVE, cache, made
-from lab.processes import FIRST, Process, start, wait_for
+from lab.processes import Process, start, wait_for
 
 if TYPE_CHECKING:
     from lab.shell import Progress
@@ -70,7 +70,7 @@ def _serve(name: str, address: str, **more: Any) -> Process:
             }
         )
     )
-    return start(name, [*FIRST, "ip", "netns", "exec", ROUTER, str(program), "serve", str(settings)])
+    return start(name, ["ip", "netns", "exec", ROUTER, str(program), "serve", str(settings)])
 
 
 def _answers(address: str) -> int:

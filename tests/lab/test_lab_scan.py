@@ -14,9 +14,6 @@ from tests.e2e.host.watch import wait_for
 if TYPE_CHECKING:
     from lab.pytest_lab import Host
 
-# Its answers come in time only where nobody else takes the processor for long.
-pytestmark = pytest.mark.alone
-
 ECHO = """\
 import socket
 asked = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from lab.pytest_lab import Host, Lab
 
-pytestmark = pytest.mark.alone  # what a scan finds silent must not have been too slow to answer
 PROGRAM = """
 from portcullis.host import ForwardFilter
 from portcullis.render import daemon_json

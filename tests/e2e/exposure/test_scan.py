@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from lab.pytest_lab import Host
 
-# Its answers come in time only where nobody else takes the processor for long.
-pytestmark = pytest.mark.alone
-
 # On every address, on IPv6 alone, a second sshd, another port of nginx, and two containers.
 BY_HAND = """\
 systemd-run --quiet --unit=high python3 -m http.server --bind :: --directory /run/lock 31337
