@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 tools/lab.sh "${1:?the name of the host}"
 echo "==> pulumi up"
 tools/stack.sh up --yes --skip-preview
+# Docker's provider reads more of what it made than it knew before: written down now, no preview shows it.
+said="$(tools/stack.sh refresh --yes --skip-preview 2>&1)" || { echo "$said" >&2; exit 1; }
 echo
 echo "==> what a browser on the internet gets"
 page="$(python lab/lab.py fetch --host "$1")"

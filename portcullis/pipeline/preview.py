@@ -26,6 +26,16 @@ _NOISE = re.compile(
 )
 
 
+# Docker's provider reads more of what it made than it knew when it made it: the first refresh after that has
+# differences in outputs, and none in what is declared. A block is its first line and all that is further in.
+_FILLED_IN = re.compile(
+    r"^( +)~ docker:\S+ \(refresh\)\n"
+    r"(?:\1 +\[(?:id|urn|provider)=.*\n)*\1 +--outputs:--\n"
+    r"(?:\1 .*\n)*",
+    re.MULTILINE,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What one preview of a stack said.
@@ -100,7 +110,7 @@ def look(
     """
     given = [*arguments, *(["--refresh=false"] if code_only else [])]
     shown = run(["preview", "--stack", stack, "--diff", *given], folder, environment)
-    text = _NOISE.sub("", shown.stdout + shown.stderr)
+    text = _FILLED_IN.sub("", _NOISE.sub("", shown.stdout + shown.stderr))
     if shown.returncode:
         return Preview(stack, ok=False, changes={}, text=text, steps={}, code_only=code_only)
     asked = run(["preview", "--stack", stack, "--json", *given], folder, environment)

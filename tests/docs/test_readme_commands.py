@@ -72,7 +72,9 @@ def test_the_demo_and_what_it_says_to_try(clone: Clone) -> None:
     assert time.monotonic() - begun < 60, "a second demo takes longer than seconds"
 
     clone.run("make ssh", text=f"echo '# by hand' >>{SITE_FILE}\n")
-    assert "- # by hand" in clone.run("make preview")
+    said = clone.run("make preview")
+    assert "- # by hand" in said
+    assert said.count("(refresh)") == said.count("(update)"), "nothing but what was changed"
     # The file, the service that read it, and what is asked of the site.
     assert "~ 3 updated" in clone.run("make up")
     assert "unchanged" in clone.run("make preview PULUMI=--expect-no-changes")
