@@ -26,14 +26,10 @@ _NOISE = re.compile(
 )
 
 
-# Docker's provider reads more of what it made than it knew when it made it: the first refresh after that has
-# differences in outputs, and none in what is declared. A block is its first line and all that is further in.
-_FILLED_IN = re.compile(
-    r"^( +)~ docker:\S+ \(refresh\)\n"
-    r"(?:\1 +\[(?:id|urn|provider)=.*\n)*\1 +--outputs:--\n"
-    r"(?:\1 .*\n)*",
-    re.MULTILINE,
-)
+# A block is its first line and all that is further in.
+_REFRESHED = re.compile(r"^( +)~ docker:\S+ \(refresh\)\n(?:\1 .*\n)*", re.MULTILINE)
+_CHANGED = re.compile(r"^ +[+~-]+ .*$", re.MULTILINE)
+_EMPTY = re.compile(r""" +\+ \S+ *: (?:\[\]|\{\}|""|false|0)| +~ \S+ *: [\[{]""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +106,7 @@ def look(
     """
     given = [*arguments, *(["--refresh=false"] if code_only else [])]
     shown = run(["preview", "--stack", stack, "--diff", *given], folder, environment)
-    text = _FILLED_IN.sub("", _NOISE.sub("", shown.stdout + shown.stderr))
+    text = _REFRESHED.sub(_unless_filled_in, _NOISE.sub("", shown.stdout + shown.stderr))
     if shown.returncode:
         return Preview(stack, ok=False, changes={}, text=text, steps={}, code_only=code_only)
     asked = run(["preview", "--stack", stack, "--json", *given], folder, environment)
@@ -136,6 +132,15 @@ def look(
         verdict=verdict,
         stopped=stopped,
     )
+
+
+def _unless_filled_in(block: re.Match[str]) -> str:
+    """Leave out what Docker's provider only knows since it read what it made: empty values, and nothing else.
+
+    The first refresh after a container was made has a screen of them, under which a finding is not seen.
+    """
+    _, *changes = _CHANGED.findall(block[0])
+    return "" if all(_EMPTY.fullmatch(line) for line in changes) else block[0]
 
 
 def judged(stack: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, bool]:

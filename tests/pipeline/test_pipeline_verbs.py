@@ -54,9 +54,18 @@ FILLED_IN = """\
 STOPPED = """\
     ~ docker:index/container:Container: (refresh)
         [id=ff5b41]
-      ~ mustRun: true => false
         --outputs:--
-      + dns   : []
+      + dns    : []
+      ~ mustRun: true => false
+    ~ docker:index/container:Container: (refresh)
+        [id=ff5b42]
+        --outputs:--
+      + dns             : []
+      ~ networksAdvanced: [
+          + [1]: {
+                  + name: "by-hand"
+                }
+        ]
     ~ pulumi-python:dynamic/portcullis:File: (refresh)
         [id=motd]
         --outputs:--

@@ -138,7 +138,8 @@ class Files:
         try:
             self._check("test", desired, path)
         except HostError:
-            paths.put_back(path, record.extra["before"], before)
+            with self._machine.readers.absent():  # where there was nothing before it goes
+                paths.put_back(path, record.extra["before"], before)
             raise
         finally:
             del record.extra["before"]
