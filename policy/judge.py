@@ -38,16 +38,14 @@ def told(verdicts: Sequence[Verdict]) -> str:
     """
     order = {"stop": 0, "warn": 1}
     lines: list[str] = []
-    open_ = sorted(
-        (one for one in verdicts if not one.exempt),
-        key=lambda one: (order.get(one.severity, 2), one.policy, one.resource),
-    )
+    in_order = sorted(verdicts, key=lambda one: (order.get(one.severity, 2), one.policy, one.resource))
+    open_ = [one for one in in_order if not one.exempt]
     for (severity, policy), each in groupby(open_, key=lambda one: (one.severity, one.policy)):
         lines.append(f"{severity:6} {policy}")
         found = [line for one in each for line in (one.finding, one.ended) if line]
         for line in (*found, *advice(policy)):
             lines += textwrap.wrap(line, _WIDTH, initial_indent=" " * 7, subsequent_indent=" " * 12)
-    for one in sorted(verdicts, key=lambda one: (one.policy, one.resource)):
+    for one in in_order:
         if one.exempt and one.exemption is not None:
             lines.append(f"exempt {one.policy}: {one.resource or 'stack'}: {one.what}")
             lines.append(f"       until {one.exemption.until}: {one.exemption.reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
 from typing import TYPE_CHECKING
 
 from portcullis.map import comment
@@ -27,6 +28,14 @@ _VERBS = {
 }
 _NAMES = 10
 """Resources of one operation that are named beside the count."""
+_NAME = 120
+"""Characters of such a name."""
+# A whole line, and nothing that stands in a difference: what a pull request writes hides nothing.
+_NOISE = re.compile(r"^ *warning: using pulumi-resource-\S+ from \$PATH at \S+\n", re.MULTILINE)
+_HEADER = r" *(?:[-+~<>=]{1,2} ?)?\S+: \([a-z-]+\)"
+_REFRESHED = re.compile(rf"^( +)~ docker:\S+ \(refresh\)\n(?:\1 (?!{_HEADER}).*\n)*", re.MULTILINE)
+_CHANGED = re.compile(r"^ +(?:[+~-]{2}(?!outputs:)|[+~-] ).*$", re.MULTILINE)
+_EMPTY = re.compile(r""" +\+ \S+ *: (?:\[\]|\{\}|""|false|0)| +~ \S+ *: [\[{]""")
 _SIGN = re.compile(r"^(\s*)([+~-]{1,2})(?=\s)", re.MULTILINE)
 _COLOURS = {"+": "+", "-": "-", "~": "!", "+-": "!", "++": "+", "--": "-", "-+": "!"}
 
@@ -48,15 +57,16 @@ def counted(changes: Mapping[str, int]) -> str:
 
 def named(preview: Preview) -> list[str]:
     """Return which resources change, a line of Markdown for each operation, and an empty one."""
-    found: dict[str, dict[str, None]] = {}
+    found: dict[str, dict[str, str]] = {}
     for step in preview.steps.get("steps", ()):
         operation, urn = str(step.get("op")), str(step.get("urn"))
         if operation in preview.changes and _VERBS.get(operation, operation):
-            kind = re.split(r"[:$/]", urn.rpartition("::")[0])[-1]
-            found.setdefault(operation, {})[f"{kind} {urn.rpartition('::')[2]}"] = None
+            # urn:pulumi:STACK::PROJECT::TYPES::NAME, and a name may hold anything.
+            *_, kinds, name = urn.split("::", 3)
+            found.setdefault(operation, {})[urn] = f"{re.split('[:$/]', kinds)[-1]} {name}"
     lines = []
     for operation in filter(found.__contains__, preview.changes):
-        names = [comment.code(name) for name in found[operation]]
+        names = [comment.code(textwrap.shorten(name, _NAME)) for name in found[operation].values()]
         more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         lines.append(f"- {_VERBS.get(operation, operation)}: {', '.join(names[:_NAMES])}{more}")
     return [*lines, ""] if lines else []
@@ -123,7 +133,7 @@ def _folded(preview: Preview, room: int) -> str:
     title = "Everything that would change" if preview.ok else "All that it printed"
     if preview.is_clean:
         return ""
-    text = coloured(preview.text.strip())
+    text = coloured(quiet(preview.text).strip() if preview.ok else preview.text.strip())
     frame = len(f"<details><summary>{title}</summary>\n\n\n\n</details>\n") + 400
     if len(text) > room - frame:
         kept = text[: max(room - frame, 0)].rpartition("\n")[0]
@@ -137,6 +147,20 @@ def _cut(text: str) -> str:
     if len(text) <= _PART:
         return text
     return text[:_PART].rpartition("\n")[0] + "\n… the rest is in the log of the run"
+
+
+def quiet(text: str) -> str:
+    """Return Pulumi's differences without what it says each time, and what is none.
+
+    Docker's provider reads more of what it made than it knew when it made it. So the first refresh after that
+    has a screen of values that are empty, under which a finding is not seen.
+    """
+    return _REFRESHED.sub(_unless_filled_in, _NOISE.sub("", text))
+
+
+def _unless_filled_in(block: re.Match[str]) -> str:
+    _, *changes = _CHANGED.findall(block[0])
+    return "" if all(_EMPTY.fullmatch(line) for line in changes) else block[0]
 
 
 def coloured(text: str) -> str:

@@ -19,17 +19,7 @@ _VERDICTS = (0, 1)
 """Exit codes of the judge: nothing stops the stack, a policy does. Any other: it could not judge."""
 _QUIET = ("same", "read", "refresh")
 _ERROR = re.compile(r"^\s*(?:error|\[diagnostic\] error): ?(.*)$", re.MULTILINE)
-_NOISE = re.compile(
-    # Colours, and what the engine says each time of a plugin that it finds beside itself, used or not.
-    r"\x1b\[[0-9;]*[A-Za-z]|^.*warning: using pulumi-resource-\S+ from \$PATH.*\n",
-    re.MULTILINE,
-)
-
-
-# A block is its first line and all that is further in.
-_REFRESHED = re.compile(r"^( +)~ docker:\S+ \(refresh\)\n(?:\1 .*\n)*", re.MULTILINE)
-_CHANGED = re.compile(r"^ +[+~-]+ .*$", re.MULTILINE)
-_EMPTY = re.compile(r""" +\+ \S+ *: (?:\[\]|\{\}|""|false|0)| +~ \S+ *: [\[{]""")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +96,7 @@ def look(
     """
     given = [*arguments, *(["--refresh=false"] if code_only else [])]
     shown = run(["preview", "--stack", stack, "--diff", *given], folder, environment)
-    text = _REFRESHED.sub(_unless_filled_in, _NOISE.sub("", shown.stdout + shown.stderr))
+    text = _COLOUR.sub("", shown.stdout + shown.stderr)
     if shown.returncode:
         return Preview(stack, ok=False, changes={}, text=text, steps={}, code_only=code_only)
     asked = run(["preview", "--stack", stack, "--json", *given], folder, environment)
@@ -115,7 +105,7 @@ def look(
     except ValueError:
         steps = {}
     if asked.returncode or not steps:
-        text = _NOISE.sub("", asked.stderr or asked.stdout)
+        text = _COLOUR.sub("", asked.stderr or asked.stdout)
         return Preview(stack, ok=False, changes={}, text=text, steps={}, code_only=code_only)
     summary = steps.get("changeSummary") or {}
     changes = {
@@ -132,15 +122,6 @@ def look(
         verdict=verdict,
         stopped=stopped,
     )
-
-
-def _unless_filled_in(block: re.Match[str]) -> str:
-    """Leave out what Docker's provider only knows since it read what it made: empty values, and nothing else.
-
-    The first refresh after a container was made has a screen of them, under which a finding is not seen.
-    """
-    _, *changes = _CHANGED.findall(block[0])
-    return "" if all(_EMPTY.fullmatch(line) for line in changes) else block[0]
 
 
 def judged(stack: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, bool]:

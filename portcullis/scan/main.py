@@ -82,7 +82,7 @@ def ask(declared: Declared, options: argparse.Namespace, roots: str) -> Verdict:
         raise Stopped("raw packets take root: run it with sudo, or leave --method out to make connections")
     asked = question(declared, options, roots)
     if sys.stderr.isatty():
-        # It takes half a minute, and nothing is printed before its end.
+        # It takes half a minute and more, and nothing is printed before its end.
         families = " and ".join(f"IPv{family}" for family in asked["families"])
         told = f"asking {declared.host} for {_spelled(options.ports)} by {families}…\n"
         sys.stderr.write(told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import json
 import pickle
 import socket
 import threading
@@ -36,6 +37,18 @@ logpath = /var/log/nothing.log
 
 class UnknownJailError(Exception):
     """As fail2ban.exceptions has it: a type that is not on the other side."""
+
+
+def listing(banned: Mapping[str, Sequence[str]]) -> str:
+    """What `nft -j list table inet f2b-table` says of these bans."""
+    parts: list[object] = []
+    for jail, addresses in banned.items():
+        for name, mark in (("addr-set", "."), ("addr6-set", ":")):
+            elements = [address for address in addresses if mark in address]
+            if elements:
+                parts.append({"set": {"name": f"{name}-{jail}", "elem": elements}})
+                parts.append({"rule": {"expr": [{"match": {"right": f"@{name}-{jail}"}}]}})
+    return json.dumps({"nftables": parts})
 
 
 @dataclass
@@ -114,7 +127,7 @@ class FakeFail2ban:
             return Done(255, "", "Failed to access socket path")
         if argv[1] == "reload":
             self.reload(argv[-1])
-            self.rules = "".join(f'"@addr-set-{jail}" "@addr6-set-{jail}"' for jail in self.banned)
+            self.rules = listing(self.banned)
         if argv[1] == "stop":
             self.jails.pop(argv[-1], None)
         return Done(0, "OK", "")

@@ -21,6 +21,7 @@ from portcullis.render import certbot as rendered
 
 from .conftest import Client
 from .fake_certbot import FakeCertbot, issued
+from .removal import Removal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,6 +253,21 @@ def test_an_older_certificate_that_is_served_is_a_difference_and_a_reload_mends_
     assert lab.certbot.reloads() == 1
     assert len(lab.certbot.orders) == 1
     assert lab.put()["steps"] == []
+
+
+def test_no_file_goes_until_the_certificate_is_served_after_a_reload(lab: Lab) -> None:
+    lab.put()
+    lab.site()
+    lab.server.load(*issued([NAME], age=20))
+    removal = Removal(lab.machine)
+
+    def take_up() -> None:
+        assert removal.order[-1] != "removed", "it went while the server was reloaded"
+        lab.server.load(*lab.live())
+
+    lab.certbot.on_reload = take_up
+    order = removal.during(lab.client, lambda client: client.on("put", "certificate", NAME, lab.desired()))
+    assert "removed" in order
 
 
 def test_a_certificate_for_other_names_is_a_difference_once_a_site_names_the_lineage(lab: Lab) -> None:

@@ -191,6 +191,16 @@ def test_no_file_goes_while_a_test_opens_one_after_the_other(client: Client, etc
     assert isinstance(tested[0], dict), tested
 
 
+def test_a_new_file_that_fails_its_test_goes_while_nobody_reads(client: Client, etc: Path) -> None:
+    gone = threading.Thread(target=FileClient(client, etc / "bad").refused, kwargs={"test": ["false"]})
+    with client.machine.readers.reading():
+        gone.start()
+        gone.join(0.3)
+        assert (etc / "bad").exists()
+    gone.join()
+    assert not (etc / "bad").exists()
+
+
 def test_a_link_to_a_name_that_is_not_utf_8_is_shown_as_text_that_travels(
     motd: FileClient, etc: Path
 ) -> None:

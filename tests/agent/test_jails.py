@@ -7,6 +7,7 @@ import pickle
 import shutil
 import sqlite3
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from portcullis.host.agent.fail2ban import Server
 from portcullis.host.agent.guarded import Peer
 
 from .conftest import Client
-from .fake_fail2ban import END, FakeFail2ban
+from .fake_fail2ban import END, FakeFail2ban, listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,13 +178,34 @@ def test_drift_is_shown_by_property_and_mended(jail: Jail, change: Callable[[Jai
     assert jail.server.jails["sshd"]["bantime"] == "604800"
 
 
-def test_bans_that_the_packet_filter_lost_are_shown_and_come_back(jail: Jail) -> None:
+@pytest.mark.parametrize(
+    "left",
+    [
+        "",
+        listing({"sshd": ["192.0.2.7", "192.0.2.8"]}),
+        # fail2ban made its table anew for the last ban.
+        listing({"sshd": ["192.0.2.8", "2001:db8::7"]}),
+        # Filled sets that no rule uses.
+        listing({"sshd": ["192.0.2.7", "192.0.2.8", "2001:db8::7"]}).replace("@addr", "@other"),
+    ],
+)
+def test_bans_that_the_packet_filter_lost_are_shown_and_come_back(jail: Jail, left: str) -> None:
     jail.put(banaction="nftables")
-    jail.server.banned["sshd"] = ["192.0.2.7", "2001:db8::7"]
-    jail.server.rules = '"@addr-set-sshd"'
+    jail.server.banned["sshd"] = ["192.0.2.7", "192.0.2.8", "2001:db8::7"]
+    jail.server.rules = left
     assert jail.steps(banaction="nftables") == ["enforced"]
     jail.put(banaction="nftables")
     assert jail.steps(banaction="nftables") == []
+
+
+def test_who_is_let_go_while_it_is_looked_is_not_missed(jail: Jail) -> None:
+    jail.put(banaction="nftables")
+    jail.server.banned["sshd"] = ["192.0.2.7", "192.0.2.8"]
+    jail.server.rules = listing({"sshd": ["192.0.2.8"]})
+    end = threading.Timer(jail.client.machine.settle / 2, jail.server.banned["sshd"].remove, ["192.0.2.7"])
+    end.start()
+    assert jail.steps(banaction="nftables") == []
+    end.join()
 
 
 def test_what_only_the_files_tell_is_read_from_the_one_that_wins(jail: Jail) -> None:

@@ -15,6 +15,7 @@ from portcullis.host.agent import served_sites, site_probe
 
 from .conftest import Client
 from .nginx_process import Nginx, pair
+from .removal import Removal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,6 +89,15 @@ def running(edge: Edge, tmp_path: Path) -> Edge:
     edge.serve(A, pair(tmp_path / "a.pem", A))
     edge.put()
     return edge
+
+
+def test_no_file_goes_until_the_sites_were_asked_for_after_a_reload(running: Edge) -> None:
+    running.serve(B)
+    order = Removal(running.machine).during(
+        running.client, lambda client: client.on("put", "served-sites", UNIT, running.desired())
+    )
+    assert order[0] == "reload"
+    assert order.index("removed") > 1, "it went before anybody looked what came of the reload"
 
 
 def test_nginx_is_started_for_its_sites_and_left_alone_when_they_are_served(

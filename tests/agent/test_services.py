@@ -12,6 +12,7 @@ from portcullis.host.agent.services import is_stale, last_load, parse_show
 
 from .conftest import Client
 from .fake_systemd import FakeSystemd
+from .removal import Removal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +83,16 @@ def test_a_file_edited_by_hand_makes_it_stale_and_the_put_reloads_once(app: App)
     assert [step["property"] for step in app.put()["steps"]] == ["stale"]
     assert app.systemd.calls == ["reload"]
     assert app.facts()["stale"] is False
+
+
+def test_what_it_reads_stays_until_it_has_settled_after_a_reload(app: App) -> None:
+    app.put()
+    app.write(text="edited")
+    order = Removal(app.client.machine).during(
+        app.client, lambda client: client.on("put", "service", "app.service", app.desired())
+    )
+    assert order[0] == "reload"
+    assert order.index("removed") > 1, "it went before anybody looked what came of the reload"
 
 
 @pytest.mark.parametrize("what", ["copied with old dates", "chmod", "removed", "new file", "through a link"])

@@ -70,7 +70,7 @@ def of_engine(output: str) -> Counter[tuple[str, str]]:
 def of_judge(output: str) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     for policy, findings in re.findall(r"^stop +(\S+)\n((?: .*\n)+?) +Why: ", output, re.MULTILINE):
-        for resource in re.findall(r"^ {7}(?:([\w.-]+): )?\S", findings, re.MULTILINE):
+        for resource in re.findall(r"^ {7}(?!The exemption )(?:([\w.-]+): )?\S", findings, re.MULTILINE):
             # What is about the stack as a whole, the engine puts down to the stack.
             found[policy, resource or f"portcullis-{STACK}"] += 1
     return found

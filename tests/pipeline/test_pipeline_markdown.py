@@ -32,6 +32,41 @@ Diagnostics:
 """
 
 
+FILLED_IN = """\
+    ~ docker:index/container:Container: (refresh)
+        [id=ff5b40]
+        [urn=urn:pulumi:prod::portcullis::docker:index/container:Container::api-container]
+        [provider=urn:pulumi:prod::portcullis::pulumi:providers:docker::web1::859c]
+        --outputs:--
+      + dns   : []
+      ~ mounts: [
+          ~ [0]: {
+                  + readOnly: false
+                }
+        ]
+"""
+STOPPED = """\
+    ~ docker:index/container:Container: (refresh)
+        [id=ff5b41]
+        --outputs:--
+      + dns    : []
+      ~ mustRun: true => false
+    ~ docker:index/container:Container: (refresh)
+        [id=ff5b42]
+        --outputs:--
+      + dns             : []
+      ~ networksAdvanced: [
+          + [1]: {
+                  + name: "by-hand"
+                }
+        ]
+    ~ pulumi-python:dynamic/portcullis:File: (refresh)
+        [id=motd]
+        --outputs:--
+      ~ content: "one" => "two"
+"""
+
+
 def preview(text: str = DIFF, *, ok: bool = True, code_only: str = "", **changes: int) -> Preview:
     return Preview("prod", ok=ok, changes=changes, text=text, steps={}, code_only=code_only)
 
@@ -57,6 +92,38 @@ def test_what_changes_is_named_beside_the_count() -> None:
     assert "- to change: `UfwPolicy web1-firewall-policy`\n- to create: `Container c0`, " in said
     assert "`Container c9` and 2 more\n" in said
     assert "- to change: `UfwPolicy" in markdown.of_drift(replace(preview(update=1), steps=steps), "")[1]
+
+
+def test_a_name_is_no_more_than_a_name() -> None:
+    urns = [
+        f"urn:pulumi:prod::p::{kinds}docker:index/container:Container::{name}"
+        for kinds, name in (("", "fd00::1"), ("a$", "x"), ("b$", "x"), ("", "y " * 40_000))
+    ]
+    steps = {"steps": [{"op": "create", "urn": urn} for urn in urns]}
+    said = markdown.of_preview(replace(preview(create=4), steps=steps), "")
+    assert "- to create: `Container fd00::1`, `Container x`, `Container x`, `Container y y" in said
+    assert len(said) < 2000
+
+
+def test_noise_of_the_engine_and_of_dockers_provider_is_left_out() -> None:
+    warning = "warning: using pulumi-resource-docker from $PATH"
+    said = markdown.quiet(
+        f"Previewing update (prod):\n  {warning} at /opt/pulumi-resource-docker\n"
+        f"{FILLED_IN}{FILLED_IN}{STOPPED}{FILLED_IN}Resources:\n"
+    )
+    assert said == f"Previewing update (prod):\n{STOPPED}Resources:\n"
+
+
+def test_a_pull_request_hides_no_line_by_words_of_the_engine() -> None:
+    warning = "warning: using pulumi-resource-docker from $PATH"
+    lines = f'      + allow all; # {warning} at /x\n      + content: "allow all; # {warning}"\n'
+    # What comes after a block may be further in: a resource of another parent.
+    for after in (
+        "        + docker:index/container:Container: (create)\n            ports: []\n",
+        '        +-docker:index/container:Container: (replace)\n          +-image: "good" => "bad"\n',
+        "      pulumi:pulumi:Stack: (same)\n",
+    ):
+        assert markdown.quiet(f"{lines}{FILLED_IN}{after}") == f"{lines}{after}"
 
 
 def test_nothing_to_change_is_one_line() -> None:

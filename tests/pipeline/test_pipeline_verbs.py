@@ -38,58 +38,6 @@ def test_what_the_program_warns_of_is_no_verdict(tmp_path: Path) -> None:
     assert preview.judged("prod", tmp_path / "elsewhere", {}) == ("", False)
 
 
-FILLED_IN = """\
-    ~ docker:index/container:Container: (refresh)
-        [id=ff5b40]
-        [urn=urn:pulumi:prod::portcullis::docker:index/container:Container::api-container]
-        [provider=urn:pulumi:prod::portcullis::pulumi:providers:docker::web1::859c]
-        --outputs:--
-      + dns   : []
-      ~ mounts: [
-          ~ [0]: {
-                  + readOnly: false
-                }
-        ]
-"""
-STOPPED = """\
-    ~ docker:index/container:Container: (refresh)
-        [id=ff5b41]
-        --outputs:--
-      + dns    : []
-      ~ mustRun: true => false
-    ~ docker:index/container:Container: (refresh)
-        [id=ff5b42]
-        --outputs:--
-      + dns             : []
-      ~ networksAdvanced: [
-          + [1]: {
-                  + name: "by-hand"
-                }
-        ]
-    ~ pulumi-python:dynamic/portcullis:File: (refresh)
-        [id=motd]
-        --outputs:--
-      ~ content: "one" => "two"
-"""
-
-
-def test_noise_of_the_engine_and_of_dockers_provider_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "said").write_text(
-        "Previewing update (prod):\n"
-        "  warning: using pulumi-resource-docker from $PATH at /opt/pulumi-resource-docker\n"
-        f"  warning: the disk is full soon\n{FILLED_IN}{FILLED_IN}{STOPPED}{FILLED_IN}Resources:\n"
-    )
-    pulumi = tmp_path / "pulumi"
-    pulumi.write_text(
-        "#!/bin/sh\n"
-        'case "$*" in *--json*) echo \'{"steps": [], "changeSummary": {"same": 1}}\';; *) cat said;; esac\n'
-    )
-    pulumi.chmod(0o755)
-    seen = preview.look("prod", folder=tmp_path, environment={"PATH": f"{tmp_path}:/usr/bin"})
-    first = "Previewing update (prod):\n  warning: the disk is full soon\n"
-    assert seen.text == f"{first}{STOPPED}Resources:\n"
-
-
 def test_base_without_code_only_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         verbs.main(["preview", "--stack", "prod", "--base", "x"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from portcullis.host.agent.machine import Machine
@@ -35,19 +37,32 @@ def remembered(path: Path, jails: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def enforced(machine: Machine, jail: str, action: str, banned: list[str]) -> bool:
-    """Whether the packet filter knows a jail's bans; ``nft flush ruleset`` takes them away unseen.
+def enforced(machine: Machine, jail: str, action: str, banned: Callable[[], list[str]]) -> bool:
+    """Whether the packet filter has each of a jail's bans.
 
-    Only of the action ``nftables`` is it known where to look.
+    ``nft flush ruleset`` takes them away unseen, and where somebody took the table fail2ban makes it anew for
+    the next ban, without those of before. Only of the action ``nftables`` is it known where to look.
     """
-    if not banned or not action.startswith("nftables") or "name=" in action:
+    if not action.startswith("nftables") or "name=" in action:
         return True
-    sets = {f'"@addr6-set-{jail}"' if ":" in address else f'"@addr-set-{jail}"' for address in banned}
+    missing = set(banned())
     # A ban is in fail2ban's list a moment before it is in the filter.
     for last in (False, True):
-        rules = machine.run(_RULES, timeout=_TIMEOUT).out
-        if all(used in rules for used in sets):
-            return True
-        if not last:
+        if missing:
+            missing -= _stopped(machine.run(_RULES, timeout=_TIMEOUT).out, jail)
+        if missing and not last:
             time.sleep(machine.settle)
-    return False
+    # Who was let go meanwhile is not missed.
+    return not (missing and missing & set(banned()))
+
+
+def _stopped(listing: str, jail: str) -> set[str]:
+    """The addresses in the sets of a jail that a rule uses."""
+    found: set[str] = set()
+    for name in (f"addr-set-{jail}", f"addr6-set-{jail}"):
+        if f'"@{name}"' not in listing:
+            continue
+        for part in json.loads(listing)["nftables"]:
+            if part.get("set", {}).get("name") == name:
+                found.update(each for each in part["set"].get("elem", ()) if isinstance(each, str))
+    return found

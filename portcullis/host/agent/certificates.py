@@ -207,18 +207,18 @@ class Certificates:
         unit = str(desired.get("unit") or "")
         if not unit or self._facts(record.spec, self._sites())["served"] == SERVED:
             return
-        if unit == _NGINX:
-            self._run(
-                ["nginx", "-t"], _TEST_TIMEOUT, "nginx refuses its configuration, so it was not reloaded"
-            )
-        self._run(["systemctl", "--no-pager", "reload", unit], _RELOAD_TIMEOUT, f"{unit} cannot be reloaded")
-        deadline = time.monotonic() + _TAKES_UP
-        while self._facts(record.spec, self._sites())["served"] != SERVED and time.monotonic() < deadline:
-            time.sleep(0.1)
+        with self._machine.readers.reading():
+            if unit == _NGINX:
+                failure = "nginx refuses its configuration, so it was not reloaded"
+                self._run(["nginx", "-t"], _TEST_TIMEOUT, failure)
+            failure = f"{unit} cannot be reloaded"
+            self._run(["systemctl", "--no-pager", "reload", unit], _RELOAD_TIMEOUT, failure)
+            deadline = time.monotonic() + _TAKES_UP
+            while self._facts(record.spec, self._sites())["served"] != SERVED and time.monotonic() < deadline:
+                time.sleep(0.1)
 
     def _run(self, argv: list[str], timeout: float, failure: str) -> None:
-        with self._machine.readers.reading():
-            done = self._machine.run(argv, timeout=timeout)
+        done = self._machine.run(argv, timeout=timeout)
         if done.code:
             raise HostError(
                 "test-failed",

@@ -168,15 +168,15 @@ class Files:
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:
         """See `Kind`. Not while a test or a reload may be about to open it."""
-        with self._machine.readers.absent():
-            return self._remove(desired, record, folder)
-
-    def _remove(self, desired: Json, record: Record, folder: Path) -> str:
         path = Path(record.id)
         disk.sweep(path)
         what = desired.get("on_delete", "restore")
         if what == "keep":
             return "kept"
+        with self._machine.readers.absent():
+            return self._remove(path, what, record, folder)
+
+    def _remove(self, path: Path, what: str, record: Record, folder: Path) -> str:
         with disk.removing(path) as place:
             there = place.look()
             homeless = place.folder < 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import ipaddress
 import re
@@ -79,10 +80,11 @@ class Jails(Guarded):
                     except HostError as error:
                         answers.append(error)
                         continue
-                    now = live.banned(jail) if live else []
                     action = str(facts["options"].get("banaction", ""))
-                    facts["enforced"] = bans.enforced(self._machine, jail, action, now)
-                    facts["_banned"] = banned[jail] + now
+                    facts["enforced"] = not live or bans.enforced(
+                        self._machine, jail, action, functools.partial(live.banned, jail)
+                    )
+                    facts["_banned"] = banned[jail] + (live.banned(jail) if live else [])
                     facts["revision"] = record.revision if record else ""
                     answers.append(facts if facts["exists"] else {"exists": False, **_private(facts)})
         except HostError as error:

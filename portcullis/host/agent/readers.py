@@ -1,7 +1,8 @@
 """Programs that read a folder's files one after the other, and files that go meanwhile.
 
 nginx lists a folder and then opens what it found there: a file that is removed in between is an error to it.
-A deployment that took several sites out at once removed one while it reloaded for another.
+A deployment that took several sites out at once removed one while it reloaded for another. So it is about the
+kind ``file``; others that remove files, such as a jail, read them under a lock of their own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Readers:
-    """Who reads now. Any number may read at a time; a file is removed while nobody does."""
+    """Who reads now. Any number may read at a time, one of them twice too; a file goes while nobody does."""
 
     def __init__(self) -> None:
         """Nobody yet."""
@@ -24,7 +25,7 @@ class Readers:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """While a test, a start or a reload runs."""
+        """While a test runs, or a start or reload until what was asked for is there."""
         with self._changed:
             self._reading += 1
         try:

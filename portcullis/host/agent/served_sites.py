@@ -93,7 +93,8 @@ class ServedSites:
         if not steps:
             return
         unit, spec = work.record.id, work.record.spec
-        with self._lock:
+        # nginx answers a reload before it happens: its files stay until every site was asked for.
+        with self._machine.readers.reading(), self._lock:
             self._test()
             # Before the reload: what changes during it makes the unit stale again.
             newest = newest_change(spec.get("reads") or [])
@@ -105,8 +106,7 @@ class ServedSites:
             work.record.extra["loaded"] = services.loaded(services.show(self._machine, [unit])[0], newest)
 
     def _test(self) -> None:
-        with self._machine.readers.reading():
-            done = self._machine.run(["nginx", "-t"], timeout=_TEST_TIMEOUT)
+        done = self._machine.run(["nginx", "-t"], timeout=_TEST_TIMEOUT)
         if done.code:
             raise HostError(
                 "refused",
@@ -122,8 +122,7 @@ class ServedSites:
         self._systemctl("reload" if state in services.RUNNING else "start", unit)
 
     def _systemctl(self, verb: str, unit: str) -> None:
-        with self._machine.readers.reading():
-            done = self._machine.run(["systemctl", "--no-pager", verb, unit], timeout=_JOB_TIMEOUT)
+        done = self._machine.run(["systemctl", "--no-pager", verb, unit], timeout=_JOB_TIMEOUT)
         if done.code:
             raise HostError(
                 "systemd",

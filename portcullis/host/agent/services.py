@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -90,6 +91,12 @@ class Services:
         }
         if not steps:
             return
+        # A reload is answered before it happens: what the unit reads stays until it has settled.
+        starts = desired.get("active") == "active"
+        with self._machine.readers.reading() if starts else contextlib.nullcontext():
+            self._apply(desired, work)
+
+    def _apply(self, desired: Json, work: Work) -> None:
         name, reads = work.record.id, work.record.spec.get("reads") or []
         started = False
         with self._lock:
@@ -191,8 +198,7 @@ class Services:
         return True
 
     def _do(self, verb: str, *names: str) -> None:
-        with self._machine.readers.reading():
-            done = self._machine.run(["systemctl", "--no-pager", verb, *names], timeout=_JOB_TIMEOUT)
+        done = self._machine.run(["systemctl", "--no-pager", verb, *names], timeout=_JOB_TIMEOUT)
         if done.code:
             raise self._failed(f"systemctl {' '.join((verb, *names))} failed", names, done.text)
 

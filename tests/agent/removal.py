@@ -1,0 +1,46 @@
+"""A file that goes while a program is told to read its folder: when it does."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from portcullis.host.agent.machine import Machine
+    from portcullis.host.agent.run import Done
+
+    from .conftest import Client
+
+
+class Removal:
+    """Ask for a removal in the middle of each reload; `order` is what happened, in its order."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._run, self._readers = machine.run, machine.readers
+        self._threads: list[threading.Thread] = []
+        self.order: list[str] = []
+        self.machine = dataclasses.replace(machine, run=self)
+
+    def __call__(self, argv: Sequence[str], **more: Any) -> Done:
+        if "reload" in argv:
+            self._threads.append(threading.Thread(target=self._remove))
+            self._threads[-1].start()
+            time.sleep(0.05)
+        done = self._run(argv, **more)
+        self.order.append("reload" if "reload" in argv else "asked")
+        return done
+
+    def _remove(self) -> None:
+        with self._readers.absent():
+            self.order.append("removed")
+
+    def during(self, client: Client, put: Callable[[Client], object]) -> list[str]:
+        """Return what happened from the reload on, until the last look at what it led to."""
+        put(client.again(machine=self.machine))
+        for thread in self._threads:
+            thread.join()
+        return self.order[self.order.index("reload") :]

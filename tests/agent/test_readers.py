@@ -1,0 +1,42 @@
+"""A file goes while nobody reads its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+from portcullis.host.agent.readers import Readers
+
+
+def test_who_removes_waits_for_all_who_read_and_they_for_nobody() -> None:
+    readers, gone = Readers(), threading.Event()
+
+    def remove() -> None:
+        with readers.absent():
+            gone.set()
+
+    thread = threading.Thread(target=remove)
+    with readers.reading():
+        with contextlib.suppress(OSError), readers.reading():
+            raise OSError
+        thread.start()
+        with readers.reading():  # once more, while somebody waits
+            assert not gone.wait(0.05)
+    thread.join(5)
+    assert gone.is_set()
+
+
+def test_who_reads_waits_for_a_removal() -> None:
+    readers, order = Readers(), []
+
+    def read() -> None:
+        with readers.reading():
+            order.append("read")
+
+    thread = threading.Thread(target=read)
+    with readers.absent():
+        thread.start()
+        thread.join(0.05)
+        order.append("removed")
+    thread.join(5)
+    assert order == ["removed", "read"]
