@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -82,6 +82,19 @@ def test_docker_runs_inside_and_pulls_by_digest(web: Host, lab: Lab) -> None:
 def test_an_image_of_the_same_content_has_the_same_digest(lab: Lab) -> None:
     assert images.build(images.hello()).digest == images.build(images.hello()).digest
     assert lab.push(images.hello("2")).digest != images.build(images.hello()).digest
+
+
+def test_an_image_that_is_there_is_not_written_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.push(images.hello())
+    asked, ask = [], images._request  # noqa: SLF001 - what goes to the registry
+
+    def note(method: str, *more: Any, **named: Any) -> Any:
+        asked.append(method)
+        return ask(method, *more, **named)
+
+    monkeypatch.setattr(images, "_request", note)
+    lab.push(images.hello())
+    assert set(asked) == {"HEAD"}, "who reads a tag while it is written is answered with an error"
 
 
 def test_nginx_is_reached_from_everywhere(web: Host, lab: Lab) -> None:
