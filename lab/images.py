@@ -197,8 +197,8 @@ def offered(image: Image, manifest: bytes) -> bool:
 def _tag(image: Image, manifest: bytes) -> None:
     """Let the image's tag be this manifest, unless it is.
 
-    The registry writes a tag in place: who asks for it in that moment is answered with an error, and every host
-    that is raised pushes the lab's own images.
+    The registry writes a tag in place: who asks for it in that moment is answered with an error, and every
+    host that is raised pushes the lab's own images.
     """
     url = f"https://{registry.NAME}/v2/{image.name}/manifests/{image.tag}"
     try:

@@ -86,7 +86,7 @@ def test_an_image_of_the_same_content_has_the_same_digest(lab: Lab) -> None:
 
 def test_an_image_that_is_there_is_not_written_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.push(images.hello())
-    asked, ask = [], images._request  # noqa: SLF001 - what goes to the registry
+    asked, ask = [], images._request
 
     def note(method: str, *more: Any, **named: Any) -> Any:
         asked.append(method)
