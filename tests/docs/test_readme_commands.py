@@ -164,10 +164,25 @@ def test_the_gate_and_the_map_of_the_demo(clone: Clone) -> None:
     assert "flowchart LR" in clone.run("make map")
     assert "shop.example.com" in (clone.folder / ".portcullis" / "map.html").read_text()
     file = clone.folder / "preview.json"
-    clone.run(f". tools/env.sh; pulumi preview --stack lab --json >{file}")
-    said = clone.run(f"make map MAP='--preview {file}'")
+
+    def previewed() -> str:
+        clone.run(f". tools/env.sh; pulumi preview --stack lab --json >{file}")
+        return clone.run(f"make map MAP='--preview {file}'")
+
+    said = previewed()
     assert "site1 --> container1" in said
     assert not re.search(r"^[+-] ", said, re.MULTILINE), said
+
+    settings = clone.folder / "Pulumi.lab.yaml"
+    before = settings.read_text()
+    written = yaml.safe_load(before)
+    written["config"]["portcullis:hosts"]["web1"]["firewall"] = {"allow": {"8443/tcp": {}}}
+    settings.write_text(yaml.safe_dump(written))
+    said = previewed()
+    settings.write_text(before)
+    assert sorted(re.findall(r"^[+-] .*", said, re.MULTILINE)) == [
+        "+ internet reaches 8443/tcp", "+ neighbour reaches 8443/tcp", "+ port 8443/tcp on web1",
+    ]  # fmt: skip
 
 
 def test_the_commands_of_the_other_pages(clone: Clone) -> None:
