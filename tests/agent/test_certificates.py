@@ -640,3 +640,21 @@ def test_a_nonce_that_was_refused_twice_is_tried_once_more(lab: Lab) -> None:
     lab.put()
     lab.certbot.trouble = [refused, refused]
     assert "anti-replay nonce" in lab.refused("api.example.com").detail
+
+
+def test_what_debian_12s_certbot_could_not_print_is_in_its_log(lab: Lab) -> None:
+    masked = "An unexpected error occurred:\nAttributeError: can't set attribute\nAsk for help\n"
+    log = lab.machine.letsencrypt_logs / "letsencrypt.log"
+    lab.certbot.trouble = [masked]
+    assert "can't set attribute" in lab.refused().detail, "nothing is in the log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(
+        "acme.messages.Error: urn:ietf:params:acme:error:badNonce :: The nonce of the day before :: x\n"
+        "\nDuring handling of the above exception, another exception occurred:\n\n"
+        "acme.messages.Error: urn:ietf:params:acme:error:badNonce :: An unacceptable anti-replay nonce :: y\n"
+    )
+    lab.certbot.trouble = [masked]
+    lab.put()
+    log.write_text("acme.messages.Error: urn:ietf:params:acme:error:rateLimited :: Too much :: of you\n")
+    lab.certbot.trouble = [masked]
+    assert lab.refused("api.example.com").detail == "Too much :: of you"

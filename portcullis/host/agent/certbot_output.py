@@ -25,6 +25,10 @@ _PROBLEM = re.compile(
 _UNEXPECTED = re.compile(r"^(?:.*:)?An unexpected error occurred:\n(?P<what>.+)", re.MULTILINE)
 _RENEWAL = "Failed to renew certificate {} with error: "
 _NO_ACCOUNT = r"accountDoesNotExist|Account \S+ not found"
+# Debian 12's certbot 2.1 on Python 3.11: what an authority answers is an exception on which nothing can be set,
+# and that it could not be passed on out of a `with` is what certbot prints instead.
+_MASK = "AttributeError: can't set attribute"
+_MASKED = re.compile(r"^acme\.messages\.Error: \S+ :: (?P<what>.+)", re.MULTILINE)
 _BUSY = "Another instance of Certbot is already running"
 
 
@@ -83,6 +87,17 @@ _PROBLEMS = {
 def is_busy(text: str) -> bool:
     """Whether certbot only says that another one runs."""
     return _BUSY in text
+
+
+def is_masked(text: str) -> bool:
+    """Whether certbot had words of the authority and could not print them; its log has them."""
+    return _MASK in text
+
+
+def unmasked(log: str) -> str:
+    """What certbot would have printed, out of the log of that run; "" where it says nothing."""
+    found = _MASKED.findall(log)
+    return f"An unexpected error occurred:\n{found[-1]}\n" if found else ""
 
 
 def is_worth_another_try(text: str) -> bool:

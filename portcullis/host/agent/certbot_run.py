@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from portcullis.host.agent import certbot_output
 from portcullis.host.agent.errors import HostError
+from portcullis.host.agent.run import Done
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.run import Done
     from portcullis.host.agent.step import Json
 
 # Plugins that get their credentials by the environment; all others have an option for it.
@@ -75,6 +75,14 @@ class Certbot:
                 raise
             return False  # it is not installed any more
 
+    def _logged(self) -> str:
+        """What the last run, which has the log for itself, could not say."""
+        try:
+            text = (self._machine.letsencrypt_logs / "letsencrypt.log").read_text(errors="replace")
+        except OSError:
+            return ""
+        return certbot_output.unmasked(text)
+
     def _leave_account(self, server: str) -> bool:
         """Put an account aside that its authority has forgotten: certbot registers a new one then."""
         folder = self._machine.letsencrypt / "accounts" / server.partition("://")[2].strip("/")
@@ -100,6 +108,8 @@ class Certbot:
         with self._alone:
             while True:
                 done = self._machine.run(argv, timeout=timeout, env=env)
+                if done.code and certbot_output.is_masked(done.text):
+                    done = Done(done.code, self._logged() + done.out, done.err)
                 if done.code == 0 or not certbot_output.is_busy(done.text):
                     return done
                 if time.monotonic() > deadline or self._machine.alone.is_set():

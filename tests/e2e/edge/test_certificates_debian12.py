@@ -49,6 +49,16 @@ def test_debian_12_issues_a_name_more_in_place(edge: Edge) -> None:
     edge.project.unchanged()
 
 
+def test_debian_12s_certbot_hides_what_the_authority_says_and_it_is_told(edge: Edge) -> None:
+    edge.acme.stop()
+    edge.acme.start(reject_nonces=100)
+    edge.declare(NAME, "api.example.com", "shop.example.com").up(fails=True).has("anti-replay nonce")
+    edge.acme.stop()
+    edge.acme.start()
+    edge.project.up()
+    edge.project.unchanged()
+
+
 def test_debian_12_says_that_its_certbot_knows_no_profiles(edge: Edge) -> None:
     program = edge.project.folder / "__main__.py"
     program.write_text(program.read_text().replace('email="ops', 'profile="tlsserver", email="ops'))
