@@ -25,8 +25,8 @@ _PROBLEM = re.compile(
 _UNEXPECTED = re.compile(r"^(?:.*:)?An unexpected error occurred:\n(?P<what>.+)", re.MULTILINE)
 _RENEWAL = "Failed to renew certificate {} with error: "
 _NO_ACCOUNT = r"accountDoesNotExist|Account \S+ not found"
-# Debian 12's certbot 2.1 on Python 3.11: what an authority answers is an exception on which nothing can be set,
-# and that it could not be passed on out of a `with` is what certbot prints instead.
+# Debian 12's certbot 2.1 on Python 3.11: what an authority answers is an exception on which nothing can be
+# set, and that it could not be passed on out of a `with` is what certbot prints instead.
 _MASK = "AttributeError: can't set attribute"
 _MASKED = re.compile(r"^acme\.messages\.Error: \S+ :: (?P<what>.+)", re.MULTILINE)
 _BUSY = "Another instance of Certbot is already running"
