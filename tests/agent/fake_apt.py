@@ -31,6 +31,7 @@ class FakeApt:
     units: dict[str, list[str]] = field(default_factory=dict)
     early: set[str] = field(default_factory=set)  # units of early boot
     enabled: set[str] = field(default_factory=set)
+    cut_off: set[str] = field(default_factory=set)  # while they were unpacked
     on_install: Callable[[], None] = lambda: None
 
     def __call__(  # noqa: PLR0911 - one for each program
@@ -46,6 +47,10 @@ class FakeApt:
             weak = "--install-recommends" in words
             assert weak or "install" not in words or "--no-install-recommends" in words
             verb, *names = [w for w in words if not w.startswith("-") and "::" not in w]
+            if "--reinstall" in words:
+                self.calls.append(f"reinstall {' '.join(names)}")
+                self.cut_off -= set(names)
+                return Done(0, "", "")
             also = [other for name in names for other in self.recommends.get(name, ())] if weak else []
             return self.apt_get(verb, names, also, simulate=simulate)
         self.calls.append(" ".join(argv))
@@ -54,7 +59,9 @@ class FakeApt:
         if program == "dpkg-query" and "-L" in words:
             return Done(0, "".join(f"{path}\n" for n in words[1:] for path in self.units.get(n, ())), "")
         if program == "dpkg-query":
-            return self.query(words[words.index("--") + 1 :])
+            if "--" in words:
+                return self.query(words[words.index("--") + 1 :])
+            return Done(0, "".join(f"{name}\tiHR\n" for name in sorted(self.cut_off)), "")
         if program == "apt-mark":
             return self.mark(*words)
         if program == "apt-cache":

@@ -257,6 +257,13 @@ def test_a_dpkg_that_was_interrupted_is_repaired_first(web: Packages) -> None:
     assert any(call.startswith("dpkg ") and call.endswith("--configure -a") for call in web.apt.calls)
 
 
+def test_what_was_cut_off_while_it_was_unpacked_is_reinstalled_before_anything_else(web: Packages) -> None:
+    web.apt.cut_off = {"nginx-common"}
+    web.put("nginx")
+    calls = [call for call in web.apt.calls if call.startswith(("reinstall", "apt-get install"))]
+    assert calls == ["reinstall nginx-common", "apt-get install nginx"]
+
+
 def test_a_lock_is_waited_for(web: Packages) -> None:
     web.apt.trouble = [LOCKED, LOCKED]
     web.put("nginx")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from dataclasses import dataclass
@@ -107,6 +108,7 @@ class Apt:
         """Install, starting nothing that was not running. Raises `HostError` (``apt``, ``apt-lock``)."""
         argv = (*_RECOMMENDS[recommends], "install", *sorted(names))
         with held_back(self._machine.policy):
+            self._unpack_anew()
             try:
                 self._run(*argv)
             except HostError as error:
@@ -130,6 +132,21 @@ class Apt:
             done = self._machine.run(["apt-mark", how, *sorted(names)], timeout=_QUERY_TIMEOUT)
             if done.code:
                 raise failure("mark", done)
+
+    def _unpack_anew(self) -> None:
+        """Reinstall what was cut off while it was unpacked: apt takes it for installed, and dpkg refuses it.
+
+        Where that fails, the installation itself tells why.
+        """
+        done = self._machine.run(
+            ["dpkg-query", "-W", "-f", "${Package}\t${db:Status-Abbrev}\n"], timeout=_QUERY_TIMEOUT
+        )
+        cut_off = sorted(
+            {name for name, _, state in _rows(done.out) if "H" in state[1:2] or "R" in state[2:3]}
+        )
+        if cut_off:
+            with contextlib.suppress(HostError):
+                self._run(*_RECOMMENDS[False], "--reinstall", "install", *cut_off)
 
     def _unknown(self, names: Collection[str]) -> set[str]:
         if not any(self._machine.lists.glob("*_Packages*")):
@@ -164,11 +181,15 @@ class Apt:
             time.sleep(min(1.0, self._machine.apt_lock_wait / 4))
 
 
+def _rows(output: str) -> list[tuple[str, str, str]]:
+    """Lines of ``name<TAB>iHR``: the letters are what is wanted, what is there, and what is wrong with it."""
+    return [line.partition("\t") for line in output.splitlines()]
+
+
 def package_states(output: str) -> dict[str, str]:
     """Name to state, from lines of ``name<TAB>ii ``; of several architectures an installed one counts."""
     states: dict[str, str] = {}
-    for line in output.splitlines():
-        name, _, state = line.partition("\t")
+    for name, _, state in _rows(output):
         if not states.get(name, "").endswith("i"):
             states[name] = state[:2]
     return states

@@ -106,6 +106,21 @@ def test_an_agent_that_is_killed_in_mid_change_never_leaves_an_untested_file_unn
     gone(project, host)
 
 
+def test_a_package_that_was_cut_off_while_it_was_unpacked_is_unpacked_anew(
+    make_project: Callable[..., Project], make_host: Callable[[], Host]
+) -> None:
+    host = make_host()
+    host.run("apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy nginx", timeout=300)
+    # As dpkg leaves it where the power goes in that moment.
+    cut_off = "/^Package: nginx$/,/^$/ s/^Status: .*/Status: install reinstreq half-installed/"
+    host.run(["sed", "-i", cut_off, "/var/lib/dpkg/status"])
+    assert "in a mess" in host.run("dpkg --audit", check=False).stdout
+    project = make_project(host).program(APT)
+    project.up()
+    assert host.run("dpkg --audit").stdout == ""
+    project.unchanged()
+
+
 def test_a_host_that_reboots_in_mid_change_is_finished_by_the_next_up(
     make_project: Callable[..., Project], make_host: Callable[[], Host]
 ) -> None:
