@@ -91,7 +91,8 @@ class Service(HostResource, module="portcullis", name="Service"):
             active: whether it runs.
             enabled: whether it starts at boot; masked means that nothing can start it. A unit without an
                 [Install] section, such as systemd-journald.service, can only be static: others start it.
-            reads: what it runs on: resources, or paths of files and folders that others write.
+            reads: what it runs on: resources, which come before it, or paths of files and folders that
+                nothing in this program writes (a path alone gives no order).
             on_change: how it takes up a change of those; a unit without reload is restarted.
             adopt: take over a unit that somebody masked.
             opts: resource options.

@@ -317,6 +317,7 @@ def test_what_changes_while_it_reloads_is_not_taken_for_loaded(app: App) -> None
     app.systemd.reload = lambda: None  # type: ignore[method-assign] # it had read its files before that
     error = app.refused()
     assert (error.code, error.prop) == ("not-converged", "stale")
+    assert "name the resource of this program that writes it in reads" in error.hint
 
 
 def test_too_much_to_watch_is_named(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

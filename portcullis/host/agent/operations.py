@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from portcullis.host.agent.trees import Trees
 
 ADOPT = "set adopt=True to replace it; what is there now comes back when the resource is deleted"
+_CHANGED_BY_ANOTHER = "something else on the host may be changing it"
+_WRITTEN_MEANWHILE = (
+    "what it reads was written meanwhile: name the resource of this program that writes it in reads, "
+    "so that it comes first; if it is none of them, run again"
+)
 
 
 class Operations:
@@ -383,7 +388,7 @@ class Operations:
                 "not-converged",
                 f"{left[0].prop} is still {left[0].have} after the change, not {left[0].want}",
                 prop=left[0].prop,
-                hint="something else on the host may be changing it",
+                hint=_WRITTEN_MEANWHILE if left[0].prop == "stale" else _CHANGED_BY_ANOTHER,
                 detail=left[0].detail,
             )
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 APT = """
 web = Packages("web", host="web1", names=["nginx", "tree"])
-File("site", host="web1", path="/etc/nginx/conf.d/e2e.conf", test=["nginx", "-t"],
-     content="server { listen 8088; return 200 'here'; }\\n", opts=pulumi.ResourceOptions(depends_on=[web]))
-Service("nginx", host="web1", unit="nginx.service", reads=["/etc/nginx"],
-        opts=pulumi.ResourceOptions(depends_on=[web]))
+site = File("site", host="web1", path="/etc/nginx/conf.d/e2e.conf", test=["nginx", "-t"],
+            content="server { listen 8088; return 200 'here'; }\\n",
+            opts=pulumi.ResourceOptions(depends_on=[web]))
+Service("nginx", host="web1", unit="nginx.service", reads=[site, web, "/etc/nginx"])
 """
 SLOW = """
 File("slow", host="web1", path="/etc/slow", content="{content}\\n", adopt=True, test=["sh", "-c", "{test}"])
