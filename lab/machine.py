@@ -78,8 +78,12 @@ def leave(lease: Process) -> None:
         _last_one_out(state)
 
 
-def down(names: list[str] | None, progress: Progress | None = None) -> list[str]:
+def down(
+    names: list[str] | None, progress: Progress | None = None, *, lease: Process | None = None
+) -> list[str]:
     """Take hosts down (None: all of this checkout, and those whose checkout is gone); return their names.
+
+    With a lease only those that were raised with it: a name that is free again may be another process's now.
 
     Raises:
         LabError: a name belongs to another checkout.
@@ -92,7 +96,7 @@ def down(names: list[str] | None, progress: Progress | None = None) -> list[str]
                 for name, record in state.hosts.items()
                 if _ours(record) or not Path(record.owner).exists()
             ]
-        gone = [name for name in names if name in state.hosts]
+        gone = [name for name in names if name in state.hosts and lease in (None, state.hosts[name].lease)]
         for name in gone:
             _refuse_stranger(state.hosts[name])
             progress.say(f"taking {name} down")

@@ -199,4 +199,4 @@ def _factory() -> Iterator[Callable[[], Host]]:
     try:
         yield make
     finally:
-        machine.down(names, Progress())
+        machine.down(names, Progress(), lease=this_process())

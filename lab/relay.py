@@ -147,13 +147,15 @@ class Relay:
                 piece = source.recv(_PIECE)
             except OSError:
                 piece = b""
-            line.put((time.monotonic() + delay, piece))
-            delay = self._half
+            due = time.monotonic() + delay
+            # Before it goes on: whoever has it may ask for the counts, or say more.
             if piece and outward:
                 self._count(sent=len(piece))
             elif piece:
                 self._count(received=len(piece), round_trips=int(turn.asked))
                 turn.asked = False
+            line.put((due, piece))
+            delay = self._half
         writer.join()
 
     def _count(self, *, connections: int = 0, sent: int = 0, received: int = 0, round_trips: int = 0) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import select
 import ssl
 import threading
 import time
@@ -101,7 +102,12 @@ class Load:
             self.longest = max(self.longest, time.monotonic() - begun)
 
     def _ask(self, kept: dict[str, socket.socket], host: str, path: str) -> None:
-        line = kept.pop(host, None) or self.connect(host)
+        old = kept.pop(host, None)
+        # Looked at before anything is sent: on a busy machine a thread stands still for longer than AT_ONCE.
+        if old and select.select([old], [], [], 0)[0]:
+            old.close()
+            raise _Unanswered
+        line = old or self.connect(host)
         try:
             stays = _exchange(line, host, path)
         except BaseException:

@@ -64,6 +64,7 @@ class FakeFail2ban:
     rules: str = ""
     failed: list[int] = field(default_factory=list)
     ignored_by_reload: bool = False
+    lets_go: list[tuple[str, str]] = field(default_factory=list)  # once the packet filter was looked at
     _listener: socket.socket | None = None
 
     def write(self) -> None:
@@ -116,6 +117,9 @@ class FakeFail2ban:
         if argv[0] == "dpkg-query":
             return Done(1, "", "")
         if argv[0] == "nft":
+            while self.lets_go:
+                jail, address = self.lets_go.pop()
+                self.banned[jail].remove(address)
             return Done(0, self.rules, "") if self.rules else Done(1, "", "No such file or directory")
         assert argv[0] == "fail2ban-client"
         if argv[1] == "-t":

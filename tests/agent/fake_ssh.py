@@ -44,6 +44,8 @@ class FakeSsh:
     listening: set[str] = field(default_factory=lambda: {"22"})
     others: dict[str, str] = field(default_factory=dict)
     main_pid: int = 88
+    executed: int = 0  # how often sshd executed itself anew, with other sockets each time
+    slow: int = 0  # for how many looks it has not yet done so after a reload
     said_by_ss: str = ""  # instead of what follows from `listening` and `others`
     changed: int = field(default_factory=now)
     invocation: str = "first"
@@ -143,6 +145,7 @@ class FakeSsh:
 
     def reload(self) -> None:
         time.sleep(0.01)
+        self.executed += not self.slow
         self.listening = self.configured() - set(self.others)
         self.changed = now()
 
@@ -150,13 +153,17 @@ class FakeSsh:
         self.reload()
         self.invocation = uuid.uuid4().hex
 
-    def _ss(self, _words: list[str]) -> Done:
+    def _ss(self, words: list[str]) -> Done:
+        if self.slow:
+            self.slow -= 1
+            self.executed += not self.slow
         name = "systemd" if self.socket else "sshd"
         pid = 1 if self.socket else self.main_pid
         owners = dict.fromkeys(self.listening, (name, pid))
         owners |= {port: (who, 4000 + number) for number, (port, who) in enumerate(self.others.items())}
         lines = [
             f'LISTEN 0 128 0.0.0.0:{port} 0.0.0.0:* users:(("{who}",pid={pid},fd=3))'
+            + (f" ino:{self.executed * 100_000 + int(port)} sk:1 cgroup:/ <->" if "-Htlnpe" in words else "")
             for port, (who, pid) in owners.items()
         ]
         return Done(0, self.said_by_ss or "\n".join(lines), "")

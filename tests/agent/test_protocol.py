@@ -157,9 +157,9 @@ def test_four_puts_at_once_are_parallel_and_whole(start: Callable[..., Agent], e
     agent.read()  # it has started: on a busy machine that takes longer than what is measured
     begun = time.monotonic()
     for name in "abcd":
-        agent.put(etc / name, name, validate=["sleep", "0.5"])
+        agent.put(etc / name, name, validate=["sleep", "2"])
     answers = [agent.read() for _ in range(4)]
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 6, "one after the other takes 8"
     assert sorted(answer["id"] for answer in answers) == [2, 3, 4, 5]
     assert all(answer["ok"] for answer in answers)
     assert {p.name: p.read_text() for p in etc.iterdir()} == {n: n for n in "abcd"}

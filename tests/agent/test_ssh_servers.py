@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.host.agent import ssh_daemon
 from portcullis.host.agent.guarded import Peer
 from portcullis.host.agent.ssh_servers import SshServers
 
@@ -291,6 +292,24 @@ def test_where_it_does_not_listen_shows(server: Server) -> None:
     assert server.facts()["port"] == "22, 2022 (until sshd reads its files)"
     server.put()
     assert server.host.listening == {"22"}
+
+
+def test_a_reload_that_sshd_has_not_come_to_yet_is_waited_for(server: Server) -> None:
+    server.put()
+    server.host.slow = 9
+    server.put(options={**OPTIONS, "MaxAuthTries": "2"})
+    assert server.host.slow == 0, "a login would still have been let in by the former one"
+
+
+def test_a_reload_that_sshd_never_comes_to_is_an_error(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh_daemon, "_LISTEN_LIMIT", 0.3)
+    server.put()
+    server.host.slow = 10_000
+    error = server.refused(options={**OPTIONS, "MaxAuthTries": "2"})
+    assert "sshd has not taken up its files" in error.message
+    assert error.prop == "stale"
 
 
 def test_a_port_that_somebody_has_is_refused_before(server: Server) -> None:

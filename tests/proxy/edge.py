@@ -104,10 +104,14 @@ class Edge:
         with contextlib.closing(self.connect(tls=tls, sni=sni or host, source=source)) as sock:
             return send(sock, host, line or path, headers, method=method, body=body)
 
-    def log(self, name: str) -> str:
-        """Return a log file. Access logs are written a second late."""
-        time.sleep(1.2)
-        return self.files.path(f"var/log/nginx/{name}").read_text(errors="surrogateescape")
+    def log(self, name: str, holds: str) -> str:
+        """Return a log file, once it holds a text: access logs are written a second late."""
+        deadline = time.monotonic() + 15
+        while True:
+            text = self.files.path(f"var/log/nginx/{name}").read_text(errors="surrogateescape")
+            if holds in text or time.monotonic() > deadline:
+                return text
+            time.sleep(0.1)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a program in this network."""

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from portcullis.host.agent import journal
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.step import Json, Step
 
@@ -88,23 +89,12 @@ class Backups:
                 hint=f"`journalctl -fu {unit}` shows when it ends; then run again",
             ) from None
         if done.code != 0:
-            said = self._machine.run(
-                [
-                    "journalctl",
-                    "--quiet",
-                    "--no-pager",
-                    "--output=cat",
-                    f"--lines={_LINES}",
-                    f"--unit={unit}",
-                ],
-                timeout=60.0,
-            )
             raise HostError(
                 "failed",
                 "the backup failed",
                 prop="stores",
                 hint="mend what its last lines name, and run again; older backups are untouched",
-                detail=said.out.strip() or done.text,
+                detail=journal.last_lines(self._machine, unit, _LINES) or done.text,
             )
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _ISSUE = 250.0  # seconds
 _SHORT = 60.0
 _BUSY = 180.0  # for which another certbot, such as the timer's, is waited for
+_MORE_TRIES = 3  # for what is not the person's to mend; certbot itself repeats a refused nonce but once
 _PROFILES = (4, 0)  # the first certbot with --preferred-profile
 
 # Plugins for DNS that get their credentials by the environment; all others have an option for it.
@@ -58,9 +59,9 @@ class Certbot:
             argv.append("--break-my-certs")
         limit, variables = _ISSUE + float(desired.get("dns_propagation") or 0), environment(desired)
         done = self._run(argv, limit, variables)
-        if done.code and certbot_output.is_worth_another_try(done.text):
-            done = self._run(argv, limit, variables)
-        if done.code and certbot_output.is_forgotten(done.text) and self._leave_account(desired["server"]):
+        for _ in range(_MORE_TRIES):
+            if done.code == 0 or not self._is_worth_another_try(done.text, str(desired["server"])):
+                break
             done = self._run(argv, limit, variables)
         if done.code:
             why = certbot_output.reason(done.text)
@@ -82,6 +83,11 @@ class Certbot:
         except OSError:
             return ""
         return certbot_output.unmasked(text)
+
+    def _is_worth_another_try(self, said: str, server: str) -> bool:
+        if certbot_output.is_forgotten(said):
+            return self._leave_account(server)
+        return certbot_output.is_worth_another_try(said)
 
     def _leave_account(self, server: str) -> bool:
         """Put an account aside that its authority has forgotten: certbot registers a new one then."""

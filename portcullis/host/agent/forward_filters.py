@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, paths
+from portcullis.host.agent import disk, journal, paths
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.files import Files
 from portcullis.host.agent.guarded import Guarded, Undo
@@ -244,17 +244,13 @@ class ForwardFilters(Guarded):
     def _systemctl(self, *words: str) -> None:
         done = self._machine.run(["systemctl", "--no-pager", *words], timeout=_TIMEOUT)
         if done.code:
-            said = self._journal() if UNIT in words else ""
+            said = journal.last_lines(self._machine, UNIT) if UNIT in words else ""
             raise HostError(
                 "systemd",
                 f"systemctl {' '.join(words)} failed",
                 prop="boot",
                 detail="\n".join(part for part in (done.text, said) if part),
             )
-
-    def _journal(self) -> str:
-        argv = ["journalctl", "--no-pager", "-q", "-n", "20", "-o", "cat", "-u", UNIT]
-        return self._machine.run(argv, timeout=_TIMEOUT).out.strip()
 
     def _nft(self, command: str) -> Done:
         done = self._machine.run(["nft", command], timeout=_TIMEOUT)

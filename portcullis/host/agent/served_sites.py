@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import nginx_workers, services, site_probe
+from portcullis.host.agent import journal, nginx_workers, services, site_probe
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.site_probe import SERVED
 from portcullis.host.agent.step import Json, Step
@@ -128,7 +128,9 @@ class ServedSites:
                 "systemd",
                 f"systemctl {verb} {unit} failed",
                 prop="stale",
-                detail="\n".join(part for part in (done.text, self._journal(unit)) if part),
+                detail="\n".join(
+                    part for part in (done.text, journal.last_lines(self._machine, unit, _LINES)) if part
+                ),
             )
 
     def _await(self, unit: str, spec: Json, former: set[int], logged: int) -> None:
@@ -148,7 +150,7 @@ class ServedSites:
                     return
             if time.monotonic() > deadline or self._machine.alone.wait(self._machine.settle / 20):
                 break
-        detail = self._logged(logged) or self._journal(unit)
+        detail = self._logged(logged) or journal.last_lines(self._machine, unit, _LINES)
         if left:
             raise HostError(
                 "not-converged",
@@ -189,10 +191,6 @@ class ServedSites:
         except OSError:
             return ""
         return "\n".join([line for line in lines if any(level in line for level in _GRAVE)][-_LINES:])
-
-    def _journal(self, unit: str) -> str:
-        argv = ["journalctl", "--no-pager", "-q", "-n", str(_LINES), "-o", "cat", "-u", unit]
-        return self._machine.run(argv, timeout=_TEST_TIMEOUT).out.strip()
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
         """See `Kind`."""

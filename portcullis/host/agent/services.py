@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Dict
 
+from portcullis.host.agent import journal
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.step import Json, Step, compare
 from portcullis.host.agent.watch import newest_change
@@ -224,12 +225,8 @@ class Services:
             time.sleep(self._machine.settle / 8)
 
     def _failed(self, message: str, names: Sequence[str], said: str) -> HostError:
-        detail = said
-        for name in names:
-            argv = ["journalctl", "--no-pager", "-q", "-n", "20", "-o", "cat", "-u", name]
-            detail = "\n".join(
-                part for part in (said, self._machine.run(argv, timeout=_SHOW_TIMEOUT).out.strip()) if part
-            )
+        logged = [journal.last_lines(self._machine, name) for name in names]
+        detail = "\n".join(part for part in (said, *logged) if part)
         return HostError("systemd", message, prop="active", detail=detail)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.host.agent import ssh_facts
+from portcullis.host.agent import journal, ssh_facts
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.services import is_stale, parse_show
 from portcullis.host.agent.ssh_facts import SERVICE, SOCKET
@@ -67,14 +67,26 @@ class SshDaemon:
         """Make sshd read its files, and wait until it listens on `wanted`. Raises `HostError`."""
         newest = newest_change(self._reads)
         by_socket = ssh_facts.is_socket_activated(self._machine)
+        former = set() if by_socket else ssh_facts.sockets(self._machine)
         for argv in commands(by_socket=by_socket):
             self._run(argv)
         deadline = time.monotonic() + _LISTEN_LIMIT
-        time.sleep(self._machine.settle)  # sshd executes itself anew, and the old one listens till then
+        time.sleep(self._machine.settle)
         while True:
+            # A reload is a signal: sshd executes itself anew, and the old one listens until then. On a busy
+            # host a login could still be let in by what is to go.
+            anew = not former & (set() if by_socket else ssh_facts.sockets(self._machine))
             listening, taken = ssh_facts.listening_ports(self._machine, by_socket=by_socket)
-            if listening == wanted:
+            if anew and listening == wanted:
                 break
+            if time.monotonic() > deadline and listening == wanted:
+                raise HostError(
+                    "systemd",
+                    f"sshd has not taken up its files {_LISTEN_LIMIT:.0f} seconds after it was told to",
+                    prop="stale",
+                    hint="it may be stopped: `systemctl status ssh` on the host",
+                    detail=journal.last_lines(self._machine, SERVICE),
+                )
             if time.monotonic() > deadline:
                 lost = sorted(wanted - listening, key=int)
                 who = [f"{port} belongs to {taken[port]}" for port in lost if port in taken]
@@ -109,7 +121,6 @@ class SshDaemon:
     def _run(self, argv: Argv) -> None:
         done = self._machine.run(argv, timeout=_TIMEOUT)
         if done.code and argv[1] != "reset-failed":  # which has nothing to reset on most days
-            log = ["journalctl", "--no-pager", "-q", "-n", "20", "-o", "cat", "-u", SERVICE]
-            said = self._machine.run(log, timeout=_TIMEOUT).out.strip()
+            said = journal.last_lines(self._machine, SERVICE)
             detail = "\n".join(part for part in (done.text, said) if part)
             raise HostError("systemd", f"{' '.join(argv)} failed", prop="port", detail=detail)

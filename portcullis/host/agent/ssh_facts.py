@@ -236,6 +236,14 @@ def listening_ports(machine: Machine, *, by_socket: bool) -> tuple[set[str], dic
     return ours, {port: name for port, name in others.items() if port not in ours}
 
 
+def sockets(machine: Machine) -> set[str]:
+    """Inodes of the sockets that ssh.service's process listens on: others once it executed itself anew."""
+    done, main = machine.run(["ss", "-Htlnpe"], timeout=_TIMEOUT), _main_process(machine)
+    # "… users:((…)) ino:1234 sk:5 cgroup:/… <->"; between the two is a uid where it is not root's.
+    lines = [line.rpartition(" ino:") for line in done.out.splitlines()]
+    return {inode.split()[0] for owners, _, inode in lines if main in _OWNERS.findall(owners)}
+
+
 def _main_process(machine: Machine) -> str:
     """Number of the process that ssh.service runs, "" while it runs none."""
     argv = ["systemctl", "show", "--no-pager", "--property=MainPID", "--", SERVICE]

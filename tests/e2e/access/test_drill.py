@@ -119,7 +119,9 @@ def test_a_deployer_that_is_killed_in_the_middle(drill: Drill, module_host: Host
     wait_for("the host to restore itself", drill.enters, 150)
     drill.cancel()
     wait_for("it to be done", lambda: not module_host.run(f"ls {GUARDS}", check=False).stdout, 20)
-    assert UNDONE in module_host.run("journalctl -q -u 'portcullis-guard-*'").stdout
+    # Said last of all, when the guard's folder is gone already.
+    said = "journalctl --sync; journalctl -q -u 'portcullis-guard-*'"
+    wait_for("its word", lambda: UNDONE in module_host.run(said).stdout, 20)
     drill.up().lacks(TAKEN_BACK)
     drill.unchanged()
 

@@ -235,7 +235,10 @@ def test_only_what_is_named_is_reached_by_whatever_name(standing: Standing, pers
     process.kill()
     said = process.communicate()[1]
     assert said.count("administratively prohibited") == len(refused), said
-    assert "refused streamlocal port forward" in standing.host.run("journalctl -o cat -n 50").stdout
+    assert (
+        "refused streamlocal port forward"
+        in standing.host.run("journalctl --sync; journalctl -o cat -n 50").stdout
+    )
 
 
 def test_nothing_but_forwarding(standing: Standing) -> None:

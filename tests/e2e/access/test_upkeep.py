@@ -36,9 +36,9 @@ OS = "{os}"
 tell = File("tell", host="web1", path="/usr/local/bin/tell", mode="0755",
             content='#!/bin/sh\\necho "$@" >> /var/log/told; [ ! -e /var/log/mute ]\\n')
 KernelSettings("kernel", KernelSettingsArgs(host="web1", only=("net.ipv4.", "net.ipv6.")))
-SystemUpdates("updates", SystemUpdatesArgs(host="web1", os=OS))
+updates = SystemUpdates("updates", SystemUpdatesArgs(host="web1", os=OS))
 Upkeep("upkeep", UpkeepArgs(host="web1", os=OS, journal="64M", image_prune="daily", time_sync=False,
-                            notify=("/usr/local/bin/tell", "failed: 100%")))
+                            notify=("/usr/local/bin/tell", "failed: 100%"), after=updates.ready))
 """
 DOCKER = """
 DockerEngine("docker", DockerEngineArgs(host="web1", os=OS))

@@ -149,7 +149,7 @@ def dumps(host: Host, store: str) -> list[str]:
 def back_up(host: Host, *, fails: bool = False) -> str:
     """Run the timer's unit; return what it said."""
     done = host.run(["systemctl", "start", UNIT], check=False, timeout=60)
-    said = host.run(["journalctl", "-q", "-o", "cat", "-n", "12", "-u", UNIT]).stdout
+    said = host.run(f"journalctl --sync; journalctl -q -o cat -n 12 -u {UNIT}").stdout
     assert (done.returncode != 0) == fails, said
     return said
 
@@ -265,7 +265,8 @@ def test_no_secret_is_seen(standing: Project, secrets: dict[str, str]) -> None:
     host = standing.host
     ops = host.read("/etc/portcullis/secrets/redis-secrets/ops").split()[1]
     seen = host.run(
-        "journalctl -q --no-pager; cat /root/.bash_history 2>/dev/null; docker inspect redis mongo"
+        "journalctl --sync; journalctl -q --no-pager; cat /root/.bash_history 2>/dev/null; "
+        "docker inspect redis mongo"
     ).stdout
     seen += host.run(
         f"cat {FOLDER}/status.json /etc/portcullis-backup/config.json; grep -r . /var/lib/portcullis"

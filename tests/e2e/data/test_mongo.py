@@ -159,7 +159,8 @@ def test_no_secret_is_anywhere_but_in_its_files(standing: Project) -> None:
     ]
     assert all(len(secret) == 40 for secret in secrets)
     places = (
-        "docker inspect mongo", "docker logs mongo 2>&1", "ps axeww", "journalctl -q --no-pager",
+        "docker inspect mongo", "docker logs mongo 2>&1", "ps axeww",
+        "journalctl --sync; journalctl -q --no-pager",
         "cat /var/lib/portcullis/items/*/*", "cat /root/.*_history 2>/dev/null; true",
     )  # fmt: skip
     seen = {place: host.run(place).stdout for place in places}

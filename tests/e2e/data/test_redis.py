@@ -201,7 +201,8 @@ def test_rotation_under_load_fails_no_request_and_ends_the_old_credential(standi
         "docker inspect": host.run("docker inspect redis; docker logs redis 2>&1").stdout,
     }
     secrets = [password for of in ("api", "ops") for _, password in (old[of], standing.credential(of))]
-    assert seen.rounds > 50
+    assert seen.rounds > 10
+    assert any("python3 -I -c" in command for command in seen.commands), "the agent was not seen"
     for where, text in places.items():
         for secret in secrets:
             assert not [spelling for spelling in spellings(secret) if spelling in text], where

@@ -61,7 +61,7 @@ class Load:
 
     def __enter__(self) -> Self:
         for number in range(20):
-            path = "/" if number < 14 else "/cgi-bin/slow"
+            path = "/" if number < 14 else "/cgi-bin/slow?5"
             self._clients.append(threading.Thread(target=self._ask, args=(path,)))
             self._clients[-1].start()
         return self

@@ -21,6 +21,7 @@ import pytest
 from lab import acme, hosts, machine, scan, stack
 from tests.app.visitor import Visitor
 from tests.e2e.host.test_host_secrets import everything_under, spellings
+from tests.e2e.host.watch import wait_for
 from tests.e2e.stack.program import Program
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def test_no_secret_is_in_clear_anywhere_but_in_its_file(shop: Program) -> None:
     containers = shop.docker("ps", "-aq").split()
     scripts = {
         "processes": "ps auxww; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'",
-        "journal": "journalctl --no-pager -o cat",
+        "journal": "journalctl --sync; journalctl --no-pager -o cat",
         "histories": "cat /root/.*history /home/*/.*history",
         "logs": "find /var/log -type f -size -2M -exec cat {} + | tr -d '\\0'",
         "records": "find /var/lib/portcullis /run -xdev -type f -size -1M -exec cat {} + | tr -d '\\0'",
@@ -247,6 +248,10 @@ def test_what_was_acknowledged_survives_kills_of_stores_engine_and_host(shop: Pr
             wait_until_well(shop)
         time.sleep(1)
         os.kill(hosts.first_process(host.engine, host.record), signal.SIGKILL)
+        wait_for(
+            "Docker to have seen the host end",
+            lambda: " running " not in hosts.summary(host.engine, host.record),
+        )
         time.sleep(2)
     hosts.boot(host.engine, host.record)
     hosts.wait(host.engine, host.record)

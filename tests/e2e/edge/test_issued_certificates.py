@@ -102,6 +102,26 @@ def test_an_authority_that_is_down_is_one_clear_error_and_the_next_up_heals(edge
     edge.project.unchanged()
 
 
+def test_nonces_that_the_authority_refuses_now_and_then_are_no_concern(edge: Edge) -> None:
+    logs = "/var/log/letsencrypt/letsencrypt.log*"
+    edge.host.run(f"rm -f {logs}")
+    edge.acme.stop()
+    edge.acme.start(reject_nonces=10)
+    try:
+        # Chance decides which: of 64 requests at least one, but for once in 850 times.
+        for turn in range(8):
+            names = (NAME,) if turn % 2 else (NAME, API)
+            edge.declare(*names).up()
+            if edge.host.run(f"cat {logs} | grep -q badNonce", check=False).returncode == 0:
+                break
+        else:
+            pytest.fail("no nonce was refused")
+        assert edge.serial(names[-1])
+        edge.project.unchanged()
+    finally:
+        edge.acme.stop()
+
+
 def test_names_that_lead_elsewhere_are_told_all_at_once_before_the_authority_is_asked(edge: Edge) -> None:
     host, orders, before = edge.host, edge.acme.orders, edge.serial()
     host.run("apt-get install -y -qq --no-install-recommends dnsmasq-base >/dev/null", timeout=200)

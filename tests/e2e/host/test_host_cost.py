@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from lab.relay import Relay
@@ -50,7 +51,8 @@ def test_ten_files_and_five_hundred_cost_one_connection_and_the_same_round_trips
             wait_for("the agent to go", lambda: not agents(host))
             left = host.run(["pgrep", "-fa", agent_bundle().digest], check=False).stdout
             assert left == ""
-            assert of_folder(host, project.folder) == []
+            ours = functools.partial(of_folder, host, project.folder)
+            wait_for("what the deployment started to go", lambda ours=ours: not ours())
     for verb in ("unchanged", "refresh"):
         few, many = counted[10, verb], counted[500, verb]
         assert few.connections == many.connections == 1

@@ -197,8 +197,9 @@ def test_a_service_that_somebody_stopped_disabled_or_masked_is_shown_and_runs_ag
 
 
 def test_a_service_that_fails_is_shown_and_runs_again(standing: Project, mended: Callable[[], None]) -> None:
-    standing.host.run("systemctl kill -s KILL --kill-whom=all nginx; sleep 0.5")
-    assert standing.host.run("systemctl is-active nginx", check=False).stdout == "failed\n"
+    standing.host.run("systemctl kill -s KILL --kill-whom=all nginx")
+    state = "systemctl is-active nginx"
+    wait_for("it to have failed", lambda: standing.host.run(state, check=False).stdout == "failed\n")
     standing.preview().has('active : "failed" => "active"')
     mended()
 

@@ -98,7 +98,7 @@ def test_an_address_where_nothing_is_fails_soon_and_once_for_many_resources(
     begun = time.monotonic()
     refused = project.up(fails=True)
     refused.has("not reachable: 198.51.100.199 port 22: No route to host")
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
     project.program(many).up()
     assert module_host.run("ls /etc | grep -c ^many-").stdout == "12\n"
     project.destroy()
@@ -184,9 +184,11 @@ def test_first_contact_goes_by_the_bootstrap_login(
     login("{} ALL=(ALL) NOPASSWD: ALL")
 
     def comes_as(user: str, text: str) -> None:
+        since = module_host.run("date +%s").stdout.strip()
         project.program(MOTD.format(text), user="deploy0", bootstrap_user="root").up()
         logins = module_host.run(
-            "journalctl -q -o cat -t sshd-session -t sshd -g 'Accepted publickey' --since -10s"
+            "journalctl --sync; "
+            f"journalctl -q -o cat -t sshd-session -t sshd -g 'Accepted publickey' --since @{since}"
         ).stdout
         assert f"for {user}" in logins.splitlines()[-1], logins
 
