@@ -64,12 +64,15 @@ class FakeFail2ban:
     rules: str = ""
     failed: list[int] = field(default_factory=list)
     ignored_by_reload: bool = False
+    silent: bool = False  # says nothing of having read the journal to its end
+    logtarget: str = ""
     lets_go: list[tuple[str, str]] = field(default_factory=list)  # once the packet filter was looked at
     _listener: socket.socket | None = None
 
     def write(self) -> None:
         (self.folder / "jail.d").mkdir(parents=True)
         (self.folder / "jail.conf").write_text(CONFIG)
+        self.log.touch()
         (self.folder / "jail.d" / "defaults-debian.conf").write_text("[sshd]\nenabled = true\n")
         (self.folder / "jail.d" / "zz-portcullis.conf").write_text("[sshd]\nenabled = false\n")
 
@@ -98,6 +101,15 @@ class FakeFail2ban:
              *sorted(jail_d.glob("*.local"))]
         )  # fmt: skip
         return config
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def say(self, jail: str) -> None:
+        """As a jail does that has read the journal to its end."""
+        with self.log.open("a") as log:
+            log.write(f"INFO [{jail}] Jail is in operation now (process new journal entries)\n")
 
     def reload(self, jail: str) -> None:
         config = self.read()
@@ -132,6 +144,8 @@ class FakeFail2ban:
         if argv[1] == "reload":
             self.reload(argv[-1])
             self.rules = listing(self.banned)
+            if not self.silent:
+                self.say(argv[-1])
         if argv[1] == "stop":
             self.jails.pop(argv[-1], None)
         return Done(0, "OK", "")
@@ -168,6 +182,8 @@ class FakeFail2ban:
         if words[0] == "status":
             failed = self.failed.pop(0) if self.failed else 0
             return [("Filter", [("Currently failed", 0), ("Total failed", failed)]), ("Actions", [])]
+        if words == ["get", "logtarget"]:
+            return self.logtarget or str(self.log)
         _, jail, name, *more = words
         if jail not in self.jails:
             raise UnknownJailError(jail)

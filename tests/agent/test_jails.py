@@ -381,6 +381,29 @@ def test_a_jail_that_bans_us_for_what_was_logged_before_is_taken_back(jail: Jail
     assert jail.path.read_bytes() == before
 
 
+def test_a_jail_that_has_not_come_to_the_journals_end_is_waited_for(jail: Jail) -> None:
+    jail.server.silent = True
+    jail.server.failed = [0] * 20  # long after it would have been taken for quiet
+    asked = jail.server.answer
+
+    def answer(words: list[str]) -> Any:
+        if words == ["status", "sshd"] and not jail.server.failed:
+            jail.server.banned["sshd"] = ["192.0.2.9"]
+            jail.server.say("sshd")
+        return asked(words)
+
+    jail.server.answer = answer  # type: ignore[method-assign]
+    assert jail.refused(journalmatch="_COMM=sshd").code == "lock-out"
+
+
+def test_a_jail_whose_server_logs_elsewhere_counts_by_its_silence(jail: Jail) -> None:
+    jail.server.silent = True
+    jail.server.logtarget = "SYSLOG"
+    begun = time.monotonic()
+    jail.put(journalmatch="_COMM=sshd")
+    assert time.monotonic() - begun < 10
+
+
 def test_a_broken_database_restores_nothing(jail: Jail, machine: Machine) -> None:
     machine.fail2ban_database.write_text("this is no database, and long enough to be seen as one" * 99)
     jail.put()

@@ -76,6 +76,10 @@ class Server:
                 return int(dict(facts).get("Total failed", 0))
         return 0
 
+    def log(self) -> str:
+        """Where the server logs: a path, or a word such as SYSLOG."""
+        return str(self._ask("get", "logtarget") or "")
+
     def files(self, jail: str) -> list[str]:
         """The log files that a jail reads."""
         return [str(path) for path in self._list("get", jail, "logpath")]

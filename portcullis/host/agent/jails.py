@@ -47,6 +47,7 @@ exit 1
 _TIMEOUT = 60.0
 _START_LIMIT = 20.0  # seconds from the start of the server until it answers
 _BACKLOG_LIMIT = 20.0  # seconds from then until it has read its log
+_LOG_LIMIT = 1 << 20  # bytes
 _UP_LIMIT = 10.0  # seconds from a reload until the jail runs
 
 
@@ -232,6 +233,7 @@ class Jails(Guarded):
         with Server(self._machine.fail2ban_socket) as server:
             if server is None:
                 return  # a jail that is off, on a server that is off
+            log = _Log(server.log())
         self._client(_reload(jail))
         deadline = time.monotonic() + _UP_LIMIT
         while self._runs(jail) != desired["enabled"]:
@@ -246,12 +248,13 @@ class Jails(Guarded):
             time.sleep(0.1)
         peer = self._machine.peer
         if desired["enabled"] and peer is not None and not _in_any(peer.address, desired["ignoreip"]):
-            self._watch(jail, peer)
+            self._watch(jail, peer, log)
 
-    def _watch(self, jail: str, peer: Peer) -> None:
+    def _watch(self, jail: str, peer: Peer, log: _Log) -> None:
         """Wait until the jail has read what was logged before it started: that may ban us after the fact.
 
-        Were it left to the fresh login, it would come in just before the ban.
+        Were it left to the fresh login, it would come in just before the ban. A jail that reads the journal
+        says when it has come to its end; on a busy host it may not have begun after seconds.
         """
         settle, gave_up = 3 * self._machine.settle, time.monotonic() + _BACKLOG_LIMIT
         seen, since = -1, time.monotonic()
@@ -259,6 +262,11 @@ class Jails(Guarded):
             with Server(self._machine.fail2ban_socket) as server:
                 failed = server.failed(jail) if server else 0
                 banned = server.banned(jail) if server else []
+                reads_on = (
+                    server is not None
+                    and server.option(jail, "journalmatch")
+                    and not log.has(f"[{jail}] Jail is in operation now")
+                )
             if _in_any(peer.address, banned):
                 raise HostError(
                     "lock-out",
@@ -267,7 +275,7 @@ class Jails(Guarded):
                     prop="ignoreip",
                     hint="declare it as never banned; what stood there before is in place",
                 )
-            if failed != seen:
+            if failed != seen or reads_on:
                 seen, since = failed, time.monotonic()
             time.sleep(settle / 12)
 
@@ -339,6 +347,27 @@ class Jails(Guarded):
                 detail="\n".join(done.text.splitlines()[-20:]),
             )
         return done.code == 0
+
+
+class _Log:
+    """What fail2ban logs from now on."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._since = self._size()
+
+    def has(self, text: str) -> bool:
+        """Whether a line has it; True where that cannot be told, as of syslog."""
+        if not self._path.is_file():
+            return True
+        since = self._since if self._since <= self._size() else 0  # it was rotated
+        with contextlib.suppress(OSError), self._path.open("rb") as file:
+            file.seek(since)
+            return text.encode() in file.read(_LOG_LIMIT)
+        return True
+
+    def _size(self) -> int:
+        return self._path.stat().st_size if self._path.is_file() else 0
 
 
 def _reload(jail: str, *how: str) -> tuple[str, ...]:
