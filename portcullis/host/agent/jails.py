@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from portcullis.host.agent import bans, disk, jail_files, paths
 from portcullis.host.agent.errors import HostError
 from portcullis.host.agent.fail2ban import Server
+from portcullis.host.agent.fail2ban_log import Log
 from portcullis.host.agent.guarded import Guarded, Undo
 from portcullis.host.agent.packaged import is_as_shipped
 from portcullis.host.agent.step import Json, Step, text_diff
@@ -47,7 +48,6 @@ exit 1
 _TIMEOUT = 60.0
 _START_LIMIT = 20.0  # seconds from the start of the server until it answers
 _BACKLOG_LIMIT = 20.0  # seconds from then until it has read its log
-_LOG_LIMIT = 1 << 20  # bytes
 _UP_LIMIT = 10.0  # seconds from a reload until the jail runs
 
 
@@ -233,7 +233,7 @@ class Jails(Guarded):
         with Server(self._machine.fail2ban_socket) as server:
             if server is None:
                 return  # a jail that is off, on a server that is off
-            log = _Log(server.log())
+            log = Log(server.log())
         self._client(_reload(jail))
         deadline = time.monotonic() + _UP_LIMIT
         while self._runs(jail) != desired["enabled"]:
@@ -250,7 +250,7 @@ class Jails(Guarded):
         if desired["enabled"] and peer is not None and not _in_any(peer.address, desired["ignoreip"]):
             self._watch(jail, peer, log)
 
-    def _watch(self, jail: str, peer: Peer, log: _Log) -> None:
+    def _watch(self, jail: str, peer: Peer, log: Log) -> None:
         """Wait until the jail has read what was logged before it started: that may ban us after the fact.
 
         Were it left to the fresh login, it would come in just before the ban. A jail that reads the journal
@@ -347,27 +347,6 @@ class Jails(Guarded):
                 detail="\n".join(done.text.splitlines()[-20:]),
             )
         return done.code == 0
-
-
-class _Log:
-    """What fail2ban logs from now on."""
-
-    def __init__(self, path: str) -> None:
-        self._path = Path(path)
-        self._since = self._size()
-
-    def has(self, text: str) -> bool:
-        """Whether a line has it; True where that cannot be told, as of syslog."""
-        if not self._path.is_file():
-            return True
-        since = self._since if self._since <= self._size() else 0  # it was rotated
-        with contextlib.suppress(OSError), self._path.open("rb") as file:
-            file.seek(since)
-            return text.encode() in file.read(_LOG_LIMIT)
-        return True
-
-    def _size(self) -> int:
-        return self._path.stat().st_size if self._path.is_file() else 0
 
 
 def _reload(jail: str, *how: str) -> tuple[str, ...]:

@@ -1,0 +1,30 @@
+"""What fail2ban says in its log file; its socket does not tell how far a jail has read."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+_LIMIT = 1 << 20  # bytes
+
+
+class Log:
+    """What fail2ban logs from now on."""
+
+    def __init__(self, path: str) -> None:
+        """Take the server's log target: a path, or a word such as SYSLOG."""
+        self._path = Path(path)
+        self._since = self._size()
+
+    def has(self, text: str) -> bool:
+        """Whether a line has it; True where that cannot be told, as of syslog."""
+        if not self._path.is_file():
+            return True
+        since = self._since if self._since <= self._size() else 0  # it was rotated
+        with contextlib.suppress(OSError), self._path.open("rb") as file:
+            file.seek(since)
+            return text.encode() in file.read(_LIMIT)
+        return True
+
+    def _size(self) -> int:
+        return self._path.stat().st_size if self._path.is_file() else 0
