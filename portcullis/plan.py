@@ -10,17 +10,18 @@ import argparse
 import asyncio
 import json
 import runpy
-import subprocess
 import sys
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.runtime import mocks, rpc, settings
 
+from . import command
 from . import host as host_layer
-from .host.errors import HostError
+from .host.errors import ConnectionFailed, HostError
 from .host.provider import HostProvider, Props, stack_name
 from .host.session import READ_TIMEOUT, session
 
@@ -129,6 +130,9 @@ def plan_lines(resource: Declared, declared: Sequence[Declared] = ()) -> list[st
     Args:
         resource: the one to ask for.
         declared: all of the program's: some of them come first, and mend what the host would refuse now.
+
+    Raises:
+        ConnectionFailed: the host does not answer, for this resource and every other.
     """
     if not resource.known:
         return [f"? {resource.props['host']}: {resource.kind} {resource.name}", f"    {_GENERATED}"]
@@ -143,6 +147,8 @@ def plan_lines(resource: Declared, declared: Sequence[Declared] = ()) -> list[st
         found = session(props["host"], stack_name(props)).request(
             "plan", timeout=READ_TIMEOUT, adopt=bool(props.get("adopt")), **provider.asked(item, props)
         )
+    except ConnectionFailed:
+        raise
     except HostError as error:
         return [f"! {title}", *("    " + line for line in str(error).splitlines())]
     if not found["steps"]:
@@ -181,12 +187,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="portcullis.plan", description=__doc__)
     parser.add_argument("--stack", default="lab")
     stack = parser.parse_args().stack
-    asked = subprocess.run(
-        ["pulumi", "config", "--stack", stack, "--show-secrets", "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    asked = command.pulumi(["config", "--stack", stack, "--show-secrets", "--json"])
     if asked.returncode:
         sys.stderr.write(asked.stderr)
         return 1
@@ -195,14 +196,36 @@ def main() -> int:
         key: found["value"] if "value" in found else json.dumps(found["objectValue"])
         for key, found in values.items()
     }
-    refused = 0
     secret_keys = [key for key, found in values.items() if found["secret"]]
-    declared = declared_by_program("portcullis", stack, config, secret_keys)
+    try:
+        declared = declared_by_program("portcullis", stack, config, secret_keys)
+    except SystemExit:
+        return 1  # the program has told why
+    return 1 if report(declared) else 0
+
+
+def report(declared: Sequence[Declared]) -> int:
+    """Print what `up` would do to each resource, and return how many it would be refused.
+
+    A host that does not answer is asked once.
+    """
+    refused = 0
+    not_asked: Counter[str] = Counter()
     for resource in declared:
-        lines = plan_lines(resource, declared)
+        host = resource.props["host"]
+        if host in not_asked:
+            not_asked[host] += 1
+            continue
+        try:
+            lines = plan_lines(resource, declared)
+        except ConnectionFailed as error:
+            not_asked[host] += 1
+            lines = [f"! {host}", *("    " + line for line in str(error).splitlines())]
         refused += lines[0].startswith("!")
-        print(*lines, sep="\n")  # noqa: T201
-    return 1 if refused else 0
+        print(*lines, sep="\n", flush=True)  # noqa: T201
+    for host, count in not_asked.items():
+        print(f"    {count} resources of {host} were not asked for")  # noqa: T201
+    return refused
 
 
 if __name__ == "__main__":

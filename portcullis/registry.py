@@ -44,7 +44,7 @@ _MANIFESTS = ", ".join(
 __all__ = ["HUB", "Credentials", "Reference", "parse", "resolve"]
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _UNAUTHORISED, _FORBIDDEN, _MISSING, _NO_HEAD, _TOO_MANY = 401, 403, 404, 405, 429
-_PIN = "or pin the digest, NAME@sha256:…, which asks no registry"
+_PIN = "pin the digest, NAME@sha256:…, which asks no registry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +281,7 @@ def _unreachable(reference: Reference, error: Exception) -> _Refused:
         why = cause.verify_message
         return _Refused(
             f"the certificate of the registry {reference.registry} is not trusted here: {why}",
-            "SSL_CERT_FILE names a file of CAs to trust, " + _PIN,
+            "SSL_CERT_FILE names a file of CAs to trust; or " + _PIN,
         )
     if isinstance(cause, TimeoutError):
         return _Refused(f"the registry {reference.registry} did not answer within {_TIMEOUT:.0f} s")

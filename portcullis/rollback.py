@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from portcullis.command import pulumi
+
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Sequence
 
 _STATE = "pulumi-python:dynamic/portcullis:ContainerState"
@@ -106,17 +108,13 @@ def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201
 
 
-def _pulumi(argv: Sequence[str], *, capture: bool) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["pulumi", *argv], capture_output=capture, text=True, check=False)
-
-
 def main() -> int:
     """Roll one app back."""
     parser = argparse.ArgumentParser(prog="portcullis.rollback", description=__doc__)
     parser.add_argument("--stack", default="lab")
     parser.add_argument("app", help="name of the app in the settings")
     given, arguments = parser.parse_known_args()
-    return roll_back(given.app, given.stack, arguments, _pulumi)
+    return roll_back(given.app, given.stack, arguments, pulumi)
 
 
 if __name__ == "__main__":

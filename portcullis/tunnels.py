@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from portcullis.command import pulumi
 from portcullis.render import tunnel_lines
 from portcullis.settings.faults import Place, SettingsError
 from portcullis.settings.hosts import HOSTS
@@ -134,7 +134,7 @@ def _hosts(config: Mapping[str, Any]) -> dict[str, HostSettings]:
 
 
 def _ask(*arguments: str) -> dict[str, Any]:
-    done = subprocess.run(["pulumi", *arguments], capture_output=True, text=True, check=False)
+    done = pulumi(arguments)
     if done.returncode:
         raise Failed(done.stderr.strip())
     answer: dict[str, Any] = json.loads(done.stdout)

@@ -93,7 +93,10 @@ def manifest(source: str | os.PathLike[str]) -> dict[str, str]:
     """
     root = Path(source)
     if not root.is_dir():
-        raise ValueError(f"source: {root} is not a folder")
+        raise ValueError(
+            f"source: {root} is not a folder here; build what makes it, or correct the path, which is "
+            "relative to the project's folder"
+        )
     found: dict[str, str] = {}
     for folder, folders, names in os.walk(root):
         folders.sort()

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from portcullis.command import pulumi
 from portcullis.map import draw, state
 from portcullis.map.comment import of_preview
 from portcullis.map.mermaid import mermaid
@@ -50,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _ERROR
     print(mermaid(found), end="")  # noqa: T201
     said = [f"{node.label} on {node.host} is open, and nobody declared it" for node in found.undeclared]
-    said += [*differences(found), f"the picture: {options.folder / _FILES['html']}"]
+    when = (
+        "as previewed" if options.preview else "as of the last up: a change of the settings is not on it yet"
+    )
+    said += [*differences(found), f"the picture, {when}: {options.folder / _FILES['html']}"]
     sys.stderr.write("\n".join(said) + "\n")
     return 0
 
@@ -83,11 +86,7 @@ def _as(what: str, source: object) -> Iterator[None]:
 
 
 def _exported(stack: str) -> dict[str, Any]:
-    argv = ["pulumi", "stack", "export", "--stack", stack]
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise Stopped("pulumi is not installed; `. tools/env.sh` finds the lab's") from None
+    done = pulumi(["stack", "export", "--stack", stack])
     if done.returncode:
         raise Stopped(done.stderr.strip().removeprefix("error: "))
     answer: dict[str, Any] = json.loads(done.stdout)

@@ -72,22 +72,26 @@ def commented(stack: str, folder: Path, number: int) -> int:
 def watched(stack: str, folder: Path) -> int:
     """Look for drift and tell people; return 0 for none, 2 for some, 1 where it could not be seen.
 
+    Outside a pipeline whoever runs it is told, and no issue is touched.
+
     Raises:
         ForgeError: people could not be told.
     """
-    told = forge.of_environment(os.environ)  # before the look: a watch that can tell nobody is no watch
+    # Before the look: a watch that can tell nobody is no watch.
+    told = forge.of_environment(os.environ) if forge.is_pipeline(os.environ) else None
     environment = {"PULUMI_RUN_PROGRAM": "true", **os.environ}
     seen = preview.look(stack, folder=Path.cwd(), environment=environment, arguments=["--refresh"])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "diff.txt").write_text(seen.text)
     marker = markdown.marker("drift", stack)
     if seen.is_clean:
-        closed = told.settle(marker, f"{stack} is what the code says again.\n\n<sub>{source()}</sub>")
+        again = f"{stack} is what the code says again.\n\n<sub>{source()}</sub>"
+        closed = told.settle(marker, again) if told else ""
         say(f"{stack} is what the code says" + (f"; closed {closed}" if closed else ""))
         return CLEAN
     title, body = markdown.of_drift(seen, source())
     say(seen.text.rstrip())
-    say(f"\n{title}: {told.report(marker, title, body)}")
+    say(f"\n{title}" + (f": {told.report(marker, title, body)}" if told else ""))
     return DRIFTED if seen.ok else FAILED
 
 

@@ -207,6 +207,11 @@ def _ours(found: Mapping[str, Any], marker: str) -> bool:
     return str(found["body"] or "").startswith(marker) and found["user"]["type"] == "Bot"
 
 
+def is_pipeline(environment: Mapping[str, str]) -> bool:
+    """Return whether a forge runs this."""
+    return bool(environment.get("GITHUB_ACTIONS") or environment.get("GITLAB_CI"))
+
+
 def of_environment(environment: Mapping[str, str]) -> Forge:
     """Return the forge whose pipeline this is, by the variables that it sets.
 

@@ -82,17 +82,23 @@ def _ascii(label: str) -> str:
 
 
 def _server_name(text: str) -> tuple[str, str] | None:
-    if re.fullmatch(r"[0-9.]+", text) or ":" in text:
-        return ("is an address", "a site needs a host name, so that several fit on one host")
+    page = re.fullmatch(r"[a-z]+://([^/:?#]+).*", text)
+    if page or re.fullmatch(r"[0-9.]+", text) or ":" in text:
+        way = (
+            f"write {_spelling(page[1])}"
+            if page
+            else "a site needs a host name, so that several fit on one host"
+        )
+        return ("is an address", way)
     if "*" in text:
         return ("is a wildcard", "name each site")
     spelling = _spelling(text)
+    if not re.fullmatch(_DNS_NAME, spelling):
+        return ("is not a host name", "write it as in DNS: www.example.com")
     if text != spelling:
         return ("is not spelt as DNS and nginx compare it", f"write {spelling}")
     if len(text) > _LONGEST_SITE:
         return (f"is longer than {_LONGEST_SITE} characters", "its log files could not be named after it")
-    if not re.fullmatch(_DNS_NAME, text):
-        return ("is not a host name", "write it as in DNS: www.example.com")
     return None
 
 
@@ -174,8 +180,10 @@ def _rule(text: str) -> tuple[str, str] | None:
     if not found:
         return ("is not a port with its protocol", hint)
     first, last = int(found[1]), int(found[2] or found[1])
-    if max(first, last) > _LAST_PORT or (found[2] and first >= last):
-        return ("is not a range of ports", hint)
+    if max(first, last) > _LAST_PORT:
+        return (f"goes beyond {_LAST_PORT}, the last port", hint)
+    if found[2] and first >= last:
+        return ("is a range that ends before it begins", hint)
     return None
 
 

@@ -306,7 +306,11 @@ class Section(Generic[T]):
     def read(self, raw: Any, at: Place) -> T | None:
         """Read every key, report the unknown and the missing ones."""
         if not isinstance(raw, dict):
-            at.refuse(raw, f"does not describe {self.what}", f"write a map of {', '.join(self._keys())}")
+            keys = f"write a map of {', '.join(self._keys())}"
+            if raw is None:
+                at.report("is empty", keys)
+            else:
+                at.refuse(raw, f"does not describe {self.what}", keys)
             return None
         before = len(at.faults)
         for key in raw:

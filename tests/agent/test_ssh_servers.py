@@ -284,6 +284,20 @@ def test_an_address_to_listen_on_stays_unless_it_brings_a_port_of_its_own(server
     assert server.host.main.read_text() == text + "#portcullis-off# ListenAddress 10.0.0.6:22\n"
 
 
+def test_what_a_refresh_left_in_the_state_is_not_taken_for_what_is_declared(server: Server) -> None:
+    users = {"deploy": {"MaxSessions": "64"}}
+    server.put(users=users)
+    found = {
+        **OPTIONS,
+        "PasswordAuthentication": "yes for Match User eve (/etc/ssh/x.conf:2)",
+    }
+    desired = server.desired(options=found, users={"deploy": {"MaxSessions": "10 (/etc/x:1)"}})
+    desired["content"] = text()
+    facts = server.client.look("ssh-server", "sshd", desired)
+    assert facts["options"] == OPTIONS
+    assert facts["users"] == users
+
+
 def test_where_it_does_not_listen_shows(server: Server) -> None:
     server.put()
     server.host.listening = set()

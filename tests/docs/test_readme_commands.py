@@ -126,7 +126,7 @@ def asked(port: int, line: str) -> str:
 
 def test_the_guide(clone: Clone) -> None:
     """Each block in its order, but for the host's name and the first and the last, which others run."""
-    demo, by_hand, look, mend, who, told, down = blocks(GUIDE)
+    demo, by_hand, look, mend, change, who, told, down = blocks(GUIDE)
     assert (demo, down) == (["make demo"], ["make down"])
 
     def run(line: str) -> str:
@@ -142,6 +142,12 @@ def test_the_guide(clone: Clone) -> None:
     for line in mend:
         run(line)
     assert "unchanged" in run("make preview PULUMI=--expect-no-changes")
+    run(change[0])
+    said = run(change[1])
+    assert "old.example.com" in said
+    assert "Certificate: (create)" in said
+    assert "shop.example.com.conf" not in said, "nothing of the site that is there"
+    run(change[2])
     assert "flowchart LR" in run(who[0])
     said = run(told[0])
     assert "0 stop the stack" in said

@@ -44,6 +44,21 @@ def test_base_without_code_only_is_refused(capsys: pytest.CaptureFixture[str]) -
     assert "--base goes with --code-only" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("changes", "code"), [({}, verbs.CLEAN), ({"update": 1}, verbs.DRIFTED)])
+def test_without_a_forge_whoever_runs_the_drift_watch_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    changes: dict[str, int], code: int,
+) -> None:  # fmt: skip
+    for name in ("GITHUB_ACTIONS", "GITLAB_CI"):
+        monkeypatch.delenv(name, raising=False)
+    seen = Preview("prod", ok=True, changes=changes, text="~ a line of difference", steps={})
+    monkeypatch.setattr(preview, "look", lambda *_, **__: seen)
+    assert verbs.main(["drift", "--stack", "prod", "--out", str(tmp_path)]) == code
+    said = capsys.readouterr().out
+    assert ("Drift: prod is not what the code says" in said) == bool(changes)
+    assert (tmp_path / "diff.txt").read_text() == "~ a line of difference"
+
+
 def test_without_a_forge_a_comment_is_an_error_for_people(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

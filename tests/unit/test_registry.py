@@ -196,7 +196,7 @@ def test_a_redirect_is_followed_without_the_login(server: Registry) -> None:
         ("missing:1", False, 'missing:1": the registry 127.0.0.1:{port} has no such image or tag; correct'),
         ("private:1", False, "give portcullis:registries.127.0.0.1:{port} a login"),
         ("basic:1", False, "give portcullis:registries.127.0.0.1:{port} a login"),
-        ("busy:1", False, "too many requests; or pin the digest"),
+        ("busy:1", False, "too many requests; pin the digest"),
         ("broken:1", False, "answers with status 502"),
         ("odd:1", False, "gave no SHA-256 digest"),
         ("clear-realm:1", True, "asks for a login that is not understood"),
@@ -240,7 +240,7 @@ def test_a_file_of_authorities_is_trusted(
 
 def test_nobody_there_is_a_fault_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with pytest.raises(SettingsError, match="cannot be asked: Connection refused; or pin the digest"):
+    with pytest.raises(SettingsError, match="cannot be asked: Connection refused; pin the digest"):
         resolve({"p": "127.0.0.1:1/x:1"})
 
 

@@ -218,7 +218,7 @@ def test_all_faults_at_once() -> None:
         ("sites.localhost", {"app": "api"}, "is not a host name"),
         ("sites." + "/".join(["a" * 60] * 4), {"app": "api"}, "is longer than 200 characters"),
         ("sites.a/example;}", {"app": "api"}, "is not a host name"),
-        ("sites", {"api.example.com": None}, "does not describe a site"),
+        ("sites", {"api.example.com": None}, "is empty"),
     ],
 )
 def test_a_fault_names_place_reason_and_remedy(path: str, value: Any, words: str) -> None:

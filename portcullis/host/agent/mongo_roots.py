@@ -260,6 +260,6 @@ def _others(strangers: Dict[str, str]) -> HostError:
         "differs",
         f"the MongoDB server has users that are not declared: {', '.join(strangers)}",
         prop=f"users.{name}",
-        hint="set adopt=True to have them dropped; the data stay",
+        hint="set adopt=True (in the settings: adopt: true) to have them dropped; the data stay",
         detail=f"{name}: {roles}",
     )

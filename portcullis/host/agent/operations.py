@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from portcullis.host.agent.step import Json, Step
     from portcullis.host.agent.trees import Trees
 
-ADOPT = "set adopt=True to replace it; what is there now comes back when the resource is deleted"
+ADOPT = (
+    "set adopt=True (in the settings: adopt: true) to replace it; what is there now comes back when the "
+    "resource is deleted"
+)
 _CHANGED_BY_ANOTHER = "something else on the host may be changing it"
 _WRITTEN_MEANWHILE = (
     "what it reads was written meanwhile: name the resource of this program that writes it in reads, "
@@ -335,7 +338,8 @@ class Operations:
             return HostError(
                 "owned",
                 f"{item} belongs to the stack {record.stack} ({resource(record.owner)})",
-                hint="remove it there first, or set adopt=True to take it over from that stack",
+                hint="remove it there first, or set adopt=True (in the settings: adopt: true) to take it "
+                "over from that stack",
             )
         if adopt or not steps or not facts["exists"] or handler.is_nobodys(item, facts):
             return None

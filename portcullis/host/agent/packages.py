@@ -117,7 +117,7 @@ class Packages:
                 "differs",
                 f"installing {_list(ours.missing)} would remove {_list(will.takes)}",
                 prop="packages",
-                hint="set adopt=True if that is meant",
+                hint="set adopt=True (in the settings: adopt: true) if that is meant",
             )
         company, with_company = ([], will) if will.takes else self._company(ours, will)
         try:

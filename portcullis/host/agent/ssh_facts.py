@@ -148,8 +148,23 @@ def options(
         elif reasons:
             found[name] = f"{reasons[0].value} ({reasons[0].place})"
         else:
-            found[name] = str(value)
+            found[name] = _declared(name, value, lines, ours)
     return found
+
+
+def _declared(name: str, value: object, lines: list[Line], ours: str, match: str = "") -> str:
+    """What is declared of an option that holds: what our own file has.
+
+    After a refresh whose update failed the state has what was found in place of what was declared.
+    """
+    words = [
+        word
+        for line in lines
+        if (line.file, line.keyword, line.match) == (ours, name.lower(), match)
+        for word in line.words
+    ]
+    told = str(value)
+    return told if not words or words == sshd_config.split(f"{name} {told}")[1:] else " ".join(words)
 
 
 def _elsewhere(machine: Machine, name: str) -> List[str]:
@@ -199,7 +214,10 @@ def for_users(
     spec: Json, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
 ) -> Dict[str, Dict[str, str]]:
     """What is declared of users by name: each option with its value if that holds, else with what does."""
-    found = {user: {name: str(given[name]) for name in given} for user, given in spec["users"].items()}
+    found = {
+        user: {name: _declared(name, given[name], lines, ours, f"User {user}") for name in given}
+        for user, given in spec["users"].items()
+    }
     for other in exceptional(spec, both, lines, ours):
         found[other.user][other.name] = other.text
     return found
