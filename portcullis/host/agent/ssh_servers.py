@@ -387,6 +387,6 @@ def _conflict(message: str, detail: str = "") -> HostError:
         message,
         prop="options",
         detail=detail,
-        hint="remove those lines, or set adopt=True (in the settings: adopt: true): they become comments then, "
+        hint="remove those lines, or set adopt=True (in the settings: adopt: true): they become comments, "
         "until this is deleted",
     )
