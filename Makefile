@@ -41,8 +41,8 @@ ready-to-test:
 lab: ready ## raise the disposable host and write Pulumi.lab.yaml
 	@tools/lab.sh $(HOST)
 
-up: ready ## pulumi up on the disposable host, without asking; make preview shows it first
-	@tools/stack.sh up $(or $(PULUMI),--yes --skip-preview)
+up: ready ## pulumi up on the disposable host
+	@tools/stack.sh up $(or $(PULUMI),--yes)
 
 preview: ready ## show every difference between the code and the disposable host
 	@tools/stack.sh preview --diff $(PULUMI)

@@ -207,24 +207,23 @@ def main() -> int:
 def report(declared: Sequence[Declared]) -> int:
     """Print what `up` would do to each resource, and return how many it would be refused.
 
-    A host that does not answer is asked once.
+    That a host does not answer is told once; the session to it fails once for all.
     """
     refused = 0
     not_asked: Counter[str] = Counter()
     for resource in declared:
         host = resource.props["host"]
-        if host in not_asked:
-            not_asked[host] += 1
-            continue
         try:
             lines = plan_lines(resource, declared)
         except ConnectionFailed as error:
             not_asked[host] += 1
+            if not_asked[host] > 1:
+                continue
             lines = [f"! {host}", *("    " + line for line in str(error).splitlines())]
         refused += lines[0].startswith("!")
         print(*lines, sep="\n", flush=True)  # noqa: T201
     for host, count in not_asked.items():
-        print(f"    {count} resources of {host} were not asked for")  # noqa: T201
+        print(f"! {host}: nothing is known of {count} of its resources")  # noqa: T201
     return refused
 
 

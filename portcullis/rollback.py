@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from portcullis.command import pulumi
+from portcullis.command import MISSING, pulumi
 
 if TYPE_CHECKING:
     import subprocess
@@ -82,6 +82,9 @@ def roll_back(
     """Write the image into the settings and run `up` with `arguments`; return its exit code."""
     key = f"portcullis:apps.{app}.image"
     asked = run(["config", "get", "--stack", stack, "--path", key], capture=True)
+    if asked.returncode == MISSING:
+        _say(asked.stderr.strip())
+        return 1
     if asked.returncode:
         _say(f"error: {app}: the settings of stack {stack} have no {key}\n{asked.stderr.strip()}")
         return 1

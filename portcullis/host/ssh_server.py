@@ -69,6 +69,10 @@ class SshServerProvider(GuardedProvider):
     def item(self, props: Props) -> Item:
         """Return the server, with what has to hold: sshd itself says whether it does."""
         spec = {key: props[key] for key in ("content", "options", "port", "login")}
+        # A refresh leaves in the state what was found: "22, 2022 (until sshd reads its files)".
+        found = re.match(r"\d+", str(props["port"]))
+        if found:
+            spec["port"] = found[0]
         if props.get("users"):
             spec["users"] = props["users"]
         return Item(self.kind, _ITEM, spec)

@@ -82,13 +82,11 @@ def _ascii(label: str) -> str:
 
 
 def _server_name(text: str) -> tuple[str, str] | None:
-    page = re.fullmatch(r"[a-z]+://([^/:?#]+).*", text)
-    if page or re.fullmatch(r"[0-9.]+", text) or ":" in text:
-        way = (
-            f"write {_spelling(page[1])}"
-            if page
-            else "a site needs a host name, so that several fit on one host"
-        )
+    if re.fullmatch(r"[0-9.]+", text) or ":" in text:
+        page = re.fullmatch(r"https?://([^/:?#@\[]+)(?:[/:?#][^@]*)?", text)
+        name = _spelling(page[1]) if page else ""
+        is_host = re.fullmatch(_DNS_NAME, name) and not re.fullmatch(r"[0-9.]+", name)
+        way = f"write {name}" if is_host else "a site needs a host name, so that several fit on one host"
         return ("is an address", way)
     if "*" in text:
         return ("is a wildcard", "name each site")

@@ -66,6 +66,7 @@ class FakeFail2ban:
     ignored_by_reload: bool = False
     silent: bool = False  # says nothing of having read the journal to its end
     logtarget: str = ""
+    loglevel: str = "INFO"
     lets_go: list[tuple[str, str]] = field(default_factory=list)  # once the packet filter was looked at
     _listener: socket.socket | None = None
 
@@ -182,8 +183,9 @@ class FakeFail2ban:
         if words[0] == "status":
             failed = self.failed.pop(0) if self.failed else 0
             return [("Filter", [("Currently failed", 0), ("Total failed", failed)]), ("Actions", [])]
-        if words == ["get", "logtarget"]:
-            return self.logtarget or str(self.log)
+        server = {"version": "1.1.0", "loglevel": self.loglevel, "logtarget": self.logtarget or str(self.log)}
+        if words[-1] in server:
+            return server[words[-1]]
         _, jail, name, *more = words
         if jail not in self.jails:
             raise UnknownJailError(jail)

@@ -396,9 +396,12 @@ def test_a_jail_that_has_not_come_to_the_journals_end_is_waited_for(jail: Jail) 
     assert jail.refused(journalmatch="_COMM=sshd").code == "lock-out"
 
 
-def test_a_jail_whose_server_logs_elsewhere_counts_by_its_silence(jail: Jail) -> None:
+@pytest.mark.parametrize(("logtarget", "loglevel"), [("SYSLOG", "INFO"), ("", "NOTICE")])
+def test_a_jail_whose_server_does_not_tell_counts_by_its_silence(
+    jail: Jail, logtarget: str, loglevel: str
+) -> None:
     jail.server.silent = True
-    jail.server.logtarget = "SYSLOG"
+    jail.server.logtarget, jail.server.loglevel = logtarget, loglevel
     begun = time.monotonic()
     jail.put(journalmatch="_COMM=sshd")
     assert time.monotonic() - begun < 10

@@ -59,8 +59,10 @@ class Certbot:
             argv.append("--break-my-certs")
         limit, variables = _ISSUE + float(desired.get("dns_propagation") or 0), environment(desired)
         done = self._run(argv, limit, variables)
+        if done.code and certbot_output.is_forgotten(done.text) and self._leave_account(desired["server"]):
+            done = self._run(argv, limit, variables)
         for _ in range(_MORE_TRIES):
-            if done.code == 0 or not self._is_worth_another_try(done.text, str(desired["server"])):
+            if done.code == 0 or not certbot_output.is_worth_another_try(done.text):
                 break
             done = self._run(argv, limit, variables)
         if done.code:
@@ -83,11 +85,6 @@ class Certbot:
         except OSError:
             return ""
         return certbot_output.unmasked(text)
-
-    def _is_worth_another_try(self, said: str, server: str) -> bool:
-        if certbot_output.is_forgotten(said):
-            return self._leave_account(server)
-        return certbot_output.is_worth_another_try(said)
 
     def _leave_account(self, server: str) -> bool:
         """Put an account aside that its authority has forgotten: certbot registers a new one then."""

@@ -77,8 +77,13 @@ class Server:
         return 0
 
     def log(self) -> str:
-        """Where the server logs: a path, or a word such as SYSLOG."""
-        return str(self._ask("get", "logtarget") or "")
+        """Where a jail tells that it has read the journal to its end: a path, or a word such as SYSLOG.
+
+        "" where none does: fail2ban does so from 1.0 on, as an information.
+        """
+        talks = str(self._ask("get", "loglevel")).upper() in ("INFO", "DEBUG", "TRACEDEBUG", "HEAVYDEBUG")
+        is_old = str(self._ask("version") or "0").startswith("0")
+        return "" if is_old or not talks else str(self._ask("get", "logtarget") or "")
 
     def files(self, jail: str) -> list[str]:
         """The log files that a jail reads."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
-_LIMIT = 1 << 20  # bytes
+_LIMIT = 1 << 24  # bytes
 
 
 class Log:
@@ -18,13 +19,14 @@ class Log:
 
     def has(self, text: str) -> bool:
         """Whether a line has it; True where that cannot be told, as of syslog."""
-        if not self._path.is_file():
-            return True
-        since = self._since if self._since <= self._size() else 0  # it was rotated
         with contextlib.suppress(OSError), self._path.open("rb") as file:
-            file.seek(since)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(self._since if self._since <= size else 0)  # it was rotated
             return text.encode() in file.read(_LIMIT)
         return True
 
     def _size(self) -> int:
-        return self._path.stat().st_size if self._path.is_file() else 0
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0

@@ -392,7 +392,9 @@ class Operations:
                 "not-converged",
                 f"{left[0].prop} is still {left[0].have} after the change, not {left[0].want}",
                 prop=left[0].prop,
-                hint=_WRITTEN_MEANWHILE if left[0].prop == "stale" else _CHANGED_BY_ANOTHER,
+                hint=_WRITTEN_MEANWHILE
+                if left[0].prop == "stale" and "reads" in desired
+                else _CHANGED_BY_ANOTHER,
                 detail=left[0].detail,
             )
 

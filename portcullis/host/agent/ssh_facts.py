@@ -157,12 +157,15 @@ def _declared(name: str, value: object, lines: list[Line], ours: str, match: str
 
     After a refresh whose update failed the state has what was found in place of what was declared.
     """
-    words = [
-        word
+    # By number: who includes our folder twice has every line of ours twice.
+    found = {
+        line.number: line.words
         for line in lines
         if (line.file, line.keyword, line.match) == (ours, name.lower(), match)
-        for word in line.words
-    ]
+    }
+    # Of most options the first line counts, and an older name of one may stand beside it.
+    counting = list(found.values()) if name.lower() in sshd_config.CUMULATIVE else list(found.values())[:1]
+    words = [word for line in counting for word in line]
     told = str(value)
     return told if not words or words == sshd_config.split(f"{name} {told}")[1:] else " ".join(words)
 
@@ -258,7 +261,8 @@ def sockets(machine: Machine) -> set[str]:
     """Inodes of the sockets that ssh.service's process listens on: others once it executed itself anew."""
     done, main = machine.run(["ss", "-Htlnpe"], timeout=_TIMEOUT), _main_process(machine)
     # "… users:((…)) ino:1234 sk:5 cgroup:/… <->"; between the two is a uid where it is not root's.
-    lines = [line.rpartition(" ino:") for line in done.out.splitlines()]
+    # The first of " ino:", since a process's name is too short to have that too; a cgroup's is not.
+    lines = [line.partition(" ino:") for line in done.out.splitlines()]
     return {inode.split()[0] for owners, _, inode in lines if main in _OWNERS.findall(owners)}
 
 
