@@ -217,7 +217,7 @@ def test_who_comes_back_after_a_ban_is_banned_for_longer(
             time.sleep(0.1)
         if log(host).count(ban) > before:
             break
-    assert log(host).count(ban) == before + 1, "a short ban"
+    assert log(host).count(ban) > before, "a short ban"
     # On a busy machine the line stands there before the packet filter has it.
     wait_for("its end", lambda: f"] Unban {ATTACKER.v4}" in log(host).rpartition(ban)[2])
     wait_for("the packet filter to let go", lambda: ATTACKER.v4 not in in_the_packet_filter(host))
@@ -227,7 +227,10 @@ def test_who_comes_back_after_a_ban_is_banned_for_longer(
         if ATTACKER.v4 not in in_the_packet_filter(host):
             offer(lab, host, wrong_key, ATTACKER.v4)
     wait_for("the second ban", lambda: ATTACKER.v4 in in_the_packet_filter(host))
-    assert banned(host)[ATTACKER.v4] == 2 * WEEK
+    # A failure that was counted late may have brought one more short ban in between: twice as long each time.
+    bans = log(host).count(ban) - before
+    assert bans >= 2
+    assert banned(host)[ATTACKER.v4] == 2 ** (bans - 1) * WEEK
     assert not connects(lab, host.address)
 
 
