@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
@@ -129,7 +130,7 @@ class Normaliser:
         return CheckResult(self.inputs, self.failures)
 
 
-class HostProvider(ResourceProvider):
+class HostProvider(ResourceProvider, ABC):
     """A kind of thing on a host; subclasses say how its inputs, spec and facts correspond.
 
     The agent does the work; this class never touches the host itself.
@@ -146,21 +147,21 @@ class HostProvider(ResourceProvider):
     remembered: ClassVar[tuple[str, ...]] = ()
     """Outputs that only the state knows."""
 
+    @abstractmethod
     def normalise(self, inputs: Normaliser) -> None:
         """Take the inputs of this kind over; common ones are done by `check`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def item(self, props: Props) -> Item:
         """Return what the agent needs to find and read the thing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def live_inputs(self, facts: Json) -> Props:
         """Return those inputs whose live value the facts tell."""
-        raise NotImplementedError
 
+    @abstractmethod
     def absent_inputs(self) -> Props:
         """Return those inputs that tell people that the thing is not there."""
-        raise NotImplementedError
 
     def asked(self, item: Item, props: Props) -> Json:
         """Return what every request about the thing says of it."""

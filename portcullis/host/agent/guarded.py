@@ -7,6 +7,7 @@ outside (see `guard`). A kind only says what there is to undo, and what it can t
 from __future__ import annotations
 
 import ipaddress
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Tuple, Union
 
@@ -59,17 +60,17 @@ def _plain(text: str) -> Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-class Guarded:
+class Guarded(ABC):
     """Mixed into a kind whose changes are confirmed by a fresh login."""
 
+    @abstractmethod
     def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
         """Why the declared state would refuse the session that brings it, if that can be told; pure."""
-        raise NotImplementedError
 
+    @abstractmethod
     def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
         """How to take `steps` back; None where they cannot cut anybody off (a comment, a log level)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
         """How to take back what `remove` is about to do."""
-        raise NotImplementedError

@@ -36,6 +36,9 @@ class DoorProvider(GuardedProvider):
     def live_inputs(self, facts: dict[str, Any]) -> Props:
         return {"closed": facts["closed"]}
 
+    def absent_inputs(self) -> Props:
+        return {}
+
     def login(self, props: Props) -> Login:
         return Login(port=props.get("port"))
 
