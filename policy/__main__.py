@@ -8,7 +8,7 @@ from pathlib import Path
 # Pulumi runs this folder as a program; it is a package of the checkout around it.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from policy.pack import serve
+from portcullis.policy.pack import serve
 
 if __name__ == "__main__":
     serve()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import containers, login, network, secrets, sites, stores
+from portcullis.policy import containers, login, network, secrets, sites, stores
 
 if TYPE_CHECKING:
-    from .model import Policy
+    from portcullis.policy.model import Policy
 
 POLICIES: tuple[Policy, ...] = (
     *containers.POLICIES,

@@ -6,8 +6,8 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, Any
 
-from .addresses import private
-from .model import UNKNOWN, Policy, Resource
+from portcullis.policy.addresses import private
+from portcullis.policy.model import UNKNOWN, Policy, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .catalogue import POLICIES
+from portcullis.policy.catalogue import POLICIES
 
 _MARK, _END = "<!-- table: policies -->\n", "<!-- end -->\n"
 

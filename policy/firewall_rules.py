@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from .addresses import everybody
-from .model import UNKNOWN
+from portcullis.policy.addresses import everybody
+from portcullis.policy.model import UNKNOWN
 
 _PORTS = re.compile(r"([\d:,]+)(?:/\w+)?")
 _SERVICES = {"mongodb": 27017, "mysql": 3306, "postgresql": 5432, "redis": 6379}

@@ -1,4 +1,4 @@
-"""Judge a stack without an engine: `python -m policy.judge --stack lab`.
+"""Judge a stack without an engine: `python -m portcullis.policy.judge --stack lab`.
 
 It runs the program with recorded resources, as a preview of a new stack, and needs neither host nor plugins.
 The verdicts are those of `pulumi preview --policy-pack policy`.
@@ -16,15 +16,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portcullis.policy import program
+from portcullis.policy.verdict import advice, judge, milder, unneeded
 from portcullis.settings import SettingsError, policies
-
-from . import program
-from .verdict import advice, judge, milder, unneeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .verdict import Verdict
+    from portcullis.policy.verdict import Verdict
 
 _ROOT = Path(__file__).resolve().parent.parent
 _WIDTH = 110
@@ -76,7 +75,9 @@ def _place(error: Exception) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Judge a stack, print the verdicts and return the exit code."""
-    parser = argparse.ArgumentParser(prog="policy.judge", description="Judge a stack by the policy pack.")
+    parser = argparse.ArgumentParser(
+        prog="portcullis.policy.judge", description="Judge a stack by the policy pack."
+    )
     parser.add_argument("--stack", default="lab")
     parser.add_argument(
         "--config", type=Path, help="what `pulumi config --json --show-secrets` printed, instead of asking it"

@@ -6,8 +6,8 @@ import re
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from .model import Found, Policy, Resource
-from .network import hosts
+from portcullis.policy.model import Found, Policy, Resource
+from portcullis.policy.network import hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

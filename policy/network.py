@@ -6,9 +6,9 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from .addresses import private
-from .firewall_rules import opened
-from .model import Found, Policy, Resource
+from portcullis.policy.addresses import private
+from portcullis.policy.firewall_rules import opened
+from portcullis.policy.model import Found, Policy, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

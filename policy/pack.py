@@ -12,19 +12,17 @@ import pulumi_policy
 from pulumi_policy import policy as sdk
 from pulumi_policy.deserialize import serialize_properties
 
+from portcullis.policy.catalogue import POLICIES
+from portcullis.policy.model import Resource
+from portcullis.policy.program import plain
+from portcullis.policy.verdict import severity_of, verdict
 from portcullis.settings import SettingsError, policies
-
-from .catalogue import POLICIES
-from .model import Resource
-from .program import plain
-from .verdict import severity_of, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from portcullis.policy.model import Policy
     from portcullis.settings.policies import PolicySettings
-
-    from .model import Policy
 
 NAME = "portcullis"
 _KEY = "portcullis:policy"

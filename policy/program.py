@@ -14,7 +14,7 @@ import pulumi
 from google.protobuf import json_format
 from pulumi.runtime import mocks, rpc, settings
 
-from .model import UNKNOWN, Resource
+from portcullis.policy.model import UNKNOWN, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from .model import Policy, Resource
+from portcullis.policy.model import Policy, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

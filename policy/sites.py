@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .model import Policy, Resource
-from .nginx_blocks import Directive, parse
+from portcullis.policy.model import Policy, Resource
+from portcullis.policy.nginx_blocks import Directive, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

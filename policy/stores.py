@@ -6,9 +6,9 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from .addresses import everybody
-from .firewall_rules import opened
-from .model import UNKNOWN, Found, Policy, Resource
+from portcullis.policy.addresses import everybody
+from portcullis.policy.firewall_rules import opened
+from portcullis.policy.model import UNKNOWN, Found, Policy, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,14 +6,13 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .catalogue import BY_NAME, POLICIES
+from portcullis.policy.catalogue import BY_NAME, POLICIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from portcullis.policy.model import Found, Policy, Resource, Severity
     from portcullis.settings.policies import Exemption, PolicySettings
-
-    from .model import Found, Policy, Resource, Severity
 
 
 @dataclass(frozen=True, slots=True)

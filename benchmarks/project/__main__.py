@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pulumi
 
-from components import ProxiedSite, ReverseProxy, ReverseProxyArgs
-from portcullis.host import Connection, File, Packages, Service, write_ssh_config
+from portcullis.components import ProxiedSite, ReverseProxy, ReverseProxyArgs
+from portcullis.host import Connection, write_ssh_config
+from portcullis.resources import File, Packages, Service
 
 HOST = "bench1"
 

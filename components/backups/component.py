@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.generated_secret import GeneratedSecret
-from portcullis.host import BackupStatus, Directory, File, Packages, Service
-from portcullis.render import backup
+from portcullis.components.backups import render as backup
+from portcullis.components.backups.resource import BackupStatus
+from portcullis.components.secrets.resource import GeneratedSecret
+from portcullis.config.arguments import validate
+from portcullis.resources import Directory, File, Packages, Service
 from portcullis.settings import backups, forms
 from portcullis.settings.faults import Fault
 from portcullis.settings.kinds import Choice, ListOf

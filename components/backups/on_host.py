@@ -7,16 +7,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from portcullis.host.agent import journal
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.step import Json, Step
+from portcullis.agent import journal
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
 
 FRESH = "fresh"
 # Of a run that a deployment waits for; the client waits somewhat longer.

@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import portcullis.backup
-from portcullis.render import header, units, word
+import portcullis.components.backups.job
+from portcullis.components.upkeep import render as units
+from portcullis.rendering import header, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ CACHE = "/var/cache/portcullis-backup"
 
 def modules() -> dict[str, str]:
     """Return the job's files, by name: they are part of this program."""
-    folder = Path(portcullis.backup.__file__).parent
+    folder = Path(portcullis.components.backups.job.__file__).parent
     return {path.name: path.read_text("utf-8") for path in sorted(folder.glob("*.py"))}
 
 

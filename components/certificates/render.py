@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from portcullis.render import header, word
+from portcullis.rendering import header, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

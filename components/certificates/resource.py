@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pulumi.dynamic import DiffResult
 
-from .provider import ABSENT, HostProvider, Normaliser, Props, is_known
-from .resource import HostResource
-from .session import WRITE_TIMEOUT
-from .survey import Item
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props, is_known
+from portcullis.host.resource import HostResource
+from portcullis.host.session import WRITE_TIMEOUT
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     import pulumi
 
-    from .agent_process import Json
-    from .session import Channel
+    from portcullis.host.agent_process import Json
+    from portcullis.host.session import Channel
 
 LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 LIVE = "/etc/letsencrypt/live"

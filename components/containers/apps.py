@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from components.container_args import Jobs, PrivateContainerArgs
-from components.private_container import PrivateContainer
-from components.secret_files import SecretFiles, SecretFilesArgs
-from portcullis.render.health import http_check
+from portcullis.components.containers.args import Jobs, PrivateContainerArgs
+from portcullis.components.containers.component import PrivateContainer
+from portcullis.components.containers.render import http_check
+from portcullis.components.secrets.component import SecretFiles, SecretFilesArgs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pulumi import ResourceOptions
 
-    from components.docker_engine import DockerEngine
-    from components.store_use import StoreUse
+    from portcullis.components.docker.component import DockerEngine
+    from portcullis.components.stores.store_use import StoreUse
     from portcullis.settings import AppSettings
     from portcullis.settings.model import Credentials
 

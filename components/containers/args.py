@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from components.arguments import validate
-from portcullis.host.release import PORTS
+from portcullis.components.containers.resource.release import PORTS
+from portcullis.config.arguments import validate
 from portcullis.settings import forms
 from portcullis.settings.faults import Fault, Place
 from portcullis.settings.kinds import ListOf
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pulumi
     import pulumi_docker as docker
 
-    from components.docker_engine import DockerEngine
+    from portcullis.components.docker.component import DockerEngine
     from portcullis.registry import Credentials
 
 SECRETS = "/run/secrets"

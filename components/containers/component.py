@@ -8,8 +8,10 @@ import pulumi
 import pulumi_docker as docker
 from pulumi import ResourceOptions
 
-from components.container_args import SECRETS, Jobs, PrivateContainerArgs
-from portcullis.host import ContainerState, PulledImage, Release
+from portcullis.components.containers.args import SECRETS, Jobs, PrivateContainerArgs
+from portcullis.components.containers.resource.container_state import ContainerState
+from portcullis.components.containers.resource.pulled_image import PulledImage
+from portcullis.components.containers.resource.release import Release
 from portcullis.host.resource import is_any_secret
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ import pulumi
 import pulumi_docker as docker
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import Directory, File, Packages, Service, ssh_config_path
-from portcullis.render import daemon_json
-from portcullis.render.dialect import DIALECTS
+from portcullis.components.docker import render as daemon_json
+from portcullis.config.arguments import validate
+from portcullis.dialect import DIALECTS
+from portcullis.host import ssh_config_path
+from portcullis.resources import Directory, File, Packages, Service
 from portcullis.settings import forms
 from portcullis.settings.faults import Fault, Place
 

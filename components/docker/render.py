@@ -16,7 +16,7 @@ from portcullis.settings.model import Pool
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from portcullis.render.dialect import Dialect
+    from portcullis.dialect import Dialect
 
 PATH = "/etc/docker/daemon.json"
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import Exposure
-from portcullis.render import exposure
+from portcullis.components.exposure import render as exposure
+from portcullis.components.exposure.resource import Exposure
+from portcullis.config.arguments import validate
 from portcullis.settings import forms
 from portcullis.settings.kinds import ListOf
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import packet_passes, sockets, ufw_names
-from portcullis.host.agent.releases import FIRST, LAST
-from portcullis.host.agent.ufw_rules import FAMILIES
+from portcullis.components.containers.on_host.releases import FIRST, LAST
+from portcullis.components.exposure.on_host import packet_passes, sockets
+from portcullis.components.firewall.on_host import ufw_names
+from portcullis.components.firewall.on_host.ufw_rules import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING
 
 from pulumi.dynamic import CreateResult, UpdateResult
 
-from portcullis.render import exposure_keys as keys
-
-from .agent.publications import was_declared
-from .diagnostics import warn
-from .provider import HostProvider, Normaliser, Props, is_known
-from .resource import HostResource
-from .survey import Item
+from portcullis.components.exposure import exposure_keys as keys
+from portcullis.components.exposure.on_host.publications import was_declared
+from portcullis.host.provider import HostProvider, Normaliser, Props, is_known
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
+from portcullis.provider.diagnostics import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pulumi
 
-    from .agent_process import Json
-    from .session import Channel
+    from portcullis.host.agent_process import Json
+    from portcullis.host.session import Channel
 
 _LIVE = ("listeners", "published", "passes", "networks")
 # What the host needs to know for reading; the rest is compared here.

@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from portcullis.render import fail2ban
-
-from .guarded import GuardedProvider
-from .provider import ABSENT, Normaliser, Props, is_known
-from .resource import HostResource
-from .survey import Item
+from portcullis.components.fail2ban.render import fail2ban
+from portcullis.host.guarded import GuardedProvider
+from portcullis.host.provider import ABSENT, Normaliser, Props, is_known
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pulumi
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 
 _LIVE = ("content", "enabled", "enforced", "options", "ignoreip", "overridden")

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import File, ForwardFilter, Packages, Service, UfwPolicy
-from portcullis.host.agent.ufw_names import normal_name, normal_value
-from portcullis.render import forward_filter, ufw_sysctl
-from portcullis.render.forward_filter import ForwardPolicy
+from portcullis.components.firewall.on_host.ufw_names import normal_name, normal_value
+from portcullis.components.firewall.render import forward_filter, ufw_sysctl
+from portcullis.components.firewall.render.forward_filter import ForwardPolicy
+from portcullis.components.firewall.resource.forward_filter import ForwardFilter
+from portcullis.components.firewall.resource.ufw_policy import UfwPolicy
+from portcullis.config.arguments import validate
+from portcullis.resources import File, Packages, Service
 from portcullis.settings import forms
 from portcullis.settings.kinds import Choice, ListOf, Text
 

@@ -8,28 +8,29 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
-from components.apps import AppParts, app, bridge
-from components.docker_engine import DockerEngine, DockerEngineArgs
-from components.exposure import HostExposure, HostExposureArgs
-from components.fail2ban import Fail2ban, Fail2banArgs
-from components.firewall import WEB, Firewall, FirewallArgs
-from components.kernel_settings import KernelSettings, KernelSettingsArgs
-from components.login_policy import LoginPolicy, LoginPolicyArgs
-from components.preview_access import PreviewAccess, PreviewAccessArgs
-from components.private_container import PrivateContainer  # noqa: TC001 - Pulumi evaluates annotations
-from components.proxied_site import ProxiedApp
-from components.proxy_jails import ProxyJails, ProxyJailsArgs
-from components.reverse_proxy import ReverseProxy, ReverseProxyArgs
-from components.sites import authority, proxied
-from components.ssh_access import SshAccess, SshAccessArgs
-from components.ssh_tunnel import SshTunnel, SshTunnelArgs
-from components.stores import MONGO, REDIS, Stores, StoresArgs, reachable, sealed
-from components.system_updates import SystemUpdates, SystemUpdatesArgs
-from components.upkeep import Upkeep, UpkeepArgs
-from components.users import Users, UsersArgs
+from portcullis.components.containers.apps import AppParts, app, bridge
+from portcullis.components.containers.component import PrivateContainer  # noqa: TC001 - Pulumi evaluates annotations
+from portcullis.components.docker.component import DockerEngine, DockerEngineArgs
+from portcullis.components.exposure.component import HostExposure, HostExposureArgs
+from portcullis.components.fail2ban.component.fail2ban import Fail2ban, Fail2banArgs
+from portcullis.components.fail2ban.component.proxy_jails import ProxyJails, ProxyJailsArgs
+from portcullis.components.firewall.component import WEB, Firewall, FirewallArgs
+from portcullis.components.host.sites import authority, proxied
+from portcullis.components.host.stores import MONGO, REDIS, Stores, StoresArgs, reachable, sealed
+from portcullis.components.kernel.component import KernelSettings, KernelSettingsArgs
+from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import ProxiedApp
+from portcullis.components.nginx.component import ReverseProxy, ReverseProxyArgs
+from portcullis.components.previews import render as preview
+from portcullis.components.previews.component import PreviewAccess, PreviewAccessArgs
+from portcullis.components.ssh.component import SshAccess, SshAccessArgs
+from portcullis.components.tunnels.component import SshTunnel, SshTunnelArgs
+from portcullis.components.tunnels.render.tunnel import account
+from portcullis.components.updates.component import SystemUpdates, SystemUpdatesArgs
+from portcullis.components.upkeep.component import Upkeep, UpkeepArgs
+from portcullis.components.users.component.login_policy import LoginPolicy, LoginPolicyArgs
+from portcullis.components.users.component.users import Users, UsersArgs
 from portcullis.registry import login_of
-from portcullis.render import nginx, preview
-from portcullis.render.tunnel import account
 from portcullis.settings.stores import NO_STORES
 
 if TYPE_CHECKING:

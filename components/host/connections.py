@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from portcullis.components.previews.render import ACCOUNT
 from portcullis.host import Connection
-from portcullis.render.preview import ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

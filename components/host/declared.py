@@ -6,9 +6,11 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from portcullis.settings import FirewallRule, HostSettings, Settings, SiteSettings
 
 LAST_PORT = 65535
@@ -33,7 +35,7 @@ class Opening:
     last: int
     why: str
     place: str
-    sources: Tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     answers: str = "every"
 
     def covers(self, port: int) -> bool:
@@ -56,14 +58,14 @@ class Declared:
     """
 
     host: str
-    addresses: Tuple[str, ...]
+    addresses: tuple[str, ...]
     ssh: int
-    openings: Tuple[Opening, ...]
-    sites: Tuple[str, ...] = ()
+    openings: tuple[Opening, ...]
+    sites: tuple[str, ...] = ()
     page: str = ""
     authority: Mapping[str, str] = field(default_factory=dict)
 
-    def json(self) -> Dict[str, Any]:
+    def json(self) -> dict[str, Any]:
         """Return it as it travels."""
         return asdict(self)
 

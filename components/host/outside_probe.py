@@ -9,14 +9,14 @@ import pulumi
 from pulumi import ResourceOptions
 from pulumi_command import local
 
-from components.arguments import validate
-from portcullis.scan.declared import Declared, declared_path
+from portcullis.components.host.declared import Declared, declared_path
+from portcullis.config.arguments import validate
 from portcullis.settings import forms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from components.hardened_host import HardenedHost
+    from portcullis.components.host.component import HardenedHost
 
 _MINUTES = "30m"
 
@@ -61,7 +61,7 @@ class OutsideProbe(pulumi.ComponentResource):
             f"{name}-scan",
             # The project's own Python where there is one: the machine's may know nothing of Portcullis.
             create=(
-                'PATH=".venv/bin:$PATH" exec python3 -m portcullis.scan '
+                'PATH=".venv/bin:$PATH" exec python3 -m portcullis.cli.scan '
                 f"--declared {declared_path(pulumi.get_stack())} --host {args.declared.host} "
                 # What it prints is in the state, where no address of a host is.
                 "--quiet"

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from components.certbot import AcmeArgs, DnsArgs
-from components.proxied_site import OwnKeyPair, ProxiedSite
-from portcullis.render import nginx
+from portcullis.components.certificates.component.certbot import AcmeArgs, DnsArgs
+from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import OwnKeyPair, ProxiedSite
 from portcullis.settings import own_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from components.proxied_site import ProxiedApp
+    from portcullis.components.nginx.args import ProxiedApp
     from portcullis.settings import SiteSettings
     from portcullis.settings.acme import AcmeSettings
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Literal
 import pulumi
 from pulumi import ResourceOptions
 
-from components.apps import bridge
-from components.backup import Backup, BackupArgs, BackupSource, ResticArgs
-from components.container_args import SECRETS
-from components.internal_ca import InternalCa
-from components.mongodb import MongoDB, MongoDBArgs
-from components.redis import Redis, RedisArgs
-from components.ssh_tunnel import StoreLogin, TunnelTarget
+from portcullis.components.backups.component import Backup, BackupArgs, BackupSource, ResticArgs
+from portcullis.components.certificates.component.internal_ca import InternalCa
+from portcullis.components.containers.apps import bridge
+from portcullis.components.containers.args import SECRETS
+from portcullis.components.mongodb.component import MongoDB, MongoDBArgs
+from portcullis.components.redis.component import Redis, RedisArgs
+from portcullis.components.tunnels.component import StoreLogin, TunnelTarget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from components.docker_engine import DockerEngine
-    from components.store_use import StoreUse
+    from portcullis.components.docker.component import DockerEngine
+    from portcullis.components.stores.store_use import StoreUse
     from portcullis.settings.backups import BackupSettings
     from portcullis.settings.store_mongo import MongoSettings
     from portcullis.settings.stores import RedisSettings, StoresSettings

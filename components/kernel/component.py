@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import Sysctl
-from portcullis.render import sysctl
+from portcullis.components.kernel import render as sysctl
+from portcullis.config.arguments import validate
+from portcullis.resources import Sysctl
 from portcullis.settings import forms
 from portcullis.settings.faults import Fault, Place
 from portcullis.settings.kinds import ListOf

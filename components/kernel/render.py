@@ -10,7 +10,7 @@ import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from portcullis.render import header
+from portcullis.rendering import header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

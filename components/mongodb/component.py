@@ -9,13 +9,15 @@ import pulumi
 import pulumi_docker as docker  # noqa: TC002 - Pulumi evaluates the annotations of a component
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from components.container_args import SECRETS, PrivateContainerArgs
-from components.private_container import PrivateContainer
-from components.secret_files import SecretFiles, SecretFilesArgs
-from components.store_use import StoreUse
-from portcullis.generated_secret import GeneratedSecret
-from portcullis.host import Cpu, MongoRoot, MongoUser
+from portcullis.components.containers.args import SECRETS, PrivateContainerArgs
+from portcullis.components.containers.component import PrivateContainer
+from portcullis.components.containers.resource.cpu import Cpu
+from portcullis.components.mongodb.resource.mongo_root import MongoRoot
+from portcullis.components.mongodb.resource.mongo_user import MongoUser
+from portcullis.components.secrets.component import SecretFiles, SecretFilesArgs
+from portcullis.components.secrets.resource import GeneratedSecret
+from portcullis.components.stores.store_use import StoreUse
+from portcullis.config.arguments import validate
 from portcullis.settings import forms, store_mongo
 from portcullis.settings.kinds import ListOf
 from portcullis.settings.store_mongo import MongoDatabase
@@ -23,7 +25,7 @@ from portcullis.settings.store_mongo import MongoDatabase
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from components.docker_engine import DockerEngine
+    from portcullis.components.docker.component import DockerEngine
 
 __all__ = ["MongoDB", "MongoDBArgs", "MongoDatabase"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import bcrypt
 import pulumi
 
-from components.arguments import validate
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
+from portcullis.config.arguments import validate
 from portcullis.settings import forms, headers, sites
 from portcullis.settings.faults import Place
 from portcullis.settings.kinds import ListOf
@@ -19,7 +19,7 @@ from portcullis.settings.kinds import ListOf
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from portcullis.render.dialect import Dialect
+    from portcullis.dialect import Dialect
 
 # 2^6 rounds, some 3 ms: nginx checks the password with every request, and does nothing else meanwhile.
 _ROUNDS = 6
@@ -65,7 +65,7 @@ class ProxiedSite:
             "none" is plain HTTP.
         challenge: how an authority is shown that the names are ours.
         passwords: of users who may come, by their names; none asks for none.
-        more: everything else that a site can say, as `portcullis.render.nginx.Site` has it.
+        more: everything else that a site can say, as `portcullis.components.nginx.render.Site` has it.
 
     Raises:
         ValueError: naming what cannot be used.

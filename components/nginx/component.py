@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from components.certbot import AcmeArgs, Certbot, CertbotArgs
-from components.internal_ca import InternalCa, InternalCaArgs
-from components.proxied_site import OwnKeyPair, ProxiedSite, content, passwords, passwords_path
-from portcullis.host import Directory, Drain, File, Packages, ServedSites, Service, SiteProbe, Tree
-from portcullis.render import nginx
-from portcullis.render.dialect import DIALECTS
+from portcullis.components.certificates.component.certbot import AcmeArgs, Certbot, CertbotArgs
+from portcullis.components.certificates.component.internal_ca import InternalCa, InternalCaArgs
+from portcullis.components.containers.resource.drain import Drain
+from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import OwnKeyPair, ProxiedSite, content, passwords, passwords_path
+from portcullis.components.nginx.resource import ServedSites, SiteProbe
+from portcullis.config.arguments import validate
+from portcullis.dialect import DIALECTS
+from portcullis.resources import Directory, File, Packages, Service, Tree
 from portcullis.settings import forms
 from portcullis.settings.kinds import Choice, ListOf
 

@@ -6,21 +6,21 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .provider import HostProvider, Normaliser, Props, is_known
-from .resource import HostResource
-from .service import what_is_read
-from .survey import Item
+from portcullis.host.provider import HostProvider, Normaliser, Props, is_known
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
+from portcullis.resources.service.resource import what_is_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pulumi
 
-    from .agent_process import Json
-    from .directory import Directory
-    from .file import File
-    from .packages import Packages
-    from .tree import Tree
+    from portcullis.host.agent_process import Json
+    from portcullis.resources.directory.resource import Directory
+    from portcullis.resources.file.resource import File
+    from portcullis.resources.packages.resource import Packages
+    from portcullis.resources.tree.resource import Tree
 
 SERVED = "served"
 _NAME = re.compile(r"(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*\Z")

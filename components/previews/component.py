@@ -9,9 +9,10 @@ import pulumi
 import pulumi_tls as tls
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import Directory, File, User
-from portcullis.render import preview
+from portcullis.components.previews import render as preview
+from portcullis.components.users.resource.user import User
+from portcullis.config.arguments import validate
+from portcullis.resources import Directory, File
 from portcullis.settings import forms
 from portcullis.settings.kinds import ListOf
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.render import header, word
+from portcullis.rendering import header, word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +131,7 @@ except (OSError, ValueError):
     sys.exit("portcullis: no agent is installed on the host; `up` with the deploy key installs it")
 sys.path.insert(0, "/proc/self/fd/%d" % fd)
 try:
-    from portcullis.host.agent.preview import main
+    from portcullis.components.previews.on_host.preview import main
 except ImportError:
     sys.exit("portcullis: the agent on the host is older than the preview key; `up` replaces it")
 main(sys.argv[1], "@STACK@", digest)

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from components.container_args import PrivateContainerArgs
-from components.private_container import PrivateContainer
-from components.secret_files import FOLDER as SECRETS
-from components.secret_files import SecretFiles, SecretFilesArgs
-from components.store_use import StoreUse
-from portcullis.generated_secret import GeneratedSecret
-from portcullis.host import Directory, File, RedisUser, Sysctl
-from portcullis.render import redis as render
+from portcullis.components.containers.args import PrivateContainerArgs
+from portcullis.components.containers.component import PrivateContainer
+from portcullis.components.redis import render
+from portcullis.components.redis.resource import RedisUser
+from portcullis.components.secrets.component import FOLDER as SECRETS
+from portcullis.components.secrets.component import SecretFiles, SecretFilesArgs
+from portcullis.components.secrets.resource import GeneratedSecret
+from portcullis.components.stores.store_use import StoreUse
+from portcullis.config.arguments import validate
+from portcullis.resources import Directory, File, Sysctl
 from portcullis.settings import forms
 
 if TYPE_CHECKING:
-    from components.docker_engine import DockerEngine
-    from components.internal_ca import InternalCa
+    from portcullis.components.certificates.component.internal_ca import InternalCa
+    from portcullis.components.docker.component import DockerEngine
 
 _ROOT = "/etc/portcullis/redis"
 # A name that no app can have.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from portcullis.render import header
+from portcullis.rendering import header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

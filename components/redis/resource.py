@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from pulumi.dynamic import DiffResult
 
-from .agent import redis_acl
-from .provider import ABSENT, HostProvider, Normaliser, Props, is_known
-from .resource import HostResource
-from .survey import Item
+from portcullis.components.redis.on_host import redis_acl
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props, is_known
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     import pulumi
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}\Z")
 _RULE = re.compile(r"(~|&|%[RW]{1,2}~|\+|-)[!-~]+\Z|(all|reset)(keys|channels)\Z|(all|no)commands\Z")

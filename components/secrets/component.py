@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import Directory, File
+from portcullis.config.arguments import validate
+from portcullis.resources import Directory, File
 from portcullis.settings import forms
 from portcullis.settings.kinds import ListOf
 

@@ -23,8 +23,8 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from portcullis.host.engine import end_with_engine
 from portcullis.host.provider import message_of_current_exception
+from portcullis.provider.engine import end_with_engine
 
 if TYPE_CHECKING:
     from pulumi.dynamic import ConfigureRequest

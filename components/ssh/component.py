@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Literal
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import Packages, SshServer
-from portcullis.render import preview, sshd, sshd_refused, tunnel
-from portcullis.render.dialect import DIALECTS
+from portcullis.components.previews import render as preview
+from portcullis.components.ssh.render import sshd, sshd_refused
+from portcullis.components.ssh.resource import SshServer
+from portcullis.components.tunnels.render import tunnel
+from portcullis.config.arguments import validate
+from portcullis.dialect import DIALECTS
+from portcullis.resources import Packages
 from portcullis.settings import forms
 from portcullis.settings.faults import Fault
 from portcullis.settings.kinds import Choice, ListOf
@@ -34,7 +37,7 @@ class SshAccessArgs:
         root_login: root with a key only, or not at all.
         exempt: addresses and networks that sshd never makes wait after failed logins.
         options: options of sshd_config that differ from ours; none that lets in without a key.
-        tunnels: accounts that tunnel and do nothing else, named by `portcullis.render.tunnel.account`, each
+        tunnels: accounts that tunnel and do nothing else, named by `tunnels.render.tunnel.account`, each
             with the addresses and ports that it reaches. `SshTunnel` declares the accounts themselves.
         preview: the account of the preview key is there; `PreviewAccess` declares it.
         ufw: install ufw, whose rule for the port is kept here. Without it, and without ufw on the host, the

@@ -6,20 +6,20 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .connections import pinned_key_type, ssh_config_path
-from .guarded import GuardedProvider
-from .provider import ABSENT, Normaliser, Props, is_known, stack_name
-from .resource import HostResource
-from .session import READ_TIMEOUT, Login
-from .survey import Item
+from portcullis.host.connections import pinned_key_type, ssh_config_path
+from portcullis.host.guarded import GuardedProvider
+from portcullis.host.provider import ABSENT, Normaliser, Props, is_known, stack_name
+from portcullis.host.resource import HostResource
+from portcullis.host.session import READ_TIMEOUT, Login
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pulumi
 
-    from .agent_process import Json
-    from .session import Channel
+    from portcullis.host.agent_process import Json
+    from portcullis.host.session import Channel
 
 _ITEM = "sshd"
 _MAX_PORT = 65535
@@ -184,7 +184,7 @@ class SshServer(HostResource, module="portcullis", name="SshServer"):
         Args:
             name: the resource's name.
             host: alias of the host.
-            content: text of the drop-in, with one line `Port PORT`; `portcullis.render.sshd` writes it.
+            content: text of the drop-in, with one line `Port PORT`; `ssh/render/sshd.py` writes it.
             options: what has to hold in effect, each as the text has it.
             port: TCP port; the same as the host's in the settings.
             login: the user who deploys; options are read as they hold for them, for root, and for others.

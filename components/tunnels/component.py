@@ -11,9 +11,9 @@ import pulumi
 import pulumi_tls as tls
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import User
-from portcullis.render import tunnel, tunnel_lines
+from portcullis.components.tunnels.render import tunnel, tunnel_lines
+from portcullis.components.users.resource.user import User
+from portcullis.config.arguments import validate
 from portcullis.settings import forms
 from portcullis.settings.faults import Fault, Place
 from portcullis.settings.kinds import ListOf, MapOf

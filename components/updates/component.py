@@ -8,9 +8,9 @@ from typing import Literal
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import Directory, File, Packages, Service
-from portcullis.render import updates
+from portcullis.components.updates import render as updates
+from portcullis.config.arguments import validate
+from portcullis.resources import Directory, File, Packages, Service
 from portcullis.settings import forms
 from portcullis.settings.kinds import Choice
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from portcullis.render import header, word
+from portcullis.rendering import header, word
 
 NEVER = "never"
 # Last in the alphabet: apt follows the file that it reads last.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import Directory, File, Packages, Service
-from portcullis.render import units
+from portcullis.components.upkeep import render as units
+from portcullis.config.arguments import validate
+from portcullis.resources import Directory, File, Packages, Service
 from portcullis.settings import forms
 from portcullis.settings.faults import Fault
 from portcullis.settings.kinds import Choice, ListOf

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.render import header, word
+from portcullis.rendering import header, word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

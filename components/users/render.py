@@ -5,7 +5,7 @@ Sources: CIS Debian Linux 12 Benchmark 1.1.0 (its items are named), limits.conf(
 
 from __future__ import annotations
 
-from portcullis.render import header
+from portcullis.rendering import header
 
 MODULES_PATH = "/etc/modprobe.d/portcullis.conf"
 LIMITS_PATH = "/etc/security/limits.d/10-portcullis.conf"

@@ -2,7 +2,8 @@
 
 import pulumi
 
-from portcullis.host import Connection, File, write_ssh_config
+from portcullis.host import Connection, write_ssh_config
+from portcullis.resources import File
 
 config = pulumi.Config()
 host = Connection(

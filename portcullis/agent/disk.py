@@ -8,9 +8,9 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import places
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.places import Place
+from portcullis.agent import places
+from portcullis.agent.errors import HostError
+from portcullis.agent.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,7 +11,7 @@ import re
 import socket
 from typing import IO, TYPE_CHECKING, Any
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

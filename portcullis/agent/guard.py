@@ -23,14 +23,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator
 
-from portcullis.host.agent import disk, paths
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.machine import Machine
-from portcullis.host.agent.store import Store
+from portcullis.agent import disk, paths
+from portcullis.agent.errors import HostError
+from portcullis.agent.machine import Machine
+from portcullis.agent.store import Store
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.guarded import Undo
-    from portcullis.host.agent.step import Json
+    from portcullis.agent.guarded import Undo
+    from portcullis.agent.step import Json
 
 SHORTEST, LONGEST = 10, 900  # seconds of a window
 COMMAND_TIMEOUT = 60.0
@@ -38,8 +38,7 @@ _SYSTEMD_TIMEOUT = 30.0
 _PREFIX = "portcullis-guard-"
 
 _RESTORE = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from portcullis.host.agent.guard import main; main(sys.argv[2:])"
+    "import sys; sys.path.insert(0, sys.argv[1]); from portcullis.agent.guard import main; main(sys.argv[2:])"
 )
 
 _BOOT_UNIT = """\
@@ -85,7 +84,7 @@ class Guards:
         self._machine = machine
         self.root = machine.state / "guards"
         # The host's cache of it may be renewed or cleared under a session that lives.
-        code = Path(__file__).parents[3]
+        code = Path(__file__).parents[2]
         self._code = code.read_bytes() if code.is_file() else code
         self._deadlines: dict[str, float] = {}
         self._mutex = threading.Lock()

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Tuple, Union
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.errors import HostError
-    from portcullis.host.agent.step import Json, Step
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.step import Json, Step
+    from portcullis.agent.store import Record
 
 Argv = Tuple[str, ...]
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]

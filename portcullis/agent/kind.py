@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, List, Optional, Protocol, Tuple, Union
 
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.step import Json
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from typing import Callable
 
-    from portcullis.host.agent.step import Step
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.step import Step
+    from portcullis.agent.store import Record
 
 # A spec together with the record of the thing, if it has one.
 Question = Tuple[Json, Optional["Record"]]

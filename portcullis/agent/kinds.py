@@ -9,39 +9,39 @@ import importlib
 import threading
 from typing import TYPE_CHECKING, Dict, cast
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.kind import Kind
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Store
+    from portcullis.agent.kind import Kind
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Store
 
 # Name → module, class, and what its constructor takes.
 _KINDS = {
-    "file": ("files", "Files", ("machine",)),
-    "directory": ("directories", "Directories", ("store",)),
-    "tree": ("trees", "Trees", ("store",)),
-    "packages": ("packages", "Packages", ("machine", "store")),
-    "service": ("services", "Services", ("machine",)),
-    "sysctl": ("sysctls", "Sysctls", ("machine",)),
-    "forward-filter": ("forward_filters", "ForwardFilters", ("machine",)),
-    "ssh-server": ("ssh_servers", "SshServers", ("machine",)),
-    "user": ("users", "Users", ("machine", "store")),
-    "administrators": ("administrators", "Administrators", ("machine",)),
-    "backup": ("backups", "Backups", ("machine",)),
-    "fail2ban-jail": ("jails", "Jails", ("machine",)),
-    "redis-user": ("redis_users", "RedisUsers", ("store",)),
-    "image": ("images", "Images", ("machine",)),
-    "ufw-policy": ("ufw", "UfwPolicies", ("machine",)),
-    "certificate": ("certificates", "Certificates", ("machine",)),
-    "cpu": ("cpus", "Cpus", ("machine",)),
-    "mongo-root": ("mongo_roots", "MongoRoots", ("machine", "store")),
-    "mongo-user": ("mongo_users", "MongoUsers", ("machine",)),
-    "container": ("containers", "Containers", ("machine",)),
-    "release": ("releases", "Releases", ("machine", "store")),
-    "drain": ("drains", "Drains", ("machine",)),
-    "exposure": ("exposure", "Exposures", ("machine",)),
-    "served-sites": ("served_sites", "ServedSites", ("machine",)),
+    "file": ("resources.file.on_host", "Files", ("machine",)),
+    "directory": ("resources.directory.on_host", "Directories", ("store",)),
+    "tree": ("resources.tree.on_host", "Trees", ("store",)),
+    "packages": ("resources.packages.on_host.packages", "Packages", ("machine", "store")),
+    "service": ("resources.service.on_host", "Services", ("machine",)),
+    "sysctl": ("resources.sysctl.on_host.sysctls", "Sysctls", ("machine",)),
+    "forward-filter": ("components.firewall.on_host.forward_filters", "ForwardFilters", ("machine",)),
+    "ssh-server": ("components.ssh.on_host.ssh_servers", "SshServers", ("machine",)),
+    "user": ("components.users.on_host.users", "Users", ("machine", "store")),
+    "administrators": ("components.users.on_host.administrators", "Administrators", ("machine",)),
+    "backup": ("components.backups.on_host", "Backups", ("machine",)),
+    "fail2ban-jail": ("components.fail2ban.on_host.jails", "Jails", ("machine",)),
+    "redis-user": ("components.redis.on_host.redis_users", "RedisUsers", ("store",)),
+    "image": ("components.containers.on_host.images", "Images", ("machine",)),
+    "ufw-policy": ("components.firewall.on_host.ufw", "UfwPolicies", ("machine",)),
+    "certificate": ("components.certificates.on_host.certificates", "Certificates", ("machine",)),
+    "cpu": ("components.containers.on_host.cpus", "Cpus", ("machine",)),
+    "mongo-root": ("components.mongodb.on_host.mongo_roots", "MongoRoots", ("machine", "store")),
+    "mongo-user": ("components.mongodb.on_host.mongo_users", "MongoUsers", ("machine",)),
+    "container": ("components.containers.on_host.containers", "Containers", ("machine",)),
+    "release": ("components.containers.on_host.releases", "Releases", ("machine", "store")),
+    "drain": ("components.containers.on_host.drains", "Drains", ("machine",)),
+    "exposure": ("components.exposure.on_host.exposure", "Exposures", ("machine",)),
+    "served-sites": ("components.nginx.on_host.served_sites", "ServedSites", ("machine",)),
 }
 
 
@@ -65,7 +65,7 @@ class Kinds(Dict[str, "Kind"]):
                 if name not in _KINDS:
                     raise HostError("invalid", f"the agent knows no kind {name!r}")
                 module, class_, takes = _KINDS[name]
-                found = importlib.import_module(f"portcullis.host.agent.{module}")
+                found = importlib.import_module(f"portcullis.{module}")
                 made = getattr(found, class_)(*(self._parts[part] for part in takes))
                 self[name] = cast("Kind", made)
             return self[name]

@@ -10,8 +10,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from portcullis.host.agent import disk
-from portcullis.host.agent.errors import HostError
+from portcullis.agent import disk
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.kinds import Kinds
-from portcullis.host.agent.operations import host_facts, public
-from portcullis.host.agent.store import Record, Store
-from portcullis.host.agent.withheld import PROTOCOL, READ_ONLY, withheld
+from portcullis.agent.errors import HostError
+from portcullis.agent.kinds import Kinds
+from portcullis.agent.operations import host_facts, public
+from portcullis.agent.store import Record, Store
+from portcullis.agent.withheld import PROTOCOL, READ_ONLY, withheld
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.step import Json
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json
 
 DEPLOY = "what changes a host or shows a secret needs the deploy key"
 

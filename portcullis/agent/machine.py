@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.readers import Readers
-from portcullis.host.agent.run import Runner, run
+from portcullis.agent.readers import Readers
+from portcullis.agent.run import Runner, run
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.guarded import Peer
+    from portcullis.agent.guarded import Peer
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,17 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING
 
-from portcullis.host.agent.disk import write_all
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.guarded import Peer
-from portcullis.host.agent.machine import Machine
-from portcullis.host.agent.operations import Operations
+from portcullis.agent.disk import write_all
+from portcullis.agent.errors import HostError
+from portcullis.agent.guarded import Peer
+from portcullis.agent.machine import Machine
+from portcullis.agent.operations import Operations
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from portcullis.host.agent.looking import Looking
-    from portcullis.host.agent.step import Json
+    from portcullis.agent.looking import Looking
+    from portcullis.agent.step import Json
 
 WORKERS = 4
 LINE = 1 << 20  # bytes of a request, where they are bounded: a question is one of names

@@ -10,22 +10,22 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.guard import Change, Guards
-from portcullis.host.agent.guarded import Guarded, Undo
-from portcullis.host.agent.kind import Kind, Work
-from portcullis.host.agent.kinds import Kinds
-from portcullis.host.agent.lock import DeployLock
-from portcullis.host.agent.step import WARN
-from portcullis.host.agent.store import Record, Store, revision
-from portcullis.host.agent.withheld import note_older
+from portcullis.agent.errors import HostError
+from portcullis.agent.guard import Change, Guards
+from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.kind import Kind, Work
+from portcullis.agent.kinds import Kinds
+from portcullis.agent.lock import DeployLock
+from portcullis.agent.step import WARN
+from portcullis.agent.store import Record, Store, revision
+from portcullis.agent.withheld import note_older
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.step import Json, Step
-    from portcullis.host.agent.trees import Trees
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json, Step
+    from portcullis.resources.tree.on_host import Trees
 
 ADOPT = (
     "set adopt=True (in the settings: adopt: true) to replace it; what is there now comes back when the "

@@ -6,13 +6,13 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, places
-from portcullis.host.agent.errors import HostError
+from portcullis.agent import disk, places
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 _TIMEOUT = 30.0
 

@@ -10,12 +10,12 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, places
-from portcullis.host.agent.errors import HostError
+from portcullis.agent import disk, places
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.places import Place
-    from portcullis.host.agent.step import Json
+    from portcullis.agent.places import Place
+    from portcullis.agent.step import Json
 
 _TYPES = {
     stat.S_IFREG: "a file",

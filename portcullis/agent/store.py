@@ -15,8 +15,8 @@ import time
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from portcullis.host.agent import disk
-from portcullis.host.agent.errors import HostError
+from portcullis.agent import disk
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

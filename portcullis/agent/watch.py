@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from portcullis.host.agent.disk import unreadable
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.disk import unreadable
+from portcullis.agent.errors import HostError
 
 LIMIT = 20_000  # entries; a service that reads more names a folder too high up
 

@@ -13,12 +13,12 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.kind import Kind
-    from portcullis.host.agent.step import Json
-    from portcullis.host.agent.store import Record, Store
+    from portcullis.agent.kind import Kind
+    from portcullis.agent.step import Json
+    from portcullis.agent.store import Record, Store
 
 READ_ONLY = "read-only"
 PROTOCOL = 1

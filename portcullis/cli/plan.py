@@ -1,4 +1,4 @@
-"""What the first `up` would find on the hosts: `python -m portcullis.plan --stack lab`. Read only.
+"""What the first `up` would find on the hosts: `python -m portcullis.cli.plan --stack lab`. Read only.
 
 Pulumi's own preview of a create cannot show what already stands on a host. This runs the program with
 recorded resources, and asks each host with the very function that `up` uses.
@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.runtime import mocks, rpc, settings
 
-from . import command
-from . import host as host_layer
-from .host.errors import ConnectionFailed, HostError
-from .host.provider import HostProvider, Props, stack_name
-from .host.session import READ_TIMEOUT, session
+from portcullis import host as host_layer
+from portcullis.cli import command
+from portcullis.host.errors import ConnectionFailed, HostError
+from portcullis.host.provider import HostProvider, Props, stack_name
+from portcullis.host.session import READ_TIMEOUT, session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .host.resource import HostResource
+    from portcullis.host.resource import HostResource
 
 _PREFIX = "pulumi-python:dynamic/portcullis:"
 _MENDED = {"no-ssh-rule": "SshServer"}
@@ -184,7 +184,7 @@ def main() -> int:
 
     `=` as declared, `~` would change, `!` would be refused, `?` cannot be told before `up`.
     """
-    parser = argparse.ArgumentParser(prog="portcullis.plan", description=__doc__)
+    parser = argparse.ArgumentParser(prog="portcullis.cli.plan", description=__doc__)
     parser.add_argument("--stack", default="lab")
     stack = parser.parse_args().stack
     asked = command.pulumi(["config", "--stack", stack, "--show-secrets", "--json"])

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from portcullis.backup.restore import LATEST, table
+from portcullis.components.backups.job.restore import LATEST, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,7 +135,7 @@ def _form(pattern: re.Pattern[str], what: str) -> Any:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="portcullis.restore", description=__doc__)
+    parser = argparse.ArgumentParser(prog="portcullis.cli.restore", description=__doc__)
     parser.add_argument("--stack", default="lab")
     parser.add_argument("--host", required=True, help="the host's alias")
     name = _form(_NAME, "the name of a backup; make restore without FROM lists them")

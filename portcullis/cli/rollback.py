@@ -1,4 +1,4 @@
-"""Bring back the image that an app ran before: `python -m portcullis.rollback --stack lab api`.
+"""Bring back the image that an app ran before: `python -m portcullis.cli.rollback --stack lab api`.
 
 State remembers which image got well last, and which one before it. This writes the right one of the two into
 the stack's settings, as `pulumi config set` does, and runs `up`. Nothing else goes back: not the data, and
@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from portcullis.command import MISSING, pulumi
+from portcullis.cli.command import MISSING, pulumi
 
 if TYPE_CHECKING:
     import subprocess
@@ -113,7 +113,7 @@ def _say(text: str) -> None:
 
 def main() -> int:
     """Roll one app back."""
-    parser = argparse.ArgumentParser(prog="portcullis.rollback", description=__doc__)
+    parser = argparse.ArgumentParser(prog="portcullis.cli.rollback", description=__doc__)
     parser.add_argument("--stack", default="lab")
     parser.add_argument("app", help="name of the app in the settings")
     given, arguments = parser.parse_known_args()

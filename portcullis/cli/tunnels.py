@@ -1,4 +1,6 @@
-"""How people reach the stores of a stack from home: `python -m portcullis.tunnels --stack lab`. Read only.
+"""How people reach the stores of a stack from home: `python -m portcullis.cli.tunnels --stack lab`.
+
+Read only.
 
 Addresses are in the settings and nowhere in the state, so what people paste is put together here. With
 `--password STORE` it prints the passwords of that store's users instead, and nothing else.
@@ -11,8 +13,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from portcullis.command import pulumi
-from portcullis.render import tunnel_lines
+from portcullis.cli.command import pulumi
+from portcullis.components.tunnels.render import tunnel_lines
 from portcullis.settings.faults import Place, SettingsError
 from portcullis.settings.hosts import HOSTS
 
@@ -71,7 +73,7 @@ def _of_one(stack: str, person: str, alias: str, host: HostSettings, needed: Any
 def _password(stack: str, name: str) -> str:
     if stack == _LAB:
         return f"make password STORE={name}"
-    return f".venv/bin/python -m portcullis.tunnels --stack {stack} --password {name}"
+    return f".venv/bin/python -m portcullis.cli.tunnels --stack {stack} --password {name}"
 
 
 def _jump(host: HostSettings) -> str:
@@ -89,7 +91,7 @@ def passwords(store: str, outputs: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def main() -> int:
     """Print the tunnels of a stack, or the passwords of one of its stores."""
-    parser = argparse.ArgumentParser(prog="portcullis.tunnels", description=__doc__)
+    parser = argparse.ArgumentParser(prog="portcullis.cli.tunnels", description=__doc__)
     parser.add_argument("--stack", default=_LAB)
     parser.add_argument("--password", metavar="STORE", help="print the passwords of this store's users")
     given = parser.parse_args()

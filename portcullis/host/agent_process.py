@@ -11,11 +11,11 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any
 
-from .bootstrap import AGENT_HEADER, ENDED, HAVE, LOOK, NEED, NO_PYTHON, agent_command
-from .bundle import agent_bundle
-from .connections import only_looks
-from .errors import ConnectionFailed, PythonMissing, TimedOut
-from .ssh_errors import explain
+from portcullis.host.bootstrap import AGENT_HEADER, ENDED, HAVE, LOOK, NEED, NO_PYTHON, agent_command
+from portcullis.host.bundle import agent_bundle
+from portcullis.host.connections import only_looks
+from portcullis.host.errors import ConnectionFailed, PythonMissing, TimedOut
+from portcullis.host.ssh_errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -65,7 +65,7 @@ if not path:
         sys.exit("the agent arrived damaged")
     path = store(data)
 sys.path.insert(0, path)
-from portcullis.host.agent.main import main
+from portcullis.agent.main import main
 main(pending)
 """
 
@@ -97,7 +97,7 @@ def agent_command(digest: str) -> str:
 
 LOOK = "portcullis-preview agent"
 """What asks for the agent that only looks. The host knows it and starts its own; see
-portcullis/render/preview.py."""
+components/previews/render.py."""
 
 
 def install_python_command() -> str:

@@ -7,9 +7,10 @@ import hashlib
 import io
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-_PACKAGE = "portcullis/host/agent"
+# What runs on a host, below the folder of this package. Everything else there stays here.
+_ON_HOST = ("agent/*.py", "*/*/on_host.py", "*/*/on_host/*.py", "*/*/facts.py")
 # zip cannot hold an earlier time; a fixed one keeps the hash the same on every machine.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -25,9 +26,15 @@ class Bundle:
 @functools.cache
 def agent_bundle() -> Bundle:
     """Build the agent's zip; parents are empty packages, since the host has no Pulumi to import."""
-    folder = Path(__file__).parent / "agent"
-    members = {"portcullis/__init__.py": b"", "portcullis/host/__init__.py": b""}
-    members |= {f"{_PACKAGE}/{path.name}": path.read_bytes() for path in folder.glob("*.py")}
+    package = Path(__file__).parent.parent
+    members = {
+        f"portcullis/{path.relative_to(package).as_posix()}": path.read_bytes()
+        for pattern in _ON_HOST
+        for path in package.glob(pattern)
+    }
+    for name in list(members):
+        for parent in PurePosixPath(name).parents[:-1]:
+            members.setdefault(f"{parent}/__init__.py", b"")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(members):

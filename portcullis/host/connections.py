@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from . import dial
+from portcullis.host import dial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

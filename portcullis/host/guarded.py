@@ -12,17 +12,24 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from .errors import AgentRefused, ConnectionFailed, HostError, RolledBack, TimedOut, Unreachable
-from .provider import HostProvider, stack_name
-from .session import READ_TIMEOUT, Login, declared_login
+from portcullis.host.errors import (
+    AgentRefused,
+    ConnectionFailed,
+    HostError,
+    RolledBack,
+    TimedOut,
+    Unreachable,
+)
+from portcullis.host.provider import HostProvider, stack_name
+from portcullis.host.session import READ_TIMEOUT, Login, declared_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .agent_process import Json
-    from .provider import Props
-    from .session import Channel
-    from .survey import Item
+    from portcullis.host.agent_process import Json
+    from portcullis.host.provider import Props
+    from portcullis.host.session import Channel
+    from portcullis.host.survey import Item
 
 _USUAL = 120.0
 

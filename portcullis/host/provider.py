@@ -26,14 +26,14 @@ from pulumi.dynamic import (
 )
 from pulumi.output import Unknown
 
-from .agent.withheld import UNCHANGED
-from .engine import end_with_engine
-from .errors import HostError, Subject
-from .session import WRITE_TIMEOUT, Channel, session, who
-from .survey import Item, survey
+from portcullis.agent.withheld import UNCHANGED
+from portcullis.host.errors import HostError, Subject
+from portcullis.host.session import WRITE_TIMEOUT, Channel, session, who
+from portcullis.host.survey import Item, survey
+from portcullis.provider.engine import end_with_engine
 
 if TYPE_CHECKING:
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 Props = dict[str, Any]
 

@@ -11,7 +11,7 @@ from pulumi.dynamic import Resource
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
 
-    from .provider import HostProvider
+    from portcullis.host.provider import HostProvider
 
 
 class HostResource(Resource):

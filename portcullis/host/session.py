@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .agent.withheld import PROTOCOL, READ_ONLY
-from .agent_process import ALONE, AgentProcess, Json
-from .bootstrap import install_python_command
-from .connections import (
+from portcullis.agent.withheld import PROTOCOL, READ_ONLY
+from portcullis.host.agent_process import ALONE, AgentProcess, Json
+from portcullis.host.bootstrap import install_python_command
+from portcullis.host.connections import (
     BOOTSTRAP_SUFFIX,
     STRICT_SUFFIX,
     declared_os,
@@ -37,8 +37,8 @@ from .connections import (
     set_port,
     ssh_config_path,
 )
-from .dial import ELSEWHERE
-from .errors import (
+from portcullis.host.dial import ELSEWHERE
+from portcullis.host.errors import (
     AgentRefused,
     ConnectionFailed,
     HostError,

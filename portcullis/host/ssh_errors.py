@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import re
 
-from .errors import ConnectionFailed, HostKeyRefused, LoginRefused, SudoRefused, Unreachable
+from portcullis.host.errors import (
+    ConnectionFailed,
+    HostKeyRefused,
+    LoginRefused,
+    SudoRefused,
+    Unreachable,
+)
 
 _CHECK_ADDRESS = "check that it is up, and the address and port that the settings declare for it"
 

@@ -10,10 +10,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .session import READ_TIMEOUT, Channel, refusal
+from portcullis.host.session import READ_TIMEOUT, Channel, refusal
 
 if TYPE_CHECKING:
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from .session import close_sessions
+from portcullis.host.session import close_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

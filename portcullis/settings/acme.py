@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from portcullis.render import certbot
+from portcullis.components.certificates import render as certbot
 from portcullis.settings import forms
 from portcullis.settings.kinds import Choice, Field, Flag, Number, Section, Text
 

@@ -10,9 +10,12 @@ import ipaddress
 import re
 from decimal import Decimal
 
-from portcullis.render import exposure_keys, forward_filter, redis, tunnel
-from portcullis.render.dialect import DIALECTS
-from portcullis.render.forward_filter import ForwardPolicy
+from portcullis.components.exposure import exposure_keys
+from portcullis.components.firewall.render import forward_filter
+from portcullis.components.firewall.render.forward_filter import ForwardPolicy
+from portcullis.components.redis import render as redis
+from portcullis.components.tunnels.render import tunnel
+from portcullis.dialect import DIALECTS
 from portcullis.settings import public_keys
 from portcullis.settings.kinds import Choice, Fraction, Literal, Number, NumberOrText, Text
 

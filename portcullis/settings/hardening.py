@@ -5,7 +5,10 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from portcullis.render import daemon_json, sshd_refused, sysctl, ufw_sysctl
+from portcullis.components.docker import render as daemon_json
+from portcullis.components.firewall.render import ufw_sysctl
+from portcullis.components.kernel import render as sysctl
+from portcullis.components.ssh.render import sshd_refused
 from portcullis.settings import forms
 from portcullis.settings.faults import Place
 from portcullis.settings.kinds import Choice, Field, Flag, ListOf, MapOf, Number, Section

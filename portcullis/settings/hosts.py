@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from portcullis.render import preview
+from portcullis.components.previews import render as preview
 from portcullis.settings import forms, hardening
 from portcullis.settings.kinds import Field, Flag, MapOf, Section
 from portcullis.settings.model import Bootstrap, Endpoint, HostSettings

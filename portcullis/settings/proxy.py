@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 from portcullis.settings import forms
 from portcullis.settings.kinds import Choice, Field, Flag, ListOf, Section
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from portcullis.render.dialect import DIALECTS
+from portcullis.dialect import DIALECTS
 from portcullis.settings import own_certificates
 from portcullis.settings.faults import NAMESPACE, Place, closest
 from portcullis.settings.raw import entries

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 from portcullis.settings import forms, headers
 from portcullis.settings.kinds import Choice, Field, Flag, ListOf, MapOf, Number, OrFalse, Section, Text
 
@@ -29,7 +29,7 @@ class SiteSettings:
     """What is served under one host name: an app, the files of the folder `root`, or a redirect.
 
     `paths` maps the beginning of a path to the app that answers there. `basic_auth` maps a user to the secret
-    with the password. Times are in seconds. The rest is as `portcullis.render.nginx.Site` has it.
+    with the password. Times are in seconds. The rest is as `portcullis.components.nginx.render.Site` has it.
     """
 
     app: str | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from portcullis.render import tunnel
+from portcullis.components.tunnels.render import tunnel
 from portcullis.settings import forms
 from portcullis.settings.faults import closest
 from portcullis.settings.kinds import Field, ListOf, MapOf, Section

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.machine import Machine
-from portcullis.host.agent.operations import Operations
+from portcullis.agent.errors import HostError
+from portcullis.agent.machine import Machine
+from portcullis.agent.operations import Operations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from portcullis.host.agent.run import Done
+from portcullis.agent.run import Done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from portcullis.host.agent.run import Done
+from portcullis.agent.run import Done
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

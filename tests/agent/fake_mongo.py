@@ -20,7 +20,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from portcullis.host.agent.mongo_bson import decode, encode
+from portcullis.components.mongodb.on_host.mongo_bson import decode, encode
 
 if TYPE_CHECKING:
     import ssl

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.run import Done
-from portcullis.host.agent.sshd_config import CUMULATIVE, read_lines
+from portcullis.agent.errors import HostError
+from portcullis.agent.run import Done
+from portcullis.components.ssh.on_host.sshd_config import CUMULATIVE, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

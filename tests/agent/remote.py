@@ -25,7 +25,7 @@ ANSWER_TIMEOUT = 150.0  # seconds
 QUICK = """
 import sys
 sys.path.insert(0, "/var/lib/portcullis/agent/{digest}.pyz")
-from portcullis.host.agent import machine, main
+from portcullis.agent import machine, main
 main.Machine = lambda peer: machine.Machine({limits})
 print("have", flush=True)
 main.main([])

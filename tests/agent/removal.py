@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.run import Done
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.run import Done
 
     from .conftest import Client
 

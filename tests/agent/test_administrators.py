@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import sudoers
+from portcullis.components.users.on_host import sudoers
 
 from .conftest import Client
 from .fake_accounts import SUDOERS, FakeAccounts
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.errors import HostError
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
 
 Json = dict[str, Any]
 EVE = "eve ALL=(ALL) NOPASSWD: ALL"

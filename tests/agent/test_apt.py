@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from portcullis.host.agent.apt import (
+from portcullis.agent.packaged import conffile_sums, listed_sums, owners
+from portcullis.agent.run import Done
+from portcullis.resources.packages.on_host.apt import (
     changes,
     failure,
     is_installed,
@@ -15,8 +17,6 @@ from portcullis.host.agent.apt import (
     package_states,
     with_candidate,
 )
-from portcullis.host.agent.packaged import conffile_sums, listed_sums, owners
-from portcullis.host.agent.run import Done
 
 SIMULATION = """\
 NOTE: This is only a simulation!

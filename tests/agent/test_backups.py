@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.run import Done
+from portcullis.agent.errors import HostError
+from portcullis.agent.run import Done
 
 from .conftest import Client
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 UNIT = "portcullis-backup.service"
 DAY = 86400

@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import acme_precheck, certificates, challenge_folder, dns_lookup, lineages
-from portcullis.host.agent.certbot_run import command, environment
-from portcullis.host.agent.errors import HostError
-from portcullis.render import certbot as rendered
+from portcullis.agent.errors import HostError
+from portcullis.components.certificates import render as rendered
+from portcullis.components.certificates.on_host import (
+    acme_precheck,
+    certificates,
+    challenge_folder,
+    dns_lookup,
+    lineages,
+)
+from portcullis.components.certificates.on_host.certbot_run import command, environment
 
 from .conftest import Client
 from .fake_certbot import FakeCertbot, issued
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 NAME = "www.example.com"
 SERVER = "https://acme.example/dir"

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent.containers import Containers
-from portcullis.host.agent.preview import declared
-from portcullis.host.agent.store import Store
+from portcullis.agent.store import Store
+from portcullis.components.containers.on_host.containers import Containers
+from portcullis.components.previews.on_host.preview import declared
 
 from .conftest import STACK, Client
 from .fake_docker import FakeDocker
@@ -16,8 +16,8 @@ from .fake_docker import FakeDocker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portcullis.host.agent.errors import HostError
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
 
 
 @dataclass

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 AVX = {"features": {"avx": "present"}, "reason": "MongoDB 5 and later needs it", "hint": "another host"}
 

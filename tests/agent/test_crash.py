@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 # Events of sys.audit() that come just before something on disk changes or a program starts.
 _CHANGES = ("open", "os.", "subprocess.", "shutil.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 from .conftest import Client, FileClient
 from .test_trees import TreeClient
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 
 @pytest.fixture

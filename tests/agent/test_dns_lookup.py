@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.host.agent import dns_lookup
+from portcullis.components.certificates.on_host import dns_lookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

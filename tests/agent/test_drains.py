@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 
 class Nginx:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent.exposure import Exposures
-from portcullis.host.agent.run import Done
-from portcullis.render import exposure, exposure_keys
+from portcullis.agent.run import Done
+from portcullis.components.exposure import exposure_keys
+from portcullis.components.exposure import render as exposure
+from portcullis.components.exposure.on_host.exposure import Exposures
 
 from . import docker_engine
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
     from .conftest import Client
     from .docker_engine import Engine

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 from .conftest import FileClient
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.forward_filters import UNIT
-from portcullis.host.agent.run import Done
+from portcullis.agent.errors import HostError
+from portcullis.agent.run import Done
+from portcullis.components.firewall.on_host.forward_filters import UNIT
 
 from .conftest import Client
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 TABLE = "table inet portcullis {\n\tchain forward {\n\t\toifkind bridge drop\n\t}\n}\n"
 ITEM = "inet portcullis"

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import guard as guard_module
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.files import Files
-from portcullis.host.agent.guard import Guards, main
-from portcullis.host.agent.guarded import Guarded, Peer, Undo
-from portcullis.host.agent.run import Done
+from portcullis.agent import guard as guard_module
+from portcullis.agent.errors import HostError
+from portcullis.agent.guard import Guards, main
+from portcullis.agent.guarded import Guarded, Peer, Undo
+from portcullis.agent.run import Done
 from portcullis.host.bundle import agent_bundle
+from portcullis.resources.file.on_host import Files
 
 from .conftest import Client
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.step import Json, Step
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json, Step
+    from portcullis.agent.store import Record
 
 WINDOW = 120
 PEER = Peer.parse("192.0.2.9 40000 192.0.2.1 22")
@@ -221,7 +221,7 @@ def test_the_undo_needs_nothing_of_the_agents_cache(door: DoorClient, tmp_path: 
     zipped.write_bytes(agent_bundle().data)
     script = (
         f"import sys; sys.path.insert(0, {str(zipped)!r}); import os, pathlib;"
-        "from portcullis.host.agent import guard, machine, guarded, run;"
+        "from portcullis.agent import guard, machine, guarded, run;"
         f"m = machine.Machine(state=pathlib.Path({str(tmp_path / 'state')!r}),"
         f" lock=pathlib.Path({str(tmp_path / 'run' / 'l')!r}),"
         f" units=pathlib.Path({str(door.machine.units)!r}),"

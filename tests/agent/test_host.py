@@ -46,7 +46,7 @@ def agent(start: Callable[..., RemoteAgent]) -> RemoteAgent:
 
 
 def agents_running(host: Host) -> list[str]:
-    return host.run(["pgrep", "-f", "^python3 -I .*portcullis.host.agent"], check=False).stdout.split()
+    return host.run(["pgrep", "-f", "^python3 -I .*portcullis.agent"], check=False).stdout.split()
 
 
 def wait_until_gone(host: Host, seconds: float, *, but: int = 0) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.errors import HostError
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
 
     from .conftest import Client
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import jails as jails_module
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.fail2ban import Server
-from portcullis.host.agent.guarded import Peer
+from portcullis.agent.errors import HostError
+from portcullis.agent.guarded import Peer
+from portcullis.components.fail2ban.on_host import jails as jails_module
+from portcullis.components.fail2ban.on_host.fail2ban import Server
 
 from .conftest import Client
 from .fake_fail2ban import END, FakeFail2ban, listing
@@ -25,7 +25,7 @@ from .fake_fail2ban import END, FakeFail2ban, listing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 PEER = Peer(ipaddress.ip_address("192.0.2.9"), 4, ipaddress.ip_address("192.0.2.1"), 22)
 OPTIONS = {

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import mongo_roots, mongo_store
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.mongo_client import Client, LoginRefused, Refused
-from portcullis.host.agent.run import Done
+from portcullis.agent.errors import HostError
+from portcullis.agent.run import Done
+from portcullis.components.mongodb.on_host import mongo_roots, mongo_store
+from portcullis.components.mongodb.on_host.mongo_client import Client, LoginRefused, Refused
 
 from .conftest import Client as Deployment
 from .fake_mongo import FakeMongo
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 Json = dict[str, Any]
 

@@ -13,10 +13,10 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from portcullis.host.agent import mongo_client
-from portcullis.host.agent.mongo_bson import Malformed, decode, encode
-from portcullis.host.agent.mongo_client import Client, LoginRefused, Refused, Unanswered
-from portcullis.host.agent.mongo_scram import Conversation, ServerUnproven, prepared
+from portcullis.components.mongodb.on_host import mongo_client
+from portcullis.components.mongodb.on_host.mongo_bson import Malformed, decode, encode
+from portcullis.components.mongodb.on_host.mongo_client import Client, LoginRefused, Refused, Unanswered
+from portcullis.components.mongodb.on_host.mongo_scram import Conversation, ServerUnproven, prepared
 
 from .fake_mongo import FakeMongo
 

@@ -11,7 +11,7 @@ from .conftest import OTHER_URN, STACK, URN
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
     from .conftest import Client, FileClient
 

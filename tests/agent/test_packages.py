@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 from .conftest import URN, Client
 from .fake_apt import LOCKED, FakeApt
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.run import Done
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.run import Done
 
     Make = Callable[..., "Packages"]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from portcullis.host.agent import packet_passes
-from portcullis.host.agent.ufw_names import declared
-from portcullis.host.agent.ufw_rules import parse_tuples
+from portcullis.components.exposure.on_host import packet_passes
+from portcullis.components.firewall.on_host.ufw_names import declared
+from portcullis.components.firewall.on_host.ufw_rules import parse_tuples
 
 RECORDED = Path(__file__).parent / "recorded"
 BOTH = ("4", "6")

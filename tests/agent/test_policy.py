@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.host.agent.policy import held_back
+from portcullis.resources.packages.on_host.policy import held_back
 
 if TYPE_CHECKING:
     from pathlib import Path

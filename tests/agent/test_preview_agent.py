@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import withheld
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.looking import Looking
-from portcullis.host.agent.main import LINE, WORKERS, Agent
-from portcullis.host.agent.store import Store
+from portcullis.agent import withheld
+from portcullis.agent.errors import HostError
+from portcullis.agent.looking import Looking
+from portcullis.agent.main import LINE, WORKERS, Agent
+from portcullis.agent.store import Store
 
 from .conftest import STACK, Client, FileClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 Json = dict[str, Any]
 SECRET = "correct horse battery staple\n"
@@ -227,7 +227,7 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(
 def test_errors_carry_no_detail(machine: Machine, motd: FileClient, monkeypatch: pytest.MonkeyPatch) -> None:
     motd.put()
     error = HostError("unreadable", "broken", detail="password = hunter2")
-    monkeypatch.setattr("portcullis.host.agent.files.Files.facts", lambda *_: [error])
+    monkeypatch.setattr("portcullis.resources.file.on_host.Files.facts", lambda *_: [error])
     assert seen(machine, motd.path)["error"]["detail"] == ""
 
 

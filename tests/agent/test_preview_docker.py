@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import pytest
 
-from portcullis.host.agent import docker_view
-from portcullis.host.agent.docker_answers import HIDDEN, scrubbed
+from portcullis.components.previews.on_host import docker_view
+from portcullis.components.previews.on_host.docker_answers import HIDDEN, scrubbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

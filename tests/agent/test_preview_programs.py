@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
+from portcullis.components.previews import render as preview
 from portcullis.host.bundle import agent_bundle
-from portcullis.render import preview
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

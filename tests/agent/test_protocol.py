@@ -7,12 +7,14 @@ import base64
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +27,16 @@ from .conftest import OTHER_URN, STACK, URN, WHO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SOURCES = sorted((Path(__file__).parents[2] / "portcullis" / "host" / "agent").glob("*.py"))
+CODE = zipfile.ZipFile(io.BytesIO(agent_bundle().data))
+MODULES = sorted(name for name in CODE.namelist() if CODE.read(name))
 
 # What the client's bootstrap does, with the host's folders moved into a test's own.
 BOOT = """
 import sys
 sys.path.insert(0, {zip!r})
 from pathlib import Path
-from portcullis.host.agent import main
-from portcullis.host.agent.machine import Machine
+from portcullis.agent import main
+from portcullis.agent.machine import Machine
 main.Machine = lambda peer: Machine(state=Path({root!r}) / "state", lock=Path({root!r}) / "lock")
 main.main({pending!r})
 sys.stderr.write(open("/proc/self/status").read())
@@ -250,14 +253,34 @@ def test_what_the_agent_does_not_know_is_said(start: Callable[..., Agent], reque
     assert start().ask(**request_)["error"]["code"] == "invalid"
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
-def test_every_module_is_python_3_9_and_standard_library_only(source: Path) -> None:
-    tree = ast.parse(source.read_text(), feature_version=(3, 9))
+def test_the_bundle_holds_the_agent_and_every_part_that_runs_on_a_host() -> None:
+    parts = {name.split("/")[2] for name in MODULES if "/on_host" in name}
+    assert {"file", "service", "fail2ban", "firewall", "nginx", "ssh"} <= parts
+    assert "portcullis/agent/main.py" in MODULES
+    assert all("/on_host" in name or name.endswith("/facts.py") for name in MODULES if "/agent/" not in name)
+
+
+def test_every_module_of_the_bundle_is_imported_without_site_packages(tmp_path: Path) -> None:
+    bundle = tmp_path / "agent.zip"
+    bundle.write_bytes(agent_bundle().data)
+    names = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in MODULES]
+    program = f"import importlib, sys; sys.path.insert(0, {str(bundle)!r})\n"
+    program += "\n".join(f"importlib.import_module({name!r})" for name in names)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_is_python_3_9_and_standard_library_only(module: str) -> None:
+    source = CODE.read(module).decode()
+    tree = ast.parse(source, feature_version=(3, 9))
     for node in ast.walk(tree):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         for name in names:
-            assert name.split(".")[0] in sys.stdlib_module_names or name.startswith(
-                "portcullis.host.agent"
-            ), name
-    assert "pulumi" not in source.read_text()
+            ours = f"{name.replace('.', '/')}.py" in CODE.namelist()
+            ours |= f"{name.replace('.', '/')}/__init__.py" in CODE.namelist()
+            assert ours or name.split(".")[0] in sys.stdlib_module_names, name
+    assert "import pulumi" not in source

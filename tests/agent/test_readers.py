@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 
-from portcullis.host.agent.readers import Readers
+from portcullis.agent.readers import Readers
 
 
 def test_who_removes_waits_for_all_who_read_and_they_for_nobody() -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.host.agent.resp import Refused
-from portcullis.render import redis as render
+from portcullis.components.redis import render
+from portcullis.components.redis.on_host.resp import Refused
 
 from .redis_process import RedisProcess
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.resp import Redis
+    from portcullis.components.redis.on_host.resp import Redis
 
 # These say where it runs, which is elsewhere in a test.
 _PLACES = ("port", "bind", "aclfile", "dir", "protected-mode")

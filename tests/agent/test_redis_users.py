@@ -14,9 +14,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from portcullis.host.agent import redis_acl, resp
-from portcullis.host.agent.resp import NotRunning, Refused
-from portcullis.render import redis as render
+from portcullis.components.redis import render
+from portcullis.components.redis.on_host import redis_acl, resp
+from portcullis.components.redis.on_host.resp import NotRunning, Refused
 
 from .conftest import Client
 from .redis_process import RedisProcess, StrangeServer
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.errors import HostError
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
 
 OPS, APP = "_ops-1", "app-1"
 PASSWORDS = {name: f"password-of-{name}-000000000000" for name in (OPS, "_ops-2", APP, "app-2")}

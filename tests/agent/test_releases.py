@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import releases
+from portcullis.components.containers.on_host import releases
 
 from .conftest import Client
 from .fake_docker import FakeDocker
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue\n"
 

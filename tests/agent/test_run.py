@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.run import run
+from portcullis.agent.errors import HostError
+from portcullis.agent.run import run
 
 
 def test_output_code_and_locale() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import served_sites, site_probe
+from portcullis.components.nginx.on_host import served_sites, site_probe
 
 from .conftest import Client
 from .nginx_process import Nginx, pair
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.errors import HostError
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
 
 UNIT = "nginx.service"
 A, B = "a.example.com", "b.example.com"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent.services import is_stale, last_load, parse_show
+from portcullis.resources.service.on_host import is_stale, last_load, parse_show
 
 from .conftest import Client
 from .fake_systemd import FakeSystemd
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.errors import HostError
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
 
 
 @dataclass
@@ -321,7 +321,7 @@ def test_what_changes_while_it_reloads_is_not_taken_for_loaded(app: App) -> None
 
 
 def test_too_much_to_watch_is_named(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portcullis.host.agent.watch.LIMIT", 1)
+    monkeypatch.setattr("portcullis.agent.watch.LIMIT", 1)
     assert app.refused().prop == "reads"
 
 

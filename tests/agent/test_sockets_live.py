@@ -16,8 +16,8 @@ _PROGRAM = """
 import json, socket, sys
 
 sys.path.insert(0, sys.argv[1])
-from portcullis.host.agent import socket_owners, sockets
-from portcullis.host.agent.machine import Machine
+from portcullis.components.exposure.on_host import socket_owners, sockets
+from portcullis.agent.machine import Machine
 
 def listen(family, address, port, kind=socket.SOCK_STREAM, only6=False):
     made = socket.socket(family, kind)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import ssh_daemon, ssh_facts
-from portcullis.host.agent.guarded import Peer
-from portcullis.host.agent.ssh_servers import SshServers
+from portcullis.agent.guarded import Peer
+from portcullis.components.ssh.on_host import ssh_daemon, ssh_facts
+from portcullis.components.ssh.on_host.ssh_servers import SshServers
 
 from .conftest import Client
 from .fake_ssh import FakeSsh
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.errors import HostError
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.run import Done
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.run import Done
 
 OPTIONS = {"PermitRootLogin": "prohibit-password", "PasswordAuthentication": "no", "MaxAuthTries": "3"}
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.operations import os_name, resource
+from portcullis.agent.operations import os_name, resource
 
 from .conftest import URN
 

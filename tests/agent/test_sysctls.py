@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent.guarded import Peer
-from portcullis.host.agent.run import Done
-from portcullis.host.agent.sysctl_files import normal, parse
-from portcullis.host.agent.sysctls import Sysctls
+from portcullis.agent.guarded import Peer
+from portcullis.agent.run import Done
+from portcullis.resources.sysctl.on_host.sysctl_files import normal, parse
+from portcullis.resources.sysctl.on_host.sysctls import Sysctls
 
 from .conftest import Client
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.errors import HostError
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
 
 RP = "net.ipv4.conf.all.rp_filter"
 EACH = "net.ipv4.conf.*.rp_filter"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import paths
+from portcullis.agent import paths
 
 from .conftest import Client
 from .test_crash import rounds
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.places import Place
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.places import Place
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from portcullis.host.agent.ufw_live import Findings, compare
+from portcullis.components.firewall.on_host.ufw_live import Findings, compare
 
 RECORDED = Path(__file__).parent / "recorded" / "ufw"
 DEFAULTS = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}

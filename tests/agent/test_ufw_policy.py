@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent.guarded import Peer
-from portcullis.host.agent.step import Step
-from portcullis.host.agent.ufw import UfwPolicies
+from portcullis.agent.guarded import Peer
+from portcullis.agent.step import Step
+from portcullis.components.firewall.on_host.ufw import UfwPolicies
 
 from .conftest import Client
 from .fake_ufw import FakeUfw
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.errors import HostError
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
 
 Json = dict[str, Any]
 WEB = {"in 80/tcp": "allow # web"}

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from portcullis.host.agent import ufw_changes
-from portcullis.host.agent.ufw_names import declared, normal_name, normal_value
-from portcullis.host.agent.ufw_rules import FAMILIES, Rules, merged, overlap, parse_tuples
+from portcullis.components.firewall.on_host import ufw_changes
+from portcullis.components.firewall.on_host.ufw_names import declared, normal_name, normal_value
+from portcullis.components.firewall.on_host.ufw_rules import (
+    FAMILIES,
+    Rules,
+    merged,
+    overlap,
+    parse_tuples,
+)
 
 from .fake_ufw import FakeUfw
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import paths
-from portcullis.host.agent.errors import HostError
+from portcullis.agent import paths
+from portcullis.agent.errors import HostError
 
 from .conftest import FileClient
 from .test_directories import wanted

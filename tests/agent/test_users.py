@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.host.agent import accounts, authorized_keys, key_files, users
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.run import Done, run
+from portcullis.agent.errors import HostError
+from portcullis.agent.run import Done, run
+from portcullis.components.users.on_host import accounts, authorized_keys, key_files, users
 
 from .conftest import Client
 from .fake_accounts import FakeAccounts
@@ -29,7 +29,7 @@ from .test_unprivileged import RACE, USER, attacker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 Json = dict[str, Any]
 

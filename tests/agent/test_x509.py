@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from portcullis.host.agent import x509
+from portcullis.agent import x509
 
 from .fake_certbot import issued
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymongo import MongoClient
 
-from portcullis.backup import archive
+from portcullis.components.backups.job import archive
 from tests.app.conftest import PASSWORD, Store
 from tools import mongo
 

@@ -50,7 +50,8 @@ import os
 import signal
 
 import pulumi
-from portcullis.host import Connection, Directory, File, Packages, Service, Tree, write_ssh_config
+from portcullis.host import Connection, write_ssh_config
+from portcullis.resources import Directory, File, Packages, Service, Tree
 
 signal.signal(signal.SIGINT, lambda *_: os._exit(32))
 write_ssh_config({{"web1": Connection(**{connection})}})

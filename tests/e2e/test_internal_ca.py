@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.e2e.project import Project
 
 PROGRAM = """
-from components import InternalCa
+from portcullis.components import InternalCa
 
 ca = InternalCa("web1-ca")
 certificate, key = ca.server("web1-redis", ["redis"], ["172.17.0.1"])

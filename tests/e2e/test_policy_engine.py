@@ -58,7 +58,9 @@ class Stack:
         return self.run("pulumi", "preview", "--stack", STACK, "--non-interactive", "--color=never", *more)
 
     def judge(self, *more: str) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-W", "ignore", "-m", "policy.judge", "--stack", STACK, *more)
+        return self.run(
+            sys.executable, "-W", "ignore", "-m", "portcullis.policy.judge", "--stack", STACK, *more
+        )
 
 
 def of_engine(output: str) -> Counter[tuple[str, str]]:
@@ -92,14 +94,14 @@ def test_the_engine_and_the_judge_say_the_same(stack: Stack, tmp_path: Path) -> 
     assert stack.judge().returncode == 0
 
     # Four pull requests in one.
-    stack.checkout.edit("components/private_container.py", "ip=bind, internal", 'ip="0.0.0.0", internal')
-    stack.checkout.edit("components/mongodb.py", '                    "--auth",\n', "")
+    stack.checkout.edit("components/containers/component.py", "ip=bind, internal", 'ip="0.0.0.0", internal')
+    stack.checkout.edit("components/mongodb/component.py", '                    "--auth",\n', "")
     stack.checkout.edit(
-        "portcullis/render/sshd.py",
+        "components/ssh/render/sshd.py",
         '_Option("PasswordAuthentication", "no", ',
         '_Option("PasswordAuthentication", "yes", ',
     )
-    firewall = stack.folder / "components/firewall.py"
+    firewall = stack.folder / "components/firewall/component.py"
     declared = re.search(
         r"        self\.forward = ForwardFilter\(.*?\n        \)\n", firewall.read_text(), re.DOTALL
     )

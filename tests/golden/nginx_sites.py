@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from portcullis.render.nginx import Cors, Headers, Hsts, KeyPair, Limits, Maintenance, Site, Upstream
+from portcullis.components.nginx.render import (
+    Cors,
+    Headers,
+    Hsts,
+    KeyPair,
+    Limits,
+    Maintenance,
+    Site,
+    Upstream,
+)
 
 API = Upstream("172.17.0.1", 2019)
 LIVE = Upstream("172.17.0.1", 2020)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import forward_filter
-from portcullis.render.forward_filter import ForwardPolicy
+from portcullis.components.firewall.render import forward_filter
+from portcullis.components.firewall.render.forward_filter import ForwardPolicy
 
 if TYPE_CHECKING:
     from conftest import Golden

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.render import login_policy
+from portcullis.components.users import render as login_policy
 
 if TYPE_CHECKING:
     from conftest import Golden

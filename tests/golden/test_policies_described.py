@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from policy.describe import with_table
+from portcullis.policy.describe import with_table
 
 if TYPE_CHECKING:
     from conftest import Golden

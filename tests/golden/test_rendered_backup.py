@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import backup
+from portcullis.components.backups import render as backup
 
 if TYPE_CHECKING:
     from conftest import Golden

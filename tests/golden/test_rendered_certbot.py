@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import certbot
+from portcullis.components.certificates import render as certbot
 
 if TYPE_CHECKING:
     from conftest import Golden

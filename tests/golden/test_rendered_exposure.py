@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from portcullis.render import exposure
+from portcullis.components.exposure import render as exposure
 
 if TYPE_CHECKING:
     from conftest import Golden

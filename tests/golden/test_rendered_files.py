@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import fail2ban, preview, sshd, sysctl
-from portcullis.render.daemon_json import collisions, daemon_json, pools_beside, validation
-from portcullis.render.dialect import DIALECTS
-from portcullis.render.health import http_check
+from portcullis.components.containers.render import http_check
+from portcullis.components.docker.render import collisions, daemon_json, pools_beside, validation
+from portcullis.components.fail2ban.render import fail2ban
+from portcullis.components.kernel import render as sysctl
+from portcullis.components.previews import render as preview
+from portcullis.components.ssh.render import sshd
+from portcullis.dialect import DIALECTS
 from portcullis.settings import forms
 from portcullis.settings.model import Pool
 

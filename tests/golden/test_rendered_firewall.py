@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.render.ufw_sysctl import ufw_sysctl
+from portcullis.components.firewall.render.ufw_sysctl import ufw_sysctl
 
 if TYPE_CHECKING:
     from conftest import Golden

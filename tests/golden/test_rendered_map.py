@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.map import draw, state
-from portcullis.map.comment import of_preview, section
-from portcullis.map.main import FORMATS
+from portcullis.cli.map import draw, state
+from portcullis.cli.map.comment import of_preview, section
+from portcullis.cli.map.main import FORMATS
 
 if TYPE_CHECKING:
     from conftest import Golden
 
-    from portcullis.map.model import Map
+    from portcullis.cli.map.model import Map
 
 RECORDED = Path(__file__).parent / "recorded" / "demo-state.json"
 PICTURE = Path(__file__).parents[2] / "docs" / "map.svg"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import fail2ban, nginx, proxy_jails
+from portcullis.components.fail2ban.render import fail2ban, proxy_jails
+from portcullis.components.nginx import render as nginx
 
 if TYPE_CHECKING:
     from conftest import Golden

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.render import redis
+from portcullis.components.redis import render as redis
 
 if TYPE_CHECKING:
     from conftest import Golden

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import units, updates
+from portcullis.components.updates import render as updates
+from portcullis.components.upkeep import render as units
 from portcullis.settings import forms
 
 if TYPE_CHECKING:

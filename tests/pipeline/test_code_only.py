@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from portcullis.pipeline import code_only
-from portcullis.pipeline.preview import Preview
+from portcullis.cli.pipeline import code_only
+from portcullis.cli.pipeline.preview import Preview
 
 CHECKOUT = Path(__file__).parents[2]
 PARTS = ("Pulumi.yaml", "Pulumi.prod.yaml", "__main__.py", "components", "portcullis", "policy", "docs")
@@ -70,9 +70,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def checkout(folder: Path, old: str = "", new: str = "") -> Path:
     """A checkout of this project, as a clone has it, with one change to its settings."""
     for part in PARTS:
-        copy = shutil.copytree if (CHECKOUT / part).is_dir() else shutil.copyfile
         folder.mkdir(exist_ok=True)
-        copy(CHECKOUT / part, folder / part)
+        if (CHECKOUT / part).is_dir():
+            shutil.copytree(CHECKOUT / part, folder / part, symlinks=True)
+        else:
+            shutil.copyfile(CHECKOUT / part, folder / part)
     (folder / ".venv").symlink_to(CHECKOUT / ".venv")
     settings = folder / "Pulumi.prod.yaml"
     assert old in settings.read_text()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.pipeline import markdown
-from portcullis.pipeline.forge import Forge, ForgeError, of_environment
+from portcullis.cli.pipeline import markdown
+from portcullis.cli.pipeline.forge import Forge, ForgeError, of_environment
 from tests.pipeline.forge_server import TOKEN, ForgeServer
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from portcullis.pipeline import markdown
-from portcullis.pipeline.preview import Preview
+from portcullis.cli.pipeline import markdown
+from portcullis.cli.pipeline.preview import Preview
 
 DIFF = """\
 Previewing update (prod):

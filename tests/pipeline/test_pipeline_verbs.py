@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.pipeline import __main__ as verbs
-from portcullis.pipeline import preview
-from portcullis.pipeline.preview import Preview
+from portcullis.cli.pipeline import __main__ as verbs
+from portcullis.cli.pipeline import preview
+from portcullis.cli.pipeline.preview import Preview
 
 if TYPE_CHECKING:
     from pathlib import Path

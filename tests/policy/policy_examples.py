@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from policy.model import UNKNOWN, Resource
-from portcullis.render import forward_filter
+from portcullis.components.firewall.render import forward_filter
+from portcullis.policy.model import UNKNOWN, Resource
 
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"

@@ -60,7 +60,9 @@ class Checkout:
         self.folder = folder / "checkout"
         self.folder.mkdir()
         for part in _PARTS:
-            shutil.copytree(ROOT / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / part, self.folder / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
+            )
         shutil.copy(ROOT / "__main__.py", self.folder)
 
     def edit(self, file: str, before: str, after: str) -> None:
@@ -71,7 +73,7 @@ class Checkout:
         path.write_text(text.replace(before, after))
 
     def judge(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Judge it by `python -m policy.judge`, as people do."""
+        """Judge it by `python -m portcullis.policy.judge`, as people do."""
         settings = self.folder / "settings.json"
         printed = {
             key: {"value": value, "secret": key == "portcullis:secrets"}
@@ -84,7 +86,7 @@ class Checkout:
                 "-W",
                 "ignore",
                 "-m",
-                "policy.judge",
+                "portcullis.policy.judge",
                 "--stack",
                 STACK,
                 "--config",

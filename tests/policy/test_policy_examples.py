@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from policy_examples import EXAMPLES, golden_site
 
-from policy.catalogue import BY_NAME, POLICIES
-from policy.model import Policy, Resource
-from policy.verdict import judge
+from portcullis.policy.catalogue import BY_NAME, POLICIES
+from portcullis.policy.model import Policy, Resource
+from portcullis.policy.verdict import judge
 from portcullis.settings import policies
 
 SETTINGS = policies.read({})

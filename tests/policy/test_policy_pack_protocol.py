@@ -20,10 +20,10 @@ from policy_stack import ROOT, STACK, Checkout, lab, texts
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 
-from policy import program
-from policy.catalogue import BY_NAME, POLICIES
-from policy.model import UNKNOWN, Resource
-from policy.verdict import judge
+from portcullis.policy import program
+from portcullis.policy.catalogue import BY_NAME, POLICIES
+from portcullis.policy.model import UNKNOWN, Resource
+from portcullis.policy.verdict import judge
 from portcullis.settings import policies
 
 if TYPE_CHECKING:

@@ -49,14 +49,14 @@ def test_one_that_publishes_a_database_by_settings(checkout: Checkout, config: d
 
 
 def test_one_that_publishes_a_database_by_code(checkout: Checkout, config: dict[str, Any]) -> None:
-    checkout.edit("components/private_container.py", "ip=bind, internal", 'ip="0.0.0.0", internal')
+    checkout.edit("components/containers/component.py", "ip=bind, internal", 'ip="0.0.0.0", internal')
     said = stopped(checkout, config, "no-public-bind")
     assert "mongo-container: publishes port 27017 on 0.0.0.0." in said
     assert "Docker opens published ports past ufw" in said
 
 
 def test_one_that_drops_authentication_of_mongodb(checkout: Checkout, config: dict[str, Any]) -> None:
-    checkout.edit("components/mongodb.py", '                    "--auth",\n', "")
+    checkout.edit("components/mongodb/component.py", '                    "--auth",\n', "")
     said = stopped(checkout, config, "store-must-authenticate")
     assert (
         "mongo-container: starts MongoDB without --auth: everybody who reaches it may read and delete" in said
@@ -64,14 +64,14 @@ def test_one_that_drops_authentication_of_mongodb(checkout: Checkout, config: di
 
 
 def test_one_that_drops_authentication_of_redis(checkout: Checkout, config: dict[str, Any]) -> None:
-    checkout.edit("portcullis/render/redis.py", "aclfile {FOLDER}/{ACL}\n", "")
+    checkout.edit("components/redis/render.py", "aclfile {FOLDER}/{ACL}\n", "")
     said = stopped(checkout, config, "store-must-authenticate")
     assert "redis-config: names no users" in said
 
 
 def test_one_that_widens_ssh(checkout: Checkout, config: dict[str, Any]) -> None:
     checkout.edit(
-        "portcullis/render/sshd.py",
+        "components/ssh/render/sshd.py",
         '_Option("PasswordAuthentication", "no", ',
         '_Option("PasswordAuthentication", "yes", ',
     )
@@ -82,19 +82,19 @@ def test_one_that_widens_ssh(checkout: Checkout, config: dict[str, Any]) -> None
 
 def test_one_that_widens_a_tunnel(checkout: Checkout, config: dict[str, Any]) -> None:
     checkout.edit(
-        "portcullis/render/sshd.py", '_Option("PermitTunnel", "no", ', '_Option("PermitTunnel", "yes", '
+        "components/ssh/render/sshd.py", '_Option("PermitTunnel", "no", ', '_Option("PermitTunnel", "yes", '
     )
     assert "opens SSH wider: permittunnel yes" in stopped(checkout, config, "ssh-stays-narrow")
 
 
 def test_one_that_lets_a_tunnel_reach_everything(checkout: Checkout, config: dict[str, Any]) -> None:
-    checkout.edit("portcullis/render/tunnel.py", """f'permitopen="{target}"'""", "f'no-pty'")
+    checkout.edit("components/tunnels/render/tunnel.py", """f'permitopen="{target}"'""", "f'no-pty'")
     said = stopped(checkout, config, "tunnels-are-limited")
     assert "web1-tunnel-alice-account: lets the key generated reach every port of the host" in said
 
 
 def test_one_that_removes_the_filter(checkout: Checkout, config: dict[str, Any]) -> None:
-    firewall = checkout.folder / "components/firewall.py"
+    firewall = checkout.folder / "components/firewall/component.py"
     text = firewall.read_text()
     declared = re.search(r"        self\.forward = ForwardFilter\(.*?\n        \)\n", text, re.DOTALL)
     assert declared
@@ -107,13 +107,13 @@ def test_one_that_removes_the_filter(checkout: Checkout, config: dict[str, Any])
 def test_one_that_takes_a_line_out_of_the_filter(checkout: Checkout, config: dict[str, Any]) -> None:
     comment = 'comment "published by hand, or the address of a container"'
     line = f"        f'\\t\\t{{bridge_out}} counter drop {comment}',\n"
-    checkout.edit("portcullis/render/forward_filter.py", line, "")
+    checkout.edit("components/firewall/render/forward_filter.py", line, "")
     said = stopped(checkout, config, "filter-closes-dockers-bypass")
     assert "web1-firewall-forward: does not stop who knows the address of a container." in said
 
 
 def test_one_that_removes_the_firewall_of_the_host(checkout: Checkout, config: dict[str, Any]) -> None:
-    firewall = checkout.folder / "components/firewall.py"
+    firewall = checkout.folder / "components/firewall/component.py"
     text = firewall.read_text()
     assert "            rules=_rules(args),\n" in text
     firewall.write_text(text.replace("            rules=_rules(args),\n", "            enabled=False,\n"))
@@ -149,6 +149,6 @@ def test_one_that_puts_a_secret_into_the_environment(checkout: Checkout, config:
 
 
 def test_one_that_lets_go_of_the_data(checkout: Checkout, config: dict[str, Any]) -> None:
-    checkout.edit("components/private_container.py", "retain_on_delete=True", "retain_on_delete=False")
+    checkout.edit("components/containers/component.py", "retain_on_delete=True", "retain_on_delete=False")
     said = stopped(checkout, config, "data-volume-protected")
     assert "the volume redis-data is deleted with its resource, and its data with it." in said

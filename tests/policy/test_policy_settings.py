@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from policy_examples import EXAMPLES, container
 
-from policy.verdict import judge, unneeded
+from portcullis.policy.verdict import judge, unneeded
 from portcullis.settings import SettingsError, load, policies
 
 REASON = "The vendor's image writes to its own folder."

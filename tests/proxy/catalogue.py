@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 from tests.golden.nginx_sites import SITES
 from tests.proxy.certificates import Certificate, issue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from portcullis.render.nginx import Site
+    from portcullis.components.nginx.render import Site
     from tests.proxy.roots import Root
 
 HASH = "$2b$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkY8jIucDrjc8deX1s0."

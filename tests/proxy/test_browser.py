@@ -20,7 +20,7 @@ import pytest
 from selenium.webdriver.support.wait import WebDriverWait
 
 from lab import shop
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 from tests.golden.nginx_sites import API, LIVE, lets_encrypt
 from tests.proxy import catalogue, namespace, nginx_process, roots
 from tests.proxy.app import App, answering

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import nginx
-from portcullis.render.dialect import DIALECTS
+from portcullis.components.nginx import render as nginx
+from portcullis.dialect import DIALECTS
 from tests.golden.nginx_sites import SITES
 from tests.proxy import catalogue, roots
 from tests.proxy.nginx_process import check, prepare

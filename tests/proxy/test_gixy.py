@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 from tests.golden.nginx_sites import SITES
 from tests.proxy import catalogue
 from tests.proxy.nginx_process import check, prepare

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import shop
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 from tests.golden.nginx_sites import API, lets_encrypt
 from tests.observatory.scan import Report, scan
 from tests.proxy import catalogue, namespace, nginx_process, resolved, roots

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 from tests.golden.nginx_sites import API, LIVE, lets_encrypt
 from tests.load import Load
 from tests.proxy import catalogue, nginx_process, roots

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 from tests.proxy import catalogue, hosts, roots
 from tests.proxy.edge import Edge, serving
 from tests.proxy.nginx_process import CDN

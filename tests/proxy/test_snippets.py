@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 from tests.proxy import catalogue, roots
 from tests.proxy.edge import serving
 

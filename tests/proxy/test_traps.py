@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import bcrypt
 import pytest
 
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 from tests.proxy import catalogue, hosts, roots
 from tests.proxy.certificates import issue
 from tests.proxy.edge import Edge, serving

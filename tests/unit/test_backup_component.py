@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from components import Backup, BackupArgs, BackupSource, ResticArgs
-from portcullis import restore
+from portcullis.cli import restore
+from portcullis.components import Backup, BackupArgs, BackupSource, ResticArgs
 from portcullis.settings.backups import BACKUPS, BackupSettings
 from portcullis.settings.faults import Place
 
@@ -229,8 +229,8 @@ def test_a_host_that_does_not_answer_is_named(host: Host, capsys: pytest.Capture
 def test_the_verb_of_make_says_the_same() -> None:
     words = ["make", "-n", "restore", "STORE=mongo.shop", "FROM=latest", "YES=1", "SAFETY=no", "STACK=prod"]
     said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    command = said[said.index("-m portcullis.restore") :].replace("\\\n", " ")
+    command = said[said.index("-m portcullis.cli.restore") :].replace("\\\n", " ")
     assert command.split() == [
-        "-m", "portcullis.restore", "--stack", "prod", "--host", "web1", "--from", '"latest"', "--yes",
+        "-m", "portcullis.cli.restore", "--stack", "prod", "--host", "web1", "--from", '"latest"', "--yes",
         "--no-safety-dump", "mongo.shop",
     ]  # fmt: skip

@@ -17,9 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.backup import archive, config, job, main, mongo, programs, redis, repository, restore
-from portcullis.backup.programs import Done, Failed
-from portcullis.backup.shelf import DAY, Shelf, Status, read_name
+from portcullis.components.backups.job import (
+    archive,
+    config,
+    job,
+    main,
+    mongo,
+    programs,
+    redis,
+    repository,
+    restore,
+)
+from portcullis.components.backups.job.programs import Done, Failed
+from portcullis.components.backups.job.shelf import DAY, Shelf, Status, read_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.render.daemon_json import daemon_json
-from portcullis.render.dialect import DIALECTS
+from portcullis.components.docker.render import daemon_json
+from portcullis.dialect import DIALECTS
 from tests.e2e.access import cis_docker
 from tests.e2e.access.cis import ITEMS, Facts, FileFact
 from tests.e2e.access.cis_daemon import PATHS

@@ -11,7 +11,7 @@ from pulumi.output import Unknown
 from recording_engine import HOST
 from test_settings import IMAGE, KEY, smallest
 
-from components import (
+from portcullis.components import (
     DockerEngine,
     DockerEngineArgs,
     HardenedHost,

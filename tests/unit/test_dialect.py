@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portcullis.render.dialect import DIALECTS
+from portcullis.dialect import DIALECTS
 from portcullis.settings import forms
 
 

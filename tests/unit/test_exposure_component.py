@@ -9,7 +9,7 @@ from recording_engine import Engine, declare
 from test_settings import smallest
 from test_stores_of_a_host import DIGEST, host
 
-from components import HostExposure, HostExposureArgs
+from portcullis.components import HostExposure, HostExposureArgs
 from portcullis.settings import SettingsError, load
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components import Fail2ban, Fail2banArgs
-from portcullis.host import Fail2banJail
-from portcullis.host.fail2ban_jail import Fail2banJailProvider
-from portcullis.render import fail2ban
+from portcullis.components import Fail2ban, Fail2banArgs
+from portcullis.components.fail2ban.render import fail2ban
+from portcullis.components.fail2ban.resource import Fail2banJail, Fail2banJailProvider
 
 if TYPE_CHECKING:
     from conftest import Deploy

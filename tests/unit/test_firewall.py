@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import Unknown
 
-from components import Firewall, FirewallArgs
-from portcullis.host import Packages
-from portcullis.host.ufw_policy import UfwPolicyProvider
-from portcullis.render import forward_filter
-from portcullis.render.forward_filter import ForwardPolicy
+from portcullis.components import Firewall, FirewallArgs
+from portcullis.components.firewall.render import forward_filter
+from portcullis.components.firewall.render.forward_filter import ForwardPolicy
+from portcullis.components.firewall.resource.ufw_policy import UfwPolicyProvider
+from portcullis.resources import Packages
 
 if TYPE_CHECKING:
     from conftest import Deploy

@@ -9,8 +9,8 @@ from recording_engine import HOST, Engine, declare
 from test_components import host
 from test_settings import KEY, smallest
 
-from components import Users, UsersArgs
-from components.hardened_host import bridge
+from portcullis.components import Users, UsersArgs
+from portcullis.components.host.component import bridge
 from portcullis.settings import model
 
 if TYPE_CHECKING:

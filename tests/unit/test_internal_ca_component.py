@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pulumi
 import pytest
 
-from components import InternalCa, InternalCaArgs
+from portcullis.components import InternalCa, InternalCaArgs
 
 if TYPE_CHECKING:
     from conftest import Deploy

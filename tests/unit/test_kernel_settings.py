@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components import KernelSettings, KernelSettingsArgs
-from portcullis.render.sysctl import DEFAULTS, refusal, settings, sysctl_conf
+from portcullis.components import KernelSettings, KernelSettingsArgs
+from portcullis.components.kernel.render import DEFAULTS, refusal, settings, sysctl_conf
 
 if TYPE_CHECKING:
     from conftest import Deploy

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components import LoginPolicy, LoginPolicyArgs
+from portcullis.components import LoginPolicy, LoginPolicyArgs
 
 if TYPE_CHECKING:
     from conftest import Deploy

@@ -12,10 +12,16 @@ from pulumi.output import Unknown
 from test_components import docker_engine
 from test_settings import IMAGE
 
-from components import MongoDatabase, MongoDB, MongoDBArgs, PrivateContainer, PrivateContainerArgs
-from components.mongodb import HEALTH, LISTENS
-from portcullis.host.mongo_root import MongoRootProvider
-from portcullis.host.mongo_user import MongoUserProvider
+from portcullis.components import (
+    MongoDatabase,
+    MongoDB,
+    MongoDBArgs,
+    PrivateContainer,
+    PrivateContainerArgs,
+)
+from portcullis.components.mongodb.component import HEALTH, LISTENS
+from portcullis.components.mongodb.resource.mongo_root import MongoRootProvider
+from portcullis.components.mongodb.resource.mongo_user import MongoUserProvider
 from portcullis.settings.faults import Fault, Place
 from portcullis.settings.store_mongo import MONGO, MongoSettings
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import crossplane
 import pytest
 
-from portcullis.render import nginx
-from portcullis.render.dialect import DIALECTS
-from portcullis.render.nginx.tree import Expression, block, directive, quoted, render
+from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.render.tree import Expression, block, directive, quoted, render
+from portcullis.dialect import DIALECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis import plan
+from portcullis.cli import plan
 from portcullis.host.errors import HostError, Unreachable
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ def test_what_only_the_same_up_makes_is_not_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "__main__.py").write_text(
-        "from portcullis.host import ContainerState, Directory, Release\n"
+        "from portcullis.components import ContainerState, Release\n"
+        "from portcullis.resources import Directory\n"
         "release = Release('api-release', host='web1', app='api', defined_by={})\n"
         "name = release.number.apply(lambda number: f'api-{int(number)}')\n"
         "ContainerState('api', host='web1', container=name, container_id='i', image='x')\n"
@@ -147,8 +148,8 @@ def test_what_comes_of_a_generated_secret_cannot_be_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "__main__.py").write_text(
-        "from portcullis.generated_secret import GeneratedSecret\n"
-        "from portcullis.host import File\n"
+        "from portcullis.components.secrets.resource import GeneratedSecret\n"
+        "from portcullis.resources import File\n"
         "secret = GeneratedSecret('password')\n"
         "File('password', host='web1', path='/etc/password', content=secret.value)\n"
         "File('motd', host='web1', path='/etc/motd', content='hello')\n"

@@ -14,7 +14,7 @@ from recording_engine import declare
 from test_program import program, project
 from test_settings import KEY, smallest
 
-from components import (
+from portcullis.components import (
     PreviewAccess,
     PreviewAccessArgs,
     PreviewKey,
@@ -24,8 +24,8 @@ from components import (
     UsersArgs,
     connections,
 )
-from portcullis.host.agent import authorized_keys, sudoers
-from portcullis.render import preview
+from portcullis.components.previews import render as preview
+from portcullis.components.users.on_host import authorized_keys, sudoers
 from portcullis.settings import load
 from portcullis.settings.faults import Place
 from portcullis.settings.hosts import HOSTS

@@ -9,7 +9,7 @@ import pulumi_docker as docker
 import pytest
 from test_components import container, container_args, docker_engine
 
-from components import PrivateContainer, PrivateContainerArgs
+from portcullis.components import PrivateContainer, PrivateContainerArgs
 
 if TYPE_CHECKING:
     import pulumi

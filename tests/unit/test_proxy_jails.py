@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.proxy_jails import ProxyJails, ProxyJailsArgs
-from portcullis.render import fail2ban, nginx, proxy_jails
+from portcullis.components.fail2ban.component.proxy_jails import ProxyJails, ProxyJailsArgs
+from portcullis.components.fail2ban.render import fail2ban, proxy_jails
+from portcullis.components.nginx import render as nginx
 
 if TYPE_CHECKING:
     from conftest import Deploy

@@ -8,7 +8,7 @@ import pulumi
 import pytest
 from test_components import docker_engine
 
-from components import Redis, RedisArgs, StoreUse
+from portcullis.components import Redis, RedisArgs, StoreUse
 
 if TYPE_CHECKING:
     from conftest import Deploy

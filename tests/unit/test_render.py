@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import header, nginx, word
-from portcullis.render.dialect import DIALECTS
-from portcullis.render.health import http_check
+from portcullis.components.containers.render import http_check
+from portcullis.components.nginx import render as nginx
+from portcullis.dialect import DIALECTS
+from portcullis.rendering import header, word
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 from test_components import host
 from test_settings import smallest
 
-from components import (
+from portcullis.components import (
     AcmeArgs,
     DnsArgs,
     OwnKeyPair,
@@ -19,7 +19,8 @@ from components import (
     ReverseProxy,
     ReverseProxyArgs,
 )
-from portcullis.render import certbot, nginx
+from portcullis.components.certificates import render as certbot
+from portcullis.components.nginx import render as nginx
 
 if TYPE_CHECKING:
     from collections.abc import Callable

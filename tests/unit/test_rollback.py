@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.rollback import Refused, roll_back, way_back
+from portcullis.cli.rollback import Refused, roll_back, way_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ import recording_engine as made_up
 from pulumi.output import Unknown
 from test_components import IMAGE, container, container_args, docker_engine
 
-from components import (
+from portcullis.components import (
     Jobs,
     PrivateContainer,
     PrivateContainerArgs,

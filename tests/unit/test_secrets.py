@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from components import SecretFiles, SecretFilesArgs
-from portcullis.generated_secret import GeneratedSecret, GeneratedSecretProvider
+from portcullis.components import SecretFiles, SecretFilesArgs
+from portcullis.components.secrets.resource import GeneratedSecret, GeneratedSecretProvider
 
 if TYPE_CHECKING:
     from conftest import Deploy

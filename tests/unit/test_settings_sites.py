@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from test_settings import faults, smallest
 
-from portcullis.render import certbot, nginx
+from portcullis.components.certificates import render as certbot
+from portcullis.components.nginx import render as nginx
 from portcullis.settings import load, own_certificates
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_settings import KEY
 
-from components import SshAccess, SshAccessArgs
-from portcullis.host import User
-from portcullis.host.agent import ssh_facts
+from portcullis.components import SshAccess, SshAccessArgs
+from portcullis.components.ssh.on_host import ssh_facts
+from portcullis.components.users.resource.user import User
 
 if TYPE_CHECKING:
     from collections.abc import Callable

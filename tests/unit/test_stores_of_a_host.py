@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_settings import KEY, faults, smallest
 
-from components import HardenedHost, HardenedHostArgs
+from portcullis.components import HardenedHost, HardenedHostArgs
 from portcullis.settings import load
 
 if TYPE_CHECKING:

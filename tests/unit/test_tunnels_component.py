@@ -10,7 +10,8 @@ import pytest
 from pulumi.runtime import rpc
 from test_settings import KEY, smallest
 
-from components import (
+from portcullis.cli.tunnels import lines, passwords
+from portcullis.components import (
     SshAccess,
     SshAccessArgs,
     SshTunnel,
@@ -19,12 +20,11 @@ from components import (
     TunnelTarget,
     export_tunnels,
 )
-from portcullis.host.agent import authorized_keys
-from portcullis.render import tunnel, tunnel_lines
+from portcullis.components.tunnels.render import tunnel, tunnel_lines
+from portcullis.components.users.on_host import authorized_keys
 from portcullis.settings.faults import Place
 from portcullis.settings.hosts import HOSTS
 from portcullis.settings.tunnels import TUNNELS, TunnelSettings, check_tunnels
-from portcullis.tunnels import lines, passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,7 +264,7 @@ def test_what_people_paste() -> None:
         "pulumi stack output tunnelKey-alice-web1 --stack prod --show-secrets > ~/.ssh/tunnel-alice-web1"
         in said
     )
-    assert ".venv/bin/python -m portcullis.tunnels --stack prod --password redis-app" in said
+    assert ".venv/bin/python -m portcullis.cli.tunnels --stack prod --password redis-app" in said
     assert "gone" not in said
     assert "tunnelCa" not in said
     said = "\n".join(lines("lab", hosts, {"alice": {"web1": {**needed, "tls": True}}}))

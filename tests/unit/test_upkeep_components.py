@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components import SystemUpdates, SystemUpdatesArgs, Upkeep, UpkeepArgs
+from portcullis.components import SystemUpdates, SystemUpdatesArgs, Upkeep, UpkeepArgs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

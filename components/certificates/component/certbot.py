@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import Certificate, Directory, File, Packages, Service
-from portcullis.render import certbot, nginx
+from portcullis.components.certificates import render as certbot
+from portcullis.components.certificates.resource import Certificate
+from portcullis.components.nginx import render as nginx
+from portcullis.config.arguments import validate
+from portcullis.resources import Directory, File, Packages, Service
 from portcullis.settings import acme, forms
 from portcullis.settings.kinds import Choice
 

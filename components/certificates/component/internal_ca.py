@@ -9,7 +9,7 @@ import pulumi
 import pulumi_tls as tls
 from pulumi import ResourceOptions
 
-from components.arguments import validate
+from portcullis.config.arguments import validate
 from portcullis.settings.kinds import Number
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Iterator
 from urllib.parse import urlsplit
 
-from portcullis.host.agent import challenge_folder, dns_lookup
-from portcullis.host.agent.challenge_folder import FOLDER
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
+from portcullis.components.certificates.on_host import challenge_folder, dns_lookup
+from portcullis.components.certificates.on_host.challenge_folder import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,15 +7,15 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import certbot_output
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.run import Done
+from portcullis.agent.errors import HostError
+from portcullis.agent.run import Done
+from portcullis.components.certificates.on_host import certbot_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.step import Json
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json
 
 # Plugins that get their credentials by the environment; all others have an option for it.
 _ISSUE = 250.0  # seconds

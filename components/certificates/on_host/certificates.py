@@ -11,19 +11,25 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
-from portcullis.host.agent import acme_precheck, certbot_output, challenge_folder, tls_leaf, x509
-from portcullis.host.agent.acme_precheck import Web
-from portcullis.host.agent.certbot_run import Certbot
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.lineages import Lineage, Lineages, Sites
-from portcullis.host.agent.step import Json, Step, compare
+from portcullis.agent import x509
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json, Step, compare
+from portcullis.components.certificates.on_host import (
+    acme_precheck,
+    certbot_output,
+    challenge_folder,
+    tls_leaf,
+)
+from portcullis.components.certificates.on_host.acme_precheck import Web
+from portcullis.components.certificates.on_host.certbot_run import Certbot
+from portcullis.components.certificates.on_host.lineages import Lineage, Lineages, Sites
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
 
 FRESH = "fresh"
 SERVED = "this certificate"

@@ -11,7 +11,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Dict, List
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

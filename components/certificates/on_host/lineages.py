@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List
 
-from portcullis.host.agent import x509
-from portcullis.host.agent.errors import HostError
+from portcullis.agent import x509
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from typing import Iterator

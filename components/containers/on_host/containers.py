@@ -9,18 +9,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.docker import Container, containers, docker, last_words
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.step import Json, Step
-from portcullis.host.agent.withheld import CONTAINER, SECRET
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json, Step
+from portcullis.agent.withheld import CONTAINER, SECRET
+from portcullis.components.containers.on_host.docker import Container, containers, docker, last_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
 
 _UPDATE_TIMEOUT = 60.0
 # Docker doubles its pause from 0.1 s at each: more than 20 s of dying at once.

@@ -6,14 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.run import Done
-    from portcullis.host.agent.step import Json
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.run import Done
+    from portcullis.agent.step import Json
 
 _TIMEOUT = 30.0
 # Only what is needed: the whole answer holds the environment.

@@ -9,18 +9,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import nginx_workers
-from portcullis.host.agent.watch import newest_change
+from portcullis.agent.watch import newest_change
+from portcullis.components.nginx.on_host import nginx_workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.errors import HostError
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.step import Json, Step
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json, Step
+    from portcullis.agent.store import Record
 
 _TICK = 0.05  # seconds: the kernel counts in hundredths
 

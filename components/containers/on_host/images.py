@@ -11,17 +11,17 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.docker_socket import ask, silent
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.step import Json, Step
+from portcullis.agent.docker_socket import ask, silent
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
 
 _NAME = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}\Z")
 _LOOK = 30.0  # seconds

@@ -9,17 +9,17 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.docker import Container, containers, published
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.step import Json, Step
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json, Step
+from portcullis.components.containers.on_host.docker import Container, containers, published
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record, Store
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record, Store
 
 # Below the ephemeral ones, which Linux begins at 32768, and registered for nothing that people run.
 FIRST, LAST = 28000, 28999

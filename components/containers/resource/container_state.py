@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pulumi.dynamic import UpdateResult
 
-from .provider import ABSENT, HostProvider, Normaliser, Props
-from .resource import HostResource
-from .survey import Item
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pulumi
     from pulumi.dynamic import CreateResult
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 EXPECTED = {"healthy": "healthy", "exited": "exited 0"}
 """What a container's status is when it is as expected."""

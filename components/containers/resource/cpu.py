@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .provider import HostProvider, Normaliser, Props
-from .resource import HostResource
-from .survey import Item
+from portcullis.host.provider import HostProvider, Normaliser, Props
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pulumi
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 
 class CpuProvider(HostProvider):

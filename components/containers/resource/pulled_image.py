@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi.dynamic import DiffResult
 
-from .provider import ABSENT, HostProvider, Normaliser, Props, is_known
-from .resource import HostResource
-from .survey import Item
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props, is_known
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 _PULLED = "pulled"
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}\Z")

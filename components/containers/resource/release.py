@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from pulumi.dynamic import CreateResult, UpdateResult
 
-from .provider import HostProvider, Normaliser, Props
-from .resource import HostResource
-from .survey import Item
+from portcullis.host.provider import HostProvider, Normaliser, Props
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pulumi
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 RUNNING = "running"
 PORTS = range(28000, 29000)

@@ -6,18 +6,19 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, Any, Dict, List
 
-from portcullis.host.agent import packet_passes, publications, socket_owners, sockets, ufw_files, ufw_kernel
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.step import WARN, Json, Step
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import WARN, Json, Step
+from portcullis.components.exposure.on_host import packet_passes, publications, socket_owners, sockets
+from portcullis.components.firewall.on_host import ufw_files, ufw_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.publications import Container
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
+    from portcullis.components.exposure.on_host.publications import Container
 
 MAPS = ("listeners", "published", "passes", "networks")
 _SPEC = (*MAPS, "accepted", "usual")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Dict, Iterator, List, Tuple
 
-from portcullis.host.agent.ufw_rules import FAMILIES, RANKS, Match, plain
+from portcullis.components.firewall.on_host.ufw_rules import FAMILIES, RANKS, Match, plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from portcullis.host.agent.ufw_rules import Rule
+    from portcullis.components.firewall.on_host.ufw_rules import Rule
 
 ANYWHERE = "anywhere"
 OPEN = "everything"

@@ -7,15 +7,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
-from portcullis.host.agent.docker_socket import ask
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.sockets import is_local, key
+from portcullis.agent.docker_socket import ask
+from portcullis.agent.errors import HostError
+from portcullis.components.exposure.on_host.sockets import is_local, key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 _TIMEOUT = 30.0
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - what others bind to

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 KERNEL = "no process (the kernel's own, as WireGuard)"
 _SOCKET = re.compile(r"socket:\[(\d+)\]")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import Fail2banJail, File, Packages, Service
-from portcullis.render import fail2ban
+from portcullis.components.fail2ban.render import fail2ban
+from portcullis.components.fail2ban.resource import Fail2banJail
+from portcullis.config.arguments import validate
+from portcullis.resources import File, Packages, Service
 from portcullis.settings import forms
 from portcullis.settings.kinds import ListOf, Number
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import Fail2banJail, File
-from portcullis.render import fail2ban, nginx, proxy_jails
+from portcullis.components.fail2ban.render import fail2ban, proxy_jails
+from portcullis.components.fail2ban.resource import Fail2banJail
+from portcullis.components.nginx import render as nginx
+from portcullis.config.arguments import validate
+from portcullis.resources import File
 from portcullis.settings import forms
 from portcullis.settings.kinds import ListOf
 

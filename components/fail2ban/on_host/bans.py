@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 _RULES = ("nft", "-j", "list", "table", "inet", "f2b-table")
 _TIMEOUT = 30.0

@@ -14,7 +14,7 @@ import pickle
 import socket
 from typing import TYPE_CHECKING, Any
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,21 +12,22 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from portcullis.host.agent import bans, disk, jail_files, paths
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.fail2ban import Server
-from portcullis.host.agent.fail2ban_log import Log
-from portcullis.host.agent.guarded import Guarded, Undo
-from portcullis.host.agent.packaged import is_as_shipped
-from portcullis.host.agent.step import Json, Step, text_diff
+from portcullis.agent import disk, paths
+from portcullis.agent.errors import HostError
+from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.packaged import is_as_shipped
+from portcullis.agent.step import Json, Step, text_diff
+from portcullis.components.fail2ban.on_host import bans, jail_files
+from portcullis.components.fail2ban.on_host.fail2ban import Server
+from portcullis.components.fail2ban.on_host.fail2ban_log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.host.agent.guarded import Peer
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.guarded import Peer
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _TEST = ("fail2ban-client", "-t")

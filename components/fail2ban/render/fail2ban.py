@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from portcullis.render import header
+from portcullis.rendering import header
 from portcullis.settings.faults import closest
 
 if TYPE_CHECKING:

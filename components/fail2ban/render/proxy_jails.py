@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.render import header
-from portcullis.render.fail2ban import FOLDER
+from portcullis.components.fail2ban.render.fail2ban import FOLDER
+from portcullis.rendering import header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.render.fail2ban import Value
+    from portcullis.components.fail2ban.render.fail2ban import Value
 
 HTTP_AUTH, LIMIT_REQ, UNKNOWN_HOST = "nginx-http-auth", "nginx-limit-req", "nginx-unknown-host"
 """Names of the jails; those of the first two are their filters' as well, which the package brings."""

@@ -6,21 +6,21 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, journal, paths
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.files import Files
-from portcullis.host.agent.guarded import Guarded, Undo
-from portcullis.host.agent.step import Json, Step, text_diff
+from portcullis.agent import disk, journal, paths
+from portcullis.agent.errors import HostError
+from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.step import Json, Step, text_diff
+from portcullis.resources.file.on_host import Files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.guarded import Argv, Peer
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.run import Done
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.guarded import Argv, Peer
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.run import Done
+    from portcullis.agent.store import Record
 
 TABLE = ("inet", "portcullis")
 UNIT = "portcullis-filter.service"

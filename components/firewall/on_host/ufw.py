@@ -5,25 +5,32 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import ufw_changes, ufw_files, ufw_kernel
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.guarded import Guarded, Undo
-from portcullis.host.agent.step import Json, Step, compare
-from portcullis.host.agent.ufw_command import ALONE, ufw
-from portcullis.host.agent.ufw_files import DEFAULTS, RULES, SETTINGS, SHIPPED
-from portcullis.host.agent.ufw_names import declared
-from portcullis.host.agent.ufw_rules import FAMILIES, RANKS, Rule, merged, parse_tuples, verdict
+from portcullis.agent.errors import HostError
+from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.step import Json, Step, compare
+from portcullis.components.firewall.on_host import ufw_changes, ufw_files, ufw_kernel
+from portcullis.components.firewall.on_host.ufw_command import ALONE, ufw
+from portcullis.components.firewall.on_host.ufw_files import DEFAULTS, RULES, SETTINGS, SHIPPED
+from portcullis.components.firewall.on_host.ufw_names import declared
+from portcullis.components.firewall.on_host.ufw_rules import (
+    FAMILIES,
+    RANKS,
+    Rule,
+    merged,
+    parse_tuples,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.guarded import Peer
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
-    from portcullis.host.agent.ufw_files import Files
-    from portcullis.host.agent.ufw_rules import Rules
+    from portcullis.agent.guarded import Peer
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
+    from portcullis.components.firewall.on_host.ufw_files import Files
+    from portcullis.components.firewall.on_host.ufw_rules import Rules
 
 _TABLES = {"4": "iptables", "6": "ip6tables"}
 # As the package installs it.

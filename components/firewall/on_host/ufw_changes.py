@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
-from portcullis.host.agent.ufw_rules import FAMILIES, overlap
+from portcullis.components.firewall.on_host.ufw_rules import FAMILIES, overlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from portcullis.host.agent.ufw_rules import Family, Rule, Rules
+    from portcullis.components.firewall.on_host.ufw_rules import Family, Rule, Rules
 
 Commands = List[Tuple[str, ...]]
 _Lists = Dict[str, List["Rule"]]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 ALONE = threading.RLock()
 """Held over commands that belong together: rules are numbered, and two resources write them."""

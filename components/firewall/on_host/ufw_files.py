@@ -6,17 +6,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.host.agent import disk
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.step import text_diff
-from portcullis.host.agent.ufw_rules import FAMILIES, parse_tuples
+from portcullis.agent import disk
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import text_diff
+from portcullis.components.firewall.on_host.ufw_rules import FAMILIES, parse_tuples
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.ufw_rules import Rules
+    from portcullis.agent.machine import Machine
+    from portcullis.components.firewall.on_host.ufw_rules import Rules
 
 SUFFIX = {"4": "", "6": "6"}
 # What the package brings and ufw never changes. The scripts run at every start if they are executable.

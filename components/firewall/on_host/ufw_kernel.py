@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import ufw_live
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.ufw_files import SUFFIX
-from portcullis.host.agent.ufw_rules import FAMILIES, RANKS, Match, overlap
+from portcullis.agent.errors import HostError
+from portcullis.components.firewall.on_host import ufw_live
+from portcullis.components.firewall.on_host.ufw_files import SUFFIX
+from portcullis.components.firewall.on_host.ufw_rules import FAMILIES, RANKS, Match, overlap
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.guarded import Peer
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.ufw_files import Files
-    from portcullis.host.agent.ufw_live import Findings
+    from portcullis.agent.guarded import Peer
+    from portcullis.agent.machine import Machine
+    from portcullis.components.firewall.on_host.ufw_files import Files
+    from portcullis.components.firewall.on_host.ufw_live import Findings
 
 _SAVE = {"4": "iptables-save", "6": "ip6tables-save"}
 _PREFIX = {"4": "ufw", "6": "ufw6"}

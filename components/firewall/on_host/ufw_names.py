@@ -9,10 +9,19 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.ufw_rules import ANYWHERE, FAMILIES, ONLY_4, RANKS, SSH, Match, Rule, plain
+from portcullis.components.firewall.on_host.ufw_rules import (
+    ANYWHERE,
+    FAMILIES,
+    ONLY_4,
+    RANKS,
+    SSH,
+    Match,
+    Rule,
+    plain,
+)
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.ufw_rules import Family, Rules
+    from portcullis.components.firewall.on_host.ufw_rules import Family, Rules
 
 _LOGS = ("log", "log-all")
 _PORTLESS = ("ah", "esp", "gre", "igmp", "ipv6", "vrrp")

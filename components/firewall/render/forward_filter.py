@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from portcullis.render import header
+from portcullis.rendering import header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.render import forward_filter as render
-
-from .guarded import GuardedProvider
-from .provider import ABSENT, Normaliser, Props
-from .resource import HostResource
-from .survey import Item
+from portcullis.components.firewall.render import forward_filter as render
+from portcullis.host.guarded import GuardedProvider
+from portcullis.host.provider import ABSENT, Normaliser, Props
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     import pulumi
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 _PERMISSIONS = "root root 0644"
 # Read back, in this order: the table as the kernel has it, then what makes it come back.
@@ -78,7 +77,7 @@ class ForwardFilter(HostResource, module="portcullis", name="ForwardFilter"):
         Args:
             name: the resource's name.
             host: alias of the host.
-            table: the table in nft's own spelling; `portcullis.render.forward_filter.table` writes it.
+            table: the table in nft's own spelling; `firewall/render/forward_filter.py` writes it.
             adopt: take over a table or file of this name that differs.
             opts: resource options.
         """

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from .agent.ufw_files import DEFAULTS, SETTINGS, SHIPPED
-from .agent.ufw_names import normal_name, normal_value
-from .guarded import GuardedProvider
-from .provider import ABSENT, Normaliser, Props, is_known
-from .resource import HostResource
-from .survey import Item
+from portcullis.components.firewall.on_host.ufw_files import DEFAULTS, SETTINGS, SHIPPED
+from portcullis.components.firewall.on_host.ufw_names import normal_name, normal_value
+from portcullis.host.guarded import GuardedProvider
+from portcullis.host.provider import ABSENT, Normaliser, Props, is_known
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pulumi
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 _DEFAULTS = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
 _ACTIONS = ("allow", "deny", "reject")

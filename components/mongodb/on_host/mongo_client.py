@@ -12,8 +12,8 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any
 
-from portcullis.host.agent.mongo_bson import Document, Malformed, decode, encode
-from portcullis.host.agent.mongo_scram import Conversation, ServerUnproven
+from portcullis.components.mongodb.on_host.mongo_bson import Document, Malformed, decode, encode
+from portcullis.components.mongodb.on_host.mongo_scram import Conversation, ServerUnproven
 
 if TYPE_CHECKING:
     from types import TracebackType

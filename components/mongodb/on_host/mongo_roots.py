@@ -6,18 +6,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.host.agent import disk, mongo_store
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.mongo_client import Client, LoginRefused, Refused, Unanswered
-from portcullis.host.agent.mongo_store import ADMIN, ANSWERS, NO_USER, WORKS, MongoStore
-from portcullis.host.agent.step import Json, Step, compare
+from portcullis.agent import disk
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json, Step, compare
+from portcullis.components.mongodb.on_host import mongo_store
+from portcullis.components.mongodb.on_host.mongo_client import Client, LoginRefused, Refused, Unanswered
+from portcullis.components.mongodb.on_host.mongo_store import ADMIN, ANSWERS, NO_USER, WORKS, MongoStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record, Store
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record, Store
 
 REQUIRED, OPEN = "required", "nobody is asked for a password"
 _SPEC = ("store", "address", "root", "root_file", "ca", "volume", "replica_set")

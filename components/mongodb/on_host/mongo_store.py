@@ -11,8 +11,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.mongo_client import (
+from portcullis.agent.errors import HostError
+from portcullis.components.mongodb.on_host.mongo_client import (
     NOT_INITIATED,
     USER_NOT_FOUND,
     Client,
@@ -24,7 +24,7 @@ from portcullis.host.agent.mongo_client import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portcullis.host.agent.step import Json
+    from portcullis.agent.step import Json
 
 WAIT = 60.0  # seconds for a server that was just started
 _PAUSE = 0.5

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import mongo_store
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.mongo_client import LoginRefused, Refused, Unanswered
-from portcullis.host.agent.mongo_store import ANSWERS, NO_USER, WORKS, MongoStore
-from portcullis.host.agent.step import Json, Step, compare
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json, Step, compare
+from portcullis.components.mongodb.on_host import mongo_store
+from portcullis.components.mongodb.on_host.mongo_client import LoginRefused, Refused, Unanswered
+from portcullis.components.mongodb.on_host.mongo_store import ANSWERS, NO_USER, WORKS, MongoStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
 
 _SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "password_file")
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi.dynamic import UpdateResult
 
-from .provider import HostProvider, Normaliser, Props
-from .resource import HostResource
-from .survey import Item
+from portcullis.host.provider import HostProvider, Normaliser, Props
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 ANSWERS, WORKS, REQUIRED = "answers", "works", "required"
 _SPEC = ("store", "address", "root", "root_file", "ca")

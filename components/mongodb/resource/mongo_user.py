@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi.dynamic import DiffResult
 
-from .mongo_root import ANSWERS, WORKS
-from .provider import ABSENT, HostProvider, Normaliser, Props, is_known
-from .resource import HostResource
-from .survey import Item
+from portcullis.components.mongodb.resource.mongo_root import ANSWERS, WORKS
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props, is_known
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 _SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "password_file")
 

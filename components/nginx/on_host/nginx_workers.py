@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 # How nginx calls them (ngx_worker_process_cycle), as the first argument.
 _WORKER = b"nginx: worker process"

@@ -6,20 +6,22 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import journal, nginx_workers, services, site_probe
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.site_probe import SERVED
-from portcullis.host.agent.step import Json, Step
-from portcullis.host.agent.watch import newest_change
+from portcullis.agent import journal
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json, Step
+from portcullis.agent.watch import newest_change
+from portcullis.components.nginx.on_host import nginx_workers, site_probe
+from portcullis.components.nginx.on_host.site_probe import SERVED
+from portcullis.resources.service import on_host as services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.services import Unit
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
+    from portcullis.resources.service.on_host import Unit
 
 _TEST_TIMEOUT = 60.0
 _JOB_TIMEOUT = 180.0

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Tuple
 
-from portcullis.host.agent import x509
-from portcullis.host.agent.errors import HostError
+from portcullis.agent import x509
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

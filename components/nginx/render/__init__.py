@@ -8,7 +8,7 @@ maps and zones in it are named after the site, so sites come and go without each
 
 from __future__ import annotations
 
-from portcullis.render.nginx.model import (
+from portcullis.components.nginx.render.model import (
     YEAR,
     Cors,
     Headers,
@@ -19,7 +19,7 @@ from portcullis.render.nginx.model import (
     Site,
     Upstream,
 )
-from portcullis.render.nginx.names import (
+from portcullis.components.nginx.render.names import (
     ACME_ROOT,
     CONF_D,
     FILES,
@@ -28,7 +28,7 @@ from portcullis.render.nginx.names import (
     error_log,
     site_path,
 )
-from portcullis.render.nginx.shared import (
+from portcullis.components.nginx.render.shared import (
     BROTLI_PACKAGES,
     COMPRESSION_PATH,
     DEFAULT_PATH,
@@ -43,10 +43,10 @@ from portcullis.render.nginx.shared import (
     limits,
     packaged_site,
 )
-from portcullis.render.nginx.site import site
-from portcullis.render.nginx.tls import PROFILES
-from portcullis.render.nginx.tls import SNIPPET_PATH as TLS_PATH
-from portcullis.render.nginx.tls import snippet as tls_snippet
+from portcullis.components.nginx.render.site import site
+from portcullis.components.nginx.render.tls import PROFILES
+from portcullis.components.nginx.render.tls import SNIPPET_PATH as TLS_PATH
+from portcullis.components.nginx.render.tls import snippet as tls_snippet
 
 TEST = ["nginx", "-t"]
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.render.nginx.names import variable
-from portcullis.render.nginx.tree import GAP, Expression, block, directive
+from portcullis.components.nginx.render.names import variable
+from portcullis.components.nginx.render.tree import GAP, Expression, block, directive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portcullis.render.nginx.model import Cors, Site
-    from portcullis.render.nginx.tree import Node
+    from portcullis.components.nginx.render.model import Cors, Site
+    from portcullis.components.nginx.render.tree import Node
 
 _ALLOW = "Access-Control-Allow-"
 RESPONSE_HEADERS = (

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.render.nginx.tree import Expression, directive
+from portcullis.components.nginx.render.tree import Expression, directive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from portcullis.render.nginx.model import Hsts, Site
-    from portcullis.render.nginx.tree import Node
+    from portcullis.components.nginx.render.model import Hsts, Site
+    from portcullis.components.nginx.render.tree import Node
 
 CACHE = Expression("$portcullis_cache")
 """What a location sets, for Cache-Control."""

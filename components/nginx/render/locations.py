@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.render import word
-from portcullis.render.nginx.headers import CACHE
-from portcullis.render.nginx.names import variable
-from portcullis.render.nginx.shared import PORT, SCHEME
-from portcullis.render.nginx.tree import GAP, Expression, block, directive
+from portcullis.components.nginx.render.headers import CACHE
+from portcullis.components.nginx.render.names import variable
+from portcullis.components.nginx.render.shared import PORT, SCHEME
+from portcullis.components.nginx.render.tree import GAP, Expression, block, directive
+from portcullis.rendering import word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portcullis.render.nginx.model import Site, Upstream
-    from portcullis.render.nginx.tree import Directive, Node
+    from portcullis.components.nginx.render.model import Site, Upstream
+    from portcullis.components.nginx.render.tree import Directive, Node
 
 _WAYS = range(540, 600)
 """Statuses that send a WebSocket on to the location of its app; nobody is ever answered with one."""

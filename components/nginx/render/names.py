@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from portcullis.render import word
+from portcullis.rendering import word
 
 CONF_D = "/etc/nginx/conf.d"
 FIRST = "00-portcullis.conf"

@@ -6,16 +6,16 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from portcullis.render import header, word
-from portcullis.render.nginx import tls
-from portcullis.render.nginx.names import ACME_ROOT, CONF_D, FIRST, LOGS
-from portcullis.render.nginx.tree import GAP, Expression, block, directive, render
+from portcullis.components.nginx.render import tls
+from portcullis.components.nginx.render.names import ACME_ROOT, CONF_D, FIRST, LOGS
+from portcullis.components.nginx.render.tree import GAP, Expression, block, directive, render
+from portcullis.rendering import header, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portcullis.render.dialect import Dialect
-    from portcullis.render.nginx.tree import Node
+    from portcullis.components.nginx.render.tree import Node
+    from portcullis.dialect import Dialect
 
 DEFAULT_PATH = f"{CONF_D}/{FIRST}"
 PACKAGED_SITE_PATH = "/etc/nginx/sites-available/default"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.render import header, word
-from portcullis.render.nginx import cors, headers, locations, names, shared, tls
-from portcullis.render.nginx.tree import GAP, Expression, Verbatim, block, directive, render
+from portcullis.components.nginx.render import cors, headers, locations, names, shared, tls
+from portcullis.components.nginx.render.tree import GAP, Expression, Verbatim, block, directive, render
+from portcullis.rendering import header, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portcullis.render.dialect import Dialect
-    from portcullis.render.nginx.model import Maintenance, Site
-    from portcullis.render.nginx.tree import Node
+    from portcullis.components.nginx.render.model import Maintenance, Site
+    from portcullis.components.nginx.render.tree import Node
+    from portcullis.dialect import Dialect
 
 _STREAMS = 128
 """Requests at a time on one connection of HTTP/2, where nothing is said."""

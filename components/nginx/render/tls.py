@@ -12,14 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from portcullis.render import header
-from portcullis.render.nginx.tree import GAP, directive, render
+from portcullis.components.nginx.render.tree import GAP, directive, render
+from portcullis.rendering import header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from portcullis.render.dialect import Dialect
-    from portcullis.render.nginx.tree import Node
+    from portcullis.components.nginx.render.tree import Node
+    from portcullis.dialect import Dialect
 
 SNIPPET_PATH = "/etc/nginx/snippets/portcullis-tls.conf"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.step import Json
+    from portcullis.agent.step import Json
 
 HIDDEN = "[not shown to the preview key]"
 _DOCKERS = "com.docker."

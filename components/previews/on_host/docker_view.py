@@ -14,7 +14,7 @@ import socket
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from portcullis.host.agent.docker_answers import scrubbed
+from portcullis.components.previews.on_host.docker_answers import scrubbed
 
 if TYPE_CHECKING:
     from pathlib import Path

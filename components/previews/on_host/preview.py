@@ -1,6 +1,6 @@
 """Where the preview key's forced command ends up: an agent that only looks, or a view of Docker.
 
-The program that runs this is the host's own (see portcullis/render/preview.py), as root, and gives it nothing
+The program that runs this is the host's own (see components/previews/render.py), as root. It gives it nothing
 that the client chose.
 """
 
@@ -12,12 +12,12 @@ import pwd
 import sys
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.docker_view import serve
-from portcullis.host.agent.looking import Looking
-from portcullis.host.agent.machine import Machine
-from portcullis.host.agent.main import Agent
-from portcullis.host.agent.store import Store
-from portcullis.host.agent.withheld import CONTAINER, SECRET
+from portcullis.agent.looking import Looking
+from portcullis.agent.machine import Machine
+from portcullis.agent.main import Agent
+from portcullis.agent.store import Store
+from portcullis.agent.withheld import CONTAINER, SECRET
+from portcullis.components.previews.on_host.docker_view import serve
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Tuple
 
-from portcullis.host.agent import disk, redis_acl, resp
-from portcullis.host.agent.resp import NotRunning, Redis, Refused, Untrusted
+from portcullis.agent import disk
+from portcullis.components.redis.on_host import redis_acl, resp
+from portcullis.components.redis.on_host.resp import NotRunning, Redis, Refused, Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from portcullis.host.agent.step import Json
+    from portcullis.agent.step import Json
 
 Login = Tuple[str, str]
 """A user and a password."""

@@ -11,19 +11,20 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, paths, redis_acl, redis_server, resp
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.redis_acl import ABSENT, DECLARED, DEFAULT, DEFAULT_OFF
-from portcullis.host.agent.resp import NotRunning, Refused
-from portcullis.host.agent.step import Json, Step
+from portcullis.agent import disk, paths
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json, Step
+from portcullis.components.redis.on_host import redis_acl, redis_server, resp
+from portcullis.components.redis.on_host.redis_acl import ABSENT, DECLARED, DEFAULT, DEFAULT_OFF
+from portcullis.components.redis.on_host.resp import NotRunning, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.redis_server import Access, Login, Server, State
-    from portcullis.host.agent.store import Record, Store
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.store import Record, Store
+    from portcullis.components.redis.on_host.redis_server import Access, Login, Server, State
 
 KIND = "redis-user"
 _LIMIT = 1024 * 1024

@@ -10,7 +10,7 @@ import re
 import socket
 from typing import List, Union
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 TIMEOUT = 5.0  # seconds for each answer
 LIMIT = 4 * 1024 * 1024  # bytes of one answer

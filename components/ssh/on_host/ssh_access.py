@@ -7,11 +7,11 @@ import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, List
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.guarded import Address, Peer
-    from portcullis.host.agent.step import Json
+    from portcullis.agent.guarded import Address, Peer
+    from portcullis.agent.step import Json
 
 _USER_LOGIN = "declare a user with sudo, and make it this host's `user` in the settings"
 

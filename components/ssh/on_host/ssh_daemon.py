@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.host.agent import journal, ssh_facts
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.services import is_stale, parse_show
-from portcullis.host.agent.ssh_facts import SERVICE, SOCKET
-from portcullis.host.agent.watch import newest_change
+from portcullis.agent import journal
+from portcullis.agent.errors import HostError
+from portcullis.agent.watch import newest_change
+from portcullis.components.ssh.on_host import ssh_facts
+from portcullis.components.ssh.on_host.ssh_facts import SERVICE, SOCKET
+from portcullis.resources.service.on_host import is_stale, parse_show
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.guarded import Argv
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.guarded import Argv
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
 
 _TIMEOUT = 60.0
 _PROPERTIES = (

@@ -11,16 +11,16 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, List
 
-from portcullis.host.agent import sshd_config
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
+from portcullis.components.ssh.on_host import sshd_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.run import Done
-    from portcullis.host.agent.sshd_config import Effective, Line
-    from portcullis.host.agent.step import Json
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.run import Done
+    from portcullis.agent.step import Json
+    from portcullis.components.ssh.on_host.sshd_config import Effective, Line
 
 SERVICE, SOCKET = "ssh.service", "ssh.socket"
 ANYONE = "nobody"

@@ -6,8 +6,8 @@ import contextlib
 import stat
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, paths
-from portcullis.host.agent.errors import HostError
+from portcullis.agent import disk, paths
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from pathlib import Path

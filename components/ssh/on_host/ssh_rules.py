@@ -10,14 +10,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, Set
 
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.step import Json
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json
 
 COMMENT = "portcullis ssh"
 _TIMEOUT = 60.0

@@ -6,33 +6,31 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import (
-    disk,
-    paths,
+from portcullis.agent import disk, paths
+from portcullis.agent.errors import HostError
+from portcullis.agent.guarded import Guarded, Undo
+from portcullis.components.firewall.on_host import ufw_files, ufw_kernel
+from portcullis.components.ssh.on_host import (
     ssh_access,
     ssh_daemon,
     ssh_facts,
     ssh_rules,
     ssh_steps,
     sshd_config,
-    ufw_files,
-    ufw_kernel,
 )
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.guarded import Guarded, Undo
-from portcullis.host.agent.ssh_daemon import SshDaemon
-from portcullis.host.agent.ssh_facts import ANYONE
-from portcullis.host.agent.ssh_files import Files
+from portcullis.components.ssh.on_host.ssh_daemon import SshDaemon
+from portcullis.components.ssh.on_host.ssh_facts import ANYONE
+from portcullis.components.ssh.on_host.ssh_files import Files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.host.agent.guarded import Peer
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.ssh_facts import ByUser
-    from portcullis.host.agent.step import Json, Step
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.guarded import Peer
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json, Step
+    from portcullis.agent.store import Record
+    from portcullis.components.ssh.on_host.ssh_facts import ByUser
 
 ITEM = "sshd"
 DROP_IN = Path("sshd_config.d/10-portcullis.conf")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portcullis.host.agent.step import Json, Step, compare, text_diff
+from portcullis.agent.step import Json, Step, compare, text_diff
 
 ABSENT = "<absent>"
 _MODE = "0600"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from portcullis.render import header, preview, tunnel, word
+from portcullis.components.previews import render as preview
+from portcullis.components.tunnels.render import tunnel
+from portcullis.rendering import header, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from portcullis.render.dialect import Dialect
+    from portcullis.dialect import Dialect
 
 PATH = "/etc/ssh/sshd_config.d/10-portcullis.conf"
 

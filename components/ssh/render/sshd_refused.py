@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 from typing import TYPE_CHECKING
 
-from portcullis.render import tunnel
+from portcullis.components.tunnels.render import tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

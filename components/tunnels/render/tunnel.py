@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.render import word
+from portcullis.rendering import word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

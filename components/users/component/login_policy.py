@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import File
-from portcullis.render import login_policy
+from portcullis.components.users import render as login_policy
+from portcullis.config.arguments import validate
+from portcullis.resources import File
 from portcullis.settings import forms
 
 

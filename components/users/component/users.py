@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
-from components.arguments import validate
-from portcullis.host import Administrators, Packages, User
-from portcullis.render.preview import ACCOUNT
+from portcullis.components.previews.render import ACCOUNT
+from portcullis.components.users.resource.administrators import Administrators
+from portcullis.components.users.resource.user import User
+from portcullis.config.arguments import validate
+from portcullis.resources import Packages
 from portcullis.settings import forms
 from portcullis.settings.kinds import ListOf
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.disk import unreadable
-from portcullis.host.agent.errors import HostError
+from portcullis.agent.disk import unreadable
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 NO_LOGIN = ("nologin", "false", "sync", "true")
 """Programs that are no shell, by their file's name."""

@@ -11,19 +11,20 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import accounts, disk, paths, sudoers
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.guarded import Guarded, Undo
-from portcullis.host.agent.step import Json, Step
+from portcullis.agent import disk, paths
+from portcullis.agent.errors import HostError
+from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.step import Json, Step
+from portcullis.components.users.on_host import accounts, sudoers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from portcullis.host.agent.accounts import Directory
-    from portcullis.host.agent.guarded import Argv, Peer
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.guarded import Argv, Peer
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
+    from portcullis.components.users.on_host.accounts import Directory
 
 GROUPS = {
     # Debian's and Ubuntu's sudoers name the first two; wheel is what other systems call it.

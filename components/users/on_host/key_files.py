@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, paths, places
-from portcullis.host.agent.errors import HostError
+from portcullis.agent import disk, paths, places
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
-    from portcullis.host.agent.accounts import Account
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.places import Place
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.places import Place
+    from portcullis.components.users.on_host.accounts import Account
 
 PRIVATE = "private"
 LIMIT = 1 << 20  # bytes of a file that are read

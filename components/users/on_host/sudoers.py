@@ -8,14 +8,14 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, paths
-from portcullis.host.agent.errors import HostError
+from portcullis.agent import disk, paths
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Callable
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 MODE = 0o440
 PREFIX = "portcullis-"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from portcullis.host.agent import key_files
-from portcullis.host.agent.step import Json, Step, compare
+from portcullis.agent.step import Json, Step, compare
+from portcullis.components.users.on_host import key_files
 
 _SHOWN = 80  # characters of a key
 

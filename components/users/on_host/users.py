@@ -6,19 +6,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import accounts, authorized_keys, disk, key_files, paths, sudoers, user_steps
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.guarded import Guarded, Undo
+from portcullis.agent import disk, paths
+from portcullis.agent.errors import HostError
+from portcullis.agent.guarded import Guarded, Undo
+from portcullis.components.users.on_host import accounts, authorized_keys, key_files, sudoers, user_steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.host.agent.accounts import Account, Directory
-    from portcullis.host.agent.guarded import Argv, Peer
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.step import Json, Step
-    from portcullis.host.agent.store import Record, Store
+    from portcullis.agent.guarded import Argv, Peer
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json, Step
+    from portcullis.agent.store import Record, Store
+    from portcullis.components.users.on_host.accounts import Account, Directory
 
 MEMBER = "member"
 CURRENT = "current"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .guarded import GuardedProvider
-from .provider import Normaliser, Props, stack_name
-from .resource import HostResource
-from .session import Login, declared_login
-from .survey import Item
+from portcullis.host.guarded import GuardedProvider
+from portcullis.host.provider import Normaliser, Props, stack_name
+from portcullis.host.resource import HostResource
+from portcullis.host.session import Login, declared_login
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pulumi
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 
 class AdministratorsProvider(GuardedProvider):

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from .agent.authorized_keys import parse
-from .guarded import GuardedProvider
-from .provider import ABSENT, Normaliser, Props, is_known
-from .resource import HostResource
-from .session import Login
-from .survey import Item
+from portcullis.components.users.on_host.authorized_keys import parse
+from portcullis.host.guarded import GuardedProvider
+from portcullis.host.provider import ABSENT, Normaliser, Props, is_known
+from portcullis.host.resource import HostResource
+from portcullis.host.session import Login
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pulumi
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 # useradd(8), "CAVEATS": what Debian and Ubuntu take for a name of a user or group.
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")

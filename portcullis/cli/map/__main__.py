@@ -1,8 +1,8 @@
-"""`python -m portcullis.map`."""
+"""`python -m portcullis.cli.map`."""
 
 import sys
 
-from portcullis.map.main import main
+from portcullis.cli.map.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

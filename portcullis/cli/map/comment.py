@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from portcullis.map import draw, state
-from portcullis.map.mermaid import escape, mermaid
-from portcullis.map.model import Map, changed, differences
+from portcullis.cli.map import draw, state
+from portcullis.cli.map.mermaid import escape, mermaid
+from portcullis.cli.map.model import Map, changed, differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from portcullis.map.model import UNDECLARED, Map, Node
-from portcullis.map.state import Resource, stack_of
+from portcullis.cli.map.model import UNDECLARED, Map, Node
+from portcullis.cli.map.state import Resource, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

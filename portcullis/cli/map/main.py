@@ -1,4 +1,6 @@
-"""The map of a stack: `python -m portcullis.map --stack prod`, out of its state. Nothing is asked of a host.
+"""The map of a stack: `python -m portcullis.cli.map --stack prod`, out of its state.
+
+Nothing is asked of a host.
 
 It writes .portcullis/map.html, .svg and .mmd, and prints the Mermaid text. With the JSON of a preview it is
 the map after the change, with what the change adds and removes; with what `make scan` wrote, what answers and
@@ -14,13 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from portcullis.command import pulumi
-from portcullis.map import draw, state
-from portcullis.map.comment import of_preview
-from portcullis.map.mermaid import mermaid
-from portcullis.map.model import Map, differences
-from portcullis.map.page import page
-from portcullis.map.svg import svg
+from portcullis.cli.command import pulumi
+from portcullis.cli.map import draw, state
+from portcullis.cli.map.comment import of_preview
+from portcullis.cli.map.mermaid import mermaid
+from portcullis.cli.map.model import Map, differences
+from portcullis.cli.map.page import page
+from portcullis.cli.map.svg import svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,7 +105,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="portcullis.map", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="portcullis.cli.map", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--stack", default="lab", help="(default: %(default)s)")
     parser.add_argument("--export", type=Path, metavar="FILE", help="what `pulumi stack export` printed")

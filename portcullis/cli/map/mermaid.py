@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.map.model import ADDED, COLUMNS, REMOVED, UNDECLARED, Node
+from portcullis.cli.map.model import ADDED, COLUMNS, REMOVED, UNDECLARED, Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portcullis.map.model import Edge, Map
+    from portcullis.cli.map.model import Edge, Map
 
 _SHAPES = {"who": ("([", "])"), "port": ("{{", "}}"), "store": ("[(", ")]")}
 _CLASSES = """\

@@ -5,14 +5,14 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from portcullis.map.mermaid import mermaid
-from portcullis.map.model import differences
-from portcullis.map.svg import svg
+from portcullis.cli.map.mermaid import mermaid
+from portcullis.cli.map.model import differences
+from portcullis.cli.map.svg import svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from portcullis.map.model import Map
+    from portcullis.cli.map.model import Map
 
 _HEAD = """\
 <!doctype html>

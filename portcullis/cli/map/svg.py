@@ -5,12 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from portcullis.map.model import ADDED, COLUMNS, REMOVED, UNDECLARED, Node
+from portcullis.cli.map.model import ADDED, COLUMNS, REMOVED, UNDECLARED, Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portcullis.map.model import Edge, Map
+    from portcullis.cli.map.model import Edge, Map
 
 _TITLES = {"who": "who", "port": "open ports", "site": "sites", "container": "containers", "store": "stores"}
 _FILLS = {"who": "#fff", "port": "#fff4dc", "site": "#e3f1e3", "container": "#e2ecf8", "store": "#f1e8f7"}

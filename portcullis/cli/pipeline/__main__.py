@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.pipeline import forge, markdown, preview
+from portcullis.cli.pipeline import forge, markdown, preview
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ def previewed(stack: str, folder: Path, why: str, base: Path | None) -> int:
     environment = {"PULUMI_RUN_PROGRAM": "true", **os.environ}
     if base:
         # Here, as the job that comments has no packages installed, and this one needs some.
-        from portcullis.pipeline import code_only  # noqa: PLC0415
+        from portcullis.cli.pipeline import code_only  # noqa: PLC0415
 
         seen = code_only.compare(stack, base, Path.cwd(), environment, why)
     else:
@@ -124,7 +124,7 @@ def say(text: str) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb."""
     parser = argparse.ArgumentParser(
-        prog="portcullis.pipeline", description="What a pipeline runs for a stack."
+        prog="portcullis.cli.pipeline", description="What a pipeline runs for a stack."
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     look = verbs.add_parser("preview", help="preview a stack; writes comment.md, diff.txt and preview.json")

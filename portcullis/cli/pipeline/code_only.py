@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from portcullis.pipeline import preview
+from portcullis.cli.pipeline import preview
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,12 +7,12 @@ import re
 import textwrap
 from typing import TYPE_CHECKING
 
-from portcullis.map import comment
+from portcullis.cli.map import comment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from portcullis.pipeline.preview import Preview
+    from portcullis.cli.pipeline.preview import Preview
 
 ROOM = 60_000
 """Characters of a comment. GitHub takes 65,536; GitLab takes more."""

@@ -131,7 +131,7 @@ def judged(stack: str, folder: Path, environment: Mapping[str, str]) -> tuple[st
     """
     if not (folder / "policy" / "judge.py").exists():
         return "", False
-    done = _asked([sys.executable, "-m", "policy.judge", "--stack", stack], folder, environment)
+    done = _asked([sys.executable, "-m", "portcullis.policy.judge", "--stack", stack], folder, environment)
     # What the program itself warns of goes to the other stream, and is no verdict.
     said = done.stdout if done.returncode in _VERDICTS else done.stdout + done.stderr
     return said.strip(), done.returncode != 0

@@ -1,8 +1,8 @@
-"""`python -m portcullis.scan`."""
+"""`python -m portcullis.cli.scan`."""
 
 import sys
 
-from portcullis.scan.main import main
+from portcullis.cli.scan.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

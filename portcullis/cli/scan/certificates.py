@@ -7,7 +7,7 @@ import ssl
 import time
 from dataclasses import asdict, dataclass
 
-from portcullis.host.agent import x509
+from portcullis.agent import x509
 
 _PATIENCE = 5.0  # seconds
 

@@ -10,7 +10,7 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from portcullis.scan import syn
+from portcullis.cli.scan import syn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

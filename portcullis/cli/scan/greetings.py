@@ -13,7 +13,7 @@ import struct
 from dataclasses import asdict, dataclass
 from typing import Any, Callable, Optional
 
-from portcullis.host.agent.mongo_bson import Document, Malformed, decode, encode
+from portcullis.components.mongodb.on_host.mongo_bson import Document, Malformed, decode, encode
 
 PATIENCE = 2.0
 """Seconds that a step may take."""

@@ -1,6 +1,6 @@
 """The gate: ask every host of a stack from outside, and compare with what its settings declare.
 
-    python -m portcullis.scan --stack prod [--host web1] [--from OTHER] [--json FILE]
+    python -m portcullis.cli.scan --stack prod [--host web1] [--from OTHER] [--json FILE]
 
 Exit status: 0, what answers is what is declared; 1, something is open or closed that must not be; 2, a host
 could not be asked, or the result not be written. Only addresses that the settings name are asked, and no
@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
-from portcullis.scan import probe, report, syn, vantage
-from portcullis.scan.declared import LAST_PORT, Declared
-from portcullis.scan.verdict import Verdict, judge
+from portcullis.cli.scan import probe, report, syn, vantage
+from portcullis.cli.scan.verdict import Verdict, judge
+from portcullis.components.host.declared import LAST_PORT, Declared
 
 if TYPE_CHECKING:
     from portcullis.settings import Settings
@@ -115,7 +115,7 @@ def _chosen(hosts: List[Declared], alias: str, source: str) -> List[Declared]:
 
 def _of_stack(options: argparse.Namespace) -> List[Declared]:
     # Not above: what a deployment runs needs no settings, and not all that they import.
-    from portcullis.scan.declared import declared  # noqa: PLC0415
+    from portcullis.components.host.declared import declared  # noqa: PLC0415
     from portcullis.settings import SettingsError  # noqa: PLC0415
     from portcullis.settings.of_stack import NoSettings, settings_of  # noqa: PLC0415
 
@@ -154,7 +154,7 @@ def _rate(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="portcullis.scan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="portcullis.cli.scan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--stack", default="lab", help="(default: %(default)s)")
     parser.add_argument("--host", default="", help="one host of it, by its alias")

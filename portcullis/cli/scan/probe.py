@@ -13,7 +13,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List
 
-from portcullis.scan import certificates, connect, greetings, syn
+from portcullis.cli.scan import certificates, connect, greetings, syn
 
 Json = Dict[str, Any]
 

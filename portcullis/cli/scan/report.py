@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Dict, Iterator, List, Sequence
 
-from portcullis.scan.verdict import FAIL, OK, WARN, Row, Verdict
+from portcullis.cli.scan.verdict import FAIL, OK, WARN, Row, Verdict
 
 _METHODS = {"syn": "raw SYN packets", "connect": "whole connections"}
 

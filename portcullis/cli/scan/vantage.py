@@ -11,15 +11,15 @@ import zipfile
 from pathlib import Path
 from typing import Any, Dict, Sequence
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 _MODULES = (
-    "scan/syn.py",
-    "scan/connect.py",
-    "scan/greetings.py",
-    "scan/certificates.py",
-    "scan/probe.py",
-    "host/agent/x509.py",
-    "host/agent/mongo_bson.py",
+    "cli/scan/syn.py",
+    "cli/scan/connect.py",
+    "cli/scan/greetings.py",
+    "cli/scan/certificates.py",
+    "cli/scan/probe.py",
+    "agent/x509.py",
+    "components/mongodb/on_host/mongo_bson.py",
 )
 _PROGRAM = """\
 import base64, os, sys, tempfile
@@ -29,7 +29,7 @@ with tempfile.TemporaryDirectory() as folder:
         f.write(base64.b64decode({archive!r}))
     sys.path.insert(0, path)
     import json
-    from portcullis.scan import probe
+    from portcullis.cli.scan import probe
     print(json.dumps(probe.answer(json.loads({question!r}))))
 """
 # Raw packets take root; without it the probe makes connections. -I: nothing there stands in for the library.
@@ -50,7 +50,15 @@ def bundle() -> bytes:
     """Return the probe as a zip that Python imports from; it needs nothing else there."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for folder in ("", "scan/", "host/", "host/agent/"):
+        for folder in (
+            "",
+            "cli/",
+            "cli/scan/",
+            "agent/",
+            "components/",
+            "components/mongodb/",
+            "components/mongodb/on_host/",
+        ):
             archive.writestr(f"portcullis/{folder}__init__.py", "")
         for module in _MODULES:
             archive.writestr(f"portcullis/{module}", (_ROOT / module).read_bytes())

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from portcullis.scan.certificates import days_left
-from portcullis.scan.declared import PUBLIC, Declared, Opening
-from portcullis.scan.greetings import OPEN
-from portcullis.scan.probe import GREETED
+from portcullis.cli.scan.certificates import days_left
+from portcullis.cli.scan.greetings import OPEN
+from portcullis.cli.scan.probe import GREETED
+from portcullis.components.host.declared import PUBLIC, Declared, Opening
 
 Ports = List[Tuple[int, int]]
 OK, WARN, FAIL = "ok", "warn", "FAIL"

@@ -8,15 +8,15 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, paths, places
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.step import Json, Step, compare
+from portcullis.agent import disk, paths, places
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json, Step, compare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.store import Record, Store
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.store import Record, Store
 
 
 class Directories:

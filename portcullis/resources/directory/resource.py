@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from .provider import ABSENT, HostProvider, Normaliser, Props, mode_text
-from .resource import HostResource
-from .survey import Item
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props, mode_text
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     import pulumi
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 
 class DirectoryProvider(HostProvider):

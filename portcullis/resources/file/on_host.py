@@ -10,17 +10,17 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk, paths, withheld
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.packaged import is_as_shipped
-from portcullis.host.agent.step import Json, Step, compare, text_diff
+from portcullis.agent import disk, paths, withheld
+from portcullis.agent.errors import HostError
+from portcullis.agent.packaged import is_as_shipped
+from portcullis.agent.step import Json, Step, compare, text_diff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
 
 LIMIT = 100 * 1024  # bytes of content that travel
 CHECK_TIMEOUT = 60.0

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from .provider import ABSENT, HostProvider, Normaliser, Props, is_known, mode_text
-from .resource import HostResource, is_secret
-from .survey import Item
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props, is_known, mode_text
+from portcullis.host.resource import HostResource, is_secret
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pulumi
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 MAX_CONTENT = 100_000
 """Bytes of content that a `File` carries; it stands in state and in previews. `Tree` carries more."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from .provider import HostProvider, Normaliser, Props, is_known
-from .resource import HostResource
-from .survey import Item
+from portcullis.host.provider import HostProvider, Normaliser, Props, is_known
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pulumi
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 # Debian Policy 5.6.1: lower case letters, digits, plus, minus and dots; at least two characters.
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")

@@ -8,18 +8,18 @@ import threading
 import time
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.host.agent import journal
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.step import Json, Step, compare
-from portcullis.host.agent.watch import newest_change
+from portcullis.agent import journal
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json, Step, compare
+from portcullis.agent.watch import newest_change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
 
 Unit = Dict[str, str]
 

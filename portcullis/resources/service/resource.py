@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from .directory import Directory
-from .packages import Packages
-from .provider import ABSENT, HostProvider, Normaliser, Props
-from .resource import HostResource
-from .survey import Item
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
+from portcullis.resources.directory.resource import Directory
+from portcullis.resources.packages.resource import Packages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pulumi
 
-    from .agent_process import Json
-    from .file import File
-    from .tree import Tree
+    from portcullis.host.agent_process import Json
+    from portcullis.resources.file.resource import File
+    from portcullis.resources.tree.resource import Tree
 
 # systemd.unit(5): a name of these characters with a type suffix.
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\.(?:service|socket|timer|path|mount|target)\Z")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .guarded import GuardedProvider
-from .provider import Normaliser, Props, is_known
-from .resource import HostResource
-from .survey import Item
+from portcullis.host.guarded import GuardedProvider
+from portcullis.host.provider import Normaliser, Props, is_known
+from portcullis.host.resource import HostResource
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pulumi
 
-    from .agent_process import Json
+    from portcullis.host.agent_process import Json
 
 # sysctl.d(5): in a key written with dots, a slash stands for a dot in the name of an interface.
 _KEY = re.compile(r"[a-z0-9_-]+(\.(\*|[A-Za-z0-9_/-]+))+\Z")

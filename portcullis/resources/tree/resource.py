@@ -8,17 +8,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .errors import HostError
-from .provider import HostProvider, Normaliser, Props, is_known, stack_of
-from .resource import HostResource, local_folder
-from .session import WRITE_TIMEOUT, who
-from .survey import Item
+from portcullis.host.errors import HostError
+from portcullis.host.provider import HostProvider, Normaliser, Props, is_known, stack_of
+from portcullis.host.resource import HostResource, local_folder
+from portcullis.host.session import WRITE_TIMEOUT, who
+from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     import pulumi
 
-    from .agent_process import Json
-    from .session import Channel
+    from portcullis.host.agent_process import Json
+    from portcullis.host.session import Channel
 
 PIECE = 256 * 1024
 """Bytes of a file that travel in one message."""

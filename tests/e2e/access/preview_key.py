@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from portcullis.render.preview import ACCOUNT, ASK_AGENT
+from portcullis.components.previews.render import ACCOUNT, ASK_AGENT
 from tests.e2e.project import STACK, Outcome
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 
 from lab import network
 from lab.shell import run
-from portcullis.render.fail2ban import SSH_JOURNAL
+from portcullis.components.fail2ban.render.fail2ban import SSH_JOURNAL
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
 
@@ -26,8 +26,8 @@ PEER = network.MACHINE_ADDRESS.v4
 DECLARED = network.INTERNET_ADDRESS
 ATTACKER = network.NEIGHBOUR_ADDRESS
 PROGRAM = """
-from components import Fail2ban, Fail2banArgs
-from portcullis.host import Fail2banJail
+from portcullis.components import Fail2ban, Fail2banArgs
+from portcullis.components import Fail2banJail
 
 fail2ban = Fail2ban("web1-fail2ban", Fail2banArgs(host="web1", os="{os}", ignore=({ignore!r},)))
 """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab import stack
-from portcullis.render import preview
+from portcullis.components.previews import render as preview
 from tests.e2e.access.preview_key import DOCKER, STACK_ID, Holder
 from tests.e2e.host.test_host_secrets import spellings
 from tests.e2e.stack.program import Program
@@ -130,7 +130,7 @@ def test_an_up_is_refused_and_says_what_to_do(holder: Holder) -> None:
 
 
 def test_the_pull_requests_own_agent_does_not_run_on_the_host(holder: Holder) -> None:
-    agent = holder.shop.folder / "portcullis/host/agent/main.py"
+    agent = holder.shop.folder / "portcullis/agent/main.py"
     before = agent.read_text()
     agent.write_text(before + "\nopen('/root/evil', 'w').close()\n")
     try:

@@ -12,7 +12,7 @@ import pytest
 
 from lab import scan
 from lab.network import GATEWAY_ADDRESS, REGISTRY_ADDRESS
-from portcullis.render.forward_filter import PATH, UNIT
+from portcullis.components.firewall.render.forward_filter import PATH, UNIT
 from tests.e2e.access.exposed import BIND, NOTHING, OWN, Exposed
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host, Lab
 
 PROGRAM = """
-from portcullis.host import ForwardFilter
-from portcullis.render import daemon_json
-from portcullis.render.dialect import DIALECTS
-from portcullis.render.forward_filter import ForwardPolicy, table
+from portcullis.components import ForwardFilter
+from portcullis.components.docker import render as daemon_json
+from portcullis.dialect import DIALECTS
+from portcullis.components.firewall.render.forward_filter import ForwardPolicy, table
 
 dialect = DIALECTS[{os!r}]
 packages = Packages("packages", host="web1", names=[*dialect.docker_packages, "nftables", "ufw"])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host
 
 PROGRAM = """
-from components import SshAccess, SshAccessArgs
+from portcullis.components import SshAccess, SshAccessArgs
 
 SshAccess("ssh", SshAccessArgs(host="web1", os={os!r}, port={port}, {more}))
 """
@@ -251,7 +251,7 @@ def test_debian_12_from_first_contact_as_root_to_a_user_who_deploys_and_root_ref
     more = 'login="deploy", root_login="no", after=[deploy]'
     project = Project(tmp_path / "ssh12", host, name="ssh12")
     text = f"""
-from portcullis.host import User
+from portcullis.components import User
 
 deploy = User("deploy", host="web1", user="deploy", keys={{"ci": {key!r}}}, sudo=True)
 """ + PROGRAM.format(os="debian-12", port=2222, more=more)

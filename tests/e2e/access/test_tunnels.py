@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portcullis.cli.tunnels import lines
 from portcullis.settings.faults import Place
 from portcullis.settings.hosts import HOSTS
-from portcullis.tunnels import lines
 from tests.e2e.project import STACK, Project
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PROGRAM = """
 import dataclasses
-from components import *
+from portcullis.components import *
 
 app = StoreLogin("app-1", pulumi.Output.secret("s3cret"))
 redis = TunnelTarget(6379, scheme="redis", logins={{"app": app}})

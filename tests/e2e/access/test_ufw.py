@@ -23,7 +23,7 @@ packages = Packages("ssh-packages", host="web1", names=["ufw"], on_delete="purge
 PROGRAM = (
     BEFORE
     + """
-from components import Firewall, FirewallArgs
+from portcullis.components import Firewall, FirewallArgs
 
 Firewall("web1-firewall", FirewallArgs(
     host="web1", os="SYSTEM", deny={"any from 203.0.113.66": "scanner"}, after=[packages],

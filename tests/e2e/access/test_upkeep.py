@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.render import units
+from portcullis.components.upkeep import render as units
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
 from tests.e2e.stack import snapshot
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host
 
 PROGRAM = """
-from components import (
+from portcullis.components import (
     DockerEngine, DockerEngineArgs, KernelSettings, KernelSettingsArgs, SystemUpdates, SystemUpdatesArgs,
     Upkeep, UpkeepArgs,
 )

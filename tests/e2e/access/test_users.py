@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host
 
 PROGRAM = """
-from portcullis.host import Administrators, User
+from portcullis.components import Administrators, User
 
 def after(*things):
     return pulumi.ResourceOptions(depends_on=list(things))
@@ -115,7 +115,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Ite
 def test_root_is_not_narrowed_before_the_deploy_user_works(standing: Standing) -> None:
     """The session is root's own, by another key than the one that would be left: that must not count."""
     program = """
-    from portcullis.host import User
+    from portcullis.components import User
     User("root", host="web1", user="root", keys={"other": %r}, adopt=True)
     """
     project = standing.project.program(program % standing.key("other"), user="deploy", bootstrap_user="root")

@@ -32,7 +32,8 @@ from types import SimpleNamespace
 
 import pulumi_docker
 
-from components import InternalCa, MongoDatabase, MongoDB, MongoDBArgs, SecretFiles, SecretFilesArgs
+from portcullis.components import InternalCa, MongoDatabase, MongoDB, MongoDBArgs
+from portcullis.components import SecretFiles, SecretFilesArgs
 
 # Docker is not what is tested here: it stays when the store's stack goes.
 provider = pulumi_docker.Provider("docker", host="ssh://web1", ssh_opts=["-F", ".portcullis/e2e/ssh_config"])

@@ -23,7 +23,7 @@ ADDRESS = "172.17.0.1:6379"
 SECRETS = "/etc/portcullis/secrets"
 ACL = "/etc/portcullis/redis/redis/users.acl"
 PROGRAM = """
-from components import (
+from portcullis.components import (
     DockerEngine, DockerEngineArgs, InternalCa, Redis, RedisArgs, SecretFiles, SecretFilesArgs
 )
 

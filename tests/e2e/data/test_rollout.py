@@ -23,11 +23,11 @@ HEALTH = ("CMD", "/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.
 # A program in bin/ is executable in the lab's images; busybox httpd runs what is in cgi-bin.
 SLOW = "#!/bin/sh\nsleep $QUERY_STRING\nprintf 'Content-Type: text/plain\\n\\nslow version {}\\n'\n"
 PROGRAM = """
-from components import (
+from portcullis.components import (
     DockerEngine, DockerEngineArgs, Jobs, PrivateContainer, PrivateContainerArgs, ProxiedApp, ProxiedSite,
     ReverseProxy, ReverseProxyArgs,
 )
-from portcullis.render import nginx
+from portcullis.components.nginx import render as nginx
 
 engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
 health = {health}

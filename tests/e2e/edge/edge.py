@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from portcullis.render import certbot
+from portcullis.components.certificates import render as certbot
 from tests.e2e.host.watch import wait_for
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 NAME = "www.example.com"
 _PROGRAM = """
-from portcullis.host import Certificate, ServedSites, SiteProbe
-from portcullis.render import certbot
+from portcullis.components import Certificate, ServedSites, SiteProbe
+from portcullis.components.certificates import render as certbot
 
 def after(*things):
     return pulumi.ResourceOptions(depends_on=list(things))

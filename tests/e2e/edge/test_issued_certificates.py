@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.acme import AcmeServer
-from portcullis.render import certbot
+from portcullis.components.certificates import render as certbot
 from tests.e2e.edge.edge import NAME, Edge
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project

@@ -43,8 +43,8 @@ server {
 }
 """
 PROGRAM = """
-from components import Fail2ban, Fail2banArgs
-from components.proxy_jails import ProxyJails, ProxyJailsArgs
+from portcullis.components import Fail2ban, Fail2banArgs
+from portcullis.components import ProxyJails, ProxyJailsArgs
 
 after = lambda *things: pulumi.ResourceOptions(depends_on=things)
 nginx = Packages("nginx", host="web1", names=["nginx"], on_delete="purge")

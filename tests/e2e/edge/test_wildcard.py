@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.acme import AcmeServer
-from portcullis.render import certbot
+from portcullis.components.certificates import render as certbot
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
 
@@ -33,8 +33,8 @@ $TTL 60
 ns IN A 127.0.0.1
 """
 PROGRAM = """
-from portcullis.host import Certificate
-from portcullis.render import certbot
+from portcullis.components import Certificate
+from portcullis.components.certificates import render as certbot
 
 def after(*things):
     return pulumi.ResourceOptions(depends_on=list(things))

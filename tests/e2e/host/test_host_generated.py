@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 FOLDER = "/etc/portcullis/secrets/web1-redis"
 PROGRAM = """
-from components import SecretFiles, SecretFilesArgs
-from portcullis.generated_secret import GeneratedSecret
+from portcullis.components import SecretFiles, SecretFilesArgs
+from portcullis.components.secrets.resource import GeneratedSecret
 
 password = GeneratedSecret("password", rotate={rotate!r})
 files = {{

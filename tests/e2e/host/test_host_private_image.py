@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PROGRAM = """
 import sys
-from components import DockerEngine, DockerEngineArgs, PrivateContainer, PrivateContainerArgs
+from portcullis.components import DockerEngine, DockerEngineArgs, PrivateContainer, PrivateContainerArgs
 from portcullis.registry import Credentials, resolve
 from portcullis.settings import SettingsError
 from pulumi.runtime.config import CONFIG

@@ -47,7 +47,16 @@ def test_a_new_image_is_taken_by_its_digest(deployed: Program) -> None:
 
 
 def test_an_app_goes_back_to_its_image_before_and_forth_again(deployed: Program) -> None:
-    argv = [sys.executable, "-m", "portcullis.rollback", "--stack", STACK, "hello", "--yes", "--skip-preview"]
+    argv = [
+        sys.executable,
+        "-m",
+        "portcullis.cli.rollback",
+        "--stack",
+        STACK,
+        "hello",
+        "--yes",
+        "--skip-preview",
+    ]
 
     def image() -> str:
         return str(deployed.config()["config"]["portcullis:apps"]["hello"]["image"])

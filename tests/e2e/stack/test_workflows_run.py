@@ -53,7 +53,7 @@ def runner(deployed: Program, forge: ForgeServer, looking: str, tmp_path: Path) 
         venv.symlink_to(CHECKOUT / ".venv")
     for part in ("docs", "policy"):
         if not (deployed.folder / part).exists():
-            shutil.copytree(CHECKOUT / part, deployed.folder / part)
+            shutil.copytree(CHECKOUT / part, deployed.folder / part, symlinks=True)
     (tmp_path / "summary.md").touch()
     backend = deployed.env["PULUMI_BACKEND_URL"]
     environment = {

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import Unknown
 
-from portcullis.host import certificate
-from portcullis.host.agent import certificates
-from portcullis.host.certificate import CertificateProvider
+from portcullis.components.certificates import render as certbot
+from portcullis.components.certificates import resource as certificate
+from portcullis.components.certificates.on_host import certificates
+from portcullis.components.certificates.resource import CertificateProvider
 from portcullis.host.session import WRITE_TIMEOUT
-from portcullis.render import certbot
 
 if TYPE_CHECKING:
     from collections.abc import Callable

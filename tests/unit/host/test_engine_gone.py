@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import threading
 
-from portcullis.host.engine import wait_for_reader
+from portcullis.provider.engine import wait_for_reader
 
 
 def test_a_plugin_notices_that_nobody_reads_its_output_any_more() -> None:

@@ -10,9 +10,9 @@ from pulumi.output import Unknown
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 from test_provider import URN, survey_answer
 
-from portcullis.host import diagnostics
-from portcullis.host.agent import exposure as agent
-from portcullis.host.exposure import ExposureProvider, line
+from portcullis.components.exposure.on_host import exposure as agent
+from portcullis.components.exposure.resource import ExposureProvider, line
+from portcullis.provider import diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from portcullis.host.forward_filter import ForwardFilterProvider
-from portcullis.render import forward_filter as render
+from portcullis.components.firewall.render import forward_filter as render
+from portcullis.components.firewall.resource.forward_filter import ForwardFilterProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable

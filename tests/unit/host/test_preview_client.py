@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_provider import FACTS, FILE
 
+from portcullis.components.previews import render as preview
 from portcullis.host.bootstrap import LOOK
 from portcullis.host.connections import (
     Connection,
@@ -17,10 +18,9 @@ from portcullis.host.connections import (
     render_ssh_config,
 )
 from portcullis.host.errors import AgentRefused, HostError, LoginRefused
-from portcullis.host.file import FileProvider
 from portcullis.host.provider import WITHHELD
 from portcullis.host.survey import Item, Survey
-from portcullis.render import preview
+from portcullis.resources.file.resource import FileProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable

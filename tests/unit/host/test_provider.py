@@ -12,14 +12,14 @@ from pulumi.dynamic import ConfigureRequest, ResourceProvider
 from pulumi.dynamic.config import Config
 from pulumi.output import Unknown
 
-from portcullis.host.directory import DirectoryProvider
 from portcullis.host.errors import AgentRefused, HostError
-from portcullis.host.file import MAX_CONTENT, FileProvider
-from portcullis.host.packages import PackagesProvider
 from portcullis.host.provider import message_of_current_exception, stack_of
-from portcullis.host.service import ServiceProvider
 from portcullis.host.session import refusal
-from portcullis.host.tree import TreeProvider, manifest
+from portcullis.resources.directory.resource import DirectoryProvider
+from portcullis.resources.file.resource import MAX_CONTENT, FileProvider
+from portcullis.resources.packages.resource import PackagesProvider
+from portcullis.resources.service.resource import ServiceProvider
+from portcullis.resources.tree.resource import TreeProvider, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,31 +43,31 @@ FACTS = {
 
 # Every provider path that any release wrote into a state. Never take a line out: states name it for ever.
 RELEASED = [
-    "portcullis.generated_secret.GeneratedSecretProvider",
-    "portcullis.host.administrators.AdministratorsProvider",
-    "portcullis.host.backup_status.BackupStatusProvider",
-    "portcullis.host.certificate.CertificateProvider",
-    "portcullis.host.cpu.CpuProvider",
-    "portcullis.host.container_state.ContainerStateProvider",
-    "portcullis.host.directory.DirectoryProvider",
-    "portcullis.host.drain.DrainProvider",
-    "portcullis.host.exposure.ExposureProvider",
-    "portcullis.host.fail2ban_jail.Fail2banJailProvider",
-    "portcullis.host.file.FileProvider",
-    "portcullis.host.forward_filter.ForwardFilterProvider",
-    "portcullis.host.mongo_root.MongoRootProvider",
-    "portcullis.host.mongo_user.MongoUserProvider",
-    "portcullis.host.packages.PackagesProvider",
-    "portcullis.host.redis_user.RedisUserProvider",
-    "portcullis.host.release.ReleaseProvider",
-    "portcullis.host.pulled_image.PulledImageProvider",
-    "portcullis.host.served_sites.ServedSitesProvider",
-    "portcullis.host.service.ServiceProvider",
-    "portcullis.host.sysctl.SysctlProvider",
-    "portcullis.host.ssh_server.SshServerProvider",
-    "portcullis.host.tree.TreeProvider",
-    "portcullis.host.ufw_policy.UfwPolicyProvider",
-    "portcullis.host.user.UserProvider",
+    "portcullis.components.secrets.resource.GeneratedSecretProvider",
+    "portcullis.components.users.resource.administrators.AdministratorsProvider",
+    "portcullis.components.backups.resource.BackupStatusProvider",
+    "portcullis.components.certificates.resource.CertificateProvider",
+    "portcullis.components.containers.resource.cpu.CpuProvider",
+    "portcullis.components.containers.resource.container_state.ContainerStateProvider",
+    "portcullis.resources.directory.resource.DirectoryProvider",
+    "portcullis.components.containers.resource.drain.DrainProvider",
+    "portcullis.components.exposure.resource.ExposureProvider",
+    "portcullis.components.fail2ban.resource.Fail2banJailProvider",
+    "portcullis.resources.file.resource.FileProvider",
+    "portcullis.components.firewall.resource.forward_filter.ForwardFilterProvider",
+    "portcullis.components.mongodb.resource.mongo_root.MongoRootProvider",
+    "portcullis.components.mongodb.resource.mongo_user.MongoUserProvider",
+    "portcullis.resources.packages.resource.PackagesProvider",
+    "portcullis.components.redis.resource.RedisUserProvider",
+    "portcullis.components.containers.resource.release.ReleaseProvider",
+    "portcullis.components.containers.resource.pulled_image.PulledImageProvider",
+    "portcullis.components.nginx.resource.ServedSitesProvider",
+    "portcullis.resources.service.resource.ServiceProvider",
+    "portcullis.resources.sysctl.resource.SysctlProvider",
+    "portcullis.components.ssh.resource.SshServerProvider",
+    "portcullis.resources.tree.resource.TreeProvider",
+    "portcullis.components.firewall.resource.ufw_policy.UfwPolicyProvider",
+    "portcullis.components.users.resource.user.UserProvider",
 ]
 
 

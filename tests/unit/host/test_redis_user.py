@@ -7,9 +7,9 @@ import pytest
 from pulumi.output import Unknown
 from test_provider import URN, survey_answer
 
-from portcullis.host.agent import redis_acl, redis_users
-from portcullis.host.redis_user import RedisUserProvider
-from portcullis.render import redis as render
+from portcullis.components.redis import render
+from portcullis.components.redis.on_host import redis_acl, redis_users
+from portcullis.components.redis.resource import RedisUserProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pulumi.output import Unknown
 
-from portcullis.host.agent import releases
-from portcullis.host.container_state import ContainerStateProvider
-from portcullis.host.drain import DrainProvider
-from portcullis.host.release import PORTS, ReleaseProvider
+from portcullis.components.containers.on_host import releases
+from portcullis.components.containers.resource.container_state import ContainerStateProvider
+from portcullis.components.containers.resource.drain import DrainProvider
+from portcullis.components.containers.resource.release import PORTS, ReleaseProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,8 @@ import pytest
 from pulumi.output import Unknown
 from test_provider import URN, survey_answer
 
-from portcullis.host.agent import served_sites
-from portcullis.host.served_sites import SERVED, ServedSitesProvider
+from portcullis.components.nginx.on_host import served_sites
+from portcullis.components.nginx.resource import SERVED, ServedSitesProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.components.ssh.resource import SshServerProvider
 from portcullis.host.connections import pinned_key_type
 from portcullis.host.session import Login
-from portcullis.host.ssh_server import SshServerProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from test_provider import URN, survey_answer
 
-from portcullis.host.sysctl import SysctlProvider
+from portcullis.resources.sysctl.resource import SysctlProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import Unknown
 
-from portcullis.host.administrators import AdministratorsProvider
+from portcullis.components.users.resource.administrators import AdministratorsProvider
+from portcullis.components.users.resource.user import UserProvider
 from portcullis.host.connections import Connection, write_ssh_config
 from portcullis.host.provider import ABSENT
 from portcullis.host.session import Login
-from portcullis.host.user import UserProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from portcullis.map import draw, state
-from portcullis.map.comment import of_preview, section
-from portcullis.map.main import FORMATS, main
-from portcullis.map.mermaid import escape
-from portcullis.map.model import UNDECLARED, Map, Node, changed, differences
-from portcullis.pipeline import markdown
-from portcullis.pipeline.preview import Preview
+from portcullis.cli.map import draw, state
+from portcullis.cli.map.comment import of_preview, section
+from portcullis.cli.map.main import FORMATS, main
+from portcullis.cli.map.mermaid import escape
+from portcullis.cli.map.model import UNDECLARED, Map, Node, changed, differences
+from portcullis.cli.pipeline import markdown
+from portcullis.cli.pipeline.preview import Preview
 
 RECORDED = Path(__file__).parents[2] / "golden" / "recorded" / "demo-state.json"
 EVIL = 'x"]; click a "javascript:alert(1)" <script>alert(1)</script> &amp; --> `b` #35; \x1b[31m\n%%{init}%%'

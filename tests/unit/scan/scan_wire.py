@@ -48,7 +48,7 @@ class Wire:
             "page": "",
             "roots": "", "method": "syn", "rate": 100_000, "settle": 0.3, **changes,
         }  # fmt: skip
-        done = self.run(sys.executable, "-m", "portcullis.scan.probe", text=json.dumps(question))
+        done = self.run(sys.executable, "-m", "portcullis.cli.scan.probe", text=json.dumps(question))
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 

@@ -1,4 +1,4 @@
-"""`python -m portcullis.scan`, as people and deployments run it."""
+"""`python -m portcullis.cli.scan`, as people and deployments run it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scan_wire import V4, V6
 
-from portcullis.scan import syn, vantage
-from portcullis.scan.declared import Declared, Opening
-from portcullis.scan.main import main
+from portcullis.cli.scan import syn, vantage
+from portcullis.cli.scan.main import main
+from portcullis.components.host.declared import Declared, Opening
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def openings(*ports: int, answers: str = "every") -> tuple[Opening, ...]:
 
 
 def scan(wire: Wire, told: Declared, *arguments: str) -> tuple[int, str]:
-    argv = [sys.executable, "-m", "portcullis.scan", "--declared", "-", "--rate", "50000", *arguments]
+    argv = [sys.executable, "-m", "portcullis.cli.scan", "--declared", "-", "--rate", "50000", *arguments]
     done = wire.run(*argv, text=json.dumps([told.json()]), check=False)
     return done.returncode, done.stdout + done.stderr
 

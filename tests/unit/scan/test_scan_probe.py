@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scan_wire import V4, V6
 
-from portcullis.scan import certificates, connect, greetings, vantage
+from portcullis.cli.scan import certificates, connect, greetings, vantage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,7 +164,7 @@ def test_a_connection_that_met_itself_is_not_open() -> None:
 
 def test_connections_to_loopback_find_no_phantoms(wire: Wire) -> None:
     program = (
-        "import socket; from portcullis.scan import connect\n"
+        "import socket; from portcullis.cli.scan import connect\n"
         # Nobody listens there, and the kernel has those two alone to choose from: it meets itself.
         "open('/proc/sys/net/ipv4/ip_local_port_range', 'w').write('40000 40001')\n"
         "with socket.create_server(('127.0.0.1', 7)):\n"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_settings import smallest
 
-from portcullis.scan import report
-from portcullis.scan.declared import Declared, Opening, declared
-from portcullis.scan.verdict import judge
+from portcullis.cli.scan import report
+from portcullis.cli.scan.verdict import judge
+from portcullis.components.host.declared import Declared, Opening, declared
 from portcullis.settings import load
 
 if TYPE_CHECKING:

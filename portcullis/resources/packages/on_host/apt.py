@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.policy import held_back
+from portcullis.agent.errors import HostError
+from portcullis.resources.packages.on_host.policy import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.run import Done
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.run import Done
 
 NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")  # Debian Policy 5.6.1
 

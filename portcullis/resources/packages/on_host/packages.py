@@ -11,19 +11,19 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent.apt import NAME, Apt, is_installed, is_there
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.policy import leave_stopped
-from portcullis.host.agent.step import Json, Step
-from portcullis.host.agent.store import Record, Store
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import Json, Step
+from portcullis.agent.store import Record, Store
+from portcullis.resources.packages.on_host.apt import NAME, Apt, is_installed, is_there
+from portcullis.resources.packages.on_host.policy import leave_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from portcullis.host.agent.apt import Changes
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.resources.packages.on_host.apt import Changes
 
 _ONE = "package"  # the kind of a single package's record; no kind that a client can name
 

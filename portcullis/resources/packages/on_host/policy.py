@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk
-from portcullis.host.agent.errors import HostError
+from portcullis.agent import disk
+from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from portcullis.host.agent.machine import Machine
+    from portcullis.agent.machine import Machine
 
 MARK = "# portcullis: "
 

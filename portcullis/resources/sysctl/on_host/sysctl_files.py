@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.host.agent import disk
+from portcullis.agent import disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,20 +11,20 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.host.agent import sysctl_files
-from portcullis.host.agent.errors import HostError
-from portcullis.host.agent.files import Files
-from portcullis.host.agent.guarded import Guarded, Undo
-from portcullis.host.agent.packaged import is_as_shipped
-from portcullis.host.agent.step import Json, Step
+from portcullis.agent.errors import HostError
+from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.packaged import is_as_shipped
+from portcullis.agent.step import Json, Step
+from portcullis.resources.file.on_host import Files
+from portcullis.resources.sysctl.on_host import sysctl_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from portcullis.host.agent.guarded import Peer
-    from portcullis.host.agent.kind import Answers, Question, Work
-    from portcullis.host.agent.machine import Machine
-    from portcullis.host.agent.store import Record
+    from portcullis.agent.guarded import Peer
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record
 
 ABSENT = "<absent>"
 _SHOWN = 5  # interfaces that a value names

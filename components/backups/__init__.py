@@ -1,0 +1,1 @@
+"""Backups of stores: what makes them, reads them back and restores them."""

@@ -1,0 +1,1 @@
+"""Certificates: certbot with an ACME authority, and an authority of our own."""

@@ -1,0 +1,1 @@
+"""Private containers: hardened, released without a lost request, read back."""

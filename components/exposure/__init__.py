@@ -1,0 +1,1 @@
+"""What a host exposes: listeners, published ports and firewall rules, read back."""

@@ -1,0 +1,1 @@
+"""fail2ban: jails that ban addresses after failed logins."""

@@ -1,0 +1,1 @@
+"""The firewall: ufw for the host, a forward filter for its containers."""

@@ -1,0 +1,1 @@
+"""A whole host: puts the parts together."""

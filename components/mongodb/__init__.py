@@ -1,0 +1,1 @@
+"""MongoDB: a store with users of least privilege."""

@@ -1,0 +1,1 @@
+"""The preview key: it reads a host, and changes nothing."""

@@ -1,0 +1,1 @@
+"""Redis: a store with users of least privilege."""

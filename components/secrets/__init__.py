@@ -1,0 +1,1 @@
+"""Secrets: generated values, and files that one container can read."""

@@ -1,0 +1,1 @@
+"""Unattended security updates."""

@@ -1,0 +1,1 @@
+"""Upkeep: journal, images, time, swap, and news of failed units."""

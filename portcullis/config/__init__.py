@@ -1,0 +1,1 @@
+"""Reads and checks settings, and reports all faults at once."""

@@ -1,0 +1,1 @@
+"""The provider plugin: it serves every host resource to Pulumi's engine."""
