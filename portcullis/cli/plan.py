@@ -19,16 +19,15 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.runtime import mocks, rpc, settings
 
-from portcullis import host as host_layer
+from portcullis import components, resources
 from portcullis.cli import command
 from portcullis.host.errors import ConnectionFailed, HostError
 from portcullis.host.provider import HostProvider, Props, stack_name
+from portcullis.host.resource import HostResource
 from portcullis.host.session import READ_TIMEOUT, session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from portcullis.host.resource import HostResource
 
 _PREFIX = "pulumi-python:dynamic/portcullis:"
 _MENDED = {"no-ssh-rule": "SshServer"}
@@ -69,7 +68,7 @@ class Recorder(mocks.MockMonitor, mocks.Mocks):
         """Remember a host resource; give every resource back what it declared."""
         plain = _plain(args.inputs)
         kind = args.typ.removeprefix(_PREFIX)
-        if kind != args.typ and kind not in _LATER and hasattr(host_layer, kind):
+        if kind != args.typ and kind not in _LATER and _resource(kind) is not None:
             self.declared.append(Declared(kind, args.name, plain, self._now.known))
         return f"{args.name}-id", {**plain, "revision": ""}
 
@@ -119,9 +118,17 @@ def declared_by_program(
 
 def provider_of(kind: str) -> HostProvider:
     """Return the provider of a host resource, which stands in the same module as the resource's class."""
-    resource: type[HostResource] = getattr(host_layer, kind)
+    resource = _resource(kind)
+    if resource is None:
+        raise ValueError(f"{kind!r} is no host resource")
     provider: HostProvider = getattr(sys.modules[resource.__module__], f"{kind}Provider")()
     return provider
+
+
+def _resource(kind: str) -> type[HostResource] | None:
+    """Return the class of a host resource; None for a resource that is not on a host."""
+    found = getattr(resources, kind, None) or getattr(components, kind, None)
+    return found if isinstance(found, type) and issubclass(found, HostResource) else None
 
 
 def plan_lines(resource: Declared, declared: Sequence[Declared] = ()) -> list[str]:

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +25,7 @@ from .conftest import OTHER_URN, STACK, URN, WHO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CODE = zipfile.ZipFile(io.BytesIO(agent_bundle().data))
 MODULES = sorted(name for name in CODE.namelist() if CODE.read(name))

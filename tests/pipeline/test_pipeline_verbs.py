@@ -30,6 +30,8 @@ def test_a_preview_deletes_nothing_but_what_it_wrote_before(
 def test_what_the_program_warns_of_is_no_verdict(tmp_path: Path) -> None:
     (tmp_path / "policy").mkdir()
     (tmp_path / "policy/__init__.py").touch()
+    (tmp_path / "portcullis").mkdir()
+    (tmp_path / "portcullis/policy").symlink_to("../policy")
     judge = tmp_path / "policy/judge.py"
     judge.write_text("import sys; print('3 judged: 0 stop.'); print('warning: soon', file=sys.stderr)")
     assert preview.judged("prod", tmp_path, {"PATH": "/usr/bin"}) == ("3 judged: 0 stop.", False)
