@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from portcullis.agent import journal
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portcullis.agent.kind import Answers, Question, Work
-    from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record
 
 FRESH = "fresh"
@@ -25,12 +25,8 @@ _LINES = 15
 _SHOWN = 300  # characters of a reason
 
 
-class Backups:
+class Backups(Kind[Json, Json, Json]):
     """The kind ``backup``: what the job's status file says of the stores that are declared."""
-
-    def __init__(self, machine: Machine) -> None:
-        """Need the machine to start the job."""
-        self._machine = machine
 
     def spec(self, item: str, desired: Json) -> Json:
         return {
@@ -40,9 +36,8 @@ class Backups:
             "stores": sorted(desired["stores"]),
         }
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
-        answers: Answers = []
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        answers: Answers[Json] = []
         for spec, _ in questions:
             try:
                 known = _status(Path(spec["status"]))
@@ -53,27 +48,24 @@ class Backups:
         return answers
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         return [
             Step(f"stores.{name}", facts["stores"].get(name, "unknown"), FRESH, "run")
             for name in sorted(desired["stores"])
             if facts["stores"].get(name) != FRESH
         ]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
-        """See `Kind`."""
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`. A backup replaces nothing."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """A backup replaces nothing."""
         return True
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
         return {}
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:  # noqa: ARG002
-        """See `Kind`. Backs everything up now, as the timer would."""
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """Backs everything up now, as the timer would."""
         if not steps:
             return
         unit = work.record.id
@@ -97,8 +89,8 @@ class Backups:
                 detail=journal.last_lines(self._machine, unit, _LINES) or done.text,
             )
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. Dumps stay."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """Dumps stay."""
         return "kept"
 
 

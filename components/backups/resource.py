@@ -23,7 +23,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
 class BackupStatusProvider(HostProvider):
     """Provider of `BackupStatus`; its module path is part of every state."""
 
-    kind = "backup"
+    kind = "backups"
     identity = ("host", "unit")
 
     def normalise(self, inputs: Normaliser) -> None:

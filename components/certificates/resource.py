@@ -38,7 +38,7 @@ _THREADS = 4  # of a provider: so many certificates may wait for each other
 class CertificateProvider(HostProvider):
     """Provider of `Certificate`; its module path is part of every state."""
 
-    kind = "certificate"
+    kind = "certificates"
     identity = ("host", "lineage")
     chosen = ("issuer",)
 

@@ -25,7 +25,7 @@ _LIVE = ("content", "enabled", "enforced", "options", "ignoreip", "overridden")
 class Fail2banJailProvider(GuardedProvider):
     """Provider of `Fail2banJail`; its module path is part of every state."""
 
-    kind = "fail2ban-jail"
+    kind = "fail2ban.jails"
     identity = ("host", "jail")
 
     def normalise(self, inputs: Normaliser) -> None:

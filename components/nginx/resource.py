@@ -42,7 +42,7 @@ class SiteProbe:
 class ServedSitesProvider(HostProvider):
     """Provider of `ServedSites`; its module path is part of every state."""
 
-    kind = "served-sites"
+    kind = "nginx.served_sites"
     identity = ("host", "unit")
 
     def normalise(self, inputs: Normaliser) -> None:

@@ -30,7 +30,7 @@ _LIVE = ("line", "running", "certificate", "default", "undeclared", "file")
 class RedisUserProvider(HostProvider):
     """Provider of `RedisUser`; its module path is part of every state."""
 
-    kind = "redis-user"
+    kind = "redis.redis_users"
     identity = ("host", "acl", "user")
 
     def normalise(self, inputs: Normaliser) -> None:

@@ -39,7 +39,7 @@ _PORT_AFTER = "__port_after"
 class SshServerProvider(GuardedProvider):
     """Provider of `SshServer`; its module path is part of every state."""
 
-    kind = "ssh-server"
+    kind = "ssh.ssh_servers"
     identity = ("host",)
 
     def normalise(self, inputs: Normaliser) -> None:

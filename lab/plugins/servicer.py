@@ -30,18 +30,18 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self._stop = stop
 
     # The names below are the protocol's.
-    def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002, N802
+    def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         if self._plugin.no_handshake:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, self._plugin.no_handshake)
         return provider_pb2.ProviderHandshakeResponse(**self._plugin.handshake)
 
-    def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002, N802
+    def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return plugin_pb2.PluginInfo(version=self._plugin.version)
 
-    def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002, N802
+    def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return _checked(*self._plugin.check_config(from_struct(request.news)))
 
-    def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002, N802
+    def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         if self._plugin.no_diff_config:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, self._plugin.no_diff_config)
         return provider_pb2.DiffResponse()  # the engine then compares the inputs itself
@@ -121,7 +121,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         to_struct(result, getattr(response, "return"))
         return response
 
-    def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002, N802
+    def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._stop()
         return Empty()
 

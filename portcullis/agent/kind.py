@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, List, Optional, Protocol, Tuple, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, List, Optional, Tuple, TypeVar, Union, cast
 
 from portcullis.agent.errors import HostError
-from portcullis.agent.step import Json
+from portcullis.agent.wire import Malformed, decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from typing import Callable
 
-    from portcullis.agent.step import Step
-    from portcullis.agent.store import Record
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json, Step
+    from portcullis.agent.store import Record, Store
+
+S = TypeVar("S")
+"""The class of a kind's specs: what it needs to know to read a thing."""
+D = TypeVar("D")
+"""The class of what is declared."""
+F = TypeVar("F")
+"""The class of what is on the host."""
 
 # A spec together with the record of the thing, if it has one.
-Question = Tuple[Json, Optional["Record"]]
-Answers = List[Union[Json, HostError]]
+Question = Tuple[S, Optional["Record"]]
+Answers = List[Union[F, HostError]]
 
 
 @dataclass(frozen=True)
@@ -31,43 +40,82 @@ class Work:
     save: Callable[[], None]
 
 
-class Kind(Protocol):
+class Kind(ABC, Generic[S, D, F]):
     """A kind of thing on the host.
 
-    Facts are JSON with ``exists``. Keys that begin with ``_`` are for `plan` and its like; they stay here.
+    Its three data classes stand in the part's `facts.py`; the program's half uses the same ones. A kind may
+    return a subclass of its facts: what the subclass adds is for `plan` and its like, and stays on the host.
     """
 
-    def spec(self, item: str, desired: Json) -> Json:
-        """What `facts` needs to know to read this thing."""
-        ...
+    # None: not converted yet, the kind takes and gives plain JSON.
+    spec_type: ClassVar[type[Any] | None] = None
+    desired_type: ClassVar[type[Any] | None] = None
+    facts_type: ClassVar[type[Any] | None] = None
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """What is there now, for many at once; one that cannot be read is an error among the answers."""
-        ...
+    def __init__(self, machine: Machine, store: Store) -> None:
+        """Take the host, and the records of what we manage on it."""
+        self._machine = machine
+        self._store = store
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """What has to be done; pure. Empty means that the host is as declared."""
-        ...
+    @abstractmethod
+    def facts(self, questions: Sequence[Question[S]]) -> Answers[F]:
+        """Return what is there now, for many at once; what cannot be read is an error among the answers."""
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        """What is in the way whatever was declared, such as a directory where a file shall be; pure."""
-        ...
+    @abstractmethod
+    def plan(self, desired: D, facts: F) -> list[Step]:
+        """Return what has to be done; pure. Empty means that the host is as declared."""
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:
-        """Whether what differs there may be replaced without asking on first touch."""
-        ...
+    def obstacle(self, desired: D, facts: F) -> HostError | None:
+        """Return what blocks every declaration, such as a directory where a file is declared; pure."""
+        return None
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
+    def is_unmodified_default(self, item: str, facts: F) -> bool:
+        """Return whether what stands there is the system's own, so that we may replace it without `adopt`."""
+        return False
+
+    def redacted(self, record: Record, facts: F) -> F:
+        """Return what the preview key may see of the facts. Raises `HostError` where that cannot be told."""
+        return facts
+
+    def original(self, item: str, facts: F, folder: Path) -> Json:
         """Keep what stands there before the first change; bytes go to `folder`."""
-        ...
+        return {}
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    @abstractmethod
+    def apply(self, desired: D, steps: list[Step], work: Work) -> None:
         """Carry out `steps`. May note things in ``record.extra``. Raises `HostError`.
 
         With no steps there may still be something to finish that an interrupted run left.
         """
-        ...
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    @abstractmethod
+    def remove(self, desired: D, record: Record, folder: Path) -> str:
         """Undo: ``restored``, ``removed``, ``kept`` or ``absent``. Doing it twice is harmless."""
-        ...
+
+    def as_spec(self, data: Json) -> S:
+        """Return a spec as it came over the wire. Raises `HostError` (``invalid``)."""
+        return cast("S", _decoded(self.spec_type, data))
+
+    def as_desired(self, data: Json) -> D:
+        """Return what is declared as it came over the wire. Raises `HostError` (``invalid``)."""
+        return cast("D", _decoded(self.desired_type, data))
+
+
+def each(read: Callable[[S, Record | None], F], questions: Sequence[Question[S]]) -> Answers[F]:
+    """Answer questions one by one, for a kind that gains nothing from reading many at once."""
+    answers: Answers[F] = []
+    for spec, record in questions:
+        try:
+            answers.append(read(spec, record))
+        except HostError as error:
+            answers.append(error)
+    return answers
+
+
+def _decoded(cls: type[Any] | None, data: Json) -> Any:
+    if cls is None:
+        return data
+    try:
+        return decode(cls, data)
+    except Malformed as error:
+        raise HostError("invalid", f"the request is malformed: {error}") from None

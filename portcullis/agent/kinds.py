@@ -5,67 +5,74 @@ Most sessions know a few: what is not loaded costs neither memory nor the time t
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
+import importlib.util
+import re
 import threading
-from typing import TYPE_CHECKING, Dict, cast
+from typing import TYPE_CHECKING, Any, Dict
 
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 
 if TYPE_CHECKING:
-    from portcullis.agent.kind import Kind
+    from types import ModuleType
+
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Store
 
-# Name → module, class, and what its constructor takes.
-_KINDS = {
-    "file": ("resources.file.on_host", "Files", ("machine",)),
-    "directory": ("resources.directory.on_host", "Directories", ("store",)),
-    "tree": ("resources.tree.on_host", "Trees", ("store",)),
-    "packages": ("resources.packages.on_host.packages", "Packages", ("machine", "store")),
-    "service": ("resources.service.on_host", "Services", ("machine",)),
-    "sysctl": ("resources.sysctl.on_host.sysctls", "Sysctls", ("machine",)),
-    "forward-filter": ("components.firewall.on_host.forward_filters", "ForwardFilters", ("machine",)),
-    "ssh-server": ("components.ssh.on_host.ssh_servers", "SshServers", ("machine",)),
-    "user": ("components.users.on_host.users", "Users", ("machine", "store")),
-    "administrators": ("components.users.on_host.administrators", "Administrators", ("machine",)),
-    "backup": ("components.backups.on_host", "Backups", ("machine",)),
-    "fail2ban-jail": ("components.fail2ban.on_host.jails", "Jails", ("machine",)),
-    "redis-user": ("components.redis.on_host.redis_users", "RedisUsers", ("store",)),
-    "image": ("components.containers.on_host.images", "Images", ("machine",)),
-    "ufw-policy": ("components.firewall.on_host.ufw", "UfwPolicies", ("machine",)),
-    "certificate": ("components.certificates.on_host.certificates", "Certificates", ("machine",)),
-    "cpu": ("components.containers.on_host.cpus", "Cpus", ("machine",)),
-    "mongo-root": ("components.mongodb.on_host.mongo_roots", "MongoRoots", ("machine", "store")),
-    "mongo-user": ("components.mongodb.on_host.mongo_users", "MongoUsers", ("machine",)),
-    "container": ("components.containers.on_host.containers", "Containers", ("machine",)),
-    "release": ("components.containers.on_host.releases", "Releases", ("machine", "store")),
-    "drain": ("components.containers.on_host.drains", "Drains", ("machine",)),
-    "exposure": ("components.exposure.on_host.exposure", "Exposures", ("machine",)),
-    "served-sites": ("components.nginx.on_host.served_sites", "ServedSites", ("machine",)),
-}
+_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)?")
+_PLACES = ("portcullis.resources", "portcullis.components")
 
 
-class Kinds(Dict[str, "Kind"]):
+class Kinds(Dict[str, "Kind[Any, Any, Any]"]):
     """The kinds of a session, made as they are asked for."""
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Load nothing yet."""
         super().__init__()
-        self._parts = {"machine": machine, "store": store}
+        self._machine, self._store = machine, store
         self._making = threading.RLock()
 
     def known(self, name: str) -> bool:
         """Whether there is such a kind."""
-        return name in self or name in _KINDS
+        return name in self or module_of(name) is not None
 
-    def __missing__(self, name: str) -> Kind:
+    def __missing__(self, name: str) -> Kind[Any, Any, Any]:
         """Make a kind. Raises `HostError` (``invalid``)."""
         with self._making:
             if name not in self:
-                if name not in _KINDS:
+                module = module_of(name)
+                if module is None:
                     raise HostError("invalid", f"the agent knows no kind {name!r}")
-                module, class_, takes = _KINDS[name]
-                found = importlib.import_module(f"portcullis.{module}")
-                made = getattr(found, class_)(*(self._parts[part] for part in takes))
-                self[name] = cast("Kind", made)
+                self[name] = _class_in(importlib.import_module(module))(self._machine, self._store)
             return self[name]
+
+
+@functools.cache
+def module_of(name: str) -> str | None:
+    """Return the module of a kind: its name says where that is.
+
+    `file` is the module `on_host` of the folder `file`, `fail2ban.jails` the module `jails` in the folder
+    `on_host` of `fail2ban`. So a new kind needs no entry in a table.
+    """
+    if not _NAME.fullmatch(name):
+        return None
+    folder, _, module = name.partition(".")
+    for place in _PLACES:
+        path = ".".join([place, folder, "on_host", *([module] if module else [])])
+        with contextlib.suppress(ModuleNotFoundError):
+            if importlib.util.find_spec(path) is not None:
+                return path
+    return None
+
+
+def _class_in(module: ModuleType) -> type[Kind[Any, Any, Any]]:
+    """Return the one kind that a module defines."""
+    (found,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Kind) and value.__module__ == module.__name__
+    )
+    return found

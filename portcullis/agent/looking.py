@@ -6,17 +6,18 @@ thing is read as the deployment recorded it, and one that nobody recorded is not
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.kinds import Kinds
-from portcullis.agent.operations import host_facts, public
+from portcullis.agent.operations import host_facts, public, read
 from portcullis.agent.store import Record, Store
-from portcullis.agent.withheld import PROTOCOL, READ_ONLY, withheld
+from portcullis.agent.withheld import PROTOCOL, READ_ONLY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from portcullis.agent.kind import Kind
     from portcullis.agent.machine import Machine
     from portcullis.agent.step import Json
 
@@ -26,15 +27,15 @@ DEPLOY = "what changes a host or shows a secret needs the deploy key"
 class ReadOnlyStore(Store):
     """The records of a host, which stay as they are."""
 
-    def make_folder(self, kind: str, item: str) -> Path:  # noqa: ARG002
+    def make_folder(self, kind: str, item: str) -> Path:
         """Refuse: see `refused`."""
         raise refused("a record would change")
 
-    def save(self, record: Record) -> None:  # noqa: ARG002
+    def save(self, record: Record) -> None:
         """Refuse: see `refused`."""
         raise refused("a record would change")
 
-    def drop(self, record: Record) -> None:  # noqa: ARG002
+    def drop(self, record: Record) -> None:
         """Refuse: see `refused`."""
         raise refused("a record would go")
 
@@ -85,8 +86,8 @@ class Looking:
                 items.append({"kind": key[0], "id": key[1], "error": _unknown(*key).as_json()})
         for kind in sorted({kind for kind, _ in wanted}):
             asked = [record for key, record in wanted.items() if key[0] == kind]
-            answers = self._kinds[kind].facts([(record.spec, record) for record in asked])
-            items += [_item(record, answer) for record, answer in zip(asked, answers)]
+            answers = read(self._kinds[kind], [(record.spec, record) for record in asked])
+            items += [_item(self._kinds[kind], record, answer) for record, answer in zip(asked, answers)]
         return {"items": items, "host": host_facts(), **self._about()}
 
 
@@ -103,13 +104,13 @@ def _unknown(kind: str, item: str) -> HostError:
     )
 
 
-def _item(record: Record, answer: Json | HostError) -> Json:
+def _item(kind: Kind[Any, Any, Any], record: Record, answer: Any) -> Json:
     item: Json = {"kind": record.kind, "id": record.id}
     try:
         if isinstance(answer, HostError):
             raise answer
-        facts = withheld(record, answer) if record.kind == "file" else answer
+        facts = kind.redacted(record, answer)
     except HostError as error:
         # Without its detail: that may quote what a file holds.
         return {**item, "error": {**error.as_json(), "detail": ""}}
-    return {**item, "facts": public(facts)}
+    return {**item, "facts": public(kind, facts)}

@@ -18,10 +18,11 @@ from portcullis.agent.kinds import Kinds
 from portcullis.agent.lock import DeployLock
 from portcullis.agent.step import WARN
 from portcullis.agent.store import Record, Store, revision
+from portcullis.agent.wire import Facts, encode
 from portcullis.agent.withheld import note_older
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.step import Json, Step
@@ -79,7 +80,7 @@ class Operations:
             raise HostError("invalid", f"the agent has no operation {request.get('op')!r}")
         return op(request)
 
-    def hello(self, request: Json) -> Json:  # noqa: ARG002
+    def hello(self, request: Json) -> Json:
         """Who is speaking."""
         return {"agent": "1", **host_facts()}
 
@@ -95,13 +96,13 @@ class Operations:
         items: list[Json] = []
         for kind in sorted({kind for kind, _ in wanted}):
             keys = [key for key in wanted if key[0] == kind]
-            answers = self._kind(kind).facts([(wanted[key], records.get(key)) for key in keys])
+            answers = read(self._kind(kind), [(wanted[key], records.get(key)) for key in keys])
             for (_, item_id), answer in zip(keys, answers):
                 item = {"kind": kind, "id": item_id, "spec": wanted[kind, item_id]}
                 if isinstance(answer, HostError):
                     items.append({**item, "error": answer.as_json()})
                 else:
-                    items.append({**item, "facts": public(answer)})
+                    items.append({**item, "facts": public(self._kind(kind), answer)})
         return {"items": items, "host": host_facts()}
 
     def plan(self, request: Json) -> Json:
@@ -113,7 +114,7 @@ class Operations:
         refusal = self._refusal(request, record, facts, steps) or self._cut_off(request, facts, steps)
         return {
             "steps": [step.as_json() for step in steps],
-            "facts": public(facts),
+            "facts": public(self._kind(kind), facts),
             "refusal": refusal.as_json() if refusal else None,
         }
 
@@ -135,13 +136,13 @@ class Operations:
                 raise refusal
             result: Json = {"steps": [step.as_json() for step in steps]}
             with self._guarded(self._change(request, facts, steps, known=record is not None)) as guard:
-                result["facts"] = public(self._change_it(request, record, facts, steps))
+                result["facts"] = public(self._kind(kind), self._change_it(request, record, facts, steps))
             old = self._store.load(kind, former) if former else None
             if old is not None and old.stack == request["stack"]:
                 self._store.drop(old)
             return {**result, "guard": guard} if guard else result
 
-    def _change_it(self, request: Json, record: Record | None, facts: Json, steps: list[Step]) -> Json:
+    def _change_it(self, request: Json, record: Record | None, facts: Any, steps: list[Step]) -> Any:
         """Apply `steps`, with a record of it; return the facts afterwards."""
         kind, item, desired = self._thing(request)
         spec, known = self._spec(request), record is not None
@@ -221,14 +222,14 @@ class Operations:
             self._recovered = True
             self._deployed.add(str(request.get("stack", "")))
 
-    def _cut_off(self, request: Json, facts: Json, steps: list[Step]) -> HostError | None:
+    def _cut_off(self, request: Json, facts: Any, steps: list[Step]) -> HostError | None:
         """Why a change would refuse the session that brings it, as far as that can be told beforehand."""
         kind = self._kind(str(request["kind"]))
         if not steps or not isinstance(kind, Guarded):
             return None
-        return kind.preflight(request["desired"], facts, steps, self._machine.peer)
+        return kind.preflight(kind.as_desired(request["desired"]), facts, steps, self._machine.peer)
 
-    def _change(self, request: Json, facts: Json, steps: list[Step], *, known: bool) -> Change | None:
+    def _change(self, request: Json, facts: Any, steps: list[Step], *, known: bool) -> Change | None:
         name, item, desired = self._thing(request)
         kind = self._kind(name)
         undo = kind.undo(desired, facts, steps) if steps and isinstance(kind, Guarded) else None
@@ -245,7 +246,7 @@ class Operations:
         if "guard" not in request or not isinstance(kind, Guarded):
             return None
         facts = self._facts(record.kind, record.spec, record)
-        undo = kind.undo_removal(request["desired"], record, facts)
+        undo = kind.undo_removal(kind.as_desired(request["desired"]), record, facts)
         if undo is None:
             return None
         what = f"removal of {resource(record.owner)}"
@@ -270,7 +271,7 @@ class Operations:
                 service = self._store.load("service", known.id)
                 if service is None:
                     continue
-                desired = service.extra["desired"]
+                desired = self._kind("service").as_desired(service.extra["desired"])
                 steps = self._kind("service").plan(desired, self._facts("service", service.spec, service))
                 if any(step.prop == "stale" for step in steps):
                     folder = self._store.folder("service", service.id)
@@ -290,12 +291,11 @@ class Operations:
             return None
         return dataclasses.replace(old, id=str(request["item"]))
 
-    def _thing(self, request: Json) -> tuple[str, str, Json]:
+    def _thing(self, request: Json) -> tuple[str, str, Any]:
         kind = str(request["kind"])
-        self._kind(kind)
-        return kind, str(request["item"]), request["desired"]
+        return kind, str(request["item"]), self._kind(kind).as_desired(request["desired"])
 
-    def _kind(self, kind: str) -> Kind:
+    def _kind(self, kind: str) -> Kind[Any, Any, Any]:
         return self._kinds[kind]
 
     def _trees(self) -> Trees:
@@ -303,10 +303,17 @@ class Operations:
 
     def _spec(self, request: Json) -> Json:
         spec: Json | None = request.get("spec")
-        return spec or self._kind(request["kind"]).spec(request["item"], request["desired"])
+        if spec:
+            return spec
+        kind, item, desired = self._thing(request)
+        if isinstance(desired, dict):
+            untyped: Json = self._kind(kind).spec(item, desired)  # type: ignore[attr-defined]
+            return untyped
+        told: Json = encode(desired.spec())
+        return told
 
-    def _facts(self, kind: str, spec: Json, record: Record | None) -> Json:
-        answer = self._kind(kind).facts([(spec, record)])[0]
+    def _facts(self, kind: str, spec: Json, record: Record | None) -> Any:
+        answer = read(self._kind(kind), [(spec, record)])[0]
         if isinstance(answer, HostError):
             raise answer
         return answer
@@ -325,11 +332,11 @@ class Operations:
             )
 
     def _refusal(
-        self, request: Json, record: Record | None, facts: Json, steps: list[Step]
+        self, request: Json, record: Record | None, facts: Any, steps: list[Step]
     ) -> HostError | None:
-        kind, item = str(request["kind"]), str(request["item"])
+        kind, item, desired = self._thing(request)
         handler, adopt = self._kind(kind), bool(request.get("adopt"))
-        obstacle = handler.obstacle(request["desired"], facts)
+        obstacle = handler.obstacle(desired, facts)
         if obstacle:
             return obstacle
         if record is not None:
@@ -341,7 +348,7 @@ class Operations:
                 hint="remove it there first, or set adopt=True (in the settings: adopt: true) to take it "
                 "over from that stack",
             )
-        if adopt or not steps or not facts["exists"] or handler.is_nobodys(item, facts):
+        if adopt or not steps or not exists(facts) or handler.is_unmodified_default(item, facts):
             return None
         first = steps[0]
         return HostError(
@@ -353,7 +360,7 @@ class Operations:
         )
 
     def _register(
-        self, request: Json, record: Record | None, spec: Json, facts: Json, *, written: bool
+        self, request: Json, record: Record | None, spec: Json, facts: Any, *, written: bool
     ) -> Record:
         """Remember the thing and what stands there, before anything changes."""
         kind, item, stack, owner = request["kind"], request["item"], request["stack"], request["owner"]
@@ -373,11 +380,14 @@ class Operations:
         self._store.save(record)
         return record
 
-    def _abandon(self, record: Record, before: Json, *, known: bool) -> None:
+    def _abandon(self, record: Record, before: Any, *, known: bool) -> None:
         """After a failure: forget a thing that is as it was before we first touched it."""
         record.pending = False
         try:
-            untouched = not known and public(self._facts(record.kind, record.spec, None)) == public(before)
+            kind = self._kind(record.kind)
+            untouched = not known and public(kind, self._facts(record.kind, record.spec, None)) == public(
+                kind, before
+            )
         except HostError:
             untouched = False
         if untouched:
@@ -385,7 +395,7 @@ class Operations:
         else:
             self._store.save(record)
 
-    def _assert_done(self, desired: Json, kind: str, after: Json) -> None:
+    def _assert_done(self, desired: Any, kind: str, after: Any) -> None:
         left = [step for step in self._kind(kind).plan(desired, after) if step.action != WARN]
         if left:
             raise HostError(
@@ -393,14 +403,33 @@ class Operations:
                 f"{left[0].prop} is still {left[0].have} after the change, not {left[0].want}",
                 prop=left[0].prop,
                 hint=_WRITTEN_MEANWHILE
-                if left[0].prop == "stale" and "reads" in desired
+                if left[0].prop == "stale" and (hasattr(desired, "reads") or "reads" in desired)
                 else _CHANGED_BY_ANOTHER,
                 detail=left[0].detail,
             )
 
 
-def public(facts: Json) -> Json:
-    """Facts as the client gets them."""
+def read(kind: Kind[Any, Any, Any], questions: Sequence[tuple[Json, Record | None]]) -> list[Any]:
+    """Return what is there now, for specs as they came over the wire or stand in records."""
+    answers = kind.facts([(kind.as_spec(spec), record) for spec, record in questions])
+    return [
+        dataclasses.replace(answer, revision=record.revision)
+        if isinstance(answer, Facts) and answer.exists and record is not None
+        else answer
+        for answer, (_, record) in zip(answers, questions)
+    ]
+
+
+def exists(facts: Any) -> bool:
+    """Whether the thing is there."""
+    return bool(facts.exists if isinstance(facts, Facts) else facts["exists"])
+
+
+def public(kind: Kind[Any, Any, Any], facts: Any) -> Json:
+    """Facts as the client gets them: without what a kind keeps for its own plan."""
+    if isinstance(facts, Facts):
+        told: Json = encode(facts, kind.facts_type)
+        return told
     return {key: value for key, value in facts.items() if not key.startswith("_")}
 
 

@@ -86,9 +86,8 @@ def group_name(gid: int) -> str:
         return str(gid)
 
 
-def ids(desired: Json) -> tuple[int, int]:
-    """The numbers of ``owner`` and ``group``. Raises `HostError` (``invalid``) for an unknown name."""
-    owner, group = str(desired.get("owner", "root")), str(desired.get("group", "root"))
+def ids(owner: str, group: str) -> tuple[int, int]:
+    """The numbers of an owner and a group. Raises `HostError` (``invalid``) for an unknown name."""
     try:
         uid = int(owner) if owner.isdigit() else pwd.getpwnam(owner).pw_uid
     except KeyError:
@@ -100,9 +99,8 @@ def ids(desired: Json) -> tuple[int, int]:
     return uid, gid
 
 
-def mode_bits(desired: Json, default: str) -> int:
-    """The number behind ``mode``. Raises `HostError` (``invalid``)."""
-    text = str(desired.get("mode", default))
+def mode_bits(text: str) -> int:
+    """The number behind permission bits in octal digits. Raises `HostError` (``invalid``)."""
     try:
         mode = int(text, 8)
     except ValueError:

@@ -35,21 +35,25 @@ class Step:
         }
 
 
-def compare(desired: Json, facts: Json, props: tuple[str, ...], action: str) -> list[Step]:
+def compare(desired: object, facts: object, props: tuple[str, ...], action: str) -> list[Step]:
     """A step for each of `props` that is declared and is something else on the host."""
     return [
-        Step(prop, str(facts.get(prop, "")), str(desired[prop]), action)
+        Step(prop, str(_of(facts, prop, "")), str(_of(desired, prop)), action)
         for prop in props
-        if desired.get(prop) is not None and not _is(desired[prop], prop, facts)
+        if _of(desired, prop) is not None and not _is(_of(desired, prop), prop, facts)
     ]
 
 
-def _is(declared: object, prop: str, facts: Json) -> bool:
+def _is(declared: object, prop: str, facts: object) -> bool:
     """Whether it is what was declared; an owner or group declared by number is compared by number."""
-    number = facts.get(f"{prop}_id")
+    number = _of(facts, f"{prop}_id")
     if number is not None and str(declared).isdigit():
         return bool(number == str(declared))
-    return bool(facts.get(prop) == declared)
+    return bool(_of(facts, prop) == declared)
+
+
+def _of(thing: object, prop: str, default: object = None) -> Any:
+    return thing.get(prop, default) if isinstance(thing, dict) else getattr(thing, prop, default)
 
 
 def text_diff(have: str, want: str, path: str) -> str:

@@ -10,15 +10,16 @@ import contextlib
 import hashlib
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from portcullis.agent.kind import Kind
-    from portcullis.agent.step import Json
     from portcullis.agent.store import Record, Store
+    from portcullis.resources.file.facts import FileFacts
 
 READ_ONLY = "read-only"
 PROTOCOL = 1
@@ -30,13 +31,13 @@ CONTAINER = "container"
 """Note in a container's record: id of the one that was declared so."""
 
 
-def note(record: Record, desired: Json) -> None:
+def note(record: Record, content: str, *, secret: bool) -> None:
     """Remember of a file what was written. Somebody else saves the record."""
-    record.extra[WRITTEN] = digest_of(str(desired["content"]))
-    record.extra[SECRET] = bool(desired.get("secret"))
+    record.extra[WRITTEN] = digest_of(content)
+    record.extra[SECRET] = secret
 
 
-def note_older(store: Store, files: Kind, stack: str) -> None:
+def note_older(store: Store, files: Kind[Any, Any, Any], stack: str) -> None:
     """Note what is missing of files that were written before notes were taken.
 
     At the end of a deployment. It need not have looked at all of them, so one that somebody touched since it
@@ -47,11 +48,11 @@ def note_older(store: Store, files: Kind, stack: str) -> None:
         if record.kind != "file" or record.stack != stack or WRITTEN in record.extra or record.pending:
             continue
         with contextlib.suppress(HostError):
-            facts = files.facts([(record.spec, record)])[0]
-            if isinstance(facts, HostError) or not facts["exists"] or facts["_opaque"]:
+            facts = files.facts([(files.as_spec(record.spec), record)])[0]
+            if isinstance(facts, HostError) or not facts.exists or facts.opaque:
                 continue
             if _is_untouched(store, record):
-                record.extra[WRITTEN] = digest_of(facts["content"])
+                record.extra[WRITTEN] = digest_of(facts.content)
                 store.save(record)
 
 
@@ -67,17 +68,17 @@ def _is_untouched(store: Store, record: Record) -> bool:
         return False
 
 
-def withheld(record: Record, facts: Json) -> Json:
+def withheld(record: Record, facts: FileFacts) -> FileFacts:
     """A file's facts without its content, where that is a secret or may be one.
 
     What anybody on the host may read is shown, and what is still the text that the program declares. In the
     place of any other stands whether it is as `up` wrote it.
     """
-    if not facts["exists"] or facts["_opaque"]:
+    if not facts.exists or getattr(facts, "opaque", False):
         return facts
-    digest = digest_of(facts["content"])
+    digest = digest_of(facts.content)
     secret = record.extra.get(SECRET)
-    if secret is not True and is_open_to_all(Path(record.id), facts["mode"]):
+    if secret is not True and is_open_to_all(Path(record.id), facts.mode):
         return facts
     written = record.extra.get(WRITTEN)
     if secret is False and digest == written:
@@ -89,8 +90,8 @@ def withheld(record: Record, facts: Json) -> Json:
             hint="the next `up` with the deploy key that changes anything notes what it needs; of a file "
             "that somebody touched since, the next one that writes it",
         )
-    shown = {key: value for key, value in facts.items() if key != "content"}
-    return {**shown, "withheld": {"content": UNCHANGED if digest == written else CHANGED}}
+    said = UNCHANGED if digest == written else CHANGED
+    return replace(facts, content="", withheld={"content": said})
 
 
 def digest_of(content: str) -> str:

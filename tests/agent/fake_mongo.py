@@ -4,7 +4,7 @@ It does what the official server does with users and logins, which no package of
 it lack what the lab's FerretDB lacks. pymongo talks to it too, as a second opinion.
 """
 
-# ruff: noqa: ARG002, TRY301 - every command gets the same, and each is refused where it is read
+# ruff: noqa: TRY301 - every command gets the same, and each is refused where it is read
 from __future__ import annotations
 
 import base64

@@ -37,21 +37,21 @@ class Doors:
 
     def put(self, *, adopt: bool = False, **more: Any) -> Json:
         desired = self.desired(**more)
-        return self.client.on("put", "administrators", "administrators", desired, adopt=adopt)
+        return self.client.on("put", "users.administrators", "administrators", desired, adopt=adopt)
 
     def refused(self, *, adopt: bool = True, **more: Any) -> HostError:
         desired = self.desired(**more)
-        return self.client.refused("put", "administrators", "administrators", desired, adopt=adopt)
+        return self.client.refused("put", "users.administrators", "administrators", desired, adopt=adopt)
 
     def remove(self) -> str:
         desired = self.desired()
-        done: str = self.client.on("remove", "administrators", "administrators", desired)["done"]
+        done: str = self.client.on("remove", "users.administrators", "administrators", desired)["done"]
         return done
 
     def undeclared(self, **more: Any) -> Json:
         desired = self.desired(**more)
         spec = {"users": [*desired["users"]], "files": [*desired["files"]], "login": desired["login"]}
-        facts: Json = self.client.look("administrators", "administrators", spec)["undeclared"]
+        facts: Json = self.client.look("users.administrators", "administrators", spec)["undeclared"]
         return facts
 
     def account(self, name: str, uid: int, *, group: int | None = None) -> None:
@@ -234,7 +234,7 @@ def test_an_undone_change_gives_everything_back(doors: Doors) -> None:
     path = doors.fragment("backdoor")
     doors.host.gpasswd(["-a", "eve", "docker"])
     before, desired = doors.undeclared(), doors.desired()
-    guard = doors.client.on("put", "administrators", "administrators", desired, guard=60)["guard"]
+    guard = doors.client.on("put", "users.administrators", "administrators", desired, guard=60)["guard"]
     assert not path.exists()
     assert doors.client.ask("rollback", guard=guard)["failed"] == []
     assert doors.undeclared() == before

@@ -55,14 +55,14 @@ class Job:
         return {"unit": UNIT, "status": str(self.status), "hours": 48, "stores": fresh}
 
     def put(self, *stores: str) -> dict[str, Any]:
-        return self.client.on("put", "backup", UNIT, self.desired(*stores))
+        return self.client.on("put", "backups", UNIT, self.desired(*stores))
 
     def refused(self) -> HostError:
-        return self.client.refused("put", "backup", UNIT, self.desired())
+        return self.client.refused("put", "backups", UNIT, self.desired())
 
     def stores(self) -> dict[str, str]:
         spec = {**self.desired(), "stores": ["mongo", "redis"]}
-        found: dict[str, str] = self.client.look("backup", UNIT, spec)["stores"]
+        found: dict[str, str] = self.client.look("backups", UNIT, spec)["stores"]
         return found
 
 
@@ -137,12 +137,12 @@ def test_one_that_takes_longer_than_a_deployment_waits_goes_on(job: Job) -> None
 
 
 def test_a_store_that_the_job_does_not_know_stays_a_difference(job: Job) -> None:
-    error = job.client.refused("put", "backup", UNIT, job.desired("other"))
+    error = job.client.refused("put", "backups", UNIT, job.desired("other"))
     assert error.code == "not-converged"
 
 
 def test_delete_keeps_the_dumps(job: Job) -> None:
     job.put()
-    assert job.client.on("remove", "backup", UNIT, job.desired())["done"] == "kept"
+    assert job.client.on("remove", "backups", UNIT, job.desired())["done"] == "kept"
     assert job.dump.exists()
     assert job.status.exists()

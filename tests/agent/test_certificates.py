@@ -123,17 +123,17 @@ class Host:
         }  # fmt: skip
 
     def put(self, *also: str, adopt: bool = False, **more: Any) -> dict[str, Any]:
-        return self.client.on("put", "certificate", NAME, self.desired(*also, **more), adopt=adopt)
+        return self.client.on("put", "certificates", NAME, self.desired(*also, **more), adopt=adopt)
 
     def refused(self, *also: str, **more: Any) -> HostError:
-        return self.client.refused("put", "certificate", NAME, self.desired(*also, **more))
+        return self.client.refused("put", "certificates", NAME, self.desired(*also, **more))
 
     def remove(self, **more: Any) -> str:
-        done: str = self.client.on("remove", "certificate", NAME, self.desired(**more))["done"]
+        done: str = self.client.on("remove", "certificates", NAME, self.desired(**more))["done"]
         return done
 
     def facts(self) -> dict[str, Any]:
-        return self.client.look("certificate", NAME, {"lineage": NAME, "name": NAME})
+        return self.client.look("certificates", NAME, {"lineage": NAME, "name": NAME})
 
     def there(self, age: float = 0, *, server: str = SERVER, **more: Any) -> None:
         """Make a lineage by hand."""
@@ -272,7 +272,7 @@ def test_no_file_goes_until_the_certificate_is_served_after_a_reload(host: Host)
         host.server.load(*host.live())
 
     host.certbot.on_reload = take_up
-    order = removal.during(host.client, lambda client: client.on("put", "certificate", NAME, host.desired()))
+    order = removal.during(host.client, lambda client: client.on("put", "certificates", NAME, host.desired()))
     assert "removed" in order
 
 
@@ -351,7 +351,7 @@ def test_keep_keeps(host: Host) -> None:
 def test_a_lineage_that_a_site_still_names_is_not_deleted(host: Host) -> None:
     host.put()
     host.site()
-    error = host.client.refused("remove", "certificate", NAME, host.desired())
+    error = host.client.refused("remove", "certificates", NAME, host.desired())
     assert "site.conf still names it" in error.message
     assert host.live()
     (host.nginx / "site.conf").unlink()
@@ -467,7 +467,7 @@ def test_the_root_of_the_authority_is_told_by_the_environment(host: Host) -> Non
 def test_a_name_that_would_leave_the_folder_is_refused(host: Host) -> None:
     spec = {"lineage": "../../etc", "name": NAME}
     (found,) = host.client.ask(
-        "survey", items=[{"kind": "certificate", "id": "x", "spec": spec}], index=False
+        "survey", items=[{"kind": "certificates", "id": "x", "spec": spec}], index=False
     )["items"]
     assert found["error"]["code"] == "invalid"
 
@@ -479,7 +479,11 @@ def test_two_hundred_lineages_are_read_in_seconds(host: Host) -> None:
         host.certbot.write(f"s{number}.test", pem, key, {"server": SERVER, "authenticator": "webroot"})
         (host.nginx / f"{number}.conf").write_text("# a site\n" * 200)
     items = [
-        {"kind": "certificate", "id": f"s{number}.test", "spec": {"lineage": f"s{number}.test", "name": NAME}}
+        {
+            "kind": "certificates",
+            "id": f"s{number}.test",
+            "spec": {"lineage": f"s{number}.test", "name": NAME},
+        }
         for number in range(200)
     ]
     begun = time.monotonic()

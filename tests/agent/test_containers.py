@@ -34,16 +34,16 @@ class State:
         }  # fmt: skip
 
     def put(self, name: str = "api-1", **more: Any) -> dict[str, Any]:
-        return self.client.on("put", "container", "api", self.desired(name, **more))
+        return self.client.on("put", "containers.containers", "api", self.desired(name, **more))
 
     def refused(self, name: str = "api-1", **more: Any) -> HostError:
-        return self.client.refused("put", "container", "api", self.desired(name, **more))
+        return self.client.refused("put", "containers.containers", "api", self.desired(name, **more))
 
     def job(self, **more: Any) -> dict[str, Any]:
         return {"expects": "exited", "status": "exited 0", **more}
 
     def facts(self, name: str = "api-1", expects: str = "healthy") -> dict[str, Any]:
-        return self.client.look("container", "api", {"container": name, "expects": expects})
+        return self.client.look("containers.containers", "api", {"container": name, "expects": expects})
 
 
 @pytest.fixture
@@ -179,7 +179,13 @@ def test_absence_is_a_fact_and_silence_is_an_error(state: State) -> None:
         state.facts()
     (found,) = state.client.ask(
         "survey",
-        items=[{"kind": "container", "id": "api", "spec": {"container": "api-1", "expects": "healthy"}}],
+        items=[
+            {
+                "kind": "containers.containers",
+                "id": "api",
+                "spec": {"container": "api-1", "expects": "healthy"},
+            }
+        ],
         index=False,
     )["items"]
     assert found["error"]["code"] == "unreadable"
@@ -222,7 +228,7 @@ def test_many_are_one_question(state: State) -> None:
     for name in ("a", "b"):
         state.docker.add(name)
     items = [
-        {"kind": "container", "id": name, "spec": {"container": name, "expects": "healthy"}}
+        {"kind": "containers.containers", "id": name, "spec": {"container": name, "expects": "healthy"}}
         for name in ("a", "b", "c")
     ]
     found = state.client.ask("survey", items=items, index=False)["items"]
@@ -233,5 +239,5 @@ def test_many_are_one_question(state: State) -> None:
 def test_it_leaves_the_container_to_its_owner(state: State) -> None:
     fake = state.docker.add("api-1")
     state.put()
-    assert state.client.on("remove", "container", "api", state.desired())["done"] == "kept"
+    assert state.client.on("remove", "containers.containers", "api", state.desired())["done"] == "kept"
     assert fake.pids == 256

@@ -38,14 +38,14 @@ def test_a_processor_with_the_feature_and_one_of_another_make_are_well(
     cpu: Callable[[str], Client], text: str
 ) -> None:
     client = cpu(text)
-    assert client.on("put", "cpu", "avx", AVX)["steps"] == []
-    assert client.look("cpu", "avx", {"features": ["avx"]})["features"] == {"avx": "present"}
-    assert client.on("remove", "cpu", "avx", AVX)["done"] == "kept"
+    assert client.on("put", "containers.cpus", "avx", AVX)["steps"] == []
+    assert client.look("containers.cpus", "avx", {"features": ["avx"]})["features"] == {"avx": "present"}
+    assert client.on("remove", "containers.cpus", "avx", AVX)["done"] == "kept"
 
 
 def test_a_missing_feature_is_said_with_what_to_do(cpu: Callable[[str], Client]) -> None:
     client = cpu("processor\t: 0\nflags\t\t: fpu sse2 avxlike\n")
-    error: Any = client.refused("put", "cpu", "avx", AVX)
+    error: Any = client.refused("put", "containers.cpus", "avx", AVX)
     assert error.message == "the host's CPU lacks AVX: MongoDB 5 and later needs it"
     assert (error.prop, error.hint) == ("features.avx", "another host")
-    assert client.look("cpu", "avx", {"features": ["avx"]})["features"] == {"avx": "missing"}
+    assert client.look("containers.cpus", "avx", {"features": ["avx"]})["features"] == {"avx": "missing"}

@@ -43,7 +43,7 @@ class Nginx:
     def drain(self, seconds: float = 0.3) -> float:
         begun = time.monotonic()
         desired = {"upstreams": {"a/": "1"}, "seconds": str(seconds), "reads": str(self.config)}
-        self.client.on("put", "drain", "nginx.service", desired)
+        self.client.on("put", "containers.drains", "nginx.service", desired)
         return time.monotonic() - begun
 
 
@@ -83,4 +83,6 @@ def test_present_workers_and_those_of_others_are_not(nginx: Nginx, other: dict[s
 
 
 def test_nothing_of_it_drifts(nginx: Nginx) -> None:
-    assert nginx.client.look("drain", "nginx.service", {"service": "nginx.service"}) == {"exists": True}
+    assert nginx.client.look("containers.drains", "nginx.service", {"service": "nginx.service"}) == {
+        "exists": True
+    }

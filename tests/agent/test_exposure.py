@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent.run import Done
+from portcullis.agent.store import Store
 from portcullis.components.exposure import exposure_keys
 from portcullis.components.exposure import render as exposure
-from portcullis.components.exposure.on_host.exposure import Exposures
+from portcullis.components.exposure.on_host import Exposures
 
 from . import docker_engine
 
@@ -124,7 +125,7 @@ class World:
         whole: Json = {
             name: {} for name in ("listeners", "published", "passes", "networks", "accepted", "usual")
         } | spec
-        (found,) = Exposures(self.machine).facts([(whole, None)])
+        (found,) = Exposures(self.machine, Store(self.machine.state)).facts([(whole, None)])
         assert isinstance(found, dict), found
         return found
 
@@ -378,7 +379,7 @@ def test_a_kernel_without_ipv6_has_nothing_that_is_missing(world: World) -> None
 def test_no_docker_is_nothing_and_a_broken_one_is_an_error(world: World) -> None:
     world.docker.run("leak", "0.0.0.0:3306/tcp")
     world.docker.broken = True
-    (found,) = Exposures(world.machine).facts(
+    (found,) = Exposures(world.machine, Store(world.machine.state)).facts(
         [({name: {} for name in ("listeners", "published", "networks", "accepted", "usual")}, None)]
     )
     assert "it is on fire" in str(found)

@@ -101,16 +101,16 @@ class Filter:
 
     def put(self, table: str = TABLE, *, adopt: bool = False) -> dict[str, Any]:
         self.host.calls.clear()
-        return self.client.on("put", "forward-filter", ITEM, self.desired(table), adopt=adopt)
+        return self.client.on("put", "firewall.forward_filters", ITEM, self.desired(table), adopt=adopt)
 
     def refused(self, table: str = TABLE, *, adopt: bool = False) -> HostError:
-        return self.client.refused("put", "forward-filter", ITEM, self.desired(table), adopt=adopt)
+        return self.client.refused("put", "firewall.forward_filters", ITEM, self.desired(table), adopt=adopt)
 
     def facts(self) -> dict[str, Any]:
-        return self.client.look("forward-filter", ITEM, {})
+        return self.client.look("firewall.forward_filters", ITEM, {})
 
     def remove(self) -> str:
-        done: str = self.client.on("remove", "forward-filter", ITEM, self.desired())["done"]
+        done: str = self.client.on("remove", "firewall.forward_filters", ITEM, self.desired())["done"]
         return done
 
 
@@ -254,7 +254,7 @@ def test_an_answer_that_makes_no_sense_is_not_absence(made: Filter) -> None:
     made.put()
     made.host.nft = lambda _words: Done(1, "", "Operation not permitted")  # type: ignore[method-assign]
     (found,) = made.client.ask(
-        "survey", items=[{"kind": "forward-filter", "id": ITEM, "spec": {}}], index=False
+        "survey", items=[{"kind": "firewall.forward_filters", "id": ITEM, "spec": {}}], index=False
     )["items"]
     assert found["error"]["code"] == "unreadable"
 
@@ -262,7 +262,7 @@ def test_an_answer_that_makes_no_sense_is_not_absence(made: Filter) -> None:
 def guarded(made: Filter, table: str) -> str:
     desired = made.desired(table)
     made.host.calls.clear()
-    result = made.client.on("put", "forward-filter", ITEM, desired, guard=60)
+    result = made.client.on("put", "firewall.forward_filters", ITEM, desired, guard=60)
     return str(result.get("guard", ""))
 
 

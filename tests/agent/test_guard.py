@@ -17,6 +17,7 @@ from portcullis.agent.errors import HostError
 from portcullis.agent.guard import Guards, main
 from portcullis.agent.guarded import Guarded, Peer, Undo
 from portcullis.agent.run import Done
+from portcullis.agent.store import Store
 from portcullis.host.bundle import agent_bundle
 from portcullis.resources.file.on_host import Files
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.step import Json, Step
     from portcullis.agent.store import Record
+    from portcullis.resources.file.facts import FileDesired, FileFacts
 
 WINDOW = 120
 PEER = Peer.parse("192.0.2.9 40000 192.0.2.1 22")
@@ -37,21 +39,23 @@ PEER = Peer.parse("192.0.2.9 40000 192.0.2.1 22")
 class Door(Guarded, Files):
     """A file that lets people in: everything about it is a file's, but its changes are confirmed."""
 
-    def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
+    def preflight(
+        self, desired: FileDesired, facts: FileFacts, steps: list[Step], peer: Peer | None
+    ) -> HostError | None:
         del facts, steps
-        if peer is not None and f"deny {peer.address}" in desired["content"]:
+        if peer is not None and f"deny {peer.address}" in desired.content:
             return HostError("lock-out", f"it denies {peer.address}, where this session comes from")
         return None
 
-    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+    def undo(self, desired: FileDesired, facts: FileFacts, steps: list[Step]) -> Undo | None:
         del facts
         if all(step.prop == "mode" for step in steps):
             return None
-        return Undo((desired["path"],), (("reload", "door"),))
+        return Undo((desired.path,), (("reload", "door"),))
 
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+    def undo_removal(self, desired: FileDesired, record: Record, facts: FileFacts) -> Undo | None:
         del record, facts
-        return Undo((desired["path"],), (("reload", "door"),))
+        return Undo((desired.path,), (("reload", "door"),))
 
 
 class FakeHost:
@@ -79,7 +83,7 @@ class DoorClient:
     def __init__(self, machine: Machine, path: Path) -> None:
         self.machine, self.path = machine, path
         self.client = Client(machine)
-        self.client.operations._kinds["door"] = Door(machine)
+        self.client.operations._kinds["door"] = Door(machine, Store(machine.state))
 
     def again(self) -> DoorClient:
         self.client.close()

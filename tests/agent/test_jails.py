@@ -16,6 +16,7 @@ import pytest
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Peer
+from portcullis.agent.store import Store
 from portcullis.components.fail2ban.on_host import jails as jails_module
 from portcullis.components.fail2ban.on_host.fail2ban import Server
 
@@ -66,23 +67,23 @@ class Jail:
     def put(self, *, adopt: bool = False, **more: Any) -> dict[str, Any]:
         self.server.calls.clear()
         desired = self.desired(**more)
-        return self.client.on("put", "fail2ban-jail", desired["jail"], desired, adopt=adopt)
+        return self.client.on("put", "fail2ban.jails", desired["jail"], desired, adopt=adopt)
 
     def refused(self, *, adopt: bool = False, **more: Any) -> HostError:
         desired = self.desired(**more)
-        return self.client.refused("put", "fail2ban-jail", desired["jail"], desired, adopt=adopt)
+        return self.client.refused("put", "fail2ban.jails", desired["jail"], desired, adopt=adopt)
 
     def remove(self) -> str:
         self.server.calls.clear()
-        done: str = self.client.on("remove", "fail2ban-jail", "sshd", self.desired())["done"]
+        done: str = self.client.on("remove", "fail2ban.jails", "sshd", self.desired())["done"]
         return done
 
     def facts(self) -> dict[str, Any]:
-        return self.client.look("fail2ban-jail", "sshd", {"jail": "sshd", "options": OPTIONS})
+        return self.client.look("fail2ban.jails", "sshd", {"jail": "sshd", "options": OPTIONS})
 
     def steps(self, **more: Any) -> list[str]:
         desired = self.desired(**more)
-        told = self.client.on("plan", "fail2ban-jail", "sshd", desired)
+        told = self.client.on("plan", "fail2ban.jails", "sshd", desired)
         return [step["property"] for step in told["steps"]]
 
 
@@ -354,7 +355,7 @@ def test_a_ban_without_end_and_a_live_one_count(jail: Jail, machine: Machine) ->
 
 def test_an_address_that_is_never_banned_may_be_remembered(jail: Jail, machine: Machine) -> None:
     remember(machine, "192.0.2.9")
-    kind = jails_module.Jails(machine)
+    kind = jails_module.Jails(machine, Store(machine.state))
     desired = {**jail.desired(), "ignoreip": {**NEVER, "192.0.2.0/24": "never banned"}}
     assert kind.preflight(desired, {"_banned": ["192.0.2.9"]}, [], PEER) is None
     assert kind.preflight(desired, {"_banned": ["192.0.2.9"]}, [], None) is None
@@ -413,7 +414,7 @@ def test_a_broken_database_restores_nothing(jail: Jail, machine: Machine) -> Non
 
 
 def test_the_undo_lifts_bans_and_puts_back_every_file_it_touched(jail: Jail, machine: Machine) -> None:
-    kind = jails_module.Jails(machine)
+    kind = jails_module.Jails(machine, Store(machine.state))
     later = jail.drop_in("zzz.local", "[sshd]\nbantime = 1\n")
     (facts,) = kind.facts([(kind.spec("sshd", jail.desired()), None)])
     assert isinstance(facts, dict)
@@ -434,8 +435,8 @@ def test_a_removal_needs_a_guard_only_where_somebody_elses_jail_takes_over(
     (jail.server.folder / "jail.d" / "defaults-debian.conf").unlink()
     (jail.server.folder / "jail.local").write_text(jail_local)
     jail.put(adopt=True)
-    kind = jails_module.Jails(machine)
-    record = jail.client.operations._store.load("fail2ban-jail", "sshd")
+    kind = jails_module.Jails(machine, Store(machine.state))
+    record = jail.client.operations._store.load("fail2ban.jails", "sshd")
     assert record is not None
     (facts,) = kind.facts([(record.spec, record)])
     assert isinstance(facts, dict)

@@ -60,18 +60,20 @@ class Store:
 
     def put_root(self, password: str = ROOT, *, adopt: bool = False, **more: Any) -> Json:
         self.write("root-password", password)
-        return self.client.on("put", "mongo-root", "mongo", self.root(password, **more), adopt=adopt)
+        return self.client.on("put", "mongodb.mongo_roots", "mongo", self.root(password, **more), adopt=adopt)
 
     def root_refused(self, password: str = ROOT, *, adopt: bool = False, **more: Any) -> HostError:
         self.write("root-password", password)
-        return self.client.refused("put", "mongo-root", "mongo", self.root(password, **more), adopt=adopt)
+        return self.client.refused(
+            "put", "mongodb.mongo_roots", "mongo", self.root(password, **more), adopt=adopt
+        )
 
     def root_facts(self) -> Json:
         spec = {key: value for key, value in self.root().items() if key in mongo_roots._SPEC}
-        return self.client.look("mongo-root", "mongo", spec)
+        return self.client.look("mongodb.mongo_roots", "mongo", spec)
 
     def remove_root(self, password: str = ROOT) -> str:
-        done: str = self.client.on("remove", "mongo-root", "mongo", self.root(password))["done"]
+        done: str = self.client.on("remove", "mongodb.mongo_roots", "mongo", self.root(password))["done"]
         return done
 
     def user(self, password: str = SHOP, generation: int = 1, **more: Any) -> Json:
@@ -83,21 +85,21 @@ class Store:
 
     def on_user(self, op: str, desired: Json, *, adopt: bool = False) -> Json:
         item = f"mongo/shop/{desired['user']}"
-        return self.client.on(op, "mongo-user", item, desired, adopt=adopt, owner=USER_URN)
+        return self.client.on(op, "mongodb.mongo_users", item, desired, adopt=adopt, owner=USER_URN)
 
     def put_user(self, *args: Any, adopt: bool = False, **more: Any) -> Json:
         return self.on_user("put", self.user(*args, **more), adopt=adopt)
 
     def user_refused(self, **more: Any) -> HostError:
         desired = self.user(**more)
-        return self.client.refused("put", "mongo-user", "mongo/shop/shop-1", desired, owner=USER_URN)
+        return self.client.refused("put", "mongodb.mongo_users", "mongo/shop/shop-1", desired, owner=USER_URN)
 
     def user_facts(self, generation: int = 1) -> Json:
         spec = {
             **self.common(), "user": f"shop-{generation}", "database": "shop",
             "password_file": str(self.folder / f"secrets/shop-{generation}"),
         }  # fmt: skip
-        return self.client.look("mongo-user", f"mongo/shop/shop-{generation}", spec)
+        return self.client.look("mongodb.mongo_users", f"mongo/shop/shop-{generation}", spec)
 
     def logged_in(self, user: str, password: str, database: str = "shop") -> Client:
         client = Client(self.mongo.address)
@@ -179,7 +181,7 @@ def test_a_run_that_ended_after_the_change_leaves_the_sessions_to_the_next(
     with pytest.raises(KeyboardInterrupt):
         store.put_root(NEXT, previous=ROOT)
     monkeypatch.undo()
-    store.client.again().on("put", "mongo-root", "mongo", store.root(NEXT, previous=ROOT))
+    store.client.again().on("put", "mongodb.mongo_roots", "mongo", store.root(NEXT, previous=ROOT))
     assert store.mongo.killed == [[{"user": "root", "db": "admin"}]]
 
 
@@ -427,7 +429,7 @@ def test_a_server_that_refuses_to_drop_a_user_says_so(store: Store) -> None:
 def test_users_of_another_store_are_declared_there_only(store: Store) -> None:
     store.put_root()
     other = {**store.user(), "store": "other"}
-    store.client.on("put", "mongo-user", "other/shop/shop-1", other, owner=USER_URN)
+    store.client.on("put", "mongodb.mongo_users", "other/shop/shop-1", other, owner=USER_URN)
     assert store.root_facts()["users"] == {"shop-1@shop": "readWrite@shop"}
 
 

@@ -63,25 +63,31 @@ class Users:
 
     def put(self, user: str, *, adopt: bool = False, **more: Any) -> dict[str, Any]:
         return self.client.on(
-            "put", "redis-user", self.item(user), self.desired(user, **more), adopt=adopt,
+            "put", "redis.redis_users", self.item(user), self.desired(user, **more), adopt=adopt,
             spec=self.spec(user, **more),
         )  # fmt: skip
 
     def refused(self, user: str, **more: Any) -> HostError:
         return self.client.refused(
-            "put", "redis-user", self.item(user), self.desired(user, **more), spec=self.spec(user, **more)
+            "put",
+            "redis.redis_users",
+            self.item(user),
+            self.desired(user, **more),
+            spec=self.spec(user, **more),
         )
 
     def remove(self, user: str) -> str:
-        done: str = self.client.on("remove", "redis-user", self.item(user), self.desired(user))["done"]
+        done: str = self.client.on("remove", "redis.redis_users", self.item(user), self.desired(user))["done"]
         return done
 
     def facts(self, user: str) -> dict[str, Any]:
-        return self.client.look("redis-user", self.item(user), self.spec(user))
+        return self.client.look("redis.redis_users", self.item(user), self.spec(user))
 
     def drift(self, user: str) -> dict[str, str]:
         """What a plan would do, by property."""
-        plan = self.client.on("plan", "redis-user", self.item(user), self.desired(user), spec=self.spec(user))
+        plan = self.client.on(
+            "plan", "redis.redis_users", self.item(user), self.desired(user), spec=self.spec(user)
+        )
         return {step["property"]: step["have"] for step in plan["steps"]}
 
     def write_credential(self, user: str = OPS) -> None:
@@ -302,7 +308,7 @@ def test_rules_in_any_order_are_read_back_in_the_servers_own_spelling(up: Users)
     up.put("app-2", rules=rules)
     plan = up.client.on(
         "plan",
-        "redis-user",
+        "redis.redis_users",
         up.item("app-2"),
         up.desired("app-2", rules=rules),
         spec=up.spec("app-2", rules=rules),

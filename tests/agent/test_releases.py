@@ -33,12 +33,12 @@ class Releases:
     def next(self, app: str = "api", *, after: int = 0, published: bool = True) -> tuple[int, int]:
         self.tokens.append(0)
         desired = {"published": published, "cpus": "1", "token": str(len(self.tokens)), "after": after}
-        facts = self.client.on("put", "release", app, desired)["facts"]
+        facts = self.client.on("put", "containers.releases", app, desired)["facts"]
         return facts["number"], facts["port"]
 
     def container(self, app: str = "api", cpus: str = "1") -> Any:
         spec = {"app": app, "published": True, "cpus": cpus}
-        return self.client.look("release", app, spec).get("container")
+        return self.client.look("containers.releases", app, spec).get("container")
 
     def listen(self, *ports: int, name: str = "tcp", state: str = "0A") -> None:
         lines = [f"   0: 010011AC:{port:04X} 00000000:0000 {state} 0 0\n" for port in ports]
@@ -61,8 +61,8 @@ def test_each_release_has_a_number_and_a_port_of_its_own(app: Releases) -> None:
 
 def test_the_same_request_twice_is_one_release(app: Releases) -> None:
     desired = {"published": True, "cpus": "1", "token": "t", "after": 0}
-    first = app.client.on("put", "release", "api", desired)
-    again = app.client.on("put", "release", "api", desired)
+    first = app.client.on("put", "containers.releases", "api", desired)
+    again = app.client.on("put", "containers.releases", "api", desired)
     assert first["facts"]["number"] == again["facts"]["number"] == 1
     assert again["steps"] == []
 
@@ -96,7 +96,7 @@ def test_ports_begin_anew_at_the_end_of_the_range(app: Releases, monkeypatch: py
     app.docker.add("a", port=28000)
     app.docker.add("b", port=28002)
     desired = {"published": True, "cpus": "1", "token": "x", "after": 0}
-    error = app.client.refused("put", "release", "api", desired)
+    error = app.client.refused("put", "containers.releases", "api", desired)
     assert (error.code, error.prop) == ("no-port", "port")
 
 
@@ -137,7 +137,7 @@ def test_a_container_that_only_another_release_mends_is_drift(
 
 
 def test_before_the_first_release_there_is_nothing(app: Releases) -> None:
-    assert app.client.look("release", "api", {"app": "api", "published": True, "cpus": "1"}) == {
+    assert app.client.look("containers.releases", "api", {"app": "api", "published": True, "cpus": "1"}) == {
         "exists": False
     }
 
@@ -145,7 +145,9 @@ def test_before_the_first_release_there_is_nothing(app: Releases) -> None:
 def test_a_silent_docker_is_an_error_and_no_drift(app: Releases) -> None:
     app.next()
     app.docker.down = True
-    items = [{"kind": "release", "id": "api", "spec": {"app": "api", "published": True, "cpus": "1"}}]
+    items = [
+        {"kind": "containers.releases", "id": "api", "spec": {"app": "api", "published": True, "cpus": "1"}}
+    ]
     (found,) = app.client.ask("survey", items=items, index=False)["items"]
     assert found["error"]["code"] == "unreadable"
 
@@ -153,5 +155,5 @@ def test_a_silent_docker_is_an_error_and_no_drift(app: Releases) -> None:
 def test_delete_forgets_the_numbers(app: Releases) -> None:
     app.next()
     desired = {"published": True, "cpus": "1", "token": "", "after": 0}
-    assert app.client.on("remove", "release", "api", desired)["done"] == "removed"
+    assert app.client.on("remove", "containers.releases", "api", desired)["done"] == "removed"
     assert app.next() == (1, 28000)

@@ -60,15 +60,15 @@ class Edge:
 
     def put(self) -> dict[str, Any]:
         self.nginx.calls.clear()
-        return self.client.on("put", "served-sites", UNIT, self.desired())
+        return self.client.on("put", "nginx.served_sites", UNIT, self.desired())
 
     def refused(self) -> HostError:
         self.nginx.calls.clear()
-        return self.client.refused("put", "served-sites", UNIT, self.desired())
+        return self.client.refused("put", "nginx.served_sites", UNIT, self.desired())
 
     def facts(self) -> dict[str, Any]:
         spec = {"unit": UNIT, "reads": [str(self.nginx.conf)], "probes": self.desired()["probes"]}
-        return self.client.look("served-sites", UNIT, spec)
+        return self.client.look("nginx.served_sites", UNIT, spec)
 
     def said(self, name: str = A) -> str:
         said: str = self.facts()["sites"][name]
@@ -94,7 +94,7 @@ def running(edge: Edge, tmp_path: Path) -> Edge:
 def test_no_file_goes_until_the_sites_were_asked_for_after_a_reload(running: Edge) -> None:
     running.serve(B)
     order = Removal(running.machine).during(
-        running.client, lambda client: client.on("put", "served-sites", UNIT, running.desired())
+        running.client, lambda client: client.on("put", "nginx.served_sites", UNIT, running.desired())
     )
     assert order[0] == "reload"
     assert order.index("removed") > 1, "it went before anybody looked what came of the reload"
@@ -396,6 +396,6 @@ def test_a_failed_nginx_is_reset_and_started(running: Edge) -> None:
 
 def test_delete_leaves_nginx_as_it_is(running: Edge) -> None:
     running.nginx.calls.clear()
-    assert running.client.on("remove", "served-sites", UNIT, running.desired())["done"] == "kept"
+    assert running.client.on("remove", "nginx.served_sites", UNIT, running.desired())["done"] == "kept"
     assert running.nginx.calls == []
     assert running.said() == "served"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent.guarded import Peer
+from portcullis.agent.store import Store
 from portcullis.components.ssh.on_host import ssh_daemon, ssh_facts
 from portcullis.components.ssh.on_host.ssh_servers import SshServers
 
@@ -42,23 +43,23 @@ class Server:
 
     def put(self, port: str = "22", *, adopt: bool = False, **more: Any) -> dict[str, Any]:
         self.host.calls.clear()
-        return self.client.on("put", "ssh-server", "sshd", self.desired(port, **more), adopt=adopt)
+        return self.client.on("put", "ssh.ssh_servers", "sshd", self.desired(port, **more), adopt=adopt)
 
     def refused(self, port: str = "22", *, adopt: bool = False, **more: Any) -> HostError:
-        return self.client.refused("put", "ssh-server", "sshd", self.desired(port, **more), adopt=adopt)
+        return self.client.refused("put", "ssh.ssh_servers", "sshd", self.desired(port, **more), adopt=adopt)
 
     def remove(self, port: str = "22") -> str:
-        done: str = self.client.on("remove", "ssh-server", "sshd", self.desired(port))["done"]
+        done: str = self.client.on("remove", "ssh.ssh_servers", "sshd", self.desired(port))["done"]
         return done
 
     def facts_of(self, options: dict[str, str]) -> dict[str, str]:
-        found: dict[str, str] = self.client.look("ssh-server", "sshd", self.desired(options=options))[
+        found: dict[str, str] = self.client.look("ssh.ssh_servers", "sshd", self.desired(options=options))[
             "options"
         ]
         return found
 
     def facts(self, port: str = "22") -> dict[str, Any]:
-        return self.client.look("ssh-server", "sshd", self.desired(port))
+        return self.client.look("ssh.ssh_servers", "sshd", self.desired(port))
 
 
 @pytest.fixture
@@ -177,7 +178,7 @@ def test_another_source_of_keys_for_one_user_is_a_difference(server: Server, lin
     server.put(options=options)
     evil = server.host.drop_in("00-evil.conf")
     evil.write_text(f"Match User mallory\n\t{line}\n")
-    facts = server.client.look("ssh-server", "sshd", server.desired(options=options))
+    facts = server.client.look("ssh.ssh_servers", "sshd", server.desired(options=options))
     assert facts["options"][name] == f"{line.partition(' ')[2]} for Match User mallory ({evil}:2)"
 
 
@@ -299,7 +300,7 @@ def test_what_a_refresh_left_in_the_state_is_not_taken_for_what_is_declared(serv
     }
     desired = server.desired(options=found, users={"deploy": {"MaxSessions": "10 (/etc/x:1)"}})
     desired["content"] = text()
-    facts = server.client.look("ssh-server", "sshd", desired)
+    facts = server.client.look("ssh.ssh_servers", "sshd", desired)
     assert facts["options"] == OPTIONS
     assert facts["users"] == users
 
@@ -464,12 +465,14 @@ def test_what_would_refuse_whoever_deploys(
     facts = {"_taken": {}, "_groups": {"root": ["root"], "deploy": ["deploy", "sudo"]}}
     desired = {"options": options, "port": "22", "login": login, "pinned": "ssh-ed25519"}
     peer = Peer.parse("203.0.113.7 4711 198.51.100.1 22")
-    error = SshServers(server.client.machine).preflight(desired, facts, [], peer)
+    error = SshServers(server.client.machine, Store(server.client.machine.state)).preflight(
+        desired, facts, [], peer
+    )
     assert (error.prop if error else None) == prop
 
 
 def test_only_what_can_cut_off_is_guarded(server: Server) -> None:
-    kind = SshServers(server.client.machine)
+    kind = SshServers(server.client.machine, Store(server.client.machine.state))
     server.put(options={**OPTIONS, "LogLevel": "INFO"})
 
     def guarded(**options: str) -> bool:
@@ -486,7 +489,7 @@ def test_only_what_can_cut_off_is_guarded(server: Server) -> None:
 def test_the_undo_names_every_file_that_may_change(make_server: Callable[..., Server]) -> None:
     server = make_server(ufw=True)
     server.host.drop_in("00-evil.conf").write_text("MaxAuthTries 9\n")
-    kind = SshServers(server.client.machine)
+    kind = SshServers(server.client.machine, Store(server.client.machine.state))
     desired = server.desired()
     (facts,) = kind.facts([(kind.spec("sshd", desired), None)])
     assert isinstance(facts, dict)
@@ -511,7 +514,7 @@ def test_the_undo_loads_ufws_rules_only_where_the_kernel_had_them(server: Server
             server.client.machine, run=both, peer=Peer.parse(peer), ufw=ufw.etc, ufw_shipped=ufw.shipped,
             proc_sys=ufw.proc_sys,
         )  # fmt: skip
-        kind = SshServers(machine)
+        kind = SshServers(machine, Store(machine.state))
         (facts,) = kind.facts([(kind.spec("sshd", server.desired()), None)])
         assert isinstance(facts, dict)
         undo = kind.undo(server.desired(), facts, kind.plan(server.desired(), facts))
@@ -563,7 +566,7 @@ def test_an_exception_for_such_a_user_is_named_and_put_out_of_force_only_when_to
     evil = server.host.drop_in("00-evil.conf")
     evil.write_text(f"Match User tunnel-alice\n  {line}\n")
     name = next(name for name in ALICE if name.lower() in line.lower())
-    facts = server.client.look("ssh-server", "sshd", server.desired(**tunnels()))
+    facts = server.client.look("ssh.ssh_servers", "sshd", server.desired(**tunnels()))
     assert facts["users"]["tunnel-alice"][name] == f"{value} ({evil}:2)"
     assert facts["options"] == OPTIONS, "it is told once"
     refused = server.refused(**tunnels())
@@ -576,7 +579,10 @@ def test_an_exception_for_such_a_user_is_named_and_put_out_of_force_only_when_to
 
 def test_a_tunnel_more_can_cut_off_and_is_guarded(server: Server) -> None:
     server.put()
-    servers, desired = SshServers(server.client.machine), server.desired(**tunnels())
+    servers, desired = (
+        SshServers(server.client.machine, Store(server.client.machine.state)),
+        server.desired(**tunnels()),
+    )
     (facts,) = servers.facts([(servers.spec("sshd", desired), None)])
     assert isinstance(facts, dict)
     assert facts["users"] == {"tunnel-alice": {"PermitOpen": "unset", "MaxSessions": "10"}}

@@ -11,8 +11,9 @@ import pytest
 
 from portcullis.agent.guarded import Peer
 from portcullis.agent.run import Done
+from portcullis.agent.store import Store
+from portcullis.resources.sysctl.on_host import Sysctls
 from portcullis.resources.sysctl.on_host.sysctl_files import normal, parse
-from portcullis.resources.sysctl.on_host.sysctls import Sysctls
 
 from .conftest import Client
 
@@ -295,7 +296,7 @@ def test_a_packages_own_settings_are_nobodys(kernel: Kernel) -> None:
 
 
 def kind(kernel: Kernel) -> Sysctls:
-    return Sysctls(kernel.client.machine)
+    return Sysctls(kernel.client.machine, Store(kernel.client.machine.state))
 
 
 def question(kernel: Kernel, values: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:

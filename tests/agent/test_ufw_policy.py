@@ -8,6 +8,7 @@ import pytest
 
 from portcullis.agent.guarded import Peer
 from portcullis.agent.step import Step
+from portcullis.agent.store import Store
 from portcullis.components.firewall.on_host.ufw import UfwPolicies
 
 from .conftest import Client
@@ -42,20 +43,20 @@ class Firewall:
 
     def put(self, desired: Json, *, adopt: bool = False) -> list[str]:
         self.ufw.calls.clear()
-        done = self.client.on("put", "ufw-policy", "ufw", desired, adopt=adopt)
-        assert self.client.on("put", "ufw-policy", "ufw", desired)["steps"] == []
+        done = self.client.on("put", "firewall.ufw", "ufw", desired, adopt=adopt)
+        assert self.client.on("put", "firewall.ufw", "ufw", desired)["steps"] == []
         return [step["property"] for step in done["steps"]]
 
     def refused(self, desired: Json) -> HostError:
-        return self.client.refused("put", "ufw-policy", "ufw", desired)
+        return self.client.refused("put", "firewall.ufw", "ufw", desired)
 
     def remove(self, desired: Json) -> str:
         self.ufw.calls.clear()
-        done: str = self.client.on("remove", "ufw-policy", "ufw", desired)["done"]
+        done: str = self.client.on("remove", "firewall.ufw", "ufw", desired)["done"]
         return done
 
     def facts(self) -> Json:
-        return self.client.look("ufw-policy", "ufw", {"custom": []})
+        return self.client.look("firewall.ufw", "ufw", {"custom": []})
 
     def rules(self) -> Json:
         rules: Json = self.facts()["rules"]
@@ -215,7 +216,7 @@ def test_a_packaged_file_that_was_edited_is_drift_by_name_and_can_be_somebody_el
     (firewall.ufw.etc / "user6.rules").unlink()
     facts = firewall.facts()
     assert facts["altered"] == {"before.rules": "changed", "user6.rules": "absent"}
-    custom = firewall.client.look("ufw-policy", "ufw", {"custom": ["before.rules"]})
+    custom = firewall.client.look("firewall.ufw", "ufw", {"custom": ["before.rules"]})
     assert custom["altered"] == {"user6.rules": "absent"}
     assert "altered.before.rules" in firewall.put(policy())
     assert rules.read_text() == shipped
@@ -263,7 +264,7 @@ def test_rule_files_that_make_no_sense_are_unreadable_and_not_empty(firewall: Fi
     with (firewall.ufw.etc / "user.rules").open("a") as file:
         file.write("### tuple ### allow what\n")
     (found,) = firewall.client.ask(
-        "survey", items=[{"kind": "ufw-policy", "id": "ufw", "spec": {}}], index=False
+        "survey", items=[{"kind": "firewall.ufw", "id": "ufw", "spec": {}}], index=False
     )["items"]
     assert found["error"]["code"] == "unreadable"
 
@@ -299,7 +300,7 @@ REFUSED = [
 
 
 def preflight(firewall: Firewall, desired: Json, address: str = US) -> HostError | None:
-    kind = UfwPolicies(firewall.client.machine)
+    kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
     server = "2001:db8::1" if ":" in address else "192.0.2.1"
     (facts,) = kind.facts([({"custom": []}, None)])
     assert isinstance(facts, dict)
@@ -342,7 +343,7 @@ def test_each_family_is_looked_at_by_itself(firewall: Firewall) -> None:
 
 def test_what_cuts_nobody_off_needs_no_guard(firewall: Firewall) -> None:
     firewall.put(policy())
-    kind = UfwPolicies(firewall.client.machine)
+    kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
     (facts,) = kind.facts([({"custom": []}, None)])
     assert isinstance(facts, dict)
 
@@ -369,7 +370,7 @@ def test_what_cuts_nobody_off_needs_no_guard(firewall: Firewall) -> None:
 
 
 def test_undone_the_kernel_is_as_it_was(firewall: Firewall) -> None:
-    kind = UfwPolicies(firewall.client.machine)
+    kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
 
     def commands() -> Any:
         (facts,) = kind.facts([({"custom": []}, None)])
@@ -393,7 +394,9 @@ FORCE_STOP, RELOAD = (("/lib/ufw/ufw-init", "force-stop"),), (("ufw", "reload"),
 def undone_from(firewall: Firewall, address: str, desired: Json | None = None) -> Any:
     server = "2001:db8::1" if ":" in address else "192.0.2.1"
     peer = Peer.parse(f"{address} 50000 {server} 22")
-    kind = UfwPolicies(dataclasses.replace(firewall.client.machine, peer=peer))
+    kind = UfwPolicies(
+        dataclasses.replace(firewall.client.machine, peer=peer), Store(firewall.client.machine.state)
+    )
     (facts,) = kind.facts([({"custom": []}, None)])
     assert isinstance(facts, dict)
     desired = desired or policy({"in 81/tcp": "limit"})

@@ -77,20 +77,20 @@ class Person:
 
     def put(self, *, adopt: bool = False, guard: int | None = None, **more: Any) -> Json:
         asked = {} if guard is None else {"guard": guard}
-        return self.client.on("put", "user", self.name, self.desired(**more), adopt=adopt, **asked)
+        return self.client.on("put", "users.users", self.name, self.desired(**more), adopt=adopt, **asked)
 
     def refused(self, *, adopt: bool = True, **more: Any) -> HostError:
-        return self.client.refused("put", "user", self.name, self.desired(**more), adopt=adopt)
+        return self.client.refused("put", "users.users", self.name, self.desired(**more), adopt=adopt)
 
     def remove(self, **more: Any) -> str:
-        done: str = self.client.on("remove", "user", self.name, self.desired(**more))["done"]
+        done: str = self.client.on("remove", "users.users", self.name, self.desired(**more))["done"]
         return done
 
     def facts(self, **more: Any) -> Json:
         desired = self.desired(**more)
         managed = [name for name in users.MANAGED if desired.get(name) is not None]
         spec = {"user": self.name, "keys": desired["keys"], "managed": managed}
-        return self.client.look("user", self.name, spec)
+        return self.client.look("users.users", self.name, spec)
 
     def exists_with(self, *keys: str, uid: int = USER, file: str = ".ssh/authorized_keys") -> None:
         """The account was there before us, with these keys."""
@@ -452,7 +452,7 @@ def test_an_undone_removal_lets_in_again(alice: Person) -> None:
     alice.put(sudo=True)
     before = (alice.file.read_text(), alice.rule.read_text(), alice.host.lines("passwd"))
     desired = alice.desired(sudo=True, on_delete="remove")
-    guard = alice.client.on("remove", "user", "alice", desired, guard=60)["guard"]
+    guard = alice.client.on("remove", "users.users", "alice", desired, guard=60)["guard"]
     assert not alice.rule.exists()
     alice.client.ask("rollback", guard=guard)
     assert (alice.file.read_text(), alice.rule.read_text(), alice.host.lines("passwd")) == before

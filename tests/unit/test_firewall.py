@@ -150,4 +150,4 @@ def test_what_is_read_back_is_what_can_be_declared() -> None:
     assert live == {key: value for key, value in facts.items() if key != "exists"}
     assert UfwPolicyProvider().absent_inputs()["enabled"] == "<absent>"
     item = UfwPolicyProvider().item({"host": "web1", "custom_files": ["before.rules"]})
-    assert (item.kind, item.id, item.spec) == ("ufw-policy", "ufw", {"custom": ["before.rules"]})
+    assert (item.kind, item.id, item.spec) == ("firewall.ufw", "ufw", {"custom": ["before.rules"]})

@@ -1,0 +1,315 @@
+"""Certificates from an authority: lineages of certbot, and what is really served of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
+
+from portcullis.agent import x509
+from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
+from portcullis.agent.step import Json, Step, compare
+from portcullis.components.certificates.on_host import (
+    acme_precheck,
+    certbot_output,
+    challenge_folder,
+    tls_leaf,
+)
+from portcullis.components.certificates.on_host.acme_precheck import Web
+from portcullis.components.certificates.on_host.certbot_run import Certbot
+from portcullis.components.certificates.on_host.lineages import Lineage, Lineages, Sites
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record, Store
+
+FRESH = "fresh"
+SERVED = "this certificate"
+COVERED = "covered"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\Z")
+# What a lineage is renewed by, as far as it is declared; a change of any has it issued anew.
+_RENEWED_BY = ("server", "key_type", "webroot", "dns", "dns_credentials", "dns_propagation", "profile")
+_DAY, _HOUR = 86400.0, 3600.0
+_SHORT_LIVED = 10 * _DAY
+_AT_ONCE = 16
+_LOG_TAIL = 1 << 20  # bytes of each log
+_PROBE_LABEL = "portcullis-probe"  # stands for the star of a wildcard
+
+_NGINX = "nginx.service"
+_TEST_TIMEOUT, _RELOAD_TIMEOUT = 60.0, 90.0
+_TAKES_UP = 10.0  # seconds in which a server that was reloaded has new workers
+
+
+class Certificates(Kind[Json, Json, Json]):
+    """The kind ``certificate``."""
+
+    def __init__(self, machine: Machine, store: Store) -> None:
+        """Need the machine for its folders and for running certbot."""
+        super().__init__(machine, store)
+        self._lineages = Lineages(machine.letsencrypt)
+        self._certbot = Certbot(machine)
+        self._web = Web()
+
+    def spec(self, item: str, desired: Json) -> Json:
+        return {"lineage": item, "name": str(desired["common_name"])}
+
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        """Servers are asked for many names at once."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            sites = self._sites()
+            return list(pool.map(lambda question: self._answer(question, sites), questions))
+
+    def _answer(self, question: Question[Json], sites: Sites) -> Json | HostError:
+        spec, record = question
+        try:
+            return {**self._facts(spec, sites), "revision": record.revision if record else ""}
+        except HostError as error:
+            return error
+
+    def _sites(self) -> Sites:
+        return Sites(self._machine.letsencrypt, self._machine.etc / "nginx")
+
+    def _facts(self, spec: Json, sites: Sites) -> Json:
+        name = _checked(str(spec["lineage"]))
+        there = self._lineages.read(name)
+        if there is None:
+            return {"exists": False}
+        certificate = there.certificate
+        facts: Json = {"exists": True, "_whole": certificate is not None, **_renewed_by(there)}
+        if certificate is None:
+            nothing = {"domains": {}, "key_type": "", "issuer": "", "expiry": "half made", "served": SERVED}
+            return {**facts, **nothing}
+        return {
+            **facts,
+            "domains": dict.fromkeys(sorted(certificate.names), COVERED),
+            "key_type": certificate.key_type,
+            "issuer": certificate.issuer,
+            "expiry": expiry(certificate, time.time(), lambda: self._reason(name, certificate.names)),
+            "served": self._served(name, str(spec["name"]), certificate, sites),
+        }
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        if not facts["exists"]:
+            return [Step("domains", "absent", ", ".join(sorted(desired["domains"])), "issue")]
+        if not facts["_whole"]:
+            return [Step("lineage", "half made", "whole", "issue")]
+        have, want = set(facts["domains"]), set(desired["domains"])
+        steps = [
+            Step(f"domains.{name}", *((COVERED, "absent") if name in have else ("absent", COVERED)), "issue")
+            for name in sorted(have ^ want)
+        ]
+        steps += compare(desired, facts, tuple(prop for prop in _RENEWED_BY if prop in facts), "issue")
+        if facts["expiry"] != FRESH:
+            steps.append(Step("expiry", facts["expiry"], FRESH, "issue"))
+        if facts["served"] != SERVED:
+            steps.append(Step("served", facts["served"], SERVED, "reload"))
+        return steps
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+        wild = sorted(name for name in desired["domains"] if name.startswith("*."))
+        if wild and not desired.get("dns"):
+            return HostError(
+                "invalid",
+                f"{wild[0]} is a wildcard, which no authority lets port 80 prove",
+                prop="domains",
+                hint="name the plugin for its zone in dns, or declare each name",
+            )
+        return None
+
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """Somebody asked for that certificate."""
+        return False
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """Of a lineage that is whole nothing is kept: it stays, whatever is issued in it."""
+        if not facts["exists"]:
+            return {"type": "absent"}
+        return {"type": "lineage" if facts["_whole"] else "half"}
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """A server that showed the lineage shows the new certificate afterwards."""
+        if any(step.action == "issue" for step in steps):
+            with self._answering(desired):
+                self._issue(desired, work)
+        if steps:
+            self._take_up(desired, work.record)
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """What was there before us stays."""
+        name, aside = _checked(record.id), folder / "aside"
+        if desired.get("on_delete", "remove") == "keep" or record.original["type"] == "lineage":
+            return "kept"
+        there = self._lineages.read(name)
+        used = self._sites().naming(name) if there else []
+        if used:
+            raise HostError(
+                "conflict",
+                f"{used[0]} still names it: without it nginx would not start again",
+                prop="lineage",
+                hint="let the site go first: have it depend on the certificate, or delete that file",
+            )
+        if there and not (there.certificate and self._certbot.delete(name)):
+            self._lineages.discard(name)
+        if self._lineages.put_back(name, aside):
+            return "restored"
+        return "removed" if there else "absent"
+
+    @staticmethod
+    def _answering(desired: Json) -> AbstractContextManager[object]:
+        """Keep the folder that names are proven from, where there is one: certbot would take its own away."""
+        webroot = Path(str(desired.get("webroot") or ""))
+        return challenge_folder.kept(webroot) if webroot.is_absolute() and webroot.is_dir() else nullcontext()
+
+    def _issue(self, desired: Json, work: Work) -> None:
+        name, aside = _checked(work.record.id), work.folder / "aside"
+        there = self._lineages.read(name)
+        untried = self._precheck(desired)
+        halves = there is not None and there.certificate is None
+        if halves and aside.exists():
+            self._lineages.discard(
+                name
+            )  # of a run that was cut off; what stood there before it is kept already
+        elif halves:
+            self._lineages.put_aside(name, aside)
+        whole = there if there and there.certificate else None
+        try:
+            self._certbot.issue(
+                name,
+                desired,
+                anew=whole is not None,
+                other_server=whole is not None and whole.option("server") != desired["server"],
+            )
+        except HostError as error:
+            if self._lineages.read(name) is None:
+                self._lineages.put_back(name, aside)
+            raise HostError(
+                error.code,
+                error.message,
+                prop=error.prop,
+                hint=error.hint,
+                detail="\n".join([error.detail, *(f"(not tried) {line}" for line in untried)]).strip(),
+            ) from None
+        if work.record.original["type"] != "half":
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def _precheck(self, desired: Json) -> list[str]:
+        if desired.get("dns") or not desired.get("precheck", True):
+            return []
+        return acme_precheck.check(sorted(desired["domains"]), Path(desired["webroot"]), self._web)
+
+    def _take_up(self, desired: Json, record: Record) -> None:
+        """Reload the server until it shows the certificate, where it shows another of this lineage."""
+        unit = str(desired.get("unit") or "")
+        if not unit or self._facts(record.spec, self._sites())["served"] == SERVED:
+            return
+        with self._machine.readers.reading():
+            if unit == _NGINX:
+                failure = "nginx refuses its configuration, so it was not reloaded"
+                self._run(["nginx", "-t"], _TEST_TIMEOUT, failure)
+            failure = f"{unit} cannot be reloaded"
+            self._run(["systemctl", "--no-pager", "reload", unit], _RELOAD_TIMEOUT, failure)
+            deadline = time.monotonic() + _TAKES_UP
+            while self._facts(record.spec, self._sites())["served"] != SERVED and time.monotonic() < deadline:
+                time.sleep(0.1)
+
+    def _run(self, argv: list[str], timeout: float, failure: str) -> None:
+        done = self._machine.run(argv, timeout=timeout)
+        if done.code:
+            raise HostError(
+                "test-failed",
+                failure,
+                prop="served",
+                hint="the certificate is there; mend what is said here, then run again",
+                detail="\n".join(done.text.splitlines()[-15:]),
+            )
+
+    def _served(self, lineage: str, name: str, certificate: x509.Certificate, sites: Sites) -> str:
+        """What a server here shows for the lineage's first name, or `SERVED`.
+
+        Nothing at all is fine, and so is another certificate while no site of nginx's names this lineage: the
+        certificate comes before the site, and another lineage or a default server answers until then.
+        """
+        found = tls_leaf.shown(self._machine.https, name.replace("*", _PROBE_LABEL, 1))
+        if found is None:
+            return SERVED
+        try:
+            other = x509.parse(found)
+        except ValueError:
+            return "what is no certificate"
+        if other.digest == certificate.digest or not sites.naming(lineage):
+            return SERVED
+        if set(other.names) & set(certificate.names):
+            age = "an older" if other.begins < certificate.begins else "another"
+            until = time.strftime("%Y-%m-%d", time.gmtime(other.ends))
+            return f"{age} certificate of this name, until {until}"
+        return f"a certificate for {other.names[0] if other.names else 'nobody'}"
+
+    def _reason(self, lineage: str, names: tuple[str, ...]) -> str:
+        logs = [self._machine.letsencrypt_logs / file for file in ("letsencrypt.log.1", "letsencrypt.log")]
+        return certbot_output.last_reason("".join(map(_tail, logs)), lineage, names)
+
+
+def expiry(certificate: x509.Certificate, now: float, reason: Callable[[], str]) -> str:
+    """``fresh``, or when the certificate ends and why it was not renewed in time.
+
+    certbot renews with a third of the lifetime left (half of one under ten days), and the timer runs twice a
+    day at a random moment: a day may lie between two runs, which is no fault yet. Of a certificate for few
+    days the grace is a sixth of the lifetime at most, so that the difference shows well before the end.
+    """
+    lifetime, left = certificate.ends - certificate.begins, certificate.ends - now
+    due = lifetime / (2 if lifetime < _SHORT_LIVED else 3)
+    if left >= due - min(_DAY, lifetime / 6):
+        return FRESH
+    why = reason() or "certbot's log tells of no attempt; does certbot.timer run?"
+    if left < 0:
+        return f"expired {_span(-left)} ago: {why}"
+    return f"in {_span(left)}, of {round(lifetime / _DAY)}: {why}"
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("day", _DAY), ("hour", _HOUR), ("minute", 60.0)):
+        count = int(seconds // length)
+        if count > (1 if unit == "day" else 0):
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "a moment"
+
+
+def _renewed_by(there: Lineage) -> Json:
+    """What renewals go by. Of how names are proven only what this way has."""
+    found: Json = {"server": there.option("server"), "profile": there.option("preferred_profile")}
+    authenticator = there.option("authenticator")
+    if authenticator == "webroot":
+        return {**found, "dns": "", "webroot": there.option("webroot_path").partition(",")[0]}
+    if not authenticator.startswith("dns-"):
+        return {**found, "dns": f"<{authenticator or 'nothing'}>"}
+    plugin = authenticator[len("dns-") :]
+    options = {
+        "dns_credentials": there.option(f"dns_{plugin}_credentials"),
+        "dns_propagation": there.option(f"dns_{plugin}_propagation_seconds"),
+    }
+    return {**found, "dns": plugin, **{key: value for key, value in options.items() if value}}
+
+
+def _checked(lineage: str) -> str:
+    if not _NAME.match(lineage):
+        raise HostError("invalid", f"{lineage!r} is no name for a lineage", prop="lineage")
+    return lineage
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - _LOG_TAIL))
+            return log.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step
 from portcullis.agent.withheld import CONTAINER, SECRET
 from portcullis.components.containers.on_host.docker import Container, containers, docker, last_words
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work
-    from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record
 
 _UPDATE_TIMEOUT = 60.0
@@ -27,18 +27,14 @@ _UPDATE_TIMEOUT = 60.0
 _RESTARTS = 8
 
 
-class Containers:
+class Containers(Kind[Json, Json, Json]):
     """The kind ``container``: ``pids`` and ``status`` of one that somebody else makes."""
 
-    def __init__(self, machine: Machine) -> None:
-        """Need the machine for running docker."""
-        self._machine = machine
-
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+    def spec(self, item: str, desired: Json) -> Json:
         return {"container": str(desired["container"]), "expects": str(desired["expects"])}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`. One question to Docker for all."""
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        """One question to Docker for all."""
         try:
             found = containers(self._machine, sorted({str(spec["container"]) for spec, _ in questions}))
         except HostError as error:
@@ -46,7 +42,6 @@ class Containers:
         return [_facts(spec, found.get(str(spec["container"]))) for spec, _ in questions]
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         if not facts["exists"]:
             return [Step("container", "absent", str(desired["container"]), "refuse")]
         steps = []
@@ -57,7 +52,6 @@ class Containers:
         return steps
 
     def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        """See `Kind`."""
         if not facts["exists"]:
             return HostError(
                 "invalid",
@@ -74,16 +68,16 @@ class Containers:
             )
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`. It belongs to the container."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """It belongs to the container."""
         return True
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`. There is nothing to give back: it goes with the container."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """There is nothing to give back: it goes with the container."""
         return {}
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`. First the limit: a container may take a while to get well."""
+        """First the limit: a container may take a while to get well."""
         name = str(desired["container"])
         work.record.extra |= {SECRET: bool(desired.get("secret")), CONTAINER: str(desired["container_id"])}
         work.save()  # first: it may take long to get well, and the preview key can look meanwhile
@@ -97,8 +91,7 @@ class Containers:
         if "status" in done:
             self._wait(desired, name)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
         return "kept"
 
     def _wait(self, desired: Json, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step
 
 if TYPE_CHECKING:
@@ -13,24 +14,23 @@ if TYPE_CHECKING:
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
-    from portcullis.agent.store import Record
+    from portcullis.agent.store import Record, Store
 
 PRESENT, MISSING = "present", "missing"
 
 
-class Cpus:
+class Cpus(Kind[Json, Json, Json]):
     """The kind ``cpu``: nothing that could be changed, only read and refused."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, store: Store) -> None:
         """Read nothing yet."""
+        super().__init__(machine, store)
         self._cpuinfo = machine.proc_sys.parent / "cpuinfo"
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def spec(self, item: str, desired: Json) -> Json:
         return {"features": sorted(desired["features"])}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
         flags = self._flags()
         # A processor of another make has no such flags at all, and what needs them is built otherwise for it.
         return [
@@ -44,7 +44,6 @@ class Cpus:
         ]
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         return [
             Step(f"features.{name}", MISSING, PRESENT, "refuse")
             for name in sorted(desired["features"])
@@ -52,7 +51,6 @@ class Cpus:
         ]
 
     def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        """See `Kind`."""
         for name in sorted(desired["features"]):
             if facts["features"].get(name) != PRESENT:
                 return HostError(
@@ -63,19 +61,16 @@ class Cpus:
                 )
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
         return True
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
         return {}
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`. There is nothing to do: what is missing was refused."""
+        """There is nothing to do: what is missing was refused."""
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
         return "kept"
 
     def _flags(self) -> set[str] | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from portcullis.agent.kind import Kind
+from portcullis.agent.step import Json
 from portcullis.agent.watch import newest_change
 from portcullis.components.nginx.on_host import nginx_workers
 
@@ -18,45 +20,35 @@ if TYPE_CHECKING:
 
     from portcullis.agent.errors import HostError
     from portcullis.agent.kind import Answers, Question, Work
-    from portcullis.agent.machine import Machine
-    from portcullis.agent.step import Json, Step
+    from portcullis.agent.step import Step
     from portcullis.agent.store import Record
 
 _TICK = 0.05  # seconds: the kernel counts in hundredths
 
 
-class Drains:
+class Drains(Kind[Json, Json, Json]):
     """The kind ``drain``: nothing on the host is its own, and nothing of it can drift."""
 
-    def __init__(self, machine: Machine) -> None:
-        """Need the machine for /proc."""
-        self._machine = machine
-
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+    def spec(self, item: str, desired: Json) -> Json:
         return {"service": item}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
         return [{"exists": True} for _ in questions]
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:  # noqa: ARG002
-        """See `Kind`."""
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
         return []
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
-        """See `Kind`."""
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
         return True
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
         return {}
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`. Who has not left when the time is over, such as a WebSocket, is cut off."""
+        """Who has not left when the time is over, such as a WebSocket, is cut off."""
         del steps
         changed = newest_change([str(desired["reads"])]) / 10**9
         deadline = time.monotonic() + float(desired["seconds"])
@@ -64,8 +56,7 @@ class Drains:
             if self._machine.alone.wait(self._machine.settle / 4):
                 return
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
         return "kept"
 
     def _former(self, service: str, changed: float) -> bool:

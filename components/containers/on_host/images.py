@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent.docker_socket import ask, silent
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
-    from portcullis.agent.store import Record
+    from portcullis.agent.store import Record, Store
 
 _NAME = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}\Z")
 _LOOK = 30.0  # seconds
@@ -30,19 +31,19 @@ _OK, _MISSING = 200, 404
 _LOGIN = re.compile(r"unauthori[sz]ed|authentication|denied|forbidden|no basic auth", re.IGNORECASE)
 
 
-class Images:
+class Images(Kind[Json, Json, Json]):
     """The kind ``image``."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for Docker's socket."""
+        super().__init__(machine, store)
         self._socket = machine.docker
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+    def spec(self, item: str, desired: Json) -> Json:
         return {"image": item}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
-        answers: Answers = []
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        answers: Answers[Json] = []
         for spec, _ in questions:
             try:
                 answers.append({"exists": self._is_there(str(spec["image"]))})
@@ -50,31 +51,27 @@ class Images:
                 answers.append(error)
         return answers
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:  # noqa: ARG002
-        """See `Kind`."""
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
         return [] if facts["exists"] else [Step("pulled", "absent", "pulled", "pull")]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
-        """See `Kind`."""
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         if _NAME.match(str(desired["image"])):
             return None
         return HostError("invalid", f"{desired['image']!r} is not an image with a digest", prop="image")
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`. A digest says what it is, whoever pulled it."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """A digest says what it is, whoever pulled it."""
         return True
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
         return {"exists": facts["exists"]}
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:  # noqa: ARG002
-        """See `Kind`."""
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         if steps:
             self._pull(str(desired["image"]), str(desired["username"]), str(desired["password"]))
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. The image stays: containers may run on it, and unused ones are pruned by upkeep."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """The image stays: containers may run on it, and unused ones are pruned by upkeep."""
         return "kept"
 
     def _is_there(self, image: str) -> bool:

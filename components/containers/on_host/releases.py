@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step
 from portcullis.components.containers.on_host.docker import Container, containers, published
 
@@ -26,20 +27,19 @@ FIRST, LAST = 28000, 28999
 _LISTENING = "0A"  # proc_net_tcp(5)
 
 
-class Releases:
+class Releases(Kind[Json, Json, Json]):
     """The kind ``release``."""
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for what listens, and the store for the ports of other releases."""
-        self._machine = machine
-        self._store = store
+        super().__init__(machine, store)
         self._lock = threading.Lock()
 
     def spec(self, item: str, desired: Json) -> Json:
         return {"app": item, "published": bool(desired["published"]), "cpus": str(desired["cpus"])}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`. One question to Docker for all whose container is theirs to watch."""
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        """One question to Docker for all whose container is theirs to watch."""
         known = [dict(record.extra) if record and "number" in record.extra else {} for _, record in questions]
         names = [
             f"{spec['app']}-{extra['number']}"
@@ -53,26 +53,21 @@ class Releases:
         return [_facts(spec, extra, found) for (spec, _), extra in zip(questions, known)]
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         if facts.get("_token") == desired["token"]:
             return []
         number = facts.get("number", 0)
         return [Step("number", str(number), str(number + 1), "release")]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
-        """See `Kind`."""
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
         return True
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
         return {}
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`."""
         if not steps:
             return
         extra = work.record.extra
@@ -83,13 +78,15 @@ class Releases:
             extra.update(number=number, port=port, token=desired["token"])
             work.save()
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. The numbers begin anew."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """The numbers begin anew."""
         return "removed"
 
     def _free(self) -> int:
         """A port that nothing uses: the next after the last that was given, so that none comes back soon."""
-        given: set[int] = {int(r.extra.get("port", 0)) for r in self._store.all() if r.kind == "release"}
+        given: set[int] = {
+            int(r.extra.get("port", 0)) for r in self._store.all() if r.kind == "containers.releases"
+        }
         taken = given | published(self._machine) | self._listening()
         start = max([port for port in given if FIRST <= port <= LAST], default=LAST)
         ports: list[int] = [*range(start + 1, LAST + 1), *range(FIRST, start + 1)]

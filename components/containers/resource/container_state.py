@@ -26,7 +26,7 @@ _HERE_ONLY = ("image", "previous_image")
 class ContainerStateProvider(HostProvider):
     """Provider of `ContainerState`; its module path is part of every state."""
 
-    kind = "container"
+    kind = "containers.containers"
     identity = ("host", "item")
     remembered = ("previous_image",)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class CpuProvider(HostProvider):
     """Provider of `Cpu`; its module path is part of every state."""
 
-    kind = "cpu"
+    kind = "containers.cpus"
     identity = ("host", "program")
 
     def normalise(self, inputs: Normaliser) -> None:

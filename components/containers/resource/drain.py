@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class DrainProvider(HostProvider):
     """Provider of `Drain`; its module path is part of every state."""
 
-    kind = "drain"
+    kind = "containers.drains"
     identity = ("host", "service")
 
     def normalise(self, inputs: Normaliser) -> None:

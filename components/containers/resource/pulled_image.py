@@ -22,7 +22,7 @@ _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}\Z")
 class PulledImageProvider(HostProvider):
     """Provider of `PulledImage`; its module path is part of every state."""
 
-    kind = "image"
+    kind = "containers.images"
     identity = ("host", "image")
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -46,7 +46,7 @@ class PulledImageProvider(HostProvider):
         """Return the image by its name and digest; the login is no part of what is remembered of it."""
         return Item(self.kind, props["image"], {"image": props["image"]})
 
-    def live_inputs(self, facts: Json) -> Props:  # noqa: ARG002
+    def live_inputs(self, facts: Json) -> Props:
         """Return that it is there."""
         return {"pulled": _PULLED}
 

@@ -28,7 +28,7 @@ _AFTER = "__after"
 class ReleaseProvider(HostProvider):
     """Provider of `Release`; its module path is part of every state."""
 
-    kind = "release"
+    kind = "containers.releases"
     identity = ("host", "app")
     chosen = ("number", "port")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from portcullis.agent import disk, paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.kind import Kind
 from portcullis.agent.packaged import is_as_shipped
 from portcullis.agent.step import Json, Step, text_diff
 from portcullis.components.fail2ban.on_host import bans, jail_files
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from portcullis.agent.guarded import Peer
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
-    from portcullis.agent.store import Record
+    from portcullis.agent.store import Record, Store
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _TEST = ("fail2ban-client", "-t")
@@ -52,26 +53,26 @@ _BACKLOG_LIMIT = 20.0  # seconds from then until it has read its log
 _UP_LIMIT = 10.0  # seconds from a reload until the jail runs
 
 
-class Jails(Guarded):
+class Jails(Guarded, Kind[Json, Json, Json]):
     """The kind ``fail2ban-jail``; an item is the name of a jail."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for where fail2ban is and for running its client."""
-        self._machine = machine
+        super().__init__(machine, store)
         # The test is one of all jails: that of a good one must not see a bad one next to it.
         self._one_at_a_time = threading.Lock()
 
     def spec(self, item: str, desired: Json) -> Json:
         return {"jail": item, "options": dict(sorted(desired["options"].items()))}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`. One connection to the server for all."""
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        """One connection to the server for all."""
         jails = [str(spec["jail"]) for spec, _ in questions]
         bad = [jail for jail in jails if not _NAME.fullmatch(jail)]
         if bad:
             return [HostError("invalid", f"{bad[0]!r} is not a name for a jail", prop="jail")] * len(jails)
         banned = bans.remembered(self._machine.fail2ban_database, jails)
-        answers: Answers = []
+        answers: Answers[Json] = []
         try:
             with Server(self._machine.fail2ban_socket) as server:
                 running = server.jails() if server else []
@@ -125,7 +126,6 @@ class Jails(Guarded):
         }
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         path, content = str(desired["path"]), str(desired["content"])
         steps: list[Step] = []
         if not facts["_file"]:
@@ -155,22 +155,20 @@ class Jails(Guarded):
             steps.append(Step(f"ignoreip.{address}", *states, "reload"))
         return steps
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
-        """See `Kind`."""
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`. The package enables a jail; what somebody wrote about it is theirs."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """The package enables a jail; what somebody wrote about it is theirs."""
         return not facts["_file"] and all(
             is_as_shipped(self._machine, Path(path)) for path in facts["_others"]
         )
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
         return paths.keep(jail_files.path_of(self._machine.fail2ban, item), folder / "original")
 
     def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
-        """See `Guarded`. A ban that the database remembers is in force again when the jail starts."""
+        """A ban that the database remembers is in force again when the jail starts."""
         del steps
         if peer is None or not desired["enabled"] or _in_any(peer.address, desired["ignoreip"]):
             return None
@@ -185,12 +183,12 @@ class Jails(Guarded):
         )
 
     def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
-        """See `Guarded`. Lifts the jail's bans as well: one of them may be of the person who changed it."""
+        """Lifts the jail's bans as well: one of them may be of the person who changed it."""
         del steps
         return self._undo(str(desired["jail"]), facts) if desired["enabled"] else None
 
     def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
-        """See `Guarded`. Only a jail that is somebody else's without us can ban anybody then."""
+        """Only a jail that is somebody else's without us can ban anybody then."""
         del desired
         return self._undo(record.id, facts) if facts.get("_without_us") else None
 
@@ -199,7 +197,7 @@ class Jails(Guarded):
         return Undo(files, (("sh", "-c", _WAIT), ("sh", "-c", _TAKE_BACK, "sh", jail)))
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`. Tested before the server reads it; when anything fails, what stood there is back."""
+        """Tested before the server reads it; when anything fails, what stood there is back."""
         if not steps and "before" not in work.record.extra:
             return
         jail = work.record.id
@@ -308,8 +306,8 @@ class Jails(Guarded):
                 )
             time.sleep(0.1)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. The jail is what it is without us: gone, or somebody else's."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """The jail is what it is without us: gone, or somebody else's."""
         jail = record.id
         ours = jail_files.path_of(self._machine.fail2ban, jail)
         with self._one_at_a_time:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from portcullis.agent import disk, journal, paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step, text_diff
+from portcullis.resources.file.facts import FileSpec
 from portcullis.resources.file.on_host import Files
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
     from portcullis.agent.run import Done
-    from portcullis.agent.store import Record
+    from portcullis.agent.store import Record, Store
 
 TABLE = ("inet", "portcullis")
 UNIT = "portcullis-filter.service"
@@ -31,21 +33,20 @@ _TIMEOUT = 30.0
 _TEXTS = ("table", "file", "unit")
 
 
-class ForwardFilters(Guarded):
+class ForwardFilters(Guarded, Kind[Json, Json, Json]):
     """The kind ``forward-filter``; there is one item."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for its paths and for running nft and systemctl."""
-        self._machine = machine
-        self._files = Files(machine)
+        super().__init__(machine, store)
+        self._files = Files(machine, store)
         self._file, self._unit = machine.filter_file, machine.units / UNIT
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+    def spec(self, item: str, desired: Json) -> Json:
         return {}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
-        answers: Answers = []
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        answers: Answers[Json] = []
         for _, record in questions:
             try:
                 facts = self._facts()
@@ -57,7 +58,6 @@ class ForwardFilters(Guarded):
         return answers
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         if not facts["exists"]:
             return [Step("table", "absent", _measure(str(desired["table"])), "load")]
         steps = [
@@ -77,8 +77,8 @@ class ForwardFilters(Guarded):
             if facts[prop] != desired[prop]
         ]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
-        """See `Kind`. A unit that flushes our table, and ufw's and Docker's, is not ours to disable."""
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+        """A unit that flushes our table, and ufw's and Docker's, is not ours to disable."""
         if not facts.get("conflict"):
             return None
         return HostError(
@@ -89,12 +89,11 @@ class ForwardFilters(Guarded):
             hint=f"`systemctl disable {_RIVAL}` (not --now: stopping it flushes), or mask it",
         )
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
         return False
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`. Seldom anything: a table of this name from before."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """Seldom anything: a table of this name from before."""
         return {
             "type": "filter",
             "table": facts.get("_live", ""),
@@ -103,8 +102,8 @@ class ForwardFilters(Guarded):
             "wanted": paths.keep(self._link, folder / "wanted"),
         }
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:  # noqa: ARG002
-        """See `Kind`. The kernel takes the old table for the new one in one transaction."""
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """The kernel takes the old table for the new one in one transaction."""
         if not steps:
             return
         for path in (self._file, self._unit):
@@ -117,8 +116,8 @@ class ForwardFilters(Guarded):
         # By the unit, not by nft: what boots the host is what was tried.
         self._systemctl("reload-or-restart", UNIT)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. Nothing else in the ruleset is touched."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """Nothing else in the ruleset is touched."""
         kept = record.original
         there = self._facts()
         if there["unit"] != _ABSENT:
@@ -142,25 +141,25 @@ class ForwardFilters(Guarded):
 
     def preflight(
         self,
-        desired: Json,  # noqa: ARG002
-        facts: Json,  # noqa: ARG002
-        steps: list[Step],  # noqa: ARG002
-        peer: Peer | None,  # noqa: ARG002
+        desired: Json,
+        facts: Json,
+        steps: list[Step],
+        peer: Peer | None,
     ) -> HostError | None:
-        """See `Guarded`. Nothing to tell: a session of this host's own sshd is never forwarded.
+        """Nothing to tell: a session of this host's own sshd is never forwarded.
 
         Whoever comes through a container or a virtual machine of this host finds out by the fresh login.
         """
         return None
 
-    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:  # noqa: ARG002
-        """See `Guarded`. Only a changed table can cut anybody off."""
+    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+        """Only a changed table can cut anybody off."""
         if all(step.prop != "table" for step in steps):
             return None
         return self._undo(facts)
 
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:  # noqa: ARG002
-        """See `Guarded`. Taking the filter away opens; only what was there before us could close."""
+    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+        """Taking the filter away opens; only what was there before us could close."""
         return self._undo(facts) if record.original["table"] else None
 
     def _undo(self, facts: Json) -> Undo:
@@ -206,14 +205,14 @@ class ForwardFilters(Guarded):
         raise HostError("unreadable", "nft does not list the table", prop="table", detail=done.text)
 
     def _text(self, path: Path) -> Json:
-        answer = self._files.facts([({"path": str(path)}, None)])[0]
+        answer = self._files.facts([(FileSpec(str(path)), None)])[0]
         if isinstance(answer, HostError):
             raise answer
-        if not answer["exists"]:
+        if not answer.exists:
             return {"content": _ABSENT, "permissions": ""}
         return {
-            "content": answer["content"],
-            "permissions": f"{answer['owner']} {answer['group']} {answer['mode']}",
+            "content": answer.content,
+            "permissions": f"{answer.owner} {answer.group} {answer.mode}",
         }
 
     def _enabled(self, unit: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step, compare
 from portcullis.components.firewall.on_host import ufw_changes, ufw_files, ufw_kernel
 from portcullis.components.firewall.on_host.ufw_command import ALONE, ufw
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from portcullis.agent.guarded import Peer
     from portcullis.agent.kind import Answers, Question, Work
-    from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record
     from portcullis.components.firewall.on_host.ufw_files import Files
     from portcullis.components.firewall.on_host.ufw_rules import Rules
@@ -38,20 +38,15 @@ _FRESH = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
 _INIT = "/lib/ufw/ufw-init"
 
 
-class UfwPolicies(Guarded):
+class UfwPolicies(Guarded, Kind[Json, Json, Json]):
     """The kind ``ufw-policy``; a host has one."""
 
-    def __init__(self, machine: Machine) -> None:
-        """Need the machine for ufw's files and for running it."""
-        self._machine = machine
-
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def spec(self, item: str, desired: Json) -> Json:
         return {"custom": sorted(desired.get("custom_files") or ())}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`. Two short programs, and none where ufw is not installed."""
-        answers: Answers = []
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        """Two short programs, and none where ufw is not installed."""
+        answers: Answers[Json] = []
         for spec, _ in questions:
             try:
                 answers.append(self._read(spec.get("custom") or []))
@@ -60,7 +55,7 @@ class UfwPolicies(Guarded):
         return answers
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`. A step for each rule."""
+        """A step for each rule."""
         if not facts["exists"]:
             return [Step("enabled", "absent", "ufw installed", "install")]
         steps = []  # what people made by hand first: it is what a refusal names
@@ -88,7 +83,6 @@ class UfwPolicies(Guarded):
         return steps
 
     def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        """See `Kind`."""
         theirs = {
             (f, str(rule.match))
             for f, rules in facts.get("_rules", {}).items()
@@ -105,8 +99,8 @@ class UfwPolicies(Guarded):
                 )
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`. Off and as the package left it, whatever the SSH server has written."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """Off and as the package left it, whatever the SSH server has written."""
         return (
             not facts["enabled"]
             and not facts["rules"]
@@ -116,8 +110,7 @@ class UfwPolicies(Guarded):
             and facts["logging"] == "low"
         )
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
         if not facts["exists"]:
             return {"type": "absent"}
         files: Files = facts["_files"]
@@ -139,7 +132,7 @@ class UfwPolicies(Guarded):
         }
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`. Rules go in before anything is closed."""
+        """Rules go in before anything is closed."""
         if not steps:
             return
         with ALONE:
@@ -166,7 +159,7 @@ class UfwPolicies(Guarded):
             self._mend()
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:
-        """See `Kind`. Rules and settings of before, in their order; the SSH server's rule stays."""
+        """Rules and settings of before, in their order; the SSH server's rule stays."""
         custom = desired.get("custom_files") or []
         with ALONE:
             facts = self._read(custom)
@@ -197,7 +190,7 @@ class UfwPolicies(Guarded):
     # Guarded ------------------------------------------------------------------------------------------------
 
     def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
-        """See `Guarded`. Evaluates the rules as they will be for the next login like this one."""
+        """Evaluates the rules as they will be for the next login like this one."""
         if peer is None or not desired["enabled"] or not facts["exists"] or not any(map(_can_cut, steps)):
             return None
         if peer.address.is_loopback:
@@ -229,13 +222,13 @@ class UfwPolicies(Guarded):
         )
 
     def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
-        """See `Guarded`. ufw's files, and the kernel as it ran before."""
+        """Ufw's files, and the kernel as it ran before."""
         if not facts["exists"] or not desired["enabled"] or not any(map(_can_cut, steps)):
             return None
         return self._undo(facts)
 
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:  # noqa: ARG002
-        """See `Guarded`. Switching ufw off cuts nobody off."""
+    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+        """Switching ufw off cuts nobody off."""
         if not facts["exists"] or not record.original.get("enabled"):
             return None
         return self._undo(facts)

@@ -23,7 +23,7 @@ _READ = ("table", "file", "unit", "boot", "permissions")
 class ForwardFilterProvider(GuardedProvider):
     """Provider of `ForwardFilter`; its module path is part of every state."""
 
-    kind = "forward-filter"
+    kind = "firewall.forward_filters"
     identity = ("host",)
 
     def normalise(self, inputs: Normaliser) -> None:

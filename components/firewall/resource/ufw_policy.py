@@ -27,7 +27,7 @@ _AS_IT_SHOULD = {"settings": dict(SETTINGS), "altered": {}, "order": "ok", "live
 class UfwPolicyProvider(GuardedProvider):
     """Provider of `UfwPolicy`; its module path is part of every state."""
 
-    kind = "ufw-policy"
+    kind = "firewall.ufw"
     identity = ("host",)
 
     def normalise(self, inputs: Normaliser) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent import disk
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step, compare
 from portcullis.components.mongodb.on_host import mongo_store
 from portcullis.components.mongodb.on_host.mongo_client import Client, LoginRefused, Refused, Unanswered
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portcullis.agent.kind import Answers, Question, Work
-    from portcullis.agent.machine import Machine
-    from portcullis.agent.store import Record, Store
+    from portcullis.agent.store import Record
 
 REQUIRED, OPEN = "required", "nobody is asked for a password"
 _SPEC = ("store", "address", "root", "root_file", "ca", "volume", "replica_set")
@@ -26,21 +26,14 @@ _KEPT = "portcullis-root-password"
 _ELECTION = 30.0  # seconds
 
 
-class MongoRoots:
+class MongoRoots(Kind[Json, Json, Json]):
     """The kind ``mongo-root``."""
 
-    def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the store to know which users are declared."""
-        self._machine = machine
-        self._store = store
-
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def spec(self, item: str, desired: Json) -> Json:
         return {key: desired[key] for key in _SPEC if desired.get(key) is not None}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
-        answers: Answers = []
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        answers: Answers[Json] = []
         for spec, _ in questions:
             try:
                 answers.append(self._read(spec))
@@ -65,7 +58,6 @@ class MongoRoots:
         return facts
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         want = {"server": ANSWERS, "authentication": REQUIRED, "login": WORKS}
         steps = compare(want, {**want, **facts}, tuple(want), "mend")
         steps += [
@@ -77,7 +69,6 @@ class MongoRoots:
         return steps
 
     def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        """See `Kind`."""
         store = desired["store"]
         if facts.get("authentication") == OPEN:
             return HostError(
@@ -103,16 +94,16 @@ class MongoRoots:
             )
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`. Users that we know nothing of are somebody's; that we know a password shows later."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """Users that we know nothing of are somebody's; that we know a password shows later."""
         return not facts.get("users")
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`. A password of before is nothing to keep."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """A password of before is nothing to keep."""
         return {}
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`. Reads again by itself: a server that was starting can tell more now than the steps."""
+        """Reads again by itself: a server that was starting can tell more now than the steps."""
         spec = work.record.spec
         store = MongoStore(spec)
         if any(step.prop == "server" for step in steps):
@@ -164,8 +155,8 @@ class MongoRoots:
         if path is not None:
             path.unlink(missing_ok=True)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. The data stay, so the password stays beside them, for who can read the data anyway.
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """The data stay, so the password stays beside them, for who can read the data anyway.
 
         Without it nobody could use them again: state goes with the stack.
         """
@@ -201,7 +192,7 @@ class MongoRoots:
         declared = {
             f"{record.spec.get('user')}@{record.spec.get('database')}"
             for record in self._store.all()
-            if record.kind == "mongo-user" and record.spec.get("store") == store.name
+            if record.kind == "mongodb.mongo_users" and record.spec.get("store") == store.name
         }
         declared.add(f"{store.root}@{ADMIN}")
         found = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step, compare
 from portcullis.components.mongodb.on_host import mongo_store
 from portcullis.components.mongodb.on_host.mongo_client import LoginRefused, Refused, Unanswered
@@ -15,26 +16,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work
-    from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record
 
 _SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "password_file")
 
 
-class MongoUsers:
+class MongoUsers(Kind[Json, Json, Json]):
     """The kind ``mongo-user``."""
 
-    def __init__(self, machine: Machine) -> None:
-        """Need the machine to know whether there is a server at all."""
-        self._machine = machine
-
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def spec(self, item: str, desired: Json) -> Json:
         return {key: desired[key] for key in _SPEC if desired.get(key) is not None}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
-        answers: Answers = []
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        answers: Answers[Json] = []
         for spec, _ in questions:
             try:
                 answers.append(_read(spec))
@@ -43,7 +37,6 @@ class MongoUsers:
         return answers
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         if not facts["exists"]:
             return [Step("user", "nobody", str(desired["user"]), "create")]
         want = {"server": ANSWERS, "login": WORKS}
@@ -55,20 +48,18 @@ class MongoUsers:
                 steps.append(Step(f"roles.{role}", *(words if role in have else words[::-1]), "grant"))
         return steps
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
-        """See `Kind`."""
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`. Of a server that does not answer nothing is known; `apply` finds out."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """Of a server that does not answer nothing is known; `apply` finds out."""
         return bool(facts["server"] != ANSWERS)
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`. A password of before is nothing to keep."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """A password of before is nothing to keep."""
         return {}
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`."""
         if not steps:
             return
         spec, user, database = work.record.spec, str(desired["user"]), str(desired["database"])
@@ -97,8 +88,8 @@ class MongoUsers:
         except Refused as error:
             raise HostError("invalid", f"MongoDB {store.name}: {error}") from None
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. Its password is refused afterwards, and what it had under way is ended.
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """Its password is refused afterwards, and what it had under way is ended.
 
         Without the store's container nobody lets it in, and the stack can be let go of. In data that stay
         the user does too; to the next server on them it is one that nobody declared, see `MongoRoots`.

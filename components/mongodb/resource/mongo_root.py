@@ -23,7 +23,7 @@ _BEFORE = "before"
 class MongoRootProvider(HostProvider):
     """Provider of `MongoRoot`; its module path is part of every state."""
 
-    kind = "mongo-root"
+    kind = "mongodb.mongo_roots"
     identity = ("host", "store")
 
     def normalise(self, inputs: Normaliser) -> None:

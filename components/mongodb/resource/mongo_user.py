@@ -23,7 +23,7 @@ _SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "pas
 class MongoUserProvider(HostProvider):
     """Provider of `MongoUser`; its module path is part of every state."""
 
-    kind = "mongo-user"
+    kind = "mongodb.mongo_users"
     identity = ("host", "store", "database", "user")
 
     def normalise(self, inputs: Normaliser) -> None:

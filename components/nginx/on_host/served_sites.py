@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent import journal
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step
 from portcullis.agent.watch import newest_change
 from portcullis.components.nginx.on_host import nginx_workers, site_probe
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
-    from portcullis.agent.store import Record
+    from portcullis.agent.store import Record, Store
     from portcullis.resources.service.on_host import Unit
 
 _TEST_TIMEOUT = 60.0
@@ -32,12 +33,12 @@ _NAMED = 10  # sites in one message
 _GRAVE = ("[emerg]", "[alert]", "[crit]", "[warn]")
 
 
-class ServedSites:
+class ServedSites(Kind[Json, Json, Json]):
     """The kind ``served-sites``; an item is nginx's unit."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for nginx and systemctl, and for where nginx listens and logs."""
-        self._machine = machine
+        super().__init__(machine, store)
         self._ports = site_probe.Ports(machine.http, machine.https)
         self._lock = threading.Lock()
 
@@ -48,9 +49,8 @@ class ServedSites:
             "probes": desired["probes"],
         }
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
-        answers: Answers = []
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        answers: Answers[Json] = []
         for spec, record in questions:
             try:
                 unit = services.show(self._machine, [str(spec["unit"])])[0]
@@ -70,7 +70,6 @@ class ServedSites:
         return site_probe.ask(probes, self._ports)
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         steps = [Step("stale", "True", "False", "reload")] if facts["stale"] else []
         for name in sorted(desired["sites"]):
             have = facts["sites"].get(name, "not asked for")
@@ -78,20 +77,18 @@ class ServedSites:
                 steps.append(Step(f"sites.{name}", have, SERVED, "reload"))
         return steps
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
-        """See `Kind`."""
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`. A reload replaces nothing: the files have owners of their own."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """A reload replaces nothing: the files have owners of their own."""
         return True
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
         return {}
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:  # noqa: ARG002
-        """See `Kind`. Reloads, and never restarts: that would cut off every visitor of every site."""
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """Reloads, and never restarts: that would cut off every visitor of every site."""
         if not steps:
             return
         unit, spec = work.record.id, work.record.spec
@@ -194,6 +191,5 @@ class ServedSites:
             return ""
         return "\n".join([line for line in lines if any(level in line for level in _GRAVE)][-_LINES:])
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
         return "kept"

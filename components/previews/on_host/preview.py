@@ -54,7 +54,9 @@ def declared(machine: Machine, stack: str) -> set[str]:
     return {
         str(record.extra.get(CONTAINER) or record.spec["container"])
         for record in Store(machine.state).all()
-        if record.kind == "container" and record.stack == stack and record.extra.get(SECRET) is False
+        if record.kind == "containers.containers"
+        and record.stack == stack
+        and record.extra.get(SECRET) is False
     }
 
 

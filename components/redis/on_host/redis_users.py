@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step
 from portcullis.components.redis.on_host import redis_acl, redis_server, resp
 from portcullis.components.redis.on_host.redis_acl import ABSENT, DECLARED, DEFAULT, DEFAULT_OFF
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record, Store
     from portcullis.components.redis.on_host.redis_server import Access, Login, Server, State
 
-KIND = "redis-user"
+KIND = "redis.redis_users"
 _LIMIT = 1024 * 1024
 _MODE = 0o640
 OFF = "off, no password, no rights"
@@ -35,27 +37,26 @@ TRUSTED = "trusted"
 _SPEC = ("acl", "user", "address", "ops", "ca", "rules", "gid", "keeper")
 
 
-class RedisUsers:
+class RedisUsers(Kind[Json, Json, Json]):
     """The kind ``redis-user``.
 
     One user of each server is its keeper: it answers for the user ``default``, for the file, and for every
     user that nobody declared.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, machine: Machine, store: Store) -> None:
         """Need the records, which tell who is declared."""
-        self._store = store
+        super().__init__(machine, store)
         self._alone = threading.Lock()
         # What let us in where the credential on the host does not yet: it is written after the user is.
         self._worked: dict[Access, Login] = {}
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def spec(self, item: str, desired: Json) -> Json:
         spec = {key: desired[key] for key in _SPEC if desired.get(key) is not None}
         return {**spec, "hash": redis_acl.sha256(str(desired["password"]))}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`. A server is asked once, whatever the number of its users."""
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        """A server is asked once, whatever the number of its users."""
         states: dict[Access, State | HostError] = {}
         for spec, _ in questions:
             server = redis_server.access(spec)
@@ -65,7 +66,7 @@ class RedisUsers:
                     states[server] = redis_server.read(server, self._others(server), rules)
                 except HostError as error:
                     states[server] = error
-        answers: Answers = []
+        answers: Answers[Json] = []
         for spec, record in questions:
             state = states[redis_server.access(spec)]
             try:
@@ -121,7 +122,6 @@ class RedisUsers:
         }
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         wanted = {"line": DECLARED, "running": DECLARED}
         if desired.get("keeper"):
             wanted.update({"default": OFF, "file": _owned(desired)})
@@ -135,20 +135,17 @@ class RedisUsers:
             Step(f"undeclared.{name}", have, "absent", "take away") for name, have in undeclared.items()
         ]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
-        """See `Kind`."""
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
         return False
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`. Nothing is kept: a user of the same name was another user."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """Nothing is kept: a user of the same name was another user."""
         return {"type": "absent"}
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:  # noqa: ARG002
-        """See `Kind`."""
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
         if not steps:
             return
         spec = self.spec("", desired)
@@ -229,8 +226,8 @@ class RedisUsers:
     def _names(undeclared: dict[str, str]) -> list[str]:
         return ["" if name.startswith("(") else name for name in undeclared]
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. The file first, so that a server which starts meanwhile does not know the user."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """The file first, so that a server which starts meanwhile does not know the user."""
         spec = record.spec
         user = str(spec["user"])
         with self._alone, contextlib.ExitStack() as stack:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from portcullis.agent import disk, paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.kind import Kind
+from portcullis.agent.step import Json
 from portcullis.components.firewall.on_host import ufw_files, ufw_kernel
 from portcullis.components.ssh.on_host import (
     ssh_access,
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from portcullis.agent.guarded import Peer
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
-    from portcullis.agent.step import Json, Step
-    from portcullis.agent.store import Record
+    from portcullis.agent.step import Step
+    from portcullis.agent.store import Record, Store
     from portcullis.components.ssh.on_host.ssh_facts import ByUser
 
 ITEM = "sshd"
@@ -38,25 +40,24 @@ DROP_IN = Path("sshd_config.d/10-portcullis.conf")
 _TIMEOUT = 60.0
 
 
-class SshServers(Guarded):
+class SshServers(Guarded, Kind[Json, Json, Json]):
     """The kind ``ssh-server``. A host has one."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for sshd, systemd and ufw."""
-        self._machine = machine
+        super().__init__(machine, store)
         self._main = machine.ssh / "sshd_config"
         self._ours = machine.ssh / DROP_IN
         self._daemon = SshDaemon(machine, [str(self._main), str(self._ours.parent)])
         self._lock = threading.Lock()
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+    def spec(self, item: str, desired: Json) -> Json:
         spec = {key: desired[key] for key in ("content", "options", "port")}
         users = {"users": desired["users"]} if desired.get("users") else {}
         return {**spec, "login": desired.get("login") or "root", **users}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
-        answers: Answers = []
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        answers: Answers[Json] = []
         for spec, record in questions:
             try:
                 answers.append(self._facts(spec, record))
@@ -135,11 +136,9 @@ class SshServers(Guarded):
         return {"content": text, "mode": mode if owner == "root" else f"{mode}, of {owner}"}
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         return ssh_steps.steps(desired, facts, str(self._ours))
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
-        """See `Kind`."""
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         if not facts["exists"]:
             return HostError(
                 "invalid",
@@ -164,17 +163,16 @@ class SshServers(Guarded):
             )
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`. Without a file in our place only defaults are replaced; lines of others are not."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """Without a file in our place only defaults are replaced; lines of others are not."""
         return bool(facts["content"] == ssh_steps.ABSENT)
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
         kept = paths.keep(self._ours, folder / "original")
         return {"type": "sshd", "ports": facts["_ports"], "drop_in": kept}
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`. sshd takes up files that are proven only; until then all can be put back."""
+        """Sshd takes up files that are proven only; until then all can be put back."""
         if not steps:
             return
         with self._lock:
@@ -278,8 +276,8 @@ class SshServers(Guarded):
             edited.append(str(path))
             work.save()
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. The lines of others are in force again, and the ports are what they were."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """The lines of others are in force again, and the ports are what they were."""
         with self._lock:
             files = Files()
             ssh_facts.prepare(self._machine)
@@ -328,20 +326,17 @@ class SshServers(Guarded):
         self,
         desired: Json,
         facts: Json,
-        steps: list[Step],  # noqa: ARG002
+        steps: list[Step],
         peer: Peer | None,
     ) -> HostError | None:
-        """See `Guarded`."""
         return ssh_access.refusal(desired, facts, peer)
 
     def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
-        """See `Guarded`."""
         if ssh_steps.is_harmless(desired, facts, steps):
             return None
         return self._undo(facts)
 
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:  # noqa: ARG002
-        """See `Guarded`."""
+    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
         return self._undo(facts, record.extra.get("edited", []))
 
     def _undo(self, facts: Json, edited: Sequence[str] = ()) -> Undo | None:

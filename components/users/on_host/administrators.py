@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from portcullis.agent import disk, paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step
 from portcullis.components.users.on_host import accounts, sudoers
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from portcullis.agent.guarded import Argv, Peer
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
-    from portcullis.agent.store import Record
+    from portcullis.agent.store import Record, Store
     from portcullis.components.users.on_host.accounts import Directory
 
 GROUPS = {
@@ -43,24 +44,23 @@ _SHOWN = 120  # characters of a file's rules
 _NOBODYS_GROUP = "nogroup"
 
 
-class Administrators(Guarded):
+class Administrators(Guarded, Kind[Json, Json, Json]):
     """The kind ``administrators``."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for its accounts and the files of sudo."""
-        self._machine = machine
+        super().__init__(machine, store)
         self._sudoers = machine.etc / "sudoers"
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+    def spec(self, item: str, desired: Json) -> Json:
         return {
             "users": list(desired.get("users") or ()),
             "files": list(desired.get("files") or ()),
             "login": desired.get("login", ""),
         }
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
-        answers: Answers = []
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        answers: Answers[Json] = []
         for spec, _ in questions:
             try:
                 known = accounts.read(self._machine)
@@ -127,19 +127,16 @@ class Administrators(Guarded):
         return [folder / name for name in names if "." not in name and not name.endswith("~")]
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         del desired
         return [
             Step(f"undeclared.{name}", have, "absent", "take away")
             for name, have in sorted(facts["undeclared"].items())
         ]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
-        """See `Kind`."""
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
         return False
 
     def preflight(
@@ -147,9 +144,9 @@ class Administrators(Guarded):
         desired: Json,
         facts: Json,
         steps: list[Step],
-        peer: Peer | None,  # noqa: ARG002
+        peer: Peer | None,
     ) -> HostError | None:
-        """See `Guarded`. Rules that the user that deploys lives on go only when ours is there."""
+        """Rules that the user that deploys lives on go only when ours is there."""
         login = str(desired.get("login") or "root")
         if login == "root" or facts["_login_rule"] is True:
             return None
@@ -165,7 +162,6 @@ class Administrators(Guarded):
         return None
 
     def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
-        """See `Guarded`."""
         del desired
         files, commands = {}, []
         for step in steps:
@@ -176,12 +172,12 @@ class Administrators(Guarded):
                 commands.append(_give(name, facts))
         return Undo(tuple(files), tuple(commands))
 
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:  # noqa: ARG002
-        """See `Guarded`. It only lets in again who was there before."""
+    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+        """It only lets in again who was there before."""
         return None
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`. What was there before us comes back; what came later is only drift."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """What was there before us comes back; what came later is only drift."""
         given = {name: list(_give(name, facts)) for name in facts["undeclared"] if not name.startswith("/")}
         lines = f"{self._sudoers}: "
         files = [name for name in facts["undeclared"] if name[0] == "/" and not name.startswith(lines)]
@@ -197,7 +193,6 @@ class Administrators(Guarded):
         }
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`."""
         del desired
         lines = f"{self._sudoers}: "
         names = [step.prop.partition(".")[2] for step in steps]
@@ -236,7 +231,6 @@ class Administrators(Guarded):
             accounts.change(self._machine, "usermod", "-g", own, name, prop="undeclared")
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:
-        """See `Kind`."""
         del desired
         kept = record.original
         for number, file in enumerate(kept["files"]):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from portcullis.agent import disk, paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.kind import Kind
+from portcullis.agent.step import Json
 from portcullis.components.users.on_host import accounts, authorized_keys, key_files, sudoers, user_steps
 
 if TYPE_CHECKING:
@@ -16,9 +18,8 @@ if TYPE_CHECKING:
 
     from portcullis.agent.guarded import Argv, Peer
     from portcullis.agent.kind import Answers, Question, Work
-    from portcullis.agent.machine import Machine
-    from portcullis.agent.step import Json, Step
-    from portcullis.agent.store import Record, Store
+    from portcullis.agent.step import Step
+    from portcullis.agent.store import Record
     from portcullis.components.users.on_host.accounts import Account, Directory
 
 MEMBER = "member"
@@ -35,28 +36,22 @@ _LEAVING = 10.0  # seconds for the sessions of a user who is removed to end
 _NUMBERS = range(1000, 60000)  # what Debian's and Ubuntu's login.defs gives to people
 
 
-class Users(Guarded):
+class Users(Guarded, Kind[Json, Json, Json]):
     """The kind ``user``.
 
     Everything but the keys may be left out of what is declared, and is then left alone.
     """
 
-    def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the machine for its accounts, and to know where notes of a user are kept."""
-        self._machine = machine
-        self._store = store
-
     def spec(self, item: str, desired: Json) -> Json:
         managed = [key for key in MANAGED if desired.get(key) is not None]
         return {"user": item, "keys": desired.get("keys") or {}, "managed": managed}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
         try:
             known = accounts.read(self._machine)
         except HostError as error:
             return [error] * len(questions)
-        answers: Answers = []
+        answers: Answers[Json] = []
         for spec, record in questions:
             try:
                 answers.append(self._facts(spec, known, record))
@@ -107,19 +102,17 @@ class Users(Guarded):
         return {"_home_uid": status.st_uid, "_obstacle": ""}
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         return user_steps.steps(desired, facts)
 
     def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        """See `Kind`."""
         if facts["_obstacle"] and (desired["keys"] or not facts["exists"]):
             return HostError(
                 "invalid", facts["_obstacle"], prop="keys", hint="put that right on the host, then run again"
             )
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`. One that nobody logs in to; a key that is there lets somebody in, perhaps us."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """One that nobody logs in to; a key that is there lets somebody in, perhaps us."""
         return (
             not facts["keys"]
             and facts["key_files"] == key_files.PRIVATE
@@ -134,9 +127,9 @@ class Users(Guarded):
         desired: Json,
         facts: Json,
         steps: list[Step],
-        peer: Peer | None,  # noqa: ARG002
+        peer: Peer | None,
     ) -> HostError | None:
-        """See `Guarded`. For the user that deploys: without key, shell or sudo nobody gets in to mend it."""
+        """For the user that deploys: without key, shell or sudo nobody gets in to mend it."""
         name = desired["user"]
         if desired.get("login") != name:
             return None
@@ -158,7 +151,7 @@ class Users(Guarded):
         )  # fmt: skip
 
     def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
-        """See `Guarded`. What only lets more people in needs none, but for the user that deploys."""
+        """What only lets more people in needs none, but for the user that deploys."""
         name = str(desired["user"])
         if desired.get("login") != name and not any(map(user_steps.narrows, steps)):
             return None
@@ -180,7 +173,6 @@ class Users(Guarded):
         return Undo((*facts["_keepable"], rule), tuple(commands))
 
     def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
-        """See `Guarded`."""
         if not facts["exists"] or _stays(desired, record):
             return None
         name, rule = record.id, str(sudoers.rule_path(self._machine, record.id))
@@ -199,7 +191,6 @@ class Users(Guarded):
         return Undo((*facts["_keepable"], rule), tuple(commands))
 
     def original(self, item: str, facts: Json, folder: Path) -> Json:
-        """See `Kind`."""
         rule = paths.keep(sudoers.rule_path(self._machine, item), folder / "sudoers")
         if not facts["exists"]:
             return {"type": "absent", "sudoers": rule, "files": [], "let_in": []}
@@ -213,7 +204,7 @@ class Users(Guarded):
         }  # fmt: skip
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`. Keys come before all that could need them."""
+        """Keys come before all that could need them."""
         name = str(desired["user"])
         if steps and steps[0].action == "create":
             self._create(desired, work.folder / _MADE)
@@ -315,7 +306,7 @@ class Users(Guarded):
         accounts.change(self._machine, "usermod", "-L", name, prop="password")
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:
-        """See `Kind`. Access goes back to what it was; the home stays, and so does the user that deploys."""
+        """Access goes back to what it was; the home stays, and so does the user that deploys."""
         name = record.id
         account = accounts.read(self._machine).accounts.get(name)
         if account is not None and _stays(desired, record):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class AdministratorsProvider(GuardedProvider):
     """Provider of `Administrators`; its module path is part of every state."""
 
-    kind = "administrators"
+    kind = "users.administrators"
     identity = ("host",)
 
     def normalise(self, inputs: Normaliser) -> None:

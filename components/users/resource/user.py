@@ -33,7 +33,7 @@ _LIVE = ("keys", "key_files", *_OPTIONAL)
 class UserProvider(GuardedProvider):
     """Provider of `User`; its module path is part of every state."""
 
-    kind = "user"
+    kind = "users.users"
     identity = ("host", "user")
 
     def normalise(self, inputs: Normaliser) -> None:

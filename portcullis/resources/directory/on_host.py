@@ -10,29 +10,30 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, places
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step, compare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record, Store
 
 
-class Directories:
+class Directories(Kind[Json, Json, Json]):
     """The kind ``directory``. With ``make_parents``, missing folders above it are made, for root alone."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, machine: Machine, store: Store) -> None:
         """Need the store to know which folders above others this program made."""
-        self._store = store
+        super().__init__(machine, store)
         self._making = threading.Lock()
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+    def spec(self, item: str, desired: Json) -> Json:
         return {"path": item}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
-        answers: Answers = []
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        answers: Answers[Json] = []
         for spec, _ in questions:
             try:
                 answers.append(_read(paths.checked(spec["path"])))
@@ -41,13 +42,11 @@ class Directories:
         return answers
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         if not facts["exists"]:
             return [Step("path", "absent", "a directory", "create")]
         return compare(desired, facts, ("owner", "group", "mode"), "set")
 
     def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        """See `Kind`."""
         if not facts["exists"] or facts["_type"] == "directory":
             return None
         return HostError(
@@ -57,12 +56,11 @@ class Directories:
             hint="move it away, or declare the path that it points to",
         )
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
         return False
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`. Folders above that are missing, or that we made for another one, go with the last."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """Folders above that are missing, or that we made for another one, go with the last."""
         others = (record for record in self._store.all() if record.kind == "directory")
         ours = {path for record in others for path in record.original.get("above", ())}
         parents = list(Path(item).parents)[:-1]
@@ -70,12 +68,12 @@ class Directories:
         return {**paths.keep(Path(item), folder / "original"), "above": above}
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`. The mode is final before anyone but root can enter."""
+        """The mode is final before anyone but root can enter."""
         if not steps:
             return
         path = Path(work.record.id)
-        uid, gid = paths.ids(desired)
-        mode = paths.mode_bits(desired, "0755")
+        uid, gid = paths.ids(str(desired.get("owner", "root")), str(desired.get("group", "root")))
+        mode = paths.mode_bits(str(desired.get("mode", "0755")))
         with self._making:
             if desired.get("make_parents"):
                 for above in reversed(work.record.original.get("above", ())):
@@ -94,8 +92,8 @@ class Directories:
                 os.close(fd)
             os.fsync(place.folder)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. An empty directory that we made goes; one from before gets owner and mode back."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """An empty directory that we made goes; one from before gets owner and mode back."""
         kept = record.original
         with disk.removing(Path(record.id)) as place:
             there = place.look()

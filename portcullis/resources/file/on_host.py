@@ -7,22 +7,24 @@ import os
 import re
 import stat
 import threading
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, withheld
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind, each
 from portcullis.agent.packaged import is_as_shipped
 from portcullis.agent.step import Json, Step, compare, text_diff
+from portcullis.resources.file.facts import MAX_CONTENT, FileDesired, FileFacts, FileSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
-    from portcullis.agent.store import Record
+    from portcullis.agent.store import Record, Store
 
-LIMIT = 100 * 1024  # bytes of content that travel
 CHECK_TIMEOUT = 60.0
 _OUTPUT_LINES = 40
 # What facts, here and in the client, say in the place of content that is no text.
@@ -34,48 +36,47 @@ _PLACEHOLDER = re.compile(
 )
 
 
-class Files:
-    """The kind ``file``."""
+@dataclass(frozen=True)
+class _Found(FileFacts):
+    """What `plan` needs besides: whether the content is no text that can be shown, and what stands there."""
 
-    def __init__(self, machine: Machine) -> None:
+    opaque: bool = False
+    type: str = "file"
+
+
+class Files(Kind[FileSpec, FileDesired, FileFacts]):
+    """The kind `file`."""
+
+    spec_type = FileSpec
+    desired_type = FileDesired
+    facts_type = FileFacts
+
+    def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for its package database and for running checks."""
-        self._machine = machine
+        super().__init__(machine, store)
         self._testing = threading.Lock()
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
-        return {"path": item}
+    def facts(self, questions: Sequence[Question[FileSpec]]) -> Answers[FileFacts]:
+        return each(lambda spec, _: _read(paths.checked(spec.path)), questions)
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`."""
-        answers: Answers = []
-        for spec, record in questions:
-            try:
-                answers.append(
-                    {**_read(paths.checked(spec["path"])), "revision": record.revision if record else ""}
-                )
-            except HostError as error:
-                answers.append(error)
-        return [{"exists": False} if isinstance(a, dict) and not a["exists"] else a for a in answers]
-
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`. A secret's step has no diff."""
-        path, content = str(desired["path"]), str(desired["content"])
-        want = _measure(content)
-        if not facts["exists"]:
+    def plan(self, desired: FileDesired, facts: FileFacts) -> list[Step]:
+        """A secret's step has no diff."""
+        want = _measure(desired.content)
+        if not facts.exists:
             return [Step("content", "absent", want, "create")]
         steps: list[Step] = []
-        if facts["_opaque"]:
-            steps = [Step("content", facts["content"].strip("<>"), want, "write")]
-        elif facts["content"] != content:
-            diff = "" if desired.get("secret") else _diff(facts, content, path)
-            steps = [Step("content", _measure(facts["content"]), want, "write", diff)]
+        if _is_opaque(facts):
+            steps = [Step("content", facts.content.strip("<>"), want, "write")]
+        elif facts.content != desired.content:
+            diff = "" if desired.secret else _diff(facts, desired.content, desired.path)
+            steps = [Step("content", _measure(facts.content), want, "write", diff)]
         return steps + compare(desired, facts, ("owner", "group", "mode"), "set")
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        """See `Kind`. Files and links are replaced; nothing else is."""
-        content = str(desired["content"])
-        if len(content.encode("utf-8", "surrogatepass")) > LIMIT:
-            return HostError("invalid", f"the content is over {LIMIT // 1024} KB", prop="content")
+    def obstacle(self, desired: FileDesired, facts: FileFacts) -> HostError | None:
+        """Files and links are replaced; nothing else is."""
+        content = desired.content
+        if len(content.encode("utf-8", "surrogatepass")) > MAX_CONTENT:
+            return HostError("invalid", f"the content is over {MAX_CONTENT // 1000} KB", prop="content")
         if _PLACEHOLDER.fullmatch(content):
             return HostError(
                 "invalid",
@@ -83,40 +84,43 @@ class Files:
                 prop="content",
                 hint="declare the text of the file; ignore_changes cannot keep content that is no text",
             )
-        if facts["exists"] and facts["_type"] not in ("file", "link"):
+        if isinstance(facts, _Found) and facts.type not in ("file", "link"):
             return HostError(
                 "invalid",
-                f"{desired['path']} is {facts['content'].strip('<>')} on the host, where a file shall be",
+                f"{desired.path} is {facts.content.strip('<>')} on the host, where a file shall be",
                 prop="path",
                 hint="move it away, or declare another path",
             )
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:
-        """See `Kind`. A file that a package shipped and nobody changed."""
-        return facts.get("_type") == "file" and is_as_shipped(self._machine, Path(item))
+    def is_unmodified_default(self, item: str, facts: FileFacts) -> bool:
+        """A file that a package shipped and nobody changed."""
+        return isinstance(facts, _Found) and facts.type == "file" and is_as_shipped(self._machine, Path(item))
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        """See `Kind`."""
+    def redacted(self, record: Record, facts: FileFacts) -> FileFacts:
+        """Without a content that is a secret, or may be one."""
+        return withheld.withheld(record, facts)
+
+    def original(self, item: str, facts: FileFacts, folder: Path) -> Json:
         kept = paths.keep(Path(item), folder / "original")
-        return {**kept, "shipped": kept["type"] == "file" and self.is_nobodys(item, facts)}
+        return {**kept, "shipped": kept["type"] == "file" and self.is_unmodified_default(item, facts)}
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`. The tree's own test runs after the write; when it fails, what stood there is back.
+    def apply(self, desired: FileDesired, steps: list[Step], work: Work) -> None:
+        """The tree's own test runs after the write; when it fails, what stood there is back.
 
         One file with such a test at a time: the test of a good one must not see a bad one next to it.
         """
-        tested = desired.get("test") or "before" in work.record.extra
+        tested = desired.test or "before" in work.record.extra
         with self._testing if tested else contextlib.nullcontext():
             self._apply(desired, steps, work)
-        withheld.note(work.record, desired)
+        withheld.note(work.record, desired.content, secret=desired.secret)
 
-    def _apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def _apply(self, desired: FileDesired, steps: list[Step], work: Work) -> None:
         record, path, before = work.record, Path(work.record.id), work.folder / "before"
-        uid, gid = paths.ids(desired)
-        mode = paths.mode_bits(desired, "0644")
+        uid, gid = paths.ids(desired.owner, desired.group)
+        mode = paths.mode_bits(desired.mode)
         disk.sweep(path)
-        content = _encode(str(desired["content"]))
+        content = _encode(desired.content)
         if steps and all(step.action == "set" for step in steps):
             _set(path, content, uid, gid, mode)
         elif steps:
@@ -131,12 +135,12 @@ class Files:
                 mode=mode,
                 uid=uid,
                 gid=gid,
-                check=lambda new: self._check("validate", desired, new),
+                check=lambda new: self._check(desired.validate, desired, new),
             )
         if "before" not in record.extra:
             return
         try:
-            self._check("test", desired, path)
+            self._check(desired.test, desired, path)
         except HostError:
             with self._machine.readers.absent():  # where there was nothing before it goes
                 paths.put_back(path, record.extra["before"], before)
@@ -147,30 +151,29 @@ class Files:
             with contextlib.suppress(FileNotFoundError):
                 before.unlink()
 
-    def _check(self, which: str, desired: Json, path: Path) -> None:
-        argv = desired.get(which)
+    def _check(self, argv: Sequence[str] | None, desired: FileDesired, path: Path) -> None:
         if not argv:
             return
         with self._machine.readers.reading():
             done = self._machine.run(
-                [str(word).replace("{path}", str(path)) for word in argv], timeout=CHECK_TIMEOUT
+                [word.replace("{path}", str(path)) for word in argv], timeout=CHECK_TIMEOUT
             )
         if done.code == 0:
             return
-        said = "\n".join(done.text.replace(str(path), str(desired["path"])).splitlines()[-_OUTPUT_LINES:])
+        said = "\n".join(done.text.replace(str(path), desired.path).splitlines()[-_OUTPUT_LINES:])
         raise HostError(
             "test-failed",
-            f"{' '.join(map(str, argv))} refuses the new content (exit code {done.code})",
+            f"{' '.join(argv)} refuses the new content (exit code {done.code})",
             prop="content",
             hint="what stood there before is in place",
-            detail="(its output is withheld: the content is a secret)" if desired.get("secret") else said,
+            detail="(its output is withheld: the content is a secret)" if desired.secret else said,
         )
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
-        """See `Kind`. Not while a test or a reload may be about to open it."""
+    def remove(self, desired: FileDesired, record: Record, folder: Path) -> str:
+        """Not while a test or a reload may be about to open it."""
         path = Path(record.id)
         disk.sweep(path)
-        what = desired.get("on_delete", "restore")
+        what = desired.on_delete
         if what == "keep":
             return "kept"
         with self._machine.readers.absent():
@@ -195,53 +198,59 @@ class Files:
         return "absent" if there is None else "removed"
 
 
-def _read(path: Path) -> Json:
+def _read(path: Path) -> FileFacts:
     with disk.reading(path) as place:
         status = place.look()
         if status is None:
-            return {"exists": False}
-        facts = {"exists": True, **paths.ownership(status), "_opaque": True, "_type": "file"}
+            return FileFacts(exists=False)
+        facts = _Found(exists=True, **paths.ownership(status), opaque=True)
         if not stat.S_ISREG(status.st_mode):
             kind = "link" if stat.S_ISLNK(status.st_mode) else "other"
-            return {**facts, "_type": kind, "content": f"<{paths.named(place, status)}>"}
+            return replace(facts, type=kind, content=f"<{paths.named(place, status)}>")
         try:
             fd = place.open()
         except FileNotFoundError:
-            return {"exists": False}
+            return FileFacts(exists=False)
         try:
-            data = _bytes(fd, min(status.st_size, LIMIT))
+            data = _bytes(fd, min(status.st_size, MAX_CONTENT))
         finally:
             os.close(fd)
-    if len(data) > LIMIT:
-        return {**facts, "content": f"<{max(status.st_size, len(data))} bytes, too large to show>"}
+    if len(data) > MAX_CONTENT:
+        return replace(facts, content=f"<{max(status.st_size, len(data))} bytes, too large to show>")
     try:
-        return {**facts, "content": data.decode(), "_opaque": False}
+        return replace(facts, content=data.decode(), opaque=False)
     except UnicodeDecodeError:
-        return {**facts, "content": f"<{len(data)} bytes that are not UTF-8 text>"}
+        return replace(facts, content=f"<{len(data)} bytes that are not UTF-8 text>")
+
+
+def _is_opaque(facts: FileFacts) -> bool:
+    return isinstance(facts, _Found) and facts.opaque
 
 
 def _bytes(fd: int, size: int) -> bytes:
-    """Up to one byte more than `LIMIT`. `size` is a hint (0 in /proc)."""
+    """Up to one byte more than `MAX_CONTENT`. `size` is a hint (0 in /proc)."""
     data = os.pread(fd, size + 1, 0)
-    return data if len(data) <= size else os.pread(fd, LIMIT + 1, 0)
+    return data if len(data) <= size else os.pread(fd, MAX_CONTENT + 1, 0)
 
 
 def _set(path: Path, content: bytes, uid: int, gid: int, mode: int) -> None:
     with disk.writing(path) as place:
         fd = place.open()
         try:
-            if os.pread(fd, LIMIT + 1, 0) != content:  # else a file put in its place would be given away
+            if (
+                os.pread(fd, MAX_CONTENT + 1, 0) != content
+            ):  # else a file put in its place would be given away
                 raise HostError("invalid", f"{path} changed meanwhile", prop="content", hint="run again")
             disk.give(fd, uid, gid, mode)
         finally:
             os.close(fd)
 
 
-def _diff(facts: Json, content: str, path: str) -> str:
+def _diff(facts: FileFacts, content: str, path: str) -> str:
     """The difference, unless it would show what not every user of the host may read."""
-    if int(facts["mode"], 8) & stat.S_IROTH:
-        return text_diff(facts["content"], content, path)
-    return f"(what stands there is not shown: its mode {facts['mode']} keeps it from other users of the host)"
+    if int(facts.mode, 8) & stat.S_IROTH:
+        return text_diff(facts.content, content, path)
+    return f"(what stands there is not shown: its mode {facts.mode} keeps it from other users of the host)"
 
 
 def _encode(content: str) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent import journal
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step, compare
 from portcullis.agent.watch import newest_change
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
-    from portcullis.agent.store import Record
+    from portcullis.agent.store import Record, Store
 
 Unit = Dict[str, str]
 
@@ -35,24 +36,24 @@ _START_LIMIT = 120.0  # seconds from start to active
 RUNNING = ("active", "reloading", "refreshing")
 
 
-class Services:
+class Services(Kind[Json, Json, Json]):
     """The kind ``service``."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for running systemctl."""
-        self._machine = machine
+        super().__init__(machine, store)
         self._lock = threading.Lock()
 
     def spec(self, item: str, desired: Json) -> Json:
         return {"unit": item, "reads": sorted(p for p in desired.get("reads") or () if p.startswith("/"))}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`. One question to systemd for all."""
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        """One question to systemd for all."""
         try:
             units = self._show([str(spec["unit"]) for spec, _ in questions])
         except HostError as error:
             return [error] * len(questions)
-        answers: Answers = []
+        answers: Answers[Json] = []
         for (spec, record), unit in zip(questions, units):
             try:
                 answers.append(_facts(unit, newest_change(spec.get("reads") or []), record))
@@ -61,7 +62,6 @@ class Services:
         return answers
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         if not facts["exists"]:
             return [Step("unit", "absent", str(desired["unit"]), "load")]
         steps = compare(desired, facts, ("enabled", "active"), "set")
@@ -69,24 +69,21 @@ class Services:
             steps.append(Step("stale", "True", "False", str(desired.get("on_change", "reload"))))
         return steps
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:  # noqa: ARG002
-        """See `Kind`."""
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
         if desired.get("enabled") == "masked" and desired.get("active") == "active":
             return HostError("invalid", "a masked unit cannot be active", prop="enabled")
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`. Somebody who masked a unit meant it."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """Somebody who masked a unit meant it."""
         return not str(facts["enabled"]).startswith("masked")
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
         if not facts["exists"]:
             return {"type": "absent"}
         return {"type": "unit", "enabled": facts["enabled"], "active": facts["active"]}
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`."""
         work.record.extra["desired"] = {
             key: desired.get(key) for key in ("unit", "active", "enabled", "on_change")
         }
@@ -117,8 +114,8 @@ class Services:
             unit = self._settled(name)
             work.record.extra["loaded"] = loaded(unit, newest)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:  # noqa: ARG002
-        """See `Kind`. A unit that was not there before us is stopped and disabled."""
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """A unit that was not there before us is stopped and disabled."""
         name, kept = record.id, record.original
         with self._lock:
             unit = self._show([name])[0]

@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, places
 from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step, compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
     from portcullis.agent.places import Place
     from portcullis.agent.store import Record, Store
 
@@ -35,20 +37,20 @@ _STAGE, _ORIGINAL, _TREE = "stage", "original", "tree"
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
-class Trees:
+class Trees(Kind[Json, Json, Json]):
     """The kind ``tree``."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, machine: Machine, store: Store) -> None:
         """Know of no staged piece yet: what an earlier session began is not continued."""
-        self._store = store
+        super().__init__(machine, store)
         self._begun: set[Path] = set()
 
-    def spec(self, item: str, desired: Json) -> Json:  # noqa: ARG002
+    def spec(self, item: str, desired: Json) -> Json:
         return {"path": item}
 
-    def facts(self, questions: Sequence[Question]) -> Answers:
-        """See `Kind`. A file or folder with other permissions than ours says so in its digest's place."""
-        answers: Answers = []
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        """A file or folder with other permissions than ours says so in its digest's place."""
+        answers: Answers[Json] = []
         for spec, record in questions:
             try:
                 facts = _read(paths.checked(spec["path"]))
@@ -61,7 +63,6 @@ class Trees:
         return answers
 
     def plan(self, desired: Json, facts: Json) -> list[Step]:
-        """See `Kind`."""
         want: Json = desired["files"]
         if not facts["exists"]:
             return [Step("files", "absent", f"{len(want)} files", "create")]
@@ -74,7 +75,6 @@ class Trees:
         return steps + compare(desired, facts, ("owner", "group"), "set")
 
     def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        """See `Kind`."""
         for name, digest in desired["files"].items():
             if (
                 os.path.normpath(name) != name
@@ -94,12 +94,11 @@ class Trees:
             )
         return None
 
-    def is_nobodys(self, item: str, facts: Json) -> bool:  # noqa: ARG002
-        """See `Kind`."""
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
         return False
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:  # noqa: ARG002
-        """See `Kind`. A folder that is in the way moves aside in `apply`, whole."""
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """A folder that is in the way moves aside in `apply`, whole."""
         return paths.keep(Path(item), folder / "original")
 
     def missing(self, path: str, files: dict[str, str]) -> list[str]:
@@ -145,9 +144,9 @@ class Trees:
             raise disk.write_error(error, part) from None
 
     def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """See `Kind`. Builds the whole new version first; readers see the old one until the link switches."""
+        """Builds the whole new version first; readers see the old one until the link switches."""
         path, stage = Path(work.record.id), work.folder / _STAGE
-        ids = paths.ids(desired)
+        ids = paths.ids(str(desired.get("owner", "root")), str(desired.get("group", "root")))
         with disk.writing(path) as place:
             if steps:
                 version = disk.temporary_name(path)
@@ -163,7 +162,7 @@ class Trees:
         shutil.rmtree(stage, ignore_errors=True)
 
     def remove(self, desired: Json, record: Record, folder: Path) -> str:
-        """See `Kind`. What stood there before us comes back, a folder whole."""
+        """What stood there before us comes back, a folder whole."""
         path = Path(record.id)
         with disk.removing(path) as place:
             if desired.get("on_delete", "remove") == "keep":

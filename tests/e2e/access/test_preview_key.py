@@ -247,7 +247,8 @@ MOTD = {"path": "/etc/motd", "content": "evil\n", "owner": "root", "group": "roo
 AGENT: dict[str, dict[str, Any]] = {
     "put": {"op": "put", "kind": "file", "item": "/etc/motd", "desired": MOTD, "adopt": True},
     "put of a user": {
-        "op": "put", "kind": "user", "item": "evil", "desired": {"user": "evil", "keys": {}, "sudo": True},
+        "op": "put", "kind": "users.users", "item": "evil",
+        "desired": {"user": "evil", "keys": {}, "sudo": True},
     },
     "remove": {"op": "remove", "kind": "file", "item": SITE_FILE, "desired": {**MOTD, "path": SITE_FILE}},
     "plan": {"op": "plan", "kind": "file", "item": SECRET, "desired": {**MOTD, "path": SECRET}},
@@ -265,7 +266,7 @@ UNRECORDED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "an original": ("file", "/var/lib/portcullis/items", {"path": "/var/lib/portcullis/items"}),
     "a file by a detour": ("file", "/etc/nginx/../shadow", {"path": "/etc/shadow"}),
     "a store by a socket of its own": (
-        "redis-user", "/etc/shadow:x",
+        "redis.redis_users", "/etc/shadow:x",
         {"acl": "/etc/shadow", "user": "x", "address": "127.0.0.1:1", "ops": "/etc/shadow", "rules": "",
          "gid": "0"},
     ),

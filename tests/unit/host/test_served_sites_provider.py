@@ -56,7 +56,7 @@ def test_a_preview_may_not_know_yet_where_a_certificate_will_be() -> None:
 
 def test_the_agent_gets_the_paths_that_are_watched_and_what_is_asked_of_each_site() -> None:
     item = ServedSitesProvider().item(PROPS)
-    assert (item.kind, item.id) == ("served-sites", "nginx.service")
+    assert (item.kind, item.id) == ("nginx.served_sites", "nginx.service")
     assert item.spec == {
         "unit": "nginx.service",
         "reads": ["/etc/nginx", "/etc/nginx/conf.d/a.conf"],

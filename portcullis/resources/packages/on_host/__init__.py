@@ -1,0 +1,286 @@
+"""Packages: a set of names that are installed, shared with every other set that names them.
+
+Each package has a record of its own with the owners that want it and whether it was there before us.
+Packages that came along as dependencies have one without owners: what we brought is all that we may take
+away again.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from portcullis.agent.errors import HostError
+from portcullis.agent.kind import Kind
+from portcullis.agent.step import Json, Step
+from portcullis.agent.store import Record, Store
+from portcullis.resources.packages.on_host.apt import NAME, Apt, is_installed, is_there
+from portcullis.resources.packages.on_host.policy import leave_stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.resources.packages.on_host.apt import Changes
+
+_ONE = "package"  # the kind of a single package's record; no kind that a client can name
+
+
+@dataclass(eq=False)
+class _Wish:
+    """What a set lacks, as long as it does: another set's run of apt may bring it along."""
+
+    owner: str
+    missing: set[str]
+    recommends: bool
+
+
+class Packages(Kind[Json, Json, Json]):
+    """The kind ``packages``."""
+
+    def __init__(self, machine: Machine, store: Store) -> None:
+        """Keep records of single packages in `store`."""
+        super().__init__(machine, store)
+        self._apt = Apt(machine)
+        self._lock = threading.Lock()
+        self._waiting: list[_Wish] = []
+
+    def spec(self, item: str, desired: Json) -> Json:
+        return {"names": sorted(desired["packages"])}
+
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        """One question to dpkg for all."""
+        names = {name for spec, _ in questions for name in spec["names"] if NAME.match(name)}
+        try:
+            states = self._apt.states(names)
+        except HostError as error:
+            return [error] * len(questions)
+        return [
+            {
+                "exists": True,
+                "packages": {name: "installed" for name in spec["names"] if is_installed(states.get(name))},
+                "revision": record.revision if record else "",
+            }
+            for spec, record in questions
+        ]
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        return [
+            Step(f"packages.{name}", "absent", "installed", "install")
+            for name in sorted(desired["packages"])
+            if name not in facts["packages"]
+        ]
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+        for name in desired["packages"]:
+            if not NAME.match(name):
+                return HostError("invalid", f"{name!r} is not the name of a Debian package", prop="packages")
+        return None
+
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """A missing package is nothing to overwrite."""
+        return True
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """Each package's own record has it."""
+        return {"type": "packages"}
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """Names that this owner no longer has are given up as ``on_delete`` says."""
+        names, owner = set(desired["packages"]), work.record.owner
+        ours = _Wish(owner, {step.prop.partition(".")[2] for step in steps}, bool(desired.get("recommends")))
+        missing = set(ours.missing)
+        if missing:
+            self._waiting.append(ours)
+        with self._lock:
+            if missing:
+                self._waiting.remove(ours)
+            self._rename(str(work.record.extra.get("former", owner)), owner)
+            if ours.missing:
+                self._install(ours, work)
+            self._remember(names, owner, brought=missing)
+            self._leave_stopped(work)
+            given_up = {r.id for r in self._singles() if owner in r.extra["owners"]} - names
+            self._give_up(given_up, owner, desired)
+
+    def _install(self, ours: _Wish, work: Work) -> None:
+        """Install what a set lacks, and in the same run what the sets that wait for us lack."""
+        self._apt.prepare(ours.missing)
+        will = self._apt.would_install(ours.missing, recommends=ours.recommends)
+        if will.takes and not work.adopt:
+            raise HostError(
+                "differs",
+                f"installing {_list(ours.missing)} would remove {_list(will.takes)}",
+                prop="packages",
+                hint="set adopt=True (in the settings: adopt: true) if that is meant",
+            )
+        company, with_company = ([], will) if will.takes else self._company(ours, will)
+        try:
+            self._bring([ours, *company], with_company, work)
+        except HostError as error:
+            if not company or error.code != "apt":
+                raise
+            self._bring([ours], will, work)  # the fault may be another's
+
+    def _company(self, ours: _Wish, alone: Changes) -> tuple[list[_Wish], Changes]:
+        """Return who waits and can be served by our run of apt, which takes seconds, and all that it does.
+
+        Nobody, where one of them has a fault: it hears of that when it is its turn.
+        """
+        company = [wish for wish in self._waiting if wish.recommends == ours.recommends and wish.missing]
+        if not company:
+            return [], alone
+        everything = ours.missing.union(*(wish.missing for wish in company))
+        try:
+            self._apt.prepare(everything)
+            will = self._apt.would_install(everything, recommends=ours.recommends)
+        except HostError:
+            return [], alone
+        return ([], alone) if will.takes else (company, will)
+
+    def _bring(self, wishes: list[_Wish], will: Changes, work: Work) -> None:
+        """Run apt once for all of `wishes`. Raises `HostError`; then nobody owns what is not there."""
+        everything = {name for wish in wishes for name in wish.missing}
+        self._remember(will.brings - everything, "", brought=will.brings)
+        for wish in wishes:
+            self._remember(wish.missing, wish.owner, brought=wish.missing)
+        work.record.extra["brought"] = sorted({*work.record.extra.get("brought", ()), *will.brings})
+        work.save()  # first: killed after the installation, the next run still has to stop them
+        try:
+            self._apt.install(everything, recommends=wishes[0].recommends)
+        except HostError:
+            installed = self._installed(everything)
+            for wish in wishes:
+                self._give_up(wish.missing - installed, wish.owner, {"on_delete": "keep"})
+            raise
+        for wish in wishes:
+            wish.missing.clear()
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        with self._lock:
+            held = {r.id for r in self._singles() if record.owner in r.extra["owners"]}
+            return self._give_up(held, record.owner, desired)
+
+    def _leave_stopped(self, work: Work) -> None:
+        """What the transaction brought starts at no boot either, until a ``service`` says so."""
+        brought = work.record.extra.get("brought")
+        if brought:
+            declared = {record.id for record in self._store.all() if record.kind == "service"}
+            leave_stopped(self._machine, sorted(self._installed(brought)), declared)
+            del work.record.extra["brought"]
+            work.save()
+
+    def _installed(self, names: Collection[str]) -> set[str]:
+        return {name for name, state in self._apt.states(names).items() if is_installed(state)}
+
+    def _singles(self) -> list[Record]:
+        return [record for record in self._store.all() if record.kind == _ONE]
+
+    def _rename(self, former: str, owner: str) -> None:
+        for record in self._singles() if former != owner else ():
+            owners = record.extra["owners"]
+            if former in owners:
+                record.extra["owners"] = sorted({*owners, owner} - {former})
+                self._store.save(record)
+
+    def _remember(self, names: Collection[str], owner: str, *, brought: Collection[str]) -> None:
+        """Note before the change who wants each package and whether it was there; the first note stays."""
+        present = set(names) - set(brought)
+        first = [name for name in sorted(names) if self._store.load(_ONE, name) is None]
+        automatic = self._apt.automatic(present & set(first)) if present & set(first) else set()
+        configured = {name for name, state in self._apt.states(first).items() if state[1:] == "c"}
+        if owner:
+            self._apt.mark("manual", automatic)  # or the host's next autoremove could take it from under us
+        for name in sorted(names):
+            original = {
+                "type": "installed" if name in present else "absent",
+                "automatic": name in automatic,
+                "configured": name in configured,
+            }
+            record = self._store.load(_ONE, name) or Record(
+                _ONE, name, "", "", {}, "", original, extra={"owners": []}
+            )
+            owners = sorted({*record.extra["owners"], *([owner] if owner else [])})
+            if owners != record.extra["owners"] or name in first:
+                record.extra["owners"] = owners
+                self._store.save(record)
+
+    def _give_up(self, names: Collection[str], owner: str, desired: Json) -> str:
+        """Withdraw `owner`; take away what nobody wants any more, we brought, and others do not need.
+
+        The owner is withdrawn last: after a failure or a kill the next run finds all that is still to do.
+        """
+        how = desired.get("on_delete", "remove")
+        held = [record for record in self._singles() if record.id in names]
+        idle = [record for record in held if set(record.extra["owners"]) <= {owner}]
+        ours = {record.id for record in idle if record.original["type"] == "absent"}
+        before = {record.id for record in idle if record.original.get("automatic")}
+        # A package that somebody removed before us, and not purged, has left files that are theirs.
+        theirs = {record.id for record in idle if record.original.get("configured")}
+        spared = frozenset(desired.get("never_purge", ())) | theirs
+        done = "kept"
+        if ours and how != "keep" and self._take_away(ours, purge=how == "purge", spared=spared):
+            done = "removed"
+        self._apt.mark("auto", self._installed(before))
+        for record in held:
+            if record in idle:
+                self._store.drop(record)
+            else:
+                record.extra["owners"] = [other for other in record.extra["owners"] if other != owner]
+                self._store.save(record)
+        self._forget_dependencies()
+        return done
+
+    def _take_away(self, names: set[str], *, purge: bool, spared: frozenset[str]) -> set[str]:
+        came_along = {
+            r.id for r in self._singles() if r.original["type"] == "absent" and not r.extra["owners"]
+        }
+        may_go = came_along | names
+        states = self._apt.states(may_go)
+        there = {name for name in names if is_there(states.get(name))}
+        if purge:
+            # Of those that came along too: a run that was cut off may have removed them already.
+            there |= {name for name in may_go if states.get(name, "")[1:] == "c"} - spared
+        going = self._harmless(there, may_go)
+        self._apt.mark("auto", {name for name in there - going if is_installed(states[name])})
+        self._away(going, purge=purge, spared=spared)
+        # Also when nothing else goes: a run that was cut off may have come this far.
+        unneeded = self._harmless(self._apt.unneeded() & may_go, may_go)
+        self._away(unneeded, purge=purge, spared=spared)
+        return set(going | unneeded)
+
+    def _away(self, names: frozenset[str], *, purge: bool, spared: frozenset[str]) -> None:
+        if spared & names and purge:
+            # First: once what it needs is purged, it could not stay to be removed only.
+            self._apt.take_away(spared & names, purge=False)
+            names -= spared
+        if names:
+            self._apt.take_away(names, purge=purge)
+
+    def _harmless(self, names: Collection[str], may_go: Collection[str]) -> frozenset[str]:
+        """Those of `names` whose removal takes nothing outside `may_go`, and brings nothing in its place."""
+
+        def harmless(group: Collection[str]) -> bool:
+            will = self._apt.would("remove", sorted(group))
+            return will.takes <= set(may_go) and not will.brings
+
+        if not names or harmless(names):
+            return frozenset(names)
+        alone = frozenset(name for name in names if harmless([name]))
+        return alone if alone and harmless(alone) else frozenset()
+
+    def _forget_dependencies(self) -> None:
+        """With the last set, what came along and stayed is apt's affair alone: it is marked automatic."""
+        singles = self._singles()
+        gone = {record.id for record in singles} - self._installed([record.id for record in singles])
+        wanted = any(record.extra["owners"] for record in singles)
+        for record in singles:
+            if not record.extra["owners"] and (not wanted or record.id in gone):
+                self._store.drop(record)
+
+
+def _list(names: Collection[str]) -> str:
+    return ", ".join(sorted(names))

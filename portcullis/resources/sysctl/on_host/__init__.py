@@ -1,0 +1,329 @@
+"""Kernel settings: live values under /proc/sys, the file for the boot, and what would win over it."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import errno
+import fnmatch
+import ipaddress
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict
+
+from portcullis.agent.errors import HostError
+from portcullis.agent.guarded import Guarded, Undo
+from portcullis.agent.kind import Kind
+from portcullis.agent.packaged import is_as_shipped
+from portcullis.agent.step import Json, Step
+from portcullis.resources.file.facts import FileDesired, FileFacts, FileSpec
+from portcullis.resources.file.on_host import Files
+from portcullis.resources.sysctl.on_host import sysctl_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from portcullis.agent.guarded import Peer
+    from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record, Store
+
+ABSENT = "<absent>"
+_SHOWN = 5  # interfaces that a value names
+# From /proc/sys to value.
+Live = Dict[str, str]
+
+
+class Sysctls(Guarded, Kind[Json, Json, Json]):
+    """The kind ``sysctl``: one file of settings with their values. A key may have ``*``, for interfaces."""
+
+    def __init__(self, machine: Machine, store: Store) -> None:
+        """Need the machine for /proc/sys, the other files of settings, and ufw's."""
+        super().__init__(machine, store)
+        self._files = Files(machine, store)
+
+    def spec(self, item: str, desired: Json) -> Json:
+        optional = list(desired.get("optional") or ())
+        return {"path": item, "values": dict(desired["values"]), "optional": optional}
+
+    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+        answers: Answers[Json] = []
+        for (spec, record), file in zip(
+            questions, self._files.facts([(FileSpec(spec["path"]), record) for spec, record in questions])
+        ):
+            try:
+                answers.append(file if isinstance(file, HostError) else self._facts(spec, record, file))
+            except HostError as error:
+                answers.append(error)
+        return answers
+
+    def _facts(self, spec: Json, record: Record | None, file: FileFacts) -> Json:
+        wanted: dict[str, str] = spec["values"]
+        live = {key: self._read(key, wanted) for key in wanted}
+        after = [*sysctl_files.after(self._machine.sysctl_d, spec["path"]), *self._ufw()]
+        return {
+            "exists": True,
+            "values": {key: self._shown(key, spec, live[key]) for key in wanted},
+            "overridden": {
+                key: f"{entry.value} in {entry.file}"
+                for key in wanted
+                for entry in after
+                if entry.key == sysctl_files.normal(key) and entry.value != wanted[key]
+            },
+            **{
+                name: getattr(file, name) if file.exists else ABSENT
+                for name in ("content", "owner", "group", "mode")
+            },
+            "revision": record.revision if record else "",
+            "_file": file,
+            "_live": {path: value for found in live.values() for path, value in found.items()},
+            "_theirs": self._theirs(spec["path"], wanted),
+            "_ipv6": self._global_ipv6() if any(key.endswith(".disable_ipv6") for key in wanted) else {},
+        }
+
+    def plan(self, desired: Json, facts: Json) -> list[Step]:
+        steps = [
+            Step(f"overridden.{key}", said, "nothing", "refuse")
+            for key, said in sorted(facts["overridden"].items())
+        ]
+        steps += [
+            Step(f"values.{key}", facts["values"][key], want, "set", facts["_theirs"].get(key, ""))
+            for key, want in sorted(desired["values"].items())
+            if facts["values"].get(key) != want
+        ]
+        # What somebody set on purpose is what a refusal has to name first.
+        steps.sort(key=lambda step: not step.detail)
+        return steps + self._files.plan(_file(desired), facts["_file"])
+
+    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+        unknown = sorted(key for key, value in facts["values"].items() if value == ABSENT)
+        if unknown:
+            return HostError(
+                "invalid",
+                f"the host's kernel has no {', '.join(unknown)}",
+                prop="values",
+                hint="leave it out; in KernelSettings, give it the value None",
+            )
+        if facts["overridden"]:
+            key, said = min(facts["overridden"].items())
+            return HostError(
+                "invalid",
+                f"{key} is set to {said}, which is read after {desired['path']} and wins at the next boot",
+                prop="overridden",
+                hint="take that line out, or declare its value"
+                + (
+                    "; the component Firewall declares that file of ufw's, and goes first"
+                    if self._ufw_settings() in said
+                    else ""
+                ),
+            )
+        return _for_good(desired, facts) or self._files.obstacle(_file(desired), facts["_file"])
+
+    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+        """The kernel's defaults and a package's settings are; an administrator's are not."""
+        if facts["_theirs"]:
+            return False
+        return not facts["_file"].exists or self._files.is_unmodified_default(item, facts["_file"])
+
+    def original(self, item: str, facts: Json, folder: Path) -> Json:
+        """Of the file; the live values are kept key by key, see `_keep`."""
+        return self._files.original(item, facts["_file"], folder)
+
+    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+        """First what is live: what the kernel refuses must not be in a file for the boot."""
+        wanted: dict[str, str] = desired["values"]
+        kept: Live = work.record.extra.setdefault("live", {})
+        done: Live = {}
+        try:
+            # Once more for an interface that came meanwhile, as docker0 does in the same deployment.
+            for _ in range(2):
+                live = {
+                    path: (value, wanted[key])
+                    for key in wanted
+                    for path, value in self._read(key, wanted).items()
+                }
+                for path, (value, _) in live.items():
+                    kept.setdefault(path, value)
+                work.save()
+                for path, (value, want) in live.items():
+                    if value != want:
+                        self._write(path, want)
+                        done.setdefault(path, value)
+            file_steps = [s for s in steps if not s.prop.startswith(("values.", "overridden."))]
+            self._files.apply(_file(desired), file_steps, work)
+        except HostError:
+            for path, value in done.items():
+                with contextlib.suppress(HostError):
+                    self._write(path, value)
+            raise
+        for path in [path for path in kept if not _declared(path, wanted)]:
+            self._restore(path, kept.pop(path))
+
+    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+        """Some settings of the kernel cannot be taken back before the next boot."""
+        for path, value in record.extra.get("live", {}).items():
+            self._restore(path, value)
+        return self._files.remove(_file(desired), record, folder)
+
+    def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
+        """Whether a path is symmetric only the login afterwards can tell."""
+        del facts, steps
+        off = [
+            key for key, value in desired["values"].items() if key.endswith(".disable_ipv6") and value == "1"
+        ]
+        if peer is None or peer.address.version != 6 or not off:  # noqa: PLR2004 - IPv6
+            return None
+        return HostError(
+            "invalid",
+            f"{off[0]} = 1 would cut off this very session, which comes over IPv6",
+            prop=f"values.{off[0]}",
+            hint="connect over IPv4 first",
+        )
+
+    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+        """Only what is of the network can cut anybody off."""
+        have, want = (
+            {entry.key: entry.value for entry in sysctl_files.parse(content) if entry.key.startswith("net/")}
+            for content in (facts["content"], desired["content"])
+        )
+        if have == want and not any(step.prop.startswith("values.net.") for step in steps):
+            return None
+        return self._undo(desired, facts)
+
+    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+        del record
+        return self._undo(desired, facts)
+
+    def _undo(self, desired: Json, facts: Json) -> Undo | None:
+        live = {path: value for path, value in facts["_live"].items() if path.startswith("net/")}
+        if not live:
+            return None
+        # By sh and not by sysctl(8): its package may be missing.
+        write = ("sh", "-c", 'printf "%s\\n" "$1" >"$2"', "sh")
+        commands = tuple((*write, value, str(self._machine.proc_sys / path)) for path, value in live.items())
+        return Undo((str(desired["path"]),), commands)
+
+    def _read(self, key: str, wanted: dict[str, str]) -> Live:
+        """The live values of a key, by path below /proc/sys; with ``*`` those that no other key names."""
+        normal, root, found = sysctl_files.normal(key), self._machine.proc_sys, {}
+        if "*" not in normal:
+            value = self._value(normal)
+            return {} if value is None else {normal: value}
+        named = {sysctl_files.normal(other) for other in wanted if "*" not in other}
+        for path in sorted(root.glob(normal)):
+            name = str(path.relative_to(root))
+            value = None if name in named else self._value(name)  # an interface may go at any moment
+            if value is not None:
+                found[name] = value
+        return found
+
+    def _value(self, path: str) -> str | None:
+        try:
+            return " ".join((self._machine.proc_sys / path).read_text("ascii").split())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            why = os.strerror(getattr(error, "errno", 0) or errno.EINVAL)
+            raise HostError("unreadable", f"{_dotted(path)}: {why}", prop="values") from None
+
+    def _shown(self, key: str, spec: Json, live: Live) -> str:
+        """One text for a key: its value; for several interfaces what most have, and those that differ."""
+        if "*" in key and live:
+            counts = collections.Counter(live.values())
+            most = min(counts, key=lambda value: (-counts[value], value))
+            other = [f"{path.split('/')[-2]}: {value}" for path, value in live.items() if value != most]
+            more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
+            return f"{most}, but {', '.join(other[:_SHOWN])}{more}" if other else most
+        # No such interface, a part that the kernel was built without, IPv6 that it was started without: there
+        # is nothing that the setting could be about.
+        no_ipv6 = key.startswith("net.ipv6.") and not (self._machine.proc_sys / "net/ipv6").exists()
+        idle = no_ipv6 or "*" in key or key in spec.get("optional", ())
+        return next(iter(live.values()), str(spec["values"][key]) if idle else ABSENT)
+
+    def _write(self, path: str, value: str) -> None:
+        try:
+            fd = os.open(self._machine.proc_sys / path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, value.encode() + b"\n")
+            finally:
+                os.close(fd)
+        except OSError as error:
+            read_only = error.errno in (errno.EROFS, errno.EACCES)
+            raise HostError(
+                "invalid",
+                f"the kernel does not take {value!r} for {_dotted(path)}: {os.strerror(error.errno or 0)}",
+                prop=f"values.{_dotted(path)}",
+                hint='a container may set net.* only: KernelSettings has only=("net.",) for that'
+                if read_only
+                else "see the kernel's documentation of it for the values that it has",
+            ) from None
+
+    def _restore(self, path: str, value: str) -> None:
+        if self._value(path) not in (None, value):
+            with contextlib.suppress(HostError):
+                self._write(path, value)
+
+    def _theirs(self, own: str, wanted: dict[str, str]) -> dict[str, str]:
+        """Where an administrator's file sets one of our keys to something else, by key."""
+        keys = {sysctl_files.normal(key): key for key in wanted}
+        found = {}
+        for entry in sysctl_files.assignments(self._machine.sysctl_d):
+            key = keys.get(entry.key)
+            by_hand = Path(entry.file).parent == self._machine.sysctl_d[0] and entry.file != own
+            if key and by_hand and entry.value != wanted[key]:
+                real = Path(os.path.realpath(entry.file))
+                if not is_as_shipped(self._machine, real):
+                    found[key] = f"{entry.file} sets it to {entry.value}"
+        return found
+
+    def _global_ipv6(self) -> dict[str, str]:
+        """An IPv6 address of each interface that has one of the internet, out of proc_net(5)."""
+        found = {}
+        with contextlib.suppress(OSError):
+            for line in (self._machine.proc_sys.parent / "net/if_inet6").read_text("ascii").splitlines():
+                digits, _, _, scope, _, name = line.split()
+                if scope == "00":
+                    found[name] = str(ipaddress.IPv6Address(int(digits, 16)))
+        return found
+
+    def _ufw_settings(self) -> str:
+        """The file of settings that ufw applies whenever it starts, or a text that is no path."""
+        values = dict(sysctl_files.shell_values(self._machine.etc / "default/ufw"))
+        return values.get("IPT_SYSCTL") or "(none)"
+
+    def _ufw(self) -> Iterator[sysctl_files.Entry]:
+        """What ufw sets at each start and reload, after systemd, as long as it is enabled."""
+        enabled = dict(sysctl_files.shell_values(self._machine.etc / "ufw/ufw.conf")).get("ENABLED", "no")
+        path = self._ufw_settings()
+        if enabled.lower() == "yes" and path.startswith("/"):
+            yield from sysctl_files.read(Path(path))
+
+
+def _dotted(path: str) -> str:
+    return path.replace("/", ".")
+
+
+def _for_good(desired: Json, facts: Json) -> HostError | None:
+    """Why IPv6 cannot be switched off: the kernel forgets the addresses, and no undo brings them back."""
+    for key, value in desired["values"].items():
+        name = sysctl_files.normal(key).split("/")[-2]
+        lost = {k: v for k, v in facts["_ipv6"].items() if name in ("all", "*", k)}
+        if key.endswith(".disable_ipv6") and value == "1" != facts["values"][key] and lost:
+            interface, address = min(lost.items())
+            return HostError(
+                "invalid",
+                f"{key} = 1 would take {address} from {interface}, and an undo would not bring it back",
+                prop=f"values.{key}",
+                hint="take the address away where it is configured first, or boot with ipv6.disable=1",
+            )
+    return None
+
+
+def _declared(path: str, wanted: dict[str, str]) -> bool:
+    return any(fnmatch.fnmatchcase(path, sysctl_files.normal(key)) for key in wanted)
+
+
+def _file(desired: Json) -> FileDesired:
+    """Return the file of settings as one that is declared by itself."""
+    given = {key: desired[key] for key in ("owner", "group", "mode", "on_delete") if key in desired}
+    return FileDesired(str(desired["path"]), str(desired["content"]), **given)

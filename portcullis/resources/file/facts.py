@@ -1,0 +1,79 @@
+"""What both halves of `File` exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from portcullis.agent.wire import Desired, Facts, Spec
+
+MAX_CONTENT = 100_000
+"""Bytes of UTF-8 that a `File` carries; it stands in state and in previews. `Tree` carries more."""
+
+
+@dataclass(frozen=True)
+class FileSpec(Spec):
+    """Where a file is."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class FileDesired(Desired):
+    """A file as it is declared.
+
+    Attributes:
+        path: absolute path.
+        content: the text.
+        owner: user name or number.
+        group: group name or number.
+        mode: permission bits, four octal digits.
+        validate: command that checks the new file before it is in place; `{path}` stands for it.
+        test: command that checks the whole that the file is a part of.
+        on_delete: restore, remove or keep.
+        secret: the content is a secret, and must not be quoted.
+    """
+
+    path: str
+    content: str
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0644"
+    validate: Optional[Sequence[str]] = None
+    test: Optional[Sequence[str]] = None
+    on_delete: str = "restore"
+    secret: bool = False
+
+    @property
+    def id(self) -> str:
+        """Its path."""
+        return self.path
+
+    def spec(self) -> FileSpec:
+        """Return where it is."""
+        return FileSpec(self.path)
+
+
+@dataclass(frozen=True)
+class FileFacts(Facts):
+    """A file as it is.
+
+    Attributes:
+        content: its text; in angle brackets what is there instead of a text that can be shown; "" where it
+            is withheld.
+        owner: user name.
+        group: group name.
+        mode: permission bits, four octal digits.
+        owner_id: the user's number.
+        group_id: the group's number.
+        withheld: what the preview key is not shown, and whether it is what we wrote (see `withheld`).
+    """
+
+    content: str = ""
+    owner: str = ""
+    group: str = ""
+    mode: str = ""
+    owner_id: str = ""
+    group_id: str = ""
+    withheld: Optional[Mapping[str, str]] = None
