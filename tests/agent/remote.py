@@ -92,12 +92,12 @@ class RemoteAgent:
         return self.on(op, "packages", URN, desired)
 
     def file(self, path: str, content: str = "", *, op: str = "put", **more: Any) -> dict[str, Any]:
-        return self.on(op, "file", path, wanted_file(path, content, **more), adopt=more.get("adopt", False))
+        adopt = more.pop("adopt", False)
+        return self.on(op, "file", path, wanted_file(path, content, **more), adopt=adopt)
 
     def service(self, unit: str, *reads: str, op: str = "put", **more: Any) -> dict[str, Any]:
-        return self.on(
-            op, "service", unit, wanted_service(unit, *reads, **more), adopt=more.get("adopt", False)
-        )
+        adopt = more.pop("adopt", False)
+        return self.on(op, "service", unit, wanted_service(unit, *reads, **more), adopt=adopt)
 
     def facts(self, kind: str, item: str, **spec: Any) -> dict[str, Any]:
         (found,) = self.ask("survey", items=[{"kind": kind, "id": item, "spec": spec}], index=False)["items"]

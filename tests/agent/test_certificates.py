@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent.errors import HostError
+from portcullis.components.certificates import on_host as certificates
 from portcullis.components.certificates import render as rendered
 from portcullis.components.certificates.on_host import (
     acme_precheck,
-    certificates,
     challenge_folder,
     dns_lookup,
     lineages,

@@ -246,14 +246,14 @@ def test_memory_stays_under_30_mb(agent: RemoteAgent) -> None:
     """Asked for more than a full stack has: 100 files of 5 KB and 7 as large as they may be, and a put."""
     host = agent.host
     host.run(
-        "mkdir /etc/many; cd /etc/many; seq 1 90000 | head -c 102400 > large; head -c 5000 large > small;"
+        "mkdir /etc/many; cd /etc/many; seq 1 90000 | head -c 100000 > large; head -c 5000 large > small;"
         "for n in $(seq 5); do cp large large-$n; done; for n in $(seq 100); do cp small small-$n; done"
     )
     paths = [f"/etc/many/{name}" for name in host.run(["ls", "/etc/many"]).stdout.split()]
     items = [{"kind": "file", "id": path, "spec": {"path": path}} for path in paths]
     for _ in range(3):
         assert len(agent.ask("survey", items=items)["items"]) == 107
-    agent.file("/etc/many/large", "x" * 102_400, adopt=True)
+    agent.file("/etc/many/large", "x" * 100_000, adopt=True)
     agent.file("/etc/many/large", op="remove")
     (pid,) = agents_running(host)
     peak = int(host.run(["grep", "VmHWM", f"/proc/{pid}/status"]).stdout.split()[1])

@@ -248,10 +248,10 @@ def test_a_file_that_is_swapped_before_its_owner_is_set_is_not_given_away(
     (home / "roots").chmod(0o600)
     ids = paths.ids
 
-    def swap(desired: dict[str, Any]) -> tuple[int, int]:
+    def swap(owner: str, group: str) -> tuple[int, int]:
         with contextlib.suppress(FileNotFoundError):
             (home / "roots").replace(file.path)
-        return ids(desired)
+        return ids(owner, group)
 
     monkeypatch.setattr(paths, "ids", swap)
     assert "changed meanwhile" in file.refused("new\n", owner="nobody").message

@@ -103,8 +103,8 @@ def test_each_database_has_a_user_named_by_the_generation_of_its_password(deploy
 def test_what_comes_before_what(deploy: Deploy) -> None:
     engine = deploy(store)
     assert engine.before("mongo-container") >= {"mongo-cpu", "mongo-root-password", "web1-docker-service"}
-    assert "mongo-container" in engine.before("mongodb.mongo_roots")
-    assert engine.before("mongo-shop") >= {"mongodb.mongo_roots", "mongo-users-shop"}
+    assert "mongo-container" in engine.before("mongo-root")
+    assert engine.before("mongo-shop") >= {"mongo-root", "mongo-users-shop"}
 
 
 def test_an_app_gets_a_connection_string_for_its_database_alone(deploy: Deploy) -> None:

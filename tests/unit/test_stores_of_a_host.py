@@ -73,7 +73,7 @@ def test_an_app_finds_what_it_uses_as_files(deploy: Deploy) -> None:
 def test_stores_are_there_before_the_app_and_their_users_too(deploy: Deploy) -> None:
     engine = deploy(lambda: host(shop()))
     assert engine.before("api-container") >= {
-        "redis-state", "redis-user-api", "mongodb.mongo_roots", "mongo-shop", "api-secrets-redis_url",
+        "redis-state", "redis-user-api", "mongo-root", "mongo-shop", "api-secrets-redis_url",
     }  # fmt: skip
 
 

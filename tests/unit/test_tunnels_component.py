@@ -113,7 +113,7 @@ def test_the_account_waits_for_sshd_which_knows_it(deploy: Deploy) -> None:
         SshTunnel("web1-tunnel-alice", dataclasses.replace(one, after=tuple(access.ready)))
 
     engine = deploy(program)
-    assert engine.before("web1-tunnel-alice-account") >= {"ssh.ssh_servers"}
+    assert engine.before("web1-tunnel-alice-account") >= {"ssh-server"}
     server = engine.one(":SshServer").inputs
     users = server["users"]["tunnel-alice"]
     assert users["PermitOpen"] == "172.17.0.1:27017 172.17.0.1:6379"

@@ -159,7 +159,7 @@ class Users(Guarded, Kind[Json, Json, Json]):
         if not facts["exists"]:
             # -f: who has just logged in may still have processes. A home from before stays.
             home = [] if facts["_home_uid"] is not None else ["-r"]
-            note = str(self._store.folder("user", name) / _MADE)
+            note = str(self._store.folder("users.users", name) / _MADE)
             return Undo((rule,), (("sh", "-c", _IF_MADE, note, "userdel", "-f", *home, name),))
         commands: list[Argv] = []
         if any(step.prop == "shell" for step in steps):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import Unknown
 
+from portcullis.components.certificates import on_host as certificates
 from portcullis.components.certificates import render as certbot
 from portcullis.components.certificates import resource as certificate
-from portcullis.components.certificates.on_host import certificates
 from portcullis.components.certificates.resource import CertificateProvider
 from portcullis.host.session import WRITE_TIMEOUT
 

@@ -10,7 +10,7 @@ from pulumi.output import Unknown
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 from test_provider import URN, survey_answer
 
-from portcullis.components.exposure.on_host import exposure as agent
+from portcullis.components.exposure import on_host as agent
 from portcullis.components.exposure.resource import ExposureProvider, line
 from portcullis.provider import diagnostics
 
