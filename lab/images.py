@@ -96,11 +96,6 @@ def hello(version: str = "1") -> Image:
     )
 
 
-def quitter() -> Image:
-    """Return an image whose container ends at once, with status 3."""
-    return Image(name="quitter", command=("/bin/busybox", "sh", "-c", "echo giving up >&2; exit 3"))
-
-
 @dataclass(frozen=True, slots=True)
 class Built:
     """The bytes of an image. ``digest`` is what a pull by digest names."""

@@ -16,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portcullis.cli import command
 from portcullis.policy import program
 from portcullis.policy.verdict import advice, judge, milder, unneeded
 from portcullis.settings import SettingsError, policies
@@ -85,9 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(argv)
     try:
         config, secret = (
-            program.read_configuration(chosen.config.read_text())
-            if chosen.config
-            else program.configuration(chosen.stack)
+            command.texts(chosen.config.read_text()) if chosen.config else program.configuration(chosen.stack)
         )
         settings = policies.of_config(config.get(_KEY))
         resources = program.of_program(config, secret, stack=chosen.stack)

@@ -2,7 +2,16 @@
 
 The digest goes into the name of the image, so state records what runs and a tag that was moved is a
 difference in the next preview. Asking is a HEAD request and a login or two (OCI Distribution Specification
-1.1, "Pulling manifests"), which takes the standard library; nothing on a package index does just that.
+1.1, "Pulling manifests"), which takes the standard library.
+
+Two alternatives do less:
+
+- python-dxf 12.1 could replace the request and the login, 50 lines of this file. It follows a redirect to
+  HTTP and rewrites a token address without HTTPS instead of refusing it. It brings requests, which trusts its
+  own list of authorities, not the system's, and sends what ~/.netrc holds for a registry.
+- pulumi-docker's `getRegistryImage` answers while the program runs, as an Output, and stops at the first
+  failure. We report all faults of the settings at once, before the first resource. It takes logins from the
+  provider's inputs, which puts them into the state.
 """
 
 from __future__ import annotations

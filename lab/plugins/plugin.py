@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from lab.plugins.diff import Difference
@@ -74,7 +74,5 @@ class Plugin(Protocol):
     def update(self, target: Target, olds: Properties, news: Properties, *, preview: bool) -> Properties: ...
 
     def delete(self, target: Target, state: Properties) -> None: ...
-
-    def invoke(self, token: str, args: Properties) -> dict[str, Any]: ...
 
     def close(self) -> None: ...

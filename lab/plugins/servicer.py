@@ -9,7 +9,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.empty_pb2 import Empty
 from google.rpc.status_pb2 import Status
 
-from lab.plugins.errors import PartlyCreatedError, PluginError
+from lab.plugins.errors import NotCoveredError, PartlyCreatedError, PluginError
 from lab.plugins.plugin import Target
 from lab.plugins.protocol import plugin_pb2, provider_pb2, provider_pb2_grpc
 from lab.plugins.values import Properties, from_struct, to_struct
@@ -116,10 +116,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         with _Failures(context):
-            result = self._plugin.invoke(request.tok, from_struct(request.args))
-        response = provider_pb2.InvokeResponse()
-        to_struct(result, getattr(response, "return"))
-        return response
+            raise NotCoveredError(self._plugin.package, f"the function {request.tok}")
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -27,3 +28,17 @@ def pulumi(arguments: Sequence[str], *, capture: bool = True) -> subprocess.Comp
         return subprocess.run(["pulumi", *arguments], capture_output=capture, text=True, check=False)
     except FileNotFoundError:
         return subprocess.CompletedProcess(["pulumi"], MISSING, "", _HINT)
+
+
+def texts(printed: str) -> tuple[dict[str, str], list[str]]:
+    """Read what `pulumi config --json --show-secrets` prints.
+
+    Returns:
+        Full key to value in text, as Pulumi hands it to a program; and the keys that are encrypted.
+    """
+    values = json.loads(printed)
+    config = {
+        key: found["value"] if "value" in found else json.dumps(found["objectValue"])
+        for key, found in values.items()
+    }
+    return config, [key for key, found in values.items() if found.get("secret")]

@@ -7,17 +7,13 @@ recorded resources, and asks each host with the very function that `up` uses.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
 import runpy
 import sys
-import threading
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pulumi
-from pulumi.runtime import mocks, rpc, settings
+from pulumi.runtime import rpc
 
 from portcullis import components, resources
 from portcullis.cli import command
@@ -25,11 +21,11 @@ from portcullis.host.errors import ConnectionFailed, HostError
 from portcullis.host.provider import HostProvider, Props, stack_name
 from portcullis.host.resource import HostResource
 from portcullis.host.session import READ_TIMEOUT, session
+from portcullis.recorder import HOST_TYPES, Recorder, plain, record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PREFIX = "pulumi-python:dynamic/portcullis:"
 _MENDED = {"no-ssh-rule": "SshServer"}
 """What the host would refuse as it is now, and the kind whose resource `up` applies before that one."""
 _LATER = ("ContainerState", "Release", "Drain", "Exposure")
@@ -50,45 +46,6 @@ class Declared:
     """Whether all of it can be told before `up`: a generated password cannot, nor what comes of one."""
 
 
-class Recorder(mocks.MockMonitor, mocks.Mocks):
-    """Takes every registration and creates nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(self)
-        self.declared: list[Declared] = []
-        # Registrations come in several threads; each is taken down in its own.
-        self._now = threading.local()
-
-    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
-        """See what is unknown, which `new_resource` is not told."""
-        self._now.known = rpc.UNKNOWN not in str(request.object)
-        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
-
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        """Remember a host resource; give every resource back what it declared."""
-        plain = _plain(args.inputs)
-        kind = args.typ.removeprefix(_PREFIX)
-        if kind != args.typ and kind not in _LATER and _resource(kind) is not None:
-            self.declared.append(Declared(kind, args.name, plain, self._now.known))
-        return f"{args.name}-id", {**plain, "revision": ""}
-
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        """Answer a look-up with nothing: no host resource depends on one."""
-        del args
-        return {}, None
-
-
-def _plain(value: Any) -> Any:
-    """Return a value without the wrapping of secrets; it goes to the host only, and is never printed."""
-    if rpc.is_rpc_secret(value):
-        return _plain(rpc.unwrap_rpc_secret(value))
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
-
-
 def declared_by_program(
     project: str, stack: str, config: dict[str, str], secret_keys: list[str]
 ) -> list[Declared]:
@@ -100,20 +57,25 @@ def declared_by_program(
         config: full key to value in text, as `pulumi config --json` has them.
         secret_keys: those of them that are encrypted; a message about a fault does not quote these.
     """
-    asyncio.set_event_loop(asyncio.new_event_loop())
-    recorder = Recorder()
+    recorder = Recorder(lambda _type, _name: {"revision": ""})
     # As in a preview: what only a provider knows is unknown.
-    mocks.set_mocks(recorder, project=project, stack=stack, preview=True, monitor=recorder)
-    pulumi.runtime.set_all_config(config, secret_keys)
-
-    @pulumi.runtime.test  # type: ignore[untyped-decorator]
-    def run() -> pulumi.Output[None]:
-        runpy.run_path("__main__.py", run_name="__main__")
-        return pulumi.Output.from_input(None)
-
-    run()
-    settings.reset_options()
-    return recorder.declared
+    record(
+        recorder,
+        lambda: runpy.run_path("__main__.py", run_name="__main__"),
+        project=project,
+        stack=stack,
+        preview=True,
+        config=config,
+        secret_keys=secret_keys,
+    )
+    return [
+        # Without the marks of secrets: it goes to the host only, and is never printed.
+        Declared(kind, one.request.name, plain(one.inputs), rpc.UNKNOWN not in str(one.request.object))
+        for one in recorder.registered
+        if (kind := one.request.type.removeprefix(HOST_TYPES)) != one.request.type
+        and kind not in _LATER
+        and _resource(kind) is not None
+    ]
 
 
 def provider_of(kind: str) -> HostProvider:
@@ -198,12 +160,7 @@ def main() -> int:
     if asked.returncode:
         sys.stderr.write(asked.stderr)
         return 1
-    values = json.loads(asked.stdout)
-    config = {
-        key: found["value"] if "value" in found else json.dumps(found["objectValue"])
-        for key, found in values.items()
-    }
-    secret_keys = [key for key, found in values.items() if found["secret"]]
+    config, secret_keys = command.texts(asked.stdout)
     try:
         declared = declared_by_program("portcullis", stack, config, secret_keys)
     except SystemExit:

@@ -249,20 +249,13 @@ def test_a_replaced_network_goes_first_when_it_has_a_name_of_its_own(docker: Doc
     docker.delete(made)
 
 
-def test_getting_an_image(docker: Docker) -> None:
-    docker.create("image", "app", {"name": docker.image, "keepLocally": True})
-    token = "docker:index/getRemoteImage:getRemoteImage"
-    answer = docker.plugin.call("Invoke", {"tok": token, "args": {"name": docker.image}})
-    assert isinstance(answer, dict)
-    assert answer["return"]["repoDigest"].startswith(docker.image.rpartition(":")[0] + "@sha256:")
-
-
 def test_calls_share_one_connection_that_ends_with_the_plugin(docker_host: Host, project: Path) -> None:
     assert docker_host
     plugin = PluginProcess("docker", project)
     plugin.call("Configure", {"args": {"host": "ssh://web1", "sshOpts": '["-F","ssh_config"]'}})
-    for _ in range(5):
-        plugin.call("Invoke", {"tok": "docker:index/getNetwork:getNetwork", "args": {"name": "bridge"}})
+    for number in range(5):
+        gone = {"id": str(number) * 64, "properties": {"driver": "bridge", "name": "gone"}}
+        assert plugin.call("Read", {"urn": f"urn:pulumi:dev::web::{TYPES['network']}::gone", **gone}) == {}
     children = _children(plugin.process.pid)
     assert len(children) == 1
     plugin.close()

@@ -102,8 +102,7 @@ class World:
         """Docker's ids, before the comparison: other properties are made of them."""
         if not isinstance(official, dict) or not isinstance(ours, dict):
             return
-        for part in (None, "properties", "return"):
-            theirs, own = (official, ours) if part is None else (official.get(part, {}), ours.get(part, {}))
+        for theirs, own in ((official, ours), (official.get("properties", {}), ours.get("properties", {}))):
             if _DOCKER_ID.match(theirs.get("id", "")) and _DOCKER_ID.match(own.get("id", "")):
                 self.exchange(theirs["id"], own["id"])
 

@@ -1,21 +1,18 @@
-"""A Pulumi engine for unit tests: it takes every registration down and creates nothing."""
+"""The recorder for unit tests: what only a provider knows, and short questions to what was declared."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pulumi
-import pulumi.runtime
 from pulumi.runtime import mocks, rpc
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from portcullis import recorder
 
-HOST = "pulumi-python:dynamic/portcullis"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOST = recorder.HOST_TYPES.removesuffix(":")
 _MADE_UP: dict[str, dict[str, Any]] = {
     "docker:index/remoteImage:RemoteImage": {"imageId": "sha256:" + "1" * 64},
     f"{HOST}:File": {"revision": "r1"},
@@ -51,47 +48,24 @@ class Registered:
     options: Any
 
 
-class Engine(mocks.MockMonitor, mocks.Mocks):
+class Engine(recorder.Recorder):
     """Answers every registration with what was declared, and with what only a provider knows."""
 
     def __init__(self, *, preview: bool) -> None:
-        super().__init__(self)
+        # What only a provider knows is unknown in a preview, as in reality.
+        super().__init__(lambda type_, name: {} if preview else _made_up(type_, name))
         self.preview = preview
-        self.declared: list[Registered] = []
         self.outputs: dict[str, dict[str, Any]] = {}
 
-    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
-        """Take the registration down, with the options that Mocks.new_resource does not see."""
-        if request.type != "pulumi:pulumi:Stack":
-            inputs = rpc.deserialize_properties(request.object)
-            self.declared.append(
-                Registered(
-                    type=request.type,
-                    name=request.name,
-                    inputs=plain(inputs),
-                    secret=frozenset(key for key, value in inputs.items() if holds_secret(value)),
-                    parent=_name(request.parent),
-                    after=frozenset(map(_name, request.dependencies)),
-                    provider=request.provider.split("::")[-2] if request.provider else "",
-                    options=request,
-                )
-            )
-        with _event_loop():
-            return super().RegisterResource(request)
+    @property
+    def declared(self) -> list[Registered]:
+        """Everything that the program registered, in order."""
+        return [_registered(one) for one in self.registered]
 
-    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - as above
-        """Take down what a component says about itself."""
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
+        """Take down what a component, or the stack, says about itself."""
         self.outputs[_name(request.urn)] = rpc.deserialize_properties(request.outputs)
         return super().RegisterResourceOutputs(request)
-
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        """Give back what was declared; what only a provider knows is unknown in a preview, as in reality."""
-        made_up: dict[str, Any] = {} if self.preview else _MADE_UP.get(args.typ, {})
-        known = {
-            key: value.replace("{name}", args.name) if isinstance(value, str) else value
-            for key, value in made_up.items()
-        }
-        return f"{args.name}-id", {**args.inputs, **known}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         """No program of ours looks anything up; a new one has to be answered here."""
@@ -119,48 +93,46 @@ class Engine(mocks.MockMonitor, mocks.Mocks):
         return frozenset(seen)
 
 
-@contextmanager
-def engine(
-    *, preview: bool, config: dict[str, str] | None = None, secret: list[str] | None = None
-) -> Iterator[Engine]:
-    """Make Pulumi talk to a recording engine for a while."""
-    recorder = Engine(preview=preview)
-    # As Pulumi's language host does: a program that ends early leaves tasks that nobody waits for.
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    with _event_loop():
-        pulumi.runtime.set_mocks(
-            recorder, project="portcullis", stack="test", preview=preview, monitor=recorder
-        )
-        pulumi.runtime.set_all_config(config or {}, secret or [])
-        try:
-            yield recorder
-        finally:
-            pulumi.runtime.set_all_config({}, [])
-            pulumi.runtime.settings.reset_options()
-
-
-def declare(program: Callable[[], object], *, preview: bool, **settings: Any) -> Engine:
+def declare(
+    program: Callable[[], object],
+    *,
+    preview: bool,
+    config: dict[str, str] | None = None,
+    secret: list[str] | None = None,
+) -> Engine:
     """Run a program against the recording engine until everything is registered."""
-    with engine(preview=preview, **settings) as recorder:
+    engine = Engine(preview=preview)
+    recorder.record(
+        engine,
+        program,
+        project="portcullis",
+        stack="test",
+        preview=preview,
+        config=config or {},
+        secret_keys=secret or [],
+    )
+    return engine
 
-        @pulumi.runtime.test
-        def run() -> pulumi.Output[None]:
-            program()
-            return pulumi.Output.from_input(None)
 
-        run()
-    return recorder
+def _made_up(type_: str, name: str) -> dict[str, Any]:
+    return {
+        key: value.replace("{name}", name) if isinstance(value, str) else value
+        for key, value in _MADE_UP.get(type_, {}).items()
+    }
 
 
-def plain(value: Any) -> Any:
-    """Take the marks of secrets off, at any depth."""
-    if rpc.is_rpc_secret(value):
-        return plain(rpc.unwrap_rpc_secret(value))
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value
+def _registered(one: recorder.Registered) -> Registered:
+    request = one.request
+    return Registered(
+        type=request.type,
+        name=request.name,
+        inputs=recorder.plain(one.inputs),
+        secret=frozenset(key for key, value in one.inputs.items() if holds_secret(value)),
+        parent=_name(request.parent),
+        after=frozenset(map(_name, request.dependencies)),
+        provider=request.provider.split("::")[-2] if request.provider else "",
+        options=request,
+    )
 
 
 def holds_secret(value: Any) -> bool:
@@ -170,18 +142,6 @@ def holds_secret(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(holds_secret, value.values()))
     return isinstance(value, list) and any(map(holds_secret, value))
-
-
-@contextmanager
-def _event_loop() -> Iterator[None]:
-    """Give this thread an event loop, and close it: the SDK makes one in each worker and leaves it open."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    try:
-        yield
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
 
 
 def _name(urn: str) -> str:

@@ -68,9 +68,6 @@ class FakeStore:
     def check(self, path: Path) -> int:
         return int(path.read_text())
 
-    def contents(self, _path: Path) -> dict[str, int]:
-        return {}
-
     def restore(self, path: Path, _part: str, _say: Callable[[str], None]) -> None:
         self.restored.append(path.read_text())
         self.items = int(path.read_text())

@@ -49,10 +49,6 @@ class Mongo:
         """Return how many documents an archive holds. Raises `Failed` when it is not a whole one."""
         return sum(archive.documents(path).values())
 
-    def contents(self, path: Path) -> dict[str, int]:
-        """Return the databases of an archive, which can be restored by themselves."""
-        return archive.documents(path)
-
     def restore(self, path: Path, part: str, say: Callable[[str], None]) -> None:
         """Put back one database, or all: each collection of the archive replaces the one of its name.
 

@@ -121,11 +121,6 @@ class Redis:
             raise Failed(f"redis-check-rdb refuses {path.name}:\n{done.tail}")
         return int(keys[1])
 
-    def contents(self, path: Path) -> dict[str, int]:
-        """Return the parts that can be restored by themselves: none."""
-        del path
-        return {}
-
     def restore(self, path: Path, part: str, say: Callable[[str], None]) -> None:
         """Put a snapshot in the place of everything that this Redis has. Raises `Failed`.
 

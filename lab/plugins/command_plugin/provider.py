@@ -6,7 +6,6 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from lab.plugins.command_plugin import schema
-from lab.plugins.command_plugin.remote import run_remote
 from lab.plugins.command_plugin.run import Outcome, end_all, quoted, run
 from lab.plugins.diff import Difference
 from lab.plugins.errors import NotCoveredError, PluginError
@@ -15,13 +14,11 @@ from lab.plugins.plugin import Answer, Found
 from lab.plugins.values import UNKNOWN, Properties, is_secret, reveal, secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from lab.plugins.fields import Field
     from lab.plugins.plugin import Log, Plugin, Target
 
 _LOCAL = "command:local:Command"
-_KINDS = {_LOCAL: schema.LOCAL, "command:remote:Command": schema.REMOTE}
 _FRAMEWORK = "__pulumi-go-provider-version"
 _PROVIDER = {"version": text(), "pluginDownloadURL": text(), _FRAMEWORK: text()}
 _SHOWN = {"stdout": ("stdout",), "stderr": ("stderr",), "stdoutAndStderr": ("stdout", "stderr"), "none": ()}
@@ -60,36 +57,28 @@ class CommandPlugin:
         """Nothing to remember."""
 
     def check(self, target: Target, olds: Properties, news: Properties) -> tuple[Properties, list[Problem]]:
-        """Checked inputs; secrets stay secrets and a connection's key becomes one."""
+        """Checked inputs; secrets stay secrets."""
         del olds
-        fields = self._fields(target)
+        self._refuse_others(target)
         marked = {key for key, value in news.items() if is_secret(value)}
         plain = {key: value["value"] if key in marked else value for key, value in news.items()}
-        inputs, problems = Checker(self.package, marks_defaults=False).check(fields, plain)
-        if "connection" in inputs and isinstance(inputs["connection"], dict):
-            for key, default in (
-                ("user", "root"),
-                ("port", 22),
-                ("dialErrorLimit", 10),
-                ("perDialTimeout", 15),
-            ):
-                inputs["connection"].setdefault(key, default)
+        inputs, problems = Checker(self.package, marks_defaults=False).check(schema.LOCAL, plain)
         if inputs.get("logging", "none") not in _SHOWN:
             problems.append(("logging", f"must be one of {', '.join(_SHOWN)}"))
         return {key: secret(value) if key in marked else value for key, value in inputs.items()}, problems
 
     def diff(self, target: Target, olds: Properties, news: Properties) -> Answer:
         """Any changed input runs `update`; what replaces is said by the program's SDK (triggers)."""
-        fields = self._fields(target)
+        self._refuse_others(target)
         found: list[Difference] = []
-        for key, known in sorted(fields.items()):
+        for key, known in sorted(schema.LOCAL.items()):
             if not known.output:
                 found += _compare(reveal(olds.get(key)), reveal(news.get(key)), key)
         return Answer(found)
 
     def create(self, target: Target, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
         """Run `create`."""
-        self._fields(target)
+        self._refuse_others(target)
         if preview:
             return "", inputs | {"stdout": UNKNOWN, "stderr": UNKNOWN}
         outputs = self._run(target, inputs, "create", {})
@@ -97,35 +86,29 @@ class CommandPlugin:
 
     def read(self, target: Target, state: Properties, inputs: Properties) -> Found | None:
         """What is stored."""
-        self._fields(target)
+        self._refuse_others(target)
         return Found(target.id, state, inputs)
 
     def update(self, target: Target, olds: Properties, news: Properties, *, preview: bool) -> Properties:
         """Run `update`, or `create` where there is none."""
-        self._fields(target)
+        self._refuse_others(target)
         if preview:
             return news | {"stdout": UNKNOWN, "stderr": UNKNOWN}
         return news | self._run(target, news, "update" if news.get("update") else "create", olds)
 
     def delete(self, target: Target, state: Properties) -> None:
         """Run `delete`, where there is one."""
-        self._fields(target)
+        self._refuse_others(target)
         if state.get("delete"):
             self._run(target, state, "delete", state)
-
-    def invoke(self, token: str, args: Properties) -> dict[str, Any]:
-        """None of its functions is needed."""
-        del args
-        raise NotCoveredError(self.package, f"the function {token}")
 
     def close(self) -> None:
         """End what still runs."""
         end_all()
 
-    def _fields(self, target: Target) -> Mapping[str, Field]:
-        if target.type not in _KINDS:
+    def _refuse_others(self, target: Target) -> None:
+        if target.type != _LOCAL:
             raise NotCoveredError(self.package, f"resources of type {target.type} ({target.name})")
-        return _KINDS[target.type]
 
     def _run(self, target: Target, given: Properties, which: str, before: Properties) -> Properties:
         inputs = reveal(given)
@@ -139,12 +122,7 @@ class CommandPlugin:
                     environment[f"PULUMI_COMMAND_{name.upper()}"] = previous
         show = self._show(target, inputs.get("logging", "stdoutAndStderr"))
         stdin = inputs.get("stdin") or ""
-        if target.type == _LOCAL:
-            outcome = _run_local(inputs, command, stdin, environment, show)
-        else:
-            outcome = run_remote(
-                inputs["connection"], command, stdin=stdin, environment=environment, show=show
-            )
+        outcome = _run_local(inputs, command, stdin, environment, show)
         return {"stdout": outcome.stdout.removesuffix("\n"), "stderr": outcome.stderr.removesuffix("\n")}
 
     def _show(self, target: Target, logging: str) -> Callable[[str, str], None]:

@@ -1,4 +1,4 @@
-"""Runs a command and keeps what it says, for local and remote commands alike."""
+"""Runs a command and keeps what it says."""
 
 from __future__ import annotations
 

@@ -92,7 +92,24 @@ class NetworkActions:
                 return
 
 
-def ipam_configs(found: dict[str, Any]) -> list[Properties]:
+def _facts(found: dict[str, Any]) -> Properties:
+    return {
+        "attachable": found["Attachable"],
+        "driver": found["Driver"],
+        "ingress": found["Ingress"],
+        "internal": found["Internal"],
+        "ipamConfigs": _ipam_configs(found),
+        "ipamDriver": found["IPAM"]["Driver"],
+        "ipamOptions": found["IPAM"]["Options"] or {},
+        "ipv6": found["EnableIPv6"],
+        "labels": [{"label": key, "value": value} for key, value in sorted((found["Labels"] or {}).items())],
+        "name": found["Name"],
+        "options": found["Options"] or {},
+        "scope": found["Scope"],
+    }
+
+
+def _ipam_configs(found: dict[str, Any]) -> list[Properties]:
     """The address pools of a network."""
     return [
         {
@@ -103,20 +120,3 @@ def ipam_configs(found: dict[str, Any]) -> list[Properties]:
         }
         for pool in found["IPAM"]["Config"] or []
     ]
-
-
-def _facts(found: dict[str, Any]) -> Properties:
-    return {
-        "attachable": found["Attachable"],
-        "driver": found["Driver"],
-        "ingress": found["Ingress"],
-        "internal": found["Internal"],
-        "ipamConfigs": ipam_configs(found),
-        "ipamDriver": found["IPAM"]["Driver"],
-        "ipamOptions": found["IPAM"]["Options"] or {},
-        "ipv6": found["EnableIPv6"],
-        "labels": [{"label": key, "value": value} for key, value in sorted((found["Labels"] or {}).items())],
-        "name": found["Name"],
-        "options": found["Options"] or {},
-        "scope": found["Scope"],
-    }

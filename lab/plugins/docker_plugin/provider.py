@@ -155,18 +155,6 @@ class DockerPlugin:
         """Remove it."""
         self._kind(target, state).actions.delete(self.engine, target.id, state)
 
-    def invoke(self, token: str, args: Properties) -> dict[str, Any]:
-        """Answer a function."""
-        from lab.plugins.docker_plugin.invokes import INVOKES  # noqa: PLC0415
-
-        if token not in INVOKES:
-            raise NotCoveredError(self.package, f"the function {token}")
-        known, answer = INVOKES[token]
-        unknown = sorted(set(args) - known)
-        if unknown:
-            raise NotCoveredError(self.package, f"the argument {unknown[0]} of {token}")
-        return answer(self.engine, args)
-
     def close(self) -> None:
         """End the connections."""
         if self._engine is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lab.plugins.diff import Difference, differences
 from lab.plugins.errors import NotCoveredError
@@ -102,11 +102,6 @@ class TlsPlugin:
         """Forget it."""
         del state
         self._kind(target)
-
-    def invoke(self, token: str, args: Properties) -> dict[str, Any]:
-        """None of its functions is needed."""
-        del args
-        raise NotCoveredError(self.package, f"the function {token}")
 
     def close(self) -> None:
         """Nothing is open."""

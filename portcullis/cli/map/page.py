@@ -1,4 +1,4 @@
-"""The map as one page that needs nothing else: picture, what is wrong, what changes, and the same as text."""
+"""The map as one page that needs nothing else: picture, what is wrong, what changes; and the text, folded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ _HEAD = """\
 body {{ font: 15px/1.5 system-ui, 'DejaVu Sans', sans-serif; color: #111; background: #fff }}
 body {{ margin: 2rem auto; max-width: 1120px; padding: 0 1rem }}
 svg {{ max-width: 100%; height: auto; border: 1px solid #ccc; border-radius: 8px }}
-h2 {{ margin-top: 2rem; font-size: 1.1rem }}
+h2, details {{ margin-top: 2rem }}
+h2, summary {{ font-size: 1.1rem; font-weight: bold }}
 .undeclared li {{ color: #7d140b }}
 code, pre {{ font: 13px/1.4 ui-monospace, 'DejaVu Sans Mono', monospace }}
 pre {{ background: #f5f7fa; padding: 1rem; overflow: auto; border-radius: 6px }}
@@ -44,7 +45,8 @@ def page(found: Map) -> str:
         parts += ["<h2>Open, and nobody declared it</h2>\n", _list(lines, "undeclared")]
     if changes := differences(found):
         parts += ["<h2>What the change adds and removes</h2>\n", _list(changes, "changes")]
-    parts += ["<h2>As Mermaid</h2>\n", f"<pre>{escape(mermaid(found))}</pre>\n", "</body>\n</html>\n"]
+    source = f"<pre>{escape(mermaid(found))}</pre>"
+    parts += [f"<details>\n<summary>As Mermaid</summary>\n{source}\n</details>\n", "</body>\n</html>\n"]
     return "".join(parts)
 
 

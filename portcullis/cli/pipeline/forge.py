@@ -3,6 +3,11 @@
 A comment or an issue of ours is known by a marker, a line of HTML that nobody sees, at its start. It is
 written once and changed from then on: a pull request has one comment for each stack, however often it is
 pushed to.
+
+Why not `gh` and `glab`: only GitHub's own runners come with `gh`, and the Python image of a GitLab job has
+neither. They would replace `Api`, 45 lines, and no more: `gh pr comment --edit-last` changes the last comment
+of its user, whichever stack that is about, so finding ours by marker and author would stay. An action from
+elsewhere would hold a token that may write, and would serve GitHub only.
 """
 
 from __future__ import annotations

@@ -330,6 +330,14 @@ def test_secrets_of_a_state_are_passed_over() -> None:
     assert {node.label for node in found.column("port")} == {"22/tcp"}
 
 
+def test_the_page_shows_the_picture_and_folds_the_text() -> None:
+    shown, _, rest = FORMATS["html"](demo()).partition("<details>")  # one that is open has an attribute
+    folded, _, end = rest.partition("</details>")
+    assert "<svg" in shown
+    assert "flowchart" in folded
+    assert "flowchart" not in shown + end
+
+
 def test_the_command_writes_three_files_and_prints_the_text(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,136 @@
+"""Runs a Pulumi program without an engine and without a host, and takes down what it registers.
+
+`plan` asks the hosts about it, the policy judge judges it, and the unit tests compare it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.runtime import mocks, rpc, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+HOST_TYPES = "pulumi-python:dynamic/portcullis:"
+"""What the type of every host resource starts with; its kind follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """One resource as the program registers it.
+
+    Attributes:
+        request: the message to the engine, with the type, the name and the options.
+        urn: the resource's whole name.
+        inputs: its properties as the SDK reads them: secrets are marked, and what is not
+            known yet is a `pulumi.output.Unknown`.
+        outputs: what a component says about itself at its end, in the same form.
+    """
+
+    request: Any
+    urn: str
+    inputs: dict[str, Any]
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+
+class Recorder(mocks.MockMonitor, mocks.Mocks):
+    """Takes every registration and creates nothing. A resource gives back what it declares."""
+
+    def __init__(self, made_up: Callable[[str, str], Mapping[str, Any]]) -> None:
+        """`made_up` gives, for a type and a name, the outputs that only a provider would know."""
+        super().__init__(self)
+        self.registered: list[Registered] = []
+        self._made_up = made_up
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
+        """Take the registration down, with what `new_resource` is not told."""
+        # The SDK makes an event loop in each of its threads, and leaves it open.
+        with _event_loop():
+            if request.type != "pulumi:pulumi:Stack":
+                urn = self.make_urn(request.parent, request.type, request.name)
+                self.registered.append(Registered(request, urn, rpc.deserialize_properties(request.object)))
+            return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - as above
+        """Take down what a component says about itself."""
+        for one in self.registered:
+            if one.urn == request.urn:
+                one.outputs.update(rpc.deserialize_properties(request.outputs))
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        """Give back what was declared, and what is made up."""
+        return f"{args.name}-id", {**args.inputs, **self._made_up(args.typ, args.name)}
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        """Answer a look-up with nothing: no program of ours looks anything up."""
+        del args
+        return {}, None
+
+
+def record(
+    recorder: Recorder,
+    program: Callable[[], object],
+    *,
+    project: str,
+    stack: str,
+    preview: bool,
+    config: Mapping[str, str],
+    secret_keys: Sequence[str] = (),
+) -> None:
+    """Run a program until everything is registered.
+
+    Args:
+        recorder: what takes the registrations down.
+        program: the program. What it raises goes through.
+        project: the project's name.
+        stack: the stack's name.
+        preview: whether what only a provider knows is unknown.
+        config: full key to value in text, as Pulumi hands it to a program.
+        secret_keys: those of them that are encrypted; a message about a fault does not quote these.
+    """
+    # As Pulumi's language host does: a program that ends early leaves tasks that nobody waits for.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    with _event_loop():
+        mocks.set_mocks(recorder, project=project, stack=stack, preview=preview, monitor=recorder)
+        pulumi.runtime.set_all_config(dict(config), list(secret_keys))
+
+        @pulumi.runtime.test  # type: ignore[untyped-decorator]
+        def run() -> pulumi.Output[None]:
+            program()
+            return pulumi.Output.from_input(None)
+
+        try:
+            run()
+        finally:
+            pulumi.runtime.set_all_config({}, [])
+            settings.reset_options()
+
+
+def plain(value: Any) -> Any:
+    """Return a value without the marks of secrets, at any depth."""
+    if rpc.is_rpc_secret(value):
+        return plain(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+@contextmanager
+def _event_loop() -> Iterator[None]:
+    """Give this thread an event loop, and close it."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
