@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from lab.plugins.docker_plugin.container_facts import cpus
+from portcullis.components.containers.render import spell_cpus
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,16 @@ from lab.plugins.docker_plugin.container_facts import cpus
 )
 def test_a_limit_is_written_as_the_official_provider_writes_it(nano: int, text: str) -> None:
     assert cpus(nano) == text
+
+
+def test_a_limit_that_a_component_spells_reads_back_as_it_was_written() -> None:
+    """All hundredths that a setting allows, and each with a third decimal."""
+    for hundredths in range(1, 51_201):
+        for thousandths in (hundredths * 10, hundredths * 10 + 5):
+            read = cpus(thousandths * 10**6)
+            number = Decimal(thousandths) / 1000
+            if Decimal(read) == number:
+                assert spell_cpus(number) == read
+            else:
+                with pytest.raises(ValueError, match=f"is read back as {read} "):
+                    spell_cpus(number)
