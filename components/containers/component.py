@@ -9,6 +9,7 @@ import pulumi_docker as docker
 from pulumi import ResourceOptions
 
 from portcullis.components.containers.args import SECRETS, Jobs, PrivateContainerArgs
+from portcullis.components.containers.render import spell_cpus
 from portcullis.components.containers.resource.container_state import ContainerState
 from portcullis.components.containers.resource.pulled_image import PulledImage
 from portcullis.components.containers.resource.release import Release
@@ -167,7 +168,7 @@ class PrivateContainer(pulumi.ComponentResource):
             "memory": args.memory,
             # Equal, so no swap; without it every refresh shows a difference.
             "memory_swap": args.memory,
-            "cpus": args.cpus,
+            "cpus": spell_cpus(args.cpus),
             # What an app has in memory is not written to a disk when it dies.
             "ulimits": [{"name": "core", "soft": 0, "hard": 0}],
             # Reaps the children of an app that does not, and passes signals on.
@@ -232,7 +233,8 @@ class PrivateContainer(pulumi.ComponentResource):
             app=self._name,
             defined_by={key: pulumi.Output.json_dumps(value) for key, value in sorted(defined.items())},
             published=args.rollout,
-            cpus=args.cpus,
+            # As its container has it, so that 1 and 1.0 are one limit here too.
+            cpus=definition["cpus"],
             opts=ResourceOptions(parent=self, depends_on=args.engine.ready),
         )
 

@@ -1,8 +1,12 @@
-"""The command that asks a container whether it is well."""
+"""A container's health check and its limit of CPUs, as Docker takes them."""
 
 from __future__ import annotations
 
 import re
+from decimal import ROUND_HALF_UP, Decimal
+
+_DECIMALS = 9
+"""Docker counts billionths of a CPU."""
 
 
 def http_check(port: int, path: str) -> list[str]:
@@ -34,3 +38,32 @@ def http_check(port: int, path: str) -> list[str]:
     branches = "; ".join(f"if command -v {tool} >/dev/null; then {run}; fi" for tool, run in tries)
     hint = "no wget, curl, node or python3 in this image: set healthCommand"
     return ["CMD-SHELL", f"{branches}; echo '{hint}'; exit 1"]
+
+
+def spell_cpus(number: str | Decimal) -> str:
+    """Spell a limit exactly as Docker's provider reads it back; any other text replaces the container.
+
+    1 is `1.0`, 0.50 is `0.5` and 10 is `10.`. The rule is `nanoInt64ToDecimalString` in
+    kreuzwerker/terraform-provider-docker, 3.7.0 to 4.5.0, which pulumi-docker 5 wraps. It counts the zeros of
+    the whole text where it means those after the point. So it takes 0.050000000 for a round number, reads it
+    back as 0.1, and no spelling of 0.05 ever reads back as itself.
+
+    Args:
+        number: CPUs, a positive decimal number.
+
+    Raises:
+        ValueError: it has more than nine decimals, or the provider reads it back as another number.
+    """
+    number = Decimal(number)
+    text = f"{number:.{_DECIMALS}f}"
+    if Decimal(text) != number:
+        raise ValueError(f"has more than {_DECIMALS} decimals")
+    if text.count("0") == _DECIMALS:
+        text = f"{number.quantize(Decimal('0.1'), ROUND_HALF_UP):f}"
+    else:
+        text = text.rstrip("0")
+    if Decimal(text) != number:
+        raise ValueError(
+            f"is read back as {text} by Docker's provider, which would replace the container at every `up`"
+        )
+    return text

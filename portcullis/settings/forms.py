@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 
+from portcullis.components.containers.render import spell_cpus
 from portcullis.components.exposure import exposure_keys
 from portcullis.components.firewall.render import forward_filter
 from portcullis.components.firewall.render.forward_filter import ForwardPolicy
@@ -232,6 +233,15 @@ def is_program(text: str) -> bool:
     return re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[^/\s]+)+", text) is not None
 
 
+def _cpus(number: Decimal) -> tuple[str, str] | None:
+    try:
+        spell_cpus(number)
+    except ValueError as error:
+        # The provider reads back every number with one decimal as itself.
+        return (str(error), f"write {number.quantize(Decimal('0.1'), ROUND_UP):f}")
+    return None
+
+
 def _destination(text: str) -> tuple[str, str] | None:
     try:
         ForwardPolicy(egress={"br": [text]})
@@ -373,7 +383,7 @@ REDIS_MEMORY = Number(
 )
 REDIS_PERSISTENCE = Choice("a way to keep data", ("aof", "none"), {"rdb": "a crash would take minutes of it"})
 REDIS_EVICTION = Choice("a policy of Redis", redis.EVICTIONS, {})
-CPUS = Fraction("a number of CPUs", Decimal("0.01"), Decimal(512))
+CPUS = Fraction("a number of CPUs", Decimal("0.01"), Decimal(512), _cpus)
 ARGUMENT = Literal()
 OS = Choice(
     "an operating system that is known",

@@ -144,11 +144,12 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Fraction:
-    """A decimal number within bounds, kept as its shortest text."""
+    """A decimal number within bounds, kept as its shortest text. `refusal` is as in `Text`."""
 
     what: str
     least: Decimal
     most: Decimal
+    refusal: Callable[[Decimal], tuple[str, str] | None] | None = None
 
     def read(self, raw: Any, at: Place) -> str | None:
         """Give the shortest spelling, so that 1, 1.0 and "1" are the same value and never a difference."""
@@ -158,6 +159,9 @@ class Fraction:
             number = None
         if number is None or not number.is_finite() or not self.least <= number <= self.most:
             at.refuse(raw, f"is not {self.what}", f"write a number from {self.least} to {self.most}")
+            return None
+        if self.refusal and (fault := self.refusal(number)):
+            at.refuse(raw, *fault)
             return None
         return f"{number.normalize():f}"
 

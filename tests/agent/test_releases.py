@@ -136,6 +136,15 @@ def test_a_container_that_only_another_release_mends_is_drift(
     assert app.container() == said
 
 
+@pytest.mark.parametrize(("cpus", "number"), [("1.0", 1), ("0.5", 0.5), ("10.", 10)])
+def test_a_limit_is_declared_in_the_spelling_of_dockers_provider(
+    app: Releases, cpus: str, number: float
+) -> None:
+    app.next()
+    app.docker.add("api-1", cpus=int(number * 10**9))
+    assert app.container(cpus=cpus) == "running"
+
+
 def test_before_the_first_release_there_is_nothing(app: Releases) -> None:
     assert app.client.look("containers.releases", "api", {"app": "api", "published": True, "cpus": "1"}) == {
         "exists": False

@@ -211,6 +211,16 @@ def test_an_edit_by_hand_shows_as_that_difference_alone(docker: Docker) -> None:
     docker.delete(made)
 
 
+def test_a_limit_of_cpus_in_another_spelling_replaces_the_container(docker: Docker) -> None:
+    made = docker.create("container", "limited", {"image": docker.image, "cpus": "1"})
+    wanted = made.inputs
+    docker.read(made)
+    assert made.inputs["cpus"] == "1.0"
+    assert docker.diff(made, wanted)["replaces"] == ["cpus"]
+    assert docker.diff(made, {**wanted, "cpus": "1.0"})["changes"] == "DIFF_NONE"
+    docker.delete(made)
+
+
 def test_a_stopped_container_reads_as_drift_and_an_update_starts_it(docker: Docker) -> None:
     made = docker.create("container", "stopped", {"image": docker.image})
     wanted = made.inputs

@@ -138,7 +138,7 @@ def test_private_container_has_nothing_it_does_not_need(deploy: Deploy) -> None:
     assert inputs["securityOpts"] == ["no-new-privileges:true"]
     assert inputs["user"] == "65534:65534"
     assert inputs["memory"] == inputs["memorySwap"] == 256
-    assert inputs["cpus"] == "1"
+    assert inputs["cpus"] == "1.0"
     assert inputs["init"] is True
     assert inputs["mounts"] == [{"type": "tmpfs", "target": "/tmp"}]  # noqa: S108 - inside a container
     assert inputs["logOpts"] == {"max-file": "3", "max-size": "10m"}
@@ -344,6 +344,7 @@ def test_two_hosts_share_no_resource(deploy: Deploy) -> None:
         (lambda: container_args(image="redis:7"), "PrivateContainerArgs.image: .* is not pinned"),
         (lambda: container_args(user="0"), "PrivateContainerArgs.user: .* is root"),
         (lambda: container_args(memory=1, cpus="x"), "memory: .*\nPrivateContainerArgs.cpus: "),
+        (lambda: container_args(cpus="0.05"), "PrivateContainerArgs.cpus: .* is read back as 0.1 by "),
         (lambda: container_args(env={"A=B": "x"}), "PrivateContainerArgs.env"),
         (lambda: container_args(host_port=1), "PrivateContainerArgs.host_port: needs the port inside"),
         (lambda: HardenedHostArgs(None, {}, load(smallest()).sites), "is not a published app here"),  # type: ignore[arg-type]

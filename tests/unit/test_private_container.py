@@ -9,7 +9,7 @@ import pulumi_docker as docker
 import pytest
 from test_components import container, container_args, docker_engine
 
-from portcullis.components import PrivateContainer, PrivateContainerArgs
+from portcullis.components import Jobs, PrivateContainer, PrivateContainerArgs
 
 if TYPE_CHECKING:
     import pulumi
@@ -119,6 +119,16 @@ def test_a_volume_can_take_the_place_of_tmp(deploy: Deploy) -> None:
 def test_it_is_given_time_to_end_by_the_engine_and_by_whoever_stops_it(deploy: Deploy) -> None:
     inputs = deploy(lambda: container(stop_grace=45)).one("container:Container").inputs
     assert inputs["destroyGraceSeconds"] == inputs["stopTimeout"] == 45
+
+
+@pytest.mark.parametrize(("cpus", "read"), [("1", "1.0"), ("0.50", "0.5"), ("10", "10.")])
+def test_its_cpus_are_spelled_as_the_provider_reads_them_back(deploy: Deploy, cpus: str, read: str) -> None:
+    args = {"cpus": cpus, "jobs": Jobs(before=("migrate",))}
+    engine = deploy(lambda: container(**args))
+    assert [one.inputs["cpus"] for one in engine.of("r:Container")] == [read, read]
+    release = engine.one(":Release").inputs
+    assert release["cpus"] == read
+    assert release["defined_by"]["cpus"] == f'"{read}"', "1 and 1.0 are one release"
 
 
 def test_what_has_to_be_there_first(deploy: Deploy) -> None:

@@ -5,7 +5,6 @@ Its Read leaves env, labels, volumes and uploads as they were stored: they canno
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from lab.plugins.docker_plugin.durations import go_text
@@ -68,7 +67,7 @@ def facts(found: dict[str, Any], stored: Properties) -> Properties:
     if host.get("CapAdd") or host.get("CapDrop"):
         result["capabilities"] = {"adds": host.get("CapAdd") or [], "drops": host.get("CapDrop") or []}
     if host.get("NanoCpus", 0):
-        result["cpus"] = f"{(Decimal(host['NanoCpus']) / _NANO).normalize():f}"
+        result["cpus"] = cpus(host["NanoCpus"])
     if stored.get("ulimits"):
         result["ulimits"] = [
             {"name": u["Name"], "soft": u["Soft"], "hard": u["Hard"]} for u in host.get("Ulimits") or []
@@ -94,6 +93,19 @@ def facts(found: dict[str, Any], stored: Properties) -> Properties:
         if stored.get("mustRun"):
             result["mustRun"] = False  # so that it shows, and an update starts it
     return result
+
+
+def cpus(nano: int) -> str:
+    """Write a limit in billionths of a CPU as the official provider does: `1.0`, `10.`, and 0.05 as `0.1`.
+
+    `nanoInt64ToDecimalString` in kreuzwerker/terraform-provider-docker 4.5.0 counts the zeros of the whole
+    text where it means those after the point.
+    """
+    text = f"{nano // _NANO}.{nano % _NANO:09d}"
+    if text.count("0") != 9:  # noqa: PLR2004 - as many as there are decimals
+        return text.rstrip("0")
+    tenths = (nano + _NANO // 20) // (_NANO // 10)  # half a tenth goes up
+    return f"{tenths // 10}.{tenths % 10}"
 
 
 def _network_facts(found: dict[str, Any], stored: Properties) -> Properties:
