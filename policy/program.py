@@ -35,7 +35,7 @@ _UNKNOWNS = frozenset(
 """What the engine writes in the place of a value that is not known yet, by its type."""
 _MADE_UP: dict[str, dict[str, Any]] = {
     # A site's file names the port of a release, which its host picks: any will do to judge the rest by.
-    "pulumi-python:dynamic/portcullis:Release": {"number": 1, "port": 20001, "previous_image": ""},
+    "portcullis:index:Release": {"number": 1, "port": 20001, "previous_image": ""},
     # One that is made for somebody's tunnel; what stands before it is what is judged.
     "tls:index/privateKey:PrivateKey": {
         "publicKeyOpenssh": "ssh-ed25519 "

@@ -22,14 +22,16 @@ from pulumi.runtime import mocks, rpc, settings
 from portcullis import components, resources
 from portcullis.cli import command
 from portcullis.host.errors import ConnectionFailed, HostError
-from portcullis.host.provider import HostProvider, Props, stack_name
+from portcullis.host.provider import HostProvider, stack_name
 from portcullis.host.resource import HostResource
 from portcullis.host.session import READ_TIMEOUT, session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PREFIX = "pulumi-python:dynamic/portcullis:"
+    from portcullis.provider.base import Props
+
+_PREFIX = "portcullis:index:"
 _MENDED = {"no-ssh-rule": "SshServer"}
 """What the host would refuse as it is now, and the kind whose resource `up` applies before that one."""
 _LATER = ("ContainerState", "Release", "Drain", "Exposure")

@@ -15,7 +15,7 @@ from pulumi.runtime import mocks, rpc
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-HOST = "pulumi-python:dynamic/portcullis"
+HOST = "portcullis:index"
 _MADE_UP: dict[str, dict[str, Any]] = {
     "docker:index/remoteImage:RemoteImage": {"imageId": "sha256:" + "1" * 64},
     f"{HOST}:File": {"revision": "r1"},
