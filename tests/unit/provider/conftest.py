@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
+from portcullis.host import provider as host_provider
 from portcullis.provider.__main__ import serve
 from portcullis.provider.base import import_kinds
 from portcullis.provider.servicer import Servicer
@@ -15,6 +16,10 @@ from portcullis.provider.values import from_struct, to_struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+FACTS = {
+    "exists": True, "content": "hello\n", "owner": "root", "group": "root", "mode": "0644", "revision": "7",
+}  # fmt: skip
 
 
 class Engine:
@@ -49,6 +54,12 @@ class Engine:
     def read(self, kind: str, id_: str, **props: Any) -> Any:
         request = provider_pb2.ReadRequest(**of(kind), id=id_, properties=to_struct(props))
         return self.stub.Read(request, timeout=10)
+
+    def importing(self, kind: str, id_: str) -> str:
+        """Return the message that refuses an import."""
+        with pytest.raises(grpc.RpcError) as refused:
+            self.read(kind, id_)
+        return str(refused.value.details())
 
     def update(self, kind: str, olds: dict[str, Any], **news: Any) -> dict[str, Any]:
         request = provider_pb2.UpdateRequest(**of(kind), id="x", olds=to_struct(olds), news=to_struct(news))
@@ -91,3 +102,32 @@ def plugin() -> Iterator[Callable[[], Engine]]:
 @pytest.fixture
 def engine(plugin: Callable[[], Engine]) -> Engine:
     return plugin()
+
+
+class Host:
+    """Answers like a host's agent; `held` holds its answers back."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = FACTS
+        self.error: Exception | None = None
+        self.held: threading.Event | None = None
+        self.asked = threading.Event()
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+
+    def request(self, op: str, **arguments: Any) -> dict[str, Any]:
+        self.sent.append((op, arguments))
+        self.asked.set()
+        if self.held:
+            assert self.held.wait(10)
+        if self.error:
+            raise self.error
+        if op == "survey":
+            return {"items": [{**item, "facts": self.facts} for item in arguments["items"]]}
+        return {"facts": self.facts, "steps": []}
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Host:
+    made = Host()
+    monkeypatch.setattr(host_provider, "session", lambda _host, _stack: made)
+    return made

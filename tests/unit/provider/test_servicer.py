@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -10,13 +10,12 @@ from google.protobuf.empty_pb2 import Empty
 from pulumi.output import Unknown
 from pulumi.runtime.proto import provider_pb2
 
-from portcullis.host import provider as host_provider
 from portcullis.host.errors import AgentRefused
 from portcullis.provider.base import import_kinds, kinds
 from portcullis.provider.values import from_struct, to_struct
 
 if TYPE_CHECKING:
-    from conftest import Engine
+    from conftest import Engine, Host
 
 import_kinds()
 
@@ -29,35 +28,6 @@ FACTS = {
     "exists": True, "content": "hello\n", "owner": "root", "group": "root", "mode": "0644", "revision": "7",
 }  # fmt: skip
 Diff = provider_pb2.DiffResponse
-
-
-class Host:
-    """Answers like a host's agent; `held` holds its answers back."""
-
-    def __init__(self) -> None:
-        self.facts: dict[str, Any] = FACTS
-        self.error: Exception | None = None
-        self.held: threading.Event | None = None
-        self.asked = threading.Event()
-        self.sent: list[tuple[str, dict[str, Any]]] = []
-
-    def request(self, op: str, **arguments: Any) -> dict[str, Any]:
-        self.sent.append((op, arguments))
-        self.asked.set()
-        if self.held:
-            assert self.held.wait(10)
-        if self.error:
-            raise self.error
-        if op == "survey":
-            return {"items": [{**item, "facts": self.facts} for item in arguments["items"]]}
-        return {"facts": self.facts, "steps": []}
-
-
-@pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Host:
-    made = Host()
-    monkeypatch.setattr(host_provider, "session", lambda _host, _stack: made)
-    return made
 
 
 def message(caught: pytest.ExceptionInfo[grpc.RpcError]) -> str:
@@ -155,7 +125,7 @@ def test_a_fault_of_our_own_is_one_message_without_a_value(engine: Engine, host:
     host.error = ValueError("hunter2")
     with pytest.raises(grpc.RpcError) as refused:
         engine.create("File", **FILE)
-    assert message(refused).startswith("a fault in Portcullis itself: ValueError at test_servicer.py:")
+    assert message(refused).startswith("a fault in Portcullis itself: ValueError at conftest.py:")
     assert "hunter2" not in message(refused)
     assert "Traceback" not in message(refused)
 
