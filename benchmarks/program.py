@@ -35,6 +35,8 @@ class Program:
         self._stack = stack
         self._project = folder / stack
         shutil.copytree(_HERE / "project", self._project)
+        manifest = self._project / "Pulumi.yaml"
+        manifest.write_text(manifest.read_text().replace("../../plugin", str(_HERE.parent / "plugin")))
         shutil.copytree(_HERE / "canned", folder / "canned", dirs_exist_ok=True)
         self._canned = folder / "canned"
         (folder / "state").mkdir(exist_ok=True)

@@ -50,8 +50,8 @@ class Resource:
         return self.type == "docker:index/container:Container"
 
     def is_host(self, kind: str) -> bool:
-        """Tell whether it is a host resource of a kind; those are dynamic ones."""
-        return self.kind == kind and self.type.startswith("pulumi-python:dynamic/")
+        """Tell whether it is a host resource of a kind."""
+        return self.type == f"portcullis:index:{kind}"
 
     def text(self, key: str) -> str:
         """Give a property that is text, "" where it is something else, unknown or missing."""

@@ -17,8 +17,8 @@ from pulumi.runtime import mocks, rpc, settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-HOST_TYPES = "pulumi-python:dynamic/portcullis:"
-"""What the type of every host resource starts with; its kind follows."""
+HOST_TYPES = "portcullis:index:"
+"""What the type of every host resource starts with, as that of a component does; its kind follows."""
 
 
 @dataclass(frozen=True, slots=True)

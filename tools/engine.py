@@ -39,7 +39,6 @@ _HOST = ROOT / "tools" / "go" / "pulumi-language-python"
 _SDK = "github.com/pulumi/pulumi/sdk/v3"
 _HOST_SCRIPTS = (
     "python/cmd/pulumi-language-python-exec",
-    "python/dist/pulumi-resource-pulumi-python",
     "python/dist/pulumi-analyzer-policy-python",
 )
 # Of stack lab only, whose secrets are those of a disposable host: a fixed word needs no keeping.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from portcullis.host.provider import HostProvider, Normaliser, Props, is_known
+from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
 
@@ -15,16 +16,19 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 FRESH = "fresh"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
 
 
 class BackupStatusProvider(HostProvider):
-    """Provider of `BackupStatus`; its module path is part of every state."""
+    """Provider of `BackupStatus`."""
 
     kind = "backups"
     identity = ("host", "unit")
+    sets = MappingProxyType({"stores": FRESH})
+    instead_of_import = "it only reads: declare it"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check the unit, the status file and the stores."""
@@ -61,7 +65,7 @@ class BackupStatusProvider(HostProvider):
         return {}
 
 
-class BackupStatus(HostResource, module="portcullis", name="BackupStatus"):
+class BackupStatus(HostResource):
     """That every store has a fresh backup. One that has none is a difference, and the update takes one now.
 
     Attributes:
@@ -93,7 +97,7 @@ class BackupStatus(HostResource, module="portcullis", name="BackupStatus"):
             opts: resource options.
         """
         super().__init__(
-            BackupStatusProvider(),
+            BackupStatusProvider,
             name,
             host=host,
             adopt=False,

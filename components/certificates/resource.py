@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from pulumi.dynamic import DiffResult
-
-from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props, is_known
+from portcullis.agent.withheld import AT_ONCE
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.session import WRITE_TIMEOUT
 from portcullis.host.survey import Item
+from portcullis.provider.base import DiffResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.agent_process import Json
     from portcullis.host.session import Channel
+    from portcullis.provider.base import Props
 
 LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 LIVE = "/etc/letsencrypt/live"
@@ -32,14 +34,14 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\Z")
 _PLUGIN = re.compile(r"[a-z0-9]+\Z")
 _PROFILE = re.compile(r"[a-z0-9-]+\Z")
 _MOST_NAMES = 100  # of one certificate; Let's Encrypt's limit
-_THREADS = 4  # of a provider: so many certificates may wait for each other
 
 
 class CertificateProvider(HostProvider):
-    """Provider of `Certificate`; its module path is part of every state."""
+    """Provider of `Certificate`."""
 
     kind = "certificates"
     identity = ("host", "lineage")
+    sets = MappingProxyType({"domains": COVERED})
     chosen = ("issuer",)
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -114,15 +116,15 @@ class CertificateProvider(HostProvider):
     ) -> Json:
         """Ask the agent, with the time that records of DNS take to be seen."""
         seconds = float(props.get("dns_propagation") or 0)
-        return super().put(channel, item, props, timeout=timeout + _THREADS * seconds, **more)
+        return super().put(channel, item, props, timeout=timeout + AT_ONCE * seconds, **more)
 
-    def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+    def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
         """Replace by making the new lineage first: the site moves to it before the old one goes."""
-        found = super().diff(_id, olds, news)
-        return DiffResult(replaces=found.replaces, delete_before_replace=False)
+        found = super().diff(id_, olds, news)
+        return DiffResult(replaces=found.replaces)
 
 
-class Certificate(HostResource, module="portcullis", name="Certificate"):
+class Certificate(HostResource):
     """A lineage of certbot: a certificate that an authority issued, and that the system's timer renews.
 
     Renewals are no difference. That one is due and did not happen is: `expiry` says when the certificate ends
@@ -197,7 +199,7 @@ class Certificate(HostResource, module="portcullis", name="Certificate"):
         self.fullchain = f"{LIVE}/{lineage}/fullchain.pem"
         self.privkey = f"{LIVE}/{lineage}/privkey.pem"
         super().__init__(
-            CertificateProvider(),
+            CertificateProvider,
             name,
             host=host,
             adopt=adopt,

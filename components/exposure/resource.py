@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING
-
-from pulumi.dynamic import CreateResult, UpdateResult
 
 from portcullis.components.exposure import exposure_keys as keys
 from portcullis.components.exposure.on_host.publications import was_declared
-from portcullis.host.provider import HostProvider, Normaliser, Props, is_known
+from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
+from portcullis.provider.base import CreateResult, UpdateResult
 from portcullis.provider.diagnostics import warn
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.agent_process import Json
     from portcullis.host.session import Channel
+    from portcullis.provider.base import Props
 
 _LIVE = ("listeners", "published", "passes", "networks")
 # What the host needs to know for reading; the rest is compared here.
@@ -31,10 +32,12 @@ ABSENT = "absent"
 
 
 class ExposureProvider(HostProvider):
-    """Provider of `Exposure`; its module path is part of every state."""
+    """Provider of `Exposure`."""
 
     kind = "exposure"
     identity = ("host",)
+    sets = MappingProxyType({"networks": "declared"})
+    instead_of_import = "it only reads: declare it"
     # Inputs too: what a change leaves in the state is what the host exposes, not what it should.
     chosen = _LIVE
     # The state's other maps are what is exposed. An update takes more from this than the present inputs.
@@ -104,8 +107,8 @@ class ExposureProvider(HostProvider):
         return {}
 
 
-def _remembering(props: Props, outs: Props | None) -> Props:
-    known = {key: value for key, value in (outs or {}).items() if key != _BEFORE}
+def _remembering(props: Props, outs: Props) -> Props:
+    known = {key: value for key, value in outs.items() if key != _BEFORE}
     return {**known, "declared": {name: props.get(name) or {} for name in _LIVE}}
 
 
@@ -134,7 +137,7 @@ def line(step: Mapping[str, str]) -> str:
     return f"{what} {have}, declared: {want}"
 
 
-class Exposure(HostResource, module="portcullis", name="Exposure"):
+class Exposure(HostResource):
     """What a host exposes. Read only: what differs shows in every preview, and an update warns of it.
 
     Attributes:
@@ -183,7 +186,7 @@ class Exposure(HostResource, module="portcullis", name="Exposure"):
             opts: resource options.
         """
         super().__init__(
-            ExposureProvider(),
+            ExposureProvider,
             name,
             host=host,
             adopt=False,

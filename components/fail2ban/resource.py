@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from portcullis.components.fail2ban.render import fail2ban
 from portcullis.host.guarded import GuardedProvider
-from portcullis.host.provider import ABSENT, Normaliser, Props, is_known
+from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
 
@@ -17,16 +18,18 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 
 _LIVE = ("content", "enabled", "enforced", "options", "ignoreip", "overridden")
 
 
 class Fail2banJailProvider(GuardedProvider):
-    """Provider of `Fail2banJail`; its module path is part of every state."""
+    """Provider of `Fail2banJail`."""
 
     kind = "fail2ban.jails"
     identity = ("host", "jail")
+    sets = MappingProxyType({"ignoreip": "never banned"})
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check names and values of the options, which fail2ban itself does not."""
@@ -66,7 +69,7 @@ class Fail2banJailProvider(GuardedProvider):
         return {"content": ABSENT, "enabled": False}
 
 
-class Fail2banJail(HostResource, module="portcullis", name="Fail2banJail"):
+class Fail2banJail(HostResource):
     """A jail: what is counted as a failure, and how long who has too many is banned.
 
     It has a file of its own that wins over those of the package. fail2ban has to run already. After every
@@ -119,7 +122,7 @@ class Fail2banJail(HostResource, module="portcullis", name="Fail2banJail"):
                 path = fail2ban.jail_path(jail)
                 content = fail2ban.jail(name, jail, texts, never, enabled=enabled)
         super().__init__(
-            Fail2banJailProvider(),
+            Fail2banJailProvider,
             name,
             host=host,
             adopt=adopt,

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from portcullis.host.provider import HostProvider, Normaliser, Props, is_known
+from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
 from portcullis.resources.service.resource import what_is_read
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
     from portcullis.resources.directory.resource import Directory
     from portcullis.resources.file.resource import File
     from portcullis.resources.packages.resource import Packages
@@ -40,10 +41,11 @@ class SiteProbe:
 
 
 class ServedSitesProvider(HostProvider):
-    """Provider of `ServedSites`; its module path is part of every state."""
+    """Provider of `ServedSites`."""
 
     kind = "nginx.served_sites"
     identity = ("host", "unit")
+    instead_of_import = "it only reads: declare it"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check the unit and the names."""
@@ -73,7 +75,7 @@ class ServedSitesProvider(HostProvider):
         return {}
 
 
-class ServedSites(HostResource, module="portcullis", name="ServedSites"):
+class ServedSites(HostResource):
     """That nginx serves every site, asked for over loopback, and runs on its present files.
 
     What differs is mended by a reload, after `nginx -t`: never by a restart, which would cut everybody off.
@@ -106,7 +108,7 @@ class ServedSites(HostResource, module="portcullis", name="ServedSites"):
             opts: resource options.
         """
         super().__init__(
-            ServedSitesProvider(),
+            ServedSitesProvider,
             name,
             host=host,
             adopt=False,

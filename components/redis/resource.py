@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pulumi.dynamic import DiffResult
-
 from portcullis.components.redis.on_host import redis_acl
-from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props, is_known
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
+from portcullis.provider.base import DiffResult
 
 if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}\Z")
 _RULE = re.compile(r"(~|&|%[RW]{1,2}~|\+|-)[!-~]+\Z|(all|reset)(keys|channels)\Z|(all|no)commands\Z")
@@ -28,10 +28,11 @@ _LIVE = ("line", "running", "certificate", "default", "undeclared", "file")
 
 
 class RedisUserProvider(HostProvider):
-    """Provider of `RedisUser`; its module path is part of every state."""
+    """Provider of `RedisUser`."""
 
     kind = "redis.redis_users"
     identity = ("host", "acl", "user")
+    secrets = ("password",)
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check names, password and rules."""
@@ -66,15 +67,16 @@ class RedisUserProvider(HostProvider):
             owned = f"0:{inputs.news.get('gid')} {_MODE}"
             inputs.inputs |= {"keeper": True, "default": _OFF, "undeclared": {}, "file": owned}
 
-    def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+    def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
         """Replace a user of another name: the new one is there before the old one goes, with its sessions.
 
         An unknown name is another one: it carries the generation of a secret that is being rotated.
         """
+        del id_
         changed = [
             key for key in self.identity if not is_known(news.get(key)) or olds.get(key) != news.get(key)
         ]
-        return DiffResult(replaces=changed, delete_before_replace=False)
+        return DiffResult(replaces=changed)
 
     def item(self, props: Props) -> Item:
         """Return the user by file and name; of its password the hash, as Redis has it."""
@@ -98,7 +100,7 @@ def _matching(inputs: Normaliser, name: str, form: re.Pattern[str], reason: str)
         inputs.fail(name, f"{value!r} {reason}")
 
 
-class RedisUser(HostResource, module="portcullis", name="RedisUser"):
+class RedisUser(HostResource):
     """A user of Redis, who logs in with a password of which the host keeps a hash alone.
 
     Before the server runs it is a line of the file that the server starts from. From then on the running
@@ -148,7 +150,7 @@ class RedisUser(HostResource, module="portcullis", name="RedisUser"):
             opts: resource options.
         """
         super().__init__(
-            RedisUserProvider(),
+            RedisUserProvider,
             name,
             host=host,
             adopt=adopt,

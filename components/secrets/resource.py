@@ -1,64 +1,52 @@
 """Passwords that nobody types: made once, kept in state as secrets, changed when the settings say so.
 
-The provider is pickled by reference into each resource's state: its module path and name stay for ever, and
-instances carry no attributes. It needs no host: random bytes come from the machine that deploys.
+They need no host: random bytes come from the machine that deploys.
 """
 
 from __future__ import annotations
 
 import secrets
 import string
-import traceback
-from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi.dynamic import (
+
+from portcullis.host.errors import HostError
+from portcullis.provider.base import (
     CheckFailure,
     CheckResult,
     CreateResult,
     DiffResult,
+    Props,
+    Provider,
     ReadResult,
-    Resource,
-    ResourceProvider,
     UpdateResult,
 )
-
-from portcullis.host.provider import message_of_current_exception
-from portcullis.provider.engine import end_with_engine
-
-if TYPE_CHECKING:
-    from pulumi.dynamic import ConfigureRequest
+from portcullis.provider.named import assert_plugin_is_named
 
 _LETTERS = string.ascii_letters + string.digits
 _SHORTEST, _LONGEST = 20, 128
 _INPUTS = ("length", "rotate")
 
-Props = dict[str, Any]
 
+class GeneratedSecretProvider(Provider):
+    """Provider of `GeneratedSecret`."""
 
-class GeneratedSecretProvider(ResourceProvider):
-    """Provider of `GeneratedSecret`; its module path is part of every state."""
+    secrets = ("value", "previous")
 
-    serialize_as_secret_always = False
-
-    def configure(self, req: ConfigureRequest) -> None:
-        """Print exceptions as our one message; end when the engine does."""
-        del req
-        end_with_engine()
-        traceback.format_exc = message_of_current_exception
-
-    def check(self, _olds: Props, news: Props) -> CheckResult:
+    def check(self, olds: Props, news: Props) -> CheckResult:
         """Refuse what would be a weak secret; the last net behind the constructor."""
+        del olds
         inputs = {key: news[key] for key in _INPUTS if news.get(key) is not None}
         failures = [CheckFailure(key, fault) for key, fault in _faults(**inputs)]
         return CheckResult(inputs, failures)
 
-    def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+    def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
         """Change only for another `rotate`; the outputs hold the word of the last rotation.
 
         Taking the word away makes no new secret, nor does another length: it counts from the next rotation.
         Said with False the engine takes the new inputs over and leaves the outputs, which is just that.
         """
+        del id_
         word = news.get("rotate")
         return DiffResult(changes=None if word is not None and word != olds.get("rotate") else False)
 
@@ -66,14 +54,30 @@ class GeneratedSecretProvider(ResourceProvider):
         """Make the first secret."""
         return CreateResult(secrets.token_hex(8), _outputs(props, previous="", generation=1))
 
-    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+    def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
         """Rotate: the secret becomes the previous one."""
+        del id_
         generation = int(olds["generation"]) + 1
         return UpdateResult(_outputs(news, previous=olds["value"], generation=generation))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Return what state holds: it is the only place where the secret lives."""
-        return ReadResult(id_, props)
+        return ReadResult(id_, props, {key: props[key] for key in _INPUTS if key in props})
+
+    def delete(self, id_: str, props: Props) -> None:
+        """Forget it: state is the only place that has it."""
+
+    def import_(self, id_: str, urn: str) -> ReadResult | None:
+        """Refuse: the secret would stand in a command line.
+
+        Raises:
+            HostError: always.
+        """
+        del id_, urn
+        raise HostError(
+            "GeneratedSecret cannot be imported: it would stand in a command line",
+            hint="declare it, so that a new one is made; a word of your own is a secret of the settings",
+        )
 
 
 def _outputs(props: Props, *, previous: str, generation: int) -> Props:
@@ -91,7 +95,7 @@ def _faults(*, length: float = _LONGEST, rotate: object = "") -> list[tuple[str,
     return faults
 
 
-class GeneratedSecret(Resource, module="portcullis", name="GeneratedSecret"):
+class GeneratedSecret(pulumi.CustomResource):
     """A random secret of letters and digits, safe in URLs, YAML and shells; 40 of them are 238 bits.
 
     Another `rotate` makes a new one in place and keeps the one before as `previous`. In the preview of a
@@ -130,11 +134,12 @@ class GeneratedSecret(Resource, module="portcullis", name="GeneratedSecret"):
         faults = _faults(length=length, rotate="" if rotate is None else rotate)
         if faults:
             raise ValueError("\n".join(f"GeneratedSecret {name}: {key}: {fault}" for key, fault in faults))
+        assert_plugin_is_named()
         outputs = dict.fromkeys(("value", "previous", "generation"))
         # A plugin answers in clear, and the engine marks by itself only what was a secret input.
-        marked = pulumi.ResourceOptions(additional_secret_outputs=["value", "previous"])
+        marked = pulumi.ResourceOptions(additional_secret_outputs=[*GeneratedSecretProvider.secrets])
         super().__init__(
-            GeneratedSecretProvider(),
+            GeneratedSecretProvider.type_token(),
             name,
             {"length": length, "rotate": rotate, **outputs},
             pulumi.ResourceOptions.merge(opts, marked),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from portcullis.host.connections import pinned_key_type, ssh_config_path
 from portcullis.host.guarded import GuardedProvider
-from portcullis.host.provider import ABSENT, Normaliser, Props, is_known, stack_name
+from portcullis.host.provider import ABSENT, Normaliser, is_known, stack_name
 from portcullis.host.resource import HostResource
 from portcullis.host.session import READ_TIMEOUT, Login
 from portcullis.host.survey import Item
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.agent_process import Json
     from portcullis.host.session import Channel
+    from portcullis.provider.base import Props
 
 _ITEM = "sshd"
 _MAX_PORT = 65535
@@ -37,7 +38,7 @@ _PORT_AFTER = "__port_after"
 
 
 class SshServerProvider(GuardedProvider):
-    """Provider of `SshServer`; its module path is part of every state."""
+    """Provider of `SshServer`."""
 
     kind = "ssh.ssh_servers"
     identity = ("host",)
@@ -150,7 +151,7 @@ def _options(inputs: Normaliser, prop: str, options: Any) -> None:
             inputs.fail(prop, f"the value of {name} must be a text")
 
 
-class SshServer(HostResource, module="portcullis", name="SshServer"):
+class SshServer(HostResource):
     """The SSH server of a host, which has one.
 
     Its drop-in comes first among sshd's files, and every option is read back as sshd itself understands it
@@ -195,7 +196,7 @@ class SshServer(HostResource, module="portcullis", name="SshServer"):
             opts: resource options.
         """
         super().__init__(
-            SshServerProvider(),
+            SshServerProvider,
             name,
             host=host,
             adopt=adopt,

@@ -17,6 +17,7 @@ from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Peer
 from portcullis.agent.machine import Machine
 from portcullis.agent.operations import Operations
+from portcullis.agent.withheld import AT_ONCE
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from portcullis.agent.looking import Looking
     from portcullis.agent.step import Json
 
-WORKERS = 4
 LINE = 1 << 20  # bytes of a request, where they are bounded: a question is one of names
 PIECE = 1 << 16  # bytes written at once
 IDLE_LIMIT = 1800.0  # seconds without a request: the client is gone and the network did not tell
@@ -64,14 +64,14 @@ class Agent:
         self._out = out
         self._write = threading.Lock()
         self._longest = LINE if bounded else -1
-        self._requests: queue.Queue[str | bytes | None] = queue.Queue(WORKERS if bounded else 0)
+        self._requests: queue.Queue[str | bytes | None] = queue.Queue(AT_ONCE if bounded else 0)
         self._under_way = 0
         self._last = time.monotonic()
         self._served = threading.Event()
 
     def serve(self, pending: list[str], source: IO[bytes]) -> None:
         """Answer every line of `pending` and `source`; return when all is done."""
-        workers = [threading.Thread(target=self._work, name=f"worker-{n}") for n in range(WORKERS)]
+        workers = [threading.Thread(target=self._work, name=f"worker-{n}") for n in range(AT_ONCE)]
         for worker in workers:
             worker.start()
         threading.Thread(target=self._watch, name="idle", daemon=True).start()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 READ_ONLY = "read-only"
 PROTOCOL = 1
 """Of sessions with the preview key; a client that needs another one says so instead of guessing."""
+AT_ONCE = 4
+"""Requests that an agent works at side by side; more of them wait."""
 UNCHANGED, CHANGED = "unchanged", "changed"
 WRITTEN, SECRET = "written", "secret"
 """Notes in a record: digest of what was written, and whether a secret is in it."""

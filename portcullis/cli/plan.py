@@ -18,13 +18,15 @@ from pulumi.runtime import rpc
 from portcullis import components, resources
 from portcullis.cli import command
 from portcullis.host.errors import ConnectionFailed, HostError
-from portcullis.host.provider import HostProvider, Props, stack_name
+from portcullis.host.provider import HostProvider, stack_name
 from portcullis.host.resource import HostResource
 from portcullis.host.session import READ_TIMEOUT, session
 from portcullis.recorder import HOST_TYPES, Recorder, plain, record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from portcullis.provider.base import Props
 
 _MENDED = {"no-ssh-rule": "SshServer"}
 """What the host would refuse as it is now, and the kind whose resource `up` applies before that one."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Sequence
 
-_STATE = "pulumi-python:dynamic/portcullis:ContainerState"
+_STATE = "portcullis:index:ContainerState"
 _IMAGE = "docker:index/remoteImage:RemoteImage"
 _PINNED = "@sha256:"
 

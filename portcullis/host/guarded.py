@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from portcullis.host.agent_process import Json
-    from portcullis.host.provider import Props
     from portcullis.host.session import Channel
     from portcullis.host.survey import Item
+    from portcullis.provider.base import Props
 
 _USUAL = 120.0
 

@@ -1,44 +1,36 @@
-"""The life of every host resource: check, diff, read, create, update, delete.
-
-Providers are pickled by reference into each resource's state: the module path and class name of a
-provider are written there for ever, and instances carry no attributes. tests/unit/host holds the
-list of every path that was ever released.
-"""
+"""The life of every host resource: check, diff, read, create, update, delete, import."""
 
 from __future__ import annotations
 
 import os
 import sys
 import traceback
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
-from pulumi.dynamic import (
-    CheckFailure,
-    CheckResult,
-    ConfigureRequest,
-    CreateResult,
-    DiffResult,
-    ReadResult,
-    ResourceProvider,
-    UpdateResult,
-)
 from pulumi.output import Unknown
 
 from portcullis.agent.withheld import UNCHANGED
 from portcullis.host.errors import HostError, Subject
 from portcullis.host.session import WRITE_TIMEOUT, Channel, session, who
 from portcullis.host.survey import Item, survey
-from portcullis.provider.engine import end_with_engine
+from portcullis.provider.base import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    Props,
+    Provider,
+    ReadResult,
+    UpdateResult,
+)
 
 if TYPE_CHECKING:
     from portcullis.host.agent_process import Json
 
-Props = dict[str, Any]
-
-# Outputs that are no inputs, over all kinds; everything else in a resource's state is an input.
-_OUTPUT_ONLY = frozenset({"revision", "__provider"})
+# The output that is no input, over all kinds; everything else in a resource's state is an input.
+_REVISION = "revision"
 WITHHELD = "<changed on the host, and not shown to the preview key>"
 """Stands for a content that is not the one that was written, and may be a secret."""
 ABSENT = "<absent>"
@@ -86,6 +78,8 @@ class Normaliser:
         if not is_known(value):
             self.inputs[name] = value
             return None
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
         if not isinstance(value, str) or not value:
             self.fail(name, f"must be a text, not {value!r}")
             return None
@@ -130,13 +124,11 @@ class Normaliser:
         return CheckResult(self.inputs, self.failures)
 
 
-class HostProvider(ResourceProvider, ABC):
+class HostProvider(Provider):
     """A kind of thing on a host; subclasses say how its inputs, spec and facts correspond.
 
     The agent does the work; this class never touches the host itself.
     """
-
-    serialize_as_secret_always = False
 
     kind: ClassVar[str]
     """The agent's name of the kind."""
@@ -146,6 +138,10 @@ class HostProvider(ResourceProvider, ABC):
     """Outputs that the host chooses; each is one of the facts."""
     remembered: ClassVar[tuple[str, ...]] = ()
     """Outputs that only the state knows."""
+    instead_of_import: ClassVar[str] = (
+        "declare it with adopt=True: the first `up` takes over what stands there, and a delete gives it back"
+    )
+    """What to do with a thing of a kind that cannot be imported."""
 
     @abstractmethod
     def normalise(self, inputs: Normaliser) -> None:
@@ -188,15 +184,11 @@ class HostProvider(ResourceProvider, ABC):
         """Ask the agent to undo the thing; return its answer."""
         return channel.request("remove", timeout=WRITE_TIMEOUT, write=True, **self.asked(item, props), **more)
 
-    def configure(self, req: ConfigureRequest) -> None:
-        """Print exceptions as our one message, where the SDK has a traceback; end when the engine does."""
-        del req
-        end_with_engine()
-        traceback.format_exc = message_of_current_exception
-
-    def check(self, _olds: Props, news: Props) -> CheckResult:
+    def check(self, olds: Props, news: Props) -> CheckResult:
         """Bring inputs into their one spelling; the last net behind settings and arguments."""
-        inputs = Normaliser(news)
+        del olds
+        sets = {name: _by_member(news[name], word) for name, word in self.sets.items() if name in news}
+        inputs = Normaliser(news | sets)
         inputs.keep("managed_by")
         inputs.text("host")
         if news.get("adopt"):
@@ -204,8 +196,9 @@ class HostProvider(ResourceProvider, ABC):
         self.normalise(inputs)
         return inputs.result()
 
-    def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+    def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
         """Replace on a changed identity only; `changes` stays None, so the engine prints property diffs."""
+        del id_
         changed = [
             key for key in self.identity if is_known(news.get(key)) and olds.get(key) != news.get(key)
         ]  # fmt: skip
@@ -216,8 +209,9 @@ class HostProvider(ResourceProvider, ABC):
         outs = self._put(props)
         return CreateResult(f"{props['host']}:{self.item(props).id}", outs)
 
-    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+    def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
         """Bring the thing back to its desired state."""
+        del id_
         former = olds["managed_by"]
         return UpdateResult(self._put(news if former == news["managed_by"] else {**news, _FORMER: former}))
 
@@ -228,7 +222,7 @@ class HostProvider(ResourceProvider, ABC):
         never call `delete` for it, and what stood there before us would stay lost after a destroy.
         """
         with _Errors(self, props):
-            facts = survey(session(props["host"], stack_name(props)), stack_of(props)).facts(self.item(props))
+            facts = self._facts(props)
             live = self.live_inputs(told(facts, props)) if facts["exists"] else self.absent_inputs()
         # Declared by number is read back by number: the host may have a name for it by now.
         live |= {
@@ -239,22 +233,59 @@ class HostProvider(ResourceProvider, ABC):
         inputs = {
             key: value
             for key, value in props.items()
-            if key not in _OUTPUT_ONLY and key not in self.chosen and key not in self.remembered
+            if key != _REVISION and key not in self.chosen and key not in self.remembered
         } | live
         outs = dict(inputs)
-        if "revision" in props:
-            outs["revision"] = facts.get("revision") or props["revision"]
+        if _REVISION in props:
+            outs[_REVISION] = facts.get(_REVISION) or props[_REVISION]
         outs |= {name: facts.get(name, props.get(name)) for name in self.chosen}
         outs |= {name: props.get(name) for name in self.remembered}
         return ReadResult(id_, outs, inputs)
 
-    def delete(self, _id: str, props: Props) -> None:
+    def delete(self, id_: str, props: Props) -> None:
         """Restore, remove or keep, as `on_delete` says; nothing when the thing has another owner by now."""
+        del id_
         with _Errors(self, props):
             channel = session(props["host"], stack_name(props))
             item = self.item(props)
             self.withdraw(channel, item, props)
             survey(channel, stack_of(props)).changed(item)
+
+    def importable(self, item: str) -> Props | None:
+        """Return the inputs of a thing to import that the host does not tell; None if that cannot be done.
+
+        Args:
+            item: what follows the alias in the id, such as /etc/motd.
+        """
+        del item
+        return None
+
+    def import_(self, id_: str, urn: str) -> ReadResult | None:
+        """Read what stands on a host. Nothing is written there: who imports becomes owner with a change.
+
+        Raises:
+            HostError: the id is none, the kind cannot be imported, or the host could not be read.
+        """
+        host, _, item = id_.partition(":")
+        if not host or not item:
+            raise HostError(
+                f"{id_!r} is no id to import",
+                hint="write the host's alias, a colon, and the thing, such as web1:/etc/motd",
+            )
+        wanted = self.importable(item)
+        if wanted is None:
+            raise HostError(f"{self.type_name()} cannot be imported", hint=self.instead_of_import)
+        props = {"host": host, "managed_by": urn, **wanted}
+        with _Errors(self, props):
+            facts = self._facts(props)
+        if not facts["exists"]:
+            return None
+        revision = {_REVISION: facts[_REVISION]} if _REVISION in facts else {}
+        inputs = self.check({}, self.read(id_, props).inputs).inputs
+        return ReadResult(f"{host}:{self.item(props).id}", inputs | revision, inputs)
+
+    def _facts(self, props: Props) -> Json:
+        return survey(session(props["host"], stack_name(props)), stack_of(props)).facts(self.item(props))
 
     def _put(self, props: Props) -> Props:
         with _Errors(self, props):
@@ -264,10 +295,17 @@ class HostProvider(ResourceProvider, ABC):
                 facts = self.apply(channel, item, props)
             finally:
                 survey(channel, stack_of(props)).changed(item)
-        outs = {key: value for key, value in props.items() if key not in ("__provider", _FORMER)}
-        if "revision" in facts:
-            outs["revision"] = facts["revision"]
+        outs = {key: value for key, value in props.items() if key != _FORMER}
+        if _REVISION in facts:
+            outs[_REVISION] = facts[_REVISION]
         return outs | {name: facts[name] for name in self.chosen}
+
+
+def _by_member(members: Any, word: str) -> Any:
+    """Return a set that is given as a list as the map that stands for it."""
+    if not isinstance(members, list):
+        return members
+    return dict.fromkeys(members, word) if all(map(is_known, members)) else pulumi.output.UNKNOWN
 
 
 def told(facts: Json, props: Props) -> Json:
@@ -291,7 +329,7 @@ class _Told(dict[str, Any]):
 
 def desired(props: Props) -> Json:
     """Return the inputs that describe the thing itself."""
-    return {key: value for key, value in props.items() if key not in _OUTPUT_ONLY | _NOT_DESIRED}
+    return {key: value for key, value in props.items() if key != _REVISION and key not in _NOT_DESIRED}
 
 
 def stack_name(props: Props) -> str:
@@ -305,8 +343,8 @@ def stack_of(props: Props) -> str:
     return f"{project}/{head.rsplit(':', 1)[1]}"
 
 
-def message_of_current_exception(*_: Any, **__: Any) -> str:
-    """Stand in for `traceback.format_exc`: one message for people instead of a traceback."""
+def message_of_current_exception() -> str:
+    """Return one message for people about the exception that is being handled."""
     error = sys.exception()
     if isinstance(error, HostError):
         return str(error)
@@ -324,7 +362,7 @@ class _Errors:
     """Names the resource in every error that leaves the block."""
 
     def __init__(self, provider: HostProvider, props: Props) -> None:
-        kind = type(provider).__name__.removesuffix("Provider")
+        kind = provider.type_name()
         name = str(props.get("managed_by", "")).rsplit("::", 1)[-1]
         thing = props.get("path") or props.get("lineage") or props.get("unit") or props.get("user") or ""
         self._subject = Subject(str(props["host"]), f'{kind} "{name}"', str(thing))

@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi.dynamic import Resource
+
+from portcullis.provider.named import assert_plugin_is_named
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from portcullis.host.provider import HostProvider
 
 
-class HostResource(Resource):
+class HostResource(pulumi.CustomResource):
     """A thing on a host. `host` is the alias from the settings, never an address.
 
     Attributes:
@@ -28,7 +29,7 @@ class HostResource(Resource):
 
     def __init__(
         self,
-        provider: HostProvider,
+        provider: type[HostProvider],
         name: str,
         *,
         host: str,
@@ -37,16 +38,17 @@ class HostResource(Resource):
         outputs: tuple[str, ...] = ("revision",),
         opts: pulumi.ResourceOptions | None,
     ) -> None:
+        assert_plugin_is_named()
         props = {
             **inputs,
             "host": host,
             # The host remembers who owns each thing, so that a renamed resource keeps what it just wrote.
-            "managed_by": _own_urn(name, f"pulumi-python:{self._resource_type_name}", opts),
+            "managed_by": _own_urn(name, provider.type_token(), opts),
             # Only when set: taking it out again should not show on every resource.
             **({"adopt": True} if adopt else {}),
             **dict.fromkeys(outputs),
         }
-        super().__init__(provider, name, props, opts)
+        super().__init__(provider.type_token(), name, props, opts)
 
 
 def _own_urn(name: str, type_: str, opts: pulumi.ResourceOptions | None) -> pulumi.Output[str]:

@@ -1,6 +1,6 @@
 """One OpenSSH client process per host, speaking JSON lines with the agent as root.
 
-The provider's four threads share it: each sends a request with a number and waits for the answer
+All threads of the provider share it: each sends a request with a number and waits for the answer
 with that number. The process is also the master of the shared connection, so pulumi-docker's own
 ssh processes ride on it. It ends when its standard input closes, which happens even when this
 process is killed, and the agent ends with it.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from portcullis.agent.withheld import PROTOCOL, READ_ONLY
+from portcullis.agent.withheld import AT_ONCE, PROTOCOL, READ_ONLY
 from portcullis.host.agent_process import ALONE, AgentProcess, Json
 from portcullis.host.bootstrap import install_python_command
 from portcullis.host.connections import (
@@ -116,6 +116,9 @@ class Session:
         self._families: list[tuple[str, ...]] | None = None
         self._system = threading.Lock()
         self._system_is_right = False
+        self._closed = False
+        # Who waits for a free worker of the agent waits here, where no time limit runs yet.
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
 
     def request(
         self, op: str, *, timeout: float = READ_TIMEOUT, write: bool = False, **arguments: Any
@@ -209,7 +212,8 @@ class Session:
         return self._families
 
     def close(self) -> None:
-        """End the session; the agent finishes what is under way and goes."""
+        """End the session for good; the agent finishes what is under way and goes."""
+        self._closed = True
         with self._lock:
             process, self._process = self._process, None
         if process:
@@ -249,27 +253,30 @@ class Session:
         for attempt in (1, 2):
             number = next(self._numbers)
             self.requests += 1
-            process, answer = self._post({"id": number, "op": op, **arguments}, write=write)
-            try:
-                return _result(answer.result(timeout))
-            except FutureTimeout:
-                # Others may wait for an answer that takes its time, such as an installation.
-                if process.abandon(number):
+            with self._turns:
+                process, answer = self._post({"id": number, "op": op, **arguments}, write=write)
+                try:
+                    return _result(answer.result(timeout))
+                except FutureTimeout:
+                    # Others may wait for an answer that takes its time, such as an installation.
+                    if process.abandon(number):
+                        self._forget(process)
+                    raise TimedOut(
+                        f"no answer to {op!r} within {timeout:.0f} s",
+                        hint="the host may be overloaded; look at it, then run again",
+                    ) from None
+                except ConnectionFailed:
                     self._forget(process)
-                raise TimedOut(
-                    f"no answer to {op!r} within {timeout:.0f} s",
-                    hint="the host may be overloaded; look at it, then run again",
-                ) from None
-            except ConnectionFailed:
-                self._forget(process)
-                # A read can be asked again; a write may have happened, so a person decides.
-                if write or attempt == 2:  # noqa: PLR2004
-                    raise
+                    # A read can be asked again; a write may have happened, so a person decides.
+                    if write or attempt == 2:  # noqa: PLR2004
+                        raise
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _post(self, message: Json, *, write: bool) -> tuple[AgentProcess, Future[Json]]:
         """Send a request on the open process, or open one with it."""
         with self._lock:
+            if self._closed:
+                raise ConnectionFailed("the deployment is being ended")
             if self._process is None or self._process.ended:
                 if self._refused and time.monotonic() < self._refused[0] + _REFUSAL_HOLDS:
                     raise self._refused[1].again()
@@ -295,8 +302,8 @@ class Session:
         if not config.exists():
             raise ConnectionFailed(
                 f"{self._config} is missing, so nobody knows how to reach it",
-                hint="the program writes that file: set PULUMI_RUN_PROGRAM=true, and before a destroy run "
-                "`pulumi preview` once, since destroy reads the hosts before it runs the program",
+                hint="the program writes it: set PULUMI_RUN_PROGRAM=true, and run `pulumi preview` once "
+                "before a destroy or an import, which read the hosts before they run the program",
             )
         aliases = [self.host]
         text = config.read_text()
@@ -437,11 +444,13 @@ def declared_login(host: str, stack: str) -> str:
 
 
 def close_sessions() -> None:
-    """End every session of this process."""
+    """End every session of this process, all at once: each may take its time."""
     with _sessions_lock:
-        open_ones = list(_sessions.values())
-    for one in open_ones:
-        one.close()
+        closing = [threading.Thread(target=one.close) for one in _sessions.values()]
+    for thread in closing:
+        thread.start()
+    for thread in closing:
+        thread.join()
 
 
 def who() -> str:

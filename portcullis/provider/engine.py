@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def end_with_engine() -> None:
     """End this process when the engine that started it ends, killed or not.
 
-    The engine holds the other end of a plugin's standard output. Its death closes that end, and nothing else
-    tells: a shell script stands between it and us, so our parent process stays the same.
+    The engine holds the other end of a plugin's standard output, and its death closes that end. Our parent
+    process need not be the engine: a script may stand between.
     """
     output = sys.__stdout__.fileno() if sys.__stdout__ else -1
     if output >= 0 and stat.S_ISFIFO(os.fstat(output).st_mode):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 STACK = "web/prod"
-URN = "urn:pulumi:prod::web::pulumi-python:dynamic/portcullis:File::motd"
-OTHER_URN = "urn:pulumi:prod::web::pulumi-python:dynamic/portcullis:File::greeting"
+URN = "urn:pulumi:prod::web::portcullis:index:File::motd"
+OTHER_URN = "urn:pulumi:prod::web::portcullis:index:File::greeting"
 WHO = "alice@laptop (pid 7)"
 
 

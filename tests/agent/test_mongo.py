@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 ROOT, NEXT, SHOP, SHOP2 = "root-password-1", "root-password-2", "shop-password-1", "shop-password-2"
-USER_URN = "urn:pulumi:prod::web::pulumi-python:dynamic/portcullis:MongoUser::shop"
+USER_URN = "urn:pulumi:prod::web::portcullis:index:MongoUser::shop"
 
 
 @dataclass

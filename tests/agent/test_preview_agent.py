@@ -17,8 +17,9 @@ import pytest
 from portcullis.agent import withheld
 from portcullis.agent.errors import HostError
 from portcullis.agent.looking import Looking
-from portcullis.agent.main import LINE, WORKERS, Agent
+from portcullis.agent.main import LINE, Agent
 from portcullis.agent.store import Store
+from portcullis.agent.withheld import AT_ONCE
 
 from .conftest import STACK, Client, FileClient
 
@@ -353,7 +354,7 @@ def test_no_more_is_read_than_is_answered(machine: Machine, tmp_path: Path) -> N
         waiting = 1000 - asked.left
         answering.set()
         serving.join()
-    assert 0 < waiting <= 2 * WORKERS + 1
+    assert 0 < waiting <= 2 * AT_ONCE + 1
     assert set(asked.sizes) == {LINE}
     assert len((tmp_path / "said").read_text().splitlines()) == 1000
 

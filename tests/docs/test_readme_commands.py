@@ -313,6 +313,7 @@ def test_every_command_of_every_page_is_run_by_a_test() -> None:
         "docs/pull-requests.md": "here",
         # Of these the tests run the same commands with names of their own.
         "docs/backups.md": "tests/e2e/data/test_backup.py",
+        "docs/host-resources.md": "tests/e2e/host/test_host_import.py",
         "docs/previews.md": "tests/e2e/access/test_preview_key.py",
         "examples/app/README.md": "tests/app",
         "examples/one-file/README.md": "here",

@@ -43,6 +43,10 @@ runtime:
     virtualenv: {venv}
 options:
   refresh: always
+plugins:
+  providers:
+    - name: portcullis
+      path: {plugin}
 """
 
 _HEAD = """\
@@ -103,7 +107,7 @@ class Project:
         self._running: list[subprocess.Popen[str]] = []
         self._made = False
         (folder / "state").mkdir(parents=True)
-        (folder / "Pulumi.yaml").write_text(_MANIFEST.format(name=name, venv=CHECKOUT / ".venv"))
+        (folder / "Pulumi.yaml").write_text(_manifest(name))
 
     def close(self) -> None:
         """Kill whatever verb still runs, with its process group."""
@@ -194,6 +198,10 @@ class Project:
                 cwd=self.folder, env=self.env, capture_output=True, text=True, check=True, timeout=60,
             )  # fmt: skip
             self._made = True
+
+
+def _manifest(name: str) -> str:
+    return _MANIFEST.format(name=name, venv=CHECKOUT / ".venv", plugin=CHECKOUT / "plugin")
 
 
 def _unaligned(text: str) -> str:

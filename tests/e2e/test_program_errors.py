@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).parents[2]
 TIMEOUT = 120.0
-PARTS = ("Pulumi.yaml", "__main__.py", "components", "portcullis", ".venv")
+PARTS = ("Pulumi.yaml", "__main__.py", "components", "portcullis", "plugin", ".venv")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
 STACK = f"""\
 config:

@@ -54,8 +54,8 @@ def preview() -> dict[str, Any]:
             added["outputs"], added["inputs"] = {}, copy.deepcopy(added["inputs"]) | {"name": "jobs"}
             steps.append({"op": "create", "urn": added["urn"], "newState": added})
     exposure = {
-        "urn": "urn:pulumi:lab::portcullis::pulumi-python:dynamic/portcullis:Exposure::web1-exposure-found",
-        "type": "pulumi-python:dynamic/portcullis:Exposure",
+        "urn": "urn:pulumi:lab::portcullis::portcullis:index:Exposure::web1-exposure-found",
+        "type": "portcullis:index:Exposure",
     }
     declared = {
         "host": "web1",

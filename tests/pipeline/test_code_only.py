@@ -16,7 +16,16 @@ from portcullis.cli.pipeline import code_only
 from portcullis.cli.pipeline.preview import Preview
 
 CHECKOUT = Path(__file__).parents[2]
-PARTS = ("Pulumi.yaml", "Pulumi.prod.yaml", "__main__.py", "components", "portcullis", "policy", "docs")
+PARTS = (
+    "Pulumi.yaml",
+    "Pulumi.prod.yaml",
+    "__main__.py",
+    "components",
+    "portcullis",
+    "plugin",
+    "policy",
+    "docs",
+)
 
 
 def test_encrypted_values_are_found_wherever_they_are() -> None:

@@ -13,7 +13,7 @@ Previewing update (prod):
     ~ docker:index/container:Container: (update)
         [urn=urn:pulumi:prod::portcullis::docker:index/container:Container::api]
       ~ memory: 256 => 512
-    + pulumi-python:dynamic/portcullis:File: (create)
+    + portcullis:index:File: (create)
         content: "a - b"
 Resources:
     + 1 to create
@@ -26,7 +26,7 @@ Diagnostics:
     error: the settings of this stack have 2 faults
       portcullis:hosts.web1.os: "debian-11" is not supported
       portcullis:apps.api.port: missing
-  pulumi-python:dynamic/portcullis:File (motd):
+  portcullis:index:File (motd):
     error: web1: cannot connect
     error: preview failed
 """
@@ -60,7 +60,7 @@ STOPPED = """\
                   + name: "by-hand"
                 }
         ]
-    ~ pulumi-python:dynamic/portcullis:File: (refresh)
+    ~ portcullis:index:File: (refresh)
         [id=motd]
         --outputs:--
       ~ content: "one" => "two"
@@ -75,14 +75,14 @@ def test_a_change_is_counted_and_shown_in_colours() -> None:
     said = markdown.of_preview(preview(create=1, update=1), "commit abc")
     assert "**1 to create, 1 to change.**" in said
     assert "\n!    ~ docker:index/container:Container: (update)" in said
-    assert "\n+    + pulumi-python:dynamic/portcullis:File: (create)" in said
+    assert "\n+    + portcullis:index:File: (create)" in said
     assert 'content: "a - b"' in said
     assert said.rstrip().endswith("<sub>commit abc</sub>")
 
 
 def test_what_changes_is_named_beside_the_count() -> None:
     base = "urn:pulumi:prod::portcullis::portcullis:index:HardenedHost$portcullis:index:Firewall$"
-    policy = f"{base}pulumi-python:dynamic/portcullis:UfwPolicy::web1-firewall-policy"
+    policy = f"{base}portcullis:index:UfwPolicy::web1-firewall-policy"
     files = [
         {"op": "create", "urn": f"urn:pulumi:prod::p::docker:index/container:Container::c{n}"}
         for n in range(12)

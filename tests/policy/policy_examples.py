@@ -81,11 +81,11 @@ def of(type_: str, name: str = "thing", /, *, protect: bool = False, **props: An
 
 
 def host(kind: str, name: str = "thing", /, **props: Any) -> Resource:
-    return of(f"pulumi-python:dynamic/portcullis:{kind}", name, **{"host": "web1", **props})
+    return of(f"portcullis:index:{kind}", name, **{"host": "web1", **props})
 
 
 def user(login_shell: str, keys: Any) -> Resource:
-    return of("pulumi-python:dynamic/portcullis:User", host="web1", shell=login_shell, keys=keys)
+    return of("portcullis:index:User", host="web1", shell=login_shell, keys=keys)
 
 
 def container(name: str = "api", /, **props: Any) -> Resource:

@@ -120,7 +120,6 @@ def test_a_build_appears_whole_and_is_used_from_then_on(monkeypatch: pytest.Monk
         "pulumi-analyzer-policy-python",
         "pulumi-language-python",
         "pulumi-language-python-exec",
-        "pulumi-resource-pulumi-python",
     ]
     assert all(os.access(entry, os.X_OK) for entry in made.folder.iterdir())
 

@@ -47,6 +47,11 @@ class Registered:
     provider: str
     options: Any
 
+    @property
+    def is_on_host(self) -> bool:
+        """Whether it is a host resource, and no component of ours."""
+        return bool(self.options.custom) and self.type.startswith(recorder.HOST_TYPES)
+
 
 class Engine(recorder.Recorder):
     """Answers every registration with what was declared, and with what only a provider knows."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 from pulumi.output import Unknown
-from recording_engine import HOST
 from test_settings import IMAGE, KEY, smallest
 
 from portcullis.components import (
@@ -69,7 +68,7 @@ def host(config: dict[str, Any], *, encrypted: Sequence[str] = (), **args: Any) 
 
 
 def host_resources(engine: Engine) -> list[str]:
-    return [r.name for r in engine.declared if r.type.startswith(HOST)]
+    return [r.name for r in engine.declared if r.is_on_host]
 
 
 def test_docker_engine(deploy: Deploy) -> None:
@@ -85,7 +84,7 @@ def test_docker_engine(deploy: Deploy) -> None:
     assert service.inputs["unit"] == "docker.service"
     assert service.inputs["on_change"] == "restart"
     assert set(service.inputs["reads"]) == {"/etc/docker/daemon.json"}
-    assert {r.inputs["host"] for r in engine.declared if r.type.startswith(HOST)} == {"web1"}
+    assert {r.inputs["host"] for r in engine.declared if r.is_on_host} == {"web1"}
     assert {r.parent for r in engine.declared} == {"portcullis-test", "web1-docker"}
     assert engine.outputs["web1-docker"]["bind_address"] == "172.17.0.1"
 

@@ -13,7 +13,7 @@ from portcullis.components.fail2ban.resource import Fail2banJail, Fail2banJailPr
 if TYPE_CHECKING:
     from conftest import Deploy
 
-URN = "urn:pulumi:lab::web::pulumi-python:dynamic/portcullis:Fail2banJail::jail"
+URN = "urn:pulumi:lab::web::portcullis:index:Fail2banJail::jail"
 
 
 @pytest.mark.parametrize(

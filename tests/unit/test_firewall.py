@@ -16,7 +16,7 @@ from portcullis.resources import Packages
 if TYPE_CHECKING:
     from conftest import Deploy
 
-OWNER = "urn:pulumi:lab::web::pulumi-python:dynamic/portcullis:UfwPolicy::web1-firewall-policy"
+OWNER = "urn:pulumi:lab::web::portcullis:index:UfwPolicy::web1-firewall-policy"
 SHOULD = {
     "settings": {"IPV6": "yes", "IPT_SYSCTL": "/etc/ufw/sysctl.conf", "MANAGE_BUILTINS": "no"},
     "altered": {},

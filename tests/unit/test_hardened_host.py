@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from recording_engine import HOST, Engine, declare
+from recording_engine import Engine, declare
 from test_components import host
 from test_settings import KEY, smallest
 
@@ -143,7 +143,7 @@ def test_the_other_settings_reach_their_parts() -> None:
 
 def test_every_part_is_of_this_host_and_takes_over_when_asked() -> None:
     config = deployed_by(adopt=True)
-    found = [r for r in up(config).declared if r.type.startswith(HOST)]
+    found = [r for r in up(config).declared if r.is_on_host]
     assert {r.inputs["host"] for r in found} == {"web1"}
     # What these say is about things that others made, in the same deployment.
     theirs = (":Packages", ":ContainerState", ":Release", ":Drain", ":ServedSites", ":Exposure")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from conftest import Deploy
 
-URN = "urn:pulumi:lab::web::portcullis:index:MongoDB$pulumi-python:dynamic/portcullis:MongoUser::mongo-shop"
+URN = "urn:pulumi:lab::web::portcullis:index:MongoDB$portcullis:index:MongoUser::mongo-shop"
 
 
 class Authority:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-URN = "urn:pulumi:lab::portcullis::pulumi-python:dynamic/portcullis:File::motd"
+URN = "urn:pulumi:lab::portcullis::portcullis:index:File::motd"
 FILE: dict[str, Any] = {
     "managed_by": URN, "host": "web1", "path": "/etc/motd", "content": "managed\n", "owner": "root",
     "group": "root", "mode": "0644", "on_delete": "restore",

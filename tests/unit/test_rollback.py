@@ -23,7 +23,7 @@ def resource(type_: str, called: str, *, delete: bool = False, **outputs: str) -
 
 
 def deployed(well: str, before: str, tried: str = "") -> dict[str, Any]:
-    state, image = "pulumi-python:dynamic/portcullis:ContainerState", "docker:index/remoteImage:RemoteImage"
+    state, image = "portcullis:index:ContainerState", "docker:index/remoteImage:RemoteImage"
     return {
         "resources": [
             resource(image, "api-image", name=tried or well),

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pulumi.dynamic import UpdateResult
-
-from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
+from portcullis.provider.base import CreateResult, UpdateResult
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     import pulumi
-    from pulumi.dynamic import CreateResult
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 EXPECTED = {"healthy": "healthy", "exited": "exited 0"}
 """What a container's status is when it is as expected."""
@@ -24,10 +23,11 @@ _HERE_ONLY = ("image", "previous_image")
 
 
 class ContainerStateProvider(HostProvider):
-    """Provider of `ContainerState`; its module path is part of every state."""
+    """Provider of `ContainerState`."""
 
     kind = "containers.containers"
     identity = ("host", "item")
+    instead_of_import = "nothing of it stands on the host before it: declare it"
     remembered = ("previous_image",)
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -67,19 +67,18 @@ class ContainerStateProvider(HostProvider):
 
     def create(self, props: Props) -> CreateResult:
         """Bring it to its state; there was no image before."""
-        result = super().create(props)
-        result.outs = {**(result.outs or {}), "previous_image": ""}
-        return result
+        done = super().create(props)
+        return CreateResult(done.id, {**done.outs, "previous_image": ""})
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
         """Bring it to its state, and remember which image got well before this one."""
-        outs: dict[str, Any] = dict(super().update(id_, olds, news).outs or {})
+        done = super().update(id_, olds, news)
         same = olds.get("image") == news.get("image")
-        outs["previous_image"] = olds.get("previous_image", "") if same else olds.get("image", "")
-        return UpdateResult(outs)
+        before = olds.get("previous_image", "") if same else olds.get("image", "")
+        return UpdateResult({**done.outs, "previous_image": before})
 
 
-class ContainerState(HostResource, module="portcullis", name="ContainerState"):
+class ContainerState(HostResource):
     """A container's limit of processes, and that it is healthy or has ended well.
 
     Docker's provider has no attribute for the limit. It is set on the running container, so for a moment
@@ -130,7 +129,7 @@ class ContainerState(HostResource, module="portcullis", name="ContainerState"):
             opts: resource options.
         """
         super().__init__(
-            ContainerStateProvider(),
+            ContainerStateProvider,
             name,
             host=host,
             adopt=False,

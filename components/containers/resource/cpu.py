@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from portcullis.host.provider import HostProvider, Normaliser, Props
+from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
 
@@ -14,13 +15,16 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 
 class CpuProvider(HostProvider):
-    """Provider of `Cpu`; its module path is part of every state."""
+    """Provider of `Cpu`."""
 
     kind = "containers.cpus"
     identity = ("host", "program")
+    sets = MappingProxyType({"features": "present"})
+    instead_of_import = "it only reads: declare it"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Take the features over, and what is said where one is missing."""
@@ -45,7 +49,7 @@ class CpuProvider(HostProvider):
         return {}
 
 
-class Cpu(HostResource, module="portcullis", name="Cpu"):
+class Cpu(HostResource):
     """Features of the host's processor, as /proc/cpuinfo spells them. Nothing is changed, only refused.
 
     They are asked for on x86 alone: another processor has no such features, and programs are built otherwise
@@ -75,7 +79,7 @@ class Cpu(HostResource, module="portcullis", name="Cpu"):
             opts: resource options.
         """
         super().__init__(
-            CpuProvider(),
+            CpuProvider,
             name,
             host=host,
             adopt=False,

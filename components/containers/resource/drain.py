@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.host.provider import HostProvider, Normaliser, Props
+from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
 
@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 
 class DrainProvider(HostProvider):
-    """Provider of `Drain`; its module path is part of every state."""
+    """Provider of `Drain`."""
 
     kind = "containers.drains"
     identity = ("host", "service")
+    instead_of_import = "nothing of it stands on the host before it: declare it"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Take over where requests go."""
@@ -43,7 +45,7 @@ class DrainProvider(HostProvider):
         return {}
 
 
-class Drain(HostResource, module="portcullis", name="Drain"):
+class Drain(HostResource):
     """The time that requests under way are given after nginx turned to other upstreams.
 
     It comes after nginx's reload. When an upstream changed, it waits until the workers of before have ended;
@@ -75,7 +77,7 @@ class Drain(HostResource, module="portcullis", name="Drain"):
             opts: resource options.
         """
         super().__init__(
-            DrainProvider(),
+            DrainProvider,
             name,
             host=host,
             adopt=False,

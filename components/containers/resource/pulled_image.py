@@ -6,24 +6,27 @@ import re
 from typing import TYPE_CHECKING
 
 import pulumi
-from pulumi.dynamic import DiffResult
 
-from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props, is_known
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
+from portcullis.provider.base import DiffResult
 
 if TYPE_CHECKING:
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 _PULLED = "pulled"
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}\Z")
 
 
 class PulledImageProvider(HostProvider):
-    """Provider of `PulledImage`; its module path is part of every state."""
+    """Provider of `PulledImage`."""
 
     kind = "containers.images"
     identity = ("host", "image")
+    secrets = ("password",)
+    instead_of_import = "declare it: an image that is there is not pulled again"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check the image, and take the login over without looking at it."""
@@ -40,7 +43,7 @@ class PulledImageProvider(HostProvider):
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
         """Replace for another image, the new one first: nothing is taken away with the old one."""
         found = super().diff(id_, olds, news)
-        return DiffResult(changes=found.changes, replaces=found.replaces, delete_before_replace=False)
+        return DiffResult(replaces=found.replaces)
 
     def item(self, props: Props) -> Item:
         """Return the image by its name and digest; the login is no part of what is remembered of it."""
@@ -55,7 +58,7 @@ class PulledImageProvider(HostProvider):
         return {"pulled": ABSENT}
 
 
-class PulledImage(HostResource, module="portcullis", name="PulledImage"):
+class PulledImage(HostResource):
     """An image that Docker on the host has pulled with a login.
 
     pulumi-docker's own logins (`registry_auth` of its provider) stand in the state in clear
@@ -93,7 +96,7 @@ class PulledImage(HostResource, module="portcullis", name="PulledImage"):
             opts: resource options; let it wait for the Docker engine.
         """
         super().__init__(
-            PulledImageProvider(),
+            PulledImageProvider,
             name,
             host=host,
             adopt=False,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from pulumi.dynamic import CreateResult, UpdateResult
-
-from portcullis.host.provider import HostProvider, Normaliser, Props
+from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
+from portcullis.provider.base import CreateResult, UpdateResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 RUNNING = "running"
 PORTS = range(28000, 29000)
@@ -26,10 +26,11 @@ _AFTER = "__after"
 
 
 class ReleaseProvider(HostProvider):
-    """Provider of `Release`; its module path is part of every state."""
+    """Provider of `Release`."""
 
     kind = "containers.releases"
     identity = ("host", "app")
+    instead_of_import = "nothing of it stands on the host before it: declare it"
     chosen = ("number", "port")
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -66,8 +67,9 @@ class ReleaseProvider(HostProvider):
         """Begin with a number that this host never gave to the app."""
         return CreateResult(f"{props['host']}:{self.item(props).id}", self._next(props, 0))
 
-    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+    def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
         """Take the next number, whatever it is that changed."""
+        del id_
         return UpdateResult(self._next(news, int(olds.get("number") or 0)))
 
     def _next(self, props: Props, after: int) -> Props:
@@ -75,7 +77,7 @@ class ReleaseProvider(HostProvider):
         return {key: value for key, value in outs.items() if key not in (_TOKEN, _AFTER)}
 
 
-class Release(HostResource, module="portcullis", name="Release"):
+class Release(HostResource):
     """The number of an app's present release, and the port on docker0's address that the host picked for it.
 
     Whatever changes in `defined_by` makes a new release: another number, another port, both unknown in a
@@ -113,7 +115,7 @@ class Release(HostResource, module="portcullis", name="Release"):
             opts: resource options.
         """
         super().__init__(
-            ReleaseProvider(),
+            ReleaseProvider,
             name,
             host=host,
             adopt=False,

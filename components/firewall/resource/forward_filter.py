@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.components.firewall.render import forward_filter as render
 from portcullis.host.guarded import GuardedProvider
-from portcullis.host.provider import ABSENT, Normaliser, Props
+from portcullis.host.provider import ABSENT, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 _PERMISSIONS = "root root 0644"
 # Read back, in this order: the table as the kernel has it, then what makes it come back.
@@ -21,7 +22,7 @@ _READ = ("table", "file", "unit", "boot", "permissions")
 
 
 class ForwardFilterProvider(GuardedProvider):
-    """Provider of `ForwardFilter`; its module path is part of every state."""
+    """Provider of `ForwardFilter`."""
 
     kind = "firewall.forward_filters"
     identity = ("host",)
@@ -49,7 +50,7 @@ class ForwardFilterProvider(GuardedProvider):
         return {"table": ABSENT, "file": ABSENT, "unit": ABSENT, "boot": ABSENT}
 
 
-class ForwardFilter(HostResource, module="portcullis", name="ForwardFilter"):
+class ForwardFilter(HostResource):
     """What may be forwarded through a host, to and from its containers: table `inet portcullis`.
 
     The kernel's table is compared with the declared one line by line. A unit of its own loads it at boot,
@@ -82,7 +83,7 @@ class ForwardFilter(HostResource, module="portcullis", name="ForwardFilter"):
             opts: resource options.
         """
         super().__init__(
-            ForwardFilterProvider(),
+            ForwardFilterProvider,
             name,
             host=host,
             adopt=adopt,

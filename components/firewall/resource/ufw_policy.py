@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from portcullis.components.firewall.on_host.ufw_files import DEFAULTS, SETTINGS, SHIPPED
 from portcullis.components.firewall.on_host.ufw_names import normal_name, normal_value
 from portcullis.host.guarded import GuardedProvider
-from portcullis.host.provider import ABSENT, Normaliser, Props, is_known
+from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
+_ITEM = "ufw"
 _DEFAULTS = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
 _ACTIONS = ("allow", "deny", "reject")
 # What is read back and always declared the same: a host where it differs shows it.
@@ -25,10 +27,11 @@ _AS_IT_SHOULD = {"settings": dict(SETTINGS), "altered": {}, "order": "ok", "live
 
 
 class UfwPolicyProvider(GuardedProvider):
-    """Provider of `UfwPolicy`; its module path is part of every state."""
+    """Provider of `UfwPolicy`."""
 
     kind = "firewall.ufw"
     identity = ("host",)
+    instead_of_import = "the id of a host's one policy is ALIAS:ufw, such as web1:ufw"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Bring rules into their one spelling, and check every one."""
@@ -44,7 +47,11 @@ class UfwPolicyProvider(GuardedProvider):
 
     def item(self, props: Props) -> Item:
         """Return the host's one policy."""
-        return Item(self.kind, "ufw", {"custom": sorted(props.get("custom_files") or ())})
+        return Item(self.kind, _ITEM, {"custom": sorted(props.get("custom_files") or ())})
+
+    def importable(self, item: str) -> Props | None:
+        """Return the host's one policy."""
+        return {} if item == _ITEM else None
 
     def live_inputs(self, facts: Json) -> Props:
         """Return everything: all of it can be read back."""
@@ -90,7 +97,7 @@ def _rules(inputs: Normaliser) -> None:
     inputs.inputs["rules"] = rules
 
 
-class UfwPolicy(HostResource, module="portcullis", name="UfwPolicy"):
+class UfwPolicy(HostResource):
     """ufw's whole policy: whether it runs, defaults, logging, and all its rules, for IPv4 and IPv6.
 
     A rule that somebody added by hand is a difference, and `up` deletes it. The SSH server's own rule is left
@@ -130,7 +137,7 @@ class UfwPolicy(HostResource, module="portcullis", name="UfwPolicy"):
             opts: resource options.
         """
         super().__init__(
-            UfwPolicyProvider(),
+            UfwPolicyProvider,
             name,
             host=host,
             adopt=adopt,

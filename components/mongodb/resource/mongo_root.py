@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pulumi
-from pulumi.dynamic import UpdateResult
 
-from portcullis.host.provider import HostProvider, Normaliser, Props
+from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
+from portcullis.provider.base import UpdateResult
 
 if TYPE_CHECKING:
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 ANSWERS, WORKS, REQUIRED = "answers", "works", "required"
 _SPEC = ("store", "address", "root", "root_file", "ca")
@@ -21,10 +22,11 @@ _BEFORE = "before"
 
 
 class MongoRootProvider(HostProvider):
-    """Provider of `MongoRoot`; its module path is part of every state."""
+    """Provider of `MongoRoot`."""
 
     kind = "mongodb.mongo_roots"
     identity = ("host", "store")
+    secrets = ("password", "previous")
 
     def normalise(self, inputs: Normaliser) -> None:
         """Take the inputs over; what is read back has one value that is right."""
@@ -52,11 +54,11 @@ class MongoRootProvider(HostProvider):
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
         """Change it, with the password of the last run that worked: one between may have failed."""
         result = super().update(id_, olds, {**news, _BEFORE: olds.get("password") or ""})
-        outs = {key: value for key, value in (result.outs or {}).items() if key != _BEFORE}
+        outs = {key: value for key, value in result.outs.items() if key != _BEFORE}
         return UpdateResult(outs)
 
 
-class MongoRoot(HostResource, module="portcullis", name="MongoRoot"):
+class MongoRoot(HostResource):
     """The administrator of a MongoDB store: its password works, and the one before does not any more.
 
     What only an administrator sees is read back too: that the server asks for a password, who may log in and
@@ -119,7 +121,7 @@ class MongoRoot(HostResource, module="portcullis", name="MongoRoot"):
             "users": {},
         }
         super().__init__(
-            MongoRootProvider(),
+            MongoRootProvider,
             name,
             host=host,
             adopt=adopt,

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pulumi
-from pulumi.dynamic import DiffResult
 
 from portcullis.components.mongodb.resource.mongo_root import ANSWERS, WORKS
-from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props, is_known
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
+from portcullis.provider.base import DiffResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 _SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "password_file")
 
 
 class MongoUserProvider(HostProvider):
-    """Provider of `MongoUser`; its module path is part of every state."""
+    """Provider of `MongoUser`."""
 
     kind = "mongodb.mongo_users"
     identity = ("host", "store", "database", "user")
+    sets = MappingProxyType({"roles": "granted"})
+    secrets = ("password",)
 
     def normalise(self, inputs: Normaliser) -> None:
         """Take the inputs over; what is read back has one value that is right."""
@@ -54,12 +58,12 @@ class MongoUserProvider(HostProvider):
 
         A name that is not known yet is another one: it carries the generation of a secret.
         """
-        replaces = super().diff(id_, olds, news).replaces or []
+        replaces = super().diff(id_, olds, news).replaces
         replaces = [*replaces, *(key for key in self.identity if not is_known(news.get(key)))]
-        return DiffResult(replaces=replaces, delete_before_replace=False)
+        return DiffResult(replaces=replaces)
 
 
-class MongoUser(HostResource, module="portcullis", name="MongoUser"):
+class MongoUser(HostResource):
     """A user of one database, with the roles it needs and no other.
 
     Read back are its roles and that its password lets in. The name is part of its identity: with the
@@ -121,7 +125,7 @@ class MongoUser(HostResource, module="portcullis", name="MongoUser"):
             "login": WORKS,
         }
         super().__init__(
-            MongoUserProvider(),
+            MongoUserProvider,
             name,
             host=host,
             adopt=adopt,

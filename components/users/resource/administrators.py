@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from portcullis.host.guarded import GuardedProvider
-from portcullis.host.provider import Normaliser, Props, stack_name
+from portcullis.host.provider import Normaliser, stack_name
 from portcullis.host.resource import HostResource
 from portcullis.host.session import Login, declared_login
 from portcullis.host.survey import Item
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 
 class AdministratorsProvider(GuardedProvider):
-    """Provider of `Administrators`; its module path is part of every state."""
+    """Provider of `Administrators`."""
 
     kind = "users.administrators"
     identity = ("host",)
+    sets = MappingProxyType({"users": "declared", "files": "declared"})
 
     def normalise(self, inputs: Normaliser) -> None:
         """Take over who is declared."""
@@ -54,7 +57,7 @@ class AdministratorsProvider(GuardedProvider):
         return Login(declared=True)
 
 
-class Administrators(HostResource, module="portcullis", name="Administrators"):
+class Administrators(HostResource):
     """Who may become root on a host: nobody but root and the users that are declared here. One a host.
 
     Whoever else may is a line in a preview: members of groups that are as good as root (sudo, docker, …),
@@ -85,7 +88,7 @@ class Administrators(HostResource, module="portcullis", name="Administrators"):
             opts: resource options.
         """
         super().__init__(
-            AdministratorsProvider(),
+            AdministratorsProvider,
             name,
             host=host,
             adopt=adopt,

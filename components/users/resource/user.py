@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from portcullis.components.users.on_host.authorized_keys import parse
 from portcullis.host.guarded import GuardedProvider
-from portcullis.host.provider import ABSENT, Normaliser, Props, is_known
+from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.session import Login
 from portcullis.host.survey import Item
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 # useradd(8), "CAVEATS": what Debian and Ubuntu take for a name of a user or group.
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
@@ -31,10 +33,11 @@ _LIVE = ("keys", "key_files", *_OPTIONAL)
 
 
 class UserProvider(GuardedProvider):
-    """Provider of `User`; its module path is part of every state."""
+    """Provider of `User`."""
 
     kind = "users.users"
     identity = ("host", "user")
+    sets = MappingProxyType({"groups": "member"})
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check the name, each key and the shell."""
@@ -114,7 +117,7 @@ def _keys(inputs: Normaliser) -> None:
     inputs.inputs["keys"] = spelt
 
 
-class User(HostResource, module="portcullis", name="User"):
+class User(HostResource):
     """An account on a host, new or already there: people or machines log in by key, never by password.
 
     Every key that lets in is read back, in whichever file sshd looks for them: one that is not declared is a
@@ -177,7 +180,7 @@ class User(HostResource, module="portcullis", name="User"):
             "password": None if user == _ROOT else "none",
         }
         super().__init__(
-            UserProvider(),
+            UserProvider,
             name,
             host=host,
             adopt=adopt,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-_HOST = "pulumi-python:dynamic/portcullis:"
+_OURS = "portcullis:index:"
 # What the engine writes where a value is known only after `up`.
 _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _GONE = {"delete", "delete-replaced", "discard", "discard-replaced", "remove-pending-replace"}
@@ -83,7 +83,7 @@ def _found(old: Json, new: Json) -> Json:
     there is in the outputs: our own kinds read all of it back, of others what was declared before stays.
     """
     inputs = old.get("inputs") or {}
-    if new.get("type", "").startswith(_HOST):
+    if new.get("type", "").startswith(_OURS):
         outputs = new.get("outputs") or {}
         inputs = {key: outputs.get(key, value) for key, value in inputs.items()}
     return {**new, "inputs": inputs}
@@ -95,7 +95,7 @@ def _resource(state: Mapping[str, Any]) -> Resource:
     props = {**(state.get("outputs") or {}), **_known(state.get("inputs") or {})}
     return Resource(
         urn=urn,
-        kind=type_.removeprefix(_HOST).rpartition(":")[2],
+        kind=type_.rpartition(":")[2],
         name=urn.rpartition("::")[2],
         parent=state.get("parent", ""),
         props=props,

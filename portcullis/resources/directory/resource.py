@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props, mode_text
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, mode_text
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 
 class DirectoryProvider(HostProvider):
-    """Provider of `Directory`; its module path is part of every state."""
+    """Provider of `Directory`."""
 
     kind = "directory"
     identity = ("host", "path")
@@ -34,6 +35,10 @@ class DirectoryProvider(HostProvider):
         """Return the folder by its path."""
         return Item(self.kind, props["path"], {"path": props["path"]})
 
+    def importable(self, item: str) -> Props | None:
+        """Return the folder at this path."""
+        return {"path": item, "on_delete": "remove"}
+
     def live_inputs(self, facts: Json) -> Props:
         """Return owner, group and mode."""
         return {key: facts[key] for key in ("owner", "group", "mode")}
@@ -43,7 +48,7 @@ class DirectoryProvider(HostProvider):
         return {"mode": ABSENT}
 
 
-class Directory(HostResource, module="portcullis", name="Directory"):
+class Directory(HostResource):
     """A folder. Delete removes it only if we made it and it is empty by then; data is never deleted."""
 
     path: pulumi.Output[str]
@@ -82,7 +87,7 @@ class Directory(HostResource, module="portcullis", name="Directory"):
         """
         self.path_text = path
         super().__init__(
-            DirectoryProvider(),
+            DirectoryProvider,
             name,
             host=host,
             adopt=adopt,

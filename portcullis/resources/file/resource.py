@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props, is_known, mode_text
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known, mode_text
 from portcullis.host.resource import HostResource, is_secret
 from portcullis.host.survey import Item
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 MAX_CONTENT = 100_000
 """Bytes of content that a `File` carries; it stands in state and in previews. `Tree` carries more."""
@@ -29,7 +30,7 @@ _PLACEHOLDER = re.compile(
 
 
 class FileProvider(HostProvider):
-    """Provider of `File`; its module path is part of every state."""
+    """Provider of `File`."""
 
     kind = "file"
     identity = ("host", "path")
@@ -69,6 +70,10 @@ class FileProvider(HostProvider):
         """Return the file by its path."""
         return Item(self.kind, props["path"], {"path": props["path"]})
 
+    def importable(self, item: str) -> Props | None:
+        """Return the file at this path."""
+        return {"path": item, "on_delete": "restore"}
+
     def live_inputs(self, facts: Json) -> Props:
         """Return content, owner, group and mode."""
         return {key: facts[key] for key in ("content", "owner", "group", "mode")}
@@ -79,7 +84,7 @@ class FileProvider(HostProvider):
         return {"content": ABSENT, "mode": ABSENT}
 
 
-class File(HostResource, module="portcullis", name="File"):
+class File(HostResource):
     """A text file.
 
     It is written beside its place with its final owner and mode, then renamed over it. What stood
@@ -131,7 +136,7 @@ class File(HostResource, module="portcullis", name="File"):
         """
         self.path_text = path
         super().__init__(
-            FileProvider(),
+            FileProvider,
             name,
             host=host,
             adopt=adopt,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from portcullis.host.provider import HostProvider, Normaliser, Props, is_known
+from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
 
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 # Debian Policy 5.6.1: lower case letters, digits, plus, minus and dots; at least two characters.
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")
 
 
 class PackagesProvider(HostProvider):
-    """Provider of `Packages`; its module path is part of every state."""
+    """Provider of `Packages`."""
 
     kind = "packages"
     identity = ("host",)
+    instead_of_import = "declare it: packages that are installed already are taken over as they are"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check names."""
@@ -55,7 +57,7 @@ class PackagesProvider(HostProvider):
         return {"packages": {}}
 
 
-class Packages(HostResource, module="portcullis", name="Packages"):
+class Packages(HostResource):
     """A set of Debian packages that are installed.
 
     Nothing that a package brings is started, by the installation or at the next boot: declare a `Service`
@@ -91,7 +93,7 @@ class Packages(HostResource, module="portcullis", name="Packages"):
         """
         self.names = tuple(names)
         super().__init__(
-            PackagesProvider(),
+            PackagesProvider,
             name,
             host=host,
             adopt=adopt,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from portcullis.host.provider import ABSENT, HostProvider, Normaliser, Props
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
 from portcullis.resources.directory.resource import Directory
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
     from portcullis.resources.file.resource import File
     from portcullis.resources.tree.resource import Tree
 
@@ -25,7 +26,7 @@ _UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\.(?:service|socket|timer|path|mount|tar
 
 
 class ServiceProvider(HostProvider):
-    """Provider of `Service`; its module path is part of every state."""
+    """Provider of `Service`."""
 
     kind = "service"
     identity = ("host", "unit")
@@ -49,6 +50,10 @@ class ServiceProvider(HostProvider):
         paths = sorted(path for path in props.get("reads", {}) if path.startswith("/"))
         return Item(self.kind, props["unit"], {"unit": props["unit"], "reads": paths})
 
+    def importable(self, item: str) -> Props | None:
+        """Return the unit of this name; what it reads is not known."""
+        return {"unit": item, "reads": {}, "on_change": "reload"}
+
     def live_inputs(self, facts: Json) -> Props:
         """Return the states and whether the unit is stale."""
         return {key: facts[key] for key in ("active", "enabled", "stale")}
@@ -58,7 +63,7 @@ class ServiceProvider(HostProvider):
         return {"active": ABSENT, "stale": False}
 
 
-class Service(HostResource, module="portcullis", name="Service"):
+class Service(HostResource):
     """A systemd unit.
 
     It follows what it reads: when one of those resources writes, or a file of them is found newer
@@ -98,7 +103,7 @@ class Service(HostResource, module="portcullis", name="Service"):
             opts: resource options.
         """
         super().__init__(
-            ServiceProvider(),
+            ServiceProvider,
             name,
             host=host,
             adopt=adopt,

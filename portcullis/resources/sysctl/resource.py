@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from portcullis.host.guarded import GuardedProvider
-from portcullis.host.provider import Normaliser, Props, is_known
+from portcullis.host.provider import Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.survey import Item
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.provider.base import Props
 
 # sysctl.d(5): in a key written with dots, a slash stands for a dot in the name of an interface.
 _KEY = re.compile(r"[a-z0-9_-]+(\.(\*|[A-Za-z0-9_/-]+))+\Z")
@@ -24,7 +25,7 @@ _FOLDER = "/etc/sysctl.d/"
 
 
 class SysctlProvider(GuardedProvider):
-    """Provider of `Sysctl`; its module path is part of every state."""
+    """Provider of `Sysctl`."""
 
     kind = "sysctl"
     identity = ("host", "path")
@@ -70,7 +71,7 @@ class SysctlProvider(GuardedProvider):
         return {}
 
 
-class Sysctl(HostResource, module="portcullis", name="Sysctl"):
+class Sysctl(HostResource):
     """Kernel settings: applied now, and written to a file that systemd reads at boot.
 
     Live values are read back, and so is the file. A line elsewhere that is read later and says otherwise is
@@ -113,7 +114,7 @@ class Sysctl(HostResource, module="portcullis", name="Sysctl"):
             opts: resource options.
         """
         super().__init__(
-            SysctlProvider(),
+            SysctlProvider,
             name,
             host=host,
             adopt=adopt,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.errors import HostError
-from portcullis.host.provider import HostProvider, Normaliser, Props, is_known, stack_of
+from portcullis.host.provider import HostProvider, Normaliser, is_known, stack_of
 from portcullis.host.resource import HostResource, local_folder
 from portcullis.host.session import WRITE_TIMEOUT, who
 from portcullis.host.survey import Item
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from portcullis.host.agent_process import Json
     from portcullis.host.session import Channel
+    from portcullis.provider.base import Props
 
 PIECE = 256 * 1024
 """Bytes of a file that travel in one message."""
 
 
 class TreeProvider(HostProvider):
-    """Provider of `Tree`; its module path is part of every state."""
+    """Provider of `Tree`."""
 
     kind = "tree"
     identity = ("host", "path")
@@ -108,7 +109,7 @@ def manifest(source: str | os.PathLike[str]) -> dict[str, str]:
     return found
 
 
-class Tree(HostResource, module="portcullis", name="Tree"):
+class Tree(HostResource):
     """Many files from a local folder, such as a built web site.
 
     Only the manifest is in state; bytes travel at apply, those that the host lacks. Each version is a
@@ -150,7 +151,7 @@ class Tree(HostResource, module="portcullis", name="Tree"):
         """
         self.path_text = path
         super().__init__(
-            TreeProvider(),
+            TreeProvider,
             name,
             host=host,
             adopt=adopt,

@@ -180,7 +180,7 @@ def test_rotation_under_load_fails_no_request_and_ends_the_old_credential(standi
         rotated = standing.project.up("--diff")
     host.run(["touch", f"{folder}/stop"])
     told = standing.loaded(folder)
-    rotated.has("+-pulumi-python:dynamic/portcullis:RedisUser: (replace)", "~ user")
+    rotated.has("+-portcullis:index:RedisUser: (replace)", "~ user")
     assert told["failed"] == []
     assert told["users"] == ["api-1", "api-2"]
     assert told["count"] > 100

@@ -38,7 +38,7 @@ class Program(Project):
         manifest = (CHECKOUT / "Pulumi.yaml").read_text()
         (folder / "Pulumi.yaml").write_text(manifest.replace(".venv", str(CHECKOUT / ".venv")))
         shutil.copyfile(CHECKOUT / "__main__.py", folder / "__main__.py")
-        for package in ("components", "policy", "portcullis"):
+        for package in ("components", "plugin", "policy", "portcullis"):
             shutil.copytree(CHECKOUT / package, folder / package, ignore=_NO_CACHES, symlinks=True)
         self.settings = folder / f"Pulumi.{STACK}.yaml"
         self.settings.write_text(stack.renew(settings or HELLO.read_text(), self._fact)[0])

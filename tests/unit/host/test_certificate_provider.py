@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from conftest import CannedChannel
 
-URN = "urn:pulumi:lab::portcullis::pulumi-python:dynamic/portcullis:Certificate::www"
+URN = "urn:pulumi:lab::portcullis::portcullis:index:Certificate::www"
 INPUTS = {
     "host": "web1", "managed_by": URN, "lineage": "www.example.com", "common_name": "www.example.com",
     "domains": {"api.example.com": "covered", "www.example.com": "covered"}, "email": "ops@example.com",

@@ -207,7 +207,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     engine_pb2_grpc.add_EngineServicer_to_server(made, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    monkeypatch.setattr("sys.argv", ["pulumi.dynamic", f"127.0.0.1:{port}"])
+    monkeypatch.setattr("sys.argv", ["pulumi-resource-portcullis", f"127.0.0.1:{port}"])
     yield made
     server.stop(None)
 
@@ -224,6 +224,6 @@ def test_a_warning_reaches_the_engine_beside_its_resource(
 def test_an_engine_that_does_not_answer_costs_no_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["pulumi.dynamic", "127.0.0.1:9"])
+    monkeypatch.setattr("sys.argv", ["pulumi-resource-portcullis", "127.0.0.1:9"])
     diagnostics.warn(URN, "undeclared: x")
     assert "undeclared: x" in capsys.readouterr().err

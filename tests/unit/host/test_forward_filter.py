@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from conftest import CannedChannel
 
-URN = "urn:pulumi:lab::portcullis::pulumi-python:dynamic/portcullis:ForwardFilter::filter"
+URN = "urn:pulumi:lab::portcullis::portcullis:index:ForwardFilter::filter"
 TABLE = render.table(render.ForwardPolicy())
 PROPS = {
     "host": "web1", "managed_by": URN, "table": TABLE, "file": render.file("filter", TABLE),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.provider import Normaliser, Props
 
-URN = "urn:pulumi:lab::portcullis::pulumi-python:dynamic/portcullis:Door::door"
+URN = "urn:pulumi:lab::portcullis::portcullis:index:Door::door"
 PROPS = {"host": "web1", "managed_by": URN, "closed": "no"}
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from conftest import CannedChannel
 
-URN = "urn:pulumi:lab::portcullis::pulumi-python:dynamic/portcullis:Release::api-release"
+URN = "urn:pulumi:lab::portcullis::portcullis:index:Release::api-release"
 SECRET = "hunter2-and-more"
 RELEASE = {
     "host": "web1", "managed_by": URN, "app": "api", "published": True, "cpus": "1",

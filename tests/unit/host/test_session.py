@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.agent.withheld import AT_ONCE
 from portcullis.host import session as session_module
 from portcullis.host.bundle import agent_bundle
 from portcullis.host.errors import (
@@ -59,6 +61,30 @@ def test_four_threads_share_one_connection(fake_ssh: Callable[..., Session]) -> 
     assert found == {n: n for n in range(4)}
     assert session.connections == 1
     session.close()
+
+
+def test_who_waits_for_the_agent_waits_before_its_own_time_runs(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh(f"""
+        print("have", flush=True)
+        while True:
+            held = [json.loads(sys.stdin.readline()) for _ in range({AT_ONCE})]
+            time.sleep(1)
+            for message in held:
+                print(json.dumps({{"id": message["id"], "ok": True, "result": {{}}}}), flush=True)
+        """)
+    with ThreadPoolExecutor(3 * AT_ONCE) as callers:
+        asked = [callers.submit(session.request, "x", timeout=1.9) for _ in range(3 * AT_ONCE)]
+        assert [answer.result(10) for answer in asked] == [{}] * len(asked)
+    session.close()
+
+
+def test_a_session_that_was_closed_opens_no_connection_again(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh(ECHO)
+    session.request("x")
+    session.close()
+    with pytest.raises(ConnectionFailed, match="the deployment is being ended"):
+        session.request("x")
+    assert session.connections == 1
 
 
 def test_noise_before_the_first_word_is_skipped(fake_ssh: Callable[..., Session]) -> None:

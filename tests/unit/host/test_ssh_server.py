@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from conftest import CannedChannel
 
-URN = "urn:pulumi:lab::portcullis::pulumi-python:dynamic/portcullis:SshServer::ssh"
+URN = "urn:pulumi:lab::portcullis::portcullis:index:SshServer::ssh"
 OPTIONS = {"MaxAuthTries": "3"}
 FACTS = {
     "exists": True, "content": "Port 2222\n", "mode": "0600", "options": OPTIONS, "broken": "",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from conftest import CannedChannel
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
-URN = "urn:pulumi:lab::portcullis::pulumi-python:dynamic/portcullis:User::deploy"
+URN = "urn:pulumi:lab::portcullis::portcullis:index:User::deploy"
 USER = {
     "host": "web1", "managed_by": URN, "user": "deploy", "keys": {"laptop": KEY}, "sudo": True,
     "shell": "/bin/bash", "on_delete": "keep", "key_files": "private", "password": "none",

@@ -38,9 +38,7 @@ def reaches(found: Map) -> set[str]:
 
 def resource(kind: str, named: str, parent: str = "", /, **props: Any) -> dict[str, Any]:
     types = {"Container": "docker:index/container:Container"}
-    components = ("HardenedHost", "PrivateContainer", "Redis")
-    whose = "portcullis:index" if kind in components else "pulumi-python:dynamic/portcullis"
-    type_ = types.get(kind, f"{whose}:{kind}")
+    type_ = types.get(kind, f"portcullis:index:{kind}")
     return {"urn": f"urn:pulumi:dev::p::{type_}::{named}", "type": type_, "parent": parent, "inputs": props}
 
 

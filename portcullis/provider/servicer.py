@@ -1,0 +1,175 @@
+"""The gRPC service that the engine calls: messages to plain Python, exceptions to one message each."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import threading
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+
+from portcullis.host.provider import message_of_current_exception
+from portcullis.provider.base import PACKAGE, VERSION, kinds
+from portcullis.provider.schema import schema_text
+from portcullis.provider.values import from_struct, to_struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from portcullis.provider.base import Provider, ReadResult
+
+_CANCELLED = "cancelled"
+_DIFF = {
+    None: provider_pb2.DiffResponse.DIFF_UNKNOWN,
+    False: provider_pb2.DiffResponse.DIFF_NONE,
+    True: provider_pb2.DiffResponse.DIFF_SOME,
+}
+
+
+class Servicer(provider_pb2_grpc.ResourceProviderServicer):
+    """Serves every kind whose module is imported. Each call runs in a thread of its own."""
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        """`close` ends the connections to the hosts; it is called once after the engine cancels."""
+        self._providers = {token: kind() for token, kind in kinds().items()}
+        self._close = close
+        self._lock = threading.Lock()
+        self._writes = 0
+        self._cancelled = False
+
+    # The names below are the protocol's.
+    def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        # With a handshake the engine takes it for granted that a preview may call Create and Update.
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "there is no handshake; Configure tells it all")
+
+    def Attach(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return Empty()
+
+    def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return plugin_pb2.PluginInfo(version=VERSION)
+
+    def GetSchema(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        with self._answering(context):
+            return provider_pb2.GetSchemaResponse(schema=schema_text(VERSION))
+
+    def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        # The engine passes all settings portcullis:*, which are the program's. Taken over, they would stand
+        # in the state, addresses included.
+        return provider_pb2.CheckResponse()
+
+    def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
+
+    def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        # No secrets: the engine then marks what was secret in our answers again. No previews: what a change
+        # gives is not known before it.
+        return provider_pb2.ConfigureResponse(acceptSecrets=False, supportsPreview=False)
+
+    def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        with self._answering(context):
+            # Who owns the thing on the host; a program that was generated from the schema does not say it.
+            news = {"managed_by": request.urn, **from_struct(request.news)}
+            found = self._provider(request).check(from_struct(request.olds), news)
+            response = provider_pb2.CheckResponse(inputs=to_struct(found.inputs))
+            for failure in found.failures:
+                response.failures.add(property=failure.property, reason=failure.reason)
+            return response
+
+    def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        with self._answering(context):
+            found = self._provider(request).diff(
+                request.id, from_struct(request.olds), from_struct(request.news)
+            )
+            return provider_pb2.DiffResponse(
+                changes=_DIFF[found.changes],
+                replaces=found.replaces,
+                deleteBeforeReplace=found.delete_before_replace,
+            )
+
+    def Create(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        with self._answering(context), self._writing():
+            made = self._provider(request).create(from_struct(request.properties))
+            return provider_pb2.CreateResponse(id=made.id, properties=to_struct(made.outs))
+
+    def Read(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        with self._answering(context):
+            provider = self._provider(request)
+            state = from_struct(request.properties)
+            found: ReadResult | None = (
+                provider.read(request.id, state) if state else provider.import_(request.id, request.urn)
+            )
+            if found is None:
+                return provider_pb2.ReadResponse()
+            return provider_pb2.ReadResponse(
+                id=found.id, properties=to_struct(found.outs), inputs=to_struct(found.inputs)
+            )
+
+    def Update(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        with self._answering(context), self._writing():
+            done = self._provider(request).update(
+                request.id, from_struct(request.olds), from_struct(request.news)
+            )
+            return provider_pb2.UpdateResponse(properties=to_struct(done.outs))
+
+    def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        with self._answering(context), self._writing():
+            self._provider(request).delete(request.id, from_struct(request.properties))
+            return Empty()
+
+    def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Let changes that are under way end, and nothing begin. The engine sends it at every end, too."""
+        with self._lock:
+            idle = not self._cancelled and not self._writes
+            self._cancelled = True
+        if idle:
+            # The engine waits for this answer, and a connection that is being opened takes its time to end.
+            threading.Thread(target=self._close, daemon=True, name="close").start()
+        return Empty()
+
+    def _provider(self, request: Any) -> Provider:
+        token = request.type or request.urn.split("::")[2].rpartition("$")[2]
+        provider = self._providers.get(token)
+        if provider is None:
+            raise _UnknownType(token, list(self._providers))
+        return provider
+
+    @contextlib.contextmanager
+    def _answering(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Turn an exception into a status with one message for people."""
+        if self._cancelled:
+            context.abort(grpc.StatusCode.CANCELLED, _CANCELLED)
+        try:
+            yield
+        except _UnknownType as error:
+            message = str(error)
+        except Exception:  # noqa: BLE001 - whatever it is, the engine gets a message and no traceback
+            message = _CANCELLED if self._cancelled and not self._writes else message_of_current_exception()
+        else:
+            return
+        context.abort(grpc.StatusCode.UNKNOWN, message)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Count a change: connections stay open until the last one has ended."""
+        with self._lock:
+            self._writes += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._writes -= 1
+                last = self._cancelled and not self._writes
+            if last:
+                self._close()
+
+
+class _UnknownType(Exception):
+    def __init__(self, token: str, known: list[str]) -> None:
+        names = sorted(each.rpartition(":")[2] for each in known)
+        name = token.rpartition(":")[2]
+        near = difflib.get_close_matches(name, names, 1)
+        meant = f"; did you mean {PACKAGE}:index:{near[0]}?" if near else ""
+        super().__init__(f"there is no resource type {token}{meant}\n  → known are {', '.join(names)}")
