@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -21,3 +22,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Sort the files for several workers."""
     if hasattr(config, "workerinput"):
         workers.arrange(items)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what is imported: it looked at all of it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
