@@ -110,8 +110,10 @@ format: tools-only ## let ruff format and mend what it can
 types: tools-only ## mypy --strict
 	@$(BIN)/mypy
 
+# A third of it is waiting, so three files are run at once (tests/workers.py); PYTEST=-n0 runs one.
 unit: tools-only ## the quick tests: no engine, no host
-	@$(BIN)/python -m pytest -m "not e2e" tests/unit tests/golden tests/tools tests/agent tests/policy tests/pipeline $(PYTEST)
+	@$(BIN)/python -m pytest -m "not e2e" --numprocesses 3 --dist loadfile --no-loadscope-reorder \
+		tests/unit tests/golden tests/tools tests/agent tests/policy tests/pipeline $(PYTEST)
 
 golden: tools-only ## write the rendered files that the golden tests compare with
 	@$(BIN)/python -m pytest tests/golden --update-golden $(PYTEST)

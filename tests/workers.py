@@ -1,7 +1,7 @@
 """Several files of tests at a time: most of a test on a host is waiting for that host.
 
-`make test` starts workers (pytest-xdist). A worker takes a whole file, whose tests share a host that no other
-file uses.
+`make test` and `make unit` start workers (pytest-xdist). A worker takes a whole file, whose tests share a
+host that no other file uses.
 """
 
 from __future__ import annotations

@@ -31,13 +31,14 @@ def installed(requirements: Path) -> Path:
     with locked(venv.parent, f"the environment of {name}"):
         if not complete.exists():
             shutil.rmtree(venv, ignore_errors=True)
-            made = ask([sys.executable, "-m", "venv", str(venv)], limit=300)
+            # Our own pip installs into it: a pip for each costs two seconds of work and is of no use.
+            made = ask([sys.executable, "-m", "venv", "--without-pip", str(venv)], limit=300)
             if made.returncode != 0:
                 raise StepError(f"python -m venv failed for {name}: {(made.stdout + made.stderr).strip()}")
-            pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+            pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install"]
             step(
                 f"installing {name}",
-                [*pip, "--no-input", "-r", str(requirements)],
+                [*pip, "--disable-pip-version-check", "--no-input", "-r", str(requirements)],
                 hint="It comes from PyPI or the index that pip is configured for: is it reachable?",
                 limit=600,
             )

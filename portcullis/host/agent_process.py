@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STDERR_KEPT = 8192
+_LEAVES = 5.0  # seconds that the client has to end by itself
 """Bytes of what ssh and the remote side said last, out of which an error is explained."""
 
 Json = dict[str, Any]
@@ -100,7 +101,7 @@ class AgentProcess:
         """Close the session's input; kill the client if it does not go."""
         self._outgoing.put(None)
         try:
-            self._child.wait(5)
+            self._child.wait(_LEAVES)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()

@@ -500,7 +500,7 @@ class Web:
         self.records: dict[str, tuple[list[str], list[str]]] = {}
         handler = functools.partial(Handler, directory=str(host.webroot))
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         web = acme_precheck.Web(self.look_up, self.server.server_address[1], loopback=True)
         monkeypatch.setattr(certificates, "Web", lambda: web)
         monkeypatch.setattr(acme_precheck, "_MOMENT", 0.0)
@@ -613,7 +613,8 @@ def test_certbot_is_run_with_the_folder_there(host: Host, web: Web, monkeypatch:
     assert seen == [True]
 
 
-def test_loopback_in_dns_is_no_proof(tmp_path: Path) -> None:
+def test_loopback_in_dns_is_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acme_precheck, "_MOMENT", 0.0)
     web = acme_precheck.Web(lambda _: (["127.0.1.1"], []))
     with pytest.raises(HostError) as caught:
         acme_precheck.check([NAME], tmp_path, web)

@@ -146,10 +146,10 @@ def test_a_session_that_nobody_uses_ends_and_lets_go_of_the_lock(
     start: Callable[..., Agent], etc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        sys.modules[__name__], "BOOT", BOOT.replace("main.main(", "main.IDLE_LIMIT = 0.6; main.main(")
+        sys.modules[__name__], "BOOT", BOOT.replace("main.main(", "main.IDLE_LIMIT = 0.3; main.main(")
     )
     agent = start()
-    agent.put(etc / "a", "x", test=["sleep", "1.5"])
+    agent.put(etc / "a", "x", test=["sleep", "0.8"])
     assert agent.read()["ok"]  # work is not idleness
     assert agent.process.wait(10) == 0
 
@@ -160,9 +160,9 @@ def test_four_puts_at_once_are_parallel_and_whole(start: Callable[..., Agent], e
     agent.read()  # it has started: on a busy machine that takes longer than what is measured
     begun = time.monotonic()
     for name in "abcd":
-        agent.put(etc / name, name, validate=["sleep", "2"])
+        agent.put(etc / name, name, validate=["sleep", "1"])
     answers = [agent.read() for _ in range(4)]
-    assert time.monotonic() - begun < 6, "one after the other takes 8"
+    assert time.monotonic() - begun < 3, "one after the other takes 4"
     assert sorted(answer["id"] for answer in answers) == [2, 3, 4, 5]
     assert all(answer["ok"] for answer in answers)
     assert {p.name: p.read_text() for p in etc.iterdir()} == {n: n for n in "abcd"}

@@ -488,8 +488,11 @@ def test_an_expired_certificate_shows_and_keeps_no_deployment_from_renewing_it(
     assert users.drift("app-2") == {}
 
 
-def test_a_server_that_changes_to_tls_is_written_for_and_not_asked(up: Users, certified: Path) -> None:
+def test_a_server_that_changes_to_tls_is_written_for_and_not_asked(
+    up: Users, certified: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its users come before its certificate, and both before the server that has it."""
+    monkeypatch.setattr(resp, "TIMEOUT", 0.5)  # a server without TLS waits for the rest of a handshake
     plain = up.redis.lines
     with_tls(up, certified)
     up.ca = str(certified / "not-yet.crt")

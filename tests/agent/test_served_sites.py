@@ -91,6 +91,12 @@ def running(edge: Edge, tmp_path: Path) -> Edge:
     return edge
 
 
+@pytest.fixture
+def impatient(running: Edge, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - that was patient
+    """What does not come is not waited for as long."""
+    monkeypatch.setattr(served_sites, "_WAIT", 3.0)
+
+
 def test_no_file_goes_until_the_sites_were_asked_for_after_a_reload(running: Edge) -> None:
     running.serve(B)
     order = Removal(running.machine).during(
@@ -180,6 +186,7 @@ def test_a_configuration_that_nginx_refuses_is_not_loaded_and_the_sites_stay(run
     assert running.facts()["stale"] is True
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_port_that_is_taken_passes_the_test_and_is_told_from_the_log(running: Edge) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -193,6 +200,7 @@ def test_a_port_that_is_taken_passes_the_test_and_is_told_from_the_log(running: 
     assert running.said() == "served"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_every_site_that_is_not_served_is_named_with_its_reason(running: Edge) -> None:
     running.sites["gone.example.com"] = running.sites[A]
     running.sites["lost.example.com"] = None
@@ -206,6 +214,7 @@ def test_every_site_that_is_not_served_is_named_with_its_reason(running: Edge) -
     assert A not in error.detail
 
 
+@pytest.mark.usefixtures("impatient")
 def test_no_line_about_visitors_is_in_an_error(running: Edge) -> None:
     running.nginx.log.write_text(running.nginx.log.read_text() + "[emerg] of yesterday\n")
 

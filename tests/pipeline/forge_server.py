@@ -55,7 +55,7 @@ class ForgeServer:
             do_GET = do_POST = do_PATCH = do_PUT = _any  # noqa: N815 - the names that the library calls
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever)
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def __enter__(self) -> Self:

@@ -63,14 +63,25 @@ class Checkout:
             shutil.copytree(
                 ROOT / part, self.folder / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
             )
-        shutil.copy(ROOT / "__main__.py", self.folder)
+        shutil.copy2(ROOT / "__main__.py", self.folder)
+        self._written: set[str] = set()
 
     def edit(self, file: str, before: str, after: str) -> None:
         """Change one place of a file."""
-        path = self.folder / file
-        text = path.read_text()
+        text = (self.folder / file).read_text()
         assert text.count(before) == 1, f"{before!r} stands {text.count(before)} times in {file}"
-        path.write_text(text.replace(before, after))
+        self.write(file, text.replace(before, after))
+
+    def write(self, file: str, text: str) -> None:
+        """Put a text in the place of a file."""
+        self._written.add(file)
+        (self.folder / file).write_text(text)
+
+    def restore(self) -> None:
+        """Take the changes back."""
+        for file in self._written:
+            shutil.copy2(ROOT / file, self.folder / file)
+        self._written.clear()
 
     def judge(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
         """Judge it by `python -m portcullis.policy.judge`, as people do."""

@@ -5,19 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from policy_stack import Checkout, lab
+from policy_stack import lab
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from policy_stack import Checkout
+
 SOON = (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=30)).isoformat()
 REASON = "Behind a proxy of the provider's, which ends TLS."
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
 
 
 def plain_site(tmp_path: Path, policy: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +63,7 @@ def test_what_is_off_is_told(checkout: Checkout, tmp_path: Path) -> None:
 
 
 def test_a_fault_of_the_program_is_one_line_and_no_verdict(checkout: Checkout, tmp_path: Path) -> None:
-    (checkout.folder / "__main__.py").write_text('import pulumi\n\n{}["hunter2"]\n')
+    checkout.write("__main__.py", 'import pulumi\n\n{}["hunter2"]\n')
     done = checkout.judge(lab(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: nothing was judged: KeyError in __main__.py, line 3\n"

@@ -6,15 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from policy_stack import Checkout, lab, prod
+from policy_stack import lab, prod
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
+    from policy_stack import Checkout
 
 
 @pytest.fixture
@@ -94,11 +91,11 @@ def test_one_that_lets_a_tunnel_reach_everything(checkout: Checkout, config: dic
 
 
 def test_one_that_removes_the_filter(checkout: Checkout, config: dict[str, Any]) -> None:
-    firewall = checkout.folder / "components/firewall/component.py"
-    text = firewall.read_text()
+    firewall = "components/firewall/component.py"
+    text = (checkout.folder / firewall).read_text()
     declared = re.search(r"        self\.forward = ForwardFilter\(.*?\n        \)\n", text, re.DOTALL)
     assert declared
-    firewall.write_text(text.replace(declared[0], "        self.forward = packages\n"))
+    checkout.write(firewall, text.replace(declared[0], "        self.forward = packages\n"))
     said = stopped(checkout, config, "host-has-filter")
     assert "the host web1 runs containers and has no forward filter (ForwardFilter)" in said
     assert "Docker forwards packets past ufw" in said
@@ -113,10 +110,8 @@ def test_one_that_takes_a_line_out_of_the_filter(checkout: Checkout, config: dic
 
 
 def test_one_that_removes_the_firewall_of_the_host(checkout: Checkout, config: dict[str, Any]) -> None:
-    firewall = checkout.folder / "components/firewall/component.py"
-    text = firewall.read_text()
-    assert "            rules=_rules(args),\n" in text
-    firewall.write_text(text.replace("            rules=_rules(args),\n", "            enabled=False,\n"))
+    firewall = "components/firewall/component.py"
+    checkout.edit(firewall, "            rules=_rules(args),\n", "            enabled=False,\n")
     assert "web1-firewall-policy: switches ufw off." in stopped(
         checkout, config, "firewall-denies-by-default"
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
+from previews import unknown_in
 
 from portcullis.cli import restore
 from portcullis.components import Backup, BackupArgs, BackupSource, ResticArgs
@@ -234,3 +235,10 @@ def test_the_verb_of_make_says_the_same() -> None:
         "-m", "portcullis.cli.restore", "--stack", "prod", "--host", "web1", "--from", '"latest"', "--yes",
         "--no-safety-dump", "mongo.shop",
     ]  # fmt: skip
+
+
+def test_a_preview_knows_all_but_secrets() -> None:
+    def program() -> None:
+        backup(restic=ResticArgs("/srv/restic", {"AWS_SECRET_ACCESS_KEY": pulumi.Output.secret("hidden")}))
+
+    assert unknown_in(program) == {"web1-backup-restic-password.content"}

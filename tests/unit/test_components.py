@@ -1,4 +1,4 @@
-"""The components, by what they register; every one in preview and in update."""
+"""The components, by what they register."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
-from pulumi.output import Unknown
+from previews import unknown_in
 from test_settings import IMAGE, KEY, smallest
 
 from portcullis.components import (
@@ -164,9 +164,7 @@ def test_the_image_is_pinned_and_named_by_id(deploy: Deploy) -> None:
     engine = deploy(container)
     image = engine.one("remoteImage:RemoteImage").inputs
     assert image == {"name": IMAGE, "keepLocally": True}
-    # Unknown in a preview that pulls it: only the provider knows the id.
-    shown = engine.one("container:Container").inputs["image"]
-    assert isinstance(shown, Unknown) if engine.preview else shown == "sha256:" + "1" * 64
+    assert engine.one("container:Container").inputs["image"] == "sha256:" + "1" * 64
 
 
 def test_changes_that_docker_cannot_make_in_place_replace_the_container(deploy: Deploy) -> None:
@@ -393,3 +391,7 @@ def test_an_image_behind_a_login_is_pulled_before_docker_s_provider_looks(deploy
     assert pulled.secret == {"password"}
     assert "docker-service" in pulled.after
     assert "api-pulled" in engine.one(":RemoteImage").after
+
+
+def test_a_preview_knows_all_but_the_ids_of_images() -> None:
+    assert unknown_in(lambda: host(smallest())) == {"api-container.image"}

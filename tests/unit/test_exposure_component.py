@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from previews import unknown_in
 from recording_engine import Engine, declare
 from test_settings import smallest
 from test_stores_of_a_host import DIGEST, host
@@ -39,8 +40,14 @@ def up(config: dict[str, Any]) -> Engine:
     return declare(lambda: host(config), preview=False)
 
 
-def test_a_full_stack() -> None:
-    found = exposed(full())
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """The full stack, declared once for all tests that only look at it."""
+    return up(full())
+
+
+def test_a_full_stack(engine: Engine) -> None:
+    found = engine.one(":Exposure").inputs
     assert found["listeners"] == {
         "tcp4 0.0.0.0:80": "nginx.service", "tcp6 [::]:80": "nginx.service",
         "tcp4 0.0.0.0:443": "nginx.service", "tcp6 [::]:443": "nginx.service",
@@ -66,8 +73,7 @@ def test_a_full_stack() -> None:
     assert "udp 68 by dhclient" in found["usual"]
 
 
-def test_every_network_and_every_port_of_docker_is_declared() -> None:
-    engine = up(full())
+def test_every_network_and_every_port_of_docker_is_declared(engine: Engine) -> None:
     made = {network.inputs["name"] for network in engine.of("network:Network")}
     assert set(engine.one(":Exposure").inputs["networks"]) == made
     ports = {
@@ -103,8 +109,7 @@ def test_a_host_without_sites_and_docker_of_another_address() -> None:
     assert not [key for key in found["published"] if " for " in key]
 
 
-def test_it_is_read_after_everything_else() -> None:
-    engine = up(full())
+def test_it_is_read_after_everything_else(engine: Engine) -> None:
     before = engine.before("web1-exposure-found")
     assert before >= {"web1-firewall-policy", "web1-firewall-forward", "web1-ssh-server", "api-state"}
     assert "web1-nginx-served" in before
@@ -115,8 +120,8 @@ def test_what_is_accepted_reaches_the_resource() -> None:
     assert exposed(full(exposure={"accept": accept}))["accepted"] == accept
 
 
-def test_what_is_accepted_is_not_declared_besides() -> None:
-    plain = exposed(full())
+def test_what_is_accepted_is_not_declared_besides(engine: Engine) -> None:
+    plain = engine.one(":Exposure").inputs
     accept = dict.fromkeys(
         ("tcp6 [::]:80", "tcp4 172.17.0.1:28000-28999 for shop", "tcp6 443", "network worker"), "x"
     )
@@ -148,3 +153,8 @@ def test_arguments_are_checked_where_they_are_made() -> None:
 def test_alone(deploy: Deploy) -> None:
     engine = deploy(lambda: HostExposure("web1-exposure", HostExposureArgs(host="web1")))
     assert engine.one(":Exposure").inputs["published"] == {}
+
+
+def test_a_preview_knows_everything() -> None:
+    """That of a whole host is in test_stores_of_a_host.py."""
+    assert unknown_in(lambda: HostExposure("web1-exposure", HostExposureArgs(host="web1"))) == set()

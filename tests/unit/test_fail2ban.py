@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from previews import unknown_in
 
 from portcullis.components import Fail2ban, Fail2banArgs
 from portcullis.components.fail2ban.render import fail2ban
@@ -197,3 +198,7 @@ def test_a_misspelt_option_reaches_the_check_and_no_file(deploy: Deploy) -> None
 def test_arguments_are_checked_where_they_are_made(args: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Fail2banArgs(host="web1", os="debian-13", **args)
+
+
+def test_a_preview_knows_everything() -> None:
+    assert unknown_in(lambda: component(ssh_port=2222, ignore=("203.0.113.7",), adopt=True)) == set()

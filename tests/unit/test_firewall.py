@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from previews import unknown_in
 from pulumi.output import Unknown
 
 from portcullis.components import Firewall, FirewallArgs
@@ -151,3 +152,7 @@ def test_what_is_read_back_is_what_can_be_declared() -> None:
     assert UfwPolicyProvider().absent_inputs()["enabled"] == "<absent>"
     item = UfwPolicyProvider().item({"host": "web1", "custom_files": ["before.rules"]})
     assert (item.kind, item.id, item.spec) == ("firewall.ufw", "ufw", {"custom": ["before.rules"]})
+
+
+def test_a_preview_knows_everything() -> None:
+    assert unknown_in(lambda: firewall(public={"8443/tcp": []}, deny={"any from 198.51.100.9": ""})) == set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from previews import unknown_in
 from recording_engine import Engine, declare
 from test_components import host
 from test_settings import KEY, smallest
@@ -167,3 +168,7 @@ def test_groups_are_of_users_that_are_declared() -> None:
 def test_users_alone(deploy: Deploy) -> None:
     engine = deploy(lambda: Users("web1-users", UsersArgs(host="web1", users={})))
     assert engine.outputs["web1-users"] == {"users": []}
+
+
+def test_a_preview_knows_all_but_the_ids_of_images() -> None:
+    assert unknown_in(lambda: host(deployed_by(upkeep={"swap": "1G"}, preview={}))) == {"api-container.image"}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 import pytest
+from previews import unknown_in
 
 from portcullis.components import InternalCa, InternalCaArgs
 
@@ -72,3 +73,13 @@ def test_what_would_always_be_due_is_refused() -> None:
 def test_a_server_without_a_name_is_refused(deploy: Deploy) -> None:
     with pytest.raises(ValueError, match="needs a DNS name or an address"):
         deploy(lambda: InternalCa("ca").server("redis", []))
+
+
+def test_a_preview_knows_all_but_keys_and_what_they_sign() -> None:
+    assert unknown_in(redis) == {
+        "web1-ca-certificate.privateKeyPem",
+        "web1-redis-certificate.caCertPem",
+        "web1-redis-certificate.caPrivateKeyPem",
+        "web1-redis-certificate.certRequestPem",
+        "web1-redis-request.privateKeyPem",
+    }

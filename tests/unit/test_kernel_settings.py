@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from previews import unknown_in
 
 from portcullis.components import KernelSettings, KernelSettingsArgs
 from portcullis.components.kernel.render import DEFAULTS, refusal, settings, sysctl_conf
@@ -89,3 +90,7 @@ def test_what_would_break_docker_is_refused_with_the_reason(key: str, value: str
 def test_arguments_are_checked_where_they_are_made(args: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         KernelSettingsArgs(**{"host": "web1", **args})  # type: ignore[arg-type]
+
+
+def test_a_preview_knows_everything() -> None:
+    assert unknown_in(lambda: KernelSettings("k", KernelSettingsArgs(host="web1"))) == set()

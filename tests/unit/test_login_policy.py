@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from previews import unknown_in
 
 from portcullis.components import LoginPolicy, LoginPolicyArgs
 
@@ -32,3 +33,7 @@ def test_it_takes_over_when_asked(deploy: Deploy) -> None:
 def test_arguments_are_checked() -> None:
     with pytest.raises(ValueError, match=r"LoginPolicyArgs\.host: .*\nLoginPolicyArgs\.idle: "):
         LoginPolicyArgs(host="a b", idle=5)
+
+
+def test_a_preview_knows_everything() -> None:
+    assert unknown_in(lambda: LoginPolicy("web1-login", LoginPolicyArgs(host="web1", idle=600))) == set()

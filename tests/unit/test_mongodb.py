@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
-from pulumi.output import Unknown
+from previews import unknown_in
 from test_components import docker_engine
 from test_settings import IMAGE
 
@@ -34,7 +34,8 @@ URN = "urn:pulumi:lab::web::portcullis:index:MongoDB$portcullis:index:MongoUser:
 
 
 class Authority:
-    ca_pem = pulumi.Output.from_input("CA\n")
+    def __init__(self) -> None:
+        self.ca_pem = pulumi.Output.from_input("CA\n")
 
     def server(
         self, name: str, dns_names: Sequence[str], ip_addresses: Sequence[str] = ()
@@ -92,8 +93,7 @@ def test_no_secret_leaves_the_program_unmarked(deploy: Deploy) -> None:
 def test_each_database_has_a_user_named_by_the_generation_of_its_password(deploy: Deploy) -> None:
     engine = deploy(store)
     shop = engine.one(":MongoUser", "mongo-shop").inputs
-    known = not engine.preview
-    assert shop["user"] == "shop-1" if known else isinstance(shop.get("user"), Unknown | None)
+    assert shop["user"] == "shop-1"
     assert shop["roles"] == {"readWrite@shop": "granted"}
     assert shop["password_file"] == "/etc/portcullis/secrets/mongo-users/shop"
     assert shop["root_file"] == "/etc/portcullis/secrets/mongo/root-password"
@@ -110,13 +110,12 @@ def test_what_comes_before_what(deploy: Deploy) -> None:
 def test_an_app_gets_a_connection_string_for_its_database_alone(deploy: Deploy) -> None:
     engine = deploy(used)
     app = engine.one("container:Container", "app-container").inputs
-    if not engine.preview:
-        password = "generated-mongo-shop-secret"
-        options = "authSource=shop&directConnection=true&w=majority&journal=true"
-        assert app["envs"] == [
-            f"mongo_shop_password={password}",
-            f"mongo_shop_url=mongodb://shop-1:{password}@mongo:27017/shop?authMechanism=SCRAM-SHA-256&{options}",
-        ]
+    password = "generated-mongo-shop-secret"
+    options = "authSource=shop&directConnection=true&w=majority&journal=true"
+    assert app["envs"] == [
+        f"mongo_shop_password={password}",
+        f"mongo_shop_url=mongodb://shop-1:{password}@mongo:27017/shop?authMechanism=SCRAM-SHA-256&{options}",
+    ]
     assert "mongo-shop" in engine.before("app-container")
     assert "mongo-crm" not in engine.before("app-container")
 
@@ -127,10 +126,9 @@ def test_a_replica_set_is_known_by_the_name_that_apps_use(deploy: Deploy) -> Non
     assert command[-4:] == ["--replSet", "rs0", "--keyFile", "/run/secrets/keyfile"]
     assert engine.one(":MongoRoot").inputs["replica_set"] == "rs0/mongo:27017"
     assert engine.one(":GeneratedSecret", "mongo-keyfile").inputs["length"] == 128
-    if not engine.preview:
-        (url,) = (e for e in engine.one("container:Container", "app-container").inputs["envs"] if "_url" in e)
-        assert "&replicaSet=rs0&" in url
-        assert "directConnection" not in url
+    (url,) = (e for e in engine.one("container:Container", "app-container").inputs["envs"] if "_url" in e)
+    assert "&replicaSet=rs0&" in url
+    assert "directConnection" not in url
 
 
 def test_with_an_authority_nothing_is_in_clear(deploy: Deploy) -> None:
@@ -144,11 +142,10 @@ def test_with_an_authority_nothing_is_in_clear(deploy: Deploy) -> None:
     assert pem.inputs["content"] == "mongo mongo localhost 172.17.0.1\nKEY\n"
     assert "content" in pem.secret
     assert engine.one(":MongoRoot").inputs["ca"] == "/etc/portcullis/secrets/mongo/ca.pem"
-    if not engine.preview:
-        envs = engine.one("container:Container", "app-container").inputs["envs"]
-        assert any(e.endswith("&tls=true&tlsCAFile=/run/secrets/mongo_ca.pem") for e in envs)
-        assert "mongo_ca_pem=CA\n" in envs
-        assert container["labels"][0]["label"] == "portcullis.refresh.certificate"
+    envs = engine.one("container:Container", "app-container").inputs["envs"]
+    assert any(e.endswith("&tls=true&tlsCAFile=/run/secrets/mongo_ca.pem") for e in envs)
+    assert "mongo_ca_pem=CA\n" in envs
+    assert container["labels"][0]["label"] == "portcullis.refresh.certificate"
 
 
 def test_the_volume_stays_and_avx_is_asked_for_unless_it_is_said(deploy: Deploy) -> None:
@@ -168,8 +165,7 @@ def test_a_password_from_elsewhere_counts_until_the_first_rotation(deploy: Deplo
     engine = deploy(lambda: store(former_password=pulumi.Output.secret("theirs")))
     root = engine.one(":MongoRoot")
     assert {"password", "previous"} <= root.secret
-    if not engine.preview:
-        assert root.inputs["previous"] == "theirs"
+    assert root.inputs["previous"] == "theirs"
 
 
 def test_a_database_that_is_not_declared_cannot_be_used(deploy: Deploy) -> None:
@@ -278,3 +274,23 @@ def test_a_server_that_is_down_changes_one_line() -> None:
     down = {"exists": True, "server": "does not answer: Connection refused"}
     assert MongoUserProvider().live_inputs(down) == {"server": "does not answer: Connection refused"}
     assert MongoRootProvider().live_inputs(down) == {"server": "does not answer: Connection refused"}
+
+
+def test_a_preview_knows_all_but_secrets_and_who_is_named_by_them() -> None:
+    assert unknown_in(lambda: used(ca=Authority(), replica_set=True)) == {
+        "app-container.envs[1]",
+        "app-container.envs[2]",
+        "app-container.image",
+        "mongo-container.image",
+        "mongo-container.labels[0].value",
+        "mongo-crm.password",
+        "mongo-crm.user",
+        "mongo-keyfile.content",
+        "mongo-root-password.content",
+        "mongo-root.password",
+        "mongo-root.previous",
+        "mongo-shop.password",
+        "mongo-shop.user",
+        "mongo-users-crm.content",
+        "mongo-users-shop.content",
+    }

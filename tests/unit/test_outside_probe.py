@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+@pytest.fixture(autouse=True, scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of its own for .portcullis, and Ctrl-C as it was: the program takes it over."""
+    folder = tmp_path_factory.mktemp("project")
     handler = signal.getsignal(signal.SIGINT)
-    yield tmp_path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        yield folder
     signal.signal(signal.SIGINT, handler)
 
 
@@ -39,6 +42,12 @@ def up(**host: Any) -> Engine:
 
 def probe(**host: Any) -> Registered:
     return up(probe=True, **host).one(":Command")
+
+
+@pytest.fixture(scope="module")
+def plain(project: Path) -> Registered:  # noqa: ARG001
+    """The look at the smallest stack, for all tests that compare with it."""
+    return probe()
 
 
 def test_nobody_looks_unasked() -> None:
@@ -68,12 +77,15 @@ def test_no_address_of_the_host_reaches_the_state(project: Path) -> None:
     "change",
     [{"port": 2222}, {"firewall": {"allow": {"8443/tcp": {}}}}, {"firewall": {"public": {"25/tcp": {}}}}],
 )
-def test_it_runs_again_when_something_else_is_declared(change: dict[str, Any]) -> None:
-    assert probe().inputs["triggers"][0] != probe(**change).inputs["triggers"][0]
-    assert probe().inputs["triggers"] == probe().inputs["triggers"]
+def test_it_runs_again_when_something_else_is_declared(plain: Registered, change: dict[str, Any]) -> None:
+    assert plain.inputs["triggers"][0] != probe(**change).inputs["triggers"][0]
 
 
-def test_it_runs_again_when_a_part_that_lets_in_was_written() -> None:
-    triggers = probe().inputs["triggers"]
+def test_it_does_not_run_again_for_nothing(plain: Registered) -> None:
+    assert plain.inputs["triggers"] == probe().inputs["triggers"]
+
+
+def test_it_runs_again_when_a_part_that_lets_in_was_written(plain: Registered) -> None:
+    triggers = plain.inputs["triggers"]
     # SSH, firewall, filter, a container's id, what nginx reads.
     assert len(triggers) >= 5, triggers

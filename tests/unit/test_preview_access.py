@@ -10,6 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from previews import unknown_in
 from recording_engine import declare
 from test_program import program, project
 from test_settings import KEY, smallest
@@ -267,3 +268,11 @@ def test_settings_say_where_the_key_may_come_from(deploy: Deploy) -> None:
     users = program(deploy, shown(**{"from": ["203.0.113.0/24"]})).of(":User")
     (keys,) = [user.inputs["keys"] for user in users if user.inputs["user"] == preview.ACCOUNT]
     assert "preview" in keys
+
+
+def test_a_preview_knows_all_but_the_key_that_is_made() -> None:
+    def program() -> None:
+        key = PreviewKey("preview").public_key
+        PreviewAccess("web1-preview", PreviewAccessArgs(host="web1", key=key))
+
+    assert unknown_in(program) == {"web1-preview-account.keys.preview"}

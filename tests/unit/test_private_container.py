@@ -1,4 +1,4 @@
-"""A container with all that it may be given; every part in preview and in update."""
+"""A container with all that it may be given; what each part becomes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi_docker as docker
 import pytest
+from previews import unknown_in
 from test_components import container, container_args, docker_engine
 
 from portcullis.components import Jobs, PrivateContainer, PrivateContainerArgs
@@ -181,3 +182,18 @@ def test_two_containers_of_one_host_are_apart(deploy: Deploy) -> None:
 def test_what_would_fail_on_the_host_is_refused(args: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         container_args(**args)
+
+
+def test_a_preview_knows_all_but_the_id_of_the_image() -> None:
+    def program() -> None:
+        container(
+            secrets=Folder(ready=[made("file")]),
+            volumes={"api-data": "/data"},
+            binds={"/srv/a": "/a"},
+            tmpfs={TMP: 8},
+            networks=(docker.Network("store", name="store"),),
+            refresh={"a": "b"},
+            shared=True,
+        )
+
+    assert unknown_in(program) == {"api-container.image"}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from previews import unknown_in
 from recording_engine import declare
 from test_settings import smallest
 
@@ -71,6 +72,16 @@ def test_the_whole_story(deploy: Deploy, project: Path) -> None:
         "web1-users",
     ]
     assert "Host web1\n" in (project / ".portcullis/test/ssh_config").read_text()
+
+
+def test_a_preview_tells_all_but_the_id_of_an_image_and_what_was_written_last() -> None:
+    config = smallest()
+    config["hosts"]["web1"]["probe"] = True
+    texts = {f"portcullis:{key}": json.dumps(value) for key, value in config.items()}
+    assert unknown_in(main, config=texts) == {
+        "api-container.image",
+        *(f"web1-outside-scan.triggers[{n}]" for n in range(1, 5)),
+    }
 
 
 def test_no_address_or_key_reaches_the_engine(deploy: Deploy) -> None:

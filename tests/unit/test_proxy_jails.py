@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from previews import unknown_in
 
 from portcullis.components.fail2ban.component.proxy_jails import ProxyJails, ProxyJailsArgs
 from portcullis.components.fail2ban.render import fail2ban, proxy_jails
@@ -115,3 +116,7 @@ TIME = "[25/Nov/2026:13:00:00 +0000]"
 )
 def test_what_counts_as_a_request_for_no_site_and_whose_it_is(line: str, who: str) -> None:
     assert counted(line) == who
+
+
+def test_a_preview_knows_everything() -> None:
+    assert unknown_in(lambda: component(error_logs=LOGS, auth=True)) == set()

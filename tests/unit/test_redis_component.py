@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
+from previews import unknown_in
 from test_components import docker_engine
 
 from portcullis.components import Redis, RedisArgs, StoreUse
@@ -117,9 +118,8 @@ def test_an_app_gets_a_user_of_its_own_and_files_that_tell_it(deploy: Deploy) ->
     assert "redis-user-ops" in api.after
     assert [secret for _, secret in found.values()] == [True, True]
     assert set(found) == {"redis_url", "redis_password"}
-    if not engine.preview:
-        assert api.inputs["user"] == "api-1"
-        assert found["redis_url"] == (f"redis://api-1:{api.inputs['password']}@redis:6379/0", True)
+    assert api.inputs["user"] == "api-1"
+    assert found["redis_url"] == (f"redis://api-1:{api.inputs['password']}@redis:6379/0", True)
 
 
 def test_with_an_authority_it_speaks_tls_alone(deploy: Deploy) -> None:
@@ -152,3 +152,16 @@ def test_every_fault_is_told_at_once(deploy: Deploy) -> None:
         ]
 
     deploy(program)
+
+
+def test_a_preview_knows_all_but_secrets_and_who_is_named_by_them() -> None:
+    assert unknown_in(lambda: redis(ca=Ca([])).uses("api")) == {
+        "redis-container.image",
+        "redis-container.labels[0].value",
+        "redis-container.labels[1].value",
+        "redis-secrets-ops.content",
+        "redis-user-api.password",
+        "redis-user-api.user",
+        "redis-user-ops.password",
+        "redis-user-ops.user",
+    }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import bcrypt
 import pulumi
 import pytest
+from previews import unknown_in
 from test_components import host
 from test_settings import smallest
 
@@ -116,8 +117,7 @@ def test_a_certificate_from_elsewhere(deploy: Deploy) -> None:
     engine = deploy(proxy(ProxiedSite(HERE, tls=OwnKeyPair("CHAIN\n", "KEY")), acme=None))
     pem = file(engine, f"{nginx.PRIVATE}/{SITE}.pem")
     assert "content" in pem.secret
-    if not engine.preview:
-        assert pem.inputs["content"] == "KEY\nCHAIN\n"
+    assert pem.inputs["content"] == "KEY\nCHAIN\n"
 
 
 def test_plain_http_needs_no_authority(deploy: Deploy) -> None:
@@ -229,3 +229,20 @@ def test_what_the_settings_say_reaches_nginx(deploy: Deploy) -> None:
 def test_arguments_of_the_proxy_are_checked(make: Callable[[], object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_a_preview_knows_all_but_keys_and_what_they_sign() -> None:
+    def program() -> None:
+        users = {"alice": pulumi.Output.secret("correct horse")}
+        sites = {SITE: ProxiedSite(HERE, passwords=users), "b.example": ProxiedSite(HERE, tls="internal")}
+        own = {"c.example": ProxiedSite(redirect="https://b.example", tls=OwnKeyPair("CHAIN\n", "KEY"))}
+        ReverseProxy("nginx", ReverseProxyArgs("web1", {**sites, **own}, acme=ACME))
+
+    assert unknown_in(program) == {
+        "nginx-b.example-certificate.caCertPem",
+        "nginx-b.example-certificate.caPrivateKeyPem",
+        "nginx-b.example-certificate.certRequestPem",
+        "nginx-b.example-certificate.content",
+        "nginx-b.example-request.privateKeyPem",
+        "nginx-ca-certificate.privateKeyPem",
+    }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
+from previews import unknown_in
 
 from portcullis.components import SecretFiles, SecretFilesArgs
 from portcullis.components.secrets.resource import GeneratedSecret, GeneratedSecretProvider
@@ -100,3 +101,11 @@ def test_every_fault_of_secret_files_is_told_at_once() -> None:
         "SecretFilesArgs.files[1]",
     ]
     assert "'y'" not in str(caught.value)
+
+
+def test_a_preview_knows_all_but_the_secret() -> None:
+    def program() -> None:
+        files = {"redis_url": GeneratedSecret("pw").value, "plain": "x"}
+        SecretFiles("web1-api", SecretFilesArgs(host="web1", owner="999:998", files=files))
+
+    assert unknown_in(program) == {"web1-api-redis_url.content"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from previews import unknown_in
 from test_settings import KEY
 
 from portcullis.components import SshAccess, SshAccessArgs
@@ -101,3 +102,7 @@ def test_options_may_keep_more_people_out() -> None:
 def test_an_option_cannot_break_out_of_its_line(deploy: Deploy) -> None:
     with pytest.raises(ValueError, match="cannot stand on a line"):
         deploy(access(options={"Banner": "none\nPermitRootLogin yes"}))
+
+
+def test_a_preview_knows_everything() -> None:
+    assert unknown_in(access(options={"MaxSessions": "20"})) == set()

@@ -6,6 +6,8 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from previews import unknown_in
+from recording_engine import declare
 from test_settings import KEY, faults, smallest
 
 from portcullis.components import HardenedHost, HardenedHostArgs
@@ -13,6 +15,7 @@ from portcullis.settings import load
 
 if TYPE_CHECKING:
     from conftest import Deploy
+    from recording_engine import Engine
 
 DIGEST = "@sha256:" + "b" * 64
 
@@ -48,8 +51,13 @@ def host(config: dict[str, Any], *encrypted: str) -> HardenedHost:
     )
 
 
-def test_an_app_finds_what_it_uses_as_files(deploy: Deploy) -> None:
-    engine = deploy(lambda: host(shop()))
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """The shop, declared once for all tests that only look at it."""
+    return declare(lambda: host(shop()), preview=False)
+
+
+def test_an_app_finds_what_it_uses_as_files(engine: Engine) -> None:
     files = {file.name: file for file in engine.of(":File") if file.name.startswith("api-secrets-")}
     assert set(files) == {
         f"api-secrets-{name}"
@@ -70,15 +78,13 @@ def test_an_app_finds_what_it_uses_as_files(deploy: Deploy) -> None:
     assert "planted-secret" not in str(container.inputs)
 
 
-def test_stores_are_there_before_the_app_and_their_users_too(deploy: Deploy) -> None:
-    engine = deploy(lambda: host(shop()))
+def test_stores_are_there_before_the_app_and_their_users_too(engine: Engine) -> None:
     assert engine.before("api-container") >= {
         "redis-state", "redis-user-api", "mongo-root", "mongo-shop", "api-secrets-redis_url",
     }  # fmt: skip
 
 
-def test_a_store_with_much_data_has_longer_to_get_well_than_an_app(deploy: Deploy) -> None:
-    engine = deploy(lambda: host(shop()))
+def test_a_store_with_much_data_has_longer_to_get_well_than_an_app(engine: Engine) -> None:
     within = {
         name: engine.one(":ContainerState", f"{name}-state").inputs["within"]
         for name in ("redis", "mongo", "api")
@@ -108,8 +114,7 @@ def test_two_databases_of_one_store_are_one_network(deploy: Deploy) -> None:
     assert len(container.inputs["networksAdvanced"]) == 2, "its own, and the store's once"
 
 
-def test_stores_reach_nothing_outside(deploy: Deploy) -> None:
-    engine = deploy(lambda: host(shop()))
+def test_stores_reach_nothing_outside(engine: Engine) -> None:
     table = engine.one(":ForwardFilter").inputs["table"]
     for store in ("redis", "mongo"):
         network = engine.one(":Network", f"{store}-network").inputs
@@ -117,8 +122,7 @@ def test_stores_reach_nothing_outside(deploy: Deploy) -> None:
         assert f'iifname "br-{store}"' in table
 
 
-def test_who_tunnels_reaches_the_ports_of_the_stores(deploy: Deploy) -> None:
-    engine = deploy(lambda: host(shop()))
+def test_who_tunnels_reaches_the_ports_of_the_stores(engine: Engine) -> None:
     account = engine.one(":User", "web1-tunnel-alice-account")
     (key,) = account.inputs["keys"].values()
     assert 'permitopen="172.17.0.1:6379"' in key
@@ -135,8 +139,8 @@ def test_who_tunnels_to_a_store_with_tls_gets_its_authority(deploy: Deploy) -> N
         assert (found[0].ca is not None) == tls
 
 
-def test_what_keeps_data_is_backed_up_unless_told_otherwise(deploy: Deploy) -> None:
-    assert deploy(lambda: host(shop())).one(":BackupStatus").inputs["stores"] is not None
+def test_what_keeps_data_is_backed_up_unless_told_otherwise(engine: Engine, deploy: Deploy) -> None:
+    assert engine.one(":BackupStatus").inputs["stores"] is not None
     cache = shop()
     cache["stores"] = {"redis": {"image": f"redis:8{DIGEST}", "persistence": "none"}}
     cache["apps"]["api"]["uses"] = ["redis"]
@@ -220,8 +224,7 @@ def test_a_volume_from_elsewhere_is_entered_by_its_own_password(deploy: Deploy) 
     engine = deploy(lambda: host(config, "stores"))
     root = engine.one(":MongoRoot")
     assert "previous" in root.secret
-    if not engine.preview:
-        assert root.inputs["previous"] == "planted-theirs"
+    assert root.inputs["previous"] == "planted-theirs"
 
 
 def test_passwords_in_clear_among_other_settings_are_refused_and_not_shown() -> None:
@@ -260,3 +263,34 @@ def test_every_image_goes_through_the_registry_and_back() -> None:
     assert again.apps["api"].image == f"api:1{DIGEST}"
     assert again.stores.redis is not None
     assert again.stores.redis.image == f"redis:1{DIGEST}"
+
+
+def test_a_preview_knows_all_but_secrets_and_what_moves() -> None:
+    assert unknown_in(lambda: host(shop())) == {
+        "api-container.image",
+        "api-container.labels[0].value",
+        "api-container.name",
+        "api-container.ports[0].external",
+        "api-release.defined_by.labels",
+        "api-secrets-mongo_shop_password.content",
+        "api-secrets-mongo_shop_url.content",
+        "api-secrets-redis_password.content",
+        "api-secrets-redis_url.content",
+        "api-state.container",
+        "mongo-container.image",
+        "mongo-root-password.content",
+        "mongo-root.password",
+        "mongo-root.previous",
+        "mongo-shop.password",
+        "mongo-shop.user",
+        "mongo-users-shop.content",
+        "redis-container.image",
+        "redis-container.labels[0].value",
+        "redis-secrets-ops.content",
+        "redis-user-api.password",
+        "redis-user-api.user",
+        "redis-user-ops.password",
+        "redis-user-ops.user",
+        "web1-nginx-api.example.com.content",
+        "web1-nginx-drain.upstreams.api.example.com/",
+    }

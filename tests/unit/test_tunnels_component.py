@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
+from previews import unknown_in
 from pulumi.runtime import rpc
 from test_settings import KEY, smallest
 
@@ -78,13 +79,12 @@ def test_whoever_has_no_key_gets_one_whose_private_half_is_a_secret(
     exported = engine.outputs["exports"]
     assert rpc.is_rpc_secret(exported["tunnelKey-alice-web1"])
     assert exported["tunnelCa-web1"] == "an authority"
-    if not engine.preview:
-        (line,) = engine.one(":User").inputs["keys"].values()
-        assert 'permitopen="172.17.0.1:6379" ssh-ed25519 AAAA' in line
-        assert line.endswith(" tunnel-alice")
-        needed = exported["tunnels"]["alice"]["web1"]
-        assert needed["generatedKey"] is True
-        assert needed["forwards"] == "-L 27017:172.17.0.1:27017 -L 6379:172.17.0.1:6379"
+    (line,) = engine.one(":User").inputs["keys"].values()
+    assert 'permitopen="172.17.0.1:6379" ssh-ed25519 AAAA' in line
+    assert line.endswith(" tunnel-alice")
+    needed = exported["tunnels"]["alice"]["web1"]
+    assert needed["generatedKey"] is True
+    assert needed["forwards"] == "-L 27017:172.17.0.1:27017 -L 6379:172.17.0.1:6379"
 
 
 def test_what_is_printed_holds_no_password(deploy: Deploy) -> None:
@@ -286,3 +286,7 @@ def test_passwords_of_a_store_or_of_one_login() -> None:
     assert passwords("mongo", outputs) == [("mongo-blog", "b"), ("mongo-shop", "a")]
     assert passwords("redis-app", outputs) == [("redis-app", "c")]
     assert passwords("mon", outputs) == []
+
+
+def test_a_preview_knows_all_but_a_key_that_is_made() -> None:
+    assert unknown_in(declared()) == {"web1-tunnel-alice-account.keys.generated"}

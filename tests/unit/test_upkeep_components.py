@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from previews import unknown_in
 
 from portcullis.components import SystemUpdates, SystemUpdatesArgs, Upkeep, UpkeepArgs
 
@@ -127,3 +128,11 @@ def test_adopt_reaches_every_resource_that_can_take_over(deploy: Deploy) -> None
 def test_arguments_are_checked_where_they_are_made(make: Callable[[], object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_a_preview_knows_everything() -> None:
+    def program() -> None:
+        updates()
+        upkeep(swap="1G", notify=("/bin/true",))
+
+    assert unknown_in(program) == set()

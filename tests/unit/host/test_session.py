@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent.withheld import AT_ONCE
+from portcullis.host import agent_process
 from portcullis.host import session as session_module
 from portcullis.host.bundle import agent_bundle
 from portcullis.host.errors import (
@@ -280,14 +281,15 @@ def test_one_session_a_host_and_process(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_end_of_the_agent_is_seen_although_the_shared_connection_lives_on(
-    fake_ssh: Callable[..., Session],
+    fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(agent_process, "_LEAVES", 0.2)
     session = fake_ssh("""
         print("have", flush=True)
         sys.stdin.readline()
         print("Killed", file=sys.stderr, flush=True)
         print("ended", flush=True)
-        time.sleep(4)
+        time.sleep(60)
         """)
     with pytest.raises(ConnectionFailed):
         session.request("put", write=True, timeout=30)
@@ -307,7 +309,10 @@ def test_an_unreachable_host_is_tried_once_and_not_by_every_resource(
     assert log.read_text() == "x"
 
 
-def test_a_host_that_reads_nothing_holds_nobody(fake_ssh: Callable[..., Session]) -> None:
+def test_a_host_that_reads_nothing_holds_nobody(
+    fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_process, "_LEAVES", 0.2)
     session = fake_ssh('print("have", flush=True)\ntime.sleep(60)')
     failures: list[BaseException] = []
 

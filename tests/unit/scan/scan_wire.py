@@ -23,6 +23,15 @@ ROOT = Path(__file__).resolve().parents[3]
 V4, V6 = "203.0.113.10", "2001:db8:77::10"
 _ASKER = {V4: "203.0.113.9", V6: "2001:db8:77::9"}
 DROPPED = "20000:60000"
+# The other end of the cable is this machine. It answers at once, unless it is busy; `settling` knows.
+_QUICK = """
+import runpy, sys
+from portcullis.cli.scan import greetings, syn
+syn.SETTLE = 0.2
+greetings.PATIENCE = greetings._FIRST_WORD = syn.settling(0.2)
+module, *sys.argv[1:] = sys.argv[1:]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
 
 
 @dataclass(frozen=True)
@@ -41,14 +50,20 @@ class Wire:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 
+    def quick(
+        self, module: str, *arguments: str, text: str, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a module of ours with the asker's network; it waits shorter than on the internet."""
+        return self.run(sys.executable, "-c", _QUICK, module, *arguments, text=text, check=check)
+
     def probe(self, **changes: Any) -> dict[str, Any]:
         """Ask by the probe alone."""
         question = {
             "addresses": [V4, V6], "families": [4, 6], "ports": [[1, 65535]], "ssh": 22, "sites": [],
             "page": "",
-            "roots": "", "method": "syn", "rate": 100_000, "settle": 0.3, **changes,
+            "roots": "", "method": "syn", "rate": 100_000, **changes,
         }  # fmt: skip
-        done = self.run(sys.executable, "-m", "portcullis.cli.scan.probe", text=json.dumps(question))
+        done = self.quick("portcullis.cli.scan.probe", text=json.dumps(question))
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 

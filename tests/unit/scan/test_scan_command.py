@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scan_wire import V4, V6
 
-from portcullis.cli.scan import syn, vantage
+from portcullis.cli.scan import greetings, syn, vantage
 from portcullis.cli.scan.main import main
 from portcullis.components.host.declared import Declared, Opening
 
@@ -28,8 +28,8 @@ def openings(*ports: int, answers: str = "every") -> tuple[Opening, ...]:
 
 
 def scan(wire: Wire, told: Declared, *arguments: str) -> tuple[int, str]:
-    argv = [sys.executable, "-m", "portcullis.cli.scan", "--declared", "-", "--rate", "50000", *arguments]
-    done = wire.run(*argv, text=json.dumps([told.json()]), check=False)
+    argv = ["--declared", "-", "--rate", "50000", *arguments]
+    done = wire.quick("portcullis.cli.scan", *argv, text=json.dumps([told.json()]), check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -166,6 +166,7 @@ def test_a_result_that_cannot_be_written_is_told_after_the_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(greetings, "_FIRST_WORD", 0.05)  # the server here says nothing
     file = tmp_path / "declared.json"
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
