@@ -109,18 +109,49 @@ def dotted(loc: Iterable[int | str]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a check found something, and the list that it reports to.
+def path(root: str, loc: Iterable[int | str]) -> str:
+    """Return a whole path: `portcullis:apps.api`, `HardenedHostArgs.apps.api`."""
+    inside = dotted(loc)
+    return root + (inside.removeprefix(".") if root.endswith(":") else inside)
 
-    `spell` turns the name of a field into how it is written: `host_port` is `hostPort` in YAML. `root` is
-    what the whole path begins with.
+
+def in_yaml(name: str) -> str:
+    """Return how YAML writes a field: `host_port` is `hostPort`, and `from_` is `from`."""
+    first, *more = name.rstrip("_").split("_")
+    return first + "".join(part.capitalize() for part in more)
+
+
+def in_python(name: str) -> str:
+    """Return how Python writes a field."""
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where raw values come from: a stack's file, or a program.
+
+    Attributes:
+        root: what every path begins with: `portcullis:`, or the name of a class.
+        spell: how a field is written there, by its name in Python.
+        secret: the top-level keys that hold an encrypted value.
     """
 
     root: str
-    spell: Callable[[str], str]
+    spell: Callable[[str], str] = in_yaml
+    secret: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a check found something, and the list that it reports to."""
+
+    source: Source
     loc: tuple[int | str, ...] = ()
     found: list[InitErrorDetails] = field(default_factory=list)
+
+    def spell(self, name: str) -> str:
+        """Return how a field is written here, by its name in Python."""
+        return self.source.spell(name)
 
     def field(self, name: str) -> Place:
         """Return the place of a section's field, by its name in Python."""
@@ -144,10 +175,10 @@ class Place:
 
     def __str__(self) -> str:
         """The whole path."""
-        return self.root + dotted(self.loc).removeprefix(".")
+        return path(self.source.root, self.loc)
 
     def _at(self, part: int | str) -> Place:
-        return Place(self.root, self.spell, (*self.loc, part), self.found)
+        return Place(self.source, (*self.loc, part), self.found)
 
 
 def closest(word: str, known: Iterable[str]) -> str:

@@ -13,11 +13,21 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from portcullis.config import public_keys
-from portcullis.config.kinds import Choice, Fraction, Literally, Number, NumberOrText, OrOutput, SecretText, Text
-from portcullis.config.secret import Secret
+from portcullis.config.kinds import (
+    Choice,
+    Fraction,
+    Literally,
+    Number,
+    NumberOrText,
+    OrOutput,
+    SecretText,
+    Text,
+)
 
 if TYPE_CHECKING:
     import pulumi
+
+    from portcullis.config.secret import Secret
 
     SecretInput = Secret | pulumi.Input[str]
     TextInput = str | pulumi.Output[str]
@@ -87,7 +97,8 @@ def _ascii(label: str) -> str:
     return label.encode("idna").decode()
 
 
-def _server_name(text: str) -> tuple[str, str] | None:
+def server_name_fault(text: str) -> tuple[str, str] | None:
+    """Return reason and hint against the host name of a site, or None."""
     if re.fullmatch(r"[0-9.]+", text) or ":" in text:
         page = re.fullmatch(r"https?://([^/:?#@\[]+)(?:[/:?#][^@]*)?", text)
         name = _spelling(page[1]) if page else ""
@@ -193,9 +204,7 @@ KeyName = Annotated[
     str,
     Text("a name for a key", r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "name whose it is, such as laptop or ci"),
 ]
-Login = Annotated[
-    str, Text("a user name", r"[a-z_][a-z0-9_-]{0,31}", "write the name as in /etc/passwd")
-]
+Login = Annotated[str, Text("a user name", r"[a-z_][a-z0-9_-]{0,31}", "write the name as in /etc/passwd")]
 Reason = Annotated[
     str, Text("a reason", r"[^\x00-\x1f]*\S[^\x00-\x1f]*", "write in a line why it may be there")
 ]
@@ -204,11 +213,14 @@ Duration = Annotated[
     str,
     NumberOrText(
         Text(
-            "a length of time", r"[1-9][0-9]{0,8}[smhdw]?", "write 600 (seconds), 10m, 12h, 7d or 8w", _duration
+            "a length of time",
+            r"[1-9][0-9]{0,8}[smhdw]?",
+            "write 600 (seconds), 10m, 12h, 7d or 8w",
+            _duration,
         )
     ),
 ]
-ServerName = Annotated[str, Text("a host name", refused=_server_name)]
+ServerName = Annotated[str, Text("a host name", refused=server_name_fault)]
 _BY_TAG = Text("an image", refused=_image_by_tag, hint="write NAME:TAG or NAME@sha256:…")
 Image = Annotated[str, _BY_TAG]
 """An image by tag or by digest."""
@@ -229,7 +241,8 @@ Owner = Annotated[
     Text(
         "an owner by numbers",
         r"[1-9][0-9]{0,9}:[0-9]{1,10}",
-        "write user and group inside the container as numbers, such as 999:999: the host has no names for them",
+        "write user and group inside the container as numbers, such as 999:999: the host has no names for "
+        "them",
     ),
 ]
 SecretName = Annotated[

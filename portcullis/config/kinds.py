@@ -1,4 +1,4 @@
-"""The kinds of values that settings are made of, as metadata of types: `Annotated[int, Number("a port", 1, 9)]`.
+"""The kinds of values that settings are made of, as metadata: `Annotated[int, Number("a port", 1, 65535)]`.
 
 A kind does two things: it reads a raw value, or says what is wrong with it, and it describes itself as JSON
 Schema. Editors, documentation and the program never disagree.
@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
 from pydantic_core import PydanticCustomError, core_schema
 
 from portcullis.config.faults import closest, refusal
 from portcullis.config.secret import Secret, is_output
+from portcullis.config.section import read_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,7 +266,8 @@ class OrFalse:
     ) -> core_schema.CoreSchema:
         """Let pydantic read false as itself."""
         return core_schema.no_info_wrap_validator_function(
-            lambda raw, read: False if raw is False else read(raw), handler.generate_schema(get_args(source)[0])
+            lambda raw, read: False if raw is False else read(raw),
+            handler.generate_schema(get_args(source)[0]),
         )
 
     def __get_pydantic_json_schema__(
@@ -301,6 +303,29 @@ class _AsMap:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SectionMap:
+    """A `TypedDict` whose keys are sections, read as a section is; `what` it describes."""
+
+    what: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Let pydantic read every key, and none that is not known."""
+        fields = get_type_hints(source, include_extras=True)
+        inner = core_schema.typed_dict_schema(
+            {
+                name: core_schema.typed_dict_field(handler.generate_schema(kind), required=False)
+                for name, kind in fields.items()
+            },
+            extra_behavior="forbid",
+        )
+        return core_schema.with_info_wrap_validator_function(
+            lambda raw, read, info: read_fields(source, self.what, raw, read, info.context), inner
+        )
+
+
 ListOf = Annotated[Sequence[T], _AsTuple()]
 """A list of one type: `ListOf[Network]`. Python takes any sequence."""
 MapOf = Annotated[Mapping[K, T], _AsMap()]
@@ -323,9 +348,7 @@ def _entries(raw: Any) -> Any:
 
 def kind_of(form: Any) -> Kind:
     """Return the kind in a type such as `Port`."""
-    found = next(each for each in form.__metadata__ if isinstance(each, Kind))
-    assert isinstance(found, Kind)
-    return found
+    return next(each for each in form.__metadata__ if isinstance(each, Kind))
 
 
 def valid(form: Any, raw: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from portcullis.config.faults import NAMESPACE, Fault, SettingsError, dotted, fault
-from portcullis.config.section import Section, Source, in_yaml
+from portcullis.config.faults import NAMESPACE, Fault, SettingsError, Source, fault, in_yaml, path
+from portcullis.config.section import Section
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -40,7 +40,8 @@ def load(
         if difflib.get_close_matches(key.partition(":")[0].lower(), [NAMESPACE], cutoff=0.75)
     ]
     # The project file gives an empty map to what nobody wrote.
-    written = {key: value for key, value in config.items() if value not in (None, {})}
+    known = {in_yaml(name) for name in model.model_fields}
+    written = {key: value for key, value in config.items() if key not in known or value not in (None, {})}
     try:
         made = read(model, written, f"{NAMESPACE}:", secret)
     except SettingsError as error:
@@ -64,7 +65,7 @@ def read(model: type[S], raw: Any, root: str, secret: Collection[str] = ()) -> S
     """
     try:
         return model.model_validate(
-            raw, by_alias=True, by_name=False, context=Source(root, frozenset(secret))
+            raw, by_alias=True, by_name=False, context=Source(root, secret=frozenset(secret))
         )
     except ValidationError as error:
         errors = error.errors(include_url=False)
@@ -72,11 +73,7 @@ def read(model: type[S], raw: Any, root: str, secret: Collection[str] = ()) -> S
     order = [in_yaml(name) for name in model.model_fields]
     errors.sort(key=lambda each: order.index(str(each["loc"][0])) if _is_known(each, order) else -1)
     raise SettingsError(
-        fault(
-            each,
-            (root + dotted(each["loc"]).removeprefix(".")).rstrip(".:"),
-            secret=bool(each["loc"]) and each["loc"][0] in secret,
-        )
+        fault(each, path(root, each["loc"]), secret=bool(each["loc"]) and each["loc"][0] in secret)
         for each in errors
     )
 

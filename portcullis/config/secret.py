@@ -75,7 +75,7 @@ class Secret:
         Raises:
             TypeError: always.
         """
-        return self.__str__()
+        self.__str__()
 
 
 def is_output(value: Any) -> bool:

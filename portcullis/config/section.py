@@ -9,8 +9,8 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
@@ -19,11 +19,14 @@ from portcullis.config.faults import (
     ArgumentsError,
     Finding,
     Place,
+    Source,
     closest,
-    dotted,
     fault,
     found_in,
+    in_python,
+    in_yaml,
     line,
+    path,
     refusal,
 )
 
@@ -32,30 +35,6 @@ if TYPE_CHECKING:
     from pydantic_core import InitErrorDetails
 
 _FLAG = Finding("is neither true nor false", "write true or false, without quotes")
-
-
-def in_yaml(name: str) -> str:
-    """Return how YAML writes a field: `host_port` is `hostPort`, and `from_` is `from`."""
-    first, *more = name.rstrip("_").split("_")
-    return first + "".join(part.capitalize() for part in more)
-
-
-def in_python(name: str) -> str:
-    """Return how Python writes a field."""
-    return name
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where raw values come from: a file, whose values are read by their names in YAML.
-
-    Attributes:
-        root: what every path begins with, such as `portcullis:`.
-        secret: the top-level keys that hold an encrypted value.
-    """
-
-    root: str
-    secret: frozenset[str] = frozenset()
 
 
 class Section(BaseModel):
@@ -89,7 +68,7 @@ class Section(BaseModel):
         except ValidationError as error:
             name = type(self).__name__
             raise ArgumentsError(
-                fault(each, name + dotted(each["loc"])) for each in error.errors(include_url=False)
+                fault(each, path(name, each["loc"])) for each in error.errors(include_url=False)
             ) from None
 
     # pydantic builds sections inside of sections by this without calling it.
@@ -105,30 +84,43 @@ class Section(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, raw: Any, handler: ModelWrapValidatorHandler[Any], info: ValidationInfo) -> Any:
-        if isinstance(raw, cls):
-            return raw
-        source: Source | None = info.context
-        spell = in_yaml if source else in_python
-        at = Place(source.root if source else f"{cls.__name__}.", spell)
-        names = [spell(name) for name in cls.model_fields]
-        if not isinstance(raw, Mapping):
-            keys = f"write a map of {', '.join(names)}"
-            if raw is None:
-                raise refusal("is empty", keys, shows_value=False)
-            raise refusal(f"does not describe {cls.what}", keys)
-        lines: list[InitErrorDetails] = []
-        made = None
-        try:
-            made = handler({name: value for name, value in raw.items() if value is not None})
-        except ValidationError as error:
-            errors = error.errors(include_url=False)
-            # A misspelt key first: what it was meant to be is then missing.
-            errors.sort(key=lambda each: not _is_unknown(each))
-            lines = [line(_finding(each, cls, spell, names), each["loc"], each["input"]) for each in errors]
-        cls.check(Written(raw, at))
-        if lines or at.found:
-            raise ValidationError.from_exception_data(cls.__name__, lines + at.found)
-        return made
+        return raw if isinstance(raw, cls) else read_fields(cls, cls.what, raw, handler, info.context)
+
+
+def read_fields(kind: type, what: str, raw: Any, handler: Any, context: Source | None) -> Any:
+    """Let pydantic read the fields, then report all that it found in our words, with what a check finds.
+
+    Args:
+        kind: a section, or a `TypedDict` that is read like one.
+        what: what it describes.
+        raw: what was written.
+        handler: pydantic's own reading.
+        context: where the value comes from. A program builds sections without one, and pydantic then takes
+            fields by their names in Python.
+    """
+    source = context or Source(kind.__name__, in_python)
+    fields = kind.model_fields if issubclass(kind, Section) else kind.__annotations__
+    names = {source.spell(field): field for field in fields}
+    if not isinstance(raw, Mapping):
+        keys = f"write a map of {', '.join(names)}" if context else f"write {kind.__name__}(…)"
+        if raw is None:
+            raise refusal("is empty", keys, shows_value=False)
+        raise refusal(f"does not describe {what}", keys)
+    lines: list[InitErrorDetails] = []
+    made = None
+    try:
+        made = handler({name: value for name, value in raw.items() if value is not None})
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        # A misspelt key first: what it was meant to be is then missing.
+        errors.sort(key=lambda each: not _is_unknown(each))
+        lines = [line(_finding(each, kind, names), each["loc"], each["input"]) for each in errors]
+    at = Place(source)
+    if issubclass(kind, Section):
+        kind.check(Written(raw, at))
+    if lines or at.found:
+        raise ValidationError.from_exception_data(kind.__name__, lines + at.found)
+    return made
 
 
 class Written:
@@ -174,6 +166,10 @@ class Written:
             return {}
         return {str(name): Written(entry, at.key(str(name))) for name, entry in found.items()}
 
+    def sections(self, field: str) -> list[Written]:
+        """Return the elements of a list of sections."""
+        return [Written(value, place) for value, place in self.elements(field)]
+
     def items(self, field: str) -> Iterator[tuple[str, Any, Place]]:
         """Give name, value and place of each entry of a map."""
         found, at = self.get(field), self.at.field(field)
@@ -203,10 +199,10 @@ def meanings(section: type) -> Mapping[str, str]:
 
 
 def _docstrings(section: type) -> dict[str, str]:
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
-    assert isinstance(body, ast.ClassDef)
+    tree = ast.parse(textwrap.dedent(inspect.getsource(section)))
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef))
     found = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
+    for field, text in pairwise(body):
         if (
             isinstance(field, ast.AnnAssign)
             and isinstance(field.target, ast.Name)
@@ -222,18 +218,16 @@ def _is_unknown(error: Any) -> bool:
     return error["type"] == "extra_forbidden" and len(error["loc"]) == 1
 
 
-def _finding(error: Any, section: type[Section], spell: Any, names: Sequence[str]) -> Finding:
-    """Say in our words what pydantic found."""
+def _finding(error: Any, kind: type, names: Mapping[str, str]) -> Finding:
+    """Say in our words what pydantic found. `names` are the fields by how they are written."""
     if (finding := found_in(error)) is not None:
         return finding
-    own, kind = str(error["loc"][0]) if len(error["loc"]) == 1 else "", error["type"]
-    if kind == "missing" and own:
-        field = next(name for name in section.model_fields if spell(name) == own)
-        return Finding("is missing", _as_hint(meanings(section)[field]), shows_value=False)
-    if kind == "extra_forbidden" and own:
-        what = "key" if spell is in_yaml else "argument"
-        return Finding(f"is not a known {what}", closest(own, names), shows_value=False)
-    if kind in ("bool_type", "bool_parsing"):
+    own, what = str(error["loc"][0]) if len(error["loc"]) == 1 else "", error["type"]
+    if what == "missing" and own:
+        return Finding("is missing", _as_hint(meanings(kind)[names[own]]), shows_value=False)
+    if what == "extra_forbidden" and own:
+        return Finding("is not a known key", closest(own, names), shows_value=False)
+    if what in ("bool_type", "bool_parsing"):
         return _FLAG
     return Finding(f"cannot be used: {error['msg'][:1].lower()}{error['msg'][1:]}")
 

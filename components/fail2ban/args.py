@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from portcullis.config import ListOf, Section, Written
 from portcullis.config.forms import Duration, Network
-from portcullis.config.kinds import Number
+from portcullis.config.kinds import ListOf, Number
+from portcullis.config.section import Section, Written
 
 Tries = Annotated[int, Number("a number of tries", 1, 1000)]
 
