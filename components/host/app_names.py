@@ -10,34 +10,31 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
-    from portcullis.config.section import Written
+    from portcullis.components.host.crosschecks import Declared
 
 _OPS = "ops"
 """What the user of Redis that is ours is called among the resources of the users of apps."""
 
 
-def check_names(
-    apps: Mapping[str, Written], only: str, stores: Collection[str], rolled_out: Collection[str]
-) -> None:
+def check_names(declared: Declared, rolled_out: Collection[str]) -> None:
     """Report apps whose names, or the names made of them, somebody else has.
 
     Args:
-        apps: all apps, by name.
-        only: the host of apps that name none.
-        stores: names of the stores.
+        declared: all sections.
         rolled_out: the apps whose containers are named by release, `NAME-1`, `NAME-2`, ….
     """
+    apps, stores = declared.apps, declared.stores
     volumes: dict[tuple[str, str], str] = {}
     for name, app in apps.items():
-        host = str(app.get("host", only))
+        host = str(declared.named(app) or declared.only)
         if name in {f"{store}-shared" for store in stores}:
             app.at.report("has the name of a store's network", "give the app another name")
         if name == _OPS and "redis" in [use for use, _ in app.elements("uses")]:
             app.at.report("has the name of our own user of Redis", "give the app another name")
         for other in () if name in rolled_out else rolled_out:
-            its_host = str(apps[other].get("host", only))
+            its_host = str(declared.named(apps[other]) or declared.only)
             if re.fullmatch(rf"{re.escape(other)}-[0-9]+", name) and its_host == host:
                 app.at.report(f"is what a release of the app {other} is called", "give the app another name")
         for volume, _, place in app.items("volumes"):

@@ -67,9 +67,13 @@ class Declared:
     def host_of(self, site: Written) -> str | None:
         """Return the host that a site, or the first app of it that does, names."""
         apps = self.apps
-        named = [site.get("host")]
-        named += [apps[app].get("host") for app, _ in site_checks.apps_of(site) if app in apps]
+        named = [self.named(site)]
+        named += [self.named(apps[app]) for app, _ in site_checks.apps_of(site) if app in apps]
         return next((host for host in named if isinstance(host, str)), None)
+
+    def named(self, entry: Written) -> Any:
+        """Return the host that an app, a store or a site names; of one host, it is on that one."""
+        return entry.get("host") if self.whole == "stack" else None
 
     @property
     def whole(self) -> str:
@@ -165,7 +169,7 @@ def hosts_of(section: str) -> Callable[[Declared], None]:
     def check(declared: Declared) -> None:
         hosts = declared.hosts
         for entry in declared.root.entries(section).values():
-            host, place = entry.get("host"), entry.at.field("host")
+            host, place = declared.named(entry), entry.at.field("host")
             if isinstance(host, str) and host not in hosts:
                 place.refuse(host, "is not a host of this stack", closest(host, hosts))
             if host is None and len(hosts) > 1:
@@ -186,7 +190,7 @@ def ports(declared: Declared) -> None:
         *((f"app {name}", app, None) for name, app in declared.apps.items()),
     ]
     for what, entry, usual in published:
-        alias, port = entry.get("host", declared.only), whole(entry.get("host_port", usual))
+        alias, port = declared.named(entry) or declared.only, whole(entry.get("host_port", usual))
         if port is None or not isinstance(alias, str):
             continue
         owner = taken.setdefault((alias, port), what)
@@ -198,7 +202,7 @@ def names_of_apps(declared: Declared) -> None:
     """No two apps, nor an app and a store, may have something of one name on the host."""
     served = {app for site in declared.sites.values() for app, _ in site_checks.apps_of(site)}
     rolled_out = [name for name, app in declared.apps.items() if name in served and "host_port" not in app]
-    check_names(declared.apps, declared.only, declared.stores, rolled_out)
+    check_names(declared, rolled_out)
 
 
 def stores_of_apps(declared: Declared) -> None:
@@ -222,7 +226,7 @@ def stores_of_apps(declared: Declared) -> None:
                 place.refuse(use, f"is not a store of this {declared.whole}", hint)
             else:
                 store = stores[use.partition(".")[0]]
-                theirs, ours = (entry.get("host", declared.only) for entry in (store, app))
+                theirs, ours = (declared.named(entry) or declared.only for entry in (store, app))
                 if theirs != ours:
                     place.refuse(use, f"runs on {theirs}", f"an app on {ours} uses the stores of {ours}")
 
@@ -251,19 +255,19 @@ def apps_of_sites(declared: Declared) -> None:
             if "port" not in apps[app]:
                 hint = f"give {apps[app].at} the port that it listens on, so that nginx can reach it"
                 place.refuse(app, "is not published", hint)
-            host = apps[app].get("host")
+            host = declared.named(apps[app])
             first = first or host
             if host != first:
                 place.refuse(app, f"runs on {host}, and this site's other app on {first}", "use one host")
-            if site.get("host") not in (None, host) and host is not None:
-                place.refuse(app, f"runs on {host}, not on {site.get('host')}", "leave host out")
+            if declared.named(site) not in (None, host) and host is not None:
+                place.refuse(app, f"runs on {host}, not on {declared.named(site)}", "leave host out")
 
 
 def hosts_of_sites(declared: Declared) -> None:
     """A site needs a host that is declared."""
     hosts = declared.hosts
     for site in declared.sites.values():
-        host, place = site.get("host"), site.at.field("host")
+        host, place = declared.named(site), site.at.field("host")
         if isinstance(host, str) and host not in hosts:
             place.refuse(host, "is not a host of this stack", closest(host, hosts))
         if declared.host_of(site) is None and len(hosts) > 1 and not list(site_checks.apps_of(site)):

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from portcullis.config.faults import closest, refusal
 from portcullis.config.secret import Secret, is_output
-from portcullis.config.section import read_fields
+from portcullis.config.section import Section, read_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -253,8 +253,14 @@ class Choice:
         """Let pydantic read one of the words."""
         words = tuple(self.words) or get_args(source)
         return core_schema.no_info_plain_validator_function(
-            partial(self.read, words), metadata={"pydantic_js_functions": [lambda *_: {"enum": list(words)}]}
+            partial(self.read, words), metadata={"words": list(words)}
         )
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The words."""
+        return {"enum": schema["metadata"]["words"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,14 +319,11 @@ class SectionMap:
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         """Let pydantic read every key, and none that is not known."""
-        fields = get_type_hints(source, include_extras=True)
-        inner = core_schema.typed_dict_schema(
-            {
-                name: core_schema.typed_dict_field(handler.generate_schema(kind), required=False)
-                for name, kind in fields.items()
-            },
-            extra_behavior="forbid",
-        )
+        fields = {
+            name: core_schema.typed_dict_field(handler.generate_schema(kind), required=False)
+            for name, kind in fields_of(source).items()
+        }
+        inner = core_schema.typed_dict_schema(fields, cls=source, extra_behavior="forbid")
         return core_schema.with_info_wrap_validator_function(
             lambda raw, read, info: read_fields(source, self.what, raw, read, info.context), inner
         )
@@ -344,6 +347,13 @@ def _entries(raw: Any) -> Any:
     if not isinstance(raw, Mapping):
         raise refusal("is not a map", "write name: value, one a line")
     return raw
+
+
+def fields_of(kind: type) -> dict[str, Any]:
+    """Return the type of each field of a section, or of a `TypedDict` that is read like one."""
+    if issubclass(kind, Section):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    return get_type_hints(kind, include_extras=True)
 
 
 def kind_of(form: Any) -> Kind:
