@@ -19,7 +19,7 @@ _REQUIRED = object()
 class _Schema(GenerateJsonSchema):
     """Without titles, without null, and with the sentence about each field."""
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
+    def field_title_should_be_set(self, schema: Any) -> bool:
         """No: a title would repeat the key."""
         return False
 
