@@ -210,6 +210,7 @@ def test_all_faults_at_once() -> None:
         ("apps.api.cpus", "NaN", "is not a number of CPUs"),
         ("apps.api.env", {"A-B": "x"}, "is not a name for an environment variable"),
         ("apps.api.helth", "/", "did you mean health?"),
+        ("apps.api.stop_grace", 20, "apps.api.stop_grace: is not a known key; did you mean stopGrace?"),
         ("sites.api/example/com.app", "apy", '"apy" is not an app of this stack; did you mean api?'),
         ("sites.*/example/com", {"app": "api"}, "is a wildcard"),
         ("sites.203/0/113/10", {"app": "api"}, "is an address"),
