@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from portcullis.settings import load
-from portcullis.settings.describe import json_schema, with_tables
-from portcullis.settings.load import KEYS
+from portcullis.components.host.stack import StackArgs, load
+from portcullis.config.describe import json_schema, with_tables
 
 if TYPE_CHECKING:
     from conftest import Golden
@@ -19,11 +18,11 @@ PAGE = ROOT / "docs/configuration.md"
 
 
 def test_schema_for_editors(golden: Golden) -> None:
-    golden(ROOT / "docs/settings.schema.json", json_schema())
+    golden(ROOT / "docs/settings.schema.json", json_schema(StackArgs))
 
 
 def test_tables_in_the_configuration_page(golden: Golden) -> None:
-    golden(PAGE, with_tables(PAGE.read_text()))
+    golden(PAGE, with_tables(PAGE.read_text(), StackArgs))
 
 
 def test_example_in_the_configuration_page_is_valid() -> None:
@@ -38,7 +37,7 @@ def test_stack_prod_is_valid_as_it_stands() -> None:
 
 def test_every_section_is_declared_in_the_project_file() -> None:
     declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    assert set(declared) == {f"portcullis:{key}" for key in KEYS}
+    assert set(declared) == {f"portcullis:{key}" for key in StackArgs.model_fields}
 
 
 def _portcullis(text: str) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from policy_examples import EXAMPLES, container
 
+from portcullis.components.host.stack import load
+from portcullis.config.faults import SettingsError
+from portcullis.policy import args
 from portcullis.policy.verdict import judge, unneeded
-from portcullis.settings import SettingsError, load, policies
 
 REASON = "The vendor's image writes to its own folder."
 OPEN = container("api", ports=[{"internal": 80.0, "external": 80.0}])
@@ -18,7 +20,7 @@ TODAY = dt.date(2026, 11, 26)
 
 @pytest.fixture(autouse=True)
 def today(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policies, "today", lambda: TODAY)
+    monkeypatch.setattr(args, "today", lambda: TODAY)
 
 
 def exempt(
@@ -29,13 +31,13 @@ def exempt(
 
 def faults(raw: Any) -> list[str]:
     with pytest.raises(SettingsError) as refused:
-        policies.read(raw)
+        args.of_raw(raw)
     return [str(fault) for fault in refused.value.faults]
 
 
 def test_nothing_is_everything_as_it_is() -> None:
-    assert policies.read({}) == policies.read(None) == policies.of_config(None)
-    assert policies.read({}).severity == {}
+    assert args.of_raw({}) == args.of_raw(None) == args.of_config(None)
+    assert args.of_raw({}).severity == {}
 
 
 def test_all_faults_at_once_each_with_what_would_be_right() -> None:
@@ -75,12 +77,12 @@ def test_the_program_refuses_them_with_its_other_settings() -> None:
 
 @pytest.mark.parametrize("written", ["2027-01-31", "2027-01-31T00:00:00Z", "2027-01-31 00:00:00 +0000 UTC"])
 def test_a_date_without_quotes_arrives_as_a_moment(written: str) -> None:
-    settings = policies.read(exempt(written))
+    settings = args.of_raw(exempt(written))
     assert settings.exempt["no-public-bind"]["api"].until == dt.date(2027, 1, 31)
 
 
 def test_an_exemption_is_for_a_year_at_most() -> None:
-    assert policies.read(exempt("2027-11-26")).exempt["no-public-bind"]["api"].until == dt.date(2027, 11, 26)
+    assert args.of_raw(exempt("2027-11-26")).exempt["no-public-bind"]["api"].until == dt.date(2027, 11, 26)
     (fault,) = faults(exempt("2027-11-27"))
     assert fault == (
         'portcullis:policy.exempt.no-public-bind.api.until: "2027-11-27" is more than a year from today; '
@@ -98,17 +100,17 @@ def test_an_exemption_is_in_clear() -> None:
 
 @pytest.mark.parametrize("severity", ["stop", "warn"])
 def test_how_severe_it_is(severity: str) -> None:
-    settings = policies.read({"severity": {"no-public-bind": severity}})
+    settings = args.of_raw({"severity": {"no-public-bind": severity}})
     assert [one.severity for one in judge([OPEN], settings)] == [severity]
 
 
 def test_what_is_off_is_not_judged() -> None:
-    assert not list(judge([OPEN], policies.read({"severity": {"no-public-bind": "off"}})))
+    assert not list(judge([OPEN], args.of_raw({"severity": {"no-public-bind": "off"}})))
 
 
 @pytest.mark.parametrize("resource", ["api", OPEN.urn])
 def test_an_exemption_holds_to_its_last_day(resource: str) -> None:
-    settings = policies.read(exempt(resource=resource))
+    settings = args.of_raw(exempt(resource=resource))
     (one,) = judge([OPEN], settings, TODAY)
     assert one.exempt
     (later,) = judge([OPEN], settings, TODAY + dt.timedelta(days=1))
@@ -120,18 +122,18 @@ def test_an_exemption_holds_to_its_last_day(resource: str) -> None:
 
 def test_an_exemption_is_for_one_resource_and_one_policy() -> None:
     for other in (exempt(resource="api2"), exempt(policy="memory-limit")):
-        (one,) = judge([OPEN], policies.read(other), TODAY)
+        (one,) = judge([OPEN], args.of_raw(other), TODAY)
         assert one.exemption is None
 
 
 def test_an_exemption_that_nothing_needs_is_named() -> None:
-    settings = policies.read(exempt(resource="api2"))
+    settings = args.of_raw(exempt(resource="api2"))
     assert list(unneeded(judge([OPEN], settings, TODAY), settings)) == [("no-public-bind", "api2")]
-    settings = policies.read(exempt(resource=OPEN.urn))
+    settings = args.of_raw(exempt(resource=OPEN.urn))
     assert not list(unneeded(judge([OPEN], settings, TODAY), settings))
 
 
 def test_what_is_about_the_stack_is_exempt_by_that_word() -> None:
     stack = EXAMPLES["host-has-filter"].bad[0]
-    settings = policies.read(exempt(policy="host-has-filter", resource="stack"))
+    settings = args.of_raw(exempt(policy="host-has-filter", resource="stack"))
     assert [one.exempt for one in judge(stack, settings, TODAY)] == [True]

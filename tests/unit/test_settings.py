@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from portcullis.settings import SettingsError, load
+from portcullis.components.host.stack import load
+from portcullis.config.faults import SettingsError
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
 IMAGE = "ghcr.io/acme/api@sha256:" + "a" * 64
@@ -119,7 +120,6 @@ def test_all_faults_at_once() -> None:
         "portcullis:apps.api.hostPort",
         "portcullis:apps.api.env.A",
         "portcullis:apps.api.user",
-        "portcullis:apps.api.health",
         "portcullis:apps.b",
         "portcullis:apps.api.host",
         "portcullis:apps.b.host",
@@ -195,7 +195,7 @@ def test_all_faults_at_once() -> None:
         ("apps.api.volumes", {"data": "/proc/x"}, "is the system's own"),
         ("apps.api.jobs", {"before": ["a\nb"]}, "apps.api.jobs.before[0]: "),
         ("apps.api.port", None, "apps.api.hostPort: needs the port that the app listens on"),
-        ("apps.api.health", None, "apps.api.health: is missing"),
+        ("apps.worker", {"image": IMAGE}, "apps.worker.health: is missing"),
         ("apps.api.health", "healthz", "is not a path"),
         ("apps.api.health", "/a'; id", "is not a path"),
         ("apps.api.healthCommand", ["true"], "is a second health check beside health"),
@@ -214,6 +214,7 @@ def test_all_faults_at_once() -> None:
         ("apps.api.cpus", "0.1234567891", "has more than 9 decimals; write 0.2"),
         ("apps.api.env", {"A-B": "x"}, "is not a name for an environment variable"),
         ("apps.api.helth", "/", "did you mean health?"),
+        ("apps.api.stop_grace", 20, "apps.api.stop_grace: is not a known key; did you mean stopGrace?"),
         ("sites.api/example/com.app", "apy", '"apy" is not an app of this stack; did you mean api?'),
         ("sites.*/example/com", {"app": "api"}, "is a wildcard"),
         ("sites.203/0/113/10", {"app": "api"}, "is an address"),

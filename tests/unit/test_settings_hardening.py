@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from test_settings import KEY, changed, faults, smallest
 
-from portcullis.settings import load
+from portcullis.components.host.stack import load
 
 
 def rsa(bits: int) -> str:
@@ -66,10 +66,10 @@ def test_everything_that_hardens_a_host() -> None:
     assert host.ssh.options == {"MaxSessions": "20", "AllowTcpForwarding": "local"}
     assert host.users["deploy"].sudo is True
     assert host.users["backup"].sudo is False
-    assert host.firewall.allow["8443/tcp"].sources == ("203.0.113.0/24", "2001:db8::1")
-    assert host.firewall.allow["60000:61000/udp"].sources == ()
+    assert host.firewall.allow["8443/tcp"].from_ == ("203.0.113.0/24", "2001:db8::1")
+    assert host.firewall.allow["60000:61000/udp"].from_ == ()
     assert host.firewall.logging == "off", "YAML reads off as false"
-    assert host.firewall.public["8883/tcp"].sources == ("203.0.113.0/24",)
+    assert host.firewall.public["8883/tcp"].from_ == ("203.0.113.0/24",)
     assert host.firewall.outside == ("vmbr0",)
     assert host.fail2ban.ban_time == "86400"
     assert host.kernel.values == {"net.ipv4.conf.all.rp_filter": "2"}

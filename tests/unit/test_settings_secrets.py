@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from pydantic import Field
 
-from portcullis.registry import Credentials
-from portcullis.settings import forms, secrets_section
-from portcullis.settings.faults import Fault, Place
-
-if TYPE_CHECKING:
-    from portcullis.settings.kinds import Kind
+from portcullis.components.containers.app_args import RegistryArgs, RegistryName
+from portcullis.components.host.stack import load
+from portcullis.config.faults import SettingsError
+from portcullis.config.forms import Image, PinnedImage, SecretName, SecretValue
+from portcullis.config.kinds import MapOf
+from portcullis.config.load import read
+from portcullis.config.secret import Secret
+from portcullis.config.section import Section
 
 DIGEST = "@sha256:" + "0" * 64
 
 
-def faults_of(kind: Kind[Any], raw: Any, path: str = "portcullis:x", *, secret: bool = True) -> list[str]:
-    faults: list[Fault] = []
-    kind.read(raw, Place(path, faults, secret))
-    return [str(fault) for fault in faults]
+class Images(Section):
+    what = "images"
+    by_tag: Image = "redis:8"
+    pinned: PinnedImage = ""
+
+
+class Secrets(Section):
+    what = "secrets"
+    secrets: MapOf[SecretName, SecretValue] = Field(default_factory=dict)
+    registries: MapOf[RegistryName, RegistryArgs] = Field(default_factory=dict)
+
+
+def faults_of(model: type[Section], raw: dict[str, Any]) -> list[str]:
+    try:
+        read(model, raw, "portcullis:")
+    except SettingsError as error:
+        return [str(fault) for fault in error.faults]
+    return []
 
 
 @pytest.mark.parametrize(
@@ -27,13 +44,13 @@ def faults_of(kind: Kind[Any], raw: Any, path: str = "portcullis:x", *, secret: 
     ["redis:8", "ghcr.io/acme/api:v1.2-RC1", "r.example.com:5000/a:1", "redis" + DIGEST, "redis:8" + DIGEST],
 )
 def test_an_image_goes_by_tag_or_digest(image: str) -> None:
-    assert faults_of(forms.IMAGE_BY_TAG, image) == []
-    assert bool(faults_of(forms.IMAGE, image)) == ("@" not in image)
+    assert faults_of(Images, {"byTag": image}) == []
+    assert bool(faults_of(Images, {"pinned": image})) == ("@" not in image)
 
 
 @pytest.mark.parametrize("image", ["redis", "ghcr.io/acme/api", "r.example.com:5000/a"])
 def test_an_image_without_a_tag_is_refused(image: str) -> None:
-    (fault,) = faults_of(forms.IMAGE_BY_TAG, image, secret=False)
+    (fault,) = faults_of(Images, {"byTag": image})
     assert "names no tag" in fault
 
 
@@ -41,49 +58,54 @@ def test_an_image_without_a_tag_is_refused(image: str) -> None:
     "image", ["redis:", "Redis:8", "redis:8 ", "redis:8@sha256:1", "redis:-1", "http://x/y:1"]
 )
 def test_what_is_no_image_is_refused(image: str) -> None:
-    assert len(faults_of(forms.IMAGE_BY_TAG, image)) == 1
+    assert len(faults_of(Images, {"byTag": image})) == 1
 
 
 def test_secrets_are_texts_and_never_shown() -> None:
-    raw = {
-        "stripeKey": "sk-1",
-        "pem": "a\nb\n",
-        "empty": "",
-        "number": 12345678,
-        "../x": "sk-2",
-        "long": "x" * 70000,
+    good = {"stripeKey": "sk-1", "pem": "a\nb\n"}
+    bad = {"empty": "", "number": 12345678, "../x": "sk-2", "long": "x" * 70000}
+    assert read(Secrets, {"secrets": good}, "portcullis:").secrets == {
+        name: Secret(text) for name, text in good.items()
     }
-    faults: list[Fault] = []
-    read = secrets_section.SECRETS.read(raw, Place("portcullis:secrets", faults, secret=False))
-    assert read is not None
-    assert {"stripeKey": "sk-1", "pem": "a\nb\n"}.items() <= read.items()
-    assert [fault.path for fault in faults] == [
+    found = faults_of(Secrets, {"secrets": good | bad})
+    assert [fault.partition(": ")[0] for fault in found] == [
         "portcullis:secrets.empty", "portcullis:secrets.number", "portcullis:secrets.../x",
         "portcullis:secrets.long",
     ]  # fmt: skip
-    said = "\n".join(map(str, faults))
-    assert not [value for value in ("12345678", "sk-", "xxx") if value in said]
+    assert not [value for value in ("12345678", "sk-", "xxx") if value in "\n".join(found)]
 
 
 def test_a_login_has_a_name_and_a_password() -> None:
     raw = {"ghcr.io": {"username": "bot", "password": "pw-1"}}
-    read = secrets_section.REGISTRIES.read(raw, Place("portcullis:registries"))
-    assert read == {"ghcr.io": Credentials("bot", "pw-1")}
+    login = read(Secrets, {"registries": raw}, "portcullis:").registries["ghcr.io"]
+    assert login == RegistryArgs(username="bot", password="pw-1")
+    assert login.secret.reveal() == "pw-1"
+    assert "pw-1" not in repr(login)
     bad = {"https://ghcr.io": raw["ghcr.io"], "ghcr.io/acme": raw["ghcr.io"], "x.io": {"password": 12345678}}
-    found = faults_of(secrets_section.REGISTRIES, bad, secret=False)
+    found = faults_of(Secrets, {"registries": bad})
     assert [fault.partition(": ")[0] for fault in found] == [
-        "portcullis:x.https://ghcr.io", "portcullis:x.ghcr.io/acme", "portcullis:x.x.io.username",
-        "portcullis:x.x.io.password",
+        "portcullis:registries.https://ghcr.io", "portcullis:registries.ghcr.io/acme",
+        "portcullis:registries.x.io.username", "portcullis:registries.x.io.password",
     ]  # fmt: skip
     assert "12345678" not in "".join(found)
 
 
 @pytest.mark.parametrize("key", ["secrets", "registries"])
 def test_they_have_to_be_encrypted(key: str) -> None:
-    config = {key: {"a": "b"}}
-    for secret, expected in ((True, 0), (False, 1)):
-        faults: list[Fault] = []
-        secrets_section.encrypted(config, Place(f"portcullis:{key}", faults, secret))
-        assert len(faults) == expected
+    values = {"secrets": {"a": "b"}, "registries": {"x.io": {"username": "bot", "password": "pw-1"}}}
     how = {"secrets": "portcullis:secrets.NAME", "registries": "'portcullis:registries[\"NAME\"].password'"}
-    assert f"`pulumi config set --secret --path {how[key]}`" in str(faults[0])
+    for secret, expected in (([key], 0), ([], 1)):
+        with pytest.raises(SettingsError) as caught:  # there is no host
+            load({key: values[key]}, secret=secret)
+        found = [str(fault) for fault in caught.value.faults if fault.path == f"portcullis:{key}"]
+        assert len(found) == expected
+    assert f"`pulumi config set --secret --path {how[key]}`" in found[0]
+
+
+def test_a_secret_becomes_no_text_by_accident() -> None:
+    secret = Secret("pw-1")
+    for accident in (str, format, lambda value: f"{value}", "{}".format):
+        with pytest.raises(TypeError, match="a secret is no text"):
+            accident(secret)
+    assert "pw-1" not in repr(secret)
+    assert Secret.of("pw-1") == Secret.of(secret) == secret

@@ -17,14 +17,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from test_settings import faults, smallest
 
+from portcullis.components.certificates import own_certificates
 from portcullis.components.certificates import render as certbot
-from portcullis.components.nginx import render as nginx
-from portcullis.settings import load, own_certificates
+from portcullis.components.host.stack import load
+from portcullis.components.nginx.site_args import HstsArgs, LimitsArgs, MaintenanceArgs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from portcullis.settings import SiteSettings
+    from portcullis.components.nginx.site_args import SiteArgs
 
 SITE = "api.example.com"
 HOW = "portcullis:sites.api.example.com"
@@ -38,7 +39,7 @@ def config(site: dict[str, Any] | None = None, **sections: Any) -> dict[str, Any
     return made
 
 
-def site(**keys: Any) -> SiteSettings:
+def site(**keys: Any) -> SiteArgs:
     return load(config(keys)).sites[SITE]
 
 
@@ -47,8 +48,8 @@ def test_a_site_that_says_nothing_is_strict() -> None:
     assert (found.tls, found.challenge, found.cors, found.allow, found.basic_auth) == (
         "acme", "http", None, (), {},
     )  # fmt: skip
-    assert found.hsts == nginx.Hsts(max_age=63_072_000)
-    assert found.limits == nginx.Limits(requests=20, burst=100, connections=100, body="10M")
+    assert found.hsts == HstsArgs(max_age=63_072_000)
+    assert found.limits == LimitsArgs(requests=20, burst=100, connections=100, body="10M")
     assert (found.websockets, found.timeout, found.websocket_timeout) == (True, 60, 3600)
 
 
@@ -86,16 +87,16 @@ def test_all_that_a_site_can_say() -> None:
     )
     it = found.sites[SITE]
     assert it.cors is not None
-    assert (it.cors.exposed, it.cors.credentials, it.cors.max_age) == (("X-Total",), True, 7200)
-    assert it.hsts == nginx.Hsts(include_subdomains=True, preload=True)
-    assert it.maintenance == nginx.Maintenance(except_=("203.0.113.7",))
+    assert (it.cors.exposed_headers, it.cors.credentials, it.cors.max_age) == (("X-Total",), True, 7200)
+    assert it.hsts == HstsArgs(include_sub_domains=True, preload=True)
+    assert it.maintenance == MaintenanceArgs(except_=("203.0.113.7",))
     assert found.acme is not None
     assert found.acme.directory == certbot.STAGING
 
 
 def test_false_is_none() -> None:
     found = site(hsts=False, csp=False)
-    assert (found.hsts, found.csp) == (None, "")
+    assert (found.hsts, found.csp) == (False, False)
 
 
 def test_without_an_authority_a_site_has_to_say_so() -> None:

@@ -1,0 +1,116 @@
+"""A certificate from elsewhere, looked at before anything is deployed: a preview says what nginx would."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from portcullis.config.faults import Place
+
+_SOON = timedelta(days=30)
+_RENEW = "renew it where it was issued"
+
+
+def read(path: str) -> str:
+    """Return the text of a certificate's file, by a path relative to the project.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return Path(path).expanduser().read_text("ascii", "replace")
+
+
+def warning(path: str) -> str:
+    """Return what is to be said of how long the certificate in a file still lasts, "" where it is long.
+
+    Not a fault: time passes by itself, and a stack whose certificate has ended must still be deployed.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found = x509.load_pem_x509_certificates(read(path).encode("ascii", "replace"))
+    left = found[0].not_valid_after_utc - datetime.now(UTC)
+    until = f"{found[0].not_valid_after_utc:%Y-%m-%d}"
+    if left < timedelta():
+        return f"the certificate in {path} has expired, on {until}, and refuses visitors; {_RENEW}"
+    return f"the certificate in {path} ends on {until}; {_RENEW}" if left < _SOON else ""
+
+
+def check(path: str, key: str, names: Iterable[str], at: Place) -> None:
+    """Report what is wrong with a chain and its key for a site with these names.
+
+    Args:
+        path: the chain's file.
+        key: the key, in PEM; it is never shown.
+        names: every host name that it has to be good for.
+        at: where it stands in the settings.
+    """
+    found = chain(path, at.field("chain"))
+    public = _public(key, at.field("key"))
+    if not found:
+        return
+    leaf = found[0]
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if public is not None and public != leaf.public_key().public_bytes(*form):
+        at.field("key").report(
+            "is not the key of that certificate", "take the one that it was requested with"
+        )
+    covered = _names(leaf)
+    for name in names:
+        if name not in covered and not (_wildcard(name) in covered and not name.startswith("*.")):
+            at.field("chain").refuse(
+                path, f"is not for {name}", f"it is for {', '.join(covered) or 'nothing'}"
+            )
+
+
+def chain(path: str, at: Place) -> list[x509.Certificate]:
+    """Return the certificates in a file, none after reporting what is wrong with it; `at` is its place."""
+    try:
+        text = read(path)
+    except OSError as error:
+        at.refuse(path, f"cannot be read: {error.strerror}", "it is relative to the project's folder")
+        return []
+    if "PRIVATE KEY" in text:
+        at.refuse(path, "holds a private key", "keys are secrets: take it out, and encrypt it")
+    try:
+        return x509.load_pem_x509_certificates(text.encode("ascii", "replace"))
+    except ValueError:
+        at.refuse(path, "holds no certificate in PEM", "it begins with -----BEGIN CERTIFICATE-----")
+        return []
+
+
+def _public(key: str, at: Place) -> bytes | None:
+    """Give the public half of a key. Its own text never stands in a fault."""
+    try:
+        private = load_pem_private_key(key.encode(), None)
+    except TypeError:
+        at.report("is locked by a passphrase, which nginx could not enter", "take the passphrase off")
+    except (ValueError, UnsupportedAlgorithm):
+        at.report("is no private key in PEM", "it begins with -----BEGIN PRIVATE KEY-----")
+    else:
+        return private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return None
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return [name.lower() for name in found.value.get_values_for_type(x509.DNSName)]
+
+
+def _wildcard(name: str) -> str:
+    return f"*.{name.partition('.')[2]}"

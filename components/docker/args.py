@@ -1,0 +1,110 @@
+"""What is particular about a host's Docker engine."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from portcullis.components.docker import networks
+from portcullis.config.forms import PRIVATE
+from portcullis.config.kinds import ListOf, Number, Text, valid
+from portcullis.config.section import Section, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BIP = "172.17.0.1/16"
+
+
+def _bridge(text: str) -> tuple[str, str] | None:
+    hint = "write the bridge's own address with its prefix, such as 172.17.0.1/16"
+    try:
+        interface = ipaddress.IPv4Interface(text)
+    except ValueError:
+        return ("is not an IPv4 address with a prefix", hint)
+    # Docker gives containers the other addresses of that network: a /30 leaves one.
+    if "/" not in text or not 8 <= interface.network.prefixlen <= 30:  # noqa: PLR2004 - prefixes
+        return ("has no usable prefix", hint)
+    if not any(interface.network.subnet_of(block) for block in PRIVATE):
+        return ("is not a private network", "take one of 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16")
+    if interface.ip in {interface.network.network_address, interface.network.broadcast_address}:
+        return ("is the network and not an address in it", hint)
+    return None
+
+
+def _pool(text: str) -> tuple[str, str] | None:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError:
+        return ("is not an IPv4 network", "write 10.200.0.0/16")
+    if not any(network.subnet_of(block) for block in PRIVATE):
+        return ("is not a private network", "take one of 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16")
+    return None
+
+
+Bridge = Annotated[str, Text("the address of a bridge", refused=_bridge)]
+PoolBase = Annotated[str, Text("an IPv4 network", refused=_pool)]
+PoolSize = Annotated[int, Number("a prefix", 8, 29)]
+
+
+class PoolArgs(Section):
+    """A network that the networks of containers are cut from."""
+
+    what: ClassVar[str] = "an address pool"
+
+    base: PoolBase
+    """The network that they are cut from."""
+    size: PoolSize = networks.POOL_SIZE
+    """The prefix of each: 24 gives room for 253 containers."""
+
+    @classmethod
+    def check(cls, written: Written) -> None:
+        """Refuse pieces that are larger than the whole."""
+        base, size = str(written.get("base")), written.get("size")
+        prefix = base.rpartition("/")[2]
+        if isinstance(size, int) and prefix.isdigit() and size < int(prefix):
+            written.at.field("size").refuse(
+                size, f"does not fit into {base}", f"write a number from {prefix} to 29"
+            )
+
+
+class DockerEngineArgs(Section):
+    """What is particular about a host's Docker engine."""
+
+    what: ClassVar[str] = "a Docker engine"
+
+    bip: Bridge = _BIP
+    """Address and prefix of docker0, the only address that containers are published on. Move it where your
+    provider or a VPN uses 172.17.0.0/16."""
+    address_pools: ListOf[PoolArgs] = ()
+    """Where the networks of containers come from, instead of Docker's own choice:
+    `[{base: 10.200.0.0/16, size: 24}]`."""
+
+    @property
+    def bind_address(self) -> str:
+        """The one address that containers are published on: that of docker0, as `bip` sets it."""
+        return str(ipaddress.IPv4Interface(self.bip).ip)
+
+    @classmethod
+    def check(cls, written: Written) -> None:
+        """Refuse networks that overlap; a value that is wrong in itself has been reported already."""
+        read = declared_networks(written)
+        if read is None:
+            return
+        bip, pools = read
+        try:
+            if not pools:
+                networks.beside(bip)
+        except ValueError as error:
+            written.at.field("bip").refuse(
+                bip, f"is too wide: {error}", "take a smaller network, such as /16"
+            )
+        for one, other in networks.collisions(bip, pools):
+            written.at.field("address_pools").report(f"overlap: {one} and {other}", "keep them apart")
+
+
+def declared_networks(written: Written) -> tuple[str, Sequence[str]] | None:
+    """Return docker0's address and the bases of the pools, or None where something of it is wrong."""
+    bip = valid(Bridge, written.get("bip", _BIP))
+    pools = [valid(PoolBase, pool.get("base")) for pool in written.sections("address_pools")]
+    return None if bip is None or None in pools else (bip, pools)

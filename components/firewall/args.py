@@ -1,0 +1,90 @@
+"""What reaches a host and its containers."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from portcullis.components.firewall.render import forward_filter
+from portcullis.config.forms import LAST_PORT, Network
+from portcullis.config.kinds import Choice, ListOf, MapOf, Text
+from portcullis.config.section import Section, Written
+
+
+def _rule(text: str) -> tuple[str, str] | None:
+    hint = 'write a port and its protocol, such as "8443/tcp" or "60000:61000/udp"'
+    found = re.fullmatch(r"([1-9][0-9]{0,4})(?::([1-9][0-9]{0,4}))?/(tcp|udp)", text)
+    if not found:
+        return ("is not a port with its protocol", hint)
+    first, last = int(found[1]), int(found[2] or found[1])
+    if max(first, last) > LAST_PORT:
+        return (f"goes beyond {LAST_PORT}, the last port", hint)
+    if found[2] and first >= last:
+        return ("is a range that ends before it begins", hint)
+    return None
+
+
+def _outside(text: str) -> tuple[str, str] | None:
+    if forward_filter.DOCKERS.fullmatch(text):
+        return ("is a bridge of Docker's, with containers behind it", "name bridges that lead to the world")
+    return None
+
+
+def _destination(text: str) -> tuple[str, str] | None:
+    try:
+        forward_filter.ForwardPolicy(egress={"br": [text]})
+    except ValueError as error:
+        reason, _, hint = str(error).partition(f"{text!r} ")[2].partition("; ")
+        return (
+            reason,
+            hint or "write 203.0.113.7, 203.0.113.0/24:443/tcp, [2001:db8::1]:443/tcp or *:443/tcp",
+        )
+    return None
+
+
+OpenPort = Annotated[str, Text("a port with its protocol", refused=_rule)]
+OutsideBridge = Annotated[
+    str, Text("the name of a network interface", forward_filter.INTERFACE, refused=_outside)
+]
+Destination = Annotated[str, Text("a destination", refused=_destination)]
+"""Where a container may open connections to: `203.0.113.7:443/tcp`, `*:53/udp`."""
+LogLevel = Annotated[Literal["off", "low", "medium", "high", "full"], Choice("a level of ufw's log")]
+
+
+class RuleArgs(Section):
+    """Who may use an open port."""
+
+    what: ClassVar[str] = "a rule of the firewall"
+
+    from_: ListOf[Network] = ()
+    """The addresses and networks that may; without it everybody."""
+
+    @classmethod
+    def check(cls, written: Written) -> None:
+        """Refuse a rule for nobody."""
+        if written.is_nothing("from_"):
+            written.at.field("from_").report(
+                "names nobody",
+                f"take the whole rule out, or leave {written.at.spell('from_')} out where everybody may: "
+                "`8443/tcp: {}`",
+            )
+
+
+class FirewallArgs(Section):
+    """What is open beside SSH and nginx. Ports are written with their protocol: "8443/tcp"."""
+
+    what: ClassVar[str] = "a firewall"
+
+    allow: MapOf[OpenPort, RuleArgs] = Field(default_factory=dict)
+    """Ports of the host itself that are open beside those of SSH and nginx:
+    `"8443/tcp": {from: [203.0.113.0/24]}`."""
+    public: MapOf[OpenPort, RuleArgs] = Field(default_factory=dict)
+    """Published ports of containers that the world may use. The forward filter drops every other one,
+    whatever Docker publishes."""
+    outside: ListOf[OutsideBridge] = ()
+    """Interfaces that are bridges and lead to the world, as on hosts of virtual machines. Every other bridge
+    counts as one of containers."""
+    logging: LogLevel = "low"
+    """How much ufw logs of what it refuses."""

@@ -1,0 +1,316 @@
+"""What is wrong between sections: names that nothing has, ports that two things want.
+
+A stack's file and a `HardenedHost` of a program are checked by the same rules. Every check reads what was
+written, so that a fault inside an entry hides none of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from portcullis.components.containers.app_args import StoreUse
+from portcullis.components.host import site_checks
+from portcullis.components.host.app_names import check_names
+from portcullis.components.tunnels.render.tunnel import PREFIX
+from portcullis.config.faults import NAMESPACE, closest
+from portcullis.config.kinds import valid, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from portcullis.config.faults import Place
+    from portcullis.config.section import Written
+
+_STORE_FILES = ("redis_", "mongo_")
+_STORE_PORTS = {"redis": 6379, "mongo": 27017}
+_THIS = "this host"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """All sections that were written, of a stack or of one host.
+
+    Attributes:
+        hosts: the hosts by alias.
+        root: where the other sections stand.
+    """
+
+    hosts: Mapping[str, Written]
+    root: Written
+
+    @property
+    def apps(self) -> dict[str, Written]:
+        """The apps by name."""
+        return self.root.entries("apps")
+
+    @property
+    def stores(self) -> dict[str, Written]:
+        """The stores by name."""
+        return self.root.entries("stores")
+
+    @property
+    def sites(self) -> dict[str, Written]:
+        """The sites by host name."""
+        return self.root.entries("sites")
+
+    @property
+    def secrets(self) -> dict[str, Any]:
+        """What the secrets hold, by name."""
+        return {name: value for name, value, _ in self.root.items("secrets")}
+
+    @property
+    def only(self) -> str:
+        """The host that is meant where none is named."""
+        return next(iter(self.hosts), "")
+
+    def host_of(self, site: Written) -> str | None:
+        """Return the host that a site, or the first app of it that does, names."""
+        apps = self.apps
+        named = [self.named(site)]
+        named += [self.named(apps[app]) for app, _ in site_checks.apps_of(site) if app in apps]
+        return next((host for host in named if isinstance(host, str)), None)
+
+    def named(self, entry: Written) -> Any:
+        """Return the host that an app, a store or a site names; of one host, it is on that one."""
+        return entry.get("host") if self.whole == "stack" else None
+
+    @property
+    def whole(self) -> str:
+        """What the sections are part of: a stack, or a host."""
+        return "host" if _THIS in self.hosts else "stack"
+
+    def how_to_add(self, secret: str) -> str:
+        """Return how a secret is declared."""
+        if self.whole == "stack":
+            return f"`pulumi config set --secret --path {NAMESPACE}:secrets.{secret}` asks for it"
+        return f"add it to {self.root.at.field('secrets')}"
+
+
+def of_host(written: Written) -> None:
+    """Check one host that a program declares with all that it carries."""
+    declared = Declared({_THIS: written}, written)
+    for check in (
+        rules,
+        ports,
+        names_of_apps,
+        stores_of_apps,
+        secrets_of_apps,
+        site_checks.authority,
+        apps_of_sites,
+        systems_of_hosts,
+        site_checks.challenges,
+        site_checks.names_of_sites,
+        site_checks.secrets_of_sites,
+        site_checks.systems_of_sites,
+        tunnels,
+    ):
+        check(declared)
+
+
+def of_stack(written: Written) -> None:
+    """Check a stack's whole file."""
+    declared = Declared(written.entries("hosts"), written)
+    for check in (
+        rules,
+        hosts_of("stores"),
+        hosts_of("apps"),
+        ports,
+        names_of_apps,
+        stores_of_apps,
+        secrets_of_apps,
+        site_checks.authority,
+        apps_of_sites,
+        hosts_of_sites,
+        systems_of_hosts,
+        site_checks.authorities,
+        site_checks.challenges,
+        site_checks.names_of_sites,
+        site_checks.secrets_of_sites,
+        site_checks.systems_of_sites,
+        tunnels,
+        digests,
+    ):
+        check(declared)
+
+
+def rules(declared: Declared) -> None:
+    """What SSH and nginx need is opened with them, and closed with them: a second rule would outlive that."""
+    served = {declared.host_of(site) for site in declared.sites.values()}
+    for alias, host in declared.hosts.items():
+        port = whole(host.get("port", 22))
+        opened = {port: "the SSH server"}
+        if alias in served or (served and len(declared.hosts) == 1):
+            opened |= {80: "nginx", 443: "nginx"}
+        if port is not None and opened[port] == "nginx":
+            host.at.field("port").refuse(port, "is nginx's, which serves sites here", "choose another")
+        firewall = host.section("firewall")
+        for section in ("allow", "public"):
+            for rule, _, place in firewall.items(section):
+                _rule(rule, opened, place)
+
+
+def _rule(rule: str, opened: Mapping[int | None, str], at: Place) -> None:
+    ports, _, protocol = rule.partition("/")
+    first, _, last = ports.partition(":")
+    for port, owner in opened.items():
+        if protocol == "tcp" and _within(port, first, last or first):
+            at.report(f"holds {port}, which is opened for {owner}", "leave it out")
+
+
+def _within(port: int | None, first: str, last: str) -> bool:
+    least, most = whole(first), whole(last)
+    return port is not None and least is not None and most is not None and least <= port <= most
+
+
+def hosts_of(section: str) -> Callable[[Declared], None]:
+    """Return the check that every app, or store, names a host that is declared."""
+
+    def check(declared: Declared) -> None:
+        hosts = declared.hosts
+        for entry in declared.root.entries(section).values():
+            host, place = declared.named(entry), entry.at.field("host")
+            if isinstance(host, str) and host not in hosts:
+                place.refuse(host, "is not a host of this stack", closest(host, hosts))
+            if host is None and len(hosts) > 1:
+                place.report("is missing", f"this stack has several: {', '.join(sorted(hosts))}")
+
+    return check
+
+
+def ports(declared: Declared) -> None:
+    """No two programs can listen on one port; sshd and nginx listen on every address, docker0's included."""
+    taken: dict[tuple[str, int | None], str] = {}
+    for alias, host in declared.hosts.items():
+        logins = [host, host.section("bootstrap")] if "bootstrap" in host else [host]
+        taken |= {(alias, whole(login.get("port", 22))): "the SSH server" for login in logins}
+        taken |= {(alias, 80): "nginx", (alias, 443): "nginx"}
+    published = [
+        *((f"store {name}", store, _STORE_PORTS.get(name)) for name, store in declared.stores.items()),
+        *((f"app {name}", app, None) for name, app in declared.apps.items()),
+    ]
+    for what, entry, usual in published:
+        alias, port = declared.named(entry) or declared.only, whole(entry.get("host_port", usual))
+        if port is None or not isinstance(alias, str):
+            continue
+        owner = taken.setdefault((alias, port), what)
+        if owner != what:
+            entry.at.field("host_port").refuse(port, f"is taken on {alias} by {owner}", "choose another")
+
+
+def names_of_apps(declared: Declared) -> None:
+    """No two apps, nor an app and a store, may have something of one name on the host."""
+    served = {app for site in declared.sites.values() for app, _ in site_checks.apps_of(site)}
+    rolled_out = [name for name, app in declared.apps.items() if name in served and "host_port" not in app]
+    check_names(declared, rolled_out)
+
+
+def stores_of_apps(declared: Declared) -> None:
+    """An app uses stores that are declared, on its own host: their networks do not reach further."""
+    stores = declared.stores
+    known = [name for name in stores if name != "mongo"]
+    if "mongo" in stores:
+        known += [f"mongo.{name}" for name, _, _ in stores["mongo"].items("databases")]
+    for name, app in declared.apps.items():
+        if name in stores:
+            app.at.report(f"has the name of the store {name}", "give the app another name")
+        for use, place in app.elements("uses"):
+            if use == "mongo" and "mongo" in stores:
+                databases = ", ".join(use for use in known if use.startswith("mongo."))
+                hint = f"write one of {databases}" if databases else "declare one"
+                place.refuse(use, "names no database", hint)
+            elif valid(StoreUse, use) is None:
+                continue  # that has been said already
+            elif use not in known:
+                hint = closest(use, known) if known else f"declare it: {declared.root.at.field('stores')}"
+                place.refuse(use, f"is not a store of this {declared.whole}", hint)
+            else:
+                store = stores[use.partition(".")[0]]
+                theirs, ours = (declared.named(entry) or declared.only for entry in (store, app))
+                if theirs != ours:
+                    place.refuse(use, f"runs on {theirs}", f"an app on {ours} uses the stores of {ours}")
+
+
+def secrets_of_apps(declared: Declared) -> None:
+    """An app gets secrets that the stack has."""
+    secrets = declared.secrets
+    for app in declared.apps.values():
+        for secret, place in app.elements("secrets"):
+            if str(secret).startswith(_STORE_FILES):
+                place.refuse(secret, "is what a store's own file is called", "give the secret another name")
+            if secret not in secrets:
+                hint = closest(str(secret), secrets) if secrets else declared.how_to_add(secret)
+                place.refuse(secret, f"is not a secret of this {declared.whole}", hint)
+
+
+def apps_of_sites(declared: Declared) -> None:
+    """A site needs apps that are declared, listen on a port, and run on one host."""
+    apps = declared.apps
+    for site in declared.sites.values():
+        first = None
+        for app, place in site_checks.apps_of(site):
+            if app not in apps:
+                place.refuse(app, f"is not an app of this {declared.whole}", closest(app, apps))
+                continue
+            if "port" not in apps[app]:
+                hint = f"give {apps[app].at} the port that it listens on, so that nginx can reach it"
+                place.refuse(app, "is not published", hint)
+            host = declared.named(apps[app])
+            first = first or host
+            if host != first:
+                place.refuse(app, f"runs on {host}, and this site's other app on {first}", "use one host")
+            if declared.named(site) not in (None, host) and host is not None:
+                place.refuse(app, f"runs on {host}, not on {declared.named(site)}", "leave host out")
+
+
+def hosts_of_sites(declared: Declared) -> None:
+    """A site needs a host that is declared."""
+    hosts = declared.hosts
+    for site in declared.sites.values():
+        host, place = declared.named(site), site.at.field("host")
+        if isinstance(host, str) and host not in hosts:
+            place.refuse(host, "is not a host of this stack", closest(host, hosts))
+        if declared.host_of(site) is None and len(hosts) > 1 and not list(site_checks.apps_of(site)):
+            place.report("is missing", f"this stack has several: {', '.join(sorted(hosts))}")
+
+
+def systems_of_hosts(declared: Declared) -> None:
+    """A host's nginx has to keep the name of a site apart from all others."""
+    for site in declared.sites.values():
+        alias = declared.host_of(site) or declared.only
+        system = declared.hosts[alias].get("os") if alias in declared.hosts else None
+        if isinstance(system, str) and system in site_checks.NO_SITES:
+            site.at.report(
+                f"cannot be served by {alias}, which runs {system}: {site_checks.NO_SITES[system]}",
+                "run its app on a host with a newer system",
+            )
+
+
+def tunnels(declared: Declared) -> None:
+    """Tunnels lead to stores that are declared, from accounts that are nobody else's."""
+    people, stores = declared.root.entries("tunnels"), declared.stores
+    for person in people.values():
+        for store, place in person.elements("to"):
+            if isinstance(store, str) and store not in stores:
+                place.refuse(store, f"is not a store of this {declared.whole}", closest(store, stores))
+    for host in declared.hosts.values() if people else ():
+        for user, _, place in host.items("users"):
+            if user.startswith(PREFIX):
+                place.report(
+                    f"begins with {PREFIX}, as the accounts do that only tunnel",
+                    "give the user another name",
+                )
+
+
+def digests(declared: Declared) -> None:
+    """Where the stack wants digests, every image must have one."""
+    if declared.root.section("images").get("digests") != "required":
+        return
+    for section, default in (("apps", ""), ("stores", ":")):
+        for entry in declared.root.entries(section).values():
+            image = entry.get("image", default)
+            if isinstance(image, str) and image and "@" not in image:
+                what = "is the default, a tag" if image == default else f'"{image}" is a tag'
+                entry.at.field("image").report(
+                    f"{what}, and images.digests is required", "write NAME@sha256:…"
+                )

@@ -1,0 +1,183 @@
+"""What is wrong between a site and the other sections: authority, names, secrets, its host's packages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from portcullis.config.faults import NAMESPACE, closest
+from portcullis.config.secret import Secret
+from portcullis.dialect import DIALECTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from portcullis.components.host.crosschecks import Declared
+    from portcullis.config.faults import Place
+    from portcullis.config.section import Written
+
+_LONGEST_PASSWORD = 72  # bytes: bcrypt reads no more
+NO_SITES = {
+    system: f"its nginx {dialect.nginx} cannot refuse TLS for unknown hosts (that came with 1.19.4)"
+    for system, dialect in DIALECTS.items()
+    if not dialect.rejects_handshakes
+}
+"""Operating systems whose hosts can serve no site, with the reason."""
+
+
+def apps_of(site: Written) -> Iterator[tuple[str, Place]]:
+    """Give the apps that a site names, each with its place."""
+    named = [(site.get("app"), site.at.field("app"))]
+    named += [(app, place) for _, app, place in site.items("paths")]
+    yield from ((app, place) for app, place in named if isinstance(app, str))
+
+
+def authority(declared: Declared) -> None:
+    """An authority has a root that can be read, and a provider of DNS has its credentials."""
+    acme = declared.root.section("acme")
+    if isinstance(acme.get("ca_bundle"), str):
+        from portcullis.components.certificates import own_certificates  # noqa: PLC0415 - slow, seldom needed
+
+        own_certificates.chain(acme.get("ca_bundle"), acme.at.field("ca_bundle"))
+    if "dns" in acme:
+        dns = acme.section("dns")
+        _secret(declared, dns.get("credentials"), dns.at.field("credentials"))
+
+
+def authorities(declared: Declared) -> None:
+    """A stack says who issues certificates, and for whose account: that accepts terms of service."""
+    acme = declared.root.section("acme")
+    if "acme" in declared.root and "email" not in acme:
+        acme.at.field("email").report("is missing", "write whose account it is: ops@example.com")
+    for site in declared.sites.values():
+        if by_acme(site) and "acme" not in declared.root:
+            site.at.report(
+                "has no authority for its certificate",
+                f"write {NAMESPACE}:acme: {{email: you@example.com}}, or here tls: internal, or tls: none",
+            )
+
+
+def challenges(declared: Declared) -> None:
+    """A name proven by DNS needs a provider."""
+    acme = declared.root.section("acme")
+    for site in declared.sites.values():
+        said = declared.whole == "stack" and "acme" not in declared.root
+        if by_acme(site) and site.get("challenge") == "dns" and "dns" not in acme and not said:
+            how = f"write {acme.at.field('dns')}: {{provider: …, credentials: …}}"
+            site.at.field("challenge").refuse("dns", "needs a provider", how)
+
+
+def names_of_sites(declared: Declared) -> None:
+    """No two sites have one name: nginx would take the first, with a warning that nobody reads."""
+    sites = declared.sites
+    first: dict[str, str] = dict.fromkeys(sites, "is a site of its own")
+    for name, site in sites.items():
+        for other, place in _other_names(site):
+            if other == name:
+                place.refuse(other, "is the site's own name", "leave it out")
+            elif other in first:
+                place.refuse(other, first[other], "a name leads to one place")
+            first.setdefault(other, f"is a name of {name} already")
+    owners = {other: name for name, site in sites.items() for other, _ in _other_names(site)}
+    owners |= {name: name for name in sites}
+    for name, site in sites.items():
+        if _comes_back(name, sites, owners):
+            target = site.get("redirect")
+            site.at.field("redirect").refuse(target, "leads back here", "visitors would go in a circle")
+
+
+def _comes_back(name: str, sites: Mapping[str, Written], owners: Mapping[str, str]) -> bool:
+    """Tell whether redirects lead from a site to itself, by way of others or at once."""
+    seen: set[str] = set()
+    here: str | None = name
+    while here is not None and here not in seen:
+        seen.add(here)
+        target = sites[here].get("redirect")
+        there = _host_of(target) if isinstance(target, str) else None
+        here = _site_of(there, owners) if there else None
+        if here == name:
+            return True
+    return False
+
+
+def _host_of(url: str) -> str | None:
+    """Return the host name of what may be no URL at all: that is said where its form is checked."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _site_of(host: str, owners: Mapping[str, str]) -> str | None:
+    """Return the site that nginx takes for a host name: its own, or that of the longest wildcard."""
+    labels = host.split(".")
+    candidates = [host, *(f"*.{'.'.join(labels[index:])}" for index in range(1, len(labels)))]
+    return next((owners[candidate] for candidate in candidates if candidate in owners), None)
+
+
+def secrets_of_sites(declared: Declared) -> None:
+    """Passwords and keys are secrets of the stack; certificates from elsewhere have to fit their site."""
+    for name, site in declared.sites.items():
+        for _, secret, place in site.items("basic_auth"):
+            value = _secret(declared, secret, place)
+            if value is not None and len(value.encode("utf-8", "surrogatepass")) > _LONGEST_PASSWORD:
+                place.report(f"has a password of over {_LONGEST_PASSWORD} bytes", "nobody would get in")
+        if "certificate" in site:
+            own = site.section("certificate")
+            key = _secret(declared, own.get("key"), own.at.field("key"))
+            names = [name, *(other for other, _ in _other_names(site))]
+            if key is not None and isinstance(own.get("chain"), str):
+                from portcullis.components.certificates import own_certificates  # noqa: PLC0415 - as above
+
+                own_certificates.check(own.get("chain"), key, names, own.at)
+
+
+def systems_of_sites(declared: Declared) -> None:
+    """A site's host has the packages for it; what stands in front of it keeps passwords from being read."""
+    acme = declared.root.section("acme")
+    profile = acme.get("profile")
+    for name, site in declared.sites.items():
+        alias = declared.host_of(site) or declared.only
+        host = declared.hosts.get(alias)
+        if host is None:
+            continue
+        system, proxy = host.get("os"), host.section("proxy")
+        plain = site.get("certificate") is None and site.get("tls") == "none"
+        if site.get("basic_auth") and plain and not proxy.get("trusted_proxies"):
+            trusted = host.at.field("proxy").field("trusted_proxies")
+            site.at.field("basic_auth").report(
+                "would send passwords that everybody on the way can read",
+                f"leave tls: none out, or name the proxy in front that speaks HTTPS under {trusted}",
+            )
+        dialect = DIALECTS.get(system) if isinstance(system, str) else None
+        if profile and dialect and by_acme(site) and not dialect.certificate_profiles:
+            acme.at.field("profile").refuse(
+                profile,
+                f"needs certbot 4, and {alias}, which serves {name}, has {dialect.certbot} ({system})",
+                "leave it out",
+            )
+
+
+def by_acme(site: Written) -> bool:
+    """Tell whether an authority issues a site's certificate."""
+    return site.get("certificate") is None and site.get("tls") in (None, "acme")
+
+
+def _other_names(site: Written) -> Iterator[tuple[str, Place]]:
+    for field in ("aliases", "redirect_from"):
+        yield from ((name, place) for name, place in site.elements(field) if isinstance(name, str))
+
+
+def _secret(declared: Declared, name: object, at: Place) -> str | None:
+    """Return the text of a secret, or None after reporting that there is none of that name."""
+    if not isinstance(name, str):
+        return None
+    secrets: Mapping[str, Any] = declared.secrets
+    if name not in secrets:
+        hint = closest(name, secrets) if secrets else declared.how_to_add(name)
+        at.refuse(name, f"is not a secret of this {declared.whole}", hint)
+        return None
+    value = secrets[name]
+    if isinstance(value, Secret):
+        return value.reveal() if value.is_known else None
+    return value if isinstance(value, str) else None

@@ -1,0 +1,234 @@
+"""A whole stack, as its file declares it: hosts, and what runs on which of them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field, PrivateAttr
+from typing_extensions import TypedDict
+
+from portcullis.components.backups.args import BackupsArgs
+from portcullis.components.certificates.args import AcmeArgs
+from portcullis.components.containers.app_args import AppArgs, ImagesArgs, RegistryArgs, RegistryName
+from portcullis.components.host import crosschecks
+from portcullis.components.host.args import HardenedHostArgs, HostArgs, StoreMap
+from portcullis.components.mongodb.args import MongoDBArgs
+from portcullis.components.nginx.site_args import SiteArgs
+from portcullis.components.redis.args import RedisArgs
+from portcullis.components.tunnels.args import Person, TunnelArgs
+from portcullis.config import load as config
+from portcullis.config.forms import Alias, AppName, SecretName, SecretValue, ServerName
+from portcullis.config.kinds import MapOf, SectionMap
+from portcullis.config.section import Section, Written
+from portcullis.policy.args import PolicyArgs
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from portcullis.config.faults import Place
+
+_CREDENTIAL = re.compile("KEY|SECRET|PASSWORD|TOKEN", re.IGNORECASE)
+"""Variables of a backend that hold a secret: AWS_SECRET_ACCESS_KEY, B2_ACCOUNT_KEY, RESTIC_REST_PASSWORD."""
+
+
+class StackApp(AppArgs):
+    """An app of a stack."""
+
+    host: Alias = ""
+    """The host that runs it; may be left out where there is only one."""
+
+
+class StackSite(SiteArgs):
+    """A site of a stack."""
+
+    host: Alias = ""
+    """The host that serves it, where no app says so."""
+
+
+class StackRedis(RedisArgs):
+    """A Redis of a stack."""
+
+    host: Alias = ""
+    """The host that runs it; may be left out where there is only one."""
+
+
+class StackMongoDB(MongoDBArgs):
+    """A MongoDB of a stack."""
+
+    host: Alias = ""
+    """The host that runs it; may be left out where there is only one."""
+
+
+class StackStores(TypedDict, total=False):
+    """The stores of a stack."""
+
+    redis: StackRedis
+    """A Redis: `{}` is enough."""
+    mongo: StackMongoDB
+    """A MongoDB with its databases: `{databases: {shop: {}}}`."""
+
+
+class StackArgs(Section):
+    """Everything that a stack's file declares."""
+
+    what: ClassVar[str] = "a stack"
+
+    hosts: MapOf[Alias, HostArgs] = Field(default_factory=dict)
+    """The hosts, by alias."""
+    images: ImagesArgs = Field(default_factory=ImagesArgs)
+    """How images may be named."""
+    registries: MapOf[RegistryName, RegistryArgs] = Field(default_factory=dict, repr=False)
+    """Logins at image registries, by the registry's name as it stands before images; encrypted."""
+    secrets: MapOf[SecretName, SecretValue] = Field(default_factory=dict, repr=False)
+    """What apps and sites need and nobody may read, by name; encrypted."""
+    stores: Annotated[StackStores, SectionMap("stores")] = Field(default_factory=StackStores)
+    """Redis and MongoDB."""
+    backups: BackupsArgs = Field(default_factory=BackupsArgs)
+    """When the stores are backed up, for how long, and where copies go."""
+    apps: MapOf[AppName, StackApp] = Field(default_factory=dict)
+    """Containers that run on a host, by name."""
+    acme: AcmeArgs | None = None
+    """Who issues the certificates of sites."""
+    sites: MapOf[ServerName, StackSite] = Field(default_factory=dict)
+    """What nginx serves, by host name."""
+    tunnels: MapOf[Person, TunnelArgs] = Field(default_factory=dict)
+    """Who reaches which stores from home, by person."""
+    policy: PolicyArgs = Field(default_factory=PolicyArgs)
+    """How severe each policy is, and who is exempt."""
+
+    _secret: frozenset[str] = PrivateAttr(default=frozenset())
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep which keys hold an encrypted value."""
+        if context is not None:
+            self._secret = context.secret
+
+    @property
+    def secret(self) -> frozenset[str]:
+        """The top-level keys that hold an encrypted value."""
+        return self._secret
+
+    @classmethod
+    def check(cls, written: Written) -> None:
+        """Refuse names that nothing has, ports that two things want, and secrets in clear."""
+        at = written.at
+        if not written.get("hosts"):
+            at.field("hosts").report("declares no host", "docs/configuration.md shows one")
+        if "policy" in at.source.secret:
+            why = "write it in clear, where who reviews it can read it"
+            at.field("policy").report("is encrypted", why)
+        for key in ("registries", "secrets"):
+            if written.get(key) and key not in at.source.secret:
+                place = at.field(key)
+                path = f"'{place}[\"NAME\"].password'" if key == "registries" else f"{place}.NAME"
+                how = f"`pulumi config set --secret --path {path}` asks for each value"
+                # Pulumi tells of a whole key only whether something in it is encrypted: one clear value
+                # beside an encrypted one is not seen.
+                place.report("is not encrypted", how)
+        for place in _passwords_in_clear(written):
+            how = f"`pulumi config set --secret --path {place}` asks for it"
+            place.report("is not encrypted", how)
+        crosschecks.of_stack(written)
+
+    def host_of(self, app: str) -> str:
+        """Return the alias of the host that runs an app."""
+        return self.apps[app].host or self._only
+
+    def apps_on(self, host: str) -> dict[str, StackApp]:
+        """Return the apps of one host, by name."""
+        return {name: app for name, app in self.apps.items() if self.host_of(name) == host}
+
+    def stores_on(self, host: str) -> StoreMap:
+        """Return the stores that one host runs."""
+        here = StoreMap()
+        redis, mongo = self.stores.get("redis"), self.stores.get("mongo")
+        if redis is not None and (redis.host or self._only) == host:
+            here["redis"] = redis
+        if mongo is not None and (mongo.host or self._only) == host:
+            here["mongo"] = mongo
+        return here
+
+    def sites_on(self, host: str) -> dict[str, StackSite]:
+        """Return the sites that one host serves, by host name."""
+        return {name: site for name, site in self.sites.items() if self._server(site) == host}
+
+    def tunnels_on(self, host: str) -> dict[str, TunnelArgs]:
+        """Return who tunnels to stores of one host, each with those only."""
+        here = self.stores_on(host)
+        reached = {
+            person: tunnel.model_copy(update={"to": tuple(store for store in tunnel.to if store in here)})
+            for person, tunnel in self.tunnels.items()
+        }
+        return {person: tunnel for person, tunnel in reached.items() if tunnel.to}
+
+    def host_args(self, host: str) -> HardenedHostArgs:
+        """Return one host with all that it carries."""
+        declared = self.hosts[host]
+        return HardenedHostArgs(
+            **{field: getattr(declared, field) for field in declared.model_fields_set},
+            stores=self.stores_on(host),
+            backups=self.backups,
+            apps=self.apps_on(host),
+            acme=self.acme,
+            sites=self.sites_on(host),
+            tunnels=self.tunnels_on(host),
+            secrets=self.secrets,
+            registries=self.registries,
+        )
+
+    def named_images(self) -> dict[str, str]:
+        """Return every image, as it is named, by where that stands in the settings."""
+        apps = {f"portcullis:apps.{name}.image": app.image for name, app in self.apps.items()}
+        stores = {f"portcullis:stores.{name}.image": image for name, image in self._store_images().items()}
+        return {place: image for place, image in (apps | stores).items() if isinstance(image, str)}
+
+    def with_images(self, images: Mapping[str, str]) -> StackArgs:
+        """Return the same settings with images in the place of those that `named_images` gave."""
+        apps = {
+            name: app.model_copy(update={"image": images[f"portcullis:apps.{name}.image"]})
+            for name, app in self.apps.items()
+        }
+        stores = {
+            name: store.model_copy(update={"image": images[f"portcullis:stores.{name}.image"]})
+            for name, store in self.stores.items()
+            if isinstance(store, RedisArgs | MongoDBArgs)
+        }
+        return self.model_copy(update={"apps": apps, "stores": stores})
+
+    def _store_images(self) -> dict[str, str]:
+        redis, mongo = self.stores.get("redis"), self.stores.get("mongo")
+        found = {"redis": redis.image} if redis else {}
+        return found | ({"mongo": mongo.image} if mongo else {})
+
+    @property
+    def _only(self) -> str:
+        return next(iter(self.hosts))
+
+    def _server(self, site: StackSite) -> str:
+        app = next(iter(site.apps.values()), None)
+        return site.host or (self._only if app is None else self.host_of(app))
+
+
+def load(written: Mapping[str, Any], secret: Collection[str] = (), others: Collection[str] = ()) -> StackArgs:
+    """Validate the configuration of one stack; see `portcullis.config.load.load`.
+
+    Raises:
+        SettingsError: with every fault that can be found without the host.
+    """
+    return config.load(StackArgs, written, secret, others)
+
+
+def _passwords_in_clear(written: Written) -> list[Place]:
+    """Return the places of passwords in clear, under keys that hold other things too."""
+    found = []
+    if "stores" not in written.at.source.secret:
+        mongo = written.section("stores").section("mongo")
+        if mongo.get("former_password"):
+            found.append(mongo.at.field("former_password"))
+    if "backups" not in written.at.source.secret:
+        restic = written.section("backups").section("restic")
+        if restic.get("password"):
+            found.append(restic.at.field("password"))
+        found += [place for name, _, place in restic.items("environment") if _CREDENTIAL.search(name)]
+    return found

@@ -1,0 +1,58 @@
+"""What is particular about a host's kernel settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from portcullis.components.firewall.render import ufw_sysctl
+from portcullis.components.kernel import render
+from portcullis.config.kinds import ListOf, MapOf, NumberOrText, Text, valid
+from portcullis.config.section import Section, Written
+
+Key = Annotated[
+    str,
+    Text(
+        "a kernel setting",
+        r"[a-z0-9_-]+(?:\.(?:\*|[A-Za-z0-9_/-]+))+",
+        "write it with dots: net.ipv4.tcp_syncookies; * stands for every interface",
+    ),
+]
+Value = Annotated[
+    str, NumberOrText(Text("a value of a kernel setting", r"-?[A-Za-z0-9/._ -]*[A-Za-z0-9]", "write 1"))
+]
+Prefix = Annotated[
+    str, Text("the beginning of kernel settings", r"[a-z0-9_.-]+", "write net. or kernel.yama.")
+]
+
+
+class KernelArgs(Section):
+    """What differs from our kernel settings."""
+
+    what: ClassVar[str] = "kernel settings"
+
+    values: MapOf[Key, Value | None] = Field(default_factory=dict)
+    """Single settings that differ from ours: `net.ipv4.conf.all.rp_filter: 2`. A setting without a value
+    leaves ours out. One of `net.ipv4.conf.all.…` counts for each interface too."""
+    only: ListOf[Prefix] = ()
+    """Manage only settings that begin so, as where the kernel is shared: `[net.]`."""
+
+    @classmethod
+    def check(cls, written: Written) -> None:
+        """Refuse values that would break Docker, or that something else sets back."""
+        only = written.get("only")
+        managed = tuple(str(prefix) for prefix, _ in written.elements("only")) or ("",)
+        for key, value, place in written.items("values"):
+            text = valid(Value, value) or ""
+            ufw = ufw_sysctl.VALUES.get(key, text)
+            if value is not None and (why := render.refusal(key, text)):
+                place.refuse(value, f"would break this host: {why}", "leave it out")
+            elif value is not None and text != ufw:
+                place.refuse(value, f"would not last: the firewall sets {ufw} at every start", "leave it out")
+            elif not key.startswith(managed):
+                place.report(
+                    f"is not managed: only says {', '.join(managed)}", "leave it out, or add to only"
+                )
+        if not any(key.startswith(managed) for key in render.DEFAULTS):
+            written.at.field("only").refuse(only, "keeps none of our settings", "write net., or leave it out")

@@ -1,0 +1,114 @@
+"""The forms of headers: origins, policies, and what CORS may allow."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from portcullis.config.faults import closest
+from portcullis.config.kinds import Text
+
+# https://www.w3.org/TR/CSP3/#csp-directives and what MDN lists beside it; a browser skips a name that it does
+# not know, so that a misspelt one allows everything.
+_CSP = (
+    *("base-uri", "block-all-mixed-content", "child-src", "connect-src", "default-src", "fenced-frame-src"),
+    *("font-src", "form-action", "frame-ancestors", "frame-src", "img-src", "manifest-src", "media-src"),
+    *("object-src", "report-to", "report-uri", "require-trusted-types-for", "sandbox", "script-src"),
+    *("script-src-attr", "script-src-elem", "style-src", "style-src-attr", "style-src-elem"),
+    *("trusted-types", "upgrade-insecure-requests", "worker-src", "webrtc"),
+)
+_KEYWORDS = {"self", "none", "unsafe-inline", "unsafe-eval", "strict-dynamic", "unsafe-hashes"}
+_NO_CORS = {"set-cookie", "set-cookie2"}
+# Headers that have a key of their own, where they are checked, and are sent in their places only.
+_KEYS = {
+    "strict-transport-security": "hsts",
+    "content-security-policy": "csp",
+    "content-security-policy-report-only": "cspReportOnly",
+}
+# RFC 9110, 7.6.1 and 8.6, and what nginx says by itself: a second one would be believed by somebody.
+_NGINX = {
+    *("connection", "content-encoding", "content-length", "content-type", "date", "keep-alive", "location"),
+    *("server", "te", "trailer", "transfer-encoding", "upgrade"),
+}
+_PRINTABLE = re.compile(r"[\x20-\x7e]*")
+
+
+def _origin(text: str) -> tuple[str, str] | None:
+    how = "write https://host[:port], with no path"
+    if text in ("*", "null"):
+        return ("is not an origin", how)
+    found = re.fullmatch(
+        r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:]+\])(?::(?P<port>[0-9]{1,5}))?",
+        text,
+    )
+    if found is None:
+        if re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/]+/?", text) and "*" not in text:
+            plain = text.lower().rstrip("/")
+            if plain != text and _origin(plain) is None:
+                return ("is not spelt as browsers send it", f"write {plain}")
+        return ("is not an origin", how)
+    if (found["scheme"], found["port"]) in (("https", "443"), ("http", "80")):
+        return ("is not spelt as browsers send it", f"write {text.rpartition(':')[0]}")
+    return None
+
+
+def _csp(text: str) -> tuple[str, str] | None:
+    if not _PRINTABLE.fullmatch(text) or "$" in text or '"' in text:
+        return ("holds what no policy does", "write one line of ASCII, without double quotes and dollars")
+    if "," in text:
+        return ("holds a comma, which begins another policy", "put a semicolon between directives")
+    parts = [part.split() for part in text.split(";") if part.strip()]
+    none = ("has no directive", "write default-src 'self', or false for none")
+    return _directives(parts) if parts else none
+
+
+def _directives(parts: list[list[str]]) -> tuple[str, str] | None:
+    seen: set[str] = set()
+    for name, *values in parts:
+        if name not in _CSP:
+            return (f"has {name}, which is no directive of CSP", closest(name, _CSP))
+        if name in seen:
+            return (f"has {name} twice, and browsers take the first", "put its values together")
+        seen.add(name)
+        bare = [value for value in values if value.lower() in _KEYWORDS]
+        if bare:
+            return (f"has {bare[0]} without quotes, which is a host name", f"write '{bare[0]}'")
+    return None
+
+
+def _value(text: str) -> tuple[str, str] | None:
+    if not _PRINTABLE.fullmatch(text) or "$" in text:
+        return ("is no value that nginx can send", "write one line of ASCII, without dollars")
+    return None
+
+
+def _exposed(text: str) -> tuple[str, str] | None:
+    if not re.fullmatch(r"[A-Za-z0-9!#%&'*+.^_`|~-]+", text):
+        return ("is not the name of a header", "write X-Total-Count")
+    if text == "*":
+        return ("is every header", "name those that are needed")
+    if text.lower() in _NO_CORS:
+        return ("is never shown to a script", "leave it out")
+    return None
+
+
+def _own_name(text: str) -> tuple[str, str] | None:
+    name = text.lower()
+    # As a header of every answer it would be said to every origin, beside what cors says to some.
+    key = "cors" if name.startswith("access-control-") else _KEYS.get(name)
+    if key:
+        return ("has a key of its own", f"write {key}")
+    return ("is what nginx says by itself", "leave it out") if name in _NGINX else None
+
+
+Origin = Annotated[str, Text("an origin", refused=_origin)]
+Method = Annotated[str, Text("a method of HTTP", r"[A-Z]{3,20}", "write GET, POST, PUT, PATCH, DELETE")]
+Header = Annotated[str, Text("the name of a header", refused=_exposed)]
+HeaderName = Annotated[
+    str,
+    Text("the name of a header", r"[A-Za-z][A-Za-z0-9-]{0,63}", "write Permissions-Policy", _own_name),
+]
+HeaderValue = Annotated[
+    str, Text("the value of a header", refused=_value, hint='write it in quotes; "" is none')
+]
+Csp = Annotated[str, Text("a Content-Security-Policy", refused=_csp)]

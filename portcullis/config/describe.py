@@ -1,0 +1,155 @@
+"""Settings described for editors and for people, from the same declaration that reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args, get_origin
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from portcullis.config.faults import NAMESPACE, in_python, in_yaml
+from portcullis.config.kinds import fields_of
+from portcullis.config.section import Section, meanings
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_REQUIRED = object()
+
+
+class _Schema(GenerateJsonSchema):
+    """Without titles, without null, and with the sentence about each field."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """No: a title would repeat the key."""
+        return False
+
+    def nullable_schema(self, schema: Any) -> dict[str, Any]:
+        """Describe the value: null is the same as nothing written."""
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: Any) -> dict[str, Any]:
+        """Add a default only where it fits on a line."""
+        found, default = self.generate_inner(schema["schema"]), schema.get("default")
+        return {**found, "default": default} if isinstance(default, str | int) and default != "" else found
+
+    def dict_schema(self, schema: Any) -> dict[str, Any]:
+        """Describe keys by the form of a name."""
+        pattern = self.generate_inner(schema["keys_schema"]).get("pattern")
+        names = {"propertyNames": {"type": "string", "pattern": pattern}} if pattern else {}
+        values = self.generate_inner(schema["values_schema"])
+        if schema["values_schema"]["type"] == "nullable":
+            values = {"anyOf": [values, {"type": "null"}]}
+        return {"type": "object", **names, "additionalProperties": values}
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        """Describe a section."""
+        return self._described(super().model_schema(schema), schema["cls"])
+
+    def typed_dict_schema(self, schema: Any) -> dict[str, Any]:
+        """Describe a `TypedDict` that is read like a section."""
+        return self._described(super().typed_dict_schema(schema), schema["cls"])
+
+    @staticmethod
+    def _described(found: dict[str, Any], kind: type) -> dict[str, Any]:
+        properties = {
+            in_yaml(name): {"description": meaning, **found["properties"][name]}
+            for name, meaning in meanings(kind).items()
+        }
+        required = [in_yaml(name) for name in found.get("required", ())]
+        return {
+            "type": "object",
+            "properties": properties,
+            **({"required": required} if required else {}),
+            "additionalProperties": False,
+        }
+
+
+def json_schema(stack: type[Section]) -> str:
+    """Return the JSON Schema of a stack file, `Pulumi.<stack>.yaml`, for editors.
+
+    It knows our own keys only: whatever else Pulumi allows in such a file passes.
+    """
+    described = stack.model_json_schema(schema_generator=_Schema)
+    keys = described["properties"]
+    schema = {
+        "$schema": _DIALECT,
+        "title": "A stack of Portcullis",
+        "type": "object",
+        "properties": {
+            "config": {
+                "type": "object",
+                "properties": {f"{NAMESPACE}:{key}": value for key, value in keys.items()},
+                "patternProperties": {f"^{NAMESPACE}:(?!(?:{'|'.join(keys)})$)": False},
+            },
+        },
+        "$defs": described["$defs"],
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def table(kind: type[Section], *, python: bool = False) -> str:
+    """Return the fields of a section as a table in Markdown, as YAML or Python writes them."""
+    spell = in_python if python else in_yaml
+    lines = ["| key | what it is | without it |", "|---|---|---|"]
+    sentences, defaults = meanings(kind), _defaults(kind)
+    for name in fields_of(kind):
+        meaning = sentences[name].replace("|", "\\|")
+        lines.append(f"| `{spell(name)}` | {meaning} | {defaults[name]} |")
+    return "\n".join(lines) + "\n"
+
+
+def sections(kind: type[Section]) -> dict[str, type[Section]]:
+    """Return every section inside of one by its first path: `hosts`, `hosts.*.ssh`, `stores.redis`."""
+    found: dict[type, str] = {}
+    for path, inner in _sections(kind, ""):
+        found.setdefault(inner, path)
+    return {path: inner for inner, path in found.items() if issubclass(inner, Section)}
+
+
+def _sections(kind: type, path: str) -> Iterator[tuple[str, type]]:
+    for name, annotation in fields_of(kind).items():
+        for more, inner in _inside(annotation):
+            here = f"{path}{in_yaml(name)}{more}"
+            yield here.removesuffix(".*"), inner
+            yield from _sections(inner, f"{here}.")
+
+
+def with_tables(page: str, stack: type[Section]) -> str:
+    """Return a page in Markdown with each table under its mark, `<!-- table: hosts -->`, written anew.
+
+    Raises:
+        ValueError: a section has no mark.
+    """
+    for path, kind in sections(stack).items():
+        mark, end = f"<!-- table: {path} -->\n", "<!-- end -->\n"
+        before, found, after = page.partition(mark)
+        if not found or end not in after:
+            raise ValueError(f"the page has no place for the table of {path}")
+        page = before + mark + table(kind) + end + after.partition(end)[2]
+    return page
+
+
+def _inside(annotation: Any) -> Iterator[tuple[str, type]]:
+    """Give the sections in a type, each with what a path says for the maps around it."""
+    if isinstance(annotation, type) and (issubclass(annotation, Section) or hasattr(annotation, "__total__")):
+        yield "", annotation
+        return
+    inner = get_args(annotation)
+    if get_origin(annotation) is Mapping:
+        yield from ((f".*{more}", kind) for more, kind in _inside(inner[1]))
+    elif get_origin(annotation) is Sequence or inner:
+        for each in inner:
+            yield from _inside(each)
+
+
+def _defaults(kind: type[Section]) -> dict[str, str]:
+    found = {}
+    for name, field in kind.model_fields.items():
+        default = _REQUIRED if field.is_required() else field.default
+        if default is _REQUIRED:
+            found[name] = "required"
+        elif isinstance(default, bool):
+            found[name] = f"`{str(default).lower()}`"
+        else:
+            found[name] = f"`{default}`" if isinstance(default, str | int) and default != "" else ""
+    return found

@@ -1,0 +1,191 @@
+"""What is wrong with settings or arguments: each fault with its place, its reason and a remedy."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+NAMESPACE = "portcullis"
+"""What the keys of this program begin with in a stack's file."""
+_LONGEST_VALUE = 60
+_TYPE = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong: where it stands, what is wrong with it, and what would be right."""
+
+    path: str
+    reason: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """`path: reason; hint`."""
+        return f"{self.path}: {self.reason}" + (f"; {self.hint}" if self.hint else "")
+
+
+class SettingsError(Exception):
+    """The settings of a stack cannot be used. The text names every fault and is meant for people."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        """Keep the faults in the order in which they were found."""
+        self.faults = tuple(faults)
+        count = "a fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        super().__init__(
+            "\n".join([f"The settings of this stack have {count}:", *(f"  {fault}" for fault in self.faults)])
+        )
+
+
+class ArgumentsError(ValueError):
+    """The arguments of a component cannot be used. The text names every fault, one a line."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        """Keep the faults in the order in which they were found."""
+        self.faults = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with one value, without its place.
+
+    Attributes:
+        reason: why it cannot be used.
+        hint: what would be right.
+        shows_value: put the value before the reason.
+        meant: the word to show, where YAML made something else of it: `yes` becomes true.
+    """
+
+    reason: str
+    hint: str = ""
+    shows_value: bool = True
+    meant: str | None = None
+
+
+def refusal(
+    reason: str, hint: str = "", *, shows_value: bool = True, meant: str | None = None
+) -> PydanticCustomError:
+    """Return the error that a form raises: `reason` follows the value, as in `70000 is not a port`."""
+    return PydanticCustomError(_TYPE, _TYPE, {_TYPE: Finding(reason, hint, shows_value, meant)})
+
+
+def line(finding: Finding, loc: tuple[int | str, ...], raw: Any) -> InitErrorDetails:
+    """Return a finding as pydantic takes it, so that it adds what stands around `loc`."""
+    return InitErrorDetails(type=PydanticCustomError(_TYPE, _TYPE, {_TYPE: finding}), loc=loc, input=raw)
+
+
+def found_in(error: Any) -> Finding | None:
+    """Return the finding in one of pydantic's `errors()`, or None where pydantic itself found it."""
+    finding = error["ctx"][_TYPE] if error["type"] == _TYPE else None
+    return finding if isinstance(finding, Finding) else None
+
+
+def fault(error: Any, path: str, *, secret: bool = False) -> Fault:
+    """Return one of pydantic's `errors()` as a fault. A secret value is not shown."""
+    finding = found_in(error) or Finding(str(error["msg"]))
+    if not finding.shows_value:
+        return Fault(path, finding.reason, finding.hint)
+    value = "this value (a secret)" if secret else shown(finding.meant or error["input"])
+    return Fault(path, f"{value} {finding.reason}", finding.hint)
+
+
+def shown(raw: Any) -> str:
+    """Return a value as people wrote it, cut where it is long."""
+    text = json.dumps(raw, ensure_ascii=False, default=lambda value: f"<{type(value).__name__}>")
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def dotted(loc: Iterable[int | str]) -> str:
+    """Return a place as people write it: `.apps.api.uses[0]`."""
+    # pydantic marks the name of an entry, as opposed to its value, with [key].
+    parts = (part for part in loc if part != "[key]")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+
+
+def path(root: str, loc: Iterable[int | str]) -> str:
+    """Return a whole path: `portcullis:apps.api`, `HardenedHostArgs.apps.api`."""
+    inside = dotted(loc)
+    return root + (inside.removeprefix(".") if root.endswith(":") else inside)
+
+
+def in_yaml(name: str) -> str:
+    """Return how YAML writes a field: `host_port` is `hostPort`, and `from_` is `from`."""
+    first, *more = name.rstrip("_").split("_")
+    return first + "".join(part.capitalize() for part in more)
+
+
+def in_python(name: str) -> str:
+    """Return how Python writes a field."""
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where raw values come from: a stack's file, or a program.
+
+    Attributes:
+        root: what every path begins with: `portcullis:`, or the name of a class.
+        spell: how a field is written there, by its name in Python.
+        secret: the top-level keys that hold an encrypted value.
+    """
+
+    root: str
+    spell: Callable[[str], str] = in_yaml
+    secret: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a check found something, and the list that it reports to."""
+
+    source: Source
+    loc: tuple[int | str, ...] = ()
+    found: list[InitErrorDetails] = field(default_factory=list)
+
+    def spell(self, name: str) -> str:
+        """Return how a field is written here, by its name in Python."""
+        return self.source.spell(name)
+
+    def field(self, name: str) -> Place:
+        """Return the place of a section's field, by its name in Python."""
+        return self._at(self.spell(name))
+
+    def key(self, name: str) -> Place:
+        """Return the place of the entry `name` of a map."""
+        return self._at(name)
+
+    def item(self, index: int) -> Place:
+        """Return the place of one element of a list."""
+        return self._at(index)
+
+    def refuse(self, raw: Any, reason: str, hint: str = "") -> None:
+        """Report a value: `reason` follows the value, as in `70000 is not a port`."""
+        self.found.append(line(Finding(reason, hint), self.loc, raw))
+
+    def report(self, reason: str, hint: str = "") -> None:
+        """Report a fault that is not about one value."""
+        self.found.append(line(Finding(reason, hint, shows_value=False), self.loc, None))
+
+    def __str__(self) -> str:
+        """The whole path."""
+        return path(self.source.root, self.loc)
+
+    def _at(self, part: int | str) -> Place:
+        return Place(self.source, (*self.loc, part), self.found)
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return a hint for a word that is none of the known ones: the one probably meant, or all of them."""
+    names = sorted(known)
+    folded = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), folded, n=1)
+    if near:
+        return f"did you mean {folded[near[0]]}?"
+    return f"known are {', '.join(names)}" if names else "there are none"
