@@ -16,7 +16,6 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from portcullis.host import provider
 from portcullis.provider.__main__ import serve
-from portcullis.provider.base import import_kinds
 from portcullis.provider.servicer import Servicer
 from portcullis.provider.values import to_struct
 
@@ -37,7 +36,6 @@ class _SlowHost:
 
 def measure() -> float:
     """Return the seconds that all changes take when the engine asks for them at once."""
-    import_kinds()
     server, port = serve(Servicer(lambda: None))
     slow = mock.patch.object(provider, "session", return_value=_SlowHost())
     with slow, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -12,7 +12,6 @@ import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from portcullis.host.session import close_sessions
-from portcullis.provider.base import import_kinds
 from portcullis.provider.engine import end_with_engine
 from portcullis.provider.servicer import Servicer
 
@@ -41,7 +40,6 @@ def main() -> None:
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
-    import_kinds()
     _, port = serve(Servicer(close_sessions))
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()

@@ -17,6 +17,8 @@ Props = dict[str, Any]
 
 PACKAGE = "portcullis"
 VERSION = "0.1.0"
+GENERAL_KINDS = f"{PACKAGE}.resources"
+"""The package of the kinds that any program may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,13 @@ class Provider(ABC):
         """
 
 
-def import_kinds() -> None:
-    """Import every module that has kinds: `resource`, a module or a package, in the folder of each part."""
-    for package in ("portcullis.resources", "portcullis.components"):
+def import_kinds(*packages: str) -> None:
+    """Import every module that has kinds: `resource`, a module or a package, in the folder of each part.
+
+    Args:
+        packages: the folders of parts; all of them by default.
+    """
+    for package in packages or (GENERAL_KINDS, f"{PACKAGE}.components"):
         for part in pkgutil.iter_modules(importlib.import_module(package).__path__):
             folder = f"{package}.{part.name}"
             modules = pkgutil.iter_modules(importlib.import_module(folder).__path__) if part.ispkg else ()

@@ -14,7 +14,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from portcullis.provider.base import PACKAGE, kinds
+from portcullis.provider.base import PACKAGE, import_kinds, kinds
 
 if TYPE_CHECKING:
     import pulumi
@@ -36,7 +36,8 @@ _NOT_INPUTS = {"self", "name", "opts"}
 
 @functools.cache
 def schema_text(version: str) -> str:
-    """Return the schema of every kind whose module is imported, as JSON."""
+    """Return the schema of every kind, as JSON."""
+    import_kinds()
     return json.dumps(
         {
             "name": PACKAGE,

@@ -12,7 +12,7 @@ from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from portcullis.host.provider import message_of_current_exception
-from portcullis.provider.base import PACKAGE, VERSION, kinds
+from portcullis.provider.base import GENERAL_KINDS, PACKAGE, VERSION, import_kinds, kinds
 from portcullis.provider.schema import schema_text
 from portcullis.provider.values import from_struct, to_struct
 
@@ -34,9 +34,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def __init__(self, close: Callable[[], None]) -> None:
         """`close` ends the connections to the hosts; it is called once after the engine cancels."""
-        self._providers = {token: kind() for token, kind in kinds().items()}
+        self._providers = _served(GENERAL_KINDS)
         self._close = close
-        self._lock = threading.Lock()
+        self._lock, self._importing = threading.Lock(), threading.Lock()
         self._writes = 0
         self._cancelled = False
 
@@ -131,6 +131,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def _provider(self, request: Any) -> Provider:
         token = request.type or request.urn.split("::")[2].rpartition("$")[2]
+        # The kinds of all parts take a while to import, and a program of a few files needs none of them.
+        with self._importing:
+            if token not in self._providers:
+                self._providers = _served()
         provider = self._providers.get(token)
         if provider is None:
             raise _UnknownType(token, list(self._providers))
@@ -164,6 +168,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 last = self._cancelled and not self._writes
             if last:
                 self._close()
+
+
+def _served(*packages: str) -> dict[str, Provider]:
+    import_kinds(*packages)
+    return {token: kind() for token, kind in kinds().items()}
 
 
 class _UnknownType(Exception):

@@ -10,7 +10,6 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from portcullis.host import provider as host_provider
 from portcullis.provider.__main__ import serve
-from portcullis.provider.base import import_kinds
 from portcullis.provider.servicer import Servicer
 from portcullis.provider.values import from_struct, to_struct
 
@@ -87,7 +86,6 @@ def plugin() -> Iterator[Callable[[], Engine]]:
     begun: list[tuple[grpc.Server, Engine]] = []
 
     def start() -> Engine:
-        import_kinds()
         closed = threading.Event()
         server, port = serve(Servicer(closed.set))
         begun.append((server, Engine(port, closed)))

@@ -9,10 +9,9 @@ from portcullis import components, resources
 from portcullis.components.secrets.resource import GeneratedSecretProvider
 from portcullis.host.provider import HostProvider
 from portcullis.host.resource import HostResource
-from portcullis.provider.base import import_kinds, kinds
+from portcullis.provider.base import kinds
 from portcullis.provider.schema import resource_class, schema_text
 
-import_kinds()
 SCHEMA = json.loads(schema_text("1.2.3"))
 OURS = kinds()
 
