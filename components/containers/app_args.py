@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import ROUND_UP, Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
+from portcullis.components.containers.render import spell_cpus
 from portcullis.components.firewall.args import Destination
 from portcullis.config.faults import refusal
 from portcullis.config.forms import (
     Argument,
     ArgumentInput,
     ContainerUser,
-    Cpus,
     EnvName,
     ImageInput,
     Port,
     SecretName,
     SecretValue,
 )
-from portcullis.config.kinds import Choice, Kind, ListOf, Literally, MapOf, Number, Text
+from portcullis.config.kinds import Choice, Fraction, Kind, ListOf, Literally, MapOf, Number, Text
 from portcullis.config.secret import Secret
 from portcullis.config.section import Section, Written
 
@@ -48,6 +49,18 @@ def _inside(text: str) -> tuple[str, str] | None:
     if re.match(r"/(?:proc|sys|dev|bin|sbin|lib|lib64|usr/bin|usr/lib|usr/sbin)(?:/|$)", text):
         return ("is the system's own", "mount it elsewhere")
     return None
+
+
+def _cpus(number: Decimal) -> tuple[str, str] | None:
+    try:
+        spell_cpus(number)
+    except ValueError as error:
+        # The provider reads back every number with one decimal as itself.
+        return (str(error), f"write {number.quantize(Decimal('0.1'), ROUND_UP):f}")
+    return None
+
+
+Cpus = Annotated[str, Fraction("a number of CPUs", Decimal("0.01"), Decimal(512), _cpus)]
 
 
 class _Command(Kind):

@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from portcullis.components.containers.app_args import Cpus
 from portcullis.components.stores.args import Rotate
-from portcullis.config.forms import Cpus, Image, Port, SecretValue
+from portcullis.config.forms import Image, Port, SecretValue
 from portcullis.config.kinds import MapOf, Number, Text
 from portcullis.config.section import Section, Written
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from portcullis.config import public_keys
 from portcullis.config.kinds import (
     Choice,
-    Fraction,
     Literally,
     Number,
     NumberOrText,
@@ -258,7 +256,6 @@ SecretValue = Annotated[SecretInput, SecretText()]
 StoreName = Annotated[
     str, Text("a name for a store", r"[a-z][a-z0-9-]{0,30}", "write small letters, digits and dashes: redis")
 ]
-Cpus = Annotated[str, Fraction("a number of CPUs", Decimal("0.01"), Decimal(512))]
 Os = Annotated[
     Literal["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04"],
     # Ubuntu: rendered and unit-tested, not proven on a host.

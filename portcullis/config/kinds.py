@@ -198,11 +198,12 @@ class Number(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Fraction(Kind):
-    """A decimal number within bounds, kept as its shortest text."""
+    """A decimal number within bounds, kept as its shortest text. `refused` is as in `Text`."""
 
     what: str
     least: Decimal
     most: Decimal
+    refused: Callable[[Decimal], tuple[str, str] | None] | None = None
 
     def read(self, raw: Any) -> str:
         """Return the shortest spelling, so that 1, 1.0 and "1" are the same value and never a difference."""
@@ -212,6 +213,8 @@ class Fraction(Kind):
             number = None
         if number is None or not number.is_finite() or not self.least <= number <= self.most:
             raise refusal(f"is not {self.what}", f"write a number from {self.least} to {self.most}")
+        if self.refused and (fault := self.refused(number)):
+            raise refusal(*fault)
         return f"{number.normalize():f}"
 
     def schema(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pulumi
@@ -134,14 +135,17 @@ def test_each_section_is_checked_where_it_is_made(make: Any, line: str) -> None:
 
 
 def test_values_that_are_known_only_later_pass_as_they_are() -> None:
-    image, password = pulumi.Output.from_input("x"), pulumi.Output.from_input("pw")
-    app = AppArgs(image=image, port=8080, env={"URL": password})
-    assert app.image is image
-    assert app.env["URL"] is password
-    mongo = MongoDBArgs(databases={}, former_password=password)
-    assert mongo.former_password == Secret(password)
-    with pytest.raises(TypeError, match="give it to a resource"):
-        Secret(password).reveal()
+    async def program() -> None:  # an output needs an event loop
+        image, password = pulumi.Output.from_input("x"), pulumi.Output.from_input("pw")
+        app = AppArgs(image=image, port=8080, env={"URL": password})
+        assert app.image is image
+        assert app.env["URL"] is password
+        mongo = MongoDBArgs(databases={}, former_password=password)
+        assert mongo.former_password == Secret(password)
+        with pytest.raises(TypeError, match="give it to a resource"):
+            Secret(password).reveal()
+
+    asyncio.run(program())
 
 
 def test_no_secret_is_in_a_fault_or_a_text() -> None:

@@ -191,8 +191,8 @@ def test_where_digests_are_required_a_tag_is_refused_and_so_is_a_default() -> No
     assert found == [
         f"portcullis:{path}, and images.digests is required; write NAME@sha256:…"
         for path in (
-            'apps.api.image: "ghcr.io/acme/api:1.4" is a tag',
             "stores.redis.image: is the default, a tag",
+            'apps.api.image: "ghcr.io/acme/api:1.4" is a tag',
         )
     ]
 
