@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 FRESH = "fresh"
@@ -78,7 +79,7 @@ class BackupStatus(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         unit: str,
         status: str,
         stores: Sequence[str],
@@ -89,7 +90,7 @@ class BackupStatus(HostResource):
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             unit: the service that backs up, such as "portcullis-backup.service".
             status: the file in which it notes each store's last success.
             stores: the names of the stores there.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.host.session import Channel
     from portcullis.provider.base import Props
 
@@ -155,7 +156,7 @@ class Certificate(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         lineage: str,
         domains: Sequence[str],
         email: str,
@@ -170,14 +171,14 @@ class Certificate(HostResource):
         precheck: bool = True,
         unit: str = "nginx.service",
         on_delete: Literal["remove", "keep"] = "remove",
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare it. certbot has to be there, and a server that answers from `webroot` on port 80.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             lineage: certbot's name for it, and of its folder.
             domains: the names, the first of them the one that is asked for when it is read back.
             email: whose account with the authority it is; using it accepts the authority's terms.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.host.session import Channel
     from portcullis.provider.base import Props
 
@@ -160,7 +161,7 @@ class Exposure(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         listeners: Mapping[str, str],
         published: Mapping[str, str] | None = None,
         passes: Mapping[str, str] | None = None,
@@ -173,7 +174,7 @@ class Exposure(HostResource):
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             listeners: sockets beyond loopback → their owners: a systemd unit, `container "NAME"`, or
                 `process NAME (USER)`.
             published: what Docker publishes beyond loopback → `container "NAME"`. The releases of an app are

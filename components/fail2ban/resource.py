@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 
@@ -92,19 +93,19 @@ class Fail2banJail(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         jail: str,
         options: Mapping[str, str | int | bool | Sequence[str]],
         ignoreip: Sequence[str] = (),
         enabled: bool = True,
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the jail.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             jail: name of the jail, such as "sshd".
             options: as in jail.conf(5). A name that fail2ban would ignore is refused. Lengths of time are
                 seconds, or texts such as "10m" and "7d".

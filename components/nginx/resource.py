@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
     from portcullis.resources.directory.resource import Directory
     from portcullis.resources.file.resource import File
@@ -91,7 +92,7 @@ class ServedSites(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         sites: Mapping[str, SiteProbe],
         unit: str = "nginx.service",
         reads: Sequence[File | Tree | Directory | Packages | str] = (),
@@ -101,7 +102,7 @@ class ServedSites(HostResource):
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             sites: how each is asked for, by host name; *.example.com is asked for by a name below it.
             unit: nginx's unit.
             reads: what nginx runs on: resources, or paths of files and folders that others write.

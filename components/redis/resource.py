@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}\Z")
@@ -117,7 +118,7 @@ class RedisUser(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         acl: str,
         address: str,
         ops: str,
@@ -127,14 +128,14 @@ class RedisUser(HostResource):
         gid: str = "999",
         ca: str | None = None,
         keeper: bool = False,
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the user.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             acl: the server's file of users on the host, the same one for all users of a server. It belongs to
                 root, and the group `gid` reads it.
             address: address and port where the host reaches the server.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.host.session import Channel
     from portcullis.provider.base import Props
 
@@ -171,20 +172,20 @@ class SshServer(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         content: str,
         options: Mapping[str, str],
         port: int = 22,
         login: str = "root",
         users: Mapping[str, Mapping[str, str]] = _NOBODY,
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the server.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             content: text of the drop-in, with one line `Port PORT`; `ssh/render/sshd.py` writes it.
             options: what has to hold in effect, each as the text has it.
             port: TCP port; the same as the host's in the settings.

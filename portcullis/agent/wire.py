@@ -99,7 +99,14 @@ def decode(cls: Type[T], data: object, where: str = "") -> T:
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise Malformed(f"{_at(where, unknown[0])} is unknown to {cls.__name__}")
-    missing = [name for name, required in known.items() if required and data.get(name) is None]
+    # The defaults of facts are for an absent thing: of one that is there, the host tells everything.
+    whole = issubclass(cls, Facts) and data.get("exists") is True
+    missing = [
+        name
+        for name, required in known.items()
+        if (required or (whole and name != "revision" and not _allows_none(hints[name])))
+        and data.get(name) is None
+    ]
     if missing:
         raise Malformed(f"{_at(where, missing[0])} is missing")
     return cls(**{name: _value(hints[name], held, _at(where, name)) for name, held in data.items()})

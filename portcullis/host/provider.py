@@ -6,11 +6,13 @@ import os
 import sys
 import traceback
 from abc import abstractmethod
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
 from pulumi.output import Unknown
 
+from portcullis.agent.wire import Desired, Facts, Malformed, decode, encode
 from portcullis.agent.withheld import UNCHANGED
 from portcullis.host.errors import HostError, Subject
 from portcullis.host.session import WRITE_TIMEOUT, Channel, session, who
@@ -132,6 +134,12 @@ class HostProvider(Provider):
 
     kind: ClassVar[str]
     """The agent's name of the kind."""
+    desired_type: ClassVar[type[Desired] | None] = None
+    """What is declared, as both halves know it. None: not converted yet, plain JSON."""
+    facts_type: ClassVar[type[Facts] | None] = None
+    """What is on the host, as both halves know it."""
+    live: ClassVar[tuple[str, ...]] = ()
+    """Inputs that are read back; each is one of the facts."""
     identity: ClassVar[tuple[str, ...]]
     """Inputs that cannot change without becoming another thing."""
     chosen: ClassVar[tuple[str, ...]] = ()
@@ -147,13 +155,31 @@ class HostProvider(Provider):
     def normalise(self, inputs: Normaliser) -> None:
         """Take the inputs of this kind over; common ones are done by `check`."""
 
-    @abstractmethod
+    def desired(self, props: Props) -> Any:
+        """Return what is declared. Not in `check` and `diff`: there a value may be unknown.
+
+        Raises:
+            HostError: the state is of another version.
+        """
+        if self.desired_type is None:
+            return desired(props)
+        names = {field.name for field in fields(self.desired_type)}
+        try:
+            # A state of another version may have inputs that are gone by now.
+            return decode(self.desired_type, {key: value for key, value in props.items() if key in names})
+        except Malformed as error:
+            raise HostError(
+                f"the state of this resource is of another version: {error}", hint="run `pulumi up` first"
+            ) from None
+
     def item(self, props: Props) -> Item:
         """Return what the agent needs to find and read the thing."""
+        wanted = self.desired(props)
+        return Item(self.kind, wanted.id, encode(wanted.spec()))
 
-    @abstractmethod
-    def live_inputs(self, facts: Json) -> Props:
+    def live_inputs(self, facts: Any) -> Props:
         """Return those inputs whose live value the facts tell."""
+        return {name: encode(getattr(facts, name)) for name in self.live}
 
     @abstractmethod
     def absent_inputs(self) -> Props:
@@ -163,7 +189,7 @@ class HostProvider(Provider):
         """Return what every request about the thing says of it."""
         return {
             "stack": stack_of(props), "kind": item.kind, "item": item.id, "spec": item.spec,
-            "desired": desired(props), "owner": props["managed_by"], "who": who(),
+            "desired": encode(self.desired(props)), "owner": props["managed_by"], "who": who(),
         }  # fmt: skip
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
@@ -223,7 +249,9 @@ class HostProvider(Provider):
         """
         with _Errors(self, props):
             facts = self._facts(props)
-            live = self.live_inputs(told(facts, props)) if facts["exists"] else self.absent_inputs()
+            live = (
+                self.live_inputs(self._typed(told(facts, props))) if facts["exists"] else self.absent_inputs()
+            )
         # Declared by number is read back by number: the host may have a name for it by now.
         live |= {
             key: facts[f"{key}_id"]
@@ -283,6 +311,18 @@ class HostProvider(Provider):
         revision = {_REVISION: facts[_REVISION]} if _REVISION in facts else {}
         inputs = self.check({}, self.read(id_, props).inputs).inputs
         return ReadResult(f"{host}:{self.item(props).id}", inputs | revision, inputs)
+
+    def _typed(self, facts: Json) -> Any:
+        """Return facts in their class. What a host answers is not trusted, and may be of another version."""
+        if self.facts_type is None:
+            return facts
+        try:
+            return decode(self.facts_type, dict(facts))
+        except Malformed as error:
+            raise HostError(
+                f"the host has an agent of another version: {error}",
+                hint="preview with the version that was deployed, or deploy this one first",
+            ) from None
 
     def _facts(self, props: Props) -> Json:
         return survey(session(props["host"], stack_name(props)), stack_of(props)).facts(self.item(props))

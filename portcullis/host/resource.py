@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from portcullis.host.host import Host
 from portcullis.provider.named import assert_plugin_is_named
 
 if TYPE_CHECKING:
@@ -32,13 +33,16 @@ class HostResource(pulumi.CustomResource):
         provider: type[HostProvider],
         name: str,
         *,
-        host: str,
-        adopt: bool,
+        host: Host | str,
+        adopt: bool | None,
         inputs: dict[str, Any],
         outputs: tuple[str, ...] = ("revision",),
         opts: pulumi.ResourceOptions | None,
     ) -> None:
         assert_plugin_is_named()
+        if isinstance(host, Host):
+            adopt = host.adopt if adopt is None else adopt
+            host = host.alias
         props = {
             **inputs,
             "host": host,

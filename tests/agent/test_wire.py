@@ -100,6 +100,12 @@ def test_what_a_subclass_adds_stays_where_it_is() -> None:
     }
 
 
+def test_of_a_thing_that_is_there_everything_is_told() -> None:
+    with pytest.raises(Malformed, match="colour is missing"):
+        decode(Door, {"exists": True})
+    assert decode(Door, {"exists": False}) == Door(exists=False)
+
+
 def test_an_absent_thing_tells_only_what_is_not_as_usual() -> None:
     assert encode(Seen(exists=False), Door) == {"exists": False}
     assert encode(Door(exists=False, colour="red"), Door) == {"exists": False, "colour": "red"}

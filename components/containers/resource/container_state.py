@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 EXPECTED = {"healthy": "healthy", "exited": "exited 0"}
@@ -101,7 +102,7 @@ class ContainerState(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         container: pulumi.Input[str],
         container_id: pulumi.Input[str],
         image: pulumi.Input[str],
@@ -116,7 +117,7 @@ class ContainerState(HostResource):
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             container: name of the container on the host.
             container_id: its id, so that another container of that name is judged again.
             image: what it runs, for `previous_image`.

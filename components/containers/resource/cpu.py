@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 
@@ -60,7 +61,7 @@ class Cpu(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         program: str,
         features: Sequence[str],
         reason: str,
@@ -71,7 +72,7 @@ class Cpu(HostResource):
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             program: who needs them, once a host.
             features: flags such as "avx".
             reason: what needs them, said where one is missing.

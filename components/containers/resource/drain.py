@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 
@@ -58,7 +59,7 @@ class Drain(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         upstreams: Mapping[str, pulumi.Input[str]],
         seconds: int = 60,
         service: str = "nginx.service",
@@ -69,7 +70,7 @@ class Drain(HostResource):
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             upstreams: where requests go, by host name.
             seconds: how long they are waited for, at most; a WebSocket that is still open is cut off then.
             service: nginx's unit.

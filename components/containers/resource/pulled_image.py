@@ -14,6 +14,7 @@ from portcullis.provider.base import DiffResult
 
 if TYPE_CHECKING:
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 _PULLED = "pulled"
@@ -79,7 +80,7 @@ class PulledImage(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         image: pulumi.Input[str],
         username: str,
         password: pulumi.Input[str],
@@ -89,7 +90,7 @@ class PulledImage(HostResource):
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             image: `NAME@sha256:…` or `NAME:TAG@sha256:…`.
             username: who logs in at the registry.
             password: the password or token; always kept as a secret. It is used when the image is not there.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 RUNNING = "running"
@@ -95,7 +96,7 @@ class Release(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         app: str,
         defined_by: Mapping[str, pulumi.Input[str]],
         published: bool = True,
@@ -106,7 +107,7 @@ class Release(HostResource):
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             app: name of the app: its containers are called `APP-NUMBER`.
             defined_by: everything whose change needs another container; secrets stay secret.
             published: whether it needs a port. Then a container that stopped or was changed by hand is

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 _PERMISSIONS = "root root 0644"
@@ -68,16 +69,16 @@ class ForwardFilter(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         table: str,
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the filter. nft has to be there: depend on the package nftables.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             table: the table in nft's own spelling; `firewall/render/forward_filter.py` writes it.
             adopt: take over a table or file of this name that differs.
             opts: resource options.

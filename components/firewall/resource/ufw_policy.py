@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 _ITEM = "ufw"
@@ -111,20 +112,20 @@ class UfwPolicy(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         enabled: bool = True,
         defaults: Mapping[str, Literal["allow", "deny", "reject"]] | None = None,
         logging: Literal["off", "low", "medium", "high", "full"] = "low",
         rules: Mapping[str, pulumi.Input[str]] | None = None,
         custom_files: Sequence[str] = (),
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the policy.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             enabled: whether ufw runs, now and after a boot.
             defaults: what happens to packets that no rule matches: `incoming` (deny), `outgoing` (allow),
                 `routed` (deny).

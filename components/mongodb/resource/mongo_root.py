@@ -13,6 +13,7 @@ from portcullis.provider.base import UpdateResult
 
 if TYPE_CHECKING:
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 ANSWERS, WORKS, REQUIRED = "answers", "works", "required"
@@ -75,7 +76,7 @@ class MongoRoot(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         store: str,
         address: str,
         password: pulumi.Input[str],
@@ -85,14 +86,14 @@ class MongoRoot(HostResource):
         ca: str | None = None,
         volume: str | None = None,
         replica_set: str | None = None,
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the administrator.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             store: name of the store, which is its container's and the name in its certificate.
             address: `address:port` at which the host itself reaches it.
             password: the administrator's.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 _SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "password_file")
@@ -78,7 +79,7 @@ class MongoUser(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         store: str,
         address: str,
         root_file: str,
@@ -89,14 +90,14 @@ class MongoUser(HostResource):
         roles: Sequence[str] | None = None,
         root: str = "root",
         ca: str | None = None,
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the user.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             store: name of the store.
             address: `address:port` at which the host itself reaches it.
             root_file: path of the file on the host that holds the administrator's password.

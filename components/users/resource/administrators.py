@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 
@@ -71,17 +72,17 @@ class Administrators(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         users: Sequence[str] = (),
         files: Sequence[str] = (),
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare that there are no others. Depend on the users, so that they are there first.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             users: names of those who may: declared as `User` with sudo, or in such a group.
             files: paths below /etc/sudoers.d that other resources manage.
             adopt: take away those who may become root at the first `up`; they come back on delete.

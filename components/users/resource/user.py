@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 # useradd(8), "CAVEATS": what Debian and Ubuntu take for a name of a user or group.
@@ -132,7 +133,7 @@ class User(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         user: str,
         keys: Mapping[str, pulumi.Input[str]] = _NOTHING,
         sudo: bool | None = False,
@@ -141,14 +142,14 @@ class User(HostResource):
         system: bool = False,
         end_sessions: bool = False,
         on_delete: Literal["keep", "remove"] = "keep",
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the user.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             user: the account's name; root too, of which the keys alone are managed unless more is declared.
             keys: label to public key: a line of authorized_keys, with its options if it has any.
             sudo: may become root without a password; None leaves that alone.

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 
@@ -60,21 +61,21 @@ class Directory(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         path: str,
         owner: str = "root",
         group: str = "root",
         mode: str = "0755",
         on_delete: Literal["remove", "keep"] = "remove",
         make_parents: bool = False,
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the folder.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             path: absolute path; the folder above it must exist, but for `make_parents`.
             owner: user name.
             group: group name.

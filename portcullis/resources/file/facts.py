@@ -74,6 +74,6 @@ class FileFacts(Facts):
     owner: str = ""
     group: str = ""
     mode: str = ""
-    owner_id: str = ""
-    group_id: str = ""
+    owner_id: Optional[str] = None
+    group_id: Optional[str] = None
     withheld: Optional[Mapping[str, str]] = None

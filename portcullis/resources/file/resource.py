@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known, mode_text
 from portcullis.host.resource import HostResource, is_secret
-from portcullis.host.survey import Item
+from portcullis.resources.file.facts import MAX_CONTENT, FileDesired, FileFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
-
-MAX_CONTENT = 100_000
-"""Bytes of content that a `File` carries; it stands in state and in previews. `Tree` carries more."""
-
 
 # What facts say in place of a content that cannot be shown: the agent's words, and `ABSENT`.
 _PLACEHOLDER = re.compile(
@@ -33,6 +29,9 @@ class FileProvider(HostProvider):
     """Provider of `File`."""
 
     kind = "file"
+    desired_type = FileDesired
+    facts_type = FileFacts
+    live = ("content", "owner", "group", "mode")
     identity = ("host", "path")
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -66,17 +65,9 @@ class FileProvider(HostProvider):
         if inputs.news.get("secret") is True:
             inputs.keep("secret")
 
-    def item(self, props: Props) -> Item:
-        """Return the file by its path."""
-        return Item(self.kind, props["path"], {"path": props["path"]})
-
     def importable(self, item: str) -> Props | None:
         """Return the file at this path."""
-        return {"path": item, "on_delete": "restore"}
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return content, owner, group and mode."""
-        return {key: facts[key] for key in ("content", "owner", "group", "mode")}
+        return {"path": item, "content": "", "on_delete": "restore"}
 
     def absent_inputs(self) -> Props:
         """Return a file that is not there."""
@@ -105,7 +96,7 @@ class File(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         path: str,
         content: pulumi.Input[str],
         owner: str = "root",
@@ -114,14 +105,14 @@ class File(HostResource):
         validate: Sequence[str] | None = None,
         test: Sequence[str] | None = None,
         on_delete: Literal["restore", "remove", "keep"] = "restore",
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the file.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             path: absolute path.
             content: the text; may be a secret, which stays one in state and in errors.
             owner: user name.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 # Debian Policy 5.6.1: lower case letters, digits, plus, minus and dots; at least two characters.
@@ -70,19 +71,19 @@ class Packages(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         names: Sequence[str],
         on_delete: Literal["remove", "purge", "keep"] = "remove",
         never_purge: Sequence[str] = (),
         recommends: bool = False,
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the packages.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             names: names of Debian packages.
             on_delete: remove them, remove them with their configuration and data (`purge`), or keep them.
             never_purge: those that `purge` only removes, because purging them deletes what people made.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
     from portcullis.resources.file.resource import File
     from portcullis.resources.tree.resource import Tree
@@ -78,20 +79,20 @@ class Service(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         unit: str,
         active: Literal["active", "inactive"] = "active",
         enabled: Literal["enabled", "disabled", "masked", "static"] = "enabled",
         reads: Sequence[File | Tree | Directory | Packages | str] = (),
         on_change: Literal["reload", "restart"] = "reload",
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the unit.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             unit: full name, such as "nginx.service".
             active: whether it runs.
             enabled: whether it starts at boot; masked means that nothing can start it. A unit without an

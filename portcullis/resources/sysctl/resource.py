@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 # sysctl.d(5): in a key written with dots, a slash stands for a dot in the name of an interface.
@@ -92,19 +93,19 @@ class Sysctl(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         values: Mapping[str, str],
         path: str = "/etc/sysctl.d/99-zz-portcullis.conf",
         content: str | None = None,
         optional: Sequence[str] = (),
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the settings.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             values: key, such as "net.ipv4.tcp_syncookies", to value.
             path: the file; its name decides who wins, the last one in the alphabet.
             content: its text, if it shall say why; a line a value otherwise.

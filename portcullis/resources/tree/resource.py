@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.agent_process import Json
+    from portcullis.host.host import Host
     from portcullis.host.session import Channel
     from portcullis.provider.base import Props
 
@@ -124,20 +125,20 @@ class Tree(HostResource):
         self,
         name: str,
         *,
-        host: str,
+        host: Host | str,
         path: str,
         source: str | os.PathLike[str],
         owner: str = "root",
         group: str = "root",
         on_delete: Literal["remove", "keep"] = "remove",
-        adopt: bool = False,
+        adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the tree.
 
         Args:
             name: the resource's name.
-            host: alias of the host.
+            host: the host, or its alias.
             path: absolute path on the host; becomes a symbolic link.
             source: local folder, relative to the project folder.
             owner: user name of all files.

@@ -147,7 +147,7 @@ def test_what_stands_for_a_secret_is_never_written_as_one() -> None:
 
 
 def test_facts_that_an_older_agent_does_not_tell_are_said(canned: Callable[..., CannedChannel]) -> None:
-    with pytest.raises(HostError, match=r"another version: it does not tell 'mode'"):
+    with pytest.raises(HostError, match=r"another version: mode is missing"):
         read(canned, {key: value for key, value in FACTS.items() if key != "mode"})
 
 
