@@ -56,7 +56,7 @@ def test_nobody_looks_unasked() -> None:
 
 def test_it_comes_after_everything_of_the_host() -> None:
     engine = up(probe=True)
-    others = {each.name for each in engine.declared if each.provider or "docker:" in each.type}
+    others = {each.name for each in engine.declared if each.is_on_host or "docker:" in each.type}
     assert engine.before("web1-outside-scan") >= others
 
 
