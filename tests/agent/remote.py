@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lab import keys, machine
 from portcullis.host.bootstrap import agent_command
 from portcullis.host.bundle import agent_bundle
-
-from .conftest import STACK, URN, WHO
+from tests.on_host import STACK, URN, WHO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.run import Done
-
-    from .conftest import Client
+    from tests.on_host import Client
 
 
 class Removal:

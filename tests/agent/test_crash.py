@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .conftest import Client, FileClient
+from tests.on_host import Client, FileClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.agent.errors import HostError
-
-from .conftest import Client, FileClient
-from .test_trees import TreeClient
+from tests.on_host import Client, FileClient
+from tests.resources.tree.test_trees import TreeClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

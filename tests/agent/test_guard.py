@@ -20,8 +20,7 @@ from portcullis.agent.run import Done
 from portcullis.agent.store import Store
 from portcullis.host.bundle import agent_bundle
 from portcullis.resources.file.on_host import Files
-
-from .conftest import Client
+from tests.on_host import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

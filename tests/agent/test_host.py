@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .remote import RemoteAgent, wanted_file, wanted_service
+from tests.agent.remote import RemoteAgent, wanted_file, wanted_service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

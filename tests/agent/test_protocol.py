@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.host.bundle import agent_bundle
-
-from .conftest import OTHER_URN, STACK, URN, WHO
+from tests.on_host import OTHER_URN, STACK, URN, WHO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,13 +3,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portcullis.agent.operations import os_name, resource
-
-from .conftest import URN
+from tests.on_host import URN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import Client, FileClient
+    from tests.on_host import Client, FileClient
 
 
 def test_one_question_answers_for_the_whole_stack_and_for_what_is_asked(

@@ -17,15 +17,14 @@ import pytest
 
 from portcullis.agent import paths
 from portcullis.agent.errors import HostError
-
-from .conftest import FileClient
-from .test_directories import wanted
-from .test_trees import SITE, TreeClient
+from tests.on_host import FileClient
+from tests.resources.directory.test_directories import wanted
+from tests.resources.tree.test_trees import SITE, TreeClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .conftest import Client
+    from tests.on_host import Client
 
 USER = 65534  # nobody
 RACE = 2.0  # seconds

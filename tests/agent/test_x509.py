@@ -11,8 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from portcullis.agent import x509
-
-from .fake_certbot import issued
+from tests.components.certificates.fake_certbot import issued
 
 
 @pytest.mark.parametrize("key_type", ["ecdsa", "rsa"])

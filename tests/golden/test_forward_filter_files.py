@@ -10,7 +10,7 @@ from portcullis.components.firewall.render import forward_filter
 from portcullis.components.firewall.render.forward_filter import ForwardPolicy
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 # One of everything that a table can hold.
 FULL = ForwardPolicy(

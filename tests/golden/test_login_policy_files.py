@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from portcullis.components.users import render as login_policy
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 
 def test_modules(golden: Golden) -> None:

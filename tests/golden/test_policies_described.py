@@ -10,7 +10,7 @@ import pytest
 from portcullis.policy.describe import with_table
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 PAGE = Path(__file__).parents[2] / "docs/policy.md"
 

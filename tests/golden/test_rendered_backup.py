@@ -9,7 +9,7 @@ import pytest
 from portcullis.components.backups import render as backup
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 STORES = {
     "redis": {"kind": "redis", "container": "redis", "append_only": True},

@@ -9,7 +9,7 @@ import pytest
 from portcullis.components.certificates import render as certbot
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 LAB = "https://acme.internal.example:14000/dir"
 

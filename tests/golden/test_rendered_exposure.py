@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from portcullis.components.exposure import render as exposure
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 ALLOWED = (
     "80/tcp",

@@ -16,7 +16,7 @@ from portcullis.settings import forms
 from portcullis.settings.model import Pool
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 
 @pytest.mark.parametrize("os", forms.OS.words)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from portcullis.components.firewall.render.ufw_sysctl import ufw_sysctl
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 
 def test_kernel_parameters_of_ufw(golden: Golden) -> None:

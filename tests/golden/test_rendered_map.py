@@ -14,9 +14,8 @@ from portcullis.cli.map.comment import of_preview, section
 from portcullis.cli.map.main import FORMATS
 
 if TYPE_CHECKING:
-    from conftest import Golden
-
     from portcullis.cli.map.model import Map
+    from tests.golden.conftest import Golden
 
 RECORDED = Path(__file__).parent / "recorded" / "demo-state.json"
 PICTURE = Path(__file__).parents[2] / "docs" / "map.svg"

@@ -11,7 +11,7 @@ from portcullis.dialect import DIALECTS
 from tests.golden.nginx_sites import SITES
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 NEW = DIALECTS["debian-13"]
 OS = ("debian-12", "debian-13", "ubuntu-24.04")

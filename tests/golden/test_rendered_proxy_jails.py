@@ -10,7 +10,7 @@ from portcullis.components.fail2ban.render import fail2ban, proxy_jails
 from portcullis.components.nginx import render as nginx
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 LOGS = [nginx.error_log("api.example.com"), nginx.error_log("www.example.com")]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from portcullis.components.redis import render as redis
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 
 def test_redis_that_keeps_its_data(golden: Golden) -> None:

@@ -11,7 +11,7 @@ from portcullis.components.upkeep import render as units
 from portcullis.settings import forms
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 
 @pytest.mark.parametrize("os", forms.OS.words)

@@ -11,7 +11,7 @@ from portcullis.components.host.stack import StackArgs, load
 from portcullis.config.describe import json_schema, with_tables
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from tests.golden.conftest import Golden
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/configuration.md"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from policy_stack import Checkout
+
+from tests.policy.policy_stack import Checkout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

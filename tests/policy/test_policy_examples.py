@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from policy_examples import EXAMPLES, golden_site
 
 from portcullis.policy.catalogue import BY_NAME, POLICIES
 from portcullis.policy.model import Policy, Resource
 from portcullis.policy.verdict import judge
 from portcullis.settings import policies
+from tests.policy.policy_examples import EXAMPLES, golden_site
 
 SETTINGS = policies.read({})
 FILES = Path(__file__).parents[1] / "golden/files"

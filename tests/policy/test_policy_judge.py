@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from policy_stack import lab
+from tests.policy.policy_stack import lab
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from policy_stack import Checkout
+    from tests.policy.policy_stack import Checkout
 
 SOON = (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=30)).isoformat()
 REASON = "Behind a proxy of the provider's, which ends TLS."

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from google.protobuf import empty_pb2, json_format, struct_pb2
-from policy_examples import EXAMPLES
-from policy_stack import ROOT, STACK, Checkout, lab, texts
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 
@@ -25,6 +23,8 @@ from portcullis.policy.catalogue import BY_NAME, POLICIES
 from portcullis.policy.model import UNKNOWN, Resource
 from portcullis.policy.verdict import judge
 from portcullis.settings import policies
+from tests.policy.policy_examples import EXAMPLES
+from tests.policy.policy_stack import ROOT, STACK, Checkout, lab, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,12 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from policy_stack import lab, prod
+
+from tests.policy.policy_stack import lab, prod
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from policy_stack import Checkout
+    from tests.policy.policy_stack import Checkout
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from policy_examples import EXAMPLES, container
 
 from portcullis.components.host.stack import load
 from portcullis.config.faults import SettingsError
 from portcullis.policy import args
 from portcullis.policy.verdict import judge, unneeded
+from tests.policy.policy_examples import EXAMPLES, container
 
 REASON = "The vendor's image writes to its own folder."
 OPEN = container("api", ports=[{"internal": 80.0, "external": 80.0}])

@@ -1,7 +1,7 @@
 """The component MongoDB on a real host: who gets in, what drifts, what rotates, what survives.
 
 The server is the lab's stand-in (docs/lab-images.md): FerretDB on SQLite, with roles. What only the official
-server has is in tests/agent/test_mongo.py.
+server has is in tests/components/mongodb/test_mongo.py.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ THINGS = {
 }
 
 
-# The language host that `make setup` builds writes no code; tests/unit/provider/test_import.py proves what an
+# The language host that `make setup` builds writes no code; tests/provider/test_import.py proves what an
 # official one would write.
 def taken_in(project: Project, name: str, kind: str, thing: str, *, fails: bool = False) -> Outcome:
     return project.run(

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab import keys
+from tests.cli.pipeline.forge_server import ForgeServer
 from tests.e2e.project import CHECKOUT, STACK
 from tests.e2e.stack.workflow import Runner
-from tests.pipeline.forge_server import ForgeServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,170 @@
+"""What a fork's change declares, without host, state or secret: the real program, run twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portcullis.cli.pipeline import code_only
+from portcullis.cli.pipeline.preview import Preview
+
+CHECKOUT = Path(__file__).parents[3]
+PARTS = (
+    "Pulumi.yaml",
+    "Pulumi.prod.yaml",
+    "__main__.py",
+    "components",
+    "portcullis",
+    "plugin",
+    "policy",
+    "docs",
+)
+
+
+def test_encrypted_values_are_found_wherever_they_are() -> None:
+    config = {
+        "portcullis:secrets": {"stripeKey": {"secure": "v1:x"}, "plain": "no"},
+        "portcullis:registries": {"ghcr.io": {"username": "bot", "password": {"secure": "v1:y"}}},
+        "portcullis:list": [{"secure": "v1:z"}, "no"],
+    }
+    assert list(code_only.secret_paths(config)) == [
+        'portcullis:secrets["stripeKey"]',
+        'portcullis:registries["ghcr.io"]["password"]',
+        "portcullis:list[0]",
+    ]
+    assert "v1:" not in json.dumps(code_only.without_secrets(config))
+
+
+def test_a_difference_names_each_resource_once() -> None:
+    urn = "urn:pulumi:prod::portcullis::a:A$docker:index/container:Container::{}".format
+    counts, text = code_only.difference(
+        {urn("api"): {"memory": 256, "ports": [1]}, urn("old"): {"a": 1}, urn("same"): {"b": 2}},
+        {
+            urn("api"): {"memory": 512, "ports": [1]},
+            urn("new"): {"__defaults": [], "c": 3},
+            urn("same"): {"b": 2},
+        },
+    )
+    assert counts == {"update": 1, "create": 1, "delete": 1}
+    assert text.splitlines() == [
+        "~ docker:index/container:Container api",
+        "-   memory: 256",
+        "+   memory: 512",
+        "    ports:",
+        "+ docker:index/container:Container new",
+        "+   c: 3",
+        "- docker:index/container:Container old",
+        "-   a: 1",
+    ]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a job of a fork has: an engine, and nothing that leads to a state."""
+    asked = [sys.executable, str(CHECKOUT / "tools/engine.py"), "env", "--json"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)
+    environment = {**os.environ, **json.loads(done.stdout)}
+    for name in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PYTHONPATH"):
+        environment.pop(name, None)
+    return {**environment, "XDG_RUNTIME_DIR": str(tmp_path_factory.mktemp("run"))}
+
+
+def checkout(folder: Path, old: str = "", new: str = "") -> Path:
+    """A checkout of this project, as a clone has it, with one change to its settings."""
+    for part in PARTS:
+        folder.mkdir(exist_ok=True)
+        if (CHECKOUT / part).is_dir():
+            shutil.copytree(CHECKOUT / part, folder / part, symlinks=True)
+        else:
+            shutil.copyfile(CHECKOUT / part, folder / part)
+    (folder / ".venv").symlink_to(CHECKOUT / ".venv")
+    settings = folder / "Pulumi.prod.yaml"
+    assert old in settings.read_text()
+    # Encrypted with a passphrase that nobody here has.
+    sealed = '  portcullis:secrets:\n    stripeKey: {secure: "v1:AAAAAAAAAAAAAAAA:BBBB"}\n'
+    settings.write_text(settings.read_text().replace(old, new) + sealed)
+    return folder
+
+
+@pytest.mark.e2e
+def test_a_forks_pull_request_shows_what_it_declares_beyond_the_base(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    base = checkout(tmp_path / "base")
+    head = checkout(tmp_path / "head", "LOG_LEVEL: info", "LOG_LEVEL: debug\n      secrets: [stripeKey]")
+    seen = code_only.compare("prod", base, head, environment, "it comes from a fork")
+    assert seen.ok, seen.text
+    assert "LOG_LEVEL=debug" in seen.text
+    assert "stripeKey" in seen.text
+    assert seen.changes["update"] >= 1
+    assert "delete" not in seen.changes
+    assert not (base / ".portcullis").exists()
+    assert "v1:AAAA" not in seen.text
+    assert "resources judged: 0 stop the stack" in seen.verdict, seen.verdict
+    assert not seen.stopped
+    assert (head / "Pulumi.prod.yaml").read_text().count("{secure:") == 1
+
+
+@pytest.mark.e2e
+def test_a_fault_in_a_forks_settings_is_told_with_its_place(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    base = checkout(tmp_path / "base")
+    head = checkout(tmp_path / "head", "port: 8080", "prot: 8080")
+    seen = code_only.compare("prod", base, head, environment, "it comes from a fork")
+    assert not seen.ok
+    assert "prot" in seen.failure
+    assert "Traceback" not in seen.text
+
+
+def test_a_stack_that_is_new_declares_all_of_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    steps: dict[str, Any] = {"steps": [{"newState": {"urn": "urn:x::t::n", "inputs": {"a": 1}}}]}
+    (tmp_path / "head").mkdir()
+
+    def alone(stack: str, *_: object) -> Preview:
+        return Preview(stack, ok=True, changes={}, text="", steps=steps)
+
+    monkeypatch.setattr(code_only, "alone", alone)
+    seen = code_only.compare("new", tmp_path / "base", tmp_path / "head", {}, "why")
+    assert seen.changes == {"create": 1}
+
+
+def test_the_steps_of_a_comparison_have_both_sides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    declared = {"base": {"same": 1, "changed": 1, "gone": 1}, "head": {"same": 1, "changed": 2, "new": 1}}
+
+    def alone(stack: str, checkout: Path, *_: object) -> Preview:
+        states = [{"urn": urn, "inputs": {"a": a}} for urn, a in declared[checkout.name].items()]
+        return Preview(
+            stack, ok=True, changes={}, text="", steps={"steps": [{"newState": s} for s in states]}
+        )
+
+    for name in declared:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Pulumi.prod.yaml").touch()
+    monkeypatch.setattr(code_only, "alone", alone)
+    seen = code_only.compare("prod", tmp_path / "base", tmp_path / "head", {}, "why")
+    operations = {step["urn"]: step["op"] for step in seen.steps["steps"]}
+    assert operations == {"same": "same", "changed": "update", "gone": "delete", "new": "create"}
+    assert seen.changes == {"update": 1, "create": 1, "delete": 1}
+
+
+def test_a_base_that_fails_is_told_as_such(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def alone(stack: str, checkout: Path, *_: object) -> Preview:
+        well = checkout.name == "head"
+        return Preview(stack, ok=well, changes={}, text="" if well else "    error: no settings", steps={})
+
+    for name in ("base", "head"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Pulumi.prod.yaml").touch()
+    monkeypatch.setattr(code_only, "alone", alone)
+    seen = code_only.compare("prod", tmp_path / "base", tmp_path / "head", {}, "why")
+    assert not seen.ok
+    assert "fails by itself" in seen.failure
+    assert "no settings" in seen.failure

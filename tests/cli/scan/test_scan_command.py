@@ -1,0 +1,205 @@
+"""`python -m portcullis.cli.scan`, as people and deployments run it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.cli.scan import greetings, syn, vantage
+from portcullis.cli.scan.main import main
+from portcullis.components.host.declared import Declared, Opening
+from tests.cli.scan.scan_wire import V4, V6
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.scan.scan_wire import Wire
+
+OURS = [22, 25, 80, 443, 2222, 3306, 5432, 6380, 8080, 8443, 9999, 27018]
+PORTS = "1-10000,27000-27100"
+
+
+def openings(*ports: int, answers: str = "every") -> tuple[Opening, ...]:
+    return tuple(Opening(port, port, "the test", "there", (), answers) for port in ports)
+
+
+def scan(wire: Wire, told: Declared, *arguments: str) -> tuple[int, str]:
+    argv = ["--declared", "-", "--rate", "50000", *arguments]
+    done = wire.quick("portcullis.cli.scan", *argv, text=json.dumps([told.json()]), check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_red_with_a_line_for_each_and_green_when_it_is_declared(wire: Wire, tmp_path: Path) -> None:
+    told = Declared("web1", (V4, V6), 22, openings(*OURS))
+    file = tmp_path / "scan.json"
+    code, said = scan(wire, told, "--ports", PORTS, "--json", str(file))
+    assert code == 1, said
+    assert f"FAIL: web1 {V4}: port 6379/tcp is open and nobody declared it; redis: +PONG, without" in said
+    assert f"FAIL: web1 {V6}: mongodb on port 27017/tcp serves everybody without credentials" in said
+    assert f"FAIL: web1 {V6}: port 9000/tcp is open" in said
+    assert f"FAIL: web1 {V4}: port 9000/tcp" not in said, "it listens on IPv6 alone"
+    assert json.loads(file.read_text())["result"] == 1
+    code, said = scan(wire, told, "--ports", "1-5000", "--method", "connect", "--family", "4", "--quiet")
+    assert (code, said) == (0, "what answers is what is declared\n")
+
+
+def test_a_host_that_is_not_there_is_an_error_and_not_a_closed_host(wire: Wire) -> None:
+    code, said = scan(wire, Declared("web1", ("203.0.113.77",), 22, openings(22)), "--ports", "3306")
+    assert code == 2
+    assert "nothing at all answers at 203.0.113.77" in said
+
+
+def test_a_site_of_a_public_authority_has_to_be_trusted(wire: Wire) -> None:
+    sites = {"shop.example.com": "public"}
+    told = Declared("web1", (V4,), 22, openings(22, 443), tuple(sites), "shop.example.com", sites)
+    code, said = scan(wire, told, "--ports", "443")
+    assert code == 1
+    assert "browsers do not trust the certificate" in said
+    code, said = scan(wire, told, "--ports", "443", "--roots", str(wire.folder / "root.pem"))
+    assert code == 0, said
+
+
+def fake_ssh(tmp_path: Path, script: str) -> str:
+    program = tmp_path / "ssh"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_from_another_machine_it_is_the_probe_itself_that_runs_there(tmp_path: Path) -> None:
+    # An ssh that runs the command here, as sshd would: by a shell.
+    ssh = fake_ssh(tmp_path, f'echo "$@" >{tmp_path}/argv; for last; do :; done; cd /; exec sh -c "$last"')
+    question: dict[str, Any] = {
+        "addresses": ["127.0.0.1"], "families": [4], "ports": [[1, 2]], "ssh": 22, "sites": [], "page": "",
+        "roots": "", "method": "connect", "rate": 100,
+    }  # fmt: skip
+    found = vantage.answer(question, "elsewhere", (ssh,))
+    assert found["addresses"]["127.0.0.1"]["refused"] == 2
+    said = (tmp_path / "argv").read_text()
+    assert "BatchMode=yes" in said
+    assert "-- elsewhere sh -c" in said
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (
+            "echo 'ssh: connect to host: No route' >&2; exit 255",
+            "elsewhere cannot be reached by ssh: ssh: connect",
+        ),
+        ("echo 'sh: 1: python3: not found' >&2; exit 127", "it needs python3: sh: 1: python3: not found"),
+        ("echo Welcome; exit 0", "answered with something else: Welcome"),
+    ],
+)
+def test_a_vantage_point_that_fails_says_why(tmp_path: Path, script: str, said: str) -> None:
+    with pytest.raises(vantage.VantageFailed, match=said):
+        vantage.answer({}, "elsewhere", (fake_ssh(tmp_path, script),))
+
+
+@pytest.mark.parametrize(
+    ("pulumi", "said"),
+    [
+        ("echo 'error: no stack named prod' >&2; exit 1", "error: no stack named prod"),
+        ("echo '{}'", "portcullis:hosts: declares no host"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    pulumi: str,
+    said: str,
+) -> None:
+    program = tmp_path / "pulumi"
+    program.write_text(f"#!/bin/sh\n{pulumi}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert main(["--stack", "prod"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_host_that_the_stack_does_not_have_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program, key = (
+        tmp_path / "pulumi",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBZR3YwMARMndYt76G09uRhEf3IUq4cur64KMzXlUV5w",
+    )
+    hosts = {"web1": {"address": "203.0.113.10", "os": "debian-13", "hostKey": key}}
+    config = {"portcullis:hosts": {"value": json.dumps(hosts), "objectValue": hosts, "secret": False}}
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(config)}\nEND\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert main(["--host", "web2"]) == 2
+    assert "stack lab has no host web2; it has web1" in capsys.readouterr().err
+
+
+def test_raw_packets_without_root_are_refused_for_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "declared.json"
+    file.write_text(json.dumps([Declared("web1", ("127.0.0.1",), 22, ()).json()]))
+    monkeypatch.setattr(syn, "possible", lambda: False)
+    assert main(["--declared", str(file), "--method", "syn", "--ports", "9"]) == 2
+    assert "raw packets take root" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0", "22-", "a", "70000", "30-20"])
+def test_ports_that_are_none_are_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--ports", text])
+    assert "argument --ports" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "fast"])
+def test_a_rate_that_sends_nothing_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([f"--rate={text}"])
+    assert "argument --rate" in capsys.readouterr().err
+
+
+def test_a_result_that_cannot_be_written_is_told_after_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(greetings, "_FIRST_WORD", 0.05)  # the server here says nothing
+    file = tmp_path / "declared.json"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        told = Declared("web1", ("127.0.0.1",), port, (Opening(port, port, "SSH", "there"),))
+        file.write_text(json.dumps([told.json()]))
+        asked = ["--declared", str(file), "--ports", str(port), "--method", "connect"]
+        assert main([*asked, "--json", str(tmp_path / "nowhere" / "scan.json")]) == 2
+    said = capsys.readouterr()
+    assert f"ok  {port}/tcp  open  SSH" in said.out
+    assert said.err.startswith(f"asking web1 for ports {port} by IPv4 and IPv6…\n"), "to a person"
+    assert "error: " in said.err
+    assert "nowhere/scan.json" in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "declares no host"),
+        ("{}", "declares no host"),
+        ("[{}]", "is not what `up` leaves there: KeyError: 'openings'"),
+        ("[null]", "is not what `up` leaves there: TypeError"),
+        ("5", "is not what `up` leaves there: TypeError"),
+        ("nonsense", "is not what `up` leaves there: JSONDecodeError"),
+    ],
+)
+def test_what_declares_nothing_is_not_called_as_declared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    file = tmp_path / "declared.json"
+    file.write_text(text)
+    assert main(["--declared", str(file)]) == 2
+    heard = capsys.readouterr()
+    assert heard.out == ""
+    assert heard.err.startswith(f"error: {file} ")
+    assert said in heard.err
+    assert heard.err.count("\n") == 1

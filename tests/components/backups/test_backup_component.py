@@ -1,0 +1,244 @@
+"""Backup, by what it registers; its settings; and the verb that restores."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pytest
+
+from portcullis.cli import restore
+from portcullis.components import Backup, BackupArgs, BackupSource, ResticArgs
+from portcullis.settings.backups import BACKUPS, BackupSettings
+from portcullis.settings.faults import Place
+from tests.previews import unknown_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.recording_engine import Deploy
+
+ROOT = Path(__file__).parents[3]
+STORES = {"redis": BackupSource("redis", "redis"), "mongo": BackupSource("mongo", "mongo")}
+
+
+def backup(**args: Any) -> Backup:
+    return Backup("web1-backup", BackupArgs(**{"host": "web1", "stores": STORES, **args}))
+
+
+def test_the_job_its_timer_and_the_proof(deploy: Deploy) -> None:
+    engine = deploy(backup)
+    files = {r.inputs["path"]: r.inputs for r in engine.of(":File")}
+    assert files["/usr/local/sbin/portcullis-backup"]["mode"] == "0755"
+    assert files["/etc/portcullis-backup/config.json"]["mode"] == "0600"
+    assert "/usr/local/lib/portcullis_backup/main.py" in files
+    assert {r.inputs["path"]: r.inputs["mode"] for r in engine.of(":Directory")} == {
+        "/etc/portcullis-backup": "0700",
+        "/usr/local/lib/portcullis_backup": "0755",
+        "/var/backups/portcullis": "0700",
+    }
+    status = engine.one(":BackupStatus").inputs
+    assert status["stores"] == {"mongo": "fresh", "redis": "fresh"}
+    assert status["unit"] == "portcullis-backup.service"
+    assert engine.before("web1-backup-status") >= {r.name for r in engine.of(":File")} | {
+        "web1-backup-portcullis-backup.timer",
+        "web1-backup-folder",
+    }
+
+
+def test_without_restic_nothing_is_installed_for_it(deploy: Deploy) -> None:
+    engine = deploy(backup)
+    assert not engine.of(":Packages")
+    assert not engine.of(":GeneratedSecret")
+    assert "restic" not in str([r.inputs for r in engine.of(":File") if "library" not in r.name])
+
+
+def test_copies_need_a_generated_password_and_their_secrets_are_marked(deploy: Deploy) -> None:
+    def program() -> None:
+        key = pulumi.Output.secret("hidden")
+        args = ResticArgs("s3:https://s3.example.com/web1", {"AWS_SECRET_ACCESS_KEY": key})
+        made = backup(restic=args)
+        assert made.restic_password is not None
+
+    engine = deploy(program)
+    assert list(engine.one(":Packages").inputs["packages"]) == ["restic"]
+    assert set(engine.one(":BackupStatus").inputs["stores"]) == {"mongo", "redis", "restic"}
+    for what in ("repository", "password", "environment"):
+        file = engine.one(":File", f"web1-backup-restic-{what}")
+        assert "content" in file.secret
+        assert file.inputs["mode"] == "0600"
+    assert "AF_INET" in engine.one(":File", "web1-backup-service").inputs["content"]
+    others = [r.inputs for r in engine.declared if not r.name.startswith("web1-backup-restic-")]
+    assert "hidden" not in str(others)
+
+
+def test_a_repository_that_is_there_already_keeps_its_password(deploy: Deploy) -> None:
+    engine = deploy(lambda: backup(restic=ResticArgs("/srv/restic", password="known")))
+    assert not engine.of(":GeneratedSecret")
+    file = engine.one(":File", "web1-backup-restic-password")
+    assert file.inputs["content"] == "known\n"
+    assert "content" in file.secret
+
+
+def test_a_repository_on_the_host_is_a_folder_that_the_job_may_write(deploy: Deploy) -> None:
+    engine = deploy(lambda: backup(restic=ResticArgs("/srv/restic")))
+    assert engine.one(":Directory", "web1-backup-restic-folder").inputs["path"] == "/srv/restic"
+    unit = engine.one(":File", "web1-backup-service").inputs["content"]
+    assert "ReadWritePaths=/var/backups/portcullis /srv/restic\n" in unit
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: backup(keep=0, time="3:30"), ["BackupArgs.keep", "BackupArgs.time"]),
+        (lambda: backup(stores={}), ["BackupArgs.stores: names no store"]),
+        (lambda: backup(stores={"a.b": STORES["redis"], "restic": STORES["redis"]}), ["'a.b'", "'restic'"]),
+        (lambda: BackupSource("redis", "a b", ca="x y"), ["BackupSource.container"]),
+        (lambda: BackupSource("redis", "redis", ca="/run/$(x)"), ["BackupSource.ca"]),
+        (lambda: ResticArgs("ftp:nowhere", {}), ["ResticArgs.repository", "none of restic's backends"]),
+        (lambda: ResticArgs("/srv", {"a b": ""}), ["ResticArgs.environment"]),
+        (lambda: ResticArgs("/srv"), ["is not a plain path"]),
+        (lambda: ResticArgs("/srv/restic", {"A": "x\ny"}), ["ResticArgs.A: does not fit on one line"]),
+    ],
+)
+def test_what_would_fail_on_the_host_is_refused_here(make: Callable[[], object], said: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"\w+Args|BackupSource") as caught:
+        make()
+    for part in said:
+        assert part in str(caught.value)
+
+
+def read(raw: dict[str, Any]) -> tuple[BackupSettings | None, str]:
+    faults: list[Any] = []
+    found = BACKUPS.read(raw, Place("portcullis:stores.backups", faults))
+    return found, "\n".join(map(str, faults))
+
+
+def test_settings() -> None:
+    assert read({})[0] == BackupSettings(enabled=True, keep=14, time="03:30", restic=None)
+    found, _ = read({"keep": 7, "restic": {"repository": "sftp:me@host:/srv/web1"}})
+    assert found is not None
+    assert found.restic is not None
+    assert found.restic.environment == {}
+    restic = {"repository": "/srv/$HOME", "environment": {"KEY": "hidden\nx"}, "password": "a\nb"}
+    said = read({"keep": 0, "time": 210, "restic": restic, "kep": 1})[1]
+    assert "hidden" not in said
+    assert said.count("does not fit on one line") == 2
+    for part in ("keep: ", "time: ", "restic.repository: ", "kep: is not a known key", "03:30"):
+        assert part in said, said
+
+
+# --- make restore
+
+
+class Host:
+    """What ssh leads to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self.asked: list[list[str]] = []
+        self.dumps: list[dict[str, Any]] = []
+        self.code, self.err = 0, ""
+        (tmp_path / ".portcullis/lab").mkdir(parents=True)
+        (tmp_path / ".portcullis/lab/ssh_config").write_text("")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(restore.subprocess, "run", self.run)
+
+    def run(self, argv: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        self.asked.append(argv)
+        return subprocess.CompletedProcess(argv, self.code, json.dumps(self.dumps), self.err)
+
+    def add(self, name: str, items: int = 3, *, aside: bool = False) -> None:
+        self.dumps.append({
+            "store": "redis", "name": name, "taken": time.time() - 7300, "items": items, "place": "here",
+            "bytes": 7, "holds": "keys", "aside": aside,
+        })  # fmt: skip
+
+    @property
+    def restored(self) -> list[str]:
+        return [" ".join(argv[-3:]) for argv in self.asked if "restore" in argv]
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Host:
+    made = Host(monkeypatch, tmp_path)
+    made.add("2026-11-24T05-00-00Z", 9, aside=True)
+    made.add("2026-11-24T04-00-00Z", 0)
+    made.add("2026-11-24T03-30-00Z")
+    return made
+
+
+def test_without_from_it_lists_what_there_is(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    assert restore.main(["--host", "web1"]) == 0
+    said = capsys.readouterr().out
+    assert "2026-11-24T03-30-00Z" in said
+    assert "make restore STORE=redis FROM=" in said
+    assert host.restored == []
+
+
+def test_it_asks_and_restores_only_after_the_right_answer(
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--host", "web1", "--from", "latest", "redis"]
+    assert restore.main(arguments) == 2
+    assert "YES=1" in capsys.readouterr().err
+    monkeypatch.setattr(restore.sys.stdin, "isatty", lambda: True, raising=False)
+    for answer, code in (("y", 2), ("redis", 0)):
+        monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
+        assert restore.main(arguments) == code
+        assert "2026-11-24T03-30-00Z (2 hours ago, 3 keys)" in capsys.readouterr().out
+    assert host.restored == ["restore redis 2026-11-24T03-30-00Z"], "the newest that has something in it"
+
+
+def test_yes_asks_nothing(host: Host) -> None:
+    assert restore.main(["--host", "web1", "--yes", "--from", "2026-11-24T05-00-00Z", "redis"]) == 0
+    assert host.restored == ["restore redis 2026-11-24T05-00-00Z"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--yes", "--from", "latest"], "which store?"),
+        (["--yes", "--from", "2020-01-01T00-00-00Z", "redis"], "there is no backup 2020-01-01T00-00-00Z"),
+        (["--stack", "prod"], ".portcullis/prod/ssh_config is missing"),
+    ],
+)
+def test_what_cannot_be_done_says_so(
+    host: Host, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert restore.main(["--host", "web1", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert host.restored == []
+
+
+@pytest.mark.parametrize("words", [["redis; reboot"], ["--from", "$(reboot)", "redis"]])
+def test_nothing_that_a_shell_would_run_reaches_the_host(host: Host, words: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        restore.main(["--host", "web1", *words])
+    assert host.asked == []
+
+
+def test_a_host_that_does_not_answer_is_named(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    host.code, host.err = 255, "Connection refused"
+    assert restore.main(["--host", "web1"]) == 2
+    assert "web1 cannot be reached:\nConnection refused" in capsys.readouterr().err
+
+
+def test_the_verb_of_make_says_the_same() -> None:
+    words = ["make", "-n", "restore", "STORE=mongo.shop", "FROM=latest", "YES=1", "SAFETY=no", "STACK=prod"]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = said[said.index("-m portcullis.cli.restore") :].replace("\\\n", " ")
+    assert command.split() == [
+        "-m", "portcullis.cli.restore", "--stack", "prod", "--host", "web1", "--from", '"latest"', "--yes",
+        "--no-safety-dump", "mongo.shop",
+    ]  # fmt: skip
+
+
+def test_a_preview_knows_all_but_secrets() -> None:
+    def program() -> None:
+        backup(restic=ResticArgs("/srv/restic", {"AWS_SECRET_ACCESS_KEY": pulumi.Output.secret("hidden")}))
+
+    assert unknown_in(program) == {"web1-backup-restic-password.content"}

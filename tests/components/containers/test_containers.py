@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.agent.store import Store
+from portcullis.components.containers.on_host.containers import Containers
+from portcullis.components.previews.on_host.preview import declared
+from tests.components.containers.fake_docker import FakeDocker
+from tests.on_host import STACK, Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
+
+
+@dataclass
+class State:
+    """A client for what one container is like."""
+
+    client: Client
+    docker: FakeDocker
+
+    def desired(self, name: str = "api-1", **more: Any) -> dict[str, Any]:
+        return {
+            "item": "api", "container": name, "container_id": f"id-{name}", "pids": "256",
+            "expects": "healthy", "status": "healthy", "within": "0.2", **more,
+        }  # fmt: skip
+
+    def put(self, name: str = "api-1", **more: Any) -> dict[str, Any]:
+        return self.client.on("put", "containers.containers", "api", self.desired(name, **more))
+
+    def refused(self, name: str = "api-1", **more: Any) -> HostError:
+        return self.client.refused("put", "containers.containers", "api", self.desired(name, **more))
+
+    def job(self, **more: Any) -> dict[str, Any]:
+        return {"expects": "exited", "status": "exited 0", **more}
+
+    def facts(self, name: str = "api-1", expects: str = "healthy") -> dict[str, Any]:
+        return self.client.look("containers.containers", "api", {"container": name, "expects": expects})
+
+
+@pytest.fixture
+def state(machine: Machine) -> Iterator[State]:
+    docker = FakeDocker()
+    client = Client(dataclasses.replace(machine, run=docker))
+    yield State(client, docker)
+    client.close()
+
+
+def test_the_preview_key_is_shown_what_was_declared_without_a_secret_and_nothing_else(
+    state: State, machine: Machine
+) -> None:
+    state.docker.add("api-1")
+    state.put()
+    assert declared(machine, STACK) == {"id-api-1"}
+    assert declared(machine, "web/dev") == set()
+    state.put(secret=True)
+    assert declared(machine, STACK) == set()
+    state.put()
+    store = Store(machine.state)
+    (record,) = store.all()
+    record.extra.clear()  # as a record was before notes were taken
+    store.save(record)
+    assert declared(machine, STACK) == set()
+
+
+def test_a_secret_is_noted_before_a_container_is_waited_for(state: State, machine: Machine) -> None:
+    state.docker.add("api-1")
+    state.put()
+    state.docker.add("api-1", health="starting")
+    seen: list[set[str]] = []
+    look = Containers._look
+
+    def watched(self: Containers, name: str) -> Any:
+        seen.append(declared(machine, STACK))
+        return look(self, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Containers, "_look", watched)
+        state.refused(secret=True)
+    assert seen
+    assert set().union(*seen) == set()
+    assert declared(machine, STACK) == set()
+
+
+def test_the_limit_is_set_and_a_healthy_container_is_waited_for_no_longer(state: State) -> None:
+    state.docker.add("api-1")
+    done = state.put()
+    assert [step["property"] for step in done["steps"]] == ["pids"]
+    assert state.docker.did("update") == [["update", "--pids-limit", "256", "api-1"]]
+    assert done["facts"] == {
+        "exists": True,
+        "container_id": "id-api-1",
+        "pids": "256",
+        "status": "healthy",
+    }
+    assert state.put()["steps"] == []
+
+
+def test_a_limit_that_somebody_changed_is_drift(state: State) -> None:
+    fake = state.docker.add("api-1")
+    state.put()
+    fake.pids = -1
+    assert state.facts()["pids"] == "0"
+    assert [step["property"] for step in state.put()["steps"]] == ["pids"]
+    assert fake.pids == 256
+
+
+def test_it_waits_until_the_container_is_well(state: State) -> None:
+    state.docker.add("api-1", health="starting", after=[{}, {}, {}, {"health": "healthy"}])
+    assert [step["property"] for step in state.put()["steps"]] == ["pids", "status"]
+
+
+def test_a_container_that_does_not_get_well_says_why(state: State) -> None:
+    state.docker.add("api-1", health="unhealthy", said="refused\n", log="no database\nbye\n")
+    error = state.refused()
+    assert error.message == "the container api-1 is not healthy after 0 s: unhealthy"
+    assert error.detail == "its last health check printed:\nrefused\nits log ends with:\nno database\nbye"
+    assert (error.code, error.prop) == ("unhealthy", "status")
+
+
+def test_the_evidence_is_bounded(state: State) -> None:
+    log = "".join(f"{number} {'x' * 400}\n" for number in range(100))
+    state.docker.add("api-1", health="unhealthy", log=log)
+    lines = state.refused().detail.splitlines()
+    assert len(lines) == 41
+    assert max(map(len, lines)) == 300
+    assert lines[-1].startswith("99 ")
+
+
+@pytest.mark.parametrize(
+    ("fake", "words"),
+    [
+        ({"status": "restarting", "code": 3, "restarts": 5}, "restarting 3; it was started again 5 times"),
+        ({"status": "running", "health": "unhealthy", "oom": True}, "needed more memory than its limit"),
+        ({"status": "paused"}, "paused"),
+    ],
+)
+def test_what_is_wrong_is_told(state: State, fake: dict[str, Any], words: str) -> None:
+    state.docker.add("api-1", **fake)
+    assert words in state.refused().message
+
+
+def test_one_that_dies_again_and_again_is_given_up_before_its_time(state: State) -> None:
+    state.docker.add("api-1", status="restarting", code=1, after=[{}, {}, {"restarts": 8}])
+    assert "started again 8 times" in state.refused(within="100").message
+
+
+def test_a_deployment_that_was_cut_off_does_not_keep_the_host_to_itself(state: State) -> None:
+    state.docker.add("api-1", health="starting")
+    state.client.machine.alone.set()
+    assert state.refused(within="100").code == "interrupted"
+
+
+def test_one_that_was_stopped_is_started(state: State) -> None:
+    state.docker.add("api-1", status="exited")
+    state.put()
+    assert state.docker.did("start") == [["start", "api-1"]]
+
+
+def test_a_container_that_is_gone_or_another_is_not_judged(state: State) -> None:
+    assert "there is no container api-1" in state.refused().message
+    state.docker.add("api-1")
+    assert "another one than was declared" in state.refused(container_id="other").message
+    assert state.docker.did("update") == []
+
+
+def test_absence_is_a_fact_and_silence_is_an_error(state: State) -> None:
+    assert state.facts() == {"exists": False}
+    state.docker.down = True
+    with pytest.raises(KeyError):
+        state.facts()
+    (found,) = state.client.ask(
+        "survey",
+        items=[
+            {
+                "kind": "containers.containers",
+                "id": "api",
+                "spec": {"container": "api-1", "expects": "healthy"},
+            }
+        ],
+        index=False,
+    )["items"]
+    assert found["error"]["code"] == "unreadable"
+    assert "Cannot connect" in found["error"]["detail"]
+
+
+def test_a_job_that_ended_well_needs_nothing_more(state: State) -> None:
+    state.docker.add("job-1", health="", after=[{}, {}, {}, {"status": "exited"}])
+    done = state.put("job-1", **state.job())
+    assert [step["property"] for step in done["steps"]] == ["pids", "status"]
+    assert done["facts"]["status"] == "exited 0"
+    assert done["facts"]["pids"] == ""
+    assert state.put("job-1", **state.job())["steps"] == []
+
+
+def test_a_job_that_ended_before_it_was_looked_at_is_not_run_again(state: State) -> None:
+    state.docker.add("job-1", health="", status="exited")
+    assert state.put("job-1", **state.job())["steps"] == []
+    assert state.docker.did("start") == []
+
+
+def test_a_job_that_failed_says_why_and_goes_so_that_the_next_up_runs_it_anew(state: State) -> None:
+    state.docker.add("job-1", health="", status="exited", code=4, log="table is locked\n")
+    error = state.refused("job-1", **state.job())
+    assert error.message == "the job job-1 failed: exited 4"
+    assert error.detail == "its log ends with:\ntable is locked"
+    assert state.docker.containers == {}
+    assert state.docker.did("start") == []
+
+
+def test_a_job_that_takes_too_long_is_left_alone(state: State) -> None:
+    state.docker.add("job-1", health="")
+    assert (
+        "the container job-1 is not done after 0 s: running" in state.refused("job-1", **state.job()).message
+    )
+    assert "job-1" in state.docker.containers
+
+
+def test_many_are_one_question(state: State) -> None:
+    for name in ("a", "b"):
+        state.docker.add(name)
+    items = [
+        {"kind": "containers.containers", "id": name, "spec": {"container": name, "expects": "healthy"}}
+        for name in ("a", "b", "c")
+    ]
+    found = state.client.ask("survey", items=items, index=False)["items"]
+    assert [one["facts"]["exists"] for one in found] == [True, True, False]
+    assert len(state.docker.did("inspect")) == 1
+
+
+def test_it_leaves_the_container_to_its_owner(state: State) -> None:
+    fake = state.docker.add("api-1")
+    state.put()
+    assert state.client.on("remove", "containers.containers", "api", state.desired())["done"] == "kept"
+    assert fake.pids == 256

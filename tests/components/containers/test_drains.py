@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.components.containers.fake_docker import FakeDocker
+from tests.on_host import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from portcullis.agent.machine import Machine
+
+
+class Nginx:
+    """Workers as /proc shows them."""
+
+    def __init__(self, client: Client, root: Path) -> None:
+        self.client, self.root = client, root
+        self.config = root / "etc"
+        self.config.mkdir()
+        (self.config / "site.conf").write_text("server {}\n")
+
+    def worker(
+        self, pid: int, *, leaving: bool = False, age: float = 0.0, parent: int = 7, title: str = ""
+    ) -> Path:
+        """Make one that started `age` seconds before now."""
+        folder = self.root / "proc" / str(pid)
+        folder.mkdir(parents=True)
+        word = "is shutting down" if leaving else ""
+        (folder / "cmdline").write_text(title or f"nginx: worker process {word}")
+        ticks = (time.clock_gettime(time.CLOCK_BOOTTIME) - age) * os.sysconf("SC_CLK_TCK")
+        fields = ["S", str(parent), *["0"] * 17, str(int(ticks)), "0"]
+        (folder / "stat").write_text(f"{pid} (nginx (x) y) {' '.join(fields)}\n")
+        return folder
+
+    def drain(self, seconds: float = 0.3) -> float:
+        begun = time.monotonic()
+        desired = {"upstreams": {"a/": "1"}, "seconds": str(seconds), "reads": str(self.config)}
+        self.client.on("put", "containers.drains", "nginx.service", desired)
+        return time.monotonic() - begun
+
+
+@pytest.fixture
+def nginx(machine: Machine, tmp_path: Path) -> Iterator[Nginx]:
+    client = Client(dataclasses.replace(machine, run=FakeDocker(), proc_sys=tmp_path / "proc/sys"))
+    yield Nginx(client, tmp_path)
+    client.close()
+
+
+def test_workers_that_are_leaving_are_waited_for_and_no_longer(nginx: Nginx) -> None:
+    nginx.worker(11)
+    folder = nginx.worker(10, leaving=True, age=60)
+    begun = time.monotonic()
+    threading.Timer(0.1, (folder / "cmdline").unlink).start()
+    nginx.drain(30)
+    assert 0.1 <= time.monotonic() - begun < 10
+
+
+def test_a_worker_that_nginx_has_not_told_yet_is_waited_for(nginx: Nginx) -> None:
+    nginx.worker(10, age=60)
+    assert nginx.drain() >= 0.3
+
+
+def test_who_does_not_leave_is_cut_off(nginx: Nginx) -> None:
+    nginx.worker(10, leaving=True)
+    assert 0.3 <= nginx.drain() < 5
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{}, {"leaving": True, "parent": 99}, {"age": 60, "parent": 99}, {"title": "sleep 5", "age": 60}],
+)
+def test_present_workers_and_those_of_others_are_not(nginx: Nginx, other: dict[str, object]) -> None:
+    nginx.worker(10, **other)  # type: ignore[arg-type]
+    assert nginx.drain(30) < 10
+
+
+def test_nothing_of_it_drifts(nginx: Nginx) -> None:
+    assert nginx.client.look("containers.drains", "nginx.service", {"service": "nginx.service"}) == {
+        "exists": True
+    }

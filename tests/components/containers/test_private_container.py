@@ -1,0 +1,200 @@
+"""A container with all that it may be given; what each part becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pulumi_docker as docker
+import pytest
+
+from portcullis.components import Jobs, PrivateContainer, PrivateContainerArgs
+from tests.components.test_components import container, container_args, docker_engine
+from tests.previews import unknown_in
+
+if TYPE_CHECKING:
+    import pulumi
+
+    from tests.recording_engine import Deploy
+
+TMP = "/tmp"  # noqa: S108 - inside a container
+
+
+@dataclass
+class Folder:
+    """What SecretFiles gives a container."""
+
+    path: str = "/etc/portcullis/secrets/api"
+    ready: list[pulumi.Resource] = field(default_factory=list)
+
+
+def made(name: str) -> pulumi.Resource:
+    """Make anything that has to be there first."""
+    return docker.Network(name)
+
+
+def test_it_joins_the_networks_of_others_beside_its_own(deploy: Deploy) -> None:
+    def program() -> None:
+        store = docker.Network("store", name="redis")
+        found = container(networks=(store,))
+        assert found.ready == [found.state]
+
+    engine = deploy(program)
+    networks = engine.one("container:Container").inputs["networksAdvanced"]
+    assert networks == [{"name": "api"}, {"name": "redis"}]
+    assert "store" in engine.before("api-container")
+
+
+def test_who_uses_it_joins_a_network_that_leads_nowhere_else(deploy: Deploy) -> None:
+    """Else an app would go out by the store's interface, past the rules for its own."""
+
+    def program() -> None:
+        store = container("redis", shared=True)
+        assert store.networks == (store.network, store.shared)
+        args = PrivateContainerArgs(
+            store._args.engine, container_args().image, ("CMD", "true"), networks=(store.shared,)
+        )
+        app = PrivateContainer("web", args)
+        with pytest.raises(ValueError, match="web has no network for others"):
+            _ = app.shared
+
+    engine = deploy(program)
+    shared = engine.one("network:Network", "redis-shared").inputs
+    assert shared == {"name": "redis-shared", "internal": True}
+    names = {
+        one: [network["name"] for network in engine.one("r:Container", one).inputs["networksAdvanced"]]
+        for one in ("redis-container", "web-container")
+    }
+    assert names == {"redis-container": ["redis", "redis-shared"], "web-container": ["web", "redis-shared"]}
+
+
+def test_secrets_are_a_folder_that_nobody_inside_can_write_to(deploy: Deploy) -> None:
+    engine = deploy(lambda: container(secrets=Folder(ready=[made("file")])))
+    assert engine.one("container:Container").inputs["mounts"] == [
+        {"type": "tmpfs", "target": TMP},
+        {
+            "type": "bind",
+            "source": "/etc/portcullis/secrets/api",
+            "target": "/run/secrets",
+            "readOnly": True,
+        },
+    ]
+    assert "file" in engine.before("api-container")
+
+
+def test_volumes_outlive_the_container_and_the_stack(deploy: Deploy) -> None:
+    engine = deploy(lambda: container(volumes={"api-data": "/data"}))
+    volume = engine.one("volume:Volume", "api-volume-api-data")
+    assert volume.inputs == {"name": "api-data"}
+    assert volume.options.retainOnDelete is True
+    assert volume.options.protect is False
+    assert {"type": "volume", "source": "api-data", "target": "/data"} in engine.one(
+        "container:Container"
+    ).inputs["mounts"]
+    assert "web1-docker-service" in engine.before(volume.name)
+    assert "api-volume-api-data" in engine.before("api-container")
+
+
+def test_volumes_can_be_protected(deploy: Deploy) -> None:
+    engine = deploy(lambda: container(volumes={"api-data": "/data"}, protect_volumes=True))
+    assert engine.one("volume:Volume").options.protect is True
+    assert engine.one("container:Container").options.protect is False
+
+
+def test_what_is_mounted_of_the_host_is_read_only_and_memory_is_bounded(deploy: Deploy) -> None:
+    engine = deploy(lambda: container(binds={"/srv/ca.pem": "/ca.pem"}, tmpfs={TMP: 8, "/run/app": 1}))
+    inputs = engine.one("container:Container").inputs
+    assert inputs["mounts"] == [
+        {"type": "tmpfs", "target": "/run/app", "tmpfsOptions": {"sizeBytes": 1 << 20}},
+        {"type": "tmpfs", "target": TMP, "tmpfsOptions": {"sizeBytes": 8 << 20}},
+        {"type": "bind", "source": "/srv/ca.pem", "target": "/ca.pem", "readOnly": True},
+    ]
+    assert not inputs.get("volumes"), "drift in volumes is not seen"
+
+
+def test_a_volume_can_take_the_place_of_tmp(deploy: Deploy) -> None:
+    engine = deploy(lambda: container(volumes={"scratch": TMP}))
+    mounts = engine.one("container:Container").inputs["mounts"]
+    assert mounts == [{"type": "volume", "source": "scratch", "target": TMP}]
+
+
+def test_it_is_given_time_to_end_by_the_engine_and_by_whoever_stops_it(deploy: Deploy) -> None:
+    inputs = deploy(lambda: container(stop_grace=45)).one("container:Container").inputs
+    assert inputs["destroyGraceSeconds"] == inputs["stopTimeout"] == 45
+
+
+@pytest.mark.parametrize(("cpus", "read"), [("1", "1.0"), ("0.50", "0.5"), ("10", "10.")])
+def test_its_cpus_are_spelled_as_the_provider_reads_them_back(deploy: Deploy, cpus: str, read: str) -> None:
+    args = {"cpus": cpus, "jobs": Jobs(before=("migrate",))}
+    engine = deploy(lambda: container(**args))
+    assert [one.inputs["cpus"] for one in engine.of("r:Container")] == [read, read]
+    release = engine.one(":Release").inputs
+    assert release["cpus"] == read
+    assert release["defined_by"]["cpus"] == f'"{read}"', "1 and 1.0 are one release"
+
+
+def test_what_has_to_be_there_first(deploy: Deploy) -> None:
+    engine = deploy(lambda: container(after=(made("store"),)))
+    assert "store" in engine.before("api-container")
+
+
+def test_texts_that_replace_the_container_are_labels(deploy: Deploy) -> None:
+    engine = deploy(lambda: container(refresh={"secrets": "2", "config": "r1"}))
+    assert engine.one("container:Container").inputs["labels"] == [
+        {"label": "portcullis.refresh.config", "value": "r1"},
+        {"label": "portcullis.refresh.secrets", "value": "2"},
+    ]
+    assert not deploy(container).one("container:Container").inputs.get("labels")
+
+
+def test_two_containers_of_one_host_are_apart(deploy: Deploy) -> None:
+    def program() -> None:
+        engine = docker_engine()
+        for name in ("a", "b"):
+            args = PrivateContainerArgs(
+                engine, image=container_args().image, health=("CMD", "true"), volumes={f"{name}-d": "/d"}
+            )
+            PrivateContainer(name, args)
+
+    names = [(r.type, r.name) for r in deploy(program).declared]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"volumes": {"a b": "/data"}}, r"volumes\[0\]: .* is not a name for a volume"),
+        ({"volumes": {"data": "data"}}, r"volumes.data: .* is not a path inside a container"),
+        ({"volumes": {"data": "/data/../x"}}, r"volumes.data: .* is not a path inside a container"),
+        ({"volumes": {"data": "/usr/bin"}}, r"volumes.data: .* is the system's own"),
+        ({"volumes": {"aa": "/d", "bb": "/d"}}, "is mounted twice"),
+        ({"secrets": Folder(), "tmpfs": {"/run/secrets": 1}}, "tmpfs: .* is mounted twice, by secrets too"),
+        ({"binds": {"/run/docker.sock": "/s"}}, "binds.* is a socket that gives root"),
+        ({"binds": {"/etc": "/s"}}, "binds.* is the system's own"),
+        ({"binds": {"/": "/s"}}, "binds.* is not a path on the host"),
+        ({"binds": {"/proc/sys": "/s"}}, "binds.* is the system's own"),
+        ({"tmpfs": {"/x": 0}}, "tmpfs./x: 0 is not a size in MB"),
+        ({"pids": 1}, "pids: 1 is not a number of processes"),
+        ({"stop_grace": 0}, "stop_grace: 0 is not a number of seconds"),
+        ({"refresh": {"A B": "x"}}, r"refresh\[0\]: .* is not a name for a label"),
+        ({"volumes": {"a b": "data"}, "pids": 1}, "(?s)pids.*volumes.*volumes"),
+    ],
+)
+def test_what_would_fail_on_the_host_is_refused(args: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        container_args(**args)
+
+
+def test_a_preview_knows_all_but_the_id_of_the_image() -> None:
+    def program() -> None:
+        container(
+            secrets=Folder(ready=[made("file")]),
+            volumes={"api-data": "/data"},
+            binds={"/srv/a": "/a"},
+            tmpfs={TMP: 8},
+            networks=(docker.Network("store", name="store"),),
+            refresh={"a": "b"},
+            shared=True,
+        )
+
+    assert unknown_in(program) == {"api-container.image"}

@@ -1,0 +1,239 @@
+"""Releases, jobs and what nginx waits for: what is declared, in which order, under which name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pulumi_docker as docker
+import pytest
+
+from portcullis.components import (
+    Jobs,
+    PrivateContainer,
+    PrivateContainerArgs,
+    ProxiedApp,
+    ProxiedSite,
+    ReverseProxy,
+    ReverseProxyArgs,
+)
+from tests import recording_engine as made_up
+from tests.components.test_components import IMAGE, container, container_args, docker_engine
+from tests.previews import unknown_in
+
+if TYPE_CHECKING:
+    from tests.recording_engine import Deploy
+
+NUMBER, PORT = 3, 28005
+
+
+@pytest.fixture(autouse=True)
+def host_that_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the recording engine answer for the host."""
+    release = f"{made_up.HOST}:Release"
+    monkeypatch.setitem(made_up._MADE_UP, release, {"number": float(NUMBER), "port": float(PORT)})
+
+
+def rollout(**args: Any) -> PrivateContainer:
+    return container(host_port=None, rollout=True, **args)
+
+
+def test_a_release_names_the_container_and_gives_it_its_port(deploy: Deploy) -> None:
+    engine = deploy(rollout)
+    found = engine.one("r:Container")
+    assert found.inputs["name"] == f"api-{NUMBER}"
+    assert found.inputs["ports"][0]["external"] == PORT
+    assert found.inputs["networksAdvanced"] == [{"name": "api", "aliases": ["api"]}]
+    assert engine.before("api-container") >= {"api-release", "api-image"}
+
+
+def test_the_next_one_comes_before_this_one_goes(deploy: Deploy) -> None:
+    options = deploy(rollout).one("r:Container").options
+    assert options.deleteBeforeReplace is False
+    assert options.deleteBeforeReplaceDefined, "the provider itself says true"
+
+
+def test_a_fixed_port_is_free_before_the_next_one_comes(deploy: Deploy) -> None:
+    engine = deploy(container)
+    assert engine.one("r:Container").options.deleteBeforeReplace is True
+    assert not engine.of(":Release")
+
+
+def defined_by(deploy: Deploy, **args: Any) -> dict[str, Any]:
+    inputs: dict[str, Any] = deploy(lambda: rollout(**args)).one(":Release").inputs["defined_by"]
+    return inputs
+
+
+@pytest.mark.parametrize(
+    ("args", "part"),
+    [
+        ({"image": "other" + IMAGE}, "image"),
+        ({"env": {"A": "1"}}, "envs"),
+        ({"command": ("serve",)}, "command"),
+        ({"user": "1:1"}, "user"),
+        ({"port": 9}, "port"),
+        ({"cpus": "2"}, "cpus"),
+        ({"volumes": {"data": "/data"}}, "mounts"),
+        ({"tmpfs": {"/run/x": 1}}, "mounts"),
+        ({"refresh": {"secrets": "2"}}, "labels"),
+        ({"health": ("CMD", "x")}, "healthcheck"),
+        ({"stop_grace": 20}, "stop_timeout"),
+        ({"jobs": Jobs(before=("x",))}, "jobs"),
+    ],
+)
+def test_whatever_needs_another_container_is_part_of_the_release(
+    deploy: Deploy, args: dict[str, Any], part: str
+) -> None:
+    before, after = defined_by(deploy), defined_by(deploy, **args)
+    assert {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)} == {part}
+
+
+def test_what_docker_changes_in_place_is_not(deploy: Deploy) -> None:
+    before = defined_by(deploy)
+    assert defined_by(deploy, memory=512) == before
+    assert defined_by(deploy, pids=99, healthy_within=5) == before
+
+
+def test_every_property_of_the_container_is_in_its_release_or_changes_in_place(deploy: Deploy) -> None:
+    """One that is forgotten would be replaced under its own name, which is taken."""
+    engine = deploy(lambda: rollout(command=("x",), refresh={"a": "b"}))
+    snake = {"".join(part.capitalize() if n else part for n, part in enumerate(key.split("_"))): key
+             for key in engine.one(":Release").inputs["defined_by"]}  # fmt: skip
+    elsewhere = {"name", "memory", "memorySwap", "restart", "destroyGraceSeconds", "ports"}
+    assert set(engine.one("r:Container").inputs) - elsewhere <= set(snake)
+
+
+def test_a_secret_variable_stays_secret_in_its_release(deploy: Deploy) -> None:
+    engine = deploy(lambda: rollout(env={"TOKEN": pulumi.Output.secret("s3cr3t")}))
+    assert engine.one(":Release").secret == {"defined_by"}
+    assert {r.name for r in engine.declared if "s3cr3t" in str(r.inputs)} == {"api-release", "api-container"}
+    assert all(r.secret for r in engine.declared if "s3cr3t" in str(r.inputs))
+
+
+def test_jobs_run_one_after_the_other_before_and_after_the_container(deploy: Deploy) -> None:
+    engine = deploy(
+        lambda: container(
+            env={"A": "1"},
+            volumes={"data": "/d"},
+            jobs=Jobs(before=("node migrate.js", ("x", "y")), after=("z",)),
+        )
+    )
+    first = engine.one("r:Container", "api-before-1").inputs
+    assert first["name"] == f"api-before-1-{NUMBER}"
+    assert first["command"] == ["/bin/sh", "-c", "node migrate.js"]
+    assert engine.one("r:Container", "api-before-2").inputs["command"] == ["x", "y"]
+    assert "api-before-1-state" in engine.before("api-before-2")
+    assert "api-before-2-state" in engine.before("api-container")
+    assert "api-state" in engine.before("api-after-1")
+    assert "api-state" not in engine.before("api-before-1")
+    release = engine.one(":Release").inputs
+    assert release["published"] is False, "the port is fixed, only the number is needed"
+    assert "jobs" in release["defined_by"]
+
+
+def test_a_job_has_what_the_container_has_and_serves_nothing(deploy: Deploy) -> None:
+    engine = deploy(lambda: container(env={"A": "1"}, volumes={"data": "/d"}, jobs=Jobs(before=("x",))))
+    job, app = (engine.one("r:Container", name).inputs for name in ("api-before-1", "api-container"))
+    same = {
+        "image", "envs", "user", "readOnly", "mounts", "capabilities", "securityOpts", "memory", "memorySwap",
+        "cpus", "init", "ulimits", "networksAdvanced", "logOpts",
+    }  # fmt: skip
+    for key in same:
+        assert job[key] == app[key], key
+    assert job["restart"] == "no"
+    assert job["mustRun"] is False
+    assert "ports" not in job
+    assert job["healthcheck"] == {"tests": ["NONE"]}
+    state = engine.one(":ContainerState", "api-before-1-state").inputs
+    assert (state["expects"], state["status"]) == ("exited", "exited 0")
+
+
+def test_a_job_waits_for_the_stores_and_secrets(deploy: Deploy) -> None:
+    engine = deploy(lambda: container(jobs=Jobs(before=("x",)), after=(docker.Network("store"),)))
+    assert "store" in engine.before("api-before-1")
+
+
+def test_a_secret_job_is_marked(deploy: Deploy) -> None:
+    engine = deploy(lambda: container(secret=True, jobs=Jobs(before=("mine",))))
+    assert "command" in engine.one("r:Container", "api-before-1").secret
+    assert "defined_by" in engine.one(":Release").secret
+
+
+def test_the_limit_of_processes_and_health_are_the_states(deploy: Deploy) -> None:
+    engine = deploy(lambda: container(pids=99, healthy_within=30))
+    state = engine.one(":ContainerState").inputs
+    assert (state["pids"], state["within"], state["expects"]) == ("99", "30", "healthy")
+    assert state["image"] == IMAGE
+    assert state["item"] == "api"
+    assert state["container_id"] == "api-container-id"
+
+
+def moving_and_fixed(**moving_has: Any) -> None:
+    """Declare nginx before an app whose port moves and one whose port stays."""
+    engine = docker_engine()
+    args = {"image": IMAGE, "health": ("CMD", "true"), "port": 1}
+    moving = PrivateContainer("api", PrivateContainerArgs(engine=engine, rollout=True, **args, **moving_has))
+    fixed = PrivateContainer("old", PrivateContainerArgs(engine=engine, host_port=2019, **args))
+    apps = {
+        name: ProxiedSite({"/": ProxiedApp(engine.bind_address, app.port or 0, tuple(app.ready))}, tls="none")
+        for name, app in (("a.example", moving), ("b.example", fixed))
+    }
+    ReverseProxy("nginx", ReverseProxyArgs(host="web1", sites=apps, drain=7))
+
+
+def test_nginx_moves_when_the_next_one_is_well_and_then_drains(deploy: Deploy) -> None:
+    engine = deploy(moving_and_fixed)
+    site = engine.one(":File", "nginx-a.example")
+    assert f"server 172.17.0.1:{PORT};" in site.inputs["content"]
+    assert "api-state" in engine.before("nginx-a.example")
+    drain = engine.one(":Drain")
+    assert drain.inputs["seconds"] == "7"
+    assert drain.inputs["upstreams"]["a.example/"] == str(PORT)
+    assert set(drain.inputs["upstreams"]) == {"a.example/"}
+    assert "nginx-served" in engine.before("nginx-drain")
+
+
+def test_without_a_moving_app_nothing_is_waited_for(deploy: Deploy) -> None:
+    sites = {"a.example": ProxiedSite({"/": ProxiedApp("172.17.0.1", 2019)}, tls="none")}
+    engine = deploy(lambda: ReverseProxy("nginx", ReverseProxyArgs(host="web1", sites=sites)))
+    assert not engine.of(":Drain")
+
+
+def test_an_image_may_come_from_another_resource(deploy: Deploy) -> None:
+    engine = deploy(lambda: rollout(image=pulumi.Output.from_input(IMAGE)))
+    assert engine.one(":RemoteImage").inputs["name"] == IMAGE
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: container_args(rollout=True, port=1, host_port=2), "rollout: has no fixed port"),
+        (lambda: container_args(port=1, host_port=28500), "host_port: 28500 may be given to another app's"),
+        (lambda: container_args(rollout=True), "rollout: needs the port inside"),
+        (lambda: container_args(healthy_within=0), "healthy_within: 0 is not a number of seconds"),
+        (lambda: Jobs(before=("", ())), r"(?s)before\[0\]: is empty.*before\[1\]: is empty"),
+        (lambda: Jobs(within=0), "Jobs.within: 0 is not a number of seconds"),
+        (lambda: ReverseProxyArgs(host="web1", sites={}, drain=-1), "drain: -1 is not a number of seconds"),
+    ],
+)
+def test_what_cannot_be_is_refused(make: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_a_preview_knows_all_but_number_and_port_and_what_they_name() -> None:
+    assert unknown_in(lambda: moving_and_fixed(jobs=Jobs(before=("x",), after=("y",)))) == {
+        "api-after-1-state.container",
+        "api-after-1.image",
+        "api-after-1.name",
+        "api-before-1-state.container",
+        "api-before-1.image",
+        "api-before-1.name",
+        "api-container.image",
+        "api-container.name",
+        "api-container.ports[0].external",
+        "api-state.container",
+        "nginx-a.example.content",
+        "nginx-drain.upstreams.a.example/",
+        "old-container.image",
+    }

@@ -1,0 +1,404 @@
+"""What a host exposes, read from a kernel of files, a Docker on a socket, and firewalls' own words."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.agent.run import Done
+from portcullis.agent.store import Store
+from portcullis.components.exposure import exposure_keys
+from portcullis.components.exposure import render as exposure
+from portcullis.components.exposure.on_host import Exposures
+from tests.components.containers import docker_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from portcullis.agent.machine import Machine
+    from tests.components.containers.docker_engine import Engine
+    from tests.on_host import Client
+
+Json = dict[str, Any]
+
+BIND = "172.17.0.1"
+_HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+FILTER = """\
+table inet portcullis {
+	chain forward {
+		type filter hook forward priority filter - 10; policy accept;
+		ct state established,related accept
+		ct original ip daddr 172.17.0.1 ct status dnat counter drop comment "published for this host alone"
+		ct status dnat meta l4proto tcp ct original proto-dst 8443 ip saddr 203.0.113.0/24 accept
+		meta iifkind "bridge" goto containers
+	}
+
+	chain containers {
+		iifname "br-shop" ip daddr 203.0.113.9 tcp dport 443 accept
+	}
+}
+"""
+
+
+class World:
+    """A host whose every answer a test can change."""
+
+    def __init__(self, machine: Machine, root: Path, docker: Engine) -> None:
+        self.docker, self.root = docker, root
+        self.proc = root / "proc"
+        self.inode = 1000
+        self.ruleset = FILTER
+        self.saved = {"iptables-save": "", "ip6tables-save": ""}
+        self.next: list[Callable[[], None]] = []
+        self.lines: dict[str, list[str]] = {name: [] for name in ("tcp", "tcp6", "udp", "udp6")}
+        (self.proc / "net").mkdir(parents=True)
+        (root / "proc-sys/net/ipv6").mkdir(parents=True)
+        self.machine = dataclasses.replace(
+            machine,
+            proc=self.proc,
+            proc_sys=root / "proc-sys",
+            net=root / "net",
+            etc=root / "etc",
+            ufw=root / "etc/ufw",
+            ufw_shipped=root / "share",
+            docker=root / "docker.sock",
+            run=self.run,
+        )
+        self._write()
+
+    def run(self, argv: Sequence[str], *, timeout: float, env: Any = None) -> Done:
+        del timeout, env
+        if argv[0] == "nft":
+            # Each look asks nft once: what a test has for the next one happens now.
+            said = self.ruleset
+            if self.next:
+                self.next.pop(0)()
+            return Done(0, said, "")
+        if argv[0] == "systemctl":
+            return Done(0, "[::]:22 ssh.socket ssh.service\n", "")
+        return Done(0, self.saved[argv[0]], "")
+
+    def listen(
+        self,
+        table: str,
+        address: str,
+        port: int,
+        pid: int = 0,
+        *,
+        state: str = "",
+        unit: str = "",
+        name: str = "",
+    ) -> None:
+        """Let a process wait on a socket; without one it is the kernel's."""
+        self.inode += 1
+        inode = self.inode
+        state = state or ("0A" if table.startswith("tcp") else "07")
+        self.lines[table].append(f"   0: {address}:{port:04X} 0:0 {state} 0:0 0:0 0 0 0 {inode} 1 0 10")
+        self._write()
+        if pid:
+            folder = self.proc / str(pid)
+            (folder / "fd").mkdir(parents=True, exist_ok=True)
+            (folder / "fd" / str(inode)).symlink_to(f"socket:[{inode}]")
+            (folder / "comm").write_text(f"{name or 'nc'}\n")
+            (folder / "stat").write_text(f"{pid} ({name}) x) S 1 0 0\n")
+            (folder / "cgroup").write_text(unit and f"0::/system.slice/{unit}\n")
+
+    def group(self, pid: int, text: str) -> None:
+        (self.proc / str(pid) / "cgroup").write_text(text)
+
+    def silence(self) -> None:
+        for lines in self.lines.values():
+            lines.clear()
+        self._write()
+
+    def _write(self) -> None:
+        for name, lines in self.lines.items():
+            (self.proc / "net" / name).write_text(_HEAD + "".join(f"{line}\n" for line in lines))
+
+    def facts(self, **spec: Json) -> Json:
+        whole: Json = {
+            name: {} for name in ("listeners", "published", "passes", "networks", "accepted", "usual")
+        } | spec
+        (found,) = Exposures(self.machine, Store(self.machine.state)).facts([(whole, None)])
+        assert isinstance(found, dict), found
+        return found
+
+
+@pytest.fixture
+def world(machine: Machine, tmp_path: Path) -> Iterator[World]:
+    with docker_engine.listening(tmp_path / "docker.sock") as docker:
+        yield World(machine, tmp_path, docker)
+
+
+ANY, ANY6, LOCAL = "00000000", "0" * 32, "0100007F"
+
+
+def test_a_listener_is_named_by_its_unit_or_its_process(world: World) -> None:
+    world.listen("tcp", ANY, 443, 10, unit="nginx.service", name="nginx")
+    world.listen("tcp6", ANY6, 8080, 11, name="nc")
+    world.listen("tcp", ANY, 4444, 12, unit="ssh.service", name="nc")
+    world.listen("udp", ANY, 5353, 13, unit="avahi-daemon.service", name="avahi-daemon")
+    world.listen("udp", ANY, 123)
+    assert world.facts()["listeners"] == {
+        "tcp4 0.0.0.0:443": "nginx.service",
+        "tcp6 [::]:8080": "process nc (root)",
+        "tcp4 0.0.0.0:4444": "process nc (root) in ssh.service",
+        "udp4 0.0.0.0:5353": "avahi-daemon.service",
+        "udp4 0.0.0.0:123": "no process (the kernel's own, as WireGuard)",
+    }
+
+
+def test_loopback_and_connections_are_left_out(world: World) -> None:
+    world.listen("tcp", LOCAL, 6379, 10)
+    world.listen("tcp6", "0000000000000000FFFF00000100007F", 6380, 10)
+    world.listen("tcp6", "00000000000000000000000001000000", 6381, 10)
+    world.listen("tcp", ANY, 443, 10, state="01")
+    world.listen("udp", ANY, 40000, 10, state="01")
+    assert world.facts()["listeners"] == {}
+
+
+def test_a_udp_port_that_the_kernel_chose_goes_by_its_owner(world: World) -> None:
+    world.listen("udp", ANY, 40001, 10, unit="ntpd.service", name="ntpd")
+    assert world.facts()["listeners"] == {"udp4 ephemeral by ntpd.service": "ntpd.service"}
+    usual = {"udp ephemeral by ntpd.service": "asks for the time"}
+    assert world.facts(usual=usual)["listeners"] == {}
+
+
+def test_what_the_distribution_has_is_quiet_on_any_address_and_loud_by_another(world: World) -> None:
+    world.listen("udp", "0A00A8C0", 68, 10, unit="ifup@eth0.service", name="dhclient")
+    usual = {"udp 68 by dhclient": "the host's address"}
+    assert world.facts(usual=usual)["listeners"] == {}
+    world.listen("udp", ANY, 68, 11, name="nc")
+    assert world.facts(usual=usual)["listeners"] == {"udp4 0.0.0.0:68": "process nc (root)"}
+
+
+def test_a_port_that_the_settings_open_may_have_any_owner(world: World) -> None:
+    world.listen("udp", ANY, 51820)
+    world.listen("tcp", ANY, 8443, 10)
+    assert world.facts(usual={"udp 51820 by *": "x", "tcp 8000-9000 by *": "x"})["listeners"] == {}
+
+
+def test_a_container_on_the_hosts_network_is_named(world: World) -> None:
+    id_ = "ab" * 32
+    world.docker.run("leak", image=f"mysql@sha256:{'12' * 32}", networks=("host",), id_=id_)
+    world.listen("tcp", ANY, 3306, 10, name="mysqld")
+    outer = "cd" * 32  # a host that is itself a container has its own group before
+    for group in (f"0::/system.slice/docker-{id_}.scope\n", f"1:name=systemd:/docker/{outer}/docker/{id_}\n"):
+        world.group(10, group)
+        assert world.facts()["listeners"] == {
+            "tcp4 0.0.0.0:3306": f'container "leak" (mysql@sha256:{"12" * 6})'
+        }
+        assert world.facts(listeners={"tcp4 0.0.0.0:3306": 'container "leak"'})["listeners"] == {
+            "tcp4 0.0.0.0:3306": 'container "leak"'
+        }
+    world.group(10, f"1:name=systemd:/docker/{outer}\n")
+    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "process mysqld (root)"}
+    controllers = f"7:blkio:/docker/{outer}\n3:cpuset:/docker/{outer}\n"
+    world.group(10, f"{controllers}1:name=systemd:/docker/{outer}/system.slice/mysql.service\n")
+    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "mysql.service"}
+
+
+def test_systemd_stands_for_the_service_that_it_listens_for(world: World) -> None:
+    world.listen("tcp6", ANY6, 22, 1, name="systemd")
+    assert world.facts()["listeners"] == {"tcp6 [::]:22": "ssh.service"}
+
+
+def test_docker_proxy_is_the_containers(world: World) -> None:
+    world.docker.run("leak", "0.0.0.0:3306/tcp", "[::]:3306/tcp", "127.0.0.1:9999/tcp")
+    world.listen("tcp", ANY, 3306, 10, unit="docker.service", name="docker-proxy")
+    world.listen("tcp6", ANY6, 3306, 11, unit="docker.service", name="docker-proxy")
+    found = world.facts()
+    assert found["listeners"] == {}
+    text = 'container "leak" (mysql:8)'
+    assert found["published"] == {"tcp4 0.0.0.0:3306": text, "tcp6 [::]:3306": text}
+
+
+def test_who_listens_where_a_stopped_container_would_is_no_container(world: World) -> None:
+    world.docker.run("leak", "0.0.0.0:3306/tcp", state="exited")
+    world.listen("tcp", ANY, 3306, 10, name="nc")
+    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "process nc (root)"}
+
+
+def test_what_is_declared_goes_by_its_name_whatever_its_image_is(world: World) -> None:
+    declared = {f"tcp4 {BIND}:2019": 'container "api"'}
+    world.docker.run("api", f"{BIND}:2019/tcp", image="acme/api:2")
+    assert world.facts(published=declared)["published"] == declared
+    world.docker.containers[0]["Names"] = ["/other"]
+    assert world.facts(published=declared)["published"] == {
+        f"tcp4 {BIND}:2019": 'container "other" (acme/api:2)'
+    }
+
+
+@pytest.mark.parametrize("state", ["created", "restarting", "exited"])
+def test_a_declared_container_that_restarts_is_quiet(world: World, state: str) -> None:
+    declared = {f"tcp4 {BIND}:2019": 'container "api"'}
+    world.docker.run("api", f"{BIND}:2019/tcp", state=state)
+    assert world.facts(published=declared)["published"] == declared
+
+
+def test_a_container_by_hand_that_dies_over_and_over_shows_and_one_that_was_stopped_does_not(
+    world: World,
+) -> None:
+    world.docker.run("leak", "0.0.0.0:3306/tcp", state="restarting")
+    assert world.facts()["published"] == {"tcp4 0.0.0.0:3306": 'container "leak" (mysql:8)'}
+    world.docker.containers[0]["State"] = "exited"
+    assert world.facts()["published"] == {}
+
+
+def test_without_an_address_it_is_dockers_default(world: World) -> None:
+    (world.root / "etc/docker").mkdir(parents=True)
+    (world.root / "etc/docker/daemon.json").write_text(f'{{"ip": "{BIND}"}}')
+    world.docker.run("leak", ":3306/tcp", state="restarting")
+    assert list(world.facts()["published"]) == [f"tcp4 {BIND}:3306"]
+
+
+def test_the_releases_of_an_app_have_one_place(world: World) -> None:
+    place = f"tcp4 {BIND}:28000-28999 for api"
+    world.docker.run("api-7", f"{BIND}:28003/tcp")
+    world.docker.run("api-8", f"{BIND}:28004/tcp")
+    declared = {place: 'container "api"'}
+    assert world.facts(published=declared)["published"] == declared
+    world.docker.run("apix-1", f"{BIND}:28005/tcp")
+    world.docker.run("api-9", "0.0.0.0:28006/tcp")
+    world.docker.run("api-10", f"{BIND}:8080/tcp")
+    others = {"tcp4 0.0.0.0:28006", f"tcp4 {BIND}:28005", f"tcp4 {BIND}:8080"}
+    assert set(world.facts(published=declared)["published"]) == {place, *others}
+
+
+def test_an_accepted_place_of_releases_is_one_place(world: World) -> None:
+    world.docker.run("api-7", f"{BIND}:28003/tcp")
+    assert world.facts(accepted={f"tcp4 {BIND}:28000-28999 for api": "x"})["published"] == {}
+
+
+def test_a_process_that_calls_itself_as_another_does_is_still_itself(world: World) -> None:
+    world.listen("udp", ANY, 40001, 10, name="chronyd")
+    world.listen("tcp", ANY, 8443, 11, name="nginx.service")
+    found = world.facts(listeners={"tcp4 0.0.0.0:8443": "nginx.service"}, usual=exposure.USUAL)
+    assert found["listeners"] == {
+        "udp4 ephemeral by process chronyd (root)": "process chronyd (root)",
+        "tcp4 0.0.0.0:8443": "process nginx.service (root)",
+    }
+    world.group(10, "0::/system.slice/chrony.service\n")
+    assert list(world.facts(usual=exposure.USUAL)["listeners"]) == ["tcp4 0.0.0.0:8443"]
+
+
+@pytest.mark.parametrize("group", ["app.slice/nginx.service", "app.slice/x.service/y.service", "x.scope"])
+def test_what_is_below_a_users_own_systemd_is_no_service_of_the_system(world: World, group: str) -> None:
+    world.listen("tcp", ANY, 8443, 10, name="nginx")
+    world.group(10, f"0::/user.slice/user-1000.slice/user@1000.service/{group}\n")
+    assert world.facts(listeners={"tcp4 0.0.0.0:8443": "nginx.service"})["listeners"] == {
+        "tcp4 0.0.0.0:8443": "process nginx (root) in user@1000.service"
+    }
+
+
+def test_a_users_group_by_the_name_of_a_container_is_none(world: World) -> None:
+    id_ = "ab" * 32
+    world.docker.run("api", id_=id_)
+    world.listen("tcp", ANY, 8443, 10, name="nc")
+    world.group(10, f"0::/user.slice/user-1000.slice/user@1000.service/docker-{id_}.scope\n")
+    assert world.facts(listeners={"tcp4 0.0.0.0:8443": 'container "api"'})["listeners"] == {
+        "tcp4 0.0.0.0:8443": "process nc (root) in user@1000.service"
+    }
+
+
+def test_what_iptables_save_leaves_out_shows_by_nft(world: World) -> None:
+    (world.root / "etc/ufw").mkdir(parents=True)
+    world.ruleset = (
+        FILTER + "table ip nat {\n\tchain PREROUTING {\n\t\ttcp dport 81 redirect to :22\n\t}\n}\n"
+    )
+    key = "nft ip nat PREROUTING: tcp dport 81 redirect to :22"
+    world.saved["iptables-save"] = "*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n"
+    assert key not in world.facts()["passes"]
+    world.saved["iptables-save"] = "# Table `nat' is incompatible, use 'nft' tool.\n"
+    assert world.facts()["passes"][key] == "redirects, and iptables-save does not show it"
+
+
+def test_a_port_of_sctp_can_be_accepted_as_it_is_shown(world: World) -> None:
+    world.docker.run("signal", "0.0.0.0:2905/sctp")
+    (key,) = world.facts()["published"]
+    assert re.fullmatch(exposure_keys.ACCEPTED, key)
+    assert world.facts(accepted={key: "x"})["published"] == {}
+
+
+def test_a_port_that_the_filter_lets_the_world_use_may_be_published(world: World) -> None:
+    world.docker.run("game", "0.0.0.0:8443/tcp", "0.0.0.0:8444/tcp")
+    assert list(world.facts(usual={"published tcp 8443 by *": "x"})["published"]) == ["tcp4 0.0.0.0:8444"]
+
+
+def test_networks_made_by_hand_show_with_who_is_in_them(world: World) -> None:
+    declared = {"api": "declared", "redis-shared": "declared"}
+    world.docker.run("api", networks=("api", "redis-shared"))
+    world.docker.run("plain", networks=("bridge",))
+    assert world.facts(networks=declared)["networks"] == declared
+    world.docker.run("shop", networks=("byhand",))
+    world.docker.run("idle", networks=("empty",), state="exited")
+    found = world.facts(networks=declared)
+    assert found["networks"] == {**declared, "byhand": 'container "shop" (mysql:8)'}
+    assert world.facts(networks=declared, accepted={"network byhand": "x"})["networks"] == declared
+
+
+def test_what_is_accepted_is_no_difference_there_or_not(world: World) -> None:
+    accepted = {"tcp4 0.0.0.0:3306": "x", "tcp4 0.0.0.0:3307": "x", "any4 any": "x", "any6 any": "x"}
+    assert world.facts(accepted=accepted)["passes"] == {"tcp4 8443 to containers": "203.0.113.0/24"}
+    world.listen("tcp", ANY, 3306, 10)
+    world.docker.run("leak", "0.0.0.0:3307/tcp")
+    found = world.facts(accepted=accepted)
+    assert (found["listeners"], found["published"]) == ({}, {})
+
+
+def test_a_socket_of_a_moment_is_no_alarm_and_neither_is_a_restart(world: World) -> None:
+    world.listen("udp", ANY, 45000, 10, name="dig")
+    world.next.append(world.silence)
+    declared = {"tcp4 0.0.0.0:80": "nginx.service"}
+    world.next.append(lambda: None)
+    assert world.facts(listeners=declared)["listeners"] == {}
+
+    world.silence()
+    world.next[:] = [lambda: world.listen("tcp", ANY, 80, 11, unit="nginx.service", name="nginx")]
+    assert world.facts(listeners=declared)["listeners"] == declared
+
+
+def test_a_kernel_without_ipv6_has_nothing_that_is_missing(world: World) -> None:
+    for name in ("tcp6", "udp6"):
+        (world.proc / "net" / name).unlink()
+        del world.lines[name]
+    declared = {"tcp6 [::]:22": "ssh.service"}
+    assert world.facts(listeners=declared)["listeners"] == declared
+    passes = {"tcp6 22": "anywhere", "tcp6 8443 to containers": "2001:db8::/32"}
+    found = world.facts(passes={"tcp4 22": "anywhere", **passes})["passes"]
+    assert {key: text for key, text in found.items() if key.startswith("tcp6")} == passes
+    assert "tcp4 22" not in found
+
+
+def test_no_docker_is_nothing_and_a_broken_one_is_an_error(world: World) -> None:
+    world.docker.run("leak", "0.0.0.0:3306/tcp")
+    world.docker.broken = True
+    (found,) = Exposures(world.machine, Store(world.machine.state)).facts(
+        [({name: {} for name in ("listeners", "published", "networks", "accepted", "usual")}, None)]
+    )
+    assert "it is on fire" in str(found)
+    world.machine = dataclasses.replace(world.machine, docker=world.root / "nothing")
+    assert world.facts()["published"] == {}
+
+
+def test_a_deployment_only_tells(world: World, client: Client) -> None:
+    world.listen("tcp", ANY, 3306, 10)
+    deployment = client.again(machine=world.machine)
+    desired = {
+        "listeners": {"tcp4 0.0.0.0:443": "nginx.service"}, "published": {}, "networks": {}, "accepted": {},
+        "usual": {}, "passes": world.facts()["passes"],
+    }  # fmt: skip
+    for op in ("plan", "put"):
+        answer = deployment.on(op, "exposure", "host", desired)
+        assert [(s["property"], s["have"], s["want"], s["action"]) for s in answer["steps"]] == [
+            ('listeners["tcp4 0.0.0.0:3306"]', "process nc (root)", "absent", "warn"),
+            ('listeners["tcp4 0.0.0.0:443"]', "absent", "nginx.service", "warn"),
+        ]
+        assert answer["facts"]["listeners"] == {"tcp4 0.0.0.0:3306": "process nc (root)"}
+    assert not deployment.on("plan", "exposure", "host", desired)["refusal"]
+    assert deployment.on("remove", "exposure", "host", desired)["done"] == "kept"
+    deployment.close()

@@ -1,0 +1,122 @@
+"""The jails of nginx: what counts, who never does, and what the component declares."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.components.fail2ban.component.proxy_jails import ProxyJails, ProxyJailsArgs
+from portcullis.components.fail2ban.render import fail2ban, proxy_jails
+from portcullis.components.nginx import render as nginx
+from tests.previews import unknown_in
+
+if TYPE_CHECKING:
+    from tests.recording_engine import Deploy
+
+LOGS = ("/var/log/nginx/b.example.com.error.log", "/var/log/nginx/a.example.com.error.log")
+
+
+def component(**args: Any) -> ProxyJails:
+    return ProxyJails("web1-proxy-jails", ProxyJailsArgs(host="web1", os="debian-13", **args))
+
+
+def test_each_jail_reads_the_logs_that_it_is_about(deploy: Deploy) -> None:
+    engine = deploy(lambda: component(error_logs=LOGS, auth=True))
+    jails = {r.inputs["jail"]: r.inputs["options"] for r in engine.of(":Fail2banJail")}
+    sites = " ".join(sorted(LOGS))
+    assert {name: options["logpath"] for name, options in jails.items()} == {
+        "nginx-http-auth": sites,
+        "nginx-limit-req": sites,
+        "nginx-unknown-host": nginx.UNKNOWN_HOST_LOG,
+    }
+    assert jails["nginx-http-auth"] == {
+        "filter": "nginx-http-auth",
+        "backend": "auto",
+        "logpath": sites,
+        "port": "http,https",
+        "banaction": "nftables",
+        "maxretry": "5",
+        "findtime": "600",
+        "bantime": "3600",
+        "bantime.increment": "true",
+        "bantime.maxtime": "4838400",
+    }
+
+
+def test_no_log_is_named_by_a_pattern(deploy: Deploy) -> None:
+    """A pattern is looked up when the jail starts: the log of a new site would be missed."""
+    engine = deploy(lambda: component(error_logs=LOGS, auth=True))
+    assert not any("*" in r.inputs["options"]["logpath"] for r in engine.of(":Fail2banJail"))
+
+
+def test_without_passwords_or_sites_there_is_no_jail_for_them(deploy: Deploy) -> None:
+    engine = deploy(lambda: component(error_logs=LOGS))
+    assert {r.inputs["jail"] for r in engine.of(":Fail2banJail")} == {"nginx-limit-req", "nginx-unknown-host"}
+    engine = deploy(component)
+    assert {r.inputs["jail"] for r in engine.of(":Fail2banJail")} == {"nginx-unknown-host"}
+
+
+def test_nobody_is_banned_from_ssh_for_what_nginx_logged(deploy: Deploy) -> None:
+    engine = deploy(lambda: component(error_logs=LOGS, auth=True))
+    assert {r.inputs["options"]["port"] for r in engine.of(":Fail2banJail")} == {"http,https"}
+
+
+def test_proxies_in_front_are_as_little_banned_as_ourselves(deploy: Deploy) -> None:
+    engine = deploy(
+        lambda: component(error_logs=LOGS, auth=True, ignore=("203.0.113.7",), proxies=("198.51.100.0/24",))
+    )
+    for jail in engine.of(":Fail2banJail"):
+        assert set(jail.inputs["ignoreip"]) == {"127.0.0.0/8", "::1", "203.0.113.7", "198.51.100.0/24"}
+
+
+def test_the_filter_is_there_before_its_jail_and_tested(deploy: Deploy) -> None:
+    engine = deploy(lambda: component(adopt=True))
+    file = engine.one(":File")
+    assert file.inputs["path"] == "/etc/fail2ban/filter.d/portcullis-unknown-host.conf"
+    assert file.inputs["test"] == fail2ban.TEST
+    assert "web1-proxy-jails-filter" in engine.before("web1-proxy-jails-nginx-unknown-host")
+    assert all(r.inputs["adopt"] is True for r in [*engine.of(":File"), *engine.of(":Fail2banJail")])
+
+
+def test_passwords_without_a_log_would_be_a_jail_without_one() -> None:
+    with pytest.raises(ValueError, match="name error_logs"):
+        ProxyJailsArgs(host="web1", os="debian-13", auth=True)
+
+
+def test_every_argument_that_cannot_be_used_is_told() -> None:
+    with pytest.raises(ValueError, match=r"(?s)\.ignore.*\.proxies.*\.max_ban_time"):
+        ProxyJailsArgs(host="web1", os="debian-13", ignore=("x",), proxies=("y",), max_ban_time="z")
+
+
+def counted(line: str) -> str:
+    """Whom the filter counts for a line, of which fail2ban has taken the time out."""
+    pattern = proxy_jails.FAILURES.replace("<ADDR>", "(?P<address>[0-9a-f.:]+)")
+    found = re.search(pattern, re.sub(r"\[[^]]*\+0000\]", "[]", line, count=1))
+    return found["address"] if found else ""
+
+
+TIME = "[25/Nov/2026:13:00:00 +0000]"
+
+
+@pytest.mark.parametrize(
+    ("line", "who"),
+    [
+        (f'192.0.2.9 - - {TIME} "GET / HTTP/1.1" 444 0 "-" "zgrab/0.x"', "192.0.2.9"),
+        (f'2001:db8::9 - - {TIME} "GET /.env HTTP/1.1" 444 0 "-" "-"', "2001:db8::9"),
+        (f'192.0.2.9 - a b {TIME} "GET / HTTP/1.1" 444 0 "-" "-"', "192.0.2.9"),
+        (f'192.0.2.9 - - {TIME} "GET / HTTP/2.0" 421 150 "-" "-"', "192.0.2.9"),
+        (f'192.0.2.9 - - {TIME} "\\x16\\x03\\x01" 400 150 "-" "-"', "192.0.2.9"),
+        (f'192.0.2.9 - - {TIME} "" 400 0 "-" "-"', "192.0.2.9"),
+        (f'192.0.2.9 - - {TIME} "GET / HTTP/1.1" 404 0 "-" "\\x22 444 0 \\x22"', ""),
+        (f'192.0.2.9 - - {TIME} "GET /\\x22 444 0 \\x22 HTTP/1.1" 200 0 "-" "-"', ""),
+        (f'192.0.2.9 - 198.51.100.7 - - [] {TIME} "GET / HTTP/1.1" 444 0 "-" "-"', "192.0.2.9"),
+    ],
+)
+def test_what_counts_as_a_request_for_no_site_and_whose_it_is(line: str, who: str) -> None:
+    assert counted(line) == who
+
+
+def test_a_preview_knows_everything() -> None:
+    assert unknown_in(lambda: component(error_logs=LOGS, auth=True)) == set()

@@ -1,0 +1,158 @@
+"""The firewall's component and provider: what reaches the engine, in which order, in which spelling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pulumi.output import Unknown
+
+from portcullis.components import Firewall, FirewallArgs
+from portcullis.components.firewall.render import forward_filter
+from portcullis.components.firewall.render.forward_filter import ForwardPolicy
+from portcullis.components.firewall.resource.ufw_policy import UfwPolicyProvider
+from portcullis.resources import Packages
+from tests.previews import unknown_in
+
+if TYPE_CHECKING:
+    from tests.recording_engine import Deploy
+
+OWNER = "urn:pulumi:lab::web::portcullis:index:UfwPolicy::web1-firewall-policy"
+SHOULD = {
+    "settings": {"IPV6": "yes", "IPT_SYSCTL": "/etc/ufw/sysctl.conf", "MANAGE_BUILTINS": "no"},
+    "altered": {},
+    "order": "ok",
+    "live": "ok",
+}
+
+
+def firewall(**args: Any) -> Firewall:
+    return Firewall("web1-firewall", FirewallArgs(host="web1", os="debian-13", **args))
+
+
+def test_only_the_web_is_open_beside_ssh(deploy: Deploy) -> None:
+    engine = deploy(firewall)
+    policy = engine.one(":UfwPolicy").inputs
+    assert policy["rules"] == {"in 80/tcp": "allow # HTTP and certificates", "in 443/tcp": "allow # HTTPS"}
+    assert policy["enabled"] is True
+    assert policy["logging"] == "low"
+    assert set(engine.one(":Packages").inputs["packages"]) == {"nftables", "ufw"}
+    assert engine.one(":File").inputs["path"] == "/etc/ufw/sysctl.conf"
+    service = engine.one(":Service").inputs
+    assert (service["unit"], service["enabled"], service["active"]) == ("ufw.service", "enabled", "active")
+    assert {r.parent for r in engine.declared if r.name.startswith("web1-firewall-")} == {"web1-firewall"}
+
+
+def test_what_is_open_and_what_is_refused_says_why(deploy: Deploy) -> None:
+    rules = {"allow": {"5432/tcp from 203.0.113.0/24": "reports"}, "deny": {"any from 198.51.100.9": ""}}
+    assert deploy(lambda: firewall(**rules)).one(":UfwPolicy").inputs["rules"] == {
+        "in 5432/tcp from 203.0.113.0/24": "allow # reports",
+        "in any from 198.51.100.9": "deny",
+    }
+
+
+def test_nothing_is_closed_before_ssh_is_open(deploy: Deploy) -> None:
+    def program() -> None:
+        ssh = Packages("ssh", host="web1", names=["openssh-server"])
+        firewall(after=[ssh])
+
+    engine = deploy(program)
+    assert engine.before("web1-firewall-policy") >= {
+        "ssh",
+        "web1-firewall-packages",
+        "web1-firewall-sysctl.conf",
+    }
+    assert "web1-firewall-policy" in engine.before("web1-firewall-service")
+
+
+def test_containers_are_shut_by_default(deploy: Deploy) -> None:
+    engine = deploy(firewall)
+    found = engine.one(":ForwardFilter").inputs
+    assert found["table"] == forward_filter.table(ForwardPolicy())
+    assert f"\n{found['table']}" in found["file"]
+    assert found["boot"] == "enabled"
+    assert engine.before("web1-firewall-forward") == {"web1-firewall-packages"}
+
+
+def test_a_public_port_of_a_container_is_open_in_both(deploy: Deploy) -> None:
+    public = {"8443/tcp": [], "9000-9010/udp": ["203.0.113.0/24", "2001:db8::/32"]}
+    engine = deploy(lambda: firewall(public=public, allow={}, bind_address="10.200.0.1", outside=["vmbr0"]))
+    assert engine.one(":UfwPolicy").inputs["rules"] == dict.fromkeys(
+        ["in 8443/tcp", "in 9000:9010/udp from 203.0.113.0/24", "in 9000:9010/udp from 2001:db8::/32"],
+        "allow # published by a container",
+    )
+    table = engine.one(":ForwardFilter").inputs["table"]
+    assert table == forward_filter.table(ForwardPolicy("10.200.0.1", public, {}, ["vmbr0"]))
+
+
+def test_faults_of_arguments_come_all_at_once() -> None:
+    with pytest.raises(ValueError, match="FirewallArgs") as caught:
+        firewall(allow={"https/tcp": "fine", "80/tcp;": ""}, deny={"1.2.3": ""}, logging="much")
+    message = str(caught.value)
+    assert message.count("\n") == 2
+    with pytest.raises(ValueError, match="FirewallArgs") as caught:
+        firewall(logging="much", bind_address="docker0", public={"8443": []}, egress={"shop0": ["x"]})
+    for part in ("Args.logging: ", "Args.bind_address: ", "Args.public: '8443'", "Args.egress.shop0: 'x'"):
+        assert part in str(caught.value)
+    for part in ("allow", "80/tcp;", "deny", "1.2.3", "logging", "much"):
+        assert part in message
+    with pytest.raises(ValueError, match="cannot be the comment"):
+        firewall(allow={"80/tcp": "it's"})
+
+
+def check(**inputs: Any) -> Any:
+    return UfwPolicyProvider().check({}, {"host": "web1", "managed_by": OWNER, "logging": "low", **inputs})
+
+
+def test_check_has_one_spelling() -> None:
+    checked = check(
+        rules={"https/tcp from 203.0.113.5/24": "allow", "in on docker0 53/udp": "deny   log # x"},
+        defaults={"outgoing": "reject"},
+    )
+    assert checked.failures == []
+    assert checked.inputs == {
+        "host": "web1", "managed_by": OWNER, "logging": "low", "enabled": True,
+        "defaults": {"incoming": "deny", "outgoing": "reject", "routed": "deny"},
+        "rules": {"in 443/tcp from 203.0.113.0/24": "allow", "in 53/udp on docker0": "deny log # x"},
+        **SHOULD,
+    }  # fmt: skip
+    assert UfwPolicyProvider().check({}, checked.inputs).inputs == checked.inputs
+
+
+def test_check_names_every_fault() -> None:
+    checked = check(
+        logging="loud",
+        defaults={"incoming": "maybe", "inward": "deny"},
+        rules={
+            "443/tcp": "allow", "in https/tcp": "deny", "in 80/tcp": "open",
+            "25/tcp (v4)": "deny", "25/tcp": "deny",
+        },
+        custom_files=["user.rules"],
+    )  # fmt: skip
+    assert [failure.property for failure in checked.failures] == [
+        "logging", "defaults", "defaults", "rules", "rules", "rules", "custom_files",
+    ]  # fmt: skip
+    reasons = " ".join(failure.reason for failure in checked.failures)
+    for part in ("loud", "maybe", "inward", "declared twice", "'open' does not begin", "both families"):
+        assert part in reasons
+
+
+def test_what_a_preview_does_not_know_yet_passes() -> None:
+    assert check(rules={"in 80/tcp": Unknown()}).failures == []
+    assert check(rules=Unknown(), defaults=Unknown()).failures == []
+
+
+def test_what_is_read_back_is_what_can_be_declared() -> None:
+    facts = {
+        "exists": True, "enabled": True, "logging": "low", "defaults": {},
+        "rules": {"in 80/tcp (v4)": "deny"}, **SHOULD,
+    }  # fmt: skip
+    live = UfwPolicyProvider().live_inputs(facts)
+    assert live == {key: value for key, value in facts.items() if key != "exists"}
+    assert UfwPolicyProvider().absent_inputs()["enabled"] == "<absent>"
+    item = UfwPolicyProvider().item({"host": "web1", "custom_files": ["before.rules"]})
+    assert (item.kind, item.id, item.spec) == ("firewall.ufw", "ufw", {"custom": ["before.rules"]})
+
+
+def test_a_preview_knows_everything() -> None:
+    assert unknown_in(lambda: firewall(public={"8443/tcp": []}, deny={"any from 198.51.100.9": ""})) == set()

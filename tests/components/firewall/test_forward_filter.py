@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from portcullis.components.firewall.render import forward_filter as render
+from portcullis.components.firewall.resource.forward_filter import ForwardFilterProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.canned import CannedChannel
+
+URN = "urn:pulumi:lab::portcullis::portcullis:index:ForwardFilter::filter"
+TABLE = render.table(render.ForwardPolicy())
+PROPS = {
+    "host": "web1", "managed_by": URN, "table": TABLE, "file": render.file("filter", TABLE),
+    "unit": render.unit("filter"), "boot": "enabled", "permissions": "root root 0644",
+}  # fmt: skip
+FACTS = {key: PROPS[key] for key in ("table", "file", "unit", "boot", "permissions")} | {
+    "exists": True,
+    "conflict": "",
+    "revision": "7",
+}
+
+
+def read(canned: Callable[..., CannedChannel], facts: dict[str, Any]) -> dict[str, Any]:
+    canned(lambda _op, asked: {"items": [{**item, "facts": facts} for item in asked["items"]]})
+    found = ForwardFilterProvider().read("x", {**PROPS, "revision": "7"})
+    assert found.inputs is not None
+    return found.inputs
+
+
+def test_check_has_one_spelling() -> None:
+    checked = ForwardFilterProvider().check({}, PROPS)
+    assert checked.failures == []
+    assert checked.inputs == PROPS
+
+
+def test_what_is_no_table_of_ours_is_refused() -> None:
+    for table in ("<absent>", "table ip filter {\n}\n", TABLE + "flush ruleset\n"):
+        (failure,) = ForwardFilterProvider().check({}, {**PROPS, "table": table}).failures
+        assert failure.property == "table"
+
+
+def test_nothing_changed_is_no_difference(canned: Callable[..., CannedChannel]) -> None:
+    assert read(canned, FACTS) == PROPS
+
+
+def test_a_flushed_chain_shows_as_the_lines_that_are_gone(canned: Callable[..., CannedChannel]) -> None:
+    live = TABLE.replace("\t\tct status dnat counter drop", "")
+    assert read(canned, {**FACTS, "table": live}) == {**PROPS, "table": live}
+
+
+def test_an_absent_filter_stays_in_state(canned: Callable[..., CannedChannel]) -> None:
+    found = read(canned, {"exists": False, "conflict": ""})
+    assert {key for key in found if found[key] == "<absent>"} == {"table", "file", "unit", "boot"}
+
+
+def test_a_unit_that_flushes_it_shows_by_name(canned: Callable[..., CannedChannel]) -> None:
+    found = read(canned, {**FACTS, "conflict": "nftables.service is enabled"})
+    assert found == {**PROPS, "conflict": "nftables.service is enabled"}
+    # What is not declared goes out of the inputs again, which is an update, and the agent says what to do.
+    assert ForwardFilterProvider().check(found, PROPS).inputs == PROPS

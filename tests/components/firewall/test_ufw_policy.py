@@ -1,0 +1,439 @@
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.agent.guarded import Peer
+from portcullis.agent.step import Step
+from portcullis.agent.store import Store
+from portcullis.components.firewall.on_host.ufw import UfwPolicies
+from tests.components.firewall.fake_ufw import FakeUfw
+from tests.on_host import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
+
+Json = dict[str, Any]
+WEB = {"in 80/tcp": "allow # web"}
+DEFAULTS = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
+SETTINGS = {"IPV6": "yes", "IPT_SYSCTL": "/etc/ufw/sysctl.conf", "MANAGE_BUILTINS": "no"}
+
+
+def policy(rules: dict[str, str] | None = None, **more: Any) -> Json:
+    return {
+        "enabled": True, "defaults": DEFAULTS, "logging": "low", "settings": SETTINGS, "altered": {},
+        "order": "ok", "live": "ok", "rules": WEB if rules is None else rules, **more,
+    }  # fmt: skip
+
+
+@dataclass
+class Firewall:
+    """A client for the policy of a host with an SSH server whose rule is there."""
+
+    client: Client
+    ufw: FakeUfw
+
+    def put(self, desired: Json, *, adopt: bool = False) -> list[str]:
+        self.ufw.calls.clear()
+        done = self.client.on("put", "firewall.ufw", "ufw", desired, adopt=adopt)
+        assert self.client.on("put", "firewall.ufw", "ufw", desired)["steps"] == []
+        return [step["property"] for step in done["steps"]]
+
+    def refused(self, desired: Json) -> HostError:
+        return self.client.refused("put", "firewall.ufw", "ufw", desired)
+
+    def remove(self, desired: Json) -> str:
+        self.ufw.calls.clear()
+        done: str = self.client.on("remove", "firewall.ufw", "ufw", desired)["done"]
+        return done
+
+    def facts(self) -> Json:
+        return self.client.look("firewall.ufw", "ufw", {"custom": []})
+
+    def rules(self) -> Json:
+        rules: Json = self.facts()["rules"]
+        return rules
+
+
+@pytest.fixture
+def bare(machine: Machine, tmp_path: Path) -> Iterator[Firewall]:
+    """A host without ufw."""
+    ufw = FakeUfw(tmp_path)
+    places = {"ufw": ufw.etc, "ufw_shipped": ufw.shipped, "proc_sys": ufw.proc_sys}
+    client = Client(dataclasses.replace(machine, run=ufw, **places))
+    yield Firewall(client, ufw)
+    client.close()
+
+
+@pytest.fixture
+def firewall(bare: Firewall) -> Firewall:
+    bare.ufw.install()
+    bare.ufw.run("ufw allow in proto tcp from any to any port 22 comment portcullis ssh")
+    return bare
+
+
+def test_without_ufw_nothing_is_read_and_the_fix_is_said(bare: Firewall) -> None:
+    assert bare.facts() == {"exists": False}
+    error = bare.refused(policy())
+    assert error.message == "ufw is not installed on the host"
+    assert "Packages" in error.hint
+
+
+def test_a_bare_host_is_closed_rules_first(firewall: Firewall) -> None:
+    firewall.put(policy({"in 80/tcp": "allow # web", "in any from 203.0.113.9": "deny"}))
+    assert firewall.ufw.calls == [
+        "ufw insert 1 deny in from 203.0.113.9 to any",
+        "ufw allow in proto tcp from any to any port 80 comment web",
+        "ufw --force enable",
+    ]
+    assert firewall.rules() == {"in 80/tcp": "allow # web", "in any from 203.0.113.9": "deny"}
+    assert firewall.facts()["live"] == "ok"
+
+
+def test_the_rule_of_the_ssh_server_is_neither_shown_nor_touched(firewall: Firewall) -> None:
+    before = firewall.ufw.tuples("4")
+    firewall.put(policy({}))
+    assert firewall.rules() == {}
+    assert firewall.ufw.tuples("4") == before
+    firewall.remove(policy({}))
+    assert firewall.ufw.tuples("4") == before
+
+
+def test_a_rule_that_is_the_ssh_servers_cannot_be_declared(firewall: Firewall) -> None:
+    error = firewall.refused(policy({"in 22/tcp": "allow"}))
+    assert error.message == "in 22/tcp is the SSH server's own rule"
+
+
+def test_a_policy_that_somebody_made_needs_adopt_and_comes_back_in_its_own_order(firewall: Firewall) -> None:
+    firewall.ufw.run(
+        "ufw allow in proto tcp from 203.0.113.5 to any port 3306;"
+        "ufw deny in proto tcp from any to any port 3306 comment mine; ufw default reject incoming;"
+        "ufw logging full; ufw enable"
+    )
+    before = [firewall.ufw.tuples(family) for family in "46"]
+    error = firewall.refused(policy())
+    assert error.code == "differs"
+    firewall.put(policy(), adopt=True)
+    assert firewall.rules() == {"in 80/tcp": "allow # web"}
+    assert firewall.remove(policy()) == "restored"
+    assert [firewall.ufw.tuples(family) for family in "46"] == before
+    facts = firewall.facts()
+    assert (facts["enabled"], facts["logging"], facts["defaults"]["incoming"]) == (True, "full", "reject")
+    assert firewall.remove(policy()) == "absent"
+
+
+def test_removed_it_is_off_as_it_was(firewall: Firewall) -> None:
+    firewall.put(policy())
+    assert firewall.remove(policy()) == "restored"
+    assert not firewall.ufw.is_enabled
+    assert firewall.rules() == {}
+    assert firewall.ufw.calls[0] == "ufw --force disable"
+
+
+BENT = {
+    "ufw allow in proto tcp from any to any port 3306": ['rules["in 3306/tcp"]'],
+    "ufw route allow in on eth0 out on docker0 from any to 172.17.0.2": [
+        'rules["route any in on eth0 out on docker0 to 172.17.0.2"]'
+    ],
+    "ufw delete allow in proto tcp from ::/0 to any port 80": [
+        'rules["in 80/tcp"]',
+        'rules["in 80/tcp (v4)"]',
+    ],
+    "ufw limit in proto tcp from any to any port 80": ['rules["in 80/tcp"]'],
+    "ufw allow in log proto tcp from any to any port 80 comment other": ['rules["in 80/tcp"]'],
+    "ufw default allow incoming": ["defaults.incoming"],
+    "ufw logging off": ["logging"],
+    "ufw disable": ["enabled"],
+}
+
+
+@pytest.mark.parametrize("command", BENT)
+def test_what_was_changed_with_ufw_is_drift_and_mended(firewall: Firewall, command: str) -> None:
+    firewall.put(policy())
+    before = [firewall.ufw.tuples(family) for family in "46"]
+    firewall.ufw.run(command)
+    assert firewall.put(policy()) == BENT[command]
+    assert [sorted(firewall.ufw.tuples(family)) for family in "46"] == [sorted(rules) for rules in before]
+
+
+def test_only_the_difference_is_applied(firewall: Firewall) -> None:
+    firewall.put(policy())
+    firewall.put(policy({"in 80/tcp": "allow # web", "in 443/tcp": "allow"}))
+    assert firewall.ufw.calls == ["ufw allow in proto tcp from any to any port 443"]
+    firewall.put(policy({"in 443/tcp": "allow # tls"}))
+    assert firewall.ufw.calls == [
+        "ufw delete allow in proto tcp from any to any port 80",
+        "ufw allow in proto tcp from any to any port 443 comment tls",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [
+        (":INPUT DROP", ":INPUT ACCEPT", "iptables: the policy of INPUT is ACCEPT, not DROP"),
+        (
+            "-A ufw-user-input -p tcp --dport 80 -j ACCEPT\n",
+            "",
+            "ufw-user-input lacks -p tcp --dport 80 -j ACCEPT",
+        ),
+        ("-A INPUT -j ufw-before-input\n", "", "iptables: INPUT lacks -j ufw-before-input"),
+        ("-A INPUT", "-A INPUT -s 203.0.113.5/32 -j ACCEPT\n-A INPUT", "iptables: INPUT lets in, past ufw"),
+        ("*filter", "*mangle", "iptables has no rules of ufw"),
+    ],
+)
+def test_what_was_done_behind_ufw_is_drift_and_mended(
+    firewall: Firewall, old: str, new: str, shown: str
+) -> None:
+    firewall.put(policy())
+    firewall.ufw.kernel["4"] = firewall.ufw.kernel["4"].replace(old, new, 1)
+    assert firewall.facts()["live"].startswith(shown)
+    assert firewall.put(policy()) == ["live"]
+    assert firewall.ufw.calls[-1] == "ufw reload"
+
+
+def test_rules_that_stand_while_ufw_is_off_are_drift(firewall: Firewall) -> None:
+    firewall.put(policy(enabled=False))
+    firewall.ufw.load()
+    assert firewall.facts()["live"].startswith("ufw is off and its rules are in the kernel")
+    assert firewall.put(policy(enabled=False)) == ["live"]
+
+
+def test_a_packaged_file_that_was_edited_is_drift_by_name_and_can_be_somebody_elses(
+    firewall: Firewall,
+) -> None:
+    firewall.put(policy())
+    rules = firewall.ufw.etc / "before.rules"
+    shipped = rules.read_text()
+    rules.write_text(shipped.replace("-i lo", "-i eth9"))
+    (firewall.ufw.etc / "user6.rules").unlink()
+    facts = firewall.facts()
+    assert facts["altered"] == {"before.rules": "changed", "user6.rules": "absent"}
+    custom = firewall.client.look("firewall.ufw", "ufw", {"custom": ["before.rules"]})
+    assert custom["altered"] == {"user6.rules": "absent"}
+    assert "altered.before.rules" in firewall.put(policy())
+    assert rules.read_text() == shipped
+
+
+def test_packaged_files_that_were_edited_before_us_come_back(firewall: Firewall) -> None:
+    rules = firewall.ufw.etc / "before.rules"
+    mine = rules.read_text() + "# mine\n"
+    rules.write_text(mine)
+    error = firewall.refused(policy({}))
+    assert (error.code, error.prop) == ("differs", "altered.before.rules")
+    assert "+# mine" in error.detail or "-# mine" in error.detail
+    firewall.put(policy(), adopt=True)
+    assert "# mine" not in rules.read_text()
+    firewall.remove(policy())
+    assert rules.read_text() == mine
+
+
+def test_settings_that_would_let_go_of_ipv6_or_of_dockers_rules_are_drift(firewall: Firewall) -> None:
+    firewall.put(policy())
+    text = firewall.ufw.default.read_text()
+    firewall.ufw.default.chmod(0o644)
+    firewall.ufw.default.write_text(
+        text.replace("IPV6=yes", "IPV6=no").replace("BUILTINS=no", 'BUILTINS="yes"')
+    )
+    assert firewall.put(policy()) == ["settings.IPV6", "settings.MANAGE_BUILTINS"]
+    assert firewall.ufw.default.read_text() == text
+    assert firewall.ufw.default.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_host_without_ipv6_has_rules_of_one_family(firewall: Firewall) -> None:
+    (firewall.ufw.proc_sys / "net" / "ipv6").rmdir()
+    firewall.put(policy())
+    assert firewall.rules() == {"in 80/tcp": "allow # web"}
+
+
+def test_a_command_that_fails_is_shown_with_what_it_said(firewall: Firewall) -> None:
+    firewall.ufw.fails = "ufw --force enable"
+    error = firewall.refused(policy())
+    assert (error.code, error.message) == ("ufw", "`ufw --force enable` failed")
+    assert error.detail == "ERROR: problem running iptables"
+
+
+def test_rule_files_that_make_no_sense_are_unreadable_and_not_empty(firewall: Firewall) -> None:
+    with (firewall.ufw.etc / "user.rules").open("a") as file:
+        file.write("### tuple ### allow what\n")
+    (found,) = firewall.client.ask(
+        "survey", items=[{"kind": "firewall.ufw", "id": "ufw", "spec": {}}], index=False
+    )["items"]
+    assert found["error"]["code"] == "unreadable"
+
+
+# Preflight: who could still log in
+
+US, OTHERS = "203.0.113.7", "2001:db8::7"
+ADMITTED = [
+    {"rules": {}},  # by the SSH server's rule
+    {"rules": {"in 80/tcp": "allow"}},
+    {"rules": {"in any from 198.51.100.0/24": "deny"}},
+    {"rules": {"in 443/tcp from 203.0.113.0/24": "deny"}},
+    {"rules": {"in 2200:2300/tcp": "limit"}},
+    {"rules": {"in any/udp": "deny"}},
+    {"rules": {"out any": "deny"}},
+    {"rules": {"in any to 192.0.2.99": "deny"}},  # another address of the host
+    {"rules": {"in any on wg0": "deny"}},  # cannot be told: the login will
+    {"rules": {"in any (v6)": "deny"}},
+    {"rules": {"in any": "reject"}, "enabled": False},
+    {"rules": {"route any": "deny"}},
+    {"rules": {}, "defaults": {**DEFAULTS, "outgoing": "deny"}},
+]
+REFUSED = [
+    {"rules": {"in any": "deny"}},
+    {"rules": {"in 22/tcp from 203.0.113.0/24": "deny"}},
+    {"rules": {"in any from 203.0.113.7": "reject"}},
+    {"rules": {"in 20:30/tcp": "deny # old"}},
+    {"rules": {"in any/tcp from 203.0.113.0/24": "limit"}},
+    {"rules": {"in 22": "deny log"}},
+    {"rules": {"in any to 192.0.2.1": "deny"}},
+    {"rules": {"in any (v4)": "deny"}},
+]
+
+
+def preflight(firewall: Firewall, desired: Json, address: str = US) -> HostError | None:
+    kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
+    server = "2001:db8::1" if ":" in address else "192.0.2.1"
+    (facts,) = kind.facts([({"custom": []}, None)])
+    assert isinstance(facts, dict)
+    steps = [*kind.plan(desired, facts), Step("live", "gone", "ok", "reload")]
+    return kind.preflight(desired, facts, steps, Peer.parse(f"{address} 50000 {server} 22"))
+
+
+@pytest.mark.parametrize("declared", ADMITTED, ids=str)
+def test_a_policy_that_leaves_us_in_passes(firewall: Firewall, declared: Json) -> None:
+    assert preflight(firewall, policy(**declared)) is None
+
+
+@pytest.mark.parametrize("declared", REFUSED, ids=str)
+def test_a_policy_that_would_lock_us_out_is_refused_beforehand(firewall: Firewall, declared: Json) -> None:
+    error = preflight(firewall, policy(**declared))
+    assert error is not None
+    assert error.code == "lock-out"
+    assert f"{US} could not log in on port 22 any more: the rule in " in error.message
+
+
+def test_closing_a_host_whose_ssh_rule_is_missing_is_refused(bare: Firewall) -> None:
+    bare.ufw.install()
+    error = preflight(bare, policy())
+    assert error is not None
+    assert error.code == "no-ssh-rule"
+    assert "no rule lets it in, and the default for incoming is deny" in error.message
+    assert preflight(bare, policy({"in 22/tcp from 203.0.113.0/24": "allow"})) is None
+    assert preflight(bare, policy({"in 22/tcp on eth0": "allow"})) is None
+    assert preflight(bare, policy(defaults={**DEFAULTS, "incoming": "allow"})) is None
+    assert preflight(bare, policy(custom_files=["before.rules"])) is None
+    assert preflight(bare, policy(), "127.0.0.1") is None
+
+
+def test_each_family_is_looked_at_by_itself(firewall: Firewall) -> None:
+    firewall.ufw.run("ufw delete allow in proto tcp from ::/0 to any port 22")
+    assert preflight(firewall, policy()) is None
+    assert preflight(firewall, policy(), OTHERS) is not None
+    assert preflight(firewall, policy({"in any (v4)": "deny"}), "::ffff:203.0.113.7") is not None
+
+
+def test_what_cuts_nobody_off_needs_no_guard(firewall: Firewall) -> None:
+    firewall.put(policy())
+    kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
+    (facts,) = kind.facts([({"custom": []}, None)])
+    assert isinstance(facts, dict)
+
+    def undo(desired: Json) -> Any:
+        return kind.undo(desired, facts, kind.plan(desired, facts))
+
+    for harmless in (
+        policy({"in 80/tcp": "allow # other"}),
+        policy({"in 80/tcp": "allow log # web"}),
+        policy({"in 80/tcp": "allow # web", "in 443/tcp": "allow"}),
+        policy(logging="high"),
+        policy(defaults={**DEFAULTS, "incoming": "allow", "routed": "reject"}),
+        policy(enabled=False),
+    ):
+        assert undo(harmless) is None
+    for change in (
+        policy({}),
+        policy({"in 80/tcp": "limit"}),
+        policy(defaults={**DEFAULTS, "incoming": "reject"}),
+    ):
+        done = undo(change)
+        assert done.commands == (("ufw", "reload"),)
+        assert {str(firewall.ufw.etc / "user.rules"), str(firewall.ufw.default)} <= set(done.paths)
+
+
+def test_undone_the_kernel_is_as_it_was(firewall: Firewall) -> None:
+    kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
+
+    def commands() -> Any:
+        (facts,) = kind.facts([({"custom": []}, None)])
+        assert isinstance(facts, dict)
+        desired = policy({"in 81/tcp": "deny"})
+        done = kind.undo(desired, facts, kind.plan(desired, facts))
+        assert done is not None
+        return done.commands
+
+    assert commands() == (("ufw", "--force", "disable"),)
+    firewall.put(policy())
+    assert commands() == (("ufw", "reload"),)
+    # On, and flushed by hand: the session may have come in by that, and a reload would close it.
+    firewall.ufw.kernel["4"] = ""
+    assert commands() == (("/lib/ufw/ufw-init", "force-stop"),)
+
+
+FORCE_STOP, RELOAD = (("/lib/ufw/ufw-init", "force-stop"),), (("ufw", "reload"),)
+
+
+def undone_from(firewall: Firewall, address: str, desired: Json | None = None) -> Any:
+    server = "2001:db8::1" if ":" in address else "192.0.2.1"
+    peer = Peer.parse(f"{address} 50000 {server} 22")
+    kind = UfwPolicies(
+        dataclasses.replace(firewall.client.machine, peer=peer), Store(firewall.client.machine.state)
+    )
+    (facts,) = kind.facts([({"custom": []}, None)])
+    assert isinstance(facts, dict)
+    desired = desired or policy({"in 81/tcp": "limit"})
+    done = kind.undo(desired, facts, kind.plan(desired, facts))
+    assert done is not None
+    return done.commands
+
+
+@pytest.mark.parametrize("address", [US, OTHERS, "127.0.0.1"])
+def test_a_rule_too_many_in_the_kernel_does_not_leave_the_host_open(firewall: Firewall, address: str) -> None:
+    firewall.put(policy())
+    firewall.ufw.run("iptables -I INPUT -s 192.0.2.66/32 -j ACCEPT")
+    assert "past ufw" in firewall.facts()["live"]
+    assert undone_from(firewall, address) == RELOAD
+
+
+def test_where_the_kept_files_would_refuse_who_deploys_the_host_is_left_open(firewall: Firewall) -> None:
+    firewall.put(policy())
+    firewall.ufw.run(f"iptables -I INPUT -s {US}/32 -j ACCEPT")
+    firewall.ufw.run("ufw delete allow in proto tcp from any to any port 22")
+    assert undone_from(firewall, US) == FORCE_STOP
+    firewall.ufw.run("ufw allow in on eth0 proto tcp from any to any port 22")
+    assert undone_from(firewall, US) == FORCE_STOP  # by which interface it comes is not known
+    firewall.ufw.run("ufw allow in proto tcp from any to any port 20:30")
+    assert undone_from(firewall, US) == RELOAD
+    firewall.ufw.run("ufw insert 1 deny in from 203.0.113.0/24 to any")
+    assert undone_from(firewall, US) == FORCE_STOP
+    before = firewall.ufw.etc / "before6.rules"
+    assert undone_from(firewall, OTHERS) == RELOAD
+    before.write_text(before.read_text() + "# and who knows what\n")
+    assert undone_from(firewall, OTHERS) == FORCE_STOP
+
+
+def test_a_flushed_kernel_stays_open_even_if_the_files_let_us_in(firewall: Firewall) -> None:
+    """ufw's reload would close INPUT and not hang its chains in again: nobody got in."""
+    firewall.put(policy())
+    lines = firewall.ufw.kernel["4"].splitlines()
+    firewall.ufw.kernel["4"] = "\n".join(line for line in lines if not line.startswith("-A")).replace(
+        ":INPUT DROP", ":INPUT ACCEPT"
+    )
+    assert undone_from(firewall, US) == FORCE_STOP

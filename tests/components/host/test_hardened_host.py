@@ -1,0 +1,174 @@
+"""The whole host: what stands before what, and what the settings reach."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.components import Users, UsersArgs
+from portcullis.components.host.component import bridge
+from portcullis.settings import model
+from tests.components.test_components import host
+from tests.config.test_settings import KEY, smallest
+from tests.previews import unknown_in
+from tests.recording_engine import Engine, declare
+
+if TYPE_CHECKING:
+    from tests.recording_engine import Deploy
+
+
+def deployed_by(user: str = "deploy", **more: Any) -> dict[str, Any]:
+    config = smallest()
+    config["hosts"]["web1"] |= {
+        "user": user,
+        "bootstrap": {},
+        "users": {user: {"keys": {"laptop": KEY}, "sudo": True}, "anna": {"keys": {"pc": KEY}}},
+        **more,
+    }
+    return config
+
+
+def up(config: dict[str, Any]) -> Engine:
+    return declare(lambda: host(config), preview=False)
+
+
+def test_first_the_users_then_the_ssh_server_then_the_firewall_then_containers(deploy: Deploy) -> None:
+    engine = deploy(lambda: host(deployed_by()))
+    users = {"web1-users-deploy", "web1-users-anna", "web1-users-administrators"}
+    assert engine.before("web1-users-deploy") == {"web1-users-packages"}
+    assert "web1-users-deploy" in engine.before("web1-users-anna"), "that login confirms what is done to anna"
+    assert engine.before("web1-users-administrators") >= {"web1-users-deploy", "web1-users-anna"}
+    assert engine.before("web1-ssh-server") >= users
+    for closing in ("web1-firewall-policy", "web1-fail2ban-sshd"):
+        assert "web1-ssh-server" in engine.before(closing)
+    assert engine.before("web1-docker-service") >= {"web1-ssh-server", "web1-firewall-forward"}
+    for part in ("api-image", "api-network", "api-container"):
+        # The docker provider dials the declared port, as the declared user.
+        assert engine.before(part) >= {*users, "web1-ssh-server", "web1-firewall-forward"}
+    assert "api-container" in engine.before("web1-nginx-api.example.com")
+
+
+def test_who_deploys_may_use_docker_and_become_root_and_nobody_else() -> None:
+    engine = up(deployed_by())
+    deploy = engine.one(":User", "web1-users-deploy").inputs
+    assert deploy["groups"] == {"docker": "member"}
+    assert deploy["sudo"] is True
+    assert deploy["keys"] == {"laptop": KEY}
+    anna = engine.one(":User", "web1-users-anna").inputs
+    assert "groups" not in anna
+    assert anna["sudo"] is False
+    assert engine.one(":Administrators").inputs["users"] == {"deploy": "declared"}
+
+
+def test_a_host_that_root_deploys_to_has_no_other_administrator() -> None:
+    engine = up(smallest())
+    assert not engine.of(":User")
+    assert engine.one(":Administrators").inputs["users"] == {}
+    assert "web1-users-administrators" in engine.before("web1-ssh-server")
+
+
+def test_the_settings_of_ssh_reach_server_and_jail() -> None:
+    ssh = {"rootLogin": "no", "options": {"MaxSessions": 99}}
+    engine = up(deployed_by(port=2222, ssh=ssh, fail2ban={"ignore": ["203.0.113.7"], "maxRetry": 3}))
+    server = engine.one(":SshServer").inputs
+    assert (server["port"], server["login"]) == ("2222", "deploy")
+    assert "PermitRootLogin no\n" in server["content"]
+    assert "MaxSessions 99\n" in server["content"]
+    assert "203.0.113.7" in server["content"], "sshd itself must not make a declared address wait"
+    jail = engine.one(":Fail2banJail", "web1-fail2ban-sshd").inputs
+    assert jail["options"]["port"] == "2222"
+    assert jail["options"]["maxretry"] == "3"
+    assert "203.0.113.7" in jail["ignoreip"]
+
+
+def test_what_is_open() -> None:
+    allow = {"8443/tcp": {"from": ["203.0.113.0/24", "2001:db8::/32"]}, "60000:61000/udp": {}}
+    rules = up(deployed_by(firewall={"allow": allow})).one(":UfwPolicy").inputs["rules"]
+    assert set(rules) == {
+        "in 80/tcp",
+        "in 443/tcp",
+        "in 8443/tcp from 203.0.113.0/24",
+        "in 8443/tcp from 2001:db8::/32",
+        "in 60000:61000/udp",
+    }
+
+
+def test_a_host_without_sites_opens_no_port_of_the_web() -> None:
+    assert up(smallest() | {"sites": {}}).one(":UfwPolicy").inputs["rules"] == {}
+
+
+def test_the_filter_knows_the_bind_address_and_what_is_public() -> None:
+    firewall = {"public": {"8000:8010/tcp": {"from": ["203.0.113.0/24"]}}, "outside": ["vmbr0"]}
+    engine = up(deployed_by(firewall=firewall, dockerEngine={"bip": "10.200.0.1/24"}))
+    table = engine.one(":ForwardFilter").inputs["table"]
+    assert "ct original ip daddr 10.200.0.1 ct status dnat" in table
+    assert "ct original proto-dst 8000-8010 ip saddr 203.0.113.0/24 accept" in table
+    assert 'iifname != "vmbr0"' in table
+
+
+def test_where_an_app_may_go_is_told_by_its_interface() -> None:
+    config = deployed_by()
+    config["apps"]["api"]["egress"] = ["203.0.113.9:443/tcp"]
+    engine = up(config)
+    options = engine.one("network:Network").inputs["options"]
+    assert options["com.docker.network.bridge.name"] == "br-api"
+    table = engine.one(":ForwardFilter").inputs["table"]
+    assert 'iifname "br-api" ip daddr 203.0.113.9 tcp dport 443 accept' in table
+    assert 'iifname "br-api" counter drop' in table
+
+
+@pytest.mark.parametrize("app", ["api", "a" * 12, "a" * 13, "a" * 31])
+def test_an_interface_has_a_name_that_linux_takes(app: str) -> None:
+    assert len(bridge(app)) <= 15
+    assert bridge(app) != bridge(app[:-1] + "b")
+
+
+def test_the_other_settings_reach_their_parts() -> None:
+    engine = up(
+        deployed_by(
+            kernel={"values": {"net.ipv4.conf.all.rp_filter": 2}, "only": ["net."]},
+            updates={"reboot": "never", "docker": "hold"},
+            upkeep={"journal": "1G", "imagePrune": "never", "timeSync": False},
+            dockerEngine={"addressPools": [{"base": "10.201.0.0/16", "size": 24}]},
+        )
+    )
+    values = engine.one(":Sysctl").inputs["values"]
+    assert values["net.ipv4.conf.all.rp_filter"] == "2"
+    assert all(key.startswith("net.") for key in values)
+    assert "docker" in engine.one(":File", "web1-updates-apt").inputs["content"]
+    assert not [r.name for r in engine.declared if "timer-time" in r.name or "prune" in r.name]
+    assert "1G" in engine.one(":File", "web1-upkeep-journald").inputs["content"]
+    assert "10.201.0.0/16" in engine.one(":File", "web1-docker-daemon.json").inputs["content"]
+
+
+def test_every_part_is_of_this_host_and_takes_over_when_asked() -> None:
+    config = deployed_by(adopt=True)
+    found = [r for r in up(config).declared if r.is_on_host]
+    assert {r.inputs["host"] for r in found} == {"web1"}
+    # What these say is about things that others made, in the same deployment.
+    theirs = (":Packages", ":ContainerState", ":Release", ":Drain", ":ServedSites", ":Exposure")
+    late = [r.name for r in found if not r.inputs.get("adopt") and not r.type.endswith(theirs)]
+    assert not late
+
+
+def test_a_whole_host_costs_the_engine_few_resources() -> None:
+    assert len(up(deployed_by()).declared) <= 85
+
+
+def test_groups_are_of_users_that_are_declared() -> None:
+    with pytest.raises(ValueError, match=r"UsersArgs\.groups: 'eve' is none of the users"):
+        UsersArgs(host="web1", users={}, groups={"eve": ("docker",)})
+    with pytest.raises(ValueError, match=r"UsersArgs\.host: "):
+        UsersArgs(host="a b", users={})
+    with pytest.raises(ValueError, match="sudo says nothing of root"):
+        UsersArgs(host="web1", users={"root": model.UserSettings({}, sudo=True)})
+
+
+def test_users_alone(deploy: Deploy) -> None:
+    engine = deploy(lambda: Users("web1-users", UsersArgs(host="web1", users={})))
+    assert engine.outputs["web1-users"] == {"users": []}
+
+
+def test_a_preview_knows_all_but_the_ids_of_images() -> None:
+    assert unknown_in(lambda: host(deployed_by(upkeep={"swap": "1G"}, preview={}))) == {"api-container.image"}

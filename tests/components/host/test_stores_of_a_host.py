@@ -1,0 +1,295 @@
+"""Stores, the apps that use them, and people who tunnel to them: what the settings become together."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.components import HardenedHost, HardenedHostArgs
+from portcullis.settings import load
+from tests.config.test_settings import KEY, faults, smallest
+from tests.previews import unknown_in
+from tests.recording_engine import declare
+
+if TYPE_CHECKING:
+    from tests.recording_engine import Deploy, Engine
+
+DIGEST = "@sha256:" + "b" * 64
+
+
+def shop(**api: Any) -> dict[str, Any]:
+    config = smallest()
+    config["stores"] = {
+        "redis": {"image": f"redis:8{DIGEST}"},
+        "mongo": {"image": f"mongo:8{DIGEST}", "databases": {"shop": {}}},
+    }
+    config["secrets"] = {"stripeKey": "planted-secret"}
+    app = config["apps"]["api"]
+    app |= {"uses": ["redis", "mongo.shop"], "secrets": ["stripeKey"], "user": "1000:1000", **api}
+    del app["hostPort"]
+    config["tunnels"] = {"alice": {"to": ["redis", "mongo"], "keys": {"laptop": KEY}}}
+    return config
+
+
+def host(config: dict[str, Any], *encrypted: str) -> HardenedHost:
+    settings = load(config, secret=["secrets", *encrypted])
+    return HardenedHost(
+        "web1",
+        HardenedHostArgs(
+            settings.hosts["web1"],
+            settings.apps_on("web1"),
+            settings.sites_on("web1"),
+            settings.acme,
+            stores=settings.stores_on("web1"),
+            backups=settings.backups,
+            secrets=settings.secrets,
+            tunnels=settings.tunnels_on("web1"),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """The shop, declared once for all tests that only look at it."""
+    return declare(lambda: host(shop()), preview=False)
+
+
+def test_an_app_finds_what_it_uses_as_files(engine: Engine) -> None:
+    files = {file.name: file for file in engine.of(":File") if file.name.startswith("api-secrets-")}
+    assert set(files) == {
+        f"api-secrets-{name}"
+        for name in ("redis_url", "redis_password", "mongo_shop_url", "mongo_shop_password", "stripeKey")
+    }
+    for file in files.values():
+        assert (file.inputs["owner"], file.inputs["mode"]) == ("1000", "0400")
+        assert "content" in file.secret
+    container = engine.one(":Container", "api-container")
+    assert [m for m in container.inputs["mounts"] if m["target"] == "/run/secrets"] == [
+        {
+            "readOnly": True,
+            "source": "/etc/portcullis/secrets/api-secrets",
+            "target": "/run/secrets",
+            "type": "bind",
+        }
+    ]
+    assert "planted-secret" not in str(container.inputs)
+
+
+def test_stores_are_there_before_the_app_and_their_users_too(engine: Engine) -> None:
+    assert engine.before("api-container") >= {
+        "redis-state", "redis-user-api", "mongo-root", "mongo-shop", "api-secrets-redis_url",
+    }  # fmt: skip
+
+
+def test_a_store_with_much_data_has_longer_to_get_well_than_an_app(engine: Engine) -> None:
+    within = {
+        name: engine.one(":ContainerState", f"{name}-state").inputs["within"]
+        for name in ("redis", "mongo", "api")
+    }
+    assert within == {"redis": "300", "mongo": "300", "api": "90"}
+
+
+def test_an_app_joins_the_networks_of_what_it_uses_and_no_other(deploy: Deploy) -> None:
+    config = shop(uses=["redis"])
+    config["apps"]["worker"] = {"image": f"x:1{DIGEST}", "healthCommand": ["true"]}
+    engine = deploy(lambda: host(config))
+    joined = {
+        name: [
+            network["name"]
+            for network in engine.one(":Container", f"{name}-container").inputs["networksAdvanced"]
+        ]
+        for name in ("api", "worker")
+    }
+    assert len(joined["api"]) == 2
+    assert len(joined["worker"]) == 1
+
+
+def test_two_databases_of_one_store_are_one_network(deploy: Deploy) -> None:
+    config = shop(uses=["mongo.shop", "mongo.blog"])
+    config["stores"]["mongo"]["databases"]["blog"] = {}
+    container = deploy(lambda: host(config)).one(":Container", "api-container")
+    assert len(container.inputs["networksAdvanced"]) == 2, "its own, and the store's once"
+
+
+def test_stores_reach_nothing_outside(engine: Engine) -> None:
+    table = engine.one(":ForwardFilter").inputs["table"]
+    for store in ("redis", "mongo"):
+        network = engine.one(":Network", f"{store}-network").inputs
+        assert network["options"]["com.docker.network.bridge.name"] == f"br-{store}"
+        assert f'iifname "br-{store}"' in table
+
+
+def test_who_tunnels_reaches_the_ports_of_the_stores(engine: Engine) -> None:
+    account = engine.one(":User", "web1-tunnel-alice-account")
+    (key,) = account.inputs["keys"].values()
+    assert 'permitopen="172.17.0.1:6379"' in key
+    assert 'permitopen="172.17.0.1:27017"' in key
+    assert "172.17.0.1:6379" in engine.one(":SshServer").inputs["content"]
+
+
+def test_who_tunnels_to_a_store_with_tls_gets_its_authority(deploy: Deploy) -> None:
+    for tls in (True, False):
+        config = shop()
+        config["stores"]["mongo"]["tls"] = tls
+        found = []
+        deploy(lambda config=config, found=found: found.append(host(config).tunnels[0]))
+        assert (found[0].ca is not None) == tls
+
+
+def test_what_keeps_data_is_backed_up_unless_told_otherwise(engine: Engine, deploy: Deploy) -> None:
+    assert engine.one(":BackupStatus").inputs["stores"] is not None
+    cache = shop()
+    cache["stores"] = {"redis": {"image": f"redis:8{DIGEST}", "persistence": "none"}}
+    cache["apps"]["api"]["uses"] = ["redis"]
+    cache["tunnels"] = {}
+    assert not deploy(lambda: host(cache)).of(":BackupStatus")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("stores.redis.memory", 4, "stores.redis.memory: 4 is not an amount of memory"),
+        ("stores.mongo.databases", {"a/b": {}}, "has a slash in it"),
+        ("stores.mongo.databases", {"admin": {}}, "is a database of MongoDB's own"),
+        ("stores.mongo.hostPort", 6379, "stores.mongo.hostPort: 6379 is taken on web1 by store redis"),
+        ("stores.postgres", {}, "stores.postgres: is not a known key"),
+        ("apps.api.uses", ["mongo.shopp"], "is not a store of this stack; did you mean mongo.shop?"),
+        ("apps.api.uses", ["mongo"], "is not a store"),
+        ("apps.api.secrets", ["stripekey"], "did you mean stripeKey?"),
+        ("apps.api.secrets", ["redis_url"], "is what a store's own file is called"),
+        ("apps.api.user", "node", "is a name, which the host cannot know"),
+        ("apps.api.image", "acme/api:1.4", None),
+        ("apps.redis", {"image": "x:1", "healthCommand": ["true"]}, "has the name of the store redis"),
+        ("apps.api.hostPort", 6379, "is taken on web1 by store redis"),
+        ("tunnels.alice.to", ["postgres"], "is not a store"),
+        ("backups.time", "25:00", "is not a time of day"),
+        ("images", {"digests": "maybe"}, "is not a rule for digests"),
+    ],
+)  # fmt: skip
+def test_faults_of_the_data_layer(path: str, value: Any, words: str | None) -> None:
+    config = copy.deepcopy(shop())
+    *way, last = path.split(".")
+    place = config
+    for part in way:
+        place = place.setdefault(part, {})
+    place[last] = value
+    if words is None:
+        load(config, secret=["secrets"])
+        return
+    found = faults(config, secret=["secrets"])
+    assert any(words in line for line in found), found
+
+
+def test_where_digests_are_required_a_tag_is_refused_and_so_is_a_default() -> None:
+    config = shop(image="ghcr.io/acme/api:1.4")
+    config["images"] = {"digests": "required"}
+    config["stores"]["redis"] = {}
+    found = faults(config, secret=["secrets"])
+    assert found == [
+        f"portcullis:{path}, and images.digests is required; write NAME@sha256:…"
+        for path in (
+            "stores.redis.image: is the default, a tag",
+            'apps.api.image: "ghcr.io/acme/api:1.4" is a tag',
+        )
+    ]
+
+
+def test_what_an_app_and_its_stores_cannot_have_is_told_at_once() -> None:
+    config = shop(image="ghcr.io/acme/api:1.4", uses=["redis", "mongo.shopp", "postgres"])
+    config["apps"]["api"]["hostPort"] = 2019
+    config["stores"]["mongo"] |= {"databases": {"shop": {}, "a/b": {}}, "memory": 64}
+    config["stores"]["kafka"] = {}
+    config["apps"]["web"] = config["apps"]["api"] | {"uses": []}
+    config["images"] = {"digests": "required"}
+    found = faults(config, secret=["secrets"])
+    tag = 'image: "ghcr.io/acme/api:1.4" is a tag, and images.digests is required; write NAME@sha256:…'
+    assert {line.removeprefix("portcullis:").partition(";")[0] for line in found} == {
+        'stores.mongo.databases.a/b: "a/b" has a slash in it, which the name of a database cannot have',
+        "stores.mongo.memory: 64 is not an amount of memory for MongoDB in MB",
+        "stores.kafka: is not a known key",
+        'apps.api.uses[1]: "mongo.shopp" is not a store of this stack',
+        'apps.api.uses[2]: "postgres" is not a store',
+        "stores.kafka.image: is the default, a tag, and images.digests is required",
+        "apps.web.hostPort: 2019 is taken on web1 by app api",
+        *(f"apps.{app}.{tag}".partition(";")[0] for app in ("api", "web")),
+    }
+
+
+def test_a_volume_from_elsewhere_is_entered_by_its_own_password(deploy: Deploy) -> None:
+    config = shop()
+    config["stores"]["mongo"]["formerPassword"] = "planted-theirs"
+    engine = deploy(lambda: host(config, "stores"))
+    root = engine.one(":MongoRoot")
+    assert "previous" in root.secret
+    assert root.inputs["previous"] == "planted-theirs"
+
+
+def test_passwords_in_clear_among_other_settings_are_refused_and_not_shown() -> None:
+    config = shop()
+    config["stores"]["mongo"]["formerPassword"] = "planted-one"
+    environment = {"AWS_DEFAULT_REGION": "eu", "AWS_SECRET_ACCESS_KEY": "planted-two"}
+    config["backups"] = {
+        "restic": {"repository": "s3:s3.example.com/b", "environment": environment, "password": "planted-3"}
+    }
+    found = faults(config, secret=["secrets"])
+    assert sorted(line.partition(": ")[0] for line in found) == [
+        "portcullis:backups.restic.environment.AWS_SECRET_ACCESS_KEY",
+        "portcullis:backups.restic.password",
+        "portcullis:stores.mongo.formerPassword",
+    ]
+    assert all("is not encrypted; `pulumi config set --secret --path portcullis:" in line for line in found)
+    assert "planted" not in "".join(found)
+    settings = load(config, secret=["secrets", "stores", "backups"])
+    assert "planted" not in repr(settings)
+
+
+def test_secrets_in_clear_are_refused_and_not_shown() -> None:
+    found = faults(shop())
+    assert len(found) == 1
+    assert "is not encrypted" in found[0]
+    assert "planted-secret" not in found[0]
+
+
+def test_every_image_goes_through_the_registry_and_back() -> None:
+    settings = load(shop(), secret=["secrets"])
+    named = settings.named_images()
+    assert set(named) == {
+        "portcullis:apps.api.image", "portcullis:stores.redis.image", "portcullis:stores.mongo.image",
+    }  # fmt: skip
+    again = settings.with_images({path: f"{path.split('.')[1]}:1{DIGEST}" for path in named})
+    assert again.apps["api"].image == f"api:1{DIGEST}"
+    assert again.stores.redis is not None
+    assert again.stores.redis.image == f"redis:1{DIGEST}"
+
+
+def test_a_preview_knows_all_but_secrets_and_what_moves() -> None:
+    assert unknown_in(lambda: host(shop())) == {
+        "api-container.image",
+        "api-container.labels[0].value",
+        "api-container.name",
+        "api-container.ports[0].external",
+        "api-release.defined_by.labels",
+        "api-secrets-mongo_shop_password.content",
+        "api-secrets-mongo_shop_url.content",
+        "api-secrets-redis_password.content",
+        "api-secrets-redis_url.content",
+        "api-state.container",
+        "mongo-container.image",
+        "mongo-root-password.content",
+        "mongo-root.password",
+        "mongo-root.previous",
+        "mongo-shop.password",
+        "mongo-shop.user",
+        "mongo-users-shop.content",
+        "redis-container.image",
+        "redis-container.labels[0].value",
+        "redis-secrets-ops.content",
+        "redis-user-api.password",
+        "redis-user-api.user",
+        "redis-user-ops.password",
+        "redis-user-ops.user",
+        "web1-nginx-api.example.com.content",
+        "web1-nginx-drain.upstreams.api.example.com/",
+    }

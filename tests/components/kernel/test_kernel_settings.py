@@ -1,0 +1,96 @@
+"""Kernel settings: what is declared, what a change means, and what would break Docker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis.components import KernelSettings, KernelSettingsArgs
+from portcullis.components.kernel.render import DEFAULTS, refusal, settings, sysctl_conf
+from tests.previews import unknown_in
+
+if TYPE_CHECKING:
+    from tests.recording_engine import Deploy
+
+
+def test_component(deploy: Deploy) -> None:
+    engine = deploy(lambda: KernelSettings("web1-kernel", KernelSettingsArgs(host="web1", adopt=True)))
+    found = engine.one(":Sysctl")
+    assert found.inputs["path"] == "/etc/sysctl.d/99-zz-portcullis.conf"
+    assert found.inputs["values"] == DEFAULTS
+    assert found.inputs["overridden"] == {}
+    assert "kernel.yama.ptrace_scope" in found.inputs["optional"]
+    assert "-kernel.yama.ptrace_scope = 2\n" in found.inputs["content"]
+    assert found.inputs["adopt"] is True
+    assert found.parent == "web1-kernel"
+    assert "web1-kernel-sysctl" in found.inputs["content"]
+
+
+def test_a_container_manages_its_own_network_only(deploy: Deploy) -> None:
+    engine = deploy(lambda: KernelSettings("k", KernelSettingsArgs(host="web1", only=("net.ipv4.",))))
+    values = engine.one(":Sysctl").inputs["values"]
+    assert values
+    assert all(key.startswith("net.ipv4.") for key in values)
+
+
+def test_the_file_says_just_what_is_set() -> None:
+    values = settings({"vm.swappiness": "10"})
+    lines = [
+        line.split(" = ") for line in sysctl_conf("r", values).splitlines() if "=" in line and line[0] != "#"
+    ]
+    assert {key.lstrip("-"): value for key, value in lines} == values
+
+
+def test_a_change_counts_for_every_interface_and_those_to_come() -> None:
+    changed = settings({"net.ipv4.conf.all.rp_filter": "2"})
+    assert {changed[f"net.ipv4.conf.{which}.rp_filter"] for which in ("all", "default", "*")} == {"2"}
+    left_out = settings({"net.ipv4.conf.all.rp_filter": None})
+    assert not [key for key in left_out if "rp_filter" in key]
+    own = settings({"net.ipv4.conf.all.rp_filter": "2", "net.ipv4.conf.*.rp_filter": "0"})
+    assert own["net.ipv4.conf.*.rp_filter"] == "0"
+
+
+def test_none_of_ours_breaks_docker() -> None:
+    assert not [key for key, value in DEFAULTS.items() if refusal(key, value)]
+    assert not [key for key in DEFAULTS if "forward" in key or "accept_ra" in key]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("net.ipv4.ip_forward", "0"),
+        ("net.ipv4.conf.all.forwarding", "0"),
+        ("net.ipv6.conf.all.forwarding", "0"),
+        ("net.ipv6.conf.default.accept_ra", "0"),
+        ("net.ipv6.conf.eth0.autoconf", "0"),
+        ("user.max_user_namespaces", "0"),
+        ("net.bridge.bridge-nf-call-iptables", "0"),
+        ("net.ipv4.conf.docker0.route_localnet", "1"),
+        ("kernel.modules_disabled", "1"),
+    ],
+)
+def test_what_would_break_docker_is_refused_with_the_reason(key: str, value: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf'KernelSettingsArgs.values.{key}: "{value}" would break this host: '
+    ):
+        KernelSettingsArgs(host="web1", values={key: value})
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"host": "a b"}, "KernelSettingsArgs.host"),
+        ({"values": {"a;b": "1"}}, "is not a kernel setting"),
+        ({"values": {"vm.swappiness": "1\n2"}}, "is not a value of a kernel setting"),
+        ({"values": {"kernel.sysrq": "4"}, "only": ("net.",)}, "is not managed: only says net."),
+        ({"only": ("nothing.",)}, "no setting begins with nothing."),
+    ],
+)
+def test_arguments_are_checked_where_they_are_made(args: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        KernelSettingsArgs(**{"host": "web1", **args})  # type: ignore[arg-type]
+
+
+def test_a_preview_knows_everything() -> None:
+    assert unknown_in(lambda: KernelSettings("k", KernelSettingsArgs(host="web1"))) == set()

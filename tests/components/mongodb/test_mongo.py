@@ -1,0 +1,472 @@
+"""The administrator and the users of a MongoDB store, against a server that does what the official does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.agent.errors import HostError
+from portcullis.agent.run import Done
+from portcullis.components.mongodb.on_host import mongo_roots, mongo_store
+from portcullis.components.mongodb.on_host.mongo_client import Client, LoginRefused, Refused
+from tests.components.mongodb.fake_mongo import FakeMongo
+from tests.on_host import Client as Deployment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from portcullis.agent.machine import Machine
+
+Json = dict[str, Any]
+
+ROOT, NEXT, SHOP, SHOP2 = "root-password-1", "root-password-2", "shop-password-1", "shop-password-2"
+USER_URN = "urn:pulumi:prod::web::portcullis:index:MongoUser::shop"
+
+
+@dataclass
+class Store:
+    """A deployment of one store: its server, its secret files, its volume."""
+
+    mongo: FakeMongo
+    client: Deployment
+    folder: Path
+    replica_set: str = ""
+    container: str = ""
+    docker_is_down: bool = False
+
+    def write(self, name: str, text: str) -> str:
+        path = self.folder / "secrets" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    def common(self) -> Json:
+        return {
+            "store": "mongo", "address": self.mongo.address, "root": "root",
+            "root_file": str(self.folder / "secrets/root-password"),
+        }  # fmt: skip
+
+    def root(self, password: str = ROOT, **more: Any) -> Json:
+        live: Json = {"server": "answers", "authentication": "required", "login": "works", "users": {}}
+        sets = {"replica_set": self.replica_set} if self.replica_set else {}
+        return {**self.common(), "volume": "mongo-data", "password": password, **live, **sets, **more}
+
+    def put_root(self, password: str = ROOT, *, adopt: bool = False, **more: Any) -> Json:
+        self.write("root-password", password)
+        return self.client.on("put", "mongodb.mongo_roots", "mongo", self.root(password, **more), adopt=adopt)
+
+    def root_refused(self, password: str = ROOT, *, adopt: bool = False, **more: Any) -> HostError:
+        self.write("root-password", password)
+        return self.client.refused(
+            "put", "mongodb.mongo_roots", "mongo", self.root(password, **more), adopt=adopt
+        )
+
+    def root_facts(self) -> Json:
+        spec = {key: value for key, value in self.root().items() if key in mongo_roots._SPEC}
+        return self.client.look("mongodb.mongo_roots", "mongo", spec)
+
+    def remove_root(self, password: str = ROOT) -> str:
+        done: str = self.client.on("remove", "mongodb.mongo_roots", "mongo", self.root(password))["done"]
+        return done
+
+    def user(self, password: str = SHOP, generation: int = 1, **more: Any) -> Json:
+        return {
+            **self.common(), "user": f"shop-{generation}", "database": "shop", "password": password,
+            "password_file": self.write(f"shop-{generation}", password),
+            "server": "answers", "login": "works", "roles": {"readWrite@shop": "granted"}, **more,
+        }  # fmt: skip
+
+    def on_user(self, op: str, desired: Json, *, adopt: bool = False) -> Json:
+        item = f"mongo/shop/{desired['user']}"
+        return self.client.on(op, "mongodb.mongo_users", item, desired, adopt=adopt, owner=USER_URN)
+
+    def put_user(self, *args: Any, adopt: bool = False, **more: Any) -> Json:
+        return self.on_user("put", self.user(*args, **more), adopt=adopt)
+
+    def user_refused(self, **more: Any) -> HostError:
+        desired = self.user(**more)
+        return self.client.refused("put", "mongodb.mongo_users", "mongo/shop/shop-1", desired, owner=USER_URN)
+
+    def user_facts(self, generation: int = 1) -> Json:
+        spec = {
+            **self.common(), "user": f"shop-{generation}", "database": "shop",
+            "password_file": str(self.folder / f"secrets/shop-{generation}"),
+        }  # fmt: skip
+        return self.client.look("mongodb.mongo_users", f"mongo/shop/shop-{generation}", spec)
+
+    def logged_in(self, user: str, password: str, database: str = "shop") -> Client:
+        client = Client(self.mongo.address)
+        client.__enter__()
+        try:
+            client.log_in(user, password, database)
+        except LoginRefused:
+            client.__exit__(None, None, None)
+            raise
+        return client
+
+    def said(self) -> str:
+        """Everything that the agent keeps on the host."""
+        return "".join(path.read_text() for path in self.client.machine.state.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def store(machine: Machine, tmp_path: Path, volume: Path) -> Iterator[Store]:
+    def docker(argv: Sequence[str], **_: Any) -> Done:
+        if list(argv[:3]) == ["docker", "container", "inspect"]:
+            return Done(1, "[]\n", f"Error response from daemon: {made.container}\n")
+        assert list(argv[:3]) == ["docker", "volume", "inspect"]
+        if made.docker_is_down:
+            return Done(1, "", "Cannot connect to the Docker daemon")
+        return Done(0, f"{volume}\n", "") if volume.exists() else Done(1, "", "no such volume")
+
+    mongo = FakeMongo()
+    mongo.user("root", ROOT, "admin", "root@admin")
+    made = Store(mongo, Deployment(dataclasses.replace(machine, run=docker)), tmp_path)
+    made.write("root-password", ROOT)
+    yield made
+    made.client.close()
+    mongo.stop()
+
+
+def steps(done: Json) -> list[str]:
+    return [step["property"] for step in done["steps"]]
+
+
+def test_a_new_server_needs_nothing_and_says_so(store: Store) -> None:
+    assert steps(store.put_root()) == []
+    assert store.root_facts() == {
+        "exists": True, "server": "answers", "authentication": "required", "login": "works", "users": {},
+    }  # fmt: skip
+
+
+def test_the_administrators_password_is_changed_with_the_one_before(store: Store) -> None:
+    store.put_root()
+    done = store.put_root(NEXT, previous=ROOT)
+    assert steps(done) == ["login"]
+    assert store.mongo.users["admin", "root"].password == NEXT
+    assert store.mongo.users["admin", "root"].roles == [{"role": "root", "db": "admin"}]
+    assert store.mongo.killed == [[{"user": "root", "db": "admin"}]]
+    assert steps(store.put_root(NEXT, previous=ROOT)) == []
+
+
+def test_sessions_of_the_administrator_end_with_its_password_and_at_no_other_time(store: Store) -> None:
+    store.put_root()
+    store.put_root(NEXT, previous=ROOT)
+    assert len(store.mongo.killed) == 1
+    store.mongo.user("bob", "x", "shop", "read@shop")
+    store.put_root(NEXT, previous=ROOT)
+    assert [{"user": "root", "db": "admin"}] not in store.mongo.killed[1:], "a backup may be under way"
+
+
+def test_a_run_that_ended_after_the_change_leaves_the_sessions_to_the_next(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put_root()
+    monkeypatch.setattr(mongo_store, "end_sessions", lambda *_: os.abort())
+    monkeypatch.setattr(os, "abort", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        store.put_root(NEXT, previous=ROOT)
+    monkeypatch.undo()
+    store.client.again().on("put", "mongodb.mongo_roots", "mongo", store.root(NEXT, previous=ROOT))
+    assert store.mongo.killed == [[{"user": "root", "db": "admin"}]]
+
+
+def test_a_rotation_whose_run_failed_is_made_good_by_what_state_had(store: Store) -> None:
+    store.put_root()
+    # Rotated twice, and the run between never reached the server: `previous` was never its password.
+    store.put_root(NEXT, previous="never-arrived", before=ROOT)
+    assert store.mongo.users["admin", "root"].password == NEXT
+
+
+def test_a_password_that_somebody_changed_is_shown_and_who_knows_it_is_asked(store: Store) -> None:
+    store.put_root()
+    store.mongo.users["admin", "root"].password = "by-hand"
+    assert store.root_facts()["login"] == "refused"
+    error = store.root_refused()
+    assert "refuses the login of root" in error.message
+    assert "former_password" in error.hint
+    store.put_root(previous="by-hand")
+    assert store.mongo.users["admin", "root"].password == ROOT
+
+
+def test_a_first_start_that_was_cut_off_is_said_and_nothing_is_touched(store: Store, volume: Path) -> None:
+    store.mongo.users.clear()
+    (volume / "WiredTiger").write_text("")
+    assert store.root_facts()["login"] == "the server has no such user"
+    error = store.root_refused()
+    assert "data files and no user root: its first start was cut off" in error.message
+    assert "docker volume rm mongo-data" in error.hint
+    assert "createUser" in error.hint
+    assert [path.name for path in volume.iterdir()] == ["WiredTiger"]
+    assert not store.mongo.users
+
+
+def test_a_server_without_auth_is_an_error_of_its_own(store: Store) -> None:
+    store.mongo.auth = False
+    assert store.root_facts()["authentication"] == "nobody is asked for a password"
+    assert "--auth" in store.root_refused().hint
+
+
+def test_a_user_that_somebody_added_is_drift_by_name_and_is_dropped(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    store.mongo.user("mallory", "x", "admin", "root@admin", "readWrite@shop")
+    store.mongo.user("bob", "x", "shop", "read@shop")
+    assert store.root_facts()["users"] == {
+        "bob@shop": "read@shop", "mallory@admin": "readWrite@shop, root@admin",
+    }  # fmt: skip
+    assert steps(store.put_root()) == ["users.bob@shop", "users.mallory@admin"]
+    assert set(store.mongo.users) == {("admin", "root"), ("shop", "shop-1")}
+
+
+def test_users_of_before_us_need_adopt(store: Store) -> None:
+    store.mongo.user("bob", "x", "shop", "read@shop")
+    error = store.root_refused()
+    assert (error.code, error.prop) == ("differs", "users.bob@shop")
+    store.put_root(adopt=True)
+    assert set(store.mongo.users) == {("admin", "root")}
+
+
+def test_users_that_only_the_former_password_shows_need_adopt_each_time(store: Store) -> None:
+    store.mongo.users["admin", "root"].password = "theirs"
+    store.mongo.user("bob", "x", "shop", "read@shop")
+    for _ in range(2):
+        assert store.root_refused(previous="theirs").code == "differs"
+        assert ("shop", "bob") in store.mongo.users
+    store.put_root(previous="theirs", adopt=True)
+    assert set(store.mongo.users) == {("admin", "root")}
+
+
+def test_a_server_that_is_down_is_drift_and_waited_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put_root()
+    store.put_user()
+    store.mongo.stop()
+    assert store.root_facts() == {"exists": True, "server": "does not answer: Connection refused"}
+    assert store.user_facts() == {"exists": True, "server": "does not answer: Connection refused"}
+    monkeypatch.setattr(mongo_store, "WAIT", 0.1)
+    error = store.root_refused()
+    assert "does not answer: Connection refused" in error.message
+    assert "docker start mongo" in error.hint
+    monkeypatch.setattr(mongo_store, "_PAUSE", 0.01)
+    monkeypatch.setattr(mongo_store, "WAIT", 5)
+    store.mongo.start()
+    assert steps(store.put_root()) == []
+
+
+def test_destroy_leaves_the_password_beside_the_data_and_the_next_stack_finds_it(
+    store: Store, volume: Path
+) -> None:
+    store.put_root()
+    assert store.remove_root() == "kept"
+    kept = volume / "portcullis-root-password"
+    assert kept.stat().st_mode & 0o777 == 0o400
+    assert kept.stat().st_uid == os.getuid()
+    assert steps(store.put_root("of-a-new-stack")) == ["login"]
+    assert store.mongo.users["admin", "root"].password == "of-a-new-stack"
+    assert not kept.exists()
+
+
+def test_destroy_works_where_the_volume_is_gone(store: Store, volume: Path) -> None:
+    store.put_root()
+    volume.rmdir()
+    assert store.remove_root() == "kept"
+
+
+def test_destroy_does_not_lose_the_password_when_docker_does_not_answer(store: Store, volume: Path) -> None:
+    store.put_root()
+    store.docker_is_down = True
+    with pytest.raises(HostError, match="does not say where the volume mongo-data is"):
+        store.remove_root()
+    store.docker_is_down = False
+    assert store.remove_root() == "kept"
+    assert (volume / "portcullis-root-password").read_text() == f"{ROOT}\n"
+
+
+def test_a_user_is_let_go_of_when_its_server_is_gone_and_not_when_it_is_down(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    store.mongo.stop()
+    store.container = "Docker is busy"
+    with pytest.raises(HostError) as caught:
+        store.on_user("remove", store.user())
+    assert "docker rm -f mongo" in caught.value.hint
+    store.container = "No such container: mongo"
+    assert store.on_user("remove", store.user())["done"] == "kept"
+
+
+def test_a_replica_set_is_initiated_and_read_back(store: Store) -> None:
+    store.mongo.replicas, store.replica_set = True, "rs0/mongo:27017"
+    assert store.root_facts()["replica_set"] == "not initiated"
+    assert steps(store.put_root()) == ["replica_set"]
+    (initiate,) = store.mongo.commands("replSetInitiate")
+    assert initiate["replSetInitiate"] == {"_id": "rs0", "members": [{"_id": 0, "host": "mongo:27017"}]}
+    assert steps(store.put_root()) == []
+
+
+def test_a_member_under_another_name_is_renamed_and_other_members_are_left_alone(store: Store) -> None:
+    store.mongo.replicas, store.replica_set = True, "rs0/mongo:27017"
+    store.put_root()
+    assert store.mongo.config
+    store.mongo.config["members"][0]["host"] = "old:27017"
+    assert steps(store.put_root()) == ["replica_set"]
+    assert store.mongo.config["members"] == [{"_id": 0, "host": "mongo:27017"}]
+    store.mongo.config["members"].append({"_id": 1, "host": "elsewhere:27017"})
+    assert "several members" in store.root_refused().message
+
+
+def test_a_server_without_replica_sets_is_told_from_one_that_waits_for_it(store: Store) -> None:
+    store.replica_set = "rs0/mongo:27017"
+    assert "without --replSet" in store.root_refused().hint
+
+
+def test_a_user_is_made_with_its_role_and_nothing_more(store: Store) -> None:
+    store.put_root()
+    assert steps(store.put_user()) == ["user"]
+    assert store.user_facts() == {
+        "exists": True, "server": "answers", "login": "works", "roles": {"readWrite@shop": "granted"},
+    }  # fmt: skip
+    assert store.put_user()["steps"] == []
+    app = store.logged_in("shop-1", SHOP)
+    app.command({"insert": "items", "documents": [{"a": 1}], "$db": "shop"})
+    for refused in (
+        {"insert": "items", "documents": [], "$db": "other"},
+        {"listDatabases": 1, "$db": "admin"},
+    ):
+        with pytest.raises(Refused):
+            app.command(refused)
+    app.__exit__(None, None, None)
+
+
+def test_a_password_set_by_hand_is_drift_and_is_mended(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    store.mongo.users["shop", "shop-1"].password = "by-hand"
+    assert store.user_facts()["login"] == "refused"
+    assert steps(store.put_user()) == ["login"]
+    assert store.mongo.users["shop", "shop-1"].password == SHOP
+    assert store.mongo.killed == [[{"user": "shop-1", "db": "shop"}]]
+
+
+def test_roles_given_and_taken_by_hand_are_drift_by_name(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    store.mongo.users["shop", "shop-1"].roles = [{"role": "dbOwner", "db": "shop"}]
+    done = store.put_user()
+    assert [(step["property"], step["have"]) for step in done["steps"]] == [
+        ("roles.dbOwner@shop", "granted"), ("roles.readWrite@shop", "not granted"),
+    ]  # fmt: skip
+    assert store.mongo.users["shop", "shop-1"].roles == [{"role": "readWrite", "db": "shop"}]
+
+
+def test_a_user_that_was_dropped_by_hand_is_made_again(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    del store.mongo.users["shop", "shop-1"]
+    assert store.user_facts()["exists"] is False
+    assert steps(store.put_user()) == ["user"]
+
+
+def test_a_user_of_that_name_and_not_ours_needs_adopt(store: Store) -> None:
+    store.put_root()
+    store.mongo.user("shop-1", "theirs", "shop", "readWrite@shop")
+    assert store.user_refused().code == "differs"
+    store.put_user(adopt=True)
+    assert store.mongo.users["shop", "shop-1"].password == SHOP
+
+
+def test_rotation_makes_the_next_user_first_and_ends_the_old_ones_connections_last(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    old = store.logged_in("shop-1", SHOP)
+    insert = {"insert": "items", "documents": [{"a": 1}], "$db": "shop"}
+    store.put_user(SHOP2, 2)
+    new = store.logged_in("shop-2", SHOP2)
+    for app in (old, new):
+        app.command(insert)
+    assert store.root_facts()["users"] == {}, "both are declared"
+    assert store.on_user("remove", store.user())["done"] == "removed"
+    with pytest.raises(Refused):
+        old.command(insert)
+    new.command(insert)
+    with pytest.raises(LoginRefused):
+        store.logged_in("shop-1", SHOP)
+    assert store.on_user("remove", store.user())["done"] == "absent"
+    for app in (old, new):
+        app.__exit__(None, None, None)
+
+
+def test_a_server_that_lets_in_what_was_changed_or_dropped_is_not_believed(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    store.mongo.sticky = True
+    assert "still lets root in with the password of before" in store.root_refused(NEXT, previous=ROOT).message
+    with pytest.raises(HostError, match="still lets shop-1 in"):
+        store.on_user("remove", store.user())
+
+
+def test_a_server_that_refuses_to_drop_a_user_says_so(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    store.mongo.mute = True
+    with pytest.raises(HostError, match="MongoDB mongo: the server refuses dropUser: Unauthorized"):
+        store.on_user("remove", store.user())
+
+
+def test_users_of_another_store_are_declared_there_only(store: Store) -> None:
+    store.put_root()
+    other = {**store.user(), "store": "other"}
+    store.client.on("put", "mongodb.mongo_users", "other/shop/shop-1", other, owner=USER_URN)
+    assert store.root_facts()["users"] == {"shop-1@shop": "readWrite@shop"}
+
+
+def test_operations_of_a_dropped_user_are_killed_and_ours_is_not(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    store.mongo.running = [{"opid": 7, "client": "172.18.0.3:5"}, {"opid": 8, "client": "172.17.0.1:1"}]
+    store.on_user("remove", store.user())
+    assert store.mongo.killed == [[{"user": "shop-1", "db": "shop"}], 7]
+    (asked,) = store.mongo.commands("currentOp")
+    assert asked["effectiveUsers"] == {"$elemMatch": {"user": "shop-1", "db": "shop"}}
+
+
+def test_a_user_cannot_be_read_while_the_administrator_is_refused(store: Store) -> None:
+    store.put_root()
+    store.put_user()
+    store.mongo.users["admin", "root"].password = "by-hand"
+    assert store.user_facts()["server"] == "refuses the login of root"
+    error = store.user_refused()
+    assert "MongoRoot" in error.hint
+
+
+def test_a_server_without_such_sessions_and_replica_sets_is_managed_too(store: Store) -> None:
+    store.mongo.ferret = True
+    store.put_root()
+    store.put_user()
+    store.put_user(SHOP2, 2)
+    assert store.on_user("remove", store.user())["done"] == "removed"
+    assert steps(store.put_root(NEXT, previous=ROOT)) == ["login"]
+    assert store.mongo.killed == []
+    store.replica_set = "rs0/mongo:27017"
+    assert "replica_set=False" in store.root_refused(NEXT).hint
+
+
+def test_no_secret_is_in_facts_records_or_errors(store: Store) -> None:
+    asked = json.dumps([store.put_root(), store.put_user(), store.root_facts(), store.user_facts()])
+    # The server quotes the whole command.
+    error = store.user_refused(roles={"no-such@shop": "granted"})
+    assert "updateUser: RoleNotFound" in error.message
+    for secret in (ROOT, SHOP):
+        assert secret not in asked + store.said() + json.dumps(error.as_json())

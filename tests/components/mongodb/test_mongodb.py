@@ -1,0 +1,296 @@
+"""The component MongoDB by what it registers, its settings, and its resources' providers."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pytest
+
+from portcullis.components import (
+    MongoDatabase,
+    MongoDB,
+    MongoDBArgs,
+    PrivateContainer,
+    PrivateContainerArgs,
+)
+from portcullis.components.mongodb.component import HEALTH, LISTENS
+from portcullis.components.mongodb.resource.mongo_root import MongoRootProvider
+from portcullis.components.mongodb.resource.mongo_user import MongoUserProvider
+from portcullis.settings.faults import Fault, Place
+from portcullis.settings.store_mongo import MONGO, MongoSettings
+from tests.components.test_components import docker_engine
+from tests.config.test_settings import IMAGE
+from tests.previews import unknown_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tests.recording_engine import Deploy
+
+URN = "urn:pulumi:lab::web::portcullis:index:MongoDB$portcullis:index:MongoUser::mongo-shop"
+
+
+class Authority:
+    def __init__(self) -> None:
+        self.ca_pem = pulumi.Output.from_input("CA\n")
+
+    def server(
+        self, name: str, dns_names: Sequence[str], ip_addresses: Sequence[str] = ()
+    ) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
+        said = f"{name} {' '.join(dns_names)} {' '.join(ip_addresses)}\n"
+        return pulumi.Output.from_input(said), pulumi.Output.secret("KEY\n")
+
+
+def store(**args: Any) -> MongoDB:
+    given = {"databases": {"shop": MongoDatabase(), "crm": MongoDatabase()}, "image": IMAGE} | args
+    return MongoDB("mongo", MongoDBArgs(host="web1", engine=docker_engine(), **given))
+
+
+def used(**args: Any) -> None:
+    use = store(**args).uses("shop")
+    assert len(use.networks) == 1
+    folder = {name: pulumi.Output.from_input(text) for name, text in use.files.items()}
+    PrivateContainer(
+        "app",
+        PrivateContainerArgs(
+            engine=docker_engine(), image=IMAGE, health=("CMD", "true"), networks=use.networks,
+            env={re.sub("[^a-z_]", "_", name): text for name, text in folder.items()},
+            after=use.ready,
+        ),
+    )  # fmt: skip
+
+
+def test_the_server_has_nothing_it_does_not_need_and_always_asks_for_a_password(deploy: Deploy) -> None:
+    inputs = deploy(store).one("container:Container").inputs
+    assert inputs["command"] == ["mongod", "--auth", "--bind_ip_all", "--maxConns", "800"]
+    assert inputs["user"] == "999:999"
+    assert inputs["readOnly"] is True
+    assert inputs["capabilities"] == {"drops": ["ALL"]}
+    assert inputs["ports"] == [{"ip": "172.17.0.1", "internal": 27017, "external": 27017, "protocol": "tcp"}]
+    assert inputs["envs"] == [
+        "MONGO_INITDB_ROOT_PASSWORD_FILE=/run/secrets/root-password", "MONGO_INITDB_ROOT_USERNAME=root",
+    ]  # fmt: skip
+    mounts = {mount["target"]: mount for mount in inputs["mounts"]}
+    assert {target: mount["type"] for target, mount in mounts.items()} == {
+        "/data/configdb": "tmpfs", "/data/db": "volume", "/run/secrets": "bind", "/tmp": "tmpfs",  # noqa: S108
+    }  # fmt: skip
+    assert mounts["/run/secrets"]["source"] == "/etc/portcullis/secrets/mongo"
+    assert mounts["/run/secrets"]["readOnly"] is True
+
+
+def test_no_secret_leaves_the_program_unmarked(deploy: Deploy) -> None:
+    engine = deploy(lambda: store(ca=Authority(), replica_set=True))
+    for resource in engine.declared:
+        marked = {key: value for key, value in resource.inputs.items() if key in resource.secret}
+        rest = json.dumps({k: v for k, v in resource.inputs.items() if k not in marked}, default=str)
+        assert "generated-" not in rest, resource.name
+        assert "KEY" not in rest, resource.name
+
+
+def test_each_database_has_a_user_named_by_the_generation_of_its_password(deploy: Deploy) -> None:
+    engine = deploy(store)
+    shop = engine.one(":MongoUser", "mongo-shop").inputs
+    assert shop["user"] == "shop-1"
+    assert shop["roles"] == {"readWrite@shop": "granted"}
+    assert shop["password_file"] == "/etc/portcullis/secrets/mongo-users/shop"
+    assert shop["root_file"] == "/etc/portcullis/secrets/mongo/root-password"
+    assert {r.inputs["database"] for r in engine.of(":MongoUser")} == {"crm", "shop"}
+
+
+def test_what_comes_before_what(deploy: Deploy) -> None:
+    engine = deploy(store)
+    assert engine.before("mongo-container") >= {"mongo-cpu", "mongo-root-password", "web1-docker-service"}
+    assert "mongo-container" in engine.before("mongo-root")
+    assert engine.before("mongo-shop") >= {"mongo-root", "mongo-users-shop"}
+
+
+def test_an_app_gets_a_connection_string_for_its_database_alone(deploy: Deploy) -> None:
+    engine = deploy(used)
+    app = engine.one("container:Container", "app-container").inputs
+    password = "generated-mongo-shop-secret"
+    options = "authSource=shop&directConnection=true&w=majority&journal=true"
+    assert app["envs"] == [
+        f"mongo_shop_password={password}",
+        f"mongo_shop_url=mongodb://shop-1:{password}@mongo:27017/shop?authMechanism=SCRAM-SHA-256&{options}",
+    ]
+    assert "mongo-shop" in engine.before("app-container")
+    assert "mongo-crm" not in engine.before("app-container")
+
+
+def test_a_replica_set_is_known_by_the_name_that_apps_use(deploy: Deploy) -> None:
+    engine = deploy(lambda: used(replica_set=True))
+    command = engine.one("container:Container", "mongo-container").inputs["command"]
+    assert command[-4:] == ["--replSet", "rs0", "--keyFile", "/run/secrets/keyfile"]
+    assert engine.one(":MongoRoot").inputs["replica_set"] == "rs0/mongo:27017"
+    assert engine.one(":GeneratedSecret", "mongo-keyfile").inputs["length"] == 128
+    (url,) = (e for e in engine.one("container:Container", "app-container").inputs["envs"] if "_url" in e)
+    assert "&replicaSet=rs0&" in url
+    assert "directConnection" not in url
+
+
+def test_with_an_authority_nothing_is_in_clear(deploy: Deploy) -> None:
+    engine = deploy(lambda: used(ca=Authority()))
+    container = engine.one("container:Container", "mongo-container").inputs
+    assert container["command"][5:] == [
+        "--tlsMode", "requireTLS", "--tlsCertificateKeyFile", "/run/secrets/server.pem",
+        "--tlsCAFile", "/run/secrets/ca.pem", "--tlsAllowConnectionsWithoutCertificates",
+    ]  # fmt: skip
+    pem = engine.one(":File", "mongo-server.pem")
+    assert pem.inputs["content"] == "mongo mongo localhost 172.17.0.1\nKEY\n"
+    assert "content" in pem.secret
+    assert engine.one(":MongoRoot").inputs["ca"] == "/etc/portcullis/secrets/mongo/ca.pem"
+    envs = engine.one("container:Container", "app-container").inputs["envs"]
+    assert any(e.endswith("&tls=true&tlsCAFile=/run/secrets/mongo_ca.pem") for e in envs)
+    assert "mongo_ca_pem=CA\n" in envs
+    assert container["labels"][0]["label"] == "portcullis.refresh.certificate"
+
+
+def test_the_volume_stays_and_avx_is_asked_for_unless_it_is_said(deploy: Deploy) -> None:
+    engine = deploy(store)
+    volume = engine.one("volume:Volume")
+    assert (volume.inputs["name"], volume.options.retainOnDelete, volume.options.protect) == (
+        "mongo-data", True, False,
+    )  # fmt: skip
+    cpu = engine.one(":Cpu").inputs
+    assert cpu["features"] == {"avx": "present"}
+    engine = deploy(lambda: store(avx=False, protect=True))
+    assert not engine.of(":Cpu")
+    assert engine.one("volume:Volume").options.protect is True
+
+
+def test_a_password_from_elsewhere_counts_until_the_first_rotation(deploy: Deploy) -> None:
+    engine = deploy(lambda: store(former_password=pulumi.Output.secret("theirs")))
+    root = engine.one(":MongoRoot")
+    assert {"password", "previous"} <= root.secret
+    assert root.inputs["previous"] == "theirs"
+
+
+def test_a_database_that_is_not_declared_cannot_be_used(deploy: Deploy) -> None:
+    def program() -> None:
+        with pytest.raises(ValueError, match=r"has no database 'shpo', only \['crm', 'shop'\]"):
+            store().uses("shpo")
+
+    deploy(program)
+
+
+def test_all_faults_of_the_arguments_at_once(deploy: Deploy) -> None:
+    def program() -> None:
+        with pytest.raises(ValueError, match="MongoDBArgs") as caught:
+            store(databases={"a/b": MongoDatabase(), "admin": MongoDatabase()}, memory=256, image="mongo:8")
+        text = str(caught.value)
+        for part in ("a/b", "a slash", "a database of MongoDB's own", "memory", "image"):
+            assert part in text, text
+
+    deploy(program)
+
+
+@pytest.mark.parametrize(
+    ("line", "listens"),
+    [
+        ("   0: 00000000:6989 00000000:0000 0A 00000000:00000000 00:00000000 00000000   999", True),
+        (f"   3: {'0' * 32}:6989 {'0' * 32}:0000 0A 00000000:00000000 00:00000000 00000000   999", True),
+        ("   0: 0100007F:6989 00000000:0000 0A 00000000:00000000 00:00000000 00000000   999", False),
+        ("   0: 00000000:698A 00000000:0000 0A 00000000:00000000 00:00000000 00000000   999", False),
+        ("   0: 00000000:6989 020012AC:9F3A 01 00000000:00000000 00:00000000 00000000   999", False),
+    ],
+)
+def test_the_health_check_waits_for_the_server_of_the_second_start(line: str, *, listens: bool) -> None:
+    assert LISTENS in HEALTH[1]
+    assert bool(re.search(LISTENS, line)) is listens
+
+
+def settings(raw: Mapping[str, Any]) -> tuple[MongoSettings | None, list[str]]:
+    faults: list[Fault] = []
+    read = MONGO.read(raw, Place("portcullis:stores.mongo", faults))
+    return read, [str(fault) for fault in faults]
+
+
+def test_the_smallest_settings_are_a_name() -> None:
+    read, faults = settings({"databases": {"shop": {}}})
+    assert faults == []
+    assert read == MongoSettings(
+        databases={"shop": MongoDatabase()}, image="mongo:8", host="", memory=1024, host_port=27017,
+        replica_set=False, tls=False, protect=False, avx=True, rotate=None,
+        former_password=None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a/b", "has a slash in it"),
+        ("a.b", "has a dot in it"),
+        ("a b", "has a space in it"),
+        ("a$b", "has a dollar sign in it"),
+        ('a"b', "has a quote in it"),
+        ("a'b", "has a quote in it"),
+        ("x" * 64, "is longer than 50 bytes"),
+        ("admin", "is a database of MongoDB's own"),
+        ("Local", "is a database of MongoDB's own"),
+        ("config", "is a database of MongoDB's own"),
+        ("-shop", "is not the name of a database"),
+        ("", "is not the name of a database"),
+    ],
+)
+def test_names_that_no_database_can_have(name: str, reason: str) -> None:
+    read, faults = settings({"databases": {name: {}}})
+    assert read is None
+    assert f"portcullis:stores.mongo.databases.{name}" in faults[0]
+    assert reason in faults[0]
+
+
+def test_faults_of_settings_are_found_together() -> None:
+    _, faults = settings({"databases": {"shop": {"rotat": "x"}, "Shop": {}}, "memory": 100, "tls": "maybe"})
+    text = "\n".join(faults)
+    for part in ("rotat: is not a known key", "capital letters only", "512 or more", "mongo.tls"):
+        assert part in text, text
+
+
+USER = {
+    "host": "web1", "managed_by": URN, "store": "mongo", "address": "172.17.0.1:27017", "root": "root",
+    "root_file": "/r", "database": "shop", "user": "shop-1", "password": "secret", "password_file": "/p",
+    "roles": {"readWrite@shop": "granted"}, "server": "answers", "login": "works",
+}  # fmt: skip
+
+
+def test_another_generation_is_made_before_the_old_user_goes() -> None:
+    found = MongoUserProvider().diff("x", USER, {**USER, "user": "shop-2"})
+    assert (found.replaces, found.delete_before_replace) == (["user"], False)
+    unknown = MongoUserProvider().diff("x", USER, {**USER, "user": pulumi.runtime.rpc.UNKNOWN})
+    assert unknown.replaces == ["user"]
+    assert MongoUserProvider().diff("x", USER, {**USER, "password": "other"}).replaces == []
+
+
+def test_what_the_host_remembers_of_a_user_holds_no_secret() -> None:
+    item = MongoUserProvider().item(USER)
+    assert item.id == "mongo/shop/shop-1"
+    assert "secret" not in str(item.spec)
+
+
+def test_a_server_that_is_down_changes_one_line() -> None:
+    down = {"exists": True, "server": "does not answer: Connection refused"}
+    assert MongoUserProvider().live_inputs(down) == {"server": "does not answer: Connection refused"}
+    assert MongoRootProvider().live_inputs(down) == {"server": "does not answer: Connection refused"}
+
+
+def test_a_preview_knows_all_but_secrets_and_who_is_named_by_them() -> None:
+    assert unknown_in(lambda: used(ca=Authority(), replica_set=True)) == {
+        "app-container.envs[1]",
+        "app-container.envs[2]",
+        "app-container.image",
+        "mongo-container.image",
+        "mongo-container.labels[0].value",
+        "mongo-crm.password",
+        "mongo-crm.user",
+        "mongo-keyfile.content",
+        "mongo-root-password.content",
+        "mongo-root.password",
+        "mongo-root.previous",
+        "mongo-shop.password",
+        "mongo-shop.user",
+        "mongo-users-crm.content",
+        "mongo-users-shop.content",
+    }

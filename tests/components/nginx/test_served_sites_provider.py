@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pulumi.output import Unknown
+
+from portcullis.components.nginx.on_host import served_sites
+from portcullis.components.nginx.resource import SERVED, ServedSitesProvider
+from tests.host.test_provider import URN, survey_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.canned import CannedChannel
+
+PROPS = {
+    "host": "web1", "managed_by": URN, "unit": "nginx.service", "stale": False,
+    "sites": {"a.example.com": SERVED, "*.b.example.com": SERVED},
+    "probes": {
+        "a.example.com": {"tls": True, "certificate": "/etc/letsencrypt/live/a/fullchain.pem"},
+        "*.b.example.com": {"tls": False, "certificate": ""},
+    },
+    "reads": {"/etc/nginx": "", "/etc/nginx/conf.d/a.conf": "7", "packages nginx": "3"},
+}  # fmt: skip
+
+
+def checked(**changes: Any) -> Any:
+    return ServedSitesProvider().check({}, {**PROPS, **changes})
+
+
+def test_check_has_one_spelling() -> None:
+    assert checked(stale=True).failures == []
+    assert checked(stale=True).inputs == PROPS
+
+
+@pytest.mark.parametrize(
+    ("changes", "prop"),
+    [
+        ({"unit": "nginx"}, "unit"),
+        ({"sites": {"https://a.example.com": SERVED}}, "sites"),
+        ({"sites": {"a.example.com\n": SERVED}}, "sites"),
+        ({"sites": {"a.*.example.com": SERVED}}, "sites"),
+    ],
+)
+def test_check_is_the_last_net(changes: dict[str, Any], prop: str) -> None:
+    (failure,) = checked(**changes).failures
+    assert failure.property == prop
+
+
+def test_a_preview_may_not_know_yet_where_a_certificate_will_be() -> None:
+    probes = {"a.example.com": {"tls": True, "certificate": Unknown()}}
+    assert checked(probes=probes, reads={"/etc/nginx/conf.d/a.conf": Unknown()}).failures == []
+    assert checked(sites=Unknown()).failures == []
+
+
+def test_the_agent_gets_the_paths_that_are_watched_and_what_is_asked_of_each_site() -> None:
+    item = ServedSitesProvider().item(PROPS)
+    assert (item.kind, item.id) == ("nginx.served_sites", "nginx.service")
+    assert item.spec == {
+        "unit": "nginx.service",
+        "reads": ["/etc/nginx", "/etc/nginx/conf.d/a.conf"],
+        "probes": PROPS["probes"],
+    }
+    assert served_sites.ServedSites.spec(None, "nginx.service", PROPS) == item.spec  # type: ignore[arg-type]
+
+
+def test_a_site_that_is_not_served_is_one_line_of_difference(canned: Callable[..., CannedChannel]) -> None:
+    why = "nothing listens on port 443"
+    facts = {"exists": True, "stale": True, "sites": {**PROPS["sites"], "a.example.com": why}}
+    canned(survey_answer(facts))
+    found = ServedSitesProvider().read("web1:nginx.service", PROPS)
+    assert found.inputs == {**PROPS, "stale": True, "sites": {**PROPS["sites"], "a.example.com": why}}
+    assert found.outs == found.inputs
+
+
+def test_what_is_served_shows_nothing(canned: Callable[..., CannedChannel]) -> None:
+    canned(survey_answer({"exists": True, "stale": False, "sites": PROPS["sites"]}))
+    assert ServedSitesProvider().read("web1:nginx.service", PROPS).inputs == PROPS
+
+
+def test_provider_and_agent_have_one_word_for_served() -> None:
+    assert SERVED == served_sites.SERVED

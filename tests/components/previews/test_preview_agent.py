@@ -1,0 +1,388 @@
+"""The agent behind the preview key: it looks at what one stack has, shows no secret, and changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.agent import withheld
+from portcullis.agent.errors import HostError
+from portcullis.agent.looking import Looking
+from portcullis.agent.main import LINE, Agent
+from portcullis.agent.store import Store
+from portcullis.agent.withheld import AT_ONCE
+from tests.on_host import STACK, Client, FileClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from portcullis.agent.machine import Machine
+
+Json = dict[str, Any]
+SECRET = "correct horse battery staple\n"
+DIGEST = "a" * 64
+
+
+def looking(machine: Machine, stack: str = STACK) -> Looking:
+    return Looking(machine, stack, DIGEST)
+
+
+def seen(machine: Machine, path: Path, **more: Any) -> Json:
+    """What the preview key is told of one file."""
+    item = {"kind": "file", "id": str(path), "spec": {"path": str(path)}}
+    answer = looking(machine).do({"op": "survey", "stack": STACK, "items": [item], **more})
+    found: Json
+    (found,) = [one for one in answer["items"] if one["id"] == str(path)]
+    return found
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, float, bytes]]:
+    return {
+        str(path): (path.lstat().st_mode, path.lstat().st_mtime, path.read_bytes() if path.is_file() else b"")
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.fixture
+def etc() -> Iterator[Path]:
+    """A folder that everybody may enter; pytest's own are for their user alone, and it sees to that."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        "put",
+        "remove",
+        "plan",
+        "blob",
+        "tree-missing",
+        "confirm",
+        "rollback",
+        "armed",
+        "",
+        "Survey",
+        None,
+        ["survey"],
+    ],
+)
+def test_every_operation_but_two_is_refused(
+    machine: Machine, motd: FileClient, tmp_path: Path, op: Any
+) -> None:
+    motd.put()
+    motd.client.close()
+    before = snapshot(tmp_path) | snapshot(motd.path.parent)
+    request = {
+        "op": op, "stack": STACK, "kind": "file", "item": str(motd.path), "desired": motd.desired("evil\n"),
+        "owner": motd.client.owner, "who": "pr", "adopt": True, "guard": "1", "path": str(motd.path),
+        "sha": "0" * 64, "data": "", "last": True, "files": {},
+    }  # fmt: skip
+    with pytest.raises(HostError) as caught:
+        looking(machine).do(request)
+    assert caught.value.code == "read-only"
+    assert "changes nothing" in caught.value.message
+    assert "deploy key" in caught.value.hint
+    assert snapshot(tmp_path) | snapshot(motd.path.parent) == before
+
+
+def test_hello_says_who_is_speaking(machine: Machine) -> None:
+    said = looking(machine).do({"op": "hello"})
+    assert (said["protocol"], said["agent"]) == (withheld.PROTOCOL, DIGEST)
+    assert said["os"]
+
+
+def test_looking_leaves_no_trace(machine: Machine, motd: FileClient, tmp_path: Path) -> None:
+    motd.put()
+    motd.client.close()
+    before = snapshot(tmp_path) | snapshot(motd.path.parent)
+    session = looking(machine)
+    session.do({"op": "hello"})
+    session.do({"op": "survey", "stack": STACK})
+    session.close()
+    assert snapshot(tmp_path) | snapshot(motd.path.parent) == before
+    assert not machine.lock.exists()
+
+
+def test_a_survey_answers_for_everything_and_tells_no_spec(machine: Machine, motd: FileClient) -> None:
+    motd.put("hello\n")
+    answer = looking(machine).do({"op": "survey", "stack": STACK})
+    (item,) = answer["items"]
+    assert item["facts"]["content"] == "hello\n"
+    assert "spec" not in item
+    assert answer["protocol"] == withheld.PROTOCOL
+
+
+@pytest.mark.parametrize(
+    "kind", ["file", "tree", "directory", "redis.redis_users", "mongodb.mongo_roots", "nonsense"]
+)
+def test_what_nobody_recorded_is_not_read(
+    machine: Machine, motd: FileClient, tmp_path: Path, kind: str
+) -> None:
+    motd.put()
+    private = tmp_path / "shadow"
+    private.write_text("root:$y$secret")
+    spec = {
+        "path": str(private),
+        "acl": str(private),
+        "root_file": str(private),
+        "user": "x",
+        "address": "127.0.0.1:1",
+    }
+    items = [{"kind": kind, "id": str(private), "spec": spec}]
+    (item,) = looking(machine).do({"op": "survey", "stack": STACK, "items": items, "index": False})["items"]
+    assert item["error"]["code"] == "read-only"
+    assert "facts" not in item
+    assert "$y$secret" not in json.dumps(item)
+
+
+def test_a_recorded_thing_is_read_where_it_was_recorded_and_nowhere_else(
+    machine: Machine, motd: FileClient, tmp_path: Path
+) -> None:
+    """The client's own spec would make the agent read any file under the name of a managed one."""
+    motd.put("hello\n")
+    private = tmp_path / "shadow"
+    private.write_text("root:$y$secret")
+    items = [{"kind": "file", "id": str(motd.path), "spec": {"path": str(private)}}]
+    (item,) = looking(machine).do({"op": "survey", "stack": STACK, "items": items, "index": False})["items"]
+    assert item["facts"]["content"] == "hello\n"
+
+
+@pytest.mark.parametrize("stack", ["web/dev", "", None])
+def test_another_stack_is_not_shown(machine: Machine, motd: FileClient, stack: Any) -> None:
+    motd.put()
+    with pytest.raises(HostError, match=r"shows web/prod and no other"):
+        looking(machine).do({"op": "survey", "stack": stack})
+    other = looking(machine, "web/dev")
+    assert other.do({"op": "survey", "stack": "web/dev"})["items"] == []
+
+
+def test_a_secret_is_not_told_and_not_missed(machine: Machine, motd: FileClient) -> None:
+    motd.put(SECRET, secret=True, mode="0400")
+    found = seen(machine, motd.path)
+    assert found["facts"]["withheld"] == {"content": "unchanged"}
+    assert found["facts"]["mode"] == "0400"
+    told = json.dumps(looking(machine).do({"op": "survey", "stack": STACK}))
+    assert "horse" not in told
+    assert hashlib.sha256(SECRET.encode()).hexdigest() not in told
+
+
+def test_a_secret_that_everybody_may_read_is_not_told_either(machine: Machine, motd: FileClient) -> None:
+    motd.put(SECRET, secret=True)
+    motd.path.chmod(0o644)
+    assert seen(machine, motd.path)["facts"]["content"] == ""
+
+
+def test_a_changed_secret_is_said_to_be_changed(machine: Machine, motd: FileClient) -> None:
+    motd.put(SECRET, secret=True, mode="0400")
+    motd.path.write_text("another secret\n")
+    found = seen(machine, motd.path)
+    assert found["facts"]["withheld"] == {"content": "changed"}
+    assert "another" not in json.dumps(found)
+
+
+def test_an_open_file_shows_what_somebody_wrote_into_it(machine: Machine, motd: FileClient) -> None:
+    motd.put("hello\n")
+    motd.path.write_text("hello\nmeddled\n")
+    assert seen(machine, motd.path)["facts"]["content"] == "hello\nmeddled\n"
+
+
+def test_what_is_put_into_a_closed_file_is_not_told(machine: Machine, motd: FileClient) -> None:
+    """It is not marked secret, and what somebody added by hand may be one."""
+    motd.put("user = backup\n", mode="0600")
+    assert seen(machine, motd.path)["facts"]["content"] == "user = backup\n"
+    motd.path.write_text("user = backup\npassword = hunter2\n")
+    found = seen(machine, motd.path)
+    assert found["facts"]["withheld"] == {"content": "changed"}
+    assert "hunter2" not in json.dumps(found)
+
+
+def test_a_folder_on_the_way_may_close_a_file(machine: Machine, motd: FileClient) -> None:
+    motd.put("hello\n")
+    motd.path.write_text("password = hunter2\n")
+    motd.path.parent.chmod(0o700)
+    assert seen(machine, motd.path)["facts"]["content"] == ""
+
+
+def test_a_link_in_the_place_of_a_file_is_not_followed(
+    machine: Machine, motd: FileClient, tmp_path: Path
+) -> None:
+    motd.put("hello\n")
+    (tmp_path / "shadow").write_text("root:$y$secret")
+    motd.path.unlink()
+    motd.path.symlink_to(tmp_path / "shadow")
+    found = seen(machine, motd.path)
+    assert found["facts"]["content"] == f"<a symbolic link to {tmp_path}/shadow>"
+
+
+def test_errors_carry_no_detail(machine: Machine, motd: FileClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    motd.put()
+    error = HostError("unreadable", "broken", detail="password = hunter2")
+    monkeypatch.setattr("portcullis.resources.file.on_host.Files.facts", lambda *_: [error])
+    assert seen(machine, motd.path)["error"]["detail"] == ""
+
+
+def forget_notes(machine: Machine, path: Path) -> None:
+    """The record as it was before notes were taken."""
+    store = Store(machine.state)
+    record = store.load("file", str(path))
+    assert record is not None
+    record.extra.clear()
+    store.save(record)
+
+
+def test_files_from_before_are_noted_by_the_next_deployment(
+    machine: Machine, motd: FileClient, client: Client, etc: Path
+) -> None:
+    motd.put(SECRET, secret=True, mode="0400")
+    motd.client.close()
+    forget_notes(machine, motd.path)
+    assert "written before" in seen(machine, motd.path)["error"]["message"]
+    other = FileClient(client.again(), etc / "other")
+    other.put()
+    other.client.close()
+    assert seen(machine, motd.path)["facts"]["withheld"] == {"content": "unchanged"}
+    motd.path.write_text("another secret\n")
+    assert seen(machine, motd.path)["facts"]["withheld"] == {"content": "changed"}
+
+
+@pytest.mark.parametrize("how", ["written", "moved there", "another mode for a while"])
+def test_a_file_from_before_that_somebody_touched_is_not_noted_as_written(
+    machine: Machine, motd: FileClient, client: Client, etc: Path, how: str
+) -> None:
+    """A deployment of something else (`up --target`) does not look at it."""
+    motd.put(SECRET, secret=True, mode="0400")
+    motd.client.close()
+    forget_notes(machine, motd.path)
+    time.sleep(0.02)  # the clock of a file system has steps
+    if how == "written":
+        motd.path.write_text("by hand\n")
+    elif how == "moved there":
+        old = etc / "old"
+        old.write_text("by hand\n")
+        old.chmod(0o400)
+        os.utime(old, (1, 1))
+        old.replace(motd.path)
+    else:
+        motd.path.chmod(0o444)
+        motd.path.chmod(0o400)
+    other = FileClient(client.again(), etc / "other")
+    other.put()
+    other.client.close()
+    assert "written before" in seen(machine, motd.path)["error"]["message"]
+    assert "somebody touched" in seen(machine, motd.path)["error"]["hint"]
+    mended = motd.again()
+    mended.put(SECRET, secret=True, mode="0400")
+    mended.client.close()
+    assert seen(machine, motd.path)["facts"]["withheld"] == {"content": "unchanged"}
+
+
+def test_a_look_with_the_deploy_key_notes_nothing(machine: Machine, motd: FileClient) -> None:
+    motd.put(SECRET, secret=True, mode="0400")
+    motd.client.close()
+    forget_notes(machine, motd.path)
+    again = motd.again()
+    again.facts()
+    again.client.close()
+    assert "error" in seen(machine, motd.path)
+
+
+def test_the_conversation_is_the_same_as_a_deployments(
+    machine: Machine, motd: FileClient, tmp_path: Path
+) -> None:
+    motd.put("hello\n")
+    asked = [{"id": 1, "op": "survey", "stack": STACK}, {"id": 2, "op": "put", "kind": "file"}]
+    said = tmp_path / "said"
+    with said.open("wb") as out:
+        agent = Agent(machine, out.fileno(), looking(machine))
+        agent.serve([], io.BytesIO("".join(json.dumps(one) + "\n" for one in asked).encode()))
+    answers = {one["id"]: one for one in map(json.loads, said.read_text().splitlines())}
+    assert answers[1]["ok"] is True
+    assert answers[2]["error"]["code"] == "read-only"
+
+
+class Flood(io.RawIOBase):
+    """A client that sends lines as fast as they are read, and counts how many were."""
+
+    def __init__(self, line: bytes, lines: int) -> None:
+        self.line, self.left, self.sizes = line, lines, []
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.sizes.append(size)
+        self.left -= 1
+        return self.line if self.left >= 0 else b""
+
+
+def test_a_line_that_does_not_end_is_not_kept(machine: Machine, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with said.open("wb") as out:
+        agent = Agent(machine, out.fileno(), looking(machine), bounded=True)
+        agent.serve(
+            [], io.BytesIO(b" " * (LINE + 1) + b'{"id": 1, "op": "hello"}\n{"id": 2, "op": "hello"}\n')
+        )
+    (answer,) = map(json.loads, said.read_text().splitlines())
+    assert (answer["id"], answer["error"]["code"]) == (-1, "invalid")
+
+
+def test_no_more_is_read_than_is_answered(machine: Machine, tmp_path: Path) -> None:
+    """Else a client that only sends fills the host's memory."""
+    asked = Flood(b'{"id": 1, "op": "hello"}\n', 1000)
+    answering = threading.Event()
+
+    class Slow(Looking):
+        def do(self, request: Json) -> Json:
+            answering.wait()
+            return super().do(request)
+
+    with (tmp_path / "said").open("wb") as out:
+        agent = Agent(machine, out.fileno(), Slow(machine, STACK, DIGEST), bounded=True)
+        serving = threading.Thread(target=agent.serve, args=([], asked))
+        serving.start()
+        time.sleep(0.3)
+        waiting = 1000 - asked.left
+        answering.set()
+        serving.join()
+    assert 0 < waiting <= 2 * AT_ONCE + 1
+    assert set(asked.sizes) == {LINE}
+    assert len((tmp_path / "said").read_text().splitlines()) == 1000
+
+
+def test_a_deployment_may_send_lines_of_any_length(machine: Machine, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with said.open("wb") as out:
+        Agent(machine, out.fileno()).serve([], io.BytesIO(b" " * LINE + b'{"id": 1, "op": "hello"}\n'))
+    assert json.loads(said.read_text())["ok"] is True
+
+
+def test_a_session_that_has_ended_ends_nobody_later(machine: Machine, tmp_path: Path) -> None:
+    """What watches for an idle client would end the whole process half an hour later: this one, too."""
+    before = set(threading.enumerate())
+    with (tmp_path / "said").open("wb") as out:
+        Agent(machine, out.fileno()).serve([], io.BytesIO(b'{"id": 1, "op": "hello"}\n'))
+    for left in set(threading.enumerate()) - before:
+        left.join(5)
+        assert not left.is_alive()
+
+
+@pytest.mark.parametrize("change", ["save", "drop", "make_folder"])
+def test_records_cannot_be_changed_by_a_kind_that_tries(
+    machine: Machine, motd: FileClient, change: str
+) -> None:
+    motd.put()
+    store = looking(machine)._store
+    record = store.load("file", str(motd.path))
+    assert record is not None
+    method: Callable[..., Any] = getattr(store, change)
+    with pytest.raises(HostError, match="changes nothing"):
+        method(*(("file", "x") if change == "make_folder" else (record,)))

@@ -1,0 +1,166 @@
+"""Redis, by what it registers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pytest
+
+from portcullis.components import Redis, RedisArgs, StoreUse
+from tests.components.test_components import docker_engine
+from tests.previews import unknown_in
+
+if TYPE_CHECKING:
+    from tests.recording_engine import Deploy, Engine
+
+IMAGE = "redis:8@sha256:" + "2" * 64
+ACL = "/etc/portcullis/redis/redis/users.acl"
+
+
+class Ca:
+    """An authority that certifies whatever is asked for."""
+
+    def __init__(self, asked: list[tuple[Any, ...]]) -> None:
+        self.asked = asked
+        self.ca_pem = pulumi.Output.from_input("CA")
+
+    def server(self, *asked: Any) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
+        self.asked.append(asked)
+        return pulumi.Output.from_input("CERTIFICATE"), pulumi.Output.secret("KEY")
+
+
+def redis(**args: Any) -> Redis:
+    return Redis("redis", RedisArgs(**{"host": "web1", "engine": docker_engine(), "image": IMAGE, **args}))
+
+
+def container(engine: Engine) -> dict[str, Any]:
+    inputs: dict[str, Any] = engine.one("container:Container").inputs
+    return inputs
+
+
+def mounts(engine: Engine) -> dict[str, str]:
+    return {mount["target"]: mount.get("source", mount["type"]) for mount in container(engine)["mounts"]}
+
+
+def test_its_users_come_before_its_credential_and_before_the_server(deploy: Deploy) -> None:
+    engine = deploy(redis)
+    ops = engine.one(":RedisUser")
+    assert (ops.inputs["acl"], ops.inputs["address"], ops.inputs["gid"]) == (ACL, "172.17.0.1:6379", "999")
+    assert ops.inputs["keeper"] is True
+    assert ops.inputs["ops"] == "/etc/portcullis/secrets/redis-secrets/ops"
+    assert "password" in ops.secret
+    assert "redis-folder" in ops.after
+    assert "redis-user-ops" in engine.before("redis-secrets-ops")
+    assert engine.before("redis-container") >= {
+        "redis-secrets-ops", "redis-config", "redis-user-ops", "redis-overcommit", "redis-volume-redis-data",
+    }  # fmt: skip
+
+
+def test_its_container(deploy: Deploy) -> None:
+    engine = deploy(lambda: redis(memory=512))
+    inputs = container(engine)
+    assert (inputs["command"], inputs["user"]) == (["redis-server", "/etc/redis/redis.conf"], "999:999")
+    assert inputs["ports"] == [{"ip": "172.17.0.1", "internal": 6379, "external": 6379, "protocol": "tcp"}]
+    assert (inputs["memory"], inputs["readOnly"]) == (512, True)
+    assert mounts(engine) == {
+        "/tmp": "tmpfs",  # noqa: S108 - inside a container
+        "/data": "redis-data",
+        "/etc/redis": "/etc/portcullis/redis/redis",
+        "/run/secrets": "/etc/portcullis/secrets/redis-secrets",
+    }
+    assert "maxmemory 384mb" in engine.one(":File", "redis-config").inputs["content"]
+    assert "envs" not in inputs or not inputs["envs"]
+    volume = engine.one(":Volume")
+    assert volume.options.retainOnDelete
+    assert not volume.options.protect
+
+
+def test_a_cache_keeps_nothing_and_makes_no_volume(deploy: Deploy) -> None:
+    engine = deploy(lambda: redis(persistence="none", host_port=6400, user="999:1000"))
+    assert not engine.of(":Volume")
+    assert mounts(engine)["/data"] == "tmpfs"
+    content = engine.one(":File", "redis-config").inputs["content"]
+    assert "maxmemory-policy allkeys-lru" in content
+    assert "appendonly no" in content
+    ops = engine.one(":RedisUser").inputs
+    assert (ops["address"], ops["gid"]) == ("172.17.0.1:6400", "1000")
+
+
+def test_what_says_more_than_the_default(deploy: Deploy) -> None:
+    engine = deploy(lambda: redis(eviction="volatile-ttl", protect=True, overcommit=False, rotate="2026-12"))
+    assert "maxmemory-policy volatile-ttl" in engine.one(":File", "redis-config").inputs["content"]
+    assert engine.one(":Volume").options.protect
+    assert not engine.of(":Sysctl")
+    assert engine.one(":GeneratedSecret").inputs["rotate"] == "2026-12"
+
+
+def test_an_app_gets_a_user_of_its_own_and_files_that_tell_it(deploy: Deploy) -> None:
+    uses: list[StoreUse] = []
+    found: dict[str, object] = {}
+
+    def program() -> None:
+        made = redis(rotate="2026-12")
+        uses.extend([made.uses("api"), made.uses("worker")])
+
+        async def look() -> None:
+            for name, content in uses[0].files.items():
+                found[name] = (await content.future(), await content.is_secret())
+
+        pulumi.Output.from_input(look())
+
+    engine = deploy(program)
+    api, _, worker = sorted(engine.of(":RedisUser"), key=lambda user: user.name)
+    assert (api.name, worker.name) == ("redis-user-api", "redis-user-worker")
+    assert api.inputs["rules"] == "~* &* +@all -@admin -@dangerous +info"
+    assert "keeper" not in api.inputs
+    assert "redis-user-ops" in api.after
+    assert [secret for _, secret in found.values()] == [True, True]
+    assert set(found) == {"redis_url", "redis_password"}
+    assert api.inputs["user"] == "api-1"
+    assert found["redis_url"] == (f"redis://api-1:{api.inputs['password']}@redis:6379/0", True)
+
+
+def test_with_an_authority_it_speaks_tls_alone(deploy: Deploy) -> None:
+    asked: list[tuple[Any, ...]] = []
+    names: list[str] = []
+
+    def program() -> None:
+        names.extend(redis(ca=Ca(asked)).uses("api").files)
+
+    engine = deploy(program)
+    assert asked == [("redis", ["redis", "localhost"], ["172.17.0.1", "127.0.0.1"])]
+    assert "tls-port 6379" in engine.one(":File", "redis-config").inputs["content"]
+    assert {"redis-secrets-ca.crt", "redis-secrets-server.crt", "redis-secrets-server.key"} <= {
+        file.name for file in engine.of(":File")
+    }
+    assert "content" in engine.one(":File", "redis-secrets-server.key").secret
+    assert "--tls --cacert /run/secrets/ca.crt" in container(engine)["healthcheck"]["tests"][1]
+    for user in engine.of(":RedisUser"):
+        assert user.inputs["ca"] == "/etc/portcullis/secrets/redis-secrets/ca.crt"
+    assert sorted(names) == ["redis_ca.crt", "redis_password", "redis_url"]
+
+
+def test_every_fault_is_told_at_once(deploy: Deploy) -> None:
+    def program() -> None:
+        with pytest.raises(ValueError, match="memory") as caught:
+            redis(image="redis", memory=8, persistence="rdb", eviction="lru", host_port=0, user="redis")
+        assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+            f"RedisArgs.{name}"
+            for name in ("image", "memory", "persistence", "eviction", "host_port", "user")
+        ]
+
+    deploy(program)
+
+
+def test_a_preview_knows_all_but_secrets_and_who_is_named_by_them() -> None:
+    assert unknown_in(lambda: redis(ca=Ca([])).uses("api")) == {
+        "redis-container.image",
+        "redis-container.labels[0].value",
+        "redis-container.labels[1].value",
+        "redis-secrets-ops.content",
+        "redis-user-api.password",
+        "redis-user-api.user",
+        "redis-user-ops.password",
+        "redis-user-ops.user",
+    }

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pulumi.output import Unknown
+
+from portcullis.components.redis import render
+from portcullis.components.redis.on_host import redis_acl, redis_users
+from portcullis.components.redis.resource import RedisUserProvider
+from tests.host.test_provider import URN, survey_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.canned import CannedChannel
+
+PASSWORD = "x" * 40
+GIVEN = {
+    "host": "web1", "managed_by": URN, "acl": "/etc/portcullis/redis/users.acl", "user": "app-1",
+    "address": "172.17.0.1:6379", "ops": "/etc/portcullis/secrets/redis/ops", "password": PASSWORD,
+    "rules": render.APP_RULES, "gid": "999",
+}  # fmt: skip
+PROPS = {**GIVEN, "line": "as declared", "running": "as declared"}
+KEPT = {
+    "keeper": True, "default": "off, no password, no rights", "undeclared": {}, "file": "0:999 0640"
+}  # fmt: skip
+
+
+def faults(**changes: Any) -> list[str]:
+    return [f"{f.property}: {f.reason}" for f in RedisUserProvider().check({}, {**GIVEN, **changes}).failures]
+
+
+def test_check_has_one_spelling() -> None:
+    checked = RedisUserProvider().check({}, {**GIVEN, "rules": "  ~*   +@all "})
+    assert checked.failures == []
+    assert checked.inputs == {**PROPS, "rules": "~* +@all"}
+    assert RedisUserProvider().check({}, {**GIVEN, "keeper": True}).inputs == {**PROPS, **KEPT}
+
+
+def test_a_keeper_wants_what_the_agent_compares_with() -> None:
+    assert KEPT["default"] == redis_users.OFF
+    facts = {"exists": True, "line": redis_acl.DECLARED, "running": redis_acl.DECLARED, **KEPT}
+    assert redis_users.RedisUsers.plan(None, {**PROPS, **KEPT}, facts) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "rules", [render.APP_RULES, render.OPS_RULES, "%R~log:* allchannels +get|x nocommands"]
+)
+def test_rules_of_ours_are_rules(rules: str) -> None:
+    assert faults(rules=rules) == []
+
+
+@pytest.mark.parametrize(
+    "word", ["on", "off", "nopass", ">pw", "#ab", "reset", "resetpass", "(~* +get)", "~"]
+)
+def test_state_and_passwords_are_no_rules(word: str) -> None:
+    assert "is not a rule for keys, channels or commands" in faults(rules=f"~* {word}")[0]
+
+
+def test_what_could_not_be_a_user_is_refused() -> None:
+    assert "default is everybody who has not logged in" in faults(user="default")[0]
+    assert "is not a name for a user" in faults(user="a b")[0]
+    assert "20 printable characters" in faults(password="short")[0]
+    assert "20 printable characters" in faults(password="with space" * 5)[0]
+    assert "too-small" not in str(faults(password="too-small"))
+    assert "is not an address with its port" in faults(address="redis")[0]
+    assert "is not an absolute path" in faults(acl="users.acl")[0]
+
+
+def test_a_user_whose_name_is_not_known_yet_is_made_before_the_old_one_goes() -> None:
+    for user in ("app-2", Unknown()):
+        found = RedisUserProvider().diff("x", PROPS, {**PROPS, "user": user})
+        assert (found.changes, found.replaces, found.delete_before_replace) == (None, ["user"], False)
+    assert RedisUserProvider().diff("x", PROPS, {**PROPS, "rules": "~* +get"}).replaces == []
+
+
+def test_the_host_is_asked_with_a_hash_and_what_it_finds_is_read_back(
+    canned: Callable[..., CannedChannel],
+) -> None:
+    live = {"line": "as declared", "running": "on (another password) ~* &* +@all"}
+    channel = canned(survey_answer({"exists": True, **live, "revision": "1"}))
+    found = RedisUserProvider().read("x", PROPS)
+    assert found.inputs == {**PROPS, **live}
+    spec = channel.sent[0][1]["items"][0]["spec"]
+    assert spec["hash"] == hashlib.sha256(PASSWORD.encode()).hexdigest()
+    assert PASSWORD not in str(channel.sent)
+
+
+def test_what_is_wrong_with_a_certificate_is_read_back_and_so_is_that_nothing_is(
+    canned: Callable[..., CannedChannel],
+) -> None:
+    ca = "/etc/portcullis/secrets/redis/ca.crt"
+    props = RedisUserProvider().check({}, {**GIVEN, "ca": ca}).inputs
+    assert props["certificate"] == redis_users.TRUSTED
+    for said in ("certificate has expired", "trusted"):
+        facts = {"exists": True, "line": "as declared", "running": "as declared", "certificate": said}
+        canned(survey_answer(facts))
+        found = RedisUserProvider().read("x", {**props, "certificate": "something else"})
+        assert found.inputs == {**props, "certificate": said}
+
+
+def test_a_user_that_is_nowhere_shows_as_absent(canned: Callable[..., CannedChannel]) -> None:
+    canned(survey_answer({"exists": False}))
+    found = RedisUserProvider().read("x", PROPS)
+    assert found.inputs == {**PROPS, "line": "<absent>", "running": "<absent>"}

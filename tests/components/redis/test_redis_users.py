@@ -1,0 +1,505 @@
+"""Users of a real Redis, as the agent declares, reads and takes them away."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import socket
+import stat
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+from portcullis.components.redis import render
+from portcullis.components.redis.on_host import redis_acl, resp
+from portcullis.components.redis.on_host.resp import NotRunning, Refused
+from tests.components.redis.redis_process import RedisProcess, StrangeServer
+from tests.on_host import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
+
+OPS, APP = "_ops-1", "app-1"
+PASSWORDS = {name: f"password-of-{name}-000000000000" for name in (OPS, "_ops-2", APP, "app-2")}
+GONE = "<absent>"
+
+
+@dataclass
+class Users:
+    """A client for the users of one server."""
+
+    client: Client
+    redis: RedisProcess
+    ca: str = ""
+
+    @property
+    def ops(self) -> Path:
+        return self.redis.folder / "ops"
+
+    def desired(self, user: str, **more: Any) -> dict[str, Any]:
+        keeper = {"keeper": True, "rules": render.OPS_RULES} if user.startswith("_ops") else {}
+        return {
+            "acl": str(self.redis.acl), "address": self.redis.address, "ops": str(self.ops), "gid": "999",
+            "user": user, "password": PASSWORDS[user], "rules": render.APP_RULES, "ca": self.ca, **keeper,
+            **more,
+        }  # fmt: skip
+
+    def item(self, user: str) -> str:
+        return f"{self.redis.acl}:{user}"
+
+    def spec(self, user: str, **more: Any) -> dict[str, Any]:
+        desired = self.desired(user, **more)
+        password = desired.pop("password")
+        return {**desired, "hash": redis_acl.sha256(password)}
+
+    def put(self, user: str, *, adopt: bool = False, **more: Any) -> dict[str, Any]:
+        return self.client.on(
+            "put", "redis.redis_users", self.item(user), self.desired(user, **more), adopt=adopt,
+            spec=self.spec(user, **more),
+        )  # fmt: skip
+
+    def refused(self, user: str, **more: Any) -> HostError:
+        return self.client.refused(
+            "put",
+            "redis.redis_users",
+            self.item(user),
+            self.desired(user, **more),
+            spec=self.spec(user, **more),
+        )
+
+    def remove(self, user: str) -> str:
+        done: str = self.client.on("remove", "redis.redis_users", self.item(user), self.desired(user))["done"]
+        return done
+
+    def facts(self, user: str) -> dict[str, Any]:
+        return self.client.look("redis.redis_users", self.item(user), self.spec(user))
+
+    def drift(self, user: str) -> dict[str, str]:
+        """What a plan would do, by property."""
+        plan = self.client.on(
+            "plan", "redis.redis_users", self.item(user), self.desired(user), spec=self.spec(user)
+        )
+        return {step["property"]: step["have"] for step in plan["steps"]}
+
+    def write_credential(self, user: str = OPS) -> None:
+        self.ops.write_text(f"{user} {PASSWORDS[user]}\n")
+
+    def up(self, user: str = APP) -> Users:
+        """Everything as the first deployment leaves it: users, credential, then the server."""
+        self.put(OPS)
+        self.put(user)
+        self.write_credential()
+        self.redis.start()
+        return self
+
+    def by_hand(self, *words: str) -> resp.Reply:
+        """As somebody who has the credential of the server's keeper."""
+        return self.redis.enter(OPS, PASSWORDS[OPS]).call(*words)
+
+
+@pytest.fixture
+def users(machine: Machine, tmp_path: Path) -> Iterator[Users]:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    made = Users(Client(machine), RedisProcess(folder))
+    yield made
+    made.client.close()
+    made.redis.stop()
+
+
+@pytest.fixture
+def stranger() -> Iterator[Callable[[bytes], int]]:
+    """Start something that is no Redis; returns its port."""
+    opened: list[StrangeServer] = []
+
+    def start(answer: bytes) -> int:
+        opened.append(StrangeServer(answer))
+        return opened[-1].port
+
+    yield start
+    for server in opened:
+        server.close()
+
+
+@pytest.fixture
+def up(users: Users) -> Users:
+    return users.up()
+
+
+def test_before_the_server_runs_users_are_lines_of_a_file_without_passwords(users: Users) -> None:
+    assert users.facts(APP)["exists"] is False
+    users.put(OPS)
+    users.put(APP)
+    text = users.redis.acl.read_text()
+    assert [line.split()[1] for line in text.splitlines()] == ["default", OPS, APP]
+    assert not [word for word in PASSWORDS.values() if word in text]
+    status = users.redis.acl.stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (0, 999, 0o640)
+    assert users.drift(OPS) == users.drift(APP) == {}
+
+
+def test_the_server_starts_on_that_file_and_lets_in_the_declared_users_alone(up: Users) -> None:
+    redis = up.redis
+    assert redis.lets_in(APP, PASSWORDS[APP])
+    assert redis.lets_in(OPS, PASSWORDS[OPS])
+    assert not redis.lets_in(APP, PASSWORDS["app-2"])
+    assert not redis.lets_in("default", "")
+    bare = redis.enter_bare()
+    with pytest.raises(Refused, match="NOAUTH"):
+        bare.call("PING")
+    assert up.drift(OPS) == up.drift(APP) == {}
+    up.client = up.client.again()
+    assert up.drift(OPS) == up.drift(APP) == {}
+
+
+def test_an_app_gets_no_admin_and_no_dangerous_commands(up: Users) -> None:
+    session = up.redis.enter(APP, PASSWORDS[APP])
+    for line in (
+        "CONFIG GET *", "FLUSHALL", "KEYS *", "ACL LIST", "SHUTDOWN", "REPLICAOF 203.0.113.9 6379",
+        "MODULE LIST", "CLIENT LIST", "SAVE",
+    ):  # fmt: skip
+        with pytest.raises(Refused, match="NOPERM"):
+            session.call(*line.split())
+    assert session.call("SET", "a", "1") == "OK"
+    assert "redis_version" in str(session.call("INFO", "server"))
+
+
+def test_the_keeper_reads_no_key(up: Users) -> None:
+    for words in (("GET", "a"), ("CONFIG", "SET", "maxmemory", "1"), ("EVAL", "return 1", "0")):
+        with pytest.raises(Refused, match="NOPERM"):
+            up.by_hand(*words)
+    assert up.by_hand("PING") == "PONG"
+    assert "maxmemory" in resp.texts(up.by_hand("CONFIG", "GET", "maxmemory"))
+
+
+def test_rotation_leaves_the_sessions_of_the_old_user_alone_until_it_is_removed(up: Users) -> None:
+    old = up.redis.enter(APP, PASSWORDS[APP])
+    up.put("app-2")
+    assert up.drift(APP) == up.drift("app-2") == up.drift(OPS) == {}
+    assert old.call("SET", "a", "1") == "OK"
+    new = up.redis.enter("app-2", PASSWORDS["app-2"])
+    assert up.remove(APP) == "removed"
+    assert new.call("GET", "a") == "1"
+    with pytest.raises(NotRunning):
+        old.call("PING")
+    assert not up.redis.lets_in(APP, PASSWORDS[APP])
+    assert APP not in up.redis.acl.read_text()
+    assert up.remove(APP) == "absent"
+    assert up.drift(OPS) == {}
+
+
+def test_a_removed_user_stays_away_over_a_restart(up: Users) -> None:
+    up.put("app-2")
+    up.remove(APP)
+    up.redis.stop()
+    up.redis.start()
+    assert up.redis.lets_in("app-2", PASSWORDS["app-2"])
+    assert not up.redis.lets_in(APP, PASSWORDS[APP])
+
+
+def test_rotation_of_the_keeper_goes_by_the_old_credential_and_then_by_the_new(up: Users) -> None:
+    up.put("_ops-2")
+    assert up.drift("_ops-2") == up.drift(APP) == {}
+    up.write_credential("_ops-2")
+    up.client = up.client.again()
+    assert up.remove(OPS) == "removed"
+    assert up.drift("_ops-2") == up.drift(APP) == {}
+    assert not up.redis.lets_in(OPS, PASSWORDS[OPS])
+
+
+def test_users_by_hand_are_named_and_taken_away_with_their_sessions(up: Users) -> None:
+    up.by_hand("ACL", "SETUSER", "mallory", "on", ">secret", "~*", "+@all")
+    with up.redis.acl.open("a") as file:
+        file.write("user trudy on nopass ~* +@all\n\nnonsense\n")
+    session = up.redis.enter("mallory", "secret")
+    assert up.facts(OPS)["undeclared"] == {
+        "(a line that is no user's)": "in the file",
+        "mallory": "in the running server",
+        "trudy": "in the file",
+    }
+    assert up.drift(APP) == {}
+    up.put(OPS)
+    assert up.drift(OPS) == {}
+    assert "trudy" not in up.redis.acl.read_text()
+    assert "nonsense" not in up.redis.acl.read_text()
+    with pytest.raises(NotRunning):
+        session.call("PING")
+    up.redis.stop()
+    up.redis.start()
+    assert up.drift(OPS) == {}
+
+
+def test_a_default_user_that_somebody_opened_is_shown_and_off_again(up: Users) -> None:
+    up.by_hand("ACL", "SETUSER", "default", "on", "nopass", "~*", "+@all")
+    bare = up.redis.enter_bare()
+    assert bare.call("PING") == "PONG"
+    assert up.drift(OPS) == {"default": "on nopass ~* +@all (in the running server)"}
+    up.put(OPS)
+    assert up.drift(OPS) == {}
+    with pytest.raises((NotRunning, Refused)):
+        bare.call("PING")
+    text = up.redis.acl.read_text()
+    up.redis.acl.write_text(text.replace("user default reset off\n", ""))
+    assert up.drift(OPS) == {"default": "as Redis makes it: no password, all rights (in the file)"}
+    up.put(OPS)
+    assert up.redis.acl.read_text() == text
+
+
+def test_rights_and_passwords_given_by_hand_are_shown_without_a_hash_and_taken_back(up: Users) -> None:
+    up.by_hand("ACL", "SETUSER", APP, ">another", "+flushall")
+    session = up.redis.enter(APP, "another")
+    found = up.drift(APP)["running"]
+    assert "(the declared password) (another password)" in found
+    assert "flushall" in found or "-flushdb" in found
+    assert redis_acl.sha256("another")[:8] not in found
+    up.put(APP)
+    assert up.drift(APP) == {}
+    with pytest.raises(NotRunning):
+        session.call("PING")
+    assert not up.redis.lets_in(APP, "another")
+    assert up.redis.lets_in(APP, PASSWORDS[APP])
+
+
+def test_a_user_that_is_only_switched_off_or_gone_comes_back(up: Users) -> None:
+    up.by_hand("ACL", "SETUSER", APP, "off")
+    assert up.drift(APP)["running"].startswith("off")
+    up.put(APP)
+    assert up.drift(APP) == {}
+    up.by_hand("ACL", "DELUSER", APP)
+    assert up.drift(APP) == {"running": GONE}
+    up.put(APP)
+    assert up.drift(APP) == {}
+
+
+def test_an_edited_line_is_shown_and_mended_without_ending_a_session(up: Users) -> None:
+    session = up.redis.enter(APP, PASSWORDS[APP])
+    text = up.redis.acl.read_text()
+    up.redis.acl.write_text(text.replace("-@dangerous ", ""))
+    assert list(up.drift(APP)) == ["line"]
+    up.put(APP)
+    assert up.redis.acl.read_text() == text
+    assert session.call("PING") == "PONG"
+
+
+def test_rules_that_redis_refuses_reach_neither_file_nor_server(up: Users) -> None:
+    before = up.redis.acl.read_bytes()
+    error = up.refused("app-2", rules="~* +@all -@nonsense")
+    assert "Unknown command or category name in ACL" in error.message
+    assert "-@nonsense" in error.message
+    assert up.redis.acl.read_bytes() == before
+    assert not up.redis.lets_in("app-2", PASSWORDS["app-2"])
+    assert up.facts(OPS)["undeclared"] == {}
+    error = up.refused(APP, rules="~* +@nonsense")
+    assert up.redis.acl.read_bytes() == before
+    assert up.redis.lets_in(APP, PASSWORDS[APP])
+
+
+def test_rules_in_any_order_are_read_back_in_the_servers_own_spelling(up: Users) -> None:
+    rules = "%R~log:* ~cache:* &news +@read +set -get resetchannels +config|get -@scripting"
+    up.put("app-2", rules=rules)
+    plan = up.client.on(
+        "plan",
+        "redis.redis_users",
+        up.item("app-2"),
+        up.desired("app-2", rules=rules),
+        spec=up.spec("app-2", rules=rules),
+    )
+    assert plan["steps"] == []
+    assert "portcullis-probe" not in str(up.by_hand("ACL", "LIST"))
+
+
+def test_a_keeper_that_is_shut_out_says_what_brings_it_back(up: Users) -> None:
+    up.by_hand("ACL", "SETUSER", OPS, "resetpass", ">another")
+    up.client = up.client.again()
+    assert up.drift(APP) == {"running": f"refuses the login of {OPS}: {up_message()}"}
+    error = up.refused(OPS)
+    assert f"refuses the login of {OPS}" in error.message
+    assert "restart the container" in error.hint
+    up.redis.stop()
+    up.redis.start()
+    assert up.drift(OPS) == up.drift(APP) == {}
+
+
+def up_message() -> str:
+    return "WRONGPASS invalid username-password pair or user is disabled."
+
+
+def test_a_keeper_with_another_password_is_entered_before_its_credential_is_written(
+    up: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PASSWORDS, OPS, "a-second-password-0000000000")
+    up.put(OPS, adopt=True)
+    up.put("app-2")
+    up.client = up.client.again()
+    assert "refuses the login" in up.drift(APP)["running"]
+    up.put(OPS)  # cut off before the credential was written: its own password lets it in
+    up.write_credential()
+    up.client = up.client.again()
+    assert up.drift(OPS) == up.drift("app-2") == {}
+
+
+def test_what_differs_is_not_taken_over_unasked(up: Users, machine: Machine) -> None:
+    up.client.close()
+    for record in (machine.state / "items").iterdir():
+        (record / "record.json").unlink()
+    up.client = Client(machine)
+    up.put(APP)  # nothing differs
+    up.by_hand("ACL", "SETUSER", "mallory", "on")
+    error = up.refused(OPS)
+    assert error.code == "differs"
+    assert error.prop == "undeclared.mallory"
+    up.put(OPS, adopt=True)
+    assert up.drift(OPS) == {}
+
+
+def test_the_file_goes_with_its_last_user(users: Users) -> None:
+    users.put(OPS)
+    users.put(APP)
+    assert users.remove(APP) == "removed"
+    assert users.remove(OPS) == "removed"
+    assert not list(users.redis.folder.iterdir())
+
+
+def test_nothing_that_is_kept_or_said_holds_a_password(up: Users, machine: Machine) -> None:
+    up.put("app-2")
+    said = json.dumps([up.facts(OPS), up.put(APP), up.drift("app-2")])
+    kept = b"".join(path.read_bytes() for path in machine.state.rglob("*") if path.is_file()).decode()
+    for password in PASSWORDS.values():
+        assert password not in said + kept
+    assert not [digest for digest in map(redis_acl.sha256, PASSWORDS.values()) if digest in said]
+
+
+def test_something_else_at_the_address_is_named(users: Users, stranger: Callable[[bytes], int]) -> None:
+    users.write_credential()
+    for answer, said in (
+        (b"HTTP/1.1 400 Bad Request\r\n", "does not speak Redis' protocol"),
+        (b"$999999999\r\n", "does not speak Redis' protocol"),
+        (b"*1\r\n" * 20, "does not speak Redis' protocol"),
+        (b"x" * (5 << 20), "answers with more than 4 MB"),
+    ):
+        users.redis.port = stranger(answer)
+        error = users.refused(OPS)
+        assert said in error.message, error.message
+        assert users.redis.address in error.message
+
+
+def test_an_address_that_is_not_the_hosts_own_gets_no_password(
+    users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(*_: Any) -> None:
+        raise AssertionError("it is asked")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(NotRunning):
+        resp.Redis("198.51.100.77:6379")
+    users.write_credential()
+    with pytest.raises(AssertionError):
+        users.put(OPS)  # one of its own is
+
+
+def test_a_server_that_hangs_is_told_of(
+    users: Users, stranger: Callable[[bytes], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resp, "TIMEOUT", 0.2)
+    users.write_credential()
+    users.redis.port = stranger(b"")
+    assert "did not answer" in users.refused(OPS).message
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority, and a server's certificate of it for 127.0.0.1."""
+    folder = tmp_path_factory.mktemp("tls")
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    server = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1", "-addext",
+              "basicConstraints=CA:FALSE"]  # fmt: skip
+    for name, more in (
+        ("ca", ["-addext", "keyUsage=critical,keyCertSign"]),
+        ("other", ["-addext", "keyUsage=critical,keyCertSign"]),
+        ("server", server),
+    ):  # fmt: skip
+        subprocess.run(
+            [*new, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt", *more],
+            cwd=folder, check=True, capture_output=True,
+        )  # fmt: skip
+    good = x509.load_pem_x509_certificate((folder / "server.crt").read_bytes())
+    key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    now = dt.datetime.now(dt.UTC)
+    old = x509.CertificateBuilder(
+        good.issuer, good.subject, good.public_key(), good.serial_number, now - dt.timedelta(2),
+        now - dt.timedelta(1), list(good.extensions),
+    ).sign(key, hashes.SHA256())  # fmt: skip
+    (folder / "expired.crt").write_bytes(old.public_bytes(serialization.Encoding.PEM))
+    return folder
+
+
+def with_tls(users: Users, folder: Path) -> None:
+    """Declare everything for TLS from now on, on the same port."""
+    users.ca = str(folder / "ca.crt")
+    users.redis.lines = (
+        f"tls-port {users.redis.port}", "port 0", f"tls-cert-file {folder / 'server.crt'}",
+        f"tls-key-file {folder / 'server.key'}", f"tls-ca-cert-file {folder / 'ca.crt'}",
+        "tls-auth-clients no",
+    )  # fmt: skip
+
+
+def test_with_tls_the_agent_asks_a_server_that_its_authority_vouches_for(
+    users: Users, certified: Path
+) -> None:
+    with_tls(users, certified)
+    users.up()
+    assert users.drift(OPS) == users.drift(APP) == {}
+    users.put("app-2")
+    session = resp.login(users.redis.address, "app-2", PASSWORDS["app-2"], users.ca)
+    assert session.call("PING") == "PONG"
+    session.close()
+    with pytest.raises(NotRunning):
+        users.redis.enter("app-2", PASSWORDS["app-2"])
+    assert users.remove(APP) == "removed"
+    users.client = users.client.again()
+    assert users.drift("app-2") == {}
+    users.ca = str(certified / "other.crt")
+    assert users.facts("app-2")["certificate"] == "self-signed certificate in certificate chain"
+
+
+def test_an_expired_certificate_shows_and_keeps_no_deployment_from_renewing_it(
+    users: Users, certified: Path
+) -> None:
+    with_tls(users, certified)
+    users.redis.lines = tuple(line.replace("server.crt", "expired.crt") for line in users.redis.lines)
+    users.up()
+    assert users.facts(OPS)["certificate"] == "certificate has expired"
+    assert users.drift(OPS) == users.drift(APP) == {}
+    users.put("app-2")
+    assert "user app-2" in users.redis.acl.read_text()
+    users.redis.lines = tuple(line.replace("expired.crt", "server.crt") for line in users.redis.lines)
+    users.redis.stop()
+    users.redis.start()
+    assert users.facts(OPS)["certificate"] == "trusted"
+    assert users.drift("app-2") == {}
+
+
+def test_a_server_that_changes_to_tls_is_written_for_and_not_asked(
+    up: Users, certified: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its users come before its certificate, and both before the server that has it."""
+    monkeypatch.setattr(resp, "TIMEOUT", 0.5)  # a server without TLS waits for the rest of a handshake
+    plain = up.redis.lines
+    with_tls(up, certified)
+    up.ca = str(certified / "not-yet.crt")
+    up.put(OPS)
+    up.ca = str(certified / "ca.crt")
+    up.put("app-2")
+    up.redis.stop()
+    up.redis.start()
+    assert up.drift(OPS) == up.drift("app-2") == {}
+    up.ca, up.redis.lines = "", plain
+    up.put("app-2")  # and back

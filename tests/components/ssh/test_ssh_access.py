@@ -1,0 +1,108 @@
+"""Who gets in over SSH, as a component declares it: in which order, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.components import SshAccess, SshAccessArgs
+from portcullis.components.ssh.on_host import ssh_facts
+from portcullis.components.users.resource.user import User
+from tests.config.test_settings import KEY
+from tests.previews import unknown_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.recording_engine import Deploy
+
+
+def access(**args: Any) -> Callable[[], object]:
+    return lambda: SshAccess("web1-ssh", SshAccessArgs(host="web1", os="debian-13", **args))
+
+
+def test_alone_it_is_root_with_a_key_on_port_22(deploy: Deploy) -> None:
+    engine = deploy(access())
+    assert engine.one(":Packages").inputs["packages"] == dict.fromkeys(["openssh-server", "ufw"], "installed")
+    server = engine.one(":SshServer").inputs
+    assert (server["port"], server["login"], server["mode"]) == ("22", "root", "0600")
+    assert server["firewall"] == {"22": "allow"}
+    assert server["options"]["PermitRootLogin"] == "prohibit-password"
+    assert server["options"]["PasswordAuthentication"] == "no"
+    assert "\nPort 22\n" in server["content"]
+    assert "resource web1-ssh-server." in server["content"]
+    assert not engine.of(":User")
+
+
+def test_root_is_narrowed_after_the_users_that_log_in_instead(deploy: Deploy) -> None:
+    def program() -> None:
+        user = User("deploy", host="web1", user="deploy", keys={"ci": KEY}, sudo=True)
+        access(login="deploy", root_login="no", port=2222, adopt=True, after=[user])()
+
+    engine = deploy(program)
+    assert engine.before("web1-ssh-server") >= {"deploy", "web1-ssh-packages"}
+    server = engine.one(":SshServer").inputs
+    assert server["options"]["PermitRootLogin"] == "no"
+    assert "Match User deploy\n    MaxSessions 64\n" in server["content"]
+    assert server["adopt"] is True
+
+
+def test_what_holds_is_what_the_text_says(deploy: Deploy) -> None:
+    inputs = deploy(access(exempt=("203.0.113.7",), options={"MaxSessions": "20"})).one(":SshServer").inputs
+    for name, value in inputs["options"].items():
+        for part in value.split() if name == "HostKey" else [value]:
+            assert f"\n{name} {part}\n" in inputs["content"]
+    assert inputs["options"]["PerSourcePenaltyExemptList"] == "203.0.113.7"
+    assert inputs["options"]["MaxSessions"] == "20"
+
+
+def test_keys_come_from_the_files_of_users_and_from_nowhere_else(deploy: Deploy) -> None:
+    """Said, so that sshd's answer is compared with it; again for everybody, behind all Match blocks."""
+    inputs = deploy(access()).one(":SshServer").inputs
+    _, _, again = inputs["content"].partition("\nMatch all\n")
+    for name, value in {
+        "AuthorizedKeysFile": ".ssh/authorized_keys .ssh/authorized_keys2",
+        "AuthorizedKeysCommand": "none",
+        "TrustedUserCAKeys": "none",
+    }.items():
+        assert inputs["options"][name] == value
+        assert f"    {name} {value}\n" in again
+        assert name.lower() in ssh_facts.ENTRANCE
+    other = {"AuthorizedKeysCommand": "/usr/bin/keys %u", "AuthorizedKeysCommandUser": "nobody"}
+    content = deploy(access(options=other)).one(":SshServer").inputs["content"]
+    assert content.count("AuthorizedKeysCommand /usr/bin/keys %u\n") == 2
+    assert "AuthorizedKeysCommand none" not in content
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ({"root_login": "no"}, "refuses root, who is to log in"),
+        ({"root_login": "yes"}, "SshAccessArgs.root_login"),
+        ({"port": 0}, "SshAccessArgs.port"),
+        ({"exempt": ("nowhere",)}, "SshAccessArgs.exempt[0]"),
+        ({"options": {"Permitrootlogin": "yes"}}, "SshAccessArgs.options.Permitrootlogin is not an option"),
+        ({"options": {"PasswordAuthentication": "yes"}}, "opens a way in beside keys"),
+        ({"options": {"AuthenticationMethods": "password"}}, "lets in without a key"),
+        ({"options": {"Max Sessions": "1"}}, "SshAccessArgs.options[0]"),
+    ],
+)
+def test_faults(args: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - its text is what is tested
+        SshAccessArgs(host="web1", os="debian-13", **args)
+    assert said in str(caught.value).replace(":", "")
+
+
+def test_options_may_keep_more_people_out() -> None:
+    for options in ({"AuthenticationMethods": "publickey,publickey"}, {"PubkeyAuthentication": "no"}):
+        SshAccessArgs(host="web1", os="debian-13", options=options)
+
+
+def test_an_option_cannot_break_out_of_its_line(deploy: Deploy) -> None:
+    with pytest.raises(ValueError, match="cannot stand on a line"):
+        deploy(access(options={"Banner": "none\nPermitRootLogin yes"}))
+
+
+def test_a_preview_knows_everything() -> None:
+    assert unknown_in(access(options={"MaxSessions": "20"})) == set()

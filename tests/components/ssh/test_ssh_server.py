@@ -1,0 +1,150 @@
+"""The client's half of the SSH server: ports that move in two commits, and what a login is asked to prove."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.components.ssh.resource import SshServerProvider
+from portcullis.host.connections import pinned_key_type
+from portcullis.host.session import Login
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.canned import CannedChannel
+
+URN = "urn:pulumi:lab::portcullis::portcullis:index:SshServer::ssh"
+OPTIONS = {"MaxAuthTries": "3"}
+FACTS = {
+    "exists": True, "content": "Port 2222\n", "mode": "0600", "options": OPTIONS, "broken": "",
+    "port": "2222", "ports": ["2222"], "ports_before": ["22"], "firewall": {"2222": "allow"}, "stale": False,
+    "owner": URN,
+}  # fmt: skip
+
+
+def props(port: str = "2222", **more: Any) -> dict[str, Any]:
+    return {
+        "host": "web1", "managed_by": URN, "content": f"Port {port}\n", "options": OPTIONS, "port": port,
+        "login": "deploy", "mode": "0600", "config": "valid", "stale": False,
+        "firewall": {port: "allow"}, **more,
+    }  # fmt: skip
+
+
+def answering(**facts: Any) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    def answer(op: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        del arguments
+        if op in ("plan", "put"):
+            return {"facts": {**FACTS, **facts}, "steps": [], "guard": "g1"}
+        return {"done": "removed", "guard": "g2"} if op == "remove" else {}
+
+    return answer
+
+
+def told(channel: CannedChannel) -> list[tuple[Any, ...]]:
+    """What was asked for: the operation, the ports that are kept, or where the login had to work."""
+    return [
+        (op, *([arguments["desired"].get("listen_also")] if "desired" in arguments else []))
+        if op != "confirm"
+        else (op, arguments["login"])
+        for op, arguments in channel.sent
+    ]
+
+
+def test_a_port_that_moves_is_confirmed_before_the_old_one_goes(canned: Callable[..., CannedChannel]) -> None:
+    channel = canned(answering(ports=["22"]))
+    SshServerProvider().create(props())
+    assert told(channel) == [
+        ("plan", None),
+        ("put", ["22"]),
+        ("confirm", Login(port=2222)),
+        ("put", None),
+        ("confirm", Login(port=2222)),
+        ("reached",),
+    ]
+
+
+def test_where_the_port_stays_one_commit_is_enough(canned: Callable[..., CannedChannel]) -> None:
+    channel = canned(answering())
+    SshServerProvider().create(props())
+    assert told(channel) == [("plan", None), ("put", None), ("confirm", Login(port=2222)), ("reached",)]
+
+
+def test_the_port_moves_back_before_the_server_is_given_up(canned: Callable[..., CannedChannel]) -> None:
+    channel = canned(answering())
+    SshServerProvider().delete("id", props())
+    assert told(channel) == [
+        ("plan", None),
+        ("put", ["22"]),
+        ("confirm", Login(port=22)),
+        ("remove", None),
+        ("confirm", Login(port=22)),
+        ("reached",),
+    ]
+    (put,) = [arguments for op, arguments in channel.sent if op == "put"]
+    assert put["adopt"] is True
+
+
+def test_what_has_another_owner_by_now_is_not_touched(canned: Callable[..., CannedChannel]) -> None:
+    channel = canned(answering(owner=URN + "2"))
+    SshServerProvider().delete("id", props())
+    assert "put" not in [op for op, _ in channel.sent]
+
+
+def test_drift_reads_back_by_option_and_port(canned: Callable[..., CannedChannel]) -> None:
+    def answer(op: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        assert op == "survey"
+        facts = {
+            **FACTS,
+            "options": {"MaxAuthTries": "9 (x:1)"},
+            "port": "2222 (not listening)",
+            "firewall": None,
+        }
+        return {"items": [{**item, "facts": facts} for item in arguments["items"]]}
+
+    canned(answer)
+    found = SshServerProvider().read("web1:sshd", props()).inputs
+    assert found == props(options={"MaxAuthTries": "9 (x:1)"}) | {"port": "2222 (not listening)"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "prop"),
+    [
+        ({"port": "70000"}, "port"),
+        ({"content": "Port 22\n"}, "content"),
+        ({"content": "Port 2222\nPort 22\n"}, "content"),
+        ({"options": {"Port": "22"}}, "options"),
+        ({"options": {"Match": "all"}}, "options"),
+        ({"login": "a b"}, "login"),
+    ],
+)
+def test_faults(changed: dict[str, Any], prop: str) -> None:
+    (failure,) = SshServerProvider().check({}, props(**changed)).failures
+    assert failure.property == prop
+
+
+def test_the_type_of_the_pinned_key(tmp_path: Path) -> None:
+    config = tmp_path / "ssh_config"
+    assert pinned_key_type(config, "web1") == ""
+    (tmp_path / "known_hosts").write_text("web2 ssh-rsa AAAA\nweb1 ssh-ed25519 AAAA\n")
+    assert pinned_key_type(config, "web1") == "ssh-ed25519"
+
+
+def test_what_holds_for_single_users_is_an_input_of_its_own_and_read_back() -> None:
+    users = {"tunnel-alice": {"PermitOpen": "172.17.0.1:6379"}}
+    provider = SshServerProvider()
+    checked = provider.check({}, props(users=users))
+    assert (checked.failures, checked.inputs["users"]) == ([], users)
+    assert provider.item(props(users=users)).spec["users"] == users
+    assert provider.live_inputs({**FACTS, "users": users})["users"] == users
+    for nobody in (props(), props(users={})):
+        assert "users" not in provider.item(nobody).spec, "a state from before has none either"
+    assert "users" not in provider.live_inputs({**FACTS, "users": {}})
+
+
+def test_every_fault_of_what_holds_for_single_users() -> None:
+    users = {"two words": {"MaxSessions": "0"}, "bob": {"Match": "all", "Max Sessions": "1", "PermitTTY": ""}}
+    failures = SshServerProvider().check({}, props(users=users)).failures
+    assert [failure.property for failure in failures] == ["users", "users.bob", "users.bob", "users.bob"]

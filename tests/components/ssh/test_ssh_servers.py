@@ -1,0 +1,588 @@
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.agent.guarded import Peer
+from portcullis.agent.store import Store
+from portcullis.components.ssh.on_host import ssh_daemon, ssh_facts
+from portcullis.components.ssh.on_host.ssh_servers import SshServers
+from tests.components.firewall.fake_ufw import FakeUfw
+from tests.components.ssh.fake_ssh import FakeSsh
+from tests.on_host import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from portcullis.agent.errors import HostError
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.run import Done
+
+OPTIONS = {"PermitRootLogin": "prohibit-password", "PasswordAuthentication": "no", "MaxAuthTries": "3"}
+
+
+def text(port: str = "22", options: dict[str, str] | None = None) -> str:
+    given = OPTIONS if options is None else options
+    lines = "".join(f"{name} {value}\n" for name, value in given.items())
+    return f"# ours\nPort {port}\n{lines}Match User deploy\n    MaxSessions 64\n"
+
+
+@dataclass
+class Server:
+    client: Client
+    host: FakeSsh
+
+    def desired(self, port: str = "22", **more: Any) -> dict[str, Any]:
+        options = more.pop("options", OPTIONS)
+        return {"content": text(port, options), "options": options, "port": port, "login": "deploy", **more}
+
+    def put(self, port: str = "22", *, adopt: bool = False, **more: Any) -> dict[str, Any]:
+        self.host.calls.clear()
+        return self.client.on("put", "ssh.ssh_servers", "sshd", self.desired(port, **more), adopt=adopt)
+
+    def refused(self, port: str = "22", *, adopt: bool = False, **more: Any) -> HostError:
+        return self.client.refused("put", "ssh.ssh_servers", "sshd", self.desired(port, **more), adopt=adopt)
+
+    def remove(self, port: str = "22") -> str:
+        done: str = self.client.on("remove", "ssh.ssh_servers", "sshd", self.desired(port))["done"]
+        return done
+
+    def facts_of(self, options: dict[str, str]) -> dict[str, str]:
+        found: dict[str, str] = self.client.look("ssh.ssh_servers", "sshd", self.desired(options=options))[
+            "options"
+        ]
+        return found
+
+    def facts(self, port: str = "22") -> dict[str, Any]:
+        return self.client.look("ssh.ssh_servers", "sshd", self.desired(port))
+
+
+@pytest.fixture
+def make_server(machine: Machine, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    clients = []
+
+    def make(**traits: Any) -> Server:
+        host = FakeSsh(tmp_path / "etc", **traits)
+        there = dataclasses.replace(
+            machine, run=host, ssh=host.etc / "ssh", ufw=host.etc / "ufw", ufw_shipped=host.ufw_shipped,
+            sshd_run=host.run_folder,
+        )  # fmt: skip
+        clients.append(Client(there))
+        return Server(clients[-1], host)
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    return make_server()
+
+
+def test_the_drop_in_is_roots_alone_and_read_before_what_others_bring(server: Server) -> None:
+    server.host.drop_in("50-cloud-init.conf").write_text("PasswordAuthentication yes\n")
+    assert server.facts()["options"]["PasswordAuthentication"].endswith("50-cloud-init.conf:1)")
+    facts = server.put()["facts"]
+    assert facts["options"] == OPTIONS
+    assert facts["port"] == "22"
+    assert oct(server.host.drop_in().stat().st_mode)[-4:] == "0600"
+    assert server.host.calls == ["reset-failed ssh.service", "reload-or-restart ssh.service"]
+    assert server.put()["steps"] == []
+    assert server.host.calls == []
+
+
+def test_a_look_leaves_no_trace(server: Server, tmp_path: Path) -> None:
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    server.facts()
+    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+def test_without_sshd_the_package_is_asked_for(make_server: Callable[..., Server]) -> None:
+    server = make_server(installed=False)
+    assert server.facts() == {"exists": False}
+    assert "depend on Packages openssh-server" in server.refused().hint
+
+
+def test_a_drop_in_of_that_name_is_not_overwritten_unasked(server: Server) -> None:
+    server.host.drop_in().write_text("# somebody's\nMaxAuthTries 5\n")
+    assert server.refused().code == "differs"
+    server.put(adopt=True)
+    assert server.remove() == "restored"
+    assert server.host.drop_in().read_text() == "# somebody's\nMaxAuthTries 5\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [("00-evil.conf", "00-evil.conf:2"), ("../sshd_config", "sshd_config:1")],
+    ids=["an earlier drop-in", "a line above the Include"],
+)
+def test_the_first_line_wins_and_is_named(server: Server, file: str, place: str) -> None:
+    server.put()
+    path = server.host.drop_in(file).resolve()
+    before = path.read_text() if path.exists() else "# mine\n"
+    evil = "MaxAuthTries 9\n" + before if path.exists() else before + "MaxAuthTries 9\n"
+    path.write_text(evil)
+    server.host.reload()
+    found = server.facts()
+    assert found["options"] == {**OPTIONS, "MaxAuthTries": f"9 ({path.parent}/{place})"}
+    error = server.refused()
+    assert error.code == "differs"
+    assert error.detail == f"{path.parent}/{place}: maxauthtries 9"
+    assert path.read_text() == evil
+    server.put(adopt=True)
+    assert server.facts()["options"] == OPTIONS
+    assert "#portcullis-off# MaxAuthTries 9\n" in path.read_text()
+    path.write_text(path.read_text() + "# edited since\n")
+    server.remove()
+    assert path.read_text() == evil + "# edited since\n"
+
+
+def test_without_its_include_nothing_of_ours_is_read(server: Server) -> None:
+    server.host.main.write_text("# old\nPasswordAuthentication yes\n")
+    error = server.refused()
+    assert "has no line `Include" in error.message
+    assert not server.host.drop_in().exists()
+    server.put(adopt=True)
+    assert server.host.main.read_text().splitlines()[1:] == ["# old", "PasswordAuthentication yes"]
+    server.remove()
+    assert server.host.main.read_text() == "# old\nPasswordAuthentication yes\n"
+
+
+def test_an_exception_for_one_user_in_an_earlier_file_is_a_difference(server: Server) -> None:
+    evil = server.host.drop_in("00-evil.conf")
+    evil.write_text("Match User mallory\n\tPasswordAuthentication yes\n\tX11Forwarding no\n")
+    server.host.reload()
+    shown = f"yes for Match User mallory ({evil}:2)"
+    assert server.facts()["options"]["PasswordAuthentication"].startswith("yes")
+    assert server.refused().code == "differs"
+    server.put(adopt=True)
+    assert server.facts()["options"] == OPTIONS
+    assert "X11Forwarding no" in evil.read_text()
+    evil.write_text("Match User mallory\n\tPasswordAuthentication yes\n")
+    server.host.reload()
+    assert server.facts()["options"]["PasswordAuthentication"] == shown
+
+
+@pytest.mark.parametrize(
+    "line", ["AuthorizedKeysCommand /tmp/keys", "AuthorizedKeysFile /tmp/%u", "TrustedUserCAKeys /tmp/ca"]
+)
+def test_another_source_of_keys_for_one_user_is_a_difference(server: Server, line: str) -> None:
+    name = line.partition(" ")[0]
+    options = {**OPTIONS, name: "none"}
+    server.put(options=options)
+    evil = server.host.drop_in("00-evil.conf")
+    evil.write_text(f"Match User mallory\n\t{line}\n")
+    facts = server.client.look("ssh.ssh_servers", "sshd", server.desired(options=options))
+    assert facts["options"][name] == f"{line.partition(' ')[2]} for Match User mallory ({evil}:2)"
+
+
+def test_an_exception_for_root_shows_for_whom(server: Server) -> None:
+    server.put()
+    server.host.drop_in("00-x.conf").write_text("Match User root\nMaxAuthTries 9\n")
+    assert server.facts()["options"]["MaxAuthTries"].startswith("9 for root (")
+
+
+def test_a_line_of_ours_that_was_edited_shows_as_option_and_as_text(server: Server) -> None:
+    server.put()
+    path = server.host.drop_in()
+    path.write_text(path.read_text().replace("MaxAuthTries 3", "MaxAuthTries 6"))
+    path.chmod(0o644)
+    found = server.facts()
+    assert found["options"]["MaxAuthTries"].startswith("6")
+    assert (found["mode"], found["stale"]) == ("0644", True)
+    assert {step["property"] for step in server.put()["steps"]} >= {
+        "content",
+        "options.MaxAuthTries",
+        "stale",
+    }
+    assert server.facts()["mode"] == "0600"
+
+
+def test_a_running_sshd_that_has_not_read_its_files_is_stale(server: Server) -> None:
+    server.put()
+    path = server.host.drop_in()
+    path.write_text(path.read_text())
+    assert server.facts()["stale"] is True
+    assert [step["property"] for step in server.put()["steps"]] == ["stale"]
+    assert server.facts()["stale"] is False
+
+
+def test_a_configuration_that_sshd_refuses_is_told_and_mended(server: Server) -> None:
+    server.put()
+    server.host.drop_in().write_text("Broken yes\n")
+    assert "Bad configuration option" in server.facts()["broken"]
+    server.put()
+    assert server.facts()["broken"] == ""
+    server.host.drop_in("99-theirs.conf").write_text("Broken yes\n")
+    error = server.refused(options={**OPTIONS, "MaxAuthTries": "2"})
+    assert (error.code, "99-theirs.conf:1" in error.detail) == ("test-failed", True)
+    assert "MaxAuthTries 3" in server.host.drop_in().read_text()
+
+
+def test_an_exception_is_not_blamed_for_what_a_line_for_everybody_does(server: Server) -> None:
+    server.put()
+    server.host.drop_in("00-evil.conf").write_text("MaxAuthTries 9\n")
+    server.host.main.write_text(server.host.main.read_text() + "Match Group sftp\nMaxAuthTries 2\n")
+    server.host.reload()
+    assert "sshd_config:" not in server.refused().detail
+    server.put(adopt=True)
+    assert server.host.main.read_text().endswith("Match Group sftp\nMaxAuthTries 2\n")
+
+
+def test_an_option_that_sshd_does_not_know_is_refused_before_anything_is_written(server: Server) -> None:
+    error = server.refused(options={"Broken": "yes"})
+    assert (error.code, error.prop) == ("test-failed", "options")
+    assert "the declared options:3" in error.detail
+    assert not server.host.drop_in().exists()
+
+
+def test_what_sshd_is_started_with_wins_over_every_file_and_is_named(server: Server) -> None:
+    server.put()
+    (server.host.etc / "default").mkdir()
+    (server.host.etc / "default/ssh").write_text("# Options\nSSHD_OPTS='-o MaxAuthTries=9'\n")
+    assert server.facts()["options"]["MaxAuthTries"] == "9 (SSHD_OPTS in /etc/default/ssh)"
+    assert "/etc/default/ssh" in server.refused().hint
+
+
+def test_a_stopped_sshd_is_told_and_started(server: Server) -> None:
+    server.put()
+    server.host.run_folder.rmdir()
+    server.host.running, server.host.listening = False, set()
+    found = server.facts()
+    assert (found["broken"][:15], found["port"]) == ("sshd is stopped", "")
+    server.put()
+    assert server.facts()["options"] == OPTIONS
+    assert server.host.listening == {"22"}
+
+
+def test_a_port_moves_in_two_steps(server: Server) -> None:
+    server.put()
+    both = server.put("2222", listen_also=["22"])["facts"]
+    assert server.host.listening == {"22", "2222"}
+    assert both["port"] == "22, 2222"
+    server.put("2222")
+    assert server.host.listening == {"2222"}
+    assert server.facts("2222")["ports_before"] == ["22"]
+
+
+def test_ports_add_up_so_a_line_of_somebody_elses_keeps_one_open(server: Server) -> None:
+    server.host.main.write_text(server.host.main.read_text() + "Port 22\n")
+    assert server.put()["facts"]["port"] == "22"
+    error = server.refused("2222")
+    assert error.detail == f"{server.host.main}:5: port 22"
+    server.put("2222", adopt=True)
+    assert server.host.listening == {"2222"}
+    server.remove("2222")
+    assert server.host.listening == {"22"}
+    assert server.host.main.read_text().endswith("\nPort 22\n")
+
+
+def test_an_address_to_listen_on_stays_unless_it_brings_a_port_of_its_own(server: Server) -> None:
+    text = server.host.main.read_text() + "ListenAddress 10.0.0.5\n"
+    server.host.main.write_text(text + "ListenAddress 10.0.0.6:22\n")
+    assert server.refused("2222").detail == f"{server.host.main}:6: listenaddress 10.0.0.6:22"
+    server.put("2222", adopt=True)
+    assert server.host.main.read_text() == text + "#portcullis-off# ListenAddress 10.0.0.6:22\n"
+
+
+def test_what_a_refresh_left_in_the_state_is_not_taken_for_what_is_declared(server: Server) -> None:
+    users = {"deploy": {"MaxSessions": "64"}}
+    server.put(users=users)
+    found = {
+        **OPTIONS,
+        "PasswordAuthentication": "yes for Match User eve (/etc/ssh/x.conf:2)",
+    }
+    desired = server.desired(options=found, users={"deploy": {"MaxSessions": "10 (/etc/x:1)"}})
+    desired["content"] = text()
+    facts = server.client.look("ssh.ssh_servers", "sshd", desired)
+    assert facts["options"] == OPTIONS
+    assert facts["users"] == users
+
+
+def test_where_it_does_not_listen_shows(server: Server) -> None:
+    server.put()
+    server.host.listening = set()
+    assert server.facts()["port"] == "22 (not listening)"
+    server.host.listening = {"22", "2022"}
+    assert server.facts()["port"] == "22, 2022 (until sshd reads its files)"
+    server.put()
+    assert server.host.listening == {"22"}
+
+
+def test_a_reload_that_sshd_has_not_come_to_yet_is_waited_for(server: Server) -> None:
+    server.put()
+    server.host.slow = 9
+    server.put(options={**OPTIONS, "MaxAuthTries": "2"})
+    assert server.host.slow == 0, "a login would still have been let in by the former one"
+
+
+def test_an_sshd_that_keeps_its_sockets_is_waited_for_and_no_longer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh_daemon, "_LISTEN_LIMIT", 0.3)
+    server.put()
+    server.host.slow = 10_000
+    server.put(options={**OPTIONS, "MaxAuthTries": "2"})
+    assert 0 < server.host.slow < 10_000
+
+
+def test_who_names_a_cgroup_like_sshds_sockets_has_no_part_in_them(server: Server) -> None:
+    theirs = 'users:(("sh",pid=99,fd=3)) ino:7 sk:1 cgroup:/x",pid=88,fd=3)) ino:7 sk:2 <->'
+    server.host.said_by_ss = (
+        'LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=88,fd=3)) ino:5 sk:1 cgroup:/ <->\n'
+        f"LISTEN 0 128 0.0.0.0:2222 0.0.0.0:* {theirs}"
+    )
+    assert ssh_facts.sockets(server.client.machine) == {"5"}
+
+
+def test_an_option_under_two_names_and_a_folder_that_is_included_twice(server: Server) -> None:
+    options = {**OPTIONS, "KbdInteractiveAuthentication": "no", "ChallengeResponseAuthentication": "no"}
+    server.put(options=options)
+    server.host.main.write_text(
+        f"Include {server.host.drop_in().parent}/*.conf\n" + server.host.main.read_text()
+    )
+    assert server.facts_of(options) == options
+
+
+def test_a_port_that_somebody_has_is_refused_before(server: Server) -> None:
+    server.host.others = {"2222": "nginx"}
+    assert server.refused("2222").message == "nginx listens on 2222 already"
+
+
+@pytest.mark.parametrize("name", ["sshd", '",pid=88,fd=3)', "systemd"])
+def test_a_process_that_calls_itself_sshd_is_not_the_ssh_server(server: Server, name: str) -> None:
+    server.put()
+    server.host.others["2222"] = name
+    assert server.facts()["port"] == "22"
+    assert server.put()["steps"] == []
+    server.put(options={**OPTIONS, "MaxAuthTries": "2"})
+    assert "listens on 2222 already" in server.refused("2222").message
+
+
+def test_a_listener_that_sshd_shares_for_a_moment_with_who_comes_in_is_its_own(server: Server) -> None:
+    shared = 'users:(("sshd",pid=88,fd=3),("sshd",pid=99,fd=3))'
+    server.host.said_by_ss = f"LISTEN 0 128 0.0.0.0:22 0.0.0.0:* {shared}"
+    assert server.facts()["port"] == "22"
+
+
+def test_ufws_rule_comes_before_the_port_and_goes_after_it(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True)
+    ours = ("allow", "portcullis ssh")
+    server.put()
+    assert server.host.rules() == {"v4": {"22": ours}, "v6": {"22": ours}}
+    assert server.host.calls[0].startswith("ufw allow proto tcp to any port 22 comment")
+    server.put("2222", listen_also=["22"])
+    assert set(server.host.rules()["v6"]) == {"22", "2222"}
+    server.put("2222")
+    assert server.host.rules()["v4"] == {"2222": ours}
+    assert server.host.calls[-1].startswith("ufw --force delete allow proto tcp to any port 22")
+    server.remove("2222")
+    assert server.host.rules() == {"v4": {}, "v6": {}}
+
+
+def test_a_rule_that_was_there_comes_back(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True)
+    server.host._ufw(["limit", "proto", "tcp", "to", "any", "port", "22", "comment", "mine"])
+    server.put()
+    assert server.host.rules()["v4"]["22"] == ("allow", "portcullis ssh")
+    server.remove()
+    assert server.host.rules()["v4"]["22"] == ("limit", "mine")
+
+
+def test_a_firewall_in_force_keeps_the_restored_port_open(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True)
+    server.put("2222")
+    (server.host.etc / "ufw/ufw.conf").write_text("ENABLED=yes\n")
+    server.remove("2222")
+    assert server.host.rules()["v4"] == {"22": ("allow", "portcullis ssh")}
+
+
+def test_a_missing_rule_and_one_too_many_show(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True)
+    server.put()
+    assert server.facts()["firewall"] == {"22": "allow"}
+    server.host._ufw(["--force", "delete", "allow", "port", "22"])
+    server.host._ufw(["allow", "port", "2022", "comment", "portcullis ssh"])
+    assert server.facts()["firewall"] == {"2022": "allow"}
+    server.put()
+    assert server.host.rules()["v4"] == {"22": ("allow", "portcullis ssh")}
+    server.host._ufw(["deny", "port", "22", "comment", "portcullis ssh"])
+    assert server.facts()["firewall"] == {"22": "in part"}
+
+
+def test_an_ufw_that_was_removed_and_left_its_files_is_none(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True)
+    server.host.ufw_shipped.rmdir()
+    assert server.put()["facts"]["firewall"] is None
+    assert server.host.rules()["v4"] == {}
+
+
+def test_where_systemd_listens_its_socket_is_what_moves(make_server: Callable[..., Server]) -> None:
+    server = make_server(socket=True)
+    server.put("2222")
+    assert server.host.calls == ["daemon-reload", "restart ssh.socket", "try-restart ssh.service"]
+    assert server.host.listening == {"2222"}
+
+
+def test_a_hand_written_socket_beside_the_generators_is_refused(make_server: Callable[..., Server]) -> None:
+    server = make_server(socket=True)
+    folder = server.host.etc / "systemd/system/ssh.socket.d"
+    folder.mkdir(parents=True)
+    (folder / "port.conf").write_text("[Socket]\nListenStream=2222\n")
+    assert "port.conf sets by hand" in server.refused("2222").message
+
+
+@pytest.mark.parametrize(
+    ("options", "login", "prop"),
+    [
+        ({"PermitRootLogin": "no"}, "root", "options.PermitRootLogin"),
+        ({"PermitRootLogin": "no"}, "deploy", None),
+        ({"PubkeyAuthentication": "no"}, "deploy", "options.PubkeyAuthentication"),
+        ({"AuthenticationMethods": "publickey,password"}, "deploy", "options.AuthenticationMethods"),
+        ({"AuthenticationMethods": "publickey,password publickey"}, "deploy", None),
+        ({"AllowUsers": "nosuchuser"}, "deploy", "options.AllowUsers"),
+        ({"AllowUsers": "alice dep*@203.0.113.0/24"}, "deploy", None),
+        ({"AllowUsers": "deploy@192.0.2.*"}, "deploy", "options.AllowUsers"),
+        ({"DenyUsers": "d?ploy"}, "deploy", "options.DenyUsers"),
+        ({"AllowGroups": "ssh"}, "root", "options.AllowGroups"),
+        ({"AllowGroups": "ssh ro*"}, "root", None),
+        ({"AllowGroups": "ssh"}, "somebody-else", None),
+        ({"DenyGroups": "root"}, "root", "options.DenyGroups"),
+        ({"MaxSessions": "0"}, "deploy", "options.MaxSessions"),
+        ({"HostKey": "/etc/ssh/ssh_host_rsa_key"}, "deploy", "options.HostKey"),
+        ({"HostKey": "/etc/ssh/ssh_host_ed25519_key"}, "deploy", None),
+    ],
+)
+def test_what_would_refuse_whoever_deploys(
+    server: Server, options: dict[str, str], login: str, prop: str | None
+) -> None:
+    facts = {"_taken": {}, "_groups": {"root": ["root"], "deploy": ["deploy", "sudo"]}}
+    desired = {"options": options, "port": "22", "login": login, "pinned": "ssh-ed25519"}
+    peer = Peer.parse("203.0.113.7 4711 198.51.100.1 22")
+    error = SshServers(server.client.machine, Store(server.client.machine.state)).preflight(
+        desired, facts, [], peer
+    )
+    assert (error.prop if error else None) == prop
+
+
+def test_only_what_can_cut_off_is_guarded(server: Server) -> None:
+    kind = SshServers(server.client.machine, Store(server.client.machine.state))
+    server.put(options={**OPTIONS, "LogLevel": "INFO"})
+
+    def guarded(**options: str) -> bool:
+        desired = server.desired(options={**OPTIONS, "LogLevel": "INFO", **options})
+        (facts,) = kind.facts([(kind.spec("sshd", desired), None)])
+        assert isinstance(facts, dict)
+        return kind.undo(desired, facts, kind.plan(desired, facts)) is not None
+
+    assert not guarded(LogLevel="VERBOSE")
+    assert guarded(MaxAuthTries="2")
+    assert guarded(AllowUsers="deploy")
+
+
+def test_the_undo_names_every_file_that_may_change(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True)
+    server.host.drop_in("00-evil.conf").write_text("MaxAuthTries 9\n")
+    kind = SshServers(server.client.machine, Store(server.client.machine.state))
+    desired = server.desired()
+    (facts,) = kind.facts([(kind.spec("sshd", desired), None)])
+    assert isinstance(facts, dict)
+    undo = kind.undo(desired, facts, kind.plan(desired, facts))
+    assert undo is not None
+    names = {path.rpartition("/")[2] for path in undo.paths}
+    assert names == {"sshd_config", "10-portcullis.conf", "00-evil.conf", "user.rules", "user6.rules"}
+    *_, script = undo.commands[-1]
+    assert "systemctl reload-or-restart ssh.service" in script
+    assert "systemctl restart ssh.service" in script, "a server that was dying would stay down"
+
+
+def test_the_undo_loads_ufws_rules_only_where_the_kernel_had_them(server: Server, tmp_path: Path) -> None:
+    """Else it would close a host whose ufw somebody has flushed, with files that let nobody in."""
+    ufw = FakeUfw(tmp_path).install()
+
+    def both(argv: Sequence[str], **how: Any) -> Done:
+        return (ufw if "ufw" in argv[0] or "tables" in argv[0] else server.host)(argv, **how)
+
+    def reloads(peer: str = "203.0.113.7 50000 192.0.2.1 22") -> bool:
+        machine = dataclasses.replace(
+            server.client.machine, run=both, peer=Peer.parse(peer), ufw=ufw.etc, ufw_shipped=ufw.shipped,
+            proc_sys=ufw.proc_sys,
+        )  # fmt: skip
+        kind = SshServers(machine, Store(machine.state))
+        (facts,) = kind.facts([(kind.spec("sshd", server.desired()), None)])
+        assert isinstance(facts, dict)
+        undo = kind.undo(server.desired(), facts, kind.plan(server.desired(), facts))
+        assert undo is not None
+        assert str(ufw.etc / "user.rules") in undo.paths
+        return ("ufw", "reload") in undo.commands
+
+    assert not reloads()  # ufw is off
+    ufw.run("ufw enable")
+    assert reloads()
+    ufw.run("iptables -I INPUT -s 203.0.113.7/32 -j ACCEPT")
+    assert not reloads()  # that is how we came in
+    ufw.run("ufw allow in proto tcp from any to any port 22")
+    assert reloads()
+    ufw.kernel["4"] = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"
+    assert not reloads()
+    (ufw.etc / "user.rules").write_text("### tuple ### nonsense\n")
+    assert not reloads()
+
+
+ALICE = {"PermitOpen": "172.17.0.1:6379", "MaxSessions": "0"}
+TUNNELS = text() + "".join(
+    [
+        "Match User tunnel-alice\n    PermitOpen 172.17.0.1:6379\n",
+        "Match User tunnel-*\n    PermitOpen none\n    MaxSessions 0\n",
+    ]
+)
+
+
+def tunnels(**more: Any) -> dict[str, Any]:
+    return {"content": TUNNELS, "users": {"tunnel-alice": ALICE}, **more}
+
+
+def test_what_holds_for_one_user_is_asked_of_sshd_for_that_user(server: Server) -> None:
+    facts = server.put(**tunnels())["facts"]
+    assert facts["users"] == {"tunnel-alice": ALICE}
+    assert facts["options"] == OPTIONS
+    assert server.put(**tunnels())["steps"] == []
+    assert server.put()["facts"]["users"] == {}, "and no longer once nothing is declared of them"
+
+
+@pytest.mark.parametrize(
+    ("line", "value"), [("PermitOpen any", "any"), ("MaxSessions 10", "10"), ("maxsessions 64", "64")]
+)
+def test_an_exception_for_such_a_user_is_named_and_put_out_of_force_only_when_told_to(
+    server: Server, line: str, value: str
+) -> None:
+    server.put(**tunnels())
+    evil = server.host.drop_in("00-evil.conf")
+    evil.write_text(f"Match User tunnel-alice\n  {line}\n")
+    name = next(name for name in ALICE if name.lower() in line.lower())
+    facts = server.client.look("ssh.ssh_servers", "sshd", server.desired(**tunnels()))
+    assert facts["users"]["tunnel-alice"][name] == f"{value} ({evil}:2)"
+    assert facts["options"] == OPTIONS, "it is told once"
+    refused = server.refused(**tunnels())
+    assert (refused.code, f"{evil}:2" in refused.detail) == ("differs", True)
+    steps = server.put(**tunnels(), adopt=True)["steps"]
+    assert [step["property"] for step in steps] == [f"users.tunnel-alice.{name}", "stale"]
+    assert "#portcullis-off#" in evil.read_text()
+    assert server.put(**tunnels())["steps"] == []
+
+
+def test_a_tunnel_more_can_cut_off_and_is_guarded(server: Server) -> None:
+    server.put()
+    servers, desired = (
+        SshServers(server.client.machine, Store(server.client.machine.state)),
+        server.desired(**tunnels()),
+    )
+    (facts,) = servers.facts([(servers.spec("sshd", desired), None)])
+    assert isinstance(facts, dict)
+    assert facts["users"] == {"tunnel-alice": {"PermitOpen": "unset", "MaxSessions": "10"}}
+    assert servers.undo(desired, facts, servers.plan(desired, facts)) is not None

@@ -1,0 +1,292 @@
+"""Tunnels: accounts and keys, what sshd is told, settings and their faults, and what people paste."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pytest
+from pulumi.runtime import rpc
+
+from portcullis.cli.tunnels import lines, passwords
+from portcullis.components import (
+    SshAccess,
+    SshAccessArgs,
+    SshTunnel,
+    SshTunnelArgs,
+    StoreLogin,
+    TunnelTarget,
+    export_tunnels,
+)
+from portcullis.components.tunnels.render import tunnel, tunnel_lines
+from portcullis.components.users.on_host import authorized_keys
+from portcullis.settings.faults import Place
+from portcullis.settings.hosts import HOSTS
+from portcullis.settings.tunnels import TUNNELS, TunnelSettings, check_tunnels
+from tests.config.test_settings import KEY, smallest
+from tests.previews import unknown_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.recording_engine import Deploy
+
+REDIS, MONGO = TunnelTarget(6379), TunnelTarget(27017)
+
+
+def args(**more: Any) -> SshTunnelArgs:
+    given: dict[str, Any] = {"host": "web1", "person": "alice", "to": {"redis": REDIS, "mongo": MONGO}}
+    return SshTunnelArgs(**{**given, **more})
+
+
+def declared(**more: Any) -> Callable[[], object]:
+    return lambda: SshTunnel("web1-tunnel-alice", args(**more))
+
+
+def test_a_key_of_their_own_forwards_to_the_stores_and_does_nothing_else(deploy: Deploy) -> None:
+    engine = deploy(declared(keys={"laptop": KEY}))
+    user = engine.one(":User").inputs
+    assert (user["user"], user["shell"], user["on_delete"]) == ("tunnel-alice", "/usr/sbin/nologin", "remove")
+    assert (user["sudo"], user["groups"], user["sessions"]) == (False, {}, "current")
+    found = authorized_keys.parse(user["keys"]["laptop"])
+    assert found
+    assert found.options.split(",") == [
+        "restrict",
+        'command="/usr/sbin/nologin"',
+        "port-forwarding",
+        'permitopen="172.17.0.1:27017"',
+        'permitopen="172.17.0.1:6379"',
+    ]
+    assert user["keys"]["laptop"].endswith(KEY)
+    assert not engine.of("PrivateKey")
+
+
+def test_whoever_has_no_key_gets_one_whose_private_half_is_a_secret(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def program() -> None:
+        given: dict[str, Any] = {}
+        monkeypatch.setattr(pulumi, "export", given.__setitem__)
+        stores = {"redis": dataclasses.replace(REDIS, tls=True, ca="an authority"), "mongo": MONGO}
+        export_tunnels([SshTunnel("web1-tunnel-alice", args(to=stores))])
+        # The recording engine keeps the outputs of components; there is no stack in it.
+        pulumi.ComponentResource("test:index:Stack", "exports").register_outputs(given)
+
+    engine = deploy(program)
+    assert engine.one("PrivateKey").inputs == {"algorithm": "ED25519"}
+    assert engine.before("web1-tunnel-alice-account") >= {"web1-tunnel-alice-key"}
+    exported = engine.outputs["exports"]
+    assert rpc.is_rpc_secret(exported["tunnelKey-alice-web1"])
+    assert exported["tunnelCa-web1"] == "an authority"
+    (line,) = engine.one(":User").inputs["keys"].values()
+    assert 'permitopen="172.17.0.1:6379" ssh-ed25519 AAAA' in line
+    assert line.endswith(" tunnel-alice")
+    needed = exported["tunnels"]["alice"]["web1"]
+    assert needed["generatedKey"] is True
+    assert needed["forwards"] == "-L 27017:172.17.0.1:27017 -L 6379:172.17.0.1:6379"
+
+
+def test_what_is_printed_holds_no_password(deploy: Deploy) -> None:
+    seen = []
+
+    def program() -> None:
+        login = StoreLogin.of(pulumi.Output.secret("redis://app-1:s3cret@redis:6379/0"))
+        redis = TunnelTarget(6379, scheme="redis", logins={"app": login})
+        made = SshTunnel("web1-tunnel-alice", args(to={"redis": redis}, keys={"laptop": KEY}))
+        made.described.apply(seen.append)
+        made.passwords["redis-app"].apply(seen.append)
+
+    deploy(program)
+    assert {"redis-app": "redis://app-1@localhost:6379"} in [
+        one["connect"] for one in seen if isinstance(one, dict)
+    ]
+    assert "s3cret" in seen
+
+
+def test_the_account_waits_for_sshd_which_knows_it(deploy: Deploy) -> None:
+    def program() -> None:
+        one = args(keys={"laptop": KEY})
+        access = SshAccess(
+            "ssh", SshAccessArgs(host="web1", os="debian-13", tunnels={one.account: one.targets})
+        )
+        SshTunnel("web1-tunnel-alice", dataclasses.replace(one, after=tuple(access.ready)))
+
+    engine = deploy(program)
+    assert engine.before("web1-tunnel-alice-account") >= {"ssh-server"}
+    server = engine.one(":SshServer").inputs
+    users = server["users"]["tunnel-alice"]
+    assert users["PermitOpen"] == "172.17.0.1:27017 172.17.0.1:6379"
+    assert users["MaxSessions"] == "0"
+    _, _, blocks = server["content"].partition("\nMatch User tunnel-alice\n")
+    assert blocks.startswith("    PermitOpen 172.17.0.1:27017 172.17.0.1:6379\n")
+    everybody = blocks.partition("\nMatch User tunnel-*\n")[2].partition("\nMatch ")[0]
+    assert "    PermitOpen none\n" in everybody
+    for name, value in users.items():
+        assert name == "PermitOpen" or f"    {name} {value}\n" in everybody
+    assert "\nMatch all\n" in blocks, "who gets in is said last, for everybody"
+
+
+def test_without_tunnels_sshd_is_told_nothing_of_them(deploy: Deploy) -> None:
+    server = deploy(lambda: SshAccess("ssh", SshAccessArgs(host="web1", os="debian-13"))).one(":SshServer")
+    assert "users" not in server.inputs
+    assert "tunnel" not in server.inputs["content"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"person": "Alice"}, "person"),
+        ({"person": "a" * 26}, "person"),
+        ({"to": {}}, "to: names nothing"),
+        ({"to": {"redis": TunnelTarget(0)}}, "to.redis.port"),
+        ({"to": {"redis": TunnelTarget(6379, "localhost")}}, "to.redis.address"),
+        ({"keys": {"laptop": f'command="sh" {KEY}'}}, "keys.laptop"),
+        ({"keys": {"my laptop": KEY}}, "keys.my laptop"),
+    ],
+)
+def test_faults_of_the_component(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - its text is what is tested
+        args(**more)
+    assert f"SshTunnelArgs.{said}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"AllowUsers": "deploy"}, "AllowUsers: refuses tunnel-alice"),
+        ({"AllowGroups": "sudo docker"}, "AllowGroups: refuses tunnel-alice"),
+        ({"DenyUsers": "tunnel-*"}, "DenyUsers: refuses tunnel-alice"),
+        ({"AllowUsers": "deploy tunnel-*@203.0.113.0/24"}, ""),
+        ({"AllowUsers": "deploy tunnel-alice", "DenyUsers": "mallory"}, ""),
+    ],
+)
+def test_options_that_would_shut_out_who_tunnels(options: dict[str, str], said: str) -> None:
+    def made() -> SshAccessArgs:
+        tunnels = {"tunnel-alice": ("172.17.0.1:6379",)}
+        return SshAccessArgs(host="web1", os="debian-13", options=options, tunnels=tunnels)
+
+    if not said:
+        made()
+        return
+    with pytest.raises(ValueError, match=f"SshAccessArgs.options.{said}"):
+        made()
+
+
+def test_who_deploys_is_none_of_those_who_only_tunnel() -> None:
+    with pytest.raises(ValueError, match=r"SshAccessArgs\.login"):
+        SshAccessArgs(host="web1", os="debian-13", login="tunnel-ci", tunnels={"tunnel-alice": ()})
+
+
+@pytest.mark.parametrize(
+    "target", ["172.17.0.1", "172.17.0.1:*", '172.17.0.1:1" ssh-rsa', "a:1\nPermitOpen any"]
+)
+def test_a_target_cannot_break_out_of_its_place(target: str) -> None:
+    with pytest.raises(ValueError, match="is not an address with a port"):
+        tunnel.key_line(KEY, [target])
+    with pytest.raises(ValueError, match="is not an address with a port"):
+        tunnel.blocks({"tunnel-alice": [target]})
+
+
+def faults(raw: Any, stores: tuple[str, ...] = ("redis", "mongo"), **config: Any) -> list[str]:
+    at, hosts = Place("portcullis:tunnels"), Place("portcullis:hosts")
+    TUNNELS.read(raw, at)
+    check_tunnels({"tunnels": raw, **config}, at, hosts, stores)
+    return [str(fault) for fault in [*at.faults, *hosts.faults]]
+
+
+def test_settings_as_people_write_them() -> None:
+    raw = {"alice": {"to": ["redis", "mongo"], "keys": {"laptop": KEY}}, "bob": {"to": ["redis"]}}
+    assert TUNNELS.read(raw, Place("")) == {
+        "alice": TunnelSettings(("redis", "mongo"), {"laptop": KEY}),
+        "bob": TunnelSettings(("redis",), {}),
+    }
+    assert not faults(raw)
+    assert not faults({})
+    assert not faults(None)
+
+
+def test_every_fault_of_the_settings_at_once() -> None:
+    raw = {
+        "alice": {"to": ["rediss", "redis", "redis"], "keys": {"a": KEY, "b": KEY + " again"}},
+        "bob": {"keys": {"laptop": "ssh-ed25519 AAAA"}},
+        "Carol": {"to": []},
+        "dave": {"to": ["redis"], "sudo": True},
+    }
+    hosts = {"web1": {"users": {"tunnel-x": {}, "deploy": {}}}}
+    said = "\n".join(faults(raw, hosts=hosts))
+    for part in (
+        'tunnels.alice.to[0]: "rediss" is not a store of this stack; did you mean redis?',
+        "tunnels.alice.to: names redis twice",
+        "tunnels.alice.keys.b: is the same key as a",
+        "tunnels.bob.to: is missing",
+        "tunnels.bob.keys.laptop",
+        'tunnels.Carol: "Carol" is not a name for a person',
+        "tunnels.Carol.to: names no store",
+        "tunnels.dave.sudo: is not a known key",
+        "hosts.web1.users.tunnel-x: begins with tunnel-",
+    ):
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    "raw", [[], {"alice": []}, {"alice": {"to": "redis"}}, {"alice": {"to": [1], "keys": []}}]
+)
+def test_what_is_no_map_or_list_is_a_fault_and_nothing_worse(raw: Any) -> None:
+    assert faults(raw, hosts=[])
+
+
+def test_local_ports_do_not_clash_and_stay() -> None:
+    assert tunnel_lines.local_ports({"redis": 6379, "mongo": 27017}) == {"mongo": 27017, "redis": 6379}
+    assert tunnel_lines.local_ports({"b": 6379, "a": 6379}) == {"a": 6379, "b": 16379}
+    assert tunnel_lines.local_ports({"a": 6379}, taken=(6379, 16379)) == {"a": 26379}
+    assert tunnel_lines.local_ports({"a": 65535, "b": 65535}) == {"a": 65535, "b": 1024}
+
+
+def test_what_people_paste() -> None:
+    raw = {"web1": {**smallest()["hosts"]["web1"], "address": "203.0.113.10", "port": 2222, "hostKey": KEY}}
+    raw["web1"]["jump"] = {"address": "2001:db8::1", "hostKey": KEY}
+    hosts = HOSTS.read(raw, Place(""))
+    assert hosts
+    needed = {
+        "account": "tunnel-alice",
+        "forwards": tunnel_lines.forwards({"redis": "172.17.0.1:6379"}, {"redis": 6379}),
+        "generatedKey": True,
+        "connect": {"redis-app": "redis://app-1@localhost:6379"},
+    }
+    said = "\n".join(lines("prod", hosts, {"alice": {"web1": needed, "gone": needed}}))
+    assert (
+        "ssh -N -o ExitOnForwardFailure=yes -L 6379:172.17.0.1:6379 -p 2222 "
+        "-o IdentitiesOnly=yes -i ~/.ssh/tunnel-alice-web1 -J [2001:db8::1]:22 tunnel-alice@203.0.113.10"
+    ) in said
+    assert f"echo '[203.0.113.10]:2222 {KEY}' >> ~/.ssh/known_hosts" in said
+    assert (
+        "pulumi stack output tunnelKey-alice-web1 --stack prod --show-secrets > ~/.ssh/tunnel-alice-web1"
+        in said
+    )
+    assert ".venv/bin/python -m portcullis.cli.tunnels --stack prod --password redis-app" in said
+    assert "gone" not in said
+    assert "tunnelCa" not in said
+    said = "\n".join(lines("lab", hosts, {"alice": {"web1": {**needed, "tls": True}}}))
+    assert "(. tools/env.sh; pulumi stack output tunnelCa-web1 --stack lab > ~/.ssh/web1-ca.pem)" in said
+    assert "make password STORE=redis-app" in said
+    assert "(. tools/env.sh; umask 077; pulumi stack output " in said
+
+
+def test_connection_strings() -> None:
+    assert tunnel_lines.mongodb_url("shop-1", "shop", 27017) == (
+        "mongodb://shop-1@localhost:27017/shop?authSource=shop&directConnection=true"
+    )
+    assert tunnel_lines.mongodb_url("shop-1", "shop", 1, tls=True).endswith("&tls=true")
+    assert tunnel_lines.redis_url("app-1", 6379, tls=True) == "rediss://app-1@localhost:6379"
+
+
+def test_passwords_of_a_store_or_of_one_login() -> None:
+    outputs = {"password-mongo-shop": "a", "password-mongo-blog": "b", "password-redis-app": "c", "sites": []}
+    assert passwords("mongo", outputs) == [("mongo-blog", "b"), ("mongo-shop", "a")]
+    assert passwords("redis-app", outputs) == [("redis-app", "c")]
+    assert passwords("mon", outputs) == []
+
+
+def test_a_preview_knows_all_but_a_key_that_is_made() -> None:
+    assert unknown_in(declared()) == {"web1-tunnel-alice-account.keys.generated"}

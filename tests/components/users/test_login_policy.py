@@ -1,0 +1,39 @@
+"""The component `LoginPolicy`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis.components import LoginPolicy, LoginPolicyArgs
+from tests.previews import unknown_in
+
+if TYPE_CHECKING:
+    from tests.recording_engine import Deploy
+
+
+def test_three_files(deploy: Deploy) -> None:
+    engine = deploy(lambda: LoginPolicy("web1-login", LoginPolicyArgs(host="web1", idle=600)))
+    files = {r.inputs["path"]: r.inputs for r in engine.of(":File")}
+    assert set(files) == {
+        "/etc/modprobe.d/portcullis.conf",
+        "/etc/profile.d/portcullis.sh",
+        "/etc/security/limits.d/10-portcullis.conf",
+    }
+    assert "export TMOUT=600\n" in files["/etc/profile.d/portcullis.sh"]["content"]
+    assert not any("adopt" in inputs for inputs in files.values())
+
+
+def test_it_takes_over_when_asked(deploy: Deploy) -> None:
+    engine = deploy(lambda: LoginPolicy("web1-login", LoginPolicyArgs(host="web1", adopt=True)))
+    assert all(r.inputs["adopt"] is True for r in engine.of(":File"))
+
+
+def test_arguments_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"LoginPolicyArgs\.host: .*\nLoginPolicyArgs\.idle: "):
+        LoginPolicyArgs(host="a b", idle=5)
+
+
+def test_a_preview_knows_everything() -> None:
+    assert unknown_in(lambda: LoginPolicy("web1-login", LoginPolicyArgs(host="web1", idle=600))) == set()

@@ -1,0 +1,656 @@
+"""Users: keys as a map, sudo, shell, password; what is kept, given back and undone."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.agent.errors import HostError
+from portcullis.agent.run import Done, run
+from portcullis.components.users.on_host import accounts, authorized_keys, key_files, users
+from tests.agent.test_unprivileged import RACE, USER, attacker
+from tests.components.users.fake_accounts import FakeAccounts
+from tests.on_host import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from portcullis.agent.machine import Machine
+
+Json = dict[str, Any]
+
+
+def key(seed: str, *, comment: str = "") -> str:
+    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + seed.encode().ljust(32, b".")
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()} {comment}".strip()
+
+
+def fingerprint(line: str) -> str:
+    found = authorized_keys.parse(line)
+    assert found
+    return found.fingerprint
+
+
+LAPTOP, CI, EVIL = key("laptop", comment="me@laptop"), key("ci"), key("evil", comment="mallory@evil")
+
+
+@dataclass
+class Person:
+    """A client for one user."""
+
+    client: Client
+    host: FakeAccounts
+    homes: Path
+    name: str = "alice"
+
+    @property
+    def home(self) -> Path:
+        return self.homes / self.name
+
+    @property
+    def file(self) -> Path:
+        return self.home / ".ssh" / "authorized_keys"
+
+    @property
+    def rule(self) -> Path:
+        return self.host.etc / "sudoers.d" / f"portcullis-{self.name}"
+
+    def desired(self, **more: Any) -> Json:
+        return {
+            "user": self.name, "keys": {"laptop": LAPTOP}, "sudo": False, "shell": "/bin/sh",
+            "password": "none", "key_files": "private", "on_delete": "keep", "login": "deploy", **more,
+        }  # fmt: skip
+
+    def put(self, *, adopt: bool = False, guard: int | None = None, **more: Any) -> Json:
+        asked = {} if guard is None else {"guard": guard}
+        return self.client.on("put", "users.users", self.name, self.desired(**more), adopt=adopt, **asked)
+
+    def refused(self, *, adopt: bool = True, **more: Any) -> HostError:
+        return self.client.refused("put", "users.users", self.name, self.desired(**more), adopt=adopt)
+
+    def remove(self, **more: Any) -> str:
+        done: str = self.client.on("remove", "users.users", self.name, self.desired(**more))["done"]
+        return done
+
+    def facts(self, **more: Any) -> Json:
+        desired = self.desired(**more)
+        managed = [name for name in users.MANAGED if desired.get(name) is not None]
+        spec = {"user": self.name, "keys": desired["keys"], "managed": managed}
+        return self.client.look("users.users", self.name, spec)
+
+    def exists_with(self, *keys: str, uid: int = USER, file: str = ".ssh/authorized_keys") -> None:
+        """The account was there before us, with these keys."""
+        self.host.useradd(
+            [f"--uid={uid}", "--create-home", f"--home-dir={self.home}", "--shell=/bin/sh", "--password=!",
+             "--user-group", self.name]
+        )  # fmt: skip
+        (self.home / ".ssh").mkdir(mode=0o700)
+        os.chown(self.home / ".ssh", uid, uid)
+        self.write(file, *keys)
+
+    def write(self, file: str, *keys: str) -> None:
+        uid = self.home.stat().st_uid
+        (self.home / file).write_text("".join(f"{line}\n" for line in keys))
+        (self.home / file).chmod(0o600)
+        os.chown(self.home / file, uid, uid)
+
+
+@pytest.fixture
+def homes() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="portcullis-homes-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def alice(machine: Machine, tmp_path: Path, homes: Path) -> Iterator[Person]:
+    host = FakeAccounts(tmp_path / "etc")
+    units = tmp_path / "units"
+    (units / "multi-user.target.wants").mkdir(parents=True)
+    made = dataclasses.replace(machine, etc=host.etc, homes=homes, run=host, units=units)
+    client = Client(made)
+    yield Person(client, host, homes)
+    client.close()
+
+
+def test_a_new_user_gets_keys_and_no_password(alice: Person) -> None:
+    done = alice.put(sudo=True)
+    assert done["facts"] == {
+        "exists": True, "keys": {"laptop": LAPTOP}, "key_files": "private", "password": "none",
+        "shell": "/bin/sh", "sudo": True,
+    }  # fmt: skip
+    (added,) = alice.host.said("useradd")
+    assert "--password=*" in added, "what `!` is to sshd without PAM: locked"
+    uid = int(alice.host.field("passwd", "alice", 2))
+    for path, mode in ((alice.file, 0o600), (alice.file.parent, 0o700)):
+        assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (uid, mode)
+    assert alice.rule.read_text().endswith("\nalice ALL=(ALL) NOPASSWD: ALL\n")
+    assert stat.S_IMODE(alice.rule.stat().st_mode) == 0o440
+    assert alice.put(sudo=True)["steps"] == []
+
+
+def test_what_goes_and_what_stays_on_delete(alice: Person) -> None:
+    alice.put(sudo=True)
+    (alice.home / "notes").touch()
+    assert alice.remove(sudo=True) == "kept"
+    assert not alice.file.exists()
+    assert not alice.rule.exists()
+    assert alice.host.field("passwd", "alice", 6) == "/bin/sh"
+    alice.put()  # nobody logs in to it, so it needs no adopt
+    assert alice.remove(on_delete="remove") == "restored", "the account was there before this second time"
+    assert alice.host.said("userdel") == []
+
+
+def test_an_account_that_we_made_can_go_and_its_home_stays(alice: Person) -> None:
+    alice.put(sudo=True)
+    (alice.home / "notes").touch()
+    uid = alice.home.stat().st_uid
+    assert alice.remove(sudo=True, on_delete="remove") == "removed"
+    assert alice.host.said("userdel") == [["alice"]]
+    assert (alice.home / "notes").exists()
+    dataclasses.replace(alice, name="bob").put()
+    assert int(alice.host.field("passwd", "bob", 2)) != uid, "or bob would own what alice has left"
+    alice.put()
+    assert int(alice.host.field("passwd", "alice", 2)) == uid, "or the home would belong to nobody"
+
+
+def test_a_home_of_somebody_else_is_not_taken_over(alice: Person) -> None:
+    alice.home.mkdir()
+    assert "belongs to root" in alice.refused().message
+
+
+@pytest.mark.parametrize("file", [".ssh/authorized_keys", ".ssh/authorized_keys2"])
+def test_a_key_that_is_not_declared_is_one_fact_named_by_fingerprint_and_goes(
+    alice: Person, file: str
+) -> None:
+    alice.put()
+    kept = alice.file.read_text() if file == ".ssh/authorized_keys" else ""
+    alice.write(file, *kept.splitlines(), EVIL)
+    keys = alice.facts()["keys"]
+    assert set(keys) == {"laptop", fingerprint(EVIL)}
+    assert keys[fingerprint(EVIL)].startswith(EVIL)
+    assert (file in keys[fingerprint(EVIL)]) == (file[-1] == "2"), "where it is, when that is another file"
+    (step,) = alice.put()["steps"]
+    assert step["property"] == f"keys.{fingerprint(EVIL)}"
+    assert alice.facts()["keys"] == {"laptop": LAPTOP}
+    assert "mallory" not in alice.file.read_text()
+    assert not (alice.home / ".ssh/authorized_keys2").exists()
+
+
+def test_a_key_is_rotated_under_its_label(alice: Person) -> None:
+    alice.put()
+    alice.put(keys={"laptop": CI})
+    assert authorized_keys.parse_all(alice.file.read_text()) == [authorized_keys.parse(CI)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        LAPTOP.replace("ssh-ed25519", "ED25519"),
+        f"\t {LAPTOP}\r",
+        LAPTOP.rpartition(" ")[0],
+        LAPTOP.rpartition(" ")[0] + " somebody else",
+        LAPTOP.rpartition(" ")[0] + "\0hidden",
+    ],
+)
+def test_the_same_key_is_the_same_however_it_is_written(alice: Person, line: str) -> None:
+    alice.exists_with(line)
+    assert alice.facts()["keys"] == {"laptop": LAPTOP}
+    assert alice.put()["steps"] == []
+
+
+def test_options_are_part_of_a_key(alice: Person) -> None:
+    narrow = f'from="192.0.2.0/24 ,x\\" y",command="echo \\"hi\\"" {LAPTOP}'
+    alice.exists_with(LAPTOP)
+    alice.put(keys={"laptop": narrow}, adopt=True)
+    assert alice.facts(keys={"laptop": narrow})["keys"] == {"laptop": narrow}
+    alice.write(".ssh/authorized_keys", narrow, LAPTOP)
+    assert alice.facts(keys={"laptop": narrow})["keys"] == {"laptop": narrow, fingerprint(LAPTOP): LAPTOP}
+    alice.write(".ssh/authorized_keys", LAPTOP)
+    assert alice.facts(keys={"laptop": narrow})["keys"] == {"laptop": LAPTOP}
+
+
+def test_comments_and_nonsense_are_no_keys(alice: Person) -> None:
+    alice.exists_with(f"# {EVIL}", "", "ssh-ed25519 AAAA", "hello world", LAPTOP)
+    assert alice.facts()["keys"] == {"laptop": LAPTOP}
+
+
+def test_keys_that_are_there_are_neither_dropped_silently_nor_lost(alice: Person) -> None:
+    alice.exists_with(CI, EVIL)
+    before = alice.file.read_bytes()
+    error = alice.refused(adopt=False)
+    assert error.code == "differs"
+    assert alice.file.read_bytes() == before
+    alice.put(adopt=True, sudo=True)
+    assert alice.facts()["keys"] == {"laptop": LAPTOP}
+    assert alice.remove(sudo=True) == "restored"
+    assert alice.file.read_bytes() == before
+    assert alice.file.stat().st_uid == USER
+    assert not alice.rule.exists()
+
+
+@pytest.mark.parametrize("file", ["passwd", "shadow"])
+def test_an_account_of_a_service_or_with_a_password_is_not_taken_over(alice: Person, file: str) -> None:
+    alice.exists_with()
+    shell, password = ("/usr/sbin/nologin", "*") if file == "passwd" else ("/bin/bash", "$6$secret")
+    alice.host._set("passwd", "alice", 6, shell)
+    alice.host._set("shadow", "alice", 1, password)
+    assert alice.refused(adopt=False).code == "differs"
+
+
+def test_sshd_says_where_keys_are(alice: Person) -> None:
+    alice.host.keys_file = f"{alice.host.etc}/keys/%u .ssh/authorized_keys"
+    (alice.host.etc / "keys").mkdir()
+    alice.exists_with(CI)
+    alice.put(adopt=True)
+    path = alice.host.etc / "keys" / "alice"
+    assert LAPTOP in path.read_text()
+    assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (0, 0o644)
+    assert not alice.file.exists()
+    alice.remove()
+    assert alice.file.read_text() == f"{CI}\n"
+    assert not path.exists()
+
+
+def test_files_that_others_could_write_are_drift(alice: Person) -> None:
+    alice.put()
+    alice.file.parent.chmod(0o777)
+    alice.file.chmod(0o644)
+    alice.home.chmod(0o775)
+    said = alice.facts()["key_files"]
+    for path in (alice.home, alice.file.parent, alice.file):
+        assert f"{path} " in said
+    alice.put()
+    assert alice.facts()["key_files"] == "private"
+    assert stat.S_IMODE(alice.home.stat().st_mode) == 0o755
+
+
+def test_a_password_is_drift_and_only_locked(alice: Person) -> None:
+    alice.exists_with(LAPTOP)
+    alice.host._set("shadow", "alice", 1, "$6$secret")
+    assert alice.facts()["password"] == "set"
+    assert alice.refused(adopt=False).prop == "password"
+    alice.put(adopt=True)
+    assert alice.host.field("shadow", "alice", 1) == "!$6$secret"
+    assert not any("secret" in word for call in alice.host.calls for word in call)
+    alice.remove()
+    assert alice.host.field("shadow", "alice", 1) == "$6$secret"
+    alice.host._set("shadow", "alice", 1, "")
+    alice.put(adopt=True)
+    assert alice.host.field("shadow", "alice", 1) == "*"
+
+
+def test_shell_and_groups_are_read_back_and_given_back(alice: Person) -> None:
+    alice.exists_with(LAPTOP)
+    alice.host.gpasswd(["-a", "alice", "games"])
+    declared = {"groups": {"docker": "member"}, "shell": "/bin/bash"}
+    alice.put(adopt=True, **declared)
+    assert alice.facts(groups={})["groups"] == {"docker": "member"}
+    assert alice.host.field("passwd", "alice", 6) == "/bin/bash"
+    alice.remove(**declared)
+    assert alice.facts(groups={})["groups"] == {"games": "member"}
+    assert alice.host.field("passwd", "alice", 6) == "/bin/sh"
+    nope = {"shell": "/bin/nope"}
+    assert "there is no /bin/nope" in alice.refused(**nope).message
+
+
+def test_a_group_that_a_later_package_brings_is_made_for_it(alice: Person) -> None:
+    alice.put(groups={"later": "member"})
+    assert alice.facts(groups={})["groups"] == {"later": "member"}
+    assert alice.host.said("groupadd") == [["--system", "later"]]
+
+
+def test_an_edited_rule_is_drift_and_says_what_it_says(alice: Person) -> None:
+    alice.put(sudo=True)
+    alice.rule.chmod(0o640)
+    assert "mode 0640" in alice.facts()["sudo"]
+    alice.rule.write_text("mallory ALL=(ALL) NOPASSWD: ALL\n")
+    assert "mallory ALL" in alice.facts()["sudo"]
+    alice.put(sudo=True)
+    assert alice.facts()["sudo"] is True
+    alice.put(sudo=False)
+    assert not alice.rule.exists()
+
+
+def test_a_rule_that_sudo_refuses_is_taken_back(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice.put()
+
+    def visudo(argv: list[str]) -> None:
+        if "-f" not in argv and alice.rule.exists():
+            alice.host.fail["visudo"] = "parse error near line 2"
+
+    monkeypatch.setattr(alice.host, "visudo", visudo, raising=False)
+    original = FakeAccounts.__call__
+
+    def call(host: FakeAccounts, argv: list[str], **more: Any) -> Done:
+        host.fail.pop("visudo", None)
+        done = original(host, argv, **more)
+        return Done(1, "", host.fail["visudo"]) if "visudo" in host.fail else done
+
+    monkeypatch.setattr(FakeAccounts, "__call__", call)
+    error = alice.refused(sudo=True)
+    assert (error.code, error.detail) == ("test-failed", "parse error near line 2")
+    assert not alice.rule.exists()
+
+
+def test_without_sudo_the_message_says_what_to_install(
+    alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = FakeAccounts.__call__
+
+    def call(host: FakeAccounts, argv: list[str], **more: Any) -> Done:
+        if argv[0] == "visudo":
+            raise HostError("invalid", "there is no program visudo on the host")
+        return original(host, argv, **more)
+
+    monkeypatch.setattr(FakeAccounts, "__call__", call)
+    assert "Packages with sudo" in alice.refused(sudo=True).hint
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"keys": {}}, "no key would let it in"),
+        ({"shell": "/usr/sbin/nologin"}, "turns every login away"),
+        ({"sudo": False}, "could not become root"),
+    ],
+)
+def test_what_would_keep_out_the_user_that_deploys_is_refused(alice: Person, more: Json, said: str) -> None:
+    """dev-sec/ansible-collection-hardening#854: a hardened host with nobody left to log in."""
+    alice.put(login="alice", sudo=True)
+    error = alice.refused(login="alice", **{"sudo": True, **more})
+    assert error.code == "lock-out"
+    assert said in error.message
+    assert alice.facts()["keys"] == {"laptop": LAPTOP}
+    alice.put(login="deploy", **{"sudo": True, **more, "shell": "/bin/sh"})
+
+
+def test_which_changes_need_a_login_to_stay(alice: Person) -> None:
+    assert "guard" not in alice.put(guard=60), "it only lets in one more"
+    assert "guard" not in alice.put(guard=60, keys={"laptop": LAPTOP, "ci": CI})
+    assert "guard" in alice.put(guard=60, keys={"ci": CI})
+    assert "guard" in alice.put(guard=60, keys={"ci": CI}, login="alice", sudo=True), "it is how we come in"
+
+
+def test_an_undone_creation_leaves_nothing(alice: Person) -> None:
+    guard = alice.put(guard=60, login="alice", sudo=True)["guard"]
+    assert alice.client.ask("rollback", guard=guard)["failed"] == []
+    assert alice.host.said("userdel") == [["-f", "-r", "alice"]]
+    assert not alice.home.exists()
+    assert not alice.rule.exists()
+    assert alice.facts() == {"exists": False}
+
+
+def test_an_undone_creation_spares_an_account_that_somebody_else_made_meanwhile(alice: Person) -> None:
+    change = accounts.change
+
+    def slower(machine: Machine, *argv: str, prop: str = "user") -> None:
+        if argv[0] == "useradd":
+            alice.exists_with(LAPTOP)
+            alice.host.fail["useradd"] = "useradd: user 'alice' already exists"
+        change(machine, *argv, prop=prop)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounts, "change", slower)
+        with pytest.raises(HostError, match="useradd refuses"):
+            alice.put(guard=60, login="alice", sudo=True)
+    assert alice.host.said("userdel") == []
+    assert alice.file.read_text() == f"{LAPTOP}\n"
+
+
+def test_an_undo_really_deletes_what_was_made_and_nothing_else(tmp_path: Path) -> None:
+    note, script = tmp_path / "made", ("sh", "-c", users._IF_MADE)
+    command = (*script, str(note), "touch", str(tmp_path / "deleted"))
+    assert run(command, timeout=10).code == 0
+    assert not (tmp_path / "deleted").exists()
+    note.touch()
+    assert run(command, timeout=10).code == 0
+    assert (tmp_path / "deleted").exists()
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
+def test_only_a_line_feed_ends_a_line_of_the_accounts(alice: Person, end: str) -> None:
+    """Else chfn hides a name, and the account behind it would count as new."""
+    alice.exists_with(LAPTOP)
+    path = alice.host.etc / "passwd"
+    lines = path.read_text().replace("alice:x", f"eve:x:0:0:a{end}:/root:/bin/sh\nalice:x")
+    path.write_bytes(lines.replace("::/home", f":Al{end}ice:/home").encode())
+    known = accounts.read(alice.client.machine).accounts
+    assert sorted(known) == ["alice", "eve", "root"]
+    assert known["eve"].uid == 0
+
+
+def test_an_undone_change_gives_back_keys_shell_groups_and_password(alice: Person) -> None:
+    alice.exists_with(CI)
+    alice.host._set("shadow", "alice", 1, "$6$secret")
+    alice.host.gpasswd(["-a", "alice", "games"])
+    before = {name: (alice.host.etc / name).read_text() for name in ("passwd", "shadow", "group")}
+    more = {"groups": {"docker": "member"}, "shell": "/bin/bash", "sudo": True}
+    guard = alice.put(guard=60, adopt=True, login="alice", **more)["guard"]
+    assert alice.client.ask("rollback", guard=guard)["failed"] == []
+    assert alice.file.read_text() == f"{CI}\n"
+    assert not alice.rule.exists()
+    assert {name: (alice.host.etc / name).read_text() for name in before} == before
+
+
+def test_an_undone_removal_lets_in_again(alice: Person) -> None:
+    alice.put(sudo=True)
+    before = (alice.file.read_text(), alice.rule.read_text(), alice.host.lines("passwd"))
+    desired = alice.desired(sudo=True, on_delete="remove")
+    guard = alice.client.on("remove", "users.users", "alice", desired, guard=60)["guard"]
+    assert not alice.rule.exists()
+    alice.client.ask("rollback", guard=guard)
+    assert (alice.file.read_text(), alice.rule.read_text(), alice.host.lines("passwd")) == before
+    assert alice.put(sudo=True)["steps"] == []
+
+
+def test_destroy_keeps_the_user_that_deploys(alice: Person) -> None:
+    alice.put(login="alice", sudo=True)
+    assert alice.remove(login="alice", sudo=True, on_delete="remove") == "kept"
+    assert LAPTOP in alice.file.read_text()
+    assert alice.rule.exists()
+
+
+def test_destroy_gives_back_its_keys_where_they_let_us_in(alice: Person) -> None:
+    alice.exists_with(LAPTOP, CI)
+    alice.put(login="alice", sudo=True, adopt=True)
+    assert alice.remove(login="alice", sudo=True) == "restored"
+    assert alice.file.read_text() == f"{LAPTOP}\n{CI}\n"
+    assert alice.rule.exists(), "the destroy goes on with logins of this user"
+
+
+def test_a_link_in_place_of_the_folder_is_drift_and_goes(alice: Person, tmp_path: Path) -> None:
+    roots = tmp_path / "root"
+    roots.mkdir(mode=0o700)
+    (roots / "authorized_keys").write_text(f"{EVIL}\n")
+    alice.put()
+    shutil.rmtree(alice.file.parent)
+    alice.file.parent.symlink_to(roots)
+    facts = alice.facts()
+    assert facts["key_files"] == f"{alice.file.parent} is a symbolic link"
+    assert facts["keys"] == {}, "what is behind it is not read"
+    alice.put()
+    assert LAPTOP in alice.file.read_text()
+    assert not alice.file.parent.is_symlink()
+    assert (roots / "authorized_keys").read_text() == f"{EVIL}\n"
+    assert (roots.stat().st_uid, stat.S_IMODE(roots.stat().st_mode)) == (0, 0o700)
+
+
+@pytest.mark.parametrize("what", ["link", "pipe"])
+def test_what_stands_in_place_of_the_file_is_replaced(alice: Person, tmp_path: Path, what: str) -> None:
+    (tmp_path / "secret").write_text(f"{EVIL}\n")
+    alice.put()
+    alice.file.unlink()
+    if what == "link":
+        alice.file.symlink_to(tmp_path / "secret")
+    else:
+        os.mkfifo(alice.file)
+    assert str(alice.file) in alice.facts()["key_files"]
+    alice.put()
+    assert (tmp_path / "secret").read_text() == f"{EVIL}\n"
+    assert LAPTOP in alice.file.read_text()
+
+
+def test_a_folder_of_roots_that_was_moved_there_is_not_given_away(alice: Person) -> None:
+    alice.put()
+    alice.file.parent.rename(alice.home / "gone")
+    (alice.home / "backup").mkdir(mode=0o700)
+    (alice.home / "backup").rename(alice.file.parent)
+    assert "belongs to root, not to alice" in alice.refused().message
+    assert alice.file.parent.stat().st_uid == 0
+
+
+def test_not_even_when_it_is_moved_there_after_the_look(alice: Person) -> None:
+    alice.put()
+    account = accounts.read(alice.client.machine).accounts["alice"]
+    state = key_files.look(account, [alice.file])
+    alice.file.parent.rename(alice.home / "gone")
+    (alice.home / ".ssh").mkdir(mode=0o700)
+    with pytest.raises(HostError, match="belongs to root, not to alice"):
+        key_files.write(account, state, "")
+    assert alice.file.parent.stat().st_uid == 0
+    assert list(alice.file.parent.iterdir()) == []
+
+
+def test_nothing_is_removed_through_a_link_that_was_made_after_the_look(
+    alice: Person, tmp_path: Path
+) -> None:
+    alice.put()
+    (tmp_path / "authorized_keys2").write_text(f"{EVIL}\n")
+    account = accounts.read(alice.client.machine).accounts["alice"]
+    state = key_files.look(account, [alice.file, alice.file.with_name("authorized_keys2")])
+    alice.file.parent.rename(alice.home / "gone")
+    (alice.home / ".ssh").symlink_to(tmp_path)
+    key_files.write(account, state, f"{LAPTOP}\n")
+    assert (tmp_path / "authorized_keys2").exists()
+    assert alice.file.read_text() == f"{LAPTOP}\n"
+    assert not alice.file.parent.is_symlink()
+
+
+def test_a_users_link_does_not_block_a_destroy(alice: Person, tmp_path: Path) -> None:
+    alice.put()
+    shutil.rmtree(alice.file.parent)
+    (tmp_path / "authorized_keys").write_text(f"{EVIL}\n")
+    alice.file.parent.symlink_to(tmp_path)
+    assert alice.remove() == "kept"
+    assert (tmp_path / "authorized_keys").exists()
+
+
+def test_race_a_user_who_swaps_the_folder_for_roots(alice: Person, tmp_path: Path) -> None:
+    roots = tmp_path / "root"
+    roots.mkdir(mode=0o700)
+    (roots / "authorized_keys").write_text(f"{EVIL}\n")
+    (roots / "authorized_keys").chmod(0o600)
+    tmp_path.chmod(0o755)
+    alice.exists_with(LAPTOP)
+    ssh, real = alice.file.parent, alice.home / "real"
+
+    def attack() -> None:
+        ssh.rename(real)
+        ssh.symlink_to(roots)
+        ssh.unlink()
+        real.rename(ssh)
+
+    end, rounds = time.monotonic() + RACE, 0
+    with attacker(attack):
+        while time.monotonic() < end:
+            with contextlib.suppress(HostError):
+                alice.put(keys={"laptop": CI if rounds % 2 else LAPTOP}, adopt=True)
+                rounds += 1
+            assert [path.name for path in roots.iterdir()] == ["authorized_keys"]
+            for path, mode in ((roots, 0o700), (roots / "authorized_keys", 0o600)):
+                status = path.stat()
+                assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, mode)
+            assert (roots / "authorized_keys").read_text() == f"{EVIL}\n"
+    assert rounds > 0
+
+
+def test_root_is_managed_by_its_keys(alice: Person) -> None:
+    root = dataclasses.replace(alice, name="root")
+    root.home.mkdir(mode=0o700)
+    alice.host._set("passwd", "root", 5, str(root.home))
+    alice.host._set("shadow", "root", 1, "$6$console")
+    bare = {"sudo": None, "shell": None, "password": None}
+    (root.home / ".ssh").mkdir(mode=0o700)
+    (root.home / ".ssh/authorized_keys").write_text(f"{CI}\n")
+    root.put(adopt=True, **bare)
+    assert root.facts(**bare)["keys"] == {"laptop": LAPTOP}
+    assert alice.host.field("shadow", "root", 1) == "$6$console", "the way in at the provider's console"
+    root.remove(**bare)
+    assert (root.home / ".ssh/authorized_keys").read_text() == f"{CI}\n"
+
+
+NOBODY_ELSE = 47211
+"""A number that no process of this machine runs as: the test ends all that do."""
+
+
+@pytest.fixture
+def session() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the user's, as sshd is one for each connection."""
+    made = subprocess.Popen(["sleep", "60"], user=NOBODY_ELSE)
+    yield made
+    made.kill()
+    made.wait()
+
+
+@pytest.mark.parametrize("change", ["changed", "taken away", "deleted"])
+def test_a_session_does_not_outlive_its_key(
+    alice: Person, session: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(accounts, "_PATIENCE", 0.0)
+    alice.exists_with(LAPTOP, uid=NOBODY_ELSE)
+    alice.put(adopt=True, sessions="current", keys={"laptop": LAPTOP})
+    alice.put(sessions="current", keys={"laptop": LAPTOP, "ci": CI})
+    assert session.poll() is None, "a key more ends nothing"
+    if change == "deleted":
+        assert alice.remove(sessions="current") == "restored"
+    else:
+        left = {"laptop": f"restrict {LAPTOP}", "ci": CI} if change == "changed" else {"ci": CI}
+        facts = alice.put(sessions="current", keys=left)["facts"]
+        assert facts["sessions"] == "current"
+    assert session.wait(timeout=5) == -signal.SIGKILL
+    assert alice.host.said("loginctl") == [["terminate-user", "alice"]]
+
+
+def test_sessions_that_were_to_end_when_a_run_was_cut_off_show_and_end(
+    alice: Person, session: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "_PATIENCE", 0.0)
+    alice.exists_with(LAPTOP, uid=NOBODY_ELSE)
+    alice.put(adopt=True, sessions="current")
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(accounts, "end_sessions", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            alice.put(sessions="current", keys={"ci": CI})
+    wanted = {"sessions": "current", "keys": {"ci": CI}}
+    assert alice.facts(**wanted)["sessions"] == "from before the keys changed"
+    assert [step["property"] for step in alice.put(**wanted)["steps"]] == ["sessions"]
+    assert session.wait(timeout=5) == -signal.SIGKILL
+    assert alice.facts(**wanted)["sessions"] == "current"
+
+
+def test_the_deployments_own_sessions_are_never_ended(
+    alice: Person, session: subprocess.Popen[bytes]
+) -> None:
+    alice.exists_with(LAPTOP, uid=NOBODY_ELSE)
+    for keys in ({"laptop": LAPTOP}, {"ci": CI}):
+        alice.put(adopt=True, sessions="current", sudo=None, login="alice", keys=keys, guard=600)
+    assert session.poll() is None

@@ -1,0 +1,5 @@
+"""A recording engine."""
+
+from tests.recording_engine import deploy, no_stack_traces
+
+__all__ = ["deploy", "no_stack_traces"]

@@ -1,0 +1,159 @@
+"""Arguments of components, as a program writes them: declared once with the settings, in Python's names."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pulumi
+import pytest
+
+from portcullis.components.containers.app_args import AppArgs
+from portcullis.components.fail2ban.args import Fail2banArgs
+from portcullis.components.host.args import HardenedHostArgs
+from portcullis.components.host.stack import load
+from portcullis.components.mongodb.args import MongoDBArgs
+from portcullis.components.nginx.site_args import CorsArgs, HstsArgs, SiteArgs
+from portcullis.components.redis.args import RedisArgs
+from portcullis.components.ssh.args import SshArgs
+from portcullis.components.users.args import UserArgs
+from portcullis.config.faults import ArgumentsError
+from portcullis.config.secret import Secret
+from tests.config.test_settings import IMAGE, KEY, smallest
+
+
+def host(**more: Any) -> HardenedHostArgs:
+    """The twelve lines of the README, with more or other arguments."""
+    args: dict[str, Any] = {
+        "address": "203.0.113.10",
+        "os": "debian-13",
+        "host_key": KEY,
+        "stores": {"redis": RedisArgs()},
+        "apps": {"api": AppArgs(image=IMAGE, port=8080, uses=["redis"])},
+        "sites": {"api.example.com": SiteArgs(app="api")},
+    }
+    return HardenedHostArgs(**args | more)
+
+
+def faults(**more: Any) -> list[str]:
+    with pytest.raises(ArgumentsError) as caught:
+        host(**more)
+    assert str(caught.value).splitlines() == [str(fault) for fault in caught.value.faults]
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_twelve_lines_are_a_whole_host() -> None:
+    args = host()
+    assert args.apps["api"].uses == ("redis",)
+    assert args.stores.get("redis") == RedisArgs()
+    assert args.fail2ban == Fail2banArgs()
+
+
+def test_all_faults_at_once_in_pythons_names() -> None:
+    with pytest.raises(ArgumentsError) as caught:
+        Fail2banArgs(ignore=["0.0.0.0/0", "me"], max_retry=0, ban_tim="7d")  # type: ignore[call-arg]
+    assert str(caught.value).splitlines() == [
+        "Fail2banArgs.ban_tim: is not a known key; did you mean ban_time?",
+        (
+            'Fail2banArgs.ignore[1]: "me" is not an address or network; '
+            "write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32"
+        ),
+        "Fail2banArgs.max_retry: 0 is not a number of tries; write a number from 1 to 1000",
+        'Fail2banArgs.ignore[0]: "0.0.0.0/0" is every address; nobody would ever be banned',
+    ]
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_name_of_yaml_is_none_of_python() -> None:
+    with pytest.raises(ArgumentsError, match="maxRetry: is not a known key; did you mean max_retry"):
+        Fail2banArgs(maxRetry=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"host_key": None}, "HardenedHostArgs.host_key: is missing; "),
+        ({"host_key": None}, "or trust_host_key: true to accept"),
+        ({"trust_host_key": True}, "HardenedHostArgs.trust_host_key: contradicts host_key; "),
+        ({"user": "deploy"}, "HardenedHostArgs.users: declares no deploy"),
+        ({"user": "deploy", "users": {"deploy": UserArgs(sudo=True)}}, "users.deploy.keys: names no key"),
+        ({"ssh": SshArgs(root_login="no")}, "HardenedHostArgs.ssh.root_login: "),
+        ({"jump": "x"}, 'HardenedHostArgs.jump: "x" does not describe a jump host; write JumpArgs(…)'),
+        ({"stores": {}}, 'apps.api.uses[0]: "redis" is not a store of this host'),
+        ({"stores": {"redi": RedisArgs()}}, "stores.redi: is not a known key; did you mean redis?"),
+        ({"port": 80}, "HardenedHostArgs.port: 80 is nginx's"),
+        ({"apps": {}}, 'sites.api.example.com.app: "api" is not an app of this host'),
+        (
+            {"apps": {"api": AppArgs(image=IMAGE, health_command=["true"])}},
+            "give HardenedHostArgs.apps.api the port that it listens on",
+        ),
+        (
+            {"apps": {"api": AppArgs(image=IMAGE, port=8080, host_port=22)}},
+            "HardenedHostArgs.apps.api.host_port: 22 is taken on this host by the SSH server",
+        ),
+        (
+            {"sites": {"a.example.com": SiteArgs(app="api", basic_auth={"alice": "pw"})}},
+            '"pw" is not a secret of this host; add it to HardenedHostArgs.secrets',
+        ),
+        (
+            {"sites": {"a.example.com": SiteArgs(app="api", challenge="dns")}},
+            'challenge: "dns" needs a provider; write HardenedHostArgs.acme.dns',
+        ),
+        ({"os": "ubuntu-22.04"}, "sites.api.example.com: cannot be served by this host"),
+    ],
+)
+def test_a_host_of_a_program_is_checked_like_a_stack(more: dict[str, Any], line: str) -> None:
+    assert any(line in fault for fault in faults(**more)), faults(**more)
+
+
+def test_a_host_of_a_stack_is_one_of_a_program() -> None:
+    config = smallest()
+    config["stores"] = {"redis": {}, "mongo": {"databases": {"shop": {}}, "host": "web1"}}
+    config["apps"]["api"]["uses"] = ["redis", "mongo.shop"]
+    args = load(config).host_args("web1")
+    assert args.host_key == KEY
+    assert args.apps["api"].uses == ("redis", "mongo.shop")
+    assert set(args.stores) == {"redis", "mongo"}
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda: HstsArgs(preload=True), "HstsArgs.preload: needs include_sub_domains; "),
+        (lambda: CorsArgs(origins=["*"]), 'CorsArgs.origins[0]: "*" is not an origin'),
+        (lambda: AppArgs(image=IMAGE), "AppArgs.health: is missing; "),
+        (lambda: AppArgs(image=IMAGE), "or health_command: [program"),
+        (lambda: AppArgs(image=IMAGE, port=1, env={"A-B": "x"}), "AppArgs.env.A-B: "),
+        (lambda: AppArgs(image=IMAGE, port=1, command="a b"), 'AppArgs.command: "a b" is not a list'),
+        (AppArgs, "AppArgs.image: is missing"),
+    ],
+)
+def test_each_section_is_checked_where_it_is_made(make: Any, line: str) -> None:
+    with pytest.raises(ArgumentsError) as caught:
+        make()
+    assert line in str(caught.value)
+
+
+def test_values_that_are_known_only_later_pass_as_they_are() -> None:
+    async def program() -> None:  # an output needs an event loop
+        image, password = pulumi.Output.from_input("x"), pulumi.Output.from_input("pw")
+        app = AppArgs(image=image, port=8080, env={"URL": password})
+        assert app.image is image
+        assert app.env["URL"] is password
+        mongo = MongoDBArgs(databases={}, former_password=password)
+        assert mongo.former_password == Secret(password)
+        with pytest.raises(TypeError, match="give it to a resource"):
+            Secret(password).reveal()
+
+    asyncio.run(program())
+
+
+def test_no_secret_is_in_a_fault_or_a_text() -> None:
+    found = faults(secrets={"stripe": "sk-1\0", "other": 12345678}, apps={})
+    assert {"sk-1", "12345678"} & set("".join(found).split()) == set()
+    assert "sk-1" not in repr(host(secrets={"stripe": "sk-1"}))
+
+
+def test_a_section_stays_as_it_was_checked() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Fail2banArgs().max_retry = 6  # type: ignore[misc]

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.host import guarded
+from portcullis.host.errors import AgentRefused, ConnectionFailed, LoginRefused, RolledBack, Unreachable
+from portcullis.host.guarded import GuardedProvider
+from portcullis.host.session import Login
+from portcullis.host.survey import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from portcullis.host.provider import Normaliser, Props
+    from tests.canned import CannedChannel
+
+URN = "urn:pulumi:lab::portcullis::portcullis:index:Door::door"
+PROPS = {"host": "web1", "managed_by": URN, "closed": "no"}
+
+
+class DoorProvider(GuardedProvider):
+    kind = "door"
+    identity = ("host",)
+
+    def normalise(self, inputs: Normaliser) -> None:
+        inputs.text("closed")
+
+    def item(self, props: Props) -> Item:
+        del props
+        return Item(self.kind, "door", {})
+
+    def live_inputs(self, facts: dict[str, Any]) -> Props:
+        return {"closed": facts["closed"]}
+
+    def absent_inputs(self) -> Props:
+        return {}
+
+    def login(self, props: Props) -> Login:
+        return Login(port=props.get("port"))
+
+
+class Host:
+    """Answers as a host does.
+
+    `logins` are the outcomes of the logins that are to confirm, the last one for ever; `away` is for how many
+    tries nobody can log in after them.
+    """
+
+    def __init__(self, *logins: Exception | None, session_lives: bool = True, away: float = 0) -> None:
+        self.logins = list(logins)
+        self.session_lives = session_lives
+        self.away = away
+        self.state = "untouched"
+
+    def __call__(self, op: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if op == "confirm":
+            outcome = self.logins.pop(0) if len(self.logins) > 1 else self.logins[0]
+            if outcome:
+                raise outcome
+            self.state = "confirmed"
+            return {}
+        if op == "armed":
+            self.away -= 1
+            if self.away >= 0:
+                raise Unreachable("timed out")
+            if not self.session_lives:
+                self.state = "restored by itself"
+            return {"armed": self.state == "armed"}
+        if op == "rollback":
+            if not self.session_lives:
+                raise ConnectionFailed("the session broke")
+            if self.state == "confirmed":
+                return {"confirmed": True, "failed": []}
+            self.state = "restored"
+            return {"confirmed": False, "failed": []}
+        self.state = "armed"
+        assert arguments["guard"] == guarded.WINDOW
+        return {"facts": {"exists": True}, "steps": [], "done": "removed", "guard": "7f"}
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarded, "_MARGIN", 0.2)
+    monkeypatch.setattr(guarded, "WINDOW", 0.4)
+    monkeypatch.setattr(guarded.time, "sleep", lambda _: None)
+
+
+def test_a_change_stays_once_a_fresh_login_has_worked(canned: Callable[..., CannedChannel]) -> None:
+    channel = canned(host := Host(None))
+    DoorProvider().create({**PROPS, "port": 2222})
+    assert host.state == "confirmed"
+    assert channel.sent[-1] == ("confirm", {"guard": "7f", "login": Login(port=2222)})
+
+
+def test_a_server_that_restarts_is_waited_for(canned: Callable[..., CannedChannel]) -> None:
+    canned(host := Host(Unreachable("refused"), Unreachable("refused"), None))
+    DoorProvider().update("id", PROPS, PROPS)
+    assert host.state == "confirmed"
+
+
+def test_a_refused_login_takes_the_change_back_and_says_what_was_refused(
+    canned: Callable[..., CannedChannel],
+) -> None:
+    denied = LoginRefused("no key of ours is accepted", hint="check the key")
+    channel = canned(host := Host(denied))
+    with pytest.raises(RolledBack) as caught:
+        DoorProvider().create(PROPS)
+    assert host.state == "restored"
+    assert [op for op, _ in channel.sent] == ["put", "confirm", "rollback", "armed"], "one refusal is enough"
+    said = str(caught.value)
+    assert said.startswith('web1: Door "door": after the change, a fresh login failed: no key of ours')
+    assert "taken back, and the login works again" in said
+
+
+def test_a_session_that_is_cut_off_too_waits_for_the_host_to_restore_itself(
+    canned: Callable[..., CannedChannel],
+) -> None:
+    canned(host := Host(Unreachable("timed out"), session_lives=False, away=3))
+    with pytest.raises(RolledBack, match="taken back, and the login works again"):
+        DoorProvider().create(PROPS)
+    assert host.state == "restored by itself"
+
+
+def test_a_host_that_stays_away_is_said_to(canned: Callable[..., CannedChannel]) -> None:
+    canned(Host(Unreachable("timed out"), session_lives=False, away=math.inf))
+    with pytest.raises(RolledBack, match="still no fresh login works"):
+        DoorProvider().create(PROPS)
+
+
+def test_a_confirmation_that_comes_too_late_is_no_success(canned: Callable[..., CannedChannel]) -> None:
+    canned(Host(AgentRefused("rolled-back", "the host has undone the change by itself")))
+    with pytest.raises(RolledBack, match="undone the change by itself"):
+        DoorProvider().create(PROPS)
+
+
+def test_a_confirmation_whose_answer_is_lost_is_a_success(canned: Callable[..., CannedChannel]) -> None:
+    host = Host(None)
+
+    def lossy(op: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        answer = host(op, arguments)
+        if op == "confirm":
+            raise ConnectionFailed("the session broke before the answer came")
+        return answer
+
+    canned(lossy)
+    DoorProvider().create(PROPS)
+    assert host.state == "confirmed"
+
+
+def test_a_removal_is_confirmed_too(canned: Callable[..., CannedChannel]) -> None:
+    canned(host := Host(LoginRefused("denied")))
+    with pytest.raises(RolledBack):
+        DoorProvider().delete("id", PROPS)
+    assert host.state == "restored"

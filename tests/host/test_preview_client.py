@@ -1,0 +1,159 @@
+"""A program that was given the preview key: how it comes in, and what it makes of what it is not shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.components.previews import render as preview
+from portcullis.host.bootstrap import LOOK
+from portcullis.host.connections import (
+    Connection,
+    declared_os,
+    declared_user,
+    only_looks,
+    render_ssh_config,
+)
+from portcullis.host.errors import AgentRefused, HostError, LoginRefused
+from portcullis.host.provider import WITHHELD
+from portcullis.host.survey import Item, Survey
+from portcullis.resources.file.resource import FileProvider
+from tests.host.test_provider import FACTS, FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from portcullis.host.session import Session
+    from tests.canned import CannedChannel
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
+LOOKS = {
+    "user": "portcullis-preview",
+    "looks_for": "deploy",
+    "identity_file": "/keys/preview",
+    "os": "debian-13",
+}
+
+
+def config(**more: Any) -> str:
+    return render_ssh_config(
+        {"web1": Connection("192.0.2.1", host_key=KEY, **more)}, folder=Path("/p"), sockets=Path("/s")
+    )
+
+
+def control_path(text: str) -> str:
+    return next(line for line in text.splitlines() if "ControlPath" in line)
+
+
+def test_the_file_says_who_looks_and_who_is_declared() -> None:
+    text = config(**LOOKS)
+    assert "    User portcullis-preview\n" in text
+    assert '    IdentityFile "/keys/preview"\n' in text
+    assert only_looks(text, "web1")
+    # What is declared stays what is compared: nothing differs for who looks.
+    assert declared_user(text, "web1") == "deploy"
+    assert declared_os(text, "web1") == "debian-13"
+
+
+def test_a_deployment_does_not_only_look() -> None:
+    text = config(user="deploy", os="debian-13")
+    assert not only_looks(text, "web1")
+    assert declared_user(text, "web1") == "deploy"
+
+
+def test_they_never_share_a_connection() -> None:
+    assert control_path(config(**LOOKS)) != control_path(config(user="deploy"))
+
+
+def test_both_halves_call_the_agent_the_same() -> None:
+    assert LOOK == preview.ASK_AGENT
+
+
+def test_the_hosts_own_agent_is_asked_for_and_none_is_sent(
+    fake_ssh: Callable[..., Session], tmp_path: Path
+) -> None:
+    session = fake_ssh(
+        f"""
+        open({str(tmp_path / "argv")!r}, "w").write(sys.argv[-1])
+        print("have", flush=True)
+        for line in sys.stdin:
+            print(json.dumps({{"id": json.loads(line)["id"], "ok": True, "result": {{}}}}), flush=True)
+        """,
+        **LOOKS,
+    )
+    session.request("survey")
+    assert (tmp_path / "argv").read_text() == LOOK
+
+
+def test_a_write_is_refused_before_anybody_is_asked(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh("sys.exit(1)", **LOOKS)
+    with pytest.raises(AgentRefused, match="changes nothing") as caught:
+        session.request("put", write=True)
+    assert "deploy key" in caught.value.hint
+    assert session.connections == 0
+
+
+def test_another_protocol_is_said(fake_ssh: Callable[..., Session]) -> None:
+    body = """
+    print("have", flush=True)
+    for line in sys.stdin:
+        result = {"protocol": 2, "items": []}
+        print(json.dumps({"id": json.loads(line)["id"], "ok": True, "result": result}), flush=True)
+    """
+    session = fake_ssh(body, **LOOKS)
+    with pytest.raises(AgentRefused, match="an agent of another version: protocol 2"):
+        session.request("survey")
+
+
+@pytest.mark.parametrize(
+    "said", ["this key looks at the host and changes nothing", "no agent is installed on the host; `up` …"]
+)
+def test_what_the_host_says_to_the_key_is_told(fake_ssh: Callable[..., Session], said: str) -> None:
+    """Also to a deployment that comes with the preview key by mistake."""
+    session = fake_ssh(f"print('portcullis: {said}', file=sys.stderr)\nsys.exit(77)")
+    with pytest.raises(LoginRefused) as caught:
+        session.request("survey")
+    assert said in str(caught.value)
+    assert "deploy key" in caught.value.hint
+
+
+def read(canned: Callable[..., CannedChannel], facts: dict[str, Any]) -> Any:
+    item = {"kind": "file", "id": "/etc/motd", "facts": facts}
+    canned(lambda *_: {"items": [item]})
+    return FileProvider().read("x", {**FILE, "content": "s3cr3t", "secret": True})
+
+
+def told(content: str) -> dict[str, Any]:
+    facts = {key: value for key, value in FACTS.items() if key != "content"}
+    return {**facts, "withheld": {"content": content}}
+
+
+def test_an_unchanged_secret_is_as_the_state_has_it(canned: Callable[..., CannedChannel]) -> None:
+    found = read(canned, told("unchanged"))
+    assert found.inputs["content"] == "s3cr3t"
+    assert found.outs["content"] == "s3cr3t"
+
+
+def test_a_changed_secret_shows_as_changed(canned: Callable[..., CannedChannel]) -> None:
+    assert read(canned, told("changed")).inputs["content"] == WITHHELD
+
+
+def test_what_stands_for_a_secret_is_never_written_as_one() -> None:
+    failures = FileProvider().check({}, {**FILE, "content": WITHHELD}).failures
+    assert [failure.property for failure in failures] == ["content"]
+
+
+def test_facts_that_an_older_agent_does_not_tell_are_said(canned: Callable[..., CannedChannel]) -> None:
+    with pytest.raises(HostError, match=r"another version: mode is missing"):
+        read(canned, {key: value for key, value in FACTS.items() if key != "mode"})
+
+
+def test_one_question_answers_for_all_although_no_spec_is_told(canned: Callable[..., CannedChannel]) -> None:
+    items = [{"kind": "file", "id": name, "facts": {"exists": False}} for name in ("/a", "/b")]
+    channel = canned(lambda *_: {"items": items})
+    survey = Survey(channel, "web/prod")
+    for name in ("/a", "/b", "/a"):
+        assert survey.facts(Item("file", name, {"path": name})) == {"exists": False}
+    assert len(channel.sent) == 1

@@ -1,0 +1,6 @@
+"""A host in a temporary folder, and canned answers of one."""
+
+from tests.canned import canned, fake_ssh
+from tests.on_host import client, etc, leftovers, machine, motd, no_waiting_for_the_disk
+
+__all__ = ["canned", "client", "etc", "fake_ssh", "leftovers", "machine", "motd", "no_waiting_for_the_disk"]

@@ -1,0 +1,531 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.agent.errors import HostError
+from tests.agent.test_crash import rounds
+from tests.on_host import URN, Client
+from tests.resources.packages.fake_apt import LOCKED, FakeApt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.run import Done
+
+    Make = Callable[..., "Packages"]
+
+ARCHIVE: dict[str, list[str]] = {
+    "nginx": ["nginx-common", "libssl3"],
+    "nginx-common": [],
+    "libssl3": [],
+    "redis": ["libssl3", "liblua"],
+    "liblua": [],
+    "chrony": [],
+    "timesyncd": [],
+    "theirs": ["nginx"],
+}
+
+
+class Packages:
+    """A client for one set of packages."""
+
+    def __init__(self, client: Client, apt: FakeApt, name: str = "web") -> None:
+        self.client, self.apt, self.urn = client, apt, URN.replace("motd", name)
+
+    def _desired(self, names: str, on_delete: str) -> dict[str, Any]:
+        return {"packages": dict.fromkeys(names.split(), "installed"), "on_delete": on_delete}
+
+    def put(self, names: str, on_delete: str = "remove", **more: Any) -> dict[str, Any]:
+        return self.client.on(
+            "put", "packages", self.urn, self._desired(names, on_delete), owner=self.urn, **more
+        )
+
+    def refused(self, names: str, **more: Any) -> HostError:
+        return self.client.refused(
+            "put", "packages", self.urn, self._desired(names, "remove"), owner=self.urn, **more
+        )
+
+    def remove(self, on_delete: str = "remove") -> str:
+        done: str = self.client.on(
+            "remove", "packages", self.urn, self._desired("x", on_delete), owner=self.urn
+        )["done"]
+        return done
+
+    def named(self, name: str) -> Packages:
+        return Packages(self.client, self.apt, name)
+
+
+@pytest.fixture
+def make(machine: Machine) -> Iterator[Make]:
+    machine.lists.mkdir()
+    (machine.lists / "mirror_dists_trixie_main_binary-amd64_Packages").touch()
+    clients: list[Client] = []
+
+    def packages(*installed: str, **more: Any) -> Packages:
+        apt = FakeApt(ARCHIVE, dict.fromkeys(installed, False), **more)
+        clients.append(Client(dataclasses.replace(machine, run=apt)))
+        return Packages(clients[-1], apt)
+
+    yield packages
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def web(make: Make) -> Packages:
+    return make()
+
+
+def test_what_is_missing_is_installed_in_one_transaction_and_the_second_put_only_asks(web: Packages) -> None:
+    web.apt.installed["redis"] = False
+    done = web.put("nginx redis")
+    assert done["facts"]["packages"] == {"nginx": "installed", "redis": "installed"}
+    assert [step["property"] for step in done["steps"]] == ["packages.nginx"]
+    assert web.apt.calls.count("apt-get install nginx") == 1
+    web.apt.calls.clear()
+    assert web.put("nginx redis")["steps"] == []
+    assert {call.split()[0] for call in web.apt.calls} == {"dpkg-query"}
+
+
+def test_delete_takes_away_what_we_brought_with_its_dependencies_and_nothing_else(
+    web: Packages, tmp_path: Path
+) -> None:
+    web.apt.installed["libssl3"] = True
+    web.apt.installed["redis"] = False
+    web.put("nginx redis")
+    assert web.remove() == "removed"
+    assert set(web.apt.installed) == {"libssl3", "redis"}
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_package_that_was_there_before_us_stays(make: Make) -> None:
+    web = make("nginx")
+    web.put("nginx")
+    assert web.remove("purge") == "kept"
+    assert "nginx" in web.apt.installed
+
+
+def test_an_automatic_package_that_we_declare_becomes_manual_and_automatic_again(make: Make) -> None:
+    web = make("theirs")
+    web.apt.installed["nginx"] = True
+    web.put("nginx")
+    assert web.apt.installed["nginx"] is False
+    web.remove()
+    assert web.apt.installed["nginx"] is True
+
+
+def test_what_somebody_else_needs_by_now_is_kept_and_marked_automatic(web: Packages) -> None:
+    web.put("nginx")
+    web.apt.installed["theirs"] = False
+    assert web.remove() == "kept"
+    assert web.apt.installed["nginx"] is True
+    assert "theirs" in web.apt.installed
+
+
+def test_one_package_that_others_need_does_not_keep_the_rest(web: Packages) -> None:
+    web.put("nginx redis")
+    web.apt.installed["theirs"] = False
+    assert web.remove() == "removed"
+    assert "redis" not in web.apt.installed
+    assert "nginx" in web.apt.installed
+
+
+def test_a_package_in_two_sets_goes_with_the_last(web: Packages) -> None:
+    other = web.named("other")
+    web.put("nginx redis")
+    other.put("nginx")
+    assert web.remove() == "removed"
+    assert {"nginx", "nginx-common", "libssl3"} <= set(web.apt.installed)
+    assert "redis" not in web.apt.installed
+    assert other.remove() == "removed"
+    assert web.apt.installed == {}
+
+
+def test_an_autoremovable_package_of_somebody_else_stays(web: Packages) -> None:
+    web.apt.installed["chrony"] = True
+    web.put("nginx")
+    web.remove()
+    assert web.apt.installed == {"chrony": True}
+
+
+def test_a_name_that_is_no_longer_declared_goes(web: Packages) -> None:
+    web.put("nginx redis")
+    web.put("nginx")
+    assert "redis" not in web.apt.installed
+    assert "libssl3" in web.apt.installed
+
+
+def test_a_set_that_is_renamed_keeps_its_packages(web: Packages) -> None:
+    web.put("nginx")
+    renamed = web.named("renamed")
+    renamed.put("nginx")
+    assert web.remove() == "kept"
+    assert renamed.remove() == "removed"
+
+
+def test_a_set_whose_owner_moves_with_an_alias_can_be_deleted(web: Packages) -> None:
+    web.put("nginx")
+    web.client = web.client.again()
+    moved = URN.replace("motd", "moved")
+    desired = {"packages": {"nginx": "installed"}, "on_delete": "remove"}
+    web.client.on("put", "packages", web.urn, desired, owner=moved)
+    assert web.client.on("remove", "packages", web.urn, desired, owner=moved)["done"] == "removed"
+    assert web.apt.installed == {}
+
+
+def test_purge_and_keep(web: Packages) -> None:
+    web.put("nginx")
+    assert web.remove("keep") == "kept"
+    assert "nginx" in web.apt.installed
+    web.put("redis")
+    assert web.remove("purge") == "removed"
+    assert web.apt.configured_only == set()
+    web.put("redis")
+    web.remove("remove")
+    assert "redis" in web.apt.configured_only
+
+
+def test_a_package_that_is_never_purged_keeps_its_data_when_the_rest_is_purged(web: Packages) -> None:
+    web.put("nginx", "purge")
+    desired = {**web._desired("nginx", "purge"), "never_purge": ["nginx"]}
+    web.client.on("remove", "packages", web.urn, desired, owner=web.urn)
+    assert web.apt.installed == {}
+    assert web.apt.configured_only == {"nginx"}
+    writes = [call for call in web.apt.calls if call.startswith(("apt-get remove", "apt-get purge"))]
+    assert writes == ["apt-get remove nginx", "apt-get purge libssl3 nginx-common"]
+
+
+def test_purge_spares_the_files_of_a_package_that_somebody_removed_before_us(web: Packages) -> None:
+    web.apt.configured_only.add("redis")
+    web.put("nginx redis")
+    assert web.remove("purge") == "removed"
+    assert web.apt.configured_only == {"redis"}
+    assert web.apt.installed == {}
+
+
+def test_a_package_removed_by_hand_comes_back_and_still_counts_as_ours(web: Packages) -> None:
+    web.put("nginx")
+    del web.apt.installed["nginx"]
+    assert [s["property"] for s in web.put("nginx")["steps"]] == ["packages.nginx"]
+    assert web.remove() == "removed"
+
+
+def test_what_would_remove_others_needs_adopt(make: Make) -> None:
+    web = make("timesyncd", conflicts={"chrony": "timesyncd"})
+    error = web.refused("chrony")
+    assert error.code == "differs"
+    assert "would remove timesyncd" in error.message
+    assert "timesyncd" in web.apt.installed
+    web.put("chrony", adopt=True)
+
+
+def test_lists_are_fetched_when_a_name_is_unknown(make: Make) -> None:
+    web = make(known=False)
+    web.put("nginx")
+    assert "apt-get update" in web.apt.calls
+
+
+def test_a_name_that_no_source_has_is_an_error_for_people(web: Packages) -> None:
+    error = web.refused("ngnix")
+    assert error.code == "apt"
+    assert "no ngnix" in error.message
+    assert "spelling" in error.hint
+
+
+def test_lists_that_name_a_replaced_version_are_fetched_again(web: Packages) -> None:
+    web.apt.trouble = ["E: Failed to fetch http://mirror/nginx_1.deb  404  Not Found [IP: 1.2.3.4 80]\n"]
+    web.put("nginx")
+    assert [call for call in web.apt.calls if call.startswith("apt-get") and "-s" not in call] == [
+        "apt-get install nginx", "apt-get update", "apt-get install nginx",
+    ]  # fmt: skip
+
+
+def test_a_dpkg_that_was_interrupted_is_repaired_first(web: Packages) -> None:
+    web.apt.trouble = [
+        "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem. \n"
+    ]
+    web.put("nginx")
+    assert any(call.startswith("dpkg ") and call.endswith("--configure -a") for call in web.apt.calls)
+
+
+def test_what_was_cut_off_while_it_was_unpacked_is_reinstalled_before_anything_else(web: Packages) -> None:
+    web.apt.cut_off = {"nginx-common"}
+    web.put("nginx")
+    calls = [call for call in web.apt.calls if call.startswith(("reinstall", "apt-get install"))]
+    assert calls == ["reinstall nginx-common", "apt-get install nginx"]
+
+
+def test_a_lock_is_waited_for(web: Packages) -> None:
+    web.apt.trouble = [LOCKED, LOCKED]
+    web.put("nginx")
+
+
+def test_a_lock_that_stays_names_its_holder(web: Packages) -> None:
+    web.apt.trouble = [LOCKED] * 100
+    error = web.refused("nginx")
+    assert error.code == "apt-lock"
+    assert "unattended-upgr (process 4711)" in error.message
+
+
+def test_apts_own_words_are_in_the_error(web: Packages) -> None:
+    web.apt.trouble = ["E: Unable to correct problems, you have held broken packages.\n"]
+    error = web.refused("nginx")
+    assert error.code == "apt"
+    assert "you have held broken packages" in error.message
+
+
+def test_a_failed_first_install_is_forgotten(make: Make, tmp_path: Path) -> None:
+    web = make("redis", "libssl3", "liblua")
+    web.apt.trouble = ["E: no\n"]
+    web.refused("nginx redis")
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_package_that_is_not_there_after_all_is_named(web: Packages) -> None:
+    web.apt.closure = lambda _names: []  # type: ignore[method-assign,assignment]
+    error = web.refused("nginx")
+    assert (error.code, error.prop) == ("not-converged", "packages.nginx")
+
+
+@pytest.mark.parametrize("name", ["-o", "nginx:i386", "NGINX", "a", "nginx=1", "../x"])
+def test_a_name_that_is_no_package_never_reaches_apt(web: Packages, name: str) -> None:
+    assert web.refused(name).code == "invalid"
+    assert not any(name in call.split() for call in web.apt.calls)
+
+
+def test_nothing_starts_while_packages_are_installed(make: Make, machine: Machine) -> None:
+    seen: list[str] = []
+    web = make(on_install=lambda: seen.append(machine.policy.read_text()))
+    web.put("nginx")
+    assert "exit 101" in seen[0]
+    assert not machine.policy.exists()
+
+
+def test_a_removal_that_failed_is_done_by_the_next_one(web: Packages, tmp_path: Path) -> None:
+    web.put("nginx")
+    web.apt.trouble = ["E: Sub-process /usr/bin/dpkg returned an error code (1)\n"]
+    with pytest.raises(Exception, match="returned an error code"):
+        web.remove()
+    assert "nginx" in web.apt.installed
+    assert web.remove() == "removed"
+    assert web.apt.installed == {}
+    assert not (tmp_path / "state").exists()
+
+
+class AptOnDisk(FakeApt):
+    """Keeps its packages in a file, so that they outlive the process that is killed."""
+
+    disk: Path
+
+    def __call__(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
+        with self.disk.open() as file:
+            self.installed, configured = json.load(file)
+        self.configured_only = set(configured)
+        done = super().__call__(argv, timeout=timeout, env=env)
+        self.keep()
+        return done
+
+    def keep(self) -> None:
+        new = self.disk.with_suffix(".new")
+        new.write_text(json.dumps([self.installed, sorted(self.configured_only)]))
+        new.replace(self.disk)
+
+
+@pytest.mark.parametrize("how", ["remove", "purge"])
+def test_kill_9_at_any_point_of_a_removal_loses_no_package(
+    machine: Machine, tmp_path: Path, how: str
+) -> None:
+    apt = AptOnDisk(ARCHIVE)
+    apt.disk = tmp_path / "apt.json"
+    machine.lists.mkdir()
+    (machine.lists / "mirror_Packages").touch()
+    client = Client(dataclasses.replace(machine, run=apt))
+
+    def web() -> Packages:
+        client.close()
+        return Packages(client.again(), apt)
+
+    def prepare() -> None:
+        apt.installed, apt.configured_only = {"libssl3": True}, set()
+        apt.keep()
+        web().put("nginx redis")
+
+    def check() -> None:
+        web().remove(how)
+        apt(["dpkg-query", "--"], timeout=1)
+        assert apt.installed == {"libssl3": True}
+        assert apt.configured_only == (
+            set() if how == "purge" else {"nginx", "nginx-common", "redis", "liblua"}
+        )
+        assert not (tmp_path / "state").exists()
+
+    assert rounds(prepare, lambda: web().remove(how), check) > 20
+    client.close()
+
+
+def test_a_set_under_another_urn_takes_its_record_and_packages_along(web: Packages, tmp_path: Path) -> None:
+    web.put("nginx redis")
+    web.client = web.client.again()
+    moved = web.named("moved")
+    moved.put("nginx redis", former=web.urn)
+    assert moved.put("nginx", former="")["steps"] == []
+    assert "redis" not in web.apt.installed
+    assert moved.remove() == "removed"
+    assert web.apt.installed == {}
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_set_that_took_the_former_name_keeps_its_packages(web: Packages) -> None:
+    web.put("nginx")
+    web.client = web.client.again()
+    web.put("redis")
+    web.named("moved").put("nginx", former=web.urn)
+    assert {"nginx", "redis"} <= set(web.apt.installed)
+    assert web.remove() == "removed"
+    assert "nginx" in web.apt.installed
+
+
+UNITS = {
+    "nginx": ["/lib/systemd/system/nginx.service", "/usr/lib/systemd/system/nginx@.service"],
+    "redis": ["/usr/lib/systemd/system/redis.socket", "/usr/lib/systemd/system/rotate.timer"],
+    "libssl3": ["/lib/systemd/system/profiles.service"],
+}
+
+
+def test_what_an_installation_enables_starts_at_no_boot(make: Make) -> None:
+    web = make(units=UNITS, early={"profiles.service"})
+    web.put("nginx redis")
+    assert web.apt.enabled == {"nginx@.service", "rotate.timer", "profiles.service"}
+
+
+def test_a_unit_that_was_enabled_before_stays_when_its_package_was_there(make: Make) -> None:
+    web = make("nginx", units=UNITS, enabled={"nginx.service"})
+    web.put("nginx redis")
+    assert "nginx.service" in web.apt.enabled
+
+
+def test_a_unit_that_somebody_enables_afterwards_stays_so(make: Make) -> None:
+    web = make(units=UNITS)
+    web.put("nginx")
+    web.apt.enabled.add("nginx.service")
+    web.put("nginx redis")
+    assert "nginx.service" in web.apt.enabled
+
+
+def test_an_installation_that_was_killed_before_it_disabled_is_finished_by_the_next_put(make: Make) -> None:
+    web = make(units=UNITS)
+    systemctl = web.apt.systemctl
+
+    def killed(_words: list[str]) -> Done:
+        raise KeyboardInterrupt
+
+    web.apt.systemctl = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        web.put("nginx")
+    web.apt.systemctl = systemctl  # type: ignore[method-assign]
+    web.client = web.client.again()
+    assert web.put("nginx")["steps"] == []
+    assert "nginx.service" not in web.apt.enabled
+
+
+def test_recommended_packages_come_only_when_asked_for(make: Make) -> None:
+    web = make(recommends={"nginx": ["chrony"]})
+    web.put("nginx")
+    assert "chrony" not in web.apt.installed
+    web.remove()
+    desired = {**web._desired("nginx", "remove"), "recommends": True}
+    web.client.on("put", "packages", web.urn, desired, owner=web.urn)
+    assert "chrony" in web.apt.installed
+    assert web.remove() == "removed"
+    assert web.apt.installed == {}
+
+
+def side_by_side(web: Packages, *others: tuple[str, str]) -> dict[str, Any]:
+    """Put nginx, and what others name while apt-get is at work for that; return how each of them ended."""
+    ended: dict[str, Any] = {}
+    threads = [
+        threading.Thread(target=lambda n=name, w=wanted: ended.update({n: outcome(web.named(n), w)}))
+        for name, wanted in others
+    ]
+    kind = web.client.operations._kind("packages")
+    run = web.apt.apt_get
+
+    def apt_get(verb: str, names: list[str], also: Sequence[str] = (), *, simulate: bool) -> Done:
+        for thread in threads if simulate else ():
+            if thread.ident is None:
+                thread.start()
+        deadline = time.monotonic() + 5
+        while len(kind._waiting) + len(ended) < len(threads) and time.monotonic() < deadline:  # type: ignore[attr-defined]
+            time.sleep(0.01)
+        return run(verb, names, also, simulate=simulate)
+
+    web.apt.apt_get = apt_get  # type: ignore[method-assign]
+    ended["web"] = outcome(web, "nginx")
+    for thread in threads:
+        thread.join(10)
+    web.apt.apt_get = run  # type: ignore[method-assign]
+    return ended
+
+
+def outcome(packages: Packages, names: str) -> Any:
+    try:
+        return packages.put(names)["facts"]["packages"]
+    except HostError as error:
+        return error
+
+
+def installs(web: Packages) -> list[str]:
+    return [call for call in web.apt.calls if call.startswith("apt-get install")]
+
+
+def test_sets_that_wait_for_apt_share_one_run_and_each_is_given_back_alone(web: Packages) -> None:
+    ended = side_by_side(web, ("cache", "redis"), ("clock", "chrony"))
+    assert installs(web) == ["apt-get install chrony nginx redis"]
+    assert ended == {
+        "web": {"nginx": "installed"},
+        "cache": {"redis": "installed"},
+        "clock": {"chrony": "installed"},
+    }
+    assert web.named("cache").remove() == "removed"
+    assert set(web.apt.installed) == {"nginx", "nginx-common", "libssl3", "chrony"}
+    assert web.remove() == "removed"
+    assert web.named("clock").remove() == "removed"
+    assert web.apt.installed == {}
+
+
+def test_what_a_shared_run_brought_starts_at_no_boot(web: Packages) -> None:
+    web.apt.units["redis"] = ["/usr/lib/systemd/system/redis.service"]
+    side_by_side(web, ("cache", "redis"))
+    assert web.apt.enabled == set()
+
+
+def test_a_set_with_a_fault_does_not_harm_who_goes_before_it(web: Packages) -> None:
+    ended = side_by_side(web, ("cache", "ngnix"))
+    assert ended["web"] == {"nginx": "installed"}
+    assert "no ngnix" in ended["cache"].message
+
+
+def test_a_set_that_would_remove_others_goes_alone(make: Make) -> None:
+    web = make("timesyncd", conflicts={"chrony": "timesyncd"})
+    ended = side_by_side(web, ("clock", "chrony"))
+    assert ended["web"] == {"nginx": "installed"}
+    assert "would remove timesyncd" in ended["clock"].message
+    assert "timesyncd" in web.apt.installed
+
+
+def test_a_shared_run_that_fails_is_tried_again_alone(web: Packages) -> None:
+    web.apt.trouble.append("E: Sub-process /usr/bin/dpkg returned an error code (1)\n")
+    ended = side_by_side(web, ("cache", "redis"))
+    assert ended == {"web": {"nginx": "installed"}, "cache": {"redis": "installed"}}
+    assert installs(web) == ["apt-get install nginx redis", "apt-get install nginx", "apt-get install redis"]
+    assert web.named("cache").remove() == "removed"
+    assert web.remove() == "removed"
+    assert web.apt.installed == {}
