@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pulumi
 from pulumi.output import Unknown
 
+from portcullis.agent import wire
 from portcullis.agent.wire import Desired, Facts, Malformed, decode, encode
 from portcullis.agent.withheld import UNCHANGED
 from portcullis.host.errors import HostError, Subject
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _REVISION = "revision"
 WITHHELD = "<changed on the host, and not shown to the preview key>"
 """Stands for a content that is not the one that was written, and may be a secret."""
-ABSENT = "<absent>"
+ABSENT = wire.ABSENT
 """Stands for a property of a thing that somebody removed from the host."""
 
 # The owner before an update, where an alias changed it; on its way to the host only.

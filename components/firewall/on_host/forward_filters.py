@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, journal, paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
-from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json, Step, text_diff
+from portcullis.agent.kind import Kind, each
+from portcullis.agent.step import Json, Step, compare, text_diff
+from portcullis.agent.wire import ABSENT
+from portcullis.components.firewall.facts import (
+    ENABLED,
+    PERMISSIONS,
+    TABLE,
+    UNIT,
+    ForwardFilterDesired,
+    ForwardFilterFacts,
+    ForwardFilterSpec,
+)
 from portcullis.resources.file.facts import FileSpec
 from portcullis.resources.file.on_host import Files
 
@@ -24,17 +35,27 @@ if TYPE_CHECKING:
     from portcullis.agent.run import Done
     from portcullis.agent.store import Record, Store
 
-TABLE = ("inet", "portcullis")
-UNIT = "portcullis-filter.service"
 _RIVAL = "nftables.service"
 _WANTED_BY = "sysinit.target.wants"
-_ABSENT = "<absent>"
 _TIMEOUT = 30.0
 _TEXTS = ("table", "file", "unit")
 
 
-class ForwardFilters(Guarded[Json, Json], Kind[Json, Json, Json]):
-    """The kind ``forward-filter``; there is one item."""
+@dataclass(frozen=True)
+class _Found(ForwardFilterFacts):
+    """What undo and removal need besides: the table in the kernel, "" where there is none."""
+
+    live: str = ""
+
+
+class ForwardFilters(
+    Guarded[ForwardFilterDesired, _Found], Kind[ForwardFilterSpec, ForwardFilterDesired, _Found]
+):
+    """The kind ``firewall.forward_filters``; there is one item."""
+
+    spec_type = ForwardFilterSpec
+    desired_type = ForwardFilterDesired
+    facts_type = ForwardFilterFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for its paths and for running nft and systemctl."""
@@ -42,44 +63,22 @@ class ForwardFilters(Guarded[Json, Json], Kind[Json, Json, Json]):
         self._files = Files(machine, store)
         self._file, self._unit = machine.filter_file, machine.units / UNIT
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {}
+    def facts(self, questions: Sequence[Question[ForwardFilterSpec]]) -> Answers[_Found]:
+        return each(lambda _spec, _record: self._facts(), questions)
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
-        answers: Answers[Json] = []
-        for _, record in questions:
-            try:
-                facts = self._facts()
-                if not facts["exists"]:
-                    facts = {"exists": False, "conflict": facts["conflict"]}
-                answers.append({**facts, "revision": record.revision if record else ""})
-            except HostError as error:
-                answers.append(error)
-        return answers
+    def plan(self, desired: ForwardFilterDesired, facts: _Found) -> list[Step]:
+        if not facts.exists:
+            return [Step("table", "absent", _measure(desired.table), "load")]
+        steps = []
+        for prop in _TEXTS:
+            have, want = getattr(facts, prop), getattr(desired, prop)
+            if have != want:
+                steps.append(Step(prop, _measure(have), _measure(want), "load", text_diff(have, want, prop)))
+        return steps + compare(desired, facts, ("boot", "permissions"), "set")
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        if not facts["exists"]:
-            return [Step("table", "absent", _measure(str(desired["table"])), "load")]
-        steps = [
-            Step(
-                prop,
-                _measure(facts[prop]),
-                _measure(str(desired[prop])),
-                "load",
-                text_diff(facts[prop], str(desired[prop]), prop),
-            )
-            for prop in _TEXTS
-            if facts[prop] != desired[prop]
-        ]
-        return steps + [
-            Step(prop, str(facts[prop]), str(desired[prop]), "set")
-            for prop in ("boot", "permissions")
-            if facts[prop] != desired[prop]
-        ]
-
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
+    def obstacle(self, desired: ForwardFilterDesired, facts: _Found) -> HostError | None:
         """A unit that flushes our table, and ufw's and Docker's, is not ours to disable."""
-        if not facts.get("conflict"):
+        if not facts.conflict:
             return None
         return HostError(
             "invalid",
@@ -89,38 +88,35 @@ class ForwardFilters(Guarded[Json, Json], Kind[Json, Json, Json]):
             hint=f"`systemctl disable {_RIVAL}` (not --now: stopping it flushes), or mask it",
         )
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
-        return False
-
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
+    def original(self, item: str, facts: _Found, folder: Path) -> Json:
         """Seldom anything: a table of this name from before."""
         return {
             "type": "filter",
-            "table": facts.get("_live", ""),
+            "table": facts.live,
             "file": paths.keep(self._file, folder / "file"),
             "unit": paths.keep(self._unit, folder / "unit"),
             "wanted": paths.keep(self._link, folder / "wanted"),
         }
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: ForwardFilterDesired, steps: list[Step], work: Work) -> None:
         """The kernel takes the old table for the new one in one transaction."""
         if not steps:
             return
         for path in (self._file, self._unit):
             disk.sweep(path)
         self._make_folder()
-        disk.write(self._file, str(desired["file"]).encode(), mode=0o644, check=self._validate)
-        disk.write(self._unit, str(desired["unit"]).encode(), mode=0o644)
+        disk.write(self._file, desired.file.encode(), mode=0o644, check=self._validate)
+        disk.write(self._unit, desired.unit.encode(), mode=0o644)
         self._systemctl("daemon-reload")
         self._systemctl("enable", UNIT)
         # By the unit, not by nft: what boots the host is what was tried.
         self._systemctl("reload-or-restart", UNIT)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: ForwardFilterDesired, record: Record, folder: Path) -> str:
         """Nothing else in the ruleset is touched."""
         kept = record.original
         there = self._facts()
-        if there["unit"] != _ABSENT:
+        if there.unit != ABSENT:
             self._machine.run(["systemctl", "--no-pager", "disable", UNIT], timeout=_TIMEOUT)
             self._machine.run(["systemctl", "--no-pager", "stop", UNIT], timeout=_TIMEOUT)
         for path, name in ((self._link, "wanted"), (self._unit, "unit"), (self._file, "file")):
@@ -135,14 +131,14 @@ class ForwardFilters(Guarded[Json, Json], Kind[Json, Json, Json]):
         if kept["table"]:
             self._nft(_reload(kept["table"]))
             return "restored"
-        if there["_live"]:
-            self._nft(f"delete table {' '.join(TABLE)}")
-        return "removed" if there["exists"] else "absent"
+        if there.live:
+            self._nft(f"delete table {TABLE}")
+        return "removed" if there.exists else "absent"
 
     def preflight(
         self,
-        desired: Json,
-        facts: Json,
+        desired: ForwardFilterDesired,
+        facts: _Found,
         steps: list[Step],
         peer: Peer | None,
     ) -> HostError | None:
@@ -152,19 +148,19 @@ class ForwardFilters(Guarded[Json, Json], Kind[Json, Json, Json]):
         """
         return None
 
-    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+    def undo(self, desired: ForwardFilterDesired, facts: _Found, steps: list[Step]) -> Undo | None:
         """Only a changed table can cut anybody off."""
         if all(step.prop != "table" for step in steps):
             return None
         return self._undo(facts)
 
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+    def undo_removal(self, desired: ForwardFilterDesired, record: Record, facts: _Found) -> Undo | None:
         """Taking the filter away opens; only what was there before us could close."""
         return self._undo(facts) if record.original["table"] else None
 
-    def _undo(self, facts: Json) -> Undo:
-        live = facts.get("_live", "")
-        table = _reload(live) if live else f"delete table {' '.join(TABLE)}"
+    def _undo(self, facts: _Found) -> Undo:
+        live = facts.live
+        table = _reload(live) if live else f"delete table {TABLE}"
         commands: tuple[Argv, ...] = (("systemctl", "daemon-reload"), ("nft", table))
         return Undo((str(self._file), str(self._unit), str(self._link)), commands)
 
@@ -173,27 +169,28 @@ class ForwardFilters(Guarded[Json, Json], Kind[Json, Json, Json]):
         """What `systemctl enable` makes."""
         return self._machine.units / _WANTED_BY / UNIT
 
-    def _facts(self) -> Json:
+    def _facts(self) -> _Found:
         live, shown = self._live()
-        file, unit = (self._text(path) for path in (self._file, self._unit))
-        boot = self._enabled(UNIT)
-        permissions = [text["permissions"] for text in (file, unit) if text["permissions"]]
-        return {
-            "exists": bool(live) or file["content"] != _ABSENT or unit["content"] != _ABSENT,
-            "table": shown,
-            "file": file["content"],
-            "unit": unit["content"],
-            "boot": boot,
-            # Of both files in one; the one that differs shows.
-            "permissions": next((text for text in permissions if text != "root root 0644"), "root root 0644"),
-            "conflict": f"{_RIVAL} is enabled" if self._enabled(_RIVAL) == "enabled" else "",
-            "_live": live,
-        }
+        (file, of_file), (unit, of_unit) = (self._text(path) for path in (self._file, self._unit))
+        conflict = f"{_RIVAL} is enabled" if self._enabled(_RIVAL) == ENABLED else ""
+        if not live and file == unit == ABSENT:
+            return _Found(exists=False, conflict=conflict)
+        odd = [permissions for permissions in (of_file, of_unit) if permissions not in ("", PERMISSIONS)]
+        return _Found(
+            exists=True,
+            table=shown,
+            file=file,
+            unit=unit,
+            boot=self._enabled(UNIT),
+            permissions=odd[0] if odd else PERMISSIONS,
+            conflict=conflict,
+            live=live,
+        )
 
     def _live(self) -> tuple[str, str]:
         """The table in the kernel, or "", and what to show of it."""
         try:
-            done = self._machine.run(["nft", "-s", "list", "table", *TABLE], timeout=_TIMEOUT)
+            done = self._machine.run(["nft", "-s", "list", "table", *TABLE.split()], timeout=_TIMEOUT)
         except HostError as error:
             if error.code != "invalid":
                 raise
@@ -201,24 +198,22 @@ class ForwardFilters(Guarded[Json, Json], Kind[Json, Json, Json]):
         if done.code == 0:
             return done.out, done.out
         if "No such file or directory" in done.err:
-            return "", _ABSENT
+            return "", ABSENT
         raise HostError("unreadable", "nft does not list the table", prop="table", detail=done.text)
 
-    def _text(self, path: Path) -> Json:
+    def _text(self, path: Path) -> tuple[str, str]:
+        """What a file says, and its owner, group and mode; `ABSENT` and "" where there is none."""
         answer = self._files.facts([(FileSpec(str(path)), None)])[0]
         if isinstance(answer, HostError):
             raise answer
         if not answer.exists:
-            return {"content": _ABSENT, "permissions": ""}
-        return {
-            "content": answer.content,
-            "permissions": f"{answer.owner} {answer.group} {answer.mode}",
-        }
+            return ABSENT, ""
+        return answer.content, f"{answer.owner} {answer.group} {answer.mode}"
 
     def _enabled(self, unit: str) -> str:
         done = self._machine.run(["systemctl", "--no-pager", "is-enabled", unit], timeout=_TIMEOUT)
         word = done.out.strip()
-        return _ABSENT if word in ("", "not-found") else word
+        return ABSENT if word in ("", "not-found") else word
 
     def _validate(self, path: Path) -> None:
         done = self._machine.run(["nft", "-c", "-f", str(path)], timeout=_TIMEOUT)
@@ -260,8 +255,7 @@ class ForwardFilters(Guarded[Json, Json], Kind[Json, Json, Json]):
 
 def _reload(listing: str) -> str:
     """What makes the table `listing` again, whatever stands there."""
-    name = " ".join(TABLE)
-    return f"table {name}\ndelete table {name}\n{listing}"
+    return f"table {TABLE}\ndelete table {TABLE}\n{listing}"
 
 
 def _measure(text: str) -> str:

@@ -13,14 +13,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from portcullis.components.firewall.facts import TABLE
 from portcullis.rendering import header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 PATH = "/etc/portcullis/filter.nft"
-UNIT = "portcullis-filter.service"
-TABLE = "inet portcullis"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -4,47 +4,45 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from portcullis.components.firewall.facts import (
+    ENABLED,
+    PERMISSIONS,
+    TABLE,
+    ForwardFilterDesired,
+    ForwardFilterFacts,
+)
 from portcullis.components.firewall.render import forward_filter as render
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
-
-_PERMISSIONS = "root root 0644"
-# Read back, in this order: the table as the kernel has it, then what makes it come back.
-_READ = ("table", "file", "unit", "boot", "permissions")
 
 
 class ForwardFilterProvider(GuardedProvider):
     """Provider of `ForwardFilter`."""
 
     kind = "firewall.forward_filters"
+    desired_type = ForwardFilterDesired
+    facts_type = ForwardFilterFacts
+    live = ("table", "file", "unit", "boot", "permissions")
     identity = ("host",)
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check that the table is one, and ours; the rest follows from it."""
         table = inputs.text("table")
-        if table is not None and not (
-            table.startswith(f"table {render.TABLE} {{\n") and table.endswith("\n}\n")
-        ):
-            inputs.fail("table", f"must be the whole of table {render.TABLE}, as nft lists it")
+        if table is not None and not (table.startswith(f"table {TABLE} {{\n") and table.endswith("\n}\n")):
+            inputs.fail("table", f"must be the whole of table {TABLE}, as nft lists it")
         inputs.keep("file", "unit", "boot", "permissions")
 
-    def item(self, _props: Props) -> Item:
-        """Return the one filter that a host has."""
-        return Item(self.kind, render.TABLE, {})
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return the live table and what loads it; what is in its way only when there is something."""
-        conflict = {"conflict": facts["conflict"]} if facts.get("conflict") else {}
-        return {key: facts[key] for key in _READ} | conflict
+    def live_inputs(self, facts: ForwardFilterFacts) -> Props:
+        """Add what flushes the table, only where something does."""
+        conflict = {"conflict": facts.conflict} if facts.conflict else {}
+        return super().live_inputs(facts) | conflict
 
     def absent_inputs(self) -> Props:
         """Return a host that forwards everything."""
@@ -92,8 +90,8 @@ class ForwardFilter(HostResource):
                 "table": table,
                 "file": render.file(name, table),
                 "unit": render.unit(name),
-                "boot": "enabled",
-                "permissions": _PERMISSIONS,
+                "boot": ENABLED,
+                "permissions": PERMISSIONS,
             },
             opts=opts,
         )

@@ -10,7 +10,7 @@ import pytest
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.run import Done
-from portcullis.components.firewall.on_host.forward_filters import UNIT
+from portcullis.components.firewall.facts import UNIT
 from tests.on_host import Client
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 
 from lab import scan
 from lab.network import GATEWAY_ADDRESS, REGISTRY_ADDRESS
-from portcullis.components.firewall.render.forward_filter import PATH, UNIT
+from portcullis.components.firewall.facts import UNIT
+from portcullis.components.firewall.render.forward_filter import PATH
 from tests.e2e.access.exposed import BIND, NOTHING, OWN, Exposed
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
