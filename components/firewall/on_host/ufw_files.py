@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Dict
 from portcullis.agent import disk
 from portcullis.agent.errors import HostError
 from portcullis.agent.step import text_diff
+from portcullis.components.firewall.facts import SETTINGS, SHIPPED
 from portcullis.components.firewall.on_host.ufw_rules import FAMILIES, parse_tuples
 
 if TYPE_CHECKING:
@@ -19,17 +20,8 @@ if TYPE_CHECKING:
     from portcullis.components.firewall.on_host.ufw_rules import Rules
 
 SUFFIX = {"4": "", "6": "6"}
-# What the package brings and ufw never changes. The scripts run at every start if they are executable.
-SHIPPED = ("after.init", "after.rules", "after6.rules", "before.init", "before.rules", "before6.rules")
 RULES = ("user.rules", "user6.rules")
-# What ufw leaves to its settings file and we do not. Without IPV6 it closes IPv6 altogether, SSH too; with
-# MANAGE_BUILTINS it flushes what Docker wrote; the kernel parameters are those that Firewall declares.
-SETTINGS: Mapping[str, str] = {
-    "IPV6": "yes",
-    "IPT_SYSCTL": "/etc/ufw/sysctl.conf",
-    "MANAGE_BUILTINS": "no",
-}
-DEFAULTS: Mapping[str, str] = {
+_VARIABLES: Mapping[str, str] = {
     "incoming": "DEFAULT_INPUT_POLICY",
     "outgoing": "DEFAULT_OUTPUT_POLICY",
     "routed": "DEFAULT_FORWARD_POLICY",
@@ -89,7 +81,7 @@ def read(machine: Machine, custom: Collection[str]) -> Files:
         logging=conf.get("LOGLEVEL", "").lower(),
         defaults={
             direction: _POLICIES.get(defaults.get(key, "").upper(), defaults.get(key, ""))
-            for direction, key in DEFAULTS.items()
+            for direction, key in _VARIABLES.items()
         },
         settings={key: defaults.get(key, "") for key in SETTINGS},
         altered=altered,

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from portcullis.components.firewall.on_host.ufw_files import DEFAULTS, SETTINGS, SHIPPED
+from portcullis.components.firewall.facts import (
+    DEFAULTS,
+    SETTINGS,
+    SHIPPED,
+    UFW,
+    UfwPolicyDesired,
+    UfwPolicyFacts,
+)
 from portcullis.components.firewall.on_host.ufw_names import normal_name, normal_value
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
-_ITEM = "ufw"
-_DEFAULTS = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
 _ACTIONS = ("allow", "deny", "reject")
 # What is read back and always declared the same: a host where it differs shows it.
 _AS_IT_SHOULD = {"settings": dict(SETTINGS), "altered": {}, "order": "ok", "live": "ok"}
@@ -31,6 +34,9 @@ class UfwPolicyProvider(GuardedProvider):
     """Provider of `UfwPolicy`."""
 
     kind = "firewall.ufw"
+    desired_type = UfwPolicyDesired
+    facts_type = UfwPolicyFacts
+    live = ("enabled", "logging", "defaults", "rules", *_AS_IT_SHOULD)
     identity = ("host",)
     instead_of_import = "the id of a host's one policy is ALIAS:ufw, such as web1:ufw"
 
@@ -46,21 +52,15 @@ class UfwPolicyProvider(GuardedProvider):
                 inputs.fail("custom_files", f"{name!r} is none of {', '.join(SHIPPED)}")
         inputs.inputs |= _AS_IT_SHOULD
 
-    def item(self, props: Props) -> Item:
-        """Return the host's one policy."""
-        return Item(self.kind, _ITEM, {"custom": sorted(props.get("custom_files") or ())})
-
     def importable(self, item: str) -> Props | None:
         """Return the host's one policy."""
-        return {} if item == _ITEM else None
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return everything: all of it can be read back."""
-        return {key: facts[key] for key in ("enabled", "logging", "defaults", "rules", *_AS_IT_SHOULD)}
+        if item != UFW:
+            return None
+        return {"enabled": True, "logging": "low", "defaults": {}, "rules": {}, "settings": {}}
 
     def absent_inputs(self) -> Props:
         """Return a host without ufw."""
-        return {"enabled": ABSENT, "rules": {}, "live": ABSENT}
+        return {"enabled": False, "rules": {}, "live": ABSENT}
 
 
 def _defaults(inputs: Normaliser) -> None:
@@ -73,7 +73,7 @@ def _defaults(inputs: Normaliser) -> None:
             inputs.fail("defaults", f"{direction!r} is none of {', '.join(DEFAULTS)}")
         elif is_known(action) and action not in _ACTIONS:
             inputs.fail("defaults", f"{direction}: {action!r} is none of {', '.join(_ACTIONS)}")
-    inputs.inputs["defaults"] = {**_DEFAULTS, **given}
+    inputs.inputs["defaults"] = {**DEFAULTS, **given}
 
 
 def _rules(inputs: Normaliser) -> None:

@@ -8,6 +8,7 @@ import pytest
 from pulumi.output import Unknown
 
 from portcullis.components import Firewall, FirewallArgs
+from portcullis.components.firewall.facts import UfwPolicyFacts
 from portcullis.components.firewall.render import forward_filter
 from portcullis.components.firewall.render.forward_filter import ForwardPolicy
 from portcullis.components.firewall.resource.ufw_policy import UfwPolicyProvider
@@ -147,10 +148,10 @@ def test_what_is_read_back_is_what_can_be_declared() -> None:
         "exists": True, "enabled": True, "logging": "low", "defaults": {},
         "rules": {"in 80/tcp (v4)": "deny"}, **SHOULD,
     }  # fmt: skip
-    live = UfwPolicyProvider().live_inputs(facts)
+    live = UfwPolicyProvider().live_inputs(UfwPolicyFacts(**facts))
     assert live == {key: value for key, value in facts.items() if key != "exists"}
-    assert UfwPolicyProvider().absent_inputs()["enabled"] == "<absent>"
-    item = UfwPolicyProvider().item({"host": "web1", "custom_files": ["before.rules"]})
+    assert UfwPolicyProvider().absent_inputs() == {"enabled": False, "rules": {}, "live": "<absent>"}
+    item = UfwPolicyProvider().item({**check().inputs, "custom_files": ["before.rules"]})
     assert (item.kind, item.id, item.spec) == ("firewall.ufw", "ufw", {"custom": ["before.rules"]})
 
 

@@ -9,6 +9,7 @@ import pytest
 from portcullis.agent.guarded import Peer
 from portcullis.agent.step import Step
 from portcullis.agent.store import Store
+from portcullis.components.firewall.facts import UfwPolicyFacts, UfwPolicySpec
 from portcullis.components.firewall.on_host.ufw import UfwPolicies
 from tests.components.firewall.fake_ufw import FakeUfw
 from tests.on_host import Client
@@ -28,8 +29,8 @@ SETTINGS = {"IPV6": "yes", "IPT_SYSCTL": "/etc/ufw/sysctl.conf", "MANAGE_BUILTIN
 
 def policy(rules: dict[str, str] | None = None, **more: Any) -> Json:
     return {
-        "enabled": True, "defaults": DEFAULTS, "logging": "low", "settings": SETTINGS, "altered": {},
-        "order": "ok", "live": "ok", "rules": WEB if rules is None else rules, **more,
+        "enabled": True, "defaults": DEFAULTS, "logging": "low", "settings": SETTINGS,
+        "rules": WEB if rules is None else rules, **more,
     }  # fmt: skip
 
 
@@ -263,7 +264,7 @@ def test_rule_files_that_make_no_sense_are_unreadable_and_not_empty(firewall: Fi
     with (firewall.ufw.etc / "user.rules").open("a") as file:
         file.write("### tuple ### allow what\n")
     (found,) = firewall.client.ask(
-        "survey", items=[{"kind": "firewall.ufw", "id": "ufw", "spec": {}}], index=False
+        "survey", items=[{"kind": "firewall.ufw", "id": "ufw", "spec": {"custom": []}}], index=False
     )["items"]
     assert found["error"]["code"] == "unreadable"
 
@@ -298,13 +299,18 @@ REFUSED = [
 ]
 
 
+def found(kind: UfwPolicies) -> Any:
+    (facts,) = kind.facts([(UfwPolicySpec([]), None)])
+    assert isinstance(facts, UfwPolicyFacts)
+    return facts
+
+
 def preflight(firewall: Firewall, desired: Json, address: str = US) -> HostError | None:
     kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
     server = "2001:db8::1" if ":" in address else "192.0.2.1"
-    (facts,) = kind.facts([({"custom": []}, None)])
-    assert isinstance(facts, dict)
-    steps = [*kind.plan(desired, facts), Step("live", "gone", "ok", "reload")]
-    return kind.preflight(desired, facts, steps, Peer.parse(f"{address} 50000 {server} 22"))
+    wanted, facts = kind.as_desired(desired), found(kind)
+    steps = [*kind.plan(wanted, facts), Step("live", "gone", "ok", "reload")]
+    return kind.preflight(wanted, facts, steps, Peer.parse(f"{address} 50000 {server} 22"))
 
 
 @pytest.mark.parametrize("declared", ADMITTED, ids=str)
@@ -343,11 +349,11 @@ def test_each_family_is_looked_at_by_itself(firewall: Firewall) -> None:
 def test_what_cuts_nobody_off_needs_no_guard(firewall: Firewall) -> None:
     firewall.put(policy())
     kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
-    (facts,) = kind.facts([({"custom": []}, None)])
-    assert isinstance(facts, dict)
+    facts = found(kind)
 
     def undo(desired: Json) -> Any:
-        return kind.undo(desired, facts, kind.plan(desired, facts))
+        wanted = kind.as_desired(desired)
+        return kind.undo(wanted, facts, kind.plan(wanted, facts))
 
     for harmless in (
         policy({"in 80/tcp": "allow # other"}),
@@ -372,9 +378,8 @@ def test_undone_the_kernel_is_as_it_was(firewall: Firewall) -> None:
     kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
 
     def commands() -> Any:
-        (facts,) = kind.facts([({"custom": []}, None)])
-        assert isinstance(facts, dict)
-        desired = policy({"in 81/tcp": "deny"})
+        facts = found(kind)
+        desired = kind.as_desired(policy({"in 81/tcp": "deny"}))
         done = kind.undo(desired, facts, kind.plan(desired, facts))
         assert done is not None
         return done.commands
@@ -396,10 +401,9 @@ def undone_from(firewall: Firewall, address: str, desired: Json | None = None) -
     kind = UfwPolicies(
         dataclasses.replace(firewall.client.machine, peer=peer), Store(firewall.client.machine.state)
     )
-    (facts,) = kind.facts([({"custom": []}, None)])
-    assert isinstance(facts, dict)
-    desired = desired or policy({"in 81/tcp": "limit"})
-    done = kind.undo(desired, facts, kind.plan(desired, facts))
+    facts = found(kind)
+    wanted = kind.as_desired(desired or policy({"in 81/tcp": "limit"}))
+    done = kind.undo(wanted, facts, kind.plan(wanted, facts))
     assert done is not None
     return done.commands
 
