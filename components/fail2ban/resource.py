@@ -6,31 +6,30 @@ import contextlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from portcullis.components.fail2ban.facts import NEVER, JailDesired, JailFacts
 from portcullis.components.fail2ban.render import fail2ban
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
-
-
-_LIVE = ("content", "enabled", "enforced", "options", "ignoreip", "overridden")
 
 
 class Fail2banJailProvider(GuardedProvider):
     """Provider of `Fail2banJail`."""
 
     kind = "fail2ban.jails"
+    desired_type = JailDesired
+    facts_type = JailFacts
+    live = ("content", "enabled", "enforced", "options", "ignoreip", "overridden")
     identity = ("host", "jail")
-    sets = MappingProxyType({"ignoreip": "never banned"})
+    sets = MappingProxyType({"ignoreip": NEVER})
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check names and values of the options, which fail2ban itself does not."""
@@ -55,15 +54,6 @@ class Fail2banJailProvider(GuardedProvider):
             fail2ban.ignored(inputs.news.get("ignoreip") or {})
         except ValueError as error:
             inputs.fail("ignoreip", str(error))
-
-    def item(self, props: Props) -> Item:
-        """Return the jail by its name, with the options that are declared."""
-        options = dict(sorted(props["options"].items()))
-        return Item(self.kind, props["jail"], {"jail": props["jail"], "options": options})
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return the file, whether the jail runs, and what it runs on."""
-        return {key: facts[key] for key in _LIVE}
 
     def absent_inputs(self) -> Props:
         """Return a jail that is not there."""
@@ -131,7 +121,7 @@ class Fail2banJail(HostResource):
                 "jail": jail,
                 "enabled": enabled,
                 "options": {key: texts.get(key, value) for key, value in options.items()},
-                "ignoreip": dict.fromkeys(never, "never banned"),
+                "ignoreip": dict.fromkeys(never, NEVER),
                 "path": path,
                 "content": content,
                 "overridden": {},

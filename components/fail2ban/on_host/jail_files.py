@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from portcullis.agent import disk
 from portcullis.agent.errors import HostError
+from portcullis.components.fail2ban.facts import OURS, jail_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-OURS = "zz-portcullis"
 _SECTION = re.compile(r"\[([^\]]+)\]")
 _OPTION = re.compile(r"([^\s:=#;\[][^:=]*?)\s*[:=]\s*(.*)")
 
@@ -30,8 +30,8 @@ class Line(NamedTuple):
 
 
 def path_of(folder: Path, jail: str) -> Path:
-    """Our file of a jail: it sorts behind what people usually write."""
-    return folder / "jail.d" / f"{OURS}-{jail}.local"
+    """Our file of a jail."""
+    return folder / jail_file(jail)
 
 
 def others(folder: Path, jail: str) -> list[Path]:

@@ -6,31 +6,31 @@ import contextlib
 import functools
 import glob
 import ipaddress
-import re
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Tuple
 
 from portcullis.agent import disk, paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
-from portcullis.agent.kind import Kind
+from portcullis.agent.kind import Kind, each
 from portcullis.agent.packaged import is_as_shipped
 from portcullis.agent.step import Json, Step, text_diff
+from portcullis.components.fail2ban.facts import JAIL_NAME, NEVER, JailDesired, JailFacts, JailSpec
 from portcullis.components.fail2ban.on_host import bans, jail_files
 from portcullis.components.fail2ban.on_host.fail2ban import Server
 from portcullis.components.fail2ban.on_host.fail2ban_log import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from portcullis.agent.guarded import Peer
+    from portcullis.agent.guarded import Address, Peer
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record, Store
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _TEST = ("fail2ban-client", "-t")
 # After a reboot the undo may run before the server has read its configuration.
 # A reload leaves a jail alone that no file names any more: it goes on banning. The dump says which shall run.
@@ -53,8 +53,31 @@ _BACKLOG_LIMIT = 20.0  # seconds from then until it has read its log
 _UP_LIMIT = 10.0  # seconds from a reload until the jail runs
 
 
-class Jails(Guarded[Json, Json], Kind[Json, Json, Json]):
-    """The kind ``fail2ban-jail``; an item is the name of a jail."""
+@dataclass(frozen=True)
+class _Found(JailFacts):
+    """What we need besides.
+
+    Attributes:
+        has_file: our file is there.
+        others: files of others that have a section for the jail.
+        later: those of them that win over our file.
+        runs_without_us: the jail is on by files of others.
+        banned: who is banned, or will be as soon as the jail starts.
+    """
+
+    has_file: bool = False
+    others: Tuple[str, ...] = ()
+    later: Tuple[str, ...] = ()
+    runs_without_us: bool = False
+    banned: Tuple[str, ...] = ()
+
+
+class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
+    """The kind ``fail2ban.jails``; an item is the name of a jail."""
+
+    spec_type = JailSpec
+    desired_type = JailDesired
+    facts_type = JailFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for where fail2ban is and for running its client."""
@@ -62,141 +85,131 @@ class Jails(Guarded[Json, Json], Kind[Json, Json, Json]):
         # The test is one of all jails: that of a good one must not see a bad one next to it.
         self._one_at_a_time = threading.Lock()
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {"jail": item, "options": dict(sorted(desired["options"].items()))}
-
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+    def facts(self, questions: Sequence[Question[JailSpec]]) -> Answers[_Found]:
         """One connection to the server for all."""
-        jails = [str(spec["jail"]) for spec, _ in questions]
-        bad = [jail for jail in jails if not _NAME.fullmatch(jail)]
+        jails = [spec.jail for spec, _ in questions]
+        bad = [jail for jail in jails if not JAIL_NAME.match(jail)]
         if bad:
             return [HostError("invalid", f"{bad[0]!r} is not a name for a jail", prop="jail")] * len(jails)
-        banned = bans.remembered(self._machine.fail2ban_database, jails)
-        answers: Answers[Json] = []
+        remembered = bans.remembered(self._machine.fail2ban_database, jails)
         try:
             with Server(self._machine.fail2ban_socket) as server:
                 running = server.jails() if server else []
-                for (spec, record), jail in zip(questions, jails):
-                    live = server if jail in running else None
-                    try:
-                        facts = self._facts(jail, spec["options"], live)
-                    except HostError as error:
-                        answers.append(error)
-                        continue
-                    action = str(facts["options"].get("banaction", ""))
-                    facts["enforced"] = not live or bans.enforced(
-                        self._machine, jail, action, functools.partial(live.banned, jail)
-                    )
-                    facts["_banned"] = banned[jail] + (live.banned(jail) if live else [])
-                    facts["revision"] = record.revision if record else ""
-                    answers.append(facts if facts["exists"] else {"exists": False, **_private(facts)})
+
+                def read(spec: JailSpec, _: Record | None) -> _Found:
+                    live = server if spec.jail in running else None
+                    return self._facts(spec, live, remembered[spec.jail])
+
+                return each(read, questions)
         except HostError as error:
             return [error] * len(jails)
-        return answers
 
-    def _facts(self, jail: str, declared: Json, live: Server | None) -> Json:
-        folder = self._machine.fail2ban
+    def _facts(self, spec: JailSpec, live: Server | None, remembered: list[str]) -> _Found:
+        folder, jail = self._machine.fail2ban, spec.jail
         ours, later = jail_files.path_of(folder, jail), jail_files.later(folder, jail)
         content = _content(ours)
         # What only the files tell: the filter, for one, is no more than its patterns to the server.
         written = jail_files.options([ours, *later], jail)
-        values = {name: written[name] for name in declared if name in written}
-        ignored = written.get("ignoreip", "").split()
+        values = {name: written[name] for name in spec.options if name in written}
+        ignored, banned, enforced = written.get("ignoreip", "").split(), remembered, True
         if live:
-            told = {name: _told(live, jail, name, str(value)) for name, value in declared.items()}
+            told = {name: _told(live, jail, name, value) for name, value in spec.options.items()}
             values.update({name: value for name, value in told.items() if value is not None})
             ignored = live.ignored(jail)
+            enforced = bans.enforced(
+                self._machine, jail, values.get("banaction", ""), functools.partial(live.banned, jail)
+            )
+            banned = [*remembered, *live.banned(jail)]
         others = jail_files.others(folder, jail)
-        return {
-            "exists": bool(content is not None or live or others),
-            "enabled": live is not None,
-            "content": "" if content is None else content,
-            "options": values,
-            "ignoreip": dict.fromkeys(ignored, "never banned"),
-            "overridden": {
+        enabled = jail_files.options(others, jail).get("enabled", "").lower()
+        return _Found(
+            exists=bool(content is not None or live or others),
+            content=content or "",
+            enabled=live is not None,
+            options=values,
+            ignoreip=dict.fromkeys(ignored, NEVER),
+            overridden={
                 option: f"{value} in {path}"
                 for path in later
                 for option, value in jail_files.options([path], jail).items()
             },
-            "_file": content is not None,
-            "_others": [str(path) for path in others],
-            "_later": [str(path) for path in later],
-            "_without_us": jail_files.options(others, jail).get("enabled", "").lower()
-            in ("true", "1", "yes", "on"),
-        }
+            enforced=enforced,
+            has_file=content is not None,
+            others=tuple(map(str, others)),
+            later=tuple(map(str, later)),
+            runs_without_us=enabled in ("true", "1", "yes", "on"),
+            banned=tuple(banned),
+        )
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        path, content = str(desired["path"]), str(desired["content"])
+    def plan(self, desired: JailDesired, facts: _Found) -> list[Step]:
+        path, content = desired.path, desired.content
         steps: list[Step] = []
-        if not facts["_file"]:
-            have = f"absent; set up in {', '.join(facts['_others'])}" if facts["_others"] else "absent"
+        if not facts.has_file:
+            have = f"absent; set up in {', '.join(facts.others)}" if facts.others else "absent"
             steps.append(Step("content", have, _measure(content), "write"))
-        elif facts["content"] != content:
-            diff = text_diff(facts["content"], content, path)
-            steps.append(Step("content", _measure(facts["content"]), _measure(content), "write", diff))
-        if not facts["exists"]:
+        elif facts.content != content:
+            diff = text_diff(facts.content, content, path)
+            steps.append(Step("content", _measure(facts.content), _measure(content), "write", diff))
+        if not facts.exists:
             return steps
         steps += [
             Step("overridden", f"{option} = {value}", "", "make a comment of it")
-            for option, value in facts["overridden"].items()
+            for option, value in facts.overridden.items()
         ]
-        if facts["enabled"] != desired["enabled"]:
-            steps.append(Step("enabled", str(facts["enabled"]), str(desired["enabled"]), "reload"))
-        if not desired["enabled"]:
+        if facts.enabled != desired.enabled:
+            steps.append(Step("enabled", str(facts.enabled), str(desired.enabled), "reload"))
+        if not desired.enabled:
             return steps
-        if not facts["enforced"]:
+        if not facts.enforced:
             steps.append(Step("enforced", "False", "True", "reload"))
-        for option, value in desired["options"].items():
-            have = facts["options"].get(option, "")
+        for option, value in desired.options.items():
+            have = facts.options.get(option, "")
             if have != value:
-                steps.append(Step(f"options.{option}", have, str(value), "reload"))
-        for address in sorted(desired["ignoreip"].keys() ^ facts["ignoreip"].keys()):
-            states = ("never banned", "") if address in facts["ignoreip"] else ("", "never banned")
+                steps.append(Step(f"options.{option}", have, value, "reload"))
+        for address in sorted(desired.ignoreip.keys() ^ facts.ignoreip.keys()):
+            states = (NEVER, "") if address in facts.ignoreip else ("", NEVER)
             steps.append(Step(f"ignoreip.{address}", *states, "reload"))
         return steps
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        return None
-
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+    def is_unmodified_default(self, item: str, facts: _Found) -> bool:
         """The package enables a jail; what somebody wrote about it is theirs."""
-        return not facts["_file"] and all(
-            is_as_shipped(self._machine, Path(path)) for path in facts["_others"]
-        )
+        return not facts.has_file and all(is_as_shipped(self._machine, Path(path)) for path in facts.others)
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
+    def original(self, item: str, facts: _Found, folder: Path) -> Json:
         return paths.keep(jail_files.path_of(self._machine.fail2ban, item), folder / "original")
 
-    def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
+    def preflight(
+        self, desired: JailDesired, facts: _Found, steps: list[Step], peer: Peer | None
+    ) -> HostError | None:
         """A ban that the database remembers is in force again when the jail starts."""
         del steps
-        if peer is None or not desired["enabled"] or _in_any(peer.address, desired["ignoreip"]):
+        if peer is None or not desired.enabled or _in_any(peer.address, desired.ignoreip):
             return None
-        if not _in_any(peer.address, facts["_banned"]):
+        if not _in_any(peer.address, facts.banned):
             return None
         return HostError(
             "lock-out",
-            f"{peer.address}, where this session comes from, is banned by the jail {desired['jail']}:"
+            f"{peer.address}, where this session comes from, is banned by the jail {desired.jail}:"
             " it would be refused as soon as the jail starts",
             prop="ignoreip",
             hint="declare it as never banned",
         )
 
-    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+    def undo(self, desired: JailDesired, facts: _Found, steps: list[Step]) -> Undo | None:
         """Lifts the jail's bans as well: one of them may be of the person who changed it."""
         del steps
-        return self._undo(str(desired["jail"]), facts) if desired["enabled"] else None
+        return self._undo(desired.jail, facts) if desired.enabled else None
 
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+    def undo_removal(self, desired: JailDesired, record: Record, facts: _Found) -> Undo | None:
         """Only a jail that is somebody else's without us can ban anybody then."""
         del desired
-        return self._undo(record.id, facts) if facts.get("_without_us") else None
+        return self._undo(record.id, facts) if facts.runs_without_us else None
 
-    def _undo(self, jail: str, facts: Json) -> Undo:
-        files = (str(jail_files.path_of(self._machine.fail2ban, jail)), *facts["_later"])
+    def _undo(self, jail: str, facts: _Found) -> Undo:
+        files = (str(jail_files.path_of(self._machine.fail2ban, jail)), *facts.later)
         return Undo(files, (("sh", "-c", _WAIT), ("sh", "-c", _TAKE_BACK, "sh", jail)))
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: JailDesired, steps: list[Step], work: Work) -> None:
         """Tested before the server reads it; when anything fails, what stood there is back."""
         if not steps and "before" not in work.record.extra:
             return
@@ -204,7 +217,7 @@ class Jails(Guarded[Json, Json], Kind[Json, Json, Json]):
         ours = jail_files.path_of(self._machine.fail2ban, jail)
         copy = work.folder / "before"
         with self._one_at_a_time:
-            if desired["enabled"]:
+            if desired.enabled:
                 self._ready(desired)
             disk.sweep(ours)
             if "before" not in work.record.extra:  # else a run was cut off: what it replaced still counts
@@ -223,9 +236,9 @@ class Jails(Guarded[Json, Json], Kind[Json, Json, Json]):
                 with contextlib.suppress(FileNotFoundError):
                     copy.unlink()
 
-    def _change(self, desired: Json, ours: Path) -> None:
-        jail = str(desired["jail"])
-        disk.write(ours, str(desired["content"]).encode(), mode=0o644)
+    def _change(self, desired: JailDesired, ours: Path) -> None:
+        jail = desired.jail
+        disk.write(ours, desired.content.encode(), mode=0o644)
         for path in jail_files.later(self._machine.fail2ban, jail):
             jail_files.silence(path, jail)
         self._client(_TEST)
@@ -235,9 +248,9 @@ class Jails(Guarded[Json, Json], Kind[Json, Json, Json]):
             log = Log(server.log())
         self._client(_reload(jail))
         deadline = time.monotonic() + _UP_LIMIT
-        while self._runs(jail) != desired["enabled"]:
+        while self._runs(jail) != desired.enabled:
             if time.monotonic() > deadline:
-                state = "does not start" if desired["enabled"] else "does not stop"
+                state = "does not start" if desired.enabled else "does not stop"
                 raise HostError(
                     "systemd",
                     f"the jail {jail} {state}",
@@ -246,7 +259,7 @@ class Jails(Guarded[Json, Json], Kind[Json, Json, Json]):
                 )
             time.sleep(0.1)
         peer = self._machine.peer
-        if desired["enabled"] and peer is not None and not _in_any(peer.address, desired["ignoreip"]):
+        if desired.enabled and peer is not None and not _in_any(peer.address, desired.ignoreip):
             self._watch(jail, peer, log)
 
     def _watch(self, jail: str, peer: Peer, log: Log) -> None:
@@ -278,10 +291,10 @@ class Jails(Guarded[Json, Json], Kind[Json, Json, Json]):
                 seen, since = failed, time.monotonic()
             time.sleep(settle / 12)
 
-    def _ready(self, desired: Json) -> None:
+    def _ready(self, desired: JailDesired) -> None:
         """What a jail needs before it may be written: a server, and its log files."""
-        for pattern in str(desired["options"].get("logpath", "")).split():
-            journal = desired["options"].get("backend") == "systemd"
+        for pattern in desired.options.get("logpath", "").split():
+            journal = desired.options.get("backend") == "systemd"
             if not journal and not glob.glob(pattern):  # noqa: PTH207 - an absolute pattern
                 raise HostError(
                     "invalid",
@@ -306,7 +319,7 @@ class Jails(Guarded[Json, Json], Kind[Json, Json, Json]):
                 )
             time.sleep(0.1)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: JailDesired, record: Record, folder: Path) -> str:
         """The jail is what it is without us: gone, or somebody else's."""
         jail = record.id
         ours = jail_files.path_of(self._machine.fail2ban, jail)
@@ -384,15 +397,11 @@ def _content(path: Path) -> str | None:
         raise disk.unreadable(error, path) from None
 
 
-def _private(facts: Json) -> Json:
-    return {key: value for key, value in facts.items() if key.startswith("_")}
-
-
 def _measure(content: str) -> str:
     return f"{len(content.splitlines())} lines"
 
 
-def _in_any(address: Any, networks: Sequence[str]) -> bool:
+def _in_any(address: Address, networks: Iterable[str]) -> bool:
     for text in networks:
         with contextlib.suppress(ValueError):
             network = ipaddress.ip_network(text, strict=False)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from portcullis.components.fail2ban.facts import JAIL_NAME, OURS, jail_file
 from portcullis.rendering import header
 from portcullis.settings.faults import closest
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 FOLDER = "/etc/fail2ban"
 # Read after the package's defaults-debian.conf and before anybody's jail.local: defaults, and no more.
-DEFAULTS_PATH = f"{FOLDER}/jail.d/zz-portcullis.conf"
+DEFAULTS_PATH = f"{FOLDER}/jail.d/{OURS}.conf"
 SERVER_PATH = f"{FOLDER}/fail2ban.local"
 TEST = ["fail2ban-client", "-t"]
 SSH_JOURNAL = "_SYSTEMD_UNIT=ssh.service _UID=0 + _COMM=sshd _UID=0 + _COMM=sshd-session _UID=0"
@@ -33,7 +34,6 @@ Value = str | int | bool | Sequence[str]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _NAMES = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
-_JAIL = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Option:
 
 
 def jail_name(text: str) -> str:
-    """Return the name of a jail, or raise ValueError; it is part of a file's and an nft set's name."""
-    if not _JAIL.fullmatch(text):
+    """Return the name of a jail, or raise ValueError; see `JAIL_NAME`."""
+    if not JAIL_NAME.match(text):
         raise ValueError(
             f"{text!r} is not a name for a jail; start with a letter, then small letters, digits, - and _"
         )
@@ -54,8 +54,8 @@ def jail_name(text: str) -> str:
 
 
 def jail_path(name: str) -> str:
-    """Return the path of a jail's file, which is read last: behind what people usually write."""
-    return f"{FOLDER}/jail.d/zz-portcullis-{jail_name(name)}.local"
+    """Return the path of a jail's file, or raise ValueError."""
+    return f"{FOLDER}/{jail_file(jail_name(name))}"
 
 
 def seconds(value: object) -> int:

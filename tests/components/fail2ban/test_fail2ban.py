@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.components import Fail2ban, Fail2banArgs
+from portcullis.components.fail2ban.facts import JailFacts
 from portcullis.components.fail2ban.render import fail2ban
 from portcullis.components.fail2ban.resource import Fail2banJail, Fail2banJailProvider
 from tests.previews import unknown_in
@@ -101,7 +102,7 @@ def test_what_is_read_back_has_the_shape_of_the_inputs() -> None:
         "exists": True, "content": "x", "enabled": True, "options": {"maxretry": "5"},
         "ignoreip": {"::1": "never banned"}, "overridden": {}, "enforced": True, "revision": "7",
     }  # fmt: skip
-    assert {**inputs, **provider.live_inputs(facts)} == inputs
+    assert {**inputs, **provider.live_inputs(JailFacts(**facts))} == inputs
     assert set(provider.absent_inputs()) <= set(inputs)
     assert provider.item(inputs).spec == {"jail": "sshd", "options": {"maxretry": "5"}}
 

@@ -17,6 +17,7 @@ import pytest
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Peer
 from portcullis.agent.store import Store
+from portcullis.components.fail2ban.facts import JailFacts, JailSpec
 from portcullis.components.fail2ban.on_host import jails as jails_module
 from portcullis.components.fail2ban.on_host.fail2ban import Server
 from tests.components.fail2ban.fake_fail2ban import END, FakeFail2ban, listing
@@ -60,7 +61,7 @@ class Jail:
         text = "\n".join([f"[{jail}]", f"enabled = {str(enabled).lower()}", *lines])
         return {
             "jail": jail, "path": str(self.server.folder / "jail.d" / f"zz-portcullis-{jail}.local"),
-            "enabled": enabled, "options": wanted, "ignoreip": NEVER, "content": text, "overridden": {},
+            "enabled": enabled, "options": wanted, "ignoreip": NEVER, "content": text,
         }  # fmt: skip
 
     def put(self, *, adopt: bool = False, **more: Any) -> dict[str, Any]:
@@ -128,6 +129,12 @@ def remember(
             "INSERT INTO bips VALUES (?, ?, ?, ?)", (address, jail, int(time.time()) - ago, bantime)
         )
     database.close()
+
+
+def found(kind: jails_module.Jails, spec: JailSpec) -> Any:
+    (facts,) = kind.facts([(spec, None)])
+    assert isinstance(facts, JailFacts)
+    return facts
 
 
 def test_a_jail_is_tested_loaded_read_back_and_left_alone(jail: Jail) -> None:
@@ -355,9 +362,12 @@ def test_a_ban_without_end_and_a_live_one_count(jail: Jail, machine: Machine) ->
 def test_an_address_that_is_never_banned_may_be_remembered(jail: Jail, machine: Machine) -> None:
     remember(machine, "192.0.2.9")
     kind = jails_module.Jails(machine, Store(machine.state))
-    desired = {**jail.desired(), "ignoreip": {**NEVER, "192.0.2.0/24": "never banned"}}
-    assert kind.preflight(desired, {"_banned": ["192.0.2.9"]}, [], PEER) is None
-    assert kind.preflight(desired, {"_banned": ["192.0.2.9"]}, [], None) is None
+    banned = kind.as_desired(jail.desired())
+    facts = found(kind, banned.spec())
+    assert kind.preflight(banned, facts, [], PEER) is not None
+    never = dataclasses.replace(banned, ignoreip={**NEVER, "192.0.2.0/24": "never banned"})
+    assert kind.preflight(never, facts, [], PEER) is None
+    assert kind.preflight(banned, facts, [], None) is None
 
 
 def test_a_jail_that_bans_us_for_what_was_logged_before_is_taken_back(jail: Jail) -> None:
@@ -415,16 +425,18 @@ def test_a_broken_database_restores_nothing(jail: Jail, machine: Machine) -> Non
 def test_the_undo_lifts_bans_and_puts_back_every_file_it_touched(jail: Jail, machine: Machine) -> None:
     kind = jails_module.Jails(machine, Store(machine.state))
     later = jail.drop_in("zzz.local", "[sshd]\nbantime = 1\n")
-    (facts,) = kind.facts([(kind.spec("sshd", jail.desired()), None)])
-    assert isinstance(facts, dict)
-    undo = kind.undo(jail.desired(), facts, [])
+    desired = kind.as_desired(jail.desired())
+    facts = found(kind, desired.spec())
+    undo = kind.undo(desired, facts, [])
     assert undo is not None
     assert undo.paths == (str(jail.path), str(later))
     *_, script, _, name = undo.commands[-1]
     assert name == "sshd"
     assert "reload --restart --unban" in script
     assert 'stop "$1"' in script, "a jail that no file names any more would go on banning"
-    assert kind.undo(jail.desired(enabled=False), facts, []) is None, "a jail that is off bans nobody"
+    assert kind.undo(dataclasses.replace(desired, enabled=False), facts, []) is None, (
+        "a jail that is off bans nobody"
+    )
 
 
 @pytest.mark.parametrize("jail_local", ["", "[sshd]\nenabled = true\n"])
@@ -437,9 +449,9 @@ def test_a_removal_needs_a_guard_only_where_somebody_elses_jail_takes_over(
     kind = jails_module.Jails(machine, Store(machine.state))
     record = jail.client.operations._store.load("fail2ban.jails", "sshd")
     assert record is not None
-    (facts,) = kind.facts([(record.spec, record)])
-    assert isinstance(facts, dict)
-    assert (kind.undo_removal({}, record, facts) is not None) == bool(jail_local)
+    desired = kind.as_desired(jail.desired())
+    facts = found(kind, desired.spec())
+    assert (kind.undo_removal(desired, record, facts) is not None) == bool(jail_local)
 
 
 def test_an_answer_cannot_run_code(machine: Machine) -> None:
