@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from portcullis.components.certificates.facts import CA_VARIABLE, CREDENTIALS_VARIABLES
 from portcullis.rendering import header, word
 
 if TYPE_CHECKING:
@@ -23,11 +24,6 @@ HOOK_PATH = "/etc/letsencrypt/renewal-hooks/deploy/10-portcullis-nginx"
 CA_BUNDLE_PATH = "/etc/letsencrypt/portcullis-ca.pem"
 CREDENTIALS_PATH = "/etc/letsencrypt/portcullis-dns-credentials"
 DROP_IN_PATH = "/etc/systemd/system/certbot.service.d/50-portcullis.conf"
-
-# What Python's requests, and with it certbot, trusts instead of its own list.
-_CA_VARIABLE = "REQUESTS_CA_BUNDLE"
-# Keys are in either of the two; pointing both at one file lets it hold what people have.
-_AWS_VARIABLES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,7 @@ PLUGINS: Mapping[str, Plugin] = {
     "route53": _plugin(
         "route53",
         "[default]\naws_access_key_id = …\naws_secret_access_key = …\n",
-        _AWS_VARIABLES,
+        CREDENTIALS_VARIABLES["route53"],
         waits=False,
     ),
     "sakuracloud": _plugin("sakuracloud", _ini("sakuracloud", "api_token", "api_secret")),
@@ -103,7 +99,7 @@ def environment(ca_bundle: str = "", plugin: str = "", credentials: str = CREDEN
         plugin: name of the plugin for DNS, or "".
         credentials: path of its credentials file.
     """
-    found = {_CA_VARIABLE: ca_bundle} if ca_bundle else {}
+    found = {CA_VARIABLE: ca_bundle} if ca_bundle else {}
     if plugin:
         found |= dict.fromkeys(PLUGINS[plugin].variables, credentials)
     return found

@@ -7,10 +7,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from portcullis.agent.withheld import AT_ONCE
+from portcullis.components.certificates.facts import (
+    COVERED,
+    FRESH,
+    LINEAGE,
+    SERVED,
+    CertificateDesired,
+    CertificateFacts,
+)
+from portcullis.components.certificates.render import PRODUCTION
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.session import WRITE_TIMEOUT
-from portcullis.host.survey import Item
 from portcullis.provider.base import DiffResult
 
 if TYPE_CHECKING:
@@ -22,13 +30,11 @@ if TYPE_CHECKING:
     from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.host.session import Channel
+    from portcullis.host.survey import Item
     from portcullis.provider.base import Props
 
-LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 LIVE = "/etc/letsencrypt/live"
-COVERED, FRESH, SERVED = "covered", "fresh", "this certificate"
 
-_LINEAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\Z")
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(\*\.)?({_LABEL}\.)+{_LABEL}\Z")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\Z")
@@ -41,6 +47,12 @@ class CertificateProvider(HostProvider):
     """Provider of `Certificate`."""
 
     kind = "certificates"
+    desired_type = CertificateDesired
+    facts_type = CertificateFacts
+    live = (
+        "domains", "server", "key_type", "expiry", "served", "profile", "dns", "webroot", "dns_credentials",
+        "dns_propagation",
+    )  # fmt: skip
     identity = ("host", "lineage")
     sets = MappingProxyType({"domains": COVERED})
     chosen = ("issuer",)
@@ -48,7 +60,7 @@ class CertificateProvider(HostProvider):
     def normalise(self, inputs: Normaliser) -> None:
         """Check names, the authority, and how names are proven."""
         lineage, server = inputs.text("lineage"), inputs.text("server")
-        if lineage is not None and not _LINEAGE.match(lineage):
+        if lineage is not None and not LINEAGE.fullmatch(lineage):
             inputs.fail("lineage", f"{lineage!r} is no name for a lineage, such as www.example.com")
         if server is not None and not server.startswith("https://"):
             inputs.fail("server", f"{server!r} is not the https:// address of an authority's directory")
@@ -57,10 +69,8 @@ class CertificateProvider(HostProvider):
             inputs.fail("email", f"{email!r} is not an e-mail address")
         inputs.one_of("key_type", "ecdsa", "rsa")
         inputs.one_of("on_delete", "remove", "keep")
-        inputs.keep("expiry", "served")
-        # Empty ones stand for what is not wanted.
-        for name in ("ca_bundle", "profile", "dns", "dns_credentials", "dns_propagation", "unit", "precheck"):
-            inputs.inputs[name] = inputs.news.get(name)
+        inputs.keep("expiry", "served", "profile", "dns", "dns_credentials", "dns_propagation")
+        inputs.keep("ca_bundle", "unit", "precheck")
         if inputs.news.get("ca_bundle"):
             inputs.path("ca_bundle")
         if inputs.news.get("unit") and not str(inputs.news["unit"]).endswith(".service"):
@@ -90,6 +100,9 @@ class CertificateProvider(HostProvider):
             return
         if plugin:
             inputs.path("dns_credentials")
+            seconds = inputs.text("dns_propagation")
+            if seconds is not None and not seconds.isdecimal():
+                inputs.fail("dns_propagation", f"{seconds!r} is not a whole number of seconds")
             if not _PLUGIN.match(plugin):
                 inputs.fail("dns", f"{plugin!r} is not the name of a plugin, such as cloudflare")
             return
@@ -98,15 +111,9 @@ class CertificateProvider(HostProvider):
         if wild:
             inputs.fail("domains", f"{wild[0]} is a wildcard, which only DNS proves; name a plugin in dns")
 
-    def item(self, props: Props) -> Item:
-        """Return the lineage, with a name of it to ask a server on the host for."""
-        return Item(self.kind, props["lineage"], {"lineage": props["lineage"], "name": _asked_for(props)})
-
-    def live_inputs(self, facts: Json) -> Props:
+    def live_inputs(self, facts: CertificateFacts) -> Props:
         """Return what the certificate says, what renewals go by, and what is served."""
-        known = ("domains", "server", "key_type", "expiry", "served", "profile", "dns")
-        proof = ("webroot", "dns_credentials", "dns_propagation")
-        return {key: facts[key] for key in (*known, *proof) if key in facts}
+        return {name: value for name, value in super().live_inputs(facts).items() if value is not None}
 
     def absent_inputs(self) -> Props:
         """Return a certificate that is not there."""
@@ -160,7 +167,7 @@ class Certificate(HostResource):
         lineage: str,
         domains: Sequence[str],
         email: str,
-        server: str = LETSENCRYPT,
+        server: str = PRODUCTION,
         ca_bundle: str = "",
         webroot: str = "/var/www/acme",
         dns: str = "",
@@ -229,9 +236,3 @@ class Certificate(HostResource):
             outputs=("revision", "issuer"),
             opts=opts,
         )
-
-
-def _asked_for(props: Props) -> str:
-    """The first name that is no wildcard, which a server can be asked for as it is."""
-    names = [props["common_name"], *sorted(props["domains"])]
-    return str(next((name for name in names if not name.startswith("*.")), names[0]))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from portcullis.components.nginx.facts import NAME, SERVED, ServedSitesDesired, ServedSitesFacts
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 from portcullis.resources.service.resource import what_is_read
 
 if TYPE_CHECKING:
@@ -16,16 +15,12 @@ if TYPE_CHECKING:
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
     from portcullis.resources.directory.resource import Directory
     from portcullis.resources.file.resource import File
     from portcullis.resources.packages.resource import Packages
     from portcullis.resources.tree.resource import Tree
-
-SERVED = "served"
-_NAME = re.compile(r"(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +40,9 @@ class ServedSitesProvider(HostProvider):
     """Provider of `ServedSites`."""
 
     kind = "nginx.served_sites"
+    desired_type = ServedSitesDesired
+    facts_type = ServedSitesFacts
+    live = ("sites", "stale")
     identity = ("host", "unit")
     instead_of_import = "it only reads: declare it"
 
@@ -58,18 +56,8 @@ class ServedSitesProvider(HostProvider):
         inputs.inputs["stale"] = False
         sites = inputs.news.get("sites")
         for name in sites if is_known(sites) and sites else ():
-            if not _NAME.match(name):
+            if not NAME.fullmatch(name):
                 inputs.fail("sites", f"{name!r} is not a host name")
-
-    def item(self, props: Props) -> Item:
-        """Return nginx's unit, with the paths it reads and what is asked of each site."""
-        paths = sorted(path for path in props.get("reads", {}) if path.startswith("/"))
-        spec = {"unit": props["unit"], "reads": paths, "probes": props.get("probes") or {}}
-        return Item(self.kind, props["unit"], spec)
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return what is said of each site, and whether nginx is stale."""
-        return {key: facts[key] for key in ("sites", "stale")}
 
     def absent_inputs(self) -> Props:
         """Return nothing: what is not there is told of site by site."""

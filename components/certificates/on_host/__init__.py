@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
 from portcullis.agent import x509
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json, Step, compare
+from portcullis.agent.step import Step, compare
+from portcullis.components.certificates.facts import (
+    COVERED,
+    FRESH,
+    LINEAGE,
+    SERVED,
+    CertificateDesired,
+    CertificateFacts,
+    CertificateSpec,
+)
 from portcullis.components.certificates.on_host import (
     acme_precheck,
     certbot_output,
@@ -30,13 +39,9 @@ if TYPE_CHECKING:
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json
     from portcullis.agent.store import Record, Store
 
-FRESH = "fresh"
-SERVED = "this certificate"
-COVERED = "covered"
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\Z")
 # What a lineage is renewed by, as far as it is declared; a change of any has it issued anew.
 _RENEWED_BY = ("server", "key_type", "webroot", "dns", "dns_credentials", "dns_propagation", "profile")
 _DAY, _HOUR = 86400.0, 3600.0
@@ -50,8 +55,19 @@ _TEST_TIMEOUT, _RELOAD_TIMEOUT = 60.0, 90.0
 _TAKES_UP = 10.0  # seconds in which a server that was reloaded has new workers
 
 
-class Certificates(Kind[Json, Json, Json]):
-    """The kind ``certificate``."""
+@dataclass(frozen=True)
+class _Found(CertificateFacts):
+    """What this half needs besides: whether the lineage has all its files, and they make sense."""
+
+    whole: bool = True
+
+
+class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
+    """The kind `certificates`."""
+
+    spec_type = CertificateSpec
+    desired_type = CertificateDesired
+    facts_type = CertificateFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for its folders and for running certbot."""
@@ -60,64 +76,60 @@ class Certificates(Kind[Json, Json, Json]):
         self._certbot = Certbot(machine)
         self._web = Web()
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {"lineage": item, "name": str(desired["common_name"])}
-
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+    def facts(self, questions: Sequence[Question[CertificateSpec]]) -> Answers[_Found]:
         """Servers are asked for many names at once."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             sites = self._sites()
-            return list(pool.map(lambda question: self._answer(question, sites), questions))
+            return list(pool.map(lambda question: self._answer(question[0], sites), questions))
 
-    def _answer(self, question: Question[Json], sites: Sites) -> Json | HostError:
-        spec, record = question
+    def _answer(self, spec: CertificateSpec, sites: Sites) -> _Found | HostError:
         try:
-            return {**self._facts(spec, sites), "revision": record.revision if record else ""}
+            return self._facts(spec, sites)
         except HostError as error:
             return error
 
     def _sites(self) -> Sites:
         return Sites(self._machine.letsencrypt, self._machine.etc / "nginx")
 
-    def _facts(self, spec: Json, sites: Sites) -> Json:
-        name = _checked(str(spec["lineage"]))
+    def _facts(self, spec: CertificateSpec, sites: Sites) -> _Found:
+        name = _checked(spec.lineage)
         there = self._lineages.read(name)
         if there is None:
-            return {"exists": False}
-        certificate = there.certificate
-        facts: Json = {"exists": True, "_whole": certificate is not None, **_renewed_by(there)}
+            return _Found(exists=False)
+        found, certificate = _renewal(there), there.certificate
         if certificate is None:
-            nothing = {"domains": {}, "key_type": "", "issuer": "", "expiry": "half made", "served": SERVED}
-            return {**facts, **nothing}
-        return {
-            **facts,
-            "domains": dict.fromkeys(sorted(certificate.names), COVERED),
-            "key_type": certificate.key_type,
-            "issuer": certificate.issuer,
-            "expiry": expiry(certificate, time.time(), lambda: self._reason(name, certificate.names)),
-            "served": self._served(name, str(spec["name"]), certificate, sites),
-        }
+            return replace(found, whole=False, expiry="half made", served=SERVED)
+        return replace(
+            found,
+            domains=dict.fromkeys(sorted(certificate.names), COVERED),
+            key_type=certificate.key_type,
+            issuer=certificate.issuer,
+            expiry=expiry(certificate, time.time(), lambda: self._reason(name, certificate.names)),
+            served=self._served(name, spec.name, certificate, sites),
+        )
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        if not facts["exists"]:
-            return [Step("domains", "absent", ", ".join(sorted(desired["domains"])), "issue")]
-        if not facts["_whole"]:
+    def plan(self, desired: CertificateDesired, facts: _Found) -> list[Step]:
+        if not facts.exists:
+            return [Step("domains", "absent", ", ".join(sorted(desired.domains)), "issue")]
+        if not facts.whole:
             return [Step("lineage", "half made", "whole", "issue")]
-        have, want = set(facts["domains"]), set(desired["domains"])
+        have, want = set(facts.domains), set(desired.domains)
         steps = [
             Step(f"domains.{name}", *((COVERED, "absent") if name in have else ("absent", COVERED)), "issue")
             for name in sorted(have ^ want)
         ]
-        steps += compare(desired, facts, tuple(prop for prop in _RENEWED_BY if prop in facts), "issue")
-        if facts["expiry"] != FRESH:
-            steps.append(Step("expiry", facts["expiry"], FRESH, "issue"))
-        if facts["served"] != SERVED:
-            steps.append(Step("served", facts["served"], SERVED, "reload"))
+        steps += compare(
+            desired, facts, tuple(prop for prop in _RENEWED_BY if getattr(facts, prop) is not None), "issue"
+        )
+        if facts.expiry != FRESH:
+            steps.append(Step("expiry", facts.expiry, FRESH, "issue"))
+        if facts.served != SERVED:
+            steps.append(Step("served", facts.served, SERVED, "reload"))
         return steps
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        wild = sorted(name for name in desired["domains"] if name.startswith("*."))
-        if wild and not desired.get("dns"):
+    def obstacle(self, desired: CertificateDesired, facts: _Found) -> HostError | None:
+        wild = sorted(name for name in desired.domains if name.startswith("*."))
+        if wild and not desired.dns:
             return HostError(
                 "invalid",
                 f"{wild[0]} is a wildcard, which no authority lets port 80 prove",
@@ -126,28 +138,24 @@ class Certificates(Kind[Json, Json, Json]):
             )
         return None
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
-        """Somebody asked for that certificate."""
-        return False
-
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
+    def original(self, item: str, facts: _Found, folder: Path) -> Json:
         """Of a lineage that is whole nothing is kept: it stays, whatever is issued in it."""
-        if not facts["exists"]:
+        if not facts.exists:
             return {"type": "absent"}
-        return {"type": "lineage" if facts["_whole"] else "half"}
+        return {"type": "lineage" if facts.whole else "half"}
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: CertificateDesired, steps: list[Step], work: Work) -> None:
         """A server that showed the lineage shows the new certificate afterwards."""
         if any(step.action == "issue" for step in steps):
             with self._answering(desired):
                 self._issue(desired, work)
         if steps:
-            self._take_up(desired, work.record)
+            self._take_up(desired)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: CertificateDesired, record: Record, folder: Path) -> str:
         """What was there before us stays."""
         name, aside = _checked(record.id), folder / "aside"
-        if desired.get("on_delete", "remove") == "keep" or record.original["type"] == "lineage":
+        if desired.on_delete == "keep" or record.original["type"] == "lineage":
             return "kept"
         there = self._lineages.read(name)
         used = self._sites().naming(name) if there else []
@@ -165,12 +173,12 @@ class Certificates(Kind[Json, Json, Json]):
         return "removed" if there else "absent"
 
     @staticmethod
-    def _answering(desired: Json) -> AbstractContextManager[object]:
+    def _answering(desired: CertificateDesired) -> AbstractContextManager[object]:
         """Keep the folder that names are proven from, where there is one: certbot would take its own away."""
-        webroot = Path(str(desired.get("webroot") or ""))
+        webroot = Path(desired.webroot or "")
         return challenge_folder.kept(webroot) if webroot.is_absolute() and webroot.is_dir() else nullcontext()
 
-    def _issue(self, desired: Json, work: Work) -> None:
+    def _issue(self, desired: CertificateDesired, work: Work) -> None:
         name, aside = _checked(work.record.id), work.folder / "aside"
         there = self._lineages.read(name)
         untried = self._precheck(desired)
@@ -187,7 +195,7 @@ class Certificates(Kind[Json, Json, Json]):
                 name,
                 desired,
                 anew=whole is not None,
-                other_server=whole is not None and whole.option("server") != desired["server"],
+                other_server=whole is not None and whole.option("server") != desired.server,
             )
         except HostError as error:
             if self._lineages.read(name) is None:
@@ -202,15 +210,15 @@ class Certificates(Kind[Json, Json, Json]):
         if work.record.original["type"] != "half":
             shutil.rmtree(aside, ignore_errors=True)
 
-    def _precheck(self, desired: Json) -> list[str]:
-        if desired.get("dns") or not desired.get("precheck", True):
+    def _precheck(self, desired: CertificateDesired) -> list[str]:
+        if desired.dns or not desired.precheck:
             return []
-        return acme_precheck.check(sorted(desired["domains"]), Path(desired["webroot"]), self._web)
+        return acme_precheck.check(sorted(desired.domains), Path(desired.webroot or ""), self._web)
 
-    def _take_up(self, desired: Json, record: Record) -> None:
+    def _take_up(self, desired: CertificateDesired) -> None:
         """Reload the server until it shows the certificate, where it shows another of this lineage."""
-        unit = str(desired.get("unit") or "")
-        if not unit or self._facts(record.spec, self._sites())["served"] == SERVED:
+        unit, spec = desired.unit, desired.spec()
+        if not unit or self._facts(spec, self._sites()).served == SERVED:
             return
         with self._machine.readers.reading():
             if unit == _NGINX:
@@ -219,7 +227,7 @@ class Certificates(Kind[Json, Json, Json]):
             failure = f"{unit} cannot be reloaded"
             self._run(["systemctl", "--no-pager", "reload", unit], _RELOAD_TIMEOUT, failure)
             deadline = time.monotonic() + _TAKES_UP
-            while self._facts(record.spec, self._sites())["served"] != SERVED and time.monotonic() < deadline:
+            while self._facts(spec, self._sites()).served != SERVED and time.monotonic() < deadline:
                 time.sleep(0.1)
 
     def _run(self, argv: list[str], timeout: float, failure: str) -> None:
@@ -284,24 +292,25 @@ def _span(seconds: float) -> str:
     return "a moment"
 
 
-def _renewed_by(there: Lineage) -> Json:
+def _renewal(there: Lineage) -> _Found:
     """What renewals go by. Of how names are proven only what this way has."""
-    found: Json = {"server": there.option("server"), "profile": there.option("preferred_profile")}
+    found = _Found(exists=True, server=there.option("server"), profile=there.option("preferred_profile"))
     authenticator = there.option("authenticator")
     if authenticator == "webroot":
-        return {**found, "dns": "", "webroot": there.option("webroot_path").partition(",")[0]}
+        return replace(found, webroot=there.option("webroot_path").partition(",")[0])
     if not authenticator.startswith("dns-"):
-        return {**found, "dns": f"<{authenticator or 'nothing'}>"}
+        return replace(found, dns=f"<{authenticator or 'nothing'}>")
     plugin = authenticator[len("dns-") :]
-    options = {
-        "dns_credentials": there.option(f"dns_{plugin}_credentials"),
-        "dns_propagation": there.option(f"dns_{plugin}_propagation_seconds"),
-    }
-    return {**found, "dns": plugin, **{key: value for key, value in options.items() if value}}
+    return replace(
+        found,
+        dns=plugin,
+        dns_credentials=there.option(f"dns_{plugin}_credentials") or None,
+        dns_propagation=there.option(f"dns_{plugin}_propagation_seconds") or None,
+    )
 
 
 def _checked(lineage: str) -> str:
-    if not _NAME.match(lineage):
+    if not LINEAGE.fullmatch(lineage):
         raise HostError("invalid", f"{lineage!r} is no name for a lineage", prop="lineage")
     return lineage
 

@@ -9,23 +9,21 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.run import Done
+from portcullis.components.certificates.facts import CA_VARIABLE, CREDENTIALS_VARIABLES
 from portcullis.components.certificates.on_host import certbot_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from portcullis.agent.machine import Machine
-    from portcullis.agent.step import Json
+    from portcullis.components.certificates.facts import CertificateDesired
 
-# Plugins that get their credentials by the environment; all others have an option for it.
 _ISSUE = 250.0  # seconds
 _SHORT = 60.0
 _BUSY = 180.0  # for which another certbot, such as the timer's, is waited for
 _MORE_TRIES = 3  # for what is not the person's to mend; certbot itself repeats a refused nonce but once
 _PROFILES = (4, 0)  # the first certbot with --preferred-profile
 
-# Plugins for DNS that get their credentials by the environment; all others have an option for it.
-_BY_ENVIRONMENT = {"route53": ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")}
 _KEYS = {"ecdsa": ("--elliptic-curve", "secp256r1"), "rsa": ("--rsa-key-size", "2048")}
 
 
@@ -37,7 +35,7 @@ class Certbot:
         self._machine = machine
         self._alone = threading.Lock()
 
-    def issue(self, lineage: str, desired: Json, *, anew: bool, other_server: bool) -> None:
+    def issue(self, lineage: str, desired: CertificateDesired, *, anew: bool, other_server: bool) -> None:
         """Have a lineage issued.
 
         Args:
@@ -49,7 +47,7 @@ class Certbot:
         Raises:
             HostError: ``certbot``, with the authority's own words; ``invalid``; ``timeout``.
         """
-        if desired.get("profile"):
+        if desired.profile:
             self._refuse_profile()
         argv = ["certbot", "certonly", *command(lineage, desired)]
         if anew:
@@ -57,9 +55,9 @@ class Certbot:
         if other_server:
             # Where the new one is for trying only, certbot wants to be told that this is meant.
             argv.append("--break-my-certs")
-        limit, variables = _ISSUE + float(desired.get("dns_propagation") or 0), environment(desired)
+        limit, variables = _ISSUE + float(desired.dns_propagation or 0), environment(desired)
         done = self._run(argv, limit, variables)
-        if done.code and certbot_output.is_forgotten(done.text) and self._leave_account(desired["server"]):
+        if done.code and certbot_output.is_forgotten(done.text) and self._leave_account(desired.server):
             done = self._run(argv, limit, variables)
         for _ in range(_MORE_TRIES):
             if done.code == 0 or not certbot_output.is_worth_another_try(done.text):
@@ -124,47 +122,47 @@ class Certbot:
                 time.sleep(self._machine.settle)
 
 
-def command(lineage: str, desired: Json) -> list[str]:
+def command(lineage: str, desired: CertificateDesired) -> list[str]:
     """The arguments of ``certbot certonly``. The first name is the one that is declared so; pure."""
-    first = str(desired["common_name"])
-    names = [first, *sorted(name for name in desired["domains"] if name != first)]
+    first = desired.common_name
+    names = [first, *sorted(name for name in desired.domains if name != first)]
     argv = [
         "-n",
         "--agree-tos",
         "--no-eff-email",
         "-m",
-        str(desired["email"]),
+        desired.email,
         "--server",
-        str(desired["server"]),
+        desired.server,
     ]
-    argv += ["--cert-name", lineage, "--key-type", str(desired["key_type"]), *_KEYS[str(desired["key_type"])]]
+    argv += ["--cert-name", lineage, "--key-type", desired.key_type, *_KEYS[desired.key_type]]
     argv += _proof(desired)
-    if desired.get("profile"):
-        argv += ["--preferred-profile", str(desired["profile"])]
+    if desired.profile:
+        argv += ["--preferred-profile", desired.profile]
     return argv + [word for name in names for word in ("-d", name)]
 
 
-def _proof(desired: Json) -> list[str]:
-    plugin = str(desired.get("dns") or "")
+def _proof(desired: CertificateDesired) -> list[str]:
+    plugin = desired.dns
     if not plugin:
-        return ["--webroot", "-w", str(desired["webroot"])]
+        return ["--webroot", "-w", desired.webroot or ""]
     argv = ["--authenticator", f"dns-{plugin}"]
-    if plugin in _BY_ENVIRONMENT:
+    if plugin in CREDENTIALS_VARIABLES:
         return argv
     return [
         *argv,
         f"--dns-{plugin}-credentials",
-        str(desired["dns_credentials"]),
+        desired.dns_credentials or "",
         f"--dns-{plugin}-propagation-seconds",
-        str(desired["dns_propagation"]),
+        desired.dns_propagation or "",
     ]
 
 
-def environment(desired: Json) -> dict[str, str]:
+def environment(desired: CertificateDesired) -> dict[str, str]:
     """The variables that certbot needs: paths, no secrets; pure."""
     variables = {}
-    if desired.get("ca_bundle"):
-        variables["REQUESTS_CA_BUNDLE"] = str(desired["ca_bundle"])
-    for name in _BY_ENVIRONMENT.get(str(desired.get("dns") or ""), ()):
-        variables[name] = str(desired["dns_credentials"])
+    if desired.ca_bundle:
+        variables[CA_VARIABLE] = desired.ca_bundle
+    for name in CREDENTIALS_VARIABLES.get(desired.dns, ()):
+        variables[name] = desired.dns_credentials or ""
     return variables

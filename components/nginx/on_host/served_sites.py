@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent import journal
 from portcullis.agent.errors import HostError
-from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json, Step
+from portcullis.agent.kind import Kind, each
+from portcullis.agent.step import Step
 from portcullis.agent.watch import newest_change
+from portcullis.components.nginx.facts import (
+    SERVED,
+    ServedSitesDesired,
+    ServedSitesFacts,
+    ServedSitesSpec,
+)
 from portcullis.components.nginx.on_host import nginx_workers, site_probe
-from portcullis.components.nginx.on_host.site_probe import SERVED
 from portcullis.resources.service import on_host as services
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record, Store
+    from portcullis.components.nginx.facts import Probe
     from portcullis.resources.service.on_host import Unit
 
 _TEST_TIMEOUT = 60.0
@@ -33,8 +39,12 @@ _NAMED = 10  # sites in one message
 _GRAVE = ("[emerg]", "[alert]", "[crit]", "[warn]")
 
 
-class ServedSites(Kind[Json, Json, Json]):
-    """The kind ``served-sites``; an item is nginx's unit."""
+class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, ServedSitesFacts]):
+    """The kind `nginx.served_sites`; an item is nginx's unit."""
+
+    spec_type = ServedSitesSpec
+    desired_type = ServedSitesDesired
+    facts_type = ServedSitesFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for nginx and systemctl, and for where nginx listens and logs."""
@@ -42,66 +52,48 @@ class ServedSites(Kind[Json, Json, Json]):
         self._ports = site_probe.Ports(machine.http, machine.https)
         self._lock = threading.Lock()
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {
-            "unit": item,
-            "reads": sorted(path for path in desired.get("reads") or () if path.startswith("/")),
-            "probes": desired["probes"],
-        }
+    def facts(self, questions: Sequence[Question[ServedSitesSpec]]) -> Answers[ServedSitesFacts]:
+        return each(self._facts, questions)
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
-        answers: Answers[Json] = []
-        for spec, record in questions:
-            try:
-                unit = services.show(self._machine, [str(spec["unit"])])[0]
-                newest = newest_change(spec.get("reads") or [])
-                stale = services.is_stale_now(unit, newest, record)
-                answers.append({"exists": True, "stale": stale, "sites": self._sites(spec, unit)})
-            except HostError as error:
-                answers.append(error)
-        return answers
+    def _facts(self, spec: ServedSitesSpec, record: Record | None) -> ServedSitesFacts:
+        unit = services.show(self._machine, [spec.unit])[0]
+        stale = services.is_stale_now(unit, newest_change(spec.reads), record)
+        return ServedSitesFacts(exists=True, sites=self._sites(spec.probes, unit), stale=stale)
 
-    def _sites(self, spec: Json, unit: Unit) -> dict[str, str]:
-        probes = site_probe.of_spec(spec)
+    def _sites(self, probes: Mapping[str, Probe], unit: Unit) -> dict[str, str]:
         if unit["LoadState"] == "not-found":
             return dict.fromkeys(probes, "nginx is not installed")
         if unit["ActiveState"] not in services.RUNNING:
             return dict.fromkeys(probes, f"nginx does not run: it is {unit['ActiveState']}")
         return site_probe.ask(probes, self._ports)
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        steps = [Step("stale", "True", "False", "reload")] if facts["stale"] else []
-        for name in sorted(desired["sites"]):
-            have = facts["sites"].get(name, "not asked for")
+    def plan(self, desired: ServedSitesDesired, facts: ServedSitesFacts) -> list[Step]:
+        steps = [Step("stale", "True", "False", "reload")] if facts.stale else []
+        for name in sorted(desired.sites):
+            have = facts.sites.get(name, "not asked for")
             if have != SERVED:
                 steps.append(Step(f"sites.{name}", have, SERVED, "reload"))
         return steps
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        return None
-
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+    def is_unmodified_default(self, item: str, facts: ServedSitesFacts) -> bool:
         """A reload replaces nothing: the files have owners of their own."""
         return True
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        return {}
-
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: ServedSitesDesired, steps: list[Step], work: Work) -> None:
         """Reloads, and never restarts: that would cut off every visitor of every site."""
         if not steps:
             return
-        unit, spec = work.record.id, work.record.spec
+        unit, spec = desired.unit, desired.spec()
         # nginx answers a reload before it happens: its files stay until every site was asked for.
         with self._machine.readers.reading(), self._lock:
             self._test()
             # Before the reload: what changes during it makes the unit stale again.
-            newest = newest_change(spec.get("reads") or [])
+            newest = newest_change(spec.reads)
             logged = self._log_size()
             state = services.show(self._machine, [unit])[0]["ActiveState"]
             former = self._serving(unit)
             self._take_up(unit, state)
-            self._await(unit, spec, former if state in services.RUNNING else set(), logged)
+            self._await(spec, former if state in services.RUNNING else set(), logged)
             work.record.extra["loaded"] = services.loaded(services.show(self._machine, [unit])[0], newest)
 
     def _test(self) -> None:
@@ -132,14 +124,14 @@ class ServedSites(Kind[Json, Json, Json]):
                 ),
             )
 
-    def _await(self, unit: str, spec: Json, former: set[int], logged: int) -> None:
+    def _await(self, spec: ServedSitesSpec, former: set[int], logged: int) -> None:
         """Wait until nobody takes requests by the former configuration, and every site is served.
 
         nginx answers a reload before it happens, and one that fails then (a port that is taken) shows in its
         log only: it goes on with the former configuration.
         """
         deadline = time.monotonic() + _WAIT * self._machine.settle
-        probes = site_probe.of_spec(spec)
+        unit, probes = spec.unit, spec.probes
         while True:
             left = former & self._serving(unit)
             if not left:
@@ -162,7 +154,7 @@ class ServedSites(Kind[Json, Json, Json]):
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         raise HostError(
             "not-served",
-            f"{len(names)} of {len(spec['probes'])} sites are not served after the reload:"
+            f"{len(names)} of {len(spec.probes)} sites are not served after the reload:"
             f" {', '.join(names[:_NAMED])}{more}",
             prop=f"sites.{names[0]}",
             hint="the other sites are served; `nginx -T` shows the configuration as nginx reads it",
@@ -191,5 +183,5 @@ class ServedSites(Kind[Json, Json, Json]):
             return ""
         return "\n".join([line for line in lines if any(level in line for level in _GRAVE)][-_LINES:])
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: ServedSitesDesired, record: Record, folder: Path) -> str:
         return "kept"

@@ -7,7 +7,6 @@ site nginx closes the connection. On port 443 it refuses the handshake then.
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 import time
@@ -16,15 +15,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Tuple
 
 from portcullis.agent import x509
-from portcullis.agent.errors import HostError
+from portcullis.components.nginx.facts import NAME, SERVED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Callable
 
+    from portcullis.components.nginx.facts import Probe
+
 Address = Tuple[str, int]
 
-SERVED = "served"
 PATH = "/.well-known/acme-challenge/portcullis-probe"
 _EACH = 5.0  # seconds
 _ALL = 15.0  # seconds: when nginx hangs, nobody waits five for each of two hundred sites
@@ -34,25 +34,10 @@ _NAMES_SHOWN = 3
 _LINE = 1024  # bytes; those of a PEM file have 65
 _LINES = 500  # of one certificate
 _NO_NAME = "UNRECOGNIZED_NAME"
-# RFC 1035, section 2.3.4: a label has 63 characters at most, and TLS cannot carry a longer one.
-_NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
 
 
 class NotServedError(Exception):
     """A site is not served; the text says why, for people."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What to ask of a site.
-
-    Attributes:
-        tls: whether it is served on port 443, too.
-        certificate: path of the file whose first certificate it shows there; "" takes any.
-    """
-
-    tls: bool
-    certificate: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +55,7 @@ def ask(probes: Mapping[str, Probe], ports: Ports) -> dict[str, str]:
 
     def one(site: tuple[str, Probe]) -> str:
         name, probe = site
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             return "it is no host name, and cannot be asked for"
         # Of a wildcard every name is served that has one label more.
         name = f"{_BELOW_A_WILDCARD}{name[1:]}" if name.startswith("*.") else name
@@ -183,14 +168,3 @@ def _other(shown: bytes, wanted: bytes) -> str:
         more = len(there.names) - _NAMES_SHOWN
         return f"a certificate for {names}{f' and {more} more' if more > 0 else ''}"
     return "an older certificate" if there.begins < ours.begins else "another certificate of the same names"
-
-
-def of_spec(spec: Mapping[str, object]) -> dict[str, Probe]:
-    """The probes of a resource. Raises `HostError` (``invalid``)."""
-    probes = spec.get("probes")
-    if not isinstance(probes, dict) or not all(isinstance(probe, dict) for probe in probes.values()):
-        raise HostError("invalid", "there is nothing to ask for", prop="sites")
-    return {
-        name: Probe(bool(probe.get("tls")), str(probe.get("certificate") or ""))
-        for name, probe in sorted(probes.items())
-    }

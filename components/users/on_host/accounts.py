@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent.disk import unreadable
 from portcullis.agent.errors import HostError
+from portcullis.components.users.facts import NO_PASSWORD
 
 if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
@@ -44,10 +45,10 @@ class Account:
 
     @property
     def password(self) -> str:
-        """``none`` (nobody can log in with one), ``set``, or ``empty`` (whoever asks is let in)."""
+        """`NO_PASSWORD`, ``set``, or ``empty``: whoever asks is let in."""
         if not self.secret:
             return "empty"
-        return "none" if self.secret[0] in "*!" else "set"
+        return NO_PASSWORD if self.secret[0] in "*!" else "set"
 
 
 @dataclass(frozen=True)

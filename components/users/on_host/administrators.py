@@ -8,24 +8,27 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from portcullis.agent import disk, paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
-from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json, Step
+from portcullis.agent.kind import Kind, each
+from portcullis.agent.step import Step
+from portcullis.components.users.facts import AdministratorsDesired, AdministratorsFacts, AdministratorsSpec
 from portcullis.components.users.on_host import accounts, sudoers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from portcullis.agent.guarded import Argv, Peer
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json
     from portcullis.agent.store import Record, Store
-    from portcullis.components.users.on_host.accounts import Directory
+    from portcullis.components.users.on_host.accounts import Account, Directory
 
 GROUPS = {
     # Debian's and Ubuntu's sudoers name the first two; wheel is what other systems call it.
@@ -44,42 +47,50 @@ _SHOWN = 120  # characters of a file's rules
 _NOBODYS_GROUP = "nogroup"
 
 
-class Administrators(Guarded[Json, Json], Kind[Json, Json, Json]):
-    """The kind ``administrators``."""
+@dataclass(frozen=True)
+class _Found(AdministratorsFacts):
+    """What this half needs besides.
+
+    Attributes:
+        login_rule: whether the user that deploys has our sudo rule; a text says what is there instead.
+        primary_groups: name of each account's primary group.
+        second_roots: accounts with root's number.
+    """
+
+    login_rule: Union[bool, str] = False
+    primary_groups: Mapping[str, str] = field(default_factory=dict)
+    second_roots: Mapping[str, Account] = field(default_factory=dict)
+
+
+class Administrators(
+    Guarded[AdministratorsDesired, _Found], Kind[AdministratorsSpec, AdministratorsDesired, _Found]
+):
+    """The kind `users.administrators`."""
+
+    spec_type = AdministratorsSpec
+    desired_type = AdministratorsDesired
+    facts_type = AdministratorsFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for its accounts and the files of sudo."""
         super().__init__(machine, store)
         self._sudoers = machine.etc / "sudoers"
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {
-            "users": list(desired.get("users") or ()),
-            "files": list(desired.get("files") or ()),
-            "login": desired.get("login", ""),
-        }
+    def facts(self, questions: Sequence[Question[AdministratorsSpec]]) -> Answers[_Found]:
+        return each(lambda spec, _: self._facts(spec), questions)
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
-        answers: Answers[Json] = []
-        for spec, _ in questions:
-            try:
-                known = accounts.read(self._machine)
-                undeclared = dict(self._undeclared(spec, known))
-                answers.append(
-                    {
-                        "exists": True,
-                        "undeclared": undeclared,
-                        "_login_rule": sudoers.rule_state(self._machine, str(spec.get("login") or "root")),
-                        "_groups": {a.name: _primary(known, a.gid) for a in known.accounts.values()},
-                        "_twins": {a.name: [str(a.gid), str(a.home), a.shell] for a in _twins(known)},
-                    }
-                )
-            except HostError as error:
-                answers.append(error)
-        return answers
+    def _facts(self, spec: AdministratorsSpec) -> _Found:
+        known = accounts.read(self._machine)
+        return _Found(
+            exists=True,
+            undeclared=dict(self._undeclared(spec, known)),
+            login_rule=sudoers.rule_state(self._machine, spec.login or "root"),
+            primary_groups={a.name: _primary(known, a.gid) for a in known.accounts.values()},
+            second_roots={a.name: a for a in _second_roots(known)},
+        )
 
-    def _undeclared(self, spec: Json, known: Directory) -> Iterator[tuple[str, str]]:
-        declared = {"root", *spec["users"], *([spec["login"]] if spec.get("login") else [])}
+    def _undeclared(self, spec: AdministratorsSpec, known: Directory) -> Iterator[tuple[str, str]]:
+        declared = {"root", *spec.users, *([spec.login] if spec.login else [])}
         for group in GROUPS:
             if group not in known.groups:
                 continue
@@ -89,18 +100,18 @@ class Administrators(Guarded[Json, Json], Kind[Json, Json, Json]):
             for account in known.accounts.values():
                 if account.gid == known.groups[group].gid and account.name not in declared:
                     yield f"group {group}: {account.name}", "member by its primary group"
-        for account in _twins(known):
+        for account in _second_roots(known):
             yield f"uid 0: {account.name}", f"a second root, with the shell {account.shell}"
         yield from self._rules(spec)
 
-    def _rules(self, spec: Json) -> Iterator[tuple[str, str]]:
+    def _rules(self, spec: AdministratorsSpec) -> Iterator[tuple[str, str]]:
         found = sudoers.read(self._sudoers)
         for line in sudoers.lines(found[0]) if found else ():
-            if not sudoers.is_shipped(line) and line.split()[0] != spec.get("login"):
+            if not sudoers.is_shipped(line) and line.split()[0] != spec.login:
                 yield f"{self._sudoers}: {line}", "rule"
-        ours = {str(sudoers.rule_path(self._machine, name)) for name in spec["users"]}
+        ours = {str(sudoers.rule_path(self._machine, name)) for name in spec.users}
         for path in self._fragments():
-            if str(path) in spec["files"]:
+            if str(path) in spec.files:
                 continue
             text, status = sudoers.read(path) or ("", None)
             rules = sudoers.lines(text)
@@ -110,7 +121,7 @@ class Administrators(Guarded[Json, Json], Kind[Json, Json, Json]):
                 continue  # also of a folder or pipe, which sudo passes over
             if str(path) in ours and text == sudoers.rule_text(path.name[len(sudoers.PREFIX) :]):
                 continue
-            if spec.get("login") and not _is_declared(spec) and _is_only_for(str(spec["login"]), rules):
+            if spec.login and spec.login not in spec.users and _is_only_for(spec.login, rules):
                 continue
             value = "; ".join(rules)[:_SHOWN]
             yield str(path), "".join(c if c.isprintable() else "?" for c in value)
@@ -126,29 +137,18 @@ class Administrators(Guarded[Json, Json], Kind[Json, Json, Json]):
             raise disk.unreadable(error, folder) from None
         return [folder / name for name in names if "." not in name and not name.endswith("~")]
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        del desired
+    def plan(self, desired: AdministratorsDesired, facts: _Found) -> list[Step]:
         return [
             Step(f"undeclared.{name}", have, "absent", "take away")
-            for name, have in sorted(facts["undeclared"].items())
+            for name, have in sorted(facts.undeclared.items())
         ]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        return None
-
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
-        return False
-
     def preflight(
-        self,
-        desired: Json,
-        facts: Json,
-        steps: list[Step],
-        peer: Peer | None,
+        self, desired: AdministratorsDesired, facts: _Found, steps: list[Step], peer: Peer | None
     ) -> HostError | None:
         """Rules that the user that deploys lives on go only when ours is there."""
-        login = str(desired.get("login") or "root")
-        if login == "root" or facts["_login_rule"] is True:
+        login = desired.login or "root"
+        if login == "root" or facts.login_rule is True:
             return None
         for step in steps:
             name = step.prop.partition(".")[2]
@@ -161,8 +161,7 @@ class Administrators(Guarded[Json, Json], Kind[Json, Json, Json]):
                 )
         return None
 
-    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
-        del desired
+    def undo(self, desired: AdministratorsDesired, facts: _Found, steps: list[Step]) -> Undo | None:
         files, commands = {}, []
         for step in steps:
             name = step.prop.partition(".")[2]
@@ -172,19 +171,19 @@ class Administrators(Guarded[Json, Json], Kind[Json, Json, Json]):
                 commands.append(_give(name, facts))
         return Undo(tuple(files), tuple(commands))
 
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+    def undo_removal(self, desired: AdministratorsDesired, record: Record, facts: _Found) -> Undo | None:
         """It only lets in again who was there before."""
         return None
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
+    def original(self, item: str, facts: _Found, folder: Path) -> Json:
         """What was there before us comes back; what came later is only drift."""
-        given = {name: list(_give(name, facts)) for name in facts["undeclared"] if not name.startswith("/")}
+        given = {name: list(_give(name, facts)) for name in facts.undeclared if not name.startswith("/")}
         lines = f"{self._sudoers}: "
-        files = [name for name in facts["undeclared"] if name[0] == "/" and not name.startswith(lines)]
+        files = [name for name in facts.undeclared if name[0] == "/" and not name.startswith(lines)]
         return {
             "type": "administrators",
             "commands": given,
-            "lines": [name[len(lines) :] for name in facts["undeclared"] if name.startswith(lines)],
+            "lines": [name[len(lines) :] for name in facts.undeclared if name.startswith(lines)],
             "sudoers": paths.keep(self._sudoers, folder / "sudoers"),
             "files": [
                 {"path": name, "kept": paths.keep(Path(name), folder / f"file-{number}")}
@@ -192,8 +191,7 @@ class Administrators(Guarded[Json, Json], Kind[Json, Json, Json]):
             ],
         }
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        del desired
+    def apply(self, desired: AdministratorsDesired, steps: list[Step], work: Work) -> None:
         lines = f"{self._sudoers}: "
         names = [step.prop.partition(".")[2] for step in steps]
         gone = {name[len(lines) :] for name in names if name.startswith(lines)}
@@ -230,8 +228,7 @@ class Administrators(Guarded[Json, Json], Kind[Json, Json, Json]):
             own = name if name in known.groups and name not in GROUPS else _NOBODYS_GROUP
             accounts.change(self._machine, "usermod", "-g", own, name, prop="undeclared")
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
-        del desired
+    def remove(self, desired: AdministratorsDesired, record: Record, folder: Path) -> str:
         kept = record.original
         for number, file in enumerate(kept["files"]):
             path = Path(file["path"])
@@ -259,7 +256,7 @@ class Administrators(Guarded[Json, Json], Kind[Json, Json, Json]):
             sudoers.install(self._machine, self._sudoers, text, folder / "before")
 
 
-def _twins(known: Directory) -> list[accounts.Account]:
+def _second_roots(known: Directory) -> list[Account]:
     return [account for account in known.accounts.values() if account.uid == 0 and account.name != "root"]
 
 
@@ -267,25 +264,21 @@ def _primary(known: Directory, gid: int) -> str:
     return next((group.name for group in known.groups.values() if group.gid == gid), str(gid))
 
 
-def _is_declared(spec: Json) -> bool:
-    return spec["login"] in spec["users"]
-
-
 def _is_only_for(login: str, rules: list[str]) -> bool:
     """Whether the rules of a file are those of one user."""
     return bool(rules) and all(rule.split()[0] == login for rule in rules)
 
 
-def _give(name: str, facts: Json) -> Argv:
+def _give(name: str, facts: _Found) -> Argv:
     """What gives somebody back what `apply` takes away. A password of a second root is not kept."""
     kind, _, who = name.partition(": ")
     if kind == "uid 0":
-        gid, home, shell = facts["_twins"][who]
+        account = facts.second_roots[who]
         return (
-            "useradd", "--non-unique", "--uid=0", f"--gid={gid}", f"--home-dir={home}", "--no-create-home",
-            f"--shell={shell}", "--password=*", who,
+            "useradd", "--non-unique", "--uid=0", f"--gid={account.gid}", f"--home-dir={account.home}",
+            "--no-create-home", f"--shell={account.shell}", "--password=*", who,
         )  # fmt: skip
     group = kind.partition(" ")[2]
-    if facts["_groups"].get(who) == group:
+    if facts.primary_groups.get(who) == group:
         return ("usermod", "-g", group, who)
     return ("gpasswd", "-a", who, group)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from portcullis.agent.places import Place
     from portcullis.components.users.on_host.accounts import Account
 
-PRIVATE = "private"
 LIMIT = 1 << 20  # bytes of a file that are read
 _TIMEOUT = 30.0
 _DEFAULT = ".ssh/authorized_keys .ssh/authorized_keys2"  # sshd_config(5), AuthorizedKeysFile

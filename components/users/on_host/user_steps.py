@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from portcullis.agent.step import Json, Step, compare
-from portcullis.components.users.on_host import key_files
+from typing import TYPE_CHECKING
+
+from portcullis.agent.step import Step, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from portcullis.components.users.facts import UserDesired, UserFacts
 
 _SHOWN = 80  # characters of a key
 
 
-def steps(desired: Json, facts: Json) -> list[Step]:
+def steps(desired: UserDesired, facts: UserFacts) -> list[Step]:
     """What has to be done."""
-    if not facts["exists"]:
-        return [Step("user", "absent", str(desired["user"]), "create")]
-    found = _by_name("keys", desired["keys"], facts["keys"], "keys")
+    if not facts.exists:
+        return [Step("user", "absent", desired.user, "create")]
+    found = _by_name("keys", desired.keys, facts.keys, "keys")
     # Missing files are no fault where nobody is to be let in.
-    found += compare({"key_files": key_files.PRIVATE}, facts, ("key_files",), "keys")
+    found += compare(desired, facts, ("key_files",), "keys")
     found += compare(desired, facts, ("password", "shell", "sudo"), "set")
     found += compare(desired, facts, ("sessions",), "end")
-    if desired.get("groups") is not None:
-        found += _by_name("groups", desired["groups"], facts["groups"], "groups")
+    if desired.groups is not None:
+        found += _by_name("groups", desired.groups, facts.groups or {}, "groups")
     return found
 
 
-def _by_name(prop: str, desired: Json, live: Json, action: str) -> list[Step]:
+def _by_name(prop: str, desired: Mapping[str, str], live: Mapping[str, str], action: str) -> list[Step]:
     """A step for each name that is not the same on both sides."""
     return [
         Step(f"{prop}.{name}", _short(live.get(name)), _short(desired.get(name)), action)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional, Tuple
 
 from portcullis.agent import disk, paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
-from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json
+from portcullis.agent.kind import Kind, each
+from portcullis.components.users.facts import (
+    CURRENT,
+    MEMBER,
+    NO_PASSWORD,
+    OPTIONAL,
+    PRIVATE,
+    SHELL,
+    UserDesired,
+    UserFacts,
+    UserSpec,
+)
 from portcullis.components.users.on_host import accounts, authorized_keys, key_files, sudoers, user_steps
 
 if TYPE_CHECKING:
@@ -18,14 +29,10 @@ if TYPE_CHECKING:
 
     from portcullis.agent.guarded import Argv, Peer
     from portcullis.agent.kind import Answers, Question, Work
-    from portcullis.agent.step import Step
+    from portcullis.agent.step import Json, Step
     from portcullis.agent.store import Record
     from portcullis.components.users.on_host.accounts import Account, Directory
 
-MEMBER = "member"
-CURRENT = "current"
-MANAGED = ("groups", "password", "sessions", "shell", "sudo")
-"""What may be left out of what is declared, and is then left alone."""
 _OLD = "from before the keys changed"
 _ENDING = "ending"
 _MADE = "made"
@@ -36,113 +43,122 @@ _LEAVING = 10.0  # seconds for the sessions of a user who is removed to end
 _NUMBERS = range(1000, 60000)  # what Debian's and Ubuntu's login.defs gives to people
 
 
-class Users(Guarded[Json, Json], Kind[Json, Json, Json]):
-    """The kind ``user``.
+@dataclass(frozen=True)
+class _Found(UserFacts):
+    """What this half needs besides.
 
-    Everything but the keys may be left out of what is declared, and is then left alone.
+    Attributes:
+        uid: the account's number; -1 while there is none.
+        login_shell: its shell, whether it is managed or not.
+        member_of: its supplementary groups, whether they are managed or not.
+        let_in: the keys that let somebody in, without options and comments.
+        keepable: the files with keys that can be kept and put back.
+        obstacle: what a person has to put right first, or "".
+        home_uid: the number that owns a home which is left of an account of this name; None without one.
     """
 
-    def spec(self, item: str, desired: Json) -> Json:
-        managed = [key for key in MANAGED if desired.get(key) is not None]
-        return {"user": item, "keys": desired.get("keys") or {}, "managed": managed}
+    uid: int = -1
+    login_shell: str = ""
+    member_of: Tuple[str, ...] = ()
+    let_in: Tuple[str, ...] = ()
+    keepable: Tuple[str, ...] = ()
+    obstacle: str = ""
+    home_uid: Optional[int] = None
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+
+class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
+    """The kind `users.users`."""
+
+    spec_type = UserSpec
+    desired_type = UserDesired
+    facts_type = UserFacts
+
+    def facts(self, questions: Sequence[Question[UserSpec]]) -> Answers[_Found]:
         try:
             known = accounts.read(self._machine)
         except HostError as error:
             return [error] * len(questions)
-        answers: Answers[Json] = []
-        for spec, record in questions:
-            try:
-                answers.append(self._facts(spec, known, record))
-            except HostError as error:
-                answers.append(error)
-        return answers
+        return each(lambda spec, record: self._facts(spec, known, record), questions)
 
-    def _facts(self, spec: Json, known: Directory, record: Record | None = None) -> Json:
-        name = str(spec["user"])
+    def _facts(self, spec: UserSpec, known: Directory, record: Record | None = None) -> _Found:
+        name = spec.user
         account = known.accounts.get(name)
         if account is None:
-            return {"exists": False, **self._former_home(name, known)}
+            return self._former_home(name, known)
         state = key_files.look(account, key_files.locations(self._machine, name, account.uid, account.home))
-        member_of = known.groups_of(name)
-        facts: Json = {
-            "exists": True,
-            "keys": authorized_keys.read_back(spec["keys"], state.texts, state.first),
-            "key_files": state.fault or key_files.PRIVATE,
-            "password": account.password,
-            "shell": account.shell,
+        member_of = tuple(known.groups_of(name))
+        live: Json = {
             "groups": dict.fromkeys(member_of, MEMBER),
-            "sudo": sudoers.rule_state(self._machine, name),
+            "password": account.password,
             "sessions": _OLD if record and record.extra.get(_ENDING) else CURRENT,
+            "shell": account.shell,
+            "sudo": sudoers.rule_state(self._machine, name),
         }
-        for key in MANAGED:
-            if key not in spec["managed"]:
-                del facts[key]
-        return {
-            **facts,
-            "_uid": account.uid,
-            "_shell": account.shell,
-            "_groups": member_of,
-            "_obstacle": state.obstacle,
-            "_let_in": [key.blob for text in state.texts.values() for key in authorized_keys.parse_all(text)],
-            "_keepable": [str(path) for path in state.keepable],
-        }
+        return _Found(
+            exists=True,
+            keys=authorized_keys.read_back(spec.keys, state.texts, state.first),
+            key_files=state.fault or PRIVATE,
+            **{prop: live[prop] for prop in OPTIONAL if prop in spec.managed},
+            uid=account.uid,
+            login_shell=account.shell,
+            member_of=member_of,
+            let_in=tuple(
+                key.blob for text in state.texts.values() for key in authorized_keys.parse_all(text)
+            ),
+            keepable=tuple(str(path) for path in state.keepable),
+            obstacle=state.obstacle,
+        )
 
-    def _former_home(self, name: str, known: Directory) -> Json:
-        """A home that is left of an account of this name: a new one takes over its number with it."""
+    def _former_home(self, name: str, known: Directory) -> _Found:
+        """Return what is left of an account of this name: a new one takes over the number of its home."""
         home = self._machine.homes / name
         with disk.reading(home) as place:
             status = place.look()
         if status is None:
-            return {"_home_uid": None, "_obstacle": ""}
+            return _Found(exists=False)
         if status.st_uid in {account.uid for account in known.accounts.values()}:
             owner = paths.user_name(status.st_uid)
-            return {"_home_uid": None, "_obstacle": f"there is a {home} already, which belongs to {owner}"}
-        return {"_home_uid": status.st_uid, "_obstacle": ""}
+            return _Found(exists=False, obstacle=f"there is a {home} already, which belongs to {owner}")
+        return _Found(exists=False, home_uid=status.st_uid)
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
+    def plan(self, desired: UserDesired, facts: _Found) -> list[Step]:
         return user_steps.steps(desired, facts)
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        if facts["_obstacle"] and (desired["keys"] or not facts["exists"]):
+    def obstacle(self, desired: UserDesired, facts: _Found) -> HostError | None:
+        if facts.obstacle and (desired.keys or not facts.exists):
             return HostError(
-                "invalid", facts["_obstacle"], prop="keys", hint="put that right on the host, then run again"
+                "invalid", facts.obstacle, prop="keys", hint="put that right on the host, then run again"
             )
         return None
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+    def is_unmodified_default(self, item: str, facts: _Found) -> bool:
         """One that nobody logs in to; a key that is there lets somebody in, perhaps us."""
         return (
-            not facts["keys"]
-            and facts["key_files"] == key_files.PRIVATE
-            and facts.get("password", "none") == "none"
-            and facts.get("sudo", False) is False
-            and not facts["_groups"]
-            and accounts.is_shell(facts["_shell"])
+            not facts.keys
+            and facts.key_files == PRIVATE
+            and facts.password in (None, NO_PASSWORD)
+            and facts.sudo in (None, False)
+            and not facts.member_of
+            and accounts.is_shell(facts.login_shell)
         )
 
     def preflight(
-        self,
-        desired: Json,
-        facts: Json,
-        steps: list[Step],
-        peer: Peer | None,
+        self, desired: UserDesired, facts: _Found, steps: list[Step], peer: Peer | None
     ) -> HostError | None:
         """For the user that deploys: without key, shell or sudo nobody gets in to mend it."""
-        name = desired["user"]
-        if desired.get("login") != name:
+        name = desired.user
+        if desired.login != name:
             return None
         prop = why = ""
-        if not desired["keys"]:
+        if not desired.keys:
             prop, why = "keys", "no key would let it in any more"
-        elif desired.get("shell") and not accounts.is_shell(desired["shell"]):
-            prop, why = "shell", f"{desired['shell']} turns every login away"
-        elif desired.get("sudo") is False and facts.get("_uid", -1) != 0:
+        elif desired.shell and not accounts.is_shell(desired.shell):
+            prop, why = "shell", f"{desired.shell} turns every login away"
+        elif desired.sudo is False and facts.uid != 0:
             if any(step.prop in ("sudo", "user") for step in steps):
                 prop, why = "sudo", "it could not become root any more"
         elif any("symbolic link" in step.have for step in steps if step.prop == "key_files"):
-            prop, why = "key_files", f"{facts['key_files']}, which could not be put back: replace it yourself"
+            prop, why = "key_files", f"{facts.key_files}, which could not be put back: replace it yourself"
         if not why:
             return None
         return HostError(
@@ -150,36 +166,36 @@ class Users(Guarded[Json, Json], Kind[Json, Json, Json]):
             hint="log in as another user first (`user` of the host), then change this one",
         )  # fmt: skip
 
-    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+    def undo(self, desired: UserDesired, facts: _Found, steps: list[Step]) -> Undo | None:
         """What only lets more people in needs none, but for the user that deploys."""
-        name = str(desired["user"])
-        if desired.get("login") != name and not any(map(user_steps.narrows, steps)):
+        name = desired.user
+        if desired.login != name and not any(map(user_steps.narrows, steps)):
             return None
         rule = str(sudoers.rule_path(self._machine, name))
-        if not facts["exists"]:
+        if not facts.exists:
             # -f: who has just logged in may still have processes. A home from before stays.
-            home = [] if facts["_home_uid"] is not None else ["-r"]
+            home = [] if facts.home_uid is not None else ["-r"]
             note = str(self._store.folder("users.users", name) / _MADE)
             return Undo((rule,), (("sh", "-c", _IF_MADE, note, "userdel", "-f", *home, name),))
         commands: list[Argv] = []
         if any(step.prop == "shell" for step in steps):
-            commands.append(("usermod", "-s", facts["_shell"], name))
+            commands.append(("usermod", "-s", facts.login_shell, name))
         if any(step.prop == "password" and step.have == "set" for step in steps):
             commands.append(("usermod", "-U", name))
         for step in steps:
             if step.action == "groups":
                 back = "-d" if step.have == "absent" else "-a"
                 commands.append(("gpasswd", back, name, step.prop.partition(".")[2]))
-        return Undo((*facts["_keepable"], rule), tuple(commands))
+        return Undo((*facts.keepable, rule), tuple(commands))
 
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
-        if not facts["exists"] or _stays(desired, record):
+    def undo_removal(self, desired: UserDesired, record: Record, facts: _Found) -> Undo | None:
+        if not facts.exists or _stays(desired, record):
             return None
         name, rule = record.id, str(sudoers.rule_path(self._machine, record.id))
-        commands: list[Argv] = [("usermod", "-s", facts["_shell"], name)]
+        commands: list[Argv] = [("usermod", "-s", facts.login_shell, name)]
         if _goes(desired, record):
             account = accounts.read(self._machine).accounts[name]
-            groups = [f"--groups={','.join(facts['_groups'])}"] if facts["_groups"] else []
+            groups = [f"--groups={','.join(facts.member_of)}"] if facts.member_of else []
             commands = [
                 ("groupadd", f"--gid={account.gid}", name),
                 (
@@ -187,28 +203,28 @@ class Users(Guarded[Json, Json], Kind[Json, Json, Json]):
                     "--no-create-home", f"--shell={account.shell}", "--password=*", *groups, name,
                 ),
             ]  # fmt: skip
-        commands += [("gpasswd", "-a", name, group) for group in facts["_groups"]]
-        return Undo((*facts["_keepable"], rule), tuple(commands))
+        commands += [("gpasswd", "-a", name, group) for group in facts.member_of]
+        return Undo((*facts.keepable, rule), tuple(commands))
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
+    def original(self, item: str, facts: _Found, folder: Path) -> Json:
         rule = paths.keep(sudoers.rule_path(self._machine, item), folder / "sudoers")
-        if not facts["exists"]:
+        if not facts.exists:
             return {"type": "absent", "sudoers": rule, "files": [], "let_in": []}
         files = [
             {"path": path, "kept": paths.keep(Path(path), folder / f"keys-{number}")}
-            for number, path in enumerate(facts["_keepable"])
+            for number, path in enumerate(facts.keepable)
         ]
         return {
-            "type": "user", "sudoers": rule, "files": files, "let_in": facts["_let_in"],
-            "shell": facts["_shell"], "groups": facts["_groups"],
+            "type": "user", "sudoers": rule, "files": files, "let_in": [*facts.let_in],
+            "shell": facts.login_shell, "groups": [*facts.member_of],
         }  # fmt: skip
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: UserDesired, steps: list[Step], work: Work) -> None:
         """Keys come before all that could need them."""
-        name = str(desired["user"])
+        name = desired.user
         if steps and steps[0].action == "create":
             self._create(desired, work.folder / _MADE)
-            facts = self._facts(self.spec(name, desired), accounts.read(self._machine))
+            facts = self._facts(desired.spec(), accounts.read(self._machine))
             refusal = self.obstacle(desired, facts)
             if refusal:
                 raise refusal
@@ -226,20 +242,20 @@ class Users(Guarded[Json, Json], Kind[Json, Json, Json]):
             written = {*work.record.extra.get("files", ()), *map(str, where)}
             work.record.extra["files"] = sorted(written)
             work.save()
-            text = authorized_keys.render(desired["keys"], f'User "{name}"')
+            text = authorized_keys.render(desired.keys, f'User "{name}"')
             key_files.write(account, key_files.look(account, where), text)
         self._set(name, desired, steps, work)
         if ending:
             accounts.end_sessions(self._machine, account)
             del work.record.extra[_ENDING]
 
-    def _set(self, name: str, desired: Json, steps: list[Step], work: Work) -> None:
+    def _set(self, name: str, desired: UserDesired, steps: list[Step], work: Work) -> None:
         """Change all but the keys."""
         for step in steps:
             if step.prop == "sudo":
-                self._set_sudo(name, wanted=desired["sudo"], folder=work.folder)
+                self._set_sudo(name, wanted=bool(desired.sudo), folder=work.folder)
             elif step.prop == "shell":
-                self._set_shell(name, desired["shell"])
+                self._set_shell(name, desired.shell or SHELL)
             elif step.prop == "password":
                 self._take_password(name, step.have, work)
             elif step.action == "groups":
@@ -250,22 +266,22 @@ class Users(Guarded[Json, Json], Kind[Json, Json, Json]):
                     accounts.change(self._machine, "groupadd", "--system", group, prop="groups")
                 accounts.change(self._machine, "gpasswd", how, name, group, prop="groups")
 
-    def _create(self, desired: Json, note: Path) -> None:
+    def _create(self, desired: UserDesired, note: Path) -> None:
         """Make the account, and then `note`, by which an undo knows that it is ours to delete."""
         paths.remove_file(note)
-        name = str(desired["user"])
+        name = desired.user
         known = accounts.read(self._machine)
-        number: int | None = self._former_home(name, known)["_home_uid"]
-        if number is None and not desired.get("system"):
+        number = self._former_home(name, known).home_uid
+        if number is None and not desired.system:
             number = self._number_of_its_own(known)
-        shell = str(desired.get("shell") or "/bin/bash")
+        shell = desired.shell or SHELL
         _must_exist(shell)
         options = [
             "--create-home", f"--home-dir={self._machine.homes / name}", f"--shell={shell}",
             # Not the `!` that it would be otherwise: sshd without PAM takes that for a locked account.
             "--password=*",
         ]  # fmt: skip
-        if desired.get("system"):
+        if desired.system:
             options.append("--system")
         if number is not None:
             options.append(f"--uid={number}")
@@ -305,7 +321,7 @@ class Users(Guarded[Json, Json], Kind[Json, Json, Json]):
         work.save()
         accounts.change(self._machine, "usermod", "-L", name, prop="password")
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: UserDesired, record: Record, folder: Path) -> str:
         """Access goes back to what it was; the home stays, and so does the user that deploys."""
         name = record.id
         account = accounts.read(self._machine).accounts.get(name)
@@ -314,7 +330,7 @@ class Users(Guarded[Json, Json], Kind[Json, Json, Json]):
         rule = sudoers.rule_path(self._machine, name)
         if record.original["sudoers"]["type"] != "absent":
             paths.put_back(rule, record.original["sudoers"], folder / "sudoers")
-        elif account is None or desired.get("login") != name:
+        elif account is None or desired.login != name:
             paths.remove_file(rule)
         if account is None:
             return "absent"
@@ -334,13 +350,13 @@ class Users(Guarded[Json, Json], Kind[Json, Json, Json]):
             return "removed"
         return "kept"
 
-    def _restore(self, desired: Json, record: Record, account: Account) -> None:
+    def _restore(self, desired: UserDesired, record: Record, account: Account) -> None:
         name, kept = record.id, record.original
-        if desired.get("shell") and kept["shell"] != account.shell:
+        if desired.shell and kept["shell"] != account.shell:
             accounts.change(self._machine, "usermod", "-s", kept["shell"], name)
         if record.extra.get("locked") and len(account.secret) > 1 and account.secret[0] == "!":
             accounts.change(self._machine, "usermod", "-U", name)
-        if desired.get("groups") is None:
+        if desired.groups is None:
             return
         known = accounts.read(self._machine)
         have, want = set(known.groups_of(name)), set(kept["groups"]) & set(known.groups)
@@ -361,23 +377,23 @@ class Users(Guarded[Json, Json], Kind[Json, Json, Json]):
                 time.sleep(self._machine.settle)
 
 
-def _may_end(desired: Json) -> bool:
+def _may_end(desired: UserDesired) -> bool:
     """Whether sessions of the account are ended; the deployment's own never are."""
-    return desired.get("sessions") is not None and desired.get("login") != desired["user"]
+    return desired.sessions is not None and desired.login != desired.user
 
 
-def _stays(desired: Json, record: Record) -> bool:
+def _stays(desired: UserDesired, record: Record) -> bool:
     """Whether this is the user that deploys, and what stood there before us would not let it in.
 
     A destroy goes on after it, with logins of that user.
     """
-    declared = {key.blob for key in map(authorized_keys.parse, desired["keys"].values()) if key}
-    return desired.get("login") == record.id and not declared & set(record.original["let_in"])
+    declared = {key.blob for key in map(authorized_keys.parse, desired.keys.values()) if key}
+    return desired.login == record.id and not declared & set(record.original["let_in"])
 
 
-def _goes(desired: Json, record: Record) -> bool:
+def _goes(desired: UserDesired, record: Record) -> bool:
     made = record.original["type"] == "absent"
-    return made and desired.get("on_delete") == "remove" and desired.get("login") != record.id
+    return made and desired.on_delete == "remove" and desired.login != record.id
 
 
 def _must_exist(shell: str) -> None:

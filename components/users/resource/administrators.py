@@ -5,19 +5,18 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from portcullis.components.users.facts import DECLARED, AdministratorsDesired, AdministratorsFacts
 from portcullis.host.guarded import GuardedProvider
-from portcullis.host.provider import Normaliser, stack_name
 from portcullis.host.resource import HostResource
-from portcullis.host.session import Login, declared_login
-from portcullis.host.survey import Item
+from portcullis.host.session import Login
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
+    from portcullis.host.provider import Normaliser
     from portcullis.provider.base import Props
 
 
@@ -25,8 +24,11 @@ class AdministratorsProvider(GuardedProvider):
     """Provider of `Administrators`."""
 
     kind = "users.administrators"
+    desired_type = AdministratorsDesired
+    facts_type = AdministratorsFacts
+    live = ("undeclared",)
     identity = ("host",)
-    sets = MappingProxyType({"users": "declared", "files": "declared"})
+    sets = MappingProxyType({"users": DECLARED, "files": DECLARED})
 
     def normalise(self, inputs: Normaliser) -> None:
         """Take over who is declared."""
@@ -34,19 +36,6 @@ class AdministratorsProvider(GuardedProvider):
         inputs.inputs["files"] = inputs.news.get("files") or {}
         # Read back as whoever else may become root.
         inputs.inputs["undeclared"] = {}
-
-    def item(self, props: Props) -> Item:
-        """Return the one thing of its kind, with those who are declared."""
-        spec = {
-            "users": sorted(props.get("users") or {}),
-            "files": sorted(props.get("files") or {}),
-            "login": declared_login(props["host"], stack_name(props)),
-        }
-        return Item(self.kind, self.kind, spec)
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return those who are not declared."""
-        return {"undeclared": facts["undeclared"]}
 
     def absent_inputs(self) -> Props:
         """Return nobody: a host always has an answer."""
@@ -94,8 +83,8 @@ class Administrators(HostResource):
             host=host,
             adopt=adopt,
             inputs={
-                "users": dict.fromkeys(sorted(users), "declared"),
-                "files": dict.fromkeys(sorted(files), "declared"),
+                "users": dict.fromkeys(sorted(users), DECLARED),
+                "files": dict.fromkeys(sorted(files), DECLARED),
                 "undeclared": {},
             },
             outputs=(),

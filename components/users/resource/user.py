@@ -6,19 +6,27 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from portcullis.components.users.facts import (
+    CURRENT,
+    MEMBER,
+    NO_PASSWORD,
+    OPTIONAL,
+    PRIVATE,
+    SHELL,
+    UserDesired,
+    UserFacts,
+)
 from portcullis.components.users.on_host.authorized_keys import parse
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.session import Login
-from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
@@ -26,19 +34,18 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _ROOT = "root"
-_SHELL = "/bin/bash"
 _NOTHING: Mapping[str, Any] = {}
-# What may be left out, and is then left alone on the host.
-_OPTIONAL = ("groups", "password", "sessions", "shell", "sudo")
-_LIVE = ("keys", "key_files", *_OPTIONAL)
 
 
 class UserProvider(GuardedProvider):
     """Provider of `User`."""
 
     kind = "users.users"
+    desired_type = UserDesired
+    facts_type = UserFacts
+    live = ("keys", "key_files", *OPTIONAL)
     identity = ("host", "user")
-    sets = MappingProxyType({"groups": "member"})
+    sets = MappingProxyType({"groups": MEMBER})
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check the name, each key and the shell."""
@@ -60,26 +67,20 @@ class UserProvider(GuardedProvider):
                 inputs.fail("on_delete", "root cannot be removed")
         else:
             # Read back as "set" when somebody gives the account one.
-            inputs.inputs["password"] = "none"  # noqa: S105 - a word for that there is none
+            inputs.inputs["password"] = NO_PASSWORD
         if inputs.news.get("sessions"):
             if user == _ROOT:
                 inputs.fail(
                     "end_sessions", "root's sessions are not ended: the deployment's may be one of them"
                 )
             # Read back as what they are while some have outlived a change of keys.
-            inputs.inputs["sessions"] = "current"
+            inputs.inputs["sessions"] = CURRENT
         # Read back as what is wrong when the files are not the user's alone.
-        inputs.inputs["key_files"] = "private"
+        inputs.inputs["key_files"] = PRIVATE
 
-    def item(self, props: Props) -> Item:
-        """Return the user by name, with the keys that we know by a label."""
-        managed = [key for key in _OPTIONAL if props.get(key) is not None]
-        spec = {"user": props["user"], "keys": props.get("keys") or {}, "managed": managed}
-        return Item(self.kind, props["user"], spec)
-
-    def live_inputs(self, facts: Json) -> Props:
+    def live_inputs(self, facts: UserFacts) -> Props:
         """Return what is managed of the account."""
-        return {key: facts[key] for key in _LIVE if key in facts}
+        return {name: value for name, value in super().live_inputs(facts).items() if value is not None}
 
     def absent_inputs(self) -> Props:
         """Return an account that is not there."""
@@ -137,7 +138,7 @@ class User(HostResource):
         user: str,
         keys: Mapping[str, pulumi.Input[str]] = _NOTHING,
         sudo: bool | None = False,
-        shell: str | None = _SHELL,
+        shell: str | None = SHELL,
         groups: Sequence[str] | None = None,
         system: bool = False,
         end_sessions: bool = False,
@@ -167,18 +168,18 @@ class User(HostResource):
         """
         if user == _ROOT:
             sudo = sudo or None
-            shell = None if shell == _SHELL else shell
+            shell = None if shell == SHELL else shell
         inputs = {
             "user": user,
             "keys": dict(keys),
             "sudo": sudo,
             "shell": shell,
-            "groups": None if groups is None else dict.fromkeys(sorted(groups), "member"),
+            "groups": None if groups is None else dict.fromkeys(sorted(groups), MEMBER),
             "system": system or None,
-            "sessions": "current" if end_sessions else None,
+            "sessions": CURRENT if end_sessions else None,
             "on_delete": on_delete,
-            "key_files": "private",
-            "password": None if user == _ROOT else "none",
+            "key_files": PRIVATE,
+            "password": None if user == _ROOT else NO_PASSWORD,
         }
         super().__init__(
             UserProvider,

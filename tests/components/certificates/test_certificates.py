@@ -17,6 +17,7 @@ import pytest
 from portcullis.agent.errors import HostError
 from portcullis.components.certificates import on_host as certificates
 from portcullis.components.certificates import render as rendered
+from portcullis.components.certificates.facts import CertificateDesired
 from portcullis.components.certificates.on_host import (
     acme_precheck,
     challenge_folder,
@@ -158,7 +159,7 @@ def host(machine: Machine, tmp_path: Path) -> Iterator[Host]:
 
 
 def test_the_first_certificate_is_issued_and_needs_no_second(host: Host) -> None:
-    assert host.facts() == {"exists": False, "revision": ""}
+    assert host.facts() == {"exists": False}
     facts = host.put("api.example.com")["facts"]
     assert facts["domains"] == {"api.example.com": "covered", NAME: "covered"}
     assert (facts["issuer"], facts["key_type"]) == ("Example CA", "ecdsa")
@@ -453,7 +454,8 @@ def test_a_wildcard_is_refused_without_dns(host: Host) -> None:
 
 def test_what_certbot_is_told_of_a_plugin_is_what_the_timer_is_told(host: Host) -> None:
     for name, plugin in rendered.PLUGINS.items():
-        desired = host.desired(dns=name, dns_credentials="/c", dns_propagation="9", ca_bundle="/ca.pem")
+        more = {"dns": name, "dns_credentials": "/c", "dns_propagation": "9", "ca_bundle": "/ca.pem"}
+        desired = CertificateDesired(**host.desired(**more))
         assert environment(desired) == rendered.environment("/ca.pem", name, "/c")
         assert (f"--dns-{name}-propagation-seconds" in command(NAME, desired)) == plugin.waits
 

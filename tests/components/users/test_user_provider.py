@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import Unknown
 
+from portcullis.components.users.facts import PRIVATE, UserFacts
 from portcullis.components.users.resource.administrators import AdministratorsProvider
 from portcullis.components.users.resource.user import UserProvider
 from portcullis.host.connections import Connection, write_ssh_config
@@ -113,5 +114,8 @@ def test_sessions_that_end_with_a_key_are_read_back_and_never_roots() -> None:
     news = {**USER, "sessions": "current"}
     assert UserProvider().check({}, news).inputs["sessions"] == "current"
     assert "sessions" in UserProvider().item(news).spec["managed"]
-    assert UserProvider().live_inputs({**FACTS, "sessions": "from before the keys changed"})["sessions"]
+    facts = UserFacts(exists=True, key_files=PRIVATE, sessions="from before the keys changed")
+    assert UserProvider().live_inputs(facts) == {
+        "keys": {}, "key_files": PRIVATE, "sessions": "from before the keys changed",
+    }  # fmt: skip
     assert set(faults(UserProvider(), {**ROOT, "sessions": "current"})) == {"end_sessions"}

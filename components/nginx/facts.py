@@ -1,0 +1,85 @@
+"""What both halves of `ServedSites` exchange."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from portcullis.agent.wire import Desired, Facts, Spec
+
+SERVED = "served"
+"""What is said of a site that answers."""
+# RFC 1035, section 2.3.4: a label has 63 characters at most, and TLS cannot carry a longer one.
+NAME = re.compile(r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+"""A site's name, or a wildcard."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What to ask of a site.
+
+    Attributes:
+        tls: it is served on port 443 as well as on port 80.
+        certificate: path of the file whose first certificate is shown there; "" takes any.
+    """
+
+    tls: bool
+    certificate: str
+
+
+@dataclass(frozen=True)
+class ServedSitesSpec(Spec):
+    """What to look at.
+
+    Attributes:
+        unit: nginx's unit.
+        reads: paths that it reads.
+        probes: what to ask of each site, by its name.
+    """
+
+    unit: str
+    reads: Sequence[str]
+    probes: Mapping[str, Probe]
+
+
+@dataclass(frozen=True)
+class ServedSitesDesired(Desired):
+    """That every site is served.
+
+    Attributes:
+        unit: nginx's unit.
+        sites: names, each with `SERVED`; in a state that was read back, also why one is not.
+        probes: what to ask of each site, by its name.
+        reads: what nginx runs on: paths and names of resources, each with the revision that it had.
+        stale: False; in a state that was read back, whether nginx ran on older files.
+    """
+
+    unit: str
+    sites: Mapping[str, str]
+    probes: Mapping[str, Probe]
+    reads: Mapping[str, str] = field(default_factory=dict)
+    stale: bool = False
+
+    @property
+    def id(self) -> str:
+        """Return nginx's unit."""
+        return self.unit
+
+    def spec(self) -> ServedSitesSpec:
+        """Return the unit, with those things it reads that are paths, and what is asked."""
+        paths = sorted(path for path in self.reads if path.startswith("/"))
+        return ServedSitesSpec(self.unit, paths, self.probes)
+
+
+@dataclass(frozen=True)
+class ServedSitesFacts(Facts):
+    """What nginx serves.
+
+    Attributes:
+        sites: each site and `SERVED`, or why it is not.
+        stale: a file is newer than what nginx runs on.
+    """
+
+    sites: Mapping[str, str] = field(default_factory=dict)
+    stale: bool = False
