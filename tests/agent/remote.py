@@ -87,7 +87,8 @@ class RemoteAgent:
         return error
 
     def packages(self, *names: str, op: str = "put", on_delete: str = "remove") -> dict[str, Any]:
-        desired = {"packages": dict.fromkeys(names, "installed"), "on_delete": on_delete}
+        packages = dict.fromkeys(names, "installed")
+        desired = {"managed_by": URN, "packages": packages, "on_delete": on_delete}
         return self.on(op, "packages", URN, desired)
 
     def file(self, path: str, content: str = "", *, op: str = "put", **more: Any) -> dict[str, Any]:
