@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from portcullis.agent.disk import unreadable
 from portcullis.agent.errors import HostError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 LIMIT = 20_000  # entries; a service that reads more names a folder too high up
 
 
-def newest_change(paths: list[str]) -> int:
+def newest_change(paths: Sequence[str]) -> int:
     """The latest change under `paths`, in nanoseconds of the wall clock; 0 for no paths.
 
     It is the inode's change time, which a copy with old dates (``cp -a``, ``mv``) cannot hide. Links are

@@ -124,5 +124,5 @@ def wanted_file(path: str, content: str, **more: Any) -> dict[str, Any]:
 
 
 def wanted_service(unit: str, *reads: str, **more: Any) -> dict[str, Any]:
-    return {"unit": unit, "active": "active", "enabled": "enabled", "on_change": "reload", "stale": False,
+    return {"unit": unit, "active": "active", "enabled": "enabled", "on_change": "reload",
             "reads": dict.fromkeys(reads, "1"), **more}  # fmt: skip
