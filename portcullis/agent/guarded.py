@@ -9,15 +9,31 @@ from __future__ import annotations
 import ipaddress
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Tuple, Union
+from typing import TYPE_CHECKING, Generic, Tuple, Union
+
+from portcullis.agent.kind import D, F
+from portcullis.agent.wire import Desired
 
 if TYPE_CHECKING:
     from portcullis.agent.errors import HostError
-    from portcullis.agent.step import Json, Step
+    from portcullis.agent.step import Step
     from portcullis.agent.store import Record
 
 Argv = Tuple[str, ...]
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+
+@dataclass(frozen=True)
+class GuardedDesired(Desired):
+    """What a kind declares whose changes could refuse the user that deploys.
+
+    Only for a kind that looks at `login`. The program's half fills it in; it is no input of the resource.
+
+    Attributes:
+        login: the user that the settings declare for the host; "" where nothing says.
+    """
+
+    login: str
 
 
 @dataclass(frozen=True)
@@ -60,17 +76,17 @@ def _plain(text: str) -> Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-class Guarded(ABC):
+class Guarded(ABC, Generic[D, F]):
     """Mixed into a kind whose changes are confirmed by a fresh login."""
 
     @abstractmethod
-    def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
+    def preflight(self, desired: D, facts: F, steps: list[Step], peer: Peer | None) -> HostError | None:
         """Why the declared state would refuse the session that brings it, if that can be told; pure."""
 
     @abstractmethod
-    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+    def undo(self, desired: D, facts: F, steps: list[Step]) -> Undo | None:
         """How to take `steps` back; None where they cannot cut anybody off (a comment, a log level)."""
 
     @abstractmethod
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+    def undo_removal(self, desired: D, record: Record, facts: F) -> Undo | None:
         """How to take back what `remove` is about to do."""

@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from portcullis.agent.guarded import GuardedDesired
 from portcullis.host.errors import (
     AgentRefused,
     ConnectionFailed,
@@ -65,11 +66,12 @@ class GuardedProvider(HostProvider):
         del props, result
         return Login()
 
-    def asked(self, item: Item, props: Props) -> Json:
-        """Add who is to log in, so that the agent can tell beforehand whether the change refuses them."""
-        request = super().asked(item, props)
-        who_logs_in = declared_login(props["host"], stack_name(props))
-        return {**request, "desired": {**request["desired"], "login": who_logs_in}}
+    def desired(self, props: Props) -> Any:
+        """Add who logs in afterwards, so that the agent can tell whether the change refuses them."""
+        if self.desired_type is None or issubclass(self.desired_type, GuardedDesired):
+            login = declared_login(props["host"], stack_name(props)) or props.get("login", "")
+            props = {**props, "login": login}
+        return super().desired(props)
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
         """Change, and keep the change once a fresh login has worked."""

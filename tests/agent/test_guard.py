@@ -35,7 +35,7 @@ WINDOW = 120
 PEER = Peer.parse("192.0.2.9 40000 192.0.2.1 22")
 
 
-class Door(Guarded, Files):
+class Door(Guarded["FileDesired", "FileFacts"], Files):
     """A file that lets people in: everything about it is a file's, but its changes are confirmed."""
 
     def preflight(

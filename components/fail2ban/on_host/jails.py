@@ -53,7 +53,7 @@ _BACKLOG_LIMIT = 20.0  # seconds from then until it has read its log
 _UP_LIMIT = 10.0  # seconds from a reload until the jail runs
 
 
-class Jails(Guarded, Kind[Json, Json, Json]):
+class Jails(Guarded[Json, Json], Kind[Json, Json, Json]):
     """The kind ``fail2ban-jail``; an item is the name of a jail."""
 
     def __init__(self, machine: Machine, store: Store) -> None:

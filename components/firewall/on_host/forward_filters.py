@@ -33,7 +33,7 @@ _TIMEOUT = 30.0
 _TEXTS = ("table", "file", "unit")
 
 
-class ForwardFilters(Guarded, Kind[Json, Json, Json]):
+class ForwardFilters(Guarded[Json, Json], Kind[Json, Json, Json]):
     """The kind ``forward-filter``; there is one item."""
 
     def __init__(self, machine: Machine, store: Store) -> None:

@@ -38,7 +38,7 @@ _FRESH = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
 _INIT = "/lib/ufw/ufw-init"
 
 
-class UfwPolicies(Guarded, Kind[Json, Json, Json]):
+class UfwPolicies(Guarded[Json, Json], Kind[Json, Json, Json]):
     """The kind ``ufw-policy``; a host has one."""
 
     def spec(self, item: str, desired: Json) -> Json:

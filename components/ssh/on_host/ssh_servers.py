@@ -40,7 +40,7 @@ DROP_IN = Path("sshd_config.d/10-portcullis.conf")
 _TIMEOUT = 60.0
 
 
-class SshServers(Guarded, Kind[Json, Json, Json]):
+class SshServers(Guarded[Json, Json], Kind[Json, Json, Json]):
     """The kind ``ssh-server``. A host has one."""
 
     def __init__(self, machine: Machine, store: Store) -> None:

@@ -44,7 +44,7 @@ _SHOWN = 120  # characters of a file's rules
 _NOBODYS_GROUP = "nogroup"
 
 
-class Administrators(Guarded, Kind[Json, Json, Json]):
+class Administrators(Guarded[Json, Json], Kind[Json, Json, Json]):
     """The kind ``administrators``."""
 
     def __init__(self, machine: Machine, store: Store) -> None:

@@ -36,7 +36,7 @@ _LEAVING = 10.0  # seconds for the sessions of a user who is removed to end
 _NUMBERS = range(1000, 60000)  # what Debian's and Ubuntu's login.defs gives to people
 
 
-class Users(Guarded, Kind[Json, Json, Json]):
+class Users(Guarded[Json, Json], Kind[Json, Json, Json]):
     """The kind ``user``.
 
     Everything but the keys may be left out of what is declared, and is then left alone.

@@ -34,7 +34,7 @@ _SHOWN = 5  # interfaces that a value names
 Live = Dict[str, str]
 
 
-class Sysctls(Guarded, Kind[Json, Json, Json]):
+class Sysctls(Guarded[Json, Json], Kind[Json, Json, Json]):
     """The kind ``sysctl``: one file of settings with their values. A key may have ``*``, for interfaces."""
 
     def __init__(self, machine: Machine, store: Store) -> None:
