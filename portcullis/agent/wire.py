@@ -17,6 +17,9 @@ from typing import Any, Dict, Type, TypeVar, Union, cast
 Json = Dict[str, Any]
 T = TypeVar("T")
 
+ABSENT = "<absent>"
+"""Stands for a property of a thing that is not there, for a text above all."""
+
 
 class Malformed(ValueError):
     """Data that does not have the shape of its class. The text names the field and never its value."""
