@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from portcullis.agent import journal
 from portcullis.agent.errors import HostError
-from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json, Step
+from portcullis.agent.kind import Kind, each
+from portcullis.agent.step import Step
+from portcullis.components.backups.facts import (
+    FRESH,
+    BackupStatusDesired,
+    BackupStatusFacts,
+    BackupStatusSpec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,53 +24,34 @@ if TYPE_CHECKING:
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.store import Record
 
-FRESH = "fresh"
 # Of a run that a deployment waits for; the client waits somewhat longer.
 _RUN = 1100.0  # seconds
 _LINES = 15
 _SHOWN = 300  # characters of a reason
 
 
-class Backups(Kind[Json, Json, Json]):
-    """The kind ``backup``: what the job's status file says of the stores that are declared."""
+class Backups(Kind[BackupStatusSpec, BackupStatusDesired, BackupStatusFacts]):
+    """The kind `backups`: what the job's status file says of the stores that are declared."""
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {
-            "unit": item,
-            "status": desired["status"],
-            "hours": desired["hours"],
-            "stores": sorted(desired["stores"]),
-        }
+    spec_type = BackupStatusSpec
+    desired_type = BackupStatusDesired
+    facts_type = BackupStatusFacts
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
-        answers: Answers[Json] = []
-        for spec, _ in questions:
-            try:
-                known = _status(Path(spec["status"]))
-                stores = {name: _state(known.get(name), spec["hours"]) for name in spec["stores"]}
-                answers.append({"exists": True, "stores": stores})
-            except HostError as error:
-                answers.append(error)
-        return answers
+    def facts(self, questions: Sequence[Question[BackupStatusSpec]]) -> Answers[BackupStatusFacts]:
+        return each(lambda spec, _: _read(spec), questions)
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
+    def plan(self, desired: BackupStatusDesired, facts: BackupStatusFacts) -> list[Step]:
         return [
-            Step(f"stores.{name}", facts["stores"].get(name, "unknown"), FRESH, "run")
-            for name in sorted(desired["stores"])
-            if facts["stores"].get(name) != FRESH
+            Step(f"stores.{name}", facts.stores.get(name, "unknown"), FRESH, "run")
+            for name in sorted(desired.stores)
+            if facts.stores.get(name) != FRESH
         ]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        return None
-
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+    def is_unmodified_default(self, item: str, facts: BackupStatusFacts) -> bool:
         """A backup replaces nothing."""
         return True
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        return {}
-
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: BackupStatusDesired, steps: list[Step], work: Work) -> None:
         """Backs everything up now, as the timer would."""
         if not steps:
             return
@@ -89,9 +76,16 @@ class Backups(Kind[Json, Json, Json]):
                 detail=journal.last_lines(self._machine, unit, _LINES) or done.text,
             )
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: BackupStatusDesired, record: Record, folder: Path) -> str:
         """Dumps stay."""
         return "kept"
+
+
+def _read(spec: BackupStatusSpec) -> BackupStatusFacts:
+    known = _status(Path(spec.status))
+    return BackupStatusFacts(
+        exists=True, stores={name: _state(known.get(name), spec.hours) for name in spec.stores}
+    )
 
 
 def _status(path: Path) -> dict[str, Any]:

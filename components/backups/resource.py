@@ -6,20 +6,18 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from portcullis.components.backups.facts import FRESH, BackupStatusDesired, BackupStatusFacts
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
-FRESH = "fresh"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
 
 
@@ -27,6 +25,9 @@ class BackupStatusProvider(HostProvider):
     """Provider of `BackupStatus`."""
 
     kind = "backups"
+    desired_type = BackupStatusDesired
+    facts_type = BackupStatusFacts
+    live = ("stores",)
     identity = ("host", "unit")
     sets = MappingProxyType({"stores": FRESH})
     instead_of_import = "it only reads: declare it"
@@ -46,20 +47,6 @@ class BackupStatusProvider(HostProvider):
         for name in stores or ():
             if not _NAME.match(name):
                 inputs.fail("stores", f"{name!r} is not the name of a store")
-
-    def item(self, props: Props) -> Item:
-        """Return the job by its unit, with what is asked of it."""
-        spec = {
-            "unit": props["unit"],
-            "status": props["status"],
-            "hours": props["hours"],
-            "stores": sorted(props["stores"]),
-        }
-        return Item(self.kind, props["unit"], spec)
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return what is said of each store."""
-        return {"stores": facts["stores"]}
 
     def absent_inputs(self) -> Props:
         """Return nothing: a job that never ran is told of store by store."""

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from portcullis.components.exposure import exposure_keys as keys
-from portcullis.components.exposure.on_host.publications import was_declared
+from portcullis.components.exposure.facts import ABSENT, MAPS, ExposureDesired, ExposureFacts, maps_of
+from portcullis.components.exposure.on_host.docker_ports import was_declared
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 from portcullis.provider.base import CreateResult, UpdateResult
 from portcullis.provider.diagnostics import warn
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.host.session import Channel
+    from portcullis.host.survey import Item
     from portcullis.provider.base import Props
 
-_LIVE = ("listeners", "published", "passes", "networks")
-# What the host needs to know for reading; the rest is compared here.
-_SPEC = (*_LIVE, "accepted", "usual")
 # What was declared before an update, on its way to `apply` only.
 _BEFORE = "__before"
-ABSENT = "absent"
 
 
 class ExposureProvider(HostProvider):
     """Provider of `Exposure`."""
 
     kind = "exposure"
+    desired_type = ExposureDesired
+    facts_type = ExposureFacts
+    live = MAPS
     identity = ("host",)
     sets = MappingProxyType({"networks": "declared"})
     instead_of_import = "it only reads: declare it"
     # Inputs too: what a change leaves in the state is what the host exposes, not what it should.
-    chosen = _LIVE
+    chosen = MAPS
     # The state's other maps are what is exposed. An update takes more from this than the present inputs.
     remembered = ("declared",)
 
@@ -62,16 +62,10 @@ class ExposureProvider(HostProvider):
                 if is_known(text) and not (isinstance(text, str) and text.strip()):
                     inputs.fail(name, f"{key!r} has no text: an owner, or a reason")
 
-    def item(self, props: Props) -> Item:
-        """Return the host, with what is declared: in a state, what was when it was written."""
-        declared = {**props, **(props.get("declared") or {})}
-        return Item(self.kind, "host", {name: declared.get(name) or {} for name in _SPEC})
-
-    def asked(self, item: Item, props: Props) -> Json:
-        """Leave out what is remembered on this side only."""
-        return super().asked(
-            item, {key: value for key, value in props.items() if key not in (_BEFORE, *self.remembered)}
-        )
+    def desired(self, props: Props) -> ExposureDesired:
+        """Return what is declared: in a state the inputs are what was found, and that stands beside them."""
+        found: ExposureDesired = super().desired({**props, **(props.get("declared") or {})})
+        return found
 
     def create(self, props: Props) -> CreateResult:
         """Read it, and remember what was declared."""
@@ -90,18 +84,14 @@ class ExposureProvider(HostProvider):
         deletes after every update, so what was declared until now is still there, and about to go.
         """
         answer = self.put(channel, item, props)
-        facts: Json = answer["facts"]
+        found = maps_of(self._typed(answer["facts"]))
         for step in answer["steps"]:
             name, key = _split(step)
             if step["want"] == ABSENT and _is_going(name, key, step["have"], props.get(_BEFORE) or {}):
-                facts = {**facts, name: {k: v for k, v in facts[name].items() if k != key}}
+                found[name] = {other: text for other, text in found[name].items() if other != key}
             else:
                 warn(props["managed_by"], line(step))
-        return facts
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return all that is exposed."""
-        return {name: facts[name] for name in _LIVE}
+        return {**answer["facts"], **found}
 
     def absent_inputs(self) -> Props:
         """Return nothing: there is always a host."""
@@ -110,7 +100,7 @@ class ExposureProvider(HostProvider):
 
 def _remembering(props: Props, outs: Props) -> Props:
     known = {key: value for key, value in outs.items() if key != _BEFORE}
-    return {**known, "declared": {name: props.get(name) or {} for name in _LIVE}}
+    return {**known, "declared": {name: props.get(name) or {} for name in MAPS}}
 
 
 def _is_going(name: str, key: str, owner: str, before: Mapping[str, Mapping[str, str]]) -> bool:

@@ -87,7 +87,8 @@ class RemoteAgent:
         return error
 
     def packages(self, *names: str, op: str = "put", on_delete: str = "remove") -> dict[str, Any]:
-        desired = {"packages": dict.fromkeys(names, "installed"), "on_delete": on_delete}
+        packages = dict.fromkeys(names, "installed")
+        desired = {"managed_by": URN, "packages": packages, "on_delete": on_delete}
         return self.on(op, "packages", URN, desired)
 
     def file(self, path: str, content: str = "", *, op: str = "put", **more: Any) -> dict[str, Any]:
@@ -123,5 +124,5 @@ def wanted_file(path: str, content: str, **more: Any) -> dict[str, Any]:
 
 
 def wanted_service(unit: str, *reads: str, **more: Any) -> dict[str, Any]:
-    return {"unit": unit, "active": "active", "enabled": "enabled", "on_change": "reload", "stale": False,
+    return {"unit": unit, "active": "active", "enabled": "enabled", "on_change": "reload",
             "reads": dict.fromkeys(reads, "1"), **more}  # fmt: skip

@@ -199,7 +199,7 @@ def test_apts_lock_is_waited_for_and_its_holder_named(
     module_host.run("until grep -q held /run/held; do sleep 0.1; done", timeout=10)
     pid = module_host.read("/run/holder").strip()
     quick = start(limits="apt_lock_wait=2")
-    desired = {"packages": {"ed": "installed"}, "on_delete": "remove"}
+    desired = {"managed_by": "tools", "packages": {"ed": "installed"}, "on_delete": "remove"}
     error = quick.refused("packages", "tools", desired)
     assert error["code"] == "apt-lock"
     assert f"python3 (process {pid})" in error["message"]

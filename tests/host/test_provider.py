@@ -293,7 +293,11 @@ def test_a_set_of_packages_under_another_urn_says_which_it_had(canned: Callable[
     PackagesProvider().update("x", new, new)
     sent = [arguments for op, arguments in channel.sent if op == "put"]
     assert [arguments["former"] for arguments in sent] == [URN, ""]
-    assert sent[0]["desired"] == {"packages": {"ed": "installed"}, "on_delete": "remove"}
+    assert [arguments["item"] for arguments in sent] == [new["managed_by"]] * 2
+    assert sent[0]["desired"] == {
+        "managed_by": new["managed_by"], "packages": {"ed": "installed"}, "on_delete": "remove",
+        "never_purge": [], "recommends": False,
+    }  # fmt: skip
 
 
 def test_an_owner_declared_by_number_is_read_back_by_number(canned: Callable[..., CannedChannel]) -> None:

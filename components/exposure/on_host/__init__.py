@@ -4,116 +4,111 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Dict, List, Mapping
 
 from portcullis.agent.errors import HostError
-from portcullis.agent.kind import Kind
-from portcullis.agent.step import WARN, Json, Step
-from portcullis.components.exposure.on_host import packet_passes, publications, socket_owners, sockets
+from portcullis.agent.kind import Kind, each
+from portcullis.agent.step import WARN, Step
+from portcullis.components.exposure.facts import (
+    ABSENT,
+    MAPS,
+    ExposureDesired,
+    ExposureFacts,
+    ExposureSpec,
+    maps_of,
+)
+from portcullis.components.exposure.on_host import docker_ports, packet_passes, socket_owners, sockets
 from portcullis.components.firewall.on_host import ufw_files, ufw_kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.store import Record
-    from portcullis.components.exposure.on_host.publications import Container
+    from portcullis.components.exposure.on_host.docker_ports import Container
+    from portcullis.components.exposure.on_host.socket_owners import Process
 
-MAPS = ("listeners", "published", "passes", "networks")
-_SPEC = (*MAPS, "accepted", "usual")
 _TIMEOUT = 30.0
-_ABSENT = "absent"
 _PROXIES = ("docker-proxy", "dockerd")
 # Of a machine's settling time: long enough for a look-up by DNS, or a service that restarts.
 _SECOND_LOOK = 0.5
 
-Found = Dict[str, Dict[str, str]]
 
+class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
+    """The kind `exposure`; a host has one. Nothing is changed, ever."""
 
-class Exposures(Kind[Json, Json, Json]):
-    """The kind ``exposure``; a host has one. Nothing is changed, ever."""
+    spec_type = ExposureSpec
+    desired_type = ExposureDesired
+    facts_type = ExposureFacts
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {name: desired.get(name) or {} for name in _SPEC}
+    def facts(self, questions: Sequence[Question[ExposureSpec]]) -> Answers[ExposureFacts]:
+        return each(lambda spec, _: ExposureFacts.of(self._settled(spec)), questions)
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
-        answers: Answers[Json] = []
-        for spec, _ in questions:
-            try:
-                answers.append({"exists": True, **self._settled(spec)})
-            except HostError as error:
-                answers.append(error)
-        return answers
-
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
+    def plan(self, desired: ExposureDesired, facts: ExposureFacts) -> list[Step]:
         """What is found and not declared first: it is what matters."""
         steps: List[Step] = []
+        found, declared = maps_of(facts), maps_of(desired)
         for name in MAPS:
-            have, want = facts[name], desired.get(name) or {}
+            have, want = found[name], declared[name]
             for key in sorted({*have, *want}, key=lambda key: (key in want, key)):
                 if have.get(key) != want.get(key):
-                    step = Step(f'{name}["{key}"]', have.get(key, _ABSENT), want.get(key, _ABSENT), WARN)
+                    step = Step(f'{name}["{key}"]', have.get(key, ABSENT), want.get(key, ABSENT), WARN)
                     steps.append(step)
         return steps
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        return None
-
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+    def is_unmodified_default(self, item: str, facts: ExposureFacts) -> bool:
         """Nothing is replaced."""
         return True
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        return {}
-
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: ExposureDesired, steps: list[Step], work: Work) -> None:
         """There is nothing to do: who exposes something has to take it back."""
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: ExposureDesired, record: Record, folder: Path) -> str:
         return "kept"
 
-    def _settled(self, spec: Json) -> Found:
+    def _settled(self, spec: ExposureSpec) -> Dict[str, Mapping[str, str]]:
         """What is exposed; what differs is looked at twice.
 
         A program that asks something by DNS has a socket for a moment, and a service that restarts has none:
         neither is worth an alarm.
         """
-        first = self._look(spec)
-        if all(first[name] == (spec.get(name) or {}) for name in MAPS):
+        first, declared = self._read(spec), maps_of(spec)
+        if first == declared:
             return first
         self._machine.alone.wait(_SECOND_LOOK * self._machine.settle)
-        second = self._look(spec)
-        return {name: _both(first[name], second[name], spec.get(name) or {}) for name in MAPS}
+        second = self._read(spec)
+        return {name: _confirmed(first[name], second[name], declared[name]) for name in MAPS}
 
-    def _look(self, spec: Json) -> Found:
-        containers = publications.read(self._machine)
-        found = {
-            "listeners": self._listeners(spec, containers),
-            # What is accepted is no less declared: else each release of an app would stand for itself.
-            "published": publications.published(containers, {**spec["accepted"], **spec["published"]}),
-            "passes": self._passes(containers),
-            "networks": publications.networks(containers, spec["networks"]),
+    def _read(self, spec: ExposureSpec) -> Dict[str, Mapping[str, str]]:
+        containers, accepted = docker_ports.read(self._machine), spec.accepted
+        listeners = self._listeners(spec, containers)
+        # What is accepted is no less declared: else each release of an app would stand for itself.
+        published = docker_ports.published(containers, {**accepted, **spec.published})
+        passes = self._passes(containers)
+        networks = docker_ports.networks(containers, spec.networks)
+        found: Dict[str, Mapping[str, str]] = {
+            "listeners": _without(listeners, accepted),
+            "published": {
+                key: text
+                for key, text in _without(published, accepted).items()
+                if key in spec.published or not _is_public(spec.usual, key)
+            },
+            "passes": _without(passes, accepted),
+            "networks": {key: text for key, text in networks.items() if f"network {key}" not in accepted},
         }
-        known = spec["accepted"]
-        cleaned = {name: {k: v for k, v in found[name].items() if k not in known} for name in MAPS[:3]}
-        cleaned["published"] = {
-            k: v
-            for k, v in cleaned["published"].items()
-            if k in spec["published"] or not _is_public(spec["usual"], k)
-        }
-        cleaned["networks"] = {k: v for k, v in found["networks"].items() if f"network {k}" not in known}
         if not sockets.has_ipv6(self._machine.proc):
             # A kernel without IPv6 exposes nothing by it, and less than declared is no fault of anybody.
-            for name in MAPS[:3]:
-                declared = spec.get(name) or {}
-                cleaned[name] |= {k: v for k, v in declared.items() if k.partition(" ")[0].endswith("6")}
-        return cleaned
+            for name, declared in maps_of(spec).items():
+                by_ipv6 = {k: v for k, v in declared.items() if k.partition(" ")[0].endswith("6")}
+                if name != "networks":
+                    found[name] = {**found[name], **by_ipv6}
+        return found
 
-    def _listeners(self, spec: Json, containers: Sequence[Container]) -> Dict[str, str]:
+    def _listeners(self, spec: ExposureSpec, containers: Sequence[Container]) -> Dict[str, str]:
         """Who listens beyond loopback; what Docker listens on for a container is the container's."""
         machine = self._machine
-        theirs = {
+        docker_keys = {
             sockets.key(protocol, address, port)
             for one in containers
             for protocol, address, port in one.bindings
@@ -126,20 +121,22 @@ class Exposures(Kind[Json, Json, Json]):
         owners: Dict[str, set[str]] = {}
         for one in found:
             # By the process too: on the port of a container that was stopped anybody may listen.
-            if one.key in theirs and any(process.name in _PROXIES for process in held.get(one.inode, ())):
+            if one.key in docker_keys and any(
+                process.name in _PROXIES for process in held.get(one.inode, ())
+            ):
                 continue
             text, names = socket_owners.text_of(held.get(one.inode, []), one.port, texts, by_systemd)
-            is_named = one.key in spec["listeners"] or one.key in spec["accepted"]
-            passing = one.protocol == "udp" and one.port in any_port and not is_named
-            if _is_usual(spec["usual"], one, names, passing=passing):
+            is_named = one.key in spec.listeners or one.key in spec.accepted
+            is_temporary = one.protocol == "udp" and one.port in any_port and not is_named
+            if _is_usual(spec.usual, one, names, is_temporary=is_temporary):
                 continue
-            key = f"{one.kind} ephemeral by {text}" if passing else one.key
-            declared = spec["listeners"].get(key)
+            key = f"{one.kind} ephemeral by {text}" if is_temporary else one.key
+            declared = spec.listeners.get(key)
             owners.setdefault(key, set()).add(declared if declared in names else text)
         return {key: " and ".join(sorted(texts)) for key, texts in owners.items()}
 
     def _by_systemd(
-        self, found: Sequence[sockets.Socket], held: Mapping[int, Sequence[Any]]
+        self, found: Sequence[sockets.Socket], held: Mapping[int, Sequence[Process]]
     ) -> Dict[int, str]:
         """The services of sockets that systemd alone holds; it is asked only where there is one."""
         if any([process.pid for process in held.get(one.inode, ())] == [1] for one in found):
@@ -147,7 +144,7 @@ class Exposures(Kind[Json, Json, Json]):
         return {}
 
     def _passes(self, containers: Sequence[Container]) -> Dict[str, str]:
-        ruleset = packet_passes.tables(self._said(["nft", "-t", "-s", "list", "ruleset"]))
+        ruleset = packet_passes.tables(self._output(["nft", "-t", "-s", "list", "ruleset"]))
         published = {
             (protocol, port) for one in containers for protocol, _, port in one.bindings
         }  # fmt: skip
@@ -156,7 +153,7 @@ class Exposures(Kind[Json, Json, Json]):
         shown: Dict[str, set[str]] = {}
         for family, tool in (("4", "iptables"), ("6", "ip6tables")):
             if family in ufw_kernel.families(self._machine):
-                saved = self._said([f"{tool}-save"])
+                saved = self._output([f"{tool}-save"])
                 found |= packet_passes.by_iptables(saved, tool, bridges, published)
                 shown |= packet_passes.chains(saved, tool)
         return found | packet_passes.by_tables(ruleset, shown)
@@ -180,7 +177,7 @@ class Exposures(Kind[Json, Json, Json]):
             return {path.name for path in self._machine.net.iterdir() if (path / "bridge").exists()}
         return set()
 
-    def _said(self, argv: List[str]) -> str:
+    def _output(self, argv: List[str]) -> str:
         """What a program prints; nothing where there is no such program. Raises `HostError`."""
         try:
             done = self._machine.run(argv, timeout=_TIMEOUT)
@@ -198,7 +195,13 @@ class Exposures(Kind[Json, Json, Json]):
         return done.out
 
 
-def _both(first: Mapping[str, str], second: Mapping[str, str], declared: Mapping[str, str]) -> Dict[str, str]:
+def _without(found: Mapping[str, str], accepted: Collection[str]) -> Dict[str, str]:
+    return {key: text for key, text in found.items() if key not in accepted}
+
+
+def _confirmed(
+    first: Mapping[str, str], second: Mapping[str, str], declared: Mapping[str, str]
+) -> Dict[str, str]:
     """What is undeclared both times, and what is declared at least once."""
     found = {key: text for key, text in second.items() if key in declared or key in first}
     for key, text in first.items():
@@ -213,19 +216,21 @@ _USUAL = re.compile(
 )
 
 
-def _is_usual(usual: Collection[str], one: sockets.Socket, names: Collection[str], *, passing: bool) -> bool:
-    """Whether a socket is one that may be there: ``udp 68 by dhclient``, ``udp ephemeral by chronyd``."""
+def _is_usual(
+    usual: Collection[str], one: sockets.Socket, names: Collection[str], *, is_temporary: bool
+) -> bool:
+    """Whether a socket is one that may be there: `udp 68 by dhclient`, `udp ephemeral by chronyd`."""
     for text in usual:
         match = _USUAL.fullmatch(text)
         if match and not match["published"] and match["protocol"] == one.protocol:
-            fits = passing if match["first"] == "ephemeral" else _within(match, one.port)
+            fits = is_temporary if match["first"] == "ephemeral" else _within(match, one.port)
             if fits and match["owner"] in ("*", *names):
                 return True
     return False
 
 
 def _is_public(usual: Collection[str], key: str) -> bool:
-    """Whether a publication is of a port that the filter lets the world use: ``published tcp 8443 by *``."""
+    """Whether the filter lets the world use a published port: `published tcp 8443 by *`."""
     protocol, port = key[:3], key.rpartition(":")[2]
     return port.isdigit() and any(
         match and match["published"] and match["protocol"] == protocol and _within(match, int(port))

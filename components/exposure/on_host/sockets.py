@@ -44,13 +44,13 @@ class Socket:
 
 
 def key(protocol: str, address: str, port: int) -> str:
-    """The key of a listener or publication."""
+    """The key of a listener or a published port."""
     six = ":" in address
     return f"{protocol}{6 if six else 4} {f'[{address}]' if six else address}:{port}"
 
 
 def is_local(address: str) -> bool:
-    """Whether an address is of the loopback interface, in IPv6 clothes too."""
+    """Whether an address is of the loopback interface, IPv4-mapped ones included."""
     found = ipaddress.ip_address(address)
     mapped = getattr(found, "ipv4_mapped", None)
     return bool((mapped or found).is_loopback)

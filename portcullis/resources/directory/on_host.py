@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, places
 from portcullis.agent.errors import HostError
-from portcullis.agent.kind import Kind
+from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Json, Step, compare
+from portcullis.resources.directory.facts import DirectoryDesired, DirectoryFacts, DirectorySpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,45 +23,37 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record, Store
 
 
-class Directories(Kind[Json, Json, Json]):
-    """The kind ``directory``. With ``make_parents``, missing folders above it are made, for root alone."""
+class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
+    """The kind `directory`. With `make_parents`, missing folders above it are made, for root alone."""
+
+    spec_type = DirectorySpec
+    desired_type = DirectoryDesired
+    facts_type = DirectoryFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the store to know which folders above others this program made."""
         super().__init__(machine, store)
         self._making = threading.Lock()
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {"path": item}
+    def facts(self, questions: Sequence[Question[DirectorySpec]]) -> Answers[DirectoryFacts]:
+        return each(lambda spec, _: _read(paths.checked(spec.path)), questions)
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
-        answers: Answers[Json] = []
-        for spec, _ in questions:
-            try:
-                answers.append(_read(paths.checked(spec["path"])))
-            except HostError as error:
-                answers.append(error)
-        return answers
-
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        if not facts["exists"]:
+    def plan(self, desired: DirectoryDesired, facts: DirectoryFacts) -> list[Step]:
+        if not facts.exists:
             return [Step("path", "absent", "a directory", "create")]
         return compare(desired, facts, ("owner", "group", "mode"), "set")
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        if not facts["exists"] or facts["_type"] == "directory":
+    def obstacle(self, desired: DirectoryDesired, facts: DirectoryFacts) -> HostError | None:
+        if not facts.mode.startswith("<"):
             return None
         return HostError(
             "invalid",
-            f"{desired['path']} is {facts['mode'].strip('<>')} on the host, where a directory shall be",
+            f"{desired.path} is {facts.mode.strip('<>')} on the host, where a directory shall be",
             prop="path",
             hint="move it away, or declare the path that it points to",
         )
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
-        return False
-
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
+    def original(self, item: str, facts: DirectoryFacts, folder: Path) -> Json:
         """Folders above that are missing, or that we made for another one, go with the last."""
         others = (record for record in self._store.all() if record.kind == "directory")
         ours = {path for record in others for path in record.original.get("above", ())}
@@ -67,15 +61,15 @@ class Directories(Kind[Json, Json, Json]):
         above = [str(path) for path in parents if str(path) in ours or _is_missing(path)]
         return {**paths.keep(Path(item), folder / "original"), "above": above}
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: DirectoryDesired, steps: list[Step], work: Work) -> None:
         """The mode is final before anyone but root can enter."""
         if not steps:
             return
         path = Path(work.record.id)
-        uid, gid = paths.ids(str(desired.get("owner", "root")), str(desired.get("group", "root")))
-        mode = paths.mode_bits(str(desired.get("mode", "0755")))
+        uid, gid = paths.ids(desired.owner, desired.group)
+        mode = paths.mode_bits(desired.mode)
         with self._making:
-            if desired.get("make_parents"):
+            if desired.make_parents:
                 for above in reversed(work.record.original.get("above", ())):
                     _make(Path(above))
             self._apply(path, steps, uid, gid, mode)
@@ -92,14 +86,14 @@ class Directories(Kind[Json, Json, Json]):
                 os.close(fd)
             os.fsync(place.folder)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: DirectoryDesired, record: Record, folder: Path) -> str:
         """An empty directory that we made goes; one from before gets owner and mode back."""
         kept = record.original
         with disk.removing(Path(record.id)) as place:
             there = place.look()
             if there is None:
                 return "absent"
-            if desired.get("on_delete", "remove") == "keep" or not stat.S_ISDIR(there.st_mode):
+            if desired.on_delete == "keep" or not stat.S_ISDIR(there.st_mode):
                 return "kept"
             try:
                 if kept["type"] == "directory":
@@ -111,7 +105,7 @@ class Directories(Kind[Json, Json, Json]):
                 return "absent"
             except OSError:
                 return "kept"  # not empty, or a mount point
-        if desired.get("make_parents"):
+        if desired.make_parents:
             _remove_empty(kept.get("above", ()))
         return "removed"
 
@@ -138,12 +132,12 @@ def _remove_empty(above: Sequence[str]) -> None:
                 return
 
 
-def _read(path: Path) -> Json:
+def _read(path: Path) -> DirectoryFacts:
     with disk.reading(path) as place:
         status = place.look()
         if status is None:
-            return {"exists": False}
-        facts = {"exists": True, **paths.ownership(status), "_type": "directory"}
-        if not stat.S_ISDIR(status.st_mode):
-            facts.update(mode=f"<{paths.named(place, status)}>", _type="other")
-        return facts
+            return DirectoryFacts(exists=False)
+        facts = DirectoryFacts(exists=True, **paths.ownership(status))
+        if stat.S_ISDIR(status.st_mode):
+            return facts
+        return replace(facts, mode=f"<{paths.named(place, status)}>")

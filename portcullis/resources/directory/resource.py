@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, mode_text
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
+from portcullis.resources.directory.facts import DirectoryDesired, DirectoryFacts
 
 if TYPE_CHECKING:
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
@@ -20,6 +19,9 @@ class DirectoryProvider(HostProvider):
     """Provider of `Directory`."""
 
     kind = "directory"
+    desired_type = DirectoryDesired
+    facts_type = DirectoryFacts
+    live = ("owner", "group", "mode")
     identity = ("host", "path")
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -32,17 +34,9 @@ class DirectoryProvider(HostProvider):
         if inputs.news.get("make_parents"):
             inputs.keep("make_parents")
 
-    def item(self, props: Props) -> Item:
-        """Return the folder by its path."""
-        return Item(self.kind, props["path"], {"path": props["path"]})
-
     def importable(self, item: str) -> Props | None:
         """Return the folder at this path."""
         return {"path": item, "on_delete": "remove"}
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return owner, group and mode."""
-        return {key: facts[key] for key in ("owner", "group", "mode")}
 
     def absent_inputs(self) -> Props:
         """Return a folder that is not there."""

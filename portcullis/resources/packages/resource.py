@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
+from portcullis.resources.packages.facts import INSTALLED, NAME, PackagesDesired, PackagesFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
-
-# Debian Policy 5.6.1: lower case letters, digits, plus, minus and dots; at least two characters.
-_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")
 
 
 class PackagesProvider(HostProvider):
     """Provider of `Packages`."""
 
     kind = "packages"
+    desired_type = PackagesDesired
+    facts_type = PackagesFacts
+    live = ("packages",)
     identity = ("host",)
     instead_of_import = "declare it: packages that are installed already are taken over as they are"
 
@@ -39,19 +37,10 @@ class PackagesProvider(HostProvider):
             inputs.keep("recommends")
         if is_known(packages):
             for name in packages or {}:
-                if not _NAME.match(name):
+                if not NAME.match(name):
                     inputs.fail("packages", f"{name!r} is not the name of a Debian package")
             if not packages:
                 inputs.fail("packages", "names no package")
-
-    def item(self, props: Props) -> Item:
-        """Return the set by its names: each package on the host keeps the list of those who want it."""
-        names = sorted(props["packages"])
-        return Item(self.kind, props["managed_by"], {"names": names})
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return which of the packages are installed."""
-        return {"packages": facts["packages"]}
 
     def absent_inputs(self) -> Props:
         """Return no package; the set itself is always there."""
@@ -99,7 +88,7 @@ class Packages(HostResource):
             host=host,
             adopt=adopt,
             inputs={
-                "packages": dict.fromkeys(sorted(names), "installed"),
+                "packages": dict.fromkeys(sorted(names), INSTALLED),
                 "on_delete": on_delete,
                 "never_purge": sorted(never_purge) or None,
                 "recommends": recommends or None,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent import journal
@@ -13,6 +13,8 @@ from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step, compare
 from portcullis.agent.watch import newest_change
+from portcullis.agent.wire import encode
+from portcullis.resources.service.facts import NAME, ServiceDesired, ServiceFacts, ServiceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 Unit = Dict[str, str]
 
-_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]+\.[a-z]+\Z")
 _PROPERTIES = (
     "Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload", "CanReload",
     "InvocationID", "ActiveEnterTimestampMonotonic", "StateChangeTimestampMonotonic", "ReloadResult",
@@ -36,85 +37,82 @@ _START_LIMIT = 120.0  # seconds from start to active
 RUNNING = ("active", "reloading", "refreshing")
 
 
-class Services(Kind[Json, Json, Json]):
-    """The kind ``service``."""
+class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
+    """The kind `service`."""
+
+    spec_type = ServiceSpec
+    desired_type = ServiceDesired
+    facts_type = ServiceFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for running systemctl."""
         super().__init__(machine, store)
         self._lock = threading.Lock()
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {"unit": item, "reads": sorted(p for p in desired.get("reads") or () if p.startswith("/"))}
-
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+    def facts(self, questions: Sequence[Question[ServiceSpec]]) -> Answers[ServiceFacts]:
         """One question to systemd for all."""
         try:
-            units = self._show([str(spec["unit"]) for spec, _ in questions])
+            units = self._show([spec.unit for spec, _ in questions])
         except HostError as error:
             return [error] * len(questions)
-        answers: Answers[Json] = []
+        answers: Answers[ServiceFacts] = []
         for (spec, record), unit in zip(questions, units):
             try:
-                answers.append(_facts(unit, newest_change(spec.get("reads") or []), record))
+                answers.append(_facts(unit, newest_change(spec.reads), record))
             except HostError as error:
                 answers.append(error)
         return answers
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        if not facts["exists"]:
-            return [Step("unit", "absent", str(desired["unit"]), "load")]
+    def plan(self, desired: ServiceDesired, facts: ServiceFacts) -> list[Step]:
+        if not facts.exists:
+            return [Step("unit", "absent", desired.unit, "load")]
         steps = compare(desired, facts, ("enabled", "active"), "set")
-        if desired.get("active") == "active" and facts["active"] == "active" and facts["stale"]:
-            steps.append(Step("stale", "True", "False", str(desired.get("on_change", "reload"))))
+        if desired.active == "active" and facts.active == "active" and facts.stale:
+            steps.append(Step("stale", "True", "False", desired.on_change))
         return steps
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        if desired.get("enabled") == "masked" and desired.get("active") == "active":
+    def obstacle(self, desired: ServiceDesired, facts: ServiceFacts) -> HostError | None:
+        if desired.enabled == "masked" and desired.active == "active":
             return HostError("invalid", "a masked unit cannot be active", prop="enabled")
         return None
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+    def is_unmodified_default(self, item: str, facts: ServiceFacts) -> bool:
         """Somebody who masked a unit meant it."""
-        return not str(facts["enabled"]).startswith("masked")
+        return not facts.enabled.startswith("masked")
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        if not facts["exists"]:
+    def original(self, item: str, facts: ServiceFacts, folder: Path) -> Json:
+        if not facts.exists:
             return {"type": "absent"}
-        return {"type": "unit", "enabled": facts["enabled"], "active": facts["active"]}
+        return {"type": "unit", "enabled": facts.enabled, "active": facts.active}
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        work.record.extra["desired"] = {
-            key: desired.get(key) for key in ("unit", "active", "enabled", "on_change")
-        }
+    def apply(self, desired: ServiceDesired, steps: list[Step], work: Work) -> None:
+        # For the removal of a file that it reads (see `operations`); the record's spec has what it reads.
+        work.record.extra["desired"] = encode(replace(desired, reads={}))
         if not steps:
             return
         # A reload is answered before it happens: what the unit reads stays until it has settled.
-        starts = desired.get("active") == "active"
+        starts = desired.active == "active"
         with self._machine.readers.reading() if starts else contextlib.nullcontext():
             self._apply(desired, work)
 
-    def _apply(self, desired: Json, work: Work) -> None:
-        name, reads = work.record.id, work.record.spec.get("reads") or []
+    def _apply(self, desired: ServiceDesired, work: Work) -> None:
+        name, reads = work.record.id, self.as_spec(work.record.spec).reads
         started = False
         with self._lock:
             unit = self._load(name)
-            newest = newest_change(
-                reads
-            )  # before the start: what changes during it makes the unit stale again
-            if desired.get("active") == "inactive":
+            # Before the start: what changes during it makes the unit stale again.
+            newest = newest_change(reads)
+            if desired.active == "inactive":
                 self._stop(name, unit)
-            if desired.get("enabled") is not None:
-                self._enable(name, unit, str(desired["enabled"]))
-            if desired.get("active") == "active":
-                started = self._bring_up(
-                    name, unit, desired, stale=_facts(unit, newest, work.record)["stale"]
-                )
+            self._enable(name, unit, desired.enabled)
+            if desired.active == "active":
+                stale = is_stale_now(unit, newest, work.record)
+                started = self._bring_up(name, unit, desired, stale=stale)
         if started:
             unit = self._settled(name)
             work.record.extra["loaded"] = loaded(unit, newest)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: ServiceDesired, record: Record, folder: Path) -> str:
         """A unit that was not there before us is stopped and disabled."""
         name, kept = record.id, record.original
         with self._lock:
@@ -179,12 +177,12 @@ class Services(Kind[Json, Json, Json]):
         if self._show([name])[0]["ActiveState"] == "failed":
             self._do("reset-failed", name)
 
-    def _bring_up(self, name: str, unit: Unit, desired: Json, *, stale: bool) -> bool:
+    def _bring_up(self, name: str, unit: Unit, desired: ServiceDesired, *, stale: bool) -> bool:
         if unit["ActiveState"] in RUNNING:
             if not stale:
                 return False
             restart = (
-                desired.get("on_change") == "restart"
+                desired.on_change == "restart"
                 or unit["CanReload"] != "yes"
                 or unit["NeedDaemonReload"] == "yes"
             )
@@ -230,7 +228,7 @@ class Services(Kind[Json, Json, Json]):
 def show(machine: Machine, names: list[str]) -> list[Unit]:
     """What systemd says of units, in their order. Raises `HostError` (``invalid``, ``unreadable``)."""
     for name in names:
-        if not _NAME.match(name):
+        if not NAME.match(name):
             raise HostError("invalid", f"{name!r} is not the full name of a unit", prop="unit")
     argv = ["systemctl", "show", "--no-pager", f"--property={','.join(_PROPERTIES)}", "--", *names]
     done = machine.run(argv, timeout=_SHOW_TIMEOUT)
@@ -250,15 +248,15 @@ def parse_show(output: str) -> list[Unit]:
     return units
 
 
-def _facts(unit: Unit, newest: int, record: Record | None) -> Json:
+def _facts(unit: Unit, newest: int, record: Record | None) -> ServiceFacts:
     if unit["LoadState"] == "not-found":
-        return {"exists": False}
-    return {
-        "exists": True,
-        "active": unit["ActiveState"],
-        "enabled": unit["UnitFileState"],
-        "stale": is_stale_now(unit, newest, record),
-    }
+        return ServiceFacts(exists=False)
+    return ServiceFacts(
+        exists=True,
+        active=unit["ActiveState"],
+        enabled=unit["UnitFileState"],
+        stale=is_stale_now(unit, newest, record),
+    )
 
 
 def loaded(unit: Unit, newest: int) -> Json:

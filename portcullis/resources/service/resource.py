@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 from portcullis.resources.directory.resource import Directory
 from portcullis.resources.packages.resource import Packages
+from portcullis.resources.service.facts import NAME, ServiceDesired, ServiceFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
     from portcullis.resources.file.resource import File
     from portcullis.resources.tree.resource import Tree
 
-# systemd.unit(5): a name of these characters with a type suffix.
-_UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\.(?:service|socket|timer|path|mount|target)\Z")
+_TYPES = (".service", ".socket", ".timer", ".path", ".mount", ".target")
 
 
 class ServiceProvider(HostProvider):
     """Provider of `Service`."""
 
     kind = "service"
+    desired_type = ServiceDesired
+    facts_type = ServiceFacts
+    live = ("active", "enabled", "stale")
     identity = ("host", "unit")
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check the unit's name and states."""
         unit = inputs.text("unit")
-        if unit is not None and not _UNIT.match(unit):
+        if unit is not None and not (NAME.match(unit) and unit.endswith(_TYPES)):
             inputs.fail("unit", f"{unit!r} is not the full name of a unit, such as nginx.service")
         inputs.one_of("active", "active", "inactive")
         inputs.one_of("enabled", "enabled", "disabled", "masked", "static")
@@ -46,18 +46,9 @@ class ServiceProvider(HostProvider):
         if inputs.news.get("active") == "active" and inputs.news.get("enabled") == "masked":
             inputs.fail("enabled", "a masked unit cannot be active; set active to inactive")
 
-    def item(self, props: Props) -> Item:
-        """Return the unit by its name, with the paths it reads."""
-        paths = sorted(path for path in props.get("reads", {}) if path.startswith("/"))
-        return Item(self.kind, props["unit"], {"unit": props["unit"], "reads": paths})
-
     def importable(self, item: str) -> Props | None:
         """Return the unit of this name; what it reads is not known."""
         return {"unit": item, "reads": {}, "on_change": "reload"}
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return the states and whether the unit is stale."""
-        return {key: facts[key] for key in ("active", "enabled", "stale")}
 
     def absent_inputs(self) -> Props:
         """Return a unit that systemd does not know."""

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
+from portcullis.resources.sysctl.facts import SysctlDesired, SysctlFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
@@ -29,6 +28,9 @@ class SysctlProvider(GuardedProvider):
     """Provider of `Sysctl`."""
 
     kind = "sysctl"
+    desired_type = SysctlDesired
+    facts_type = SysctlFacts
+    live = ("values", "overridden", "content", "owner", "group", "mode")
     identity = ("host", "path")
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -56,16 +58,6 @@ class SysctlProvider(GuardedProvider):
                 inputs.fail("values", f"{key!r} is not a kernel setting, such as net.ipv4.tcp_syncookies")
             if is_known(value) and not (isinstance(value, str) and _VALUE.match(value)):
                 inputs.fail("values", f"{key}: {value!r} is not a value: a text, one space between columns")
-
-    def item(self, props: Props) -> Item:
-        """Return the file by its path, with the values that are wanted: some show only where they differ."""
-        optional = sorted(props.get("optional") or ())
-        spec = {"path": props["path"], "values": dict(props["values"]), "optional": optional}
-        return Item(self.kind, props["path"], spec)
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return the live values, the file, and what would win over it."""
-        return {key: facts[key] for key in ("values", "overridden", "content", "owner", "group", "mode")}
 
     def absent_inputs(self) -> Props:
         """Return nothing: a kernel always has values, and a file that is gone shows as its content."""

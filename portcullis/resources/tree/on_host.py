@@ -16,16 +16,18 @@ import os
 import re
 import shutil
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, places
 from portcullis.agent.errors import HostError
-from portcullis.agent.kind import Kind
+from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Json, Step, compare
+from portcullis.resources.tree.facts import TreeDesired, TreeFacts, TreeSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
@@ -37,36 +39,33 @@ _STAGE, _ORIGINAL, _TREE = "stage", "original", "tree"
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
-class Trees(Kind[Json, Json, Json]):
-    """The kind ``tree``."""
+@dataclass(frozen=True)
+class _Found(TreeFacts):
+    """What `plan` needs besides: whether what stands there is neither a tree nor a symbolic link."""
+
+    is_in_the_way: bool = False
+
+
+class Trees(Kind[TreeSpec, TreeDesired, _Found]):
+    """The kind `tree`."""
+
+    spec_type = TreeSpec
+    desired_type = TreeDesired
+    facts_type = TreeFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Know of no staged piece yet: what an earlier session began is not continued."""
         super().__init__(machine, store)
         self._begun: set[Path] = set()
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {"path": item}
-
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+    def facts(self, questions: Sequence[Question[TreeSpec]]) -> Answers[_Found]:
         """A file or folder with other permissions than ours says so in its digest's place."""
-        answers: Answers[Json] = []
-        for spec, record in questions:
-            try:
-                facts = _read(paths.checked(spec["path"]))
-            except HostError as error:
-                answers.append(error)
-                continue
-            if facts["exists"]:
-                facts["revision"] = record.revision if record else ""
-            answers.append(facts)
-        return answers
+        return each(lambda spec, _: _read(paths.checked(spec.path)), questions)
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        want: Json = desired["files"]
-        if not facts["exists"]:
+    def plan(self, desired: TreeDesired, facts: _Found) -> list[Step]:
+        want, have = desired.files, facts.files
+        if not facts.exists:
             return [Step("files", "absent", f"{len(want)} files", "create")]
-        have: Json = facts["files"]
         steps = []
         for name in sorted({*want, *have}):
             if have.get(name) != want.get(name):
@@ -74,8 +73,8 @@ class Trees(Kind[Json, Json, Json]):
                 steps.append(Step(f"files.{name}", _short(have.get(name)), _short(want.get(name)), action))
         return steps + compare(desired, facts, ("owner", "group"), "set")
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        for name, digest in desired["files"].items():
+    def obstacle(self, desired: TreeDesired, facts: _Found) -> HostError | None:
+        for name, digest in desired.files.items():
             if (
                 os.path.normpath(name) != name
                 or name.startswith(("/", "../"))
@@ -83,27 +82,24 @@ class Trees(Kind[Json, Json, Json]):
                 or "\0" in name
             ):
                 return HostError("invalid", f"{name!r} is no path within the tree", prop="files")
-            if not _DIGEST.match(str(digest)):
+            if not _DIGEST.match(digest):
                 return HostError("invalid", f"{name} comes without its SHA-256", prop="files")
-        if facts["exists"] and facts["_type"] == "other":
+        if facts.is_in_the_way:
             return HostError(
                 "invalid",
-                f"{desired['path']} is {facts['files']['.'].strip('<>')} on the host, where a tree shall be",
+                f"{desired.path} is {facts.files['.'].strip('<>')} on the host, where a tree shall be",
                 prop="path",
                 hint="move it away, or declare another path",
             )
         return None
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
-        return False
-
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
+    def original(self, item: str, facts: _Found, folder: Path) -> Json:
         """A folder that is in the way moves aside in `apply`, whole."""
         return paths.keep(Path(item), folder / "original")
 
-    def missing(self, path: str, files: dict[str, str]) -> list[str]:
+    def missing(self, path: str, files: Mapping[str, str]) -> list[str]:
         """Digests that neither the present tree nor the staged bytes have."""
-        known = _read(paths.checked(path)).get("files", {}).values()
+        known = _read(paths.checked(path)).files.values()
         stage = self._store.folder("tree", path) / _STAGE
         return sorted(digest for digest in {*files.values()} - {*known} if not (stage / digest).exists())
 
@@ -143,15 +139,15 @@ class Trees(Kind[Json, Json, Json]):
             part.unlink(missing_ok=True)
             raise disk.write_error(error, part) from None
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: TreeDesired, steps: list[Step], work: Work) -> None:
         """Builds the whole new version first; readers see the old one until the link switches."""
         path, stage = Path(work.record.id), work.folder / _STAGE
-        ids = paths.ids(str(desired.get("owner", "root")), str(desired.get("group", "root")))
+        ids = paths.ids(desired.owner, desired.group)
         with disk.writing(path) as place:
             if steps:
                 version = disk.temporary_name(path)
                 try:
-                    _build(place, version, stage, desired["files"], ids)
+                    _build(place, version, stage, desired.files, ids)
                     _move_aside(place)
                     paths.point(place, version)
                 except BaseException:
@@ -161,11 +157,11 @@ class Trees(Kind[Json, Json, Json]):
             _sweep(place)
         shutil.rmtree(stage, ignore_errors=True)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: TreeDesired, record: Record, folder: Path) -> str:
         """What stood there before us comes back, a folder whole."""
         path = Path(record.id)
         with disk.removing(path) as place:
-            if desired.get("on_delete", "remove") == "keep":
+            if desired.on_delete == "keep":
                 _sweep(place)
                 return "kept"
             there = place.look()
@@ -183,7 +179,7 @@ def _damaged() -> HostError:
     return HostError("invalid", "a file arrived damaged", prop="files", hint="run again")
 
 
-def _build(place: Place, version: str, stage: Path, files: dict[str, str], ids: tuple[int, int]) -> None:
+def _build(place: Place, version: str, stage: Path, files: Mapping[str, str], ids: tuple[int, int]) -> None:
     """Make the folder `version` out of the staged bytes and those of the present tree.
 
     It is final when it is done, and root's alone until then.
@@ -218,7 +214,7 @@ def _opened(fd: int) -> Iterator[int]:
             os.close(fd)
 
 
-def _source(stage: Path, present: int, digest: str, sources: dict[str, str], name: str) -> int:
+def _source(stage: Path, present: int, digest: str, sources: Mapping[str, str], name: str) -> int:
     """The bytes of `digest`, opened: staged ones, or a file of the present tree."""
     with contextlib.suppress(FileNotFoundError):
         return os.open(stage / digest, places.FILE)
@@ -314,11 +310,11 @@ def _top(place: Place) -> int:
         return -1
 
 
-def _read(path: Path) -> Json:
+def _read(path: Path) -> _Found:
     with disk.reading(path) as place:
         status = place.look()
         if status is None:
-            return {"exists": False}
+            return _Found(exists=False)
         with _opened(_top(place)) as top:
             if top < 0:
                 return _oddity(place, status)
@@ -329,26 +325,24 @@ def _read(path: Path) -> Json:
                 files["."] = f"<mode {paths.mode_text(status.st_mode)}>"
             for name, value in _scan(top, path, owners, groups):
                 files[paths.shown(name)] = value
-    return {
-        "exists": True,
-        "files": files,
-        "owner": " and ".join(sorted(paths.user_name(uid) for uid in owners)),
-        "group": " and ".join(sorted(paths.group_name(gid) for gid in groups)),
-        "owner_id": " and ".join(sorted(map(str, owners))),
-        "group_id": " and ".join(sorted(map(str, groups))),
-        "_type": "tree",
-    }
+    return _Found(
+        exists=True,
+        files=files,
+        owner=" and ".join(sorted(paths.user_name(uid) for uid in owners)),
+        group=" and ".join(sorted(paths.group_name(gid) for gid in groups)),
+        owner_id=" and ".join(sorted(map(str, owners))),
+        group_id=" and ".join(sorted(map(str, groups))),
+    )
 
 
-def _oddity(place: Place, status: os.stat_result) -> Json:
-    shown = paths.ownership(status)
-    return {
-        "exists": True,
-        "files": {".": f"<{paths.named(place, status)}>"},
-        "owner": shown["owner"],
-        "group": shown["group"],
-        "_type": "link" if stat.S_ISLNK(status.st_mode) else "other",
-    }
+def _oddity(place: Place, status: os.stat_result) -> _Found:
+    return _Found(
+        exists=True,
+        files={".": f"<{paths.named(place, status)}>"},
+        owner=paths.user_name(status.st_uid),
+        group=paths.group_name(status.st_gid),
+        is_in_the_way=not stat.S_ISLNK(status.st_mode),
+    )
 
 
 def _scan(

@@ -12,7 +12,7 @@ from portcullis.host.errors import HostError
 from portcullis.host.provider import HostProvider, Normaliser, is_known, stack_of
 from portcullis.host.resource import HostResource, local_folder
 from portcullis.host.session import WRITE_TIMEOUT, who
-from portcullis.host.survey import Item
+from portcullis.resources.tree.facts import TreeDesired, TreeFacts
 
 if TYPE_CHECKING:
     import pulumi
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.host.session import Channel
+    from portcullis.host.survey import Item
     from portcullis.provider.base import Props
 
 PIECE = 256 * 1024
@@ -30,6 +31,9 @@ class TreeProvider(HostProvider):
     """Provider of `Tree`."""
 
     kind = "tree"
+    desired_type = TreeDesired
+    facts_type = TreeFacts
+    live = ("files", "owner", "group")
     identity = ("host", "path")
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -47,14 +51,6 @@ class TreeProvider(HostProvider):
                     inputs.fail("files", f"{name!r} leads out of the tree")
             if not files:
                 inputs.fail("files", "is empty: the source folder has no file")
-
-    def item(self, props: Props) -> Item:
-        """Return the tree by the path of its symbolic link."""
-        return Item(self.kind, props["path"], {"path": props["path"]})
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return the manifest of what is there, extra files included."""
-        return {key: facts[key] for key in ("files", "owner", "group")}
 
     def absent_inputs(self) -> Props:
         """Return no file at all."""

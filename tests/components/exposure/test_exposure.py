@@ -10,8 +10,10 @@ import pytest
 
 from portcullis.agent.run import Done
 from portcullis.agent.store import Store
+from portcullis.agent.wire import encode
 from portcullis.components.exposure import exposure_keys
 from portcullis.components.exposure import render as exposure
+from portcullis.components.exposure.facts import ExposureFacts, ExposureSpec
 from portcullis.components.exposure.on_host import Exposures
 from tests.components.containers import docker_engine
 
@@ -123,9 +125,10 @@ class World:
         whole: Json = {
             name: {} for name in ("listeners", "published", "passes", "networks", "accepted", "usual")
         } | spec
-        (found,) = Exposures(self.machine, Store(self.machine.state)).facts([(whole, None)])
-        assert isinstance(found, dict), found
-        return found
+        (found,) = Exposures(self.machine, Store(self.machine.state)).facts([(ExposureSpec(**whole), None)])
+        assert isinstance(found, ExposureFacts), found
+        told: Json = encode(found)
+        return told
 
 
 @pytest.fixture
@@ -378,7 +381,7 @@ def test_no_docker_is_nothing_and_a_broken_one_is_an_error(world: World) -> None
     world.docker.run("leak", "0.0.0.0:3306/tcp")
     world.docker.broken = True
     (found,) = Exposures(world.machine, Store(world.machine.state)).facts(
-        [({name: {} for name in ("listeners", "published", "networks", "accepted", "usual")}, None)]
+        [(ExposureSpec({}, {}, {}, {}, {}, {}), None)]
     )
     assert "it is on fire" in str(found)
     world.machine = dataclasses.replace(world.machine, docker=world.root / "nothing")

@@ -41,7 +41,8 @@ class Packages:
         self.client, self.apt, self.urn = client, apt, URN.replace("motd", name)
 
     def _desired(self, names: str, on_delete: str) -> dict[str, Any]:
-        return {"packages": dict.fromkeys(names.split(), "installed"), "on_delete": on_delete}
+        packages = dict.fromkeys(names.split(), "installed")
+        return {"managed_by": self.urn, "packages": packages, "on_delete": on_delete}
 
     def put(self, names: str, on_delete: str = "remove", **more: Any) -> dict[str, Any]:
         return self.client.on(
@@ -175,7 +176,7 @@ def test_a_set_whose_owner_moves_with_an_alias_can_be_deleted(web: Packages) -> 
     web.put("nginx")
     web.client = web.client.again()
     moved = URN.replace("motd", "moved")
-    desired = {"packages": {"nginx": "installed"}, "on_delete": "remove"}
+    desired = {"managed_by": moved, "packages": {"nginx": "installed"}, "on_delete": "remove"}
     web.client.on("put", "packages", web.urn, desired, owner=moved)
     assert web.client.on("remove", "packages", web.urn, desired, owner=moved)["done"] == "removed"
     assert web.apt.installed == {}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from portcullis.agent.errors import HostError
     from portcullis.agent.machine import Machine
+    from portcullis.resources.sysctl.facts import SysctlDesired
 
 RP = "net.ipv4.conf.all.rp_filter"
 EACH = "net.ipv4.conf.*.rp_filter"
@@ -44,8 +45,8 @@ class Kernel:
         values = {RP: "1", SYNC: "1"} if values is None else values
         content = "# ours\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
         return {
-            "path": str(self.path), "values": values, "overridden": {}, "content": content, "owner": "root",
-            "group": "root", "mode": "0644", **more,
+            "path": str(self.path), "values": values, "content": content, "owner": "root", "group": "root",
+            "mode": "0644", **more,
         }  # fmt: skip
 
     def put(
@@ -298,9 +299,10 @@ def kind(kernel: Kernel) -> Sysctls:
     return Sysctls(kernel.client.machine, Store(kernel.client.machine.state))
 
 
-def question(kernel: Kernel, values: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
-    desired, handler = kernel.desired(values), kind(kernel)
-    (facts,) = handler.facts([(handler.spec(str(kernel.path), desired), None)])
+def question(kernel: Kernel, values: dict[str, str]) -> tuple[SysctlDesired, Any, list[Any]]:
+    handler = kind(kernel)
+    desired = handler.as_desired(kernel.desired(values))
+    (facts,) = handler.facts([(desired.spec(), None)])
     return desired, facts, handler.plan(desired, facts)
 
 

@@ -15,7 +15,14 @@ from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step
 from portcullis.agent.store import Record, Store
-from portcullis.resources.packages.on_host.apt import NAME, Apt, is_installed, is_there
+from portcullis.resources.packages.facts import (
+    INSTALLED,
+    NAME,
+    PackagesDesired,
+    PackagesFacts,
+    PackagesSpec,
+)
+from portcullis.resources.packages.on_host.apt import Apt, is_installed, is_there
 from portcullis.resources.packages.on_host.policy import leave_stopped
 
 if TYPE_CHECKING:
@@ -38,8 +45,12 @@ class _Wish:
     recommends: bool
 
 
-class Packages(Kind[Json, Json, Json]):
-    """The kind ``packages``."""
+class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
+    """The kind `packages`."""
+
+    spec_type = PackagesSpec
+    desired_type = PackagesDesired
+    facts_type = PackagesFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Keep records of single packages in `store`."""
@@ -48,50 +59,46 @@ class Packages(Kind[Json, Json, Json]):
         self._lock = threading.Lock()
         self._waiting: list[_Wish] = []
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {"names": sorted(desired["packages"])}
-
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+    def facts(self, questions: Sequence[Question[PackagesSpec]]) -> Answers[PackagesFacts]:
         """One question to dpkg for all."""
-        names = {name for spec, _ in questions for name in spec["names"] if NAME.match(name)}
+        names = {name for spec, _ in questions for name in spec.names if NAME.match(name)}
         try:
             states = self._apt.states(names)
         except HostError as error:
             return [error] * len(questions)
         return [
-            {
-                "exists": True,
-                "packages": {name: "installed" for name in spec["names"] if is_installed(states.get(name))},
-                "revision": record.revision if record else "",
-            }
-            for spec, record in questions
+            PackagesFacts(
+                exists=True,
+                packages={name: INSTALLED for name in spec.names if is_installed(states.get(name))},
+            )
+            for spec, _ in questions
         ]
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
+    def plan(self, desired: PackagesDesired, facts: PackagesFacts) -> list[Step]:
         return [
-            Step(f"packages.{name}", "absent", "installed", "install")
-            for name in sorted(desired["packages"])
-            if name not in facts["packages"]
+            Step(f"packages.{name}", "absent", INSTALLED, "install")
+            for name in sorted(desired.packages)
+            if name not in facts.packages
         ]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        for name in desired["packages"]:
+    def obstacle(self, desired: PackagesDesired, facts: PackagesFacts) -> HostError | None:
+        for name in desired.packages:
             if not NAME.match(name):
                 return HostError("invalid", f"{name!r} is not the name of a Debian package", prop="packages")
         return None
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+    def is_unmodified_default(self, item: str, facts: PackagesFacts) -> bool:
         """A missing package is nothing to overwrite."""
         return True
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
+    def original(self, item: str, facts: PackagesFacts, folder: Path) -> Json:
         """Each package's own record has it."""
         return {"type": "packages"}
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """Names that this owner no longer has are given up as ``on_delete`` says."""
-        names, owner = set(desired["packages"]), work.record.owner
-        ours = _Wish(owner, {step.prop.partition(".")[2] for step in steps}, bool(desired.get("recommends")))
+    def apply(self, desired: PackagesDesired, steps: list[Step], work: Work) -> None:
+        """Names that this owner no longer has are given up as `on_delete` says."""
+        names, owner = set(desired.packages), work.record.owner
+        ours = _Wish(owner, {step.prop.partition(".")[2] for step in steps}, desired.recommends)
         missing = set(ours.missing)
         if missing:
             self._waiting.append(ours)
@@ -104,7 +111,7 @@ class Packages(Kind[Json, Json, Json]):
             self._remember(names, owner, brought=missing)
             self._leave_stopped(work)
             given_up = {r.id for r in self._singles() if owner in r.extra["owners"]} - names
-            self._give_up(given_up, owner, desired)
+            self._give_up(given_up, owner, desired.on_delete, desired.never_purge)
 
     def _install(self, ours: _Wish, work: Work) -> None:
         """Install what a set lacks, and in the same run what the sets that wait for us lack."""
@@ -154,15 +161,15 @@ class Packages(Kind[Json, Json, Json]):
         except HostError:
             installed = self._installed(everything)
             for wish in wishes:
-                self._give_up(wish.missing - installed, wish.owner, {"on_delete": "keep"})
+                self._give_up(wish.missing - installed, wish.owner, "keep")
             raise
         for wish in wishes:
             wish.missing.clear()
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: PackagesDesired, record: Record, folder: Path) -> str:
         with self._lock:
             held = {r.id for r in self._singles() if record.owner in r.extra["owners"]}
-            return self._give_up(held, record.owner, desired)
+            return self._give_up(held, record.owner, desired.on_delete, desired.never_purge)
 
     def _leave_stopped(self, work: Work) -> None:
         """What the transaction brought starts at no boot either, until a ``service`` says so."""
@@ -208,21 +215,22 @@ class Packages(Kind[Json, Json, Json]):
                 record.extra["owners"] = owners
                 self._store.save(record)
 
-    def _give_up(self, names: Collection[str], owner: str, desired: Json) -> str:
+    def _give_up(
+        self, names: Collection[str], owner: str, on_delete: str, never_purge: Collection[str] = ()
+    ) -> str:
         """Withdraw `owner`; take away what nobody wants any more, we brought, and others do not need.
 
         The owner is withdrawn last: after a failure or a kill the next run finds all that is still to do.
         """
-        how = desired.get("on_delete", "remove")
         held = [record for record in self._singles() if record.id in names]
         idle = [record for record in held if set(record.extra["owners"]) <= {owner}]
         ours = {record.id for record in idle if record.original["type"] == "absent"}
         before = {record.id for record in idle if record.original.get("automatic")}
         # A package that somebody removed before us, and not purged, has left files that are theirs.
         theirs = {record.id for record in idle if record.original.get("configured")}
-        spared = frozenset(desired.get("never_purge", ())) | theirs
+        spared = frozenset(never_purge) | theirs
         done = "kept"
-        if ours and how != "keep" and self._take_away(ours, purge=how == "purge", spared=spared):
+        if ours and on_delete != "keep" and self._take_away(ours, purge=on_delete == "purge", spared=spared):
             done = "removed"
         self._apt.mark("auto", self._installed(before))
         for record in held:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.run import Done
 
-NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")  # Debian Policy 5.6.1
-
 _QUERY_TIMEOUT = 30.0
 _APT_TIMEOUT = 900.0
 _CONFOLD = ("--force-confdef", "--force-confold")

@@ -8,16 +8,19 @@ import errno
 import fnmatch
 import ipaddress
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING, Dict, Mapping
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind
 from portcullis.agent.packaged import is_as_shipped
 from portcullis.agent.step import Json, Step
+from portcullis.agent.wire import ABSENT
 from portcullis.resources.file.facts import FileDesired, FileFacts, FileSpec
 from portcullis.resources.file.on_host import Files
+from portcullis.resources.sysctl.facts import SysctlDesired, SysctlFacts, SysctlSpec
 from portcullis.resources.sysctl.on_host import sysctl_files
 
 if TYPE_CHECKING:
@@ -28,75 +31,90 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record, Store
 
-ABSENT = "<absent>"
 _SHOWN = 5  # interfaces that a value names
 # From /proc/sys to value.
 Live = Dict[str, str]
 
 
-class Sysctls(Guarded[Json, Json], Kind[Json, Json, Json]):
-    """The kind ``sysctl``: one file of settings with their values. A key may have ``*``, for interfaces."""
+@dataclass(frozen=True)
+class _Found(SysctlFacts):
+    """What `plan` needs besides.
+
+    Attributes:
+        file: the file by itself.
+        live: live values of all keys, by path below /proc/sys.
+        theirs: where an administrator's file sets one of our keys to something else, by key.
+        ipv6: an IPv6 address of each interface that has one of the internet, if the settings are about that.
+    """
+
+    file: FileFacts = field(default_factory=lambda: FileFacts(exists=False))
+    live: Mapping[str, str] = field(default_factory=dict)
+    theirs: Mapping[str, str] = field(default_factory=dict)
+    ipv6: Mapping[str, str] = field(default_factory=dict)
+
+
+class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _Found]):
+    """The kind `sysctl`: one file of settings with their values. A key may have `*`, for interfaces."""
+
+    spec_type = SysctlSpec
+    desired_type = SysctlDesired
+    facts_type = SysctlFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for /proc/sys, the other files of settings, and ufw's."""
         super().__init__(machine, store)
         self._files = Files(machine, store)
 
-    def spec(self, item: str, desired: Json) -> Json:
-        optional = list(desired.get("optional") or ())
-        return {"path": item, "values": dict(desired["values"]), "optional": optional}
-
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
-        answers: Answers[Json] = []
-        for (spec, record), file in zip(
-            questions, self._files.facts([(FileSpec(spec["path"]), record) for spec, record in questions])
+    def facts(self, questions: Sequence[Question[SysctlSpec]]) -> Answers[_Found]:
+        answers: Answers[_Found] = []
+        for (spec, _), file in zip(
+            questions, self._files.facts([(FileSpec(spec.path), record) for spec, record in questions])
         ):
             try:
-                answers.append(file if isinstance(file, HostError) else self._facts(spec, record, file))
+                answers.append(file if isinstance(file, HostError) else self._facts(spec, file))
             except HostError as error:
                 answers.append(error)
         return answers
 
-    def _facts(self, spec: Json, record: Record | None, file: FileFacts) -> Json:
-        wanted: dict[str, str] = spec["values"]
+    def _facts(self, spec: SysctlSpec, file: FileFacts) -> _Found:
+        wanted = spec.values
         live = {key: self._read(key, wanted) for key in wanted}
-        after = [*sysctl_files.after(self._machine.sysctl_d, spec["path"]), *self._ufw()]
-        return {
-            "exists": True,
-            "values": {key: self._shown(key, spec, live[key]) for key in wanted},
-            "overridden": {
+        after = [*sysctl_files.after(self._machine.sysctl_d, spec.path), *self._ufw()]
+        return _Found(
+            exists=True,
+            values={key: self._shown(key, spec, live[key]) for key in wanted},
+            overridden={
                 key: f"{entry.value} in {entry.file}"
                 for key in wanted
                 for entry in after
                 if entry.key == sysctl_files.normal(key) and entry.value != wanted[key]
             },
-            **{
-                name: getattr(file, name) if file.exists else ABSENT
-                for name in ("content", "owner", "group", "mode")
-            },
-            "revision": record.revision if record else "",
-            "_file": file,
-            "_live": {path: value for found in live.values() for path, value in found.items()},
-            "_theirs": self._theirs(spec["path"], wanted),
-            "_ipv6": self._global_ipv6() if any(key.endswith(".disable_ipv6") for key in wanted) else {},
-        }
+            content=file.content if file.exists else ABSENT,
+            owner=file.owner if file.exists else ABSENT,
+            group=file.group if file.exists else ABSENT,
+            mode=file.mode if file.exists else ABSENT,
+            file=file,
+            live={path: value for found in live.values() for path, value in found.items()},
+            theirs=self._theirs(spec.path, wanted),
+            ipv6=self._global_ipv6() if any(key.endswith(".disable_ipv6") for key in wanted) else {},
+        )
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
+    def plan(self, desired: SysctlDesired, facts: _Found) -> list[Step]:
         steps = [
             Step(f"overridden.{key}", said, "nothing", "refuse")
-            for key, said in sorted(facts["overridden"].items())
+            for key, said in sorted(facts.overridden.items())
         ]
         steps += [
-            Step(f"values.{key}", facts["values"][key], want, "set", facts["_theirs"].get(key, ""))
-            for key, want in sorted(desired["values"].items())
-            if facts["values"].get(key) != want
+            Step(f"values.{key}", facts.values[key], want, "set", facts.theirs.get(key, ""))
+            for key, want in sorted(desired.values.items())
+            if facts.values.get(key) != want
         ]
         # What somebody set on purpose is what a refusal has to name first.
         steps.sort(key=lambda step: not step.detail)
-        return steps + self._files.plan(_file(desired), facts["_file"])
+        return steps + self._files.plan(_file(desired), facts.file)
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        unknown = sorted(key for key, value in facts["values"].items() if value == ABSENT)
+    def obstacle(self, desired: SysctlDesired, facts: _Found) -> HostError | None:
+        unknown = sorted(key for key, value in facts.values.items() if value == ABSENT)
         if unknown:
             return HostError(
                 "invalid",
@@ -104,11 +122,11 @@ class Sysctls(Guarded[Json, Json], Kind[Json, Json, Json]):
                 prop="values",
                 hint="leave it out; in KernelSettings, give it the value None",
             )
-        if facts["overridden"]:
-            key, said = min(facts["overridden"].items())
+        if facts.overridden:
+            key, said = min(facts.overridden.items())
             return HostError(
                 "invalid",
-                f"{key} is set to {said}, which is read after {desired['path']} and wins at the next boot",
+                f"{key} is set to {said}, which is read after {desired.path} and wins at the next boot",
                 prop="overridden",
                 hint="take that line out, or declare its value"
                 + (
@@ -117,21 +135,21 @@ class Sysctls(Guarded[Json, Json], Kind[Json, Json, Json]):
                     else ""
                 ),
             )
-        return _for_good(desired, facts) or self._files.obstacle(_file(desired), facts["_file"])
+        return _for_good(desired, facts) or self._files.obstacle(_file(desired), facts.file)
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+    def is_unmodified_default(self, item: str, facts: _Found) -> bool:
         """The kernel's defaults and a package's settings are; an administrator's are not."""
-        if facts["_theirs"]:
+        if facts.theirs:
             return False
-        return not facts["_file"].exists or self._files.is_unmodified_default(item, facts["_file"])
+        return not facts.file.exists or self._files.is_unmodified_default(item, facts.file)
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        """Of the file; the live values are kept key by key, see `_keep`."""
-        return self._files.original(item, facts["_file"], folder)
+    def original(self, item: str, facts: _Found, folder: Path) -> Json:
+        """Of the file; `apply` keeps the live values key by key."""
+        return self._files.original(item, facts.file, folder)
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: SysctlDesired, steps: list[Step], work: Work) -> None:
         """First what is live: what the kernel refuses must not be in a file for the boot."""
-        wanted: dict[str, str] = desired["values"]
+        wanted = desired.values
         kept: Live = work.record.extra.setdefault("live", {})
         done: Live = {}
         try:
@@ -159,18 +177,17 @@ class Sysctls(Guarded[Json, Json], Kind[Json, Json, Json]):
         for path in [path for path in kept if not _declared(path, wanted)]:
             self._restore(path, kept.pop(path))
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: SysctlDesired, record: Record, folder: Path) -> str:
         """Some settings of the kernel cannot be taken back before the next boot."""
         for path, value in record.extra.get("live", {}).items():
             self._restore(path, value)
         return self._files.remove(_file(desired), record, folder)
 
-    def preflight(self, desired: Json, facts: Json, steps: list[Step], peer: Peer | None) -> HostError | None:
+    def preflight(
+        self, desired: SysctlDesired, facts: _Found, steps: list[Step], peer: Peer | None
+    ) -> HostError | None:
         """Whether a path is symmetric only the login afterwards can tell."""
-        del facts, steps
-        off = [
-            key for key, value in desired["values"].items() if key.endswith(".disable_ipv6") and value == "1"
-        ]
+        off = [key for key, value in desired.values.items() if key.endswith(".disable_ipv6") and value == "1"]
         if peer is None or peer.address.version != 6 or not off:  # noqa: PLR2004 - IPv6
             return None
         return HostError(
@@ -180,30 +197,29 @@ class Sysctls(Guarded[Json, Json], Kind[Json, Json, Json]):
             hint="connect over IPv4 first",
         )
 
-    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+    def undo(self, desired: SysctlDesired, facts: _Found, steps: list[Step]) -> Undo | None:
         """Only what is of the network can cut anybody off."""
         have, want = (
             {entry.key: entry.value for entry in sysctl_files.parse(content) if entry.key.startswith("net/")}
-            for content in (facts["content"], desired["content"])
+            for content in (facts.content, desired.content)
         )
         if have == want and not any(step.prop.startswith("values.net.") for step in steps):
             return None
         return self._undo(desired, facts)
 
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
-        del record
+    def undo_removal(self, desired: SysctlDesired, record: Record, facts: _Found) -> Undo | None:
         return self._undo(desired, facts)
 
-    def _undo(self, desired: Json, facts: Json) -> Undo | None:
-        live = {path: value for path, value in facts["_live"].items() if path.startswith("net/")}
+    def _undo(self, desired: SysctlDesired, facts: _Found) -> Undo | None:
+        live = {path: value for path, value in facts.live.items() if path.startswith("net/")}
         if not live:
             return None
         # By sh and not by sysctl(8): its package may be missing.
         write = ("sh", "-c", 'printf "%s\\n" "$1" >"$2"', "sh")
         commands = tuple((*write, value, str(self._machine.proc_sys / path)) for path, value in live.items())
-        return Undo((str(desired["path"]),), commands)
+        return Undo((desired.path,), commands)
 
-    def _read(self, key: str, wanted: dict[str, str]) -> Live:
+    def _read(self, key: str, wanted: Mapping[str, str]) -> Live:
         """The live values of a key, by path below /proc/sys; with ``*`` those that no other key names."""
         normal, root, found = sysctl_files.normal(key), self._machine.proc_sys, {}
         if "*" not in normal:
@@ -226,7 +242,7 @@ class Sysctls(Guarded[Json, Json], Kind[Json, Json, Json]):
             why = os.strerror(getattr(error, "errno", 0) or errno.EINVAL)
             raise HostError("unreadable", f"{_dotted(path)}: {why}", prop="values") from None
 
-    def _shown(self, key: str, spec: Json, live: Live) -> str:
+    def _shown(self, key: str, spec: SysctlSpec, live: Live) -> str:
         """One text for a key: its value; for several interfaces what most have, and those that differ."""
         if "*" in key and live:
             counts = collections.Counter(live.values())
@@ -237,8 +253,8 @@ class Sysctls(Guarded[Json, Json], Kind[Json, Json, Json]):
         # No such interface, a part that the kernel was built without, IPv6 that it was started without: there
         # is nothing that the setting could be about.
         no_ipv6 = key.startswith("net.ipv6.") and not (self._machine.proc_sys / "net/ipv6").exists()
-        idle = no_ipv6 or "*" in key or key in spec.get("optional", ())
-        return next(iter(live.values()), str(spec["values"][key]) if idle else ABSENT)
+        idle = no_ipv6 or "*" in key or key in spec.optional
+        return next(iter(live.values()), spec.values[key] if idle else ABSENT)
 
     def _write(self, path: str, value: str) -> None:
         try:
@@ -263,7 +279,7 @@ class Sysctls(Guarded[Json, Json], Kind[Json, Json, Json]):
             with contextlib.suppress(HostError):
                 self._write(path, value)
 
-    def _theirs(self, own: str, wanted: dict[str, str]) -> dict[str, str]:
+    def _theirs(self, own: str, wanted: Mapping[str, str]) -> dict[str, str]:
         """Where an administrator's file sets one of our keys to something else, by key."""
         keys = {sysctl_files.normal(key): key for key in wanted}
         found = {}
@@ -303,12 +319,12 @@ def _dotted(path: str) -> str:
     return path.replace("/", ".")
 
 
-def _for_good(desired: Json, facts: Json) -> HostError | None:
+def _for_good(desired: SysctlDesired, facts: _Found) -> HostError | None:
     """Why IPv6 cannot be switched off: the kernel forgets the addresses, and no undo brings them back."""
-    for key, value in desired["values"].items():
+    for key, value in desired.values.items():
         name = sysctl_files.normal(key).split("/")[-2]
-        lost = {k: v for k, v in facts["_ipv6"].items() if name in ("all", "*", k)}
-        if key.endswith(".disable_ipv6") and value == "1" != facts["values"][key] and lost:
+        lost = {k: v for k, v in facts.ipv6.items() if name in ("all", "*", k)}
+        if key.endswith(".disable_ipv6") and value == "1" != facts.values[key] and lost:
             interface, address = min(lost.items())
             return HostError(
                 "invalid",
@@ -319,11 +335,10 @@ def _for_good(desired: Json, facts: Json) -> HostError | None:
     return None
 
 
-def _declared(path: str, wanted: dict[str, str]) -> bool:
+def _declared(path: str, wanted: Mapping[str, str]) -> bool:
     return any(fnmatch.fnmatchcase(path, sysctl_files.normal(key)) for key in wanted)
 
 
-def _file(desired: Json) -> FileDesired:
+def _file(desired: SysctlDesired) -> FileDesired:
     """Return the file of settings as one that is declared by itself."""
-    given = {key: desired[key] for key in ("owner", "group", "mode", "on_delete") if key in desired}
-    return FileDesired(str(desired["path"]), str(desired["content"]), **given)
+    return FileDesired(desired.path, desired.content, desired.owner, desired.group, desired.mode)

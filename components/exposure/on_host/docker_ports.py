@@ -24,8 +24,8 @@ _UP = ("running", "restarting", "paused")
 # Networks that Docker itself brings; what is on docker0 has no network of its own.
 _DOCKERS = ("bridge", "host", "none")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
-# A place among the releases of an app: "tcp4 172.17.0.1:28000-28999 for api".
-_RELEASE = re.compile(r"(?P<place>\w+ \S+):(?P<first>\d+)-(?P<last>\d+) for (?P<app>\S+)")
+# The ports of all releases of an app: "tcp4 172.17.0.1:28000-28999 for api".
+_RELEASE = re.compile(r"(?P<address>\w+ \S+):(?P<first>\d+)-(?P<last>\d+) for (?P<app>\S+)")
 
 Binding = Tuple[str, str, int]  # protocol, address, port
 
@@ -106,8 +106,8 @@ def published(containers: Iterable[Container], declared: Mapping[str, str]) -> D
         for protocol, address, port in one.bindings:
             if is_local(address):
                 continue
-            place = key(protocol, address, port)
-            name = _release(place, one.name, releases) or place
+            port_key = key(protocol, address, port)
+            name = _release(port_key, one.name, releases) or port_key
             if name in declared and declared[name] in (one.declared_as, one.text):
                 owners.setdefault(name, set()).add(declared[name])
             elif name in declared and " for " in name:
@@ -130,22 +130,22 @@ def networks(containers: Iterable[Container], declared: Mapping[str, str]) -> Di
     return {**declared, **{network: " and ".join(sorted(texts)) for network, texts in found.items()}}
 
 
-def was_declared(place: str, owner: str, declared: Mapping[str, str]) -> bool:
-    """Whether a publication is one of `declared`, whose container goes by another text by now."""
+def was_declared(port_key: str, owner: str, declared: Mapping[str, str]) -> bool:
+    """Whether a published port is one of `declared`, whose container goes by another text by now."""
     name = owner.partition(" (")[0]
-    return declared.get(place) == name or bool(_release(place, name[11:-1], _releases(declared)))
+    return declared.get(port_key) == name or bool(_release(port_key, name[11:-1], _releases(declared)))
 
 
 def _releases(declared: Iterable[str]) -> List[re.Match[str]]:
     return [match for name in declared if (match := _RELEASE.fullmatch(name))]
 
 
-def _release(place: str, container: str, releases: Iterable[re.Match[str]]) -> str:
+def _release(port_key: str, container: str, releases: Iterable[re.Match[str]]) -> str:
     """The key of the app whose release a container is, "" where it is none."""
     app, _, number = container.rpartition("-")
-    address, _, port = place.rpartition(":")
+    address, _, port = port_key.rpartition(":")
     for match in releases:
-        is_its = match["app"] == app and number.isdigit() and match["place"] == address
+        is_its = match["app"] == app and number.isdigit() and match["address"] == address
         if is_its and port.isdigit() and int(match["first"]) <= int(port) <= int(match["last"]):
             return match.string
     return ""
@@ -158,12 +158,12 @@ def _live(ports: Iterable[Dict[str, Any]]) -> Iterable[Binding]:
 
 
 def _made_with(bindings: Mapping[str, Any], default: str) -> Iterable[Binding]:
-    for name, places in bindings.items():
-        for place in places or ():
-            port = str(place.get("HostPort") or "")
+    for name, host_ports in bindings.items():
+        for entry in host_ports or ():
+            port = str(entry.get("HostPort") or "")
             # A range, or any port: which one is decided at its start.
             if port.isdigit() and port != "0":
-                yield name.partition("/")[2] or "tcp", str(place.get("HostIp") or default), int(port)
+                yield name.partition("/")[2] or "tcp", str(entry.get("HostIp") or default), int(port)
 
 
 def _default_address(path: Path) -> str:

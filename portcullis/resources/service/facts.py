@@ -1,0 +1,69 @@
+"""What both halves of `Service` exchange."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from portcullis.agent.wire import Desired, Facts, Spec
+
+NAME = re.compile(r"[A-Za-z0-9:_.\\@-]+\.[a-z]+\Z")
+"""The full name of a unit: these characters and a type (systemd.unit(5))."""
+
+
+@dataclass(frozen=True)
+class ServiceSpec(Spec):
+    """Which unit it is, and where the files are that it runs on.
+
+    Attributes:
+        unit: full name.
+        reads: absolute paths of files and folders.
+    """
+
+    unit: str
+    reads: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ServiceDesired(Desired):
+    """A unit as it is declared.
+
+    Attributes:
+        unit: full name.
+        active: active or inactive.
+        enabled: enabled, disabled, masked or static.
+        reads: what it runs on, each with the revision of the resource that writes it. A name that is no
+            absolute path is of something else, such as packages.
+        on_change: reload or restart.
+    """
+
+    unit: str
+    active: str = "active"
+    enabled: str = "enabled"
+    reads: Mapping[str, str] = field(default_factory=dict)
+    on_change: str = "reload"
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return self.unit
+
+    def spec(self) -> ServiceSpec:
+        """Return which unit it is, and the paths that it reads."""
+        return ServiceSpec(self.unit, sorted(path for path in self.reads if path.startswith("/")))
+
+
+@dataclass(frozen=True)
+class ServiceFacts(Facts):
+    """A unit as systemd has it.
+
+    Attributes:
+        active: systemd's ActiveState.
+        enabled: systemd's UnitFileState.
+        stale: it runs, and one of its files changed since it last read them.
+    """
+
+    active: str = ""
+    enabled: str = ""
+    stale: bool = False

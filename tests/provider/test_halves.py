@@ -1,0 +1,46 @@
+"""Both halves of each kind: what they exchange is declared once."""
+
+from __future__ import annotations
+
+import importlib
+import typing
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from portcullis.agent import wire
+from portcullis.agent.kinds import _class_in, module_of
+from portcullis.host.provider import HostProvider
+from portcullis.provider.base import import_kinds, kinds
+
+import_kinds()
+PROVIDERS: dict[str, Any] = {
+    kind.kind: kind for kind in kinds().values() if issubclass(kind, HostProvider) and kind.desired_type
+}
+
+
+@pytest.mark.parametrize("name", sorted(PROVIDERS))
+def test_both_halves_have_the_same_classes(name: str) -> None:
+    module = module_of(name)
+    assert module is not None
+    on_host, provider = _class_in(importlib.import_module(module)), PROVIDERS[name]
+    assert on_host.desired_type is provider.desired_type
+    assert on_host.facts_type is provider.facts_type
+
+
+@pytest.mark.parametrize("name", sorted(PROVIDERS))
+def test_what_is_read_back_is_among_the_facts(name: str) -> None:
+    provider = PROVIDERS[name]
+    known = {field.name for field in fields(provider.facts_type)}
+    assert {*provider.live, *provider.chosen} <= known
+
+
+@pytest.mark.parametrize("name", sorted(PROVIDERS))
+def test_what_stands_for_an_absent_thing_can_be_read_from_the_state(name: str) -> None:
+    """A state with a value of another type would be taken for one of another version."""
+    provider = PROVIDERS[name]
+    types = typing.get_type_hints(provider.desired_type)
+    for key, value in provider().absent_inputs().items():
+        if key in types:
+            wire._value(types[key], value, key)
