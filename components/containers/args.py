@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from portcullis.components.containers.resource.release import PORTS
+from portcullis.components.containers.facts import PORTS
 from portcullis.config.arguments import validate
 from portcullis.settings import forms
 from portcullis.settings.faults import Fault, Place

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.components.containers.on_host.releases import FIRST, LAST
+from portcullis.components.containers.facts import PORTS
 from portcullis.components.exposure.on_host import packet_passes, sockets
 from portcullis.components.firewall.on_host import ufw_names
 from portcullis.components.firewall.on_host.ufw_rules import FAMILIES
@@ -61,7 +61,7 @@ def published(bind_address: str, ports: Mapping[str, int], released: Sequence[st
         sockets.key("tcp", bind_address, port): f'container "{name}"'
         for name, port in sorted(ports.items(), key=lambda entry: entry[1])
     }
-    place = f"tcp4 {bind_address}:{FIRST}-{LAST}"
+    place = f"tcp4 {bind_address}:{PORTS[0]}-{PORTS[-1]}"
     return fixed | {f"{place} for {name}": f'container "{name}"' for name in sorted(released)}
 
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.components.redis.on_host import redis_acl
-from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
+from portcullis.components.redis.facts import (
+    ABSENT,
+    DECLARED,
+    DEFAULT,
+    OFF,
+    TRUSTED,
+    RedisUserDesired,
+    RedisUserFacts,
+    file_ownership,
+)
+from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 from portcullis.provider.base import DiffResult
 
 if TYPE_CHECKING:
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
@@ -22,16 +29,15 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}\Z")
 _RULE = re.compile(r"(~|&|%[RW]{1,2}~|\+|-)[!-~]+\Z|(all|reset)(keys|channels)\Z|(all|no)commands\Z")
 _PASSWORD = re.compile(r"[!-~]{20,512}\Z")
 _ADDRESS = re.compile(r"([0-9.]+|\[[0-9a-f:]+\]):[0-9]{1,5}\Z")
-_OFF = "off, no password, no rights"
-_MODE = "0640"
-_TRUSTED = "trusted"
-_LIVE = ("line", "running", "certificate", "default", "undeclared", "file")
 
 
 class RedisUserProvider(HostProvider):
     """Provider of `RedisUser`."""
 
     kind = "redis.redis_users"
+    desired_type = RedisUserDesired
+    facts_type = RedisUserFacts
+    live = ("line", "running", "certificate", "default", "undeclared", "file")
     identity = ("host", "acl", "user")
     secrets = ("password",)
 
@@ -42,11 +48,11 @@ class RedisUserProvider(HostProvider):
         if inputs.news.get("ca"):
             inputs.path("ca")
             # Read back as what is wrong with the server's certificate.
-            inputs.inputs["certificate"] = _TRUSTED
+            inputs.inputs["certificate"] = TRUSTED
         _matching(inputs, "address", _ADDRESS, "is not an address with its port, such as 172.17.0.1:6379")
         _matching(inputs, "gid", re.compile(r"[0-9]+\Z"), "is not the number of a group, such as 999")
         _matching(inputs, "user", _USER, "is not a name for a user of Redis: letters, digits, _ . and -")
-        if inputs.news.get("user") == redis_acl.DEFAULT:
+        if inputs.news.get("user") == DEFAULT:
             inputs.fail("user", "default is everybody who has not logged in; it is kept off")
         password = inputs.news.get("password")
         inputs.inputs["password"] = password
@@ -63,10 +69,10 @@ class RedisUserProvider(HostProvider):
             if wrong:
                 inputs.fail("rules", f"{wrong[0]!r} is not a rule for keys, channels or commands")
         # Read back as what is there instead.
-        inputs.inputs |= {"line": redis_acl.DECLARED, "running": redis_acl.DECLARED}
+        inputs.inputs |= {"line": DECLARED, "running": DECLARED}
         if inputs.news.get("keeper"):
-            owned = f"0:{inputs.news.get('gid')} {_MODE}"
-            inputs.inputs |= {"keeper": True, "default": _OFF, "undeclared": {}, "file": owned}
+            owned = file_ownership(str(inputs.news.get("gid")))
+            inputs.inputs |= {"keeper": True, "default": OFF, "undeclared": {}, "file": owned}
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
         """Replace a user of another name: the new one is there before the old one goes, with its sessions.
@@ -79,16 +85,9 @@ class RedisUserProvider(HostProvider):
         ]
         return DiffResult(replaces=changed)
 
-    def item(self, props: Props) -> Item:
-        """Return the user by file and name; of its password the hash, as Redis has it."""
-        spec = {key: props[key] for key in ("acl", "user", "address", "ops", "rules", "gid")}
-        spec |= {key: props[key] for key in ("ca", "keeper") if props.get(key)}
-        spec["hash"] = redis_acl.sha256(str(props["password"]))
-        return Item(self.kind, f"{props['acl']}:{props['user']}", spec)
-
-    def live_inputs(self, facts: Json) -> Props:
+    def live_inputs(self, facts: RedisUserFacts) -> Props:
         """Return how file and running server stand to what is declared."""
-        return {key: facts[key] for key in _LIVE if key in facts}
+        return {name: held for name, held in super().live_inputs(facts).items() if held is not None}
 
     def absent_inputs(self) -> Props:
         """Return a user that is nowhere."""

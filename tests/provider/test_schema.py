@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import fields
 
 import pytest
 
@@ -26,6 +27,14 @@ def test_every_host_resource_has_a_provider_and_is_described() -> None:
     served = {kind.type_name() for kind in OURS.values()}
     assert served == declared | {"GeneratedSecret"}
     assert set(OURS) <= set(SCHEMA["resources"])
+
+
+@pytest.mark.parametrize("token", sorted(OURS))
+def test_a_secret_input_shows_in_no_repr(token: str) -> None:
+    kind = OURS[token]
+    declared = getattr(kind, "desired_type", None)
+    shown = {field.name for field in fields(declared) if field.repr} if declared else set()
+    assert not shown & set(kind.secrets)
 
 
 @pytest.mark.parametrize("token", sorted(OURS))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
-from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json, Step
+from portcullis.agent.kind import Kind, each
+from portcullis.agent.step import Step
+from portcullis.components.containers.facts import MISSING, PRESENT, CpuDesired, CpuFacts, CpuSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,61 +17,45 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record, Store
 
-PRESENT, MISSING = "present", "missing"
 
+class Cpus(Kind[CpuSpec, CpuDesired, CpuFacts]):
+    """Features of the processor: nothing that could be changed, only read and refused."""
 
-class Cpus(Kind[Json, Json, Json]):
-    """The kind ``cpu``: nothing that could be changed, only read and refused."""
+    spec_type = CpuSpec
+    desired_type = CpuDesired
+    facts_type = CpuFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Read nothing yet."""
         super().__init__(machine, store)
         self._cpuinfo = machine.proc_sys.parent / "cpuinfo"
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {"features": sorted(desired["features"])}
+    def facts(self, questions: Sequence[Question[CpuSpec]]) -> Answers[CpuFacts]:
+        return each(self._read, questions)
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+    def _read(self, spec: CpuSpec, _: Record | None) -> CpuFacts:
         flags = self._flags()
         # A processor of another make has no such flags at all, and what needs them is built otherwise for it.
-        return [
-            {
-                "exists": True,
-                "features": {
-                    name: PRESENT if flags is None or name in flags else MISSING for name in spec["features"]
-                },
-            }
-            for spec, _ in questions
-        ]
+        features = {name: PRESENT if flags is None or name in flags else MISSING for name in spec.features}
+        return CpuFacts(exists=True, features=features)
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        return [
-            Step(f"features.{name}", MISSING, PRESENT, "refuse")
-            for name in sorted(desired["features"])
-            if facts["features"].get(name) != PRESENT
-        ]
+    def plan(self, desired: CpuDesired, facts: CpuFacts) -> list[Step]:
+        return [Step(f"features.{name}", MISSING, PRESENT, "refuse") for name in _missing(desired, facts)]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        for name in sorted(desired["features"]):
-            if facts["features"].get(name) != PRESENT:
-                return HostError(
-                    "invalid",
-                    f"the host's CPU lacks {name.upper()}: {desired['reason']}",
-                    prop=f"features.{name}",
-                    hint=desired["hint"],
-                )
+    def obstacle(self, desired: CpuDesired, facts: CpuFacts) -> HostError | None:
+        for name in _missing(desired, facts):
+            return HostError(
+                "invalid",
+                f"the host's CPU lacks {name.upper()}: {desired.reason}",
+                prop=f"features.{name}",
+                hint=desired.hint,
+            )
         return None
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
-        return True
-
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        return {}
-
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: CpuDesired, steps: list[Step], work: Work) -> None:
         """There is nothing to do: what is missing was refused."""
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: CpuDesired, record: Record, folder: Path) -> str:
         return "kept"
 
     def _flags(self) -> set[str] | None:
@@ -83,3 +68,7 @@ class Cpus(Kind[Json, Json, Json]):
         except OSError:
             raise HostError("unreadable", f"{self._cpuinfo} cannot be read", prop="features") from None
         return None
+
+
+def _missing(desired: CpuDesired, facts: CpuFacts) -> list[str]:
+    return [name for name in sorted(desired.features) if facts.features.get(name) != PRESENT]

@@ -10,15 +10,14 @@ import time
 from typing import TYPE_CHECKING
 
 from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json
 from portcullis.agent.watch import newest_change
+from portcullis.components.containers.facts import DrainDesired, DrainFacts, DrainSpec
 from portcullis.components.nginx.on_host import nginx_workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from portcullis.agent.errors import HostError
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.step import Step
     from portcullis.agent.store import Record
@@ -26,37 +25,28 @@ if TYPE_CHECKING:
 _TICK = 0.05  # seconds: the kernel counts in hundredths
 
 
-class Drains(Kind[Json, Json, Json]):
-    """The kind ``drain``: nothing on the host is its own, and nothing of it can drift."""
+class Drains(Kind[DrainSpec, DrainDesired, DrainFacts]):
+    """Drains: nothing on the host is theirs, and nothing of them can drift."""
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {"service": item}
+    spec_type = DrainSpec
+    desired_type = DrainDesired
+    facts_type = DrainFacts
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
-        return [{"exists": True} for _ in questions]
+    def facts(self, questions: Sequence[Question[DrainSpec]]) -> Answers[DrainFacts]:
+        return [DrainFacts(exists=True) for _ in questions]
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
+    def plan(self, desired: DrainDesired, facts: DrainFacts) -> list[Step]:
         return []
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        return None
-
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
-        return True
-
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        return {}
-
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
-        """Who has not left when the time is over, such as a WebSocket, is cut off."""
-        del steps
-        changed = newest_change([str(desired["reads"])]) / 10**9
-        deadline = time.monotonic() + float(desired["seconds"])
-        while self._former(work.record.id, changed) and time.monotonic() < deadline:
+    def apply(self, desired: DrainDesired, steps: list[Step], work: Work) -> None:
+        """Requests that are not done when the time is over, such as a WebSocket, are cut off."""
+        changed = newest_change([desired.reads]) / 10**9
+        deadline = time.monotonic() + float(desired.seconds)
+        while self._former(desired.service, changed) and time.monotonic() < deadline:
             if self._machine.alone.wait(self._machine.settle / 4):
                 return
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: DrainDesired, record: Record, folder: Path) -> str:
         return "kept"
 
     def _former(self, service: str, changed: float) -> bool:

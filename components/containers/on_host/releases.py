@@ -7,11 +7,19 @@ before. The record holds numbers only.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json, Step
+from portcullis.agent.step import Step
+from portcullis.components.containers.facts import (
+    PORTS,
+    RUNNING,
+    ReleaseDesired,
+    ReleaseFacts,
+    ReleaseSpec,
+)
 from portcullis.components.containers.on_host.docker import Container, containers, published
 
 if TYPE_CHECKING:
@@ -20,31 +28,38 @@ if TYPE_CHECKING:
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json
     from portcullis.agent.store import Record, Store
 
-# Below the ephemeral ones, which Linux begins at 32768, and registered for nothing that people run.
-FIRST, LAST = 28000, 28999
 _LISTENING = "0A"  # proc_net_tcp(5)
 
 
-class Releases(Kind[Json, Json, Json]):
-    """The kind ``release``."""
+@dataclass(frozen=True)
+class _Found(ReleaseFacts):
+    """What `plan` needs besides: the token that asked for the present release."""
+
+    token: str = ""
+
+
+class Releases(Kind[ReleaseSpec, ReleaseDesired, ReleaseFacts]):
+    """The number and port of each app's present release."""
+
+    spec_type = ReleaseSpec
+    desired_type = ReleaseDesired
+    facts_type = ReleaseFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for what listens, and the store for the ports of other releases."""
         super().__init__(machine, store)
         self._lock = threading.Lock()
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {"app": item, "published": bool(desired["published"]), "cpus": str(desired["cpus"])}
-
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+    def facts(self, questions: Sequence[Question[ReleaseSpec]]) -> Answers[ReleaseFacts]:
         """One question to Docker for all whose container is theirs to watch."""
         known = [dict(record.extra) if record and "number" in record.extra else {} for _, record in questions]
         names = [
-            f"{spec['app']}-{extra['number']}"
+            f"{spec.app}-{extra['number']}"
             for (spec, _), extra in zip(questions, known)
-            if extra and spec["published"]
+            if extra and spec.published
         ]
         try:
             found = containers(self._machine, names)
@@ -52,33 +67,23 @@ class Releases(Kind[Json, Json, Json]):
             return [error] * len(questions)
         return [_facts(spec, extra, found) for (spec, _), extra in zip(questions, known)]
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        if facts.get("_token") == desired["token"]:
+    def plan(self, desired: ReleaseDesired, facts: ReleaseFacts) -> list[Step]:
+        if isinstance(facts, _Found) and facts.token == desired.token:
             return []
-        number = facts.get("number", 0)
-        return [Step("number", str(number), str(number + 1), "release")]
+        return [Step("number", str(facts.number), str(facts.number + 1), "release")]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        return None
-
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
-        return True
-
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        return {}
-
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: ReleaseDesired, steps: list[Step], work: Work) -> None:
         if not steps:
             return
         extra = work.record.extra
         with self._lock:
             # After what the client remembers: a host that lost its records must not give a name twice.
-            number = max(int(extra.get("number", 0)), int(desired.get("after") or 0)) + 1
-            port = self._free() if desired["published"] else 0
-            extra.update(number=number, port=port, token=desired["token"])
+            number = max(int(extra.get("number", 0)), desired.after) + 1
+            port = self._free() if desired.published else 0
+            extra.update(number=number, port=port, token=desired.token)
             work.save()
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: ReleaseDesired, record: Record, folder: Path) -> str:
         """The numbers begin anew."""
         return "removed"
 
@@ -88,14 +93,14 @@ class Releases(Kind[Json, Json, Json]):
             int(r.extra.get("port", 0)) for r in self._store.all() if r.kind == "containers.releases"
         }
         taken = given | published(self._machine) | self._listening()
-        start = max([port for port in given if FIRST <= port <= LAST], default=LAST)
-        ports: list[int] = [*range(start + 1, LAST + 1), *range(FIRST, start + 1)]
+        last = max([PORTS.index(port) for port in given if port in PORTS], default=-1)
+        ports: list[int] = [*PORTS[last + 1 :], *PORTS[: last + 1]]
         for port in ports:
             if port not in taken:
                 return port
         raise HostError(
             "no-port",
-            f"every port from {FIRST} to {LAST} is taken",
+            f"every port from {PORTS[0]} to {PORTS[-1]} is taken",
             prop="port",
             hint="`docker ps -a` shows what was left behind",
         )
@@ -114,25 +119,25 @@ class Releases(Kind[Json, Json, Json]):
         return found
 
 
-def _facts(spec: Json, extra: Json, found: dict[str, Container]) -> Json:
+def _facts(spec: ReleaseSpec, extra: Json, found: dict[str, Container]) -> ReleaseFacts:
     if not extra:
-        return {"exists": False}
-    name = f"{spec['app']}-{extra['number']}"
-    return {
-        "exists": True,
-        "number": extra["number"],
-        "port": extra["port"],
-        "container": _drift(spec, found.get(name)) if spec["published"] else "running",
-        "_token": extra["token"],
-    }
+        return ReleaseFacts(exists=False)
+    one = found.get(f"{spec.app}-{extra['number']}")
+    return _Found(
+        exists=True,
+        number=extra["number"],
+        port=extra["port"],
+        container=_drift(spec, one) if spec.published else RUNNING,
+        token=extra["token"],
+    )
 
 
-def _drift(spec: Json, one: Container | None) -> str:
+def _drift(spec: ReleaseSpec, one: Container | None) -> str:
     """What is wrong with a release's container that only another one mends: its name and port are taken."""
     if one is None:
         return "absent"
     if not one.running:
         return one.status
     # The one limit that Docker's provider replaces a container for and `docker update` changes.
-    billionths = round(float(spec["cpus"]) * 10**9)
-    return "running" if one.cpus == billionths else f"running with {one.cpus / 10**9:g} CPUs"
+    billionths = round(float(spec.cpus) * 10**9)
+    return RUNNING if one.cpus == billionths else f"running with {one.cpus / 10**9:g} CPUs"

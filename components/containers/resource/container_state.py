@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from portcullis.components.containers.facts import (
+    EXPECTED,
+    ContainerStateDesired,
+    ContainerStateFacts,
+)
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 from portcullis.provider.base import CreateResult, UpdateResult
 
 if TYPE_CHECKING:
@@ -14,19 +18,16 @@ if TYPE_CHECKING:
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
-
-EXPECTED = {"healthy": "healthy", "exited": "exited 0"}
-"""What a container's status is when it is as expected."""
-_HERE_ONLY = ("image", "previous_image")
 
 
 class ContainerStateProvider(HostProvider):
     """Provider of `ContainerState`."""
 
-    kind = "containers.containers"
+    kind = "containers.container_states"
+    desired_type = ContainerStateDesired
+    facts_type = ContainerStateFacts
     identity = ("host", "item")
     instead_of_import = "nothing of it stands on the host before it: declare it"
     remembered = ("previous_image",)
@@ -42,24 +43,13 @@ class ContainerStateProvider(HostProvider):
         if inputs.news.get("secret") is True:
             inputs.keep("secret")
 
-    def item(self, props: Props) -> Item:
-        """Return the container by its name on the host; the record goes by the resource's own."""
-        spec = {"container": props["container"], "expects": props["expects"]}
-        return Item(self.kind, props["item"], spec)
-
-    def asked(self, item: Item, props: Props) -> Json:
-        """Leave out what is remembered on this side only."""
-        asked = super().asked(item, props)
-        kept = {key: value for key, value in asked["desired"].items() if key not in _HERE_ONLY}
-        return {**asked, "desired": kept}
-
-    def live_inputs(self, facts: Json) -> Props:
+    def live_inputs(self, facts: ContainerStateFacts) -> Props:
         """Return its id, limit and status. One that has just started is not judged yet."""
-        live = {"container_id": facts["container_id"]}
-        if facts["pids"]:
-            live["pids"] = facts["pids"]
-        if facts["status"] != "starting":
-            live["status"] = facts["status"]
+        live = {"container_id": facts.container_id}
+        if facts.pids:
+            live["pids"] = facts.pids
+        if facts.status != "starting":
+            live["status"] = facts.status
         return live
 
     def absent_inputs(self) -> Props:

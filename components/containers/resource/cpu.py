@@ -5,16 +5,15 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from portcullis.components.containers.facts import PRESENT, CpuDesired, CpuFacts
 from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
@@ -23,8 +22,11 @@ class CpuProvider(HostProvider):
     """Provider of `Cpu`."""
 
     kind = "containers.cpus"
+    desired_type = CpuDesired
+    facts_type = CpuFacts
+    live = ("features",)
     identity = ("host", "program")
-    sets = MappingProxyType({"features": "present"})
+    sets = MappingProxyType({"features": PRESENT})
     instead_of_import = "it only reads: declare it"
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -35,15 +37,6 @@ class CpuProvider(HostProvider):
         inputs.keep("features")
         if not inputs.news.get("features"):
             inputs.fail("features", "names no feature, such as avx")
-
-    def item(self, props: Props) -> Item:
-        """Return the features that are asked for."""
-        features = sorted(props["features"])
-        return Item(self.kind, props["program"], {"features": features})
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return which of them the processor has."""
-        return {"features": facts["features"]}
 
     def absent_inputs(self) -> Props:
         """Return nothing: there is always a processor."""
@@ -86,7 +79,7 @@ class Cpu(HostResource):
             adopt=False,
             inputs={
                 "program": program,
-                "features": dict.fromkeys(sorted(features), "present"),
+                "features": dict.fromkeys(sorted(features), PRESENT),
                 "reason": reason,
                 "hint": hint,
             },

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from portcullis.components.containers.facts import DrainDesired, DrainFacts
 from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
@@ -22,6 +21,8 @@ class DrainProvider(HostProvider):
     """Provider of `Drain`."""
 
     kind = "containers.drains"
+    desired_type = DrainDesired
+    facts_type = DrainFacts
     identity = ("host", "service")
     instead_of_import = "nothing of it stands on the host before it: declare it"
 
@@ -32,17 +33,8 @@ class DrainProvider(HostProvider):
         inputs.text("seconds")
         inputs.keep("upstreams")
 
-    def item(self, props: Props) -> Item:
-        """Return nginx's service."""
-        return Item(self.kind, props["service"], {"service": props["service"]})
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return nothing: nothing of this can drift."""
-        del facts
-        return {}
-
     def absent_inputs(self) -> Props:
-        """Return nothing, as above."""
+        """Return nothing: nothing of this can drift."""
         return {}
 
 

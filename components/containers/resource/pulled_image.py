@@ -1,30 +1,29 @@
-"""An image on a host that its registry gives only to who logs in."""
+"""An image on a host, from a registry that requires a login."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pulumi
 
+from portcullis.components.containers.facts import IMAGE, PulledImageDesired, PulledImageFacts
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 from portcullis.provider.base import DiffResult
 
 if TYPE_CHECKING:
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
 _PULLED = "pulled"
-_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}\Z")
 
 
 class PulledImageProvider(HostProvider):
     """Provider of `PulledImage`."""
 
-    kind = "containers.images"
+    kind = "containers.pulled_images"
+    desired_type = PulledImageDesired
+    facts_type = PulledImageFacts
     identity = ("host", "image")
     secrets = ("password",)
     instead_of_import = "declare it: an image that is there is not pulled again"
@@ -32,7 +31,7 @@ class PulledImageProvider(HostProvider):
     def normalise(self, inputs: Normaliser) -> None:
         """Check the image, and take the login over without looking at it."""
         image = inputs.text("image")
-        if image is not None and not _IMAGE.match(image):
+        if image is not None and not IMAGE.match(image):
             inputs.fail("image", f"{image!r} is not an image with a digest, NAME@sha256:…")
         inputs.one_of("pulled", _PULLED, ABSENT)
         for name in ("username", "password"):
@@ -46,11 +45,7 @@ class PulledImageProvider(HostProvider):
         found = super().diff(id_, olds, news)
         return DiffResult(replaces=found.replaces)
 
-    def item(self, props: Props) -> Item:
-        """Return the image by its name and digest; the login is no part of what is remembered of it."""
-        return Item(self.kind, props["image"], {"image": props["image"]})
-
-    def live_inputs(self, facts: Json) -> Props:
+    def live_inputs(self, facts: PulledImageFacts) -> Props:
         """Return that it is there."""
         return {"pulled": _PULLED}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+from portcullis.components.containers.facts import RUNNING, ReleaseDesired, ReleaseFacts
 from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 from portcullis.provider.base import CreateResult, UpdateResult
 
 if TYPE_CHECKING:
@@ -15,21 +15,20 @@ if TYPE_CHECKING:
 
     import pulumi
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
-RUNNING = "running"
-PORTS = range(28000, 29000)
-"""Ports that hosts give to releases; the agent has the same."""
-_TOKEN = "__token"  # noqa: S105 - no secret: it tells the host that a request is a new one
-_AFTER = "__after"
+# What a request tells the host besides, and no state keeps.
+_TOKEN, _AFTER = "token", "after"
 
 
 class ReleaseProvider(HostProvider):
     """Provider of `Release`."""
 
     kind = "containers.releases"
+    desired_type = ReleaseDesired
+    facts_type = ReleaseFacts
+    live = ("container",)
     identity = ("host", "app")
     instead_of_import = "nothing of it stands on the host before it: declare it"
     chosen = ("number", "port")
@@ -41,24 +40,6 @@ class ReleaseProvider(HostProvider):
         inputs.keep("published", "defined_by")
         # Read back as what is wrong with the release's container that only another one mends.
         inputs.inputs["container"] = RUNNING
-
-    def item(self, props: Props) -> Item:
-        """Return the app's releases."""
-        spec = {"app": props["app"], "published": bool(props["published"]), "cpus": props["cpus"]}
-        return Item(self.kind, props["app"], spec)
-
-    def asked(self, item: Item, props: Props) -> Json:
-        """Say nothing of what the release is made of: it may hold secrets, and the host need not know."""
-        asked = super().asked(item, props)
-        desired = {"published": item.spec["published"], "cpus": item.spec["cpus"]}
-        return {
-            **asked,
-            "desired": {**desired, "token": props.get(_TOKEN, ""), "after": props.get(_AFTER, 0)},
-        }
-
-    def live_inputs(self, facts: Json) -> Props:
-        """Return what is wrong with its container, if anything is."""
-        return {"container": facts["container"]}
 
     def absent_inputs(self) -> Props:
         """Return nothing: the host's record is a hint, and state knows number and port."""

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent import disk
 from portcullis.agent.errors import HostError
-from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json, Step, compare
+from portcullis.agent.kind import Kind, each
+from portcullis.agent.step import Step, compare
+from portcullis.components.mongodb.facts import (
+    ANSWERS,
+    REQUIRED,
+    WORKS,
+    MongoRootDesired,
+    MongoRootFacts,
+    MongoRootSpec,
+)
 from portcullis.components.mongodb.on_host import mongo_store
 from portcullis.components.mongodb.on_host.mongo_client import Client, LoginRefused, Refused, Unanswered
-from portcullis.components.mongodb.on_host.mongo_store import ADMIN, ANSWERS, NO_USER, WORKS, MongoStore
+from portcullis.components.mongodb.on_host.mongo_store import ADMIN, NO_USER, MongoStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,105 +29,94 @@ if TYPE_CHECKING:
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.store import Record
 
-REQUIRED, OPEN = "required", "nobody is asked for a password"
-_SPEC = ("store", "address", "root", "root_file", "ca", "volume", "replica_set")
+_OPEN = "nobody is asked for a password"
 _KEPT = "portcullis-root-password"
 _ELECTION = 30.0  # seconds
 
 
-class MongoRoots(Kind[Json, Json, Json]):
-    """The kind ``mongo-root``."""
+class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
+    """Administrators of MongoDB stores."""
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {key: desired[key] for key in _SPEC if desired.get(key) is not None}
+    spec_type = MongoRootSpec
+    desired_type = MongoRootDesired
+    facts_type = MongoRootFacts
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
-        answers: Answers[Json] = []
-        for spec, _ in questions:
-            try:
-                answers.append(self._read(spec))
-            except HostError as error:
-                answers.append(error)
-        return answers
+    def facts(self, questions: Sequence[Question[MongoRootSpec]]) -> Answers[MongoRootFacts]:
+        return each(lambda spec, _: self._read(spec), questions)
 
-    def _read(self, spec: Json) -> Json:
-        """What can be told; the rest is left out. A server that is down is drift like any other."""
+    def _read(self, spec: MongoRootSpec) -> MongoRootFacts:
+        """What can be told; the rest is None. A server that is down is drift like any other."""
         store = MongoStore(spec)
-        facts: Json = {"exists": True, "server": ANSWERS}
+        facts = MongoRootFacts(exists=True, server=ANSWERS)
         try:
-            facts["authentication"] = REQUIRED if store.asks_for_a_password() else OPEN
-            facts["login"] = store.root_login()
-            if facts["login"] == WORKS:
+            facts = replace(facts, authentication=REQUIRED if store.asks_for_a_password() else _OPEN)
+            facts = replace(facts, login=store.root_login())
+            if facts.login == WORKS:
                 with store.as_root() as client:
-                    facts["users"] = self._strangers(client, store)
-                    if spec.get("replica_set"):
-                        facts["replica_set"] = mongo_store.replica_set(client)
+                    facts = replace(facts, users=self._strangers(client, store))
+                    if spec.replica_set:
+                        facts = replace(facts, replica_set=mongo_store.replica_set(client))
         except (Unanswered, LoginRefused, Refused) as error:
-            facts["server"] = f"does not answer: {error}"
+            return replace(facts, server=f"does not answer: {error}")
         return facts
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
+    def plan(self, desired: MongoRootDesired, facts: MongoRootFacts) -> list[Step]:
         want = {"server": ANSWERS, "authentication": REQUIRED, "login": WORKS}
-        steps = compare(want, {**want, **facts}, tuple(want), "mend")
+        steps = mongo_store.mend(want, facts)
         steps += [
             Step(f"users.{name}", roles, "nobody", "drop")
-            for name, roles in sorted(facts.get("users", {}).items())
+            for name, roles in sorted((facts.users or {}).items())
         ]
-        if desired.get("replica_set") and "replica_set" in facts:
+        if desired.replica_set and facts.replica_set is not None:
             steps += compare(desired, facts, ("replica_set",), "initiate")
         return steps
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        store = desired["store"]
-        if facts.get("authentication") == OPEN:
+    def obstacle(self, desired: MongoRootDesired, facts: MongoRootFacts) -> HostError | None:
+        store = desired.store
+        if facts.authentication == _OPEN:
             return HostError(
                 "invalid",
-                f"the MongoDB server at {desired['address']} asks nobody for a password",
+                f"the MongoDB server at {desired.address} asks nobody for a password",
                 prop="authentication",
                 hint="it was not started with --auth: `docker inspect -f '{{.Config.Cmd}}' "
-                + str(store)
+                + store
                 + "`; remove that container, and run again: the declared one has it",
             )
-        if facts.get("login") == NO_USER:
-            volume = desired.get("volume") or "its volume"
+        if facts.login == NO_USER:
+            volume = desired.volume or "its volume"
             return HostError(
                 "invalid",
-                f"the MongoDB server has data files and no user {desired['root']}: its first start was cut "
+                f"the MongoDB server has data files and no user {desired.root}: its first start was cut "
                 "off before the user was made (or the volume comes from a server with another administrator)",
                 prop="login",
                 hint=f"nothing was touched. If {volume} holds nothing you need: `docker rm -f {store}; "
                 f"docker volume rm {volume}`, then run again. If it does, make the user from inside, where a "
                 f"server without users lets in the first: `docker exec -it {store} mongosh admin`, "
-                f'db.createUser({{user: "{desired["root"]}", pwd: passwordPrompt(), roles: ["root"]}}), with '
-                f"the password in {desired['root_file']}",
+                f'db.createUser({{user: "{desired.root}", pwd: passwordPrompt(), roles: ["root"]}}), with '
+                f"the password in {desired.root_file}",
             )
         return None
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
-        """Users that we know nothing of are somebody's; that we know a password shows later."""
-        return not facts.get("users")
+    def is_unmodified_default(self, item: str, facts: MongoRootFacts) -> bool:
+        """Somebody needs the users that nobody declared; whether we know a password shows later."""
+        return not facts.users
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        """A password of before is nothing to keep."""
-        return {}
-
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: MongoRootDesired, steps: list[Step], work: Work) -> None:
         """Reads again by itself: a server that was starting can tell more now than the steps."""
-        spec = work.record.spec
-        store = MongoStore(spec)
+        store = MongoStore(desired.spec())
         if any(step.prop == "server" for step in steps):
             store.wait()
         try:
             self._log_in(store, desired, work)
-            with store.as_root(desired["password"]) as client:
+            with store.as_root(desired.password) as client:
                 strangers = self._strangers(client, store)
                 if strangers and not work.adopt and not work.record.extra.get("settled"):
                     raise _others(strangers)  # seen only now that somebody could log in
                 for name in strangers:
                     user, _, database = name.rpartition("@")
                     mongo_store.drop_user(client, user, database)
-                if desired.get("replica_set"):
-                    _initiate(client, str(desired["replica_set"]))
+                if desired.replica_set:
+                    _initiate(client, desired.replica_set)
         except Unanswered as error:
             raise store.unanswered(error) from None
         except LoginRefused:
@@ -127,11 +125,11 @@ class MongoRoots(Kind[Json, Json, Json]):
             raise HostError("invalid", f"MongoDB {store.name}: {error}") from None
         work.record.extra["settled"] = True
 
-    def _log_in(self, store: MongoStore, desired: Json, work: Work) -> None:
+    def _log_in(self, store: MongoStore, desired: MongoRootDesired, work: Work) -> None:
         """See to it that the declared password works and that the one before does not."""
-        password, spec, noted = str(desired["password"]), work.record.spec, work.record.extra
+        password, noted = desired.password, work.record.extra
         if store.login(store.root, password, ADMIN) != WORKS:
-            known = [desired.get("before"), desired.get("previous"), self._kept(spec)]
+            known = [desired.before, desired.previous, self._kept(desired.volume)]
             old = next((p for p in known if p and store.login(store.root, p, ADMIN) == WORKS), None)
             if old is None:
                 raise _refused(desired)
@@ -141,7 +139,7 @@ class MongoRoots(Kind[Json, Json, Json]):
                 # What changeUserPassword does; the new one is proven on a connection of its own.
                 client.command({"updateUser": store.root, "pwd": password, "$db": ADMIN})
         with store.as_root(password) as client:
-            for old in {desired.get("before"), desired.get("previous")} - {None, "", password}:
+            for old in {desired.before, desired.previous} - {None, "", password}:
                 if store.login(store.root, str(old), ADMIN) == WORKS:
                     raise HostError(
                         "not-converged",
@@ -151,29 +149,29 @@ class MongoRoots(Kind[Json, Json, Json]):
                     )
             if noted.pop("changed", False):
                 mongo_store.end_sessions(client, store.root, ADMIN)
-        path = self._kept_path(spec)
+        path = self._kept_path(desired.volume)
         if path is not None:
             path.unlink(missing_ok=True)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: MongoRootDesired, record: Record, folder: Path) -> str:
         """The data stay, so the password stays beside them, for who can read the data anyway.
 
         Without it nobody could use them again: state goes with the stack.
         """
-        path = self._kept_path(record.spec)
+        path = self._kept_path(self.as_spec(record.spec).volume)
         if path is not None:
-            disk.write(path, str(desired["password"]).encode() + b"\n", mode=0o400)
+            disk.write(path, desired.password.encode() + b"\n", mode=0o400)
         return "kept"
 
-    def _kept(self, spec: Json) -> str:
-        path = self._kept_path(spec)
+    def _kept(self, volume: str | None) -> str:
+        path = self._kept_path(volume)
         return mongo_store.secret(str(path)) if path else ""
 
-    def _kept_path(self, spec: Json) -> Path | None:
+    def _kept_path(self, volume: str | None) -> Path | None:
         """Where a destroyed stack leaves the password: in the volume, for root alone."""
-        if not spec.get("volume"):
+        if not volume:
             return None
-        argv = ["docker", "volume", "inspect", "-f", "{{.Mountpoint}}", str(spec["volume"])]
+        argv = ["docker", "volume", "inspect", "-f", "{{.Mountpoint}}", volume]
         done = self._machine.run(argv, timeout=20.0)
         if done.code == 0 and done.out.startswith("/"):
             return Path(done.out.strip()) / _KEPT
@@ -182,7 +180,7 @@ class MongoRoots(Kind[Json, Json, Json]):
         # Not as if there were none: a stack that goes would take along the only password to its data.
         raise HostError(
             "unreadable",
-            f"Docker does not say where the volume {spec['volume']} is",
+            f"Docker does not say where the volume {volume} is",
             hint="look at `systemctl status docker`",
             detail=done.text,
         )
@@ -235,10 +233,10 @@ def _initiate(client: Client, wanted: str) -> None:
         time.sleep(0.2)
 
 
-def _refused(desired: Json) -> HostError:
+def _refused(desired: MongoRootDesired) -> HostError:
     return HostError(
         "invalid",
-        f"the MongoDB server at {desired['address']} refuses the login of {desired['root']}, with the "
+        f"the MongoDB server at {desired.address} refuses the login of {desired.root}, with the "
         "declared password and with the one before: somebody changed it, or the volume is another stack's",
         prop="login",
         hint="give the password that it has: `formerPassword` in the settings, `former_password` of "

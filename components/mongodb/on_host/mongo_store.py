@@ -12,6 +12,8 @@ import time
 from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
+from portcullis.agent.step import Step
+from portcullis.components.mongodb.facts import GRANTED, WORKS
 from portcullis.components.mongodb.on_host.mongo_client import (
     NOT_INITIATED,
     USER_NOT_FOUND,
@@ -22,28 +24,34 @@ from portcullis.components.mongodb.on_host.mongo_client import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from portcullis.agent.step import Json
+    from portcullis.components.mongodb.facts import (
+        MongoRootFacts,
+        MongoRootSpec,
+        MongoUserFacts,
+        MongoUserSpec,
+    )
 
 WAIT = 60.0  # seconds for a server that was just started
 _PAUSE = 0.5
 _LONGEST = 1024  # bytes of a secret file
 
-ANSWERS, WORKS, REFUSED, NO_USER = "answers", "works", "refused", "the server has no such user"
+REFUSED, NO_USER = "refused", "the server has no such user"
 ADMIN = "admin"
 
 
 class MongoStore:
-    """The server that a spec names: `store`, `address`, `root`, `root_file`, with TLS `ca` too."""
+    """The server that a spec names."""
 
-    def __init__(self, spec: Json) -> None:
+    def __init__(self, spec: MongoRootSpec | MongoUserSpec) -> None:
         """Connect to nothing yet."""
-        self.name = str(spec["store"])
-        self.address = str(spec["address"])
-        self.root = str(spec["root"])
-        self._root_file = str(spec["root_file"])
-        self._ca = str(spec.get("ca") or "")
+        self.name = spec.store
+        self.address = spec.address
+        self.root = spec.root
+        self._root_file = spec.root_file
+        self._ca = spec.ca or ""
 
     def connect(self) -> Client:
         """A connection that nobody has logged in on; it connects as a context manager."""
@@ -113,6 +121,16 @@ class MongoStore:
         )
 
 
+def mend(want: Mapping[str, str], facts: MongoRootFacts | MongoUserFacts) -> list[Step]:
+    """A step for each property that is not as wanted. What could not be told needs none."""
+    have = {name: getattr(facts, name) for name in want}
+    return [
+        Step(name, str(have[name]), want[name], "mend")
+        for name in want
+        if have[name] not in (None, want[name])
+    ]
+
+
 def secret(path: str) -> str:
     """The secret in a file. Raises `HostError` where there is none."""
     try:
@@ -136,11 +154,11 @@ def users(client: Client) -> list[Json]:
 
 def roles_of(user: Json) -> dict[str, str]:
     """The roles of a user as a map by identity, ``readWrite@shop``."""
-    return {f"{role.get('role')}@{role.get('db')}": "granted" for role in user.get("roles", [])}
+    return {f"{role.get('role')}@{role.get('db')}": GRANTED for role in user.get("roles", [])}
 
 
-def as_roles(declared: Json) -> list[Json]:
-    """Such a map as a command has it."""
+def as_roles(declared: Iterable[str]) -> list[Json]:
+    """Such roles as a command has it."""
     return [dict(zip(("role", "db"), name.rsplit("@", 1))) for name in sorted(declared)]
 
 

@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from portcullis.components.mongodb.facts import (
+    ANSWERS,
+    REQUIRED,
+    WORKS,
+    MongoRootDesired,
+    MongoRootFacts,
+)
 from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 from portcullis.provider.base import UpdateResult
 
 if TYPE_CHECKING:
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
-ANSWERS, WORKS, REQUIRED = "answers", "works", "required"
-_SPEC = ("store", "address", "root", "root_file", "ca")
-_LIVE = ("server", "authentication", "login", "users")
 _BEFORE = "before"
 
 
@@ -26,6 +28,9 @@ class MongoRootProvider(HostProvider):
     """Provider of `MongoRoot`."""
 
     kind = "mongodb.mongo_roots"
+    desired_type = MongoRootDesired
+    facts_type = MongoRootFacts
+    live = ("server", "authentication", "login", "users", "replica_set")
     identity = ("host", "store")
     secrets = ("password", "previous")
 
@@ -39,14 +44,9 @@ class MongoRootProvider(HostProvider):
             inputs.path("ca")
         inputs.inputs |= {"server": ANSWERS, "authentication": REQUIRED, "login": WORKS, "users": {}}
 
-    def item(self, props: Props) -> Item:
-        """Return where the server is, and in which file its password; never the password."""
-        spec = {key: props[key] for key in (*_SPEC, "volume", "replica_set") if props.get(key) is not None}
-        return Item(self.kind, props["store"], spec)
-
-    def live_inputs(self, facts: Json) -> Props:
+    def live_inputs(self, facts: MongoRootFacts) -> Props:
         """Return what can be told of the server; it may be down."""
-        return {key: facts[key] for key in (*_LIVE, "replica_set") if key in facts}
+        return {name: held for name, held in super().live_inputs(facts).items() if held is not None}
 
     def absent_inputs(self) -> Props:
         """Return nothing: a server that is not there is one that does not answer."""

@@ -7,28 +7,33 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from portcullis.components.mongodb.resource.mongo_root import ANSWERS, WORKS
+from portcullis.components.mongodb.facts import (
+    ANSWERS,
+    GRANTED,
+    WORKS,
+    MongoUserDesired,
+    MongoUserFacts,
+)
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.host.survey import Item
 from portcullis.provider.base import DiffResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
-
-_SPEC = ("store", "address", "root", "root_file", "ca", "user", "database", "password_file")
 
 
 class MongoUserProvider(HostProvider):
     """Provider of `MongoUser`."""
 
     kind = "mongodb.mongo_users"
+    desired_type = MongoUserDesired
+    facts_type = MongoUserFacts
+    live = ("server", "login", "roles")
     identity = ("host", "store", "database", "user")
-    sets = MappingProxyType({"roles": "granted"})
+    sets = MappingProxyType({"roles": GRANTED})
     secrets = ("password",)
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -41,14 +46,9 @@ class MongoUserProvider(HostProvider):
             inputs.path("ca")
         inputs.inputs |= {"roles": inputs.news.get("roles"), "server": ANSWERS, "login": WORKS}
 
-    def item(self, props: Props) -> Item:
-        """Return the user, and in which file its password is; never the password."""
-        spec = {key: props[key] for key in _SPEC if props.get(key) is not None}
-        return Item(self.kind, f"{props['store']}/{props['database']}/{props['user']}", spec)
-
-    def live_inputs(self, facts: Json) -> Props:
+    def live_inputs(self, facts: MongoUserFacts) -> Props:
         """Return what can be told of the user; the server may be down."""
-        return {key: facts[key] for key in ("server", "login", "roles") if key in facts}
+        return {name: held for name, held in super().live_inputs(facts).items() if held is not None}
 
     def absent_inputs(self) -> Props:
         """Return a user that is not there."""
@@ -121,7 +121,7 @@ class MongoUser(HostResource):
             "user": user,
             "password": pulumi.Output.secret(password),
             "password_file": password_file,
-            "roles": dict.fromkeys(sorted(roles or [f"readWrite@{database}"]), "granted"),
+            "roles": dict.fromkeys(sorted(roles or [f"readWrite@{database}"]), GRANTED),
             "server": ANSWERS,
             "login": WORKS,
         }

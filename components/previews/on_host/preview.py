@@ -54,7 +54,7 @@ def declared(machine: Machine, stack: str) -> set[str]:
     return {
         str(record.extra.get(CONTAINER) or record.spec["container"])
         for record in Store(machine.state).all()
-        if record.kind == "containers.containers"
+        if record.kind == "containers.container_states"
         and record.stack == stack
         and record.extra.get(SECRET) is False
     }

@@ -5,21 +5,13 @@ A file of users knows no comments: Redis refuses to start on a line that does no
 
 from __future__ import annotations
 
-import hashlib
+from portcullis.components.redis.facts import ABSENT, DECLARED, DEFAULT
 
-DECLARED = "as declared"
-ABSENT = "<absent>"
-DEFAULT = "default"
 # Not just `off`: whoever switches it on again by hand gives nothing away with it.
 DEFAULT_OFF = "user default reset off"
 
 # Both mean what a user has without either of them, and versions differ in whether they print it.
 _SAID_ANYWAY = frozenset({"sanitize-payload", "resetchannels", "resetkeys"})
-
-
-def sha256(password: str) -> str:
-    """What Redis keeps of a password, and compares at a login."""
-    return hashlib.sha256(password.encode()).hexdigest()
 
 
 def user_line(user: str, digest: str, rules: str) -> str:

@@ -15,7 +15,7 @@ from portcullis.components.redis.on_host.resp import NotRunning, Redis, Refused,
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from portcullis.agent.step import Json
+    from portcullis.components.redis.facts import RedisUserSpec
 
 Login = Tuple[str, str]
 """A user and a password."""
@@ -32,9 +32,9 @@ class Access(NamedTuple):
     ca: str
 
 
-def access(spec: Json) -> Access:
+def access(spec: RedisUserSpec) -> Access:
     """The server of a spec."""
-    return Access(str(spec["address"]), str(spec["ops"]), str(spec.get("ca") or ""))
+    return Access(spec.address, spec.ops, spec.ca or "")
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,31 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths
 from portcullis.agent.errors import HostError
-from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json, Step
+from portcullis.agent.kind import Kind, each
+from portcullis.agent.step import Step
+from portcullis.components.redis.facts import (
+    ABSENT,
+    DECLARED,
+    DEFAULT,
+    FILE_MODE,
+    OFF,
+    TRUSTED,
+    RedisUserDesired,
+    RedisUserFacts,
+    RedisUserSpec,
+    file_ownership,
+)
 from portcullis.components.redis.on_host import redis_acl, redis_server, resp
-from portcullis.components.redis.on_host.redis_acl import ABSENT, DECLARED, DEFAULT, DEFAULT_OFF
+from portcullis.components.redis.on_host.redis_acl import DEFAULT_OFF
 from portcullis.components.redis.on_host.resp import NotRunning, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work
@@ -30,19 +43,18 @@ if TYPE_CHECKING:
 
 KIND = "redis.redis_users"
 _LIMIT = 1024 * 1024
-_MODE = 0o640
-OFF = "off, no password, no rights"
-"""How the user `default` has to be."""
-TRUSTED = "trusted"
-_SPEC = ("acl", "user", "address", "ops", "ca", "rules", "gid", "keeper")
 
 
-class RedisUsers(Kind[Json, Json, Json]):
-    """The kind ``redis-user``.
+class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
+    """Users of Redis.
 
     One user of each server is its keeper: it answers for the user ``default``, for the file, and for every
     user that nobody declared.
     """
+
+    spec_type = RedisUserSpec
+    desired_type = RedisUserDesired
+    facts_type = RedisUserFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the records, which tell who is declared."""
@@ -51,63 +63,54 @@ class RedisUsers(Kind[Json, Json, Json]):
         # What let us in where the credential on the host does not yet: it is written after the user is.
         self._worked: dict[Access, Login] = {}
 
-    def spec(self, item: str, desired: Json) -> Json:
-        spec = {key: desired[key] for key in _SPEC if desired.get(key) is not None}
-        return {**spec, "hash": redis_acl.sha256(str(desired["password"]))}
-
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+    def facts(self, questions: Sequence[Question[RedisUserSpec]]) -> Answers[RedisUserFacts]:
         """A server is asked once, whatever the number of its users."""
         states: dict[Access, State | HostError] = {}
         for spec, _ in questions:
             server = redis_server.access(spec)
             if server not in states:
-                rules = [str(s["rules"]) for s, _ in questions if redis_server.access(s) == server]
+                rules = [s.rules for s, _ in questions if redis_server.access(s) == server]
                 try:
                     states[server] = redis_server.read(server, self._others(server), rules)
                 except HostError as error:
                     states[server] = error
-        answers: Answers[Json] = []
-        for spec, record in questions:
-            state = states[redis_server.access(spec)]
-            try:
-                answers.append(state if isinstance(state, HostError) else self._facts(spec, record, state))
-            except HostError as error:
-                answers.append(error)
-        return answers
+        return each(lambda spec, _: self._facts(spec, states[redis_server.access(spec)]), questions)
 
-    def _facts(self, spec: Json, record: Record | None, state: State) -> Json:
-        text, status = _read(spec["acl"])
+    def _facts(self, spec: RedisUserSpec, state: State | HostError) -> RedisUserFacts:
+        if isinstance(state, HostError):
+            raise state
+        text, status = _read(spec.acl)
         line = _line(spec)
-        user = str(spec["user"])
         running = DECLARED
         if state.trouble:
             running = state.trouble
         elif state.users is not None:
-            rules = state.rules[str(spec["rules"])]
-            running = redis_acl.in_server(state.users.get(user), line, rules)
-        facts: Json = {
-            "line": redis_acl.in_file(text, line),
-            "running": running,
-            "revision": record.revision if record else "",
-        }
-        if spec.get("ca"):
+            running = redis_acl.in_server(state.users.get(spec.user), line, state.rules[spec.rules])
+        in_file = redis_acl.in_file(text, line)
+        found = RedisUserFacts(
+            exists=in_file != ABSENT or spec.user in (state.users or ()),
+            line=in_file,
+            running=running,
             # No step comes of it: an expired certificate is renewed by what follows in the same deployment.
-            facts["certificate"] = state.untrusted or TRUSTED
-        there = facts["line"] != ABSENT or (state.users is not None and user in state.users)
-        if spec.get("keeper"):
-            facts["default"] = _default(text, state)
-            facts["undeclared"] = self._undeclared(spec, text, state)
-            facts["file"] = _ownership(status)
+            certificate=(state.untrusted or TRUSTED) if spec.ca else None,
+        )
+        if not spec.keeper:
+            return found
+        default, undeclared = _default(text, state), self._undeclared(spec, text, state)
+        return replace(
+            found,
             # A new keeper of a file that is as the one before keeps it takes nothing from anybody.
-            there = there or bool(facts["undeclared"]) or (status is not None and facts["default"] != OFF)
-        return {"exists": there, **facts}
+            exists=found.exists or bool(undeclared) or (status is not None and default != OFF),
+            default=default,
+            undeclared=undeclared,
+            file=_ownership(status),
+        )
 
-    def _undeclared(self, spec: Json, text: str, state: State) -> dict[str, str]:
+    def _undeclared(self, spec: RedisUserSpec, text: str, state: State) -> dict[str, str]:
         """Users without a resource, each with where it is."""
-        acl = str(spec["acl"])
-        declared = {DEFAULT, str(spec["user"])}
+        declared = {DEFAULT, spec.user}
         declared |= {
-            str(r.spec["user"]) for r in self._store.all() if r.kind == KIND and r.spec["acl"] == acl
+            str(r.spec["user"]) for r in self._store.all() if r.kind == KIND and r.spec["acl"] == spec.acl
         }
         in_file = {redis_acl.name_of(line) for line in redis_acl.lines(text)} - declared
         live = set(state.users or ()) - declared
@@ -121,35 +124,24 @@ class RedisUsers(Kind[Json, Json, Json]):
             for name in sorted(in_file | live)
         }
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
+    def plan(self, desired: RedisUserDesired, facts: RedisUserFacts) -> list[Step]:
         wanted = {"line": DECLARED, "running": DECLARED}
-        if desired.get("keeper"):
-            wanted.update({"default": OFF, "file": _owned(desired)})
+        if desired.keeper:
+            wanted.update({"default": OFF, "file": file_ownership(desired.gid)})
         steps = [
-            Step(prop, str(facts[prop]) if facts["exists"] else ABSENT, want, "set")
+            Step(prop, str(getattr(facts, prop)) if facts.exists else ABSENT, want, "set")
             for prop, want in wanted.items()
-            if not facts["exists"] or facts[prop] != want
+            if not facts.exists or getattr(facts, prop) != want
         ]
-        undeclared = facts.get("undeclared", {}) if desired.get("keeper") else {}
+        undeclared = (facts.undeclared or {}) if desired.keeper else {}
         return steps + [
             Step(f"undeclared.{name}", have, "absent", "take away") for name, have in undeclared.items()
         ]
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        return None
-
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
-        return False
-
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        """Nothing is kept: a user of the same name was another user."""
-        return {"type": "absent"}
-
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: RedisUserDesired, steps: list[Step], work: Work) -> None:
         if not steps:
             return
-        spec = self.spec("", desired)
-        own = (str(desired["user"]), str(desired["password"]))
+        spec, own = desired.spec(), (desired.user, desired.password)
         with self._alone, contextlib.ExitStack() as stack:
             trouble, server = "", None
             try:
@@ -159,34 +151,34 @@ class RedisUsers(Kind[Json, Json, Json]):
                 server = None
             except Refused as refused:
                 trouble = str(refused)
-            self._write(spec, desired)
+            self._write(spec)
             if trouble:
                 raise _shut_out(spec, trouble)
             if server is not None:
                 self._clean(server, spec)
 
-    def _enter(self, spec: Json, own: Login) -> Server:
+    def _enter(self, spec: RedisUserSpec, own: Login) -> Server:
         access = redis_server.access(spec)
-        return redis_server.enter(access, [*self._others(access), *([own] if spec.get("keeper") else [])])
+        return redis_server.enter(access, [*self._others(access), *([own] if spec.keeper else [])])
 
     def _others(self, access: Access) -> list[Login]:
         return [self._worked[access]] if access in self._worked else []
 
-    def _set(self, server: Server, spec: Json, own: Login) -> None:
+    def _set(self, server: Server, spec: RedisUserSpec, own: Login) -> None:
         """Bring the running server's user to its line, and prove that it can log in."""
-        line, user = _line(spec), str(spec["user"])
+        line, user = _line(spec), spec.user
         before = server.users().get(user)
         try:
             server.set(line)
         except Refused as refused:
             raise HostError(
                 "test-failed",
-                f"Redis at {spec['address']} does not take this user: {refused}",
+                f"Redis at {spec.address} does not take this user: {refused}",
                 prop="rules",
                 hint="nothing was changed",
             ) from None
         access = redis_server.access(spec)
-        if spec.get("keeper"):
+        if spec.keeper:
             self._worked[access] = own
         if before is not None and redis_acl.other_passwords(before, line):
             server.end_sessions(user)  # any of them may have come in with what is no password any more
@@ -195,26 +187,25 @@ class RedisUsers(Kind[Json, Json, Json]):
         except Refused as refused:
             raise HostError(
                 "not-converged",
-                f"Redis at {spec['address']} refuses the login of {user} after it was set: {refused}",
+                f"Redis at {spec.address} refuses the login of {user} after it was set: {refused}",
                 prop="password",
             ) from None
 
-    def _write(self, spec: Json, desired: Json) -> None:
-        before, status = _read(spec["acl"])
+    def _write(self, spec: RedisUserSpec) -> None:
+        before, status = _read(spec.acl)
         text = redis_acl.with_line(before, _line(spec))
-        if spec.get("keeper"):
+        if spec.keeper:
             text = redis_acl.with_line(text, DEFAULT_OFF)
             text = redis_acl.without(text, set(self._names(self._undeclared(spec, text, _NO_STATE))))
         elif status is None:
             text = redis_acl.with_line(text, DEFAULT_OFF)  # never a moment with a default user
-        if status is not None and text == before and _ownership(status) == _owned(desired):
+        if status is not None and text == before and _ownership(status) == file_ownership(spec.gid):
             return
-        gid = int(desired["gid"])
-        disk.write(paths.checked(spec["acl"]), text.encode(), mode=_MODE, uid=0, gid=gid)
+        disk.write(paths.checked(spec.acl), text.encode(), mode=FILE_MODE, uid=0, gid=int(spec.gid))
 
-    def _clean(self, server: Server, spec: Json) -> None:
+    def _clean(self, server: Server, spec: RedisUserSpec) -> None:
         """Of a keeper: nobody is in the running server who is not declared, and ``default`` is off."""
-        if not spec.get("keeper"):
+        if not spec.keeper:
             return
         users = server.users()
         if _default(f"{DEFAULT_OFF}\n", redis_server.State(users, "", {})) != OFF:
@@ -223,31 +214,30 @@ class RedisUsers(Kind[Json, Json, Json]):
         server.drop(self._names(self._undeclared(spec, "", redis_server.State(users, "", {}))))
 
     @staticmethod
-    def _names(undeclared: dict[str, str]) -> list[str]:
+    def _names(undeclared: Iterable[str]) -> list[str]:
         return ["" if name.startswith("(") else name for name in undeclared]
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: RedisUserDesired, record: Record, folder: Path) -> str:
         """The file first, so that a server which starts meanwhile does not know the user."""
-        spec = record.spec
-        user = str(spec["user"])
+        spec = self.as_spec(record.spec)
         with self._alone, contextlib.ExitStack() as stack:
             trouble, server = "", None
             try:
-                server = self._enter(spec, (user, str(desired.get("password", ""))))
+                server = self._enter(spec, (spec.user, desired.password))
                 stack.callback(server.close)
             except NotRunning:
                 server = None
             except Refused as refused:
                 trouble = str(refused)
-            text, status = _read(spec["acl"])
-            left = redis_acl.without(text, {user})
+            text, status = _read(spec.acl)
+            left = redis_acl.without(text, {spec.user})
             if status is not None and left != text:
                 running = server is not None or trouble != ""
-                self._rewrite(paths.checked(spec["acl"]), left, status, running=running)
+                self._rewrite(paths.checked(spec.acl), left, status, running=running)
             if trouble:
                 raise _shut_out(spec, trouble)
             if server is not None:
-                server.drop([user])
+                server.drop([spec.user])
         return "removed" if left != text else "absent"
 
     @staticmethod
@@ -262,8 +252,8 @@ class RedisUsers(Kind[Json, Json, Json]):
 _NO_STATE = redis_server.State(None, "", {})
 
 
-def _line(spec: Json) -> str:
-    return redis_acl.user_line(str(spec["user"]), str(spec["hash"]), str(spec["rules"]))
+def _line(spec: RedisUserSpec) -> str:
+    return redis_acl.user_line(spec.user, spec.hash, spec.rules)
 
 
 def _default(text: str, state: State) -> str:
@@ -297,14 +287,10 @@ def _ownership(status: os.stat_result | None) -> str:
     return f"{status.st_uid}:{status.st_gid} {paths.mode_text(status.st_mode)}"
 
 
-def _owned(desired: Json) -> str:
-    return f"0:{desired['gid']} {_MODE:04o}"
-
-
-def _shut_out(spec: Json, trouble: str) -> HostError:
+def _shut_out(spec: RedisUserSpec, trouble: str) -> HostError:
     return HostError(
         "invalid",
-        f"Redis at {spec['address']} {trouble}",
+        f"Redis at {spec.address} {trouble}",
         prop="running",
-        hint=f"{spec['acl']} is as declared: restart the container, which reads it when it starts",
+        hint=f"{spec.acl} is as declared: restart the container, which reads it when it starts",
     )

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     from portcullis.agent.machine import Machine
 
-AVX = {"features": {"avx": "present"}, "reason": "MongoDB 5 and later needs it", "hint": "another host"}
+AVX = {
+    "program": "mongo", "features": {"avx": "present"}, "reason": "MongoDB 5 and later needs it",
+    "hint": "another host",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -38,14 +41,22 @@ def test_a_processor_with_the_feature_and_one_of_another_make_are_well(
     cpu: Callable[[str], Client], text: str
 ) -> None:
     client = cpu(text)
-    assert client.on("put", "containers.cpus", "avx", AVX)["steps"] == []
-    assert client.look("containers.cpus", "avx", {"features": ["avx"]})["features"] == {"avx": "present"}
-    assert client.on("remove", "containers.cpus", "avx", AVX)["done"] == "kept"
+    assert client.on("put", "containers.cpus", "mongo", AVX)["steps"] == []
+    assert client.look("containers.cpus", "mongo", {"features": ["avx"]})["features"] == {"avx": "present"}
+    assert client.on("remove", "containers.cpus", "mongo", AVX)["done"] == "kept"
 
 
 def test_a_missing_feature_is_said_with_what_to_do(cpu: Callable[[str], Client]) -> None:
     client = cpu("processor\t: 0\nflags\t\t: fpu sse2 avxlike\n")
-    error: Any = client.refused("put", "containers.cpus", "avx", AVX)
+    error: Any = client.refused("put", "containers.cpus", "mongo", AVX)
     assert error.message == "the host's CPU lacks AVX: MongoDB 5 and later needs it"
     assert (error.prop, error.hint) == ("features.avx", "another host")
-    assert client.look("containers.cpus", "avx", {"features": ["avx"]})["features"] == {"avx": "missing"}
+    assert client.look("containers.cpus", "mongo", {"features": ["avx"]})["features"] == {"avx": "missing"}
+
+
+def test_a_processor_that_cannot_be_read_is_an_error_of_its_own(cpu: Callable[[str], Client]) -> None:
+    client = cpu("")
+    (client.machine.proc_sys.parent / "cpuinfo").unlink()
+    items = [{"kind": "containers.cpus", "id": "mongo", "spec": {"features": ["avx"]}}]
+    (found,) = client.ask("survey", items=items, index=False)["items"]
+    assert found["error"]["code"] == "unreadable"

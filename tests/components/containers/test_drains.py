@@ -42,7 +42,7 @@ class Nginx:
 
     def drain(self, seconds: float = 0.3) -> float:
         begun = time.monotonic()
-        desired = {"upstreams": {"a/": "1"}, "seconds": str(seconds), "reads": str(self.config)}
+        desired = {"service": "nginx.service", "seconds": str(seconds), "reads": str(self.config)}
         self.client.on("put", "containers.drains", "nginx.service", desired)
         return time.monotonic() - begun
 
@@ -83,6 +83,6 @@ def test_present_workers_and_those_of_others_are_not(nginx: Nginx, other: dict[s
 
 
 def test_nothing_of_it_drifts(nginx: Nginx) -> None:
-    assert nginx.client.look("containers.drains", "nginx.service", {"service": "nginx.service"}) == {
-        "exists": True
-    }
+    nginx.drain()
+    facts = nginx.client.look("containers.drains", "nginx.service", {"service": "nginx.service"})
+    assert set(facts) == {"exists", "revision"}

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from pulumi.output import Unknown
 
-from portcullis.components.containers.on_host import releases
 from portcullis.components.containers.resource.container_state import ContainerStateProvider
 from portcullis.components.containers.resource.drain import DrainProvider
-from portcullis.components.containers.resource.release import PORTS, ReleaseProvider
+from portcullis.components.containers.resource.release import ReleaseProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +36,6 @@ def answers(**facts: Any) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     return answer
 
 
-def test_both_halves_know_the_same_ports() -> None:
-    assert range(releases.FIRST, releases.LAST + 1) == PORTS
-
-
 def test_a_release_is_asked_for_with_a_token_of_its_own_and_without_what_it_is_made_of(
     canned: Callable[..., CannedChannel],
 ) -> None:
@@ -51,7 +46,7 @@ def test_a_release_is_asked_for_with_a_token_of_its_own_and_without_what_it_is_m
     first, second = (sent["desired"] for op, sent in channel.sent if op == "put")
     assert first["token"] != second["token"]
     assert (first["after"], second["after"]) == (0, 3)
-    assert set(first) == {"published", "cpus", "token", "after"}
+    assert set(first) == {"app", "published", "cpus", "token", "after"}
     assert SECRET not in str(channel.sent)
 
 

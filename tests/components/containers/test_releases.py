@@ -31,7 +31,8 @@ class Releases:
 
     def next(self, app: str = "api", *, after: int = 0, published: bool = True) -> tuple[int, int]:
         self.tokens.append(0)
-        desired = {"published": published, "cpus": "1", "token": str(len(self.tokens)), "after": after}
+        token = str(len(self.tokens))
+        desired = {"app": app, "published": published, "cpus": "1", "token": token, "after": after}
         facts = self.client.on("put", "containers.releases", app, desired)["facts"]
         return facts["number"], facts["port"]
 
@@ -59,7 +60,7 @@ def test_each_release_has_a_number_and_a_port_of_its_own(app: Releases) -> None:
 
 
 def test_the_same_request_twice_is_one_release(app: Releases) -> None:
-    desired = {"published": True, "cpus": "1", "token": "t", "after": 0}
+    desired = {"app": "api", "published": True, "cpus": "1", "token": "t", "after": 0}
     first = app.client.on("put", "containers.releases", "api", desired)
     again = app.client.on("put", "containers.releases", "api", desired)
     assert first["facts"]["number"] == again["facts"]["number"] == 1
@@ -89,12 +90,12 @@ def test_a_connection_is_no_listener(app: Releases) -> None:
 
 
 def test_ports_begin_anew_at_the_end_of_the_range(app: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(releases, "LAST", releases.FIRST + 2)
+    monkeypatch.setattr(releases, "PORTS", releases.PORTS[:3])
     app.docker.add("serving", port=28001)
     assert [app.next()[1] for _ in range(4)] == [28000, 28002, 28000, 28002]
     app.docker.add("a", port=28000)
     app.docker.add("b", port=28002)
-    desired = {"published": True, "cpus": "1", "token": "x", "after": 0}
+    desired = {"app": "api", "published": True, "cpus": "1", "token": "x", "after": 0}
     error = app.client.refused("put", "containers.releases", "api", desired)
     assert (error.code, error.prop) == ("no-port", "port")
 
@@ -162,6 +163,6 @@ def test_a_silent_docker_is_an_error_and_no_drift(app: Releases) -> None:
 
 def test_delete_forgets_the_numbers(app: Releases) -> None:
     app.next()
-    desired = {"published": True, "cpus": "1", "token": "", "after": 0}
+    desired = {"app": "api", "published": True, "cpus": "1", "token": "", "after": 0}
     assert app.client.on("remove", "containers.releases", "api", desired)["done"] == "removed"
     assert app.next() == (1, 28000)

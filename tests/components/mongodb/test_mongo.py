@@ -12,7 +12,9 @@ import pytest
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.run import Done
-from portcullis.components.mongodb.on_host import mongo_roots, mongo_store
+from portcullis.agent.wire import decode, encode
+from portcullis.components.mongodb.facts import MongoRootDesired
+from portcullis.components.mongodb.on_host import mongo_store
 from portcullis.components.mongodb.on_host.mongo_client import Client, LoginRefused, Refused
 from tests.components.mongodb.fake_mongo import FakeMongo
 from tests.on_host import Client as Deployment
@@ -53,9 +55,8 @@ class Store:
         }  # fmt: skip
 
     def root(self, password: str = ROOT, **more: Any) -> Json:
-        live: Json = {"server": "answers", "authentication": "required", "login": "works", "users": {}}
         sets = {"replica_set": self.replica_set} if self.replica_set else {}
-        return {**self.common(), "volume": "mongo-data", "password": password, **live, **sets, **more}
+        return {**self.common(), "volume": "mongo-data", "password": password, **sets, **more}
 
     def put_root(self, password: str = ROOT, *, adopt: bool = False, **more: Any) -> Json:
         self.write("root-password", password)
@@ -68,8 +69,8 @@ class Store:
         )
 
     def root_facts(self) -> Json:
-        spec = {key: value for key, value in self.root().items() if key in mongo_roots._SPEC}
-        return self.client.look("mongodb.mongo_roots", "mongo", spec)
+        spec = encode(decode(MongoRootDesired, self.root()).spec())
+        return without_revision(self.client.look("mongodb.mongo_roots", "mongo", spec))
 
     def remove_root(self, password: str = ROOT) -> str:
         done: str = self.client.on("remove", "mongodb.mongo_roots", "mongo", self.root(password))["done"]
@@ -79,7 +80,7 @@ class Store:
         return {
             **self.common(), "user": f"shop-{generation}", "database": "shop", "password": password,
             "password_file": self.write(f"shop-{generation}", password),
-            "server": "answers", "login": "works", "roles": {"readWrite@shop": "granted"}, **more,
+            "roles": {"readWrite@shop": "granted"}, **more,
         }  # fmt: skip
 
     def on_user(self, op: str, desired: Json, *, adopt: bool = False) -> Json:
@@ -98,7 +99,9 @@ class Store:
             **self.common(), "user": f"shop-{generation}", "database": "shop",
             "password_file": str(self.folder / f"secrets/shop-{generation}"),
         }  # fmt: skip
-        return self.client.look("mongodb.mongo_users", f"mongo/shop/shop-{generation}", spec)
+        return without_revision(
+            self.client.look("mongodb.mongo_users", f"mongo/shop/shop-{generation}", spec)
+        )
 
     def logged_in(self, user: str, password: str, database: str = "shop") -> Client:
         client = Client(self.mongo.address)
@@ -139,6 +142,11 @@ def store(machine: Machine, tmp_path: Path, volume: Path) -> Iterator[Store]:
     yield made
     made.client.close()
     mongo.stop()
+
+
+def without_revision(facts: Json) -> Json:
+    """What is on the server; the revision is of the host's record."""
+    return {name: told for name, told in facts.items() if name != "revision"}
 
 
 def steps(done: Json) -> list[str]:

@@ -17,6 +17,7 @@ from portcullis.components import (
     PrivateContainerArgs,
 )
 from portcullis.components.mongodb.component import HEALTH, LISTENS
+from portcullis.components.mongodb.facts import MongoRootFacts, MongoUserFacts
 from portcullis.components.mongodb.resource.mongo_root import MongoRootProvider
 from portcullis.components.mongodb.resource.mongo_user import MongoUserProvider
 from portcullis.settings.faults import Fault, Place
@@ -270,10 +271,18 @@ def test_what_the_host_remembers_of_a_user_holds_no_secret() -> None:
     assert "secret" not in str(item.spec)
 
 
+def test_no_password_shows_in_a_repr() -> None:
+    given = {**USER, "password": "secret-1", "previous": "secret-2", "before": "secret-3"}
+    for provider in (MongoUserProvider(), MongoRootProvider()):
+        assert "root_file='/r'" in str(provider.desired(given))
+        assert "secret" not in str(provider.desired(given))
+
+
 def test_a_server_that_is_down_changes_one_line() -> None:
-    down = {"exists": True, "server": "does not answer: Connection refused"}
-    assert MongoUserProvider().live_inputs(down) == {"server": "does not answer: Connection refused"}
-    assert MongoRootProvider().live_inputs(down) == {"server": "does not answer: Connection refused"}
+    said = "does not answer: Connection refused"
+    user, root = MongoUserFacts(exists=True, server=said), MongoRootFacts(exists=True, server=said)
+    assert MongoUserProvider().live_inputs(user) == {"server": said}
+    assert MongoRootProvider().live_inputs(root) == {"server": said}
 
 
 def test_a_preview_knows_all_but_secrets_and_who_is_named_by_them() -> None:

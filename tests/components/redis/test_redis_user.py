@@ -7,7 +7,8 @@ import pytest
 from pulumi.output import Unknown
 
 from portcullis.components.redis import render
-from portcullis.components.redis.on_host import redis_acl, redis_users
+from portcullis.components.redis.facts import DECLARED, TRUSTED, RedisUserFacts
+from portcullis.components.redis.on_host.redis_users import RedisUsers
 from portcullis.components.redis.resource import RedisUserProvider
 from tests.host.test_provider import URN, survey_answer
 
@@ -40,9 +41,18 @@ def test_check_has_one_spelling() -> None:
 
 
 def test_a_keeper_wants_what_the_agent_compares_with() -> None:
-    assert KEPT["default"] == redis_users.OFF
-    facts = {"exists": True, "line": redis_acl.DECLARED, "running": redis_acl.DECLARED, **KEPT}
-    assert redis_users.RedisUsers.plan(None, {**PROPS, **KEPT}, facts) == []  # type: ignore[arg-type]
+    desired = RedisUserProvider().desired({**PROPS, **KEPT})
+    told = {name: held for name, held in KEPT.items() if name != "keeper"}
+    facts = RedisUserFacts(exists=True, line=DECLARED, running=DECLARED, **told)
+    assert RedisUsers.plan(None, desired, facts) == []  # type: ignore[arg-type]
+
+
+def test_neither_password_nor_hash_shows_in_a_repr() -> None:
+    desired = RedisUserProvider().desired(PROPS)
+    shown = f"{desired} {desired.spec()}"
+    assert PROPS["user"] in shown
+    assert PASSWORD not in shown
+    assert desired.spec().hash not in shown
 
 
 @pytest.mark.parametrize(
@@ -93,7 +103,7 @@ def test_what_is_wrong_with_a_certificate_is_read_back_and_so_is_that_nothing_is
 ) -> None:
     ca = "/etc/portcullis/secrets/redis/ca.crt"
     props = RedisUserProvider().check({}, {**GIVEN, "ca": ca}).inputs
-    assert props["certificate"] == redis_users.TRUSTED
+    assert props["certificate"] == TRUSTED
     for said in ("certificate has expired", "trusted"):
         facts = {"exists": True, "line": "as declared", "running": "as declared", "certificate": said}
         canned(survey_answer(facts))

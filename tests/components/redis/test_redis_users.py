@@ -14,8 +14,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from portcullis.agent.wire import decode, encode
 from portcullis.components.redis import render
-from portcullis.components.redis.on_host import redis_acl, resp
+from portcullis.components.redis.facts import RedisUserDesired, sha256
+from portcullis.components.redis.on_host import resp
 from portcullis.components.redis.on_host.resp import NotRunning, Refused
 from tests.components.redis.redis_process import RedisProcess, StrangeServer
 from tests.on_host import Client
@@ -56,9 +58,8 @@ class Users:
         return f"{self.redis.acl}:{user}"
 
     def spec(self, user: str, **more: Any) -> dict[str, Any]:
-        desired = self.desired(user, **more)
-        password = desired.pop("password")
-        return {**desired, "hash": redis_acl.sha256(password)}
+        spec: dict[str, Any] = encode(decode(RedisUserDesired, self.desired(user, **more)).spec())
+        return spec
 
     def put(self, user: str, *, adopt: bool = False, **more: Any) -> dict[str, Any]:
         return self.client.on(
@@ -259,7 +260,7 @@ def test_rights_and_passwords_given_by_hand_are_shown_without_a_hash_and_taken_b
     found = up.drift(APP)["running"]
     assert "(the declared password) (another password)" in found
     assert "flushall" in found or "-flushdb" in found
-    assert redis_acl.sha256("another")[:8] not in found
+    assert sha256("another")[:8] not in found
     up.put(APP)
     assert up.drift(APP) == {}
     with pytest.raises(NotRunning):
@@ -374,7 +375,7 @@ def test_nothing_that_is_kept_or_said_holds_a_password(up: Users, machine: Machi
     kept = b"".join(path.read_bytes() for path in machine.state.rglob("*") if path.is_file()).decode()
     for password in PASSWORDS.values():
         assert password not in said + kept
-    assert not [digest for digest in map(redis_acl.sha256, PASSWORDS.values()) if digest in said]
+    assert not [digest for digest in map(sha256, PASSWORDS.values()) if digest in said]
 
 
 def test_something_else_at_the_address_is_named(users: Users, stranger: Callable[[bytes], int]) -> None:

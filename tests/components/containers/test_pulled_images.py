@@ -1,4 +1,4 @@
-"""Images that want a login, with a Docker that listens on a socket in a temporary folder."""
+"""Images that require a login, with a Docker that listens on a socket in a temporary folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DIGEST = "sha256:" + "ab" * 32
 IMAGE = f"r.example.com:5000/acme/api:1.2@{DIGEST}"
 PASSWORD = "registry-secret-4Lm8"
 LOGIN = {"username": "bot", "password": PASSWORD}
-DESIRED = {"image": IMAGE, "pulled": "pulled", **LOGIN}
+DESIRED = {"image": IMAGE, **LOGIN}
 
 
 class Docker(socketserver.ThreadingUnixStreamServer):
@@ -87,11 +87,11 @@ def docker(machine: Machine) -> Iterator[Docker]:
 
 
 def put(client: Client, **more: Any) -> dict[str, Any]:
-    return client.on("put", "containers.images", IMAGE, {**DESIRED, **more})
+    return client.on("put", "containers.pulled_images", IMAGE, {**DESIRED, **more})
 
 
 def refused(client: Client) -> HostError:
-    return client.refused("put", "containers.images", IMAGE, DESIRED)
+    return client.refused("put", "containers.pulled_images", IMAGE, DESIRED)
 
 
 def test_an_image_is_pulled_once_with_the_login(client: Client, docker: Docker) -> None:
@@ -120,7 +120,7 @@ def test_an_image_that_is_there_needs_no_login(client: Client, docker: Docker) -
 def test_one_that_went_is_drift(client: Client, docker: Docker) -> None:
     put(client)
     docker.has.clear()
-    assert client.look("containers.images", IMAGE, {"image": IMAGE}) == {"exists": False}
+    assert client.look("containers.pulled_images", IMAGE, {"image": IMAGE}) == {"exists": False}
 
 
 @pytest.mark.parametrize(
@@ -141,18 +141,18 @@ def test_a_refusal_says_why_and_not_the_password(
     assert hint in error.hint
     assert PASSWORD not in json.dumps(error.as_json())
     docker.refusal, docker.status = "", 200
-    assert put(client.again())["facts"] == {"exists": True}
+    assert put(client.again())["facts"]["exists"] is True
 
 
 def test_without_docker_there_is_no_image_and_no_pull(client: Client) -> None:
-    assert client.look("containers.images", IMAGE, {"image": IMAGE}) == {"exists": False}
+    assert client.look("containers.pulled_images", IMAGE, {"image": IMAGE}) == {"exists": False}
     assert "no Docker on the host" in refused(client).message
 
 
 def test_a_docker_that_does_not_answer_is_not_absent(client: Client, machine: Machine) -> None:
     Docker(str(machine.docker), Handler).server_close()  # the socket is there, and nobody listens
     (found,) = client.ask(
-        "survey", items=[{"kind": "containers.images", "id": IMAGE, "spec": {"image": IMAGE}}]
+        "survey", items=[{"kind": "containers.pulled_images", "id": IMAGE, "spec": {"image": IMAGE}}]
     )["items"]
     assert found["error"]["code"] == "unreadable"
     assert "systemctl status docker" in found["error"]["hint"]
@@ -160,12 +160,12 @@ def test_a_docker_that_does_not_answer_is_not_absent(client: Client, machine: Ma
 
 @pytest.mark.parametrize("name", ["redis", "redis:8", f"re dis@{DIGEST}", f"redis@{DIGEST}\r\nX: y"])
 def test_what_is_no_digest_is_not_pulled(client: Client, docker: Docker, name: str) -> None:
-    error = client.refused("put", "containers.images", name, {**DESIRED, "image": name})
+    error = client.refused("put", "containers.pulled_images", name, {**DESIRED, "image": name})
     assert error.code == "invalid"
     assert docker.asked == []
 
 
 def test_delete_leaves_the_image(client: Client, docker: Docker) -> None:
     put(client)
-    assert client.on("remove", "containers.images", IMAGE, DESIRED)["done"] == "kept"
+    assert client.on("remove", "containers.pulled_images", IMAGE, DESIRED)["done"] == "kept"
     assert docker.has == {IMAGE}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent.store import Store
-from portcullis.components.containers.on_host.containers import Containers
+from portcullis.components.containers.on_host.container_states import ContainerStates
 from portcullis.components.previews.on_host.preview import declared
 from tests.components.containers.fake_docker import FakeDocker
 from tests.on_host import STACK, Client
@@ -29,20 +29,20 @@ class State:
     def desired(self, name: str = "api-1", **more: Any) -> dict[str, Any]:
         return {
             "item": "api", "container": name, "container_id": f"id-{name}", "pids": "256",
-            "expects": "healthy", "status": "healthy", "within": "0.2", **more,
+            "expects": "healthy", "within": "0.2", **more,
         }  # fmt: skip
 
     def put(self, name: str = "api-1", **more: Any) -> dict[str, Any]:
-        return self.client.on("put", "containers.containers", "api", self.desired(name, **more))
+        return self.client.on("put", "containers.container_states", "api", self.desired(name, **more))
 
     def refused(self, name: str = "api-1", **more: Any) -> HostError:
-        return self.client.refused("put", "containers.containers", "api", self.desired(name, **more))
+        return self.client.refused("put", "containers.container_states", "api", self.desired(name, **more))
 
     def job(self, **more: Any) -> dict[str, Any]:
-        return {"expects": "exited", "status": "exited 0", **more}
+        return {"expects": "exited", **more}
 
     def facts(self, name: str = "api-1", expects: str = "healthy") -> dict[str, Any]:
-        return self.client.look("containers.containers", "api", {"container": name, "expects": expects})
+        return self.client.look("containers.container_states", "api", {"container": name, "expects": expects})
 
 
 @pytest.fixture
@@ -75,14 +75,14 @@ def test_a_secret_is_noted_before_a_container_is_waited_for(state: State, machin
     state.put()
     state.docker.add("api-1", health="starting")
     seen: list[set[str]] = []
-    look = Containers._look
+    look = ContainerStates._look
 
-    def watched(self: Containers, name: str) -> Any:
+    def watched(self: ContainerStates, name: str) -> Any:
         seen.append(declared(machine, STACK))
         return look(self, name)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Containers, "_look", watched)
+        patch.setattr(ContainerStates, "_look", watched)
         state.refused(secret=True)
     assert seen
     assert set().union(*seen) == set()
@@ -94,6 +94,7 @@ def test_the_limit_is_set_and_a_healthy_container_is_waited_for_no_longer(state:
     done = state.put()
     assert [step["property"] for step in done["steps"]] == ["pids"]
     assert state.docker.did("update") == [["update", "--pids-limit", "256", "api-1"]]
+    assert done["facts"].pop("revision")
     assert done["facts"] == {
         "exists": True,
         "container_id": "id-api-1",
@@ -180,7 +181,7 @@ def test_absence_is_a_fact_and_silence_is_an_error(state: State) -> None:
         "survey",
         items=[
             {
-                "kind": "containers.containers",
+                "kind": "containers.container_states",
                 "id": "api",
                 "spec": {"container": "api-1", "expects": "healthy"},
             }
@@ -227,7 +228,7 @@ def test_many_are_one_question(state: State) -> None:
     for name in ("a", "b"):
         state.docker.add(name)
     items = [
-        {"kind": "containers.containers", "id": name, "spec": {"container": name, "expects": "healthy"}}
+        {"kind": "containers.container_states", "id": name, "spec": {"container": name, "expects": "healthy"}}
         for name in ("a", "b", "c")
     ]
     found = state.client.ask("survey", items=items, index=False)["items"]
@@ -238,5 +239,5 @@ def test_many_are_one_question(state: State) -> None:
 def test_it_leaves_the_container_to_its_owner(state: State) -> None:
     fake = state.docker.add("api-1")
     state.put()
-    assert state.client.on("remove", "containers.containers", "api", state.desired())["done"] == "kept"
+    assert state.client.on("remove", "containers.container_states", "api", state.desired())["done"] == "kept"
     assert fake.pids == 256

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json, Step
+from portcullis.agent.step import Step
 from portcullis.agent.withheld import CONTAINER, SECRET
+from portcullis.components.containers.facts import (
+    ContainerStateDesired,
+    ContainerStateFacts,
+    ContainerStateSpec,
+)
 from portcullis.components.containers.on_host.docker import Container, containers, docker, last_words
 
 if TYPE_CHECKING:
@@ -27,76 +32,74 @@ _UPDATE_TIMEOUT = 60.0
 _RESTARTS = 8
 
 
-class Containers(Kind[Json, Json, Json]):
-    """The kind ``container``: ``pids`` and ``status`` of one that somebody else makes."""
+class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerStateFacts]):
+    """The limit of processes and the status of containers that somebody else makes."""
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {"container": str(desired["container"]), "expects": str(desired["expects"])}
+    spec_type = ContainerStateSpec
+    desired_type = ContainerStateDesired
+    facts_type = ContainerStateFacts
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
+    def facts(self, questions: Sequence[Question[ContainerStateSpec]]) -> Answers[ContainerStateFacts]:
         """One question to Docker for all."""
         try:
-            found = containers(self._machine, sorted({str(spec["container"]) for spec, _ in questions}))
+            found = containers(self._machine, sorted({spec.container for spec, _ in questions}))
         except HostError as error:
             return [error] * len(questions)
-        return [_facts(spec, found.get(str(spec["container"]))) for spec, _ in questions]
+        return [_facts(spec, found.get(spec.container)) for spec, _ in questions]
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        if not facts["exists"]:
-            return [Step("container", "absent", str(desired["container"]), "refuse")]
+    def plan(self, desired: ContainerStateDesired, facts: ContainerStateFacts) -> list[Step]:
+        if not facts.exists:
+            return [Step("container", "absent", desired.container, "refuse")]
         steps = []
-        if facts["pids"] not in ("", str(desired["pids"])):
-            steps.append(Step("pids", facts["pids"], str(desired["pids"]), "set"))
-        if facts["status"] != desired["status"]:
-            steps.append(Step("status", facts["status"], str(desired["status"]), "wait"))
+        if facts.pids not in ("", desired.pids):
+            steps.append(Step("pids", facts.pids, desired.pids, "set"))
+        if facts.status != desired.status:
+            steps.append(Step("status", facts.status, desired.status, "wait"))
         return steps
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        if not facts["exists"]:
+    def obstacle(self, desired: ContainerStateDesired, facts: ContainerStateFacts) -> HostError | None:
+        if not facts.exists:
             return HostError(
                 "invalid",
-                f"there is no container {desired['container']} on the host",
+                f"there is no container {desired.container} on the host",
                 prop="container",
                 hint="something removed it during the deployment; run `up` again",
             )
-        if desired.get("container_id") and facts["container_id"] != desired["container_id"]:
+        if desired.container_id and facts.container_id != desired.container_id:
             return HostError(
                 "invalid",
-                f"the container {desired['container']} on the host is another one than was declared",
+                f"the container {desired.container} on the host is another one than was declared",
                 prop="container_id",
                 hint="something replaced it during the deployment; run `up` again",
             )
         return None
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
-        """It belongs to the container."""
+    def is_unmodified_default(self, item: str, facts: ContainerStateFacts) -> bool:
+        """Both belong to the container, which somebody else made just now."""
         return True
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        """There is nothing to give back: it goes with the container."""
-        return {}
-
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: ContainerStateDesired, steps: list[Step], work: Work) -> None:
         """First the limit: a container may take a while to get well."""
-        name = str(desired["container"])
-        work.record.extra |= {SECRET: bool(desired.get("secret")), CONTAINER: str(desired["container_id"])}
+        name = desired.container
+        work.record.extra |= {SECRET: desired.secret, CONTAINER: desired.container_id}
         work.save()  # first: it may take long to get well, and the preview key can look meanwhile
         done = {step.prop for step in steps}
         if "pids" in done:
             said = docker(
-                self._machine, "update", "--pids-limit", str(desired["pids"]), name, timeout=_UPDATE_TIMEOUT
+                self._machine, "update", "--pids-limit", desired.pids, name, timeout=_UPDATE_TIMEOUT
             )
             if said.code:
                 raise HostError("docker", f"{name} takes no limit", prop="pids", detail=said.text)
         if "status" in done:
-            self._wait(desired, name)
+            self._wait(desired)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: ContainerStateDesired, record: Record, folder: Path) -> str:
+        """There is nothing to give back: both go with the container."""
         return "kept"
 
-    def _wait(self, desired: Json, name: str) -> None:
+    def _wait(self, desired: ContainerStateDesired) -> None:
         """Wait until the container is what is expected of it."""
-        want, limit = str(desired["status"]), float(desired["within"])
+        name, want, limit = desired.container, desired.status, float(desired.within)
         deadline = time.monotonic() + limit
         first = self._look(name)
         if first.state.get("Status") == "created" or (want == "healthy" and _stopped(first)):
@@ -105,7 +108,7 @@ class Containers(Kind[Json, Json, Json]):
             now = self._look(name)
             if now.status == want:
                 return
-            if desired["expects"] == "exited" and _stopped(now):
+            if desired.expects == "exited" and _stopped(now):
                 raise self._failed_job(name, now)
             if time.monotonic() > deadline or now.restarts - first.restarts >= _RESTARTS:
                 raise self._failed(desired, now, limit)
@@ -118,8 +121,8 @@ class Containers(Kind[Json, Json, Json]):
             raise HostError("docker", f"the container {name} is gone", prop="status", hint="run `up` again")
         return found
 
-    def _failed(self, desired: Json, found: Container, limit: float) -> HostError:
-        want = "healthy" if desired["expects"] == "healthy" else "done"
+    def _failed(self, desired: ContainerStateDesired, found: Container, limit: float) -> HostError:
+        want = "healthy" if desired.expects == "healthy" else "done"
         return HostError(
             "unhealthy",
             f"the container {found.name} is not {want} after {limit:.0f} s: {_says(found)}",
@@ -147,17 +150,14 @@ class Containers(Kind[Json, Json, Json]):
         return "\n".join(f"{what}:\n{text}" for what, text in parts if text)
 
 
-def _facts(spec: Json, found: Container | None) -> Json:
+def _facts(spec: ContainerStateSpec, found: Container | None) -> ContainerStateFacts:
     if found is None:
-        return {"exists": False}
+        return ContainerStateFacts(exists=False)
     # Of a job that has ended there is nothing to limit.
-    ended = spec["expects"] == "exited" and _stopped(found)
-    return {
-        "exists": True,
-        "container_id": found.id,
-        "pids": "" if ended else str(found.pids),
-        "status": found.status,
-    }
+    ended = spec.expects == "exited" and _stopped(found)
+    return ContainerStateFacts(
+        exists=True, container_id=found.id, pids="" if ended else str(found.pids), status=found.status
+    )
 
 
 def _stopped(found: Container) -> bool:

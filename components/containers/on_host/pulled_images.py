@@ -1,4 +1,4 @@
-"""Images that a registry gives to who logs in only.
+"""Images from registries that require a login.
 
 The login goes from the request into one header of one call to Docker: Docker's own client would want it in a
 command line or in a file.
@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent.docker_socket import ask, silent
 from portcullis.agent.errors import HostError
-from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json, Step
+from portcullis.agent.kind import Kind, each
+from portcullis.agent.step import Step
+from portcullis.components.containers.facts import (
+    IMAGE,
+    PulledImageDesired,
+    PulledImageFacts,
+    PulledImageSpec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,58 +30,45 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record, Store
 
-_NAME = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}\Z")
 _LOOK = 30.0  # seconds
 _PULL = 300.0  # seconds without any progress
 _OK, _MISSING = 200, 404
 _LOGIN = re.compile(r"unauthori[sz]ed|authentication|denied|forbidden|no basic auth", re.IGNORECASE)
 
 
-class Images(Kind[Json, Json, Json]):
-    """The kind ``image``."""
+class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
+    """Images that Docker has pulled with a login."""
+
+    spec_type = PulledImageSpec
+    desired_type = PulledImageDesired
+    facts_type = PulledImageFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for Docker's socket."""
         super().__init__(machine, store)
         self._socket = machine.docker
 
-    def spec(self, item: str, desired: Json) -> Json:
-        return {"image": item}
+    def facts(self, questions: Sequence[Question[PulledImageSpec]]) -> Answers[PulledImageFacts]:
+        return each(lambda spec, _: PulledImageFacts(exists=self._is_there(spec.image)), questions)
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
-        answers: Answers[Json] = []
-        for spec, _ in questions:
-            try:
-                answers.append({"exists": self._is_there(str(spec["image"]))})
-            except HostError as error:
-                answers.append(error)
-        return answers
+    def plan(self, desired: PulledImageDesired, facts: PulledImageFacts) -> list[Step]:
+        return [] if facts.exists else [Step("pulled", "absent", "pulled", "pull")]
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
-        return [] if facts["exists"] else [Step("pulled", "absent", "pulled", "pull")]
-
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        if _NAME.match(str(desired["image"])):
+    def obstacle(self, desired: PulledImageDesired, facts: PulledImageFacts) -> HostError | None:
+        if IMAGE.match(desired.image):
             return None
-        return HostError("invalid", f"{desired['image']!r} is not an image with a digest", prop="image")
+        return HostError("invalid", f"{desired.image!r} is not an image with a digest", prop="image")
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
-        """A digest says what it is, whoever pulled it."""
-        return True
-
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
-        return {"exists": facts["exists"]}
-
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: PulledImageDesired, steps: list[Step], work: Work) -> None:
         if steps:
-            self._pull(str(desired["image"]), str(desired["username"]), str(desired["password"]))
+            self._pull(desired)
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: PulledImageDesired, record: Record, folder: Path) -> str:
         """The image stays: containers may run on it, and unused ones are pruned by upkeep."""
         return "kept"
 
     def _is_there(self, image: str) -> bool:
-        if not _NAME.match(image):
+        if not IMAGE.match(image):
             return False
         answer = ask(self._socket, "GET", f"/images/{image}/json", timeout=_LOOK)
         if answer is None:
@@ -89,10 +82,10 @@ class Images(Kind[Json, Json, Json]):
                 raise silent(error) from None
             raise HostError("unreadable", f"Docker does not tell whether it has {image}: {why}")
 
-    def _pull(self, image: str, username: str, password: str) -> None:
-        name, _, digest = image.partition("@")
+    def _pull(self, desired: PulledImageDesired) -> None:
+        name, _, digest = desired.image.partition("@")
         repository = re.sub(r":[^/:]*\Z", "", name)
-        login = json.dumps({"username": username, "password": password}).encode()
+        login = json.dumps({"username": desired.username, "password": desired.password}).encode()
         header = {"X-Registry-Auth": base64.urlsafe_b64encode(login).decode()}
         target = f"/images/create?fromImage={repository}&tag={digest}"
         answer = ask(self._socket, "POST", target, timeout=_PULL, headers=header)
@@ -108,7 +101,7 @@ class Images(Kind[Json, Json, Json]):
             except OSError as error:
                 raise silent(error) from None
         if said:
-            raise _refused(image, said.replace(password, "…"))
+            raise _refused(desired.image, said.replace(desired.password, "…"))
 
 
 def _refused(image: str, said: str) -> HostError:
