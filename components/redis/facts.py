@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
-from portcullis.agent.wire import Desired, Facts, Spec
+from portcullis.agent.wire import ABSENT, Desired, Facts, Spec
 
 DEFAULT = "default"
 """The user whom Redis takes everybody for who has not logged in."""
 DECLARED = "as declared"
 """A user's line, in the file or in the running server, as it should be."""
-ABSENT = "<absent>"
-"""What is not there."""
 OFF = "off, no password, no rights"
 """How the user `DEFAULT` should be."""
 TRUSTED = "trusted"

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 from portcullis.components.redis.facts import (
-    ABSENT,
     DECLARED,
     DEFAULT,
     OFF,
@@ -15,7 +14,7 @@ from portcullis.components.redis.facts import (
     RedisUserFacts,
     file_ownership,
 )
-from portcullis.host.provider import HostProvider, Normaliser, is_known
+from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import DiffResult
 

@@ -5,7 +5,8 @@ A file of users knows no comments: Redis refuses to start on a line that does no
 
 from __future__ import annotations
 
-from portcullis.components.redis.facts import ABSENT, DECLARED, DEFAULT
+from portcullis.agent.wire import ABSENT
+from portcullis.components.redis.facts import DECLARED, DEFAULT
 
 # Not just `off`: whoever switches it on again by hand gives nothing away with it.
 DEFAULT_OFF = "user default reset off"

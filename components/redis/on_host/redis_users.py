@@ -16,8 +16,8 @@ from portcullis.agent import disk, paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Step
+from portcullis.agent.wire import ABSENT
 from portcullis.components.redis.facts import (
-    ABSENT,
     DECLARED,
     DEFAULT,
     FILE_MODE,
