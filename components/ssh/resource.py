@@ -6,12 +6,12 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from portcullis.components.ssh.facts import ALLOW, MODE, SshServerDesired, SshServerFacts
 from portcullis.host.connections import pinned_key_type, ssh_config_path
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known, stack_name
 from portcullis.host.resource import HostResource
 from portcullis.host.session import READ_TIMEOUT, Login
-from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from portcullis.host.agent_process import Json
     from portcullis.host.host import Host
     from portcullis.host.session import Channel
+    from portcullis.host.survey import Item
     from portcullis.provider.base import Props
 
-_ITEM = "sshd"
 _MAX_PORT = 65535
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?\Z")
@@ -42,6 +42,9 @@ class SshServerProvider(GuardedProvider):
     """Provider of `SshServer`."""
 
     kind = "ssh.ssh_servers"
+    desired_type = SshServerDesired
+    facts_type = SshServerFacts
+    live = ("content", "mode", "port", "stale")
     identity = ("host",)
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -64,43 +67,33 @@ class SshServerProvider(GuardedProvider):
                 inputs.fail("users", f"{user!r} is not the name of a user")
             _options(inputs, f"users.{user}", given)
         # Read back as what is wrong with them.
-        inputs.inputs |= {"mode": "0600", "config": _VALID, "stale": False}
+        inputs.inputs |= {"mode": MODE, "config": _VALID, "stale": False}
         if port is not None:
-            inputs.inputs["firewall"] = {port: "allow"}
+            inputs.inputs["firewall"] = {port: ALLOW}
 
-    def item(self, props: Props) -> Item:
-        """Return the server, with what has to hold: sshd itself says whether it does."""
-        spec = {key: props[key] for key in ("content", "options", "port", "login")}
+    def desired(self, props: Props) -> Any:
+        """Add which host key is pinned, since it must still be shown."""
         # A refresh leaves in the state what was found: "22, 2022 (until sshd reads its files)".
         found = re.match(r"\d+", str(props["port"]))
-        if found:
-            spec["port"] = found[0]
-        if props.get("users"):
-            spec["users"] = props["users"]
-        return Item(self.kind, _ITEM, spec)
+        pinned = pinned_key_type(ssh_config_path(stack_name(props)), props["host"])
+        port = found[0] if found else props["port"]
+        return super().desired({**props, "port": port, "pinned": pinned})
 
-    def live_inputs(self, facts: Json) -> Props:
-        """Return the text, what holds of each option, ports, rules, and whether sshd runs on its files."""
-        live = {key: facts[key] for key in ("content", "mode", "port", "stale")}
-        broken = str(facts["broken"])
-        live["config"] = f"refused by sshd: {broken.splitlines()[0]}" if broken else _VALID
-        if facts["options"]:
-            live["options"] = facts["options"]
-        if facts.get("users"):
-            live["users"] = facts["users"]
-        if facts["firewall"] is not None:  # where there is no ufw, nothing is to be seen and nothing missing
-            live["firewall"] = facts["firewall"]
+    def live_inputs(self, facts: SshServerFacts) -> Props:
+        """Add what can be told only at times: whether sshd takes its files, options, users, rules."""
+        live = super().live_inputs(facts)
+        live["config"] = f"refused by sshd: {facts.broken.splitlines()[0]}" if facts.broken else _VALID
+        if facts.options:
+            live["options"] = dict(facts.options)
+        if facts.users:
+            live["users"] = {user: dict(given) for user, given in facts.users.items()}
+        if facts.firewall is not None:  # where there is no ufw, nothing is to be seen and nothing missing
+            live["firewall"] = dict(facts.firewall)
         return live
 
     def absent_inputs(self) -> Props:
         """Return a host without an SSH server."""
         return {"content": ABSENT, "port": ABSENT}
-
-    def asked(self, item: Item, props: Props) -> Json:
-        """Add which host key is pinned: it must still be shown."""
-        request = super().asked(item, props)
-        pinned = pinned_key_type(ssh_config_path(stack_name(props)), props["host"])
-        return {**request, "desired": {**request["desired"], "pinned": pinned}}
 
     def login(self, props: Props) -> Login:
         """Return a login on the declared port, by the declared user: whoever deploys next."""
@@ -113,7 +106,7 @@ class SshServerProvider(GuardedProvider):
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
         """Change; a port moves in two commits, and the old one goes only after a login on the new one."""
-        former = [port for port in self._look(channel, item, props).get("ports", []) if port != props["port"]]
+        former = [port for port in self._look(channel, item, props).ports if port != props["port"]]
         if former:
             self.commit(channel, item, {**props, _LISTEN_ALSO: former}, self.login(props))
         facts = self.commit(channel, item, props, self.login(props))
@@ -123,10 +116,10 @@ class SshServerProvider(GuardedProvider):
     def withdraw(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
         """Give the server back as it was; a port moves back in two commits too."""
         facts = self._look(channel, item, props)
-        before = facts.get("ports_before") or [props["port"]]
+        before = facts.ports_before or (props["port"],)
         after = props["port"] if props["port"] in before else before[0]
         # Only its owner may touch it; `remove` says so by itself.
-        if after != props["port"] and facts.get("owner") == props["managed_by"]:
+        if after != props["port"] and facts.owner == props["managed_by"]:
             # What others set meanwhile is theirs: it must not keep anybody from leaving.
             both = {**props, _LISTEN_ALSO: before, "adopt": True}
             self.commit(channel, item, both, Login(port=int(after)))
@@ -135,12 +128,12 @@ class SshServerProvider(GuardedProvider):
             channel.reached(int(after))
         return result
 
-    def _look(self, channel: Channel, item: Item, props: Props) -> Json:
+    def _look(self, channel: Channel, item: Item, props: Props) -> SshServerFacts:
         """Return the facts, without those of an operation before."""
         answer = channel.request(
             "plan", timeout=READ_TIMEOUT, adopt=bool(props.get("adopt")), **self.asked(item, props)
         )
-        facts: Json = answer["facts"]
+        facts: SshServerFacts = self._typed(answer["facts"])
         return facts
 
 
@@ -207,8 +200,8 @@ class SshServer(HostResource):
                 "port": str(port),
                 "login": login,
                 **({"users": {user: dict(given) for user, given in users.items()}} if users else {}),
-                "firewall": {str(port): "allow"},
-                "mode": "0600",
+                "firewall": {str(port): ALLOW},
+                "mode": MODE,
                 "config": _VALID,
                 "stale": False,
             },

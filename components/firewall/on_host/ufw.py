@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict
 
 from portcullis.agent.errors import HostError
@@ -205,14 +205,13 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
                     ufw_files.put(
                         self._machine, name, (folder / name).read_bytes().decode("utf-8", "surrogateescape")
                     )
-            still = replace(facts, enabled=facts.enabled and before.enabled)
-            self._settle(still, before, changed=bool(kept.get("altered")))
+            self._settle(facts, before, changed=bool(kept.get("altered")))
             tuples = kept.get("tuples", {})
             original: Rules = {f: parse_tuples("\n".join(tuples.get(f, ()))) for f in FAMILIES}
             have = ufw_files.read(self._machine, custom).rules
             for argv in ufw_changes.restoration(have, original, ufw_kernel.families(self._machine)):
                 ufw(self._machine, argv)
-            self._set_defaults(before, still)
+            self._set_defaults(before, facts)
             if before.enabled and not facts.enabled:
                 self._ufw("--force", "enable")
         return "restored"

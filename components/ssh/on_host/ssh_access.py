@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Dict, List
 from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from portcullis.agent.guarded import Address, Peer
-    from portcullis.agent.step import Json
+    from portcullis.components.ssh.facts import SshServerDesired
 
 _USER_LOGIN = "declare a user with sudo, and make it this host's `user` in the settings"
 
@@ -26,22 +28,32 @@ class _Login:
     options: Dict[str, str]
 
 
-def refusal(desired: Json, facts: Json, peer: Peer | None) -> HostError | None:
-    """Why the login that deploys would be refused, None where nothing says that it would; pure."""
-    user = str(desired.get("login") or "root")
-    options = {name.lower(): str(value) for name, value in desired["options"].items()}
-    login = _Login(user, facts["_groups"].get(user), peer.address if peer else None, options)
-    port = str(desired["port"])
-    if port in facts["_taken"]:
-        name = facts["_taken"][port]
+def refusal(
+    desired: SshServerDesired, taken: Mapping[str, str], groups: Mapping[str, list[str]], peer: Peer | None
+) -> HostError | None:
+    """Why the login that deploys would be refused, None where nothing says that it would; pure.
+
+    Args:
+        desired: the server as it is declared.
+        taken: ports that other programs listen on, with their names.
+        groups: the groups of users.
+        peer: where this session comes from.
+    """
+    user = desired.login or "root"
+    options = {name.lower(): value for name, value in desired.options.items()}
+    login = _Login(user, groups.get(user), peer.address if peer else None, options)
+    if desired.port in taken:
         return HostError(
-            "invalid", f"{name} listens on {port} already", prop="port", hint="choose another port"
+            "invalid",
+            f"{taken[desired.port]} listens on {desired.port} already",
+            prop="port",
+            hint="choose another port",
         )
     for check in (_root, _keys, _methods, _users, _groups, _sessions):
         error = check(login)
         if error:
             return error
-    return _host_key(str(desired.get("pinned") or ""), options)
+    return _host_key(desired.pinned, options)
 
 
 def _error(option: str, message: str, hint: str) -> HostError:

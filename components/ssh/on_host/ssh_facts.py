@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, List
 
 from portcullis.agent.errors import HostError
+from portcullis.components.ssh.facts import ENTRANCE
 from portcullis.components.ssh.on_host import sshd_config
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.run import Done
-    from portcullis.agent.step import Json
+    from portcullis.components.ssh.facts import SshServerSpec
     from portcullis.components.ssh.on_host.sshd_config import Effective, Line
 
 SERVICE, SOCKET = "ssh.service", "ssh.socket"
@@ -36,23 +37,7 @@ _OWNERS = re.compile(r',pid=(\d+),fd=\d+\)(?=,\("|\)\s*$)')
 
 ByUser = Dict[str, "Effective"]
 
-# How people get in. A Match block of ours at the end of the drop-in repeats them, so that no later file's
-# Match block changes them for some; one in an earlier file still would, and shows as a difference.
-ENTRANCE = frozenset(
-    [
-        "authenticationmethods",
-        "authorizedkeyscommand",
-        "authorizedkeysfile",
-        "gssapiauthentication",
-        "hostbasedauthentication",
-        "kbdinteractiveauthentication",
-        "passwordauthentication",
-        "permitemptypasswords",
-        "permitrootlogin",
-        "pubkeyauthentication",
-        "trustedusercakeys",
-    ]
-)
+_ENTRANCE = frozenset(map(str.lower, ENTRANCE))
 
 
 class Refused(Exception):
@@ -111,12 +96,12 @@ def _plain(done: Done, where: list[str]) -> str:
     return "\n".join(said.splitlines()[-10:])
 
 
-def differing(spec: Json, both: tuple[ByUser, ByUser], keyword: str) -> tuple[str, list[str]] | None:
+def differing(spec: SshServerSpec, both: tuple[ByUser, ByUser], keyword: str) -> tuple[str, list[str]] | None:
     """The user for whom `keyword` is not as declared, and what it is for them; None where all is well.
 
     Users of whom it is declared by name are left out: see `for_users`.
     """
-    apart = {user for user, given in spec.get("users", {}).items() if keyword in map(str.lower, given)}
+    apart = {user for user, given in spec.users.items() if keyword in map(str.lower, given)}
     for user in [ANYONE, *sorted(both[1])]:
         other = None if user in apart else _other(both, user, keyword)
         if other is not None:
@@ -132,11 +117,11 @@ def _other(both: tuple[ByUser, ByUser], user: str, keyword: str) -> list[str] | 
 
 
 def options(
-    machine: Machine, spec: Json, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
+    machine: Machine, spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
 ) -> Dict[str, str]:
     """Each declared option with its value if that holds, else with what holds, for whom and why."""
     found = {}
-    for name, value in spec["options"].items():
+    for name, value in spec.options.items():
         keyword = name.lower()
         reasons = suspects(spec, both, lines, ours, keyword)
         other = differing(spec, both, keyword)
@@ -152,7 +137,7 @@ def options(
     return found
 
 
-def _declared(name: str, value: object, lines: list[Line], ours: str, match: str = "") -> str:
+def _declared(name: str, value: str, lines: list[Line], ours: str, match: str = "") -> str:
     """What is declared of an option that holds: what our own file has.
 
     After a refresh whose update failed the state has what was found in place of what was declared.
@@ -166,8 +151,7 @@ def _declared(name: str, value: object, lines: list[Line], ours: str, match: str
     # Of most options the first line counts, and an older name of one may stand beside it.
     counting = list(found.values()) if name.lower() in sshd_config.CUMULATIVE else list(found.values())[:1]
     words = [word for line in counting for word in line]
-    told = str(value)
-    return told if not words or words == sshd_config.split(f"{name} {told}")[1:] else " ".join(words)
+    return value if not words or words == sshd_config.split(f"{name} {value}")[1:] else " ".join(words)
 
 
 def _elsewhere(machine: Machine, name: str) -> List[str]:
@@ -176,14 +160,14 @@ def _elsewhere(machine: Machine, name: str) -> List[str]:
 
 
 def suspects(
-    spec: Json, both: tuple[ByUser, ByUser], lines: list[Line], ours: str, keyword: str
+    spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str, keyword: str
 ) -> list[Line]:
     """The lines of others that keep an option from being as declared."""
     wanted = {line.value_alone.lower() for line in lines if line.file == ours and line.keyword == keyword}
-    wanted |= {str(value).lower() for name, value in spec["options"].items() if name.lower() == keyword}
+    wanted |= {value.lower() for name, value in spec.options.items() if name.lower() == keyword}
     if differing(spec, both, keyword):
         return sshd_config.rivals(lines, ours, keyword, wanted)
-    return sshd_config.early_exceptions(lines, ours, keyword, wanted) if keyword in ENTRANCE else []
+    return sshd_config.early_exceptions(lines, ours, keyword, wanted) if keyword in _ENTRANCE else []
 
 
 @dataclass(frozen=True)
@@ -201,25 +185,27 @@ class Exceptional:
         return self.value + "".join(f" ({line.place})" for line in self.lines[:1])
 
 
-def exceptional(spec: Json, both: tuple[ByUser, ByUser], lines: list[Line], ours: str) -> List[Exceptional]:
+def exceptional(
+    spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
+) -> List[Exceptional]:
     """Every option that does not hold for the user of whom it is declared."""
     found = []
-    for user, given in spec.get("users", {}).items():
+    for user, given in spec.users.items():
         for name, value in given.items():
             other = _other(both, user, name.lower())
             if other is not None:
-                rivals = sshd_config.rivals(lines, ours, name.lower(), {str(value).lower()})
+                rivals = sshd_config.rivals(lines, ours, name.lower(), {value.lower()})
                 found.append(Exceptional(user, name, " ".join(other), tuple(rivals)))
     return found
 
 
 def for_users(
-    spec: Json, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
+    spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
 ) -> Dict[str, Dict[str, str]]:
     """What is declared of users by name: each option with its value if that holds, else with what does."""
     found = {
         user: {name: _declared(name, given[name], lines, ours, f"User {user}") for name in given}
-        for user, given in spec["users"].items()
+        for user, given in spec.users.items()
     }
     for other in exceptional(spec, both, lines, ours):
         found[other.user][other.name] = other.text

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, Set
 
 from portcullis.agent.errors import HostError
+from portcullis.components.firewall.on_host.ufw_rules import SSH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.step import Json
 
-COMMENT = "portcullis ssh"
 _TIMEOUT = 60.0
 # A rule for a TCP port from anywhere to anywhere; ufw keeps one for each port, whatever its action.
 _TUPLE = re.compile(
@@ -41,7 +41,7 @@ class Rule:
     @property
     def is_ours(self) -> bool:
         """Whether it is the SSH server's."""
-        return self.comment.startswith(COMMENT)
+        return self.comment.startswith(SSH)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def allow(machine: Machine, ports: Iterable[str], before: Json) -> None:
         rule = firewall.v4.get(port) or firewall.v6.get(port)
         known = {"action": rule.action, "comment": rule.comment} if rule and not rule.is_ours else None
         before.setdefault(port, known)
-        _ufw(machine, "allow", "proto", "tcp", "to", "any", "port", port, "comment", COMMENT)
+        _ufw(machine, "allow", "proto", "tcp", "to", "any", "port", port, "comment", SSH)
 
 
 def give_back(machine: Machine, ports: Iterable[str], before: Json) -> None:

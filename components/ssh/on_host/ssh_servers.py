@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from portcullis.agent import disk, paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
-from portcullis.agent.kind import Kind
-from portcullis.agent.step import Json
+from portcullis.agent.kind import Kind, each
+from portcullis.agent.wire import ABSENT
 from portcullis.components.firewall.on_host import ufw_files, ufw_kernel
+from portcullis.components.ssh.facts import (
+    ALLOW,
+    DROP_IN,
+    SshServerDesired,
+    SshServerFacts,
+    SshServerSpec,
+)
 from portcullis.components.ssh.on_host import (
     ssh_access,
     ssh_daemon,
@@ -30,18 +38,40 @@ if TYPE_CHECKING:
     from portcullis.agent.guarded import Peer
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
-    from portcullis.agent.step import Step
+    from portcullis.agent.step import Json, Step
     from portcullis.agent.store import Record, Store
     from portcullis.components.ssh.on_host.ssh_facts import ByUser
 
-ITEM = "sshd"
-DROP_IN = Path("sshd_config.d/10-portcullis.conf")
-"""Sorts before what providers and cloud-init write: of most options, the first line counts."""
 _TIMEOUT = 60.0
 
 
-class SshServers(Guarded[Json, Json], Kind[Json, Json, Json]):
-    """The kind ``ssh-server``. A host has one."""
+@dataclass(frozen=True)
+class _Found(SshServerFacts):
+    """What we need besides.
+
+    Attributes:
+        refused: why sshd does not take the declared options; "" where it does.
+        files: every file that sshd reads, ours and its main one among them.
+        taken: TCP ports that other programs listen on, with their names.
+        by_socket: systemd listens in sshd's place.
+        socket_drop_ins: files that set by hand where systemd listens.
+        groups: the groups of each user whom sshd is asked about.
+    """
+
+    refused: str = ""
+    files: Tuple[str, ...] = ()
+    taken: Dict[str, str] = field(default_factory=dict)
+    by_socket: bool = False
+    socket_drop_ins: Tuple[str, ...] = ()
+    groups: Dict[str, List[str]] = field(default_factory=dict)
+
+
+class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServerDesired, _Found]):
+    """The kind ``ssh.ssh_servers``. A host has one."""
+
+    spec_type = SshServerSpec
+    desired_type = SshServerDesired
+    facts_type = SshServerFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Need the machine for sshd, systemd and ufw."""
@@ -51,141 +81,125 @@ class SshServers(Guarded[Json, Json], Kind[Json, Json, Json]):
         self._daemon = SshDaemon(machine, [str(self._main), str(self._ours.parent)])
         self._lock = threading.Lock()
 
-    def spec(self, item: str, desired: Json) -> Json:
-        spec = {key: desired[key] for key in ("content", "options", "port")}
-        users = {"users": desired["users"]} if desired.get("users") else {}
-        return {**spec, "login": desired.get("login") or "root", **users}
+    def facts(self, questions: Sequence[Question[SshServerSpec]]) -> Answers[_Found]:
+        return each(self._facts, questions)
 
-    def facts(self, questions: Sequence[Question[Json]]) -> Answers[Json]:
-        answers: Answers[Json] = []
-        for spec, record in questions:
-            try:
-                answers.append(self._facts(spec, record))
-            except HostError as error:
-                answers.append(error)
-        return answers
-
-    def _facts(self, spec: Json, record: Record | None) -> Json:
+    def _facts(self, spec: SshServerSpec, record: Record | None) -> _Found:
         users = _users(spec)
-        facts: Json = {
-            "exists": True,
-            "options": {},
-            "users": {},
-            "broken": "",
-            "_refused": "",
-            "_files": [],
-            "_ports": [],
-        }
+        declared: ByUser = {}
+        live: ByUser = {}
+        broken = refused = ""
         try:
-            declared = ssh_facts.effective(self._machine, users, spec["port"], spec["content"])
+            declared = ssh_facts.effective(self._machine, users, spec.port, spec.content)
         except ssh_facts.Stopped as error:
-            declared, facts["broken"] = {}, f"sshd is stopped: {error}"
+            broken = f"sshd is stopped: {error}"
         except ssh_facts.Refused as error:
-            declared, facts["_refused"] = {}, str(error)
+            refused = str(error)
         except HostError as error:
             if error.code == "invalid":
-                return {"exists": False}
+                return _Found(exists=False)
             raise
         lines = sshd_config.read_lines(self._main)
-        facts |= self._drop_in()
+        content, mode = self._drop_in()
         try:
-            live = ssh_facts.effective(self._machine, users, spec["port"])
+            live = ssh_facts.effective(self._machine, users, spec.port)
         except ssh_facts.Refused as error:
-            live = {}
-            facts["broken"] = facts["broken"] or str(error)
-        if live and declared:
-            both = (declared, live)
-            facts["options"] = ssh_facts.options(self._machine, spec, both, lines, str(self._ours))
-            if spec.get("users"):
-                facts["users"] = ssh_facts.for_users(spec, both, lines, str(self._ours))
+            broken = broken or str(error)
+        ours, both = str(self._ours), (declared, live)
+        readable = bool(live and declared)
         by_socket = ssh_facts.is_socket_activated(self._machine)
         listening, taken = ssh_facts.listening_ports(self._machine, by_socket=by_socket)
         configured = ssh_facts.configured_ports(live[ANYONE]) if live else set()
-        facts["port"] = ssh_steps.port_text(configured, listening)
-        facts["_ports"] = sorted(configured & listening or listening, key=int)
-        facts["ports"] = facts["_ports"]
-        facts["ports_before"] = record.original.get("ports", []) if record else facts["_ports"]
-        facts["_taken"] = taken
-        facts["_socket"] = by_socket
+        ports = sorted(configured & listening or listening, key=int)
         dropped = self._machine.ssh.parent / "systemd/system/ssh.socket.d"
-        facts["_socket_drop_ins"] = sorted(map(str, dropped.glob("*.conf"))) if by_socket else []
-        facts["_files"] = sorted({line.file for line in lines} | {str(self._main), str(self._ours)})
-        facts["_groups"] = {user: ssh_facts.groups_of(user) for user in users}
-        facts["stale"] = self._daemon.is_stale(record)
-        firewall = ssh_rules.read(self._machine)
-        facts["firewall"] = None
-        if firewall:
-            known = firewall.ours | {str(spec["port"])}
-            facts["firewall"] = {port: "allow" for port in sorted(known) if firewall.is_open(port)}
-            facts["firewall"].update(
-                {port: "in part" for port in firewall.ours if not firewall.is_open(port)}
-            )
-        facts["revision"] = record.revision if record else ""
-        facts["owner"] = record.owner if record else ""
-        return facts
+        return _Found(
+            exists=True,
+            content=content,
+            mode=mode,
+            port=ssh_steps.port_text(configured, listening),
+            options=ssh_facts.options(self._machine, spec, both, lines, ours) if readable else {},
+            users=ssh_facts.for_users(spec, both, lines, ours) if readable else {},
+            firewall=self._firewall(spec.port),
+            stale=self._daemon.is_stale(record),
+            broken=broken,
+            ports=ports,
+            ports_before=record.original.get("ports", []) if record else ports,
+            owner=record.owner if record else "",
+            refused=refused,
+            files=tuple(sorted({line.file for line in lines} | {str(self._main), ours})),
+            taken=taken,
+            by_socket=by_socket,
+            socket_drop_ins=tuple(sorted(map(str, dropped.glob("*.conf")))) if by_socket else (),
+            groups={user: ssh_facts.groups_of(user) for user in users},
+        )
 
-    def _drop_in(self) -> Json:
-        """Our file as it stands there: content, mode, owner."""
+    def _firewall(self, port: str) -> dict[str, str] | None:
+        """The ports with a rule of ours, and `port` if it has one; None where ufw is not installed."""
+        firewall = ssh_rules.read(self._machine)
+        if firewall is None:
+            return None
+        found = {known: ALLOW for known in sorted(firewall.ours | {port}) if firewall.is_open(known)}
+        return found | {known: "in part" for known in firewall.ours if not firewall.is_open(known)}
+
+    def _drop_in(self) -> tuple[str, str]:
+        """Our file as it stands there: its content, and its mode with the owner where that is not root."""
         with disk.reading(self._ours) as place:
             status = place.look()
         text = sshd_config.read_text(self._ours)
         if status is None or text is None:
-            return {"content": ssh_steps.ABSENT, "mode": ssh_steps.ABSENT}
+            return ABSENT, ABSENT
         owner = paths.user_name(status.st_uid)
         mode = paths.mode_text(status.st_mode)
-        return {"content": text, "mode": mode if owner == "root" else f"{mode}, of {owner}"}
+        return text, mode if owner == "root" else f"{mode}, of {owner}"
 
-    def plan(self, desired: Json, facts: Json) -> list[Step]:
+    def plan(self, desired: SshServerDesired, facts: _Found) -> list[Step]:
         return ssh_steps.steps(desired, facts, str(self._ours))
 
-    def obstacle(self, desired: Json, facts: Json) -> HostError | None:
-        if not facts["exists"]:
+    def obstacle(self, desired: SshServerDesired, facts: _Found) -> HostError | None:
+        if not facts.exists:
             return HostError(
                 "invalid",
                 "there is no sshd on the host",
                 prop="host",
                 hint="depend on Packages openssh-server",
             )
-        if facts["_refused"]:
+        if facts.refused:
             return HostError(
                 "test-failed",
                 "sshd does not take the declared options",
                 prop="options",
                 hint="nothing was changed; its own words are above",
-                detail=facts["_refused"],
+                detail=facts.refused,
             )
-        if facts["_socket_drop_ins"]:
+        if facts.socket_drop_ins:
             return HostError(
                 "invalid",
-                f"{facts['_socket_drop_ins'][0]} sets by hand where SSH is listened for",
+                f"{facts.socket_drop_ins[0]} sets by hand where SSH is listened for",
                 prop="port",
                 hint="remove it: systemd's generator takes the ports from sshd_config, and both would clash",
             )
         return None
 
-    def is_unmodified_default(self, item: str, facts: Json) -> bool:
+    def is_unmodified_default(self, item: str, facts: _Found) -> bool:
         """Without a file in our place only defaults are replaced; lines of others are not."""
-        return bool(facts["content"] == ssh_steps.ABSENT)
+        return facts.content == ABSENT
 
-    def original(self, item: str, facts: Json, folder: Path) -> Json:
+    def original(self, item: str, facts: _Found, folder: Path) -> Json:
         kept = paths.keep(self._ours, folder / "original")
-        return {"type": "sshd", "ports": facts["_ports"], "drop_in": kept}
+        return {"type": "sshd", "ports": list(facts.ports), "drop_in": kept}
 
-    def apply(self, desired: Json, steps: list[Step], work: Work) -> None:
+    def apply(self, desired: SshServerDesired, steps: list[Step], work: Work) -> None:
         """Sshd takes up files that are proven only; until then all can be put back."""
         if not steps:
             return
         with self._lock:
             wanted = ssh_steps.wanted_ports(desired)
-            spec = {
-                **self.spec(ITEM, desired),
-                "content": ssh_steps.with_ports(str(desired["content"]), wanted),
-            }
+            spec = replace(desired.spec(), content=ssh_steps.with_ports(desired.content, wanted))
             rules = work.record.extra.setdefault("rules", {})
             files = Files()
             ssh_facts.prepare(self._machine)
             try:
-                files.write(self._ours, spec["content"], 0o600)
+                files.write(self._ours, spec.content, 0o600)
                 self._prevail(spec, wanted, files, work)
                 ssh_facts.checked(self._machine)
             except BaseException:
@@ -199,7 +213,7 @@ class SshServers(Guarded[Json, Json], Kind[Json, Json, Json]):
             if firewall:
                 ssh_rules.give_back(self._machine, firewall.ours - set(wanted), rules)
 
-    def _prevail(self, spec: Json, wanted: list[str], files: Files, work: Work) -> None:
+    def _prevail(self, spec: SshServerSpec, wanted: list[str], files: Files, work: Work) -> None:
         """Make what our file says hold, with `adopt` against the lines of others; without, name them."""
         ours = str(self._ours)
         lines = sshd_config.read_lines(self._main)
@@ -228,13 +242,13 @@ class SshServers(Guarded[Json, Json], Kind[Json, Json, Json]):
             self._note(work, first)
             files.rewrite(first, sshd_config.take_out(stands, numbers))
 
-    def _winners(self, spec: Json, wanted: list[str]) -> list[sshd_config.Line]:
+    def _winners(self, spec: SshServerSpec, wanted: list[str]) -> list[sshd_config.Line]:
         """The lines of others that keep what is declared from holding, now that our file is in place."""
         users = _users(spec)
         lines = sshd_config.read_lines(self._main)
         try:
-            declared = ssh_facts.effective(self._machine, users, spec["port"], spec["content"])
-            live = ssh_facts.effective(self._machine, users, spec["port"])
+            declared = ssh_facts.effective(self._machine, users, spec.port, spec.content)
+            live = ssh_facts.effective(self._machine, users, spec.port)
         except ssh_facts.Refused as error:
             raise HostError(
                 "test-failed", "sshd refuses its configuration", prop="content", detail=str(error),
@@ -242,7 +256,7 @@ class SshServers(Guarded[Json, Json], Kind[Json, Json, Json]):
             ) from None  # fmt: skip
         found = [
             line
-            for name in spec["options"]
+            for name in spec.options
             for line in ssh_facts.suspects(spec, (declared, live), lines, str(self._ours), name.lower())
         ]
         for other in ssh_facts.exceptional(spec, (declared, live), lines, str(self._ours)):
@@ -258,10 +272,10 @@ class SshServers(Guarded[Json, Json], Kind[Json, Json, Json]):
         return self._explained(spec, (declared, live), found, ports=ports == set(wanted))
 
     def _explained(
-        self, spec: Json, both: tuple[ByUser, ByUser], found: list[sshd_config.Line], *, ports: bool
+        self, spec: SshServerSpec, both: tuple[ByUser, ByUser], found: list[sshd_config.Line], *, ports: bool
     ) -> list[sshd_config.Line]:
         """`found`, unless something differs for which no line is to blame."""
-        for name in spec["options"]:
+        for name in spec.options:
             other = ssh_facts.differing(spec, both, name.lower())
             if other and not any(line.keyword == name.lower() for line in found):
                 raise _unexplained(f"options.{name}", name, " ".join(other[1]), other[0])
@@ -276,7 +290,7 @@ class SshServers(Guarded[Json, Json], Kind[Json, Json, Json]):
             edited.append(str(path))
             work.save()
 
-    def remove(self, desired: Json, record: Record, folder: Path) -> str:
+    def remove(self, desired: SshServerDesired, record: Record, folder: Path) -> str:
         """The lines of others are in force again, and the ports are what they were."""
         with self._lock:
             files = Files()
@@ -324,27 +338,27 @@ class SshServers(Guarded[Json, Json], Kind[Json, Json, Json]):
 
     def preflight(
         self,
-        desired: Json,
-        facts: Json,
+        desired: SshServerDesired,
+        facts: _Found,
         steps: list[Step],
         peer: Peer | None,
     ) -> HostError | None:
-        return ssh_access.refusal(desired, facts, peer)
+        return ssh_access.refusal(desired, facts.taken, facts.groups, peer)
 
-    def undo(self, desired: Json, facts: Json, steps: list[Step]) -> Undo | None:
+    def undo(self, desired: SshServerDesired, facts: _Found, steps: list[Step]) -> Undo | None:
         if ssh_steps.is_harmless(desired, facts, steps):
             return None
         return self._undo(facts)
 
-    def undo_removal(self, desired: Json, record: Record, facts: Json) -> Undo | None:
+    def undo_removal(self, desired: SshServerDesired, record: Record, facts: _Found) -> Undo | None:
         return self._undo(facts, record.extra.get("edited", []))
 
-    def _undo(self, facts: Json, edited: Sequence[str] = ()) -> Undo | None:
-        if not facts["exists"]:
+    def _undo(self, facts: _Found, edited: Sequence[str] = ()) -> Undo | None:
+        if not facts.exists:
             return None
-        files = tuple(dict.fromkeys([*facts["_files"], *edited]))
-        commands = ssh_daemon.bring_back(by_socket=facts["_socket"])
-        if facts["firewall"] is not None:
+        files = tuple(dict.fromkeys([*facts.files, *edited]))
+        commands = ssh_daemon.bring_back(by_socket=facts.by_socket)
+        if facts.firewall is not None:
             files += ssh_rules.files(self._machine)
             if self._may_reload():
                 commands += (("ufw", "reload"),)
@@ -360,9 +374,9 @@ class SshServers(Guarded[Json, Json], Kind[Json, Json, Json]):
         return files.enabled and ufw_kernel.may_reload(files, found, self._machine.peer)
 
 
-def _users(spec: Json) -> list[str]:
+def _users(spec: SshServerSpec) -> list[str]:
     """Whom sshd is asked about: a stranger, root, who deploys, and those of whom something is declared."""
-    return sorted({ANYONE, "root", str(spec["login"]), *spec.get("users", {})})
+    return sorted({ANYONE, "root", spec.login, *spec.users})
 
 
 def _unexplained(prop: str, name: str, value: str, user: str) -> HostError:

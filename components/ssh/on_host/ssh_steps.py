@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from portcullis.agent.step import Json, Step, compare, text_diff
-
-ABSENT = "<absent>"
-_MODE = "0600"
+from portcullis.agent.step import Step, text_diff
+from portcullis.agent.wire import ABSENT
+from portcullis.components.ssh.facts import ALLOW, MODE, SshServerDesired, SshServerFacts
 
 # What none of these say decides who gets in.
 _HARMLESS = frozenset(
@@ -26,44 +25,44 @@ _HARMLESS = frozenset(
 )
 
 
-def steps(desired: Json, facts: Json, path: str) -> list[Step]:
+def steps(desired: SshServerDesired, facts: SshServerFacts, path: str) -> list[Step]:
     """What has to be done; `path` is the drop-in's."""
-    if not facts["exists"]:
+    if not facts.exists:
         return [Step("server", "absent", "installed", "install")]
     wanted = wanted_ports(desired)
-    content = with_ports(str(desired["content"]), wanted)
+    content = with_ports(desired.content, wanted)
     found: list[Step] = []
-    if facts["content"] != content:
-        diff = text_diff(facts["content"], content, path)
-        found.append(Step("content", _lines(facts["content"]), _lines(content), "write", diff))
-    else:
-        found += compare({"mode": _MODE}, facts, ("mode",), "write")
-    if facts["broken"]:
-        found.append(Step("config", "refused by sshd", "valid", "write", facts["broken"]))
+    if facts.content != content:
+        diff = text_diff(facts.content, content, path)
+        found.append(Step("content", _lines(facts.content), _lines(content), "write", diff))
+    elif facts.mode != MODE:
+        found.append(Step("mode", facts.mode, MODE, "write"))
+    if facts.broken:
+        found.append(Step("config", "refused by sshd", "valid", "write", facts.broken))
     found += [
-        Step(f"options.{name}", facts["options"][name], str(value), "write")
-        for name, value in desired["options"].items()
-        if facts["options"].get(name, value) != str(value)
+        Step(f"options.{name}", facts.options[name], value, "write")
+        for name, value in desired.options.items()
+        if facts.options.get(name, value) != value
     ]
     found += [
-        Step(f"users.{user}.{name}", facts["users"][user][name], str(value), "write")
-        for user, given in (desired.get("users") or {}).items()
+        Step(f"users.{user}.{name}", facts.users[user][name], value, "write")
+        for user, given in desired.users.items()
         for name, value in given.items()
-        if facts["users"].get(user, given).get(name, value) != str(value)
+        if facts.users.get(user, given).get(name, value) != value
     ]
-    if facts["port"] != ", ".join(wanted) and not facts["broken"]:
-        found.append(Step("port", facts["port"], ", ".join(wanted), "listen"))
-    if facts["firewall"] is not None and facts["firewall"] != dict.fromkeys(wanted, "allow"):
-        have = ", ".join(f"{port} {what}" for port, what in facts["firewall"].items()) or "no rule"
-        found.append(Step("firewall", have, ", ".join(f"{port} allow" for port in wanted), "rule"))
-    if facts["stale"]:
+    if facts.port != ", ".join(wanted) and not facts.broken:
+        found.append(Step("port", facts.port, ", ".join(wanted), "listen"))
+    if facts.firewall is not None and facts.firewall != dict.fromkeys(wanted, ALLOW):
+        have = ", ".join(f"{port} {what}" for port, what in facts.firewall.items()) or "no rule"
+        found.append(Step("firewall", have, ", ".join(f"{port} {ALLOW}" for port in wanted), "rule"))
+    if facts.stale:
         found.append(Step("stale", "True", "False", "reload"))
     return found
 
 
-def wanted_ports(desired: Json) -> list[str]:
+def wanted_ports(desired: SshServerDesired) -> list[str]:
     """The declared port, and those that are kept for now, in order."""
-    return sorted({str(desired["port"]), *map(str, desired.get("listen_also") or ())}, key=int)
+    return sorted({desired.port, *desired.listen_also}, key=int)
 
 
 def with_ports(content: str, ports: list[str]) -> str:
@@ -85,12 +84,12 @@ def port_text(configured: set[str], listening: set[str]) -> str:
     return ", ".join(port + told[port] for port in sorted(told, key=int))
 
 
-def is_harmless(desired: Json, facts: Json, found: list[Step]) -> bool:
+def is_harmless(desired: SshServerDesired, facts: SshServerFacts, found: list[Step]) -> bool:
     """Whether these steps cannot cut anybody off: all that changes is comments, logging and the like."""
     if any(step.prop not in ("content", "mode") and not step.prop.startswith("options.") for step in found):
         return False
-    have = _settings(facts["content"])
-    want = _settings(with_ports(str(desired["content"]), wanted_ports(desired)))
+    have = _settings(facts.content)
+    want = _settings(with_ports(desired.content, wanted_ports(desired)))
     changed = {line.partition(" ")[0] for line in have ^ want}
     return changed | {step.prop.partition(".")[2] for step in found} <= _HARMLESS | {""}
 

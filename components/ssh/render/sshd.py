@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from portcullis.components.previews import render as preview
+from portcullis.components.ssh.facts import ENTRANCE
 from portcullis.components.tunnels.render import tunnel
 from portcullis.rendering import header, word
 
@@ -14,22 +15,6 @@ if TYPE_CHECKING:
 
     from portcullis.dialect import Dialect
 
-PATH = "/etc/ssh/sshd_config.d/10-portcullis.conf"
-
-# A Match block in a file of somebody else's would win over these for whom it names; see `_AGAIN`.
-_ENTRANCE = (
-    "PermitRootLogin",
-    "PubkeyAuthentication",
-    "AuthenticationMethods",
-    "PasswordAuthentication",
-    "KbdInteractiveAuthentication",
-    "PermitEmptyPasswords",
-    "HostbasedAuthentication",
-    "GSSAPIAuthentication",
-    "AuthorizedKeysFile",
-    "AuthorizedKeysCommand",
-    "TrustedUserCAKeys",
-)
 # sshd(8): of these each value is a line, or the line may grow too long to review.
 _ONE_A_LINE = frozenset({"HostKey"})
 _SHARED_SESSIONS = 64
@@ -114,7 +99,7 @@ def drop_in(resource: str, options: SshdOptions, dialect: Dialect) -> str:
     parts += [tunnel.blocks(options.tunnels)]
     parts += [preview.block()] if options.preview else []
     parts += [_AGAIN, "Match all\n"]
-    parts += [f"    {name} {values[name]}\n" for name in _ENTRANCE if name in values]
+    parts += [f"    {name} {values[name]}\n" for name in ENTRANCE if name in values]
     return "".join(parts)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.components import SshAccess, SshAccessArgs
-from portcullis.components.ssh.on_host import ssh_facts
+from portcullis.components.ssh.facts import ENTRANCE
 from portcullis.components.users.resource.user import User
 from tests.config.test_settings import KEY
 from tests.previews import unknown_in
@@ -68,7 +68,7 @@ def test_keys_come_from_the_files_of_users_and_from_nowhere_else(deploy: Deploy)
     }.items():
         assert inputs["options"][name] == value
         assert f"    {name} {value}\n" in again
-        assert name.lower() in ssh_facts.ENTRANCE
+        assert name in ENTRANCE
     other = {"AuthorizedKeysCommand": "/usr/bin/keys %u", "AuthorizedKeysCommandUser": "nobody"}
     content = deploy(access(options=other)).one(":SshServer").inputs["content"]
     assert content.count("AuthorizedKeysCommand /usr/bin/keys %u\n") == 2

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.components.ssh.facts import SshServerFacts
 from portcullis.components.ssh.resource import SshServerProvider
-from portcullis.host.connections import pinned_key_type
+from portcullis.host.connections import Connection, pinned_key_type, write_ssh_config
 from portcullis.host.session import Login
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def answering(**facts: Any) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     def answer(op: str, arguments: dict[str, Any]) -> dict[str, Any]:
         del arguments
         if op in ("plan", "put"):
-            return {"facts": {**FACTS, **facts}, "steps": [], "guard": "g1"}
+            return {"facts": {**FACTS, "users": {}, **facts}, "steps": [], "guard": "g1"}
         return {"done": "removed", "guard": "g2"} if op == "remove" else {}
 
     return answer
@@ -46,7 +48,7 @@ def answering(**facts: Any) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
 def told(channel: CannedChannel) -> list[tuple[Any, ...]]:
     """What was asked for: the operation, the ports that are kept, or where the login had to work."""
     return [
-        (op, *([arguments["desired"].get("listen_also")] if "desired" in arguments else []))
+        (op, *([arguments["desired"]["listen_also"]] if "desired" in arguments else []))
         if op != "confirm"
         else (op, arguments["login"])
         for op, arguments in channel.sent
@@ -57,10 +59,10 @@ def test_a_port_that_moves_is_confirmed_before_the_old_one_goes(canned: Callable
     channel = canned(answering(ports=["22"]))
     SshServerProvider().create(props())
     assert told(channel) == [
-        ("plan", None),
+        ("plan", []),
         ("put", ["22"]),
         ("confirm", Login(port=2222)),
-        ("put", None),
+        ("put", []),
         ("confirm", Login(port=2222)),
         ("reached",),
     ]
@@ -69,17 +71,17 @@ def test_a_port_that_moves_is_confirmed_before_the_old_one_goes(canned: Callable
 def test_where_the_port_stays_one_commit_is_enough(canned: Callable[..., CannedChannel]) -> None:
     channel = canned(answering())
     SshServerProvider().create(props())
-    assert told(channel) == [("plan", None), ("put", None), ("confirm", Login(port=2222)), ("reached",)]
+    assert told(channel) == [("plan", []), ("put", []), ("confirm", Login(port=2222)), ("reached",)]
 
 
 def test_the_port_moves_back_before_the_server_is_given_up(canned: Callable[..., CannedChannel]) -> None:
     channel = canned(answering())
     SshServerProvider().delete("id", props())
     assert told(channel) == [
-        ("plan", None),
+        ("plan", []),
         ("put", ["22"]),
         ("confirm", Login(port=22)),
-        ("remove", None),
+        ("remove", []),
         ("confirm", Login(port=22)),
         ("reached",),
     ]
@@ -98,6 +100,7 @@ def test_drift_reads_back_by_option_and_port(canned: Callable[..., CannedChannel
         assert op == "survey"
         facts = {
             **FACTS,
+            "users": {},
             "options": {"MaxAuthTries": "9 (x:1)"},
             "port": "2222 (not listening)",
             "firewall": None,
@@ -138,13 +141,32 @@ def test_what_holds_for_single_users_is_an_input_of_its_own_and_read_back() -> N
     checked = provider.check({}, props(users=users))
     assert (checked.failures, checked.inputs["users"]) == ([], users)
     assert provider.item(props(users=users)).spec["users"] == users
-    assert provider.live_inputs({**FACTS, "users": users})["users"] == users
+    facts = SshServerFacts(**FACTS, users=users)
+    assert provider.live_inputs(facts)["users"] == users
     for nobody in (props(), props(users={})):
-        assert "users" not in provider.item(nobody).spec, "a state from before has none either"
-    assert "users" not in provider.live_inputs({**FACTS, "users": {}})
+        assert provider.item(nobody).spec["users"] == {}
+    assert "users" not in provider.live_inputs(dataclasses.replace(facts, users={}))
 
 
 def test_every_fault_of_what_holds_for_single_users() -> None:
     users = {"two words": {"MaxSessions": "0"}, "bob": {"Match": "all", "Max Sessions": "1", "PermitTTY": ""}}
     failures = SshServerProvider().check({}, props(users=users)).failures
     assert [failure.property for failure in failures] == ["users", "users.bob", "users.bob", "users.bob"]
+
+
+def test_the_agent_hears_who_deploys_by_the_settings_and_which_key_they_pin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    provider = SshServerProvider()
+    assert (provider.desired(props()).login, provider.desired(props()).pinned) == ("deploy", "")
+    hosts = {"web1": Connection("192.0.2.1", user="alice", host_key="ssh-ed25519 AAAA")}
+    write_ssh_config(hosts, stack="lab", project=tmp_path)
+    desired = provider.desired(props())
+    assert (desired.login, desired.spec().login, desired.pinned) == ("alice", "alice", "ssh-ed25519")
+
+
+def test_a_port_that_a_refresh_described_is_still_the_port() -> None:
+    found = props() | {"port": "22, 2222 (until sshd reads its files)"}
+    assert SshServerProvider().desired(found).port == "22"

@@ -8,6 +8,7 @@ import pytest
 
 from portcullis.agent.guarded import Peer
 from portcullis.agent.store import Store
+from portcullis.components.ssh.facts import SshServerFacts, SshServerSpec
 from portcullis.components.ssh.on_host import ssh_daemon, ssh_facts
 from portcullis.components.ssh.on_host.ssh_servers import SshServers
 from tests.components.firewall.fake_ufw import FakeUfw
@@ -59,6 +60,12 @@ class Server:
 
     def facts(self, port: str = "22") -> dict[str, Any]:
         return self.client.look("ssh.ssh_servers", "sshd", self.desired(port))
+
+
+def found(kind: SshServers, spec: SshServerSpec) -> Any:
+    (facts,) = kind.facts([(spec, None)])
+    assert isinstance(facts, SshServerFacts)
+    return facts
 
 
 @pytest.fixture
@@ -418,7 +425,7 @@ def test_a_missing_rule_and_one_too_many_show(make_server: Callable[..., Server]
 def test_an_ufw_that_was_removed_and_left_its_files_is_none(make_server: Callable[..., Server]) -> None:
     server = make_server(ufw=True)
     server.host.ufw_shipped.rmdir()
-    assert server.put()["facts"]["firewall"] is None
+    assert "firewall" not in server.put()["facts"]
     assert server.host.rules()["v4"] == {}
 
 
@@ -461,12 +468,11 @@ def test_a_hand_written_socket_beside_the_generators_is_refused(make_server: Cal
 def test_what_would_refuse_whoever_deploys(
     server: Server, options: dict[str, str], login: str, prop: str | None
 ) -> None:
-    facts = {"_taken": {}, "_groups": {"root": ["root"], "deploy": ["deploy", "sudo"]}}
-    desired = {"options": options, "port": "22", "login": login, "pinned": "ssh-ed25519"}
-    peer = Peer.parse("203.0.113.7 4711 198.51.100.1 22")
-    error = SshServers(server.client.machine, Store(server.client.machine.state)).preflight(
-        desired, facts, [], peer
-    )
+    kind = SshServers(server.client.machine, Store(server.client.machine.state))
+    desired = kind.as_desired(server.desired(options=options, login=login, pinned="ssh-ed25519"))
+    groups = {"root": ["root"], "deploy": ["deploy", "sudo"]}
+    facts = dataclasses.replace(found(kind, desired.spec()), groups=groups)
+    error = kind.preflight(desired, facts, [], Peer.parse("203.0.113.7 4711 198.51.100.1 22"))
     assert (error.prop if error else None) == prop
 
 
@@ -475,9 +481,8 @@ def test_only_what_can_cut_off_is_guarded(server: Server) -> None:
     server.put(options={**OPTIONS, "LogLevel": "INFO"})
 
     def guarded(**options: str) -> bool:
-        desired = server.desired(options={**OPTIONS, "LogLevel": "INFO", **options})
-        (facts,) = kind.facts([(kind.spec("sshd", desired), None)])
-        assert isinstance(facts, dict)
+        desired = kind.as_desired(server.desired(options={**OPTIONS, "LogLevel": "INFO", **options}))
+        facts = found(kind, desired.spec())
         return kind.undo(desired, facts, kind.plan(desired, facts)) is not None
 
     assert not guarded(LogLevel="VERBOSE")
@@ -489,9 +494,8 @@ def test_the_undo_names_every_file_that_may_change(make_server: Callable[..., Se
     server = make_server(ufw=True)
     server.host.drop_in("00-evil.conf").write_text("MaxAuthTries 9\n")
     kind = SshServers(server.client.machine, Store(server.client.machine.state))
-    desired = server.desired()
-    (facts,) = kind.facts([(kind.spec("sshd", desired), None)])
-    assert isinstance(facts, dict)
+    desired = kind.as_desired(server.desired())
+    facts = found(kind, desired.spec())
     undo = kind.undo(desired, facts, kind.plan(desired, facts))
     assert undo is not None
     names = {path.rpartition("/")[2] for path in undo.paths}
@@ -514,9 +518,9 @@ def test_the_undo_loads_ufws_rules_only_where_the_kernel_had_them(server: Server
             proc_sys=ufw.proc_sys,
         )  # fmt: skip
         kind = SshServers(machine, Store(machine.state))
-        (facts,) = kind.facts([(kind.spec("sshd", server.desired()), None)])
-        assert isinstance(facts, dict)
-        undo = kind.undo(server.desired(), facts, kind.plan(server.desired(), facts))
+        desired = kind.as_desired(server.desired())
+        facts = found(kind, desired.spec())
+        undo = kind.undo(desired, facts, kind.plan(desired, facts))
         assert undo is not None
         assert str(ufw.etc / "user.rules") in undo.paths
         return ("ufw", "reload") in undo.commands
@@ -578,11 +582,8 @@ def test_an_exception_for_such_a_user_is_named_and_put_out_of_force_only_when_to
 
 def test_a_tunnel_more_can_cut_off_and_is_guarded(server: Server) -> None:
     server.put()
-    servers, desired = (
-        SshServers(server.client.machine, Store(server.client.machine.state)),
-        server.desired(**tunnels()),
-    )
-    (facts,) = servers.facts([(servers.spec("sshd", desired), None)])
-    assert isinstance(facts, dict)
-    assert facts["users"] == {"tunnel-alice": {"PermitOpen": "unset", "MaxSessions": "10"}}
+    servers = SshServers(server.client.machine, Store(server.client.machine.state))
+    desired = servers.as_desired(server.desired(**tunnels()))
+    facts = found(servers, desired.spec())
+    assert facts.users == {"tunnel-alice": {"PermitOpen": "unset", "MaxSessions": "10"}}
     assert servers.undo(desired, facts, servers.plan(desired, facts)) is not None
