@@ -111,10 +111,6 @@ class CertificateProvider(HostProvider):
         if wild:
             inputs.fail("domains", f"{wild[0]} is a wildcard, which only DNS proves; name a plugin in dns")
 
-    def live_inputs(self, facts: CertificateFacts) -> Props:
-        """Return what the certificate says, what renewals go by, and what is served."""
-        return {name: value for name, value in super().live_inputs(facts).items() if value is not None}
-
     def absent_inputs(self) -> Props:
         """Return a certificate that is not there."""
         return {"domains": {}, "expiry": ABSENT}

@@ -84,10 +84,6 @@ class RedisUserProvider(HostProvider):
         ]
         return DiffResult(replaces=changed)
 
-    def live_inputs(self, facts: RedisUserFacts) -> Props:
-        """Return how file and running server stand to what is declared."""
-        return {name: held for name, held in super().live_inputs(facts).items() if held is not None}
-
     def absent_inputs(self) -> Props:
         """Return a user that is nowhere."""
         return {"line": ABSENT, "running": ABSENT}

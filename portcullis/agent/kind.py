@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, List, Optional, Tuple, TypeVar, Union, cast
 
 from portcullis.agent.errors import HostError
-from portcullis.agent.wire import Malformed, decode
+from portcullis.agent.wire import Desired, Facts, Malformed, Spec, decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from portcullis.agent.step import Json, Step
     from portcullis.agent.store import Record, Store
 
-S = TypeVar("S")
+S = TypeVar("S", bound=Spec)
 """The class of a kind's specs: what it needs to know to read a thing."""
-D = TypeVar("D")
+D = TypeVar("D", bound=Desired)
 """The class of what is declared."""
-F = TypeVar("F")
+F = TypeVar("F", bound=Facts)
 """The class of what is on the host."""
 
 # A spec together with the record of the thing, if it has one.
@@ -47,10 +47,9 @@ class Kind(ABC, Generic[S, D, F]):
     return a subclass of its facts: what the subclass adds is for `plan` and its like, and stays on the host.
     """
 
-    # None: not converted yet, the kind takes and gives plain JSON.
-    spec_type: ClassVar[type[Any] | None] = None
-    desired_type: ClassVar[type[Any] | None] = None
-    facts_type: ClassVar[type[Any] | None] = None
+    spec_type: ClassVar[type[Spec]]
+    desired_type: ClassVar[type[Desired]]
+    facts_type: ClassVar[type[Facts]]
 
     def __init__(self, machine: Machine, store: Store) -> None:
         """Take the host, and the records of what we manage on it."""
@@ -112,9 +111,7 @@ def each(read: Callable[[S, Record | None], F], questions: Sequence[Question[S]]
     return answers
 
 
-def _decoded(cls: type[Any] | None, data: Json) -> Any:
-    if cls is None:
-        return data
+def _decoded(cls: type[Any], data: Json) -> Any:
     try:
         return decode(cls, data)
     except Malformed as error:

@@ -303,14 +303,10 @@ class Operations:
 
     def _spec(self, request: Json) -> Json:
         spec: Json | None = request.get("spec")
-        if spec:
-            return spec
-        kind, item, desired = self._thing(request)
-        if isinstance(desired, dict):
-            untyped: Json = self._kind(kind).spec(item, desired)  # type: ignore[attr-defined]
-            return untyped
-        told: Json = encode(desired.spec())
-        return told
+        if spec is None:
+            _, _, wanted = self._thing(request)
+            spec = encode(wanted.spec())
+        return spec
 
     def _facts(self, kind: str, spec: Json, record: Record | None) -> Any:
         answer = read(self._kind(kind), [(spec, record)])[0]
@@ -348,7 +344,7 @@ class Operations:
                 hint="remove it there first, or set adopt=True (in the settings: adopt: true) to take it "
                 "over from that stack",
             )
-        if adopt or not steps or not exists(facts) or handler.is_unmodified_default(item, facts):
+        if adopt or not steps or not facts.exists or handler.is_unmodified_default(item, facts):
             return None
         first = steps[0]
         return HostError(
@@ -403,7 +399,7 @@ class Operations:
                 f"{left[0].prop} is still {left[0].have} after the change, not {left[0].want}",
                 prop=left[0].prop,
                 hint=_WRITTEN_MEANWHILE
-                if left[0].prop == "stale" and (hasattr(desired, "reads") or "reads" in desired)
+                if left[0].prop == "stale" and hasattr(desired, "reads")
                 else _CHANGED_BY_ANOTHER,
                 detail=left[0].detail,
             )
@@ -414,23 +410,16 @@ def read(kind: Kind[Any, Any, Any], questions: Sequence[tuple[Json, Record | Non
     answers = kind.facts([(kind.as_spec(spec), record) for spec, record in questions])
     return [
         dataclasses.replace(answer, revision=record.revision)
-        if isinstance(answer, Facts) and answer.exists and record is not None
+        if not isinstance(answer, HostError) and answer.exists and record is not None
         else answer
         for answer, (_, record) in zip(answers, questions)
     ]
 
 
-def exists(facts: Any) -> bool:
-    """Whether the thing is there."""
-    return bool(facts.exists if isinstance(facts, Facts) else facts["exists"])
-
-
-def public(kind: Kind[Any, Any, Any], facts: Any) -> Json:
-    """Facts as the client gets them: without what a kind keeps for its own plan."""
-    if isinstance(facts, Facts):
-        told: Json = encode(facts, kind.facts_type)
-        return told
-    return {key: value for key, value in facts.items() if not key.startswith("_")}
+def public(kind: Kind[Any, Any, Any], facts: Facts) -> Json:
+    """Return facts as the client gets them: without what a kind keeps for its own plan."""
+    told: Json = encode(facts, kind.facts_type)
+    return told
 
 
 def resource(owner: str) -> str:

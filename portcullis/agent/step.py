@@ -53,7 +53,7 @@ def _is(declared: object, prop: str, facts: object) -> bool:
 
 
 def _of(thing: object, prop: str, default: object = None) -> Any:
-    return thing.get(prop, default) if isinstance(thing, dict) else getattr(thing, prop, default)
+    return getattr(thing, prop, default)
 
 
 def text_diff(have: str, want: str, path: str) -> str:

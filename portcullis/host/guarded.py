@@ -12,7 +12,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from portcullis.agent.guarded import GuardedDesired
 from portcullis.host.errors import (
     AgentRefused,
     ConnectionFailed,
@@ -68,10 +67,8 @@ class GuardedProvider(HostProvider):
 
     def desired(self, props: Props) -> Any:
         """Add who logs in afterwards, so that the agent can tell whether the change refuses them."""
-        if self.desired_type is None or issubclass(self.desired_type, GuardedDesired):
-            login = declared_login(props["host"], stack_name(props)) or props.get("login", "")
-            props = {**props, "login": login}
-        return super().desired(props)
+        login = declared_login(props["host"], stack_name(props)) or props.get("login", "")
+        return super().desired({**props, "login": login})
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
         """Change, and keep the change once a fresh login has worked."""

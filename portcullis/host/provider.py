@@ -42,9 +42,6 @@ ABSENT = wire.ABSENT
 # The owner before an update, where an alias changed it; on its way to the host only.
 _FORMER = "__former"
 
-# Inputs that say how to deploy, and are no part of what the thing on the host should be.
-_NOT_DESIRED = frozenset({"host", "managed_by", "adopt", _FORMER})
-
 
 def is_known(value: object) -> bool:
     """Return whether a property has its value yet; in a preview it may come from a resource not made yet."""
@@ -135,9 +132,9 @@ class HostProvider(Provider):
 
     kind: ClassVar[str]
     """The agent's name of the kind."""
-    desired_type: ClassVar[type[Desired] | None] = None
-    """What is declared, as both halves know it. None: not converted yet, plain JSON."""
-    facts_type: ClassVar[type[Facts] | None] = None
+    desired_type: ClassVar[type[Desired]]
+    """What is declared, as both halves know it."""
+    facts_type: ClassVar[type[Facts]]
     """What is on the host, as both halves know it."""
     live: ClassVar[tuple[str, ...]] = ()
     """Inputs that are read back; each is one of the facts."""
@@ -162,8 +159,6 @@ class HostProvider(Provider):
         Raises:
             HostError: the state is of another version.
         """
-        if self.desired_type is None:
-            return desired(props)
         names = {field.name for field in fields(self.desired_type)}
         try:
             # A state of another version may have inputs that are gone by now.
@@ -179,8 +174,9 @@ class HostProvider(Provider):
         return Item(self.kind, wanted.id, encode(wanted.spec()))
 
     def live_inputs(self, facts: Any) -> Props:
-        """Return those inputs whose live value the facts tell."""
-        return {name: encode(getattr(facts, name)) for name in self.live}
+        """Return those inputs whose live value the facts tell. None: it cannot be told, or is not managed."""
+        told = {name: encode(getattr(facts, name)) for name in self.live}
+        return {name: value for name, value in told.items() if value is not None}
 
     @abstractmethod
     def absent_inputs(self) -> Props:
@@ -315,8 +311,6 @@ class HostProvider(Provider):
 
     def _typed(self, facts: Json) -> Any:
         """Return facts in their class. What a host answers is not trusted, and may be of another version."""
-        if self.facts_type is None:
-            return facts
         try:
             return decode(self.facts_type, dict(facts))
         except Malformed as error:
@@ -366,11 +360,6 @@ class _Told(dict[str, Any]):
             f"the host has an agent of another version: it does not tell {name!r}",
             hint="preview with the version that was deployed, or deploy this one first",
         )
-
-
-def desired(props: Props) -> Json:
-    """Return the inputs that describe the thing itself."""
-    return {key: value for key, value in props.items() if key != _REVISION and key not in _NOT_DESIRED}
 
 
 def stack_name(props: Props) -> str:

@@ -22,7 +22,7 @@ class HostResource(pulumi.CustomResource):
     Attributes:
         host: alias of the host.
         revision: changes with every write, so that services which read the thing follow it.
-            Unknown in a preview that will write. Services have none.
+            Unknown in a preview that will write.
     """
 
     host: pulumi.Output[str]

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.agent.guarded import GuardedDesired
+from portcullis.agent.wire import Facts, Spec
 from portcullis.host import guarded
 from portcullis.host.errors import AgentRefused, ConnectionFailed, LoginRefused, RolledBack, Unreachable
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.session import Login
-from portcullis.host.survey import Item
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,19 +23,37 @@ URN = "urn:pulumi:lab::portcullis::portcullis:index:Door::door"
 PROPS = {"host": "web1", "managed_by": URN, "closed": "no"}
 
 
+@dataclass(frozen=True)
+class DoorSpec(Spec):
+    pass
+
+
+@dataclass(frozen=True)
+class DoorDesired(GuardedDesired):
+    closed: str = "no"
+
+    @property
+    def id(self) -> str:
+        return "door"
+
+    def spec(self) -> DoorSpec:
+        return DoorSpec()
+
+
+@dataclass(frozen=True)
+class DoorFacts(Facts):
+    closed: str = ""
+
+
 class DoorProvider(GuardedProvider):
     kind = "door"
+    desired_type = DoorDesired
+    facts_type = DoorFacts
+    live = ("closed",)
     identity = ("host",)
 
     def normalise(self, inputs: Normaliser) -> None:
         inputs.text("closed")
-
-    def item(self, props: Props) -> Item:
-        del props
-        return Item(self.kind, "door", {})
-
-    def live_inputs(self, facts: dict[str, Any]) -> Props:
-        return {"closed": facts["closed"]}
 
     def absent_inputs(self) -> Props:
         return {}

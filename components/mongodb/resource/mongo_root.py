@@ -44,10 +44,6 @@ class MongoRootProvider(HostProvider):
             inputs.path("ca")
         inputs.inputs |= {"server": ANSWERS, "authentication": REQUIRED, "login": WORKS, "users": {}}
 
-    def live_inputs(self, facts: MongoRootFacts) -> Props:
-        """Return what can be told of the server; it may be down."""
-        return {name: held for name, held in super().live_inputs(facts).items() if held is not None}
-
     def absent_inputs(self) -> Props:
         """Return nothing: a server that is not there is one that does not answer."""
         return {}

@@ -46,10 +46,6 @@ class MongoUserProvider(HostProvider):
             inputs.path("ca")
         inputs.inputs |= {"roles": inputs.news.get("roles"), "server": ANSWERS, "login": WORKS}
 
-    def live_inputs(self, facts: MongoUserFacts) -> Props:
-        """Return what can be told of the user; the server may be down."""
-        return {name: held for name, held in super().live_inputs(facts).items() if held is not None}
-
     def absent_inputs(self) -> Props:
         """Return a user that is not there."""
         return {"login": ABSENT, "roles": {}}

@@ -78,10 +78,6 @@ class UserProvider(GuardedProvider):
         # Read back as what is wrong when the files are not the user's alone.
         inputs.inputs["key_files"] = PRIVATE
 
-    def live_inputs(self, facts: UserFacts) -> Props:
-        """Return what is managed of the account."""
-        return {name: value for name, value in super().live_inputs(facts).items() if value is not None}
-
     def absent_inputs(self) -> Props:
         """Return an account that is not there."""
         return {"keys": {}, "key_files": ABSENT}
