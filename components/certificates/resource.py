@@ -6,7 +6,7 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from portcullis.agent.withheld import AT_ONCE
+from portcullis.agent.redaction import AT_ONCE
 from portcullis.components.certificates.facts import (
     COVERED,
     FRESH,

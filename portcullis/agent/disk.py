@@ -8,9 +8,9 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from portcullis.agent import places
+from portcullis.agent import safe_paths
 from portcullis.agent.errors import HostError
-from portcullis.agent.places import Place
+from portcullis.agent.safe_paths import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,7 +64,7 @@ def _at(path: Path, fail: Callable[[OSError, Path], HostError], *, make: bool = 
     folder = -1
     try:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            folder = places.open_parent(path, make=make)
+            folder = safe_paths.open_parent(path, make=make)
         yield Place(path, folder)
     except OSError as error:
         raise fail(error, path) from None

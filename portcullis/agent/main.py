@@ -17,12 +17,12 @@ from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Peer
 from portcullis.agent.machine import Machine
 from portcullis.agent.operations import Operations
-from portcullis.agent.withheld import AT_ONCE
+from portcullis.agent.redaction import AT_ONCE
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from portcullis.agent.looking import Looking
+    from portcullis.agent.read_only import ReadOnly
     from portcullis.agent.step import Json
 
 LINE = 1 << 20  # bytes of a request, where they are bounded: a question is one of names
@@ -51,7 +51,7 @@ class Agent:
         self,
         machine: Machine,
         out: int,
-        operations: Operations | Looking | None = None,
+        operations: Operations | ReadOnly | None = None,
         *,
         bounded: bool = False,
     ) -> None:

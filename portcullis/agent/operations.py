@@ -19,7 +19,6 @@ from portcullis.agent.lock import DeployLock
 from portcullis.agent.step import WARN
 from portcullis.agent.store import Record, Store, revision
 from portcullis.agent.wire import Facts, encode
-from portcullis.agent.withheld import note_older
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,17 +48,13 @@ class Operations:
         self._lock = DeployLock(machine.lock)
         self._guards = Guards(machine)
         self._recovered = False
-        self._deployed: set[str] = set()
         self._kinds = Kinds(machine, self._store)
         self._claims: dict[tuple[str, str], str] = {}
         self._busy: dict[tuple[str, str], threading.Lock] = {}
         self._guard = threading.Lock()
 
     def close(self) -> None:
-        """End of the session. While nobody else can deploy, notes are taken that older files lack."""
-        for stack in self._deployed:
-            with contextlib.suppress(HostError, OSError):
-                note_older(self._store, self._kind("file"), stack)
+        """End of the session: others may deploy."""
         self._lock.release()
 
     def do(self, request: Json) -> Json:
@@ -220,7 +215,6 @@ class Operations:
             if not self._recovered:
                 self._guards.recover()
             self._recovered = True
-            self._deployed.add(str(request.get("stack", "")))
 
     def _cut_off(self, request: Json, facts: Any, steps: list[Step]) -> HostError | None:
         """Why a change would refuse the session that brings it, as far as that can be told beforehand."""

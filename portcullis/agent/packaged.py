@@ -6,7 +6,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from portcullis.agent import disk, places
+from portcullis.agent import disk, safe_paths
 from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def is_as_shipped(machine: Machine, path: Path) -> bool:
         with disk.reading(path) as place:
             fd = place.open()
             try:
-                for piece in places.pieces(fd):
+                for piece in safe_paths.pieces(fd):
                     digest.update(piece)
             finally:
                 os.close(fd)

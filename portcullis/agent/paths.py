@@ -10,11 +10,11 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent import disk, places
+from portcullis.agent import disk, safe_paths
 from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
-    from portcullis.agent.places import Place
+    from portcullis.agent.safe_paths import Place
     from portcullis.agent.step import Json
 
 _TYPES = {
@@ -131,7 +131,7 @@ def keep(path: Path, copy: Path) -> Json:
 def _keep_file(place: Place, copy: Path) -> Json:
     fd = place.open()
     try:
-        disk.write(copy, places.pieces(fd))
+        disk.write(copy, safe_paths.pieces(fd))
         status = os.fstat(fd)  # of the very file that was copied
     finally:
         os.close(fd)
@@ -143,7 +143,7 @@ def put_back(path: Path, kept: Json, copy: Path) -> None:
     """Make `path` what `keep` found there: a file, a link, or nothing. Raises `HostError`."""
     if kept["type"] == "file":
         with copy.open("rb") as stream:
-            data = places.pieces(stream.fileno())
+            data = safe_paths.pieces(stream.fileno())
             disk.write(path, data, mode=kept["mode"], uid=kept["uid"], gid=kept["gid"])
     elif kept["type"] == "symlink":
         with disk.writing(path) as place:

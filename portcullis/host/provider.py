@@ -13,8 +13,8 @@ import pulumi
 from pulumi.output import Unknown
 
 from portcullis.agent import wire
+from portcullis.agent.redaction import UNCHANGED
 from portcullis.agent.wire import Desired, Facts, Malformed, decode, encode
-from portcullis.agent.withheld import UNCHANGED
 from portcullis.host.errors import HostError, Subject
 from portcullis.host.session import WRITE_TIMEOUT, Channel, session, who
 from portcullis.host.survey import Item, survey

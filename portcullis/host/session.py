@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from portcullis.agent.withheld import AT_ONCE, PROTOCOL, READ_ONLY
+from portcullis.agent.redaction import AT_ONCE, PROTOCOL, READ_ONLY
 from portcullis.host.agent_process import ALONE, AgentProcess, Json
 from portcullis.host.bootstrap import install_python_command
 from portcullis.host.connections import (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.withheld import AT_ONCE
+from portcullis.agent.redaction import AT_ONCE
 from portcullis.host import agent_process
 from portcullis.host import session as session_module
 from portcullis.host.bundle import agent_bundle

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
+from portcullis.agent.redaction import CONTAINER, SECRET
 from portcullis.agent.step import Step
-from portcullis.agent.withheld import CONTAINER, SECRET
 from portcullis.components.containers.facts import (
     ContainerStateDesired,
     ContainerStateFacts,

@@ -12,11 +12,11 @@ import pwd
 import sys
 from typing import TYPE_CHECKING
 
-from portcullis.agent.looking import Looking
 from portcullis.agent.machine import Machine
 from portcullis.agent.main import Agent
+from portcullis.agent.read_only import ReadOnly
+from portcullis.agent.redaction import CONTAINER, SECRET
 from portcullis.agent.store import Store
-from portcullis.agent.withheld import CONTAINER, SECRET
 from portcullis.components.previews.on_host.docker_view import serve
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def main(what: str, stack: str, digest: str) -> None:
         serve(sys.stdin.buffer, sys.stdout.buffer, machine.docker, shown)
         return
     print("have", flush=True)  # noqa: T201 - the word that the client waits for
-    looking = Looking(machine, stack, digest)
-    Agent(machine, sys.stdout.fileno(), looking, bounded=True).serve([], sys.stdin.buffer)
+    read_only = ReadOnly(machine, stack, digest)
+    Agent(machine, sys.stdout.fileno(), read_only, bounded=True).serve([], sys.stdin.buffer)
 
 
 def declared(machine: Machine, stack: str) -> set[str]:

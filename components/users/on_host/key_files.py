@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent import disk, paths, places
+from portcullis.agent import disk, paths, safe_paths
 from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
-    from portcullis.agent.places import Place
+    from portcullis.agent.safe_paths import Place
     from portcullis.components.users.on_host.accounts import Account
 
 LIMIT = 1 << 20  # bytes of a file that are read
@@ -199,13 +199,13 @@ def _is_folder(path: Path) -> bool:
 def _own_home(account: Account) -> None:
     with disk.writing(account.home) as place:
         if place.look() is None:
-            fd = places.make_folder(place.folder, place.name, account.home)
+            fd = safe_paths.make_folder(place.folder, place.name, account.home)
             try:
                 disk.give(fd, account.uid, account.gid, 0o700)
             finally:
                 os.close(fd)
             return
-        with places.below(place.folder, place.name) as fd:
+        with safe_paths.below(place.folder, place.name) as fd:
             status = os.fstat(fd)
             if status.st_uid == account.uid and status.st_mode & _OTHERS_WRITE:
                 os.fchmod(fd, stat.S_IMODE(status.st_mode) & ~_OTHERS_WRITE)
@@ -219,9 +219,9 @@ def _own(account: Account, folder: Path) -> None:
             os.unlink(place.name, dir_fd=place.folder)
             status = None
         if status is None:
-            fd = places.make_folder(place.folder, place.name, folder)
+            fd = safe_paths.make_folder(place.folder, place.name, folder)
         else:
-            fd = os.open(place.name, places.FOLDER, dir_fd=place.folder)
+            fd = os.open(place.name, safe_paths.FOLDER, dir_fd=place.folder)
         try:
             # Their own, or one that root has made this moment: another's could have been renamed to here.
             if status is not None and os.fstat(fd).st_uid != account.uid:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent import disk, paths, places
+from portcullis.agent import disk, paths, safe_paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Json, Step, compare
@@ -77,9 +77,9 @@ class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
     def _apply(self, path: Path, steps: list[Step], uid: int, gid: int, mode: int) -> None:
         with disk.writing(path) as place:
             if steps[0].action == "create":
-                fd = places.make_folder(place.folder, place.name, path)
+                fd = safe_paths.make_folder(place.folder, place.name, path)
             else:
-                fd = os.open(place.name, places.FOLDER, dir_fd=place.folder)
+                fd = os.open(place.name, safe_paths.FOLDER, dir_fd=place.folder)
             try:
                 disk.give(fd, uid, gid, mode)
             finally:
@@ -97,7 +97,7 @@ class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
                 return "kept"
             try:
                 if kept["type"] == "directory":
-                    with places.below(place.folder, place.name) as fd:
+                    with safe_paths.below(place.folder, place.name) as fd:
                         disk.give(fd, kept["uid"], kept["gid"], kept["mode"])
                     return "restored"
                 os.rmdir(place.name, dir_fd=place.folder)
@@ -118,7 +118,7 @@ def _is_missing(path: Path) -> bool:
 def _make(path: Path) -> None:
     with disk.writing(path) as place:
         if place.look() is None:
-            os.close(places.make_folder(place.folder, place.name, path))
+            os.close(safe_paths.make_folder(place.folder, place.name, path))
             os.fsync(place.folder)
 
 

@@ -67,7 +67,7 @@ class FileFacts(Facts):
         mode: permission bits, four octal digits.
         owner_id: the user's number.
         group_id: the group's number.
-        withheld: what the preview key is not shown, and whether it is what we wrote (see `withheld`).
+        withheld: what the preview key is not shown, and whether it is what we wrote (see agent/redaction.py).
     """
 
     content: str = ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent import disk, paths, withheld
+from portcullis.agent import disk, paths, redaction
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.packaged import is_as_shipped
@@ -99,7 +99,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
 
     def redacted(self, record: Record, facts: FileFacts) -> FileFacts:
         """Without a content that is a secret, or may be one."""
-        return withheld.withheld(record, facts)
+        return redaction.redacted(record, facts)
 
     def original(self, item: str, facts: FileFacts, folder: Path) -> Json:
         kept = paths.keep(Path(item), folder / "original")
@@ -113,7 +113,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         tested = desired.test or "before" in work.record.extra
         with self._testing if tested else contextlib.nullcontext():
             self._apply(desired, steps, work)
-        withheld.note(work.record, desired.content, secret=desired.secret)
+        redaction.note(work.record, desired.content, secret=desired.secret)
 
     def _apply(self, desired: FileDesired, steps: list[Step], work: Work) -> None:
         record, path, before = work.record, Path(work.record.id), work.folder / "before"

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent import disk, paths, places
+from portcullis.agent import disk, paths, safe_paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Json, Step, compare
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
-    from portcullis.agent.places import Place
+    from portcullis.agent.safe_paths import Place
     from portcullis.agent.store import Record, Store
 
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
@@ -152,7 +152,7 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
                     paths.point(place, version)
                 except BaseException:
                     with contextlib.suppress(OSError):
-                        places.remove_all(place.folder, version)
+                        safe_paths.remove_all(place.folder, version)
                     raise
             _sweep(place)
         shutil.rmtree(stage, ignore_errors=True)
@@ -186,11 +186,11 @@ def _build(place: Place, version: str, stage: Path, files: Mapping[str, str], id
     """
     with _opened(_top(place)) as present:
         sources = {digest: name for name, digest in _scan(present, place.path)} if present >= 0 else {}
-        with _opened(places.make_folder(place.folder, version, place.path)) as top:
+        with _opened(safe_paths.make_folder(place.folder, version, place.path)) as top:
             for name, digest in files.items():
                 folder, _, leaf = name.rpartition("/")
                 source = _source(stage, present, digest, sources, name)
-                with _opened(source), places.below(top, folder, make=True) as inner:
+                with _opened(source), safe_paths.below(top, folder, make=True) as inner:
                     copied = _copy(source, inner, leaf, ids)
                 if copied != digest:
                     (stage / digest).unlink(missing_ok=True)  # so that it is sent again
@@ -200,7 +200,7 @@ def _build(place: Place, version: str, stage: Path, files: Mapping[str, str], id
             folders = {str(folder) for name in files for folder in Path(name).parents if folder.name}
             # The top folder last: nobody looks in before all is final.
             for folder in [*sorted(folders, reverse=True), ""]:
-                with places.below(top, folder) as inner:
+                with safe_paths.below(top, folder) as inner:
                     disk.give(inner, *ids, FOLDER_MODE)
                     os.fsync(inner)
 
@@ -217,19 +217,19 @@ def _opened(fd: int) -> Iterator[int]:
 def _source(stage: Path, present: int, digest: str, sources: Mapping[str, str], name: str) -> int:
     """The bytes of `digest`, opened: staged ones, or a file of the present tree."""
     with contextlib.suppress(FileNotFoundError):
-        return os.open(stage / digest, places.FILE)
+        return os.open(stage / digest, safe_paths.FILE)
     if digest not in sources:
         raise HostError("invalid", f"the bytes of {name} did not arrive", prop="files", hint="run again")
     folder, _, leaf = sources[digest].rpartition("/")
-    with places.below(present, folder) as inner:
-        return places.open_file(inner, leaf, Path(name))
+    with safe_paths.below(present, folder) as inner:
+        return safe_paths.open_file(inner, leaf, Path(name))
 
 
 def _copy(source: int, folder: int, name: str, ids: tuple[int, int]) -> str:
     digest = hashlib.sha256()
     how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with _opened(os.open(name, how, 0o600, dir_fd=folder)) as fd:
-        for piece in places.pieces(source):
+        for piece in safe_paths.pieces(source):
             digest.update(piece)
             disk.write_all(fd, piece)
         disk.give(fd, *ids, FILE_MODE)
@@ -245,16 +245,16 @@ def _move_aside(place: Place) -> None:
     name = f"{disk.temporary_prefix(place.path)}{_ORIGINAL}"
     aside = place.path.parent / name
     try:
-        fd = os.open(name, places.FOLDER, dir_fd=place.folder)
+        fd = os.open(name, safe_paths.FOLDER, dir_fd=place.folder)
     except FileNotFoundError:
-        fd = places.make_folder(place.folder, name, aside)
+        fd = safe_paths.make_folder(place.folder, name, aside)
     except NotADirectoryError:
         raise _not_ours(aside) from None
     with _opened(fd):
-        if not places.is_ours(fd):
+        if not safe_paths.is_ours(fd):
             raise _not_ours(aside)
         if os.listdir(fd):  # noqa: PTH208 - by descriptor
-            places.remove_all(place.folder, place.name)
+            safe_paths.remove_all(place.folder, place.name)
         else:
             os.rename(place.name, _TREE, src_dir_fd=place.folder, dst_dir_fd=fd)
 
@@ -263,9 +263,9 @@ def _move_back(place: Place) -> bool:
     """Put the folder that stood at `place` before us there again; whether there was one."""
     name = f"{disk.temporary_prefix(place.path)}{_ORIGINAL}"
     try:
-        with places.below(place.folder, name) as fd:
+        with safe_paths.below(place.folder, name) as fd:
             kept = os.stat(_TREE, dir_fd=fd, follow_symlinks=False)
-            if not places.is_ours(fd) or not stat.S_ISDIR(kept.st_mode):
+            if not safe_paths.is_ours(fd) or not stat.S_ISDIR(kept.st_mode):
                 return False
             os.rename(_TREE, place.name, src_dir_fd=fd, dst_dir_fd=place.folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -293,7 +293,7 @@ def _sweep(place: Place) -> None:
 
 def _forget(place: Place, name: str) -> None:
     with contextlib.suppress(OSError):
-        places.remove_all(place.folder, name)
+        safe_paths.remove_all(place.folder, name)
 
 
 def _top(place: Place) -> int:
@@ -305,7 +305,7 @@ def _top(place: Place) -> int:
     if name != place.name and ("/" in name or not name.startswith(disk.temporary_prefix(place.path))):
         return -1
     try:
-        return os.open(name, places.FOLDER, dir_fd=place.folder)
+        return os.open(name, safe_paths.FOLDER, dir_fd=place.folder)
     except (FileNotFoundError, NotADirectoryError):
         return -1
 
@@ -360,7 +360,7 @@ def _scan(
             if value:
                 yield name, value
             if stat.S_ISDIR(status.st_mode):
-                with places.below(folder, entry.name) as inner:
+                with safe_paths.below(folder, entry.name) as inner:
                     yield from _scan(inner, path, owners, groups, f"{name}/")
 
 
@@ -373,7 +373,7 @@ def _value(folder: int, name: str, path: Path, status: os.stat_result) -> str:
         return f"<a symbolic link to {paths.shown(os.readlink(name, dir_fd=folder))}>"
     if not stat.S_ISREG(status.st_mode):
         return f"<{paths.type_name(status)}>"
-    with _opened(places.open_file(folder, name, path)) as fd:
+    with _opened(safe_paths.open_file(folder, name, path)) as fd:
         digest = _digest(fd)
     if stat.S_IMODE(status.st_mode) != FILE_MODE:
         return f"<mode {paths.mode_text(status.st_mode)}> {digest}"
@@ -382,7 +382,7 @@ def _value(folder: int, name: str, path: Path, status: os.stat_result) -> str:
 
 def _digest(fd: int) -> str:
     digest = hashlib.sha256()
-    for piece in places.pieces(fd):
+    for piece in safe_paths.pieces(fd):
         digest.update(piece)
     return digest.hexdigest()
 

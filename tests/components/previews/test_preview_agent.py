@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import tempfile
 import threading
 import time
@@ -14,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent import withheld
+from portcullis.agent import redaction
 from portcullis.agent.errors import HostError
-from portcullis.agent.looking import Looking
 from portcullis.agent.main import LINE, Agent
+from portcullis.agent.read_only import ReadOnly
+from portcullis.agent.redaction import AT_ONCE
 from portcullis.agent.store import Store
-from portcullis.agent.withheld import AT_ONCE
-from tests.on_host import STACK, Client, FileClient
+from tests.on_host import STACK, FileClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,8 +31,8 @@ SECRET = "correct horse battery staple\n"
 DIGEST = "a" * 64
 
 
-def looking(machine: Machine, stack: str = STACK) -> Looking:
-    return Looking(machine, stack, DIGEST)
+def looking(machine: Machine, stack: str = STACK) -> ReadOnly:
+    return ReadOnly(machine, stack, DIGEST)
 
 
 def seen(machine: Machine, path: Path, **more: Any) -> Json:
@@ -99,7 +98,7 @@ def test_every_operation_but_two_is_refused(
 
 def test_hello_says_who_is_speaking(machine: Machine) -> None:
     said = looking(machine).do({"op": "hello"})
-    assert (said["protocol"], said["agent"]) == (withheld.PROTOCOL, DIGEST)
+    assert (said["protocol"], said["agent"]) == (redaction.PROTOCOL, DIGEST)
     assert said["os"]
 
 
@@ -121,7 +120,7 @@ def test_a_survey_answers_for_everything_and_tells_no_spec(machine: Machine, mot
     (item,) = answer["items"]
     assert item["facts"]["content"] == "hello\n"
     assert "spec" not in item
-    assert answer["protocol"] == withheld.PROTOCOL
+    assert answer["protocol"] == redaction.PROTOCOL
 
 
 @pytest.mark.parametrize(
@@ -233,69 +232,16 @@ def test_errors_carry_no_detail(machine: Machine, motd: FileClient, monkeypatch:
     assert seen(machine, motd.path)["error"]["detail"] == ""
 
 
-def forget_notes(machine: Machine, path: Path) -> None:
-    """The record as it was before notes were taken."""
+def test_of_a_file_without_a_note_nothing_is_told(machine: Machine, motd: FileClient) -> None:
+    motd.put(SECRET, secret=True, mode="0400")
     store = Store(machine.state)
-    record = store.load("file", str(path))
+    record = store.load("file", str(motd.path))
     assert record is not None
     record.extra.clear()
     store.save(record)
-
-
-def test_files_from_before_are_noted_by_the_next_deployment(
-    machine: Machine, motd: FileClient, client: Client, etc: Path
-) -> None:
-    motd.put(SECRET, secret=True, mode="0400")
-    motd.client.close()
-    forget_notes(machine, motd.path)
-    assert "written before" in seen(machine, motd.path)["error"]["message"]
-    other = FileClient(client.again(), etc / "other")
-    other.put()
-    other.client.close()
+    assert "no note of what was written" in seen(machine, motd.path)["error"]["message"]
+    motd.again().put("another secret\n", secret=True, mode="0400")
     assert seen(machine, motd.path)["facts"]["withheld"] == {"content": "unchanged"}
-    motd.path.write_text("another secret\n")
-    assert seen(machine, motd.path)["facts"]["withheld"] == {"content": "changed"}
-
-
-@pytest.mark.parametrize("how", ["written", "moved there", "another mode for a while"])
-def test_a_file_from_before_that_somebody_touched_is_not_noted_as_written(
-    machine: Machine, motd: FileClient, client: Client, etc: Path, how: str
-) -> None:
-    """A deployment of something else (`up --target`) does not look at it."""
-    motd.put(SECRET, secret=True, mode="0400")
-    motd.client.close()
-    forget_notes(machine, motd.path)
-    time.sleep(0.02)  # the clock of a file system has steps
-    if how == "written":
-        motd.path.write_text("by hand\n")
-    elif how == "moved there":
-        old = etc / "old"
-        old.write_text("by hand\n")
-        old.chmod(0o400)
-        os.utime(old, (1, 1))
-        old.replace(motd.path)
-    else:
-        motd.path.chmod(0o444)
-        motd.path.chmod(0o400)
-    other = FileClient(client.again(), etc / "other")
-    other.put()
-    other.client.close()
-    assert "written before" in seen(machine, motd.path)["error"]["message"]
-    assert "somebody touched" in seen(machine, motd.path)["error"]["hint"]
-    mended = motd.again()
-    mended.put(SECRET, secret=True, mode="0400")
-    mended.client.close()
-    assert seen(machine, motd.path)["facts"]["withheld"] == {"content": "unchanged"}
-
-
-def test_a_look_with_the_deploy_key_notes_nothing(machine: Machine, motd: FileClient) -> None:
-    motd.put(SECRET, secret=True, mode="0400")
-    motd.client.close()
-    forget_notes(machine, motd.path)
-    again = motd.again()
-    again.facts()
-    again.client.close()
-    assert "error" in seen(machine, motd.path)
 
 
 def test_the_conversation_is_the_same_as_a_deployments(
@@ -340,7 +286,7 @@ def test_no_more_is_read_than_is_answered(machine: Machine, tmp_path: Path) -> N
     asked = Flood(b'{"id": 1, "op": "hello"}\n', 1000)
     answering = threading.Event()
 
-    class Slow(Looking):
+    class Slow(ReadOnly):
         def do(self, request: Json) -> Json:
             answering.wait()
             return super().do(request)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from portcullis.agent.machine import Machine
-    from portcullis.agent.places import Place
+    from portcullis.agent.safe_paths import Place
 
 Json = dict[str, Any]
 

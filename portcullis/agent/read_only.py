@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from portcullis.agent.errors import HostError
 from portcullis.agent.kinds import Kinds
 from portcullis.agent.operations import host_facts, public, read
+from portcullis.agent.redaction import PROTOCOL, READ_ONLY
 from portcullis.agent.store import Record, Store
-from portcullis.agent.withheld import PROTOCOL, READ_ONLY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ class ReadOnlyStore(Store):
         """Leave everything where it is."""
 
 
-class Looking:
+class ReadOnly:
     """The operations of a session that only looks. Stands in the place of `Operations`."""
 
     def __init__(self, machine: Machine, stack: str, digest: str) -> None:

@@ -6,19 +6,17 @@ the file itself, for root alone, so the digest tells nobody anything new.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import stat
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
-    from portcullis.agent.kind import Kind
-    from portcullis.agent.store import Record, Store
+    from portcullis.agent.store import Record
     from portcullis.resources.file.facts import FileFacts
 
 READ_ONLY = "read-only"
@@ -39,38 +37,7 @@ def note(record: Record, content: str, *, secret: bool) -> None:
     record.extra[SECRET] = secret
 
 
-def note_older(store: Store, files: Kind[Any, Any, Any], stack: str) -> None:
-    """Note what is missing of files that were written before notes were taken.
-
-    At the end of a deployment. It need not have looked at all of them, so one that somebody touched since it
-    was written stays without a note. Whether one is a secret is not known any more, so it counts as one
-    unless everybody on the host may read it.
-    """
-    for record in store.all():
-        if record.kind != "file" or record.stack != stack or WRITTEN in record.extra or record.pending:
-            continue
-        with contextlib.suppress(HostError):
-            facts = files.facts([(files.as_spec(record.spec), record)])[0]
-            if isinstance(facts, HostError) or not facts.exists or facts.opaque:
-                continue
-            if _is_untouched(store, record):
-                record.extra[WRITTEN] = digest_of(facts.content)
-                store.save(record)
-
-
-def _is_untouched(store: Store, record: Record) -> bool:
-    """Whether a file is the one that was written: its record was saved after it, and nothing was done since.
-
-    By the time of its last change of any kind, which nobody can set back, as they can that of its content.
-    """
-    try:
-        noted = (store.folder(record.kind, record.id) / "record.json").stat().st_mtime_ns
-        return os.lstat(record.id).st_ctime_ns <= noted
-    except OSError:
-        return False
-
-
-def withheld(record: Record, facts: FileFacts) -> FileFacts:
+def redacted(record: Record, facts: FileFacts) -> FileFacts:
     """A file's facts without its content, where that is a secret or may be one.
 
     What anybody on the host may read is shown, and what is still the text that the program declares. In the
@@ -88,9 +55,8 @@ def withheld(record: Record, facts: FileFacts) -> FileFacts:
     if written is None:
         raise HostError(
             READ_ONLY,
-            f"{record.id} was written before this host had a preview key",
-            hint="the next `up` with the deploy key that changes anything notes what it needs; of a file "
-            "that somebody touched since, the next one that writes it",
+            f"the host has no note of what was written to {record.id}",
+            hint="the next `up` with the deploy key that writes the file takes one",
         )
     said = UNCHANGED if digest == written else CHANGED
     return replace(facts, content="", withheld={"content": said})
