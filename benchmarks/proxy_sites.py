@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from benchmarks.measure import BenchmarkError
 from benchmarks.processes import children
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import CorsArgs
 from tests.proxy import catalogue, namespace, nginx_process
 from tests.proxy.certificates import issue
 
@@ -64,7 +65,7 @@ def sites() -> list[nginx.Site]:
                     certificate=certificate,
                 )
             case _:
-                cors = nginx.Cors((f"https://www.{name}",), credentials=True)
+                cors = CorsArgs(origins=(f"https://www.{name}",), credentials=True)
                 site = nginx.Site(name, {"/": app}, cors=cors, certificate=certificate)
         found.append(site)
     return found

@@ -1,3 +1,9 @@
+from .backups.args import (
+    BackupsArgs as BackupsArgs,
+)
+from .backups.args import (
+    ResticArgs as ResticArgs,
+)
 from .backups.component import (
     Backup as Backup,
 )
@@ -7,23 +13,23 @@ from .backups.component import (
 from .backups.component import (
     BackupSource as BackupSource,
 )
-from .backups.component import (
-    ResticArgs as ResticArgs,
-)
 from .backups.resource import (
     BackupStatus as BackupStatus,
 )
-from .certificates.component.certbot import (
+from .certificates.args import (
     AcmeArgs as AcmeArgs,
+)
+from .certificates.args import (
+    CertificateArgs as CertificateArgs,
+)
+from .certificates.args import (
+    DnsArgs as DnsArgs,
 )
 from .certificates.component.certbot import (
     Certbot as Certbot,
 )
 from .certificates.component.certbot import (
     CertbotArgs as CertbotArgs,
-)
-from .certificates.component.certbot import (
-    DnsArgs as DnsArgs,
 )
 from .certificates.component.internal_ca import (
     InternalCa as InternalCa,
@@ -35,7 +41,13 @@ from .certificates.resource import (
     Certificate as Certificate,
 )
 from .containers.args import (
-    Jobs as Jobs,
+    AppArgs as AppArgs,
+)
+from .containers.args import (
+    JobsArgs as JobsArgs,
+)
+from .containers.args import (
+    RegistryArgs as RegistryArgs,
 )
 from .containers.component import (
     PrivateContainer as PrivateContainer,
@@ -58,11 +70,17 @@ from .containers.resource.pulled_image import (
 from .containers.resource.release import (
     Release as Release,
 )
+from .docker.args import (
+    DockerEngineArgs as DockerEngineArgs,
+)
+from .docker.args import (
+    PoolArgs as PoolArgs,
+)
 from .docker.component import (
     DockerEngine as DockerEngine,
 )
-from .docker.component import (
-    DockerEngineArgs as DockerEngineArgs,
+from .exposure.args import (
+    ExposureArgs as ExposureArgs,
 )
 from .exposure.component import (
     HostExposure as HostExposure,
@@ -73,11 +91,11 @@ from .exposure.component import (
 from .exposure.resource import (
     Exposure as Exposure,
 )
-from .fail2ban.component.fail2ban import (
-    Fail2ban as Fail2ban,
+from .fail2ban.args import (
+    Fail2banArgs as Fail2banArgs,
 )
 from .fail2ban.component.fail2ban import (
-    Fail2banArgs as Fail2banArgs,
+    Fail2ban as Fail2ban,
 )
 from .fail2ban.component.proxy_jails import (
     ProxyJails as ProxyJails,
@@ -88,14 +106,17 @@ from .fail2ban.component.proxy_jails import (
 from .fail2ban.resource import (
     Fail2banJail as Fail2banJail,
 )
+from .firewall.args import (
+    FirewallArgs as FirewallArgs,
+)
+from .firewall.args import (
+    RuleArgs as RuleArgs,
+)
 from .firewall.component import (
     WEB as WEB,
 )
 from .firewall.component import (
     Firewall as Firewall,
-)
-from .firewall.component import (
-    FirewallArgs as FirewallArgs,
 )
 from .firewall.resource.forward_filter import (
     ForwardFilter as ForwardFilter,
@@ -103,11 +124,20 @@ from .firewall.resource.forward_filter import (
 from .firewall.resource.ufw_policy import (
     UfwPolicy as UfwPolicy,
 )
-from .host.component import (
-    HardenedHost as HardenedHost,
+from .host.args import (
+    BootstrapArgs as BootstrapArgs,
+)
+from .host.args import (
+    HardenedHostArgs as HardenedHostArgs,
+)
+from .host.args import (
+    HostArgs as HostArgs,
+)
+from .host.args import (
+    JumpArgs as JumpArgs,
 )
 from .host.component import (
-    HardenedHostArgs as HardenedHostArgs,
+    HardenedHost as HardenedHost,
 )
 from .host.component import (
     addresses as addresses,
@@ -127,20 +157,23 @@ from .host.outside_probe import (
 from .host.outside_probe import (
     changes_of as changes_of,
 )
+from .kernel.args import (
+    KernelArgs as KernelArgs,
+)
 from .kernel.component import (
     KernelSettings as KernelSettings,
 )
 from .kernel.component import (
     KernelSettingsArgs as KernelSettingsArgs,
 )
-from .mongodb.component import (
-    MongoDatabase as MongoDatabase,
+from .mongodb.args import (
+    DatabaseArgs as DatabaseArgs,
+)
+from .mongodb.args import (
+    MongoDBArgs as MongoDBArgs,
 )
 from .mongodb.component import (
     MongoDB as MongoDB,
-)
-from .mongodb.component import (
-    MongoDBArgs as MongoDBArgs,
 )
 from .mongodb.resource.mongo_root import (
     MongoRoot as MongoRoot,
@@ -149,25 +182,43 @@ from .mongodb.resource.mongo_user import (
     MongoUser as MongoUser,
 )
 from .nginx.args import (
-    OwnKeyPair as OwnKeyPair,
+    CorsArgs as CorsArgs,
 )
 from .nginx.args import (
-    ProxiedApp as ProxiedApp,
+    HstsArgs as HstsArgs,
 )
 from .nginx.args import (
-    ProxiedSite as ProxiedSite,
+    LimitsArgs as LimitsArgs,
+)
+from .nginx.args import (
+    MaintenanceArgs as MaintenanceArgs,
+)
+from .nginx.args import (
+    ReverseProxyArgs as ReverseProxyArgs,
+)
+from .nginx.args import (
+    SiteArgs as SiteArgs,
 )
 from .nginx.component import (
     ReverseProxy as ReverseProxy,
 )
-from .nginx.component import (
-    ReverseProxyArgs as ReverseProxyArgs,
+from .nginx.proxied import (
+    OwnKeyPair as OwnKeyPair,
+)
+from .nginx.proxied import (
+    ProxiedApp as ProxiedApp,
+)
+from .nginx.proxied import (
+    ProxiedSite as ProxiedSite,
 )
 from .nginx.resource import (
     ServedSites as ServedSites,
 )
 from .nginx.resource import (
     SiteProbe as SiteProbe,
+)
+from .previews.args import (
+    PreviewArgs as PreviewArgs,
 )
 from .previews.component import (
     PreviewAccess as PreviewAccess,
@@ -178,11 +229,11 @@ from .previews.component import (
 from .previews.component import (
     PreviewKey as PreviewKey,
 )
-from .redis.component import (
-    Redis as Redis,
+from .redis.args import (
+    RedisArgs as RedisArgs,
 )
 from .redis.component import (
-    RedisArgs as RedisArgs,
+    Redis as Redis,
 )
 from .redis.resource import (
     RedisUser as RedisUser,
@@ -192,6 +243,9 @@ from .secrets.component import (
 )
 from .secrets.component import (
     SecretFilesArgs as SecretFilesArgs,
+)
+from .ssh.args import (
+    SshArgs as SshArgs,
 )
 from .ssh.component import (
     SshAccess as SshAccess,
@@ -204,6 +258,9 @@ from .ssh.resource import (
 )
 from .stores.store_use import (
     StoreUse as StoreUse,
+)
+from .tunnels.args import (
+    TunnelArgs as TunnelArgs,
 )
 from .tunnels.component import (
     SshTunnel as SshTunnel,
@@ -220,17 +277,23 @@ from .tunnels.component import (
 from .tunnels.component import (
     export_tunnels as export_tunnels,
 )
+from .updates.args import (
+    UpdatesArgs as UpdatesArgs,
+)
 from .updates.component import (
     SystemUpdates as SystemUpdates,
 )
 from .updates.component import (
     SystemUpdatesArgs as SystemUpdatesArgs,
 )
+from .upkeep.args import (
+    UpkeepArgs as UpkeepArgs,
+)
 from .upkeep.component import (
     Upkeep as Upkeep,
 )
-from .upkeep.component import (
-    UpkeepArgs as UpkeepArgs,
+from .users.args import (
+    UserArgs as UserArgs,
 )
 from .users.component.login_policy import (
     LoginPolicy as LoginPolicy,

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.cli import command
+from portcullis.config.faults import SettingsError
+from portcullis.policy import args as policies
 from portcullis.policy import program
 from portcullis.policy.verdict import advice, judge, milder, unneeded
-from portcullis.settings import SettingsError, policies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

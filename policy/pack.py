@@ -12,17 +12,18 @@ import pulumi_policy
 from pulumi_policy import policy as sdk
 from pulumi_policy.deserialize import serialize_properties
 
+from portcullis.config.faults import SettingsError
+from portcullis.policy import args as policies
 from portcullis.policy.catalogue import POLICIES
 from portcullis.policy.model import Resource
 from portcullis.policy.program import plain
 from portcullis.policy.verdict import severity_of, verdict
-from portcullis.settings import SettingsError, policies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from portcullis.policy.args import PolicyArgs
     from portcullis.policy.model import Policy
-    from portcullis.settings.policies import PolicySettings
 
 NAME = "portcullis"
 _KEY = "portcullis:policy"
@@ -37,7 +38,7 @@ class _Stack:
     """What the engine said about the stack. Before it says anything, nobody is exempt."""
 
     def __init__(self) -> None:
-        self.settings: PolicySettings = policies.read({})
+        self.settings: PolicyArgs = policies.PolicyArgs()
         self.policies = {policy.name: self._official(policy) for policy in POLICIES}
 
     def configure(self, text: str | None) -> None:
@@ -46,7 +47,7 @@ class _Stack:
             self.settings = policies.of_config(text)
         except SettingsError as error:
             pulumi.log.warn(f"No policy is changed, and nobody is exempt: {error}")
-            self.settings = policies.read({})
+            self.settings = policies.PolicyArgs()
         for policy in POLICIES:
             self.policies[policy.name].enforcement_level = _LEVELS[severity_of(policy, self.settings)]
 

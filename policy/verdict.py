@@ -11,8 +11,8 @@ from portcullis.policy.catalogue import BY_NAME, POLICIES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from portcullis.policy.args import ExemptionArgs, PolicyArgs
     from portcullis.policy.model import Found, Policy, Resource, Severity
-    from portcullis.settings.policies import Exemption, PolicySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Verdict:
     urn: str
     what: str
     severity: Severity
-    exemption: Exemption | None = None
+    exemption: ExemptionArgs | None = None
     expired: bool = False
 
     @property
@@ -68,12 +68,12 @@ def advice(policy: str) -> tuple[str, str]:
     return f"Why: {BY_NAME[policy].why}", f"Fix: {BY_NAME[policy].fix}"
 
 
-def severity_of(policy: Policy, settings: PolicySettings) -> Severity:
+def severity_of(policy: Policy, settings: PolicyArgs) -> Severity:
     """Give what happens in this stack when a policy is violated."""
     return settings.severity.get(policy.name, policy.severity)
 
 
-def verdict(policy: Policy, found: Found, settings: PolicySettings, today: dt.date | None = None) -> Verdict:
+def verdict(policy: Policy, found: Found, settings: PolicyArgs, today: dt.date | None = None) -> Verdict:
     """Judge one thing that a policy found."""
     resource = found.resource
     exemption = _exemption(settings, policy.name, resource)
@@ -90,16 +90,14 @@ def verdict(policy: Policy, found: Found, settings: PolicySettings, today: dt.da
     )
 
 
-def judge(
-    resources: list[Resource], settings: PolicySettings, today: dt.date | None = None
-) -> Iterator[Verdict]:
+def judge(resources: list[Resource], settings: PolicyArgs, today: dt.date | None = None) -> Iterator[Verdict]:
     """Judge all resources of a stack by every policy that is not switched off."""
     for policy in POLICIES:
         if severity_of(policy, settings) != "off":
             yield from (verdict(policy, found, settings, today) for found in policy.found(resources))
 
 
-def milder(settings: PolicySettings) -> Iterator[tuple[str, Severity, Severity]]:
+def milder(settings: PolicyArgs) -> Iterator[tuple[str, Severity, Severity]]:
     """Give each policy that the settings make less severe, how severe it is by them, and how by itself."""
     order: tuple[Severity, ...] = ("off", "warn", "stop")
     for policy in POLICIES:
@@ -108,14 +106,14 @@ def milder(settings: PolicySettings) -> Iterator[tuple[str, Severity, Severity]]
             yield policy.name, severity, policy.severity
 
 
-def unneeded(verdicts: Iterable[Verdict], settings: PolicySettings) -> Iterator[tuple[str, str]]:
+def unneeded(verdicts: Iterable[Verdict], settings: PolicyArgs) -> Iterator[tuple[str, str]]:
     """Give policy and resource of each exemption that nothing made use of: it was mended, or is misspelt."""
     used = {(one.policy, name) for one in verdicts for name in (one.resource or "stack", one.urn)}
     for policy, exempt in settings.exempt.items():
         yield from ((policy, name) for name in exempt if (policy, name) not in used)
 
 
-def _exemption(settings: PolicySettings, policy: str, resource: Resource | None) -> Exemption | None:
+def _exemption(settings: PolicyArgs, policy: str, resource: Resource | None) -> ExemptionArgs | None:
     """Find the exemption of a resource by its name or URN; what is about the stack is named `stack`."""
     exempt = settings.exempt.get(policy, {})
     names = (resource.urn, resource.name) if resource else ("stack",)

@@ -16,6 +16,7 @@ Two alternatives do less:
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
 import json
@@ -25,14 +26,15 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from portcullis.settings.faults import Fault, SettingsError
-from portcullis.settings.model import Credentials
+from portcullis.config.faults import Fault, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from portcullis.config.secret import Secret
 
 HUB = "docker.io"
 """The registry of names without one."""
@@ -50,10 +52,24 @@ _MANIFESTS = ", ".join(
         "application/vnd.docker.distribution.manifest.v2+json",
     )
 )
-__all__ = ["HUB", "Credentials", "Reference", "parse", "resolve"]
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _UNAUTHORISED, _FORBIDDEN, _MISSING, _NO_HEAD, _TOO_MANY = 401, 403, 404, 405, 429
 _PIN = "pin the digest, NAME@sha256:…, which asks no registry"
+
+
+class Login(Protocol):
+    """A login at a registry, as the settings have it."""
+
+    @property
+    def username(self) -> str:
+        """Who logs in."""
+
+    @property
+    def secret(self) -> Secret:
+        """The password."""
+
+
+L = TypeVar("L", bound=Login)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +119,9 @@ class _Status(Exception):
 
 def resolve(
     references: Mapping[str, str],
-    credentials: Mapping[str, Credentials] | None = None,
+    logins: Mapping[str, Login] | None = None,
     *,
+    place: str = "portcullis:registries",
     ca_file: str | None = None,
 ) -> dict[str, str]:
     """Give each image that is named by tag its digest; one that has a digest already stays as it is.
@@ -114,7 +131,8 @@ def resolve(
 
     Args:
         references: where each image stands in the settings, to its name: `NAME:TAG`, or one with a digest.
-        credentials: registry, such as "ghcr.io" or "docker.io", to the login there.
+        logins: registry, such as "ghcr.io" or "docker.io", to the login there.
+        place: where the logins stand, for people.
         ca_file: CAs to trust beside those, in PEM.
 
     Returns:
@@ -126,7 +144,7 @@ def resolve(
     wanted = sorted({name for name in references.values() if "@" not in name})
     if not wanted:
         return dict(references)
-    asking = _Asking(credentials or {}, ca_file)
+    asking = _Asking(logins or {}, place, ca_file)
     with ThreadPoolExecutor(_PARALLEL) as pool:
         answers = dict(zip(wanted, pool.map(asking.digest, wanted), strict=True))
     faults = [
@@ -139,21 +157,21 @@ def resolve(
     return {path: name if "@" in name else f"{name}@{answers[name]}" for path, name in references.items()}
 
 
-def login_of(image: str, credentials: Mapping[str, Credentials]) -> Credentials | None:
+def login_of(image: str, logins: Mapping[str, L]) -> L | None:
     """Return the login at an image's registry, if there is one; the image has a tag, a digest or both."""
-    return _by_registry(credentials).get(parse(image.partition("@")[0]).registry)
+    return _by_registry(logins).get(parse(image.partition("@")[0]).registry)
 
 
-def _by_registry(credentials: Mapping[str, Credentials]) -> dict[str, Credentials]:
+def _by_registry(logins: Mapping[str, L]) -> dict[str, L]:
     """Return them with the one name that `parse` has for Docker's own registry."""
-    return {HUB if name in _HUB_NAMES else name: login for name, login in credentials.items()}
+    return {HUB if name in _HUB_NAMES else name: login for name, login in logins.items()}
 
 
 class _Asking:
     """Asks registries for digests. Safe for several threads."""
 
-    def __init__(self, credentials: Mapping[str, Credentials], ca_file: str | None) -> None:
-        self._credentials = _by_registry(credentials)
+    def __init__(self, logins: Mapping[str, Login], place: str, ca_file: str | None) -> None:
+        self._logins, self._place = _by_registry(logins), place
         context = ssl.create_default_context()
         if ca_file:
             context.load_verify_locations(ca_file)
@@ -214,12 +232,12 @@ class _Asking:
 
     def _login(self, reference: Reference, challenge: str) -> str:
         """Return the header that a registry asks for (RFC 6750 in Docker's words, or RFC 7617)."""
-        login = self._credentials.get(reference.registry)
+        login = self._logins.get(reference.registry)
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() == "basic":
             if login is None:
                 raise self._refused(reference, _UNAUTHORISED)
-            return login.basic
+            return _basic(login)
         asked = dict(re.findall(r'(\w+)="([^"]*)"', rest))
         realm = asked.get("realm", "")
         if scheme.lower() != "bearer" or urlsplit(realm).scheme != "https":
@@ -230,7 +248,7 @@ class _Asking:
         }
         separator = "&" if urlsplit(realm).query else "?"
         url = f"{realm}{separator}{urlencode(query)}"
-        with self._open("GET", url, login.basic if login else "") as answer:
+        with self._open("GET", url, _basic(login) if login else "") as answer:
             try:
                 said = json.loads(answer.read(_LARGEST))
             except ValueError:
@@ -253,21 +271,28 @@ class _Asking:
 
     def _refused(self, reference: Reference, status: int) -> _Refused:
         registry = reference.registry
-        if status in (_UNAUTHORISED, _FORBIDDEN) and registry in self._credentials:
+        if status in (_UNAUTHORISED, _FORBIDDEN) and registry in self._logins:
             return _Refused(
                 f"the registry {registry} refuses this login, or the login may not read it",
-                f"look at portcullis:registries.{registry}",
+                f"look at {self._place}.{registry}",
             )
         if status in (_UNAUTHORISED, _FORBIDDEN):
             return _Refused(
                 f"the registry {registry} has no such image for everybody",
-                f"correct the name, or give portcullis:registries.{registry} a login",
+                f"correct the name, or give {self._place}.{registry} a login",
             )
         if status == _MISSING:
             return _Refused(f"the registry {registry} has no such image or tag", "correct the name")
         if status == _TOO_MANY:
             return _Refused(f"the registry {registry} answers no more for now: too many requests")
         return _Refused(f"the registry {registry} answers with status {status}")
+
+
+def _basic(login: Login) -> str:
+    """Return the value of a header."""
+    if not login.secret.is_known:
+        raise _Refused("the password of its registry is known only later: it is an output")
+    return "Basic " + base64.b64encode(f"{login.username}:{login.secret.reveal()}".encode()).decode()
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):

@@ -1,7 +1,7 @@
 """From settings to the text of configuration files: pure functions, golden-tested.
 
 Values come from validated settings, whose forms leave no room for quotes, spaces or semicolons
-(portcullis/settings/forms.py). A renderer still refuses what would break out of its place: see `word`.
+(portcullis/config/forms.py). A renderer still refuses what would break out of its place: see `word`.
 """
 
 from __future__ import annotations

@@ -172,3 +172,11 @@ def no_stack_traces() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resource, "_get_stack_trace", source_pb2.StackTrace)
         yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def project_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A working directory of their own: a `HardenedHost` adds itself to the ssh_config of its project."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("project"))
+        yield

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from portcullis.components.nginx.args import NO_SITES
+from portcullis.config.forms import Os
 from portcullis.dialect import DIALECTS
-from portcullis.settings import forms
 
 
 @pytest.mark.parametrize(
@@ -24,10 +25,11 @@ def test_what_a_version_brings(property_: str, where: set[str]) -> None:
 
 
 def test_sites_need_an_nginx_that_refuses_handshakes() -> None:
-    assert set(forms.NO_SITES) == {"ubuntu-22.04"}
-    assert "nginx 1.18.0 cannot refuse TLS" in forms.NO_SITES["ubuntu-22.04"]
+    assert set(NO_SITES) == {"ubuntu-22.04"}
+    assert "nginx 1.18.0 cannot refuse TLS" in NO_SITES["ubuntu-22.04"]
 
 
 def test_what_is_refused_is_not_in_the_table() -> None:
-    assert isinstance(forms.OS.refused, dict)
-    assert not set(forms.OS.refused) & set(DIALECTS)
+    (choice,) = Os.__metadata__
+    assert choice.refused
+    assert not set(choice.refused) & set(DIALECTS)

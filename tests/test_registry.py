@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from portcullis import registry
-from portcullis.registry import Credentials, Reference, login_of, parse, resolve
-from portcullis.settings import SettingsError
+from portcullis.components import RegistryArgs
+from portcullis.config.faults import SettingsError
+from portcullis.registry import Reference, login_of, parse, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ class Registry(ThreadingHTTPServer):
         return f"127.0.0.1:{self.port}"
 
     def resolve(self, *images: str, login: bool = False) -> list[str]:
-        credentials = {self.name: Credentials("bot", PASSWORD)} if login else {}
+        credentials = {self.name: RegistryArgs(username="bot", password=PASSWORD)} if login else {}
         references = {f"portcullis:apps.{i}.image": f"{self.name}/{image}" for i, image in enumerate(images)}
         return [found.removeprefix(f"{self.name}/") for found in resolve(references, credentials).values()]
 
@@ -211,7 +212,10 @@ def test_what_is_refused_says_why_and_what_to_do(
 
 def test_a_refused_login_says_where_it_stands(server: Registry) -> None:
     with pytest.raises(SettingsError) as caught:
-        resolve({"p": f"{server.name}/basic:1"}, {server.name: Credentials("bot", "wrong-2Rf8")})
+        resolve(
+            {"p": f"{server.name}/basic:1"},
+            {server.name: RegistryArgs(username="bot", password="wrong-2Rf8")},
+        )
     assert f"look at portcullis:registries.{server.name}" in str(caught.value)
     assert "wrong-2Rf8" not in str(caught.value)
 
@@ -282,10 +286,13 @@ def test_names_are_taken_apart_as_docker_does(name: str, expected: Reference) ->
     ],
 )
 def test_an_image_gets_the_login_of_its_registry_and_no_other(image: str, who: str | None) -> None:
-    logins = {"index.docker.io": Credentials("hub", "x"), "ghcr.io": Credentials("bot", "y")}
+    logins = {
+        "index.docker.io": RegistryArgs(username="hub", password="x"),
+        "ghcr.io": RegistryArgs(username="bot", password="y"),
+    }
     found = login_of(image, logins)
     assert (found.username if found else None) == who
 
 
 def test_a_password_is_not_shown() -> None:
-    assert PASSWORD not in repr(Credentials("bot", PASSWORD))
+    assert PASSWORD not in repr(RegistryArgs(username="bot", password=PASSWORD))

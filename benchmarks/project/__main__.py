@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pulumi
 
-from portcullis.components import ProxiedSite, ReverseProxy, ReverseProxyArgs
+from portcullis.components import ProxiedSite, ReverseProxy
+from portcullis.components.nginx.component import ReverseProxyArgs
 from portcullis.host import Connection, write_ssh_config
 from portcullis.resources import File, Packages, Service
 

@@ -5,25 +5,27 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pulumi
 from pulumi import ResourceOptions
 
 from portcullis.components.backups import render as backup
+from portcullis.components.backups.args import Days, Repository, TimeOfDay
 from portcullis.components.backups.resource import BackupStatus
 from portcullis.components.secrets.resource import GeneratedSecret
 from portcullis.config.arguments import validate
+from portcullis.config.faults import Fault
+from portcullis.config.forms import Alias, AppName, EnvName
+from portcullis.config.kinds import Choice, ListOf
 from portcullis.resources import Directory, File, Packages, Service
-from portcullis.settings import backups, forms
-from portcullis.settings.faults import Fault
-from portcullis.settings.kinds import Choice, ListOf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 RESTIC = "restic"
 # As the job's list calls them; a dot leads to a database.
+_StoreKind = Annotated[Literal["redis", "mongo"], Choice("a kind of store")]
 _STORE = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 
@@ -50,8 +52,7 @@ class BackupSource:
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host."""
-        kind = Choice("a kind of store", ("redis", "mongo"), {})
-        validate(self, {"kind": kind, "container": forms.APP_NAME})
+        validate(self, {"kind": _StoreKind, "container": AppName})
         if self.ca and not re.fullmatch(r"(?:/[A-Za-z0-9._-]+)+", self.ca):
             raise ValueError(
                 str(Fault("BackupSource.ca", f"{self.ca!r} is not a path", "write /run/secrets/…"))
@@ -85,9 +86,9 @@ class ResticArgs:
 
     def __post_init__(self) -> None:
         """Check what is known already."""
-        validate(self, {"environment": ListOf(forms.ENV_NAME)})
+        validate(self, {"environment": ListOf[EnvName]})
         if isinstance(self.repository, str):
-            validate(self, {"repository": backups.REPOSITORY})
+            validate(self, {"repository": Repository})
         for name, value in {**self.environment, "password": self.password}.items():
             if isinstance(value, str) and not value.isprintable():
                 raise ValueError(str(Fault(f"ResticArgs.{name}", "does not fit on one line", "look at it")))
@@ -126,7 +127,7 @@ class BackupArgs:
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host."""
-        validate(self, {"host": forms.ALIAS, "keep": backups.KEEP, "time": backups.TIME})
+        validate(self, {"host": Alias, "keep": Days, "time": TimeOfDay})
         faults = [
             str(Fault("BackupArgs.stores", f"{name!r} is not a name for a store", "write redis or mongo"))
             for name in self.stores

@@ -65,7 +65,7 @@ class CertificateProvider(HostProvider):
         if server is not None and not server.startswith("https://"):
             inputs.fail("server", f"{server!r} is not the https:// address of an authority's directory")
         email = inputs.text("email")
-        if email is not None and not _EMAIL.match(email):
+        if email and not _EMAIL.match(email):
             inputs.fail("email", f"{email!r} is not an e-mail address")
         inputs.one_of("key_type", "ecdsa", "rsa")
         inputs.one_of("on_delete", "remove", "keep")
@@ -184,7 +184,8 @@ class Certificate(HostResource):
             host: the host, or its alias.
             lineage: certbot's name for it, and of its folder.
             domains: the names, the first of them the one that is asked for when it is read back.
-            email: whose account with the authority it is; using it accepts the authority's terms.
+            email: whose account with the authority it is, "" for one without; using it accepts the
+                authority's terms.
             server: https:// address of the authority's directory. Another one in the same lineage has it
                 issued anew; a lineage for each authority keeps the old one until the site has moved.
             ca_bundle: path on the host of the root that the authority's own server is trusted by, or "".

@@ -1,4 +1,4 @@
-"""The apps of a host: containers with the stores, secrets and volumes that the settings name."""
+"""The apps of a host: containers with the stores, secrets and volumes that they name."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from portcullis.components.containers.args import Jobs, PrivateContainerArgs
-from portcullis.components.containers.component import PrivateContainer
-from portcullis.components.containers.render import http_check
+from portcullis.components.containers.component import PrivateContainer, PrivateContainerArgs
+from portcullis.components.containers.render import http_check, listens_check
 from portcullis.components.secrets.component import SecretFiles, SecretFilesArgs
 
 if TYPE_CHECKING:
@@ -18,15 +17,14 @@ if TYPE_CHECKING:
 
     from pulumi import ResourceOptions
 
+    from portcullis.components.containers.args import AppArgs, RegistryArgs
     from portcullis.components.docker.component import DockerEngine
     from portcullis.components.stores.store_use import StoreUse
-    from portcullis.settings import AppSettings
-    from portcullis.settings.model import Credentials
 
 
 @dataclass(frozen=True, slots=True)
 class AppParts:
-    """What an app is made of beside its settings.
+    """What an app is made of beside its arguments.
 
     Attributes:
         host: alias of its host.
@@ -35,7 +33,7 @@ class AppParts:
         secrets: what its own secrets hold, by name.
         login: the login at its image's registry, or None.
         serves: a site sends requests to it.
-        secret: the settings of apps hold an encrypted value; what a container is given of them is marked.
+        secret: the arguments hold a secret somewhere; what a container is given of them is marked.
         adopt: take over secret files that are there and differ.
     """
 
@@ -43,13 +41,13 @@ class AppParts:
     engine: DockerEngine
     uses: Sequence[StoreUse] = ()
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    login: Credentials | None = None
+    login: RegistryArgs | None = None
     serves: bool = False
     secret: bool = False
     adopt: bool = False
 
 
-def app(name: str, settings: AppSettings, parts: AppParts, opts: ResourceOptions) -> PrivateContainer:
+def app(name: str, args: AppArgs, parts: AppParts, opts: ResourceOptions) -> PrivateContainer:
     """Declare an app's container, and the files that hold its secrets.
 
     Raises:
@@ -60,36 +58,36 @@ def app(name: str, settings: AppSettings, parts: AppParts, opts: ResourceOptions
     if files:
         secrets = SecretFiles(
             f"{name}-secrets",
-            SecretFilesArgs(host=parts.host, owner=_owner(settings.user), files=files, adopt=parts.adopt),
+            SecretFilesArgs(host=parts.host, owner=_owner(args.user), files=files, adopt=parts.adopt),
             opts=opts,
         )
     return PrivateContainer(
         name,
         PrivateContainerArgs(
             engine=parts.engine,
-            image=settings.image,
+            image=args.image,
             login=parts.login,
-            health=_health(settings),
-            port=settings.port,
-            host_port=settings.host_port,
+            health=_health(args),
+            port=args.port,
+            host_port=args.host_port,
             # With a fixed port there is no place for two at a time.
-            rollout=parts.serves and settings.host_port is None,
-            jobs=Jobs(settings.jobs.before, settings.jobs.after),
-            env=settings.env,
-            command=settings.command,
-            user=settings.user,
-            memory=settings.memory,
-            cpus=settings.cpus,
-            pids=settings.pids,
-            stop_grace=settings.stop_grace,
-            bridge=None if settings.egress is None else bridge(name),
+            rollout=parts.serves and args.host_port is None,
+            jobs=args.jobs,
+            env=args.env,
+            command=None if args.command is None else tuple(args.command),
+            user=args.user,
+            memory=args.memory,
+            cpus=args.cpus,
+            pids=args.pids,
+            stop_grace=args.stop_grace,
+            bridge=None if args.egress is None else bridge(name),
             # Once each: two databases of one store are on one network.
             networks=tuple(dict.fromkeys(network for use in parts.uses for network in use.networks)),
             secrets=secrets,
             # An app reads its secrets when it starts: a new one takes a new container.
             refresh={"secrets": _revision(secrets)} if secrets else {},
             # Named after the app: two apps may both have a volume "data".
-            volumes={f"{name}-{volume}": path for volume, path in settings.volumes.items()},
+            volumes={f"{name}-{volume}": path for volume, path in args.volumes.items()},
             after=tuple(ready for use in parts.uses for ready in use.ready),
             secret=parts.secret,
         ),
@@ -109,12 +107,14 @@ def _owner(user: str) -> str:
     return user if ":" in user else f"{user}:{user}"
 
 
-def _health(settings: AppSettings) -> tuple[str, ...]:
-    if settings.health_command is not None:
-        return ("CMD", *settings.health_command)
-    if settings.health is not None and settings.port is not None:
-        return tuple(http_check(settings.port, settings.health))
-    raise ValueError("AppSettings: health with port, or health_command, is missing")
+def _health(args: AppArgs) -> tuple[str, ...]:
+    if args.health_command is not None:
+        return ("CMD", *args.health_command)
+    if args.health is not None and args.port is not None:
+        return tuple(http_check(args.port, args.health))
+    if args.port is not None:
+        return tuple(listens_check(args.port))
+    raise ValueError("AppArgs: health with port, or health_command, is missing")
 
 
 def bridge(name: str) -> str:

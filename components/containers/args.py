@@ -1,203 +1,248 @@
-"""What a container is declared with, and what of it cannot be used."""
+"""What an app is: a container of one's own."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+import re
+from collections.abc import Sequence
+from decimal import ROUND_UP, Decimal
+from typing import Annotated, Any, ClassVar, Literal
 
-from portcullis.components.containers.facts import PORTS
-from portcullis.config.arguments import validate
-from portcullis.settings import forms
-from portcullis.settings.faults import Fault, Place
-from portcullis.settings.kinds import ListOf
+from pydantic import Field
+from pydantic_core import PydanticCustomError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from portcullis.components.containers.render import spell_cpus
+from portcullis.components.firewall.args import Destination
+from portcullis.config.faults import refusal
+from portcullis.config.forms import (
+    Argument,
+    ArgumentInput,
+    ContainerUser,
+    EnvName,
+    ImageInput,
+    Port,
+    SecretName,
+    SecretValue,
+)
+from portcullis.config.kinds import Choice, Fraction, Kind, ListOf, Literally, MapOf, Number, Text
+from portcullis.config.secret import Secret
+from portcullis.config.section import Section, Written
 
-    import pulumi
-    import pulumi_docker as docker
-
-    from portcullis.components.docker.component import DockerEngine
-    from portcullis.registry import Credentials
-
-SECRETS = "/run/secrets"
-"""Where a container finds its secrets, one file each."""
-_TMP = "/tmp"  # noqa: S108 - inside a container
+_PATH = r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._@+-]+)+"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_USER = "65534:65534"
+_SYSTEM = {"/etc", "/etc/ssh", "/home", "/lib", "/lib64", "/opt", "/run", "/srv", "/usr", "/var", "/var/run"}
 
 
-@dataclass(frozen=True, slots=True)
-class Jobs:
+def _registry(text: str) -> tuple[str, str] | None:
+    how = "write its name as it stands before images: ghcr.io, registry.example.com:5000, docker.io"
+    name, colon, port = text.partition(":")
+    is_name = re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})+|localhost", name)
+    if not is_name or (colon and not re.fullmatch(r"[1-9][0-9]{0,4}", port)):
+        return ("is not the name of a registry", how)
+    return None
+
+
+def _inside(text: str) -> tuple[str, str] | None:
+    hint = "write a whole path such as /data, without . and .. and with no / at its end"
+    if not re.fullmatch(_PATH, text):
+        return ("is not a path inside a container", hint)
+    # What the runtime itself mounts there, and what would hide the image's programs.
+    if re.match(r"/(?:proc|sys|dev|bin|sbin|lib|lib64|usr/bin|usr/lib|usr/sbin)(?:/|$)", text):
+        return ("is the system's own", "mount it elsewhere")
+    return None
+
+
+def _bind_mount(text: str) -> tuple[str, str] | None:
+    if not re.fullmatch(_PATH, text):
+        return ("is not a path on the host", "write a whole path, without . and .. and with no / at its end")
+    if re.search(r"/(?:docker|containerd|podman)[a-z.-]*\.sock$", text):
+        return ("is a socket that gives root on the host", "no container gets it")
+    # Whole trees of the system, whose secrets a container would see; what is ours stands below.
+    if re.match(r"/(?:proc|sys|dev|boot|root|var/lib/docker)(?:/|$)", text) or text in _SYSTEM:
+        return ("is the system's own", "mount the one folder or file that is needed")
+    return None
+
+
+def _cpus(number: Decimal) -> tuple[str, str] | None:
+    try:
+        spell_cpus(number)
+    except ValueError as error:
+        # The provider reads back every number with one decimal as itself.
+        return (str(error), f"write {number.quantize(Decimal('0.1'), ROUND_UP):f}")
+    return None
+
+
+Cpus = Annotated[str, Fraction("a number of CPUs", Decimal("0.01"), Decimal(512), _cpus)]
+
+
+class _Command(Kind):
+    """A command: a line for the image's shell, or a list of words."""
+
+    _line = Text("a command", r"[^\x00-\x1f]+", "write one line, as for a shell")
+    _word = Literally()
+
+    def read(self, raw: Any) -> str | tuple[str, ...]:
+        """Take either."""
+        if isinstance(raw, str) or not isinstance(raw, Sequence):
+            return self._line.read(raw)
+        try:
+            words = tuple(map(self._word.read, raw))
+        except PydanticCustomError:
+            words = ()
+        if not words or not words[0]:
+            raise refusal("is not a command", "write one line, or a list of words in quotes")
+        return words
+
+    def schema(self) -> dict[str, Any]:
+        """Either."""
+        words = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+        return {"anyOf": [self._line.schema(), words]}
+
+
+VolumeName = Annotated[
+    str,
+    Text(
+        "a name for a volume", r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", "write letters, digits, dashes and dots"
+    ),
+]
+Inside = Annotated[str, Text("a path inside a container", refused=_inside)]
+Command = Annotated[str | Sequence[str], _Command()]
+JobSeconds = Annotated[int, Number("a number of seconds", 1, 900)]
+# Docker refuses less than 6 MB; the upper bound only catches a value that was meant in another unit.
+Memory = Annotated[
+    int,
+    Number("an amount of memory in MB", 6, 4_194_304, "write the number of megabytes, such as 256"),
+]
+# A health check and Docker's init take some; the upper bound is the kernel's own for one machine.
+Pids = Annotated[int, Number("a number of processes", 8, 4_194_304)]
+# One hour: whoever waits for a deployment waits for this.
+StopSeconds = Annotated[int, Number("a number of seconds", 1, 3600)]
+Bind = Annotated[str, Text("a path on the host", refused=_bind_mount)]
+Tmpfs = Annotated[int, Number("a size in MB", 1, 4_194_304)]
+Refresh = Annotated[
+    str,
+    Text(
+        "a name for a label", r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?", "write small letters, digits, dashes"
+    ),
+]
+# RFC 3986 without escapes and quotes: it stands inside single quotes in the health command.
+UrlPath = Annotated[
+    str,
+    Text("a path", r"/[A-Za-z0-9._~/?=&%+,-]{0,200}", "write a path that starts with /, such as /healthz"),
+]
+StoreUse = Annotated[
+    str,
+    Text("a store", r"redis|mongo\.[A-Za-z0-9_-]{1,63}", "write redis, or mongo. and the name of a database"),
+]
+RegistryName = Annotated[str, Text("the name of a registry", refused=_registry)]
+Digests = Annotated[Literal["required", "resolved"], Choice("a rule for digests")]
+
+
+class JobsArgs(Section):
     """Commands that run once for each release, with the app's image, networks, secrets, variables and limits.
 
-    A command is a list of words, or a line for the image's shell. They run one after the other; one that
-    does not end with 0 stops the deployment.
-
-    Attributes:
-        before: before the new container is there, as a migration; the old one keeps serving.
-        after: once the new container is healthy, before anybody is sent to it.
-        within: how many seconds each of them may take.
+    A command is a line for the image's shell, or a list of words. They run one after the other.
     """
 
-    before: tuple[str | tuple[str, ...], ...] = ()
-    after: tuple[str | tuple[str, ...], ...] = ()
-    within: int = 600
+    what: ClassVar[str] = "jobs"
 
-    def __post_init__(self) -> None:
-        """Check that each is a command."""
-        validate(self, {"within": forms.JOB_WITHIN})
-        faults: list[Fault] = []
-        for attribute in ("before", "after"):
-            for index, command in enumerate(getattr(self, attribute)):
-                place = Place(f"Jobs.{attribute}[{index}]", faults)
-                words = [command] if isinstance(command, str) else list(command)
-                ListOf(forms.ARGUMENT).read(words, place)
-                if not any(words) or not words[0]:
-                    place.report("is empty", "write the command, or leave it out")
-        if faults:
-            raise ValueError("\n".join(map(str, faults)))
+    before: ListOf[Command] = ()
+    """Commands to run once for each release, before it starts, such as migrations: `[node migrate.js]`. One
+    that fails stops the release, and the old one goes on serving."""
+    after: ListOf[Command] = ()
+    """Commands to run once it is well, before anybody is sent to it."""
+    within: JobSeconds = 600
+    """Seconds that each of them may take."""
 
 
-class SecretFolder(Protocol):
-    """A folder on the host that holds secrets as files: SecretFiles, or anything like it."""
+class AppArgs(Section):
+    """An app: one container, with the stores, secrets and volumes that it uses."""
 
-    @property
-    def path(self) -> str:
-        """The folder, on the host."""
+    what: ClassVar[str] = "an app"
 
-    @property
-    def ready(self) -> Sequence[pulumi.Resource]:
-        """What puts the files there."""
+    image: ImageInput
+    """The image, by digest: `ghcr.io/acme/api@sha256:…`, or by tag: each preview asks the registry what the
+    tag stands for, and shows it where that changed."""
+    port: Port | None = None
+    """The port that it listens on inside the container."""
+    host_port: Port | None = None
+    """A fixed port on docker0's address that leads to it, and a short gap at each release. Without it an app
+    with a site gets a port of the host's choice, and is replaced without a gap."""
+    health: UrlPath | None = None
+    """The path that answers 2xx when it is well, asked inside the container. Without it an app with a port is
+    well when it listens there."""
+    health_command: ListOf[Argument] | None = None
+    """Or a command that exits 0 when it is well."""
+    env: MapOf[EnvName, ArgumentInput] = Field(default_factory=dict)
+    """Environment variables; no secrets, `docker inspect` shows them."""
+    uses: ListOf[StoreUse] = ()
+    """The stores it uses, `[redis, mongo.shop]`: it joins their networks and finds how to log in under
+    /run/secrets."""
+    secrets: ListOf[SecretName] = ()
+    """Names of `secrets` that it gets, each as a file of that name in /run/secrets."""
+    volumes: MapOf[VolumeName, Inside] = Field(default_factory=dict)
+    """Volumes by name and where they are mounted; they stay when app or stack go: `{uploads: /data}`."""
+    jobs: JobsArgs = Field(default_factory=JobsArgs)
+    """What runs once for each release."""
+    command: ListOf[Argument] | None = None
+    """What to run instead of the image's command."""
+    user: ContainerUser = _USER
+    """The user inside, by name or number; never root."""
+    memory: Memory = 256
+    """Memory limit in MB; swap is not added to it."""
+    cpus: Cpus = "1"
+    """How many CPUs it may use."""
+    pids: Pids = 256
+    """How many processes it may have."""
+    stop_grace: StopSeconds = 10
+    """Seconds it has to finish what it is doing when it is stopped."""
+    egress: ListOf[Destination] | None = None
+    """The only destinations outside that it may reach: `[203.0.113.7:443/tcp, "*:53/udp"]`. An empty list is
+    none; without the key everything is reached."""
 
-
-@dataclass(frozen=True, slots=True)
-class PrivateContainerArgs:
-    """What a container needs to know.
-
-    Attributes:
-        engine: the Docker engine that runs it.
-        image: name and digest. An output is passed on as it is.
-        login: the login at the image's registry, where it wants one.
-        health: the health check as Docker takes it: `["CMD", program, …]` or `["CMD-SHELL", line]`.
-        port: the port that it listens on, inside.
-        host_port: the port on docker0's address that leads there; None publishes nothing, but for a rollout.
-            A container with a fixed port is taken away before the next one comes.
-        rollout: replace the container without an interruption: the next one comes up beside it, on a port of
-            docker0's address that the host picks, and this one goes when nobody is sent to it any more.
-        env: environment variables. A value may be a secret output; `docker inspect` shows it all the same,
-            and the preview key is then shown none of them.
-        command: what to run instead of the image's command.
-        user: name or number, never root.
-        memory: limit in MB. Swap is not added to it.
-        cpus: limit as a decimal number.
-        pids: how many processes and threads it may have.
-        healthy_within: how many seconds it may take until it is healthy.
-        jobs: commands that run once for each release.
-        bridge: name of its network's interface, for rules of the forward filter that speak of it; Docker
-            makes one up otherwise.
-        networks: networks of others that it joins beside its own.
-        shared: it has an internal network besides, which those join who use it. Internal, because a container
-            in several networks goes out by the first of them in the alphabet that leads out: by its own then,
-            whose interface rules of the forward filter speak of, and whose port is published.
-        secrets: a folder of secrets, mounted read-only at /run/secrets. The folder and not its files: a file
-            that is replaced by another of its name would stay the old one inside.
-        volumes: Docker volumes by name, and where each is mounted. They stay when the container goes, and
-            when the stack does; one that is there already is used as it is.
-        protect_volumes: refuse to let go of the volumes at all, until this is taken back.
-        binds: files and folders of the host, and where each is mounted, read-only.
-        tmpfs: folders in memory, and their sizes in MB; they count against the limit. /tmp is always one,
-            and half the host's memory where no size is given here.
-        stop_grace: how many seconds it has to end, from SIGTERM to SIGKILL.
-        after: what has to be there first.
-        refresh: texts that replace the container when they change, such as the generation of a secret that it
-            reads only at its start. They show in `docker inspect`: never a secret, nor anything made of one.
-        secret: env, command and health hold a secret somewhere: all of them are marked as one in state and
-            previews. On the host, `docker inspect` shows them, and `ps` a command, to whoever is root.
-
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
-
-    engine: DockerEngine
-    image: pulumi.Input[str]
-    health: tuple[str, ...]
-    port: int | None = None
-    host_port: int | None = None
-    rollout: bool = False
-    env: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    command: tuple[str, ...] | None = None
-    user: str = "65534:65534"
-    memory: int = 256
-    cpus: str = "1"
-    pids: int = 256
-    healthy_within: int = 90
-    jobs: Jobs = Jobs()
-    bridge: str | None = None
-    networks: tuple[docker.Network, ...] = ()
-    shared: bool = False
-    secrets: SecretFolder | None = None
-    volumes: Mapping[str, str] = field(default_factory=dict)
-    protect_volumes: bool = False
-    binds: Mapping[str, str] = field(default_factory=dict)
-    tmpfs: Mapping[str, int] = field(default_factory=dict)
-    stop_grace: int = 10
-    after: tuple[pulumi.Resource, ...] = ()
-    refresh: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    secret: bool = False
-    login: Credentials | None = None
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise fail on the host, or run less private than it should."""
-        known_image = {"image": forms.IMAGE} if isinstance(self.image, str) else {}
-        validate(
-            self,
-            {
-                **known_image,
-                "health": ListOf(forms.ARGUMENT),
-                "env": ListOf(forms.ENV_NAME),
-                "port": forms.PORT,
-                "host_port": forms.PORT,
-                "command": ListOf(forms.ARGUMENT),
-                "user": forms.CONTAINER_USER,
-                "memory": forms.MEMORY,
-                "cpus": forms.CPUS,
-                "pids": forms.PIDS,
-                "healthy_within": forms.HEALTHY_WITHIN,
-                "bridge": forms.INTERFACE,
-                "volumes": ListOf(forms.VOLUME),
-                "binds": ListOf(forms.BIND),
-                "tmpfs": ListOf(forms.INSIDE),
-                "stop_grace": forms.STOP_GRACE,
-                "refresh": ListOf(forms.REFRESH),
-            },
-            {"volumes": forms.INSIDE, "binds": forms.INSIDE, "tmpfs": forms.TMPFS},
-        )
-        faults: list[Fault] = []
-        place = Place("PrivateContainerArgs", faults)
-        if self.host_port is not None and self.port is None:
-            place.key("host_port").report("needs the port inside", "add port")
-        if self.host_port in PORTS:
-            place.key("host_port").report(
-                f"{self.host_port} may be given to another app's release",
-                f"take one that is not in {PORTS[0]} to {PORTS[-1]}",
+    @classmethod
+    def check(cls, written: Written) -> None:
+        """Ask for one health check, and refuse what needs something else."""
+        at, command = written.at, written.at.spell("health_command")
+        if "health" in written and "health_command" in written:
+            at.field("health_command").report("is a second health check beside health", "keep one of the two")
+        if not {"health", "health_command", "port"} & {name for name in cls.model_fields if name in written}:
+            at.field("health").report(
+                "is missing",
+                f"write the path that answers 2xx when the app is well, or {command}: [program, argument, …]",
             )
-        if self.rollout and self.host_port is not None:
-            place.key("rollout").report(
-                "has no fixed port", "leave out host_port: two containers run side by side for a while"
+        for name in ("health", "host_port"):
+            if name in written and "port" not in written:
+                at.field(name).report("needs the port that the app listens on", "add port")
+        user = str(written.get("user", _USER))
+        if ("uses" in written or "secrets" in written) and not re.fullmatch(r"[0-9]+(?::[0-9]+)?", user):
+            at.field("user").refuse(
+                written.get("user"),
+                "is a name, which the host cannot know, and its secrets are files of that user",
+                "write the number: `docker run --rm --entrypoint id IMAGE` prints it",
             )
-        if self.rollout and self.port is None:
-            place.key("rollout").report("needs the port inside", "add port")
-        taken = {SECRETS: "secrets"} if self.secrets else {}
-        for attribute in ("volumes", "binds", "tmpfs"):
-            entries = getattr(self, attribute)
-            for target in entries if attribute == "tmpfs" else entries.values():
-                if target in taken:
-                    place.key(attribute).refuse(target, f"is mounted twice, by {taken[target]} too")
-                taken[target] = attribute
-        if faults:
-            raise ValueError("\n".join(map(str, faults)))
+
+
+class ImagesArgs(Section):
+    """How images may be named."""
+
+    what: ClassVar[str] = "images"
+
+    digests: Digests = "resolved"
+    """`required` refuses an image that is named by tag; `resolved` asks the registry for its digest."""
+
+
+class RegistryArgs(Section):
+    """A login at an image registry."""
+
+    what: ClassVar[str] = "a login at a registry"
+
+    username: Argument
+    """Who logs in."""
+    password: SecretValue
+    """The password or token, for reading only if the registry has such; encrypted."""
 
     @property
-    def folders(self) -> dict[str, int]:
-        """All folders in memory, with sizes in MB; 0 where none is set."""
-        given = {target for targets in (self.volumes, self.binds) for target in targets.values()}
-        return {**({} if _TMP in given else {_TMP: 0}), **self.tmpfs}
+    def secret(self) -> Secret:
+        """The password."""
+        return Secret.of(self.password)

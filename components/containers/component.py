@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pulumi
 import pulumi_docker as docker
 from pulumi import ResourceOptions
 
-from portcullis.components.containers.args import SECRETS, Jobs, PrivateContainerArgs
+from portcullis.components.containers.args import (
+    Bind,
+    Cpus,
+    Inside,
+    JobsArgs,
+    JobSeconds,
+    Memory,
+    Pids,
+    Refresh,
+    StopSeconds,
+    Tmpfs,
+    VolumeName,
+)
+from portcullis.components.containers.facts import PORTS
 from portcullis.components.containers.render import spell_cpus
 from portcullis.components.containers.resource.container_state import ContainerState
 from portcullis.components.containers.resource.pulled_image import PulledImage
 from portcullis.components.containers.resource.release import Release
+from portcullis.components.firewall.args import Interface
+from portcullis.config.arguments import validate
+from portcullis.config.faults import Fault, shown
+from portcullis.config.forms import Argument, ContainerUser, EnvName, PinnedImage, Port
+from portcullis.config.kinds import ListOf
 from portcullis.host.resource import is_any_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Jobs", "PrivateContainer", "PrivateContainerArgs"]
+    from portcullis.components.containers.args import RegistryArgs
+    from portcullis.components.docker.component import DockerEngine
+
+
+SECRETS = "/run/secrets"
+"""Where a container finds its secrets, one file each."""
+_TMP = "/tmp"  # noqa: S108 - inside a container
+
 
 # Update in place reports success for these and changes nothing: kreuzwerker/terraform-provider-docker#988.
 _REPLACE_ON_CHANGES = ["healthcheck", "tmpfs", "init"]
@@ -27,6 +53,153 @@ _IN_PLACE = ("memory", "memory_swap", "restart", "destroy_grace_seconds")
 
 # A property of Docker's provider, by its name in Python.
 _Properties = dict[str, Any]
+
+
+class SecretFolder(Protocol):
+    """A folder on the host that holds secrets as files: SecretFiles, or anything like it."""
+
+    @property
+    def path(self) -> str:
+        """The folder, on the host."""
+
+    @property
+    def ready(self) -> Sequence[pulumi.Resource]:
+        """What puts the files there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateContainerArgs:
+    """What a container needs to know.
+
+    Attributes:
+        engine: the Docker engine that runs it.
+        image: name and digest. An output is passed on as it is.
+        login: the login at the image's registry, where it wants one.
+        health: the health check as Docker takes it: `["CMD", program, …]` or `["CMD-SHELL", line]`.
+        port: the port that it listens on, inside.
+        host_port: the port on docker0's address that leads there; None publishes nothing, but for a rollout.
+            A container with a fixed port is taken away before the next one comes.
+        rollout: replace the container without an interruption: the next one comes up beside it, on a port of
+            docker0's address that the host picks, and this one goes when nobody is sent to it any more.
+        env: environment variables. A value may be a secret output; `docker inspect` shows it all the same,
+            and the preview key is then shown none of them.
+        command: what to run instead of the image's command.
+        user: name or number, never root.
+        memory: limit in MB. Swap is not added to it.
+        cpus: limit as a decimal number.
+        pids: how many processes and threads it may have.
+        healthy_within: how many seconds it may take until it is healthy.
+        jobs: commands that run once for each release.
+        bridge: name of its network's interface, for rules of the forward filter that speak of it; Docker
+            makes one up otherwise.
+        networks: networks of others that it joins beside its own.
+        shared: it has an internal network besides, which those join who use it. Internal, because a container
+            in several networks goes out by the first of them in the alphabet that leads out: by its own then,
+            whose interface rules of the forward filter speak of, and whose port is published.
+        secrets: a folder of secrets, mounted read-only at /run/secrets. The folder and not its files: a file
+            that is replaced by another of its name would stay the old one inside.
+        volumes: Docker volumes by name, and where each is mounted. They stay when the container goes, and
+            when the stack does; one that is there already is used as it is.
+        protect_volumes: refuse to let go of the volumes at all, until this is taken back.
+        binds: files and folders of the host, and where each is mounted, read-only.
+        tmpfs: folders in memory, and their sizes in MB; they count against the limit. /tmp is always one,
+            and half the host's memory where no size is given here.
+        stop_grace: how many seconds it has to end, from SIGTERM to SIGKILL.
+        after: what has to be there first.
+        refresh: texts that replace the container when they change, such as the generation of a secret that it
+            reads only at its start. They show in `docker inspect`: never a secret, nor anything made of one.
+        secret: env, command and health hold a secret somewhere: all of them are marked as one in state and
+            previews. On the host, `docker inspect` shows them, and `ps` a command, to whoever is root.
+
+    Raises:
+        ValueError: naming every attribute that cannot be used.
+    """
+
+    engine: DockerEngine
+    image: pulumi.Input[str]
+    health: tuple[str, ...]
+    port: int | None = None
+    host_port: int | None = None
+    rollout: bool = False
+    env: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    command: tuple[str, ...] | None = None
+    user: str = "65534:65534"
+    memory: int = 256
+    cpus: str = "1"
+    pids: int = 256
+    healthy_within: int = 90
+    jobs: JobsArgs = field(default_factory=JobsArgs)
+    bridge: str | None = None
+    networks: tuple[docker.Network, ...] = ()
+    shared: bool = False
+    secrets: SecretFolder | None = None
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    protect_volumes: bool = False
+    binds: Mapping[str, str] = field(default_factory=dict)
+    tmpfs: Mapping[str, int] = field(default_factory=dict)
+    stop_grace: int = 10
+    after: tuple[pulumi.Resource, ...] = ()
+    refresh: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    secret: bool = False
+    login: RegistryArgs | None = None
+
+    def __post_init__(self) -> None:
+        """Check what would otherwise fail on the host, or run less private than it should."""
+        known_image = {"image": PinnedImage} if isinstance(self.image, str) else {}
+        validate(
+            self,
+            {
+                **known_image,
+                "health": ListOf[Argument],
+                "env": ListOf[EnvName],
+                "port": Port,
+                "host_port": Port,
+                "command": ListOf[Argument],
+                "user": ContainerUser,
+                "memory": Memory,
+                "cpus": Cpus,
+                "pids": Pids,
+                "healthy_within": JobSeconds,
+                "bridge": Interface,
+                "volumes": ListOf[VolumeName],
+                "binds": ListOf[Bind],
+                "tmpfs": ListOf[Inside],
+                "stop_grace": StopSeconds,
+                "refresh": ListOf[Refresh],
+            },
+            {"volumes": Inside, "binds": Inside, "tmpfs": Tmpfs},
+        )
+        faults: list[Fault] = []
+
+        def report(attribute: str, reason: str, hint: str) -> None:
+            faults.append(Fault(f"PrivateContainerArgs.{attribute}", reason, hint))
+
+        if self.host_port is not None and self.port is None:
+            report("host_port", "needs the port inside", "add port")
+        if self.host_port in PORTS:
+            why = f"{self.host_port} may be given to another app's release"
+            report("host_port", why, f"take one that is not in {PORTS[0]} to {PORTS[-1]}")
+        if self.rollout and self.host_port is not None:
+            how = "leave out host_port: two containers run side by side for a while"
+            report("rollout", "has no fixed port", how)
+        if self.rollout and self.port is None:
+            report("rollout", "needs the port inside", "add port")
+        taken = {SECRETS: "secrets"} if self.secrets else {}
+        for attribute in ("volumes", "binds", "tmpfs"):
+            entries = getattr(self, attribute)
+            for target in entries if attribute == "tmpfs" else entries.values():
+                if target in taken:
+                    why = f"{shown(target)} is mounted twice, by {taken[target]} too"
+                    report(attribute, why, "keep one of them")
+                taken[target] = attribute
+        if faults:
+            raise ValueError("\n".join(map(str, faults)))
+
+    @property
+    def folders(self) -> dict[str, int]:
+        """All folders in memory, with sizes in MB; 0 where none is set."""
+        given = {target for targets in (self.volumes, self.binds) for target in targets.values()}
+        return {**({} if _TMP in given else {_TMP: 0}), **self.tmpfs}
 
 
 class PrivateContainer(pulumi.ComponentResource):
@@ -126,7 +299,7 @@ class PrivateContainer(pulumi.ComponentResource):
             host=engine.host,
             image=self._args.image,
             username=login.username,
-            password=login.password,
+            password=login.secret.output,
             opts=ResourceOptions(parent=self, depends_on=engine.ready),
         )
         return [pulled]

@@ -1,4 +1,4 @@
-"""A container's health check and its limit of CPUs, as Docker takes them."""
+"""A container's health checks and its limit of CPUs, as Docker takes them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,20 @@ def http_check(port: int, path: str) -> list[str]:
     branches = "; ".join(f"if command -v {tool} >/dev/null; then {run}; fi" for tool, run in tries)
     hint = "no wget, curl, node or python3 in this image: set healthCommand"
     return ["CMD-SHELL", f"{branches}; echo '{hint}'; exit 1"]
+
+
+def listens_check(port: int) -> list[str]:
+    """Return a Docker health check that is well when something listens on a port of the container.
+
+    It reads what the kernel says of listening sockets, https://docs.kernel.org/networking/proc_net_tcp.html:
+    0A is LISTEN, and an address is written byte by byte from its end, so 7F at the end of an IPv4 address is
+    loopback, which nobody reaches from outside of the container. The image needs a shell and grep.
+    """
+    ipv4 = "[0-9A-F]{6}([0-689A-F][0-9A-F]|7[0-9A-E])"
+    # Every address of IPv6, or one of IPv4 as a socket of IPv6 has it.
+    ipv6 = f"(0{{32}}|0{{16}}FFFF0000{ipv4})"
+    listens = f"^ *[0-9]+: ({ipv4}|{ipv6}):{port:04X} [0-9A-F]+:0000 0A "
+    return ["CMD-SHELL", f"grep -Eqs '{listens}' /proc/net/tcp /proc/net/tcp6"]
 
 
 def spell_cpus(number: str | Decimal) -> str:

@@ -10,18 +10,20 @@ import pulumi
 import pulumi_docker as docker
 from pulumi import ResourceOptions
 
+from portcullis.components.docker import networks
 from portcullis.components.docker import render as daemon_json
+from portcullis.components.docker.args import Bridge
 from portcullis.config.arguments import validate
+from portcullis.config.faults import Fault
+from portcullis.config.forms import Alias, Os
 from portcullis.dialect import DIALECTS
 from portcullis.host import ssh_config_path
 from portcullis.resources import Directory, File, Packages, Service
-from portcullis.settings import forms
-from portcullis.settings.faults import Fault, Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.settings.model import Pool
+    from portcullis.components.docker.args import PoolArgs
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +47,28 @@ class DockerEngineArgs:
     host: str
     os: str
     bip: str = "172.17.0.1/16"
-    address_pools: Sequence[Pool] = ()
+    address_pools: Sequence[PoolArgs] = ()
     reached: Sequence[str] = ()
     after: Sequence[pulumi.Resource] = ()
     adopt: bool = False
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host."""
-        validate(self, {"host": forms.ALIAS, "os": forms.OS, "bip": forms.BRIDGE})
-        faults: list[Fault] = []
-        for pool in self.address_pools:
-            forms.POOL.read(pool.base, Place("DockerEngineArgs.address_pools", faults))
-        if not faults:
-            faults = [
-                Fault("DockerEngineArgs.address_pools", f"{one} and {other} overlap", "keep them apart")
-                for one, other in daemon_json.collisions(self.bip, self.address_pools)
-            ]
+        validate(self, {"host": Alias, "os": Os, "bip": Bridge})
+        pools = [pool.base for pool in self.address_pools]
+        faults = [
+            Fault("DockerEngineArgs.address_pools", f"{one} and {other} overlap", "keep them apart")
+            for one, other in networks.collisions(self.bip, pools)
+        ]
         if not faults and not self.address_pools:
             try:
-                daemon_json.pools_beside(self.bip)
+                networks.beside(self.bip)
             except ValueError as error:
                 faults.append(
                     Fault("DockerEngineArgs.bip", str(error), "take a smaller network, such as /16")
                 )
         if not faults:
-            found = daemon_json.swallowed(self.bip, self.address_pools, self.reached)
+            found = networks.swallowed(self.bip, pools, self.reached)
             faults = [
                 Fault("DockerEngineArgs.bip, address_pools", f"{taken} holds {text}", "take other networks")
                 for taken, text in found

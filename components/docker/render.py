@@ -6,81 +6,29 @@ Keys: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file
 from __future__ import annotations
 
 import ipaddress
-import itertools
 import json
 from typing import TYPE_CHECKING
 
-from portcullis.settings.forms import PRIVATE
-from portcullis.settings.model import Pool
+from portcullis.components.docker import networks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
+    from portcullis.components.docker.args import PoolArgs
     from portcullis.dialect import Dialect
 
 PATH = "/etc/docker/daemon.json"
 
 
-def pools_beside(bip: str) -> tuple[Pool, ...]:
-    """Return where the networks of containers come from if nobody says it: the network after docker0's.
-
-    It is in docker0's private block, so whoever moves `bip` away from a provider's or VPN's network moves
-    these along. Docker's own choice is of 31 large networks all over 172.16.0.0/12 and 192.168.0.0/16, which
-    run out and collide; a /16 holds 256 networks of 253 containers.
-
-    Raises:
-        ValueError: docker0's network leaves no room in its block.
-    """
-    own = ipaddress.IPv4Interface(bip).network
-    block = next(block for block in PRIVATE if own.subnet_of(block))
-    prefix = min(max(16, block.prefixlen + 1), own.prefixlen)
-    if own == block:
-        raise ValueError(f"{own} leaves no room for the networks of containers")
-    following = int(own.supernet(new_prefix=prefix).broadcast_address) + 1
-    if following > int(block.broadcast_address):
-        following = int(block.network_address)
-    return (Pool(f"{ipaddress.IPv4Address(following)}/{prefix}", 24),)
-
-
-def collisions(bip: str, pools: Sequence[Pool]) -> Iterator[tuple[str, str]]:
-    """Return each pair of networks that overlap, where none may: docker0's and the pools."""
-    networks = [ipaddress.IPv4Interface(bip).network, *(ipaddress.IPv4Network(pool.base) for pool in pools)]
-    for one, other in itertools.combinations(networks, 2):
-        if one.overlaps(other):
-            yield str(one), str(other)
-
-
-def swallowed(bip: str, pools: Sequence[Pool], reached: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Return each network of containers with an address that has to be reached elsewhere, and lies in it.
-
-    The host would look for it among its containers from then on: its own address, or that of whoever deploys.
-
-    Args:
-        bip: address and prefix of docker0.
-        pools: where the networks of containers come from; empty for ours.
-        reached: addresses and networks; names are passed over.
-    """
-    bases = [ipaddress.IPv4Network(pool.base) for pool in pools or pools_beside(bip)]
-    for text in reached:
-        try:
-            network = ipaddress.ip_network(text, strict=False)
-        except ValueError:
-            continue
-        for taken in (ipaddress.IPv4Interface(bip).network, *bases):
-            if isinstance(network, ipaddress.IPv4Network) and taken.overlaps(network):
-                yield str(taken), text
-
-
-def daemon_json(dialect: Dialect, bip: str, pools: Sequence[Pool] = ()) -> str:
+def daemon_json(dialect: Dialect, bip: str, pools: Sequence[PoolArgs] = ()) -> str:
     """Render the file for a host whose docker0 has the address and prefix `bip`."""
     bind = str(ipaddress.IPv4Interface(bip).ip)
     config: dict[str, object] = {
         # The one source of docker0's address: everything that publishes or proxies derives from it.
         "bip": bip,
         # Where the networks of containers come from; none of them takes docker0's.
-        "default-address-pools": [
-            {"base": pool.base, "size": pool.size} for pool in pools or pools_beside(bip)
-        ],
+        "default-address-pools": [{"base": pool.base, "size": pool.size} for pool in pools]
+        or [{"base": networks.beside(bip), "size": networks.POOL_SIZE}],
         # Said, although it is the default: dockerd does not start when a flag contradicts its file, so nobody
         # switches it off by a flag. "All ports of all containers will be accessible from the network" then:
         # https://docs.docker.com/engine/network/packet-filtering-firewalls/ (CIS Docker 2.4).

@@ -9,10 +9,11 @@ import pulumi
 from pulumi import ResourceOptions
 
 from portcullis.components.exposure import render as exposure
+from portcullis.components.exposure.args import Exposed
 from portcullis.components.exposure.resource import Exposure
 from portcullis.config.arguments import validate
-from portcullis.settings import forms
-from portcullis.settings.kinds import ListOf
+from portcullis.config.forms import Alias, Port, Reason
+from portcullis.config.kinds import ListOf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,8 +58,8 @@ class HostExposureArgs:
         """Check what would otherwise fail at the end of a deployment."""
         validate(
             self,
-            {"host": forms.ALIAS, "ssh_port": forms.PORT, "accept": ListOf(forms.EXPOSED)},
-            {"ports": forms.PORT, "accept": forms.REASON},
+            {"host": Alias, "ssh_port": Port, "accept": ListOf[Exposed]},
+            {"ports": Port, "accept": Reason},
         )
 
 

@@ -45,6 +45,7 @@ def _destination(text: str) -> tuple[str, str] | None:
 
 
 OpenPort = Annotated[str, Text("a port with its protocol", refused=_rule)]
+Interface = Annotated[str, Text("the name of a network interface", forward_filter.INTERFACE)]
 OutsideBridge = Annotated[
     str, Text("the name of a network interface", forward_filter.INTERFACE, refused=_outside)
 ]

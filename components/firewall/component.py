@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import pulumi
 from pulumi import ResourceOptions
 
+from portcullis.components.firewall.args import LogLevel
 from portcullis.components.firewall.on_host.ufw_names import normal_name, normal_value
 from portcullis.components.firewall.render import forward_filter, ufw_sysctl
 from portcullis.components.firewall.render.forward_filter import ForwardPolicy
 from portcullis.components.firewall.resource.forward_filter import ForwardFilter
 from portcullis.components.firewall.resource.ufw_policy import UfwPolicy
 from portcullis.config.arguments import validate
+from portcullis.config.forms import Alias, Os
+from portcullis.config.kinds import ListOf, Text
 from portcullis.resources import File, Packages, Service
-from portcullis.settings import forms
-from portcullis.settings.kinds import Choice, ListOf, Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,9 @@ def _rule(text: str) -> tuple[str, str] | None:
     except ValueError as error:
         return (f"is not what a rule matches ({error})", "write 443/tcp or 5432/tcp from 203.0.113.0/24")
     return None
+
+
+_Rule = Annotated[str, Text("what a rule matches", refused=_rule)]
 
 
 def _why(text: str) -> tuple[str, str] | None:
@@ -78,12 +82,11 @@ class FirewallArgs:
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host."""
-        rule = ListOf(Text("what a rule matches", refusal=_rule))
-        level = Choice("a level of ufw's log", ("off", "low", "medium", "high", "full"), {})
         faults: list[str] = []
         try:
             validate(
-                self, {"host": forms.ALIAS, "os": forms.OS, "allow": rule, "deny": rule, "logging": level}
+                self,
+                {"host": Alias, "os": Os, "allow": ListOf[_Rule], "deny": ListOf[_Rule], "logging": LogLevel},
             )
         except ValueError as error:
             faults.append(str(error))

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from portcullis.components.backups.args import BackupsArgs
 from portcullis.components.certificates.args import AcmeArgs
-from portcullis.components.containers.app_args import AppArgs, RegistryArgs, RegistryName
+from portcullis.components.containers.args import AppArgs, RegistryArgs, RegistryName
 from portcullis.components.docker import networks
 from portcullis.components.docker.args import DockerEngineArgs, declared_networks
 from portcullis.components.exposure.args import ExposureArgs
@@ -18,7 +18,7 @@ from portcullis.components.firewall.args import FirewallArgs
 from portcullis.components.host import crosschecks
 from portcullis.components.kernel.args import KernelArgs
 from portcullis.components.mongodb.args import MongoDBArgs
-from portcullis.components.nginx.site_args import ReverseProxyArgs, SiteArgs
+from portcullis.components.nginx.args import ReverseProxyArgs, SiteArgs
 from portcullis.components.previews import render as preview
 from portcullis.components.previews.args import PreviewArgs
 from portcullis.components.redis.args import RedisArgs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -15,12 +15,14 @@ from portcullis.components.exposure.component import HostExposure, HostExposureA
 from portcullis.components.fail2ban.component.fail2ban import Fail2ban, Fail2banArgs
 from portcullis.components.fail2ban.component.proxy_jails import ProxyJails, ProxyJailsArgs
 from portcullis.components.firewall.component import WEB, Firewall, FirewallArgs
+from portcullis.components.host.connections import PreviewLogin, connections
+from portcullis.components.host.images import resolved
 from portcullis.components.host.sites import authority, proxied
-from portcullis.components.host.stores import MONGO, REDIS, Stores, StoresArgs, reachable, sealed
+from portcullis.components.host.stores import Stores, StoresArgs, host_ports, reachable, sealed
 from portcullis.components.kernel.component import KernelSettings, KernelSettingsArgs
 from portcullis.components.nginx import render as nginx
-from portcullis.components.nginx.args import ProxiedApp
 from portcullis.components.nginx.component import ReverseProxy, ReverseProxyArgs
+from portcullis.components.nginx.proxied import ProxiedApp
 from portcullis.components.previews import render as preview
 from portcullis.components.previews.component import PreviewAccess, PreviewAccessArgs
 from portcullis.components.ssh.component import SshAccess, SshAccessArgs
@@ -30,63 +32,27 @@ from portcullis.components.updates.component import SystemUpdates, SystemUpdates
 from portcullis.components.upkeep.component import Upkeep, UpkeepArgs
 from portcullis.components.users.component.login_policy import LoginPolicy, LoginPolicyArgs
 from portcullis.components.users.component.users import Users, UsersArgs
+from portcullis.config.arguments import faults_in
+from portcullis.config.faults import ArgumentsError, SettingsError
+from portcullis.config.forms import Alias
+from portcullis.config.secret import Secret
+from portcullis.host import add_connections
 from portcullis.registry import login_of
-from portcullis.settings.stores import NO_STORES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from portcullis.settings import AppSettings, FirewallRule, HostSettings, SiteSettings
-    from portcullis.settings.acme import AcmeSettings
-    from portcullis.settings.backups import BackupSettings
-    from portcullis.settings.model import Credentials
-    from portcullis.settings.stores import StoresSettings
-    from portcullis.settings.tunnels import TunnelSettings
-
-
-@dataclass(frozen=True, slots=True)
-class HardenedHostArgs:
-    """What a host carries, as the settings declare it.
-
-    Attributes:
-        host: the host itself.
-        apps: the apps that it runs, by name.
-        sites: what it serves, by host name; each names apps of it, or files.
-        acme: who issues certificates for them.
-        stores: the stores that it runs.
-        backups: how they are backed up; None is not at all.
-        secrets: what the stack's secrets hold, by name; an app gets those that it names.
-        registries: logins at image registries, by the registry's name.
-        tunnels: who may tunnel to the stores.
-        preview_key: the public key that may look at the host, where its `preview` says so.
-        secret: the apps hold an encrypted value; what a container is given of them is marked secret.
-
-    Raises:
-        ValueError: naming a site whose app is not here or is not published.
-    """
-
-    host: HostSettings
-    apps: Mapping[str, AppSettings] = field(default_factory=dict)
-    sites: Mapping[str, SiteSettings] = field(default_factory=dict)
-    acme: AcmeSettings | None = None
-    stores: StoresSettings = NO_STORES
-    backups: BackupSettings | None = None
-    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    registries: Mapping[str, Credentials] = field(default_factory=dict)
-    tunnels: Mapping[str, TunnelSettings] = field(default_factory=dict)
-    preview_key: pulumi.Input[str] | None = None
-    secret: bool = False
-
-    def __post_init__(self) -> None:
-        """Check that the parts fit together."""
-        for name, site in self.sites.items():
-            for served in site.apps.values():
-                if served not in self.apps or self.apps[served].port is None:
-                    raise ValueError(f"HardenedHostArgs.sites.{name}: {served!r} is not a published app here")
+    from portcullis.components.containers.args import AppArgs
+    from portcullis.components.firewall.args import RuleArgs
+    from portcullis.components.host.args import HardenedHostArgs, HostArgs
+    from portcullis.components.nginx.args import SiteArgs
 
 
 class HardenedHost(pulumi.ComponentResource):
-    """One host of a stack, by its alias.
+    """One host, by its alias.
+
+    It adds the host to the stack's ssh_config, and asks registries for the digests of images that are named
+    by tag: both before the first resource.
 
     First contact is whoever the bare host lets in. The users come first, then the SSH server is narrowed to
     them, each proven by a fresh login; then what is open is closed, and only then does a container start.
@@ -111,14 +77,43 @@ class HardenedHost(pulumi.ComponentResource):
     proxy: ReverseProxy | None
     exposure: HostExposure
 
-    def __init__(self, name: str, args: HardenedHostArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare the host; `name` is its alias in ssh_config."""
+    def __init__(
+        self,
+        name: str,
+        args: HardenedHostArgs,
+        *,
+        preview_key: pulumi.Input[str] | None = None,
+        secret_apps: bool = False,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare the host.
+
+        Args:
+            name: its alias in ssh_config, such as "web1".
+            args: the host and what it carries.
+            preview_key: the public key that may look at the host, where its `preview` says so.
+            secret_apps: the apps hold a secret somewhere; what a container is given of them is marked.
+            opts: options of the component.
+
+        Raises:
+            ArgumentsError: the name cannot be an alias, or a registry does not give an image's digest.
+            OSError: ssh_config cannot be written, or the file of a certificate not be read.
+        """
+        if wrong := faults_in(Alias, name, "HardenedHost"):
+            raise ArgumentsError(wrong)
+        try:
+            args = resolved(args, "HardenedHostArgs.")
+        except SettingsError as error:
+            raise ArgumentsError(error.faults) from None
+        add_connections(connections({name: args}, PreviewLogin.from_environment(os.environ)))
         super().__init__("portcullis:index:HardenedHost", name, None, opts)
         self._name, self._args, self._own = name, args, ResourceOptions(parent=self)
+        self._preview_key, self._secret_apps = preview_key, secret_apps
+        self._secrets = {secret: Secret.of(value).output for secret, value in args.secrets.items()}
 
         self._harden()
         self._keep_up()
-        self.stores = self._stores() if args.stores != NO_STORES else None
+        self.stores = self._stores() if args.stores else None
         self.apps = {app: self._app(app, settings) for app, settings in args.apps.items()}
         self.tunnels = self._tunnels()
         self.proxy = self._proxy() if args.sites else None
@@ -130,13 +125,13 @@ class HardenedHost(pulumi.ComponentResource):
                 "apps": {app: container.address for app, container in self.apps.items()},
                 "sites": addresses(args.sites),
                 # For the policy pack, which sees no connection: they are not in the state.
-                "host_key": _host_key(args.host),
+                "host_key": _host_key(args),
             }
         )
 
     def _harden(self) -> None:
         """Declare what decides who and what gets in, and the engine that starts behind it."""
-        name, host, own = self._name, self._args.host, self._own
+        name, host, own = self._name, self._args, self._own
         reached = reachable(self._args.stores, host.docker_engine.bind_address)
         users = Users(
             f"{name}-users",
@@ -159,7 +154,7 @@ class HardenedHost(pulumi.ComponentResource):
                 port=host.port,
                 login=host.user,
                 root_login=host.ssh.root_login,
-                exempt=host.fail2ban.ignore,
+                exempt=tuple(host.fail2ban.ignore),
                 options=host.ssh.options,
                 tunnels={
                     account(person): tuple(sorted(reached[store].text for store in tunnel.to))
@@ -180,7 +175,7 @@ class HardenedHost(pulumi.ComponentResource):
                 allow={**(WEB if self._args.sites else {}), **_rules(host.firewall.allow)},
                 logging=host.firewall.logging,
                 bind_address=host.docker_engine.bind_address,
-                public={port.replace(":", "-"): rule.sources for port, rule in host.firewall.public.items()},
+                public={port.replace(":", "-"): rule.from_ for port, rule in host.firewall.public.items()},
                 egress=sealed(self._args.stores)
                 | {
                     bridge(name): settings.egress
@@ -218,10 +213,11 @@ class HardenedHost(pulumi.ComponentResource):
                 host=name,
                 os=host.os,
                 ssh_port=host.port,
-                ignore=ban.ignore,
+                ignore=tuple(ban.ignore),
                 max_retry=ban.max_retry,
                 find_time=ban.find_time,
                 ban_time=ban.ban_time,
+                max_ban_time=ban.max_ban_time,
                 after=tuple(self.access.ready),
                 adopt=host.adopt,
             ),
@@ -230,11 +226,11 @@ class HardenedHost(pulumi.ComponentResource):
 
     @property
     def _is_shown(self) -> bool:
-        return self._args.host.preview is not None and self._args.preview_key is not None
+        return self._args.preview is not None and self._preview_key is not None
 
     def _show(self) -> None:
         """Declare who may look at the host."""
-        host, key = self._args.host, self._args.preview_key
+        host, key = self._args, self._preview_key
         if host.preview is None or key is None:
             return
         PreviewAccess(
@@ -242,7 +238,7 @@ class HardenedHost(pulumi.ComponentResource):
             PreviewAccessArgs(
                 host=self._name,
                 key=key,
-                sources=host.preview.sources,
+                sources=tuple(host.preview.from_),
                 # sshd's own block for the account stands before the account does.
                 after=tuple(self.access.ready),
                 adopt=host.adopt,
@@ -252,13 +248,13 @@ class HardenedHost(pulumi.ComponentResource):
 
     def _keep_up(self) -> None:
         """Declare what the host is and stays: kernel, logins, updates, room."""
-        name, host, own = self._name, self._args.host, self._own
+        name, host, own = self._name, self._args, self._own
         KernelSettings(
             f"{name}-kernel",
             KernelSettingsArgs(
                 host=name,
                 values=host.kernel.values,
-                only=host.kernel.only,
+                only=tuple(host.kernel.only),
                 adopt=host.adopt,
                 after=tuple(self.firewall.ready),
             ),
@@ -286,7 +282,7 @@ class HardenedHost(pulumi.ComponentResource):
                 image_prune=upkeep.image_prune,
                 time_sync=upkeep.time_sync,
                 swap=upkeep.swap,
-                notify=upkeep.notify,
+                notify=None if upkeep.notify is None else tuple(upkeep.notify),
                 after=updates.ready,
                 adopt=host.adopt,
             ),
@@ -295,33 +291,34 @@ class HardenedHost(pulumi.ComponentResource):
 
     def _stores(self) -> Stores:
         args = self._args
-        kernel = args.host.kernel.only
+        kernel = tuple(args.kernel.only)
         return Stores(
             f"{self._name}-stores",
             StoresArgs(
                 host=self._name,
                 engine=self.engine,
-                settings=args.stores,
+                stores=args.stores,
                 backups=args.backups,
                 overcommit=not kernel or "vm.overcommit_memory".startswith(kernel),
-                adopt=args.host.adopt,
+                adopt=args.adopt,
             ),
             opts=self._own,
         )
 
-    def _app(self, name: str, settings: AppSettings) -> PrivateContainer:
+    def _app(self, name: str, own: AppArgs) -> PrivateContainer:
         args = self._args
         parts = AppParts(
             host=self._name,
             engine=self.engine,
-            uses=[self.stores.use(use, name) for use in settings.uses] if self.stores else [],
-            secrets={secret: args.secrets[secret] for secret in settings.secrets},
-            login=login_of(settings.image, args.registries),
+            uses=[self.stores.use(use, name) for use in own.uses] if self.stores else [],
+            secrets={secret: self._secrets[secret] for secret in own.secrets},
+            # An output is known only later, and with it whose registry it is.
+            login=login_of(own.image, args.registries) if isinstance(own.image, str) else None,
             serves=any(name in site.apps.values() for site in args.sites.values()),
-            secret=args.secret,
-            adopt=args.host.adopt,
+            secret=self._secret_apps,
+            adopt=args.adopt,
         )
-        return app(name, settings, parts, self._own)
+        return app(name, own, parts, self._own)
 
     def _tunnels(self) -> list[SshTunnel]:
         args = self._args
@@ -335,7 +332,7 @@ class HardenedHost(pulumi.ComponentResource):
                     to={store: targets[store] for store in tunnel.to},
                     keys=tunnel.keys,
                     after=tuple(self.access.ready),
-                    adopt=args.host.adopt,
+                    adopt=args.adopt,
                 ),
                 opts=self._own,
             )
@@ -343,26 +340,27 @@ class HardenedHost(pulumi.ComponentResource):
         ]
 
     def _proxy(self) -> ReverseProxy:
-        args, settings = self._args, self._args.host.proxy
+        args, settings = self._args, self._args.proxy
         served = {app for site in args.sites.values() for app in site.apps.values()}
         apps = {app: self._proxied(app) for app in sorted(served)}
         return ReverseProxy(
             f"{self._name}-nginx",
             ReverseProxyArgs(
                 host=self._name,
-                os=args.host.os,
+                os=args.os,
                 sites={
-                    host_name: proxied(site, apps, args.secrets, settings.access_log)
+                    host_name: proxied(site, apps, self._secrets, settings.access_log)
                     for host_name, site in args.sites.items()
                 },
-                acme=authority(args.acme, args.secrets),
+                acme=authority(args.acme, args.sites.values(), self._secrets),
                 tls=settings.tls,
-                trusted_proxies=settings.trusted_proxies,
+                trusted_proxies=tuple(settings.trusted_proxies),
                 real_ip_header=settings.real_ip_header,
                 brotli=settings.brotli,
+                drain=settings.drain,
                 # An authority comes by port 80.
                 after=tuple(self.firewall.ready),
-                adopt=args.host.adopt,
+                adopt=args.adopt,
             ),
             opts=self._own,
         )
@@ -374,12 +372,13 @@ class HardenedHost(pulumi.ComponentResource):
             f"{self._name}-nginx-jails",
             ProxyJailsArgs(
                 host=self._name,
-                os=args.host.os,
+                os=args.os,
                 error_logs=tuple(nginx.error_log(name) for name in args.sites),
                 auth=any(site.basic_auth for site in args.sites.values()),
-                ignore=args.host.fail2ban.ignore,
-                proxies=args.host.proxy.trusted_proxies,
-                adopt=args.host.adopt,
+                ignore=tuple(args.fail2ban.ignore),
+                proxies=tuple(args.proxy.trusted_proxies),
+                max_ban_time=args.fail2ban.max_ban_time,
+                adopt=args.adopt,
                 # A jail wants its log files there, which nginx makes.
                 after=(*self._fail2ban.ready, *proxy.ready),
             ),
@@ -388,11 +387,11 @@ class HardenedHost(pulumi.ComponentResource):
 
     def _exposure(self) -> HostExposure:
         """Declare last what all of it comes to: who listens, and what is let through."""
-        args, host, stores = self._args, self._args.host, self._args.stores
+        args, host = self._args, self._args
         opened = _rules(host.firewall.allow)
         served = {app for site in args.sites.values() for app in site.apps.values()}
         fixed = {name: app.host_port for name, app in args.apps.items() if app.host_port is not None}
-        kept = {name: store for name, store in ((REDIS, stores.redis), (MONGO, stores.mongo)) if store}
+        kept = host_ports(args.stores)
         made = [*self.access.ready, *self.firewall.ready, *self.engine.ready]
         made += [ready for app in self.apps.values() for ready in app.ready]
         for part in (self.stores and self.stores.redis, self.stores and self.stores.mongo, self.proxy):
@@ -405,9 +404,9 @@ class HardenedHost(pulumi.ComponentResource):
                 web=bool(args.sites),
                 allow=(*(WEB if args.sites else {}), *opened),
                 opened=tuple(opened),
-                public={port.replace(":", "-"): rule.sources for port, rule in host.firewall.public.items()},
+                public={port.replace(":", "-"): rule.from_ for port, rule in host.firewall.public.items()},
                 bind_address=host.docker_engine.bind_address,
-                ports=fixed | {name: store.host_port for name, store in kept.items()},
+                ports=fixed | kept,
                 released=tuple(sorted(served - set(fixed))),
                 networks=(*args.apps, *kept, *(f"{name}-shared" for name in kept)),
                 accept=host.exposure.accept,
@@ -423,21 +422,21 @@ class HardenedHost(pulumi.ComponentResource):
         return ProxiedApp(self.engine.bind_address, container.port, tuple(container.ready))
 
 
-def _host_key(host: HostSettings) -> str:
+def _host_key(host: HostArgs) -> str:
     """Say how the host's key, and that of the host on the way to it, are known."""
     pinned = host.host_key is not None and (host.jump is None or host.jump.host_key is not None)
     return "pinned" if pinned else "trusted on first use"
 
 
-def addresses(sites: Mapping[str, SiteSettings]) -> list[str]:
+def addresses(sites: Mapping[str, SiteArgs]) -> list[str]:
     """Return the address of each site, as people type it."""
     return [f"{'http' if site.plain else 'https'}://{name}" for name, site in sorted(sites.items())]
 
 
-def _rules(allow: Mapping[str, FirewallRule]) -> dict[str, str]:
+def _rules(allow: Mapping[str, RuleArgs]) -> dict[str, str]:
     """Give ufw's rules for what the settings open; one for each network that may."""
     return {
         f"{port} from {source}" if source else port: "from the settings"
         for port, rule in allow.items()
-        for source in rule.sources or ("",)
+        for source in rule.from_ or ("",)
     }

@@ -1,4 +1,4 @@
-"""From settings to the connections that ssh_config is written from."""
+"""From hosts as they are declared to the connections that ssh_config is written from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from portcullis.host import Connection
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from portcullis.settings import Endpoint, HostSettings, Settings
+    from portcullis.components.host.args import HostArgs, JumpArgs
 
 
 _ACCESS, _KEY_FILE = "PORTCULLIS_ACCESS", "PORTCULLIS_PREVIEW_KEY_FILE"
@@ -38,15 +38,15 @@ class PreviewLogin:
         return cls(environment.get(_KEY_FILE) or None)
 
 
-def connections(settings: Settings, preview: PreviewLogin | None = None) -> dict[str, Connection]:
-    """Return every connection of a stack by alias; a jump host gets an alias of its own, with its own pin.
+def connections(hosts: Mapping[str, HostArgs], preview: PreviewLogin | None = None) -> dict[str, Connection]:
+    """Return every connection by alias; a jump host gets an alias of its own, with its own pin.
 
     Args:
-        settings: what the stack declares.
+        hosts: the hosts by alias.
         preview: hosts are only looked at, with the preview key; nothing else differs.
     """
     found = {}
-    for alias, host in settings.hosts.items():
+    for alias, host in hosts.items():
         jump = f"{alias}-jump" if host.jump else None
         first = host.bootstrap
         found[alias] = _connection(
@@ -71,7 +71,7 @@ def connections(settings: Settings, preview: PreviewLogin | None = None) -> dict
 
 
 def _connection(
-    host: HostSettings | Endpoint,
+    host: HostArgs | JumpArgs,
     *,
     jump: str | None = None,
     bootstrap_user: str | None = None,

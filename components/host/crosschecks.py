@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from portcullis.components.containers.app_args import StoreUse
+from portcullis.components.containers.args import StoreUse
 from portcullis.components.host import site_checks
 from portcullis.components.host.app_names import check_names
+from portcullis.components.nginx.args import NO_SITES
 from portcullis.components.tunnels.render.tunnel import PREFIX
 from portcullis.config.faults import NAMESPACE, closest
 from portcullis.config.kinds import valid, whole
@@ -279,9 +280,9 @@ def systems_of_hosts(declared: Declared) -> None:
     for site in declared.sites.values():
         alias = declared.host_of(site) or declared.only
         system = declared.hosts[alias].get("os") if alias in declared.hosts else None
-        if isinstance(system, str) and system in site_checks.NO_SITES:
+        if isinstance(system, str) and system in NO_SITES:
             site.at.report(
-                f"cannot be served by {alias}, which runs {system}: {site_checks.NO_SITES[system]}",
+                f"cannot be served by {alias}, which runs {system}: {NO_SITES[system]}",
                 "run its app on a host with a newer system",
             )
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from portcullis.settings import FirewallRule, HostSettings, Settings, SiteSettings
+    from portcullis.components.firewall.args import RuleArgs
+    from portcullis.components.host.args import HardenedHostArgs
+    from portcullis.components.nginx.args import SiteArgs
 
 LAST_PORT = 65535
 _HTTP, _HTTPS = 80, 443
@@ -107,50 +109,50 @@ def write_declared(hosts: Sequence[Declared], stack: str) -> None:
         part.replace(path)
 
 
-def declared(settings: Settings, alias: str) -> Declared:
-    """Return what the settings of a stack declare to be open on one of its hosts."""
-    host, sites = settings.hosts[alias], settings.sites_on(alias)
+def declared(alias: str, args: HardenedHostArgs) -> Declared:
+    """Return what is declared to be open on a host."""
     authority = {
-        name: _authority(settings, site)
-        for site_name, site in sites.items()
+        name: _authority(args, site)
+        for site_name, site in args.sites.items()
         if not site.plain
         for name in _names(site_name, site)
     }
     return Declared(
         host=alias,
-        addresses=(host.address, *([host.address_v6] if host.address_v6 else [])),
-        ssh=host.port,
-        openings=tuple(_openings(alias, host, sites)),
+        addresses=(args.address, *([args.address_v6] if args.address_v6 else [])),
+        ssh=args.port,
+        openings=tuple(_openings(alias, args)),
         sites=tuple(authority),
-        page=next(iter(sites), ""),
+        page=next(iter(args.sites), ""),
         authority=authority,
     )
 
 
-def _names(name: str, site: SiteSettings) -> list[str]:
+def _names(name: str, site: SiteArgs) -> list[str]:
     return [each for each in (name, *site.aliases, *site.redirect_from) if not each.startswith("*")]
 
 
-def _authority(settings: Settings, site: SiteSettings) -> str:
+def _authority(args: HardenedHostArgs, site: SiteArgs) -> str:
     if site.certificate is not None:
         return _NOT_PUBLIC["own"]
     if site.tls == "internal":
         return _NOT_PUBLIC["internal"]
-    server = settings.acme.server if settings.acme else ""
+    server = args.acme.server if args.acme else "production"
     if server == "production":
         return PUBLIC
     return _NOT_PUBLIC.get(server, "of an authority that the settings name")
 
 
-def _openings(alias: str, host: HostSettings, sites: Mapping[str, SiteSettings]) -> list[Opening]:
+def _openings(alias: str, args: HardenedHostArgs) -> list[Opening]:
+    sites = args.sites
     at = f"portcullis:hosts.{alias}"
-    found = [Opening(host.port, host.port, "SSH", f"{at}.port")]
+    found = [Opening(args.port, args.port, "SSH", f"{at}.port")]
     if sites:
         encrypted = [name for name, site in sites.items() if not site.plain]
         found.append(Opening(_HTTP, _HTTP, _sites(list(sites)), "portcullis:sites"))
         answers = "every" if encrypted else "none"
         found.append(Opening(_HTTPS, _HTTPS, _sites(encrypted), "portcullis:sites", (), answers))
-    for key, rules in (("allow", host.firewall.allow), ("public", host.firewall.public)):
+    for key, rules in (("allow", args.firewall.allow), ("public", args.firewall.public)):
         found += [
             opening
             for port, rule in rules.items()
@@ -165,15 +167,15 @@ def _sites(names: list[str]) -> str:
     return f"nginx: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
-def _opening(at: str, text: str, rule: FirewallRule) -> Opening | None:
+def _opening(at: str, text: str, rule: RuleArgs) -> Opening | None:
     """Read one rule. Datagrams are not asked for: most of what takes them answers its own protocol only."""
     ports, _, protocol = text.partition("/")
     if protocol != "tcp":
         return None
     first, _, last = ports.partition(":")
-    one = not last and not rule.sources
+    one = not last and not rule.from_
     what = "a container" if at.endswith("public") else "a program of the host"
-    why = f"{what}, for {', '.join(rule.sources)}" if rule.sources else what
+    why = f"{what}, for {', '.join(rule.from_)}" if rule.from_ else what
     return Opening(
-        int(first), int(last or first), why, f"{at}[{text}]", rule.sources, "any" if one else "none"
+        int(first), int(last or first), why, f"{at}[{text}]", tuple(rule.from_), "any" if one else "none"
     )

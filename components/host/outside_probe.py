@@ -11,7 +11,7 @@ from pulumi_command import local
 
 from portcullis.components.host.declared import Declared, declared_path
 from portcullis.config.arguments import validate
-from portcullis.settings import forms
+from portcullis.config.forms import Alias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ class OutsideProbeArgs:
 
     def __post_init__(self) -> None:
         """Check what becomes part of a command line."""
-        validate(self.declared, {"host": forms.ALIAS})
+        validate(self.declared, {"host": Alias})
 
 
 class OutsideProbe(pulumi.ComponentResource):

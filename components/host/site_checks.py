@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from portcullis.config.section import Written
 
 _LONGEST_PASSWORD = 72  # bytes: bcrypt reads no more
-NO_SITES = {
-    system: f"its nginx {dialect.nginx} cannot refuse TLS for unknown hosts (that came with 1.19.4)"
-    for system, dialect in DIALECTS.items()
-    if not dialect.rejects_handshakes
-}
-"""Operating systems whose hosts can serve no site, with the reason."""
 
 
 def apps_of(site: Written) -> Iterator[tuple[str, Place]]:

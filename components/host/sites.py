@@ -1,4 +1,4 @@
-"""From the settings of sites, and of their authority, to what the proxy takes."""
+"""From sites and their authority, as they are declared, to what the proxy takes."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from portcullis.components.certificates.component.certbot import AcmeArgs, DnsArgs
+from portcullis.components.certificates import own_certificates
+from portcullis.components.certificates.args import AcmeArgs
+from portcullis.components.certificates.component import certbot
 from portcullis.components.nginx import render as nginx
-from portcullis.components.nginx.args import OwnKeyPair, ProxiedSite
-from portcullis.settings import own_certificates
+from portcullis.components.nginx.proxied import OwnKeyPair, ProxiedSite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from portcullis.components.nginx.args import ProxiedApp
-    from portcullis.settings import SiteSettings
-    from portcullis.settings.acme import AcmeSettings
+    from portcullis.components.nginx.args import SiteArgs
+    from portcullis.components.nginx.proxied import ProxiedApp
 
 
 def proxied(
-    site: SiteSettings,
+    site: SiteArgs,
     apps: Mapping[str, ProxiedApp],
     secrets: Mapping[str, pulumi.Input[str]],
     access_log: str,
@@ -29,7 +29,7 @@ def proxied(
     """Return a site.
 
     Args:
-        site: its settings.
+        site: as it is declared.
         apps: where the apps of its host answer, by name.
         secrets: what the stack's secrets hold, by name.
         access_log: the form of its access log.
@@ -46,8 +46,8 @@ def proxied(
         site.root,
         spa=site.spa,
         redirect=site.redirect,
-        aliases=site.aliases,
-        redirect_from=site.redirect_from,
+        aliases=tuple(site.aliases),
+        redirect_from=tuple(site.redirect_from),
         tls=OwnKeyPair(own_certificates.read(own.chain), secrets[own.key]) if own else site.tls,
         challenge=site.challenge,
         passwords={user: secrets[secret] for user, secret in site.basic_auth.items()},
@@ -57,8 +57,8 @@ def proxied(
             "websocket_timeout": site.websocket_timeout,
             "timeout": site.timeout,
             "limits": site.limits,
-            "headers": nginx.Headers(site.hsts, site.csp, site.csp_report_only, site.headers),
-            "allow": site.allow,
+            "headers": _headers(site),
+            "allow": tuple(site.allow),
             "maintenance": site.maintenance,
             "snippet": site.snippet,
             "access_log": access_log,
@@ -66,20 +66,29 @@ def proxied(
     )
 
 
-def authority(settings: AcmeSettings | None, secrets: Mapping[str, pulumi.Input[str]]) -> AcmeArgs | None:
-    """Return who issues certificates.
+def _headers(site: SiteArgs) -> nginx.Headers:
+    csp = "" if site.csp is False else site.csp
+    return nginx.Headers(site.hsts or None, csp, site.csp_report_only, site.headers)
+
+
+def authority(
+    acme: AcmeArgs | None, sites: Iterable[SiteArgs], secrets: Mapping[str, pulumi.Input[str]]
+) -> certbot.AcmeArgs | None:
+    """Return who issues certificates, or None where no site wants one and nobody is named.
 
     Raises:
         OSError: the file with the authority's root cannot be read.
     """
-    if settings is None:
-        return None
-    dns = settings.dns
-    return AcmeArgs(
-        email=settings.email,
-        server=settings.directory,
-        ca_bundle=Path(settings.ca_bundle).expanduser().read_text("ascii") if settings.ca_bundle else "",
-        profile=settings.profile,
-        precheck=settings.precheck,
-        dns=DnsArgs(dns.provider, secrets[dns.credentials], dns.propagation) if dns else None,
+    if acme is None:
+        if not any(site.by_acme for site in sites):
+            return None
+        acme = AcmeArgs()
+    dns = acme.dns
+    return certbot.AcmeArgs(
+        email=acme.email,
+        server=acme.directory,
+        ca_bundle=Path(acme.ca_bundle).expanduser().read_text("ascii") if acme.ca_bundle else "",
+        profile=acme.profile,
+        precheck=acme.precheck,
+        dns=certbot.DnsArgs(dns.provider, secrets[dns.credentials], dns.propagation) if dns else None,
     )

@@ -10,14 +10,15 @@ from typing_extensions import TypedDict
 
 from portcullis.components.backups.args import BackupsArgs
 from portcullis.components.certificates.args import AcmeArgs
-from portcullis.components.containers.app_args import AppArgs, ImagesArgs, RegistryArgs, RegistryName
+from portcullis.components.containers.args import AppArgs, ImagesArgs, RegistryArgs, RegistryName
 from portcullis.components.host import crosschecks
 from portcullis.components.host.args import HardenedHostArgs, HostArgs, StoreMap
 from portcullis.components.mongodb.args import MongoDBArgs
-from portcullis.components.nginx.site_args import SiteArgs
+from portcullis.components.nginx.args import SiteArgs
 from portcullis.components.redis.args import RedisArgs
 from portcullis.components.tunnels.args import Person, TunnelArgs
 from portcullis.config import load as config
+from portcullis.config import sources
 from portcullis.config.forms import Alias, AppName, SecretName, SecretValue, ServerName
 from portcullis.config.kinds import MapOf, SectionMap
 from portcullis.config.section import Section, Written
@@ -177,30 +178,6 @@ class StackArgs(Section):
             registries=self.registries,
         )
 
-    def named_images(self) -> dict[str, str]:
-        """Return every image, as it is named, by where that stands in the settings."""
-        apps = {f"portcullis:apps.{name}.image": app.image for name, app in self.apps.items()}
-        stores = {f"portcullis:stores.{name}.image": image for name, image in self._store_images().items()}
-        return {place: image for place, image in (apps | stores).items() if isinstance(image, str)}
-
-    def with_images(self, images: Mapping[str, str]) -> StackArgs:
-        """Return the same settings with images in the place of those that `named_images` gave."""
-        apps = {
-            name: app.model_copy(update={"image": images[f"portcullis:apps.{name}.image"]})
-            for name, app in self.apps.items()
-        }
-        stores = {
-            name: store.model_copy(update={"image": images[f"portcullis:stores.{name}.image"]})
-            for name, store in self.stores.items()
-            if isinstance(store, RedisArgs | MongoDBArgs)
-        }
-        return self.model_copy(update={"apps": apps, "stores": stores})
-
-    def _store_images(self) -> dict[str, str]:
-        redis, mongo = self.stores.get("redis"), self.stores.get("mongo")
-        found = {"redis": redis.image} if redis else {}
-        return found | ({"mongo": mongo.image} if mongo else {})
-
     @property
     def _only(self) -> str:
         return next(iter(self.hosts))
@@ -217,6 +194,25 @@ def load(written: Mapping[str, Any], secret: Collection[str] = (), others: Colle
         SettingsError: with every fault that can be found without the host.
     """
     return config.load(StackArgs, written, secret, others)
+
+
+def stack_settings() -> StackArgs:
+    """Validate the configuration of the stack that the running program belongs to.
+
+    Raises:
+        SettingsError: with every fault that can be found without the host.
+    """
+    return sources.of_program(StackArgs)
+
+
+def settings_of(stack: str) -> StackArgs:
+    """Ask pulumi for a stack's configuration and validate it.
+
+    Raises:
+        NoSettings: pulumi is not there, or refuses.
+        SettingsError: with every fault.
+    """
+    return sources.of_stack(StackArgs, stack)
 
 
 def _passwords_in_clear(written: Written) -> list[Place]:

@@ -1,45 +1,56 @@
-"""The stores of a host, as the settings declare them, and what each gives to the apps that use it."""
+"""The stores of a host, and what each gives to the apps that use it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import pulumi
 from pulumi import ResourceOptions
 
-from portcullis.components.backups.component import Backup, BackupArgs, BackupSource, ResticArgs
+from portcullis.components.backups import component as backups
+from portcullis.components.backups.component import Backup, BackupArgs, BackupSource
 from portcullis.components.certificates.component.internal_ca import InternalCa
 from portcullis.components.containers.apps import bridge
-from portcullis.components.containers.args import SECRETS
-from portcullis.components.mongodb.component import MongoDB, MongoDBArgs
-from portcullis.components.redis.component import Redis, RedisArgs
+from portcullis.components.containers.component import SECRETS
+from portcullis.components.mongodb import component as mongodb
+from portcullis.components.mongodb.component import MongoDB
+from portcullis.components.redis import component as redis_component
+from portcullis.components.redis.component import Redis
 from portcullis.components.tunnels.component import StoreLogin, TunnelTarget
+from portcullis.config.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from portcullis.components.backups.args import BackupsArgs, ResticArgs
     from portcullis.components.docker.component import DockerEngine
+    from portcullis.components.host.args import StoreMap
+    from portcullis.components.mongodb.args import MongoDBArgs
+    from portcullis.components.redis.args import RedisArgs
     from portcullis.components.stores.store_use import StoreUse
-    from portcullis.settings.backups import BackupSettings
-    from portcullis.settings.store_mongo import MongoSettings
-    from portcullis.settings.stores import RedisSettings, StoresSettings
 
-REDIS, MONGO = "redis", "mongo"
+REDIS: Final = "redis"
+MONGO: Final = "mongo"
 """Names of the stores in the settings; their containers bear them too."""
 _CA = {REDIS: f"{SECRETS}/ca.crt", MONGO: f"{SECRETS}/ca.pem"}
 
 
-def reachable(settings: StoresSettings, bind_address: str) -> dict[str, TunnelTarget]:
+def reachable(stores: StoreMap, bind_address: str) -> dict[str, TunnelTarget]:
     """Return where a tunnel to each store leads. Known before there is a store: sshd's settings need it."""
-    found = {REDIS: settings.redis, MONGO: settings.mongo}
-    return {name: TunnelTarget(store.host_port, bind_address) for name, store in found.items() if store}
+    return {name: TunnelTarget(port, bind_address) for name, port in host_ports(stores).items()}
 
 
-def sealed(settings: StoresSettings) -> dict[str, tuple[str, ...]]:
+def sealed(stores: StoreMap) -> dict[str, tuple[str, ...]]:
     """Return the interfaces of the stores, with the destinations outside that they may reach: none."""
-    found = {REDIS: settings.redis, MONGO: settings.mongo}
-    return {bridge(name): () for name, store in found.items() if store}
+    return {bridge(name): () for name in stores}
+
+
+def host_ports(stores: StoreMap) -> dict[str, int]:
+    """Return the port of each store on docker0's address."""
+    redis, mongo = stores.get(REDIS), stores.get(MONGO)
+    found = {REDIS: redis.host_port} if redis else {}
+    return found | ({MONGO: mongo.host_port} if mongo else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +60,16 @@ class StoresArgs:
     Attributes:
         host: alias of the host.
         engine: the Docker engine that runs them.
-        settings: the stores that this host runs.
-        backups: how they are backed up; None is not at all.
+        stores: the stores that this host runs.
+        backups: how they are backed up.
         overcommit: whether vm.overcommit_memory may be set on this host.
         adopt: take over files that are there and differ.
     """
 
     host: str
     engine: DockerEngine
-    settings: StoresSettings
-    backups: BackupSettings | None = None
+    stores: StoreMap
+    backups: BackupsArgs
     overcommit: bool = True
     adopt: bool = False
 
@@ -80,7 +91,7 @@ class Stores(pulumi.ComponentResource):
         """Declare them under `name`, such as "web1-stores"."""
         super().__init__("portcullis:index:Stores", name, None, opts)
         self._args, self._own = args, ResourceOptions(parent=self)
-        redis, mongo = args.settings.redis, args.settings.mongo
+        redis, mongo = args.stores.get(REDIS), args.stores.get(MONGO)
         with_tls = [store for store in (redis, mongo) if store and store.tls]
         authority = InternalCa(f"{name}-ca", opts=self._own) if with_tls else None
         self._ca = authority.ca_pem if authority else None
@@ -88,7 +99,7 @@ class Stores(pulumi.ComponentResource):
         if redis:
             self.redis = Redis(
                 REDIS,
-                RedisArgs(
+                redis_component.RedisArgs(
                     host=args.host,
                     engine=args.engine,
                     image=redis.image,
@@ -99,6 +110,7 @@ class Stores(pulumi.ComponentResource):
                     ca=authority if redis.tls else None,
                     rotate=redis.rotate,
                     protect=redis.protect,
+                    user=redis.user,
                     bridge=bridge(REDIS),
                     overcommit=args.overcommit,
                     adopt=args.adopt,
@@ -106,20 +118,22 @@ class Stores(pulumi.ComponentResource):
                 self._own,
             )
         if mongo:
+            former = mongo.former_password
             self.mongo = MongoDB(
                 MONGO,
-                MongoDBArgs(
+                mongodb.MongoDBArgs(
                     host=args.host,
                     engine=args.engine,
                     image=mongo.image,
                     databases=mongo.databases,
                     memory=mongo.memory,
+                    cpus=mongo.cpus,
                     host_port=mongo.host_port,
                     rotate=mongo.rotate,
                     replica_set=mongo.replica_set,
                     ca=authority if mongo.tls else None,
                     protect=mongo.protect,
-                    former_password=mongo.former_password,
+                    former_password=None if former is None else Secret.of(former).output,
                     avx=mongo.avx,
                     bridge=bridge(MONGO),
                     adopt=args.adopt,
@@ -129,7 +143,7 @@ class Stores(pulumi.ComponentResource):
         # By app, what it uses: each use of Redis is a user of its own.
         self._uses: dict[tuple[str, str], StoreUse] = {}
         sources = self._sources()
-        if args.backups and sources:
+        if args.backups.enabled and sources:
             self.backup = Backup(f"{args.host}-backup", self._backup(args.backups, sources), self._own)
         self.register_outputs({"stores": sorted(sources)})
 
@@ -155,7 +169,7 @@ class Stores(pulumi.ComponentResource):
 
     def tunnels(self) -> Mapping[str, TunnelTarget]:
         """Return where a tunnel to each store leads, and the users of the apps that log in there."""
-        redis, mongo = self._args.settings.redis, self._args.settings.mongo
+        redis, mongo = self._args.stores.get(REDIS), self._args.stores.get(MONGO)
         found = {}
         if redis:
             logins = {
@@ -174,7 +188,7 @@ class Stores(pulumi.ComponentResource):
 
     def _target(
         self,
-        store: RedisSettings | MongoSettings,
+        store: RedisArgs | MongoDBArgs,
         scheme: Literal["redis", "mongodb"],
         logins: Mapping[str, StoreLogin],
     ) -> TunnelTarget:
@@ -184,7 +198,7 @@ class Stores(pulumi.ComponentResource):
     def _sources(self) -> dict[str, BackupSource]:
         """Return what there is to back up: a Redis that keeps nothing is not."""
         found = {}
-        redis, mongo = self._args.settings.redis, self._args.settings.mongo
+        redis, mongo = self._args.stores.get(REDIS), self._args.stores.get(MONGO)
         if self.redis and redis and redis.persistence == "aof":
             ca = _CA[REDIS] if redis.tls else ""
             found[REDIS] = BackupSource("redis", REDIS, ca=ca, after=self.redis.ready)
@@ -193,14 +207,19 @@ class Stores(pulumi.ComponentResource):
             found[MONGO] = BackupSource("mongo", MONGO, ca=ca, after=self.mongo.ready)
         return found
 
-    def _backup(self, settings: BackupSettings, sources: Mapping[str, BackupSource]) -> BackupArgs:
-        restic = settings.restic
+    def _backup(self, settings: BackupsArgs, sources: Mapping[str, BackupSource]) -> BackupArgs:
         return BackupArgs(
             host=self._args.host,
             stores=sources,
             keep=settings.keep,
             time=settings.time,
-            restic=ResticArgs(restic.repository, restic.environment, restic.password) if restic else None,
+            restic=_restic(settings.restic) if settings.restic else None,
             after=tuple(self._args.engine.ready),
             adopt=self._args.adopt,
         )
+
+
+def _restic(restic: ResticArgs) -> backups.ResticArgs:
+    environment = {name: Secret.of(value).output for name, value in restic.environment.items()}
+    password = None if restic.password is None else Secret.of(restic.password).output
+    return backups.ResticArgs(restic.repository, environment, password)

@@ -9,11 +9,12 @@ import pulumi
 from pulumi import ResourceOptions
 
 from portcullis.components.kernel import render as sysctl
-from portcullis.config.arguments import validate
+from portcullis.components.kernel.args import Key, Prefix, Value
+from portcullis.config.arguments import faults_in, validate
+from portcullis.config.faults import Fault, shown
+from portcullis.config.forms import Alias
+from portcullis.config.kinds import ListOf
 from portcullis.resources import Sysctl
-from portcullis.settings import forms
-from portcullis.settings.faults import Fault, Place
-from portcullis.settings.kinds import ListOf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,17 +48,19 @@ class KernelSettingsArgs:
         """Check what would otherwise fail on the host, or break it."""
         validate(
             self,
-            {"host": forms.ALIAS, "values": ListOf(forms.SYSCTL), "only": ListOf(forms.SYSCTL_PREFIX)},
+            {"host": Alias, "values": ListOf[Key], "only": ListOf[Prefix]},
         )
         faults: list[Fault] = []
-        place = Place("KernelSettingsArgs.values", faults)
         for key, value in self.values.items():
-            if value is not None and forms.SYSCTL_VALUE.read(value, place.key(key)):
-                why = sysctl.refusal(key, value)
-                if why:
-                    place.key(key).refuse(value, f"would break this host: {why}", "leave it out")
-            if value is not None and self.only and not key.startswith(self.only):
-                place.key(key).report(f"is not managed: only says {', '.join(self.only)}", "add to only")
+            if value is None:
+                continue
+            at = f"KernelSettingsArgs.values.{key}"
+            wrong = faults_in(Value, value, at)
+            if not wrong and (why := sysctl.refusal(key, value)):
+                wrong = [Fault(at, f"{shown(value)} would break this host: {why}", "leave it out")]
+            faults += wrong
+            if self.only and not key.startswith(self.only):
+                faults.append(Fault(at, f"is not managed: only says {', '.join(self.only)}", "add to only"))
         if not faults and not sysctl.settings(self.values, self.only):
             faults.append(
                 Fault("KernelSettingsArgs.only", f"no setting begins with {' or '.join(self.only)}")

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from portcullis.components.containers.app_args import Cpus
+from portcullis.components.containers.args import Cpus
 from portcullis.components.stores.args import Rotate
 from portcullis.config.forms import Image, Port, SecretValue
 from portcullis.config.kinds import MapOf, Number, Text

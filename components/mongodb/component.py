@@ -9,25 +9,26 @@ import pulumi
 import pulumi_docker as docker  # noqa: TC002 - Pulumi evaluates the annotations of a component
 from pulumi import ResourceOptions
 
-from portcullis.components.containers.args import SECRETS, PrivateContainerArgs
-from portcullis.components.containers.component import PrivateContainer
+from portcullis.components.containers.args import Cpus
+from portcullis.components.containers.component import SECRETS, PrivateContainer, PrivateContainerArgs
 from portcullis.components.containers.resource.cpu import Cpu
+from portcullis.components.firewall.args import Interface
+from portcullis.components.mongodb.args import DatabaseName, Memory
 from portcullis.components.mongodb.resource.mongo_root import MongoRoot
 from portcullis.components.mongodb.resource.mongo_user import MongoUser
 from portcullis.components.secrets.component import SecretFiles, SecretFilesArgs
 from portcullis.components.secrets.resource import GeneratedSecret
+from portcullis.components.stores.args import Rotate
 from portcullis.components.stores.store_use import StoreUse
 from portcullis.config.arguments import validate
-from portcullis.settings import forms, store_mongo
-from portcullis.settings.kinds import ListOf
-from portcullis.settings.store_mongo import MongoDatabase
+from portcullis.config.forms import Alias, PinnedImage, Port
+from portcullis.config.kinds import ListOf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from portcullis.components.docker.component import DockerEngine
-
-__all__ = ["MongoDB", "MongoDBArgs", "MongoDatabase"]
+    from portcullis.components.mongodb.args import DatabaseArgs
 
 PORT = 27017
 REPLICA_SET = "rs0"
@@ -83,7 +84,7 @@ class MongoDBArgs:
     host: str
     engine: DockerEngine
     image: str
-    databases: Mapping[str, MongoDatabase]
+    databases: Mapping[str, DatabaseArgs]
     memory: int = 1024
     cpus: str = "1"
     host_port: int = PORT
@@ -102,14 +103,14 @@ class MongoDBArgs:
         validate(
             self,
             {
-                "host": forms.ALIAS,
-                "image": forms.IMAGE,
-                "databases": ListOf(store_mongo.DATABASE),
-                "memory": store_mongo.MEMORY,
-                "cpus": forms.CPUS,
-                "host_port": forms.PORT,
-                "rotate": store_mongo.ROTATE,
-                "bridge": forms.INTERFACE,
+                "host": Alias,
+                "image": PinnedImage,
+                "databases": ListOf[DatabaseName],
+                "memory": Memory,
+                "cpus": Cpus,
+                "host_port": Port,
+                "rotate": Rotate,
+                "bridge": Interface,
             },
         )
 

@@ -12,13 +12,14 @@ from portcullis.components.certificates.component.certbot import AcmeArgs, Certb
 from portcullis.components.certificates.component.internal_ca import InternalCa, InternalCaArgs
 from portcullis.components.containers.resource.drain import Drain
 from portcullis.components.nginx import render as nginx
-from portcullis.components.nginx.args import OwnKeyPair, ProxiedSite, content, passwords, passwords_path
+from portcullis.components.nginx.args import NO_SITES, DrainSeconds, RealIpHeader, TlsProfile
+from portcullis.components.nginx.proxied import OwnKeyPair, ProxiedSite, content, passwords, passwords_path
 from portcullis.components.nginx.resource import ServedSites, SiteProbe
 from portcullis.config.arguments import validate
+from portcullis.config.forms import Alias, Network, Os, ServerName
+from portcullis.config.kinds import ListOf
 from portcullis.dialect import DIALECTS
 from portcullis.resources import Directory, File, Packages, Service, Tree
-from portcullis.settings import forms
-from portcullis.settings.kinds import Choice, ListOf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,17 +67,17 @@ class ReverseProxyArgs:
         validate(
             self,
             {
-                "host": forms.ALIAS,
-                "sites": ListOf(forms.SERVER_NAME),
-                "os": forms.OS,
-                "tls": Choice("a profile of Mozilla's", tuple(nginx.PROFILES), {}),
-                "trusted_proxies": ListOf(forms.NETWORK),
-                "real_ip_header": Choice("a header", nginx.REAL_IP_HEADERS, {}),
-                "drain": forms.DRAIN,
+                "host": Alias,
+                "sites": ListOf[ServerName],
+                "os": Os,
+                "tls": TlsProfile,
+                "trusted_proxies": ListOf[Network],
+                "real_ip_header": RealIpHeader,
+                "drain": DrainSeconds,
             },
         )
-        if self.os in forms.NO_SITES and self.sites:
-            raise ValueError(f"ReverseProxyArgs.os: {self.os} can serve no site: {forms.NO_SITES[self.os]}")
+        if self.os in NO_SITES and self.sites:
+            raise ValueError(f"ReverseProxyArgs.os: {self.os} can serve no site: {NO_SITES[self.os]}")
         for name, site in self.sites.items():
             if site.tls == "acme" and self.acme is None:
                 raise ValueError(f'ReverseProxyArgs.sites.{name}: acme is missing, or tls="none"')

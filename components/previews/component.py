@@ -12,9 +12,9 @@ from pulumi import ResourceOptions
 from portcullis.components.previews import render as preview
 from portcullis.components.users.resource.user import User
 from portcullis.config.arguments import validate
+from portcullis.config.forms import Alias, Network
+from portcullis.config.kinds import ListOf
 from portcullis.resources import Directory, File
-from portcullis.settings import forms
-from portcullis.settings.kinds import ListOf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ class PreviewAccessArgs:
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host."""
-        validate(self, {"host": forms.ALIAS, "sources": ListOf(forms.NETWORK)})
+        validate(self, {"host": Alias, "sources": ListOf[Network]})
 
 
 class PreviewAccess(pulumi.ComponentResource):

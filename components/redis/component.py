@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
-from portcullis.components.containers.args import PrivateContainerArgs
-from portcullis.components.containers.component import PrivateContainer
+from portcullis.components.containers.component import PrivateContainer, PrivateContainerArgs
+from portcullis.components.firewall.args import Interface
 from portcullis.components.redis import render
+from portcullis.components.redis.args import Eviction, Memory, Persistence
 from portcullis.components.redis.resource import RedisUser
 from portcullis.components.secrets.component import FOLDER as SECRETS
 from portcullis.components.secrets.component import SecretFiles, SecretFilesArgs
 from portcullis.components.secrets.resource import GeneratedSecret
 from portcullis.components.stores.store_use import StoreUse
 from portcullis.config.arguments import validate
+from portcullis.config.forms import Alias, Owner, PinnedImage, Port
 from portcullis.resources import Directory, File, Sysctl
-from portcullis.settings import forms
 
 if TYPE_CHECKING:
     from portcullis.components.certificates.component.internal_ca import InternalCa
@@ -75,14 +76,14 @@ class RedisArgs:
         validate(
             self,
             {
-                "host": forms.ALIAS,
-                "image": forms.IMAGE,
-                "memory": forms.REDIS_MEMORY,
-                "persistence": forms.REDIS_PERSISTENCE,
-                "eviction": forms.REDIS_EVICTION,
-                "host_port": forms.PORT,
-                "user": forms.OWNER,
-                "bridge": forms.INTERFACE,
+                "host": Alias,
+                "image": PinnedImage,
+                "memory": Memory,
+                "persistence": Persistence,
+                "eviction": Eviction,
+                "host_port": Port,
+                "user": Owner,
+                "bridge": Interface,
             },
         )
 

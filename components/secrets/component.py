@@ -9,9 +9,9 @@ import pulumi
 from pulumi import ResourceOptions
 
 from portcullis.config.arguments import validate
+from portcullis.config.forms import Alias, Owner, SecretName
+from portcullis.config.kinds import ListOf
 from portcullis.resources import Directory, File
-from portcullis.settings import forms
-from portcullis.settings.kinds import ListOf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ class SecretFilesArgs:
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host."""
-        validate(self, {"host": forms.ALIAS, "owner": forms.OWNER, "files": ListOf(forms.SECRET_NAME)})
+        validate(self, {"host": Alias, "owner": Owner, "files": ListOf[SecretName]})
 
 
 class SecretFiles(pulumi.ComponentResource):

@@ -9,20 +9,20 @@ import pulumi
 from pulumi import ResourceOptions
 
 from portcullis.components.previews import render as preview
+from portcullis.components.ssh.args import Keyword, RootLogin
 from portcullis.components.ssh.render import sshd, sshd_refused
 from portcullis.components.ssh.resource import SshServer
+from portcullis.components.tunnels.args import TunnelAccount
 from portcullis.components.tunnels.render import tunnel
 from portcullis.config.arguments import validate
+from portcullis.config.faults import Fault
+from portcullis.config.forms import Alias, Login, Network, Os, Port
+from portcullis.config.kinds import ListOf
 from portcullis.dialect import DIALECTS
 from portcullis.resources import Packages
-from portcullis.settings import forms
-from portcullis.settings.faults import Fault
-from portcullis.settings.kinds import Choice, ListOf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-_ROOT_LOGIN = Choice("a rule for root", ("prohibit-password", "no"), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,14 @@ class SshAccessArgs:
         validate(
             self,
             {
-                "host": forms.ALIAS,
-                "os": forms.OS,
-                "port": forms.PORT,
-                "login": forms.LOGIN,
-                "root_login": _ROOT_LOGIN,
-                "exempt": ListOf(forms.NETWORK),
-                "options": ListOf(forms.SSHD_KEYWORD),
-                "tunnels": ListOf(forms.TUNNEL_ACCOUNT),
+                "host": Alias,
+                "os": Os,
+                "port": Port,
+                "login": Login,
+                "root_login": RootLogin,
+                "exempt": ListOf[Network],
+                "options": ListOf[Keyword],
+                "tunnels": ListOf[TunnelAccount],
             },
         )
         refused = [

@@ -11,17 +11,18 @@ import pulumi
 import pulumi_tls as tls
 from pulumi import ResourceOptions
 
+from portcullis.components.tunnels.args import Person
 from portcullis.components.tunnels.render import tunnel, tunnel_lines
 from portcullis.components.users.resource.user import User
-from portcullis.config.arguments import validate
-from portcullis.settings import forms
-from portcullis.settings.faults import Fault, Place
-from portcullis.settings.kinds import ListOf, MapOf
+from portcullis.config.arguments import faults_in, validate
+from portcullis.config.faults import Fault, shown
+from portcullis.config.forms import Alias, KeyName, LoginKey, Port, StoreName
+from portcullis.config.kinds import ListOf, MapOf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_KEYS = MapOf(forms.KEY_NAME, forms.LOGIN_KEY)
+_Keys = MapOf[KeyName, LoginKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +98,21 @@ class SshTunnelArgs:
         validate(
             self,
             {
-                "host": forms.ALIAS,
-                "person": forms.PERSON,
-                "to": ListOf(forms.STORE),
-                "taken": ListOf(forms.PORT),
+                "host": Alias,
+                "person": Person,
+                "to": ListOf[StoreName],
+                "taken": ListOf[Port],
             },
         )
-        faults: list[Fault] = []
-        _KEYS.read(dict(self.keys), Place("SshTunnelArgs.keys", faults))
+        faults = faults_in(_Keys, dict(self.keys), "SshTunnelArgs.keys")
         if not self.to:
             faults.append(Fault("SshTunnelArgs.to", "names nothing that may be reached"))
         for name, target in self.to.items():
-            at = Place(f"SshTunnelArgs.to.{name}", faults)
-            forms.PORT.read(target.port, at.key("port"))
+            at = f"SshTunnelArgs.to.{name}"
+            faults += faults_in(Port, target.port, f"{at}.port")
             if not tunnel_lines.is_address(target.address):
-                at.key("address").refuse(
-                    target.address, "is not an IP address", "sshd compares it as it stands"
-                )
+                why = f"{shown(target.address)} is not an IP address"
+                faults.append(Fault(f"{at}.address", why, "sshd compares it as it stands"))
         if faults:
             raise ValueError("\n".join(map(str, faults)))
 

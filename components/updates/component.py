@@ -9,10 +9,10 @@ import pulumi
 from pulumi import ResourceOptions
 
 from portcullis.components.updates import render as updates
+from portcullis.components.updates.args import DockerRule, Reboot
 from portcullis.config.arguments import validate
+from portcullis.config.forms import Alias, Os
 from portcullis.resources import Directory, File, Packages, Service
-from portcullis.settings import forms
-from portcullis.settings.kinds import Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,7 @@ class SystemUpdatesArgs:
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host."""
-        docker = Choice("a rule for Docker", ("hold", "upgrade"), {})
-        validate(self, {"host": forms.ALIAS, "os": forms.OS, "reboot": forms.REBOOT, "docker": docker})
+        validate(self, {"host": Alias, "os": Os, "reboot": Reboot, "docker": DockerRule})
 
 
 class SystemUpdates(pulumi.ComponentResource):

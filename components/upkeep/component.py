@@ -9,11 +9,12 @@ import pulumi
 from pulumi import ResourceOptions
 
 from portcullis.components.upkeep import render as units
+from portcullis.components.upkeep.args import Prune, Size, Swap
 from portcullis.config.arguments import validate
+from portcullis.config.faults import Fault
+from portcullis.config.forms import Alias, Argument, Os, is_program
+from portcullis.config.kinds import ListOf
 from portcullis.resources import Directory, File, Packages, Service
-from portcullis.settings import forms
-from portcullis.settings.faults import Fault
-from portcullis.settings.kinds import Choice, ListOf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,19 +58,18 @@ class UpkeepArgs:
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the host."""
-        prune = Choice("a rule for images", ("daily", "weekly", "monthly", "never"), {})
         validate(
             self,
             {
-                "host": forms.ALIAS,
-                "os": forms.OS,
-                "journal": forms.SIZE,
-                "image_prune": prune,
-                "swap": forms.SWAP,
-                "notify": ListOf(forms.ARGUMENT),
+                "host": Alias,
+                "os": Os,
+                "journal": Size,
+                "image_prune": Prune,
+                "swap": Swap,
+                "notify": ListOf[Argument],
             },
         )
-        if self.notify is not None and not (self.notify and forms.is_program(self.notify[0])):
+        if self.notify is not None and not (self.notify and is_program(self.notify[0])):
             fault = "begins with no program by its whole path"
             raise ValueError(str(Fault("UpkeepArgs.notify", fault, "write /usr/local/bin/…")))
 

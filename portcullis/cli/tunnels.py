@@ -14,14 +14,15 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from portcullis.cli.command import pulumi
+from portcullis.components.host.stack import StackArgs
 from portcullis.components.tunnels.render import tunnel_lines
-from portcullis.settings.faults import Place, SettingsError
-from portcullis.settings.hosts import HOSTS
+from portcullis.config.faults import SettingsError
+from portcullis.config.sources import of_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from portcullis.settings.model import HostSettings
+    from portcullis.components.host.args import HostArgs
 
 _LAB = "lab"
 _PASSWORD = "password-"  # noqa: S105 - how an output begins
@@ -31,7 +32,7 @@ class Failed(Exception):
     """What pulumi said when it could not answer."""
 
 
-def lines(stack: str, hosts: Mapping[str, HostSettings], tunnels: Mapping[str, Any]) -> Iterator[str]:
+def lines(stack: str, hosts: Mapping[str, HostArgs], tunnels: Mapping[str, Any]) -> Iterator[str]:
     """Yield what each person pastes, for people.
 
     Args:
@@ -45,7 +46,7 @@ def lines(stack: str, hosts: Mapping[str, HostSettings], tunnels: Mapping[str, A
                 yield from _of_one(stack, person, alias, hosts[alias], needed)
 
 
-def _of_one(stack: str, person: str, alias: str, host: HostSettings, needed: Any) -> Iterator[str]:
+def _of_one(stack: str, person: str, alias: str, host: HostArgs, needed: Any) -> Iterator[str]:
     yield f"{person}, on {alias}"
     if host.host_key:
         known = tunnel_lines.known_host(host.address, host.port, host.host_key)
@@ -76,7 +77,7 @@ def _password(stack: str, name: str) -> str:
     return f".venv/bin/python -m portcullis.cli.tunnels --stack {stack} --password {name}"
 
 
-def _jump(host: HostSettings) -> str:
+def _jump(host: HostArgs) -> str:
     return tunnel_lines.target(host.jump.address, host.jump.port) if host.jump else ""
 
 
@@ -100,7 +101,7 @@ def main() -> int:
             return _print_passwords(given.password, given.stack)
         outputs = _ask("stack", "output", "--json", "--stack", given.stack)
         config = _ask("config", "--json", "--show-secrets", "--stack", given.stack)
-        hosts = _hosts(config)
+        hosts = of_json(StackArgs, config).hosts
     except (Failed, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -123,16 +124,6 @@ def _print_passwords(store: str, stack: str) -> int:
     else:
         print(*(f"{name}: {text}" for name, text in found), sep="\n")  # noqa: T201
     return 0
-
-
-def _hosts(config: Mapping[str, Any]) -> dict[str, HostSettings]:
-    place = Place("portcullis:hosts")
-    found = config.get("portcullis:hosts", {})
-    raw = found["objectValue"] if "objectValue" in found else json.loads(found.get("value", "{}"))
-    hosts = HOSTS.read(raw, place)
-    if place.faults:
-        raise SettingsError(place.faults)
-    return hosts or {}
 
 
 def _ask(*arguments: str) -> dict[str, Any]:

@@ -1,33 +1,53 @@
-"""Validation of component arguments, with the same forms as the settings."""
+"""Validation of arguments that are no section yet, with the same forms as the settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import Any, get_args, get_origin
 
-from portcullis.settings.faults import Fault, Place
+from pydantic import TypeAdapter, ValidationError
 
-if TYPE_CHECKING:
-    from portcullis.settings.kinds import Kind
+from portcullis.config.faults import Fault, fault, path
 
 
-def validate(owner: object, kinds: dict[str, Kind[Any]], values: dict[str, Kind[Any]] | None = None) -> None:
+def validate(owner: object, forms: dict[str, Any], values: dict[str, Any] | None = None) -> None:
     """Check the named attributes of an arguments object.
 
-    None passes, for what may be left out. Of a map `kinds` checks the keys, and `values` what they lead to
-    where that has no type of its own.
+    None passes, for what may be left out. Of a map a list of a form checks the keys, and `values` what they
+    lead to where that has no type of its own.
+
+    Args:
+        owner: the arguments.
+        forms: the form of each attribute: `{"host": Alias, "ignore": ListOf[Network]}`.
+        values: the form of what each key of a map leads to.
 
     Raises:
         ValueError: with every fault, each naming the attribute, the value and what would be right.
     """
     faults: list[Fault] = []
-    for name, kind in kinds.items():
+    for name, form in forms.items():
         value = getattr(owner, name)
-        raw = list(value) if isinstance(value, tuple | Mapping) else value
-        if raw is not None:
-            kind.read(raw, Place(f"{type(owner).__name__}.{name}", faults))
-    for name, kind in (values or {}).items():
+        if value is not None:
+            faults += faults_in(form, value, f"{type(owner).__name__}.{name}")
+    for name, form in (values or {}).items():
         for key, value in getattr(owner, name).items():
-            kind.read(value, Place(f"{type(owner).__name__}.{name}.{key}", faults))
+            faults += faults_in(form, value, f"{type(owner).__name__}.{name}.{key}")
     if faults:
         raise ValueError("\n".join(map(str, faults)))
+
+
+def faults_in(form: Any, value: object, root: str) -> list[Fault]:
+    """Return what is wrong with one value, which stands at `root`."""
+    is_map = get_origin(get_args(form)[0]) is Mapping if get_args(form) else False
+    raw = list(value) if isinstance(value, Mapping) and not is_map else value
+    try:
+        _adapter(form).validate_python(raw)
+    except ValidationError as error:
+        return [fault(each, path(root, each["loc"])) for each in error.errors(include_url=False)]
+    return []
+
+
+@cache
+def _adapter(form: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(form)

@@ -3,8 +3,8 @@
 Usable without the rest of Portcullis: write_ssh_config(), then resources. See examples/one-file.
 """
 
-from portcullis.host.connections import Connection, ssh_config_path, write_ssh_config
+from portcullis.host.connections import Connection, add_connections, ssh_config_path, write_ssh_config
 from portcullis.host.errors import HostError
 from portcullis.host.host import Host
 
-__all__ = ["Connection", "Host", "HostError", "ssh_config_path", "write_ssh_config"]
+__all__ = ["Connection", "Host", "HostError", "add_connections", "ssh_config_path", "write_ssh_config"]

@@ -56,6 +56,9 @@ _FORMS = (
 )
 _HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+=*\Z")
 _MAX_PORT = 65535
+# By the path of a stack's ssh_config, what this process wrote, and what its hosts added.
+_written: dict[Path, Mapping[str, Connection]] = {}
+_added: dict[Path, dict[str, Connection]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,13 +338,35 @@ def write_ssh_config(
         stack: the stack's name; the running program's by default.
         project: the folder that holds Pulumi.yaml; the working directory by default.
     """
-    config = (project or Path.cwd()).resolve() / ssh_config_path(stack or pulumi.get_stack())
+    config = _config(stack, project)
+    _written[config] = {**connections}
+    _added.pop(config, None)
+    _write(config, connections)
+    return config
+
+
+def add_connections(connections: Mapping[str, Connection]) -> None:
+    """Add hosts to the running stack's `ssh_config`. One that `write_ssh_config` has put there stays so.
+
+    Args:
+        connections: alias to connection.
+    """
+    config = _config()
+    added = _added.setdefault(config, {})
+    added.update(connections)
+    _write(config, {**added, **_written.get(config, {})})
+
+
+def _config(stack: str | None = None, project: Path | None = None) -> Path:
+    return (project or Path.cwd()).resolve() / ssh_config_path(stack or pulumi.get_stack())
+
+
+def _write(config: Path, connections: Mapping[str, Connection]) -> None:
     folder = config.parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _replace(folder / "known_hosts", render_known_hosts(connections))
     reached = _remembered(folder / _REACHED)
     _replace(config, render_ssh_config(connections, folder=folder, sockets=_socket_folder(), reached=reached))
-    return config
 
 
 def _socket_folder() -> Path:

@@ -2,7 +2,7 @@
 
 from tests.canned import canned, fake_ssh
 from tests.on_host import client, etc, leftovers, machine, motd, no_waiting_for_the_disk
-from tests.recording_engine import deploy, no_stack_traces
+from tests.recording_engine import deploy, no_stack_traces, project_folder
 
 __all__ = [
     "canned",
@@ -15,4 +15,5 @@ __all__ = [
     "motd",
     "no_stack_traces",
     "no_waiting_for_the_disk",
+    "project_folder",
 ]

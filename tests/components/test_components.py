@@ -10,21 +10,20 @@ import pytest
 
 from portcullis.components import (
     DockerEngine,
-    DockerEngineArgs,
     HardenedHost,
-    HardenedHostArgs,
-    Jobs,
+    JobsArgs,
+    PoolArgs,
     PrivateContainer,
     PrivateContainerArgs,
     ProxiedApp,
     ProxiedSite,
+    RegistryArgs,
     ReverseProxy,
-    ReverseProxyArgs,
     connections,
 )
-from portcullis.registry import Credentials
-from portcullis.settings import load
-from portcullis.settings.model import Pool
+from portcullis.components.docker.component import DockerEngineArgs
+from portcullis.components.host.stack import load
+from portcullis.components.nginx.component import ReverseProxyArgs
 from tests.config.test_settings import IMAGE, KEY, smallest
 from tests.previews import unknown_in
 
@@ -52,18 +51,7 @@ def proxy(**args: Any) -> ReverseProxy:
 
 
 def host(config: dict[str, Any], *, encrypted: Sequence[str] = (), **args: Any) -> HardenedHost:
-    settings = load(config, secret=encrypted)
-    return HardenedHost(
-        "web1",
-        HardenedHostArgs(
-            settings.hosts["web1"],
-            settings.apps_on("web1"),
-            settings.sites_on("web1"),
-            settings.acme,
-            secrets=settings.secrets,
-            **args,
-        ),
-    )
+    return HardenedHost("web1", load(config, secret=encrypted).host_args("web1"), **args)
 
 
 def host_resources(engine: Engine) -> list[str]:
@@ -95,7 +83,9 @@ def test_docker_networks_come_from_beside_docker0_or_where_it_is_said(deploy: De
         return found
 
     assert pools() == [{"base": "172.18.0.0/16", "size": 24}]
-    assert pools(address_pools=(Pool("10.9.0.0/16", 28),)) == [{"base": "10.9.0.0/16", "size": 28}]
+    assert pools(address_pools=(PoolArgs(base="10.9.0.0/16", size=28),)) == [
+        {"base": "10.9.0.0/16", "size": 28}
+    ]
 
 
 def test_docker_engine_in_order(deploy: Deploy) -> None:
@@ -204,7 +194,7 @@ def test_secret_environment_is_marked(deploy: Deploy) -> None:
 def test_a_container_with_a_secret_among_its_variables_is_not_shown_to_the_preview_key(
     deploy: Deploy,
 ) -> None:
-    jobs = Jobs(before=("migrate",))
+    jobs = JobsArgs(before=("migrate",))
     made, hidden = pulumi.Output.from_input, pulumi.Output.secret
     marked = deploy(lambda: container(env={"A": "1", "B": made("2"), "C": hidden("s3cr3t")}, jobs=jobs))
     assert [state.inputs.get("secret") for state in marked.of(":ContainerState")] == [True, True]
@@ -280,7 +270,7 @@ def test_what_may_hold_an_encrypted_value_is_secret(deploy: Deploy) -> None:
     config = smallest()
     config["apps"]["api"]["env"] = {"TOKEN": "s3cr3t"}
     config["apps"]["api"]["command"] = ["serve", "--token", "s3cr3t"]
-    marked = deploy(lambda: host(config, secret=True))
+    marked = deploy(lambda: host(config, secret_apps=True))
     assert marked.one("r:Container").secret == {"command", "envs", "healthcheck"}
     assert not [r.name for r in marked.declared if "s3cr3t" in str(r.inputs) and not r.secret]
     assert deploy(lambda: host(config)).one("r:Container").secret == frozenset()
@@ -295,9 +285,8 @@ def test_two_hosts_share_no_resource(deploy: Deploy) -> None:
     settings = load(config)
 
     def program() -> None:
-        for name, found in settings.hosts.items():
-            apps, sites = settings.apps_on(name), settings.sites_on(name)
-            HardenedHost(name, HardenedHostArgs(found, apps, sites, settings.acme))
+        for name in settings.hosts:
+            HardenedHost(name, settings.host_args(name))
 
     engine = deploy(program)
     names = [(r.type, r.name) for r in engine.declared]
@@ -320,13 +309,13 @@ def test_two_hosts_share_no_resource(deploy: Deploy) -> None:
         (lambda: DockerEngineArgs(host="web1", os="debian-13", bip="1.2.3.4/24"), "DockerEngineArgs.bip: "),
         (
             lambda: DockerEngineArgs(
-                host="web1", os="debian-13", address_pools=[Pool("172.17.128.0/20", 24)]
+                host="web1", os="debian-13", address_pools=[PoolArgs(base="172.17.128.0/20")]
             ),
             "DockerEngineArgs.address_pools: 172.17.0.0/16 and 172.17.128.0/20 overlap",
         ),
         (
-            lambda: DockerEngineArgs(host="web1", os="debian-13", address_pools=[Pool("8.8.0.0/16", 24)]),
-            "DockerEngineArgs.address_pools: .* is not a private network",
+            lambda: PoolArgs(base="8.8.0.0/16"),
+            "PoolArgs.base: .* is not a private network",
         ),
         (
             lambda: DockerEngineArgs(host="web1", os="debian-13", bip="10.0.0.1/8"),
@@ -343,7 +332,6 @@ def test_two_hosts_share_no_resource(deploy: Deploy) -> None:
         (lambda: container_args(cpus="0.05"), "PrivateContainerArgs.cpus: .* is read back as 0.1 by "),
         (lambda: container_args(env={"A=B": "x"}), "PrivateContainerArgs.env"),
         (lambda: container_args(host_port=1), "PrivateContainerArgs.host_port: needs the port inside"),
-        (lambda: HardenedHostArgs(None, {}, load(smallest()).sites), "is not a published app here"),  # type: ignore[arg-type]
     ],
 )
 def test_arguments_are_checked_where_they_are_made(make: Callable[[], object], words: str) -> None:
@@ -366,7 +354,7 @@ def test_connections_of_a_stack() -> None:
         "bootstrap": {"user": "debian"},
         "identityFile": "~/.ssh/deploy",
     }
-    found = connections(load(config))
+    found = connections(load(config).hosts)
     assert set(found) == {"web1", "web1-jump"}
     assert found["web1"].host_key == KEY
     assert found["web1"].jump == "web1-jump"
@@ -378,7 +366,7 @@ def test_connections_of_a_stack() -> None:
 def test_an_image_behind_a_login_is_pulled_before_docker_s_provider_looks(deploy: Deploy) -> None:
     def program() -> None:
         engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
-        login = Credentials("bot", "registry-secret")
+        login = RegistryArgs(username="bot", password="registry-secret")
         args = PrivateContainerArgs(engine=engine, image=IMAGE, health=("CMD", "true"), login=login)
         PrivateContainer("api", args)
 

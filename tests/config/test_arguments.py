@@ -8,12 +8,12 @@ from typing import Any
 import pulumi
 import pytest
 
-from portcullis.components.containers.app_args import AppArgs
+from portcullis.components.containers.args import AppArgs
 from portcullis.components.fail2ban.args import Fail2banArgs
 from portcullis.components.host.args import HardenedHostArgs
 from portcullis.components.host.stack import load
 from portcullis.components.mongodb.args import MongoDBArgs
-from portcullis.components.nginx.site_args import CorsArgs, HstsArgs, SiteArgs
+from portcullis.components.nginx.args import CorsArgs, HstsArgs, SiteArgs
 from portcullis.components.redis.args import RedisArgs
 from portcullis.components.ssh.args import SshArgs
 from portcullis.components.users.args import UserArgs

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from portcullis.components.containers.app_args import RegistryArgs, RegistryName
+from portcullis.components.containers.args import RegistryArgs, RegistryName
 from portcullis.components.host.stack import load
 from portcullis.config.faults import SettingsError
 from portcullis.config.forms import Image, PinnedImage, SecretName, SecretValue

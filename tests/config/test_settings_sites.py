@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives.serialization import (
 from portcullis.components.certificates import own_certificates
 from portcullis.components.certificates import render as certbot
 from portcullis.components.host.stack import load
-from portcullis.components.nginx.site_args import HstsArgs, LimitsArgs, MaintenanceArgs
+from portcullis.components.nginx.args import HstsArgs, LimitsArgs, MaintenanceArgs
 from tests.config.test_settings import faults, smallest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from portcullis.components.nginx.site_args import SiteArgs
+    from portcullis.components.nginx.args import SiteArgs
 
 SITE = "api.example.com"
 HOW = "portcullis:sites.api.example.com"

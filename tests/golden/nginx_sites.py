@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from portcullis.components.nginx.args import CorsArgs, HstsArgs, LimitsArgs, MaintenanceArgs
 from portcullis.components.nginx.render import (
-    Cors,
     Headers,
-    Hsts,
     KeyPair,
-    Limits,
-    Maintenance,
     Site,
     Upstream,
 )
@@ -31,8 +28,8 @@ def own(name: str) -> KeyPair:
 
 
 def _sites() -> dict[str, Site]:
-    everything = Cors(
-        (
+    everything = CorsArgs(
+        origins=(
             "https://www.example.com",
             "https://admin.example.com:8443",
             "http://[::1]:3000",
@@ -40,7 +37,7 @@ def _sites() -> dict[str, Site]:
         ),
         methods=("GET", "POST"),
         headers=("Authorization", "Content-Type", "X-Tenant"),
-        exposed=("X-Total-Count", "Link"),
+        exposed_headers=("X-Total-Count", "Link"),
         credentials=True,
         max_age=600,
     )
@@ -49,7 +46,10 @@ def _sites() -> dict[str, Site]:
         "app-http": Site("app-http.example.com", {"/": API}),
         "app-cors": Site("cors.example.com", {"/": API}, cors=everything),
         "app-cors-http": Site(
-            "cors-http.example.com", {"/": API}, cors=Cors(("http://app.example.com",)), websockets=False
+            "cors-http.example.com",
+            {"/": API},
+            cors=CorsArgs(origins=("http://app.example.com",)),
+            websockets=False,
         ),
         "app-paths": Site(
             "paths.example.com", {"/": API, "/live/": LIVE, "/ws": LIVE}, timeout=30, websocket_timeout=600
@@ -61,7 +61,7 @@ def _sites() -> dict[str, Site]:
             spa=True,
             aliases=("web.example.com", "*.www.example.com"),
             redirect_from=("example.com", "old.example.com"),
-            cors=Cors(("https://partner.example.net",)),
+            cors=CorsArgs(origins=("https://partner.example.net",)),
         ),
         "spa-http": Site(
             "spa-http.example.com", {"/api/": API}, root="/var/www/spa-http.example.com", spa=True
@@ -89,7 +89,7 @@ def _sites() -> dict[str, Site]:
             {"/": API},
             passwords="/etc/nginx/portcullis/guarded.example.com.htpasswd",
             allow=OFFICE,
-            cors=Cors(("https://www.example.com",), credentials=True),
+            cors=CorsArgs(origins=("https://www.example.com",), credentials=True),
         ),
         "guarded-http": Site(
             "guarded-http.example.com",
@@ -100,11 +100,13 @@ def _sites() -> dict[str, Site]:
         "maintenance": Site(
             "closed.example.com",
             {"/": API},
-            maintenance=Maintenance('Back at 14:00 & "better" <soon> \u2013 thanks', OFFICE),
-            cors=Cors(("https://www.example.com",)),
+            maintenance=MaintenanceArgs(
+                message='Back at 14:00 & "better" <soon> \u2013 thanks', except_=OFFICE
+            ),
+            cors=CorsArgs(origins=("https://www.example.com",)),
         ),
         "maintenance-http": Site(
-            "closed-http.example.com", root="/var/www/closed-http.example.com", maintenance=Maintenance()
+            "closed-http.example.com", root="/var/www/closed-http.example.com", maintenance=MaintenanceArgs()
         ),
         "snippet": Site(
             "snippet.example.com",
@@ -114,16 +116,21 @@ def _sites() -> dict[str, Site]:
         "unlimited": Site(
             "unlimited.example.com",
             {"/": API},
-            limits=Limits(0, 0, 0, "0"),
+            limits=LimitsArgs(requests=0, burst=0, connections=0, body="0"),
             access_log="off",
             websockets=False,
         ),
-        "limits": Site("limits.example.com", {"/": API}, limits=Limits(5, 0, 10, "512K"), access_log="json"),
+        "limits": Site(
+            "limits.example.com",
+            {"/": API},
+            limits=LimitsArgs(requests=5, burst=0, connections=10, body="512K"),
+            access_log="json",
+        ),
         "headers": Site(
             "headers.example.com",
             {"/": API},
             headers=Headers(
-                hsts=Hsts(31_536_000, include_subdomains=True, preload=True),
+                hsts=HstsArgs(max_age=31_536_000, include_sub_domains=True, preload=True),
                 csp="default-src 'self'; frame-ancestors 'self'",
                 csp_report_only="default-src 'none'; report-uri /csp",
                 more={
@@ -139,8 +146,8 @@ def _sites() -> dict[str, Site]:
         "dashes": Site(
             "xn--bcher-kva.my-shop--2.a-b.example.com",
             {"/": API},
-            cors=Cors(("https://a-b.example.com",)),
-            maintenance=Maintenance(),
+            cors=CorsArgs(origins=("https://a-b.example.com",)),
+            maintenance=MaintenanceArgs(),
         ),
     }
     return {

@@ -1,25 +1,26 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from portcullis.components.containers.render import http_check
-from portcullis.components.docker.render import collisions, daemon_json, pools_beside, validation
+from portcullis.components.docker.args import PoolArgs
+from portcullis.components.docker.networks import beside, collisions
+from portcullis.components.docker.render import daemon_json, validation
 from portcullis.components.fail2ban.render import fail2ban
 from portcullis.components.kernel import render as sysctl
 from portcullis.components.previews import render as preview
 from portcullis.components.ssh.render import sshd
+from portcullis.config.forms import Os
 from portcullis.dialect import DIALECTS
-from portcullis.settings import forms
-from portcullis.settings.model import Pool
 
 if TYPE_CHECKING:
     from tests.golden.conftest import Golden
 
 
-@pytest.mark.parametrize("os", forms.OS.words)
+@pytest.mark.parametrize("os", DIALECTS)
 def test_daemon_json(os: str, golden: Golden) -> None:
     golden(f"daemon.{os}.json", daemon_json(DIALECTS[os], "172.17.0.1/16"))
 
@@ -31,7 +32,7 @@ def test_daemon_json_with_docker0_elsewhere(golden: Golden) -> None:
 
 
 def test_daemon_json_with_pools_of_its_own(golden: Golden) -> None:
-    pools = [Pool("10.10.0.0/16", 24), Pool("10.11.0.0/16", 28)]
+    pools = [PoolArgs(base="10.10.0.0/16"), PoolArgs(base="10.11.0.0/16", size=28)]
     golden("daemon.pools.json", daemon_json(DIALECTS["debian-13"], "172.17.0.1/16", pools))
 
 
@@ -48,13 +49,12 @@ def test_daemon_json_with_pools_of_its_own(golden: Golden) -> None:
     ],
 )
 def test_networks_of_containers_are_beside_docker0(bip: str, pool: str) -> None:
-    (found,) = pools_beside(bip)
-    assert found.base == pool
-    assert not list(collisions(bip, [found]))
+    assert beside(bip) == pool
+    assert not list(collisions(bip, [pool]))
 
 
 def test_a_dialect_stands_for_every_supported_system() -> None:
-    assert set(DIALECTS) == set(forms.OS.words)
+    assert set(DIALECTS) == set(get_args(get_args(Os)[0]))
 
 
 def test_docker_20_is_not_asked_what_it_cannot_answer() -> None:
@@ -80,7 +80,7 @@ def test_kernel_settings_of_a_host_that_differs(golden: Golden) -> None:
     golden("sysctl.changed.conf", sysctl.sysctl_conf("web1-kernel-sysctl", values))
 
 
-@pytest.mark.parametrize("os", forms.OS.words)
+@pytest.mark.parametrize("os", DIALECTS)
 def test_sshd_drop_in(os: str, golden: Golden) -> None:
     options = sshd.SshdOptions(exempt=("203.0.113.7", "2001:db8::/48"))
     golden(f"sshd.{os}.conf", sshd.drop_in("web1-ssh-server", options, DIALECTS[os]))

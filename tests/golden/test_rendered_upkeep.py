@@ -8,13 +8,13 @@ import pytest
 
 from portcullis.components.updates import render as updates
 from portcullis.components.upkeep import render as units
-from portcullis.settings import forms
+from portcullis.dialect import DIALECTS
 
 if TYPE_CHECKING:
     from tests.golden.conftest import Golden
 
 
-@pytest.mark.parametrize("os", forms.OS.words)
+@pytest.mark.parametrize("os", DIALECTS)
 def test_updates(os: str, golden: Golden) -> None:
     golden(f"apt.{os}.conf", updates.apt_conf("web1-updates-apt", os, "04:00", "upgrade"))
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from portcullis.policy import args as policies
 from portcullis.policy.catalogue import BY_NAME, POLICIES
 from portcullis.policy.model import Policy, Resource
 from portcullis.policy.verdict import judge
-from portcullis.settings import policies
 from tests.policy.policy_examples import EXAMPLES, golden_site
 
-SETTINGS = policies.read({})
+SETTINGS = policies.PolicyArgs()
 FILES = Path(__file__).parents[1] / "golden/files"
 
 BAD = [pytest.param(n, s, id=f"{n}-{i}") for n, e in EXAMPLES.items() for i, s in enumerate(e.bad)]

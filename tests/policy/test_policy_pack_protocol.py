@@ -18,11 +18,11 @@ from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 
+from portcullis.policy import args as policies
 from portcullis.policy import program
 from portcullis.policy.catalogue import BY_NAME, POLICIES
 from portcullis.policy.model import UNKNOWN, Resource
 from portcullis.policy.verdict import judge
-from portcullis.settings import policies
 from tests.policy.policy_examples import EXAMPLES
 from tests.policy.policy_stack import ROOT, STACK, Checkout, lab, texts
 
@@ -149,7 +149,7 @@ def declared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Resource
 def judged(stack: list[Resource], settings: dict[str, Any]) -> Counter[tuple[str, ...]]:
     return Counter(
         (one.policy, one.urn, f"{BY_NAME[one.policy].rule}\n{one.message}", one.severity)
-        for one in judge(stack, policies.read(settings))
+        for one in judge(stack, policies.of_raw(settings))
         if not one.exempt
     )
 

@@ -6,6 +6,7 @@ import gzip
 from dataclasses import replace
 
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import CorsArgs, LimitsArgs, MaintenanceArgs
 from tests.golden.nginx_sites import lets_encrypt
 from tests.proxy.nginx_process import OFFICE
 
@@ -15,7 +16,9 @@ DOWN = nginx.Upstream("172.17.0.1", 2021)
 ALLOWED = "https://www.example.com"
 USER, PASSWORD = "alice", "correct horse"
 
-_CORS = nginx.Cors((ALLOWED, "https://admin.example.com:8443"), exposed=("X-Total-Count",), credentials=True)
+_CORS = CorsArgs(
+    origins=(ALLOWED, "https://admin.example.com:8443"), exposed_headers=("X-Total-Count",), credentials=True
+)
 _PASSWORDS = "/etc/nginx/portcullis/guarded.htpasswd"
 _HTTPS = (
     nginx.Site(
@@ -36,15 +39,21 @@ _HTTPS = (
     nginx.Site("empty.example.com", root="/var/www/empty.example.com", spa=True),
     nginx.Site("slow.example.com", {"/": API}, timeout=1, websocket_timeout=3),
     nginx.Site("deaf.example.com", {"/": API}, websockets=False),
-    nginx.Site("limited.example.com", {"/": API}, limits=nginx.Limits(1, 2, 50, "1K")),
-    nginx.Site("crowded.example.com", {"/": API}, limits=nginx.Limits(0, 0, 2, "0")),
+    nginx.Site(
+        "limited.example.com", {"/": API}, limits=LimitsArgs(requests=1, burst=2, connections=50, body="1K")
+    ),
+    nginx.Site(
+        "crowded.example.com", {"/": API}, limits=LimitsArgs(requests=0, burst=0, connections=2, body="0")
+    ),
     nginx.Site("guarded.example.com", {"/": API}, passwords=_PASSWORDS, cors=_CORS),
     nginx.Site("office.example.com", {"/": API}, allow=(f"{OFFICE}/32",), cors=_CORS),
     nginx.Site("short.example.com", redirect="https://www.example.com"),
     nginx.Site("go.example.com", redirect="https://www.example.com/start?from=go"),
     nginx.Site("hidden.example.com", redirect="https://www.example.com", passwords=_PASSWORDS),
     nginx.Site(
-        "closed.example.com", {"/": API}, maintenance=nginx.Maintenance("Back <soon> at 14:00.", (OFFICE,))
+        "closed.example.com",
+        {"/": API},
+        maintenance=MaintenanceArgs(message="Back <soon> at 14:00.", except_=(OFFICE,)),
     ),
     nginx.Site("log.example.com", {"/": API}, access_log="json"),
     nginx.Site(
@@ -62,7 +71,7 @@ _HTTP = (
         {"/": API},
         passwords=_PASSWORDS,
         allow=(OFFICE,),
-        maintenance=nginx.Maintenance(except_=(OFFICE,)),
+        maintenance=MaintenanceArgs(except_=(OFFICE,)),
     ),
     nginx.Site("plain-files.example.com", root="/var/www/static.example.com", spa=True),
 )

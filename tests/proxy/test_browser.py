@@ -21,6 +21,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from lab import shop
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import CorsArgs
 from tests.golden.nginx_sites import API, LIVE, lets_encrypt
 from tests.proxy import catalogue, namespace, nginx_process, roots
 from tests.proxy.app import App, answering
@@ -35,7 +36,7 @@ _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of RFC 6455, the same for ever
 FRIEND, STRANGER = "https://www.example.com", "https://www.example.net"
 APP = "https://api.example.com"
 SHOP, INLINE, LOOSE = "shop.example.com", "inline.example.com", "loose.example.com"
-_CORS = nginx.Cors((FRIEND,), exposed=("X-Total-Count",), credentials=True)
+_CORS = CorsArgs(origins=(FRIEND,), exposed_headers=("X-Total-Count",), credentials=True)
 # These pages may ask whom they like: it is the other side that is looked at.
 _ASKING = nginx.Headers(csp="default-src 'self'; connect-src https: wss:")
 _PAGE = "<!doctype html><title>page</title><link rel=icon href=data:,>"

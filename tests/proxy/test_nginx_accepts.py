@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import CorsArgs, MaintenanceArgs
 from tests.golden.nginx_sites import SITES
 from tests.proxy import catalogue
 from tests.proxy.nginx_process import check, prepare
@@ -52,8 +53,8 @@ def shop(name: str) -> nginx.Site:
         name,
         {"/": nginx.Upstream("172.17.0.1", 3000)},
         certificate=SITES["app"].certificate,
-        cors=nginx.Cors((f"https://app.{name}",), credentials=True, exposed=("Link",)),
-        maintenance=nginx.Maintenance(),
+        cors=CorsArgs(origins=(f"https://app.{name}",), credentials=True, exposed_headers=("Link",)),
+        maintenance=MaintenanceArgs(),
     )
 
 

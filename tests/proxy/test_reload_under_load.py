@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import LimitsArgs
 from tests.golden.nginx_sites import API, LIVE, lets_encrypt
 from tests.load import Load
 from tests.proxy import catalogue, nginx_process, roots
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 APP, FILES = "app.example.com", "www.example.com"
 # All of these visitors come from one address.
 _SITES = {
-    APP: nginx.Site(APP, {"/": API}, limits=nginx.Limits(0, 0, 0)),
-    FILES: nginx.Site(FILES, root=f"/var/www/{FILES}", limits=nginx.Limits(0, 0, 0)),
+    APP: nginx.Site(APP, {"/": API}, limits=LimitsArgs(requests=0, burst=0, connections=0)),
+    FILES: nginx.Site(FILES, root=f"/var/www/{FILES}", limits=LimitsArgs(requests=0, burst=0, connections=0)),
 }
 _PAGE = "<!doctype html><title>page</title>" + "<p>A page of some length.</p>" * 3000
 CHANGES = 50

@@ -9,12 +9,12 @@ import pulumi
 from pulumi import ResourceOptions
 
 from portcullis.components.certificates import render as certbot
+from portcullis.components.certificates.args import Email, Profile, Provider, Server
 from portcullis.components.certificates.resource import Certificate
 from portcullis.components.nginx import render as nginx
 from portcullis.config.arguments import validate
+from portcullis.config.forms import Alias
 from portcullis.resources import Directory, File, Packages, Service
-from portcullis.settings import acme, forms
-from portcullis.settings.kinds import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,8 @@ class AcmeArgs:
     """Who issues certificates.
 
     Attributes:
-        email: whose account it is; using it accepts the authority's terms of service.
+        email: whose account it is; None registers one without. Using it accepts the authority's terms of
+            service.
         server: the https:// address of the authority's directory.
         ca_bundle: the root, in PEM, that the authority's own server is trusted by; "" where hosts know it.
         profile: the authority's profile; "" is its default.
@@ -51,7 +52,7 @@ class AcmeArgs:
         ValueError: naming every attribute that cannot be used.
     """
 
-    email: str
+    email: str | None = None
     server: str = certbot.PRODUCTION
     ca_bundle: str = ""
     profile: str = ""
@@ -60,11 +61,11 @@ class AcmeArgs:
 
     def __post_init__(self) -> None:
         """Check what certbot would only say on the host."""
-        validate(self, {"email": acme.EMAIL, "server": acme.SERVER})
+        validate(self, {"email": Email, "server": Server})
         if self.profile:
-            validate(self, {"profile": acme.PROFILE})
+            validate(self, {"profile": Profile})
         if self.dns:
-            validate(self.dns, {"provider": Choice("a plugin", tuple(certbot.PLUGINS), {})})
+            validate(self.dns, {"provider": Provider})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class CertbotArgs:
 
     def __post_init__(self) -> None:
         """Check the alias."""
-        validate(self, {"host": forms.ALIAS})
+        validate(self, {"host": Alias})
 
 
 class Certbot(pulumi.ComponentResource):
@@ -172,7 +173,7 @@ class Certbot(pulumi.ComponentResource):
             host=self._args.host,
             lineage=certbot.lineage(site, acme.server),
             domains=names,
-            email=acme.email,
+            email=acme.email or "",
             server=acme.server,
             ca_bundle=certbot.CA_BUNDLE_PATH if acme.ca_bundle else "",
             webroot=nginx.ACME_ROOT,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import pulumi
 import pulumi_tls as tls
 from pulumi import ResourceOptions
 
 from portcullis.config.arguments import validate
-from portcullis.settings.kinds import Number
+from portcullis.config.kinds import Number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DAY = 24
 _CURVE = "P256"
+_Hours = Annotated[int, Number("a number of hours", 1, 36500 * _DAY)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,7 @@ class InternalCaArgs:
 
     def __post_init__(self) -> None:
         """Check what would make certificates that are always due, or outlive their authority."""
-        hours = Number("a number of hours", 1, 36500 * _DAY)
-        validate(self, {"ca_hours": hours, "server_hours": hours, "renew_hours": hours})
+        validate(self, {"ca_hours": _Hours, "server_hours": _Hours, "renew_hours": _Hours})
         if self.renew_hours >= self.server_hours:
             raise ValueError("InternalCaArgs.renew_hours: not shorter than server_hours: always due")
         if self.server_hours * 2 > self.ca_hours:

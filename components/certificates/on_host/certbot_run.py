@@ -130,8 +130,7 @@ def command(lineage: str, desired: CertificateDesired) -> list[str]:
         "-n",
         "--agree-tos",
         "--no-eff-email",
-        "-m",
-        desired.email,
+        *(["-m", desired.email] if desired.email else ["--register-unsafely-without-email"]),
         "--server",
         desired.server,
     ]

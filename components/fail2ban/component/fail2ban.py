@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import pulumi
 from pulumi import ResourceOptions
 
+from portcullis.components.fail2ban.args import Tries
 from portcullis.components.fail2ban.render import fail2ban
 from portcullis.components.fail2ban.resource import Fail2banJail
 from portcullis.config.arguments import validate
+from portcullis.config.forms import Alias, Duration, Network, Os, Port
+from portcullis.config.kinds import ListOf
 from portcullis.resources import File, Packages, Service
-from portcullis.settings import forms
-from portcullis.settings.kinds import ListOf, Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,14 @@ class Fail2banArgs:
         validate(
             self,
             {
-                "host": forms.ALIAS,
-                "os": forms.OS,
-                "ssh_port": forms.PORT,
-                "ignore": ListOf(forms.NETWORK),
-                "max_retry": Number("a number of tries", 1, 1000),
-                "find_time": forms.DURATION,
-                "ban_time": forms.DURATION,
-                "max_ban_time": forms.DURATION,
+                "host": Alias,
+                "os": Os,
+                "ssh_port": Port,
+                "ignore": ListOf[Network],
+                "max_retry": Tries,
+                "find_time": Duration,
+                "ban_time": Duration,
+                "max_ban_time": Duration,
             },
         )
 

@@ -11,9 +11,9 @@ from portcullis.components.fail2ban.render import fail2ban, proxy_jails
 from portcullis.components.fail2ban.resource import Fail2banJail
 from portcullis.components.nginx import render as nginx
 from portcullis.config.arguments import validate
+from portcullis.config.forms import Alias, Duration, Network, Os
+from portcullis.config.kinds import ListOf
 from portcullis.resources import File
-from portcullis.settings import forms
-from portcullis.settings.kinds import ListOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class ProxyJailsArgs:
         validate(
             self,
             {
-                "host": forms.ALIAS,
-                "os": forms.OS,
-                "ignore": ListOf(forms.NETWORK),
-                "proxies": ListOf(forms.NETWORK),
-                "max_ban_time": forms.DURATION,
+                "host": Alias,
+                "os": Os,
+                "ignore": ListOf[Network],
+                "proxies": ListOf[Network],
+                "max_ban_time": Duration,
             },
         )
         if self.auth and not self.error_logs:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portcullis.components.fail2ban.facts import JAIL_NAME, OURS, jail_file
+from portcullis.config.faults import closest
 from portcullis.rendering import header
-from portcullis.settings.faults import closest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

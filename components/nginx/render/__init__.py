@@ -9,13 +9,8 @@ maps and zones in it are named after the site, so sites come and go without each
 from __future__ import annotations
 
 from portcullis.components.nginx.render.model import (
-    YEAR,
-    Cors,
     Headers,
-    Hsts,
     KeyPair,
-    Limits,
-    Maintenance,
     Site,
     Upstream,
 )
@@ -66,13 +61,8 @@ __all__ = [
     "TEST",
     "TLS_PATH",
     "UNKNOWN_HOST_LOG",
-    "YEAR",
-    "Cors",
     "Headers",
-    "Hsts",
     "KeyPair",
-    "Limits",
-    "Maintenance",
     "Shared",
     "Site",
     "Upstream",

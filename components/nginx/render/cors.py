@@ -16,7 +16,8 @@ from portcullis.components.nginx.render.tree import GAP, Expression, block, dire
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portcullis.components.nginx.render.model import Cors, Site
+    from portcullis.components.nginx.args import CorsArgs
+    from portcullis.components.nginx.render.model import Site
     from portcullis.components.nginx.render.tree import Node
 
 _ALLOW = "Access-Control-Allow-"
@@ -31,7 +32,7 @@ RESPONSE_HEADERS = (
 PREFLIGHT = Expression("$portcullis_preflight")
 
 
-def maps(site: str, cors: Cors) -> Iterator[Node]:
+def maps(site: str, cors: CorsArgs) -> Iterator[Node]:
     """Give what decides, outside of the server block, by the request's Origin."""
     allowed = f"$cors_{variable(site)}"
     yield GAP
@@ -55,11 +56,11 @@ def maps(site: str, cors: Cors) -> Iterator[Node]:
     yield _where(asked, f"{allowed}_methods", "~^1.", ", ".join(cors.methods))
     yield _where(asked, f"{allowed}_headers", "~^1.", ", ".join(cors.headers))
     yield _where(asked, f"{allowed}_max_age", "~^1.", str(cors.max_age))
-    if cors.exposed:
-        yield _where(asked, f"{allowed}_exposed", "~^[a-z]", ", ".join(cors.exposed))
+    if cors.exposed_headers:
+        yield _where(asked, f"{allowed}_exposed", "~^[a-z]", ", ".join(cors.exposed_headers))
 
 
-def headers(site: str, cors: Cors) -> Iterator[Node]:
+def headers(site: str, cors: CorsArgs) -> Iterator[Node]:
     """Give the headers; each is empty, and so not sent, where the maps say so."""
     allowed = f"$cors_{variable(site)}"
     values = {
@@ -67,7 +68,7 @@ def headers(site: str, cors: Cors) -> Iterator[Node]:
         f"{_ALLOW}Credentials": f"{allowed}_credentials" if cors.credentials else "",
         f"{_ALLOW}Methods": f"{allowed}_methods",
         f"{_ALLOW}Headers": f"{allowed}_headers",
-        "Access-Control-Expose-Headers": f"{allowed}_exposed" if cors.exposed else "",
+        "Access-Control-Expose-Headers": f"{allowed}_exposed" if cors.exposed_headers else "",
         "Access-Control-Max-Age": f"{allowed}_max_age",
     }
     for name, value in values.items():

@@ -15,7 +15,8 @@ from portcullis.components.nginx.render.tree import Expression, directive
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from portcullis.components.nginx.render.model import Hsts, Site
+    from portcullis.components.nginx.args import HstsArgs
+    from portcullis.components.nginx.render.model import Site
     from portcullis.components.nginx.render.tree import Node
 
 CACHE = Expression("$portcullis_cache")
@@ -64,10 +65,10 @@ _WHY = {
 }
 
 
-def hsts(settings: Hsts) -> str:
+def hsts(settings: HstsArgs) -> str:
     """Return the value of Strict-Transport-Security."""
     parts = [f"max-age={settings.max_age}"]
-    parts += ["includeSubDomains"] if settings.include_subdomains else []
+    parts += ["includeSubDomains"] if settings.include_sub_domains else []
     parts += ["preload"] if settings.preload else []
     return "; ".join(parts)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from portcullis.components.nginx.args import HstsArgs, LimitsArgs
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-YEAR = 31_536_000  # seconds
+    from portcullis.components.nginx.args import CorsArgs, MaintenanceArgs
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,65 +30,6 @@ class KeyPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Cors:
-    """Which pages of other origins may read what this site answers (the Fetch standard, CORS protocol).
-
-    Attributes:
-        origins: exact origins, such as https://app.example.com.
-        methods: that they may use.
-        headers: request headers that they may send, besides those that need no leave.
-        exposed: response headers that their scripts may read.
-        credentials: they may send cookies, and read what was answered to them.
-        max_age: seconds for which a browser remembers a preflight's answer.
-    """
-
-    origins: tuple[str, ...]
-    methods: tuple[str, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-    headers: tuple[str, ...] = ("Authorization", "Content-Type")
-    exposed: tuple[str, ...] = ()
-    credentials: bool = False
-    max_age: int = 7200
-
-
-@dataclass(frozen=True, slots=True)
-class Hsts:
-    """For how many seconds a browser asks for this host by HTTPS only, and what else that holds for.
-
-    https://www.rfc-editor.org/rfc/rfc6797. `preload` puts it into browsers, for months at the least:
-    https://hstspreload.org.
-    """
-
-    max_age: int = 2 * YEAR
-    include_subdomains: bool = False
-    preload: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one address may ask of a site; 0 is no limit.
-
-    Attributes:
-        requests: a second, to apps, on average.
-        burst: requests beyond that, at once.
-        connections: at a time; with HTTP/2, requests at a time.
-        body: the largest request body, such as 10M; 0 is any.
-    """
-
-    requests: int = 20
-    burst: int = 100
-    connections: int = 100
-    body: str = "10M"
-
-
-@dataclass(frozen=True, slots=True)
-class Maintenance:
-    """A page that says so in place of the site, but for the networks in `except_`."""
-
-    message: str = "We are working on this site. Please come back in a few minutes."
-    except_: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Headers:
     """Response headers.
 
@@ -97,7 +40,7 @@ class Headers:
         more: others by name, in place of our default for that name; "" is none.
     """
 
-    hsts: Hsts | None = field(default_factory=Hsts)
+    hsts: HstsArgs | None = field(default_factory=HstsArgs)
     csp: str | None = None
     csp_report_only: str = ""
     more: Mapping[str, str] = field(default_factory=dict)
@@ -139,15 +82,15 @@ class Site:
     aliases: tuple[str, ...] = ()
     redirect_from: tuple[str, ...] = ()
     certificate: KeyPair | None = None
-    cors: Cors | None = None
+    cors: CorsArgs | None = None
     websockets: bool = True
     timeout: int = 60
     websocket_timeout: int = 3600
-    limits: Limits = field(default_factory=Limits)
+    limits: LimitsArgs = field(default_factory=LimitsArgs)
     headers: Headers = field(default_factory=Headers)
     passwords: str = ""
     allow: tuple[str, ...] = ()
-    maintenance: Maintenance | None = None
+    maintenance: MaintenanceArgs | None = None
     snippet: str = ""
     access_log: str = "combined"
 

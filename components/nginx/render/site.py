@@ -10,9 +10,10 @@ from portcullis.components.nginx.render.tree import GAP, Expression, Verbatim, b
 from portcullis.rendering import header, word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from portcullis.components.nginx.render.model import Maintenance, Site
+    from portcullis.components.nginx.args import MaintenanceArgs
+    from portcullis.components.nginx.render.model import Site
     from portcullis.components.nginx.render.tree import Node
     from portcullis.dialect import Dialect
 
@@ -81,7 +82,7 @@ def _outside(settings: Site) -> Iterator[Node]:
         yield directive("limit_conn_zone", Expression("$binary_remote_addr"), f"zone=connections_{name}:4m")
 
 
-def _by_network(variable: str, networks: tuple[str, ...], why: str, *, plain: bool) -> Iterator[Node]:
+def _by_network(variable: str, networks: Sequence[str], why: str, *, plain: bool) -> Iterator[Node]:
     """Give a variable that is 1 but for these networks, and for the authority on a `plain` site."""
     source = Expression(f"${variable}{'_address' if plain else ''}")
     yield GAP
@@ -306,7 +307,7 @@ def _sent_on(settings: Site, target: Expression) -> Iterator[Node]:
     yield block("location", "@target", body=[answer])
 
 
-def _maintenance(name: str, settings: Maintenance) -> Iterator[Node]:
+def _maintenance(name: str, settings: MaintenanceArgs) -> Iterator[Node]:
     page = f"<!doctype html><meta charset=utf-8><title>{name}</title><p>{_text(settings.message)}</p>\n"
     flag = f"$maintenance_{names.variable(name)}"
     yield GAP

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import pulumi
 from pulumi import ResourceOptions
 
 from portcullis.components.users import render as login_policy
 from portcullis.config.arguments import validate
+from portcullis.config.forms import Alias
+from portcullis.config.kinds import Number
 from portcullis.resources import File
-from portcullis.settings import forms
+
+_Idle = Annotated[int, Number("a number of seconds", 60, 86400)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class LoginPolicyArgs:
 
     def __post_init__(self) -> None:
         """Check what would otherwise become a broken file."""
-        validate(self, {"host": forms.ALIAS, "idle": forms.IDLE})
+        validate(self, {"host": Alias, "idle": _Idle})
 
 
 class LoginPolicy(pulumi.ComponentResource):

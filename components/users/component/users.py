@@ -12,14 +12,14 @@ from portcullis.components.previews.render import ACCOUNT
 from portcullis.components.users.resource.administrators import Administrators
 from portcullis.components.users.resource.user import User
 from portcullis.config.arguments import validate
+from portcullis.config.forms import Alias, Login
+from portcullis.config.kinds import ListOf
 from portcullis.resources import Packages
-from portcullis.settings import forms
-from portcullis.settings.kinds import ListOf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from portcullis.settings.model import UserSettings
+    from portcullis.components.users.args import UserArgs
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class UsersArgs:
     """
 
     host: str
-    users: Mapping[str, UserSettings]
+    users: Mapping[str, UserArgs]
     login: str = "root"
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sudoers: tuple[str, ...] = ()
@@ -52,10 +52,10 @@ class UsersArgs:
         validate(
             self,
             {
-                "host": forms.ALIAS,
-                "users": ListOf(forms.LOGIN),
-                "login": forms.LOGIN,
-                "groups": ListOf(forms.LOGIN),
+                "host": Alias,
+                "users": ListOf[Login],
+                "login": Login,
+                "groups": ListOf[Login],
             },
         )
         if ACCOUNT in self.users:

@@ -13,14 +13,11 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from portcullis.cli.scan import probe, report, syn, vantage
 from portcullis.cli.scan.verdict import Verdict, judge
 from portcullis.components.host.declared import LAST_PORT, Declared
-
-if TYPE_CHECKING:
-    from portcullis.settings import Settings
 
 _ERROR = 2
 Ranges = List[Tuple[int, int]]
@@ -116,14 +113,15 @@ def _chosen(hosts: List[Declared], alias: str, source: str) -> List[Declared]:
 def _of_stack(options: argparse.Namespace) -> List[Declared]:
     # Not above: what a deployment runs needs no settings, and not all that they import.
     from portcullis.components.host.declared import declared  # noqa: PLC0415
-    from portcullis.settings import SettingsError  # noqa: PLC0415
-    from portcullis.settings.of_stack import NoSettings, settings_of  # noqa: PLC0415
+    from portcullis.components.host.stack import settings_of  # noqa: PLC0415
+    from portcullis.config.faults import SettingsError  # noqa: PLC0415
+    from portcullis.config.sources import NoSettings  # noqa: PLC0415
 
     try:
-        settings: Settings = settings_of(options.stack)
+        settings = settings_of(options.stack)
     except (NoSettings, SettingsError) as error:
         raise Stopped(str(error)) from None
-    hosts = [declared(settings, alias) for alias in settings.hosts]
+    hosts = [declared(alias, settings.host_args(alias)) for alias in settings.hosts]
     return _chosen(hosts, options.host, f"stack {options.stack}")
 
 

@@ -10,7 +10,7 @@ import pytest
 from portcullis.cli.scan import report
 from portcullis.cli.scan.verdict import judge
 from portcullis.components.host.declared import Declared, Opening, declared
-from portcullis.settings import load
+from portcullis.components.host.stack import load
 from tests.config.test_settings import smallest
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ ALL = [(1, 65535)]
 def settings(**host: Any) -> Declared:
     config = smallest()
     config["hosts"]["web1"] |= {"addressV6": V6, **host}
-    return declared(load(config), "web1")
+    return declared("web1", load(config).host_args("web1"))
 
 
 def certificate(**changes: Any) -> dict[str, Any]:
@@ -206,7 +206,9 @@ def test_a_chain_that_nobody_can_follow_by_declaration_is_a_warning(
     found = heard(
         22, 80, 443, certificates={"api.example.com": certificate(trusted=False, fault="unknown issuer")}
     )
-    (fault,) = faults({**answer(found), "addresses": {V4: found}}, declared(load(config), "web1"))
+    (fault,) = faults(
+        {**answer(found), "addresses": {V4: found}}, declared("web1", load(config).host_args("web1"))
+    )
     assert fault.startswith("warn")
     assert said in fault
 
@@ -214,14 +216,14 @@ def test_a_chain_that_nobody_can_follow_by_declaration_is_a_warning(
 def test_a_host_without_sites_opens_ssh_alone_and_a_moved_port_moves() -> None:
     config = smallest() | {"sites": {}}
     config["hosts"]["web1"]["port"] = 2222
-    (only,) = declared(load(config), "web1").openings
+    (only,) = declared("web1", load(config).host_args("web1")).openings
     assert only == Opening(2222, 2222, "SSH", "portcullis:hosts.web1.port")
 
 
 def test_sites_without_tls_need_no_443() -> None:
     config = smallest()
     config["sites"]["api.example.com"]["tls"] = "none"
-    told = declared(load(config), "web1")
+    told = declared("web1", load(config).host_args("web1"))
     assert told.sites == ()
     assert {opening.first: opening.answers for opening in told.openings}[443] == "none"
 
@@ -235,7 +237,7 @@ def test_all_names_of_a_site_are_asked_but_a_star() -> None:
         "redirectFrom": ["old.example.com"],
         "challenge": "dns",
     }
-    assert declared(load(config, ["secrets"]), "web1").sites == (
+    assert declared("web1", load(config, ["secrets"]).host_args("web1")).sites == (
         "api.example.com",
         "v2.example.com",
         "old.example.com",

@@ -12,9 +12,11 @@ import pulumi
 import pytest
 
 from portcullis.cli import restore
-from portcullis.components import Backup, BackupArgs, BackupSource, ResticArgs
-from portcullis.settings.backups import BACKUPS, BackupSettings
-from portcullis.settings.faults import Place
+from portcullis.components import Backup, BackupArgs, BackupSource
+from portcullis.components.backups.args import BackupsArgs
+from portcullis.components.backups.component import ResticArgs
+from portcullis.config.faults import SettingsError
+from portcullis.config.load import read
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
@@ -112,20 +114,17 @@ def test_what_would_fail_on_the_host_is_refused_here(make: Callable[[], object],
         assert part in str(caught.value)
 
 
-def read(raw: dict[str, Any]) -> tuple[BackupSettings | None, str]:
-    faults: list[Any] = []
-    found = BACKUPS.read(raw, Place("portcullis:stores.backups", faults))
-    return found, "\n".join(map(str, faults))
-
-
 def test_settings() -> None:
-    assert read({})[0] == BackupSettings(enabled=True, keep=14, time="03:30", restic=None)
-    found, _ = read({"keep": 7, "restic": {"repository": "sftp:me@host:/srv/web1"}})
-    assert found is not None
+    assert read(BackupsArgs, {}, "").model_dump() == {
+        "enabled": True, "keep": 14, "time": "03:30", "restic": None,
+    }  # fmt: skip
+    found = read(BackupsArgs, {"keep": 7, "restic": {"repository": "sftp:me@host:/srv/web1"}}, "")
     assert found.restic is not None
     assert found.restic.environment == {}
     restic = {"repository": "/srv/$HOME", "environment": {"KEY": "hidden\nx"}, "password": "a\nb"}
-    said = read({"keep": 0, "time": 210, "restic": restic, "kep": 1})[1]
+    with pytest.raises(SettingsError) as caught:
+        read(BackupsArgs, {"keep": 0, "time": 210, "restic": restic, "kep": 1}, "portcullis:backups")
+    said = str(caught.value)
     assert "hidden" not in said
     assert said.count("does not fit on one line") == 2
     for part in ("keep: ", "time: ", "restic.repository: ", "kep: is not a known key", "03:30"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi_docker as docker
 import pytest
 
-from portcullis.components import Jobs, PrivateContainer, PrivateContainerArgs
+from portcullis.components import JobsArgs, PrivateContainer, PrivateContainerArgs
 from tests.components.test_components import container, container_args, docker_engine
 from tests.previews import unknown_in
 
@@ -125,7 +125,7 @@ def test_it_is_given_time_to_end_by_the_engine_and_by_whoever_stops_it(deploy: D
 
 @pytest.mark.parametrize(("cpus", "read"), [("1", "1.0"), ("0.50", "0.5"), ("10", "10.")])
 def test_its_cpus_are_spelled_as_the_provider_reads_them_back(deploy: Deploy, cpus: str, read: str) -> None:
-    args = {"cpus": cpus, "jobs": Jobs(before=("migrate",))}
+    args = {"cpus": cpus, "jobs": JobsArgs(before=("migrate",))}
     engine = deploy(lambda: container(**args))
     assert [one.inputs["cpus"] for one in engine.of("r:Container")] == [read, read]
     release = engine.one(":Release").inputs

@@ -9,14 +9,14 @@ import pulumi_docker as docker
 import pytest
 
 from portcullis.components import (
-    Jobs,
+    JobsArgs,
     PrivateContainer,
     PrivateContainerArgs,
     ProxiedApp,
     ProxiedSite,
     ReverseProxy,
-    ReverseProxyArgs,
 )
+from portcullis.components.nginx.component import ReverseProxyArgs
 from tests import recording_engine as made_up
 from tests.components.test_components import IMAGE, container, container_args, docker_engine
 from tests.previews import unknown_in
@@ -78,7 +78,7 @@ def defined_by(deploy: Deploy, **args: Any) -> dict[str, Any]:
         ({"refresh": {"secrets": "2"}}, "labels"),
         ({"health": ("CMD", "x")}, "healthcheck"),
         ({"stop_grace": 20}, "stop_timeout"),
-        ({"jobs": Jobs(before=("x",))}, "jobs"),
+        ({"jobs": JobsArgs(before=("x",))}, "jobs"),
     ],
 )
 def test_whatever_needs_another_container_is_part_of_the_release(
@@ -115,7 +115,7 @@ def test_jobs_run_one_after_the_other_before_and_after_the_container(deploy: Dep
         lambda: container(
             env={"A": "1"},
             volumes={"data": "/d"},
-            jobs=Jobs(before=("node migrate.js", ("x", "y")), after=("z",)),
+            jobs=JobsArgs(before=("node migrate.js", ("x", "y")), after=("z",)),
         )
     )
     first = engine.one("r:Container", "api-before-1").inputs
@@ -132,7 +132,7 @@ def test_jobs_run_one_after_the_other_before_and_after_the_container(deploy: Dep
 
 
 def test_a_job_has_what_the_container_has_and_serves_nothing(deploy: Deploy) -> None:
-    engine = deploy(lambda: container(env={"A": "1"}, volumes={"data": "/d"}, jobs=Jobs(before=("x",))))
+    engine = deploy(lambda: container(env={"A": "1"}, volumes={"data": "/d"}, jobs=JobsArgs(before=("x",))))
     job, app = (engine.one("r:Container", name).inputs for name in ("api-before-1", "api-container"))
     same = {
         "image", "envs", "user", "readOnly", "mounts", "capabilities", "securityOpts", "memory", "memorySwap",
@@ -149,12 +149,12 @@ def test_a_job_has_what_the_container_has_and_serves_nothing(deploy: Deploy) -> 
 
 
 def test_a_job_waits_for_the_stores_and_secrets(deploy: Deploy) -> None:
-    engine = deploy(lambda: container(jobs=Jobs(before=("x",)), after=(docker.Network("store"),)))
+    engine = deploy(lambda: container(jobs=JobsArgs(before=("x",)), after=(docker.Network("store"),)))
     assert "store" in engine.before("api-before-1")
 
 
 def test_a_secret_job_is_marked(deploy: Deploy) -> None:
-    engine = deploy(lambda: container(secret=True, jobs=Jobs(before=("mine",))))
+    engine = deploy(lambda: container(secret=True, jobs=JobsArgs(before=("mine",))))
     assert "command" in engine.one("r:Container", "api-before-1").secret
     assert "defined_by" in engine.one(":Release").secret
 
@@ -211,8 +211,11 @@ def test_an_image_may_come_from_another_resource(deploy: Deploy) -> None:
         (lambda: container_args(port=1, host_port=28500), "host_port: 28500 may be given to another app's"),
         (lambda: container_args(rollout=True), "rollout: needs the port inside"),
         (lambda: container_args(healthy_within=0), "healthy_within: 0 is not a number of seconds"),
-        (lambda: Jobs(before=("", ())), r"(?s)before\[0\]: is empty.*before\[1\]: is empty"),
-        (lambda: Jobs(within=0), "Jobs.within: 0 is not a number of seconds"),
+        (
+            lambda: JobsArgs(before=("", ())),
+            r"(?s)\[0\]: \S+ is not a command.*\[1\]: .. is not a command",
+        ),
+        (lambda: JobsArgs(within=0), "JobsArgs.within: 0 is not a number of seconds"),
         (lambda: ReverseProxyArgs(host="web1", sites={}, drain=-1), "drain: -1 is not a number of seconds"),
     ],
 )
@@ -222,7 +225,7 @@ def test_what_cannot_be_is_refused(make: Any, words: str) -> None:
 
 
 def test_a_preview_knows_all_but_number_and_port_and_what_they_name() -> None:
-    assert unknown_in(lambda: moving_and_fixed(jobs=Jobs(before=("x",), after=("y",)))) == {
+    assert unknown_in(lambda: moving_and_fixed(jobs=JobsArgs(before=("x",), after=("y",)))) == {
         "api-after-1-state.container",
         "api-after-1.image",
         "api-after-1.name",

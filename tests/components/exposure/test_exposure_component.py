@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.components import HostExposure, HostExposureArgs
-from portcullis.settings import SettingsError, load
+from portcullis.components.host.stack import load
+from portcullis.config.faults import SettingsError
 from tests.components.host.test_stores_of_a_host import DIGEST, host
 from tests.config.test_settings import smallest
 from tests.previews import unknown_in

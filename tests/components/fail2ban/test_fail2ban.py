@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.components import Fail2ban, Fail2banArgs
+from portcullis.components import Fail2ban
+from portcullis.components.fail2ban.component.fail2ban import Fail2banArgs
 from portcullis.components.fail2ban.facts import JailFacts
 from portcullis.components.fail2ban.render import fail2ban
 from portcullis.components.fail2ban.resource import Fail2banJail, Fail2banJailProvider

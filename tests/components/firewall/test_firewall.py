@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import Unknown
 
-from portcullis.components import Firewall, FirewallArgs
+from portcullis.components import Firewall
+from portcullis.components.firewall.component import FirewallArgs
 from portcullis.components.firewall.facts import UfwPolicyFacts
 from portcullis.components.firewall.render import forward_filter
 from portcullis.components.firewall.render.forward_filter import ForwardPolicy

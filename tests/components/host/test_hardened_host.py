@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.components import Users, UsersArgs
+from portcullis.components import UserArgs, Users, UsersArgs
 from portcullis.components.host.component import bridge
-from portcullis.settings import model
 from tests.components.test_components import host
 from tests.config.test_settings import KEY, smallest
 from tests.previews import unknown_in
@@ -162,7 +161,7 @@ def test_groups_are_of_users_that_are_declared() -> None:
     with pytest.raises(ValueError, match=r"UsersArgs\.host: "):
         UsersArgs(host="a b", users={})
     with pytest.raises(ValueError, match="sudo says nothing of root"):
-        UsersArgs(host="web1", users={"root": model.UserSettings({}, sudo=True)})
+        UsersArgs(host="web1", users={"root": UserArgs(sudo=True)})
 
 
 def test_users_alone(deploy: Deploy) -> None:

@@ -140,14 +140,14 @@ def test_an_interrupt_leaves_no_traceback(project: Path) -> None:
     script = textwrap.dedent(
         """
         import os, runpy, signal, sys, time
-        import portcullis.settings
+        from portcullis.components.host import stack
 
         def interrupted():
             print("running", flush=True)
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(20)
 
-        portcullis.settings.stack_settings = interrupted
+        stack.stack_settings = interrupted
         runpy.run_path(sys.argv[1], run_name="__main__")
         """
     )

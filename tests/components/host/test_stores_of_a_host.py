@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.components import HardenedHost, HardenedHostArgs
-from portcullis.settings import load
+from portcullis.components import HardenedHost
+from portcullis.components.host import images
+from portcullis.components.host.stack import load
 from tests.config.test_settings import KEY, faults, smallest
 from tests.previews import unknown_in
 from tests.recording_engine import declare
@@ -34,20 +35,7 @@ def shop(**api: Any) -> dict[str, Any]:
 
 
 def host(config: dict[str, Any], *encrypted: str) -> HardenedHost:
-    settings = load(config, secret=["secrets", *encrypted])
-    return HardenedHost(
-        "web1",
-        HardenedHostArgs(
-            settings.hosts["web1"],
-            settings.apps_on("web1"),
-            settings.sites_on("web1"),
-            settings.acme,
-            stores=settings.stores_on("web1"),
-            backups=settings.backups,
-            secrets=settings.secrets,
-            tunnels=settings.tunnels_on("web1"),
-        ),
-    )
+    return HardenedHost("web1", load(config, secret=["secrets", *encrypted]).host_args("web1"))
 
 
 @pytest.fixture(scope="module")
@@ -252,16 +240,20 @@ def test_secrets_in_clear_are_refused_and_not_shown() -> None:
     assert "planted-secret" not in found[0]
 
 
-def test_every_image_goes_through_the_registry_and_back() -> None:
-    settings = load(shop(), secret=["secrets"])
-    named = settings.named_images()
-    assert set(named) == {
+def test_every_image_goes_through_the_registry_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+
+    def resolve(named: dict[str, str], *_: object, **__: object) -> dict[str, str]:
+        asked.update(named)
+        return {path: f"{path.split('.')[1]}:1{DIGEST}" for path in named}
+
+    monkeypatch.setattr(images, "resolve", resolve)
+    again = images.resolved(load(shop(), secret=["secrets"]), "portcullis:")
+    assert set(asked) == {
         "portcullis:apps.api.image", "portcullis:stores.redis.image", "portcullis:stores.mongo.image",
     }  # fmt: skip
-    again = settings.with_images({path: f"{path.split('.')[1]}:1{DIGEST}" for path in named})
     assert again.apps["api"].image == f"api:1{DIGEST}"
-    assert again.stores.redis is not None
-    assert again.stores.redis.image == f"redis:1{DIGEST}"
+    assert again.stores["redis"].image == f"redis:1{DIGEST}"
 
 
 def test_a_preview_knows_all_but_secrets_and_what_moves() -> None:

@@ -9,19 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from portcullis.components import (
-    MongoDatabase,
-    MongoDB,
-    MongoDBArgs,
-    PrivateContainer,
-    PrivateContainerArgs,
-)
-from portcullis.components.mongodb.component import HEALTH, LISTENS
+from portcullis.components import DatabaseArgs, MongoDB, PrivateContainer, PrivateContainerArgs
+from portcullis.components.mongodb.args import MongoDBArgs as MongoDBSection
+from portcullis.components.mongodb.component import HEALTH, LISTENS, MongoDBArgs
 from portcullis.components.mongodb.facts import MongoRootFacts, MongoUserFacts
 from portcullis.components.mongodb.resource.mongo_root import MongoRootProvider
 from portcullis.components.mongodb.resource.mongo_user import MongoUserProvider
-from portcullis.settings.faults import Fault, Place
-from portcullis.settings.store_mongo import MONGO, MongoSettings
+from portcullis.config.faults import SettingsError
+from portcullis.config.load import read
 from tests.components.test_components import docker_engine
 from tests.config.test_settings import IMAGE
 from tests.previews import unknown_in
@@ -46,7 +41,7 @@ class Authority:
 
 
 def store(**args: Any) -> MongoDB:
-    given = {"databases": {"shop": MongoDatabase(), "crm": MongoDatabase()}, "image": IMAGE} | args
+    given = {"databases": {"shop": DatabaseArgs(), "crm": DatabaseArgs()}, "image": IMAGE} | args
     return MongoDB("mongo", MongoDBArgs(host="web1", engine=docker_engine(), **given))
 
 
@@ -180,7 +175,7 @@ def test_a_database_that_is_not_declared_cannot_be_used(deploy: Deploy) -> None:
 def test_all_faults_of_the_arguments_at_once(deploy: Deploy) -> None:
     def program() -> None:
         with pytest.raises(ValueError, match="MongoDBArgs") as caught:
-            store(databases={"a/b": MongoDatabase(), "admin": MongoDatabase()}, memory=256, image="mongo:8")
+            store(databases={"a/b": DatabaseArgs(), "admin": DatabaseArgs()}, memory=256, image="mongo:8")
         text = str(caught.value)
         for part in ("a/b", "a slash", "a database of MongoDB's own", "memory", "image"):
             assert part in text, text
@@ -203,20 +198,22 @@ def test_the_health_check_waits_for_the_server_of_the_second_start(line: str, *,
     assert bool(re.search(LISTENS, line)) is listens
 
 
-def settings(raw: Mapping[str, Any]) -> tuple[MongoSettings | None, list[str]]:
-    faults: list[Fault] = []
-    read = MONGO.read(raw, Place("portcullis:stores.mongo", faults))
-    return read, [str(fault) for fault in faults]
+def settings(raw: Mapping[str, Any]) -> tuple[MongoDBSection | None, list[str]]:
+    try:
+        return read(MongoDBSection, raw, "portcullis:stores.mongo"), []
+    except SettingsError as error:
+        return None, [str(fault) for fault in error.faults]
 
 
 def test_the_smallest_settings_are_a_name() -> None:
-    read, faults = settings({"databases": {"shop": {}}})
+    found, faults = settings({"databases": {"shop": {}}})
     assert faults == []
-    assert read == MongoSettings(
-        databases={"shop": MongoDatabase()}, image="mongo:8", host="", memory=1024, host_port=27017,
-        replica_set=False, tls=False, protect=False, avx=True, rotate=None,
-        former_password=None,
-    )  # fmt: skip
+    assert found
+    assert found.model_dump() == {
+        "databases": {"shop": {"rotate": None}}, "image": "mongo:8", "memory": 1024, "cpus": "1",
+        "host_port": 27017, "replica_set": False, "tls": False, "protect": False, "avx": True, "rotate": None,
+        "former_password": None,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -237,8 +234,8 @@ def test_the_smallest_settings_are_a_name() -> None:
     ],
 )
 def test_names_that_no_database_can_have(name: str, reason: str) -> None:
-    read, faults = settings({"databases": {name: {}}})
-    assert read is None
+    found, faults = settings({"databases": {name: {}}})
+    assert found is None
     assert f"portcullis:stores.mongo.databases.{name}" in faults[0]
     assert reason in faults[0]
 

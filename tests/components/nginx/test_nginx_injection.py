@@ -5,19 +5,22 @@ from __future__ import annotations
 import random
 import string
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import crossplane
 import pytest
 
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import CorsArgs, LimitsArgs, MaintenanceArgs
 from portcullis.components.nginx.render.tree import Expression, block, directive, quoted, render
+from portcullis.config.section import Section
 from portcullis.dialect import DIALECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+S = TypeVar("S", bound=Section)
 NEW = DIALECTS["debian-13"]
 APP = nginx.Upstream("172.17.0.1", 2019)
 SITE = nginx.Site("a.example", {"/": APP}, certificate=nginx.KeyPair("/etc/a.pem", "/etc/a.pem"))
@@ -57,6 +60,12 @@ HOSTILE = [
 ]
 SEED = 20261125
 
+
+def unchecked(kind: type[S], **values: Any) -> S:
+    """Arguments as no form has looked at them: what a renderer makes of them is asked here."""
+    return kind.model_construct(**values)
+
+
 # Each puts a text into a place where a setting comes to stand.
 PLACES: dict[str, Callable[[str], nginx.Site]] = {
     "name": lambda text: replace(SITE, name=text),
@@ -71,18 +80,28 @@ PLACES: dict[str, Callable[[str], nginx.Site]] = {
     "key": lambda text: replace(SITE, certificate=nginx.KeyPair("/etc/a.pem", text)),
     "passwords": lambda text: replace(SITE, passwords=f"/{text}"),
     "network": lambda text: replace(SITE, allow=(text,)),
-    "network in maintenance": lambda text: replace(SITE, maintenance=nginx.Maintenance(except_=(text,))),
-    "message": lambda text: replace(SITE, maintenance=nginx.Maintenance(text)),
-    "origin": lambda text: replace(SITE, cors=nginx.Cors((f"https://{text}",))),
-    "scheme of an origin": lambda text: replace(SITE, cors=nginx.Cors((f"{text}://a.example",))),
-    "method": lambda text: replace(SITE, cors=nginx.Cors(("https://b.example",), methods=(text,))),
-    "request header": lambda text: replace(SITE, cors=nginx.Cors(("https://b.example",), headers=(text,))),
-    "exposed header": lambda text: replace(SITE, cors=nginx.Cors(("https://b.example",), exposed=(text,))),
+    "network in maintenance": lambda text: replace(
+        SITE, maintenance=unchecked(MaintenanceArgs, except_=(text,))
+    ),
+    "message": lambda text: replace(SITE, maintenance=unchecked(MaintenanceArgs, message=text)),
+    "origin": lambda text: replace(SITE, cors=unchecked(CorsArgs, origins=(f"https://{text}",))),
+    "scheme of an origin": lambda text: replace(
+        SITE, cors=unchecked(CorsArgs, origins=(f"{text}://a.example",))
+    ),
+    "method": lambda text: replace(
+        SITE, cors=unchecked(CorsArgs, origins=("https://b.example",), methods=(text,))
+    ),
+    "request header": lambda text: replace(
+        SITE, cors=unchecked(CorsArgs, origins=("https://b.example",), headers=(text,))
+    ),
+    "exposed header": lambda text: replace(
+        SITE, cors=unchecked(CorsArgs, origins=("https://b.example",), exposed_headers=(text,))
+    ),
     "policy": lambda text: replace(SITE, headers=nginx.Headers(csp=text)),
     "policy on trial": lambda text: replace(SITE, headers=nginx.Headers(csp_report_only=text)),
     "header": lambda text: replace(SITE, headers=nginx.Headers(more={"X-A": text})),
     "name of a header": lambda text: replace(SITE, headers=nginx.Headers(more={text: "a"})),
-    "size": lambda text: replace(SITE, limits=nginx.Limits(body=text)),
+    "size": lambda text: replace(SITE, limits=unchecked(LimitsArgs, body=text)),
     "access log": lambda text: replace(SITE, access_log=text),
 }
 # What the settings let through, as a measure of what a text in that place may change: nothing but that text.

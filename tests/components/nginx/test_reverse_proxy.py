@@ -8,17 +8,12 @@ import bcrypt
 import pulumi
 import pytest
 
-from portcullis.components import (
-    AcmeArgs,
-    DnsArgs,
-    OwnKeyPair,
-    ProxiedApp,
-    ProxiedSite,
-    ReverseProxy,
-    ReverseProxyArgs,
-)
+from portcullis.components import OwnKeyPair, ProxiedApp, ProxiedSite, ReverseProxy
 from portcullis.components.certificates import render as certbot
+from portcullis.components.certificates.component.certbot import AcmeArgs, DnsArgs
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import CorsArgs
+from portcullis.components.nginx.component import ReverseProxyArgs
 from tests.components.test_components import host
 from tests.config.test_settings import smallest
 from tests.previews import unknown_in
@@ -213,8 +208,8 @@ def test_what_the_settings_say_reaches_nginx(deploy: Deploy) -> None:
         (lambda: ProxiedSite(HERE, aliases=("a b",)), r"ProxiedSite.aliases\[0\]"),
         (lambda: ProxiedSite(HERE, more={"cor": None}), "ProxiedSite.more: cor: known are"),
         (
-            lambda: ProxiedSite(HERE, more={"cors": nginx.Cors(("*",))}),
-            r"Cors.origins\[0\]: .* is not an origin",
+            lambda: ProxiedSite(HERE, more={"cors": CorsArgs(origins=("*",))}),
+            r"CorsArgs.origins\[0\]: .* is not an origin",
         ),
         (lambda: ReverseProxyArgs("web1", {SITE: ProxiedSite(HERE)}), "acme is missing, or tls="),
         (

@@ -21,13 +21,11 @@ from portcullis.components import (
     UsersArgs,
     connections,
 )
+from portcullis.components.host.stack import load
 from portcullis.components.previews import render as preview
 from portcullis.components.users.on_host import authorized_keys, sudoers
-from portcullis.settings import load
-from portcullis.settings.faults import Place
-from portcullis.settings.hosts import HOSTS
 from tests.components.host.test_program import program, project
-from tests.config.test_settings import KEY, smallest
+from tests.config.test_settings import KEY, faults, smallest
 from tests.previews import unknown_in
 from tests.recording_engine import declare
 
@@ -136,7 +134,7 @@ def test_a_jump_host_is_passed_as_ever() -> None:
     config = shown()
     config["hosts"]["web1"]["jump"] = {"address": "192.0.2.9", "user": "hop", "hostKey": KEY}
     config["hosts"]["web1"]["bootstrap"] = {}
-    found = connections(load(config), PreviewLogin("/keys/preview"))
+    found = connections(load(config).hosts, PreviewLogin("/keys/preview"))
     assert (found["web1"].user, found["web1"].looks_for) == ("portcullis-preview", "root")
     assert found["web1"].bootstrap_user is None
     assert (found["web1-jump"].user, found["web1-jump"].looks_for) == ("hop", None)
@@ -145,20 +143,17 @@ def test_a_jump_host_is_passed_as_ever() -> None:
 
 @pytest.mark.parametrize("value", [[], None])
 def test_from_nowhere_is_a_fault(value: Any) -> None:
-    faults: list[Any] = []
-    HOSTS.read(shown(**{"from": value})["hosts"], Place("hosts", faults))
-    assert [fault.path for fault in faults] == ["hosts.web1.preview.from"]
+    (fault,) = faults(shown(**{"from": value}))
+    assert fault.startswith("portcullis:hosts.web1.preview.from: names nobody")
 
 
 def test_its_account_is_nobody_elses() -> None:
-    config = smallest()["hosts"]
-    config["web1"] |= {
+    config = smallest()
+    config["hosts"]["web1"] |= {
         "user": preview.ACCOUNT,
         "users": {preview.ACCOUNT: {"keys": {"a": KEY}, "sudo": True}},
     }
-    faults: list[Any] = []
-    HOSTS.read(config, Place("hosts", faults))
-    assert any("preview key's own account" in str(fault) for fault in faults)
+    assert any("preview key's own account" in fault for fault in faults(config))
     with pytest.raises(ValueError, match="the preview key's own"):
         UsersArgs(host="web1", users={preview.ACCOUNT: load(smallest()).hosts["web1"].users.get("x")})  # type: ignore[dict-item]
     with pytest.raises(ValueError, match="cannot deploy"):

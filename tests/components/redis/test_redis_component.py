@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from portcullis.components import Redis, RedisArgs, StoreUse
+from portcullis.components import Redis, StoreUse
+from portcullis.components.redis.component import RedisArgs
 from tests.components.test_components import docker_engine
 from tests.previews import unknown_in
 

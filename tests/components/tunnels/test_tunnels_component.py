@@ -11,20 +11,21 @@ from pulumi.runtime import rpc
 
 from portcullis.cli.tunnels import lines, passwords
 from portcullis.components import (
+    HostArgs,
+    JumpArgs,
     SshAccess,
     SshAccessArgs,
     SshTunnel,
     SshTunnelArgs,
     StoreLogin,
+    TunnelArgs,
     TunnelTarget,
     export_tunnels,
 )
+from portcullis.components.host.stack import load
 from portcullis.components.tunnels.render import tunnel, tunnel_lines
 from portcullis.components.users.on_host import authorized_keys
-from portcullis.settings.faults import Place
-from portcullis.settings.hosts import HOSTS
-from portcullis.settings.tunnels import TUNNELS, TunnelSettings, check_tunnels
-from tests.config.test_settings import KEY, smallest
+from tests.config.test_settings import KEY, faults, smallest
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
@@ -188,22 +189,20 @@ def test_a_target_cannot_break_out_of_its_place(target: str) -> None:
         tunnel.blocks({"tunnel-alice": [target]})
 
 
-def faults(raw: Any, stores: tuple[str, ...] = ("redis", "mongo"), **config: Any) -> list[str]:
-    at, hosts = Place("portcullis:tunnels"), Place("portcullis:hosts")
-    TUNNELS.read(raw, at)
-    check_tunnels({"tunnels": raw, **config}, at, hosts, stores)
-    return [str(fault) for fault in [*at.faults, *hosts.faults]]
+def stack(raw: Any, **host: Any) -> dict[str, Any]:
+    config = smallest()
+    config["hosts"]["web1"] |= host
+    return config | {"stores": {"redis": {}, "mongo": {"databases": {"shop": {}}}}, "tunnels": raw}
 
 
 def test_settings_as_people_write_them() -> None:
     raw = {"alice": {"to": ["redis", "mongo"], "keys": {"laptop": KEY}}, "bob": {"to": ["redis"]}}
-    assert TUNNELS.read(raw, Place("")) == {
-        "alice": TunnelSettings(("redis", "mongo"), {"laptop": KEY}),
-        "bob": TunnelSettings(("redis",), {}),
+    assert load(stack(raw)).tunnels == {
+        "alice": TunnelArgs(to=["redis", "mongo"], keys={"laptop": KEY}),
+        "bob": TunnelArgs(to=["redis"]),
     }
-    assert not faults(raw)
-    assert not faults({})
-    assert not faults(None)
+    assert not load(stack({})).tunnels
+    assert not load(stack(None)).tunnels
 
 
 def test_every_fault_of_the_settings_at_once() -> None:
@@ -213,8 +212,7 @@ def test_every_fault_of_the_settings_at_once() -> None:
         "Carol": {"to": []},
         "dave": {"to": ["redis"], "sudo": True},
     }
-    hosts = {"web1": {"users": {"tunnel-x": {}, "deploy": {}}}}
-    said = "\n".join(faults(raw, hosts=hosts))
+    said = "\n".join(faults(stack(raw, users={"tunnel-x": {}, "deploy": {}})))
     for part in (
         'tunnels.alice.to[0]: "rediss" is not a store of this stack; did you mean redis?',
         "tunnels.alice.to: names redis twice",
@@ -233,7 +231,7 @@ def test_every_fault_of_the_settings_at_once() -> None:
     "raw", [[], {"alice": []}, {"alice": {"to": "redis"}}, {"alice": {"to": [1], "keys": []}}]
 )
 def test_what_is_no_map_or_list_is_a_fault_and_nothing_worse(raw: Any) -> None:
-    assert faults(raw, hosts=[])
+    assert all("portcullis:tunnels" in line for line in faults(stack(raw)))
 
 
 def test_local_ports_do_not_clash_and_stay() -> None:
@@ -244,10 +242,10 @@ def test_local_ports_do_not_clash_and_stay() -> None:
 
 
 def test_what_people_paste() -> None:
-    raw = {"web1": {**smallest()["hosts"]["web1"], "address": "203.0.113.10", "port": 2222, "hostKey": KEY}}
-    raw["web1"]["jump"] = {"address": "2001:db8::1", "hostKey": KEY}
-    hosts = HOSTS.read(raw, Place(""))
-    assert hosts
+    jump = JumpArgs(address="2001:db8::1", host_key=KEY)
+    hosts = {
+        "web1": HostArgs(address="203.0.113.10", os="debian-13", port=2222, host_key=KEY, jump=jump),
+    }
     needed = {
         "account": "tunnel-alice",
         "forwards": tunnel_lines.forwards({"redis": "172.17.0.1:6379"}, {"redis": 6379}),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.components import SystemUpdates, SystemUpdatesArgs, Upkeep, UpkeepArgs
+from portcullis.components import SystemUpdates, SystemUpdatesArgs, Upkeep
+from portcullis.components.upkeep.component import UpkeepArgs
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:

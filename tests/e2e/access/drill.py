@@ -15,7 +15,9 @@ BASE = {
 PROGRAM = """
 from portcullis.components import Administrators, Fail2banJail, User
 from portcullis.resources import Sysctl
-from portcullis.components import Fail2ban, Fail2banArgs, Firewall, FirewallArgs, SshAccess, SshAccessArgs
+from portcullis.components import Fail2ban, Firewall, SshAccess, SshAccessArgs
+from portcullis.components.fail2ban.component.fail2ban import Fail2banArgs
+from portcullis.components.firewall.component import FirewallArgs
 
 KEY = "{key}"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"

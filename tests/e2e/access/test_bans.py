@@ -26,7 +26,8 @@ PEER = network.MACHINE_ADDRESS.v4
 DECLARED = network.INTERNET_ADDRESS
 ATTACKER = network.NEIGHBOUR_ADDRESS
 PROGRAM = """
-from portcullis.components import Fail2ban, Fail2banArgs
+from portcullis.components import Fail2ban
+from portcullis.components.fail2ban.component.fail2ban import Fail2banArgs
 from portcullis.components import Fail2banJail
 
 fail2ban = Fail2ban("web1-fail2ban", Fail2banArgs(host="web1", os="{os}", ignore=({ignore!r},)))

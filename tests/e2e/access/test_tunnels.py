@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.cli.tunnels import lines
-from portcullis.settings.faults import Place
-from portcullis.settings.hosts import HOSTS
+from portcullis.components import HostArgs
 from tests.e2e.project import STACK, Project
 
 if TYPE_CHECKING:
@@ -192,10 +191,9 @@ def standing(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Ite
 
 def test_what_the_stack_prints_opens_the_tunnel(standing: Standing) -> None:
     outputs = standing.outputs()
-    raw = {"web1": {"address": standing.host.address, "os": "debian-13", "hostKey": standing.host.host_key}}
-    hosts = HOSTS.read(raw, Place("hosts"))
-    assert hosts
-    said = list(lines(STACK, hosts, outputs["tunnels"]))  # type: ignore[arg-type]
+    address, key = standing.host.address, standing.host.host_key
+    hosts = {"web1": HostArgs(address=address, os="debian-13", host_key=key)}
+    said = list(lines(STACK, hosts, outputs["tunnels"]))
     text = "\n".join(said)
     assert "redis://app-1@localhost:6379" in text
     assert "mongodb://shop-1@localhost:27017/shop?authSource=shop&directConnection=true" in text

@@ -23,7 +23,8 @@ packages = Packages("ssh-packages", host="web1", names=["ufw"], on_delete="purge
 PROGRAM = (
     BEFORE
     + """
-from portcullis.components import Firewall, FirewallArgs
+from portcullis.components import Firewall
+from portcullis.components.firewall.component import FirewallArgs
 
 Firewall("web1-firewall", FirewallArgs(
     host="web1", os="SYSTEM", deny={"any from 203.0.113.66": "scanner"}, after=[packages],

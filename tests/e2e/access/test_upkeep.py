@@ -28,9 +28,15 @@ if TYPE_CHECKING:
 
 PROGRAM = """
 from portcullis.components import (
-    DockerEngine, DockerEngineArgs, KernelSettings, KernelSettingsArgs, SystemUpdates, SystemUpdatesArgs,
-    Upkeep, UpkeepArgs,
+    DockerEngine,
+    KernelSettings,
+    KernelSettingsArgs,
+    SystemUpdates,
+    SystemUpdatesArgs,
+    Upkeep,
 )
+from portcullis.components.docker.component import DockerEngineArgs
+from portcullis.components.upkeep.component import UpkeepArgs
 
 OS = "{os}"
 tell = File("tell", host="web1", path="/usr/local/bin/tell", mode="0755",

@@ -29,9 +29,20 @@ if TYPE_CHECKING:
 
 PROGRAM = """
 from portcullis.components import (
-    Backup, BackupArgs, BackupSource, DockerEngine, DockerEngineArgs, MongoDatabase, MongoDB, MongoDBArgs,
-    Redis, RedisArgs, ResticArgs, Upkeep, UpkeepArgs,
+    Backup,
+    BackupArgs,
+    BackupSource,
+    DockerEngine,
+    DatabaseArgs,
+    MongoDB,
+    Redis,
+    Upkeep,
 )
+from portcullis.components.docker.component import DockerEngineArgs
+from portcullis.components.mongodb.component import MongoDBArgs
+from portcullis.components.redis.component import RedisArgs
+from portcullis.components.backups.component import ResticArgs
+from portcullis.components.upkeep.component import UpkeepArgs
 
 OS = "debian-13"
 tell = File("tell", host="web1", path="/usr/local/bin/tell", mode="0755",
@@ -41,7 +52,7 @@ Upkeep("upkeep", UpkeepArgs(host="web1", os=OS, image_prune="never", time_sync=F
 engine = DockerEngine("docker", DockerEngineArgs(host="web1", os=OS))
 redis = Redis("redis", RedisArgs(host="web1", engine=engine, image="{redis}", overcommit=False))
 mongo = MongoDB("mongo", MongoDBArgs(host="web1", engine=engine, image="{mongo}",
-                                     databases={{"shop": MongoDatabase()}}, memory=512, avx=False))
+                                     databases={{"shop": DatabaseArgs()}}, memory=512, avx=False))
 backup = Backup("backup", BackupArgs(
     host="web1", keep=3,
     stores={{"redis": BackupSource("redis", "redis", after=redis.ready),

@@ -32,7 +32,8 @@ from types import SimpleNamespace
 
 import pulumi_docker
 
-from portcullis.components import InternalCa, MongoDatabase, MongoDB, MongoDBArgs
+from portcullis.components import InternalCa, DatabaseArgs, MongoDB
+from portcullis.components.mongodb.component import MongoDBArgs
 from portcullis.components import SecretFiles, SecretFilesArgs
 
 # Docker is not what is tested here: it stays when the store's stack goes.
@@ -40,7 +41,7 @@ provider = pulumi_docker.Provider("docker", host="ssh://web1", ssh_opts=["-F", "
 mongo = MongoDB("{name}", MongoDBArgs(
     host="web1", engine=SimpleNamespace(host="web1", bind_address="172.17.0.1", ready=[], provider=provider),
     image="{image}", memory=512, rotate={root!r}, host_port={port},
-    databases={{"shop": MongoDatabase(rotate={shop!r}), "crm": MongoDatabase()}}, ca={ca},
+    databases={{"shop": DatabaseArgs(rotate={shop!r}), "crm": DatabaseArgs()}}, ca={ca},
 ))
 use = mongo.uses("shop")
 # Stands for the app: it moves when the user's name changes, and before the old user goes.

@@ -23,9 +23,9 @@ ADDRESS = "172.17.0.1:6379"
 SECRETS = "/etc/portcullis/secrets"
 ACL = "/etc/portcullis/redis/redis/users.acl"
 PROGRAM = """
-from portcullis.components import (
-    DockerEngine, DockerEngineArgs, InternalCa, Redis, RedisArgs, SecretFiles, SecretFilesArgs
-)
+from portcullis.components import DockerEngine, InternalCa, Redis, SecretFiles, SecretFilesArgs
+from portcullis.components.docker.component import DockerEngineArgs
+from portcullis.components.redis.component import RedisArgs
 
 engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
 """

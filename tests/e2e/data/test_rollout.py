@@ -24,10 +24,18 @@ HEALTH = ("CMD", "/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.
 SLOW = "#!/bin/sh\nsleep $QUERY_STRING\nprintf 'Content-Type: text/plain\\n\\nslow version {}\\n'\n"
 PROGRAM = """
 from portcullis.components import (
-    DockerEngine, DockerEngineArgs, Jobs, PrivateContainer, PrivateContainerArgs, ProxiedApp, ProxiedSite,
-    ReverseProxy, ReverseProxyArgs,
+    DockerEngine,
+    JobsArgs,
+    PrivateContainer,
+    PrivateContainerArgs,
+    ProxiedApp,
+    ProxiedSite,
+    ReverseProxy,
 )
+from portcullis.components.docker.component import DockerEngineArgs
+from portcullis.components.nginx.component import ReverseProxyArgs
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import LimitsArgs
 
 engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
 health = {health}
@@ -35,11 +43,11 @@ given = PrivateContainerArgs(engine=engine, image="{store}", health=health, shar
 store = PrivateContainer("mongo", given)
 app = PrivateContainer("web", PrivateContainerArgs(
     engine=engine, image="{image}", health=health, port=8080, rollout=True, networks=(store.shared,),
-    healthy_within={within}, jobs=Jobs(before=({job!r},)),
+    healthy_within={within}, jobs=JobsArgs(before=({job!r},)),
 ))
 answers = ProxiedApp(engine.bind_address, app.port, tuple(app.ready))
 # All visitors of this test come from one address.
-unlimited = nginx.Limits(requests=0, connections=0)
+unlimited = LimitsArgs(requests=0, connections=0)
 sites = {{"{site}": ProxiedSite({{"/": answers}}, tls="none", more={{"limits": unlimited}})}}
 ReverseProxy("nginx", ReverseProxyArgs(host="web1", sites=sites, drain=20))
 """

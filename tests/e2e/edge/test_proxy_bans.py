@@ -43,7 +43,8 @@ server {
 }
 """
 PROGRAM = """
-from portcullis.components import Fail2ban, Fail2banArgs
+from portcullis.components import Fail2ban
+from portcullis.components.fail2ban.component.fail2ban import Fail2banArgs
 from portcullis.components import ProxyJails, ProxyJailsArgs
 
 after = lambda *things: pulumi.ResourceOptions(depends_on=things)

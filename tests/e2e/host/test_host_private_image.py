@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 PROGRAM = """
 import sys
-from portcullis.components import DockerEngine, DockerEngineArgs, PrivateContainer, PrivateContainerArgs
-from portcullis.registry import Credentials, resolve
-from portcullis.settings import SettingsError
+from portcullis.components import DockerEngine, PrivateContainer, PrivateContainerArgs
+from portcullis.components.docker.component import DockerEngineArgs
+from portcullis.components import RegistryArgs
+from portcullis.registry import resolve
+from portcullis.config.faults import SettingsError
 from pulumi.runtime.config import CONFIG
 
 registry = {registry!r}
-login = Credentials({username!r}, CONFIG.get()[pulumi.get_project() + ":password"])
+login = RegistryArgs(username={username!r}, password=CONFIG.get()[pulumi.get_project() + ":password"])
 try:
     tags = {{"apps.app.image": registry + "/moving:1"}}
     found = resolve(tags, {{registry: login}}, ca_file={authority!r})
