@@ -400,14 +400,26 @@ class Operations:
 
 
 def read(kind: Kind[Any, Any, Any], questions: Sequence[tuple[Json, Record | None]]) -> list[Any]:
-    """Return what is there now, for specs as they came over the wire or stand in records."""
-    answers = kind.facts([(kind.as_spec(spec), record) for spec, record in questions])
-    return [
-        dataclasses.replace(answer, revision=record.revision)
-        if not isinstance(answer, HostError) and answer.exists and record is not None
-        else answer
-        for answer, (_, record) in zip(answers, questions)
-    ]
+    """Return what is there now, for specs as they came over the wire or stand in records.
+
+    A spec that cannot be read, such as one of another version, is an error of that thing alone.
+    """
+    asked: list[tuple[Any, Record | None]] = []
+    answers: dict[int, Any] = {}
+    for at, (spec, record) in enumerate(questions):
+        try:
+            asked.append((kind.as_spec(spec), record))
+        except HostError as error:
+            answers[at] = error
+    found = iter(kind.facts(asked) if asked else ())
+    for at, (_, record) in enumerate(questions):
+        if at in answers:
+            continue
+        answer = next(found)
+        if not isinstance(answer, HostError) and answer.exists and record is not None:
+            answer = dataclasses.replace(answer, revision=record.revision)
+        answers[at] = answer
+    return [answers[at] for at in range(len(questions))]
 
 
 def public(kind: Kind[Any, Any, Any], facts: Facts) -> Json:

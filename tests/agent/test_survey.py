@@ -78,3 +78,12 @@ def test_the_operating_system_is_named_as_settings_name_it() -> None:
 def test_an_owner_is_named_by_the_end_of_its_urn() -> None:
     assert resource(URN) == 'File "motd"'
     assert resource("by hand") == "by hand"
+
+
+def test_a_spec_that_makes_no_sense_is_an_error_of_that_thing_alone(motd: FileClient) -> None:
+    motd.put("hello\n")
+    good = {"kind": "file", "id": str(motd.path), "spec": {"path": str(motd.path)}}
+    bad = {"kind": "file", "id": "/etc/other", "spec": {"of": "another version"}}
+    found = {item["id"]: item for item in motd.client.ask("survey", items=[bad, good], index=False)["items"]}
+    assert found[str(motd.path)]["facts"]["content"] == "hello\n"
+    assert "malformed" in found["/etc/other"]["error"]["message"]
