@@ -1,7 +1,8 @@
 """The components that a stack is composed of.
 
 Each is a Pulumi component resource that takes a name and frozen arguments, validated where they are made.
-None of them does I/O: what they declare is done by the providers.
+What they declare is done by the providers. None does I/O itself, but for `HardenedHost`: before its first
+resource it writes ssh_config, and asks registries for the digests of tags.
 """
 
 import lazy_loader

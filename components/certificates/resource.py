@@ -64,13 +64,13 @@ class CertificateProvider(HostProvider):
             inputs.fail("lineage", f"{lineage!r} is no name for a lineage, such as www.example.com")
         if server is not None and not server.startswith("https://"):
             inputs.fail("server", f"{server!r} is not the https:// address of an authority's directory")
-        email = inputs.text("email")
-        if email and not _EMAIL.match(email):
+        email = inputs.text("email") if inputs.news.get("email") else None
+        if email is not None and not _EMAIL.match(email):
             inputs.fail("email", f"{email!r} is not an e-mail address")
         inputs.one_of("key_type", "ecdsa", "rsa")
         inputs.one_of("on_delete", "remove", "keep")
         inputs.keep("expiry", "served", "profile", "dns", "dns_credentials", "dns_propagation")
-        inputs.keep("ca_bundle", "unit", "precheck")
+        inputs.keep("email", "ca_bundle", "unit", "precheck")
         if inputs.news.get("ca_bundle"):
             inputs.path("ca_bundle")
         if inputs.news.get("unit") and not str(inputs.news["unit"]).endswith(".service"):

@@ -49,7 +49,7 @@ def checked(**news: Any) -> dict[str, str]:
     return {failure.property: failure.reason for failure in found.failures}
 
 
-@pytest.mark.parametrize("inputs", [INPUTS, BY_DNS])
+@pytest.mark.parametrize("inputs", [INPUTS, BY_DNS, {**INPUTS, "email": ""}])
 def test_what_is_right_passes_as_it_is(inputs: dict[str, Any]) -> None:
     found = CertificateProvider().check({}, inputs)
     assert (found.failures, found.inputs) == ([], inputs)

@@ -452,6 +452,15 @@ def test_a_wildcard_is_refused_without_dns(host: Host) -> None:
     assert words[words.index("--dns-rfc2136-propagation-seconds") + 1] == "3"
 
 
+def test_an_account_may_be_without_an_address(host: Host) -> None:
+    words = command(NAME, CertificateDesired(**host.desired(email="")))
+    assert "--register-unsafely-without-email" in words
+    assert "-m" not in words
+    words = command(NAME, CertificateDesired(**host.desired(email="ops@example.com")))
+    assert words[words.index("-m") + 1] == "ops@example.com"
+    assert "--register-unsafely-without-email" not in words
+
+
 def test_what_certbot_is_told_of_a_plugin_is_what_the_timer_is_told(host: Host) -> None:
     for name, plugin in rendered.PLUGINS.items():
         more = {"dns": name, "dns_credentials": "/c", "dns_propagation": "9", "ca_bundle": "/ca.pem"}

@@ -45,3 +45,12 @@ def test_an_address_of_its_own_counts_and_another_port_does_not() -> None:
         port = server.getsockname()[1]
         assert is_well(port)
         assert not is_well(port ^ 1)
+
+
+def test_somebody_who_is_still_connected_is_nobody_who_listens() -> None:
+    with socket.create_server(("0.0.0.0", 0)) as server:  # noqa: S104 - as above
+        address = (socket.gethostbyname(socket.gethostname()), server.getsockname()[1])
+        with socket.create_connection(address), server.accept()[0]:
+            assert is_well(address[1])
+            server.close()
+            assert not is_well(address[1])
