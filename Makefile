@@ -95,7 +95,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden e2e drill test bench
+.PHONY: tools-only lint format types unit golden e2e drill test bench dist
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -128,6 +128,10 @@ drill: ready ## deploy hostile changes to a disposable host: nobody may be locke
 # Most of it waits for hosts, so four files are run at once (tests/workers.py).
 test: ready-to-test lint types ## everything: lint, types and every test
 	@$(ENV) python -m pytest $(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
+dist: tools-only ## wheel and sdist in dist/, the same bytes everywhere
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build --directory dist
 
 bench: ready ## speed of a drift check beside pyinfra and Ansible, and of the edge beside bare nginx and Caddy
 	@$(ENV) python -m benchmarks
