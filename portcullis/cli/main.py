@@ -1,7 +1,7 @@
 """The command `portcullis`: what people and pipelines do with a stack, one verb each.
 
-A verb's module is imported when the verb is used, and nothing else is: a pipeline writes its comment, and a
-deployment scans, with a bare Python.
+A verb's module is imported when the verb is used, and nothing else is: `--help` is quick, and a pipeline
+writes its comment with a Python that has no packages.
 """
 
 from __future__ import annotations
