@@ -48,14 +48,14 @@ preview: ready ## show every difference between the code and the disposable host
 	@tools/stack.sh preview --diff $(PULUMI)
 
 plan: ready ## what the first up would do to things that exist already (read only)
-	@$(ENV) python -m portcullis.cli.plan
+	@$(ENV) portcullis plan --stack lab
 
 policy: ready ## judge a stack by the policy pack: what no stack may do; STACK=prod
 	@$(ENV) python tools/policy.py $(or $(STACK),lab)
 
 rollback: ready ## bring back the image that an app ran before: make rollback APP=api
 	@[ -n "$(APP)" ] || { echo "error: which app? make rollback APP=api" >&2; exit 1; }
-	@$(ENV) python -m portcullis.cli.rollback --stack lab "$(APP)" $(or $(PULUMI),--yes)
+	@$(ENV) portcullis rollback --stack lab "$(APP)" $(or $(PULUMI),--yes)
 
 destroy: ready ## give back the disposable host as it was
 	@tools/stack.sh destroy $(or $(PULUMI),--yes)
@@ -68,34 +68,34 @@ ssh: ready ## log in to the disposable host, as root
 	else $(ENV) python lab/lab.py ssh $(HOST); fi
 
 tunnels: ready ## what people paste to reach the stores from home
-	@$(ENV) python -m portcullis.cli.tunnels
+	@$(ENV) portcullis tunnels --stack lab
 
 password: ready ## the password of a store's user: make password STORE=redis
-	@$(ENV) python -m portcullis.cli.tunnels --password $(or $(STORE),$(error write STORE=redis, or what make tunnels names))
+	@$(ENV) portcullis password --stack lab $(or $(STORE),$(error write STORE=redis, or what make tunnels names))
 
 status: ready ## what the lab runs, and which engine and plugins are used
 	@python3 tools/engine.py doctor
 	@$(ENV) python lab/lab.py status
 
-# FROM=another host that ssh knows asks from there; SCAN takes what `python -m portcullis.cli.scan --help` lists.
+# FROM=another host that ssh knows asks from there; SCAN takes what `bin/portcullis scan --help` lists.
 scan: ready ## ask all ports of the hosts from outside: what answers must be what is declared
-	@$(ENV) python -m portcullis.cli.scan --stack $(or $(STACK),lab) $(if $(FROM),--from "$(FROM)") $(SCAN)
+	@$(ENV) portcullis scan --stack $(or $(STACK),lab) $(if $(FROM),--from "$(FROM)") $(SCAN)
 
 # After a preview, MAP='--preview FILE' shows what it adds and removes; '--scan FILE' what `make scan` saw.
 map: ready ## who reaches what, out of the state: .portcullis/map.html, and as Mermaid text
-	@$(ENV) python -m portcullis.cli.map --stack $(or $(STACK),lab) $(MAP)
+	@$(ENV) portcullis map --stack $(or $(STACK),lab) $(MAP)
 
 # Of a stack of your own, STACK=prod, HOST is the alias in the settings; the lab's is web1, whatever its host.
 # STORE=redis, mongo or mongo.DATABASE; FROM=a name of the list or latest; YES=1 asks nothing; SAFETY=no for a
 # store that is broken, whose data cannot be dumped first.
 restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there is without FROM
-	@$(ENV) python -m portcullis.cli.restore --stack $(or $(STACK),lab) --host $(if $(STACK),$(HOST),web1) \
+	@$(ENV) portcullis restore --stack $(or $(STACK),lab) --host $(if $(STACK),$(HOST),web1) \
 		$(if $(FROM),--from "$(FROM)") $(if $(YES),--yes) $(if $(filter no,$(SAFETY)),--no-safety-dump) $(STORE)
 
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden e2e drill test bench
+.PHONY: tools-only lint format types unit golden e2e drill test bench dist
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -128,6 +128,10 @@ drill: ready ## deploy hostile changes to a disposable host: nobody may be locke
 # Most of it waits for hosts, so four files are run at once (tests/workers.py).
 test: ready-to-test lint types ## everything: lint, types and every test
 	@$(ENV) python -m pytest $(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
+dist: tools-only ## wheel and sdist in dist/, the same bytes everywhere
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build --directory dist
 
 bench: ready ## speed of a drift check beside pyinfra and Ansible, and of the edge beside bare nginx and Caddy
 	@$(ENV) python -m benchmarks

@@ -1,4 +1,4 @@
-"""Judge a stack without an engine: `python -m portcullis.policy.judge --stack lab`.
+"""Judge a stack by the policies, without an engine.
 
 It runs the program with recorded resources, as a preview of a new stack, and needs neither host nor plugins.
 The verdicts are those of `pulumi preview --policy-pack policy`.
@@ -8,7 +8,7 @@ Exit code: 0 where nothing stops the stack, 1 where a policy does, 2 where nothi
 
 from __future__ import annotations
 
-import argparse
+import json
 import sys
 import textwrap
 import traceback
@@ -21,13 +21,14 @@ from portcullis.config.faults import SettingsError
 from portcullis.policy import args as policies
 from portcullis.policy import program
 from portcullis.policy.verdict import advice, judge, milder, unneeded
+from portcullis.project import project_name
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from portcullis.policy.verdict import Verdict
 
-_ROOT = Path(__file__).resolve().parent.parent
 _WIDTH = 110
 _KEY = "portcullis:policy"
 
@@ -62,37 +63,40 @@ def summary(verdicts: Sequence[Verdict], resources: int) -> str:
 
 
 def _place(error: Exception) -> str:
-    """Say where in the checkout something went wrong."""
+    """Say where in the project something went wrong."""
+    project = Path.cwd().resolve()
     frames = [
         (Path(frame.filename).resolve(), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
     ]
     own = [
-        (file.relative_to(_ROOT), line)
+        (file.relative_to(project), line)
         for file, line in frames
-        if file.is_relative_to(_ROOT) and "site-packages" not in file.parts
+        if file.is_relative_to(project) and "site-packages" not in file.parts
     ]
     file, line = (own or frames)[-1]
     return f"{file}, line {line}"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Judge a stack, print the verdicts and return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="portcullis.policy.judge", description="Judge a stack by the policy pack."
-    )
-    parser.add_argument("--stack", default="lab")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    command.add_stack(parser)
     parser.add_argument(
-        "--config", type=Path, help="what `pulumi config --json --show-secrets` printed, instead of asking it"
+        "--config",
+        type=command.place,
+        help="what `pulumi config --json --show-secrets` printed, instead of asking it",
     )
-    chosen = parser.parse_args(argv)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Judge a stack, print the verdicts and return the exit code."""
     try:
-        config, secret = (
-            command.texts(chosen.config.read_text()) if chosen.config else program.configuration(chosen.stack)
-        )
+        stack = command.stack_of(options.stack)
+        values = json.loads(options.config.read_text()) if options.config else command.settings(stack)
+        config, secret = command.texts(values)
         settings = policies.of_config(config.get(_KEY))
-        resources = program.of_program(config, secret, stack=chosen.stack)
+        resources = program.of_program(config, secret, project=project_name(Path.cwd()), stack=stack)
         verdicts = list(judge(resources, settings))
-    except (program.NoResources, SettingsError, OSError, ValueError) as error:
+    except (command.Failed, program.NoResources, SettingsError, OSError, ValueError) as error:
         sys.stderr.write(f"error: nothing was judged: {error}\n")
         return 2
     except Exception as error:  # noqa: BLE001 - whatever it is, 1 would say that a policy stops the stack
@@ -110,7 +114,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     lines = [told(verdicts), *notes, summary(verdicts, len(resources))]
     sys.stdout.write("\n".join(filter(None, lines)) + "\n")
     return 1 if any(one.severity == "stop" and not one.exempt for one in verdicts) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import runpy
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 from pulumi.runtime import rpc
 
-from portcullis.cli.command import texts
 from portcullis.policy.model import UNKNOWN, Resource
-from portcullis.recorder import HOST_TYPES, Recorder, record
+from portcullis.recorder import HOST_TYPES, Recorder, record, run_project
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +61,7 @@ def of_program(
     project: str = "portcullis",
     stack: str = "lab",
 ) -> list[Resource]:
-    """Run `__main__.py` of this folder with a configuration and give what it declares.
+    """Run the program of the project in the working folder with a configuration and give what it declares.
 
     Args:
         config: full key to value in text, as Pulumi hands it to a program.
@@ -79,7 +76,7 @@ def of_program(
     try:
         record(
             recorder,
-            lambda: runpy.run_path("__main__.py", run_name="__main__"),
+            run_project,
             project=project,
             stack=stack,
             preview=True,
@@ -98,19 +95,3 @@ def of_program(
         )
         for one in recorder.registered
     ]
-
-
-def configuration(stack: str) -> tuple[dict[str, str], list[str]]:
-    """Ask pulumi for a stack's configuration, and for the keys of it that are encrypted.
-
-    Raises:
-        NoResources: pulumi is not there, or refuses.
-    """
-    argv = ["pulumi", "config", "--stack", stack, "--show-secrets", "--json"]
-    try:
-        asked = subprocess.run(argv, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise NoResources("pulumi is not installed; `. tools/env.sh` finds the lab's") from None
-    if asked.returncode:
-        raise NoResources(asked.stderr.strip() or f"pulumi config ended with {asked.returncode}")
-    return texts(asked.stdout)

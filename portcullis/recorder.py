@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import runpy
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -111,6 +114,14 @@ def record(
         finally:
             pulumi.runtime.set_all_config({}, [])
             settings.reset_options()
+
+
+def run_project() -> None:
+    """Run the program of the project in the working folder. It finds modules beside it, as under Pulumi."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    runpy.run_path("__main__.py", run_name="__main__")
 
 
 def plain(value: Any) -> Any:

@@ -167,13 +167,13 @@ def build(target: Path) -> None:
 def environment(engine: Engine) -> dict[str, str]:
     """Return the variables that a command needs to work on stack lab with `engine`.
 
-    PATH order: the virtual environment (the language host runs its `python3`), the engine, the machine's own,
-    and last the stand-ins of plugins that are not installed, so that an installed one always wins.
+    PATH order: our command, the virtual environment (the language host runs its `python3`), the engine, the
+    machine's own, and last the stand-ins of plugins that are not installed: an installed one always wins.
     The folders it names are made: Pulumi does not make the one for its state.
     """
     state = ROOT / ".pulumi-state"
     state.mkdir(exist_ok=True)
-    own = {ROOT / ".venv" / "bin", plugins.FOLDER}
+    own = {ROOT / "bin", ROOT / ".venv" / "bin", plugins.FOLDER}
     inherited = [
         entry
         for entry in os.environ.get("PATH", "").split(os.pathsep)
@@ -182,6 +182,7 @@ def environment(engine: Engine) -> dict[str, str]:
     home = _pulumi_home(engine)
     standing_in = plugins.stand_ins(home, os.pathsep.join([str(engine.folder), *inherited]))
     path = [
+        str(ROOT / "bin"),
         str(ROOT / ".venv" / "bin"),
         *([] if engine.official else [str(engine.folder)]),
         *inherited,

@@ -21,7 +21,7 @@ def command(stack: str, ready: engine.Engine | None) -> list[str]:
     """Return what judges a stack with an engine, or without any."""
     if ready is not None and ready.official:
         return ["pulumi", "preview", "--stack", stack, "--policy-pack", "policy"]
-    return [str(ROOT / ".venv" / "bin" / "python"), "-m", "portcullis.policy.judge", "--stack", stack]
+    return [str(ROOT / "bin" / "portcullis"), "policy", "--stack", stack]
 
 
 def prepare(stack: str) -> None:

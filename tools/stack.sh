@@ -15,4 +15,4 @@ if [ ! -f .pulumi-state/.pulumi/stacks/portcullis/lab.json ]; then
 fi
 command=$1
 shift
-exec pulumi "$command" --stack lab "$@"
+exec portcullis "$command" --stack lab "$@"

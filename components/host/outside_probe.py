@@ -61,7 +61,7 @@ class OutsideProbe(pulumi.ComponentResource):
             f"{name}-scan",
             # The project's own Python where there is one: the machine's may know nothing of Portcullis.
             create=(
-                'PATH=".venv/bin:$PATH" exec python3 -m portcullis.cli.scan '
+                'PATH=".venv/bin:$PATH" exec python3 -m portcullis scan '
                 f"--declared {declared_path(pulumi.get_stack())} --host {args.declared.host} "
                 # What it prints is in the state, where no address of a host is.
                 "--quiet"

@@ -205,16 +205,6 @@ def stack_settings() -> StackArgs:
     return sources.of_program(StackArgs)
 
 
-def settings_of(stack: str) -> StackArgs:
-    """Ask pulumi for a stack's configuration and validate it.
-
-    Raises:
-        NoSettings: pulumi is not there, or refuses.
-        SettingsError: with every fault.
-    """
-    return sources.of_stack(StackArgs, stack)
-
-
 def _passwords_in_clear(written: Written) -> list[Place]:
     """Return the places of passwords in clear, under keys that hold other things too."""
     found = []

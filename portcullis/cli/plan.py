@@ -1,16 +1,18 @@
-"""What the first `up` would find on the hosts: `python -m portcullis.cli.plan --stack lab`. Read only.
+"""What the first `up` would do to what a host has already. Read only.
 
 Pulumi's own preview of a create cannot show what already stands on a host. This runs the program with
-recorded resources, and asks each host with the very function that `up` uses.
+recorded resources, and asks each host with the very function that `up` uses. It prints a line for each host
+resource: `=` is as declared, `~` would change, `!` would be refused, `?` cannot be told before `up`.
+
+Exit status: 0, `up` would not be refused; 1, it would, or nothing could be asked.
 """
 
 from __future__ import annotations
 
-import argparse
-import runpy
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pulumi.runtime import rpc
@@ -21,9 +23,11 @@ from portcullis.host.errors import ConnectionFailed, HostError
 from portcullis.host.provider import HostProvider, stack_name
 from portcullis.host.resource import HostResource
 from portcullis.host.session import READ_TIMEOUT, session
-from portcullis.recorder import HOST_TYPES, Recorder, plain, record
+from portcullis.project import project_name
+from portcullis.recorder import HOST_TYPES, Recorder, plain, record, run_project
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from portcullis.provider.base import Props
@@ -63,7 +67,7 @@ def declared_by_program(
     # As in a preview: what only a provider knows is unknown.
     record(
         recorder,
-        lambda: runpy.run_path("__main__.py", run_name="__main__"),
+        run_project,
         project=project,
         stack=stack,
         preview=True,
@@ -150,21 +154,17 @@ def _short(step: dict[str, Any], *, secret: bool) -> str:
     return f"{have!r} => {want!r}"
 
 
-def main() -> int:
-    """Print a line for each host resource.
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    command.add_stack(parser)
 
-    `=` as declared, `~` would change, `!` would be refused, `?` cannot be told before `up`.
-    """
-    parser = argparse.ArgumentParser(prog="portcullis.cli.plan", description=__doc__)
-    parser.add_argument("--stack", default="lab")
-    stack = parser.parse_args().stack
-    asked = command.pulumi(["config", "--stack", stack, "--show-secrets", "--json"])
-    if asked.returncode:
-        sys.stderr.write(asked.stderr)
-        return 1
-    config, secret_keys = command.texts(asked.stdout)
+
+def run(options: argparse.Namespace) -> int:
+    """Print a line for each host resource."""
+    stack = command.stack_of(options.stack)
+    config, secret_keys = command.texts(command.settings(stack))
     try:
-        declared = declared_by_program("portcullis", stack, config, secret_keys)
+        declared = declared_by_program(project_name(Path.cwd()), stack, config, secret_keys)
     except SystemExit:
         return 1  # the program has told why
     return 1 if report(declared) else 0
@@ -191,7 +191,3 @@ def report(declared: Sequence[Declared]) -> int:
     for host, count in not_asked.items():
         print(f"! {host}: nothing is known of {count} of its resources")  # noqa: T201
     return refused
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,9 @@
-"""`make restore`: bring a backup of a store back, from where one deploys."""
+"""List the backups of a host's stores, or bring one back.
+
+Without --from it lists what there is. A backup overwrites what the store has now, which is set aside first.
+
+Exit status: that of the restore on the host; 2, nothing was restored.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from portcullis.cli import command
 from portcullis.components.backups.job.restore import LATEST, table
 
 if TYPE_CHECKING:
@@ -29,17 +35,17 @@ class Stopped(Exception):
     """Nothing was restored; the text says why."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(options: argparse.Namespace) -> int:
     """List what there is, or restore it after a question; return the exit status."""
-    options = _parser().parse_args(arguments)
     try:
+        options.stack = command.stack_of(options.stack)
         ssh = _ssh(options.stack, options.host)
         found = _list(ssh, options.store, options.host)
         if not options.dump:
             _say(table(found))
             if found:
                 store = options.store or found[0]["store"]
-                _say(f"\nmake restore STORE={store} FROM={found[0]['name']} brings that one back.")
+                _say(f"\n{_spelled(options, store, '--from', found[0]['name'])}   brings that one back.")
             return 0
         _restore(ssh, options, found)
     except Stopped as stopped:
@@ -52,26 +58,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _restore(ssh: Sequence[str], options: argparse.Namespace, found: Sequence[dict[str, Any]]) -> None:
     if not options.store:
-        raise Stopped("which store? STORE=redis, STORE=mongo or STORE=mongo.DATABASE")
-    dump = _chosen(found, options.dump, options.store)
+        raise Stopped("which store? redis, mongo or mongo.DATABASE")
+    dump = _chosen(found, options)
     if not options.yes:
         _ask(options.store, options.host, dump, safety=not options.no_safety_dump)
     more = ["--no-safety-dump"] if options.no_safety_dump else []
     subprocess.run([*ssh, *_remote("restore", options.store, dump["name"], *more)], check=True)
 
 
-def _chosen(found: Sequence[dict[str, Any]], wanted: str, store: str) -> dict[str, Any]:
+def _chosen(found: Sequence[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
     """Return the dump of that name; the newest that somebody took on purpose and that has something in it."""
+    wanted, store = options.dump, options.store
+    lists = f"{_spelled(options, store)} lists them"
     latest = (dump for dump in found if dump["items"] and not dump["aside"])
     dump = next(latest if wanted == LATEST else (dump for dump in found if dump["name"] == wanted), None)
     if dump is None and wanted == LATEST and found:
         raise Stopped(
             f"every backup of {store} is empty or was set aside by a restore: name the one that you want; "
-            f"make restore STORE={store} lists them"
+            f"{lists}"
         )
     if dump is None:
-        raise Stopped(f"there is no backup {wanted} of {store}; make restore STORE={store} lists them")
+        raise Stopped(f"there is no backup {wanted} of {store}; {lists}")
     return dump
+
+
+def _spelled(options: argparse.Namespace, *words: str) -> str:
+    return command.spelled(options.stack, "restore", "--host", options.host, *words)
 
 
 def _ask(store: str, host: str, dump: dict[str, Any], *, safety: bool) -> None:
@@ -80,7 +92,7 @@ def _ask(store: str, host: str, dump: dict[str, Any], *, safety: bool) -> None:
     first = "What it has now is set aside first." if safety else "What it has now is NOT set aside first."
     _say(f"Restore {store} on {host} from {what}?\nIt overwrites what {store} has now. {first}")
     if not sys.stdin.isatty():
-        raise Stopped("nobody is there to answer; YES=1 restores without asking")
+        raise Stopped("nobody is there to answer; --yes restores without asking")
     try:
         answer = input(f"Type {store} to go on: ")
     except (EOFError, KeyboardInterrupt):
@@ -107,7 +119,7 @@ def _list(ssh: Sequence[str], store: str, host: str) -> list[dict[str, Any]]:
 def _ssh(stack: str, host: str) -> list[str]:
     config = Path(".portcullis") / stack / "ssh_config"
     if not config.exists():
-        raise Stopped(f"{config} is missing: `pulumi preview --stack {stack}` writes it")
+        raise Stopped(f"{config} is missing: `portcullis preview --stack {stack}` writes it")
     # No master connection is left behind, and no password asked for.
     return ["ssh", "-F", str(config), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-S", "none", host]
 
@@ -134,18 +146,13 @@ def _form(pattern: re.Pattern[str], what: str) -> Any:
     return read
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="portcullis.cli.restore", description=__doc__)
-    parser.add_argument("--stack", default="lab")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    command.add_stack(parser)
     parser.add_argument("--host", required=True, help="the host's alias")
-    name = _form(_NAME, "the name of a backup; make restore without FROM lists them")
+    name = _form(_NAME, "the name of a backup; without --from they are listed")
     parser.add_argument("--from", dest="dump", default="", type=name, help='a name of the list, or "latest"')
     parser.add_argument("--yes", action="store_true", help="ask nothing")
     parser.add_argument("--no-safety-dump", action="store_true", help="for a store that is broken")
     store = _form(_STORE, "a store; write redis, mongo or mongo.DATABASE")
     parser.add_argument("store", nargs="?", default="", type=store)
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

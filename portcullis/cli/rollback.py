@@ -1,24 +1,27 @@
-"""Bring back the image that an app ran before: `python -m portcullis.cli.rollback --stack lab api`.
+"""Bring back the image that an app ran before.
 
 State remembers which image got well last, and which one before it. This writes the right one of the two into
 the stack's settings, as `pulumi config set` does, and runs `up`. Nothing else goes back: not the data, and
-not what a job changed in it.
+not what a job changed in it. Flags of `pulumi up` may follow, such as --yes.
+
+Exit status: that of `up`; 1, there is nothing to go back to.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from portcullis.cli.command import MISSING, pulumi
+from portcullis.cli import command
 
 if TYPE_CHECKING:
+    import argparse
     import subprocess
     from collections.abc import Callable, Sequence
 
+PASSES_ON = True
+"""What the command line does not know is for `up`."""
 _STATE = "portcullis:index:ContainerState"
 _IMAGE = "docker:index/remoteImage:RemoteImage"
 _PINNED = "@sha256:"
@@ -82,7 +85,7 @@ def roll_back(
     """Write the image into the settings and run `up` with `arguments`; return its exit code."""
     key = f"portcullis:apps.{app}.image"
     asked = run(["config", "get", "--stack", stack, "--path", key], capture=True)
-    if asked.returncode == MISSING:
+    if asked.returncode == command.MISSING:
         _say(asked.stderr.strip())
         return 1
     if asked.returncode:
@@ -111,14 +114,12 @@ def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201
 
 
-def main() -> int:
-    """Roll one app back."""
-    parser = argparse.ArgumentParser(prog="portcullis.cli.rollback", description=__doc__)
-    parser.add_argument("--stack", default="lab")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    command.add_stack(parser)
     parser.add_argument("app", help="name of the app in the settings")
-    given, arguments = parser.parse_known_args()
-    return roll_back(given.app, given.stack, arguments, pulumi)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run(options: argparse.Namespace) -> int:
+    """Roll one app back."""
+    return roll_back(options.app, command.stack_of(options.stack), options.rest, command.pulumi)

@@ -1,35 +1,27 @@
-"""How people reach the stores of a stack from home: `python -m portcullis.cli.tunnels --stack lab`.
+"""What people paste to reach the stores of a stack from home. Read only.
 
-Read only.
-
-Addresses are in the settings and nowhere in the state, so what people paste is put together here. With
-`--password STORE` it prints the passwords of that store's users instead, and nothing else.
+Addresses are in the settings and nowhere in the state, so what people paste is put together here.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from portcullis.cli.command import pulumi
+from portcullis.cli import command
 from portcullis.components.host.stack import StackArgs
 from portcullis.components.tunnels.render import tunnel_lines
 from portcullis.config.faults import SettingsError
 from portcullis.config.sources import of_json
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Mapping
 
     from portcullis.components.host.args import HostArgs
 
 _LAB = "lab"
-_PASSWORD = "password-"  # noqa: S105 - how an output begins
-
-
-class Failed(Exception):
-    """What pulumi said when it could not answer."""
 
 
 def lines(stack: str, hosts: Mapping[str, HostArgs], tunnels: Mapping[str, Any]) -> Iterator[str]:
@@ -61,78 +53,36 @@ def _of_one(stack: str, person: str, alias: str, host: HostArgs, needed: Any) ->
         key = f"~/.ssh/{needed['account']}-{alias}"
         shown = f"pulumi stack output tunnelKey-{person}-{alias} --stack {stack} --show-secrets > {key}"
         yield f"  once, the key:         ({lab}umask 077; {shown})"
-    command = tunnel_lines.command(
+    tunnel = tunnel_lines.command(
         needed["account"], host.address, host.port, opened=needed["forwards"], key=key, jump=_jump(host)
     )
-    yield f"  the tunnel:            {command}"
+    yield f"  the tunnel:            {tunnel}"
     for name, url in sorted(needed["connect"].items()):
         yield f"  {name + ':':<22} {url}"
-        yield f"  {'its password:':<22} {_password(stack, name)}"
+        yield f"  {'its password:':<22} {command.spelled(stack, 'password', name)}"
     yield ""
-
-
-def _password(stack: str, name: str) -> str:
-    if stack == _LAB:
-        return f"make password STORE={name}"
-    return f".venv/bin/python -m portcullis.cli.tunnels --stack {stack} --password {name}"
 
 
 def _jump(host: HostArgs) -> str:
     return tunnel_lines.target(host.jump.address, host.jump.port) if host.jump else ""
 
 
-def passwords(store: str, outputs: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the logins of a store with their passwords; `store` may name one login, as in "redis-app"."""
-    store = store.replace(".", "-")  # as an app's `uses` has it: mongo.shop
-    found = {key.removeprefix(_PASSWORD): text for key, text in outputs.items() if key.startswith(_PASSWORD)}
-    return sorted(
-        (name, text) for name, text in found.items() if name == store or name.startswith(f"{store}-")
-    )
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    command.add_stack(parser)
 
 
-def main() -> int:
-    """Print the tunnels of a stack, or the passwords of one of its stores."""
-    parser = argparse.ArgumentParser(prog="portcullis.cli.tunnels", description=__doc__)
-    parser.add_argument("--stack", default=_LAB)
-    parser.add_argument("--password", metavar="STORE", help="print the passwords of this store's users")
-    given = parser.parse_args()
+def run(options: argparse.Namespace) -> int:
+    """Print the tunnels of a stack."""
+    stack = command.stack_of(options.stack)
+    outputs = json.loads(command.answer("stack", "output", "--json", "--stack", stack))
     try:
-        if given.password:
-            return _print_passwords(given.password, given.stack)
-        outputs = _ask("stack", "output", "--json", "--stack", given.stack)
-        config = _ask("config", "--json", "--show-secrets", "--stack", given.stack)
-        hosts = of_json(StackArgs, config).hosts
-    except (Failed, SettingsError) as error:
+        hosts = of_json(StackArgs, command.settings(stack)).hosts
+    except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     if not outputs.get("tunnels"):
-        sys.stderr.write(f"stack {given.stack} has no tunnels: declare portcullis:tunnels and run `up`\n")
+        sys.stderr.write(f"stack {stack} has no tunnels: declare portcullis:tunnels and run `up`\n")
         return 1
-    print(*lines(given.stack, hosts, outputs["tunnels"]), sep="\n")  # noqa: T201
+    print(*lines(stack, hosts, outputs["tunnels"]), sep="\n")  # noqa: T201
     return 0
-
-
-def _print_passwords(store: str, stack: str) -> int:
-    outputs = _ask("stack", "output", "--json", "--show-secrets", "--stack", stack)
-    found = passwords(store, outputs)
-    if not found:
-        known = sorted(key.removeprefix(_PASSWORD) for key in outputs if key.startswith(_PASSWORD))
-        sys.stderr.write(f"there is no password of {store}; known are {', '.join(known) or 'none'}\n")
-        return 1
-    if len(found) == 1:
-        print(found[0][1])  # noqa: T201
-    else:
-        print(*(f"{name}: {text}" for name, text in found), sep="\n")  # noqa: T201
-    return 0
-
-
-def _ask(*arguments: str) -> dict[str, Any]:
-    done = pulumi(arguments)
-    if done.returncode:
-        raise Failed(done.stderr.strip())
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from portcullis.config.faults import NAMESPACE
@@ -15,10 +14,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Section)
 _PREFIX = f"{NAMESPACE}:"
-
-
-class NoSettings(Exception):
-    """What pulumi said when it could not give them."""
 
 
 def of_program(model: type[S]) -> S:
@@ -37,25 +32,6 @@ def of_program(model: type[S]) -> S:
     secret = [key for key in texts if pulumi.runtime.is_config_secret(_PREFIX + key)]
     others = [key for key in CONFIG.get() if not key.startswith(_PREFIX)]
     return load(model, {key: _decoded(text) for key, text in texts.items()}, secret, others)
-
-
-def of_stack(model: type[S], stack: str) -> S:
-    """Ask pulumi for a stack's configuration and validate it.
-
-    Raises:
-        NoSettings: pulumi is not there, or refuses.
-        SettingsError: with every fault.
-    """
-    argv = ["pulumi", "config", "--json", "--show-secrets", "--stack", stack]
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise NoSettings("pulumi is not installed; `. tools/env.sh` finds the lab's") from None
-    if done.returncode:
-        raise NoSettings(
-            done.stderr.strip().removeprefix("error: ") or f"pulumi config ended with {done.returncode}"
-        )
-    return of_json(model, json.loads(done.stdout))
 
 
 def of_json(model: type[S], config: Mapping[str, Any]) -> S:

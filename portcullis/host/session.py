@@ -302,7 +302,7 @@ class Session:
         if not config.exists():
             raise ConnectionFailed(
                 f"{self._config} is missing, so nobody knows how to reach it",
-                hint="the program writes it: set PULUMI_RUN_PROGRAM=true, and run `pulumi preview` once "
+                hint="the program writes it: run `portcullis preview` once "
                 "before a destroy or an import, which read the hosts before they run the program",
             )
         aliases = [self.host]

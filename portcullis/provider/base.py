@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 Props = dict[str, Any]
 
 PACKAGE = "portcullis"
-VERSION = "0.1.0"
 GENERAL_KINDS = f"{PACKAGE}.resources"
 """The package of the kinds that any program may use."""
 

@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-import yaml
 from pulumi.runtime import settings
 from pulumi.runtime.proto import resource_pb2_grpc
 
+from portcullis.project import PLUGIN, plugin_folder, project_file, read_project
 from portcullis.provider.base import PACKAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PLUGIN = f"pulumi-resource-{PACKAGE}"
-_PROJECT_FILES = ("Pulumi.yaml", "Pulumi.yml", "Pulumi.json")
 _TOLD = 32
 """The exit code that tells Pulumi's language host that the error has been shown."""
 _MESSAGE = """\
@@ -58,22 +56,13 @@ def missing(folder: Path, environ: Mapping[str, str]) -> str:
         folder: the program's working folder; the project is there or above.
         environ: the program's environment.
     """
-    project = _project(folder)
+    project = project_file(folder)
     if project is None:
         return ""  # the engine knows of a project that we do not see
-    declared = yaml.safe_load(project.read_text(encoding="utf-8"))
-    declared = declared if isinstance(declared, dict) else {}
+    declared = read_project(project)
     if _names_plugin(declared) or _is_installed(declared, environ):
         return ""
-    return _MESSAGE.format(project=project, folder=_folder())
-
-
-def _project(folder: Path) -> Path | None:
-    for above in (folder, *folder.parents):
-        for name in _PROJECT_FILES:
-            if (above / name).is_file():
-                return above / name
-    return None
+    return _MESSAGE.format(project=project, folder=plugin_folder())
 
 
 def _names_plugin(project: dict[str, Any]) -> bool:
@@ -96,10 +85,3 @@ def _is_activated_by_engine(project: dict[str, Any]) -> bool:
     runtime = project.get("runtime")
     options = (runtime.get("options") if isinstance(runtime, dict) else None) or {}
     return bool(options.get("virtualenv")) or options.get("toolchain") in ("poetry", "uv")
-
-
-def _folder() -> str:
-    """Return the folder with the plugin: the environment's, or the one of the checkout."""
-    scripts = Path(sys.prefix) / "bin"
-    checkout = Path(__file__).resolve().parents[2] / "plugin"
-    return str(checkout if (checkout / PLUGIN).exists() else scripts)

@@ -11,8 +11,9 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from portcullis import __version__
 from portcullis.host.provider import message_of_current_exception
-from portcullis.provider.base import GENERAL_KINDS, PACKAGE, VERSION, import_kinds, kinds
+from portcullis.provider.base import GENERAL_KINDS, PACKAGE, import_kinds, kinds
 from portcullis.provider.schema import schema_text
 from portcullis.provider.values import from_struct, to_struct
 
@@ -49,11 +50,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return Empty()
 
     def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return plugin_pb2.PluginInfo(version=VERSION)
+        return plugin_pb2.PluginInfo(version=__version__)
 
     def GetSchema(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         with self._answering(context):
-            return provider_pb2.GetSchemaResponse(schema=schema_text(VERSION))
+            return provider_pb2.GetSchemaResponse(schema=schema_text(__version__))
 
     def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         # The engine passes all settings portcullis:*, which are the program's. Taken over, they would stand

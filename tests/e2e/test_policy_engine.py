@@ -58,9 +58,7 @@ class Stack:
         return self.run("pulumi", "preview", "--stack", STACK, "--non-interactive", "--color=never", *more)
 
     def judge(self, *more: str) -> subprocess.CompletedProcess[str]:
-        return self.run(
-            sys.executable, "-W", "ignore", "-m", "portcullis.policy.judge", "--stack", STACK, *more
-        )
+        return self.run(sys.executable, "-W", "ignore", "-m", "portcullis", "policy", "--stack", STACK, *more)
 
 
 def of_engine(output: str) -> Counter[tuple[str, str]]:

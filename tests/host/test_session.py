@@ -268,8 +268,8 @@ def test_an_agents_refusal_keeps_its_parts(fake_ssh: Callable[..., Session]) -> 
     session.close()
 
 
-def test_without_the_configuration_the_hint_names_run_program(tmp_path: Path) -> None:
-    with pytest.raises(ConnectionFailed, match="PULUMI_RUN_PROGRAM=true"):
+def test_without_the_configuration_the_hint_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionFailed, match="run `portcullis preview` once"):
         Session("web1", "lab", project=tmp_path).request("x")
 
 

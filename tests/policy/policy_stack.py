@@ -63,7 +63,8 @@ class Checkout:
             shutil.copytree(
                 ROOT / part, self.folder / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
             )
-        shutil.copy2(ROOT / "__main__.py", self.folder)
+        for file in ("__main__.py", "Pulumi.yaml"):
+            shutil.copy2(ROOT / file, self.folder)
         self._written: set[str] = set()
 
     def edit(self, file: str, before: str, after: str) -> None:
@@ -84,7 +85,7 @@ class Checkout:
         self._written.clear()
 
     def judge(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Judge it by `python -m portcullis.policy.judge`, as people do."""
+        """Judge it by `portcullis policy`, as people do."""
         settings = self.folder / "settings.json"
         printed = {
             key: {"value": value, "secret": key == "portcullis:secrets"}
@@ -97,7 +98,8 @@ class Checkout:
                 "-W",
                 "ignore",
                 "-m",
-                "portcullis.policy.judge",
+                "portcullis",
+                "policy",
                 "--stack",
                 STACK,
                 "--config",

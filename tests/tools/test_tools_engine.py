@@ -132,10 +132,11 @@ def scripts_of_the_sdk() -> Path:
     return folder
 
 
-def test_path_has_the_virtual_environment_first_and_the_stand_ins_last() -> None:
+def test_path_has_what_is_ours_first_and_the_stand_ins_last() -> None:
     path = engine.environment(engine.Engine("3.259.0", engine.built(), official=False))["PATH"].split(":")
 
     assert path == [
+        str(steps.ROOT / "bin"),
         str(steps.ROOT / ".venv" / "bin"),
         str(engine.built()),
         "/usr/bin",

@@ -27,7 +27,7 @@ def test_an_official_pulumi_judges_in_a_preview() -> None:
 
 def test_beside_an_engine_that_was_built_the_pack_judges_by_itself() -> None:
     for ready in (Engine("3.259.0", FOLDER, official=False), None):
-        assert policy.command("lab", ready)[1:] == ["-m", "portcullis.policy.judge", "--stack", "lab"]
+        assert policy.command("lab", ready)[1:] == ["policy", "--stack", "lab"]
 
 
 def test_a_lab_without_a_host_is_told_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,22 +1,23 @@
-"""The map of a stack: `python -m portcullis.cli.map --stack prod`, out of its state.
+"""The map of a stack: who reaches what, from the internet to the stores, out of its state.
 
 Nothing is asked of a host.
 
 It writes .portcullis/map.html, .svg and .mmd, and prints the Mermaid text. With the JSON of a preview it is
-the map after the change, with what the change adds and removes; with what `make scan` wrote, what answers and
-nobody declared is in it, too.
+the map after the change, with what the change adds and removes; with what `portcullis scan --json` wrote,
+what answers and nobody declared is in it, too.
+
+Exit status: 0; 2, there is no map.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from portcullis.cli.command import pulumi
+from portcullis.cli import command
 from portcullis.cli.map import draw, state
 from portcullis.cli.map.comment import of_preview
 from portcullis.cli.map.mermaid import mermaid
@@ -25,7 +26,8 @@ from portcullis.cli.map.page import page
 from portcullis.cli.map.svg import svg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import argparse
+    from collections.abc import Iterator
 
 FORMATS = {"mermaid": mermaid, "svg": svg, "html": page}
 _FILES = {"html": "map.html", "svg": "map.svg", "mermaid": "map.mmd"}
@@ -36,9 +38,8 @@ class Stopped(Exception):
     """There is no map; the text says why."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(options: argparse.Namespace) -> int:
     """Write or print the map; return the exit status."""
-    options = _parser().parse_args(arguments)
     try:
         found = read(options)
         if options.format:
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, file in _FILES.items():
             (options.folder / file).write_text(FORMATS[name](found))
-    except (Stopped, OSError, ValueError) as error:
+    except (Stopped, command.Failed, OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return _ERROR
     print(mermaid(found), end="")  # noqa: T201
@@ -66,14 +67,16 @@ def read(options: argparse.Namespace) -> Map:
         with _as("what `pulumi preview --json` prints", options.preview):
             found = of_preview(_json(options.preview))
     else:
-        with _as("what `pulumi stack export` prints", options.export or f"the state of {options.stack}"):
-            resources = state.of_export(_json(options.export) if options.export else _exported(options.stack))
+        stack = options.stack if options.export else command.stack_of(options.stack)
+        source = options.export or f"the state of {stack}"
+        with _as("what `pulumi stack export` prints", source):
+            resources = state.of_export(_json(options.export) if options.export else _exported(stack))
             if not resources:
-                raise Stopped(f"stack {options.stack} has nothing yet: run `up` first, or give a --preview")
+                raise Stopped(f"{source} has nothing yet: run `up` first, or give a --preview")
             found = draw.draw(resources)
             draw.exposed(found, resources)
     if options.scan:
-        with _as("what `make scan` writes with --json", options.scan):
+        with _as("what `portcullis scan` writes with --json", options.scan):
             draw.scanned(found, _json(options.scan))
     return found
 
@@ -88,11 +91,8 @@ def _as(what: str, source: object) -> Iterator[None]:
 
 
 def _exported(stack: str) -> dict[str, Any]:
-    done = pulumi(["stack", "export", "--stack", stack])
-    if done.returncode:
-        raise Stopped(done.stderr.strip().removeprefix("error: "))
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    exported: dict[str, Any] = json.loads(command.answer("stack", "export", "--stack", stack))
+    return exported
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -103,14 +103,15 @@ def _json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="portcullis.cli.map", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--stack", default="lab", help="(default: %(default)s)")
-    parser.add_argument("--export", type=Path, metavar="FILE", help="what `pulumi stack export` printed")
-    parser.add_argument("--preview", type=Path, metavar="FILE", help="what `pulumi preview --json` printed")
-    parser.add_argument("--scan", type=Path, metavar="FILE", help="what `make scan` wrote with --json")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    command.add_stack(parser)
+    for option, what in (
+        ("--export", "what `pulumi stack export` printed"),
+        ("--preview", "what `pulumi preview --json` printed"),
+        ("--scan", "what `portcullis scan` wrote with --json"),
+    ):
+        parser.add_argument(option, type=command.place, metavar="FILE", help=what)
     parser.add_argument("--format", choices=sorted(FORMATS), help="print this one, and write no file")
-    parser.add_argument("--folder", type=Path, default=Path(".portcullis"), help="(default: %(default)s)")
-    return parser
+    folder = Path(".portcullis")
+    parser.add_argument("--folder", type=command.place, default=folder, help="(default: %(default)s)")

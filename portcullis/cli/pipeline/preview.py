@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from portcullis.cli import command
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -33,7 +35,7 @@ class Preview:
         text: the differences, as Pulumi prints them; where it failed, all that it printed.
         steps: what `pulumi preview --json` gives, empty where it failed.
         code_only: no host was asked; why.
-        verdict: what the policy pack says, empty where it was not asked or is not there.
+        verdict: what the policies say, empty where they were not asked.
         stopped: a policy stops it, or the pack could not judge.
     """
 
@@ -125,13 +127,11 @@ def look(
 
 
 def judged(stack: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, bool]:
-    """Return what the policy pack of a project says of a stack, and whether that stops it.
+    """Return what the policies say of a stack, and whether that stops it.
 
-    By the pack's own judge, whose verdicts are those of the engine: so the stack is judged with every engine.
+    By the judge, whose verdicts are those of an engine with the policy pack: so every engine will do.
     """
-    if not (folder / "policy" / "judge.py").exists():
-        return "", False
-    done = _asked([sys.executable, "-m", "portcullis.policy.judge", "--stack", stack], folder, environment)
+    done = _asked([sys.executable, "-m", "portcullis", "policy", "--stack", stack], folder, environment)
     # What the program itself warns of goes to the other stream, and is no verdict.
     said = done.stdout if done.returncode in _VERDICTS else done.stdout + done.stderr
     return said.strip(), done.returncode != 0
@@ -155,6 +155,5 @@ def _asked(
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(argv, 1, "", f"error: {argv[0]} took longer than {LIMIT:.0f} s\n")
     except OSError as error:
-        hint = "install Pulumi, or `. tools/env.sh` first: that is the one that `make demo` found or built"
-        told = f"error: {argv[0]} cannot be started: {error}\n  → {hint}\n"
+        told = f"error: {argv[0]} cannot be started: {error}\n  → {command.INSTALL}\n"
         return subprocess.CompletedProcess(argv, 127, "", told)

@@ -1,7 +1,5 @@
 """The gate: ask every host of a stack from outside, and compare with what its settings declare.
 
-    python -m portcullis.cli.scan --stack prod [--host web1] [--from OTHER] [--json FILE]
-
 Exit status: 0, what answers is what is declared; 1, something is open or closed that must not be; 2, a host
 could not be asked, or the result not be written. Only addresses that the settings name are asked, and no
 connection goes to the SSH port, or one where no raw packets can be sent.
@@ -13,8 +11,9 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Tuple
 
+from portcullis.cli import command
 from portcullis.cli.scan import probe, report, syn, vantage
 from portcullis.cli.scan.verdict import Verdict, judge
 from portcullis.components.host.declared import LAST_PORT, Declared
@@ -27,9 +26,8 @@ class Stopped(Exception):
     """Nothing was asked; the text says why."""
 
 
-def main(arguments: Optional[Sequence[str]] = None) -> int:
+def run(options: argparse.Namespace) -> int:
     """Ask, print the table, return the exit status."""
-    options = _parser().parse_args(arguments)
     try:
         roots = options.roots.read_text() if options.roots else ""
         verdicts = [
@@ -37,7 +35,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             for host in (_given(options) if options.declared else _of_stack(options))
         ]
         _tell(verdicts, options)
-    except (Stopped, vantage.VantageFailed, OSError, ValueError) as error:
+    except (Stopped, command.Failed, vantage.VantageFailed, OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return _ERROR
     return report.status(verdicts)
@@ -46,14 +44,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 def _tell(verdicts: List[Verdict], options: argparse.Namespace) -> None:
     """Print the result, and write it where that is asked for: after the table, which is then not lost."""
     text = json.dumps(report.as_json(verdicts), indent=2)
-    if str(options.json) == "-":
+    if options.json == "-":
         print(text)  # noqa: T201 - a command-line program
         return
     short = options.quiet and report.status(verdicts) == 0
     said = report.summary(verdicts) if short else report.table(verdicts, _spelled(options.ports))
     print(said)  # noqa: T201
     if options.json:
-        options.json.write_text(text + "\n")
+        Path(options.json).write_text(text + "\n")
 
 
 def question(declared: Declared, options: argparse.Namespace, roots: str) -> Dict[str, Any]:
@@ -113,16 +111,17 @@ def _chosen(hosts: List[Declared], alias: str, source: str) -> List[Declared]:
 def _of_stack(options: argparse.Namespace) -> List[Declared]:
     # Not above: what a deployment runs needs no settings, and not all that they import.
     from portcullis.components.host.declared import declared  # noqa: PLC0415
-    from portcullis.components.host.stack import settings_of  # noqa: PLC0415
+    from portcullis.components.host.stack import StackArgs  # noqa: PLC0415
     from portcullis.config.faults import SettingsError  # noqa: PLC0415
-    from portcullis.config.sources import NoSettings  # noqa: PLC0415
+    from portcullis.config.sources import of_json  # noqa: PLC0415
 
     try:
-        settings = settings_of(options.stack)
-    except (NoSettings, SettingsError) as error:
+        stack = command.stack_of(options.stack)
+        settings = of_json(StackArgs, command.settings(stack))
+    except SettingsError as error:
         raise Stopped(str(error)) from None
     hosts = [declared(alias, settings.host_args(alias)) for alias in settings.hosts]
-    return _chosen(hosts, options.host, f"stack {options.stack}")
+    return _chosen(hosts, options.host, f"stack {stack}")
 
 
 def _spelled(ports: Ranges) -> str:
@@ -150,11 +149,14 @@ def _rate(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="portcullis.cli.scan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--stack", default="lab", help="(default: %(default)s)")
+def _file(text: str) -> str:
+    """Read a file's name; - is standard input or output."""
+    return text if text == "-" else str(command.place(text))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    command.add_stack(parser)
     parser.add_argument("--host", default="", help="one host of it, by its alias")
     parser.add_argument("--from", dest="origin", default="", metavar="SSHHOST", help="ask from there, by ssh")
     parser.add_argument(
@@ -167,13 +169,14 @@ def _parser() -> argparse.ArgumentParser:
         help="raw SYN packets, which take root, or whole connections; what is possible without it",
     )  # fmt: skip
     parser.add_argument("--rate", type=_rate, default=syn.RATE, help="SYN packets a second (%(default)s)")
-    parser.add_argument("--roots", type=Path, help="PEM file of roots that certificates may lead to, too")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the result there, too; - prints it instead"
+        "--roots", type=command.place, help="PEM file of roots that certificates may lead to, too"
+    )
+    parser.add_argument(
+        "--json", type=_file, metavar="FILE", help="write the result there, too; - prints it instead"
     )
     parser.add_argument("--quiet", action="store_true", help="one line where everything is as declared")
     parser.add_argument(
-        "--declared", metavar="FILE", default="",
+        "--declared", type=_file, metavar="FILE",
         help="take what is declared from there, in .portcullis/STACK by `up`; - is standard input",
     )  # fmt: skip
-    return parser

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from portcullis.cli.main import parsed
 from portcullis.cli.map import draw, state
 from portcullis.cli.map.comment import of_preview, section
-from portcullis.cli.map.main import FORMATS, main
+from portcullis.cli.map.main import FORMATS, run
 from portcullis.cli.map.mermaid import escape
 from portcullis.cli.map.model import UNDECLARED, Map, Node, changed, differences
 from portcullis.cli.pipeline import markdown
@@ -336,16 +337,20 @@ def test_the_page_shows_the_picture_and_folds_the_text() -> None:
     assert "flowchart" not in shown + end
 
 
+def written(arguments: list[str]) -> int:
+    return run(parsed(["map", "--stack", "lab", *arguments]))
+
+
 def test_the_command_writes_three_files_and_prints_the_text(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--export", str(RECORDED), "--folder", str(tmp_path / "new")]) == 0
+    assert written(["--export", str(RECORDED), "--folder", str(tmp_path / "new")]) == 0
     said = capsys.readouterr()
     assert said.out == (tmp_path / "new" / "map.mmd").read_text()
     assert "map.html" in said.err
     assert (tmp_path / "new" / "map.html").read_text().startswith("<!doctype html>")
     ET.fromstring((tmp_path / "new" / "map.svg").read_text())  # noqa: S314 - our own
-    assert main(["--export", str(RECORDED), "--format", "svg"]) == 0
+    assert written(["--export", str(RECORDED), "--format", "svg"]) == 0
     assert capsys.readouterr().out.startswith("<svg")
 
 
@@ -363,7 +368,7 @@ def test_the_command_writes_three_files_and_prints_the_text(
         ),
         ('{"steps": null}', ["--preview"], "is not what `pulumi preview --json` prints: TypeError"),
         ("5", ["--preview"], "is not what `pulumi preview --json` prints: TypeError"),
-        ("[]", ["--export", str(RECORDED), "--scan"], "is not what `make scan` writes with --json: A"),
+        ("[]", ["--export", str(RECORDED), "--scan"], "is not what `portcullis scan` writes with --json: A"),
         ('{"hosts": {"web1": {}}}', ["--export", str(RECORDED), "--scan"], "--json: KeyError: 'addresses'"),
     ],
 )
@@ -372,7 +377,7 @@ def test_what_is_no_state_is_told(
 ) -> None:
     file = tmp_path / "file.json"
     file.write_text(text)
-    assert main([*arguments, str(file)]) == 2
+    assert written([*arguments, str(file)]) == 2
     heard = capsys.readouterr()
     assert heard.out == ""
     assert said in heard.err

@@ -1,4 +1,4 @@
-"""`python -m portcullis.cli.scan`, as people and deployments run it."""
+"""`portcullis scan`, as people and deployments run it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.cli.main import parsed
 from portcullis.cli.scan import greetings, syn, vantage
-from portcullis.cli.scan.main import main
+from portcullis.cli.scan.main import run
 from portcullis.components.host.declared import Declared, Opening
 from tests.cli.scan.scan_wire import V4, V6
 
@@ -27,9 +28,13 @@ def openings(*ports: int, answers: str = "every") -> tuple[Opening, ...]:
     return tuple(Opening(port, port, "the test", "there", (), answers) for port in ports)
 
 
+def scanned(arguments: list[str]) -> int:
+    return run(parsed(["scan", "--stack", "lab", *arguments]))
+
+
 def scan(wire: Wire, told: Declared, *arguments: str) -> tuple[int, str]:
     argv = ["--declared", "-", "--rate", "50000", *arguments]
-    done = wire.quick("portcullis.cli.scan", *argv, text=json.dumps([told.json()]), check=False)
+    done = wire.quick("portcullis", "scan", *argv, text=json.dumps([told.json()]), check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -118,7 +123,7 @@ def test_settings_that_cannot_be_read_are_told(
     program.write_text(f"#!/bin/sh\n{pulumi}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert main(["--stack", "prod"]) == 2
+    assert scanned(["--stack", "prod"]) == 2
     assert said in capsys.readouterr().err
 
 
@@ -134,7 +139,7 @@ def test_a_host_that_the_stack_does_not_have_is_named(
     program.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(config)}\nEND\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert main(["--host", "web2"]) == 2
+    assert scanned(["--host", "web2"]) == 2
     assert "stack lab has no host web2; it has web1" in capsys.readouterr().err
 
 
@@ -144,21 +149,21 @@ def test_raw_packets_without_root_are_refused_for_people(
     file = tmp_path / "declared.json"
     file.write_text(json.dumps([Declared("web1", ("127.0.0.1",), 22, ()).json()]))
     monkeypatch.setattr(syn, "possible", lambda: False)
-    assert main(["--declared", str(file), "--method", "syn", "--ports", "9"]) == 2
+    assert scanned(["--declared", str(file), "--method", "syn", "--ports", "9"]) == 2
     assert "raw packets take root" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0", "22-", "a", "70000", "30-20"])
 def test_ports_that_are_none_are_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["--ports", text])
+        scanned(["--ports", text])
     assert "argument --ports" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0", "-5", "fast"])
 def test_a_rate_that_sends_nothing_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main([f"--rate={text}"])
+        scanned([f"--rate={text}"])
     assert "argument --rate" in capsys.readouterr().err
 
 
@@ -173,7 +178,7 @@ def test_a_result_that_cannot_be_written_is_told_after_the_table(
         told = Declared("web1", ("127.0.0.1",), port, (Opening(port, port, "SSH", "there"),))
         file.write_text(json.dumps([told.json()]))
         asked = ["--declared", str(file), "--ports", str(port), "--method", "connect"]
-        assert main([*asked, "--json", str(tmp_path / "nowhere" / "scan.json")]) == 2
+        assert scanned([*asked, "--json", str(tmp_path / "nowhere" / "scan.json")]) == 2
     said = capsys.readouterr()
     assert f"ok  {port}/tcp  open  SSH" in said.out
     assert said.err.startswith(f"asking web1 for ports {port} by IPv4 and IPv6…\n"), "to a person"
@@ -197,7 +202,7 @@ def test_what_declares_nothing_is_not_called_as_declared(
 ) -> None:
     file = tmp_path / "declared.json"
     file.write_text(text)
-    assert main(["--declared", str(file)]) == 2
+    assert scanned(["--declared", str(file)]) == 2
     heard = capsys.readouterr()
     assert heard.out == ""
     assert heard.err.startswith(f"error: {file} ")

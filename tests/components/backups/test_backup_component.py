@@ -12,6 +12,7 @@ import pulumi
 import pytest
 
 from portcullis.cli import restore
+from portcullis.cli.main import parsed
 from portcullis.components import Backup, BackupArgs, BackupSource
 from portcullis.components.backups.args import BackupsArgs
 from portcullis.components.backups.component import ResticArgs
@@ -131,7 +132,11 @@ def test_settings() -> None:
         assert part in said, said
 
 
-# --- make restore
+# --- portcullis restore
+
+
+def restored(arguments: list[str]) -> int:
+    return restore.run(parsed(["restore", "--stack", "lab", *arguments]))
 
 
 class Host:
@@ -171,10 +176,10 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Host:
 
 
 def test_without_from_it_lists_what_there_is(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
-    assert restore.main(["--host", "web1"]) == 0
+    assert restored(["--host", "web1"]) == 0
     said = capsys.readouterr().out
     assert "2026-11-24T03-30-00Z" in said
-    assert "make restore STORE=redis FROM=" in said
+    assert "portcullis restore --stack lab --host web1 redis --from " in said
     assert host.restored == []
 
 
@@ -182,18 +187,18 @@ def test_it_asks_and_restores_only_after_the_right_answer(
     host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--host", "web1", "--from", "latest", "redis"]
-    assert restore.main(arguments) == 2
-    assert "YES=1" in capsys.readouterr().err
+    assert restored(arguments) == 2
+    assert "--yes restores without asking" in capsys.readouterr().err
     monkeypatch.setattr(restore.sys.stdin, "isatty", lambda: True, raising=False)
     for answer, code in (("y", 2), ("redis", 0)):
         monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
-        assert restore.main(arguments) == code
+        assert restored(arguments) == code
         assert "2026-11-24T03-30-00Z (2 hours ago, 3 keys)" in capsys.readouterr().out
     assert host.restored == ["restore redis 2026-11-24T03-30-00Z"], "the newest that has something in it"
 
 
 def test_yes_asks_nothing(host: Host) -> None:
-    assert restore.main(["--host", "web1", "--yes", "--from", "2026-11-24T05-00-00Z", "redis"]) == 0
+    assert restored(["--host", "web1", "--yes", "--from", "2026-11-24T05-00-00Z", "redis"]) == 0
     assert host.restored == ["restore redis 2026-11-24T05-00-00Z"]
 
 
@@ -208,7 +213,7 @@ def test_yes_asks_nothing(host: Host) -> None:
 def test_what_cannot_be_done_says_so(
     host: Host, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert restore.main(["--host", "web1", *arguments]) == 2
+    assert restored(["--host", "web1", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert host.restored == []
 
@@ -216,22 +221,22 @@ def test_what_cannot_be_done_says_so(
 @pytest.mark.parametrize("words", [["redis; reboot"], ["--from", "$(reboot)", "redis"]])
 def test_nothing_that_a_shell_would_run_reaches_the_host(host: Host, words: list[str]) -> None:
     with pytest.raises(SystemExit):
-        restore.main(["--host", "web1", *words])
+        restored(["--host", "web1", *words])
     assert host.asked == []
 
 
 def test_a_host_that_does_not_answer_is_named(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     host.code, host.err = 255, "Connection refused"
-    assert restore.main(["--host", "web1"]) == 2
+    assert restored(["--host", "web1"]) == 2
     assert "web1 cannot be reached:\nConnection refused" in capsys.readouterr().err
 
 
 def test_the_verb_of_make_says_the_same() -> None:
     words = ["make", "-n", "restore", "STORE=mongo.shop", "FROM=latest", "YES=1", "SAFETY=no", "STACK=prod"]
     said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    command = said[said.index("-m portcullis.cli.restore") :].replace("\\\n", " ")
+    command = said[said.index("portcullis restore") :].replace("\\\n", " ")
     assert command.split() == [
-        "-m", "portcullis.cli.restore", "--stack", "prod", "--host", "web1", "--from", '"latest"', "--yes",
+        "portcullis", "restore", "--stack", "prod", "--host", "web1", "--from", '"latest"', "--yes",
         "--no-safety-dump", "mongo.shop",
     ]  # fmt: skip
 

@@ -9,7 +9,8 @@ import pulumi
 import pytest
 from pulumi.runtime import rpc
 
-from portcullis.cli.tunnels import lines, passwords
+from portcullis.cli.password import passwords
+from portcullis.cli.tunnels import lines
 from portcullis.components import (
     HostArgs,
     JumpArgs,
@@ -262,12 +263,12 @@ def test_what_people_paste() -> None:
         "pulumi stack output tunnelKey-alice-web1 --stack prod --show-secrets > ~/.ssh/tunnel-alice-web1"
         in said
     )
-    assert ".venv/bin/python -m portcullis.cli.tunnels --stack prod --password redis-app" in said
+    assert "bin/portcullis password --stack prod redis-app" in said
     assert "gone" not in said
     assert "tunnelCa" not in said
     said = "\n".join(lines("lab", hosts, {"alice": {"web1": {**needed, "tls": True}}}))
     assert "(. tools/env.sh; pulumi stack output tunnelCa-web1 --stack lab > ~/.ssh/web1-ca.pem)" in said
-    assert "make password STORE=redis-app" in said
+    assert "(. tools/env.sh; portcullis password --stack lab redis-app)" in said
     assert "(. tools/env.sh; umask 077; pulumi stack output " in said
 
 

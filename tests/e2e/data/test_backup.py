@@ -134,7 +134,7 @@ def config(project: Project) -> Path:
 def restore(project: Project, *arguments: str, fails: bool = False) -> str:
     """What `make restore` runs, from a project's folder; everything that it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "portcullis.cli.restore", "--stack", STACK, "--host", "web1", *arguments],
+        [sys.executable, "-m", "portcullis", "restore", "--stack", STACK, "--host", "web1", *arguments],
         cwd=project.folder, env=project.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         check=False, timeout=120,
     )  # fmt: skip

@@ -62,7 +62,7 @@ def scan(program: Program, *arguments: str, reached: bool = True) -> tuple[int, 
     """Run the gate from the internet, as people do, once the way there is known by both families."""
     for address in (program.host.address, program.host.address6) if reached else ():
         wait_for(f"a way to {address}", lambda: "Hello" in program.page(address=address), 60)  # noqa: B023
-    argv = [sys.executable, "-m", "portcullis.cli.scan", "--stack", STACK, "--rate", "50000", *arguments]
+    argv = [sys.executable, "-m", "portcullis", "scan", "--stack", STACK, "--rate", "50000", *arguments]
     done = subprocess.run(
         ["ip", "netns", "exec", network.INTERNET, *argv],
         cwd=program.folder, env=program.env, capture_output=True, text=True, check=False, timeout=300,

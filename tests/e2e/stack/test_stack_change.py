@@ -50,7 +50,8 @@ def test_an_app_goes_back_to_its_image_before_and_forth_again(deployed: Program)
     argv = [
         sys.executable,
         "-m",
-        "portcullis.cli.rollback",
+        "portcullis",
+        "rollback",
         "--stack",
         STACK,
         "hello",

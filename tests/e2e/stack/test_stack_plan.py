@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def plan(program: Program) -> subprocess.CompletedProcess[str]:
     program._ensure_stack()
     return subprocess.run(
-        [sys.executable, "-m", "portcullis.cli.plan", "--stack", STACK],
+        [sys.executable, "-m", "portcullis", "plan", "--stack", STACK],
         cwd=program.folder, env=program.env, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 

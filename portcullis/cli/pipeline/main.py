@@ -1,8 +1,11 @@
-"""The verbs of a pipeline. Each says what it did, and ends with a code that a pipeline can act on."""
+"""What a pipeline runs for a stack. It writes what it sees into --out.
+
+Exit status: 0, nothing differs, or what a preview shows may be deployed; 1, it failed, or a policy stops the
+stack; 2, drift.
+"""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -10,10 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portcullis.cli import command
 from portcullis.cli.pipeline import forge, markdown, preview
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
 
 FOLDER = Path(".portcullis/pipeline")
 COMMENT = "comment.md"
@@ -26,14 +30,13 @@ def previewed(stack: str, folder: Path, why: str, base: Path | None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for name in _WRITTEN:
         (folder / name).unlink(missing_ok=True)
-    environment = {"PULUMI_RUN_PROGRAM": "true", **os.environ}
     if base:
         # Here, as the job that comments has no packages installed, and this one needs some.
         from portcullis.cli.pipeline import code_only  # noqa: PLC0415
 
-        seen = code_only.compare(stack, base, Path.cwd(), environment, why)
+        seen = code_only.compare(stack, base, Path.cwd(), os.environ, why)
     else:
-        seen = preview.look(stack, folder=Path.cwd(), environment=environment, code_only=why, judge=True)
+        seen = preview.look(stack, folder=Path.cwd(), environment=os.environ, code_only=why, judge=True)
     (folder / "diff.txt").write_text(seen.text)
     (folder / "preview.json").write_text(json.dumps(seen.steps))
     (folder / "result.json").write_text(
@@ -79,8 +82,7 @@ def watched(stack: str, folder: Path) -> int:
     """
     # Before the look: a watch that can tell nobody is no watch.
     told = forge.of_environment(os.environ) if forge.is_pipeline(os.environ) else None
-    environment = {"PULUMI_RUN_PROGRAM": "true", **os.environ}
-    seen = preview.look(stack, folder=Path.cwd(), environment=environment, arguments=["--refresh"])
+    seen = preview.look(stack, folder=Path.cwd(), environment=os.environ, arguments=["--refresh"])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "diff.txt").write_text(seen.text)
     marker = markdown.marker("drift", stack)
@@ -121,36 +123,34 @@ def say(text: str) -> None:
     print(text, flush=True)  # noqa: T201
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb."""
-    parser = argparse.ArgumentParser(
-        prog="portcullis.cli.pipeline", description="What a pipeline runs for a stack."
-    )
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
     verbs = parser.add_subparsers(dest="verb", required=True)
     look = verbs.add_parser("preview", help="preview a stack; writes comment.md, diff.txt and preview.json")
     look.add_argument("--code-only", default="", metavar="WHY", help="ask no host; say why, for the reader")
     look.add_argument(
-        "--base", type=Path, help="with --code-only: a checkout to compare with; no state is needed"
+        "--base", type=command.place, help="with --code-only: a checkout to compare with; no state is needed"
     )
     tell = verbs.add_parser("comment", help="write what `preview` wrote as a comment, or change that comment")
     tell.add_argument("--number", type=int, required=True, help="of the pull or merge request")
     verbs.add_parser("drift", help="look for drift; opens, changes and closes one issue")
     for verb in verbs.choices.values():
         verb.add_argument("--stack", required=True)
-        verb.add_argument("--out", type=Path, default=FOLDER, help="folder of what is written; %(default)s")
-    given = parser.parse_args(argv)
-    if given.verb == "preview" and given.base and not given.code_only:
-        parser.error("--base goes with --code-only")
+        verb.add_argument(
+            "--out", type=command.place, default=FOLDER, help="folder of what is written; %(default)s"
+        )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run one verb."""
     try:
-        if given.verb == "preview":
-            return previewed(given.stack, given.out, given.code_only, given.base)
-        if given.verb == "comment":
-            return commented(given.stack, given.out, given.number)
-        return watched(given.stack, given.out)
+        if options.verb == "preview":
+            if options.base and not options.code_only:
+                raise command.Failed("--base goes with --code-only")
+            return previewed(options.stack, options.out, options.code_only, options.base)
+        if options.verb == "comment":
+            return commented(options.stack, options.out, options.number)
+        return watched(options.stack, options.out)
     except forge.ForgeError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return FAILED
-
-
-if __name__ == "__main__":
-    sys.exit(main())

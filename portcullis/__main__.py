@@ -1,0 +1,8 @@
+"""`python -m portcullis` is the command `portcullis`."""
+
+import sys
+
+from portcullis.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""The Pulumi project that somebody works in, and the plugin that it has to name."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+PLUGIN = "pulumi-resource-portcullis"
+_FILES = ("Pulumi.yaml", "Pulumi.yml", "Pulumi.json")
+
+
+def project_file(folder: Path) -> Path | None:
+    """Return the file of the project that `folder` is in, as Pulumi finds it; None where there is none."""
+    return next(
+        (above / name for above in (folder, *folder.parents) for name in _FILES if (above / name).is_file()),
+        None,
+    )
+
+
+def read_project(file: Path) -> dict[str, Any]:
+    """Return what a project file says; nothing where it is no mapping, which is for Pulumi to tell."""
+    import yaml  # noqa: PLC0415 - a pipeline finds the project with a bare Python
+
+    found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) else {}
+
+
+def project_name(folder: Path) -> str:
+    """Return the name of the project that `folder` is in; "" where there is no project."""
+    file = project_file(folder)
+    return str(read_project(file).get("name", "")) if file else ""
+
+
+def plugin_folder() -> Path:
+    """Return the folder with the plugin: where pip put it, or the checkout's own."""
+    beside = Path(sys.executable).parent
+    schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
+    installed = [Path(sysconfig.get_path("scripts", scheme)) for scheme in schemes]
+    checkout = Path(__file__).resolve().parents[1] / "plugin"
+    return next((one for one in (beside, *installed, checkout) if (one / PLUGIN).exists()), beside)

@@ -1,0 +1,192 @@
+"""The command `portcullis`: its verbs, where it finds the project, and what it sets for Pulumi."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from portcullis.cli.main import OURS, PULUMI
+
+ROOT = Path(__file__).resolve().parents[2]
+_TELLS = """\
+import json, os, sys
+if sys.argv[1:3] == ["stack", "--show-name"]:
+    print("dev")
+    sys.exit()
+seen = {name: os.environ[name] for name in ("PULUMI_RUN_PROGRAM", "PATH")}
+with open(os.environ["TOLD"], "w") as told:
+    json.dump({"argv": sys.argv[1:], "folder": os.getcwd(), **seen}, told)
+sys.exit(7)
+"""
+
+
+class Shell:
+    """A shell in a project of its own, with a Pulumi that writes down how it was called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = folder / "project"
+        self.below = self.project / "a/b"
+        self.below.mkdir(parents=True)
+        (self.project / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        pulumi = self.bin / "pulumi"
+        pulumi.write_text(f"#!{sys.executable}\n{_TELLS}")
+        pulumi.chmod(0o755)
+        self._told = folder / "told.json"
+        self.env = {
+            "PATH": f"{self.bin}:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "TOLD": str(self._told),
+            "LANG": "C.UTF-8",
+        }  # fmt: skip
+
+    def run(self, *words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the command in a folder; one below the project's own by default."""
+        return self.start(sys.executable, "-m", "portcullis", *words, folder=folder)
+
+    def start(self, *argv: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run any program there."""
+        return subprocess.run(
+            argv, cwd=folder or self.below, env=self.env, stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    @property
+    def told(self) -> dict[str, str]:
+        """How Pulumi was called."""
+        found: dict[str, str] = json.loads(self._told.read_text())
+        return found
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def test_help_has_a_line_for_each_verb(shell: Shell) -> None:
+    shell.env["COLUMNS"] = "110"
+    said = shell.run("--help").stdout.splitlines()
+    assert [line.split()[0] for line in said if line.startswith("    ")] == [
+        "init", *PULUMI, *(verb for verb in OURS if verb != "init")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", OURS)
+def test_each_verb_says_what_it_does_and_takes(shell: Shell, verb: str) -> None:
+    done = shell.run(verb, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: portcullis {verb} ")
+    assert done.stdout.split("\n\n")[1][0].isupper()
+
+
+@pytest.mark.parametrize("verb", PULUMI)
+def test_a_verb_of_pulumi_is_given_its_flags_and_what_it_needs(shell: Shell, verb: str) -> None:
+    done = shell.run(verb, "--stack", "prod", "--diff", "--help")
+    assert done.returncode == 7, "its exit code is ours"
+    told = shell.told
+    assert told["argv"] == [verb, "--stack", "prod", "--diff", "--help"]
+    assert told["PULUMI_RUN_PROGRAM"] == "true"
+    assert told["PATH"].split(":")[0] == str(Path(sys.executable).parent), (
+        "python3 is ours for what it starts"
+    )
+    # What a flag names stands where it was typed: --policy-pack, --save-plan.
+    assert told["folder"] == str(shell.below)
+
+
+def test_what_somebody_set_on_purpose_stays(shell: Shell) -> None:
+    shell.env["PULUMI_RUN_PROGRAM"] = "false"
+    shell.run("destroy")
+    assert shell.told["PULUMI_RUN_PROGRAM"] == "false"
+
+
+def test_a_verb_works_on_the_project_around_it(shell: Shell) -> None:
+    assert shell.run("restore", "--host", "web1").stderr == (
+        "error: .portcullis/dev/ssh_config is missing: `portcullis preview --stack dev` writes it\n"
+    )
+    assert shell.run("rollback", "--stack", "prod", "api", "--yes").returncode == 1
+    assert shell.told["folder"] == str(shell.project)
+    assert shell.told["argv"] == ["config", "get", "--stack", "prod", "--path", "portcullis:apps.api.image"]
+
+
+def test_a_file_is_the_one_of_the_folder_that_it_was_typed_in(shell: Shell) -> None:
+    exported = {"deployment": {"resources": []}}
+    (shell.below / "state.json").write_text(json.dumps(exported))
+    assert shell.run("map", "--export", "state.json").stderr == (
+        f"error: {shell.below}/state.json has nothing yet: run `up` first, or give a --preview\n"
+    )
+
+
+@pytest.mark.parametrize("verb", [*PULUMI, *(verb for verb in OURS if verb != "init")])
+def test_without_a_project_it_says_what_makes_one(shell: Shell, tmp_path: Path, verb: str) -> None:
+    required = {
+        "password": ["redis"],
+        "restore": ["--host=web1"],
+        "rollback": ["api"],
+        "pipeline": ["drift", "--stack=a"],
+    }
+    done = shell.run(verb, *required.get(verb, []), folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: there is no Pulumi.yaml in {tmp_path} or above\n"
+        "  -> go to the folder of your project, or `portcullis init` writes a new one\n"
+    )
+
+
+@pytest.mark.parametrize("flag", [("-C", "project"), ("--cwd=project",)])
+def test_pulumi_may_be_sent_elsewhere(shell: Shell, tmp_path: Path, flag: tuple[str, ...]) -> None:
+    assert shell.run("preview", *flag, folder=tmp_path).returncode == 7
+
+
+def test_a_missing_pulumi_is_told(shell: Shell) -> None:
+    (shell.bin / "pulumi").unlink()
+    for verb, code in (("preview", 127), ("plan", 1), ("map", 2), ("policy", 2), ("tunnels", 1)):
+        done = shell.run(verb)
+        assert done.returncode == code, verb
+        assert "pulumi is not installed" in done.stderr
+        assert "https://www.pulumi.com/docs/install/" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "the following arguments are required: VERB"),
+        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["plan", "--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--nonsense", "preview"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_a_wrong_command_line_is_told(shell: Shell, words: list[str], said: str) -> None:
+    done = shell.run(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_what_a_pipeline_runs_without_packages(shell: Shell, tmp_path: Path) -> None:
+    words = ["pipeline", "comment", "--stack", "prod", "--number", "7", "--out", str(tmp_path)]
+    done = shell.start(sys.executable, "-S", "-m", "portcullis", *words)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "neither a GitHub workflow nor a GitLab pipeline" in done.stderr
+
+
+def test_nothing_is_imported_before_a_verb_needs_it() -> None:
+    asked = (
+        "import sys; before = set(sys.modules); import portcullis.cli.main; "
+        "print(*sorted(one for one in set(sys.modules) - before if one.startswith('portcullis')))"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [
+        "portcullis", "portcullis.cli", "portcullis.cli.command", "portcullis.cli.main", "portcullis.project",
+    ]  # fmt: skip
+
+
+def test_the_command_of_a_checkout_works_anywhere(shell: Shell) -> None:
+    shell.env.pop("PYTHONPATH")
+    command = str(ROOT / "bin/portcullis")
+    assert shell.start(command, "--version").stdout.startswith("portcullis ")
+    (shell.project / "types.py").write_text("raise RuntimeError('this stands in for a module of Python')\n")
+    done = shell.start(command, "preview", folder=shell.project)
+    assert done.returncode == 7, done.stderr

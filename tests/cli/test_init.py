@@ -1,0 +1,130 @@
+"""`portcullis init`: what it writes, and what it leaves alone."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from portcullis import __version__, project
+from portcullis.cli import command, init
+from portcullis.cli.main import parsed
+
+ROOT = Path(__file__).resolve().parents[2]
+WRITTEN = {"Pulumi.yaml", "__main__.py", "requirements.txt", ".gitignore"}
+
+
+def run(*words: str) -> int:
+    return init.run(parsed(["init", *words]))
+
+
+def environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let this Python be the one of a virtual environment with the package in it."""
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin/pulumi-resource-portcullis").touch()
+    monkeypatch.setattr(sys, "prefix", str(folder))
+    monkeypatch.setattr(sys, "executable", str(folder / "bin/python"))
+    return folder
+
+
+def written(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((folder / "Pulumi.yaml").read_text())
+    return found
+
+
+def test_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "shop"
+    environment(folder / ".venv", monkeypatch)
+    monkeypatch.chdir(folder)
+    assert run() == 0
+    assert {path.name for path in folder.iterdir()} == {*WRITTEN, ".venv"}
+    assert written(folder) == {
+        "name": "shop",
+        "description": "A hardened Docker host, declared and diffed in code.",
+        "runtime": {"name": "python", "options": {"toolchain": "pip", "virtualenv": ".venv"}},
+        "options": {"refresh": "always"},
+        "plugins": {"providers": [{"name": "portcullis", "path": ".venv/bin"}]},
+    }
+    assert (folder / ".gitignore").read_text() == "/.portcullis/\n/.venv\n__pycache__/\n"
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) <= 6
+    assert said[0] == f"Next, in {folder}:"
+
+
+def test_a_folder_that_is_not_there_yet_and_an_environment_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = environment(tmp_path / "my venv", monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    assert run("new/123") == 0
+    found = written(tmp_path / "new/123")
+    assert found["name"] == "123", "not a number"
+    assert found["runtime"]["options"]["virtualenv"] == str(elsewhere)
+    assert found["plugins"]["providers"][0]["path"] == str(elsewhere / "bin")
+
+
+def test_an_environment_that_a_link_leads_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").symlink_to("there")
+    environment(tmp_path / "here/.venv", monkeypatch)
+    assert run(str(tmp_path / "there")) == 0
+    assert written(tmp_path / "there")["runtime"]["options"]["virtualenv"] == ".venv"
+
+
+def test_without_a_virtual_environment_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert run(str(tmp_path)) == 0
+    assert written(tmp_path)["runtime"] == {"name": "python"}
+
+
+@pytest.mark.parametrize("name", [".web", "my shop", "ä", "yes"])
+def test_the_name_is_one_that_pulumi_takes(tmp_path: Path, name: str) -> None:
+    assert run(str(tmp_path / name)) == 0
+    found = written(tmp_path / name)["name"]
+    assert isinstance(found, str)
+    assert re.fullmatch(r"[A-Za-z0-9_.-]+", found)
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    for name in ("Pulumi.yaml", "__main__.py"):
+        (tmp_path / name).write_text("mine\n")
+    with pytest.raises(command.Failed, match=r"nothing was written: Pulumi\.yaml and __main__\.py in"):
+        run(str(tmp_path))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "Pulumi.yaml": "mine\n", "__main__.py": "mine\n",
+    }  # fmt: skip
+    (tmp_path / "file").touch()
+    with pytest.raises(command.Failed, match="is no folder"):
+        run(str(tmp_path / "file"))
+
+
+def test_what_git_ignores_already_stays(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("*.log\n/.venv")
+    assert run(str(tmp_path)) == 0
+    assert (tmp_path / ".gitignore").read_text() == "*.log\n/.venv\n/.portcullis/\n__pycache__/\n"
+
+
+def test_requirements_name_what_pip_calls_this_package(tmp_path: Path) -> None:
+    run(str(tmp_path))
+    called = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
+    assert (tmp_path / "requirements.txt").read_text() == f"{called}=={__version__}\n"
+
+
+def test_the_program_is_the_one_of_the_readme() -> None:
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    program = next(text for text in shown if "HardenedHost(" in text)
+    ours = ast.parse(init.PROGRAM)
+    ours.body.pop(0)  # its docstring
+    assert ast.dump(ours) == ast.dump(ast.parse(program))
+
+
+def test_a_checkout_names_its_own_plugin() -> None:
+    assert project.plugin_folder() == ROOT / "plugin"
