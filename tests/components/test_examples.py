@@ -1,6 +1,7 @@
 """Every component's docstring has an example that a person can paste, and it runs.
 
-Under `Example:` stands a whole program in a block ```` ```python ````: its imports, `write_ssh_config` for its
+Under `Example:` stands a whole program in a block ```` ```python ````: its imports, `write_ssh_config` for
+its
 hosts, the `Host`, and the component.
 """
 
