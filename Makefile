@@ -113,7 +113,7 @@ types: tools-only ## mypy --strict
 # A third of it is waiting, so three files are run at once (tests/workers.py); PYTEST=-n0 runs one.
 unit: tools-only ## the quick tests: no engine, no host
 	@$(BIN)/python -m pytest -m "not e2e" --numprocesses 3 --dist loadfile --no-loadscope-reorder \
-		tests/components tests/resources tests/agent tests/host tests/provider tests/config tests/cli tests/policy tests/golden \
+		tests/components tests/resources tests/agent tests/host tests/provider tests/config tests/cli tests/policy tests/golden tests/package \
 		tests/tools tests/benchmarks tests/test_*.py $(PYTEST)
 
 golden: tools-only ## write the rendered files that the golden tests compare with

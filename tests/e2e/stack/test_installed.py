@@ -1,0 +1,116 @@
+"""The twelve lines of the README in an empty folder: the wheel, `portcullis init`, a host, its page."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import acme as authorities
+from lab import machine, network, stack
+from tests.docs.pages import README, blocks
+from tests.e2e.project import CHECKOUT, PASSPHRASE, engine_environment
+from tests.package.installed import archives, install
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lab.pytest_lab import Host
+    from tests.package.installed import Archives
+
+__all__ = ["archives"]
+
+SITE = "api.example.com"
+_ENGINES_OWN = ("PULUMI_RUN_PROGRAM", "PYTHONPATH")
+
+
+class Shell:
+    """A person's shell in a folder, with the environment activated. Nothing of the checkout is on a path."""
+
+    def __init__(self, folder: Path, state: Path) -> None:
+        self.folder = folder
+        env = {**os.environ, **engine_environment()}
+        ours = (str(CHECKOUT / "bin"), str(CHECKOUT / ".venv"))
+        path = [one for one in env["PATH"].split(os.pathsep) if not one.startswith(ours)]
+        self.env = {
+            **{name: value for name, value in env.items() if name not in _ENGINES_OWN},
+            "PATH": os.pathsep.join([str(folder / ".venv/bin"), *path]),
+            "VIRTUAL_ENV": str(folder / ".venv"),
+            "PULUMI_BACKEND_URL": state.as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+        }
+
+    def run(self, line: str, *, code: int = 0) -> str:
+        """Run a line; return what it printed."""
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=600,
+        )  # fmt: skip
+        assert done.returncode == code, f"{line} ended with {done.returncode}:\n{done.stdout}"
+        assert "Traceback" not in done.stdout, done.stdout
+        return done.stdout
+
+
+@pytest.fixture
+def shell(tmp_path: Path, archives: Archives) -> Shell:
+    folder, state = tmp_path / "shop", tmp_path / "state"
+    folder.mkdir()
+    state.mkdir()
+    install(archives, folder / ".venv")
+    return Shell(folder, state)
+
+
+def fill_in(program: Path, host: Host) -> None:
+    """Write this lab's facts into the first program, as somebody does those of their VPS."""
+    authority = authorities.of(host.record)
+    facts = {
+        'address="203.0.113.10"': f'address="{host.address}"',
+        "ssh-ed25519 AAAA…": host.host_key,
+        "ghcr.io/acme/api@sha256:…": stack.fact("image hello:1"),
+        "RedisArgs()": f'RedisArgs(image="{stack.fact("image redis:7")}")',
+        # The key is none of ssh's own, the authority is not Let's Encrypt, and a lab host is a container:
+        # neither kernel nor clock are its own.
+        "        stores=": f"""\
+        identity_file="{host.identity_file}",
+        acme=AcmeArgs(server="{authority.directory}", ca_bundle="{authority.bundle}"),
+        kernel=KernelArgs(only=["net.ipv4.", "net.ipv6."]),
+        upkeep=UpkeepArgs(time_sync=False),
+        stores=""",
+        "import AppArgs,": "import AcmeArgs, KernelArgs, UpkeepArgs, AppArgs,",
+    }
+    text = program.read_text()
+    for theirs, ours in facts.items():
+        assert text.count(theirs) == 1, theirs
+        text = text.replace(theirs, ours)
+    program.write_text(text)
+
+
+def test_the_twelve_lines_deploy_a_host(shell: Shell, make_host: Callable[[], Host], tmp_path: Path) -> None:
+    # The environment is made, without an index, and activated.
+    *_, init = blocks(README)[2]
+    shell.run(init)
+    host = make_host()
+    fill_in(shell.folder / "__main__.py", host)
+    shell.run("pulumi stack init prod")
+
+    said = shell.run("portcullis plan")
+    assert "~ web1: Packages web1-docker-packages" in said
+    assert "0 stop the stack" in shell.run("portcullis policy")
+    assert "to create" in shell.run("portcullis preview")
+    said = shell.run("portcullis up --yes --skip-preview")
+    assert " created" in said
+
+    roots = tmp_path / "roots.pem"
+    roots.write_text(authorities.of(host.record).roots())
+    here = ["--connect-to", f"::{network.on_segment(host.record.number).v4}:", "--cacert", str(roots)]
+    _, page = machine.fetch("internet", [*here, f"https://{SITE}/"])
+    assert "Hello from a container" in page
+    assert "unchanged" in shell.run("portcullis preview --diff --expect-no-changes")
+    host.run("echo '# by hand' >>/etc/nginx/conf.d/api.example.com.conf")
+    assert "- # by hand" in shell.run("portcullis preview --diff")
+    assert "flowchart LR" in shell.run("portcullis map")
+    shell.run("portcullis destroy --yes --skip-preview")
+    assert not host.run("docker ps --quiet", check=False).stdout

@@ -1,0 +1,5 @@
+"""The archives, and an environment with the wheel."""
+
+from tests.package.installed import archives, installed
+
+__all__ = ["archives", "installed"]

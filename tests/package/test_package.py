@@ -1,0 +1,218 @@
+"""The archives of `make dist`: what is in them, and what somebody has who installs the wheel."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis import __version__
+from portcullis.cli import init
+from portcullis.host.bundle import agent_bundle
+from tests.package.installed import ROOT, build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.package.installed import Archives, Installed
+
+IMAGE = f"registry.example.com/api@sha256:{'5f' * 32}"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBZR3YwMARMndYt76G09uRhEf3IUq4cur64KMzXlUV5w"
+_FILES = ("*.py", "*.pyi", "py.typed")
+_MOCKED = """
+import json, runpy
+import pulumi
+from portcullis.components.host import images
+
+class Mocks(pulumi.runtime.Mocks):
+    types = []
+    def new_resource(self, args):
+        self.types.append(args.typ)
+        return f"{args.name}-id", dict(args.inputs)
+    def call(self, args):
+        return {}, None
+
+# No registry is asked for the digest of a tag.
+digest = "@sha256:" + "5f" * 32
+images.resolve = lambda named, *_, **__: {
+    place: name if "@" in name else name + digest for place, name in named.items()
+}
+pulumi.runtime.set_mocks(Mocks(), project="shop", stack="test", preview=True)
+
+@pulumi.runtime.test
+def declare():
+    runpy.run_path("__main__.py", run_name="__main__")
+    return pulumi.Output.from_input(None)
+
+declare()
+print(json.dumps(Mocks.types))
+"""
+_NAMES = """
+import io, json, zipfile
+import portcullis, portcullis.components, portcullis.host, portcullis.resources
+from portcullis.cli.scan import vantage
+from portcullis.host.bundle import agent_bundle
+
+print(json.dumps({
+    "file": portcullis.__file__,
+    "names": {
+        package.__name__: {name: str(getattr(package, name)) for name in package.__all__}
+        for package in (portcullis.components, portcullis.host, portcullis.resources)
+    },
+    "agent": agent_bundle().digest,
+    "probe": sorted(zipfile.ZipFile(io.BytesIO(vantage.bundle())).namelist()),
+}))
+"""
+
+
+def package_files() -> Iterator[str]:
+    """What belongs into an archive, by its path from the checkout."""
+    # A walk of the package goes past the links in it.
+    for folder in ("portcullis", "portcullis/components", "portcullis/policy"):
+        for pattern in _FILES:
+            for path in (ROOT / folder).rglob(pattern):
+                yield path.relative_to(ROOT).as_posix()
+
+
+def test_the_wheel_has_the_package_and_nothing_else(archives: Archives) -> None:
+    with zipfile.ZipFile(archives.wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        others = {name.partition(".dist-info/")[2] for name in archive.namelist()} - {""}
+    assert names == set(package_files())
+    assert {name.partition("/")[0] for name in names} == {"portcullis"}
+    assert {"portcullis/components/nginx/component.py", "portcullis/policy/judge.py"} <= names
+    assert others == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+
+
+def test_the_sdist_builds_the_same_wheel_to_the_byte(archives: Archives, tmp_path: Path) -> None:
+    with tarfile.open(archives.sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    assert {path.name for path in source.iterdir()} == {
+        "portcullis", "pyproject.toml", "README.md", "LICENSE", ".gitignore", "PKG-INFO",
+    }  # fmt: skip
+    build(source, tmp_path / "again", "wheel")
+    assert (tmp_path / "again" / archives.wheel.name).read_bytes() == archives.wheel.read_bytes()
+
+
+def test_what_the_package_says_of_itself(archives: Archives) -> None:
+    assert re.search(rf"^Version: {re.escape(__version__)}$", archives.metadata, re.MULTILINE)
+    assert re.search(r"^License-Expression: Apache-2\.0$", archives.metadata, re.MULTILINE)
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+
+
+def test_every_import_is_a_dependency_and_the_tests_run_with_its_lower_bound() -> None:
+    declared = dict(
+        re.fullmatch(r"([\w-]+)>=([\d.]+),<\d+", line).groups()  # type: ignore[union-attr]
+        for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    )
+    imported = set()
+    for name in package_files():
+        path = ROOT / name
+        if path.suffix == ".py":
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    imported |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    imported.add(str(node.module).partition(".")[0])
+    others = imported - set(sys.stdlib_module_names) - {"portcullis"}
+    known = importlib.metadata.packages_distributions()
+    needed = {re.sub(r"[-_.]+", "-", known[name][0]).lower() for name in others if name != "google"} | {
+        "protobuf"
+    }
+    assert needed == {name.lower() for name in declared}
+    pins = "\n".join((ROOT / file).read_text() for file in ("requirements.txt", "constraints.txt"))
+    for name, lowest in declared.items():
+        spelled = re.sub("[-_]", "[-_]", name)
+        assert re.search(rf"^{spelled}=={re.escape(lowest)}$", pins, re.MULTILINE | re.IGNORECASE), name
+
+
+def program(**changes: str) -> str:
+    """The first program, filled in."""
+    text = init.PROGRAM.replace("ssh-ed25519 AAAA…", KEY).replace("ghcr.io/acme/api@sha256:…", IMAGE)
+    for before, after in changes.items():
+        assert before in text
+        text = text.replace(before, after)
+    return text
+
+
+def types(installed: Installed, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Check the program in a folder as somebody would who has installed the package."""
+    return subprocess.run(
+        [
+            sys.executable, "-m", "mypy", "--strict", "--python-executable", installed.bin / "python",
+            "--cache-dir", folder.parent / "mypy", "__main__.py",
+        ],
+        cwd=folder, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+
+
+def test_the_first_program_passes_a_strict_type_check(installed: Installed, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "__main__.py").write_text(program())
+    done = types(installed, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # And one with faults does not: the types are there, and none of them is Any.
+    (folder / "__main__.py").write_text(
+        program(**{"port=8080": "prot=8080", "address=": "adress=", "RedisArgs()": "RedisArgs(memory=[])"})
+    )
+    said = types(installed, folder).stdout
+    assert 'Argument "memory" to "RedisArgs" has incompatible type' in said
+    assert 'Unexpected keyword argument "prot" for "AppArgs"' in said
+    assert 'Unexpected keyword argument "adress" for "HardenedHostArgs"' in said
+
+
+def test_the_first_program_runs_under_mocks(installed: Installed, tmp_path: Path) -> None:
+    installed.run("portcullis", "init", folder=tmp_path)
+    (tmp_path / "__main__.py").write_text(program())
+    types_ = json.loads(installed.run("python", "-c", _MOCKED, folder=tmp_path))
+    assert {
+        "portcullis:index:HardenedHost", "portcullis:index:Redis", "portcullis:index:PrivateContainer",
+        "portcullis:index:ReverseProxy", "portcullis:index:Exposure", "docker:index/container:Container",
+    } <= set(types_)  # fmt: skip
+    assert (tmp_path / ".portcullis/test/ssh_config").exists()
+
+
+def test_every_public_name_is_there_and_what_is_sent_to_hosts_is_the_same(
+    installed: Installed, tmp_path: Path
+) -> None:
+    found = json.loads(installed.run("python", "-W", "error", "-c", _NAMES, folder=tmp_path))
+    assert found["file"].startswith(str(installed.folder))
+    stub = (ROOT / "components/__init__.pyi").read_text()
+    assert set(found["names"]["portcullis.components"]) == set(re.findall(r"(\w+) as \1,", stub))
+    assert found["agent"] == agent_bundle().digest
+    assert "portcullis/components/mongodb/on_host/mongo_bson.py" in found["probe"]
+    for name in ("components", "policy", "tests", "lab", "tools"):
+        installed.run("python", "-c", f"import {name}", folder=tmp_path, code=1)
+
+
+def test_its_commands(installed: Installed, tmp_path: Path) -> None:
+    assert installed.run("portcullis", "--version", folder=tmp_path) == f"portcullis {__version__}\n"
+    plugin = installed.bin / "pulumi-resource-portcullis"
+    with subprocess.Popen([plugin], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) > 0, "the port that it listens on"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("name", ["shop", "shop/below"])
+def test_a_new_project_names_the_environment_that_wrote_it(
+    installed: Installed, tmp_path: Path, name: str
+) -> None:
+    installed.run("portcullis", "init", name, folder=tmp_path)
+    text = (tmp_path / name / "Pulumi.yaml").read_text()
+    assert f'virtualenv: "{installed.folder}"' in text
+    assert f'path: "{installed.bin}"' in text
