@@ -263,7 +263,7 @@ def test_what_people_paste() -> None:
         "pulumi stack output tunnelKey-alice-web1 --stack prod --show-secrets > ~/.ssh/tunnel-alice-web1"
         in said
     )
-    assert "bin/portcullis password --stack prod redis-app" in said
+    assert "portcullis password --stack prod redis-app" in said
     assert "gone" not in said
     assert "tunnelCa" not in said
     said = "\n".join(lines("lab", hosts, {"alice": {"web1": {**needed, "tls": True}}}))
