@@ -195,6 +195,8 @@ def environment(engine: Engine) -> dict[str, str]:
         "PULUMI_HOME": str(home),
         "PULUMI_RUN_PROGRAM": "true",
         "PULUMI_SKIP_UPDATE_CHECK": "1",
+        # Where Python may not keep what it compiled, each preview compiles 400 files anew.
+        "PYTHONDONTWRITEBYTECODE": "",
     }
 
 

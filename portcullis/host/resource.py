@@ -46,27 +46,11 @@ class HostResource(pulumi.CustomResource):
         props = {
             **inputs,
             "host": host,
-            # The host remembers who owns each thing, so that a renamed resource keeps what it just wrote.
-            "managed_by": _own_urn(name, provider.type_token(), opts),
             # Only when set: taking it out again should not show on every resource.
             **({"adopt": True} if adopt else {}),
             **dict.fromkeys(outputs),
         }
         super().__init__(provider.type_token(), name, props, opts)
-
-
-def _own_urn(name: str, type_: str, opts: pulumi.ResourceOptions | None) -> pulumi.Output[str]:
-    """Return the URN that a resource will have, without depending on the parent that it is made from.
-
-    As an input it would make the resource wait for its parent component, which stands for all of the
-    component's children, this one included: the SDK refuses that as a circle.
-    """
-    urn = pulumi.create_urn(name, type_, opts.parent if opts else None)
-
-    async def text() -> str:
-        return await urn.future() or ""
-
-    return pulumi.Output(set(), text(), urn.is_known())
 
 
 def is_secret(value: pulumi.Input[str]) -> Awaitable[bool | None] | None:

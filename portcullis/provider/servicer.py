@@ -71,8 +71,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         with self._answering(context):
-            # Who owns the thing on the host; a program that was generated from the schema does not say it.
-            news = {"managed_by": request.urn, **from_struct(request.news)}
+            # The host remembers who owns each thing, so that a renamed resource keeps what it just wrote.
+            news = {**from_struct(request.news), "managed_by": request.urn}
             found = self._provider(request).check(from_struct(request.olds), news)
             response = provider_pb2.CheckResponse(inputs=to_struct(found.inputs))
             for failure in found.failures:

@@ -69,9 +69,10 @@ def test_check_tells_all_faults_at_once(engine: Engine) -> None:
     assert set(failures) == {"path", "mode", "on_delete"}
 
 
-def test_a_program_that_does_not_say_who_owns_a_thing_is_helped(engine: Engine) -> None:
+def test_who_owns_a_thing_is_what_the_engine_says(engine: Engine) -> None:
     given = {key: value for key, value in FILE.items() if key != "managed_by"}
     assert engine.check("File", **given) == (FILE, {})
+    assert engine.check("File", **given, managed_by="another") == (FILE, {})
 
 
 def test_a_difference_is_left_to_the_engine_and_another_place_is_another_thing(engine: Engine) -> None:
