@@ -30,7 +30,7 @@ PULUMI = {
 OURS = {
     "init": ("portcullis.cli.init", "write a new project: Pulumi.yaml and a first program"),
     "plan": ("portcullis.cli.plan", "what the first `up` would do to what a host has already; read only"),
-    "policy": ("portcullis.policy.judge", "judge a stack by the policies: what no stack may do"),
+    "policy": ("portcullis.cli.judge", "judge a stack by the policies: what no stack may do"),
     "scan": ("portcullis.cli.scan.main", "ask the hosts from outside: what answers must be what is declared"),
     "map": ("portcullis.cli.map.main", "who reaches what, out of the state, as a page and as Mermaid text"),
     "tunnels": ("portcullis.cli.tunnels", "what people paste to reach the stores from home"),
