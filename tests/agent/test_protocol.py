@@ -10,11 +10,13 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +26,6 @@ from tests.on_host import OTHER_URN, STACK, URN, WHO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 CODE = zipfile.ZipFile(io.BytesIO(agent_bundle().data))
 MODULES = sorted(name for name in CODE.namelist() if CODE.read(name))
@@ -259,16 +260,44 @@ def test_the_bundle_holds_the_agent_and_every_part_that_runs_on_a_host() -> None
     assert all("/on_host" in name or name.endswith("/facts.py") for name in MODULES if "/agent/" not in name)
 
 
-def test_every_module_of_the_bundle_is_imported_without_site_packages(tmp_path: Path) -> None:
+def python_39() -> str | None:
+    """Return a Python 3.9 of this machine: on PATH, or one that pyenv has."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for found in [shutil.which("python3.9"), *map(str, pyenv.glob("versions/3.9*/bin/python3.9"))]:
+        if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return found
+    return None
+
+
+def imported_by(python: str, tmp_path: Path) -> None:
+    """Import every module of the bundle, out of its zip, and decode what each kind exchanges."""
     bundle = tmp_path / "agent.zip"
     bundle.write_bytes(agent_bundle().data)
     names = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in MODULES]
-    program = f"import importlib, sys; sys.path.insert(0, {str(bundle)!r})\n"
-    program += "\n".join(f"importlib.import_module({name!r})" for name in names)
+    program = f"""\
+import importlib, sys, typing
+sys.path.insert(0, {str(bundle)!r})
+from portcullis.agent import wire
+for name in {names!r}:
+    for one in vars(importlib.import_module(name)).values():
+        if isinstance(one, type) and issubclass(one, (wire.Spec, wire.Desired, wire.Facts)):
+            typing.get_type_hints(one)
+"""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False, timeout=60
+        [python, "-I", "-S", "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_every_module_of_the_bundle_is_imported_without_site_packages(tmp_path: Path) -> None:
+    imported_by(sys.executable, tmp_path)
+
+
+def test_every_module_of_the_bundle_is_imported_by_python_39(tmp_path: Path) -> None:
+    python = python_39()
+    if python is None:
+        pytest.skip("there is no Python 3.9 on this machine; the syntax and the imports are checked below")
+    imported_by(python, tmp_path)
 
 
 @pytest.mark.parametrize("module", MODULES)
