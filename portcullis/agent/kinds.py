@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import re
 import threading
-from typing import TYPE_CHECKING, Any, Dict
+from typing import TYPE_CHECKING, Any, Dict, get_origin
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
@@ -46,7 +46,7 @@ class Kinds(Dict[str, "Kind[Any, Any, Any]"]):
                 module = module_of(name)
                 if module is None:
                     raise HostError("invalid", f"the agent knows no kind {name!r}")
-                self[name] = _class_in(importlib.import_module(module))(self._machine, self._store)
+                self[name] = class_in(importlib.import_module(module))(self._machine, self._store)
             return self[name]
 
 
@@ -68,11 +68,13 @@ def module_of(name: str) -> str | None:
     return None
 
 
-def _class_in(module: ModuleType) -> type[Kind[Any, Any, Any]]:
+def class_in(module: ModuleType) -> type[Kind[Any, Any, Any]]:
     """Return the one kind that a module defines."""
     (found,) = (
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Kind) and value.__module__ == module.__name__
+        # To Python 3.9 and 3.10 an alias such as dict[str, Any] is a type, which issubclass() then refuses.
+        if isinstance(value, type) and get_origin(value) is None
+        if issubclass(value, Kind) and value.__module__ == module.__name__
     )
     return found

@@ -22,12 +22,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.host.bundle import agent_bundle
+from portcullis.host.provider import HostProvider
+from portcullis.provider.base import import_kinds, kinds
 from tests.on_host import OTHER_URN, STACK, URN, WHO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CODE = zipfile.ZipFile(io.BytesIO(agent_bundle().data))
+import_kinds()
+KINDS = [kind.kind for kind in kinds().values() if issubclass(kind, HostProvider)]
 MODULES = sorted(name for name in CODE.namelist() if CODE.read(name))
 
 # What the client's bootstrap does, with the host's folders moved into a test's own.
@@ -277,11 +281,13 @@ def imported_by(python: str, tmp_path: Path) -> None:
     program = f"""\
 import importlib, sys, typing
 sys.path.insert(0, {str(bundle)!r})
-from portcullis.agent import wire
+from portcullis.agent import kinds
 for name in {names!r}:
-    for one in vars(importlib.import_module(name)).values():
-        if isinstance(one, type) and issubclass(one, (wire.Spec, wire.Desired, wire.Facts)):
-            typing.get_type_hints(one)
+    importlib.import_module(name)
+for kind in {sorted(KINDS)!r}:
+    made = kinds.class_in(importlib.import_module(kinds.module_of(kind)))
+    for one in (made.spec_type, made.desired_type, made.facts_type):
+        typing.get_type_hints(one)
 """
     done = subprocess.run(
         [python, "-I", "-S", "-c", program], capture_output=True, text=True, check=False, timeout=60

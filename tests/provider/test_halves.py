@@ -10,21 +10,19 @@ from typing import Any
 import pytest
 
 from portcullis.agent import wire
-from portcullis.agent.kinds import _class_in, module_of
+from portcullis.agent.kinds import class_in, module_of
 from portcullis.host.provider import HostProvider
 from portcullis.provider.base import import_kinds, kinds
 
 import_kinds()
-PROVIDERS: dict[str, Any] = {
-    kind.kind: kind for kind in kinds().values() if issubclass(kind, HostProvider) and kind.desired_type
-}
+PROVIDERS: dict[str, Any] = {kind.kind: kind for kind in kinds().values() if issubclass(kind, HostProvider)}
 
 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
 def test_both_halves_have_the_same_classes(name: str) -> None:
     module = module_of(name)
     assert module is not None
-    on_host, provider = _class_in(importlib.import_module(module)), PROVIDERS[name]
+    on_host, provider = class_in(importlib.import_module(module)), PROVIDERS[name]
     assert on_host.desired_type is provider.desired_type
     assert on_host.facts_type is provider.facts_type
 
