@@ -19,7 +19,7 @@ from portcullis.components import (
     connections,
     export_tunnels,
 )
-from portcullis.components.host.declared import declared, write_declared
+from portcullis.components.host.declared import declared
 from portcullis.components.host.images import resolved
 from portcullis.components.host.stack import stack_settings
 from portcullis.config.faults import SettingsError
@@ -35,8 +35,6 @@ def main() -> None:
     settings = resolved(stack_settings(), "portcullis:")
     write_ssh_config(connections(settings.hosts, PreviewLogin.from_environment(os.environ)))
     args = {alias: settings.host_args(alias) for alias in settings.hosts}
-    told = {alias: declared(alias, here) for alias, here in args.items()}
-    write_declared(list(told.values()), pulumi.get_stack())
     preview = PreviewKey("preview") if any(here.preview for here in args.values()) else None
     hosts = {
         alias: HardenedHost(
@@ -50,7 +48,8 @@ def main() -> None:
     for alias, host in hosts.items():
         if args[alias].probe:
             # Last of all: what was declared is what answers.
-            OutsideProbe(f"{alias}-outside", OutsideProbeArgs(told[alias], changes_of(host), after=[host]))
+            told = declared(alias, args[alias])
+            OutsideProbe(f"{alias}-outside", OutsideProbeArgs(told, changes_of(host), after=[host]))
         backup = host.stores.backup if host.stores else None
         if backup is not None and backup.restic_password is not None:
             # Without it nobody can read the copies: keep it outside of the host and of this state.

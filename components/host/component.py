@@ -16,6 +16,7 @@ from portcullis.components.fail2ban.component.fail2ban import Fail2ban, Fail2ban
 from portcullis.components.fail2ban.component.proxy_jails import ProxyJails, ProxyJailsArgs
 from portcullis.components.firewall.component import WEB, Firewall, FirewallArgs
 from portcullis.components.host.connections import PreviewLogin, connections
+from portcullis.components.host.declared import add_declared, declared
 from portcullis.components.host.images import resolved
 from portcullis.components.host.sites import authority, proxied
 from portcullis.components.host.stores import Stores, StoresArgs, host_ports, reachable, sealed
@@ -51,8 +52,8 @@ if TYPE_CHECKING:
 class HardenedHost(pulumi.ComponentResource):
     """One host, by its alias.
 
-    It adds the host to the stack's ssh_config, and asks registries for the digests of images that are named
-    by tag: both before the first resource.
+    Before the first resource it asks registries for the digests of images that are named by tag, and adds the
+    host to the stack's ssh_config and to what `portcullis scan` expects.
 
     First contact is whoever the bare host lets in. The users come first, then the SSH server is narrowed to
     them, each proven by a fresh login; then what is open is closed, and only then does a container start.
@@ -106,6 +107,7 @@ class HardenedHost(pulumi.ComponentResource):
         except SettingsError as error:
             raise ArgumentsError(error.faults) from None
         add_connections(connections({name: args}, PreviewLogin.from_environment(os.environ)))
+        add_declared(declared(name, args), pulumi.get_stack())
         super().__init__("portcullis:index:HardenedHost", name, None, opts)
         self._name, self._args, self._own = name, args, ResourceOptions(parent=self)
         self._preview_key, self._secret_apps = preview_key, secret_apps

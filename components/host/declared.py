@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from portcullis.components.firewall.args import RuleArgs
     from portcullis.components.host.args import HardenedHostArgs
@@ -85,6 +85,8 @@ class Declared:
         return cls(**{**found, **texts, "openings": openings, "authority": dict(found["authority"])})
 
 
+_added: dict[Path, dict[str, Declared]] = {}
+"""By file, every host of the running program."""
 PUBLIC = "public"
 _NOT_PUBLIC = {
     "staging": "of Let's Encrypt's staging, which nobody trusts",
@@ -98,10 +100,15 @@ def declared_path(stack: str) -> Path:
     return Path(".portcullis") / stack / "declared.json"
 
 
-def write_declared(hosts: Sequence[Declared], stack: str) -> None:
-    """Write what is declared, for the look from outside at the end of `up`. Git ignores the folder."""
+def add_declared(host: Declared, stack: str) -> None:
+    """Write what is declared of one more host of the running program, for looks from outside.
+
+    Git ignores the folder.
+    """
     path = declared_path(stack)
-    text = json.dumps([host.json() for host in hosts], indent=2) + "\n"
+    hosts = _added.setdefault(path.absolute(), {})
+    hosts[host.host] = host
+    text = json.dumps([each.json() for each in hosts.values()], indent=2) + "\n"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists() or path.read_text() != text:
         part = path.with_suffix(f".{os.getpid()}")

@@ -88,18 +88,19 @@ def roll_back(
     if asked.returncode == command.MISSING:
         _say(asked.stderr.strip())
         return 1
-    if asked.returncode:
-        _say(f"error: {app}: the settings of stack {stack} have no {key}\n{asked.stderr.strip()}")
-        return 1
     exported = run(["stack", "export", "--stack", stack], capture=True)
     if exported.returncode:
         _say(f"error: the state of stack {stack} cannot be read\n{exported.stderr.strip()}")
         return 1
-    configured = asked.stdout.strip()
+    configured = "" if asked.returncode else asked.stdout.strip()
     try:
         way = way_back(app, configured, json.loads(exported.stdout).get("deployment") or {})
     except Refused as refusal:
         _say(f"error: {refusal}")
+        return 1
+    if asked.returncode:
+        _say(f"{app}: {key} is not set, so write the image where your program names it, and run `up`:")
+        _say(f"  {way.image}\n  {way.why}")
         return 1
     written = run(["config", "set", "--stack", stack, "--path", key, way.image], capture=True)
     if written.returncode:

@@ -108,7 +108,7 @@ def test_a_verb_works_on_the_project_around_it(shell: Shell) -> None:
     )
     assert shell.run("rollback", "--stack", "prod", "api", "--yes").returncode == 1
     assert shell.told["folder"] == str(shell.project)
-    assert shell.told["argv"] == ["config", "get", "--stack", "prod", "--path", "portcullis:apps.api.image"]
+    assert shell.told["argv"] == ["stack", "export", "--stack", "prod"]
 
 
 def test_a_file_is_the_one_of_the_folder_that_it_was_typed_in(shell: Shell) -> None:

@@ -94,7 +94,12 @@ def test_it_writes_the_settings_says_so_and_runs_up(capsys: pytest.CaptureFixtur
     ("pulumi", "words"),
     [
         (Pulumi(ONE, deployed(ONE, "")), "error: api has had one image only"),
-        (Pulumi("", {}), "the settings of stack prod have no portcullis:apps.api.image"),
+        (Pulumi("", {}), "error: api was never deployed with this stack"),
+        # A program of its own names its images in code.
+        (
+            Pulumi("", deployed(TWO, ONE)),
+            f"write the image where your program names it, and run `up`:\n  {ONE}\n",
+        ),
     ],
 )
 def test_what_cannot_be_changes_nothing(

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Tuple
 from portcullis.cli import command
 from portcullis.cli.scan import probe, report, syn, vantage
 from portcullis.cli.scan.verdict import Verdict, judge
-from portcullis.components.host.declared import LAST_PORT, Declared
+from portcullis.components.host.declared import LAST_PORT, Declared, declared_path
 
 _ERROR = 2
 Ranges = List[Tuple[int, int]]
@@ -91,14 +91,18 @@ def ask(declared: Declared, options: argparse.Namespace, roots: str) -> Verdict:
 def _given(options: argparse.Namespace) -> List[Declared]:
     """Take what is declared as a deployment gives it."""
     text = sys.stdin.read() if options.declared == "-" else Path(options.declared).read_text()
+    return _chosen(_read(text, options.declared), options.host, options.declared)
+
+
+def _read(text: str, source: str) -> List[Declared]:
     try:
         hosts = [Declared.read(each) for each in json.loads(text)]
     except (KeyError, TypeError, ValueError) as error:
         cause = f"{type(error).__name__}: {error}"
-        raise Stopped(f"{options.declared} is not what `up` leaves there: {cause}") from None
+        raise Stopped(f"{source} is not what `up` leaves there: {cause}") from None
     if not hosts:
-        raise Stopped(f"{options.declared} declares no host: run `up` first, or leave --declared out")
-    return _chosen(hosts, options.host, options.declared)
+        raise Stopped(f"{source} declares no host: run `up` first, or leave --declared out")
+    return hosts
 
 
 def _chosen(hosts: List[Declared], alias: str, source: str) -> List[Declared]:
@@ -115,9 +119,14 @@ def _of_stack(options: argparse.Namespace) -> List[Declared]:
     from portcullis.config.faults import SettingsError  # noqa: PLC0415
     from portcullis.config.sources import of_json  # noqa: PLC0415
 
+    stack = command.stack_of(options.stack)
+    values = command.settings(stack)
+    left = declared_path(stack)
+    if "portcullis:hosts" not in values and left.exists():
+        # A program of its own declares its hosts in code, and leaves here what they are.
+        return _chosen(_read(left.read_text(), str(left)), options.host, str(left))
     try:
-        stack = command.stack_of(options.stack)
-        settings = of_json(StackArgs, command.settings(stack))
+        settings = of_json(StackArgs, values)
     except SettingsError as error:
         raise Stopped(str(error)) from None
     hosts = [declared(alias, settings.host_args(alias)) for alias in settings.hosts]

@@ -143,6 +143,21 @@ def test_a_host_that_the_stack_does_not_have_is_named(
     assert "stack lab has no host web2; it has web1" in capsys.readouterr().err
 
 
+def test_a_program_of_its_own_leaves_what_its_hosts_declare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "pulumi"
+    program.write_text("#!/bin/sh\necho '{}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / ".portcullis/lab/declared.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps([Declared("shop", ("127.0.0.1",), 22, ()).json()]))
+    assert scanned(["--host", "web2"]) == 2
+    assert ".portcullis/lab/declared.json has no host web2; it has shop" in capsys.readouterr().err
+
+
 def test_raw_packets_without_root_are_refused_for_people(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ def test_twelve_lines_are_a_whole_host(deploy: Deploy) -> None:
     assert "203.0.113.10" not in str([r.inputs for r in engine.declared])
 
 
-def test_all_hosts_of_a_program_are_in_its_ssh_config(deploy: Deploy) -> None:
+def test_all_hosts_of_a_program_are_where_ssh_and_the_scan_find_them(deploy: Deploy) -> None:
     def program() -> None:
         nothing: dict[str, Any] = {"stores": {}, "apps": {}, "sites": {}}
         twelve_lines(**nothing)
@@ -62,6 +63,10 @@ def test_all_hosts_of_a_program_are_in_its_ssh_config(deploy: Deploy) -> None:
     deploy(program)
     assert "HostName 203.0.113.10\n" in ssh_config()
     assert "HostName 203.0.113.20\n" in ssh_config()
+    left = json.loads(Path(".portcullis/test/declared.json").read_text())
+    assert {each["host"]: each["addresses"] for each in left} == {
+        "web1": ["203.0.113.10"], "web2": ["203.0.113.20"],
+    }  # fmt: skip
 
 
 def test_what_the_program_writes_there_itself_stays(deploy: Deploy) -> None:

@@ -109,6 +109,8 @@ def test_the_twelve_lines_deploy_a_host(shell: Shell, make_host: Callable[[], Ho
     _, page = machine.fetch("internet", [*here, f"https://{SITE}/"])
     assert "Hello from a container" in page
     assert "unchanged" in shell.run("portcullis preview --diff --expect-no-changes")
+    look = f"ip netns exec {network.INTERNET} $(command -v portcullis) scan"
+    assert "what answers is what is declared" in shell.run(look)
     host.run("echo '# by hand' >>/etc/nginx/conf.d/api.example.com.conf")
     assert "- # by hand" in shell.run("portcullis preview --diff")
     assert "flowchart LR" in shell.run("portcullis map")
