@@ -131,5 +131,6 @@ test: ready-to-test lint types ## everything: lint, types and every test
 
 bench: ready ## speed of a drift check beside pyinfra and Ansible, and of the edge beside bare nginx and Caddy
 	@$(ENV) python -m benchmarks
+	@$(ENV) python -m benchmarks.preview_floor
 	@$(ENV) python -m benchmarks.workers
 	@$(ENV) python -m benchmarks.proxy
