@@ -135,5 +135,6 @@ dist: tools-only ## wheel and sdist in dist/, the same bytes everywhere
 
 bench: ready ## speed of a drift check beside pyinfra and Ansible, and of the edge beside bare nginx and Caddy
 	@$(ENV) python -m benchmarks
+	@$(ENV) python -m benchmarks.preview_floor
 	@$(ENV) python -m benchmarks.workers
 	@$(ENV) python -m benchmarks.proxy

@@ -70,7 +70,7 @@ def find_official(search: str) -> Engine | None:
             or pulumi.resolve().is_relative_to(ours.resolve())
         ):
             continue
-        version = _version(pulumi)
+        version = _known_version(pulumi)
         host = shutil.which("pulumi-language-python", path=f"{pulumi.resolve().parent}{os.pathsep}{search}")
         if _numbers(version) < OLDEST_OFFICIAL:
             told = version or "not a Pulumi that runs"
@@ -85,6 +85,19 @@ def find_official(search: str) -> Engine | None:
 def _numbers(version: str) -> tuple[int, ...]:
     found = re.match(r"(\d+)\.(\d+)", version)
     return tuple(int(part) for part in found.groups()) if found else ()
+
+
+def _known_version(pulumi: Path) -> str:
+    """Return a program's version, "" if it does not run. It is asked once: each time takes 0.1 s."""
+    facts = pulumi.stat()
+    key = hashlib.sha256(f"{pulumi} {facts.st_ino} {facts.st_mtime_ns} {facts.st_size}".encode())
+    note = cache() / "versions" / key.hexdigest()[:16]
+    known = note.read_text() if note.exists() else ""
+    if not known:  # or another process is writing it
+        known = _version(pulumi)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(known)
+    return known
 
 
 def _version(pulumi: Path) -> str:

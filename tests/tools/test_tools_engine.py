@@ -54,6 +54,20 @@ def test_an_official_engine_is_preferred_to_a_built_one(program: Program, elsewh
     assert engine.find_official(f"/usr/bin:{folder}") == engine.Engine("3.300.1", folder, official=True)
 
 
+def test_an_engine_is_asked_once_for_its_version_and_again_when_it_changed(
+    program: Program, elsewhere: Path
+) -> None:
+    folder = official(program, "official", "3.300.1")
+    asked = elsewhere / "asked"
+    for version, times in (("3.300.1", 1), ("3.300.2-dev", 2)):
+        program(Path("official", "pulumi"), f"echo v{version}; echo >>{asked}")
+        for _ in range(3):
+            found = engine.find_official(str(folder))
+            assert found
+            assert found.version == version
+        assert len(asked.read_text().splitlines()) == times
+
+
 def test_an_official_engine_that_is_too_old_is_named_and_not_used(
     program: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,157 @@
+"""A quiet preview of stack lab beside the engine's own floor: `python -m benchmarks.preview_floor`.
+
+The floor is a program with the same resources, in the same tree, with the same inputs and order, served by
+plugins of the same packages that do nothing. Command line, language host, SDK and `refresh: always` are the
+same. What lies between the two is what our program, plugin and tools cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.cpu_time import cpu_time
+from benchmarks.measure import BenchmarkError, run, succeeded
+from lab import machine, stack
+from lab.errors import LabError
+from lab.processes import this_process
+from tools.steps import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MOST_TIMES_FLOOR = 1.3
+_HOST = "bench2"
+_STACK = "lab"
+_LINKED = (
+    ".venv", "Pulumi.yaml", "__main__.py", "components", "constraints.txt", "lab", "plugin", "policy",
+    "portcullis", "requirements.txt",
+)  # fmt: skip
+_PACKAGES = ("docker", "portcullis", "tls")
+_QUIET = ("--non-interactive", "--color", "never")
+_PREVIEW = ("preview", "--expect-no-changes", *_QUIET)
+_UP = ("up", "--yes", "--skip-preview", *_QUIET)
+
+
+class _Stack:
+    """One of the two, in a folder of its own with its own state."""
+
+    def __init__(self, folder: Path, pulumi: Sequence[str], env: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._pulumi = pulumi
+        # Modules of the checkout are found from the program's folder; this is for `benchmarks.cpu_time`.
+        self._env = {**env, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder.parent)}
+
+    def run(self, *words: str) -> str:
+        done = run([*self._pulumi, *words], cwd=self.folder, env=self._env)
+        return succeeded(done, f"{self.folder.name}: pulumi {words[0]}")
+
+    def preview(self) -> float:
+        """Return the CPU time of a preview, in seconds."""
+        return cpu_time([*self._pulumi, *_PREVIEW], cwd=self.folder, env=self._env)
+
+
+def measured(folder: Path, rounds: int) -> list[tuple[float, float]]:
+    """Return the seconds of CPU time of both previews, ours first, round by round.
+
+    Raises:
+        BenchmarkError: the engine refused, or a preview found a difference.
+        LabError: the host could not be raised.
+    """
+    ours = _ours(folder / "ours")
+    floor = _floor(folder / "floor", ours.run("stack", "export", "--show-secrets"))
+    found = []
+    for number in range(rounds + 1):
+        pair = ours.preview(), floor.preview()
+        _say(f"round {number} of {rounds}: {pair[0]:.2f} and {pair[1]:.2f} s of CPU time")
+        found.append(pair)
+    return found[1:]  # caches were filled in round 0
+
+
+def _ours(folder: Path) -> _Stack:
+    """Deploy stack lab as `make demo` does, from a folder that has the checkout's files."""
+    folder.mkdir()
+    for name in _LINKED:
+        (folder / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "tools", folder / "tools")  # they work where they lie
+    (folder / f"Pulumi.{_STACK}.yaml").write_text(stack.renew(stack.template(_HOST), stack.fact)[0])
+    ours = _Stack(folder, ["tools/stack.sh"], os.environ)
+    _say("stack lab: first deployment")
+    ours.run(*_UP)
+    ours.run("refresh", "--yes", "--skip-preview", *_QUIET)  # as tools/demo.sh, which says why
+    return ours
+
+
+def _floor(folder: Path, export: str) -> _Stack:
+    shutil.copytree(Path(__file__).resolve().parent / "floor", folder)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    (folder / "state").mkdir()
+    (folder / "export.json").write_text(export)
+    for package in _PACKAGES:
+        (folder / "plugin" / f"pulumi-resource-{package}").symlink_to("pulumi-resource-nothing")
+    env = {**os.environ, "PULUMI_BACKEND_URL": (folder / "state").as_uri()}
+    floor = _Stack(folder, ["pulumi"], env)
+    _say("the floor: first deployment")
+    floor.run("stack", "init", _STACK)
+    floor.run(*_UP)
+    if _resources(floor.run("stack", "export")) != _resources(export):
+        raise BenchmarkError("the floor has other resources than stack lab")
+    return floor
+
+
+def _resources(export: str) -> set[str]:
+    urns = {resource["urn"] for resource in json.loads(export)["deployment"]["resources"]}
+    return {urn for urn in urns if "::pulumi:providers:" not in urn}  # these are named after their versions
+
+
+def report(rounds: Sequence[tuple[float, float]]) -> tuple[str, bool]:
+    """Return what to print, and whether the bound holds."""
+    ours, floor = (statistics.median(pair[side] for pair in rounds) for side in (0, 1))
+    times = statistics.median(mine / least for mine, least in rounds)
+    text = (
+        f"Quiet preview of stack lab, CPU time of all processes, median of {len(rounds)} rounds: {ours:.2f} s; "
+        f"the same resources from plugins that do nothing: {floor:.2f} s; {times:.2f} times"
+    )
+    if times <= MOST_TIMES_FLOOR:
+        return text, True
+    return f"{text}\n\nBROKEN: it must be at most {MOST_TIMES_FLOOR} times", False
+
+
+def main() -> int:
+    """Return 1 when the bound is broken, 2 when nothing could be measured."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.preview_floor", description="Work of a preview."
+    )
+    parser.add_argument("--rounds", type=int, default=7, help="how often (default: %(default)s)")
+    rounds = parser.parse_args().rounds
+    machine.down([_HOST])
+    lease = this_process()
+    machine.join(lease)
+    try:
+        machine.up(_HOST, lease=lease)
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            text, holds = report(measured(Path(folder), rounds))
+    except (BenchmarkError, LabError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        machine.leave(lease)
+    print(text)
+    return 0 if holds else 1
+
+
+def _say(line: str) -> None:
+    print(f"bench: {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
