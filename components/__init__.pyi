@@ -293,19 +293,19 @@ from .upkeep.component import (
     Upkeep as Upkeep,
 )
 from .users.args import (
+    LoginPolicyArgs as LoginPolicyArgs,
+)
+from .users.args import (
     UserArgs as UserArgs,
+)
+from .users.args import (
+    UsersArgs as UsersArgs,
 )
 from .users.component.login_policy import (
     LoginPolicy as LoginPolicy,
 )
-from .users.component.login_policy import (
-    LoginPolicyArgs as LoginPolicyArgs,
-)
 from .users.component.users import (
     Users as Users,
-)
-from .users.component.users import (
-    UsersArgs as UsersArgs,
 )
 from .users.resource.administrators import (
     Administrators as Administrators,

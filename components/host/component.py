@@ -30,13 +30,14 @@ from portcullis.components.tunnels.component import SshTunnel, SshTunnelArgs
 from portcullis.components.tunnels.render.tunnel import account
 from portcullis.components.updates.component import SystemUpdates, SystemUpdatesArgs
 from portcullis.components.upkeep.component import Upkeep, UpkeepArgs
-from portcullis.components.users.component.login_policy import LoginPolicy, LoginPolicyArgs
-from portcullis.components.users.component.users import Users, UsersArgs
+from portcullis.components.users.args import LoginPolicyArgs, UsersArgs
+from portcullis.components.users.component.login_policy import LoginPolicy
+from portcullis.components.users.component.users import Users
 from portcullis.config.arguments import faults_in
 from portcullis.config.faults import ArgumentsError, SettingsError
 from portcullis.config.forms import Alias
 from portcullis.config.secret import Secret
-from portcullis.host import add_connections
+from portcullis.host import Host, add_connections
 from portcullis.registry import login_of
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class HardenedHost(pulumi.ComponentResource):
         add_connections(connections({name: args}, PreviewLogin.from_environment(os.environ)))
         super().__init__("portcullis:index:HardenedHost", name, None, opts)
         self._name, self._args, self._own = name, args, ResourceOptions(parent=self)
+        self._host = Host(name, args.os, args.adopt)
         self._preview_key, self._secret_apps = preview_key, secret_apps
         self._secrets = {secret: Secret.of(value).output for secret, value in args.secrets.items()}
 
@@ -136,14 +138,13 @@ class HardenedHost(pulumi.ComponentResource):
         users = Users(
             f"{name}-users",
             UsersArgs(
-                host=name,
                 users=host.users,
                 login=host.user,
                 # Whoever deploys speaks to Docker's socket, which is its group's.
                 groups={host.user: ("docker",)} if host.user in host.users and host.user != "root" else {},
-                sudoers=(preview.SUDOERS,) if self._is_shown else (),
-                adopt=host.adopt,
             ),
+            host=self._host,
+            sudoers=(preview.SUDOERS,) if self._is_shown else (),
             opts=own,
         )
         self.access = SshAccess(
@@ -161,7 +162,7 @@ class HardenedHost(pulumi.ComponentResource):
                     for person, tunnel in self._args.tunnels.items()
                 },
                 preview=self._is_shown,
-                after=tuple(users.ready),
+                after=(users,),
                 adopt=host.adopt,
             ),
             opts=own,
@@ -260,7 +261,7 @@ class HardenedHost(pulumi.ComponentResource):
             ),
             opts=own,
         )
-        LoginPolicy(f"{name}-login", LoginPolicyArgs(host=name, adopt=host.adopt), opts=own)
+        LoginPolicy(f"{name}-login", LoginPolicyArgs(), host=self._host, opts=own)
         updates = SystemUpdates(
             f"{name}-updates",
             SystemUpdatesArgs(

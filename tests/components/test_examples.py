@@ -37,7 +37,6 @@ WITHOUT = {
     "HostExposure",
     "InternalCa",
     "KernelSettings",
-    "LoginPolicy",
     "MongoDB",
     "OutsideProbe",
     "PreviewAccess",
@@ -51,7 +50,6 @@ WITHOUT = {
     "SshTunnel",
     "SystemUpdates",
     "Upkeep",
-    "Users",
 }
 
 
