@@ -224,9 +224,6 @@ from .previews.component import (
     PreviewAccess as PreviewAccess,
 )
 from .previews.component import (
-    PreviewAccessArgs as PreviewAccessArgs,
-)
-from .previews.component import (
     PreviewKey as PreviewKey,
 )
 from .redis.args import (
@@ -250,9 +247,6 @@ from .ssh.args import (
 from .ssh.component import (
     SshAccess as SshAccess,
 )
-from .ssh.component import (
-    SshAccessArgs as SshAccessArgs,
-)
 from .ssh.resource import (
     SshServer as SshServer,
 )
@@ -266,9 +260,6 @@ from .tunnels.component import (
     SshTunnel as SshTunnel,
 )
 from .tunnels.component import (
-    SshTunnelArgs as SshTunnelArgs,
-)
-from .tunnels.component import (
     StoreLogin as StoreLogin,
 )
 from .tunnels.component import (
@@ -276,6 +267,9 @@ from .tunnels.component import (
 )
 from .tunnels.component import (
     export_tunnels as export_tunnels,
+)
+from .tunnels.component import (
+    tunnel_accounts as tunnel_accounts,
 )
 from .updates.args import (
     UpdatesArgs as UpdatesArgs,

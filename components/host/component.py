@@ -24,10 +24,9 @@ from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.component import ReverseProxy, ReverseProxyArgs
 from portcullis.components.nginx.proxied import ProxiedApp
 from portcullis.components.previews import render as preview
-from portcullis.components.previews.component import PreviewAccess, PreviewAccessArgs
-from portcullis.components.ssh.component import SshAccess, SshAccessArgs
-from portcullis.components.tunnels.component import SshTunnel, SshTunnelArgs
-from portcullis.components.tunnels.render.tunnel import account
+from portcullis.components.previews.component import PreviewAccess
+from portcullis.components.ssh.component import SshAccess
+from portcullis.components.tunnels.component import SshTunnel, tunnel_accounts
 from portcullis.components.updates.component import SystemUpdates, SystemUpdatesArgs
 from portcullis.components.upkeep.component import Upkeep, UpkeepArgs
 from portcullis.components.users.args import LoginPolicyArgs, UsersArgs
@@ -149,23 +148,14 @@ class HardenedHost(pulumi.ComponentResource):
         )
         self.access = SshAccess(
             f"{name}-ssh",
-            SshAccessArgs(
-                host=name,
-                os=host.os,
-                port=host.port,
-                login=host.user,
-                root_login=host.ssh.root_login,
-                exempt=tuple(host.fail2ban.ignore),
-                options=host.ssh.options,
-                tunnels={
-                    account(person): tuple(sorted(reached[store].text for store in tunnel.to))
-                    for person, tunnel in self._args.tunnels.items()
-                },
-                preview=self._is_shown,
-                after=(users,),
-                adopt=host.adopt,
-            ),
-            opts=own,
+            host.ssh,
+            host=self._host,
+            port=host.port,
+            login=host.user,
+            exempt=host.fail2ban.ignore,
+            tunnels=tunnel_accounts(self._args.tunnels, reached),
+            preview=self._is_shown,
+            opts=ResourceOptions(parent=self, depends_on=[users]),
         )
         self._show()
         self.firewall = Firewall(
@@ -236,15 +226,11 @@ class HardenedHost(pulumi.ComponentResource):
             return
         PreviewAccess(
             f"{self._name}-preview",
-            PreviewAccessArgs(
-                host=self._name,
-                key=key,
-                sources=tuple(host.preview.from_),
-                # sshd's own block for the account stands before the account does.
-                after=tuple(self.access.ready),
-                adopt=host.adopt,
-            ),
-            opts=self._own,
+            host.preview,
+            host=self._host,
+            key=key,
+            # sshd's own block for the account stands before the account does.
+            opts=ResourceOptions(parent=self, depends_on=[self.access]),
         )
 
     def _keep_up(self) -> None:
@@ -327,15 +313,11 @@ class HardenedHost(pulumi.ComponentResource):
         return [
             SshTunnel(
                 f"{self._name}-tunnel-{person}",
-                SshTunnelArgs(
-                    host=self._name,
-                    person=person,
-                    to={store: targets[store] for store in tunnel.to},
-                    keys=tunnel.keys,
-                    after=tuple(self.access.ready),
-                    adopt=args.adopt,
-                ),
-                opts=self._own,
+                tunnel,
+                host=self._host,
+                person=person,
+                targets=targets,
+                opts=ResourceOptions(parent=self, depends_on=[self.access]),
             )
             for person, tunnel in sorted(args.tunnels.items())
         ]

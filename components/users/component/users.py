@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Users(pulumi.ComponentResource):
     """Accounts with keys and without passwords. Only declared users become root.
 
-    Depend on it where root's own login is narrowed: by then the users can log in.
+    Declare them before `SshAccess` narrows root's own login: by then the users can log in.
 
     Example:
         ```python

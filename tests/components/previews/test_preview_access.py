@@ -13,10 +13,11 @@ import pytest
 
 from portcullis.components import (
     PreviewAccess,
-    PreviewAccessArgs,
+    PreviewArgs,
     PreviewKey,
     PreviewLogin,
-    SshAccessArgs,
+    SshAccess,
+    SshArgs,
     Users,
     UsersArgs,
     connections,
@@ -45,8 +46,8 @@ def shown(**more: Any) -> dict[str, Any]:
 
 
 def test_the_account_runs_one_program_and_comes_last(deploy: Deploy) -> None:
-    args = PreviewAccessArgs(host="web1", key=KEY, sources=("203.0.113.7", "2001:db8::/32"))
-    engine = deploy(lambda: PreviewAccess("web1-preview", args))
+    args = PreviewArgs(from_=["203.0.113.7", "2001:db8::/32"])
+    engine = deploy(lambda: PreviewAccess("web1-preview", args, host=Host("web1"), key=KEY))
     user = engine.one(":User").inputs
     assert (user["user"], user["shell"], user["sudo"], user["groups"]) == (
         "portcullis-preview",
@@ -156,7 +157,7 @@ def test_its_account_is_nobody_elses() -> None:
     }
     assert any("preview key's own account" in fault for fault in faults(config))
     with pytest.raises(ValueError, match="cannot deploy"):
-        SshAccessArgs(host="web1", os="debian-13", login=preview.ACCOUNT)
+        SshAccess("web1-ssh", SshArgs(), host=Host("web1"), login=preview.ACCOUNT)
 
 
 def test_the_environment_says_who_looks() -> None:
@@ -168,12 +169,13 @@ def test_the_environment_says_who_looks() -> None:
         read({"PORTCULLIS_ACCESS": "prewiew"})
 
 
-def test_an_option_of_sshd_that_shuts_it_out_is_refused() -> None:
+def test_an_option_of_sshd_that_shuts_it_out_is_refused(deploy: Deploy) -> None:
+    def declared(users: str) -> None:
+        SshAccess("web1-ssh", SshArgs(options={"AllowUsers": users}), host=Host("web1"), preview=True)
+
     with pytest.raises(ValueError, match="refuses portcullis-preview, which is declared to preview"):
-        SshAccessArgs(host="web1", os="debian-13", preview=True, options={"AllowUsers": "deploy"})
-    SshAccessArgs(
-        host="web1", os="debian-13", preview=True, options={"AllowUsers": "deploy portcullis-preview"}
-    )
+        deploy(lambda: declared("deploy"))
+    deploy(lambda: declared("deploy portcullis-preview"))
 
 
 def test_users_know_the_file_as_declared(deploy: Deploy) -> None:
@@ -266,6 +268,6 @@ def test_settings_say_where_the_key_may_come_from(deploy: Deploy) -> None:
 def test_a_preview_knows_all_but_the_key_that_is_made() -> None:
     def program() -> None:
         key = PreviewKey("preview").public_key
-        PreviewAccess("web1-preview", PreviewAccessArgs(host="web1", key=key))
+        PreviewAccess("web1-preview", PreviewArgs(), host=Host("web1"), key=key)
 
     assert unknown_in(program) == {"web1-preview-account.keys.preview"}
