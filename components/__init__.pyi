@@ -224,9 +224,6 @@ from .previews.component import (
     PreviewAccess as PreviewAccess,
 )
 from .previews.component import (
-    PreviewAccessArgs as PreviewAccessArgs,
-)
-from .previews.component import (
     PreviewKey as PreviewKey,
 )
 from .redis.args import (
@@ -250,9 +247,6 @@ from .ssh.args import (
 from .ssh.component import (
     SshAccess as SshAccess,
 )
-from .ssh.component import (
-    SshAccessArgs as SshAccessArgs,
-)
 from .ssh.resource import (
     SshServer as SshServer,
 )
@@ -266,9 +260,6 @@ from .tunnels.component import (
     SshTunnel as SshTunnel,
 )
 from .tunnels.component import (
-    SshTunnelArgs as SshTunnelArgs,
-)
-from .tunnels.component import (
     StoreLogin as StoreLogin,
 )
 from .tunnels.component import (
@@ -276,6 +267,9 @@ from .tunnels.component import (
 )
 from .tunnels.component import (
     export_tunnels as export_tunnels,
+)
+from .tunnels.component import (
+    tunnel_accounts as tunnel_accounts,
 )
 from .updates.args import (
     UpdatesArgs as UpdatesArgs,
@@ -293,19 +287,19 @@ from .upkeep.component import (
     Upkeep as Upkeep,
 )
 from .users.args import (
+    LoginPolicyArgs as LoginPolicyArgs,
+)
+from .users.args import (
     UserArgs as UserArgs,
+)
+from .users.args import (
+    UsersArgs as UsersArgs,
 )
 from .users.component.login_policy import (
     LoginPolicy as LoginPolicy,
 )
-from .users.component.login_policy import (
-    LoginPolicyArgs as LoginPolicyArgs,
-)
 from .users.component.users import (
     Users as Users,
-)
-from .users.component.users import (
-    UsersArgs as UsersArgs,
 )
 from .users.resource.administrators import (
     Administrators as Administrators,

@@ -26,7 +26,7 @@ from portcullis.components.ssh.args import SshArgs
 from portcullis.components.tunnels.args import Person, TunnelArgs
 from portcullis.components.updates.args import UpdatesArgs
 from portcullis.components.upkeep.args import UpkeepArgs
-from portcullis.components.users.args import UserArgs
+from portcullis.components.users.args import UserArgs, check_root
 from portcullis.config.forms import (
     Address,
     AddressV6,
@@ -237,8 +237,7 @@ def _check_login(written: Written) -> None:
             f"declares no {user}, who logs in",
             f"write {user}: {{keys: {{laptop: ssh-ed25519 AAAA…}}, sudo: true}}",
         )
-    if "root" in users and users["root"].get("sudo") is True:
-        users["root"].at.field("sudo").report("says nothing of root, who is it already", "leave it out")
+    check_root(users)
     if user not in users:
         return
     mine = users[user]

@@ -25,19 +25,19 @@ from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.component import ReverseProxy, ReverseProxyArgs
 from portcullis.components.nginx.proxied import ProxiedApp
 from portcullis.components.previews import render as preview
-from portcullis.components.previews.component import PreviewAccess, PreviewAccessArgs
-from portcullis.components.ssh.component import SshAccess, SshAccessArgs
-from portcullis.components.tunnels.component import SshTunnel, SshTunnelArgs
-from portcullis.components.tunnels.render.tunnel import account
+from portcullis.components.previews.component import PreviewAccess
+from portcullis.components.ssh.component import SshAccess
+from portcullis.components.tunnels.component import SshTunnel, tunnel_accounts
 from portcullis.components.updates.component import SystemUpdates, SystemUpdatesArgs
 from portcullis.components.upkeep.component import Upkeep, UpkeepArgs
-from portcullis.components.users.component.login_policy import LoginPolicy, LoginPolicyArgs
-from portcullis.components.users.component.users import Users, UsersArgs
+from portcullis.components.users.args import LoginPolicyArgs, UsersArgs
+from portcullis.components.users.component.login_policy import LoginPolicy
+from portcullis.components.users.component.users import Users
 from portcullis.config.arguments import faults_in
 from portcullis.config.faults import ArgumentsError, SettingsError
 from portcullis.config.forms import Alias
 from portcullis.config.secret import Secret
-from portcullis.host import add_connections
+from portcullis.host import Host, add_connections
 from portcullis.registry import login_of
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class HardenedHost(pulumi.ComponentResource):
         add_declared(declared(name, args), pulumi.get_stack())
         super().__init__("portcullis:index:HardenedHost", name, None, opts)
         self._name, self._args, self._own = name, args, ResourceOptions(parent=self)
+        self._host = Host(name, args.os, args.adopt)
         self._preview_key, self._secret_apps = preview_key, secret_apps
         self._secrets = {secret: Secret.of(value).output for secret, value in args.secrets.items()}
 
@@ -138,35 +139,25 @@ class HardenedHost(pulumi.ComponentResource):
         users = Users(
             f"{name}-users",
             UsersArgs(
-                host=name,
                 users=host.users,
                 login=host.user,
                 # Whoever deploys speaks to Docker's socket, which is its group's.
                 groups={host.user: ("docker",)} if host.user in host.users and host.user != "root" else {},
-                sudoers=(preview.SUDOERS,) if self._is_shown else (),
-                adopt=host.adopt,
             ),
+            host=self._host,
+            sudoers=(preview.SUDOERS,) if self._is_shown else (),
             opts=own,
         )
         self.access = SshAccess(
             f"{name}-ssh",
-            SshAccessArgs(
-                host=name,
-                os=host.os,
-                port=host.port,
-                login=host.user,
-                root_login=host.ssh.root_login,
-                exempt=tuple(host.fail2ban.ignore),
-                options=host.ssh.options,
-                tunnels={
-                    account(person): tuple(sorted(reached[store].text for store in tunnel.to))
-                    for person, tunnel in self._args.tunnels.items()
-                },
-                preview=self._is_shown,
-                after=tuple(users.ready),
-                adopt=host.adopt,
-            ),
-            opts=own,
+            host.ssh,
+            host=self._host,
+            port=host.port,
+            login=host.user,
+            exempt=host.fail2ban.ignore,
+            tunnels=tunnel_accounts(self._args.tunnels, reached),
+            preview=self._is_shown,
+            opts=ResourceOptions(parent=self, depends_on=[users]),
         )
         self._show()
         self.firewall = Firewall(
@@ -237,15 +228,11 @@ class HardenedHost(pulumi.ComponentResource):
             return
         PreviewAccess(
             f"{self._name}-preview",
-            PreviewAccessArgs(
-                host=self._name,
-                key=key,
-                sources=tuple(host.preview.from_),
-                # sshd's own block for the account stands before the account does.
-                after=tuple(self.access.ready),
-                adopt=host.adopt,
-            ),
-            opts=self._own,
+            host.preview,
+            host=self._host,
+            key=key,
+            # sshd's own block for the account stands before the account does.
+            opts=ResourceOptions(parent=self, depends_on=[self.access]),
         )
 
     def _keep_up(self) -> None:
@@ -262,7 +249,7 @@ class HardenedHost(pulumi.ComponentResource):
             ),
             opts=own,
         )
-        LoginPolicy(f"{name}-login", LoginPolicyArgs(host=name, adopt=host.adopt), opts=own)
+        LoginPolicy(f"{name}-login", LoginPolicyArgs(), host=self._host, opts=own)
         updates = SystemUpdates(
             f"{name}-updates",
             SystemUpdatesArgs(
@@ -328,15 +315,11 @@ class HardenedHost(pulumi.ComponentResource):
         return [
             SshTunnel(
                 f"{self._name}-tunnel-{person}",
-                SshTunnelArgs(
-                    host=self._name,
-                    person=person,
-                    to={store: targets[store] for store in tunnel.to},
-                    keys=tunnel.keys,
-                    after=tuple(self.access.ready),
-                    adopt=args.adopt,
-                ),
-                opts=self._own,
+                tunnel,
+                host=self._host,
+                person=person,
+                targets=targets,
+                opts=ResourceOptions(parent=self, depends_on=[self.access]),
             )
             for person, tunnel in sorted(args.tunnels.items())
         ]

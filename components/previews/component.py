@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -11,60 +10,59 @@ from pulumi import ResourceOptions
 
 from portcullis.components.previews import render as preview
 from portcullis.components.users.resource.user import User
-from portcullis.config.arguments import validate
-from portcullis.config.forms import Alias, Network
-from portcullis.config.kinds import ListOf
 from portcullis.resources import Directory, File
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from portcullis.components.previews.args import PreviewArgs
+    from portcullis.host import Host
 
 
 class PreviewKey(pulumi.ComponentResource):
     """One key for a stack, for whoever previews it.
 
+    Example:
+        ```python
+        import pulumi
+
+        from portcullis.components import PreviewAccess, PreviewArgs, PreviewKey, SshAccess, SshArgs
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+
+        write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
+        host = Host("web1", os="debian-13")
+        key = PreviewKey("preview")
+        access = SshAccess("web1-ssh", SshArgs(), host=host, preview=True)
+        PreviewAccess(
+            "web1-preview",
+            PreviewArgs(),
+            host=host,
+            key=key.public_key,
+            opts=pulumi.ResourceOptions(depends_on=[access]),
+        )
+        pulumi.export("previewKey", key.private_key)
+        ```
+
     Attributes:
-        public_key: a line, as `PreviewAccessArgs.key` takes it.
+        public_key: a line, as `PreviewAccess` takes it.
         private_key: in OpenSSH's format, secret.
     """
 
     public_key: pulumi.Output[str]
     private_key: pulumi.Output[str]
 
-    def __init__(self, name: str, opts: ResourceOptions | None = None) -> None:
-        """Make it under `name`, such as "preview"."""
+    def __init__(self, name: str, *, opts: ResourceOptions | None = None) -> None:
+        """Make it.
+
+        Args:
+            name: the component's name, such as "preview".
+            opts: options of the component.
+        """
         super().__init__("portcullis:index:PreviewKey", name, None, opts)
         made = tls.PrivateKey(f"{name}-key", algorithm="ED25519", opts=ResourceOptions(parent=self))
         self.public_key = made.public_key_openssh.apply(lambda line: f"{line.strip()} {preview.ACCOUNT}")
         self.private_key = pulumi.Output.secret(made.private_key_openssh)
         self.register_outputs({})
-
-
-@dataclass(frozen=True, slots=True)
-class PreviewAccessArgs:
-    """Who may look.
-
-    Attributes:
-        host: alias of the host.
-        key: the public key.
-        sources: addresses and networks that it may come from; none is everywhere.
-        after: what has to be there before: `ready` of the host's `SshAccess` with `preview`, and of its
-            `Users` with `sudoers`.
-        adopt: replace files and an account that are there and differ.
-
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
-
-    host: str
-    key: pulumi.Input[str]
-    sources: tuple[str, ...] = ()
-    after: Sequence[pulumi.Resource] = ()
-    adopt: bool = False
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise fail on the host."""
-        validate(self, {"host": Alias, "sources": ListOf[Network]})
 
 
 class PreviewAccess(pulumi.ComponentResource):
@@ -74,59 +72,94 @@ class PreviewAccess(pulumi.ComponentResource):
     then only looks, or a view of Docker that answers the questions of a refresh. What a pull request brings
     along runs where it is previewed, and not on the host.
 
-    Attributes:
-        ready: the account.
+    Declare it after the host's `SshAccess` with `preview`, so that sshd's own block for the account stands
+    before the account does, and after its `Users` with `sudoers`, if there are any.
+
+    Example:
+        ```python
+        import pulumi
+
+        from portcullis.components import PreviewAccess, PreviewArgs, SshAccess, SshArgs
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+        CI_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
+
+        write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
+        host = Host("web1", os="debian-13")
+        access = SshAccess("web1-ssh", SshArgs(), host=host, preview=True)
+        PreviewAccess(
+            "web1-preview",
+            PreviewArgs(from_=["203.0.113.0/24"]),
+            host=host,
+            key=CI_KEY,
+            opts=pulumi.ResourceOptions(depends_on=[access]),
+        )
+        ```
     """
 
-    ready: list[pulumi.Resource]
+    def __init__(
+        self,
+        name: str,
+        args: PreviewArgs,
+        *,
+        host: Host,
+        key: pulumi.Input[str],
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare it.
 
-    def __init__(self, name: str, args: PreviewAccessArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare it under `name`, such as "web1-preview"."""
+        Args:
+            name: the component's name, such as "web1-preview".
+            args: where the key may come from.
+            host: the host that it reads. With `adopt`, files and an account that are there and differ are
+                replaced.
+            key: the public key, as `PreviewKey` makes one.
+            opts: options of the component.
+        """
         super().__init__("portcullis:index:PreviewAccess", name, None, opts)
-        own = ResourceOptions(parent=self, depends_on=[*args.after])
-        folder = Directory(f"{name}-folder", host=args.host, path=preview.FOLDER, adopt=args.adopt, opts=own)
+        folder = Directory(
+            f"{name}-folder", host=host, path=preview.FOLDER, opts=ResourceOptions(parent=self)
+        )
         stack = f"{pulumi.get_project()}/{pulumi.get_stack()}"
-        after = ResourceOptions(parent=self, depends_on=[*args.after, folder])
+        after = ResourceOptions(parent=self, depends_on=[folder])
         command = File(
             f"{name}-command",
-            host=args.host,
+            host=host,
             path=preview.COMMAND,
             content=preview.command(f"{name}-command"),
             mode="0755",
             validate=["sh", "-n", "{path}"],
             on_delete="remove",
-            adopt=args.adopt,
             opts=after,
         )
         as_root = File(
             f"{name}-as-root",
-            host=args.host,
+            host=host,
             path=preview.AS_ROOT,
             content=preview.as_root(f"{name}-as-root", stack),
             mode="0755",
             on_delete="remove",
-            adopt=args.adopt,
             opts=after,
         )
         sudoers = File(
             f"{name}-sudoers",
-            host=args.host,
+            host=host,
             path=preview.SUDOERS,
             content=preview.sudoers(f"{name}-sudoers"),
             mode="0440",
             validate=["visudo", "-c", "-f", "{path}"],
             test=["visudo", "-c"],
             on_delete="remove",
-            adopt=args.adopt,
-            opts=ResourceOptions(parent=self, depends_on=[*args.after, as_root]),
+            opts=ResourceOptions(parent=self, depends_on=[as_root]),
         )
-        account = User(
+        User(
             f"{name}-account",
-            host=args.host,
+            host=host,
             user=preview.ACCOUNT,
             keys={
-                "preview": pulumi.Output.from_input(args.key).apply(
-                    lambda line: preview.key_line(line, args.sources)
+                "preview": pulumi.Output.from_input(key).apply(
+                    lambda line: preview.key_line(line, args.from_)
                 )
             },
             shell=preview.SHELL,
@@ -134,9 +167,7 @@ class PreviewAccess(pulumi.ComponentResource):
             system=True,
             end_sessions=True,
             on_delete="remove",
-            adopt=args.adopt,
             # Last: until all of it stands, nobody comes in.
-            opts=ResourceOptions(parent=self, depends_on=[*args.after, command, as_root, sudoers]),
+            opts=ResourceOptions(parent=self, depends_on=[command, as_root, sudoers]),
         )
-        self.ready = [account]
         self.register_outputs({"account": preview.ACCOUNT})

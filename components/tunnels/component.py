@@ -14,15 +14,16 @@ from pulumi import ResourceOptions
 from portcullis.components.tunnels.args import Person
 from portcullis.components.tunnels.render import tunnel, tunnel_lines
 from portcullis.components.users.resource.user import User
-from portcullis.config.arguments import faults_in, validate
-from portcullis.config.faults import Fault, shown
-from portcullis.config.forms import Alias, KeyName, LoginKey, Port, StoreName
-from portcullis.config.kinds import ListOf, MapOf
+from portcullis.config.arguments import faults_in
+from portcullis.config.faults import ArgumentsError, Fault, closest, shown
+from portcullis.config.forms import Port
+from portcullis.config.kinds import ListOf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-_Keys = MapOf[KeyName, LoginKey]
+    from portcullis.components.tunnels.args import TunnelArgs
+    from portcullis.host import Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class TunnelTarget:
         logins: users of the store, by a label; of MongoDB the label is the database.
         tls: it speaks TLS.
         ca: certificate of the authority to trust for that; people's tools need it too.
+
+    Raises:
+        ArgumentsError: naming every attribute that cannot be used.
     """
 
     port: int
@@ -62,69 +66,36 @@ class TunnelTarget:
     tls: bool = False
     ca: pulumi.Input[str] | None = None
 
+    def __post_init__(self) -> None:
+        """Check what would otherwise fail on the host."""
+        wrong = faults_in(Port, self.port, "TunnelTarget.port")
+        if not tunnel_lines.is_address(self.address):
+            why = f"{shown(self.address)} is not an IP address"
+            wrong.append(Fault("TunnelTarget.address", why, "sshd compares it as it stands"))
+        if wrong:
+            raise ArgumentsError(wrong)
+
     @property
     def text(self) -> str:
-        """ADDRESS:PORT, as sshd and `SshAccessArgs.tunnels` take it."""
+        """ADDRESS:PORT, as sshd takes it."""
         return tunnel_lines.target(self.address, self.port)
 
 
-@dataclass(frozen=True, slots=True)
-class SshTunnelArgs:
-    """Who may tunnel where to.
+def tunnel_accounts(
+    people: Mapping[str, TunnelArgs], targets: Mapping[str, TunnelTarget]
+) -> dict[str, tuple[str, ...]]:
+    """Return what `SshAccess` takes as `tunnels`: each person's account, with what it reaches.
 
-    Attributes:
-        host: alias of the host.
-        person: who it is; the account is `tunnel-PERSON`.
-        to: what may be reached, by the name of the store.
-        keys: public keys by a name for each; without any, one is made.
-        taken: local ports of this person's tunnels to other hosts.
-        after: what has to be there before: `ready` of the host's `SshAccess`, whose `tunnels` name it.
-        adopt: take over an account of that name that is there and differs.
+    Args:
+        people: what each person may reach, by the person's name.
+        targets: where each store is.
 
     Raises:
-        ValueError: naming every attribute that cannot be used.
+        ArgumentsError: naming every store that has no target.
     """
-
-    host: str
-    person: str
-    to: Mapping[str, TunnelTarget]
-    keys: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    taken: tuple[int, ...] = ()
-    after: tuple[pulumi.Resource, ...] = ()
-    adopt: bool = False
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise fail on the host."""
-        validate(
-            self,
-            {
-                "host": Alias,
-                "person": Person,
-                "to": ListOf[StoreName],
-                "taken": ListOf[Port],
-            },
-        )
-        faults = faults_in(_Keys, dict(self.keys), "SshTunnelArgs.keys")
-        if not self.to:
-            faults.append(Fault("SshTunnelArgs.to", "names nothing that may be reached"))
-        for name, target in self.to.items():
-            at = f"SshTunnelArgs.to.{name}"
-            faults += faults_in(Port, target.port, f"{at}.port")
-            if not tunnel_lines.is_address(target.address):
-                why = f"{shown(target.address)} is not an IP address"
-                faults.append(Fault(f"{at}.address", why, "sshd compares it as it stands"))
-        if faults:
-            raise ValueError("\n".join(map(str, faults)))
-
-    @property
-    def account(self) -> str:
-        """The account's name on the host."""
-        return tunnel.account(self.person)
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """What may be reached, as sshd has it: the value of `SshAccessArgs.tunnels` for this account."""
-        return tuple(sorted({target.text for target in self.to.values()}))
+    if wrong := [fault for args in people.values() for fault in _without_target(args, targets)]:
+        raise ArgumentsError(wrong)
+    return {tunnel.account(person): _reached(args, targets) for person, args in people.items()}
 
 
 class SshTunnel(pulumi.ComponentResource):
@@ -133,61 +104,121 @@ class SshTunnel(pulumi.ComponentResource):
     Both the key's line and sshd's own block say so. When a key goes or may reach less, and when the person
     goes, connections that are open end.
 
+    Declare it after the host's `SshAccess`, whose `tunnels` name the account.
+
+    Example:
+        ```python
+        import pulumi
+
+        from portcullis.components import (
+            SshAccess, SshArgs, SshTunnel, TunnelArgs, TunnelTarget, export_tunnels, tunnel_accounts,
+        )
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+        LAPTOP = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
+
+        write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
+        host = Host("web1", os="debian-13")
+        stores = {"redis": TunnelTarget(6379, scheme="redis")}
+        people = {"alice": TunnelArgs(to=["redis"], keys={"laptop": LAPTOP})}
+        access = SshAccess("web1-ssh", SshArgs(), host=host, tunnels=tunnel_accounts(people, stores))
+        alice = SshTunnel(
+            "web1-tunnel-alice",
+            people["alice"],
+            host=host,
+            person="alice",
+            targets=stores,
+            opts=pulumi.ResourceOptions(depends_on=[access]),
+        )
+        export_tunnels([alice])
+        ```
+
     Attributes:
-        ready: the account.
+        host: the host.
+        person: whose it is; the account is `tunnel-PERSON`.
         private_key: the key that was made, secret, in OpenSSH's format; None where the person has their own.
         described: what they need to use it, without secrets and without the host's address.
         passwords: name of a store and a login to its password, secret.
         ca: certificate of the stores' authority, or None where they speak no TLS.
+        local_ports: the ports on the person's own machine.
     """
 
-    ready: list[pulumi.Resource]
     private_key: pulumi.Output[str] | None
     described: pulumi.Output[dict[str, object]]
     passwords: dict[str, pulumi.Output[str]]
     ca: pulumi.Input[str] | None
 
-    def __init__(self, name: str, args: SshTunnelArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare it under `name`, such as "web1-tunnel-alice"."""
+    def __init__(
+        self,
+        name: str,
+        args: TunnelArgs,
+        *,
+        host: Host,
+        person: str,
+        targets: Mapping[str, TunnelTarget],
+        taken: Sequence[int] = (),
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare it.
+
+        Args:
+            name: the component's name, such as "web1-tunnel-alice".
+            args: which stores the person may reach, and with which keys; without any key, one is made.
+            host: the host that it goes through. With `adopt`, an account that is there and differs is taken
+                over.
+            person: who it is; the account is `tunnel-PERSON`.
+            targets: where each store is. It may name more stores than the person reaches.
+            taken: local ports of this person's tunnels to other hosts.
+            opts: options of the component.
+
+        Raises:
+            ArgumentsError: naming every argument that cannot be used.
+        """
+        wrong = [
+            *faults_in(Person, person, "SshTunnel.person"),
+            *faults_in(ListOf[Port], taken, "SshTunnel.taken"),
+            *_without_target(args, targets),
+        ]
+        if wrong:
+            raise ArgumentsError(wrong)
         super().__init__("portcullis:index:SshTunnel", name, None, opts)
-        self.host, self.person = args.host, args.person
+        self.host, self.person = host, person
+        account, reached = tunnel.account(person), _reached(args, targets)
+        to = {store: targets[store] for store in args.to}
         keys: dict[str, pulumi.Input[str]] = {
-            label: tunnel.key_line(line, args.targets) for label, line in args.keys.items()
+            label: tunnel.key_line(line, reached) for label, line in args.keys.items()
         }
         self.private_key = None
         if not keys:
             made = tls.PrivateKey(f"{name}-key", algorithm="ED25519", opts=ResourceOptions(parent=self))
             self.private_key = pulumi.Output.secret(made.private_key_openssh)
             keys["generated"] = made.public_key_openssh.apply(
-                lambda line: tunnel.key_line(f"{line.strip()} {args.account}", args.targets)
+                lambda line: tunnel.key_line(f"{line.strip()} {account}", reached)
             )
-        account = User(
+        User(
             f"{name}-account",
-            host=args.host,
-            user=args.account,
+            host=host,
+            user=account,
             keys=keys,
             shell=tunnel.NOLOGIN,
             groups=(),
             end_sessions=True,
             on_delete="remove",
-            adopt=args.adopt,
-            opts=ResourceOptions(parent=self, depends_on=[*args.after]),
+            opts=ResourceOptions(parent=self),
         )
-        self.ready = [account]
-        self.ca = next((target.ca for target in args.to.values() if target.ca is not None), None)
-        local = tunnel_lines.local_ports(
-            {store: target.port for store, target in args.to.items()}, args.taken
-        )
+        self.ca = next((target.ca for target in to.values() if target.ca is not None), None)
+        local = tunnel_lines.local_ports({store: target.port for store, target in to.items()}, taken)
         self.local_ports = tuple(local.values())
         self.described = pulumi.Output.from_input(
             {
-                "account": args.account,
-                "forwards": tunnel_lines.forwards({s: target.text for s, target in args.to.items()}, local),
+                "account": account,
+                "forwards": tunnel_lines.forwards({s: target.text for s, target in to.items()}, local),
                 "generatedKey": self.private_key is not None,
                 "tls": self.ca is not None,
                 "connect": {
                     f"{store}-{label}": _url(target, label, login, local[store])
-                    for store, target in args.to.items()
+                    for store, target in to.items()
                     for label, login in target.logins.items()
                     if target.scheme
                 },
@@ -195,11 +226,24 @@ class SshTunnel(pulumi.ComponentResource):
         )
         self.passwords = {
             f"{store}-{label}": pulumi.Output.secret(login.password)
-            for store, target in args.to.items()
+            for store, target in to.items()
             for label, login in target.logins.items()
             if login.password is not None
         }
-        self.register_outputs({"account": args.account})
+        self.register_outputs({"account": account})
+
+
+def _without_target(args: TunnelArgs, targets: Mapping[str, TunnelTarget]) -> list[Fault]:
+    return [
+        Fault(f"TunnelArgs.to[{index}]", f"{shown(store)} is none of the targets", closest(store, targets))
+        for index, store in enumerate(args.to)
+        if store not in targets
+    ]
+
+
+def _reached(args: TunnelArgs, targets: Mapping[str, TunnelTarget]) -> tuple[str, ...]:
+    """Return what the account may reach, each as ADDRESS:PORT."""
+    return tuple(sorted({targets[store].text for store in args.to}))
 
 
 def _url(target: TunnelTarget, label: str, login: StoreLogin, port: int) -> pulumi.Output[str]:
@@ -218,11 +262,11 @@ def export_tunnels(tunnels: Iterable[SshTunnel]) -> None:
     """
     found: dict[str, dict[str, pulumi.Output[dict[str, object]]]] = {}
     for each in tunnels:
-        found.setdefault(each.person, {})[each.host] = each.described
+        found.setdefault(each.person, {})[each.host.alias] = each.described
         if each.ca is not None:
-            pulumi.export(f"tunnelCa-{each.host}", each.ca)
+            pulumi.export(f"tunnelCa-{each.host.alias}", each.ca)
         if each.private_key is not None:
-            pulumi.export(f"tunnelKey-{each.person}-{each.host}", each.private_key)
+            pulumi.export(f"tunnelKey-{each.person}-{each.host.alias}", each.private_key)
         for name, password in each.passwords.items():
             pulumi.export(f"password-{name}", password)
     pulumi.export("tunnels", found)

@@ -37,21 +37,15 @@ WITHOUT = {
     "HostExposure",
     "InternalCa",
     "KernelSettings",
-    "LoginPolicy",
     "MongoDB",
     "OutsideProbe",
-    "PreviewAccess",
-    "PreviewKey",
     "PrivateContainer",
     "ProxyJails",
     "Redis",
     "ReverseProxy",
     "SecretFiles",
-    "SshAccess",
-    "SshTunnel",
     "SystemUpdates",
     "Upkeep",
-    "Users",
 }
 
 

@@ -124,7 +124,7 @@ def test_yaml_may_read_no_as_false(no: Any) -> None:
         ("users", {"deploy": {"keys": {"a": rsa(2048)}}}, "is an RSA key of 2048 bits; 3072 are needed"),
         ("users", {"deploy": {"keys": {"a": KEY + "\n" + KEY}}}, "is not a public key"),
         ("users", {"deploy": {"keys": {"a": KEY, "b": KEY + " b"}}}, "keys.b: is the same key as a"),
-        ("users", {"root": {"keys": {"a": KEY}, "sudo": True}}, "root.sudo: says nothing of root"),
+        ("users", {"root": {"keys": {"a": KEY}, "sudo": True}}, "root.sudo: has no meaning for root"),
         ("users", {"deploy": {"keys": {"a b": KEY}}}, "is not a name for a key"),
         ("users", {"Deploy": {}}, "is not a user name"),
         ("users", {"root": {}}, "users.root.keys: names no key, and this user logs in"),

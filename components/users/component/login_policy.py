@@ -2,54 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi import ResourceOptions
 
 from portcullis.components.users import render as login_policy
-from portcullis.config.arguments import validate
-from portcullis.config.forms import Alias
-from portcullis.config.kinds import Number
 from portcullis.resources import File
 
-_Idle = Annotated[int, Number("a number of seconds", 60, 86400)]
-
-
-@dataclass(frozen=True, slots=True)
-class LoginPolicyArgs:
-    """What is particular about it.
-
-    Attributes:
-        host: alias of the host.
-        idle: seconds after which a shell that waits for a command ends.
-        adopt: replace files that are there and differ.
-
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
-
-    host: str
-    idle: int = 1800
-    adopt: bool = False
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise become a broken file."""
-        validate(self, {"host": Alias, "idle": _Idle})
+if TYPE_CHECKING:
+    from portcullis.components.users.args import LoginPolicyArgs
+    from portcullis.host import Host
 
 
 class LoginPolicy(pulumi.ComponentResource):
     """No core dumps, no forgotten shells, no kernel modules that a server does not need.
 
-    Attributes:
-        ready: its resources; nothing has to wait for them.
+    Example:
+        ```python
+        from portcullis.components import LoginPolicy, LoginPolicyArgs
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+
+        write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
+        LoginPolicy("web1-login", LoginPolicyArgs(idle=600), host=Host("web1", os="debian-13"))
+        ```
     """
 
-    ready: list[pulumi.Resource]
+    def __init__(
+        self, name: str, args: LoginPolicyArgs, *, host: Host, opts: ResourceOptions | None = None
+    ) -> None:
+        """Declare it.
 
-    def __init__(self, name: str, args: LoginPolicyArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare it under `name`, such as "web1-login"."""
+        Args:
+            name: the component's name, such as "web1-login".
+            args: what is particular about it.
+            host: the host that it holds on. With `adopt`, files that are there and differ are replaced.
+            opts: options of the component.
+        """
         super().__init__("portcullis:index:LoginPolicy", name, None, opts)
         parts = {
             f"{name}-modules": (login_policy.MODULES_PATH, login_policy.modules(f"{name}-modules")),
@@ -59,15 +50,6 @@ class LoginPolicy(pulumi.ComponentResource):
                 login_policy.profile(f"{name}-profile", args.idle),
             ),
         }
-        self.ready = [
-            File(
-                part,
-                host=args.host,
-                path=path,
-                content=content,
-                adopt=args.adopt,
-                opts=ResourceOptions(parent=self),
-            )
-            for part, (path, content) in parts.items()
-        ]
+        for part, (path, content) in parts.items():
+            File(part, host=host, path=path, content=content, opts=ResourceOptions(parent=self))
         self.register_outputs({})

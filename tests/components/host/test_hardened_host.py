@@ -8,6 +8,7 @@ import pytest
 
 from portcullis.components import UserArgs, Users, UsersArgs
 from portcullis.components.host.component import bridge
+from portcullis.host import Host
 from tests.components.test_components import host
 from tests.config.test_settings import KEY, smallest
 from tests.previews import unknown_in
@@ -156,17 +157,26 @@ def test_a_whole_host_costs_the_engine_few_resources() -> None:
 
 
 def test_groups_are_of_users_that_are_declared() -> None:
-    with pytest.raises(ValueError, match=r"UsersArgs\.groups: 'eve' is none of the users"):
-        UsersArgs(host="web1", users={}, groups={"eve": ("docker",)})
-    with pytest.raises(ValueError, match=r"UsersArgs\.host: "):
-        UsersArgs(host="a b", users={})
-    with pytest.raises(ValueError, match="sudo says nothing of root"):
-        UsersArgs(host="web1", users={"root": UserArgs(sudo=True)})
+    with pytest.raises(ValueError, match=r"UsersArgs\.groups\.eve: is none of the users"):
+        UsersArgs(groups={"eve": ("docker",)})
+    with pytest.raises(ValueError, match=r"UsersArgs\.users\.root\.sudo: has no meaning for root"):
+        UsersArgs(users={"root": UserArgs(sudo=True)})
+    with pytest.raises(ValueError, match="is not a user name") as caught:
+        UsersArgs(users={"a b": UserArgs()}, login="c d", groups={"a b": ("e f",)})
+    assert [fault.path for fault in caught.value.faults] == [  # type: ignore[attr-defined]
+        "UsersArgs.users.a b", "UsersArgs.login", "UsersArgs.groups.a b", "UsersArgs.groups.a b[0]",
+    ]  # fmt: skip
 
 
 def test_users_alone(deploy: Deploy) -> None:
-    engine = deploy(lambda: Users("web1-users", UsersArgs(host="web1", users={})))
+    engine = deploy(lambda: Users("web1-users", UsersArgs(), host=Host("web1")))
     assert engine.outputs["web1-users"] == {"users": []}
+
+
+def test_users_take_over_when_asked(deploy: Deploy) -> None:
+    args = UsersArgs(users={"deploy": UserArgs(keys={"a": KEY})})
+    engine = deploy(lambda: Users("web1-users", args, host=Host("web1", adopt=True)))
+    assert all(one.inputs["adopt"] is True for one in engine.declared if one.is_on_host)
 
 
 def test_a_preview_knows_all_but_the_ids_of_images() -> None:

@@ -115,6 +115,7 @@ def test_who_tunnels_reaches_the_ports_of_the_stores(engine: Engine) -> None:
     assert 'permitopen="172.17.0.1:6379"' in key
     assert 'permitopen="172.17.0.1:27017"' in key
     assert "172.17.0.1:6379" in engine.one(":SshServer").inputs["content"]
+    assert "web1-ssh-server" in engine.before("web1-tunnel-alice-account"), "its block is there before it"
 
 
 def test_who_tunnels_to_a_store_with_tls_gets_its_authority(deploy: Deploy) -> None:

@@ -13,10 +13,11 @@ import pytest
 
 from portcullis.components import (
     PreviewAccess,
-    PreviewAccessArgs,
+    PreviewArgs,
     PreviewKey,
     PreviewLogin,
-    SshAccessArgs,
+    SshAccess,
+    SshArgs,
     Users,
     UsersArgs,
     connections,
@@ -24,6 +25,7 @@ from portcullis.components import (
 from portcullis.components.host.stack import load
 from portcullis.components.previews import render as preview
 from portcullis.components.users.on_host import authorized_keys, sudoers
+from portcullis.host import Host
 from tests.components.host.test_program import program, project
 from tests.config.test_settings import KEY, faults, smallest
 from tests.previews import unknown_in
@@ -44,8 +46,8 @@ def shown(**more: Any) -> dict[str, Any]:
 
 
 def test_the_account_runs_one_program_and_comes_last(deploy: Deploy) -> None:
-    args = PreviewAccessArgs(host="web1", key=KEY, sources=("203.0.113.7", "2001:db8::/32"))
-    engine = deploy(lambda: PreviewAccess("web1-preview", args))
+    args = PreviewArgs(from_=["203.0.113.7", "2001:db8::/32"])
+    engine = deploy(lambda: PreviewAccess("web1-preview", args, host=Host("web1"), key=KEY))
     user = engine.one(":User").inputs
     assert (user["user"], user["shell"], user["sudo"], user["groups"]) == (
         "portcullis-preview",
@@ -154,10 +156,8 @@ def test_its_account_is_nobody_elses() -> None:
         "users": {preview.ACCOUNT: {"keys": {"a": KEY}, "sudo": True}},
     }
     assert any("preview key's own account" in fault for fault in faults(config))
-    with pytest.raises(ValueError, match="the preview key's own"):
-        UsersArgs(host="web1", users={preview.ACCOUNT: load(smallest()).hosts["web1"].users.get("x")})  # type: ignore[dict-item]
     with pytest.raises(ValueError, match="cannot deploy"):
-        SshAccessArgs(host="web1", os="debian-13", login=preview.ACCOUNT)
+        SshAccess("web1-ssh", SshArgs(), host=Host("web1"), login=preview.ACCOUNT)
 
 
 def test_the_environment_says_who_looks() -> None:
@@ -169,17 +169,17 @@ def test_the_environment_says_who_looks() -> None:
         read({"PORTCULLIS_ACCESS": "prewiew"})
 
 
-def test_an_option_of_sshd_that_shuts_it_out_is_refused() -> None:
+def test_an_option_of_sshd_that_shuts_it_out_is_refused(deploy: Deploy) -> None:
+    def declared(users: str) -> None:
+        SshAccess("web1-ssh", SshArgs(options={"AllowUsers": users}), host=Host("web1"), preview=True)
+
     with pytest.raises(ValueError, match="refuses portcullis-preview, which is declared to preview"):
-        SshAccessArgs(host="web1", os="debian-13", preview=True, options={"AllowUsers": "deploy"})
-    SshAccessArgs(
-        host="web1", os="debian-13", preview=True, options={"AllowUsers": "deploy portcullis-preview"}
-    )
+        deploy(lambda: declared("deploy"))
+    deploy(lambda: declared("deploy portcullis-preview"))
 
 
 def test_users_know_the_file_as_declared(deploy: Deploy) -> None:
-    args = UsersArgs(host="web1", users={}, sudoers=(preview.SUDOERS,))
-    engine = deploy(lambda: Users("web1-users", args))
+    engine = deploy(lambda: Users("web1-users", UsersArgs(), host=Host("web1"), sudoers=(preview.SUDOERS,)))
     assert engine.one(":Administrators").inputs["files"] == {preview.SUDOERS: "declared"}
 
 
@@ -268,6 +268,6 @@ def test_settings_say_where_the_key_may_come_from(deploy: Deploy) -> None:
 def test_a_preview_knows_all_but_the_key_that_is_made() -> None:
     def program() -> None:
         key = PreviewKey("preview").public_key
-        PreviewAccess("web1-preview", PreviewAccessArgs(host="web1", key=key))
+        PreviewAccess("web1-preview", PreviewArgs(), host=Host("web1"), key=key)
 
     assert unknown_in(program) == {"web1-preview-account.keys.preview"}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pulumi
 import pytest
 
-from portcullis.components import SshAccess, SshAccessArgs
+from portcullis.components import SshAccess, SshArgs
 from portcullis.components.ssh.facts import ENTRANCE
+from portcullis.components.ssh.render import sshd
 from portcullis.components.users.resource.user import User
+from portcullis.dialect import DIALECTS
+from portcullis.host import Host
 from tests.config.test_settings import KEY
 from tests.previews import unknown_in
 
@@ -18,8 +22,11 @@ if TYPE_CHECKING:
     from tests.recording_engine import Deploy
 
 
-def access(**args: Any) -> Callable[[], object]:
-    return lambda: SshAccess("web1-ssh", SshAccessArgs(host="web1", os="debian-13", **args))
+HOST = Host("web1", os="debian-13")
+
+
+def access(args: SshArgs | None = None, *, host: Host = HOST, **more: Any) -> Callable[[], object]:
+    return lambda: SshAccess("web1-ssh", args or SshArgs(), host=host, **more)
 
 
 def test_alone_it_is_root_with_a_key_on_port_22(deploy: Deploy) -> None:
@@ -38,7 +45,9 @@ def test_alone_it_is_root_with_a_key_on_port_22(deploy: Deploy) -> None:
 def test_root_is_narrowed_after_the_users_that_log_in_instead(deploy: Deploy) -> None:
     def program() -> None:
         user = User("deploy", host="web1", user="deploy", keys={"ci": KEY}, sudo=True)
-        access(login="deploy", root_login="no", port=2222, adopt=True, after=[user])()
+        opts = pulumi.ResourceOptions(depends_on=[user])
+        host = Host("web1", adopt=True)
+        access(SshArgs(root_login="no"), host=host, login="deploy", port=2222, opts=opts)()
 
     engine = deploy(program)
     assert engine.before("web1-ssh-server") >= {"deploy", "web1-ssh-packages"}
@@ -46,10 +55,15 @@ def test_root_is_narrowed_after_the_users_that_log_in_instead(deploy: Deploy) ->
     assert server["options"]["PermitRootLogin"] == "no"
     assert "Match User deploy\n    MaxSessions 64\n" in server["content"]
     assert server["adopt"] is True
+    assert engine.one(":Packages").inputs["adopt"] is True
 
 
 def test_what_holds_is_what_the_text_says(deploy: Deploy) -> None:
-    inputs = deploy(access(exempt=("203.0.113.7",), options={"MaxSessions": "20"})).one(":SshServer").inputs
+    inputs = (
+        deploy(access(SshArgs(options={"MaxSessions": "20"}), exempt=["203.0.113.7"]))
+        .one(":SshServer")
+        .inputs
+    )
     for name, value in inputs["options"].items():
         for part in value.split() if name == "HostKey" else [value]:
             assert f"\n{name} {part}\n" in inputs["content"]
@@ -70,7 +84,7 @@ def test_keys_come_from_the_files_of_users_and_from_nowhere_else(deploy: Deploy)
         assert f"    {name} {value}\n" in again
         assert name in ENTRANCE
     other = {"AuthorizedKeysCommand": "/usr/bin/keys %u", "AuthorizedKeysCommandUser": "nobody"}
-    content = deploy(access(options=other)).one(":SshServer").inputs["content"]
+    content = deploy(access(SshArgs(options=other))).one(":SshServer").inputs["content"]
     assert content.count("AuthorizedKeysCommand /usr/bin/keys %u\n") == 2
     assert "AuthorizedKeysCommand none" not in content
 
@@ -78,31 +92,39 @@ def test_keys_come_from_the_files_of_users_and_from_nowhere_else(deploy: Deploy)
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ({"root_login": "no"}, "refuses root, who is to log in"),
-        ({"root_login": "yes"}, "SshAccessArgs.root_login"),
-        ({"port": 0}, "SshAccessArgs.port"),
-        ({"exempt": ("nowhere",)}, "SshAccessArgs.exempt[0]"),
-        ({"options": {"Permitrootlogin": "yes"}}, "SshAccessArgs.options.Permitrootlogin is not an option"),
+        ({"root_login": "yes"}, "SshArgs.root_login"),
+        ({"options": {"Permitrootlogin": "yes"}}, "SshArgs.options.Permitrootlogin: is not an option"),
         ({"options": {"PasswordAuthentication": "yes"}}, "opens a way in beside keys"),
         ({"options": {"AuthenticationMethods": "password"}}, "lets in without a key"),
-        ({"options": {"Max Sessions": "1"}}, "SshAccessArgs.options[0]"),
+        ({"options": {"Max Sessions": "1"}}, "SshArgs.options.Max Sessions"),
     ],
 )
-def test_faults(args: dict[str, Any], said: str) -> None:
+def test_faults_of_the_settings(args: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - its text is what is tested
-        SshAccessArgs(host="web1", os="debian-13", **args)
-    assert said in str(caught.value).replace(":", "")
+        SshArgs(**args)
+    assert said in str(caught.value)
+
+
+def test_faults_of_the_call_are_named_at_once(deploy: Deploy) -> None:
+    with pytest.raises(ValueError, match="refuses root, who is to log in") as caught:
+        deploy(access(SshArgs(root_login="no"), port=0, exempt=("nowhere",), tunnels={"alice": ()}))
+    assert [fault.path for fault in caught.value.faults] == [  # type: ignore[attr-defined]
+        "SshAccess.port", "SshAccess.exempt[0]", "SshAccess.tunnels.alice", "SshArgs.root_login",
+    ]  # fmt: skip
 
 
 def test_options_may_keep_more_people_out() -> None:
     for options in ({"AuthenticationMethods": "publickey,publickey"}, {"PubkeyAuthentication": "no"}):
-        SshAccessArgs(host="web1", os="debian-13", options=options)
+        SshArgs(options=options)
 
 
-def test_an_option_cannot_break_out_of_its_line(deploy: Deploy) -> None:
+def test_an_option_cannot_break_out_of_its_line() -> None:
+    options = {"Banner": "none\nPermitRootLogin yes"}
+    with pytest.raises(ValueError, match="is not a value of sshd_config"):
+        SshArgs(options=options)
     with pytest.raises(ValueError, match="cannot stand on a line"):
-        deploy(access(options={"Banner": "none\nPermitRootLogin yes"}))
+        sshd.drop_in("web1-ssh-server", sshd.SshdOptions(more=options), DIALECTS["debian-13"])
 
 
 def test_a_preview_knows_everything() -> None:
-    assert unknown_in(access(options={"MaxSessions": "20"})) == set()
+    assert unknown_in(access(SshArgs(options={"MaxSessions": "20"}))) == set()

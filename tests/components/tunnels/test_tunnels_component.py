@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -15,39 +16,44 @@ from portcullis.components import (
     HostArgs,
     JumpArgs,
     SshAccess,
-    SshAccessArgs,
+    SshArgs,
     SshTunnel,
-    SshTunnelArgs,
     StoreLogin,
     TunnelArgs,
     TunnelTarget,
     export_tunnels,
+    tunnel_accounts,
 )
 from portcullis.components.host.stack import load
 from portcullis.components.tunnels.render import tunnel, tunnel_lines
 from portcullis.components.users.on_host import authorized_keys
+from portcullis.host import Host
 from tests.config.test_settings import KEY, faults, smallest
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tests.recording_engine import Deploy
 
 REDIS, MONGO = TunnelTarget(6379), TunnelTarget(27017)
 
 
-def args(**more: Any) -> SshTunnelArgs:
-    given: dict[str, Any] = {"host": "web1", "person": "alice", "to": {"redis": REDIS, "mongo": MONGO}}
-    return SshTunnelArgs(**{**given, **more})
+TARGETS = {"redis": REDIS, "mongo": MONGO}
 
 
-def declared(**more: Any) -> Callable[[], object]:
-    return lambda: SshTunnel("web1-tunnel-alice", args(**more))
+def made(
+    targets: Mapping[str, TunnelTarget] = TARGETS,
+    keys: Mapping[str, str] | None = None,
+    person: str = "alice",
+    **more: Any,
+) -> SshTunnel:
+    args = TunnelArgs(to=list(targets), keys=keys or {})
+    return SshTunnel("web1-tunnel-alice", args, host=Host("web1"), person=person, targets=targets, **more)
 
 
 def test_a_key_of_their_own_forwards_to_the_stores_and_does_nothing_else(deploy: Deploy) -> None:
-    engine = deploy(declared(keys={"laptop": KEY}))
+    engine = deploy(lambda: made(keys={"laptop": KEY}))
     user = engine.one(":User").inputs
     assert (user["user"], user["shell"], user["on_delete"]) == ("tunnel-alice", "/usr/sbin/nologin", "remove")
     assert (user["sudo"], user["groups"], user["sessions"]) == (False, {}, "current")
@@ -71,7 +77,7 @@ def test_whoever_has_no_key_gets_one_whose_private_half_is_a_secret(
         given: dict[str, Any] = {}
         monkeypatch.setattr(pulumi, "export", given.__setitem__)
         stores = {"redis": dataclasses.replace(REDIS, tls=True, ca="an authority"), "mongo": MONGO}
-        export_tunnels([SshTunnel("web1-tunnel-alice", args(to=stores))])
+        export_tunnels([made(stores)])
         # The recording engine keeps the outputs of components; there is no stack in it.
         pulumi.ComponentResource("test:index:Stack", "exports").register_outputs(given)
 
@@ -95,9 +101,9 @@ def test_what_is_printed_holds_no_password(deploy: Deploy) -> None:
     def program() -> None:
         login = StoreLogin.of(pulumi.Output.secret("redis://app-1:s3cret@redis:6379/0"))
         redis = TunnelTarget(6379, scheme="redis", logins={"app": login})
-        made = SshTunnel("web1-tunnel-alice", args(to={"redis": redis}, keys={"laptop": KEY}))
-        made.described.apply(seen.append)
-        made.passwords["redis-app"].apply(seen.append)
+        tunnel = made({"redis": redis}, keys={"laptop": KEY})
+        tunnel.described.apply(seen.append)
+        tunnel.passwords["redis-app"].apply(seen.append)
 
     deploy(program)
     assert {"redis-app": "redis://app-1@localhost:6379"} in [
@@ -108,11 +114,10 @@ def test_what_is_printed_holds_no_password(deploy: Deploy) -> None:
 
 def test_the_account_waits_for_sshd_which_knows_it(deploy: Deploy) -> None:
     def program() -> None:
-        one = args(keys={"laptop": KEY})
-        access = SshAccess(
-            "ssh", SshAccessArgs(host="web1", os="debian-13", tunnels={one.account: one.targets})
-        )
-        SshTunnel("web1-tunnel-alice", dataclasses.replace(one, after=tuple(access.ready)))
+        alice = TunnelArgs(to=["redis", "mongo"], keys={"laptop": KEY})
+        tunnels = tunnel_accounts({"alice": alice}, TARGETS)
+        access = SshAccess("ssh", SshArgs(), host=Host("web1"), tunnels=tunnels)
+        made(keys=alice.keys, opts=pulumi.ResourceOptions(depends_on=[access]))
 
     engine = deploy(program)
     assert engine.before("web1-tunnel-alice-account") >= {"ssh-server"}
@@ -130,27 +135,37 @@ def test_the_account_waits_for_sshd_which_knows_it(deploy: Deploy) -> None:
 
 
 def test_without_tunnels_sshd_is_told_nothing_of_them(deploy: Deploy) -> None:
-    server = deploy(lambda: SshAccess("ssh", SshAccessArgs(host="web1", os="debian-13"))).one(":SshServer")
+    server = deploy(lambda: SshAccess("ssh", SshArgs(), host=Host("web1"))).one(":SshServer")
     assert "users" not in server.inputs
     assert "tunnel" not in server.inputs["content"]
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("declare", "said"),
     [
-        ({"person": "Alice"}, "person"),
-        ({"person": "a" * 26}, "person"),
-        ({"to": {}}, "to: names nothing"),
-        ({"to": {"redis": TunnelTarget(0)}}, "to.redis.port"),
-        ({"to": {"redis": TunnelTarget(6379, "localhost")}}, "to.redis.address"),
-        ({"keys": {"laptop": f'command="sh" {KEY}'}}, "keys.laptop"),
-        ({"keys": {"my laptop": KEY}}, "keys.my laptop"),
+        (lambda: made(person="Alice"), "SshTunnel.person"),
+        (lambda: made(person="a" * 26), "SshTunnel.person"),
+        (lambda: made(taken=[0]), "SshTunnel.taken[0]"),
+        (lambda: made({}), "TunnelArgs.to: names no store"),
+        (lambda: made({"redis": TunnelTarget(0)}), "TunnelTarget.port"),
+        (lambda: made({"redis": TunnelTarget(6379, "localhost")}), "TunnelTarget.address"),
+        (lambda: made(keys={"laptop": f'command="sh" {KEY}'}), "TunnelArgs.keys.laptop"),
+        (lambda: made(keys={"my laptop": KEY}), "TunnelArgs.keys.my laptop"),
     ],
 )
-def test_faults_of_the_component(more: dict[str, Any], said: str) -> None:
+def test_faults_of_the_component(declare: Callable[[], object], said: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - its text is what is tested
-        args(**more)
-    assert f"SshTunnelArgs.{said}" in str(caught.value)
+        declare()
+    assert said in str(caught.value)
+
+
+def test_a_store_without_a_target_is_a_fault_in_both_places() -> None:
+    alice = TunnelArgs(to=["mongo", "rediss"])
+    said = re.escape('TunnelArgs.to[1]: "rediss" is none of the targets; did you mean redis?')
+    with pytest.raises(ValueError, match=said):
+        tunnel_accounts({"alice": alice}, TARGETS)
+    with pytest.raises(ValueError, match=said):
+        SshTunnel("web1-tunnel-alice", alice, host=Host("web1"), person="alice", targets=TARGETS)
 
 
 @pytest.mark.parametrize(
@@ -163,21 +178,21 @@ def test_faults_of_the_component(more: dict[str, Any], said: str) -> None:
         ({"AllowUsers": "deploy tunnel-alice", "DenyUsers": "mallory"}, ""),
     ],
 )
-def test_options_that_would_shut_out_who_tunnels(options: dict[str, str], said: str) -> None:
-    def made() -> SshAccessArgs:
+def test_options_that_would_shut_out_who_tunnels(deploy: Deploy, options: dict[str, str], said: str) -> None:
+    def program() -> None:
         tunnels = {"tunnel-alice": ("172.17.0.1:6379",)}
-        return SshAccessArgs(host="web1", os="debian-13", options=options, tunnels=tunnels)
+        SshAccess("ssh", SshArgs(options=options), host=Host("web1"), tunnels=tunnels)
 
     if not said:
-        made()
+        deploy(program)
         return
-    with pytest.raises(ValueError, match=f"SshAccessArgs.options.{said}"):
-        made()
+    with pytest.raises(ValueError, match=f"SshArgs.options.{said}"):
+        deploy(program)
 
 
 def test_who_deploys_is_none_of_those_who_only_tunnel() -> None:
-    with pytest.raises(ValueError, match=r"SshAccessArgs\.login"):
-        SshAccessArgs(host="web1", os="debian-13", login="tunnel-ci", tunnels={"tunnel-alice": ()})
+    with pytest.raises(ValueError, match=r"SshAccess\.login"):
+        SshAccess("ssh", SshArgs(), host=Host("web1"), login="tunnel-ci", tunnels={"tunnel-alice": ()})
 
 
 @pytest.mark.parametrize(
@@ -288,4 +303,4 @@ def test_passwords_of_a_store_or_of_one_login() -> None:
 
 
 def test_a_preview_knows_all_but_a_key_that_is_made() -> None:
-    assert unknown_in(declared()) == {"web1-tunnel-alice-account.keys.generated"}
+    assert unknown_in(made) == {"web1-tunnel-alice-account.keys.generated"}

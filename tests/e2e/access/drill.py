@@ -8,6 +8,7 @@ from dataclasses import dataclass
 BASE = {
     "user": 'keys={"lab": KEY}, sudo=True',
     "ssh": "",
+    "listen": "",
     "firewall": "",
     "more": "",
 }
@@ -15,9 +16,10 @@ BASE = {
 PROGRAM = """
 from portcullis.components import Administrators, Fail2banJail, User
 from portcullis.resources import Sysctl
-from portcullis.components import Fail2ban, Firewall, SshAccess, SshAccessArgs
+from portcullis.components import Fail2ban, Firewall, SshAccess, SshArgs
 from portcullis.components.fail2ban.component.fail2ban import Fail2banArgs
 from portcullis.components.firewall.component import FirewallArgs
+from portcullis.host import Host
 
 KEY = "{key}"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
@@ -26,8 +28,9 @@ NETWORK = HERE.rpartition(".")[0] + ".0/24"
 
 deploy = User("deploy", host="web1", user="deploy", {user})
 after = pulumi.ResourceOptions(depends_on=[deploy])
-ssh = SshAccess("ssh", SshAccessArgs(
-    host="web1", os="debian-13", login="deploy", adopt=True, exempt=(HERE,), {ssh}), after)
+ssh = SshAccess(
+    "ssh", SshArgs({ssh}), host=Host("web1", adopt=True), login="deploy", exempt=[HERE], opts=after,
+    {listen})
 firewall = Firewall("firewall", FirewallArgs(
     host="web1", os="debian-13", after=ssh.ready, {firewall}), after)
 bans = Fail2ban("bans", Fail2banArgs(
@@ -93,13 +96,13 @@ CHANGES: dict[str, Hostile] = {
     "a-cipher-of-the-past": _sshd("Ciphers", "3des-cbc", TAKEN_BACK),
     "a-key-exchange-of-the-past": _sshd("KexAlgorithms", "diffie-hellman-group1-sha1", TAKEN_BACK),
     "a-port-that-is-filtered-outside": Hostile(
-        "ssh", "port=2222", ("SshServer", TAKEN_BACK),
+        "listen", "port=2222", ("SshServer", TAKEN_BACK),
         before="nft 'add table inet provider; add chain inet provider in"
         " { type filter hook input priority -50; }; add rule inet provider in tcp dport 2222 drop'",
         afterwards="nft delete table inet provider", on_port=2222,
     ),
     "a-port-that-is-taken": Hostile(
-        "ssh", "port=8443", ("SshServer", "listens on 8443 already"),
+        "listen", "port=8443", ("SshServer", "listens on 8443 already"),
         before="systemd-run -q --unit=squatter python3 -m http.server 8443",
         afterwards="systemctl stop squatter", on_port=8443,
     ),

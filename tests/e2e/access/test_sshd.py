@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host
 
 PROGRAM = """
-from portcullis.components import SshAccess, SshAccessArgs
+from portcullis.components import SshAccess, SshArgs
+from portcullis.host import Host
 
-SshAccess("ssh", SshAccessArgs(host="web1", os={os!r}, port={port}, {more}))
+SshAccess("ssh", SshArgs({args}), host=Host("web1", {os!r}, {adopt}), port={port}, {more})
 """
 DROP_IN = "/etc/ssh/sshd_config.d/10-portcullis.conf"
 # Sorts before ours. A line for everybody that opens another way in loses to what we say in a Match block.
@@ -40,8 +41,14 @@ EVIL = "/etc/ssh/sshd_config.d/00-evil.conf"
 EXEMPT = 'exempt=("198.18.0.0/15", "2001:db8:100::/64")'
 
 
-def declare(project: Project, *, os: str = "debian-13", port: int = 22, more: str = EXEMPT) -> Project:
-    return project.program(PROGRAM.format(os=os, port=port, more=more), port=port)
+def program(
+    *, os: str = "debian-13", port: int = 22, args: str = "", adopt: bool = False, more: str = EXEMPT
+) -> str:
+    return PROGRAM.format(os=os, port=port, args=args, adopt=adopt, more=more)
+
+
+def declare(project: Project, *, port: int = 22, **how: Any) -> Project:
+    return project.program(program(port=port, **how), port=port)
 
 
 def effective(host: Host, user: str = "nobody", port: int = 22) -> dict[str, str]:
@@ -209,7 +216,7 @@ def test_a_drop_in_that_wins_over_ours_is_named_and_put_out_of_force_only_when_t
     standing.preview("--expect-no-changes").has('PasswordAuthentication      : "yes for', '=> "no"')
     host.write(EVIL, FOREIGN)
     host.run("systemctl reload ssh")
-    declare(standing, more=f"adopt=True, {EXEMPT}").up()
+    declare(standing, adopt=True).up()
     standing.unchanged()
     assert effective(host)["maxauthtries"] == "3"
     assert effective(host, "mallory")["passwordauthentication"] == "no"
@@ -218,11 +225,11 @@ def test_a_drop_in_that_wins_over_ours_is_named_and_put_out_of_force_only_when_t
 
 def test_what_would_refuse_the_login_is_refused_before_anything_changes(standing: Project) -> None:
     before = standing.host.read(DROP_IN)
-    for more, said in {
+    for args, said in {
         'options={"AllowUsers": "mallory"}': "AllowUsers: mallory leaves out root",
         'options={"MaxSesions": "3"}': "Bad configuration option: MaxSesions",
     }.items():
-        declare(standing, more=f"{more}, {EXEMPT}").up(fails=True).has(said)
+        declare(standing, args=args).up(fails=True).has(said)
         assert standing.host.read(DROP_IN) == before
     declare(standing)
 
@@ -248,13 +255,13 @@ def test_debian_12_from_first_contact_as_root_to_a_user_who_deploys_and_root_ref
 ) -> None:
     host = make_module_host("bookworm")
     key = host.identity_file.with_suffix(".pub").read_text().strip()
-    more = 'login="deploy", root_login="no", after=[deploy]'
+    more = 'login="deploy", opts=pulumi.ResourceOptions(depends_on=[deploy])'
     project = Project(tmp_path / "ssh12", host, name="ssh12")
     text = f"""
 from portcullis.components import User
 
 deploy = User("deploy", host="web1", user="deploy", keys={{"ci": {key!r}}}, sudo=True)
-""" + PROGRAM.format(os="debian-12", port=2222, more=more)
+""" + program(os="debian-12", port=2222, args='root_login="no"', more=more)
     project.program(text, user="deploy", port=2222, bootstrap_user="root", bootstrap_port=22)
     try:
         host.run("useradd -m mallory && echo mallory:guess | chpasswd")

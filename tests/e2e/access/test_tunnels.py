@@ -24,25 +24,27 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host
 
 PROGRAM = """
-import dataclasses
 from portcullis.components import *
+from portcullis.host import Host
 
 app = StoreLogin("app-1", pulumi.Output.secret("s3cret"))
 redis = TunnelTarget(6379, scheme="redis", logins={{"app": app}})
 mongo = TunnelTarget(27017, scheme="mongodb", logins={{"shop": StoreLogin("shop-1")}})
 stores = {{"redis": redis, "mongo": mongo}}
-people = [
-    SshTunnelArgs("web1", person, {{store: stores[store] for store in to}}, keys)
-    for person, (to, keys) in {people!r}.items()
-]
-exempt = ("198.18.0.0/15", "2001:db8:100::/64")
-access = SshAccess("ssh", SshAccessArgs(
-    host="web1", os="debian-13", exempt=exempt, tunnels={{one.account: one.targets for one in people}}
-))
+people = {{person: TunnelArgs(to=to, keys=keys) for person, (to, keys) in {people!r}.items()}}
+host = Host("web1", os="debian-13")
+access = SshAccess(
+    "ssh",
+    SshArgs(),
+    host=host,
+    exempt=("198.18.0.0/15", "2001:db8:100::/64"),
+    tunnels=tunnel_accounts(people, stores),
+)
 firewall = Firewall("firewall", FirewallArgs(host="web1", os="debian-13", after=tuple(access.ready)))
+after = pulumi.ResourceOptions(depends_on=[access])
 export_tunnels([
-    SshTunnel(f"web1-tunnel-{{one.person}}", dataclasses.replace(one, after=tuple(access.ready)))
-    for one in people
+    SshTunnel(f"web1-tunnel-{{person}}", args, host=host, person=person, targets=stores, opts=after)
+    for person, args in people.items()
 ])
 """
 STORES = {"redis": 6379, "mongo": 27017}
