@@ -61,9 +61,6 @@ from .containers.resource.container_state import (
 from .containers.resource.cpu import (
     Cpu as Cpu,
 )
-from .containers.resource.drain import (
-    Drain as Drain,
-)
 from .containers.resource.pulled_image import (
     PulledImage as PulledImage,
 )
@@ -211,10 +208,13 @@ from .nginx.proxied import (
 from .nginx.proxied import (
     ProxiedSite as ProxiedSite,
 )
-from .nginx.resource import (
+from .nginx.resource.drain import (
+    Drain as Drain,
+)
+from .nginx.resource.served_sites import (
     ServedSites as ServedSites,
 )
-from .nginx.resource import (
+from .nginx.resource.served_sites import (
     SiteProbe as SiteProbe,
 )
 from .previews.args import (

@@ -138,46 +138,6 @@ class CpuFacts(Facts):
 
 
 @dataclass(frozen=True)
-class DrainSpec(Spec):
-    """Which nginx it is.
-
-    Attributes:
-        service: its unit.
-    """
-
-    service: str
-
-
-@dataclass(frozen=True)
-class DrainDesired(Desired):
-    """How long requests under way are waited for.
-
-    Attributes:
-        service: nginx's unit.
-        reads: its configuration; workers that are older than its last change serve former upstreams.
-        seconds: the longest wait, as a decimal number.
-    """
-
-    service: str
-    reads: str
-    seconds: str
-
-    @property
-    def id(self) -> str:
-        """Nginx's unit."""
-        return self.service
-
-    def spec(self) -> DrainSpec:
-        """Return which nginx it is."""
-        return DrainSpec(self.service)
-
-
-@dataclass(frozen=True)
-class DrainFacts(Facts):
-    """Nothing of a drain stands on the host."""
-
-
-@dataclass(frozen=True)
 class PulledImageSpec(Spec):
     """Which image it is, by name and digest."""
 

@@ -10,11 +10,11 @@ from pulumi import ResourceOptions
 
 from portcullis.components.certificates.component.certbot import AcmeArgs, Certbot, CertbotArgs
 from portcullis.components.certificates.component.internal_ca import InternalCa, InternalCaArgs
-from portcullis.components.containers.resource.drain import Drain
 from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.args import NO_SITES, DrainSeconds, RealIpHeader, TlsProfile
 from portcullis.components.nginx.proxied import OwnKeyPair, ProxiedSite, content, passwords, passwords_path
-from portcullis.components.nginx.resource import ServedSites, SiteProbe
+from portcullis.components.nginx.resource.drain import Drain
+from portcullis.components.nginx.resource.served_sites import ServedSites, SiteProbe
 from portcullis.config.arguments import validate
 from portcullis.config.forms import Alias, Network, Os, ServerName
 from portcullis.config.kinds import ListOf

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from pulumi.output import Unknown
 
 from portcullis.components.containers.resource.container_state import ContainerStateProvider
-from portcullis.components.containers.resource.drain import DrainProvider
 from portcullis.components.containers.resource.release import ReleaseProvider
 
 if TYPE_CHECKING:
@@ -114,15 +113,3 @@ def test_a_container_that_is_gone_shows(canned: Callable[..., CannedChannel]) ->
 def test_another_container_is_no_replacement_of_its_state() -> None:
     news = {**STATE, "container_id": Unknown(), "container": Unknown()}
     assert ContainerStateProvider().diff("id", STATE, news).replaces == []
-
-
-def test_a_drain_follows_its_upstreams_and_has_no_drift(canned: Callable[..., CannedChannel]) -> None:
-    canned(answers(exists=True))
-    drain = {
-        "host": "web1", "managed_by": URN, "service": "nginx.service", "reads": "/etc/nginx", "seconds": "60",
-        "upstreams": {"a.example/": "28000"},
-    }  # fmt: skip
-    provider = DrainProvider()
-    assert provider.check({}, drain).inputs == drain
-    assert provider.read("id", drain).inputs == drain
-    assert provider.create(drain).outs == drain

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent.kind import Kind
 from portcullis.agent.watch import newest_change
-from portcullis.components.containers.facts import DrainDesired, DrainFacts, DrainSpec
+from portcullis.components.nginx.facts import DrainDesired, DrainFacts, DrainSpec
 from portcullis.components.nginx.on_host import nginx_workers
 
 if TYPE_CHECKING:

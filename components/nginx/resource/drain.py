@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.components.containers.facts import DrainDesired, DrainFacts
+from portcullis.components.nginx.facts import DrainDesired, DrainFacts
 from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class DrainProvider(HostProvider):
     """Provider of `Drain`."""
 
-    kind = "containers.drains"
+    kind = "nginx.drains"
     desired_type = DrainDesired
     facts_type = DrainFacts
     identity = ("host", "service")

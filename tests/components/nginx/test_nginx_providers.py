@@ -6,7 +6,8 @@ import pytest
 from pulumi.output import Unknown
 
 from portcullis.components.nginx.facts import SERVED
-from portcullis.components.nginx.resource import ServedSitesProvider
+from portcullis.components.nginx.resource.drain import DrainProvider
+from portcullis.components.nginx.resource.served_sites import ServedSitesProvider
 from tests.host.test_provider import URN, survey_answer
 
 if TYPE_CHECKING:
@@ -77,3 +78,15 @@ def test_a_site_that_is_not_served_is_one_line_of_difference(canned: Callable[..
 def test_what_is_served_shows_nothing(canned: Callable[..., CannedChannel]) -> None:
     canned(survey_answer({"exists": True, "stale": False, "sites": PROPS["sites"]}))
     assert ServedSitesProvider().read("web1:nginx.service", PROPS).inputs == PROPS
+
+
+def test_a_drain_follows_its_upstreams_and_has_no_drift(canned: Callable[..., CannedChannel]) -> None:
+    canned(survey_answer({"exists": True}))
+    drain = {
+        "host": "web1", "managed_by": URN, "service": "nginx.service", "reads": "/etc/nginx", "seconds": "60",
+        "upstreams": {"a.example/": "28000"},
+    }  # fmt: skip
+    provider = DrainProvider()
+    assert provider.check({}, drain).inputs == drain
+    assert provider.read("id", drain).inputs == drain
+    assert provider.create(drain).outs == drain

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.components.containers.fake_docker import FakeDocker
+from portcullis.agent.run import Done
 from tests.on_host import Client
 
 if TYPE_CHECKING:
@@ -43,13 +43,15 @@ class Nginx:
     def drain(self, seconds: float = 0.3) -> float:
         begun = time.monotonic()
         desired = {"service": "nginx.service", "seconds": str(seconds), "reads": str(self.config)}
-        self.client.on("put", "containers.drains", "nginx.service", desired)
+        self.client.on("put", "nginx.drains", "nginx.service", desired)
         return time.monotonic() - begun
 
 
 @pytest.fixture
 def nginx(machine: Machine, tmp_path: Path) -> Iterator[Nginx]:
-    client = Client(dataclasses.replace(machine, run=FakeDocker(), proc_sys=tmp_path / "proc/sys"))
+    main_process = Done(0, "7\n", "")
+    nginx = dataclasses.replace(machine, run=lambda *_, **__: main_process, proc_sys=tmp_path / "proc/sys")
+    client = Client(nginx)
     yield Nginx(client, tmp_path)
     client.close()
 
@@ -84,5 +86,5 @@ def test_present_workers_and_those_of_others_are_not(nginx: Nginx, other: dict[s
 
 def test_nothing_of_it_drifts(nginx: Nginx) -> None:
     nginx.drain()
-    facts = nginx.client.look("containers.drains", "nginx.service", {"service": "nginx.service"})
+    facts = nginx.client.look("nginx.drains", "nginx.service", {"service": "nginx.service"})
     assert set(facts) == {"exists", "revision"}
