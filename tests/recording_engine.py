@@ -91,15 +91,22 @@ class Engine(recorder.Recorder):
         return [r for r in self.declared if r.type.endswith(type_)]
 
     def before(self, name: str) -> frozenset[str]:
-        """Name everything that is done before a resource, however indirectly."""
-        by_name = {r.name: r for r in self.declared}
+        """Name everything that is done before a resource, however indirectly.
+
+        A child waits for its parent, so it comes after all that its parent depends on.
+        """
+        requests = {one.urn: one.request for one in self.registered}
+        waiting = {urn for urn in requests if _name(urn) == name}
+        assert waiting, f"nothing of the name {name} was declared"
         seen: set[str] = set()
-        waiting = [name]
-        while waiting:
-            for dependency in by_name[waiting.pop()].after - seen:
-                seen.add(dependency)
-                waiting += [dependency] if dependency in by_name else []
-        return frozenset(seen)
+        walked: set[str] = set()
+        while waiting - walked:
+            urn = (waiting - walked).pop()
+            walked.add(urn)
+            if urn in requests:
+                seen |= set(requests[urn].dependencies)
+                waiting |= {*requests[urn].dependencies, requests[urn].parent}
+        return frozenset(map(_name, seen))
 
 
 def declare(

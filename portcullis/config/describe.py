@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
@@ -127,6 +130,15 @@ def with_tables(page: str, stack: type[Section]) -> str:
             raise ValueError(f"the page has no place for the table of {path}")
         page = before + mark + table(kind) + end + after.partition(end)[2]
     return page
+
+
+def example(component: type) -> str:
+    """Return the program in a component's docstring, under `Example:`; "" where there is none."""
+    found = re.search(
+        r"^Example:\n+((?:(?: {4}.*)?\n)+)", inspect.cleandoc(component.__doc__ or "") + "\n", re.MULTILINE
+    )
+    fenced = re.fullmatch(r"```python\n(.*)```\s*", textwrap.dedent(found[1]) if found else "", re.DOTALL)
+    return fenced[1] if fenced else ""
 
 
 def _inside(annotation: Any) -> Iterator[tuple[str, type]]:

@@ -1,0 +1,80 @@
+"""Every component's docstring has an example that a person can paste, and it runs.
+
+Under `Example:` stands a whole program in a block ```` ```python ````: its imports, `write_ssh_config` for its
+hosts, the `Host`, and the component.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pulumi
+import pytest
+
+from portcullis import components
+from portcullis.config.describe import example
+from portcullis.host import ssh_config_path
+from tests.previews import unknown_in
+from tests.recording_engine import declare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMPONENTS = [
+    found
+    for found in (getattr(components, name) for name in components.__all__)
+    if isinstance(found, type) and issubclass(found, pulumi.ComponentResource)
+]
+# Whoever writes one takes its name away; when nothing is left, the list and its test go too.
+WITHOUT = {
+    "Backup",
+    "Certbot",
+    "DockerEngine",
+    "Fail2ban",
+    "Firewall",
+    "HardenedHost",
+    "HostExposure",
+    "InternalCa",
+    "KernelSettings",
+    "LoginPolicy",
+    "MongoDB",
+    "OutsideProbe",
+    "PreviewAccess",
+    "PreviewKey",
+    "PrivateContainer",
+    "ProxyJails",
+    "Redis",
+    "ReverseProxy",
+    "SecretFiles",
+    "SshAccess",
+    "SshTunnel",
+    "SystemUpdates",
+    "Upkeep",
+    "Users",
+}
+
+
+def test_nothing_is_said_to_be_without_an_example_that_has_one() -> None:
+    assert {one.__name__ for one in COMPONENTS if not example(one)} == WITHOUT
+
+
+@pytest.mark.parametrize(
+    "component", [pytest.param(one, id=one.__name__) for one in COMPONENTS if one.__name__ not in WITHOUT]
+)
+def test_an_example_is_a_program_that_runs(
+    component: type[pulumi.ComponentResource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = example(component)
+    assert program, f"{component.__name__}: the docstring has no example"
+
+    def run() -> None:
+        exec(compile(program, f"the example of {component.__name__}", "exec"), {"__name__": "__main__"})  # noqa: S102
+
+    engine = declare(run, preview=False)
+    assert engine.of(f":{component.__name__}"), "the example does not make what it is an example of"
+    hosts = {resource.inputs["host"] for resource in engine.declared if resource.is_on_host}
+    written = ssh_config_path("test")
+    connections = written.read_text() if written.exists() else ""
+    assert not [host for host in hosts if f"Host {host}\n" not in connections], "write_ssh_config is missing"
+    unknown_in(run)  # a preview shows the same
