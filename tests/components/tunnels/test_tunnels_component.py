@@ -243,6 +243,23 @@ def test_every_fault_of_the_settings_at_once() -> None:
         assert part in said
 
 
+def test_options_that_would_shut_somebody_out_are_faults_of_their_host_alone() -> None:
+    config = stack({"alice": {"to": ["redis"]}}, ssh={"options": {"AllowUsers": "deploy"}})
+    said = "portcullis:hosts.web1.ssh.options.AllowUsers: refuses tunnel-alice, which is declared to tunnel"
+    assert faults(config) == [f"{said}; add tunnel-*"]
+    # Another host, to whose stores nobody tunnels; it is previewed, though.
+    ssh = {"options": {"DenyGroups": "tunnel-* portcullis-*"}}
+    config["hosts"] = {
+        "web1": {**config["hosts"]["web1"], "ssh": {}},
+        "web2": {**config["hosts"]["web1"], "address": "203.0.113.11", "ssh": ssh, "preview": {}},
+    }
+    for store in config["stores"].values():
+        store["host"] = "web1"
+    config["apps"]["api"]["host"] = "web1"
+    said = "portcullis:hosts.web2.ssh.options.DenyGroups: refuses portcullis-preview, which is declared to"
+    assert faults(config) == [f"{said} preview; leave it out"]
+
+
 @pytest.mark.parametrize(
     "raw", [[], {"alice": []}, {"alice": {"to": "redis"}}, {"alice": {"to": [1], "keys": []}}]
 )
