@@ -33,6 +33,7 @@ from tests.previews import unknown_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from tests.recording_engine import Deploy
 
@@ -274,7 +275,7 @@ def test_local_ports_do_not_clash_and_stay() -> None:
     assert tunnel_lines.local_ports({"a": 65535, "b": 65535}) == {"a": 65535, "b": 1024}
 
 
-def test_what_people_paste() -> None:
+def test_what_people_paste(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jump = JumpArgs(address="2001:db8::1", host_key=KEY)
     hosts = {
         "web1": HostArgs(address="203.0.113.10", os="debian-13", port=2222, host_key=KEY, jump=jump),
@@ -298,6 +299,10 @@ def test_what_people_paste() -> None:
     assert "portcullis password --stack prod redis-app" in said
     assert "gone" not in said
     assert "tunnelCa" not in said
+    # In a checkout, which has the command itself.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/portcullis").touch()
+    monkeypatch.chdir(tmp_path)
     said = "\n".join(lines("lab", hosts, {"alice": {"web1": {**needed, "tls": True}}}))
     assert "(. tools/env.sh; pulumi stack output tunnelCa-web1 --stack lab > ~/.ssh/web1-ca.pem)" in said
     assert "(. tools/env.sh; portcullis password --stack lab redis-app)" in said
