@@ -13,7 +13,9 @@ from portcullis.components.containers.args import StoreUse
 from portcullis.components.host import site_checks
 from portcullis.components.host.app_names import check_names
 from portcullis.components.nginx.args import NO_SITES
-from portcullis.components.tunnels.render.tunnel import PREFIX
+from portcullis.components.previews.render import ACCOUNT
+from portcullis.components.ssh.render.sshd_refused import shuts_out
+from portcullis.components.tunnels.render.tunnel import PREFIX, account
 from portcullis.config.faults import NAMESPACE, closest
 from portcullis.config.kinds import valid, whole
 
@@ -105,6 +107,7 @@ def of_host(written: Written) -> None:
         site_checks.secrets_of_sites,
         site_checks.systems_of_sites,
         tunnels,
+        shut_out,
     ):
         check(declared)
 
@@ -130,6 +133,7 @@ def of_stack(written: Written) -> None:
         site_checks.secrets_of_sites,
         site_checks.systems_of_sites,
         tunnels,
+        shut_out,
         digests,
     ):
         check(declared)
@@ -301,6 +305,30 @@ def tunnels(declared: Declared) -> None:
                     f"begins with {PREFIX}, as the accounts do that only tunnel",
                     "give the user another name",
                 )
+
+
+def shut_out(declared: Declared) -> None:
+    """A host's SSH server lets in everybody who tunnels or previews there."""
+    for alias, host in declared.hosts.items():
+        accounts = [
+            account(person)
+            for person, tunnel in declared.root.entries("tunnels").items()
+            if alias in _reached(declared, tunnel)
+        ]
+        accounts += [ACCOUNT] if "preview" in host else []
+        options = {
+            name: value for name, value, _ in host.section("ssh").items("options") if isinstance(value, str)
+        }
+        at = host.at.field("ssh").field("options")
+        for name, why, how in shuts_out(options, accounts):
+            at.key(name).report(why, how)
+
+
+def _reached(declared: Declared, tunnel: Written) -> set[str]:
+    """Return the hosts whose stores somebody tunnels to."""
+    stores = declared.stores
+    named = [store for store, _ in tunnel.elements("to") if isinstance(store, str) and store in stores]
+    return {declared.named(stores[store]) or declared.only for store in named}
 
 
 def digests(declared: Declared) -> None:

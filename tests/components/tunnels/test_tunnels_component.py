@@ -33,6 +33,7 @@ from tests.previews import unknown_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from tests.recording_engine import Deploy
 
@@ -243,6 +244,23 @@ def test_every_fault_of_the_settings_at_once() -> None:
         assert part in said
 
 
+def test_options_that_would_shut_somebody_out_are_faults_of_their_host_alone() -> None:
+    config = stack({"alice": {"to": ["redis"]}}, ssh={"options": {"AllowUsers": "deploy"}})
+    said = "portcullis:hosts.web1.ssh.options.AllowUsers: refuses tunnel-alice, which is declared to tunnel"
+    assert faults(config) == [f"{said}; add tunnel-*"]
+    # Another host, to whose stores nobody tunnels; it is previewed, though.
+    ssh = {"options": {"DenyGroups": "tunnel-* portcullis-*"}}
+    config["hosts"] = {
+        "web1": {**config["hosts"]["web1"], "ssh": {}},
+        "web2": {**config["hosts"]["web1"], "address": "203.0.113.11", "ssh": ssh, "preview": {}},
+    }
+    for store in config["stores"].values():
+        store["host"] = "web1"
+    config["apps"]["api"]["host"] = "web1"
+    said = "portcullis:hosts.web2.ssh.options.DenyGroups: refuses portcullis-preview, which is declared to"
+    assert faults(config) == [f"{said} preview; leave it out"]
+
+
 @pytest.mark.parametrize(
     "raw", [[], {"alice": []}, {"alice": {"to": "redis"}}, {"alice": {"to": [1], "keys": []}}]
 )
@@ -257,7 +275,7 @@ def test_local_ports_do_not_clash_and_stay() -> None:
     assert tunnel_lines.local_ports({"a": 65535, "b": 65535}) == {"a": 65535, "b": 1024}
 
 
-def test_what_people_paste() -> None:
+def test_what_people_paste(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jump = JumpArgs(address="2001:db8::1", host_key=KEY)
     hosts = {
         "web1": HostArgs(address="203.0.113.10", os="debian-13", port=2222, host_key=KEY, jump=jump),
@@ -281,6 +299,10 @@ def test_what_people_paste() -> None:
     assert "portcullis password --stack prod redis-app" in said
     assert "gone" not in said
     assert "tunnelCa" not in said
+    # In a checkout, which has the command itself.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/portcullis").touch()
+    monkeypatch.chdir(tmp_path)
     said = "\n".join(lines("lab", hosts, {"alice": {"web1": {**needed, "tls": True}}}))
     assert "(. tools/env.sh; pulumi stack output tunnelCa-web1 --stack lab > ~/.ssh/web1-ca.pem)" in said
     assert "(. tools/env.sh; portcullis password --stack lab redis-app)" in said
