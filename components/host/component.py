@@ -12,8 +12,8 @@ from portcullis.components.containers.apps import AppParts, app, bridge
 from portcullis.components.containers.component import PrivateContainer  # noqa: TC001 - Pulumi evaluates annotations
 from portcullis.components.docker.component import DockerEngine, DockerEngineArgs
 from portcullis.components.exposure.component import HostExposure, HostExposureArgs
-from portcullis.components.fail2ban.component.fail2ban import Fail2ban, Fail2banArgs
-from portcullis.components.fail2ban.component.proxy_jails import ProxyJails, ProxyJailsArgs
+from portcullis.components.fail2ban.args import ProxyJailsArgs
+from portcullis.components.fail2ban.component import Fail2ban, ProxyJails
 from portcullis.components.firewall.component import WEB, Firewall, FirewallArgs
 from portcullis.components.host.connections import PreviewLogin, connections
 from portcullis.components.host.images import resolved
@@ -36,7 +36,7 @@ from portcullis.config.arguments import faults_in
 from portcullis.config.faults import ArgumentsError, SettingsError
 from portcullis.config.forms import Alias
 from portcullis.config.secret import Secret
-from portcullis.host import add_connections
+from portcullis.host import Host, add_connections
 from portcullis.registry import login_of
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class HardenedHost(pulumi.ComponentResource):
         add_connections(connections({name: args}, PreviewLogin.from_environment(os.environ)))
         super().__init__("portcullis:index:HardenedHost", name, None, opts)
         self._name, self._args, self._own = name, args, ResourceOptions(parent=self)
+        self._host = Host(name, args.os, args.adopt)
         self._preview_key, self._secret_apps = preview_key, secret_apps
         self._secrets = {secret: Secret.of(value).output for secret, value in args.secrets.items()}
 
@@ -206,22 +207,12 @@ class HardenedHost(pulumi.ComponentResource):
             ),
             opts=own,
         )
-        ban = host.fail2ban
         self._fail2ban = Fail2ban(
             f"{name}-fail2ban",
-            Fail2banArgs(
-                host=name,
-                os=host.os,
-                ssh_port=host.port,
-                ignore=tuple(ban.ignore),
-                max_retry=ban.max_retry,
-                find_time=ban.find_time,
-                ban_time=ban.ban_time,
-                max_ban_time=ban.max_ban_time,
-                after=tuple(self.access.ready),
-                adopt=host.adopt,
-            ),
-            opts=own,
+            host.fail2ban,
+            host=self._host,
+            ssh_port=host.port,
+            opts=ResourceOptions(parent=self, depends_on=[self.access]),
         )
 
     @property
@@ -371,18 +362,15 @@ class HardenedHost(pulumi.ComponentResource):
         ProxyJails(
             f"{self._name}-nginx-jails",
             ProxyJailsArgs(
-                host=self._name,
-                os=args.os,
                 error_logs=tuple(nginx.error_log(name) for name in args.sites),
                 auth=any(site.basic_auth for site in args.sites.values()),
-                ignore=tuple(args.fail2ban.ignore),
-                proxies=tuple(args.proxy.trusted_proxies),
+                ignore=args.fail2ban.ignore,
+                proxies=args.proxy.trusted_proxies,
                 max_ban_time=args.fail2ban.max_ban_time,
-                adopt=args.adopt,
-                # A jail wants its log files there, which nginx makes.
-                after=(*self._fail2ban.ready, *proxy.ready),
             ),
-            opts=self._own,
+            host=self._host,
+            # A jail wants its log files there, which nginx makes.
+            opts=ResourceOptions(parent=self, depends_on=[self._fail2ban, proxy]),
         )
 
     def _exposure(self) -> HostExposure:
