@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PROGRAM = """
 import dataclasses
 from portcullis.components import *
+from portcullis.host import Host
 
 app = StoreLogin("app-1", pulumi.Output.secret("s3cret"))
 redis = TunnelTarget(6379, scheme="redis", logins={{"app": app}})
@@ -39,7 +40,8 @@ exempt = ("198.18.0.0/15", "2001:db8:100::/64")
 access = SshAccess("ssh", SshAccessArgs(
     host="web1", os="debian-13", exempt=exempt, tunnels={{one.account: one.targets for one in people}}
 ))
-firewall = Firewall("firewall", FirewallArgs(host="web1", os="debian-13", after=tuple(access.ready)))
+firewall = Firewall("firewall", FirewallArgs(), host=Host("web1"), web=True,
+                    opts=pulumi.ResourceOptions(depends_on=[access]))
 export_tunnels([
     SshTunnel(f"web1-tunnel-{{one.person}}", dataclasses.replace(one, after=tuple(access.ready)))
     for one in people
