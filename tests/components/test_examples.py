@@ -33,7 +33,6 @@ WITHOUT = {
     "HardenedHost",
     "HostExposure",
     "InternalCa",
-    "KernelSettings",
     "LoginPolicy",
     "MongoDB",
     "OutsideProbe",
@@ -45,8 +44,6 @@ WITHOUT = {
     "SecretFiles",
     "SshAccess",
     "SshTunnel",
-    "SystemUpdates",
-    "Upkeep",
     "Users",
 }
 
