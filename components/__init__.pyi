@@ -91,14 +91,14 @@ from .exposure.resource import (
 from .fail2ban.args import (
     Fail2banArgs as Fail2banArgs,
 )
-from .fail2ban.component.fail2ban import (
+from .fail2ban.args import (
+    ProxyJailsArgs as ProxyJailsArgs,
+)
+from .fail2ban.component import (
     Fail2ban as Fail2ban,
 )
-from .fail2ban.component.proxy_jails import (
+from .fail2ban.component import (
     ProxyJails as ProxyJails,
-)
-from .fail2ban.component.proxy_jails import (
-    ProxyJailsArgs as ProxyJailsArgs,
 )
 from .fail2ban.resource import (
     Fail2banJail as Fail2banJail,
@@ -108,9 +108,6 @@ from .firewall.args import (
 )
 from .firewall.args import (
     RuleArgs as RuleArgs,
-)
-from .firewall.component import (
-    WEB as WEB,
 )
 from .firewall.component import (
     Firewall as Firewall,
@@ -159,9 +156,6 @@ from .kernel.args import (
 )
 from .kernel.component import (
     KernelSettings as KernelSettings,
-)
-from .kernel.component import (
-    KernelSettingsArgs as KernelSettingsArgs,
 )
 from .mongodb.args import (
     DatabaseArgs as DatabaseArgs,
@@ -273,9 +267,6 @@ from .updates.args import (
 )
 from .updates.component import (
     SystemUpdates as SystemUpdates,
-)
-from .updates.component import (
-    SystemUpdatesArgs as SystemUpdatesArgs,
 )
 from .upkeep.args import (
     UpkeepArgs as UpkeepArgs,

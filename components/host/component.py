@@ -12,15 +12,16 @@ from portcullis.components.containers.apps import bridge, container_of
 from portcullis.components.containers.component import PrivateContainer
 from portcullis.components.docker.component import DockerEngine
 from portcullis.components.exposure.component import HostExposure, HostExposureArgs
-from portcullis.components.fail2ban.component.fail2ban import Fail2ban, Fail2banArgs
-from portcullis.components.fail2ban.component.proxy_jails import ProxyJails, ProxyJailsArgs
-from portcullis.components.firewall.component import WEB, Firewall, FirewallArgs
+from portcullis.components.fail2ban.args import ProxyJailsArgs
+from portcullis.components.fail2ban.component import Fail2ban, ProxyJails
+from portcullis.components.firewall.component import Firewall
+from portcullis.components.firewall.render import ufw_rules
 from portcullis.components.host.connections import PreviewLogin, connections
 from portcullis.components.host.declared import add_declared, declared
 from portcullis.components.host.images import resolved
 from portcullis.components.host.sites import authority, proxied
 from portcullis.components.host.stores import Stores, host_ports, reachable, sealed
-from portcullis.components.kernel.component import KernelSettings, KernelSettingsArgs
+from portcullis.components.kernel.component import KernelSettings
 from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.component import ReverseProxy, ReverseProxyArgs
 from portcullis.components.nginx.proxied import ProxiedApp
@@ -28,8 +29,8 @@ from portcullis.components.previews import render as preview
 from portcullis.components.previews.component import PreviewAccess
 from portcullis.components.ssh.component import SshAccess
 from portcullis.components.tunnels.component import SshTunnel, tunnel_accounts
-from portcullis.components.updates.component import SystemUpdates, SystemUpdatesArgs
-from portcullis.components.upkeep.component import Upkeep, UpkeepArgs
+from portcullis.components.updates.component import SystemUpdates
+from portcullis.components.upkeep.component import Upkeep
 from portcullis.components.users.args import LoginPolicyArgs, UsersArgs
 from portcullis.components.users.component.login_policy import LoginPolicy
 from portcullis.components.users.component.users import Users
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from portcullis.components.containers.args import AppArgs
-    from portcullis.components.firewall.args import RuleArgs
     from portcullis.components.host.args import HardenedHostArgs, HostArgs
     from portcullis.components.nginx.args import SiteArgs
 
@@ -162,24 +162,17 @@ class HardenedHost(pulumi.ComponentResource):
         self._show()
         self.firewall = Firewall(
             f"{name}-firewall",
-            FirewallArgs(
-                host=name,
-                os=host.os,
-                allow={**(WEB if self._args.sites else {}), **_rules(host.firewall.allow)},
-                logging=host.firewall.logging,
-                bind_address=host.docker_engine.bind_address,
-                public={port.replace(":", "-"): rule.from_ for port, rule in host.firewall.public.items()},
-                egress=sealed(self._args.stores)
-                | {
-                    bridge(name): settings.egress
-                    for name, settings in self._args.apps.items()
-                    if settings.egress is not None
-                },
-                outside=host.firewall.outside,
-                after=tuple(self.access.ready),
-                adopt=host.adopt,
-            ),
-            opts=own,
+            host.firewall,
+            host=self._host,
+            web=bool(self._args.sites),
+            bind_address=host.docker_engine.bind_address,
+            egress=sealed(self._args.stores)
+            | {
+                bridge(name): settings.egress
+                for name, settings in self._args.apps.items()
+                if settings.egress is not None
+            },
+            opts=ResourceOptions(parent=self, depends_on=[self.access]),
         )
         self.engine = DockerEngine(
             f"{name}-docker",
@@ -193,22 +186,12 @@ class HardenedHost(pulumi.ComponentResource):
             # The docker provider logs in as declared, and no container starts before the filter stands.
             opts=ResourceOptions(parent=self, depends_on=[self.access, self.firewall]),
         )
-        ban = host.fail2ban
         self._fail2ban = Fail2ban(
             f"{name}-fail2ban",
-            Fail2banArgs(
-                host=name,
-                os=host.os,
-                ssh_port=host.port,
-                ignore=tuple(ban.ignore),
-                max_retry=ban.max_retry,
-                find_time=ban.find_time,
-                ban_time=ban.ban_time,
-                max_ban_time=ban.max_ban_time,
-                after=tuple(self.access.ready),
-                adopt=host.adopt,
-            ),
-            opts=own,
+            host.fail2ban,
+            host=self._host,
+            ssh_port=host.port,
+            opts=ResourceOptions(parent=self, depends_on=[self.access]),
         )
 
     @property
@@ -234,42 +217,17 @@ class HardenedHost(pulumi.ComponentResource):
         name, host, own = self._name, self._args, self._own
         KernelSettings(
             f"{name}-kernel",
-            KernelSettingsArgs(
-                host=name,
-                values=host.kernel.values,
-                only=tuple(host.kernel.only),
-                adopt=host.adopt,
-                after=tuple(self.firewall.ready),
-            ),
-            opts=own,
+            host.kernel,
+            host=self._host,
+            opts=ResourceOptions(parent=self, depends_on=[self.firewall]),
         )
         LoginPolicy(f"{name}-login", LoginPolicyArgs(), host=self._host, opts=own)
-        updates = SystemUpdates(
-            f"{name}-updates",
-            SystemUpdatesArgs(
-                host=name,
-                os=host.os,
-                reboot=host.updates.reboot,
-                docker=host.updates.docker,
-                adopt=host.adopt,
-            ),
-            opts=own,
-        )
-        upkeep = host.upkeep
+        updates = SystemUpdates(f"{name}-updates", host.updates, host=self._host, opts=own)
         Upkeep(
             f"{name}-upkeep",
-            UpkeepArgs(
-                host=name,
-                os=host.os,
-                journal=upkeep.journal,
-                image_prune=upkeep.image_prune,
-                time_sync=upkeep.time_sync,
-                swap=upkeep.swap,
-                notify=None if upkeep.notify is None else tuple(upkeep.notify),
-                after=updates.ready,
-                adopt=host.adopt,
-            ),
-            opts=own,
+            host.upkeep,
+            host=self._host,
+            opts=ResourceOptions(parent=self, depends_on=[updates]),
         )
 
     def _stores(self) -> Stores:
@@ -333,7 +291,7 @@ class HardenedHost(pulumi.ComponentResource):
                 brotli=settings.brotli,
                 drain=settings.drain,
                 # An authority comes by port 80.
-                after=tuple(self.firewall.ready),
+                after=(self.firewall,),
                 adopt=args.adopt,
             ),
             opts=self._own,
@@ -345,28 +303,25 @@ class HardenedHost(pulumi.ComponentResource):
         ProxyJails(
             f"{self._name}-nginx-jails",
             ProxyJailsArgs(
-                host=self._name,
-                os=args.os,
                 error_logs=tuple(nginx.error_log(name) for name in args.sites),
                 auth=any(site.basic_auth for site in args.sites.values()),
-                ignore=tuple(args.fail2ban.ignore),
-                proxies=tuple(args.proxy.trusted_proxies),
+                ignore=args.fail2ban.ignore,
+                proxies=args.proxy.trusted_proxies,
                 max_ban_time=args.fail2ban.max_ban_time,
-                adopt=args.adopt,
-                # A jail wants its log files there, which nginx makes.
-                after=(*self._fail2ban.ready, *proxy.ready),
             ),
-            opts=self._own,
+            host=self._host,
+            # A jail wants its log files there, which nginx makes.
+            opts=ResourceOptions(parent=self, depends_on=[self._fail2ban, proxy]),
         )
 
     def _exposure(self) -> HostExposure:
         """Declare last what all of it comes to: who listens, and what is let through."""
         args, host = self._args, self._args
-        opened = _rules(host.firewall.allow)
+        opened = ufw_rules.opened(host.firewall.allow)
         served = {app for site in args.sites.values() for app in site.apps.values()}
         fixed = {name: app.host_port for name, app in args.apps.items() if app.host_port is not None}
         kept = host_ports(args.stores)
-        made = [*self.access.ready, *self.firewall.ready, self.engine, *self.apps.values()]
+        made = [*self.access.ready, self.firewall, self.engine, *self.apps.values()]
         made += [store for store in (self.stores.redis, self.stores.mongo) if store] if self.stores else []
         made += self.proxy.ready if self.proxy else []
         return HostExposure(
@@ -375,7 +330,7 @@ class HardenedHost(pulumi.ComponentResource):
                 host=self._name,
                 ssh_port=host.port,
                 web=bool(args.sites),
-                allow=(*(WEB if args.sites else {}), *opened),
+                allow=(*(ufw_rules.WEB if args.sites else {}), *opened),
                 opened=tuple(opened),
                 public={port.replace(":", "-"): rule.from_ for port, rule in host.firewall.public.items()},
                 bind_address=host.docker_engine.bind_address,
@@ -404,12 +359,3 @@ def _host_key(host: HostArgs) -> str:
 def addresses(sites: Mapping[str, SiteArgs]) -> list[str]:
     """Return the address of each site, as people type it."""
     return [f"{'http' if site.plain else 'https'}://{name}" for name, site in sorted(sites.items())]
-
-
-def _rules(allow: Mapping[str, RuleArgs]) -> dict[str, str]:
-    """Give ufw's rules for what the settings open; one for each network that may."""
-    return {
-        f"{port} from {source}" if source else port: "from the settings"
-        for port, rule in allow.items()
-        for source in rule.from_ or ("",)
-    }

@@ -81,7 +81,8 @@ class OutsideProbe(pulumi.ComponentResource):
 
 def changes_of(host: HardenedHost) -> list[pulumi.Input[Any]]:
     """Return what changes when a host may answer something else: revisions of parts, ids of containers."""
-    parts: list[pulumi.Resource] = [*host.access.ready, *host.firewall.ready]
+    parts: list[pulumi.Resource] = [*host.access.ready]
+    parts += [host.firewall.forward, host.firewall.policy, host.firewall.service]
     parts += host.proxy.ready if host.proxy else []
     stores = (host.stores.redis, host.stores.mongo) if host.stores else ()
     parts += [container.state for container in host.apps.values()]

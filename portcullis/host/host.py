@@ -15,7 +15,7 @@ class Host:
         adopt: the first `up` may take over what stands there and differs.
 
     Raises:
-        ArgumentsError: naming every attribute that cannot be used.
+        ArgumentsError: the alias or the operating system cannot be used.
     """
 
     alias: str
@@ -23,12 +23,12 @@ class Host:
     adopt: bool = False
 
     def __post_init__(self) -> None:
-        """Check what would otherwise fail in each of its resources."""
-        # Loaded by programs only: the plugin, which makes no host, does without pydantic.
+        """Check what every resource would fail on later."""
+        # The provider makes no Host, and does without pydantic.
         from portcullis.config.arguments import faults_in  # noqa: PLC0415
         from portcullis.config.faults import ArgumentsError  # noqa: PLC0415
         from portcullis.config.forms import Alias, Os  # noqa: PLC0415
 
-        faults = faults_in(Alias, self.alias, "Host.alias") + faults_in(Os, self.os, "Host.os")
+        faults = [*faults_in(Alias, self.alias, "Host.alias"), *faults_in(Os, self.os, "Host.os")]
         if faults:
             raise ArgumentsError(faults)

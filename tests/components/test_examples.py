@@ -28,16 +28,10 @@ COMPONENTS = [
 # Whoever writes one takes its name away; when nothing is left, the list and its test go too.
 WITHOUT = {
     "Certbot",
-    "Fail2ban",
-    "Firewall",
     "HardenedHost",
     "HostExposure",
-    "KernelSettings",
     "OutsideProbe",
-    "ProxyJails",
     "ReverseProxy",
-    "SystemUpdates",
-    "Upkeep",
 }
 
 

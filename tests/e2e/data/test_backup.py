@@ -41,15 +41,15 @@ from portcullis.components import (
     RedisArgs,
     ResticArgs,
     Upkeep,
+    UpkeepArgs,
 )
 from portcullis.host import Host
-from portcullis.components.upkeep.component import UpkeepArgs
 
 OS = "debian-13"
 tell = File("tell", host="web1", path="/usr/local/bin/tell", mode="0755",
             content='#!/bin/sh\\necho "$@" >> /var/log/told\\n')
-Upkeep("upkeep", UpkeepArgs(host="web1", os=OS, image_prune="never", time_sync=False,
-                            notify=("/usr/local/bin/tell",)))
+Upkeep("upkeep", UpkeepArgs(image_prune="never", time_sync=False, notify=("/usr/local/bin/tell",)),
+       host=Host("web1", OS))
 host = Host("web1", os=OS)
 engine = DockerEngine("docker", DockerEngineArgs(), host=host)
 redis = Redis("redis", RedisArgs(image="{redis}"), engine=engine, overcommit=False)
