@@ -241,7 +241,7 @@ def test_the_runbooks_commands(clone: Clone) -> None:
         return clone.run("\n".join(["set -e; . tools/env.sh", *lines]), timeout=600)
 
     prepared, locked_out, look, unlock, rotate, restore, last_backup, destroy = blocks(RUNBOOKS)
-    assert prepared == ["export PULUMI_RUN_PROGRAM=true"]
+    assert prepared == ['export PATH="$PWD/bin:$PATH"']
     assert "Status for the jail: sshd" in run(locked_out)
     assert "unchanged" in run(look)
 
@@ -287,7 +287,7 @@ def test_the_smallest_example(clone: Clone, tmp_path: Path) -> None:
         "203.0.113.10": network.on_segment(record.number).v4,
         '"ssh-ed25519 AAAA…"': f'"{keys.public_host_key(clone.host)}"',
         # The lab's key is none of ssh's own; and nobody is asked in a test.
-        "pulumi up": f"pulumi config set identityFile {keys.client_key()}; pulumi up --yes",
+        "portcullis up": f"pulumi config set identityFile {keys.client_key()}; portcullis up --yes",
     }
     script = "\n".join(block)
     for theirs, ours in instead.items():
@@ -297,7 +297,7 @@ def test_the_smallest_example(clone: Clone, tmp_path: Path) -> None:
     assert "+ 2 created" in done
     read = clone.run(f". tools/env.sh; python lab/lab.py exec {clone.host} cat /etc/motd")
     assert read.strip().splitlines()[-1] == "This host is managed in code."
-    again = f"{block[0]}; pulumi destroy --yes --stack dev"
+    again = f"{block[0]}; portcullis destroy --yes --stack dev"
     clone.run("\n".join(["set -e; . tools/env.sh; cd examples/one-file", state, again]))
 
 
@@ -349,7 +349,7 @@ def test_a_real_stack_with_settings_filled_in(clone: Clone) -> None:
     clone.env |= {"PULUMI_CONFIG_PASSPHRASE": "prod", "EDITOR": "true", "PULUMI_SKIP_UPDATE_CHECK": "1"}
     instead = {
         "pulumi login": f"pulumi login file://{state}",
-        "pulumi up --stack prod": "pulumi up --stack prod --yes",
+        "portcullis up --stack prod": "portcullis up --stack prod --yes",
     }
     script = [". tools/env.sh; unset PULUMI_BACKEND_URL; export PULUMI_CONFIG_PASSPHRASE=prod"]
     script.append("export PULUMI_HOME=$(mktemp -d -p .)")

@@ -91,7 +91,7 @@ def test_the_wheel_has_the_package_and_nothing_else(archives: Archives) -> None:
         others = {name.partition(".dist-info/")[2] for name in archive.namelist()} - {""}
     assert names == set(package_files())
     assert {name.partition("/")[0] for name in names} == {"portcullis"}
-    assert {"portcullis/components/nginx/component.py", "portcullis/policy/judge.py"} <= names
+    assert {"portcullis/components/nginx/component.py", "portcullis/policy/verdict.py"} <= names
     assert others == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
 
 
