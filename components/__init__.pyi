@@ -91,14 +91,14 @@ from .exposure.resource import (
 from .fail2ban.args import (
     Fail2banArgs as Fail2banArgs,
 )
-from .fail2ban.component.fail2ban import (
+from .fail2ban.args import (
+    ProxyJailsArgs as ProxyJailsArgs,
+)
+from .fail2ban.component import (
     Fail2ban as Fail2ban,
 )
-from .fail2ban.component.proxy_jails import (
+from .fail2ban.component import (
     ProxyJails as ProxyJails,
-)
-from .fail2ban.component.proxy_jails import (
-    ProxyJailsArgs as ProxyJailsArgs,
 )
 from .fail2ban.resource import (
     Fail2banJail as Fail2banJail,

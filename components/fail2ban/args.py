@@ -1,14 +1,20 @@
-"""What is particular about a host's fail2ban."""
+"""What is particular about a host's fail2ban, and about the jails of its nginx."""
 
 from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+from portcullis.components.nginx import render as nginx
 from portcullis.config.forms import Duration, Network
-from portcullis.config.kinds import ListOf, Number
+from portcullis.config.kinds import ListOf, Number, Text
 from portcullis.config.section import Section, Written
 
 Tries = Annotated[int, Number("a number of tries", 1, 1000)]
+LogFile = Annotated[
+    str, Text("the path of a log file", r"(?:/[A-Za-z0-9._-]+)+", "write its whole path, without a pattern")
+]
+# What the jails of the proxy ban for at most, and fail2ban itself as well.
+_LONGEST = "8w"
 
 
 class Fail2banArgs(Section):
@@ -24,12 +30,47 @@ class Fail2banArgs(Section):
     """The time within which they count."""
     ban_time: Duration = "7d"
     """How long the first ban lasts. Each further ban lasts twice as long as the one before."""
-    max_ban_time: Duration = "8w"
-    """How long a ban lasts at most. A longer `banTime` wins."""
+    max_ban_time: Duration = _LONGEST
+    """How long a ban lasts at most. A longer first ban wins."""
 
     @classmethod
     def check(cls, written: Written) -> None:
         """Refuse to ignore everybody."""
-        for network, place in written.elements("ignore"):
-            if str(network).endswith("/0"):
-                place.refuse(network, "is every address", "nobody would ever be banned")
+        _refuse_everybody(written, "ignore")
+
+
+class ProxyJailsArgs(Section):
+    """Whose requests to nginx lead to a ban, and how long it lasts."""
+
+    what: ClassVar[str] = "the jails of nginx"
+
+    error_logs: ListOf[LogFile] = ()
+    """The error logs of the sites. All files have to be there, empty or not."""
+    auth: bool = False
+    """Whether a site asks for passwords."""
+    ignore: ListOf[Network] = ()
+    """Addresses and networks that are never banned, besides the host's own."""
+    proxies: ListOf[Network] = ()
+    """Proxies in front of this host. They are never banned: a request that does not name its client would
+    have the proxy banned, and everybody behind it."""
+    unknown_host_log: LogFile = nginx.UNKNOWN_HOST_LOG
+    """The access log of requests for unknown host names, in nginx's format `combined`."""
+    max_ban_time: Duration = _LONGEST
+    """How long a ban lasts at most. The first lasts an hour."""
+
+    @classmethod
+    def check(cls, written: Written) -> None:
+        """Refuse to ignore everybody, and a jail without a log."""
+        _refuse_everybody(written, "ignore")
+        _refuse_everybody(written, "proxies")
+        if written.get("auth") is True and not written.get("error_logs"):
+            written.at.field("auth").report(
+                "needs the logs of the sites: wrong passwords are in them",
+                f"name them under {written.at.spell('error_logs')}",
+            )
+
+
+def _refuse_everybody(written: Written, field: str) -> None:
+    for network, place in written.elements(field):
+        if str(network).endswith("/0"):
+            place.refuse(network, "is every address", "nobody would ever be banned")

@@ -6,8 +6,8 @@ import contextlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from portcullis.components.fail2ban import jail_options
 from portcullis.components.fail2ban.facts import NEVER, JailDesired, JailFacts
-from portcullis.components.fail2ban.render import fail2ban
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
@@ -36,7 +36,7 @@ class Fail2banJailProvider(GuardedProvider):
         jail = inputs.text("jail")
         if jail is not None:
             try:
-                fail2ban.jail_name(jail)
+                jail_options.jail_name(jail)
             except ValueError as error:
                 inputs.fail("jail", str(error))
         inputs.keep("enabled", "content", "ignoreip", "path")
@@ -46,12 +46,12 @@ class Fail2banJailProvider(GuardedProvider):
         inputs.inputs["overridden"] = {}
         inputs.inputs["enforced"] = True
         if is_known(given):
-            texts, faults = fail2ban.options(given)
+            texts, faults = jail_options.options(given)
             inputs.inputs["options"] = {**given, **texts}
             for fault in faults:
                 inputs.fail("options", fault)
         try:
-            fail2ban.ignored(inputs.news.get("ignoreip") or {})
+            jail_options.ignored(inputs.news.get("ignoreip") or {})
         except ValueError as error:
             inputs.fail("ignoreip", str(error))
 
@@ -104,14 +104,14 @@ class Fail2banJail(HostResource):
             adopt: take over a jail that somebody set up.
             opts: resource options.
         """
-        texts, faults = fail2ban.options(options)
+        texts, faults = jail_options.options(options)
         path, content, never = "", "", list(ignoreip)
         if not faults:
             # What raises here is told by the provider's check, with everything else that is wrong.
             with contextlib.suppress(ValueError):
-                never = fail2ban.ignored(ignoreip)
-                path = fail2ban.jail_path(jail)
-                content = fail2ban.jail(name, jail, texts, never, enabled=enabled)
+                never = jail_options.ignored(ignoreip)
+                path = jail_options.jail_path(jail)
+                content = jail_options.jail(name, jail, texts, never, enabled=enabled)
         super().__init__(
             Fail2banJailProvider,
             name,

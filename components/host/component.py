@@ -12,8 +12,8 @@ from portcullis.components.containers.apps import AppParts, app, bridge
 from portcullis.components.containers.component import PrivateContainer  # noqa: TC001 - Pulumi evaluates annotations
 from portcullis.components.docker.component import DockerEngine, DockerEngineArgs
 from portcullis.components.exposure.component import HostExposure, HostExposureArgs
-from portcullis.components.fail2ban.component.fail2ban import Fail2ban, Fail2banArgs
-from portcullis.components.fail2ban.component.proxy_jails import ProxyJails, ProxyJailsArgs
+from portcullis.components.fail2ban.args import ProxyJailsArgs
+from portcullis.components.fail2ban.component import Fail2ban, ProxyJails
 from portcullis.components.firewall.component import WEB, Firewall, FirewallArgs
 from portcullis.components.host.connections import PreviewLogin, connections
 from portcullis.components.host.declared import add_declared, declared
@@ -199,22 +199,12 @@ class HardenedHost(pulumi.ComponentResource):
             ),
             opts=own,
         )
-        ban = host.fail2ban
         self._fail2ban = Fail2ban(
             f"{name}-fail2ban",
-            Fail2banArgs(
-                host=name,
-                os=host.os,
-                ssh_port=host.port,
-                ignore=tuple(ban.ignore),
-                max_retry=ban.max_retry,
-                find_time=ban.find_time,
-                ban_time=ban.ban_time,
-                max_ban_time=ban.max_ban_time,
-                after=tuple(self.access.ready),
-                adopt=host.adopt,
-            ),
-            opts=own,
+            host.fail2ban,
+            host=self._host,
+            ssh_port=host.port,
+            opts=ResourceOptions(parent=self, depends_on=[self.access]),
         )
 
     @property
@@ -356,18 +346,15 @@ class HardenedHost(pulumi.ComponentResource):
         ProxyJails(
             f"{self._name}-nginx-jails",
             ProxyJailsArgs(
-                host=self._name,
-                os=args.os,
                 error_logs=tuple(nginx.error_log(name) for name in args.sites),
                 auth=any(site.basic_auth for site in args.sites.values()),
-                ignore=tuple(args.fail2ban.ignore),
-                proxies=tuple(args.proxy.trusted_proxies),
+                ignore=args.fail2ban.ignore,
+                proxies=args.proxy.trusted_proxies,
                 max_ban_time=args.fail2ban.max_ban_time,
-                adopt=args.adopt,
-                # A jail wants its log files there, which nginx makes.
-                after=(*self._fail2ban.ready, *proxy.ready),
             ),
-            opts=self._own,
+            host=self._host,
+            # A jail wants its log files there, which nginx makes.
+            opts=ResourceOptions(parent=self, depends_on=[self._fail2ban, proxy]),
         )
 
     def _exposure(self) -> HostExposure:

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from portcullis.config.faults import Fault, fault, path
+from portcullis.config.faults import ArgumentsError, Fault, fault, path
 
 
 def validate(owner: object, forms: dict[str, Any], values: dict[str, Any] | None = None) -> None:
@@ -35,6 +35,16 @@ def validate(owner: object, forms: dict[str, Any], values: dict[str, Any] | None
             faults += faults_in(form, value, f"{type(owner).__name__}.{name}.{key}")
     if faults:
         raise ValueError("\n".join(map(str, faults)))
+
+
+def require(form: Any, value: object, root: str) -> None:
+    """Check one argument, which stands at `root`, such as `Fail2ban.ssh_port`.
+
+    Raises:
+        ArgumentsError: it is not of the form.
+    """
+    if faults := faults_in(form, value, root):
+        raise ArgumentsError(faults)
 
 
 def faults_in(form: Any, value: object, root: str) -> list[Fault]:

@@ -19,6 +19,7 @@ from portcullis.components.ssh.args import SshArgs
 from portcullis.components.users.args import UserArgs
 from portcullis.config.faults import ArgumentsError
 from portcullis.config.secret import Secret
+from portcullis.host import Host
 from tests.config.test_settings import IMAGE, KEY, smallest
 
 
@@ -152,6 +153,13 @@ def test_no_secret_is_in_a_fault_or_a_text() -> None:
     found = faults(secrets={"stripe": "sk-1\0", "other": 12345678}, apps={})
     assert {"sk-1", "12345678"} & set("".join(found).split()) == set()
     assert "sk-1" not in repr(host(secrets={"stripe": "sk-1"}))
+
+
+def test_a_host_is_checked_where_it_is_made() -> None:
+    with pytest.raises(
+        ArgumentsError, match=r"Host\.alias: \"a b\" is not .*\nHost\.os: \"debian\" is not an op"
+    ):
+        Host("a b", os="debian")
 
 
 def test_a_section_stays_as_it_was_checked() -> None:

@@ -9,7 +9,9 @@ from portcullis.components.containers.render import http_check
 from portcullis.components.docker.args import PoolArgs
 from portcullis.components.docker.networks import beside, collisions
 from portcullis.components.docker.render import daemon_json, validation
-from portcullis.components.fail2ban.render import fail2ban
+from portcullis.components.fail2ban import jail_options
+from portcullis.components.fail2ban import render as fail2ban
+from portcullis.components.fail2ban.args import Fail2banArgs
 from portcullis.components.kernel import render as sysctl
 from portcullis.components.previews import render as preview
 from portcullis.components.ssh.render import sshd
@@ -112,18 +114,18 @@ def test_programs_of_the_preview_key(golden: Golden) -> None:
 
 
 def test_fail2ban_jail_sshd(golden: Golden) -> None:
-    given = fail2ban.sshd(2222, max_retry=5, find_time="10m", ban_time="7d", max_ban_time="8w")
-    texts, faults = fail2ban.options(given)
+    given = fail2ban.sshd(Fail2banArgs(), 2222)
+    texts, faults = jail_options.options(given)
     assert not faults
-    ignoreip = fail2ban.ignored(["203.0.113.7", "2001:db8::/32"])
+    ignoreip = jail_options.ignored(["203.0.113.7", "2001:db8::/32"])
     golden(
         "fail2ban.jail.sshd.local",
-        fail2ban.jail("web1-fail2ban-sshd", "sshd", texts, ignoreip, enabled=True),
+        jail_options.jail("web1-fail2ban-sshd", "sshd", texts, ignoreip, enabled=True),
     )
 
 
 def test_fail2ban_jail_with_log_files(golden: Golden) -> None:
-    texts, faults = fail2ban.options(
+    texts, faults = jail_options.options(
         {
             "logpath": ["/var/log/nginx/*error.log", "/var/log/nginx/error.log"],
             "backend": "auto",
@@ -135,23 +137,16 @@ def test_fail2ban_jail_with_log_files(golden: Golden) -> None:
     assert not faults
     golden(
         "fail2ban.jail.nginx-http-auth.local",
-        fail2ban.jail("web1-auth", "nginx-http-auth", texts, fail2ban.ignored([]), enabled=True),
+        jail_options.jail("web1-auth", "nginx-http-auth", texts, jail_options.ignored([]), enabled=True),
     )
 
 
 def test_fail2ban_defaults(golden: Golden) -> None:
     golden(
         "fail2ban.defaults.conf",
-        fail2ban.defaults(
-            "web1-fail2ban-defaults",
-            fail2ban.ignored(["203.0.113.7"]),
-            max_retry=5,
-            find_time="10m",
-            ban_time="7d",
-            max_ban_time="8w",
-        ),
+        fail2ban.defaults("web1-fail2ban-defaults", Fail2banArgs(ignore=["203.0.113.7"])),
     )
 
 
 def test_fail2ban_server(golden: Golden) -> None:
-    golden("fail2ban.server.local", fail2ban.server("web1-fail2ban-server", "7d"))
+    golden("fail2ban.server.local", fail2ban.server("web1-fail2ban-server", Fail2banArgs()))

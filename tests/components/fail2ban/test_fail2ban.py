@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.components import Fail2ban
-from portcullis.components.fail2ban.component.fail2ban import Fail2banArgs
+from portcullis.components import Fail2ban, Fail2banArgs
+from portcullis.components.fail2ban import jail_options
 from portcullis.components.fail2ban.facts import JailFacts
-from portcullis.components.fail2ban.render import fail2ban
 from portcullis.components.fail2ban.resource import Fail2banJail, Fail2banJailProvider
+from portcullis.host import Host
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
@@ -43,18 +43,18 @@ URN = "urn:pulumi:lab::web::portcullis:index:Fail2banJail::jail"
     ],
 )
 def test_an_option_that_fail2ban_would_take_for_something_else(option: str, value: object, told: str) -> None:
-    texts, (fault,) = fail2ban.options({option: value})
+    texts, (fault,) = jail_options.options({option: value})
     assert texts == {}
     assert told in fault
 
 
 def test_a_mode_beside_a_named_filter_would_be_ignored() -> None:
-    _, (fault,) = fail2ban.options({"filter": "sshd", "mode": "aggressive"})
+    _, (fault,) = jail_options.options({"filter": "sshd", "mode": "aggressive"})
     assert fault == "mode has no effect beside filter: write filter = sshd[mode=aggressive]"
 
 
 def test_every_fault_is_told() -> None:
-    _, faults = fail2ban.options({"maxretries": 3, "bantime": "x", "findtime": "10m"})
+    _, faults = jail_options.options({"maxretries": 3, "bantime": "x", "findtime": "10m"})
     assert len(faults) == 2
 
 
@@ -63,22 +63,22 @@ def test_every_fault_is_told() -> None:
     [("600", 600), (600, 600), ("10m", 600), ("12h", 43200), ("7d", 604800), ("8w", 4838400)],
 )
 def test_lengths_of_time_are_seconds(text: str | int, count: int) -> None:
-    assert fail2ban.seconds(text) == count
-    assert fail2ban.options({"bantime": text}) == ({"bantime": str(count)}, [])
+    assert jail_options.seconds(text) == count
+    assert jail_options.options({"bantime": text}) == ({"bantime": str(count)}, [])
 
 
 def test_addresses_are_spelt_as_fail2ban_prints_them() -> None:
     given = ["203.0.113.7/32", "10.1.2.3/8", "2001:DB8:0::1", "203.0.113.7", "::1"]
-    assert fail2ban.ignored(given) == ["127.0.0.0/8", "::1", "10.0.0.0/8", "2001:db8::1", "203.0.113.7"]
+    assert jail_options.ignored(given) == ["127.0.0.0/8", "::1", "10.0.0.0/8", "2001:db8::1", "203.0.113.7"]
     for bad in ("example.com", "203.0.113.7 203.0.113.8", "0.0.0.0/0"):
         with pytest.raises(ValueError, match=bad.split("/", maxsplit=1)[0]):
-            fail2ban.ignored([bad])
+            jail_options.ignored([bad])
 
 
 @pytest.mark.parametrize("name", ["DEFAULT", "ssh d", "../x", "", "sshd]", "INCLUDES"])
 def test_a_name_of_a_jail_is_one_word(name: str) -> None:
     with pytest.raises(ValueError, match="is not a name for a jail"):
-        fail2ban.jail_path(name)
+        jail_options.jail_path(name)
 
 
 def checked(**news: Any) -> Any:
@@ -108,8 +108,9 @@ def test_what_is_read_back_has_the_shape_of_the_inputs() -> None:
     assert provider.item(inputs).spec == {"jail": "sshd", "options": {"maxretry": "5"}}
 
 
-def component(**args: Any) -> Fail2ban:
-    return Fail2ban("web1-fail2ban", Fail2banArgs(host="web1", os="debian-13", **args))
+def component(*, adopt: bool = False, ssh_port: int = 22, **args: Any) -> Fail2ban:
+    host = Host("web1", adopt=adopt)
+    return Fail2ban("web1-fail2ban", Fail2banArgs(**args), host=host, ssh_port=ssh_port)
 
 
 def test_the_component_starts_a_server_without_jails_and_then_its_jail(deploy: Deploy) -> None:
@@ -153,7 +154,7 @@ def test_the_jail_of_the_component(deploy: Deploy) -> None:
 
 def test_only_root_can_say_who_failed_to_log_in() -> None:
     """journald knows whose process wrote an entry; its name is anybody's to choose."""
-    ways = fail2ban.SSH_JOURNAL.split(" + ")
+    ways = jail_options.SSH_JOURNAL.split(" + ")
     assert len(ways) == 3
     assert all("_UID=0" in way.split() for way in ways)
 
@@ -172,14 +173,6 @@ def test_adopt_reaches_the_jail_and_the_files(deploy: Deploy) -> None:
     )
 
 
-def test_a_jail_waits_for_what_it_is_told_to(deploy: Deploy) -> None:
-    def program() -> None:
-        first = Fail2ban("a", Fail2banArgs(host="web1", os="debian-13"))
-        Fail2ban("b", Fail2banArgs(host="web2", os="debian-12", after=tuple(first.ready)))
-
-    assert {"a-service", "a-sshd"} <= deploy(program).before("b-sshd")
-
-
 def test_a_misspelt_option_reaches_the_check_and_no_file(deploy: Deploy) -> None:
     def program() -> None:
         Fail2banJail("jail", host="web1", jail="web", options={"maxretries": 3}, ignoreip=["x"])
@@ -192,14 +185,19 @@ def test_a_misspelt_option_reaches_the_check_and_no_file(deploy: Deploy) -> None
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ({"ssh_port": 0, "max_retry": 0}, "Fail2banArgs.ssh_port: .*\nFail2banArgs.max_retry: "),
+        ({"max_retry": 0, "find_time": 0}, "Fail2banArgs.max_retry: .*\nFail2banArgs.find_time: "),
         ({"ignore": ("example.com",)}, "Fail2banArgs.ignore"),
         ({"ban_time": "1 week"}, "Fail2banArgs.ban_time: "),
     ],
 )
 def test_arguments_are_checked_where_they_are_made(args: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Fail2banArgs(host="web1", os="debian-13", **args)
+        Fail2banArgs(**args)
+
+
+def test_a_port_that_is_none_is_refused(deploy: Deploy) -> None:
+    with pytest.raises(ValueError, match=r"Fail2ban\.ssh_port: 0 is not a port; write a number from 1"):
+        deploy(lambda: component(ssh_port=0))
 
 
 def test_a_preview_knows_everything() -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.components.fail2ban.component.proxy_jails import ProxyJails, ProxyJailsArgs
-from portcullis.components.fail2ban.render import fail2ban, proxy_jails
+from portcullis.components import ProxyJails, ProxyJailsArgs
+from portcullis.components.fail2ban import render
 from portcullis.components.nginx import render as nginx
+from portcullis.host import Host
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 LOGS = ("/var/log/nginx/b.example.com.error.log", "/var/log/nginx/a.example.com.error.log")
 
 
-def component(**args: Any) -> ProxyJails:
-    return ProxyJails("web1-proxy-jails", ProxyJailsArgs(host="web1", os="debian-13", **args))
+def component(*, adopt: bool = False, **args: Any) -> ProxyJails:
+    return ProxyJails("web1-proxy-jails", ProxyJailsArgs(**args), host=Host("web1", adopt=adopt))
 
 
 def test_each_jail_reads_the_logs_that_it_is_about(deploy: Deploy) -> None:
@@ -75,24 +76,26 @@ def test_the_filter_is_there_before_its_jail_and_tested(deploy: Deploy) -> None:
     engine = deploy(lambda: component(adopt=True))
     file = engine.one(":File")
     assert file.inputs["path"] == "/etc/fail2ban/filter.d/portcullis-unknown-host.conf"
-    assert file.inputs["test"] == fail2ban.TEST
+    assert file.inputs["test"] == render.TEST
     assert "web1-proxy-jails-filter" in engine.before("web1-proxy-jails-nginx-unknown-host")
     assert all(r.inputs["adopt"] is True for r in [*engine.of(":File"), *engine.of(":Fail2banJail")])
 
 
 def test_passwords_without_a_log_would_be_a_jail_without_one() -> None:
-    with pytest.raises(ValueError, match="name error_logs"):
-        ProxyJailsArgs(host="web1", os="debian-13", auth=True)
+    with pytest.raises(ValueError, match="name them under error_logs"):
+        ProxyJailsArgs(auth=True)
 
 
 def test_every_argument_that_cannot_be_used_is_told() -> None:
-    with pytest.raises(ValueError, match=r"(?s)\.ignore.*\.proxies.*\.max_ban_time"):
-        ProxyJailsArgs(host="web1", os="debian-13", ignore=("x",), proxies=("y",), max_ban_time="z")
+    with pytest.raises(
+        ValueError, match=r"(?s)\.error_logs\[0\].*\.ignore.*\.max_ban_time.*\.proxies\[0\]: "
+    ):
+        ProxyJailsArgs(error_logs=["/x/*.log"], ignore=["x"], proxies=["0.0.0.0/0"], max_ban_time="z")
 
 
 def counted(line: str) -> str:
     """Whom the filter counts for a line, of which fail2ban has taken the time out."""
-    pattern = proxy_jails.FAILURES.replace("<ADDR>", "(?P<address>[0-9a-f.:]+)")
+    pattern = render.FAILURES.replace("<ADDR>", "(?P<address>[0-9a-f.:]+)")
     found = re.search(pattern, re.sub(r"\[[^]]*\+0000\]", "[]", line, count=1))
     return found["address"] if found else ""
 

@@ -11,7 +11,7 @@ import pytest
 
 from lab import network
 from lab.shell import run
-from portcullis.components.fail2ban.render.fail2ban import SSH_JOURNAL
+from portcullis.components.fail2ban.jail_options import SSH_JOURNAL
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
 
@@ -26,11 +26,10 @@ PEER = network.MACHINE_ADDRESS.v4
 DECLARED = network.INTERNET_ADDRESS
 ATTACKER = network.NEIGHBOUR_ADDRESS
 PROGRAM = """
-from portcullis.components import Fail2ban
-from portcullis.components.fail2ban.component.fail2ban import Fail2banArgs
-from portcullis.components import Fail2banJail
+from portcullis.components import Fail2ban, Fail2banArgs, Fail2banJail
+from portcullis.host import Host
 
-fail2ban = Fail2ban("web1-fail2ban", Fail2banArgs(host="web1", os="{os}", ignore=({ignore!r},)))
+fail2ban = Fail2ban("web1-fail2ban", Fail2banArgs(ignore=[{ignore!r}]), host=Host("web1", "{os}"))
 """
 VALUES = {
     "maxretry": 5, "findtime": 600, "bantime": WEEK, "bantime.increment": True, "bantime.maxtime": 8 * WEEK,
@@ -294,7 +293,7 @@ def test_a_jail_that_would_stop_the_server_is_refused_and_one_with_a_log_file_ru
 Fail2banJail("web", host="web1", jail="nginx-http-auth", ignoreip=fail2ban.ignoreip,
              options={"backend": "auto", "filter": "{filter}", "port": "http,https",
                       "logpath": "/var/log/nginx/error.log"},
-             opts=pulumi.ResourceOptions(depends_on=fail2ban.ready))
+             opts=pulumi.ResourceOptions(depends_on=[fail2ban]))
 """
     standing.program(program(more=more.replace("{filter}", "nginx-http-auth")))
     standing.up(fails=True).has(

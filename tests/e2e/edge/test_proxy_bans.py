@@ -43,9 +43,8 @@ server {
 }
 """
 PROGRAM = """
-from portcullis.components import Fail2ban
-from portcullis.components.fail2ban.component.fail2ban import Fail2banArgs
-from portcullis.components import ProxyJails, ProxyJailsArgs
+from portcullis.components import Fail2ban, Fail2banArgs, ProxyJails, ProxyJailsArgs
+from portcullis.host import Host
 
 after = lambda *things: pulumi.ResourceOptions(depends_on=things)
 nginx = Packages("nginx", host="web1", names=["nginx"], on_delete="purge")
@@ -56,10 +55,10 @@ users = File("users", host="web1", path="/etc/nginx/a.htpasswd", content="alice:
 site = File("site", host="web1", path="/etc/nginx/conf.d/a.conf", content={nginx!r}, test=["nginx", "-t"],
             opts=after(nginx, welcome, users))
 service = Service("nginx", host="web1", unit="nginx.service", reads=[site, users], opts=after(site))
-fail2ban = Fail2ban("fail2ban", Fail2banArgs(host="web1", os="debian-13", ignore=({v4!r}, {v6!r})))
-ProxyJails("jails", ProxyJailsArgs(
-    host="web1", os="debian-13", error_logs=("/var/log/nginx/a.example.com.error.log",), auth=True,
-    ignore=({v4!r}, {v6!r}), after=(service, *fail2ban.ready)))
+web1 = Host("web1", "debian-13")
+fail2ban = Fail2ban("fail2ban", Fail2banArgs(ignore=[{v4!r}, {v6!r}]), host=web1)
+ProxyJails("jails", ProxyJailsArgs(error_logs=["/var/log/nginx/a.example.com.error.log"], auth=True,
+                                   ignore=[{v4!r}, {v6!r}]), host=web1, opts=after(service, fail2ban))
 """
 # Sends requests one after the other, each over a connection of its own, until one is not answered to.
 CLIENT = """

@@ -1,4 +1,4 @@
-"""fail2ban: its jails, what all jails share, and its own settings.
+"""The options that a jail may have, each with its form, and the file of a jail.
 
 fail2ban ignores an option that it does not know, without a word: with ``maxretries = 3`` a jail runs, and
 counts to its default. So every option that may stand in a jail of ours is in `OPTIONS`, with its form.
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from portcullis.components.fail2ban.facts import JAIL_NAME, OURS, jail_file
+from portcullis.components.fail2ban.facts import JAIL_NAME, jail_file
 from portcullis.config.faults import closest
 from portcullis.rendering import header
 
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 FOLDER = "/etc/fail2ban"
-# Read after the package's defaults-debian.conf and before anybody's jail.local: defaults, and no more.
-DEFAULTS_PATH = f"{FOLDER}/jail.d/{OURS}.conf"
-SERVER_PATH = f"{FOLDER}/fail2ban.local"
-TEST = ["fail2ban-client", "-t"]
 SSH_JOURNAL = "_SYSTEMD_UNIT=ssh.service _UID=0 + _COMM=sshd _UID=0 + _COMM=sshd-session _UID=0"
 LOOPBACK = ("127.0.0.0/8", "::1")
 
@@ -111,7 +107,7 @@ def jail(
     for option, text in texts.items():
         why, kind = _PARTICULAR.get(text, OPTIONS[option].why), OPTIONS[option].read
         if kind is _span:
-            why = f"{_in_words(int(text))}{f': {why}' if why else '.'}"
+            why = f"{in_words(int(text))}{f': {why}' if why else '.'}"
         lines += [f"# {why}"] if why else []
         value = "\n    ".join(text.split()) if kind is _paths else text
         lines.append(f"{option} = {value}")
@@ -122,73 +118,8 @@ def jail(
     return header(resource, f"fail2ban: the jail {name}") + "\n" + "\n".join(lines) + "\n"
 
 
-def defaults(
-    resource: str,
-    ignoreip: Iterable[str],
-    *,
-    max_retry: int,
-    find_time: str,
-    ban_time: str,
-    max_ban_time: str,
-) -> str:
-    """Render what holds for every jail that says nothing else, also for those that people add by hand."""
-    return header(resource, "fail2ban: what holds for every jail that says nothing else") + (
-        f"""
-[DEFAULT]
-# A table of its own, `inet f2b-table`: it bans IPv4 and IPv6 alike, before ufw's rules, whatever their order.
-banaction = nftables
-banaction_allports = nftables[type=allports]
-# Never banned: this host itself, and the addresses that are declared.
-ignoreip = {" ".join(ignoreip)}
-maxretry = {max_retry}
-# {_in_words(seconds(find_time))}.
-findtime = {seconds(find_time)}
-# {_in_words(seconds(ban_time))}; each further ban of the same address lasts twice as long as the one before.
-bantime = {seconds(ban_time)}
-bantime.increment = true
-# {_in_words(seconds(max_ban_time))}: the longest ban.
-bantime.maxtime = {seconds(max_ban_time)}
-
-# The package enables this jail, and on Debian 12 it looks for an auth.log that is not written any more: the
-# whole server would not start. Jails run when they are declared, in files of their own that win over this.
-[sshd]
-enabled = false
-"""
-    )
-
-
-def server(resource: str, ban_time: str) -> str:
-    """Render fail2ban.local, the settings of the server itself."""
-    return header(resource, "fail2ban: the server itself") + (
-        f"""
-[Definition]
-# {_in_words(seconds(ban_time))}: what is known of an address is kept for three times its last ban and this
-# much longer. A repeat offender is one of whom something is known.
-dbpurgeage = {seconds(ban_time)}
-# The default, said: some versions warn when it is not.
-allowipv6 = auto
-"""
-    )
-
-
-def sshd(port: int, *, max_retry: int, find_time: str, ban_time: str, max_ban_time: str) -> dict[str, Value]:
-    """Return the options of the jail for the SSH server."""
-    return {
-        # The mode stands here: as an option of its own it has no effect beside a filter that is named.
-        "filter": "sshd[mode=aggressive]",
-        "backend": "systemd",
-        "journalmatch": SSH_JOURNAL,
-        "port": port,
-        "banaction": "nftables",
-        "maxretry": max_retry,
-        "findtime": find_time,
-        "bantime": ban_time,
-        "bantime.increment": True,
-        "bantime.maxtime": max_ban_time,
-    }
-
-
-def _in_words(count: int) -> str:
+def in_words(count: int) -> str:
+    """Return seconds as people say them: 10 minutes, 1 week."""
     for name, unit in _NAMES:
         if count % unit == 0:
             return f"{count // unit} {name}{'s' if count != unit else ''}"
