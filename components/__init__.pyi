@@ -110,9 +110,6 @@ from .firewall.args import (
     RuleArgs as RuleArgs,
 )
 from .firewall.component import (
-    WEB as WEB,
-)
-from .firewall.component import (
     Firewall as Firewall,
 )
 from .firewall.resource.forward_filter import (

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from portcullis.components.firewall.on_host.ufw_names import normal_name, normal_value
 from portcullis.components.firewall.render import forward_filter
 from portcullis.config.forms import LAST_PORT, Network
 from portcullis.config.kinds import Choice, ListOf, MapOf, Text
@@ -44,6 +45,22 @@ def _destination(text: str) -> tuple[str, str] | None:
     return None
 
 
+def _denied(text: str) -> tuple[str, str] | None:
+    try:
+        normal_name(f"in {text}")
+    except ValueError as error:
+        return (f"is not what a rule matches ({error})", "write any from 198.51.100.0/24, or 25/tcp")
+    return None
+
+
+def _why(text: str) -> tuple[str, str] | None:
+    try:
+        normal_value(f"deny # {text}")
+    except ValueError as error:
+        return (f"cannot be the comment of a rule ({error})", "write plain words")
+    return None
+
+
 OpenPort = Annotated[str, Text("a port with its protocol", refused=_rule)]
 Interface = Annotated[str, Text("the name of a network interface", forward_filter.INTERFACE)]
 OutsideBridge = Annotated[
@@ -51,6 +68,8 @@ OutsideBridge = Annotated[
 ]
 Destination = Annotated[str, Text("a destination", refused=_destination)]
 """Where a container may open connections to: `203.0.113.7:443/tcp`, `*:53/udp`."""
+Denied = Annotated[str, Text("what a rule matches", refused=_denied)]
+Why = Annotated[str, Text("the comment of a rule", refused=_why)]
 LogLevel = Annotated[Literal["off", "low", "medium", "high", "full"], Choice("a level of ufw's log")]
 
 
@@ -81,6 +100,8 @@ class FirewallArgs(Section):
     allow: MapOf[OpenPort, RuleArgs] = Field(default_factory=dict)
     """Ports of the host itself that are open beside those of SSH and nginx:
     `"8443/tcp": {from: [203.0.113.0/24]}`."""
+    deny: MapOf[Denied, Why] = Field(default_factory=dict)
+    """What is refused before all that is open, with the reason: `"any from 198.51.100.0/24": scanner`."""
     public: MapOf[OpenPort, RuleArgs] = Field(default_factory=dict)
     """Published ports of containers that the world may use. The forward filter drops every other one,
     whatever Docker publishes."""

@@ -2,187 +2,140 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi import ResourceOptions
 
-from portcullis.components.firewall.args import LogLevel
-from portcullis.components.firewall.on_host.ufw_names import normal_name, normal_value
-from portcullis.components.firewall.render import forward_filter, ufw_sysctl
+from portcullis.components.firewall.render import forward_filter, ufw_rules, ufw_sysctl
 from portcullis.components.firewall.render.forward_filter import ForwardPolicy
 from portcullis.components.firewall.resource.forward_filter import ForwardFilter
 from portcullis.components.firewall.resource.ufw_policy import UfwPolicy
-from portcullis.config.arguments import validate
-from portcullis.config.forms import Alias, Os
-from portcullis.config.kinds import ListOf, Text
+from portcullis.config.faults import ArgumentsError, Fault
 from portcullis.resources import File, Packages, Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-WEB: Mapping[str, str] = {"80/tcp": "HTTP and certificates", "443/tcp": "HTTPS"}
-"""What a host with sites opens beside SSH."""
+    from portcullis.components.firewall.args import FirewallArgs
+    from portcullis.host import Host
 
-
-def _rule(text: str) -> tuple[str, str] | None:
-    try:
-        normal_name(f"in {text}")
-    except ValueError as error:
-        return (f"is not what a rule matches ({error})", "write 443/tcp or 5432/tcp from 203.0.113.0/24")
-    return None
-
-
-_Rule = Annotated[str, Text("what a rule matches", refused=_rule)]
-
-
-def _why(text: str) -> tuple[str, str] | None:
-    try:
-        normal_value(f"allow # {text}")
-    except ValueError as error:
-        return (f"cannot be the comment of a rule ({error})", "write plain words")
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class FirewallArgs:
-    """What a host lets in.
-
-    Attributes:
-        host: alias of the host.
-        os: its operating system.
-        allow: what is open beside SSH → why: `{"443/tcp": "web", "5432/tcp from 203.0.113.0/24": "reports"}`.
-        deny: what is refused before all that is open → why: `{"any from 198.51.100.0/24": "scanner"}`.
-        logging: ufw's log level.
-        bind_address: docker0's address, which containers are published on for the host's own use.
-        public: ports that containers publish to the world → from where, or everywhere where nobody is named:
-            `{"8443/tcp": [], "5432/tcp": ["203.0.113.0/24"]}`. They are opened in ufw, too.
-        egress: containers that may open connections to the listed destinations only, by the name of their
-            bridge or by address: `{"shop0": ["203.0.113.7:443/tcp", "*:53/udp"]}`. See `ForwardPolicy`.
-        outside: bridges that lead to the world, on a host of virtual machines.
-        after: what has to be there before anything is closed: the `SshServer`, which opens SSH's port.
-        adopt: replace rules that are there and differ.
-
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
-
-    host: str
-    os: str
-    allow: Mapping[str, str] = field(default_factory=lambda: dict(WEB))
-    deny: Mapping[str, str] = field(default_factory=dict)
-    logging: str = "low"
-    bind_address: str = "172.17.0.1"
-    public: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    egress: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    outside: Sequence[str] = ()
-    after: Sequence[pulumi.Resource] = ()
-    adopt: bool = False
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise fail on the host."""
-        faults: list[str] = []
-        try:
-            validate(
-                self,
-                {"host": Alias, "os": Os, "allow": ListOf[_Rule], "deny": ListOf[_Rule], "logging": LogLevel},
-            )
-        except ValueError as error:
-            faults.append(str(error))
-        try:
-            _ = self.forward_policy
-        except ValueError as error:
-            faults += [f"FirewallArgs.{line}" for line in str(error).splitlines()]
-        for name in ("allow", "deny"):
-            for text in getattr(self, name).values():
-                if fault := _why(text):
-                    faults.append(f"FirewallArgs.{name}: {text!r} {fault[0]}; {fault[1]}")
-        if faults:
-            raise ValueError("\n".join(faults))
-
-    @property
-    def forward_policy(self) -> ForwardPolicy:
-        """What may be forwarded."""
-        return ForwardPolicy(self.bind_address, self.public, self.egress, self.outside)
+_NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Firewall(pulumi.ComponentResource):
     """Nothing comes in but SSH and what is declared, by IPv4 and IPv6; everything goes out.
 
     ufw guards what the host serves itself; Docker's packets pass it by, and the forward filter guards those.
+    `SshAccess` opens its own port. Where the SSH server is not declared, its port belongs under `allow`: a
+    policy that would keep out whoever deploys is refused.
+
+    Example:
+        ```python
+        from portcullis.components import Firewall, FirewallArgs, RuleArgs
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+        write_ssh_config({"web1": Connection(address="203.0.113.10", host_key=key)})
+        web1 = Host("web1", os="debian-13")
+
+        Firewall(
+            "web1-firewall",
+            FirewallArgs(
+                allow={"22/tcp": RuleArgs(), "5432/tcp": RuleArgs(from_=["203.0.113.0/24"])},
+                deny={"any from 198.51.100.0/24": "scanner"},
+            ),
+            host=web1,
+            web=True,
+        )
+        ```
 
     Attributes:
         policy: ufw's policy.
         forward: the forward filter.
-        ready: what has to wait until the host is closed.
+        service: what brings ufw's rules up at boot.
     """
 
     policy: UfwPolicy
     forward: ForwardFilter
-    ready: list[pulumi.Resource]
+    service: Service
 
-    def __init__(self, name: str, args: FirewallArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare the firewall under `name`, such as "web1-firewall"."""
+    def __init__(
+        self,
+        name: str,
+        args: FirewallArgs,
+        *,
+        host: Host,
+        web: bool = False,
+        bind_address: str = "172.17.0.1",
+        egress: Mapping[str, Sequence[str]] = _NOTHING,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare the firewall.
+
+        Args:
+            name: the component's name, such as "web1-firewall".
+            args: what is open.
+            host: the host.
+            web: open 80 and 443, where nginx serves sites.
+            bind_address: docker0's address, which containers are published on for the host's own use.
+            egress: containers that may open connections to the listed destinations only, by the name of their
+                bridge or by address: `{"shop0": ["203.0.113.7:443/tcp", "*:53/udp"]}`. See `ForwardPolicy`.
+            opts: options of the component: `depends_on` names what opens SSH's port, such as `SshAccess`.
+
+        Raises:
+            ArgumentsError: naming everything that cannot be used.
+        """
+        table = forward_filter.table(_forward_policy(args, bind_address, egress))
         super().__init__("portcullis:index:Firewall", name, None, opts)
         packages = Packages(
             f"{name}-packages",
-            host=args.host,
+            host=host,
+            # Debian's ufw breaks iptables-persistent: where the host is adopted, it may take its place.
             names=["nftables", "ufw"],
             on_delete="purge",
-            # Debian's ufw breaks iptables-persistent: with adopt it may take its place.
-            adopt=args.adopt,
             opts=ResourceOptions(parent=self),
         )
         config = File(
             f"{name}-sysctl.conf",
-            host=args.host,
+            host=host,
             path=ufw_sysctl.PATH,
             content=ufw_sysctl.ufw_sysctl(f"{name}-sysctl.conf"),
-            adopt=args.adopt,
             opts=ResourceOptions(parent=self, depends_on=[packages]),
         )
         self.forward = ForwardFilter(
             f"{name}-forward",
-            host=args.host,
-            table=forward_filter.table(args.forward_policy),
-            adopt=args.adopt,
+            host=host,
+            table=table,
             opts=ResourceOptions(parent=self, depends_on=[packages]),
         )
         self.policy = UfwPolicy(
             f"{name}-policy",
-            host=args.host,
-            logging=args.logging,  # type: ignore[arg-type]
-            rules=_rules(args),
-            adopt=args.adopt,
-            opts=ResourceOptions(parent=self, depends_on=[packages, config, *args.after]),
+            host=host,
+            logging=args.logging,
+            rules=ufw_rules.rules(args, web=web),
+            opts=ResourceOptions(parent=self, depends_on=[packages, config]),
         )
         # `ufw enable` starts the rules and not the unit, which is what brings them up at boot.
-        service = Service(
+        self.service = Service(
             f"{name}-service",
-            host=args.host,
+            host=host,
             unit="ufw.service",
             reads=[config],
             on_change="restart",
-            adopt=args.adopt,
             opts=ResourceOptions(parent=self, depends_on=[self.policy]),
         )
-        self.ready = [self.forward, self.policy, service]
         self.register_outputs({"rules": self.policy.rules})
 
 
-def _rules(args: FirewallArgs) -> dict[str, str]:
-    allowed = {f"in {what}": f"allow # {why}" if why else "allow" for what, why in args.allow.items()}
-    denied = {f"in {what}": f"deny # {why}" if why else "deny" for what, why in args.deny.items()}
-    return _published(args) | allowed | denied
-
-
-def _published(args: FirewallArgs) -> dict[str, str]:
-    """Open public ports in ufw: docker-proxy serves IPv6, and other containers, by sockets of the host."""
-    ports = {port: port.replace("-", ":") for port in args.public}
-    names = [
-        f"in {ports[port]}{source}"
-        for port, sources in args.public.items()
-        for source in ([f" from {address}" for address in sources] or [""])
-    ]
-    return dict.fromkeys(names, "allow # published by a container")
+def _forward_policy(
+    args: FirewallArgs, bind_address: str, egress: Mapping[str, Sequence[str]]
+) -> ForwardPolicy:
+    # ufw writes a range with a colon, nft with a dash.
+    public = {port.replace(":", "-"): rule.from_ for port, rule in args.public.items()}
+    try:
+        return ForwardPolicy(bind_address, public, egress, args.outside)
+    except ValueError as error:
+        lines = [line.partition(": ") for line in str(error).splitlines()]
+        raise ArgumentsError([Fault(f"Firewall.{at}", reason) for at, _, reason in lines]) from None

@@ -14,7 +14,8 @@ from portcullis.components.docker.component import DockerEngine, DockerEngineArg
 from portcullis.components.exposure.component import HostExposure, HostExposureArgs
 from portcullis.components.fail2ban.args import ProxyJailsArgs
 from portcullis.components.fail2ban.component import Fail2ban, ProxyJails
-from portcullis.components.firewall.component import WEB, Firewall, FirewallArgs
+from portcullis.components.firewall.component import Firewall
+from portcullis.components.firewall.render import ufw_rules
 from portcullis.components.host.connections import PreviewLogin, connections
 from portcullis.components.host.declared import add_declared, declared
 from portcullis.components.host.images import resolved
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from portcullis.components.containers.args import AppArgs
-    from portcullis.components.firewall.args import RuleArgs
     from portcullis.components.host.args import HardenedHostArgs, HostArgs
     from portcullis.components.nginx.args import SiteArgs
 
@@ -162,24 +162,17 @@ class HardenedHost(pulumi.ComponentResource):
         self._show()
         self.firewall = Firewall(
             f"{name}-firewall",
-            FirewallArgs(
-                host=name,
-                os=host.os,
-                allow={**(WEB if self._args.sites else {}), **_rules(host.firewall.allow)},
-                logging=host.firewall.logging,
-                bind_address=host.docker_engine.bind_address,
-                public={port.replace(":", "-"): rule.from_ for port, rule in host.firewall.public.items()},
-                egress=sealed(self._args.stores)
-                | {
-                    bridge(name): settings.egress
-                    for name, settings in self._args.apps.items()
-                    if settings.egress is not None
-                },
-                outside=host.firewall.outside,
-                after=tuple(self.access.ready),
-                adopt=host.adopt,
-            ),
-            opts=own,
+            host.firewall,
+            host=self._host,
+            web=bool(self._args.sites),
+            bind_address=host.docker_engine.bind_address,
+            egress=sealed(self._args.stores)
+            | {
+                bridge(name): settings.egress
+                for name, settings in self._args.apps.items()
+                if settings.egress is not None
+            },
+            opts=ResourceOptions(parent=self, depends_on=[self.access]),
         )
         self.engine = DockerEngine(
             f"{name}-docker",
@@ -194,7 +187,7 @@ class HardenedHost(pulumi.ComponentResource):
                     *host.fail2ban.ignore,
                 ),
                 # The docker provider logs in as declared, and no container starts before the filter stands.
-                after=(*self.access.ready, *self.firewall.ready),
+                after=(*self.access.ready, self.firewall),
                 adopt=host.adopt,
             ),
             opts=own,
@@ -235,7 +228,7 @@ class HardenedHost(pulumi.ComponentResource):
                 values=host.kernel.values,
                 only=tuple(host.kernel.only),
                 adopt=host.adopt,
-                after=tuple(self.firewall.ready),
+                after=(self.firewall,),
             ),
             opts=own,
         )
@@ -334,7 +327,7 @@ class HardenedHost(pulumi.ComponentResource):
                 brotli=settings.brotli,
                 drain=settings.drain,
                 # An authority comes by port 80.
-                after=tuple(self.firewall.ready),
+                after=(self.firewall,),
                 adopt=args.adopt,
             ),
             opts=self._own,
@@ -360,11 +353,11 @@ class HardenedHost(pulumi.ComponentResource):
     def _exposure(self) -> HostExposure:
         """Declare last what all of it comes to: who listens, and what is let through."""
         args, host = self._args, self._args
-        opened = _rules(host.firewall.allow)
+        opened = ufw_rules.opened(host.firewall.allow)
         served = {app for site in args.sites.values() for app in site.apps.values()}
         fixed = {name: app.host_port for name, app in args.apps.items() if app.host_port is not None}
         kept = host_ports(args.stores)
-        made = [*self.access.ready, *self.firewall.ready, *self.engine.ready]
+        made = [*self.access.ready, self.firewall, *self.engine.ready]
         made += [ready for app in self.apps.values() for ready in app.ready]
         for part in (self.stores and self.stores.redis, self.stores and self.stores.mongo, self.proxy):
             made += part.ready if part else []
@@ -374,7 +367,7 @@ class HardenedHost(pulumi.ComponentResource):
                 host=self._name,
                 ssh_port=host.port,
                 web=bool(args.sites),
-                allow=(*(WEB if args.sites else {}), *opened),
+                allow=(*(ufw_rules.WEB if args.sites else {}), *opened),
                 opened=tuple(opened),
                 public={port.replace(":", "-"): rule.from_ for port, rule in host.firewall.public.items()},
                 bind_address=host.docker_engine.bind_address,
@@ -403,12 +396,3 @@ def _host_key(host: HostArgs) -> str:
 def addresses(sites: Mapping[str, SiteArgs]) -> list[str]:
     """Return the address of each site, as people type it."""
     return [f"{'http' if site.plain else 'https'}://{name}" for name, site in sorted(sites.items())]
-
-
-def _rules(allow: Mapping[str, RuleArgs]) -> dict[str, str]:
-    """Give ufw's rules for what the settings open; one for each network that may."""
-    return {
-        f"{port} from {source}" if source else port: "from the settings"
-        for port, rule in allow.items()
-        for source in rule.from_ or ("",)
-    }

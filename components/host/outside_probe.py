@@ -81,7 +81,8 @@ class OutsideProbe(pulumi.ComponentResource):
 
 def changes_of(host: HardenedHost) -> list[pulumi.Input[Any]]:
     """Return what changes when a host may answer something else: revisions of parts, ids of containers."""
-    parts: list[pulumi.Resource] = [*host.access.ready, *host.firewall.ready]
+    parts: list[pulumi.Resource] = [*host.access.ready]
+    parts += [host.firewall.forward, host.firewall.policy, host.firewall.service]
     for part in (host.proxy, *host.apps.values()):
         parts += part.ready if part else []
     for store in (host.stores.redis, host.stores.mongo) if host.stores else ():

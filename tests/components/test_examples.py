@@ -1,8 +1,7 @@
 """Every component's docstring has an example that a person can paste, and it runs.
 
 Under `Example:` stands a whole program in a block ```` ```python ````: its imports, `write_ssh_config` for
-its
-hosts, the `Host`, and the component.
+its hosts, the `Host`, and the component.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ WITHOUT = {
     "Backup",
     "Certbot",
     "DockerEngine",
-    "Firewall",
     "HardenedHost",
     "HostExposure",
     "InternalCa",

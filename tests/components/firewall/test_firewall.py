@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pulumi import ResourceOptions
 from pulumi.output import Unknown
 
-from portcullis.components import Firewall
-from portcullis.components.firewall.component import FirewallArgs
+from portcullis.components import Firewall, FirewallArgs, RuleArgs
 from portcullis.components.firewall.facts import UfwPolicyFacts
 from portcullis.components.firewall.render import forward_filter
 from portcullis.components.firewall.render.forward_filter import ForwardPolicy
 from portcullis.components.firewall.resource.ufw_policy import UfwPolicyProvider
+from portcullis.host import Host
 from portcullis.resources import Packages
 from tests.previews import unknown_in
 
@@ -28,8 +29,12 @@ SHOULD = {
 }
 
 
+WIRING = ("web", "bind_address", "egress", "opts")
+
+
 def firewall(**args: Any) -> Firewall:
-    return Firewall("web1-firewall", FirewallArgs(host="web1", os="debian-13", **args))
+    wiring = {"web": True} | {name: args.pop(name) for name in WIRING if name in args}
+    return Firewall("web1-firewall", FirewallArgs(**args), host=Host("web1"), **wiring)
 
 
 def test_only_the_web_is_open_beside_ssh(deploy: Deploy) -> None:
@@ -46,17 +51,24 @@ def test_only_the_web_is_open_beside_ssh(deploy: Deploy) -> None:
 
 
 def test_what_is_open_and_what_is_refused_says_why(deploy: Deploy) -> None:
-    rules = {"allow": {"5432/tcp from 203.0.113.0/24": "reports"}, "deny": {"any from 198.51.100.9": ""}}
-    assert deploy(lambda: firewall(**rules)).one(":UfwPolicy").inputs["rules"] == {
-        "in 5432/tcp from 203.0.113.0/24": "allow # reports",
+    reports = RuleArgs(from_=["203.0.113.0/24", "2001:db8::/32"])
+    rules = {
+        "allow": {"5432/tcp": reports, "25/tcp": RuleArgs()},
+        "deny": {"any from 198.51.100.9": "", "123/udp": "no clock"},
+    }
+    assert deploy(lambda: firewall(**rules, web=False)).one(":UfwPolicy").inputs["rules"] == {
+        "in 5432/tcp from 203.0.113.0/24": "allow # from the settings",
+        "in 5432/tcp from 2001:db8::/32": "allow # from the settings",
+        "in 25/tcp": "allow # from the settings",
         "in any from 198.51.100.9": "deny",
+        "in 123/udp": "deny # no clock",
     }
 
 
 def test_nothing_is_closed_before_ssh_is_open(deploy: Deploy) -> None:
     def program() -> None:
         ssh = Packages("ssh", host="web1", names=["openssh-server"])
-        firewall(after=[ssh])
+        firewall(opts=ResourceOptions(depends_on=[ssh]))
 
     engine = deploy(program)
     assert engine.before("web1-firewall-policy") >= {
@@ -77,29 +89,43 @@ def test_containers_are_shut_by_default(deploy: Deploy) -> None:
 
 
 def test_a_public_port_of_a_container_is_open_in_both(deploy: Deploy) -> None:
-    public = {"8443/tcp": [], "9000-9010/udp": ["203.0.113.0/24", "2001:db8::/32"]}
-    engine = deploy(lambda: firewall(public=public, allow={}, bind_address="10.200.0.1", outside=["vmbr0"]))
+    office = RuleArgs(from_=["203.0.113.0/24", "2001:db8::/32"])
+    public = {"8443/tcp": RuleArgs(), "9000:9010/udp": office}
+    engine = deploy(lambda: firewall(public=public, web=False, bind_address="10.200.0.1", outside=["vmbr0"]))
     assert engine.one(":UfwPolicy").inputs["rules"] == dict.fromkeys(
         ["in 8443/tcp", "in 9000:9010/udp from 203.0.113.0/24", "in 9000:9010/udp from 2001:db8::/32"],
         "allow # published by a container",
     )
     table = engine.one(":ForwardFilter").inputs["table"]
-    assert table == forward_filter.table(ForwardPolicy("10.200.0.1", public, {}, ["vmbr0"]))
+    assert table == forward_filter.table(
+        ForwardPolicy("10.200.0.1", {"8443/tcp": [], "9000-9010/udp": office.from_}, {}, ["vmbr0"])
+    )
 
 
 def test_faults_of_arguments_come_all_at_once() -> None:
     with pytest.raises(ValueError, match="FirewallArgs") as caught:
-        firewall(allow={"https/tcp": "fine", "80/tcp;": ""}, deny={"1.2.3": ""}, logging="much")
-    message = str(caught.value)
-    assert message.count("\n") == 2
-    with pytest.raises(ValueError, match="FirewallArgs") as caught:
-        firewall(logging="much", bind_address="docker0", public={"8443": []}, egress={"shop0": ["x"]})
-    for part in ("Args.logging: ", "Args.bind_address: ", "Args.public: '8443'", "Args.egress.shop0: 'x'"):
-        assert part in str(caught.value)
-    for part in ("allow", "80/tcp;", "deny", "1.2.3", "logging", "much"):
-        assert part in message
-    with pytest.raises(ValueError, match="cannot be the comment"):
-        firewall(allow={"80/tcp": "it's"})
+        FirewallArgs(
+            allow={"https/tcp": RuleArgs()}, deny={"1.2.3": "", "25/tcp": "it's"}, logging="much",
+            public={"8443": RuleArgs()}, outside=["docker0"],
+        )  # fmt: skip
+    lines = str(caught.value).splitlines()
+    for part, line in zip(
+        ("allow.https/tcp: ", "deny.1.2.3: ", "deny.25/tcp: ", "public.8443: ", "outside[0]: ", "logging: "),
+        lines,
+        strict=True,
+    ):
+        assert line.startswith(f"FirewallArgs.{part}"), lines
+    assert "cannot be the comment" in lines[2]
+
+
+def test_faults_of_what_it_is_wired_with_come_all_at_once(deploy: Deploy) -> None:
+    egress = {"shop0": ["x"], "a b": ["*:53/udp"]}
+    with pytest.raises(ValueError, match="Firewall") as caught:
+        deploy(lambda: firewall(bind_address="docker0", egress=egress))
+    lines = str(caught.value).splitlines()
+    assert [line.partition(" '")[0] for line in lines] == [
+        "Firewall.bind_address:", "Firewall.egress:", "Firewall.egress.shop0:",
+    ]  # fmt: skip
 
 
 def check(**inputs: Any) -> Any:
@@ -157,4 +183,7 @@ def test_what_is_read_back_is_what_can_be_declared() -> None:
 
 
 def test_a_preview_knows_everything() -> None:
-    assert unknown_in(lambda: firewall(public={"8443/tcp": []}, deny={"any from 198.51.100.9": ""})) == set()
+    assert (
+        unknown_in(lambda: firewall(public={"8443/tcp": RuleArgs()}, deny={"any from 198.51.100.9": ""}))
+        == set()
+    )

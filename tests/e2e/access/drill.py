@@ -15,11 +15,9 @@ BASE = {
 
 PROGRAM = """
 from portcullis.components import Administrators, Fail2banJail, User
-from portcullis.resources import Sysctl
-from portcullis.components import Fail2ban, Firewall, SshAccess, SshArgs
-from portcullis.components.fail2ban.component.fail2ban import Fail2banArgs
-from portcullis.components.firewall.component import FirewallArgs
+from portcullis.components import Fail2ban, Fail2banArgs, Firewall, FirewallArgs, SshAccess, SshArgs
 from portcullis.host import Host
+from portcullis.resources import Sysctl
 
 KEY = "{key}"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
@@ -31,11 +29,12 @@ after = pulumi.ResourceOptions(depends_on=[deploy])
 ssh = SshAccess(
     "ssh", SshArgs({ssh}), host=Host("web1", adopt=True), login="deploy", exempt=[HERE], opts=after,
     {listen})
-firewall = Firewall("firewall", FirewallArgs(
-    host="web1", os="debian-13", after=ssh.ready, {firewall}), after)
-bans = Fail2ban("bans", Fail2banArgs(
-    host="web1", os="debian-13", ignore=(HERE,)), pulumi.ResourceOptions(depends_on=firewall.ready))
-last = pulumi.ResourceOptions(depends_on=[*firewall.ready, *bans.ready])
+web1 = Host("web1")
+firewall = Firewall("firewall", FirewallArgs({firewall}), host=web1, web=True,
+                    opts=pulumi.ResourceOptions(depends_on=[ssh]))
+bans = Fail2ban("bans", Fail2banArgs(ignore=(HERE,)), host=web1,
+                opts=pulumi.ResourceOptions(depends_on=[firewall]))
+last = pulumi.ResourceOptions(depends_on=[firewall, bans])
 {more}
 """
 

@@ -40,8 +40,8 @@ access = SshAccess(
     exempt=("198.18.0.0/15", "2001:db8:100::/64"),
     tunnels=tunnel_accounts(people, stores),
 )
-firewall = Firewall("firewall", FirewallArgs(host="web1", os="debian-13", after=tuple(access.ready)))
 after = pulumi.ResourceOptions(depends_on=[access])
+firewall = Firewall("firewall", FirewallArgs(), host=host, web=True, opts=after)
 export_tunnels([
     SshTunnel(f"web1-tunnel-{{person}}", args, host=host, person=person, targets=stores, opts=after)
     for person, args in people.items()

@@ -23,12 +23,11 @@ packages = Packages("ssh-packages", host="web1", names=["ufw"], on_delete="purge
 PROGRAM = (
     BEFORE
     + """
-from portcullis.components import Firewall
-from portcullis.components.firewall.component import FirewallArgs
+from portcullis.components import Firewall, FirewallArgs
+from portcullis.host import Host
 
-Firewall("web1-firewall", FirewallArgs(
-    host="web1", os="SYSTEM", deny={"any from 203.0.113.66": "scanner"}, after=[packages],
-))
+Firewall("web1-firewall", FirewallArgs(deny={"any from 203.0.113.66": "scanner"}),
+         host=Host("web1", "SYSTEM"), web=True, opts=pulumi.ResourceOptions(depends_on=[packages]))
 """
 )
 SSH_RULE = "ufw allow 22/tcp comment 'portcullis ssh'"
