@@ -157,9 +157,6 @@ from .kernel.args import (
 from .kernel.component import (
     KernelSettings as KernelSettings,
 )
-from .kernel.component import (
-    KernelSettingsArgs as KernelSettingsArgs,
-)
 from .mongodb.args import (
     DatabaseArgs as DatabaseArgs,
 )
@@ -273,9 +270,6 @@ from .updates.args import (
 )
 from .updates.component import (
     SystemUpdates as SystemUpdates,
-)
-from .updates.component import (
-    SystemUpdatesArgs as SystemUpdatesArgs,
 )
 from .upkeep.args import (
     UpkeepArgs as UpkeepArgs,

@@ -21,7 +21,7 @@ from portcullis.components.host.declared import add_declared, declared
 from portcullis.components.host.images import resolved
 from portcullis.components.host.sites import authority, proxied
 from portcullis.components.host.stores import Stores, StoresArgs, host_ports, reachable, sealed
-from portcullis.components.kernel.component import KernelSettings, KernelSettingsArgs
+from portcullis.components.kernel.component import KernelSettings
 from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.component import ReverseProxy, ReverseProxyArgs
 from portcullis.components.nginx.proxied import ProxiedApp
@@ -29,8 +29,8 @@ from portcullis.components.previews import render as preview
 from portcullis.components.previews.component import PreviewAccess
 from portcullis.components.ssh.component import SshAccess
 from portcullis.components.tunnels.component import SshTunnel, tunnel_accounts
-from portcullis.components.updates.component import SystemUpdates, SystemUpdatesArgs
-from portcullis.components.upkeep.component import Upkeep, UpkeepArgs
+from portcullis.components.updates.component import SystemUpdates
+from portcullis.components.upkeep.component import Upkeep
 from portcullis.components.users.args import LoginPolicyArgs, UsersArgs
 from portcullis.components.users.component.login_policy import LoginPolicy
 from portcullis.components.users.component.users import Users
@@ -223,42 +223,17 @@ class HardenedHost(pulumi.ComponentResource):
         name, host, own = self._name, self._args, self._own
         KernelSettings(
             f"{name}-kernel",
-            KernelSettingsArgs(
-                host=name,
-                values=host.kernel.values,
-                only=tuple(host.kernel.only),
-                adopt=host.adopt,
-                after=(self.firewall,),
-            ),
-            opts=own,
+            host.kernel,
+            host=self._host,
+            opts=ResourceOptions(parent=self, depends_on=[self.firewall]),
         )
         LoginPolicy(f"{name}-login", LoginPolicyArgs(), host=self._host, opts=own)
-        updates = SystemUpdates(
-            f"{name}-updates",
-            SystemUpdatesArgs(
-                host=name,
-                os=host.os,
-                reboot=host.updates.reboot,
-                docker=host.updates.docker,
-                adopt=host.adopt,
-            ),
-            opts=own,
-        )
-        upkeep = host.upkeep
+        updates = SystemUpdates(f"{name}-updates", host.updates, host=self._host, opts=own)
         Upkeep(
             f"{name}-upkeep",
-            UpkeepArgs(
-                host=name,
-                os=host.os,
-                journal=upkeep.journal,
-                image_prune=upkeep.image_prune,
-                time_sync=upkeep.time_sync,
-                swap=upkeep.swap,
-                notify=None if upkeep.notify is None else tuple(upkeep.notify),
-                after=updates.ready,
-                adopt=host.adopt,
-            ),
-            opts=own,
+            host.upkeep,
+            host=self._host,
+            opts=ResourceOptions(parent=self, depends_on=[updates]),
         )
 
     def _stores(self) -> Stores:

@@ -17,6 +17,7 @@ JOURNALD_FOLDER = "/etc/systemd/journald.conf.d"
 JOURNALD_PATH = f"{JOURNALD_FOLDER}/50-portcullis.conf"
 PRUNE = "portcullis-image-prune"
 SWAP = "portcullis-swap"
+NO_SWAP = "none"
 SWAP_FILE = "/var/swap.portcullis"
 NOTIFY = "portcullis-notify@"
 # For every service of the host (systemd.unit(5): a drop-in of a type).

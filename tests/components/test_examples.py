@@ -33,15 +33,12 @@ WITHOUT = {
     "HardenedHost",
     "HostExposure",
     "InternalCa",
-    "KernelSettings",
     "MongoDB",
     "OutsideProbe",
     "PrivateContainer",
     "Redis",
     "ReverseProxy",
     "SecretFiles",
-    "SystemUpdates",
-    "Upkeep",
 }
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.components import KernelSettings, KernelSettingsArgs
+from portcullis.components import KernelArgs, KernelSettings
 from portcullis.components.kernel.render import DEFAULTS, refusal, settings, sysctl_conf
+from portcullis.host import Host
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test_component(deploy: Deploy) -> None:
-    engine = deploy(lambda: KernelSettings("web1-kernel", KernelSettingsArgs(host="web1", adopt=True)))
+    engine = deploy(lambda: KernelSettings("web1-kernel", KernelArgs(), host=Host("web1", adopt=True)))
     found = engine.one(":Sysctl")
     assert found.inputs["path"] == "/etc/sysctl.d/99-zz-portcullis.conf"
     assert found.inputs["values"] == DEFAULTS
@@ -28,7 +29,7 @@ def test_component(deploy: Deploy) -> None:
 
 
 def test_a_container_manages_its_own_network_only(deploy: Deploy) -> None:
-    engine = deploy(lambda: KernelSettings("k", KernelSettingsArgs(host="web1", only=("net.ipv4.",))))
+    engine = deploy(lambda: KernelSettings("k", KernelArgs(only=["net.ipv4."]), host=Host("web1")))
     values = engine.one(":Sysctl").inputs["values"]
     assert values
     assert all(key.startswith("net.ipv4.") for key in values)
@@ -71,26 +72,24 @@ def test_none_of_ours_breaks_docker() -> None:
     ],
 )
 def test_what_would_break_docker_is_refused_with_the_reason(key: str, value: str) -> None:
-    with pytest.raises(
-        ValueError, match=rf'KernelSettingsArgs.values.{key}: "{value}" would break this host: '
-    ):
-        KernelSettingsArgs(host="web1", values={key: value})
+    with pytest.raises(ValueError, match=rf'KernelArgs.values.{key}: "{value}" would break this host: '):
+        KernelArgs(values={key: value})
 
 
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ({"host": "a b"}, "KernelSettingsArgs.host"),
+        ({"values": {"net.ipv4.conf.all.accept_redirects": "1"}}, "would not last: the firewall sets 0"),
         ({"values": {"a;b": "1"}}, "is not a kernel setting"),
         ({"values": {"vm.swappiness": "1\n2"}}, "is not a value of a kernel setting"),
         ({"values": {"kernel.sysrq": "4"}, "only": ("net.",)}, "is not managed: only says net."),
-        ({"only": ("nothing.",)}, "no setting begins with nothing."),
+        ({"only": ("nothing.",)}, r'only: \["nothing."\] keeps none of our settings'),
     ],
 )
 def test_arguments_are_checked_where_they_are_made(args: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        KernelSettingsArgs(**{"host": "web1", **args})  # type: ignore[arg-type]
+        KernelArgs(**args)
 
 
 def test_a_preview_knows_everything() -> None:
-    assert unknown_in(lambda: KernelSettings("k", KernelSettingsArgs(host="web1"))) == set()
+    assert unknown_in(lambda: KernelSettings("k", KernelArgs(), host=Host("web1"))) == set()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.components import SystemUpdates, SystemUpdatesArgs, Upkeep
-from portcullis.components.upkeep.component import UpkeepArgs
+from portcullis.components import SystemUpdates, UpdatesArgs, Upkeep, UpkeepArgs
+from portcullis.host import Host
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from tests.recording_engine import Deploy, Engine
 
 
-def updates(**args: Any) -> SystemUpdates:
-    return SystemUpdates("web1-updates", SystemUpdatesArgs(**{"host": "web1", "os": "debian-13", **args}))
+def updates(*, adopt: bool = False, **args: Any) -> SystemUpdates:
+    return SystemUpdates("web1-updates", UpdatesArgs(**args), host=Host("web1", adopt=adopt))
 
 
-def upkeep(**args: Any) -> Upkeep:
-    return Upkeep("web1-upkeep", UpkeepArgs(**{"host": "web1", "os": "debian-13", **args}))
+def upkeep(*, adopt: bool = False, **args: Any) -> Upkeep:
+    return Upkeep("web1-upkeep", UpkeepArgs(**args), host=Host("web1", adopt=adopt))
 
 
 def paths(engine: Engine) -> set[str]:
@@ -117,12 +117,11 @@ def test_adopt_reaches_every_resource_that_can_take_over(deploy: Deploy) -> None
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: SystemUpdatesArgs(host="web1", os="debian-9"), "SystemUpdatesArgs.os"),
-        (lambda: SystemUpdatesArgs(host="web1", os="debian-13", reboot="4:00"), "is not a time of day"),
-        (lambda: SystemUpdatesArgs(host="web1", os="debian-13", docker="x"), "is not a rule for Docker"),  # type: ignore[arg-type]
-        (lambda: UpkeepArgs(host="web1", os="debian-13", journal="1", swap="lots"), "journal: .*\n.*swap: "),
-        (lambda: UpkeepArgs(host="web1", os="debian-13", notify=("tell",)), "by its whole path"),
-        (lambda: UpkeepArgs(host="web1", os="debian-13", notify=()), "by its whole path"),
+        (lambda: UpdatesArgs(reboot="4:00"), "is not a time of day"),
+        (lambda: UpdatesArgs(docker="x"), "is not a rule for Docker"),
+        (lambda: UpkeepArgs(journal="1", swap="lots"), "journal: .*\n.*swap: "),
+        (lambda: UpkeepArgs(notify=("tell",)), "by its whole path"),
+        (lambda: UpkeepArgs(notify=()), "by its whole path"),
     ],
 )
 def test_arguments_are_checked_where_they_are_made(make: Callable[[], object], words: str) -> None:

@@ -29,22 +29,25 @@ if TYPE_CHECKING:
 PROGRAM = """
 from portcullis.components import (
     DockerEngine,
+    KernelArgs,
     KernelSettings,
-    KernelSettingsArgs,
     SystemUpdates,
-    SystemUpdatesArgs,
+    UpdatesArgs,
     Upkeep,
+    UpkeepArgs,
 )
+from portcullis.host import Host
 from portcullis.components.docker.component import DockerEngineArgs
-from portcullis.components.upkeep.component import UpkeepArgs
 
 OS = "{os}"
 tell = File("tell", host="web1", path="/usr/local/bin/tell", mode="0755",
             content='#!/bin/sh\\necho "$@" >> /var/log/told; [ ! -e /var/log/mute ]\\n')
-KernelSettings("kernel", KernelSettingsArgs(host="web1", only=("net.ipv4.", "net.ipv6.")))
-updates = SystemUpdates("updates", SystemUpdatesArgs(host="web1", os=OS))
-Upkeep("upkeep", UpkeepArgs(host="web1", os=OS, journal="64M", image_prune="daily", time_sync=False,
-                            notify=("/usr/local/bin/tell", "failed: 100%"), after=updates.ready))
+web1 = Host("web1", OS)
+KernelSettings("kernel", KernelArgs(only=("net.ipv4.", "net.ipv6.")), host=web1)
+updates = SystemUpdates("updates", UpdatesArgs(), host=web1)
+Upkeep("upkeep", UpkeepArgs(journal="64M", image_prune="daily", time_sync=False,
+                            notify=("/usr/local/bin/tell", "failed: 100%")),
+       host=web1, opts=pulumi.ResourceOptions(depends_on=[updates]))
 """
 DOCKER = """
 DockerEngine("docker", DockerEngineArgs(host="web1", os=OS))

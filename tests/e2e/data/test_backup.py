@@ -37,18 +37,19 @@ from portcullis.components import (
     MongoDB,
     Redis,
     Upkeep,
+    UpkeepArgs,
 )
+from portcullis.host import Host
 from portcullis.components.docker.component import DockerEngineArgs
 from portcullis.components.mongodb.component import MongoDBArgs
 from portcullis.components.redis.component import RedisArgs
 from portcullis.components.backups.component import ResticArgs
-from portcullis.components.upkeep.component import UpkeepArgs
 
 OS = "debian-13"
 tell = File("tell", host="web1", path="/usr/local/bin/tell", mode="0755",
             content='#!/bin/sh\\necho "$@" >> /var/log/told\\n')
-Upkeep("upkeep", UpkeepArgs(host="web1", os=OS, image_prune="never", time_sync=False,
-                            notify=("/usr/local/bin/tell",)))
+Upkeep("upkeep", UpkeepArgs(image_prune="never", time_sync=False, notify=("/usr/local/bin/tell",)),
+       host=Host("web1", OS))
 engine = DockerEngine("docker", DockerEngineArgs(host="web1", os=OS))
 redis = Redis("redis", RedisArgs(host="web1", engine=engine, image="{redis}", overcommit=False))
 mongo = MongoDB("mongo", MongoDBArgs(host="web1", engine=engine, image="{mongo}",
