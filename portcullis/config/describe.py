@@ -100,8 +100,7 @@ def table(kind: type[Section], *, python: bool = False) -> str:
         meaning = sentences[name].replace("|", "\\|")
         if python:
             meaning = _in_python(meaning, kind)
-            inner = [found for _, found in _inside(annotation) if issubclass(found, Section)]
-            meaning += "".join(f" [`{one.__name__}`]({anchor(one.__name__)})" for one in inner)
+            meaning += "".join(f" [`{one.__name__}`]({anchor(one.__name__)})" for one in _nearest(annotation))
         lines.append(f"| `{spell(name)}` | {meaning} | {defaults[name]} |")
     return "\n".join(lines) + "\n"
 
@@ -152,6 +151,16 @@ def inner_sections(kind: type[Section]) -> list[type[Section]]:
 def anchor(heading: str) -> str:
     """Return where a heading of one word is within its page."""
     return f"#{heading.lower()}"
+
+
+def _nearest(annotation: Any) -> Iterator[type[Section]]:
+    """Give the sections in a type, and those in a `TypedDict` that is read like one."""
+    for _, found in _inside(annotation):
+        if issubclass(found, Section):
+            yield found
+        else:
+            for inner in fields_of(found).values():
+                yield from _nearest(inner)
 
 
 def _inside(annotation: Any) -> Iterator[tuple[str, type]]:
