@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
@@ -91,14 +89,26 @@ def json_schema(stack: type[Section]) -> str:
 
 
 def table(kind: type[Section], *, python: bool = False) -> str:
-    """Return the fields of a section as a table in Markdown, as YAML or Python writes them."""
+    """Return the fields of a section as a table in Markdown, as YAML or Python writes them.
+
+    Python's names the class of each section inside, with a link to the heading of that name.
+    """
     spell = in_python if python else in_yaml
-    lines = ["| key | what it is | without it |", "|---|---|---|"]
-    sentences, defaults = meanings(kind), _defaults(kind)
-    for name in fields_of(kind):
+    lines = [f"| {'argument' if python else 'key'} | what it is | without it |", "|---|---|---|"]
+    sentences, defaults = meanings(kind), _defaults(kind, python=python)
+    for name, annotation in fields_of(kind).items():
         meaning = sentences[name].replace("|", "\\|")
+        if python:
+            meaning = _in_python(meaning, kind)
+            meaning += "".join(f" [`{one.__name__}`]({anchor(one.__name__)})" for one in _nearest(annotation))
         lines.append(f"| `{spell(name)}` | {meaning} | {defaults[name]} |")
     return "\n".join(lines) + "\n"
+
+
+def _in_python(meaning: str, kind: type[Section]) -> str:
+    """Return a sentence about a field with other fields named as Python does."""
+    names = {in_yaml(name): name for name in fields_of(kind)}
+    return re.sub(r"`(\w+)`", lambda found: f"`{names.get(found[1], found[1])}`", meaning)
 
 
 def sections(kind: type[Section]) -> dict[str, type[Section]]:
@@ -132,13 +142,25 @@ def with_tables(page: str, stack: type[Section]) -> str:
     return page
 
 
-def example(component: type) -> str:
-    """Return the program in a component's docstring, under `Example:`; "" where there is none."""
-    found = re.search(
-        r"^Example:\n+((?:(?: {4}.*)?\n)+)", inspect.cleandoc(component.__doc__ or "") + "\n", re.MULTILINE
-    )
-    fenced = re.fullmatch(r"```python\n(.*)```\s*", textwrap.dedent(found[1]) if found else "", re.DOTALL)
-    return fenced[1] if fenced else ""
+def inner_sections(kind: type[Section]) -> list[type[Section]]:
+    """Return every section inside of one, at any depth, each once."""
+    inner = (found for _, found in _sections(kind, ""))
+    return list(dict.fromkeys(found for found in inner if issubclass(found, Section)))
+
+
+def anchor(heading: str) -> str:
+    """Return where a heading of one word is within its page."""
+    return f"#{heading.lower()}"
+
+
+def _nearest(annotation: Any) -> Iterator[type[Section]]:
+    """Give the sections in a type, and those in a `TypedDict` that is read like one."""
+    for _, found in _inside(annotation):
+        if issubclass(found, Section):
+            yield found
+        else:
+            for inner in fields_of(found).values():
+                yield from _nearest(inner)
 
 
 def _inside(annotation: Any) -> Iterator[tuple[str, type]]:
@@ -154,14 +176,14 @@ def _inside(annotation: Any) -> Iterator[tuple[str, type]]:
             yield from _inside(each)
 
 
-def _defaults(kind: type[Section]) -> dict[str, str]:
+def _defaults(kind: type[Section], *, python: bool) -> dict[str, str]:
     found = {}
     for name, field in kind.model_fields.items():
         default = _REQUIRED if field.is_required() else field.default
         if default is _REQUIRED:
             found[name] = "required"
         elif isinstance(default, bool):
-            found[name] = f"`{str(default).lower()}`"
+            found[name] = f"`{default if python else str(default).lower()}`"
         else:
             found[name] = f"`{default}`" if isinstance(default, str | int) and default != "" else ""
     return found

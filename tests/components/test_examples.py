@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pulumi
 import pytest
 
 from portcullis import components
-from portcullis.config.describe import example
+from portcullis.config import reference
 from portcullis.host import ssh_config_path
 from tests.previews import unknown_in
 from tests.recording_engine import declare
@@ -20,11 +19,9 @@ from tests.recording_engine import declare
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMPONENTS = [
-    found
-    for found in (getattr(components, name) for name in components.__all__)
-    if isinstance(found, type) and issubclass(found, pulumi.ComponentResource)
-]
+    import pulumi
+
+COMPONENTS = reference.components({name: getattr(components, name) for name in components.__all__})
 # Whoever writes one takes its name away; when nothing is left, the list and its test go too.
 WITHOUT = {
     "Certbot",
@@ -36,17 +33,17 @@ WITHOUT = {
 
 
 def test_nothing_is_said_to_be_without_an_example_that_has_one() -> None:
-    assert {one.__name__ for one in COMPONENTS if not example(one)} == WITHOUT
+    assert {name for name, one in COMPONENTS.items() if not reference.example(one)} == WITHOUT
 
 
 @pytest.mark.parametrize(
-    "component", [pytest.param(one, id=one.__name__) for one in COMPONENTS if one.__name__ not in WITHOUT]
+    "component", [pytest.param(one, id=name) for name, one in COMPONENTS.items() if name not in WITHOUT]
 )
 def test_an_example_is_a_program_that_runs(
     component: type[pulumi.ComponentResource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    program = example(component)
+    program = reference.example(component)
     assert program, f"{component.__name__}: the docstring has no example"
 
     def run() -> None:

@@ -49,6 +49,24 @@ def test_first_the_users_then_the_ssh_server_then_the_firewall_then_containers(d
     assert "api-container" in engine.before("web1-nginx-api.example.com")
 
 
+@pytest.mark.parametrize(
+    ("part", "first"),
+    [
+        # It bans at the port that the SSH server has moved to.
+        ("web1-fail2ban-sshd", "web1-ssh-server"),
+        # A jail without its log file keeps the whole server from starting; nginx makes the files.
+        ("web1-nginx-jails-filter", "web1-fail2ban-service"),
+        ("web1-nginx-jails-nginx-limit-req", "web1-nginx-served"),
+        # Until the firewall is declared, ufw's own file says otherwise.
+        ("web1-kernel-sysctl", "web1-firewall-policy"),
+        # Installing unattended-upgrades takes empty folders of units away.
+        ("web1-upkeep-journald-folder", "web1-updates-packages"),
+    ],
+)
+def test_a_part_comes_after_what_it_would_fail_without(part: str, first: str) -> None:
+    assert first in up(smallest()).before(part)
+
+
 def test_who_deploys_may_use_docker_and_become_root_and_nobody_else() -> None:
     engine = up(deployed_by())
     deploy = engine.one(":User", "web1-users-deploy").inputs

@@ -43,6 +43,7 @@ access = SshAccess(
 firewall = Firewall("firewall", FirewallArgs(), host=host, web=True,
                     opts=pulumi.ResourceOptions(depends_on=[access]))
 after = pulumi.ResourceOptions(depends_on=[access])
+firewall = Firewall("firewall", FirewallArgs(), host=host, web=True, opts=after)
 export_tunnels([
     SshTunnel(f"web1-tunnel-{{person}}", args, host=host, person=person, targets=stores, opts=after)
     for person, args in people.items()

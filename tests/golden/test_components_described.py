@@ -1,0 +1,46 @@
+"""What docs/ says about the components is what programs use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis import components
+from portcullis.components import Fail2ban, Fail2banArgs
+from portcullis.config.reference import with_reference
+from tests.components.test_examples import WITHOUT
+
+if TYPE_CHECKING:
+    from tests.golden.conftest import Golden
+
+PAGE = Path(__file__).parents[2] / "docs/components.md"
+EMPTY = "before\n<!-- components -->\nold\n<!-- end -->\nafter\n"
+
+
+def test_reference_of_the_components(golden: Golden) -> None:
+    public = {name: getattr(components, name) for name in components.__all__ if name not in WITHOUT}
+    golden(PAGE, with_reference(PAGE.read_text(), public))
+
+
+def test_a_component_has_its_example_its_arguments_and_its_wiring() -> None:
+    page = with_reference(EMPTY, {"Fail2ban": Fail2ban, "Fail2banArgs": Fail2banArgs})
+    assert page.startswith("before\n<!-- components -->\n| component |")
+    assert page.endswith("<!-- end -->\nafter\n")
+    assert "old" not in page
+    assert "| [`Fail2ban`](#fail2ban) | fail2ban with a jail for the SSH server, and" in page
+    assert "```python\nfrom portcullis.components import Fail2ban, Fail2banArgs\n" in page
+    assert "### Fail2banArgs\n" in page
+    assert "\n| `max_retry` | Failed logins until the ban. | `5` |\n" in page
+    assert "\n| `ssh_port` | `int` | where its SSH server listens. | `22` |\n" in page
+    assert "| `name` |" not in page
+
+
+def test_an_argument_that_no_docstring_describes_is_told() -> None:
+    class Silent(Fail2ban):
+        def __init__(self, name: str, *, loud: bool) -> None:
+            """Say nothing."""
+
+    with pytest.raises(ValueError, match="Silent: the docstring does not describe loud"):
+        with_reference(EMPTY, {"Silent": Silent})
