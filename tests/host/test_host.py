@@ -1,0 +1,16 @@
+"""What every part of a host is told of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from portcullis.config.faults import ArgumentsError
+from portcullis.host import Host
+
+
+def test_a_host_that_no_resource_could_be_on_is_refused_where_it_is_made() -> None:
+    with pytest.raises(ArgumentsError) as caught:
+        Host("a b", os="debian")
+    assert [fault.path for fault in caught.value.faults] == ["Host.alias", "Host.os"]
+    with pytest.raises(ArgumentsError, match=r"Host\.alias: .* is not a name for a host"):
+        Host("web1-bootstrap")
