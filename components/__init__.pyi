@@ -2,16 +2,13 @@ from .backups.args import (
     BackupsArgs as BackupsArgs,
 )
 from .backups.args import (
+    BackupSource as BackupSource,
+)
+from .backups.args import (
     ResticArgs as ResticArgs,
 )
 from .backups.component import (
     Backup as Backup,
-)
-from .backups.component import (
-    BackupArgs as BackupArgs,
-)
-from .backups.component import (
-    BackupSource as BackupSource,
 )
 from .backups.resource import (
     BackupStatus as BackupStatus,
@@ -25,6 +22,9 @@ from .certificates.args import (
 from .certificates.args import (
     DnsArgs as DnsArgs,
 )
+from .certificates.args import (
+    InternalCaArgs as InternalCaArgs,
+)
 from .certificates.component.certbot import (
     Certbot as Certbot,
 )
@@ -33,9 +33,6 @@ from .certificates.component.certbot import (
 )
 from .certificates.component.internal_ca import (
     InternalCa as InternalCa,
-)
-from .certificates.component.internal_ca import (
-    InternalCaArgs as InternalCaArgs,
 )
 from .certificates.resource import (
     Certificate as Certificate,
@@ -47,13 +44,13 @@ from .containers.args import (
     JobsArgs as JobsArgs,
 )
 from .containers.args import (
+    PrivateContainerArgs as PrivateContainerArgs,
+)
+from .containers.args import (
     RegistryArgs as RegistryArgs,
 )
 from .containers.component import (
     PrivateContainer as PrivateContainer,
-)
-from .containers.component import (
-    PrivateContainerArgs as PrivateContainerArgs,
 )
 from .containers.resource.container_state import (
     ContainerState as ContainerState,
@@ -75,6 +72,9 @@ from .docker.args import (
 )
 from .docker.component import (
     DockerEngine as DockerEngine,
+)
+from .docker.component import (
+    ExistingDockerEngine as ExistingDockerEngine,
 )
 from .exposure.args import (
     ExposureArgs as ExposureArgs,
@@ -237,9 +237,6 @@ from .redis.resource import (
 )
 from .secrets.component import (
     SecretFiles as SecretFiles,
-)
-from .secrets.component import (
-    SecretFilesArgs as SecretFilesArgs,
 )
 from .ssh.args import (
     SshArgs as SshArgs,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from portcullis.config.forms import EnvName, SecretInput, TextInput
-from portcullis.config.kinds import MapOf, Number, OrOutput, SecretText, Text
+from portcullis.config.forms import AppName, EnvName, SecretInput, TextInput
+from portcullis.config.kinds import Choice, MapOf, Number, OrOutput, SecretText, Text
 from portcullis.config.section import Section, Written
 
 # https://restic.readthedocs.io/en/stable/030_preparing_a_new_repo.html
@@ -34,6 +34,9 @@ Days = Annotated[int, Number("a number of days", 1, 3650)]
 TimeOfDay = Annotated[
     str, Text("a time of day", r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", 'write "03:30", in quotes')
 ]
+# As the job's list calls them; a dot leads to a database.
+StoreKind = Annotated[Literal["redis", "mongo"], Choice("a kind of store")]
+CaPath = Annotated[str, Text("a path", r"(?:/[A-Za-z0-9._-]+)+", "write /run/secrets/…")]
 Repository = Annotated[TextInput, OrOutput(Text("the address of a repository", refused=_repository))]
 SecretVariable = Annotated[SecretInput, SecretText(may_be_empty=True)]
 
@@ -51,6 +54,12 @@ class ResticArgs(Section):
     `pulumi config set --secret`."""
     password: Annotated[SecretInput, SecretText()] | None = Field(default=None, repr=False)
     """The password of a repository that is there already, encrypted; without it one is generated."""
+
+    @property
+    def local(self) -> str:
+        """The repository's folder, if it is one of the host; of a secret address that is not asked."""
+        text = self.repository if isinstance(self.repository, str) else ""
+        return text if text.startswith("/") else ""
 
     @classmethod
     def check(cls, written: Written) -> None:
@@ -75,3 +84,22 @@ class BackupsArgs(Section):
     """When the stores are backed up every day, in the host's time zone."""
     restic: ResticArgs | None = None
     """A repository for copies elsewhere; without it there are none."""
+
+
+class BackupSource(Section):
+    """A store to back up, by the container it runs in.
+
+    The job logs in with the files in the container's /run/secrets: `ops` of Redis, which holds a user and its
+    password, `root-password` of MongoDB, whose user is root.
+    """
+
+    what: ClassVar[str] = "a store to back up"
+
+    kind: StoreKind
+    """`redis` or `mongo`."""
+    container: AppName
+    """The container's name."""
+    append_only: bool = True
+    """Whether a Redis keeps an append-only file, which a restore has to write anew."""
+    ca: CaPath | None = None
+    """Path of the CA inside the container, where the store speaks nothing but TLS."""

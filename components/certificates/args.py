@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar, Literal
 
 from portcullis.components.certificates import render
 from portcullis.config.forms import LocalFile, SecretName
-from portcullis.config.kinds import Choice, Number, Text
+from portcullis.config.kinds import Choice, Number, Text, valid
 from portcullis.config.section import Section, Written
 
+_DAY = 24
 _SERVERS = {"production": render.PRODUCTION, "staging": render.STAGING}
 
 
@@ -37,6 +38,7 @@ Profile = Annotated[
     str, Text("the name of a profile", r"[a-z0-9-]{1,40}", "write classic, tlsserver or shortlived")
 ]
 Provider = Annotated[str, Choice("a plugin of certbot that Debian packages", tuple(sorted(render.PLUGINS)))]
+Hours = Annotated[int, Number("a number of hours", 1, 36500 * _DAY)]
 Seconds = Annotated[int, Number("a number of seconds", 0, 1800)]
 ProjectFile = Annotated[
     str, Text("a file of the project", r"[A-Za-z0-9._/~][A-Za-z0-9._~/@+-]*", "write certs/www.pem")
@@ -106,3 +108,31 @@ class CertificateArgs(Section):
     """A file of the project: the certificate, then its chain, in PEM."""
     key: SecretName
     """The one of `secrets` that holds its key, in PEM."""
+
+
+class InternalCaArgs(Section):
+    """How long certificates of the stack's own authority last."""
+
+    what: ClassVar[str] = "an authority of one's own"
+
+    ca_hours: Hours = 3650 * _DAY
+    """Hours that the authority's own certificate lasts."""
+    server_hours: Hours = 90 * _DAY
+    """Hours that a server's certificate lasts."""
+    renew_hours: Hours = 30 * _DAY
+    """Hours before its end when the next `up` renews a server's certificate. The rest of its time is how long
+    a host may go without an `up`."""
+
+    @classmethod
+    def check(cls, written: Written) -> None:
+        """Refuse certificates that would always be due, or outlive their authority."""
+        hours = {
+            name: valid(Hours, written.get(name, field.default)) for name, field in cls.model_fields.items()
+        }
+        if None in hours.values():
+            return  # that has been reported already
+        if hours["renew_hours"] >= hours["server_hours"]:
+            written.at.field("renew_hours").report("not shorter than server_hours", "it would always be due")
+        if hours["server_hours"] * 2 > hours["ca_hours"]:
+            how = "the authority has to outlive its servers' certificates"
+            written.at.field("server_hours").report("more than half of ca_hours", how)

@@ -1,4 +1,4 @@
-"""What an app is: a container of one's own."""
+"""What a container is declared with, and an app: a container of one's own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
+from portcullis.components.containers.facts import PORTS
 from portcullis.components.containers.render import spell_cpus
-from portcullis.components.firewall.args import Destination
+from portcullis.components.firewall.args import Destination, Interface
 from portcullis.config.faults import refusal
 from portcullis.config.forms import (
     Argument,
@@ -23,10 +24,12 @@ from portcullis.config.forms import (
     SecretName,
     SecretValue,
 )
-from portcullis.config.kinds import Choice, Fraction, Kind, ListOf, Literally, MapOf, Number, Text
+from portcullis.config.kinds import Choice, Fraction, Kind, ListOf, Literally, MapOf, Number, Text, whole
 from portcullis.config.secret import Secret
 from portcullis.config.section import Section, Written
 
+SECRETS = "/run/secrets"
+"""Where a container finds its secrets, one file each."""
 _PATH = r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._@+-]+)+"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _USER = "65534:65534"
@@ -46,6 +49,8 @@ def _inside(text: str) -> tuple[str, str] | None:
     hint = "write a whole path such as /data, without . and .. and with no / at its end"
     if not re.fullmatch(_PATH, text):
         return ("is not a path inside a container", hint)
+    if re.match(rf"{SECRETS}(?:/|$)", text):
+        return ("is where a container finds its secrets", "mount it elsewhere")
     # What the runtime itself mounts there, and what would hide the image's programs.
     if re.match(r"/(?:proc|sys|dev|bin|sbin|lib|lib64|usr/bin|usr/lib|usr/sbin)(?:/|$)", text):
         return ("is the system's own", "mount it elsewhere")
@@ -155,10 +160,10 @@ class JobsArgs(Section):
     """Seconds that each of them may take."""
 
 
-class AppArgs(Section):
-    """An app: one container, with the stores, secrets and volumes that it uses."""
+class ContainerArgs(Section):
+    """What an app has in common with every other container."""
 
-    what: ClassVar[str] = "an app"
+    what: ClassVar[str] = "a container"
 
     image: ImageInput
     """The image, by digest: `ghcr.io/acme/api@sha256:…`, or by tag: each preview asks the registry what the
@@ -175,11 +180,6 @@ class AppArgs(Section):
     """Or a command that exits 0 when it is well."""
     env: MapOf[EnvName, ArgumentInput] = Field(default_factory=dict)
     """Environment variables; no secrets, `docker inspect` shows them."""
-    uses: ListOf[StoreUse] = ()
-    """The stores it uses, `[redis, mongo.shop]`: it joins their networks and finds how to log in under
-    /run/secrets."""
-    secrets: ListOf[SecretName] = ()
-    """Names of `secrets` that it gets, each as a file of that name in /run/secrets."""
     volumes: MapOf[VolumeName, Inside] = Field(default_factory=dict)
     """Volumes by name and where they are mounted; they stay when app or stack go: `{uploads: /data}`."""
     jobs: JobsArgs = Field(default_factory=JobsArgs)
@@ -196,13 +196,10 @@ class AppArgs(Section):
     """How many processes it may have."""
     stop_grace: StopSeconds = 10
     """Seconds it has to finish what it is doing when it is stopped."""
-    egress: ListOf[Destination] | None = None
-    """The only destinations outside that it may reach: `[203.0.113.7:443/tcp, "*:53/udp"]`. An empty list is
-    none; without the key everything is reached."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Ask for one health check, and refuse what needs something else."""
+        """Ask for one health check, and refuse what needs something else or is there twice."""
         at, command = written.at, written.at.spell("health_command")
         if "health" in written and "health_command" in written:
             at.field("health_command").report("is a second health check beside health", "keep one of the two")
@@ -214,13 +211,97 @@ class AppArgs(Section):
         for name in ("health", "host_port"):
             if name in written and "port" not in written:
                 at.field(name).report("needs the port that the app listens on", "add port")
-        user = str(written.get("user", _USER))
-        if ("uses" in written or "secrets" in written) and not re.fullmatch(r"[0-9]+(?::[0-9]+)?", user):
-            at.field("user").refuse(
-                written.get("user"),
-                "is a name, which the host cannot know, and its secrets are files of that user",
-                "write the number: `docker run --rm --entrypoint id IMAGE` prints it",
+        if whole(written.get("host_port")) in PORTS:
+            at.field("host_port").refuse(
+                written.get("host_port"),
+                "may be given to another app's release",
+                f"take one that is not in {PORTS[0]} to {PORTS[-1]}",
             )
+        _check_mounts(written)
+
+
+class AppArgs(ContainerArgs):
+    """An app: one container, with the stores, secrets and volumes that it uses."""
+
+    what: ClassVar[str] = "an app"
+
+    uses: ListOf[StoreUse] = ()
+    """The stores it uses, `[redis, mongo.shop]`: it joins their networks and finds how to log in under
+    /run/secrets."""
+    secrets: ListOf[SecretName] = ()
+    """Names of `secrets` that it gets, each as a file of that name in /run/secrets."""
+    egress: ListOf[Destination] | None = None
+    """The only destinations outside that it may reach: `[203.0.113.7:443/tcp, "*:53/udp"]`. An empty list is
+    none; without the key everything is reached."""
+
+    @classmethod
+    def check(cls, written: Written) -> None:
+        """Refuse secrets of a user that the host cannot know."""
+        super().check(written)
+        user = str(written.get("user", _USER))
+        if ("uses" in written or "secrets" in written) and not is_number(user):
+            written.at.field("user").refuse(written.get("user"), *NAMED_USER)
+
+
+class PrivateContainerArgs(ContainerArgs):
+    """A container that only its host can reach."""
+
+    what: ClassVar[str] = "a private container"
+
+    rollout: bool = False
+    """Replace it without an interruption: the next one comes up beside it, on a port of the bind address that
+    the host picks, and this one goes when nobody is sent to it any more."""
+    healthy_within: JobSeconds = 90
+    """Seconds that it may take until it is healthy."""
+    binds: MapOf[Bind, Inside] = Field(default_factory=dict)
+    """Files and folders of the host, and where each is mounted, read-only."""
+    tmpfs: MapOf[Inside, Tmpfs] = Field(default_factory=dict)
+    """Folders in memory, and their sizes in MB; they count against the limit. /tmp is always one, and half
+    the host's memory where no size is given here."""
+    protect_volumes: bool = False
+    """Refuse every deployment that would let go of its volumes."""
+    shared: bool = False
+    """It has an internal network besides, which those join who use it. Internal, because a container in
+    several networks goes out by the first of them in the alphabet that leads out: by its own then, whose
+    interface rules of the forward filter name, and whose port is published."""
+    bridge: Interface | None = None
+    """Name of its network's interface, for rules of the forward filter that name it; Docker makes one up
+    otherwise."""
+
+    @classmethod
+    def check(cls, written: Written) -> None:
+        """Refuse a rollout that has no place for two."""
+        super().check(written)
+        if written.get("rollout") is not True:
+            return
+        at = written.at.field("rollout")
+        if "host_port" in written:
+            how = f"leave out {written.at.spell('host_port')}: two containers run side by side for a while"
+            at.report("has no fixed port", how)
+        if "port" not in written:
+            at.report("needs the port that the app listens on", "add port")
+
+
+NAMED_USER = (
+    "is a name, which the host cannot know, and its secrets are files of that user",
+    "write the number: `docker run --rm --entrypoint id IMAGE` prints it",
+)
+"""What is wrong with a user whose secrets cannot be its files, and what would be right."""
+
+
+def is_number(user: str) -> bool:
+    """Tell whether a container's user is written as a number, with its group or without."""
+    return re.fullmatch(r"[0-9]+(?::[0-9]+)?", user) is not None
+
+
+def _check_mounts(written: Written) -> None:
+    taken: dict[str, str] = {}
+    for field in ("volumes", "binds", "tmpfs"):
+        for name, value, place in written.items(field):
+            target = name if field == "tmpfs" else str(value)
+            if target in taken:
+                place.refuse(target, f"is mounted twice, by {taken[target]} too", "keep one of them")
+            taken[target] = field
 
 
 class ImagesArgs(Section):

@@ -1,48 +1,33 @@
-"""A container that only this host can reach."""
+"""A container that only its host can reach."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi_docker as docker
 from pulumi import ResourceOptions
 
-from portcullis.components.containers.args import (
-    Bind,
-    Cpus,
-    Inside,
-    JobsArgs,
-    JobSeconds,
-    Memory,
-    Pids,
-    Refresh,
-    StopSeconds,
-    Tmpfs,
-    VolumeName,
-)
-from portcullis.components.containers.facts import PORTS
-from portcullis.components.containers.render import spell_cpus
+from portcullis.components.containers.args import NAMED_USER, SECRETS, Refresh, is_number
+from portcullis.components.containers.images import pinned
+from portcullis.components.containers.render import health_check, spell_cpus
 from portcullis.components.containers.resource.container_state import ContainerState
 from portcullis.components.containers.resource.pulled_image import PulledImage
 from portcullis.components.containers.resource.release import Release
-from portcullis.components.firewall.args import Interface
-from portcullis.config.arguments import validate
-from portcullis.config.faults import Fault, shown
-from portcullis.config.forms import Argument, ContainerUser, EnvName, PinnedImage, Port
+from portcullis.components.secrets.component import SecretFiles
+from portcullis.config.arguments import faults_in
+from portcullis.config.faults import ArgumentsError, Fault, shown
 from portcullis.config.kinds import ListOf
 from portcullis.host.resource import is_any_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from portcullis.components.containers.args import RegistryArgs
-    from portcullis.components.docker.component import DockerEngine
+    from portcullis.components.containers.args import PrivateContainerArgs, RegistryArgs
+    from portcullis.components.docker.component import AnyDockerEngine
+    from portcullis.components.stores.store_use import StoreUse
 
 
-SECRETS = "/run/secrets"
-"""Where a container finds its secrets, one file each."""
 _TMP = "/tmp"  # noqa: S108 - inside a container
 
 
@@ -55,158 +40,11 @@ _IN_PLACE = ("memory", "memory_swap", "restart", "destroy_grace_seconds")
 _Properties = dict[str, Any]
 
 
-class SecretFolder(Protocol):
-    """A folder on the host that holds secrets as files: SecretFiles, or anything like it."""
-
-    @property
-    def path(self) -> str:
-        """The folder, on the host."""
-
-    @property
-    def ready(self) -> Sequence[pulumi.Resource]:
-        """What puts the files there."""
-
-
-@dataclass(frozen=True, slots=True)
-class PrivateContainerArgs:
-    """What a container needs to know.
-
-    Attributes:
-        engine: the Docker engine that runs it.
-        image: name and digest. An output is passed on as it is.
-        login: the login at the image's registry, where it wants one.
-        health: the health check as Docker takes it: `["CMD", program, …]` or `["CMD-SHELL", line]`.
-        port: the port that it listens on, inside.
-        host_port: the port on docker0's address that leads there; None publishes nothing, but for a rollout.
-            A container with a fixed port is taken away before the next one comes.
-        rollout: replace the container without an interruption: the next one comes up beside it, on a port of
-            docker0's address that the host picks, and this one goes when nobody is sent to it any more.
-        env: environment variables. A value may be a secret output; `docker inspect` shows it all the same,
-            and the preview key is then shown none of them.
-        command: what to run instead of the image's command.
-        user: name or number, never root.
-        memory: limit in MB. Swap is not added to it.
-        cpus: limit as a decimal number.
-        pids: how many processes and threads it may have.
-        healthy_within: how many seconds it may take until it is healthy.
-        jobs: commands that run once for each release.
-        bridge: name of its network's interface, for rules of the forward filter that speak of it; Docker
-            makes one up otherwise.
-        networks: networks of others that it joins beside its own.
-        shared: it has an internal network besides, which those join who use it. Internal, because a container
-            in several networks goes out by the first of them in the alphabet that leads out: by its own then,
-            whose interface rules of the forward filter speak of, and whose port is published.
-        secrets: a folder of secrets, mounted read-only at /run/secrets. The folder and not its files: a file
-            that is replaced by another of its name would stay the old one inside.
-        volumes: Docker volumes by name, and where each is mounted. They stay when the container goes, and
-            when the stack does; one that is there already is used as it is.
-        protect_volumes: refuse to let go of the volumes at all, until this is taken back.
-        binds: files and folders of the host, and where each is mounted, read-only.
-        tmpfs: folders in memory, and their sizes in MB; they count against the limit. /tmp is always one,
-            and half the host's memory where no size is given here.
-        stop_grace: how many seconds it has to end, from SIGTERM to SIGKILL.
-        after: what has to be there first.
-        refresh: texts that replace the container when they change, such as the generation of a secret that it
-            reads only at its start. They show in `docker inspect`: never a secret, nor anything made of one.
-        secret: env, command and health hold a secret somewhere: all of them are marked as one in state and
-            previews. On the host, `docker inspect` shows them, and `ps` a command, to whoever is root.
-
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
-
-    engine: DockerEngine
-    image: pulumi.Input[str]
-    health: tuple[str, ...]
-    port: int | None = None
-    host_port: int | None = None
-    rollout: bool = False
-    env: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    command: tuple[str, ...] | None = None
-    user: str = "65534:65534"
-    memory: int = 256
-    cpus: str = "1"
-    pids: int = 256
-    healthy_within: int = 90
-    jobs: JobsArgs = field(default_factory=JobsArgs)
-    bridge: str | None = None
-    networks: tuple[docker.Network, ...] = ()
-    shared: bool = False
-    secrets: SecretFolder | None = None
-    volumes: Mapping[str, str] = field(default_factory=dict)
-    protect_volumes: bool = False
-    binds: Mapping[str, str] = field(default_factory=dict)
-    tmpfs: Mapping[str, int] = field(default_factory=dict)
-    stop_grace: int = 10
-    after: tuple[pulumi.Resource, ...] = ()
-    refresh: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    secret: bool = False
-    login: RegistryArgs | None = None
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise fail on the host, or run less private than it should."""
-        known_image = {"image": PinnedImage} if isinstance(self.image, str) else {}
-        validate(
-            self,
-            {
-                **known_image,
-                "health": ListOf[Argument],
-                "env": ListOf[EnvName],
-                "port": Port,
-                "host_port": Port,
-                "command": ListOf[Argument],
-                "user": ContainerUser,
-                "memory": Memory,
-                "cpus": Cpus,
-                "pids": Pids,
-                "healthy_within": JobSeconds,
-                "bridge": Interface,
-                "volumes": ListOf[VolumeName],
-                "binds": ListOf[Bind],
-                "tmpfs": ListOf[Inside],
-                "stop_grace": StopSeconds,
-                "refresh": ListOf[Refresh],
-            },
-            {"volumes": Inside, "binds": Inside, "tmpfs": Tmpfs},
-        )
-        faults: list[Fault] = []
-
-        def report(attribute: str, reason: str, hint: str) -> None:
-            faults.append(Fault(f"PrivateContainerArgs.{attribute}", reason, hint))
-
-        if self.host_port is not None and self.port is None:
-            report("host_port", "needs the port inside", "add port")
-        if self.host_port in PORTS:
-            why = f"{self.host_port} may be given to another app's release"
-            report("host_port", why, f"take one that is not in {PORTS[0]} to {PORTS[-1]}")
-        if self.rollout and self.host_port is not None:
-            how = "leave out host_port: two containers run side by side for a while"
-            report("rollout", "has no fixed port", how)
-        if self.rollout and self.port is None:
-            report("rollout", "needs the port inside", "add port")
-        taken = {SECRETS: "secrets"} if self.secrets else {}
-        for attribute in ("volumes", "binds", "tmpfs"):
-            entries = getattr(self, attribute)
-            for target in entries if attribute == "tmpfs" else entries.values():
-                if target in taken:
-                    why = f"{shown(target)} is mounted twice, by {taken[target]} too"
-                    report(attribute, why, "keep one of them")
-                taken[target] = attribute
-        if faults:
-            raise ValueError("\n".join(map(str, faults)))
-
-    @property
-    def folders(self) -> dict[str, int]:
-        """All folders in memory, with sizes in MB; 0 where none is set."""
-        given = {target for targets in (self.volumes, self.binds) for target in targets.values()}
-        return {**({} if _TMP in given else {_TMP: 0}), **self.tmpfs}
-
-
 class PrivateContainer(pulumi.ComponentResource):
-    """A container with nothing it does not need, published on docker0's address or not at all.
+    """A container with nothing it does not need, published on the engine's bind address or not at all.
 
     The limit of its processes is set right after its start, see `ContainerState`: Docker's provider has no
-    attribute for it.
+    attribute for it. An image that is named by tag is asked for at its registry while the program runs.
 
     Attributes:
         container: the container. Its name on the host is the component's, with the number of the release
@@ -217,7 +55,29 @@ class PrivateContainer(pulumi.ComponentResource):
             a rollout.
         port: the port alone.
         state: that it got well, and which image did so before.
-        ready: what has to be waited for by whoever needs it.
+
+    Example:
+        ```python
+        from portcullis.components import (
+            ExistingDockerEngine,
+            PrivateContainer,
+            PrivateContainerArgs,
+            Redis,
+            RedisArgs,
+        )
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+        API = "ghcr.io/acme/api:1.4@sha256:4bf3f8b5c1e3b1a5c9d8e7f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a"
+        REDIS = "redis:8@sha256:5c0f4a1e8d7b6c5a493827161504f3e2d1c0bfaebdac9b8a7968574635241302"
+
+        write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
+        # A Docker engine that is there already; a DockerEngine of ours does as well.
+        engine = ExistingDockerEngine("web1-docker", host=Host("web1"))
+        redis = Redis("redis", RedisArgs(image=REDIS), engine=engine)
+        app = PrivateContainerArgs(image=API, port=8080, host_port=8080, health="/healthz")
+        PrivateContainer("api", app, engine=engine, uses=[redis.uses("api")])
+        ```
     """
 
     container: docker.Container
@@ -226,21 +86,65 @@ class PrivateContainer(pulumi.ComponentResource):
     address: pulumi.Input[str] | None
     port: pulumi.Input[int] | None
     state: ContainerState
-    ready: list[pulumi.Resource]
 
-    def __init__(self, name: str, args: PrivateContainerArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare the container; its name on the host is `name`."""
-        super().__init__("portcullis:index:PrivateContainer", name, None, opts)
-        self._name, self._args, engine = name, args, args.engine
-        self._own = ResourceOptions(parent=self, provider=engine.provider, depends_on=engine.ready)
+    def __init__(
+        self,
+        name: str,
+        args: PrivateContainerArgs,
+        *,
+        engine: AnyDockerEngine,
+        login: RegistryArgs | None = None,
+        networks: Sequence[docker.Network] = (),
+        uses: Sequence[StoreUse] = (),
+        secrets: Mapping[str, pulumi.Input[str]] | SecretFiles | None = None,
+        refresh: Mapping[str, pulumi.Input[str]] | None = None,
+        secret: bool = False,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare the container.
+
+        Args:
+            name: its name on the host and the component's.
+            args: what it is.
+            engine: what runs it: a `DockerEngine`, or an `ExistingDockerEngine`.
+            login: the login at the image's registry, where it wants one.
+            networks: networks of others that it joins beside its own.
+            uses: the stores that it uses: it joins their networks, finds how to log in under /run/secrets,
+                and starts when they are ready.
+            secrets: what each file under /run/secrets holds, by its name; another content replaces the
+                container. Or a folder of such files, and then `refresh` says what replaces it.
+            refresh: texts that replace the container when they change, such as the revision of a file that it
+                reads only at its start. They show in `docker inspect`: never a secret, nor anything made of
+                one.
+            secret: env, command and health hold a secret somewhere: all of them are marked as one in state
+                and previews. On the host, `docker inspect` shows them, and `ps` a command, to whoever is
+                root.
+            opts: options of the component, which depends on the engine anyway.
+
+        Raises:
+            ArgumentsError: something that it is given does not fit, or a registry does not give the image's
+                digest.
+        """
+        _check(args, uses, secrets, refresh or {})
+        image = pinned(args.image, "PrivateContainerArgs.image", login)
+        after_engine = ResourceOptions(depends_on=[engine])
+        super().__init__(
+            "portcullis:index:PrivateContainer", name, None, ResourceOptions.merge(opts, after_engine)
+        )
+        self._name, self._args, self._engine = name, args, engine
+        self._image_name, self._secret = image, secret
+        self._on_host = ResourceOptions(parent=self)
+        self._own = ResourceOptions(parent=self, provider=engine.provider)
+        self._refresh = dict(refresh or {})
+        self._secrets = self._secret_files(uses, secrets)
         self._retained: list[str] = []
         self._image = docker.RemoteImage(
             f"{name}-image",
-            name=args.image,
+            name=image,
             # An image that something else still uses cannot be removed, and would fail the update.
             keep_locally=True,
             # Docker's provider looks on the host before it pulls: findImage in kreuzwerker's 4.5.0.
-            opts=ResourceOptions.merge(self._own, ResourceOptions(depends_on=self._pulled())),
+            opts=ResourceOptions.merge(self._own, ResourceOptions(depends_on=self._pulled(login))),
         )
         self.network = docker.Network(
             f"{name}-network",
@@ -257,13 +161,17 @@ class PrivateContainer(pulumi.ComponentResource):
             if args.shared
             else None
         )
-        self.networks = (self.network, *([self._shared] if self._shared else []), *args.networks)
+        # Once each: two databases of one store are on one network.
+        self._joined = tuple(dict.fromkeys([*networks, *(each for use in uses for each in use.networks)]))
+        self.networks = (self.network, *([self._shared] if self._shared else []), *self._joined)
         volumes = {volume: self._volume(volume) for volume in sorted(args.volumes)}
 
-        common = self._common(_mounts(args, volumes))
+        common = self._common(self._mounts(volumes))
         definition = {**common, **self._serving()}
         release = self._release(definition)
-        first = [*args.after, *(args.secrets.ready if args.secrets else ()), *([release] if release else ())]
+        # Not the component: an image is pulled while a store starts.
+        first: list[pulumi.Resource] = [ready for use in uses for ready in use.depends_on]
+        first += [part for part in (self._secrets, release) if part]
         before = self._jobs("before", common, release, first)
         self.container = self._container(definition, release, [*first, *before])
         self.state = ContainerState(
@@ -272,14 +180,13 @@ class PrivateContainer(pulumi.ComponentResource):
             item=name,
             container=self.container.name,
             container_id=self.container.id,
-            image=args.image,
+            image=image,
             pids=args.pids,
             within=args.healthy_within,
-            secret=args.secret or is_any_secret(args.env.values()),
+            secret=secret or is_any_secret(args.env.values()),
             opts=ResourceOptions(parent=self, depends_on=[self.container]),
         )
-        after = self._jobs("after", common, release, [self.state])
-        self.ready = [self.state, *after]
+        self._jobs("after", common, release, [self.state])
         self.register_outputs(
             {
                 "container_id": self.container.id,
@@ -289,18 +196,41 @@ class PrivateContainer(pulumi.ComponentResource):
             }
         )
 
-    def _pulled(self) -> list[pulumi.Resource]:
+    def _secret_files(
+        self, uses: Sequence[StoreUse], secrets: Mapping[str, pulumi.Input[str]] | SecretFiles | None
+    ) -> SecretFiles | None:
+        """Declare the files under /run/secrets, where somebody else has not."""
+        if isinstance(secrets, SecretFiles):
+            return secrets
+        files = {file: content for use in uses for file, content in use.files.items()} | dict(secrets or {})
+        if not files:
+            return None
+        user = self._args.user
+        made = SecretFiles(
+            f"{self._name}-secrets",
+            files,
+            # Only the user may read, so any group will do.
+            owner=user if ":" in user else f"{user}:{user}",
+            host=self._engine.host,
+            opts=self._on_host,
+        )
+        # An app reads its secrets when it starts: a new one takes a new container.
+        self._refresh["secrets"] = pulumi.Output.all(**made.revisions).apply(
+            lambda found: "-".join(str(found[name]) for name in sorted(found))
+        )
+        return made
+
+    def _pulled(self, login: RegistryArgs | None) -> list[pulumi.Resource]:
         """The image, pulled beforehand where its registry wants a login."""
-        login, engine = self._args.login, self._args.engine
         if login is None:
             return []
         pulled = PulledImage(
             f"{self._name}-pulled",
-            host=engine.host,
-            image=self._args.image,
+            host=self._engine.host,
+            image=self._image_name,
             username=login.username,
             password=login.secret.output,
-            opts=ResourceOptions(parent=self, depends_on=engine.ready),
+            opts=self._on_host,
         )
         return [pulled]
 
@@ -325,6 +255,33 @@ class PrivateContainer(pulumi.ComponentResource):
         return docker.Volume(
             f"{self._name}-volume-{volume}", name=volume, opts=ResourceOptions.merge(self._own, kept)
         )
+
+    def _mounts(self, volumes: dict[str, docker.Volume]) -> list[_Properties]:
+        """List what is mounted. As mounts and not `volumes`: those are not read back, so no drift shows."""
+        args = self._args
+        given = {target for targets in (args.volumes, args.binds) for target in targets.values()}
+        # 0 where no size is set.
+        in_memory = {**({} if _TMP in given else {_TMP: 0}), **args.tmpfs}
+        secrets = {self._secrets.path: SECRETS} if self._secrets else {}
+        return [
+            # Mounted noexec, nosuid and nodev by default, with the mode of /tmp.
+            *(
+                {
+                    "type": "tmpfs",
+                    "target": target,
+                    **({"tmpfs_options": {"size_bytes": size << 20}} if size else {}),
+                }
+                for target, size in sorted(in_memory.items())
+            ),
+            *(
+                {"type": "volume", "source": volumes[volume].name, "target": target}
+                for volume, target in sorted(args.volumes.items())
+            ),
+            *(
+                {"type": "bind", "source": source, "target": target, "read_only": True}
+                for source, target in sorted({**args.binds, **secrets}.items())
+            ),
+        ]
 
     def _common(self, mounts: list[_Properties]) -> _Properties:
         """What the container and its jobs have in common."""
@@ -357,7 +314,7 @@ class PrivateContainer(pulumi.ComponentResource):
     def _serving(self) -> _Properties:
         """What only the container itself has."""
         args = self._args
-        labels = {f"portcullis.refresh.{key}": value for key, value in sorted(args.refresh.items())}
+        labels = {f"portcullis.refresh.{key}": value for key, value in sorted(self._refresh.items())}
         given: _Properties = {
             "networks_advanced": [
                 {
@@ -369,7 +326,7 @@ class PrivateContainer(pulumi.ComponentResource):
             ],
             "restart": "unless-stopped",
             "healthcheck": {
-                "tests": self._marked(list(args.health)),
+                "tests": self._marked(health_check(args)),
                 "interval": "5s",
                 "timeout": "4s",
                 "start_period": "10s",
@@ -384,7 +341,7 @@ class PrivateContainer(pulumi.ComponentResource):
 
     def _marked(self, values: list[Any]) -> pulumi.Input[list[Any]]:
         marked: Callable[[list[Any]], pulumi.Input[list[Any]]] = (
-            pulumi.Output.secret if self._args.secret else list
+            pulumi.Output.secret if self._secret else list
         )
         return marked(values)
 
@@ -396,25 +353,25 @@ class PrivateContainer(pulumi.ComponentResource):
         defined = {key: value for key, value in definition.items() if key not in _IN_PLACE}
         # By its name, which is known in a preview.
         defined |= {
-            "image": args.image,
+            "image": self._image_name,
             "port": args.port,
             "jobs": [*args.jobs.before, "-", *args.jobs.after],
         }
         return Release(
             f"{self._name}-release",
-            host=args.engine.host,
+            host=self._engine.host,
             app=self._name,
             defined_by={key: pulumi.Output.json_dumps(value) for key, value in sorted(defined.items())},
             published=args.rollout,
             # As its container has it, so that 1 and 1.0 are one limit here too.
             cpus=definition["cpus"],
-            opts=ResourceOptions(parent=self, depends_on=args.engine.ready),
+            opts=self._on_host,
         )
 
     def _container(
         self, definition: _Properties, release: Release | None, first: list[pulumi.Resource]
     ) -> docker.Container:
-        args, bind = self._args, self._args.engine.bind_address
+        args, bind = self._args, self._engine.bind_address
         name: pulumi.Input[str] = self._name
         self.port, self.address = args.host_port, None
         if args.rollout and release is not None:
@@ -441,7 +398,7 @@ class PrivateContainer(pulumi.ComponentResource):
     def _jobs(
         self, when: str, common: _Properties, release: Release | None, first: list[pulumi.Resource]
     ) -> list[pulumi.Resource]:
-        """Declare the jobs of a time, one after the other; return what waits for the last one."""
+        """Declare the jobs of a time, one after the other; return what has to be waited for."""
         jobs = self._args.jobs
         done: list[pulumi.Resource] = []
         for index, command in enumerate(jobs.before if when == "before" else jobs.after, start=1):
@@ -454,9 +411,7 @@ class PrivateContainer(pulumi.ComponentResource):
                 name=_numbered(part, release),
                 image=self._image.image_id,
                 command=self._marked(words),
-                networks_advanced=[
-                    {"name": network.name} for network in (self.network, *self._args.networks)
-                ],
+                networks_advanced=[{"name": network.name} for network in (self.network, *self._joined)],
                 must_run=False,
                 restart="no",
                 # The image may have a check for what it serves, which a job does not.
@@ -467,15 +422,15 @@ class PrivateContainer(pulumi.ComponentResource):
             )
             state = ContainerState(
                 f"{part}-state",
-                host=self._args.engine.host,
+                host=self._engine.host,
                 item=part,
                 container=container.name,
                 container_id=container.id,
-                image=self._args.image,
+                image=self._image_name,
                 pids=self._args.pids,
                 expects="exited",
                 within=jobs.within,
-                secret=self._args.secret or is_any_secret(self._args.env.values()),
+                secret=self._secret or is_any_secret(self._args.env.values()),
                 opts=ResourceOptions(parent=self, depends_on=[container]),
             )
             done = [state]
@@ -498,25 +453,21 @@ def _numbered(name: str, release: Release) -> pulumi.Output[str]:
     return release.number.apply(lambda number: f"{name}-{int(number)}")
 
 
-def _mounts(args: PrivateContainerArgs, volumes: dict[str, docker.Volume]) -> list[_Properties]:
-    """List what is mounted. As mounts and not `volumes`: those are not read back, so drift would not show."""
-    secrets = {args.secrets.path: SECRETS} if args.secrets else {}
-    return [
-        # Mounted noexec, nosuid and nodev by default, with the mode of /tmp.
-        *(
-            {
-                "type": "tmpfs",
-                "target": target,
-                **({"tmpfs_options": {"size_bytes": size << 20}} if size else {}),
-            }
-            for target, size in sorted(args.folders.items())
-        ),
-        *(
-            {"type": "volume", "source": volumes[volume].name, "target": target}
-            for volume, target in sorted(args.volumes.items())
-        ),
-        *(
-            {"type": "bind", "source": source, "target": target, "read_only": True}
-            for source, target in sorted({**args.binds, **secrets}.items())
-        ),
-    ]
+def _check(
+    args: PrivateContainerArgs,
+    uses: Sequence[StoreUse],
+    secrets: Mapping[str, pulumi.Input[str]] | SecretFiles | None,
+    refresh: Mapping[str, pulumi.Input[str]],
+) -> None:
+    """Refuse what the arguments cannot know of each other."""
+    faults = faults_in(ListOf[Refresh], refresh, "PrivateContainer.refresh")
+    if isinstance(secrets, SecretFiles) and any(use.files for use in uses):
+        why = "is a folder of somebody else's files, and the files of uses have no place in it"
+        faults.append(
+            Fault("PrivateContainer.secrets", why, "give a map, or put those files into the folder")
+        )
+    elif (secrets or any(use.files for use in uses)) and not is_number(args.user):
+        reason, hint = NAMED_USER
+        faults.append(Fault("PrivateContainerArgs.user", f"{shown(args.user)} {reason}", hint))
+    if faults:
+        raise ArgumentsError(faults)

@@ -4,9 +4,26 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from portcullis.components.containers.args import ContainerArgs
 
 _DECIMALS = 9
 """Docker counts billionths of a CPU."""
+
+
+def health_check(args: ContainerArgs) -> list[str]:
+    """Return a container's health check.
+
+    Raises:
+        ValueError: it has none, which the arguments refuse.
+    """
+    if args.health_command is not None:
+        return ["CMD", *args.health_command]
+    if args.port is None:
+        raise ValueError("a container needs a port or a health_command")
+    return http_check(args.port, args.health) if args.health is not None else listens_check(args.port)
 
 
 def http_check(port: int, path: str) -> list[str]:

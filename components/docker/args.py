@@ -32,6 +32,17 @@ def _bridge(text: str) -> tuple[str, str] | None:
     return None
 
 
+def _bind_address(text: str) -> tuple[str, str] | None:
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError:
+        return ("is not an IPv4 address", "write docker0's, such as 172.17.0.1")
+    if not address.is_loopback and not any(address in block for block in PRIVATE):
+        why = "is not a private address: containers would answer whoever reaches it"
+        return (why, "write docker0's, such as 172.17.0.1")
+    return None
+
+
 def _pool(text: str) -> tuple[str, str] | None:
     try:
         network = ipaddress.IPv4Network(text)
@@ -44,6 +55,7 @@ def _pool(text: str) -> tuple[str, str] | None:
 
 Bridge = Annotated[str, Text("the address of a bridge", refused=_bridge)]
 PoolBase = Annotated[str, Text("an IPv4 network", refused=_pool)]
+BindAddress = Annotated[str, Text("an address of the host", refused=_bind_address)]
 PoolSize = Annotated[int, Number("a prefix", 8, 29)]
 
 

@@ -1,9 +1,7 @@
-"""The Docker engine of a host, hardened, and the provider that reaches it."""
+"""The Docker engine of a host, ours or one that is there already, and the provider that reaches it."""
 
 from __future__ import annotations
 
-import ipaddress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -12,136 +10,193 @@ from pulumi import ResourceOptions
 
 from portcullis.components.docker import networks
 from portcullis.components.docker import render as daemon_json
-from portcullis.components.docker.args import Bridge
-from portcullis.config.arguments import validate
-from portcullis.config.faults import Fault
-from portcullis.config.forms import Alias, Os
+from portcullis.components.docker.args import BindAddress
+from portcullis.config.arguments import faults_in
+from portcullis.config.faults import ArgumentsError, Fault
 from portcullis.dialect import DIALECTS
-from portcullis.host import ssh_config_path
+from portcullis.host import Host, ssh_config_path
 from portcullis.resources import Directory, File, Packages, Service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portcullis.components.docker.args import PoolArgs
-
-
-@dataclass(frozen=True, slots=True)
-class DockerEngineArgs:
-    """What a Docker engine needs to know.
-
-    Attributes:
-        host: alias of the host.
-        os: its operating system, which decides the version of Docker and so what it can be told.
-        bip: address and prefix of docker0.
-        address_pools: where the networks of containers come from; none takes the network beside docker0's.
-        reached: addresses and networks that none of these may hold, such as the host's own: it would look for
-            them among its containers.
-        after: what has to be there before the engine starts: the forward filter, before any container.
-        adopt: replace a daemon.json that is there and differs.
-
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
-
-    host: str
-    os: str
-    bip: str = "172.17.0.1/16"
-    address_pools: Sequence[PoolArgs] = ()
-    reached: Sequence[str] = ()
-    after: Sequence[pulumi.Resource] = ()
-    adopt: bool = False
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise fail on the host."""
-        validate(self, {"host": Alias, "os": Os, "bip": Bridge})
-        pools = [pool.base for pool in self.address_pools]
-        faults = [
-            Fault("DockerEngineArgs.address_pools", f"{one} and {other} overlap", "keep them apart")
-            for one, other in networks.collisions(self.bip, pools)
-        ]
-        if not faults and not self.address_pools:
-            try:
-                networks.beside(self.bip)
-            except ValueError as error:
-                faults.append(
-                    Fault("DockerEngineArgs.bip", str(error), "take a smaller network, such as /16")
-                )
-        if not faults:
-            found = networks.swallowed(self.bip, pools, self.reached)
-            faults = [
-                Fault("DockerEngineArgs.bip, address_pools", f"{taken} holds {text}", "take other networks")
-                for taken, text in found
-            ]
-        if faults:
-            raise ValueError("\n".join(map(str, faults)))
+    from portcullis.components.docker.args import DockerEngineArgs
 
 
 class DockerEngine(pulumi.ComponentResource):
     """Docker from the system's own packages, running on our daemon.json.
 
     Attributes:
-        host: alias of its host.
+        host: its host.
         bind_address: the one address that containers are published on, docker0's. Not reachable from the
             routed internet; a neighbour on the same segment is kept out by the forward filter.
         provider: the docker provider of this host, over the same ssh_config as everything else.
-        ready: what a container has to wait for.
+
+    Example:
+        ```python
+        from portcullis.components import (
+            DockerEngine,
+            DockerEngineArgs,
+            PrivateContainer,
+            PrivateContainerArgs,
+        )
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+        DIGEST = "sha256:4bf3f8b5c1e3b1a5c9d8e7f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a"
+
+        write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
+        engine = DockerEngine("web1-docker", DockerEngineArgs(), host=Host("web1", os="debian-13"))
+        app = PrivateContainerArgs(image=f"ghcr.io/acme/api:1.4@{DIGEST}", port=8080, host_port=8080)
+        PrivateContainer("api", app, engine=engine)
+        ```
     """
 
-    host: str
+    host: Host
     bind_address: str
     provider: docker.Provider
-    ready: list[pulumi.Resource]
 
-    def __init__(self, name: str, args: DockerEngineArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare the engine under `name`, such as "web1-docker"."""
+    def __init__(
+        self,
+        name: str,
+        args: DockerEngineArgs,
+        *,
+        host: Host,
+        reached: Sequence[str] = (),
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare the engine.
+
+        Args:
+            name: the component's name, such as "web1-docker".
+            args: what is particular about it.
+            host: the host. Its operating system decides the version of Docker and so what it can be told.
+                With `adopt`, a daemon.json that is there and differs is replaced.
+            reached: addresses and networks that no network of containers may hold, such as the host's own:
+                the host would look for them among its containers.
+            opts: options of the component. Let it depend on the firewall, so that no container starts before
+                the forward filter.
+
+        Raises:
+            ArgumentsError: a network of containers holds an address of `reached`.
+        """
+        pools = [pool.base for pool in args.address_pools]
+        if found := list(networks.swallowed(args.bip, pools, reached)):
+            raise ArgumentsError(
+                Fault("DockerEngineArgs.bip, address_pools", f"{taken} holds {text}", "take other networks")
+                for taken, text in found
+            )
         super().__init__("portcullis:index:DockerEngine", name, None, opts)
-        dialect = DIALECTS[args.os]
-        self.host = args.host
-        self.bind_address = str(ipaddress.IPv4Interface(args.bip).ip)
+        dialect = DIALECTS[host.os]
+        self.host, self.bind_address = host, args.bind_address
 
         packages = Packages(
             f"{name}-packages",
-            host=args.host,
+            host=host,
             names=dialect.docker_packages,
             on_delete="purge",
             # Its postrm deletes /var/lib/docker, volumes included.
             never_purge=["docker.io"],
+            # Never in the place of another Docker, whose containers somebody needs.
+            adopt=False,
             opts=ResourceOptions(parent=self),
         )
         folder = Directory(
             f"{name}-etc",
-            host=args.host,
+            host=host,
             path="/etc/docker",
-            adopt=args.adopt,
             # The package brings the folder: made before it, it would count as ours and go with us.
             opts=ResourceOptions(parent=self, depends_on=[packages]),
         )
         config = File(
             f"{name}-daemon.json",
-            host=args.host,
+            host=host,
             path=daemon_json.PATH,
             content=daemon_json.daemon_json(dialect, args.bip, args.address_pools),
             validate=daemon_json.validation(dialect),
-            adopt=args.adopt,
             opts=ResourceOptions(parent=self, depends_on=[packages, folder]),
         )
         service = Service(
             f"{name}-service",
-            host=args.host,
+            host=host,
             unit="docker.service",
             reads=[config],
             # A reload takes up only a few of the keys; live-restore keeps containers over a restart.
             on_change="restart",
-            adopt=args.adopt,
-            opts=ResourceOptions(parent=self, depends_on=[packages, config, *args.after]),
+            opts=ResourceOptions(parent=self, depends_on=[packages, config]),
         )
-        self.provider = docker.Provider(
-            f"{name}-provider",
-            host=f"ssh://{args.host}",
-            # Relative, so that state is the same on every machine; the plugin runs in the project's folder.
-            ssh_opts=["-F", str(ssh_config_path(pulumi.get_stack()))],
-            opts=ResourceOptions(parent=self),
-        )
-        self.ready = [service]
+        self.provider = _provider(self, name, host)
         self.register_outputs({"bind_address": self.bind_address, "service": service.active})
+
+
+class ExistingDockerEngine(pulumi.ComponentResource):
+    """A Docker engine that is there already, and that somebody else looks after.
+
+    It declares no file, no package and no service: the engine and its /etc/docker stay as they are. What runs
+    on it is declared by `PrivateContainer`, `Redis` and `MongoDB`. The login has to be root, or a user with
+    `sudo -n` who is in the group docker.
+
+    Attributes:
+        host: its host.
+        bind_address: the one address that containers are published on.
+        provider: the docker provider of this host, over the same ssh_config as everything else.
+
+    Example:
+        ```python
+        from portcullis.components import ExistingDockerEngine, PrivateContainer, PrivateContainerArgs
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+        DIGEST = "sha256:4bf3f8b5c1e3b1a5c9d8e7f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a"
+
+        write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
+        engine = ExistingDockerEngine("web1-docker", host=Host("web1"), bind_address="172.17.0.1")
+        app = PrivateContainerArgs(image=f"ghcr.io/acme/api:1.4@{DIGEST}", port=8080, host_port=8080)
+        PrivateContainer("api", app, engine=engine)
+        ```
+    """
+
+    host: Host
+    bind_address: str
+    provider: docker.Provider
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: Host,
+        bind_address: str = "172.17.0.1",
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare that it is there.
+
+        Args:
+            name: the component's name, such as "web1-docker".
+            host: the host that it runs on.
+            bind_address: the host's own address that containers are published on: docker0's, as `ip address
+                show docker0` prints it there, or one of loopback. Never one that the internet reaches.
+            opts: options of the component.
+
+        Raises:
+            ArgumentsError: the address cannot be used.
+        """
+        if faults := faults_in(BindAddress, bind_address, "ExistingDockerEngine.bind_address"):
+            raise ArgumentsError(faults)
+        super().__init__("portcullis:index:ExistingDockerEngine", name, None, opts)
+        self.host, self.bind_address = host, bind_address
+        self.provider = _provider(self, name, host)
+        self.register_outputs({"bind_address": bind_address})
+
+
+AnyDockerEngine = DockerEngine | ExistingDockerEngine
+"""What runs containers."""
+
+
+def _provider(engine: AnyDockerEngine, name: str, host: Host) -> docker.Provider:
+    return docker.Provider(
+        f"{name}-provider",
+        host=f"ssh://{host.alias}",
+        # Relative, so that state is the same on every machine; the plugin runs in the project's folder.
+        ssh_opts=["-F", str(ssh_config_path(pulumi.get_stack()))],
+        opts=ResourceOptions(parent=engine),
+    )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
-from portcullis.components.containers.apps import AppParts, app, bridge
-from portcullis.components.containers.component import PrivateContainer  # noqa: TC001 - Pulumi evaluates annotations
-from portcullis.components.docker.component import DockerEngine, DockerEngineArgs
+from portcullis.components.containers.apps import bridge, container_of
+from portcullis.components.containers.component import PrivateContainer
+from portcullis.components.docker.component import DockerEngine
 from portcullis.components.exposure.component import HostExposure, HostExposureArgs
 from portcullis.components.fail2ban.component.fail2ban import Fail2ban, Fail2banArgs
 from portcullis.components.fail2ban.component.proxy_jails import ProxyJails, ProxyJailsArgs
@@ -19,7 +19,7 @@ from portcullis.components.host.connections import PreviewLogin, connections
 from portcullis.components.host.declared import add_declared, declared
 from portcullis.components.host.images import resolved
 from portcullis.components.host.sites import authority, proxied
-from portcullis.components.host.stores import Stores, StoresArgs, host_ports, reachable, sealed
+from portcullis.components.host.stores import Stores, host_ports, reachable, sealed
 from portcullis.components.kernel.component import KernelSettings, KernelSettingsArgs
 from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.component import ReverseProxy, ReverseProxyArgs
@@ -183,21 +183,15 @@ class HardenedHost(pulumi.ComponentResource):
         )
         self.engine = DockerEngine(
             f"{name}-docker",
-            DockerEngineArgs(
-                host=name,
-                os=host.os,
-                bip=host.docker_engine.bip,
-                address_pools=host.docker_engine.address_pools,
-                reached=(
-                    host.address,
-                    *([host.jump.address] if host.jump else []),
-                    *host.fail2ban.ignore,
-                ),
-                # The docker provider logs in as declared, and no container starts before the filter stands.
-                after=(*self.access.ready, *self.firewall.ready),
-                adopt=host.adopt,
+            host.docker_engine,
+            host=self._host,
+            reached=(
+                host.address,
+                *([host.jump.address] if host.jump else []),
+                *host.fail2ban.ignore,
             ),
-            opts=own,
+            # The docker provider logs in as declared, and no container starts before the filter stands.
+            opts=ResourceOptions(parent=self, depends_on=[self.access, self.firewall]),
         )
         ban = host.fail2ban
         self._fail2ban = Fail2ban(
@@ -283,31 +277,26 @@ class HardenedHost(pulumi.ComponentResource):
         kernel = tuple(args.kernel.only)
         return Stores(
             f"{self._name}-stores",
-            StoresArgs(
-                host=self._name,
-                engine=self.engine,
-                stores=args.stores,
-                backups=args.backups,
-                overcommit=not kernel or "vm.overcommit_memory".startswith(kernel),
-                adopt=args.adopt,
-            ),
+            args.stores,
+            engine=self.engine,
+            backups=args.backups,
+            overcommit=not kernel or "vm.overcommit_memory".startswith(kernel),
             opts=self._own,
         )
 
     def _app(self, name: str, own: AppArgs) -> PrivateContainer:
         args = self._args
-        parts = AppParts(
-            host=self._name,
+        return PrivateContainer(
+            name,
+            container_of(name, own, serves=any(name in site.apps.values() for site in args.sites.values())),
             engine=self.engine,
-            uses=[self.stores.use(use, name) for use in own.uses] if self.stores else [],
-            secrets={secret: self._secrets[secret] for secret in own.secrets},
             # An output is known only later, and with it whose registry it is.
             login=login_of(own.image, args.registries) if isinstance(own.image, str) else None,
-            serves=any(name in site.apps.values() for site in args.sites.values()),
+            uses=[self.stores.use(use, name) for use in own.uses] if self.stores else (),
+            secrets={secret: self._secrets[secret] for secret in own.secrets},
             secret=self._secret_apps,
-            adopt=args.adopt,
+            opts=self._own,
         )
-        return app(name, own, parts, self._own)
 
     def _tunnels(self) -> list[SshTunnel]:
         args = self._args
@@ -377,10 +366,9 @@ class HardenedHost(pulumi.ComponentResource):
         served = {app for site in args.sites.values() for app in site.apps.values()}
         fixed = {name: app.host_port for name, app in args.apps.items() if app.host_port is not None}
         kept = host_ports(args.stores)
-        made = [*self.access.ready, *self.firewall.ready, *self.engine.ready]
-        made += [ready for app in self.apps.values() for ready in app.ready]
-        for part in (self.stores and self.stores.redis, self.stores and self.stores.mongo, self.proxy):
-            made += part.ready if part else []
+        made = [*self.access.ready, *self.firewall.ready, self.engine, *self.apps.values()]
+        made += [store for store in (self.stores.redis, self.stores.mongo) if store] if self.stores else []
+        made += self.proxy.ready if self.proxy else []
         return HostExposure(
             f"{self._name}-exposure",
             HostExposureArgs(
@@ -404,7 +392,7 @@ class HardenedHost(pulumi.ComponentResource):
         container = self.apps[name]
         if container.port is None:
             raise ValueError(f"{name} is not published")
-        return ProxiedApp(self.engine.bind_address, container.port, tuple(container.ready))
+        return ProxiedApp(self.engine.bind_address, container.port, (container,))
 
 
 def _host_key(host: HostArgs) -> str:

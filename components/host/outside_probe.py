@@ -82,10 +82,10 @@ class OutsideProbe(pulumi.ComponentResource):
 def changes_of(host: HardenedHost) -> list[pulumi.Input[Any]]:
     """Return what changes when a host may answer something else: revisions of parts, ids of containers."""
     parts: list[pulumi.Resource] = [*host.access.ready, *host.firewall.ready]
-    for part in (host.proxy, *host.apps.values()):
-        parts += part.ready if part else []
-    for store in (host.stores.redis, host.stores.mongo) if host.stores else ():
-        parts += store.ready if store else []
+    parts += host.proxy.ready if host.proxy else []
+    stores = (host.stores.redis, host.stores.mongo) if host.stores else ()
+    parts += [container.state for container in host.apps.values()]
+    parts += [store.container.state for store in stores if store]
     return list(_changes(parts))
 
 

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import pulumi
 from pulumi import ResourceOptions
 
-from portcullis.components.backups import component as backups
-from portcullis.components.backups.component import Backup, BackupArgs, BackupSource
+from portcullis.components.backups.args import BackupSource
+from portcullis.components.backups.component import Backup
 from portcullis.components.certificates.component.internal_ca import InternalCa
 from portcullis.components.containers.apps import bridge
-from portcullis.components.containers.component import SECRETS
-from portcullis.components.mongodb import component as mongodb
+from portcullis.components.containers.args import SECRETS
 from portcullis.components.mongodb.component import MongoDB
-from portcullis.components.redis import component as redis_component
 from portcullis.components.redis.component import Redis
 from portcullis.components.tunnels.component import StoreLogin, TunnelTarget
-from portcullis.config.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from portcullis.components.backups.args import BackupsArgs, ResticArgs
-    from portcullis.components.docker.component import DockerEngine
+    from portcullis.components.backups.args import BackupsArgs
+    from portcullis.components.docker.component import AnyDockerEngine
     from portcullis.components.host.args import StoreMap
     from portcullis.components.mongodb.args import MongoDBArgs
     from portcullis.components.redis.args import RedisArgs
@@ -53,27 +49,6 @@ def host_ports(stores: StoreMap) -> dict[str, int]:
     return found | ({MONGO: mongo.host_port} if mongo else {})
 
 
-@dataclass(frozen=True, slots=True)
-class StoresArgs:
-    """What the stores of a host need to know.
-
-    Attributes:
-        host: alias of the host.
-        engine: the Docker engine that runs them.
-        stores: the stores that this host runs.
-        backups: how they are backed up.
-        overcommit: whether vm.overcommit_memory may be set on this host.
-        adopt: take over files that are there and differ.
-    """
-
-    host: str
-    engine: DockerEngine
-    stores: StoreMap
-    backups: BackupsArgs
-    overcommit: bool = True
-    adopt: bool = False
-
-
 class Stores(pulumi.ComponentResource):
     """The stores of a host, with their backups.
 
@@ -87,64 +62,59 @@ class Stores(pulumi.ComponentResource):
     mongo: MongoDB | None
     backup: Backup | None
 
-    def __init__(self, name: str, args: StoresArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare them under `name`, such as "web1-stores"."""
+    def __init__(
+        self,
+        name: str,
+        stores: StoreMap,
+        *,
+        engine: AnyDockerEngine,
+        backups: BackupsArgs,
+        overcommit: bool = True,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare them.
+
+        Args:
+            name: the component's name, such as "web1-stores".
+            stores: the stores that this host runs.
+            engine: what runs them.
+            backups: how they are backed up.
+            overcommit: whether vm.overcommit_memory may be set on this host.
+            opts: options of the component.
+        """
         super().__init__("portcullis:index:Stores", name, None, opts)
-        self._args, self._own = args, ResourceOptions(parent=self)
-        redis, mongo = args.stores.get(REDIS), args.stores.get(MONGO)
+        self._declared, self._engine, self._own = stores, engine, ResourceOptions(parent=self)
+        redis, mongo = stores.get(REDIS), stores.get(MONGO)
         with_tls = [store for store in (redis, mongo) if store and store.tls]
         authority = InternalCa(f"{name}-ca", opts=self._own) if with_tls else None
-        self._ca = authority.ca_pem if authority else None
         self.redis = self.mongo = self.backup = None
         if redis:
             self.redis = Redis(
                 REDIS,
-                redis_component.RedisArgs(
-                    host=args.host,
-                    engine=args.engine,
-                    image=redis.image,
-                    memory=redis.memory,
-                    persistence=redis.persistence,
-                    eviction=redis.eviction,
-                    host_port=redis.host_port,
-                    ca=authority if redis.tls else None,
-                    rotate=redis.rotate,
-                    protect=redis.protect,
-                    user=redis.user,
-                    bridge=bridge(REDIS),
-                    overcommit=args.overcommit,
-                    adopt=args.adopt,
-                ),
-                self._own,
+                redis,
+                engine=engine,
+                ca=authority,
+                bridge=bridge(REDIS),
+                overcommit=overcommit,
+                opts=self._own,
             )
         if mongo:
-            former = mongo.former_password
             self.mongo = MongoDB(
-                MONGO,
-                mongodb.MongoDBArgs(
-                    host=args.host,
-                    engine=args.engine,
-                    image=mongo.image,
-                    databases=mongo.databases,
-                    memory=mongo.memory,
-                    cpus=mongo.cpus,
-                    host_port=mongo.host_port,
-                    rotate=mongo.rotate,
-                    replica_set=mongo.replica_set,
-                    ca=authority if mongo.tls else None,
-                    protect=mongo.protect,
-                    former_password=None if former is None else Secret.of(former).output,
-                    avx=mongo.avx,
-                    bridge=bridge(MONGO),
-                    adopt=args.adopt,
-                ),
-                self._own,
+                MONGO, mongo, engine=engine, ca=authority, bridge=bridge(MONGO), opts=self._own
             )
         # By app, what it uses: each use of Redis is a user of its own.
         self._uses: dict[tuple[str, str], StoreUse] = {}
         sources = self._sources()
-        if args.backups.enabled and sources:
-            self.backup = Backup(f"{args.host}-backup", self._backup(args.backups, sources), self._own)
+        if backups.enabled and sources:
+            self.backup = Backup(
+                f"{engine.host.alias}-backup",
+                backups,
+                host=engine.host,
+                stores=sources,
+                opts=ResourceOptions(
+                    parent=self, depends_on=[store for store in (self.redis, self.mongo) if store]
+                ),
+            )
         self.register_outputs({"stores": sorted(sources)})
 
     def use(self, store: str, app: str) -> StoreUse:
@@ -163,63 +133,45 @@ class Stores(pulumi.ComponentResource):
         elif kind == MONGO and self.mongo:
             use = self.mongo.uses(database)
         else:
-            raise ValueError(f"Stores: {store!r} is not a store of {self._args.host}")
+            raise ValueError(f"Stores: {store!r} is not a store of {self._engine.host.alias}")
         self._uses[app, store] = use
         return use
 
     def tunnels(self) -> Mapping[str, TunnelTarget]:
         """Return where a tunnel to each store leads, and the users of the apps that log in there."""
-        redis, mongo = self._args.stores.get(REDIS), self._args.stores.get(MONGO)
+        redis, mongo = self._declared.get(REDIS), self._declared.get(MONGO)
         found = {}
-        if redis:
+        if redis and self.redis:
             logins = {
                 app: StoreLogin.of(use.files["redis_url"])
                 for (app, store), use in self._uses.items()
                 if store == REDIS
             }
-            found[REDIS] = self._target(redis, "redis", logins)
+            found[REDIS] = self._target(redis, "redis", logins, self.redis)
         if mongo and self.mongo:
             logins = {
                 database: StoreLogin.of(self.mongo.uses(database).files[f"mongo_{database}_url"])
                 for database in mongo.databases
             }
-            found[MONGO] = self._target(mongo, "mongodb", logins)
+            found[MONGO] = self._target(mongo, "mongodb", logins, self.mongo)
         return found
 
     def _target(
         self,
-        store: RedisArgs | MongoDBArgs,
+        declared: RedisArgs | MongoDBArgs,
         scheme: Literal["redis", "mongodb"],
         logins: Mapping[str, StoreLogin],
+        store: Redis | MongoDB,
     ) -> TunnelTarget:
-        bind, ca = self._args.engine.bind_address, self._ca if store.tls else None
-        return TunnelTarget(store.host_port, bind, scheme, logins, tls=store.tls, ca=ca)
+        bind = self._engine.bind_address
+        return TunnelTarget(declared.host_port, bind, scheme, logins, tls=declared.tls, ca=store.ca_pem)
 
     def _sources(self) -> dict[str, BackupSource]:
         """Return what there is to back up: a Redis that keeps nothing is not."""
         found = {}
-        redis, mongo = self._args.stores.get(REDIS), self._args.stores.get(MONGO)
-        if self.redis and redis and redis.persistence == "aof":
-            ca = _CA[REDIS] if redis.tls else ""
-            found[REDIS] = BackupSource("redis", REDIS, ca=ca, after=self.redis.ready)
-        if self.mongo and mongo:
-            ca = _CA[MONGO] if mongo.tls else ""
-            found[MONGO] = BackupSource("mongo", MONGO, ca=ca, after=self.mongo.ready)
+        redis, mongo = self._declared.get(REDIS), self._declared.get(MONGO)
+        if redis and redis.persistence == "aof":
+            found[REDIS] = BackupSource(kind="redis", container=REDIS, ca=_CA[REDIS] if redis.tls else None)
+        if mongo:
+            found[MONGO] = BackupSource(kind="mongo", container=MONGO, ca=_CA[MONGO] if mongo.tls else None)
         return found
-
-    def _backup(self, settings: BackupsArgs, sources: Mapping[str, BackupSource]) -> BackupArgs:
-        return BackupArgs(
-            host=self._args.host,
-            stores=sources,
-            keep=settings.keep,
-            time=settings.time,
-            restic=_restic(settings.restic) if settings.restic else None,
-            after=tuple(self._args.engine.ready),
-            adopt=self._args.adopt,
-        )
-
-
-def _restic(restic: ResticArgs) -> backups.ResticArgs:
-    environment = {name: Secret.of(value).output for name, value in restic.environment.items()}
-    password = None if restic.password is None else Secret.of(restic.password).output
-    return backups.ResticArgs(restic.repository, environment, password)

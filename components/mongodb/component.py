@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pulumi
-import pulumi_docker as docker  # noqa: TC002 - Pulumi evaluates the annotations of a component
 from pulumi import ResourceOptions
 
-from portcullis.components.containers.args import Cpus
-from portcullis.components.containers.component import SECRETS, PrivateContainer, PrivateContainerArgs
+from portcullis.components.certificates.component.internal_ca import InternalCa
+from portcullis.components.containers.args import SECRETS, PrivateContainerArgs
+from portcullis.components.containers.component import PrivateContainer
+from portcullis.components.containers.images import pinned
 from portcullis.components.containers.resource.cpu import Cpu
-from portcullis.components.firewall.args import Interface
-from portcullis.components.mongodb.args import DatabaseName, Memory
 from portcullis.components.mongodb.resource.mongo_root import MongoRoot
 from portcullis.components.mongodb.resource.mongo_user import MongoUser
-from portcullis.components.secrets.component import SecretFiles, SecretFilesArgs
+from portcullis.components.secrets.component import SecretFiles
 from portcullis.components.secrets.resource import GeneratedSecret
-from portcullis.components.stores.args import Rotate
 from portcullis.components.stores.store_use import StoreUse
-from portcullis.config.arguments import validate
-from portcullis.config.forms import Alias, PinnedImage, Port
-from portcullis.config.kinds import ListOf
+from portcullis.config.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from portcullis.components.docker.component import DockerEngine
-    from portcullis.components.mongodb.args import DatabaseArgs
+    from portcullis.components.docker.component import AnyDockerEngine
+    from portcullis.components.mongodb.args import MongoDBArgs
 
 PORT = 27017
 REPLICA_SET = "rs0"
@@ -41,78 +34,7 @@ _CONNECTIONS, _THREADS = 800, 1024
 # CPU and 100 MB each time. Not a hello over bash's /dev/tcp: an image may lack bash, and TLS would be in the
 # way. That the server lets in who it should, and nobody else, is MongoRoot's to prove.
 LISTENS = "^ *[0-9]+: (0{8}|0{32}):6989 (0{8}|0{32}):0000 0A "
-HEALTH = ("CMD-SHELL", f"grep -Eqs '{LISTENS}' /proc/net/tcp /proc/net/tcp6")
-
-
-class Authority(Protocol):
-    """Who makes the server's certificate: InternalCa, or anything like it."""
-
-    ca_pem: pulumi.Output[str]
-
-    def server(
-        self, name: str, dns_names: Sequence[str], ip_addresses: Sequence[str] = ()
-    ) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
-        """Return certificate and key of a server, as PEM."""
-
-
-@dataclass(frozen=True, slots=True)
-class MongoDBArgs:
-    """What a MongoDB store needs to know.
-
-    Attributes:
-        host: alias of the host.
-        engine: the Docker engine that runs it.
-        image: name and digest: the official image of version 5 or later, or one with its entry point.
-        databases: by name; each gets a user that may read and write it, and nothing else.
-        memory: limit in MB.
-        cpus: limit as a decimal number.
-        host_port: the port on docker0's address, for tunnels and for the host itself.
-        rotate: a word; another one gives the administrator another password.
-        replica_set: run as a replica set of one member, for change streams and transactions.
-        ca: the authority of its certificate; with it all connections are TLS.
-        protect: refuse every deployment that would let go of the data volume.
-        former_password: the administrator's password on a volume that is there already, from elsewhere.
-        avx: ask for AVX in the CPU before the first start, without which MongoDB 5 and later do not run.
-        bridge: name of the network's interface, for rules of the forward filter that speak of it.
-        after: what has to be there first.
-        adopt: take over files that are there and differ, and drop users that are not declared.
-
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
-
-    host: str
-    engine: DockerEngine
-    image: str
-    databases: Mapping[str, DatabaseArgs]
-    memory: int = 1024
-    cpus: str = "1"
-    host_port: int = PORT
-    rotate: str | None = None
-    replica_set: bool = False
-    ca: Authority | None = None
-    protect: bool = False
-    former_password: pulumi.Input[str] | None = None
-    avx: bool = True
-    bridge: str | None = None
-    after: Sequence[pulumi.Resource] = field(default_factory=tuple)
-    adopt: bool = False
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise fail on the host."""
-        validate(
-            self,
-            {
-                "host": Alias,
-                "image": PinnedImage,
-                "databases": ListOf[DatabaseName],
-                "memory": Memory,
-                "cpus": Cpus,
-                "host_port": Port,
-                "rotate": Rotate,
-                "bridge": Interface,
-            },
-        )
+HEALTH = ("grep", "-Eqs", LISTENS, "/proc/net/tcp", "/proc/net/tcp6")
 
 
 class MongoDB(pulumi.ComponentResource):
@@ -124,42 +46,82 @@ class MongoDB(pulumi.ComponentResource):
     outlives container and stack.
 
     Attributes:
+        container: the private container; its shared network is the one that apps join.
         address: `address:port` at which the host reaches it, and so do tunnels.
-        network: its shared network, which the apps join that use it.
         volume: the Docker volume with the data.
         secrets: its secret files; `root-password` is the administrator's.
         root_file: path of that file on the host.
         ca_file: path of the certificate to trust on the host, or None without TLS.
         root_password: the administrator's password.
-        ready: what has to be there before a store can be used or dumped.
+        ca_pem: the certificate of the authority that clients have to trust, or None without TLS.
+
+    Example:
+        ```python
+        from portcullis.components import DatabaseArgs, ExistingDockerEngine, MongoDB, MongoDBArgs
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+        MONGO = "mongo:8@sha256:8a7b6c5d4e3f201112233445566778899aabbccddeeff00112233445566778a9"
+
+        write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
+        # A Docker engine that is there already; a DockerEngine of ours does as well.
+        engine = ExistingDockerEngine("web1-docker", host=Host("web1"))
+        args = MongoDBArgs(image=MONGO, databases={"shop": DatabaseArgs()})
+        mongo = MongoDB("mongo", args, engine=engine)
+        use = mongo.uses("shop")  # give it to the app: PrivateContainer("api", …, uses=[use])
+        ```
     """
 
+    container: PrivateContainer
     address: str
-    network: docker.Network
     volume: str
     secrets: SecretFiles
     root_file: str
     ca_file: str | None
     root_password: pulumi.Output[str]
-    ready: list[pulumi.Resource]
+    ca_pem: pulumi.Output[str] | None
 
-    def __init__(self, name: str, args: MongoDBArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare the store; container and network are called `name`, its host name for apps too."""
+    def __init__(
+        self,
+        name: str,
+        args: MongoDBArgs,
+        *,
+        engine: AnyDockerEngine,
+        ca: InternalCa | None = None,
+        bridge: str | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare the store.
+
+        Args:
+            name: what apps know it by; component, container and network bear that name too.
+            args: what it is. Where an image is named by tag, its registry is asked for the digest.
+            engine: what runs it: a `DockerEngine`, or an `ExistingDockerEngine`. With `adopt` of its host,
+                files that are there and differ are taken over, and users that are not declared dropped.
+            ca: the authority that certifies it where it speaks TLS; without it one of its own is made.
+            bridge: name of the network's interface, for rules of the forward filter that name it.
+            opts: options of the component.
+
+        Raises:
+            ArgumentsError: a registry does not give the image's digest.
+        """
+        self._image = pinned(args.image, "MongoDBArgs.image")
         super().__init__("portcullis:index:MongoDB", name, None, opts)
-        self._name, self._args = name, args
+        self._name, self._args, self._engine = name, args, engine
         own = ResourceOptions(parent=self)
+        self._ca = (ca or InternalCa(f"{name}-ca", opts=own)) if args.tls else None
+        self.ca_pem = self._ca.ca_pem if self._ca else None
         root = GeneratedSecret(f"{name}-root-secret", rotate=args.rotate, opts=own)
         self.root_password = root.value
         self.secrets = self._secret_files(root)
         self.root_file = f"{self.secrets.path}/root-password"
-        self.ca_file = f"{self.secrets.path}/ca.pem" if args.ca else None
+        self.ca_file = f"{self.secrets.path}/ca.pem" if args.tls else None
         self.volume = f"{name}-data"
-        container = self._container()
-        self.network = container.shared
-        self.address = f"{args.engine.bind_address}:{args.host_port}"
+        self.container = self._container(bridge)
+        self.address = f"{engine.bind_address}:{args.host_port}"
         self._root = MongoRoot(
             f"{name}-root",
-            host=args.host,
+            host=engine.host,
             store=name,
             address=self.address,
             password=root.value,
@@ -169,11 +131,9 @@ class MongoDB(pulumi.ComponentResource):
             volume=self.volume,
             # By the name that apps use: clients are told to go on with that one.
             replica_set=f"{REPLICA_SET}/{name}:{PORT}" if args.replica_set else None,
-            adopt=args.adopt,
-            opts=ResourceOptions(parent=self, depends_on=[*container.ready, *self.secrets.ready]),
+            opts=ResourceOptions(parent=self, depends_on=[self.container, self.secrets]),
         )
         self._users = self._database_users()
-        self.ready = [self._root, *(user for _, user in self._users.values())]
         self.register_outputs({"address": self.address, "databases": sorted(args.databases)})
 
     def uses(self, database: str) -> StoreUse:
@@ -194,14 +154,14 @@ class MongoDB(pulumi.ComponentResource):
             ),
             f"mongo_{database}_password": secret.value,
         }  # fmt: skip
-        if self._args.ca:
-            files["mongo_ca.pem"] = self._args.ca.ca_pem
-        return StoreUse(networks=(self.network,), files=files, ready=(user,))
+        if self.ca_pem:
+            files["mongo_ca.pem"] = self.ca_pem
+        return StoreUse(networks=(self.container.shared,), files=files, depends_on=(user,))
 
     def _options(self, database: str) -> list[str]:
         """Return the options of a connection string. A write is acknowledged once it is in the journal."""
         members = f"replicaSet={REPLICA_SET}" if self._args.replica_set else "directConnection=true"
-        tls = ["tls=true", f"tlsCAFile={SECRETS}/mongo_ca.pem"] if self._args.ca else []
+        tls = ["tls=true", f"tlsCAFile={SECRETS}/mongo_ca.pem"] if self._args.tls else []
         login = ["authMechanism=SCRAM-SHA-256", f"authSource={database}"]
         return [*login, members, "w=majority", "journal=true", *tls]
 
@@ -212,23 +172,21 @@ class MongoDB(pulumi.ComponentResource):
             # Members know each other by it; a set of one member needs it too, to ask for passwords.
             key = GeneratedSecret(f"{name}-keyfile", length=128, opts=ResourceOptions(parent=self))
             files["keyfile"] = key.value
-        if args.ca:
-            certificate, key_pem = args.ca.server(name, [name, "localhost"], [args.engine.bind_address])
+        if self._ca:
+            certificate, key_pem = self._ca.server(name, [name, "localhost"], [self._engine.bind_address])
             files["server.pem"] = pulumi.Output.concat(certificate, key_pem)
-            files["ca.pem"] = args.ca.ca_pem
+            files["ca.pem"] = self._ca.ca_pem
         return SecretFiles(
-            name,
-            SecretFilesArgs(host=args.host, owner=_OWNER, files=files, adopt=args.adopt),
-            ResourceOptions(parent=self),
+            name, files, owner=_OWNER, host=self._engine.host, opts=ResourceOptions(parent=self)
         )
 
-    def _container(self) -> PrivateContainer:
+    def _container(self, bridge: str | None) -> PrivateContainer:
         args, name = self._args, self._name
-        before = [*args.after]
+        before: list[pulumi.Resource] = []
         if args.avx:
             cpu = Cpu(
                 f"{name}-cpu",
-                host=args.host,
+                host=self._engine.host,
                 program=name,
                 features=["avx"],
                 reason="MongoDB 5 and later do not start without it",
@@ -240,8 +198,7 @@ class MongoDB(pulumi.ComponentResource):
         return PrivateContainer(
             name,
             PrivateContainerArgs(
-                engine=args.engine,
-                image=args.image,
+                image=self._image,
                 # Whether the variables are there or not, which alone make the image's entry point add it.
                 command=(
                     "mongod",
@@ -255,7 +212,7 @@ class MongoDB(pulumi.ComponentResource):
                     "MONGO_INITDB_ROOT_USERNAME": _ROOT,
                     "MONGO_INITDB_ROOT_PASSWORD_FILE": f"{SECRETS}/root-password",
                 },
-                health=HEALTH,
+                health_command=HEALTH,
                 port=PORT,
                 host_port=args.host_port,
                 shared=True,
@@ -263,8 +220,7 @@ class MongoDB(pulumi.ComponentResource):
                 memory=args.memory,
                 cpus=args.cpus,
                 pids=_THREADS,
-                bridge=args.bridge,
-                secrets=self.secrets,
+                bridge=bridge,
                 volumes={self.volume: "/data/db"},
                 protect_volumes=args.protect,
                 # The image declares a volume there, for servers of another kind: each start would leave one.
@@ -273,18 +229,19 @@ class MongoDB(pulumi.ComponentResource):
                 stop_grace=60,
                 # Much data takes long to read, and a server that was killed mends its files first.
                 healthy_within=300,
-                after=tuple(before),
-                # Read at its start only.
-                refresh={"certificate": self.secrets.revisions["server.pem"]} if args.ca else {},
             ),
-            ResourceOptions(parent=self),
+            engine=self._engine,
+            secrets=self.secrets,
+            # Read at its start only.
+            refresh={"certificate": self.secrets.revisions["server.pem"]} if args.tls else {},
+            opts=ResourceOptions(parent=self, depends_on=before),
         )
 
     def _flags(self) -> list[str]:
         flags = []
         if self._args.replica_set:
             flags += ["--replSet", REPLICA_SET, "--keyFile", f"{SECRETS}/keyfile"]
-        if self._args.ca:
+        if self._args.tls:
             flags += [
                 "--tlsMode", "requireTLS", "--tlsCertificateKeyFile", f"{SECRETS}/server.pem",
                 "--tlsCAFile", f"{SECRETS}/ca.pem", "--tlsAllowConnectionsWithoutCertificates",
@@ -300,20 +257,17 @@ class MongoDB(pulumi.ComponentResource):
         # For reading back that they work, on the host alone: the container does not get them.
         files = SecretFiles(
             f"{name}-users",
-            SecretFilesArgs(
-                host=args.host,
-                owner=_OWNER,
-                files={database: secret.value for database, secret in secrets.items()},
-                adopt=args.adopt,
-            ),
-            own,
+            {database: secret.value for database, secret in secrets.items()},
+            owner=_OWNER,
+            host=self._engine.host,
+            opts=own,
         )
         return {
             database: (
                 secret,
                 MongoUser(
                     f"{name}-{database}",
-                    host=args.host,
+                    host=self._engine.host,
                     store=name,
                     address=self.address,
                     root_file=self.root_file,
@@ -322,21 +276,19 @@ class MongoDB(pulumi.ComponentResource):
                     user=pulumi.Output.concat(database, "-", secret.generation.apply(_whole)),
                     password=secret.value,
                     password_file=f"{files.path}/{database}",
-                    adopt=args.adopt,
-                    opts=ResourceOptions(parent=self, depends_on=[self._root, *files.ready]),
+                    opts=ResourceOptions(parent=self, depends_on=[self._root, files]),
                 ),
             )
             for database, secret in secrets.items()
         }
 
 
-def _first(previous: pulumi.Output[str], former: pulumi.Input[str] | None) -> pulumi.Output[str]:
+def _first(previous: pulumi.Output[str], former: Secret | pulumi.Input[str] | None) -> pulumi.Output[str]:
     """Return the password of before: from elsewhere as long as there was no rotation."""
     if former is None:
         return previous
-    return pulumi.Output.secret(
-        pulumi.Output.all(previous, former).apply(lambda known: str(known[0] or known[1]))
-    )
+    known = pulumi.Output.all(previous, Secret.of(former).output)
+    return pulumi.Output.secret(known.apply(lambda found: str(found[0] or found[1])))
 
 
 def _whole(number: float) -> str:

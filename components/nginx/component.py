@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
+from portcullis.components.certificates.args import InternalCaArgs
 from portcullis.components.certificates.component.certbot import AcmeArgs, Certbot, CertbotArgs
-from portcullis.components.certificates.component.internal_ca import InternalCa, InternalCaArgs
+from portcullis.components.certificates.component.internal_ca import InternalCa
 from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.args import NO_SITES, DrainSeconds, RealIpHeader, TlsProfile
 from portcullis.components.nginx.proxied import OwnKeyPair, ProxiedSite, content, passwords, passwords_path

@@ -2,90 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi import ResourceOptions
 
-from portcullis.components.containers.component import PrivateContainer, PrivateContainerArgs
-from portcullis.components.firewall.args import Interface
+from portcullis.components.certificates.component.internal_ca import InternalCa
+from portcullis.components.containers.args import PrivateContainerArgs
+from portcullis.components.containers.component import PrivateContainer
+from portcullis.components.containers.images import pinned
 from portcullis.components.redis import render
-from portcullis.components.redis.args import Eviction, Memory, Persistence
 from portcullis.components.redis.resource import RedisUser
 from portcullis.components.secrets.component import FOLDER as SECRETS
-from portcullis.components.secrets.component import SecretFiles, SecretFilesArgs
+from portcullis.components.secrets.component import SecretFiles
 from portcullis.components.secrets.resource import GeneratedSecret
 from portcullis.components.stores.store_use import StoreUse
-from portcullis.config.arguments import validate
-from portcullis.config.forms import Alias, Owner, PinnedImage, Port
 from portcullis.resources import Directory, File, Sysctl
 
 if TYPE_CHECKING:
-    from portcullis.components.certificates.component.internal_ca import InternalCa
-    from portcullis.components.docker.component import DockerEngine
+    from portcullis.components.docker.component import AnyDockerEngine
+    from portcullis.components.redis.args import RedisArgs
 
 _ROOT = "/etc/portcullis/redis"
 # A name that no app can have.
 _OPS = "_ops"
 _CREDENTIAL = "ops"
-
-
-@dataclass(frozen=True, slots=True)
-class RedisArgs:
-    """What a Redis needs to know.
-
-    Attributes:
-        host: alias of the host.
-        engine: the Docker engine that runs it.
-        image: the official image or one like it, Redis 7 or 8, by digest.
-        memory: limit of the whole container in MB; data may take three quarters of it.
-        persistence: "aof" keeps every write in a log on a volume, "none" keeps nothing.
-        eviction: what gives way when the memory is full, a policy of Redis; None refuses writes where data is
-            kept ("noeviction"), and drops what was used least recently where it is not ("allkeys-lru").
-        host_port: the port on docker0's address, for tunnels and for our own agent.
-        ca: the authority that certifies it; with one it speaks TLS and nothing else.
-        rotate: a word; another one gives every user a new password, without a request lost.
-        protect: refuse to let go of the volume, until this is taken back.
-        user: user and group inside by number; official images on Alpine have "999:1000".
-        bridge: name of the network's interface, for rules of the forward filter that speak of it.
-        overcommit: set vm.overcommit_memory on the host; not possible where it is a container itself.
-        adopt: take over files and users that are there and differ.
-
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
-
-    host: str
-    engine: DockerEngine
-    image: str
-    memory: int = 256
-    persistence: render.Persistence = "aof"
-    eviction: str | None = None
-    host_port: int = render.PORT
-    ca: InternalCa | None = None
-    rotate: str | None = None
-    protect: bool = False
-    user: str = "999:999"
-    bridge: str | None = None
-    overcommit: bool = True
-    adopt: bool = False
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise fail on the host."""
-        validate(
-            self,
-            {
-                "host": Alias,
-                "image": PinnedImage,
-                "memory": Memory,
-                "persistence": Persistence,
-                "eviction": Eviction,
-                "host_port": Port,
-                "user": Owner,
-                "bridge": Interface,
-            },
-        )
 
 
 class Redis(pulumi.ComponentResource):
@@ -97,70 +38,105 @@ class Redis(pulumi.ComponentResource):
         credential: the file on the host with the ops user and its password, apart by a space. The container
             has it as /run/secrets/ops.
         volume: the Docker volume with its data, or None where it keeps nothing.
-        ready: what has to be there before anybody uses it.
+        ca_pem: the certificate of the authority that clients have to trust, or None without TLS.
+
+    Example:
+        ```python
+        from portcullis.components import ExistingDockerEngine, Redis, RedisArgs
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+        REDIS = "redis:8@sha256:5c0f4a1e8d7b6c5a493827161504f3e2d1c0bfaebdac9b8a7968574635241302"
+
+        write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
+        # A Docker engine that is there already; a DockerEngine of ours does as well.
+        engine = ExistingDockerEngine("web1-docker", host=Host("web1"))
+        redis = Redis("redis", RedisArgs(image=REDIS, memory=128), engine=engine)
+        use = redis.uses("api")  # give it to the app: PrivateContainer("api", …, uses=[use])
+        ```
     """
 
     container: PrivateContainer
     address: str
     credential: str
     volume: str | None
-    ready: list[pulumi.Resource]
+    ca_pem: pulumi.Output[str] | None
 
-    def __init__(self, name: str, args: RedisArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare the server under `name`, which apps know it by; the container bears that name too."""
+    def __init__(
+        self,
+        name: str,
+        args: RedisArgs,
+        *,
+        engine: AnyDockerEngine,
+        ca: InternalCa | None = None,
+        bridge: str | None = None,
+        overcommit: bool = True,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare the server.
+
+        Args:
+            name: what apps know it by; component and container bear that name too.
+            args: what it is. Where an image is named by tag, its registry is asked for the digest.
+            engine: what runs it: a `DockerEngine`, or an `ExistingDockerEngine`. With `adopt` of its host,
+                files and users that are there and differ are taken over.
+            ca: the authority that certifies it where it speaks TLS; without it one of its own is made.
+            bridge: name of the network's interface, for rules of the forward filter that name it.
+            overcommit: set vm.overcommit_memory on the host; not possible where it is a container itself.
+            opts: options of the component.
+
+        Raises:
+            ArgumentsError: a registry does not give the image's digest.
+        """
+        image = pinned(args.image, "RedisArgs.image")
         super().__init__("portcullis:index:Redis", name, None, opts)
-        self._name, self._args = name, args
+        self._name, self._args, self._engine = name, args, engine
         self._own = ResourceOptions(parent=self)
-        self.address = f"{args.engine.bind_address}:{args.host_port}"
+        self._ca = (ca or InternalCa(f"{name}-ca", opts=self._own)) if args.tls else None
+        self.ca_pem = self._ca.ca_pem if self._ca else None
+        self.address = f"{engine.bind_address}:{args.host_port}"
         self.credential = f"{SECRETS}/{name}-secrets/{_CREDENTIAL}"
         self.volume = f"{name}-data" if args.persistence == "aof" else None
         self._folder = f"{_ROOT}/{name}"
         folder = Directory(
             f"{name}-folder",
-            host=args.host,
+            host=engine.host,
             path=self._folder,
             make_parents=True,
-            adopt=args.adopt,
             opts=self._own,
         )
         # First the user and then its credential: with the old one the new user is made.
         self._ops, password = self._user(_OPS, render.OPS_RULES, keeper=True, after=(folder,))
         secrets = SecretFiles(
             f"{name}-secrets",
-            SecretFilesArgs(
-                host=args.host,
-                owner=args.user,
-                files={
-                    _CREDENTIAL: pulumi.Output.concat(self._ops.user, " ", password, "\n"),
-                    **self._certificate(),
-                },
-                adopt=args.adopt,
-                after=(self._ops,),
-            ),
-            opts=self._own,
+            {
+                _CREDENTIAL: pulumi.Output.concat(self._ops.user, " ", password, "\n"),
+                **self._certificate(),
+            },
+            owner=args.user,
+            host=engine.host,
+            opts=ResourceOptions(parent=self, depends_on=[self._ops]),
         )
         config = File(
             f"{name}-config",
-            host=args.host,
+            host=engine.host,
             path=f"{self._folder}/{render.CONFIG}",
             content=self._config(),
-            adopt=args.adopt,
             opts=ResourceOptions(parent=self, depends_on=[folder]),
         )
+        before: list[pulumi.Resource] = [config, *([self._overcommit()] if overcommit else [])]
         self.container = PrivateContainer(
             name,
             PrivateContainerArgs(
-                engine=args.engine,
-                image=args.image,
+                image=image,
                 command=("redis-server", f"{render.FOLDER}/{render.CONFIG}"),
-                health=tuple(render.health_check(tls=args.ca is not None)),
+                health_command=render.health_command(tls=args.tls),
                 port=render.PORT,
                 host_port=args.host_port,
                 shared=True,
-                bridge=args.bridge,
+                bridge=bridge,
                 user=args.user,
                 memory=args.memory,
-                secrets=secrets,
                 # The folder and not its files, which are replaced by others of their names.
                 binds={self._folder: render.FOLDER},
                 volumes={self.volume: render.DATA} if self.volume else {},
@@ -171,16 +147,16 @@ class Redis(pulumi.ComponentResource):
                 stop_grace=30,
                 # Much data takes long to read, and a server that was killed mends its files first.
                 healthy_within=300,
-                after=(config, *self._overcommit()),
-                refresh={
-                    "config": config.revision,
-                    # Redis reads a certificate when it starts.
-                    **({"certificate": secrets.revisions["server.crt"]} if args.ca else {}),
-                },
             ),
-            opts=self._own,
+            engine=engine,
+            secrets=secrets,
+            refresh={
+                "config": config.revision,
+                # Redis reads a certificate when it starts.
+                **({"certificate": secrets.revisions["server.crt"]} if args.tls else {}),
+            },
+            opts=ResourceOptions(parent=self, depends_on=before),
         )
-        self.ready = [self._ops, *self.container.ready]
         self.register_outputs({"address": self.address, "volume": self.volume})
 
     def uses(self, app: str) -> StoreUse:
@@ -190,16 +166,16 @@ class Redis(pulumi.ComponentResource):
             app: its name; the user's is `APP-GENERATION`.
         """
         user, password = self._user(app, render.APP_RULES, after=(self._ops,))
-        scheme = "rediss" if self._args.ca else "redis"
+        scheme = "rediss" if self._args.tls else "redis"
         url = pulumi.Output.concat(f"{scheme}://", user.user, ":", password, f"@{self._name}:{render.PORT}/0")
         return StoreUse(
             networks=(self.container.shared,),
             files={
                 "redis_url": pulumi.Output.secret(url),
                 "redis_password": password,
-                **({"redis_ca.crt": self._args.ca.ca_pem} if self._args.ca else {}),
+                **({"redis_ca.crt": self.ca_pem} if self.ca_pem else {}),
             },
-            ready=(user, *self.ready),
+            depends_on=(user, self.container),
         )
 
     def _user(
@@ -209,18 +185,17 @@ class Redis(pulumi.ComponentResource):
         secret = GeneratedSecret(f"{name}-password", rotate=args.rotate, opts=self._own)
         user = RedisUser(
             name,
-            host=args.host,
+            host=self._engine.host,
             acl=f"{self._folder}/{render.ACL}",
             address=self.address,
             ops=self.credential,
-            ca=f"{SECRETS}/{self._name}-secrets/ca.crt" if args.ca else None,
+            ca=f"{SECRETS}/{self._name}-secrets/ca.crt" if args.tls else None,
             # Plugins answer with floating-point numbers, and `make plan` with none.
             user=secret.generation.apply(lambda generation: f"{of}-{int(generation or 1)}"),
             password=secret.value,
             rules=rules,
             gid=args.user.partition(":")[2],
             keeper=keeper,
-            adopt=args.adopt,
             opts=ResourceOptions(parent=self, depends_on=[*after]),
         )
         return user, secret.value
@@ -229,30 +204,24 @@ class Redis(pulumi.ComponentResource):
         args = self._args
         eviction = args.eviction or ("noeviction" if args.persistence == "aof" else "allkeys-lru")
         limits = render.Limits(args.memory, eviction, args.persistence)
-        return render.redis_conf(f"{self._name}-config", limits, tls=args.ca is not None)
+        return render.redis_conf(f"{self._name}-config", limits, tls=args.tls)
 
     def _certificate(self) -> dict[str, pulumi.Output[str]]:
         """Return what TLS takes: apps go by name, the agent by address, the health check by loopback."""
-        args = self._args
-        if args.ca is None:
+        if self._ca is None:
             return {}
-        addresses = [args.engine.bind_address, "127.0.0.1"]
-        certificate, key = args.ca.server(self._name, [self._name, "localhost"], addresses)
-        return {"server.crt": certificate, "server.key": key, "ca.crt": args.ca.ca_pem}
+        addresses = [self._engine.bind_address, "127.0.0.1"]
+        certificate, key = self._ca.server(self._name, [self._name, "localhost"], addresses)
+        return {"server.crt": certificate, "server.key": key, "ca.crt": self._ca.ca_pem}
 
-    def _overcommit(self) -> list[pulumi.Resource]:
-        if not self._args.overcommit:
-            return []
+    def _overcommit(self) -> Sysctl:
         own = f"{self._name}-overcommit"
         values = {"vm.overcommit_memory": "1"}
-        return [
-            Sysctl(
-                own,
-                host=self._args.host,
-                path=f"/etc/sysctl.d/98-portcullis-{self._name}.conf",
-                values=values,
-                content=render.overcommit_conf(own, values),
-                adopt=self._args.adopt,
-                opts=self._own,
-            )
-        ]
+        return Sysctl(
+            own,
+            host=self._engine.host,
+            path=f"/etc/sysctl.d/98-portcullis-{self._name}.conf",
+            values=values,
+            content=render.overcommit_conf(own, values),
+            opts=self._own,
+        )

@@ -99,8 +99,8 @@ def overcommit_conf(resource: str, values: Mapping[str, str]) -> str:
     )
 
 
-def health_check(*, tls: bool = False) -> list[str]:
-    """Return the health check: a PING of the ops user over the container's own loopback.
+def health_command(*, tls: bool = False) -> list[str]:
+    """Return the command that checks its health: a PING of the ops user over the container's own loopback.
 
     Its credential comes from a file and goes to redis-cli in its environment: a command line is for
     everybody's `ps`.
@@ -114,7 +114,7 @@ def health_check(*, tls: bool = False) -> list[str]:
         'echo "$said"',
         'test "$said" = PONG',
     ]
-    return ["CMD-SHELL", "; ".join(steps)]
+    return ["/bin/sh", "-c", "; ".join(steps)]
 
 
 _USERS = f"""

@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi import ResourceOptions
 
-from portcullis.config.arguments import validate
-from portcullis.config.forms import Alias, Owner, SecretName
+from portcullis.config.arguments import faults_in
+from portcullis.config.faults import ArgumentsError
+from portcullis.config.forms import Owner, SecretName
 from portcullis.config.kinds import ListOf
 from portcullis.resources import Directory, File
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from portcullis.host import Host
+
 FOLDER = "/etc/portcullis/secrets"
 """Where they are on the host; root alone can enter."""
-
-
-@dataclass(frozen=True, slots=True)
-class SecretFilesArgs:
-    """The secrets of one container.
-
-    Attributes:
-        host: alias of the host.
-        owner: the container's user and group by number, such as "999:999"; never root.
-        files: what each file holds, by its name. Every content is a secret, marked or not.
-        adopt: take over files that are there and differ.
-        after: what has to be done before.
-
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
-
-    host: str
-    owner: str
-    files: Mapping[str, pulumi.Input[str]]
-    adopt: bool = False
-    after: tuple[pulumi.Resource, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise fail on the host."""
-        validate(self, {"host": Alias, "owner": Owner, "files": ListOf[SecretName]})
 
 
 class SecretFiles(pulumi.ComponentResource):
@@ -57,44 +33,76 @@ class SecretFiles(pulumi.ComponentResource):
         path: the folder on the host.
         revisions: by file, a text that changes with every write. It is no secret and says nothing of one:
             give it to what has to follow, such as a label of the container.
-        ready: what has to be there before the container starts.
+
+    Example:
+        ```python
+        import pulumi
+
+        from portcullis.components import SecretFiles
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+
+        write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
+        files = {"stripe_key": pulumi.Output.secret("sk_live_…")}
+        SecretFiles("web1-api", files, owner="1000:1000", host=Host("web1"))
+        ```
     """
 
     path: str
     revisions: dict[str, pulumi.Output[str]]
-    ready: list[pulumi.Resource]
 
-    def __init__(self, name: str, args: SecretFilesArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare them under `name`, such as "web1-redis"; the folder bears that name too."""
+    def __init__(
+        self,
+        name: str,
+        files: Mapping[str, pulumi.Input[str]],
+        *,
+        owner: str,
+        host: Host,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare them.
+
+        Args:
+            name: the component's name, such as "web1-redis"; the folder bears it too.
+            files: what each file holds, by its name. Every content is a secret, marked or not.
+            owner: the container's user and group by number, such as "999:999"; never root.
+            host: the host. With `adopt`, files that are there and differ are taken over.
+            opts: options of the component.
+
+        Raises:
+            ArgumentsError: naming all that cannot be used.
+        """
+        faults = faults_in(Owner, owner, "SecretFiles.owner")
+        faults += faults_in(ListOf[SecretName], files, "SecretFiles.files")
+        if faults:
+            raise ArgumentsError(faults)
         super().__init__("portcullis:index:SecretFiles", name, None, opts)
         self.path = f"{FOLDER}/{name}"
-        owner, group = args.owner.split(":")
+        user, group = owner.split(":")
         folder = Directory(
             f"{name}-folder",
-            host=args.host,
+            host=host,
             path=self.path,
-            owner=owner,
+            owner=user,
             group=group,
             mode="0500",
             # The host may have a user of the same number, who is kept out by the folder above.
             make_parents=True,
-            adopt=args.adopt,
-            opts=ResourceOptions(parent=self, depends_on=[*args.after]),
+            opts=ResourceOptions(parent=self),
         )
-        files = {
+        made = {
             file: File(
                 f"{name}-{file}",
-                host=args.host,
+                host=host,
                 path=f"{self.path}/{file}",
                 content=pulumi.Output.secret(content),
-                owner=owner,
+                owner=user,
                 group=group,
                 mode="0400",
-                adopt=args.adopt,
                 opts=ResourceOptions(parent=self, depends_on=[folder]),
             )
-            for file, content in sorted(args.files.items())
+            for file, content in sorted(files.items())
         }
-        self.revisions = {file: made.revision for file, made in files.items()}
-        self.ready = [folder, *files.values()]
-        self.register_outputs({"path": self.path, "files": sorted(files)})
+        self.revisions = {file: each.revision for file, each in made.items()}
+        self.register_outputs({"path": self.path, "files": sorted(made)})

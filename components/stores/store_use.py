@@ -19,9 +19,9 @@ class StoreUse:
     Attributes:
         networks: the networks to join.
         files: secrets of the app by the name of their file, such as `redis_url`.
-        ready: what has to be there before the app starts.
+        depends_on: what has to be there before the app starts.
     """
 
     networks: tuple[docker.Network, ...]
     files: Mapping[str, pulumi.Output[str]]
-    ready: tuple[pulumi.Resource, ...]
+    depends_on: tuple[pulumi.Resource, ...]

@@ -10,6 +10,8 @@ import pytest
 
 from portcullis.components import (
     DockerEngine,
+    DockerEngineArgs,
+    ExistingDockerEngine,
     HardenedHost,
     JobsArgs,
     PoolArgs,
@@ -21,9 +23,9 @@ from portcullis.components import (
     ReverseProxy,
     connections,
 )
-from portcullis.components.docker.component import DockerEngineArgs
 from portcullis.components.host.stack import load
 from portcullis.components.nginx.component import ReverseProxyArgs
+from portcullis.host import Host
 from tests.config.test_settings import IMAGE, KEY, smallest
 from tests.previews import unknown_in
 
@@ -33,13 +35,19 @@ if TYPE_CHECKING:
     from tests.recording_engine import Deploy, Engine
 
 
-def docker_engine(**args: Any) -> DockerEngine:
-    return DockerEngine("web1-docker", DockerEngineArgs(host="web1", os="debian-13", **args))
+WEB1 = Host("web1", os="debian-13")
+_WIRING = ("engine", "login", "networks", "uses", "secrets", "refresh", "secret", "opts")
+
+
+def docker_engine(*, reached: Sequence[str] = (), **args: Any) -> DockerEngine:
+    return DockerEngine("web1-docker", DockerEngineArgs(**args), host=WEB1, reached=reached)
 
 
 def container(name: str = "api", **args: Any) -> PrivateContainer:
-    given = {"image": IMAGE, "health": ("CMD", "true"), "port": 8080, "host_port": 2019} | args
-    return PrivateContainer(name, PrivateContainerArgs(engine=docker_engine(), **given))
+    given = {"port": 8080, "host_port": 2019} | args
+    wiring = {key: given.pop(key) for key in _WIRING if key in given}
+    engine = wiring.pop("engine", None) or docker_engine()
+    return PrivateContainer(name, container_args(**given), engine=engine, **wiring)
 
 
 def proxy(**args: Any) -> ReverseProxy:
@@ -88,6 +96,14 @@ def test_docker_networks_come_from_beside_docker0_or_where_it_is_said(deploy: De
     ]
 
 
+def test_an_engine_that_is_there_is_reached_and_nothing_else(deploy: Deploy) -> None:
+    engine = deploy(lambda: existing_engine(bind_address="10.9.0.1"))
+    assert [r.type for r in engine.declared if r.options.custom] == ["pulumi:providers:docker"]
+    provider = engine.one("pulumi:providers:docker").inputs
+    assert (provider["host"], provider["sshOpts"]) == ("ssh://web1", '["-F", ".portcullis/test/ssh_config"]')
+    assert engine.outputs["their-docker"] == {"bind_address": "10.9.0.1"}
+
+
 def test_docker_engine_in_order(deploy: Deploy) -> None:
     engine = deploy(docker_engine)
     assert engine.before("web1-docker-etc") == {"web1-docker-packages"}
@@ -108,11 +124,7 @@ def test_the_docker_provider_is_the_same_on_every_machine(deploy: Deploy) -> Non
 
 def test_docker0_has_one_address_everywhere(deploy: Deploy) -> None:
     def program() -> None:
-        engine = docker_engine(bip="10.200.0.1/24")
-        PrivateContainer(
-            "api",
-            PrivateContainerArgs(engine=engine, image=IMAGE, health=("CMD", "true"), port=1, host_port=2),
-        )
+        container(engine=docker_engine(bip="10.200.0.1/24"))
 
     engine = deploy(program)
     assert [port["ip"] for port in engine.one("container:Container").inputs["ports"]] == ["10.200.0.1"]
@@ -302,36 +314,32 @@ def test_two_hosts_share_no_resource(deploy: Deploy) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (lambda: DockerEngineArgs(bip="1.2.3.4/24"), "DockerEngineArgs.bip: "),
         (
-            lambda: DockerEngineArgs(host="a b", os="debian"),
-            "DockerEngineArgs.host: .*\nDockerEngineArgs.os: ",
-        ),
-        (lambda: DockerEngineArgs(host="web1", os="debian-13", bip="1.2.3.4/24"), "DockerEngineArgs.bip: "),
-        (
-            lambda: DockerEngineArgs(
-                host="web1", os="debian-13", address_pools=[PoolArgs(base="172.17.128.0/20")]
-            ),
-            "DockerEngineArgs.address_pools: 172.17.0.0/16 and 172.17.128.0/20 overlap",
+            lambda: DockerEngineArgs(address_pools=[PoolArgs(base="172.17.128.0/20")]),
+            "DockerEngineArgs.address_pools: overlap: 172.17.0.0/16 and 172.17.128.0/20",
         ),
         (
             lambda: PoolArgs(base="8.8.0.0/16"),
             "PoolArgs.base: .* is not a private network",
         ),
         (
-            lambda: DockerEngineArgs(host="web1", os="debian-13", bip="10.0.0.1/8"),
-            "DockerEngineArgs.bip: 10.0.0.0/8 leaves no room",
+            lambda: DockerEngineArgs(bip="10.0.0.1/8"),
+            "DockerEngineArgs.bip: .* 10.0.0.0/8 leaves no room",
         ),
         (
-            lambda: DockerEngineArgs(host="web1", os="debian-13", reached=("198.51.100.7", "172.18.5.4")),
+            lambda: docker_engine(reached=("198.51.100.7", "172.18.5.4")),
             "DockerEngineArgs.bip, address_pools: 172.18.0.0/16 holds 172.18.5.4",
         ),
         (lambda: ReverseProxyArgs(host="web1", sites={"a;b": None}), "ReverseProxyArgs.sites"),  # type: ignore[dict-item]
-        (lambda: container_args(image="redis:7"), "PrivateContainerArgs.image: .* is not pinned"),
+        (lambda: container_args(image="redis"), "PrivateContainerArgs.image: .* names no tag"),
         (lambda: container_args(user="0"), "PrivateContainerArgs.user: .* is root"),
         (lambda: container_args(memory=1, cpus="x"), "memory: .*\nPrivateContainerArgs.cpus: "),
         (lambda: container_args(cpus="0.05"), "PrivateContainerArgs.cpus: .* is read back as 0.1 by "),
         (lambda: container_args(env={"A=B": "x"}), "PrivateContainerArgs.env"),
-        (lambda: container_args(host_port=1), "PrivateContainerArgs.host_port: needs the port inside"),
+        (lambda: container_args(host_port=1), "PrivateContainerArgs.host_port: needs the port that the app"),
+        (lambda: existing_engine(bind_address="0.0.0.0"), "bind_address: .* is not a private address"),  # noqa: S104
+        (lambda: existing_engine(bind_address="::1"), "bind_address: .* is not an IPv4 address"),
     ],
 )
 def test_arguments_are_checked_where_they_are_made(make: Callable[[], object], words: str) -> None:
@@ -340,8 +348,11 @@ def test_arguments_are_checked_where_they_are_made(make: Callable[[], object], w
 
 
 def container_args(**args: Any) -> PrivateContainerArgs:
-    given = {"image": IMAGE, "health": ("CMD", "true")} | args
-    return PrivateContainerArgs(engine=None, **given)  # type: ignore[arg-type]
+    return PrivateContainerArgs(**{"image": IMAGE, "health_command": ("true",), **args})
+
+
+def existing_engine(**args: Any) -> ExistingDockerEngine:
+    return ExistingDockerEngine("their-docker", host=WEB1, **args)
 
 
 def test_connections_of_a_stack() -> None:
@@ -365,10 +376,7 @@ def test_connections_of_a_stack() -> None:
 
 def test_an_image_behind_a_login_is_pulled_before_docker_s_provider_looks(deploy: Deploy) -> None:
     def program() -> None:
-        engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
-        login = RegistryArgs(username="bot", password="registry-secret")
-        args = PrivateContainerArgs(engine=engine, image=IMAGE, health=("CMD", "true"), login=login)
-        PrivateContainer("api", args)
+        container(login=RegistryArgs(username="bot", password="registry-secret"))
 
     engine = deploy(program)
     pulled = engine.one(":PulledImage")
@@ -376,7 +384,7 @@ def test_an_image_behind_a_login_is_pulled_before_docker_s_provider_looks(deploy
         "image": IMAGE, "username": "bot", "password": "registry-secret", "host": "web1",
     }  # fmt: skip
     assert pulled.secret == {"password"}
-    assert "docker-service" in pulled.after
+    assert "web1-docker-service" in engine.before(pulled.name)
     assert "api-pulled" in engine.one(":RemoteImage").after
 
 

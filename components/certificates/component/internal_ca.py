@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import pulumi
 import pulumi_tls as tls
 from pulumi import ResourceOptions
 
-from portcullis.config.arguments import validate
-from portcullis.config.kinds import Number
+from portcullis.components.certificates.args import InternalCaArgs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_DAY = 24
 _CURVE = "P256"
-_Hours = Annotated[int, Number("a number of hours", 1, 36500 * _DAY)]
-
-
-@dataclass(frozen=True, slots=True)
-class InternalCaArgs:
-    """How long certificates last, in hours.
-
-    Attributes:
-        ca_hours: the authority's own certificate.
-        server_hours: a server's certificate.
-        renew_hours: how long before its end a server's certificate is renewed by the next `up`. The rest of
-            its time is how long a host may go without one.
-
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
-
-    ca_hours: int = 3650 * _DAY
-    server_hours: int = 90 * _DAY
-    renew_hours: int = 30 * _DAY
-
-    def __post_init__(self) -> None:
-        """Check what would make certificates that are always due, or outlive their authority."""
-        validate(self, {"ca_hours": _Hours, "server_hours": _Hours, "renew_hours": _Hours})
-        if self.renew_hours >= self.server_hours:
-            raise ValueError("InternalCaArgs.renew_hours: not shorter than server_hours: always due")
-        if self.server_hours * 2 > self.ca_hours:
-            raise ValueError("InternalCaArgs.server_hours: more than half of ca_hours")
 
 
 class InternalCa(pulumi.ComponentResource):
@@ -56,14 +25,31 @@ class InternalCa(pulumi.ComponentResource):
 
     Attributes:
         ca_pem: the authority's certificate, for clients. Not a secret.
+
+    Example:
+        ```python
+        import pulumi
+
+        from portcullis.components import InternalCa, InternalCaArgs
+
+        ca = InternalCa("inside", InternalCaArgs(server_hours=60 * 24, renew_hours=20 * 24))
+        certificate, key = ca.server("web1-redis", ["redis"], ["172.17.0.1"])
+        pulumi.export("ca", ca.ca_pem)
+        ```
     """
 
     ca_pem: pulumi.Output[str]
 
     def __init__(
-        self, name: str, args: InternalCaArgs | None = None, opts: ResourceOptions | None = None
+        self, name: str, args: InternalCaArgs | None = None, *, opts: ResourceOptions | None = None
     ) -> None:
-        """Declare the authority under `name`, which its certificate bears too."""
+        """Declare the authority.
+
+        Args:
+            name: the component's name, which its certificate bears too.
+            args: how long certificates last.
+            opts: options of the component.
+        """
         super().__init__("portcullis:index:InternalCa", name, None, opts)
         self._args = args or InternalCaArgs()
         self._key = self._private_key(f"{name}-key")

@@ -13,11 +13,10 @@ import pytest
 
 from portcullis.cli import restore
 from portcullis.cli.main import parsed
-from portcullis.components import Backup, BackupArgs, BackupSource
-from portcullis.components.backups.args import BackupsArgs
-from portcullis.components.backups.component import ResticArgs
+from portcullis.components import Backup, BackupsArgs, BackupSource, ResticArgs
 from portcullis.config.faults import SettingsError
 from portcullis.config.load import read
+from tests.components.test_components import WEB1
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
     from tests.recording_engine import Deploy
 
 ROOT = Path(__file__).parents[3]
-STORES = {"redis": BackupSource("redis", "redis"), "mongo": BackupSource("mongo", "mongo")}
+STORES = {name: BackupSource(kind=name, container=name) for name in ("redis", "mongo")}
 
 
-def backup(**args: Any) -> Backup:
-    return Backup("web1-backup", BackupArgs(**{"host": "web1", "stores": STORES, **args}))
+def backup(*, stores: dict[str, BackupSource] = STORES, **args: Any) -> Backup:
+    return Backup("web1-backup", BackupsArgs(**args), host=WEB1, stores=stores)
 
 
 def test_the_job_its_timer_and_the_proof(deploy: Deploy) -> None:
@@ -63,8 +62,9 @@ def test_without_restic_nothing_is_installed_for_it(deploy: Deploy) -> None:
 def test_copies_need_a_generated_password_and_their_secrets_are_marked(deploy: Deploy) -> None:
     def program() -> None:
         key = pulumi.Output.secret("hidden")
-        args = ResticArgs("s3:https://s3.example.com/web1", {"AWS_SECRET_ACCESS_KEY": key})
-        made = backup(restic=args)
+        environment = {"AWS_SECRET_ACCESS_KEY": key}
+        restic = ResticArgs(repository="s3:https://s3.example.com/web1", environment=environment)
+        made = backup(restic=restic)
         assert made.restic_password is not None
 
     engine = deploy(program)
@@ -80,7 +80,7 @@ def test_copies_need_a_generated_password_and_their_secrets_are_marked(deploy: D
 
 
 def test_a_repository_that_is_there_already_keeps_its_password(deploy: Deploy) -> None:
-    engine = deploy(lambda: backup(restic=ResticArgs("/srv/restic", password="known")))
+    engine = deploy(lambda: backup(restic=ResticArgs(repository="/srv/restic", password="known")))
     assert not engine.of(":GeneratedSecret")
     file = engine.one(":File", "web1-backup-restic-password")
     assert file.inputs["content"] == "known\n"
@@ -88,7 +88,7 @@ def test_a_repository_that_is_there_already_keeps_its_password(deploy: Deploy) -
 
 
 def test_a_repository_on_the_host_is_a_folder_that_the_job_may_write(deploy: Deploy) -> None:
-    engine = deploy(lambda: backup(restic=ResticArgs("/srv/restic")))
+    engine = deploy(lambda: backup(restic=ResticArgs(repository="/srv/restic")))
     assert engine.one(":Directory", "web1-backup-restic-folder").inputs["path"] == "/srv/restic"
     unit = engine.one(":File", "web1-backup-service").inputs["content"]
     assert "ReadWritePaths=/var/backups/portcullis /srv/restic\n" in unit
@@ -97,19 +97,34 @@ def test_a_repository_on_the_host_is_a_folder_that_the_job_may_write(deploy: Dep
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: backup(keep=0, time="3:30"), ["BackupArgs.keep", "BackupArgs.time"]),
-        (lambda: backup(stores={}), ["BackupArgs.stores: names no store"]),
-        (lambda: backup(stores={"a.b": STORES["redis"], "restic": STORES["redis"]}), ["'a.b'", "'restic'"]),
-        (lambda: BackupSource("redis", "a b", ca="x y"), ["BackupSource.container"]),
-        (lambda: BackupSource("redis", "redis", ca="/run/$(x)"), ["BackupSource.ca"]),
-        (lambda: ResticArgs("ftp:nowhere", {}), ["ResticArgs.repository", "none of restic's backends"]),
-        (lambda: ResticArgs("/srv", {"a b": ""}), ["ResticArgs.environment"]),
-        (lambda: ResticArgs("/srv"), ["is not a plain path"]),
-        (lambda: ResticArgs("/srv/restic", {"A": "x\ny"}), ["ResticArgs.A: does not fit on one line"]),
+        (lambda: backup(keep=0, time="3:30"), ["BackupsArgs.keep", "BackupsArgs.time"]),
+        (lambda: backup(stores={}), ["Backup.stores: names no store"]),
+        (lambda: backup(enabled=False), ["BackupsArgs.enabled: is false; leave the component out"]),
+        (lambda: backup(stores={"a.b": STORES["redis"], "restic": STORES["redis"]}), ['"a.b"', '"restic"']),
+        (
+            lambda: BackupSource(kind="redis", container="a b", ca="x y"),
+            ["BackupSource.container", "BackupSource.ca"],
+        ),
+        (
+            lambda: BackupSource(kind="redis", container="redis", ca="/run/$(x)"),
+            ["BackupSource.ca"],
+        ),
+        (
+            lambda: ResticArgs(repository="ftp:nowhere"),
+            ["ResticArgs.repository", "none of restic's backends"],
+        ),
+        (
+            lambda: ResticArgs(repository="/srv", environment={"a b": ""}),
+            ["ResticArgs.environment", "is not a plain path"],
+        ),
+        (
+            lambda: ResticArgs(repository="/srv/restic", environment={"A": "x\ny"}),
+            ["ResticArgs.environment.A: does not fit on one line"],
+        ),
     ],
 )
 def test_what_would_fail_on_the_host_is_refused_here(make: Callable[[], object], said: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"\w+Args|BackupSource") as caught:
+    with pytest.raises(ValueError, match=r"\w+Args|Backup\.|BackupSource") as caught:
         make()
     for part in said:
         assert part in str(caught.value)
@@ -243,6 +258,7 @@ def test_the_verb_of_make_says_the_same() -> None:
 
 def test_a_preview_knows_all_but_secrets() -> None:
     def program() -> None:
-        backup(restic=ResticArgs("/srv/restic", {"AWS_SECRET_ACCESS_KEY": pulumi.Output.secret("hidden")}))
+        environment = {"AWS_SECRET_ACCESS_KEY": pulumi.Output.secret("hidden")}
+        backup(restic=ResticArgs(repository="/srv/restic", environment=environment))
 
     assert unknown_in(program) == {"web1-backup-restic-password.content"}

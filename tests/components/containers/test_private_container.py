@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pulumi
 import pulumi_docker as docker
 import pytest
 
-from portcullis.components import JobsArgs, PrivateContainer, PrivateContainerArgs
-from tests.components.test_components import container, container_args, docker_engine
+from portcullis.components import JobsArgs, SecretFiles, StoreUse
+from portcullis.components.containers import images
+from portcullis.config.faults import Fault, SettingsError
+from tests.components.test_components import (
+    IMAGE,
+    WEB1,
+    container,
+    container_args,
+    docker_engine,
+    existing_engine,
+)
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
-    import pulumi
-
     from tests.recording_engine import Deploy
 
 TMP = "/tmp"  # noqa: S108 - inside a container
-
-
-@dataclass
-class Folder:
-    """What SecretFiles gives a container."""
-
-    path: str = "/etc/portcullis/secrets/api"
-    ready: list[pulumi.Resource] = field(default_factory=list)
 
 
 def made(name: str) -> pulumi.Resource:
@@ -36,8 +35,7 @@ def made(name: str) -> pulumi.Resource:
 def test_it_joins_the_networks_of_others_beside_its_own(deploy: Deploy) -> None:
     def program() -> None:
         store = docker.Network("store", name="redis")
-        found = container(networks=(store,))
-        assert found.ready == [found.state]
+        container(networks=(store,))
 
     engine = deploy(program)
     networks = engine.one("container:Container").inputs["networksAdvanced"]
@@ -51,10 +49,7 @@ def test_who_uses_it_joins_a_network_that_leads_nowhere_else(deploy: Deploy) -> 
     def program() -> None:
         store = container("redis", shared=True)
         assert store.networks == (store.network, store.shared)
-        args = PrivateContainerArgs(
-            store._args.engine, container_args().image, ("CMD", "true"), networks=(store.shared,)
-        )
-        app = PrivateContainer("web", args)
+        app = container("web", engine=store._engine, networks=(store.shared,))
         with pytest.raises(ValueError, match="web has no network for others"):
             _ = app.shared
 
@@ -69,7 +64,10 @@ def test_who_uses_it_joins_a_network_that_leads_nowhere_else(deploy: Deploy) -> 
 
 
 def test_secrets_are_a_folder_that_nobody_inside_can_write_to(deploy: Deploy) -> None:
-    engine = deploy(lambda: container(secrets=Folder(ready=[made("file")])))
+    def program() -> None:
+        container(secrets=SecretFiles("api", {"token": "t"}, owner="999:999", host=WEB1))
+
+    engine = deploy(program)
     assert engine.one("container:Container").inputs["mounts"] == [
         {"type": "tmpfs", "target": TMP},
         {
@@ -79,7 +77,53 @@ def test_secrets_are_a_folder_that_nobody_inside_can_write_to(deploy: Deploy) ->
             "readOnly": True,
         },
     ]
-    assert "file" in engine.before("api-container")
+    assert "api-token" in engine.before("api-container")
+    assert "labels" not in engine.one("container:Container").inputs, "whoever made it says what replaces it"
+
+
+def test_secrets_that_it_is_given_are_files_and_another_content_is_another_container(deploy: Deploy) -> None:
+    def program() -> None:
+        store = docker.Network("store", name="store")
+        use = StoreUse((store,), {"redis_url": pulumi.Output.secret("planted-url")}, (made("user"),))
+        container(user="999", uses=[use, use], secrets={"token": pulumi.Output.secret("planted-token")})
+
+    engine = deploy(program)
+    files = {file.name: file for file in engine.of(":File") if file.name.startswith("api-secrets-")}
+    assert set(files) == {"api-secrets-redis_url", "api-secrets-token"}
+    assert all("content" in file.secret and file.inputs["owner"] == "999" for file in files.values())
+    found = engine.one("container:Container").inputs
+    assert found["labels"] == [{"label": "portcullis.refresh.secrets", "value": "r1-r1"}]
+    assert [network["name"] for network in found["networksAdvanced"]] == ["api", "store"], "each once"
+    assert "planted" not in str(found)
+    assert {"user", *files} <= engine.before("api-container")
+    assert "user" not in engine.before("api-image"), "an image is pulled while a store starts"
+
+
+def test_it_runs_on_an_engine_that_is_there_already(deploy: Deploy) -> None:
+    engine = deploy(lambda: container(engine=existing_engine(bind_address="10.9.0.1")))
+    assert engine.one("container:Container").inputs["ports"][0]["ip"] == "10.9.0.1"
+    assert {r.provider for r in engine.declared if r.type.startswith("docker:")} == {"their-docker-provider"}
+    # Nothing that somebody else looks after.
+    assert [r.type.rpartition(":")[2] for r in engine.declared if r.is_on_host] == ["ContainerState"]
+
+
+def test_an_image_by_tag_is_asked_for_at_its_registry(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {"acme/api:1.4": IMAGE}
+    monkeypatch.setattr(
+        images, "resolve", lambda asked, *_, **__: {at: answers[of] for at, of in asked.items()}
+    )
+    engine = deploy(lambda: container(image="acme/api:1.4"))
+    assert engine.one(":RemoteImage").inputs["name"] == IMAGE
+    assert engine.one(":ContainerState").inputs["image"] == IMAGE
+
+    def refuse(asked: dict[str, str], *_: object, **__: object) -> dict[str, str]:
+        raise SettingsError(Fault(at, "there is no such image") for at in asked)
+
+    monkeypatch.setattr(images, "resolve", refuse)
+    with pytest.raises(ValueError, match=r"^PrivateContainerArgs\.image: there is no such image$"):
+        container_on_nothing(image="acme/api:1.5")
 
 
 def test_volumes_outlive_the_container_and_the_stack(deploy: Deploy) -> None:
@@ -134,8 +178,8 @@ def test_its_cpus_are_spelled_as_the_provider_reads_them_back(deploy: Deploy, cp
 
 
 def test_what_has_to_be_there_first(deploy: Deploy) -> None:
-    engine = deploy(lambda: container(after=(made("store"),)))
-    assert "store" in engine.before("api-container")
+    engine = deploy(lambda: container(opts=pulumi.ResourceOptions(depends_on=[made("store")])))
+    assert {"store", "web1-docker-service"} <= engine.before("api-container")
 
 
 def test_texts_that_replace_the_container_are_labels(deploy: Deploy) -> None:
@@ -151,10 +195,7 @@ def test_two_containers_of_one_host_are_apart(deploy: Deploy) -> None:
     def program() -> None:
         engine = docker_engine()
         for name in ("a", "b"):
-            args = PrivateContainerArgs(
-                engine, image=container_args().image, health=("CMD", "true"), volumes={f"{name}-d": "/d"}
-            )
-            PrivateContainer(name, args)
+            container(name, engine=engine, host_port=None, volumes={f"{name}-d": "/d"})
 
     names = [(r.type, r.name) for r in deploy(program).declared]
     assert len(names) == len(set(names))
@@ -163,12 +204,13 @@ def test_two_containers_of_one_host_are_apart(deploy: Deploy) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ({"volumes": {"a b": "/data"}}, r"volumes\[0\]: .* is not a name for a volume"),
+        ({"volumes": {"a b": "/data"}}, "volumes.a b: .* is not a name for a volume"),
         ({"volumes": {"data": "data"}}, r"volumes.data: .* is not a path inside a container"),
         ({"volumes": {"data": "/data/../x"}}, r"volumes.data: .* is not a path inside a container"),
         ({"volumes": {"data": "/usr/bin"}}, r"volumes.data: .* is the system's own"),
         ({"volumes": {"aa": "/d", "bb": "/d"}}, "is mounted twice"),
-        ({"secrets": Folder(), "tmpfs": {"/run/secrets": 1}}, "tmpfs: .* is mounted twice, by secrets too"),
+        ({"volumes": {"aa": "/d"}, "tmpfs": {"/d": 1}}, "tmpfs./d: .* is mounted twice, by volumes too"),
+        ({"tmpfs": {"/run/secrets": 1}}, "tmpfs./run/secrets: .* is where a container finds its secrets"),
         ({"binds": {"/run/docker.sock": "/s"}}, "binds.* is a socket that gives root"),
         ({"binds": {"/etc": "/s"}}, "binds.* is the system's own"),
         ({"binds": {"/": "/s"}}, "binds.* is not a path on the host"),
@@ -176,8 +218,7 @@ def test_two_containers_of_one_host_are_apart(deploy: Deploy) -> None:
         ({"tmpfs": {"/x": 0}}, "tmpfs./x: 0 is not a size in MB"),
         ({"pids": 1}, "pids: 1 is not a number of processes"),
         ({"stop_grace": 0}, "stop_grace: 0 is not a number of seconds"),
-        ({"refresh": {"A B": "x"}}, r"refresh\[0\]: .* is not a name for a label"),
-        ({"volumes": {"a b": "data"}, "pids": 1}, "(?s)pids.*volumes.*volumes"),
+        ({"volumes": {"a b": "data"}, "pids": 1}, "(?s)volumes.*volumes.*pids"),
     ],
 )
 def test_what_would_fail_on_the_host_is_refused(args: dict[str, Any], words: str) -> None:
@@ -185,10 +226,43 @@ def test_what_would_fail_on_the_host_is_refused(args: dict[str, Any], words: str
         container_args(**args)
 
 
+def container_on_nothing(**args: Any) -> None:
+    """Make one whose arguments are refused before the engine is looked at."""
+    container(engine="none", **args)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"refresh": {"A B": "x"}}, r"PrivateContainer\.refresh\[0\]: .* is not a name for a label"),
+        (
+            {"user": "node", "secrets": {"a": "b"}},
+            r"PrivateContainerArgs\.user: .* is a name, which the host",
+        ),
+        (
+            {"user": "node", "uses": [StoreUse((), {"a": pulumi.Output.secret("b")}, ())]},
+            "user: .* is a name",
+        ),
+    ],
+)
+def test_what_the_container_is_given_has_to_fit_its_arguments(args: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        container_on_nothing(**args)
+
+
+def test_a_folder_of_secrets_has_no_place_for_those_of_a_store(deploy: Deploy) -> None:
+    def program() -> None:
+        folder = SecretFiles("api", {"token": "t"}, owner="999:999", host=WEB1)
+        with pytest.raises(ValueError, match=r"PrivateContainer\.secrets: is a folder of somebody else's"):
+            container(secrets=folder, uses=[StoreUse((), {"a": pulumi.Output.secret("b")}, ())])
+
+    deploy(program)
+
+
 def test_a_preview_knows_all_but_the_id_of_the_image() -> None:
     def program() -> None:
         container(
-            secrets=Folder(ready=[made("file")]),
+            secrets=SecretFiles("api", {"token": "t"}, owner="999:999", host=WEB1),
             volumes={"api-data": "/data"},
             binds={"/srv/a": "/a"},
             tmpfs={TMP: 8},

@@ -11,10 +11,10 @@ import pytest
 from portcullis.components import (
     JobsArgs,
     PrivateContainer,
-    PrivateContainerArgs,
     ProxiedApp,
     ProxiedSite,
     ReverseProxy,
+    StoreUse,
 )
 from portcullis.components.nginx.component import ReverseProxyArgs
 from tests import recording_engine as made_up
@@ -76,7 +76,7 @@ def defined_by(deploy: Deploy, **args: Any) -> dict[str, Any]:
         ({"volumes": {"data": "/data"}}, "mounts"),
         ({"tmpfs": {"/run/x": 1}}, "mounts"),
         ({"refresh": {"secrets": "2"}}, "labels"),
-        ({"health": ("CMD", "x")}, "healthcheck"),
+        ({"health_command": ("x",)}, "healthcheck"),
         ({"stop_grace": 20}, "stop_timeout"),
         ({"jobs": JobsArgs(before=("x",))}, "jobs"),
     ],
@@ -148,9 +148,14 @@ def test_a_job_has_what_the_container_has_and_serves_nothing(deploy: Deploy) -> 
     assert (state["expects"], state["status"]) == ("exited", "exited 0")
 
 
+def use() -> StoreUse:
+    store = docker.Network("store", name="store")
+    return StoreUse((store,), {"redis_url": pulumi.Output.secret("x")}, (store,))
+
+
 def test_a_job_waits_for_the_stores_and_secrets(deploy: Deploy) -> None:
-    engine = deploy(lambda: container(jobs=JobsArgs(before=("x",)), after=(docker.Network("store"),)))
-    assert "store" in engine.before("api-before-1")
+    engine = deploy(lambda: container(jobs=JobsArgs(before=("x",)), user="1", uses=[use()]))
+    assert {"store", "api-secrets-redis_url"} <= engine.before("api-before-1")
 
 
 def test_a_secret_job_is_marked(deploy: Deploy) -> None:
@@ -171,11 +176,10 @@ def test_the_limit_of_processes_and_health_are_the_states(deploy: Deploy) -> Non
 def moving_and_fixed(**moving_has: Any) -> None:
     """Declare nginx before an app whose port moves and one whose port stays."""
     engine = docker_engine()
-    args = {"image": IMAGE, "health": ("CMD", "true"), "port": 1}
-    moving = PrivateContainer("api", PrivateContainerArgs(engine=engine, rollout=True, **args, **moving_has))
-    fixed = PrivateContainer("old", PrivateContainerArgs(engine=engine, host_port=2019, **args))
+    moving = container("api", engine=engine, host_port=None, rollout=True, **moving_has)
+    fixed = container("old", engine=engine, host_port=2019)
     apps = {
-        name: ProxiedSite({"/": ProxiedApp(engine.bind_address, app.port or 0, tuple(app.ready))}, tls="none")
+        name: ProxiedSite({"/": ProxiedApp(engine.bind_address, app.port or 0, (app,))}, tls="none")
         for name, app in (("a.example", moving), ("b.example", fixed))
     }
     ReverseProxy("nginx", ReverseProxyArgs(host="web1", sites=apps, drain=7))
@@ -209,7 +213,7 @@ def test_an_image_may_come_from_another_resource(deploy: Deploy) -> None:
     [
         (lambda: container_args(rollout=True, port=1, host_port=2), "rollout: has no fixed port"),
         (lambda: container_args(port=1, host_port=28500), "host_port: 28500 may be given to another app's"),
-        (lambda: container_args(rollout=True), "rollout: needs the port inside"),
+        (lambda: container_args(rollout=True), "rollout: needs the port that the app listens on"),
         (lambda: container_args(healthy_within=0), "healthy_within: 0 is not a number of seconds"),
         (
             lambda: JobsArgs(before=("", ())),

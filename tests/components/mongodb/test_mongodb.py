@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from portcullis.components import DatabaseArgs, MongoDB, PrivateContainer, PrivateContainerArgs
-from portcullis.components.mongodb.args import MongoDBArgs as MongoDBSection
-from portcullis.components.mongodb.component import HEALTH, LISTENS, MongoDBArgs
+from portcullis.components import DatabaseArgs, MongoDB, MongoDBArgs
+from portcullis.components.mongodb.component import HEALTH, LISTENS
 from portcullis.components.mongodb.facts import MongoRootFacts, MongoUserFacts
 from portcullis.components.mongodb.resource.mongo_root import MongoRootProvider
 from portcullis.components.mongodb.resource.mongo_user import MongoUserProvider
 from portcullis.config.faults import SettingsError
 from portcullis.config.load import read
-from tests.components.test_components import docker_engine
+from tests.components.test_components import container, docker_engine, existing_engine
 from tests.config.test_settings import IMAGE
 from tests.previews import unknown_in
 
@@ -42,21 +41,22 @@ class Authority:
 
 def store(**args: Any) -> MongoDB:
     given = {"databases": {"shop": DatabaseArgs(), "crm": DatabaseArgs()}, "image": IMAGE} | args
-    return MongoDB("mongo", MongoDBArgs(host="web1", engine=docker_engine(), **given))
+    wiring = {key: given.pop(key) for key in ("engine", "ca", "bridge") if key in given}
+    engine = wiring.pop("engine", None) or docker_engine()
+    return MongoDB("mongo", MongoDBArgs(**given), engine=engine, **wiring)
 
 
 def used(**args: Any) -> None:
     use = store(**args).uses("shop")
     assert len(use.networks) == 1
     folder = {name: pulumi.Output.from_input(text) for name, text in use.files.items()}
-    PrivateContainer(
+    container(
         "app",
-        PrivateContainerArgs(
-            engine=docker_engine(), image=IMAGE, health=("CMD", "true"), networks=use.networks,
-            env={re.sub("[^a-z_]", "_", name): text for name, text in folder.items()},
-            after=use.ready,
-        ),
-    )  # fmt: skip
+        host_port=None,
+        networks=use.networks,
+        env={re.sub("[^a-z_]", "_", name): text for name, text in folder.items()},
+        opts=pulumi.ResourceOptions(depends_on=use.depends_on),
+    )
 
 
 def test_the_server_has_nothing_it_does_not_need_and_always_asks_for_a_password(deploy: Deploy) -> None:
@@ -78,7 +78,7 @@ def test_the_server_has_nothing_it_does_not_need_and_always_asks_for_a_password(
 
 
 def test_no_secret_leaves_the_program_unmarked(deploy: Deploy) -> None:
-    engine = deploy(lambda: store(ca=Authority(), replica_set=True))
+    engine = deploy(lambda: store(tls=True, ca=Authority(), replica_set=True))
     for resource in engine.declared:
         marked = {key: value for key, value in resource.inputs.items() if key in resource.secret}
         rest = json.dumps({k: v for k, v in resource.inputs.items() if k not in marked}, default=str)
@@ -128,7 +128,7 @@ def test_a_replica_set_is_known_by_the_name_that_apps_use(deploy: Deploy) -> Non
 
 
 def test_with_an_authority_nothing_is_in_clear(deploy: Deploy) -> None:
-    engine = deploy(lambda: used(ca=Authority()))
+    engine = deploy(lambda: used(tls=True, ca=Authority()))
     container = engine.one("container:Container", "mongo-container").inputs
     assert container["command"][5:] == [
         "--tlsMode", "requireTLS", "--tlsCertificateKeyFile", "/run/secrets/server.pem",
@@ -172,15 +172,19 @@ def test_a_database_that_is_not_declared_cannot_be_used(deploy: Deploy) -> None:
     deploy(program)
 
 
-def test_all_faults_of_the_arguments_at_once(deploy: Deploy) -> None:
-    def program() -> None:
-        with pytest.raises(ValueError, match="MongoDBArgs") as caught:
-            store(databases={"a/b": DatabaseArgs(), "admin": DatabaseArgs()}, memory=256, image="mongo:8")
-        text = str(caught.value)
-        for part in ("a/b", "a slash", "a database of MongoDB's own", "memory", "image"):
-            assert part in text, text
+def test_all_faults_of_the_arguments_at_once() -> None:
+    with pytest.raises(ValueError, match="MongoDBArgs") as caught:
+        MongoDBArgs(databases={"a/b": DatabaseArgs(), "admin": DatabaseArgs()}, memory=256, image="mongo")
+    text = str(caught.value)
+    for part in ("a/b", "a slash", "a database of MongoDB's own", "memory", "image"):
+        assert part in text, text
 
-    deploy(program)
+
+def test_it_runs_alone_on_an_engine_that_is_there_already(deploy: Deploy) -> None:
+    engine = deploy(lambda: store(engine=existing_engine(bind_address="10.9.0.1"), tls=True))
+    assert engine.one(":MongoRoot").inputs["address"] == "10.9.0.1:27017"
+    assert engine.one(":InternalCa").parent == "mongo"
+    assert not {"Packages", "Service"} & {r.type.rpartition(":")[2] for r in engine.declared}
 
 
 @pytest.mark.parametrize(
@@ -194,13 +198,13 @@ def test_all_faults_of_the_arguments_at_once(deploy: Deploy) -> None:
     ],
 )
 def test_the_health_check_waits_for_the_server_of_the_second_start(line: str, *, listens: bool) -> None:
-    assert LISTENS in HEALTH[1]
+    assert LISTENS in HEALTH
     assert bool(re.search(LISTENS, line)) is listens
 
 
-def settings(raw: Mapping[str, Any]) -> tuple[MongoDBSection | None, list[str]]:
+def settings(raw: Mapping[str, Any]) -> tuple[MongoDBArgs | None, list[str]]:
     try:
-        return read(MongoDBSection, raw, "portcullis:stores.mongo"), []
+        return read(MongoDBArgs, raw, "portcullis:stores.mongo"), []
     except SettingsError as error:
         return None, [str(fault) for fault in error.faults]
 
@@ -283,7 +287,7 @@ def test_a_server_that_is_down_changes_one_line() -> None:
 
 
 def test_a_preview_knows_all_but_secrets_and_who_is_named_by_them() -> None:
-    assert unknown_in(lambda: used(ca=Authority(), replica_set=True)) == {
+    assert unknown_in(lambda: used(tls=True, ca=Authority(), replica_set=True)) == {
         "app-container.envs[1]",
         "app-container.envs[2]",
         "app-container.image",

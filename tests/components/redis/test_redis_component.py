@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
 import pytest
 
-from portcullis.components import Redis, StoreUse
-from portcullis.components.redis.component import RedisArgs
-from tests.components.test_components import docker_engine
+from portcullis.components import Redis, RedisArgs, StoreUse
+from portcullis.components.containers import images
+from portcullis.config.faults import Fault, SettingsError
+from tests.components.test_components import docker_engine, existing_engine
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ class Ca:
 
 
 def redis(**args: Any) -> Redis:
-    return Redis("redis", RedisArgs(**{"host": "web1", "engine": docker_engine(), "image": IMAGE, **args}))
+    wiring = {key: args.pop(key) for key in ("engine", "ca", "bridge", "overcommit") if key in args}
+    engine = wiring.pop("engine", None) or docker_engine()
+    return Redis("redis", RedisArgs(**{"image": IMAGE, **args}), engine=engine, **wiring)
 
 
 def container(engine: Engine) -> dict[str, Any]:
@@ -127,7 +130,7 @@ def test_with_an_authority_it_speaks_tls_alone(deploy: Deploy) -> None:
     names: list[str] = []
 
     def program() -> None:
-        names.extend(redis(ca=Ca(asked)).uses("api").files)
+        names.extend(redis(tls=True, ca=Ca(asked)).uses("api").files)
 
     engine = deploy(program)
     assert asked == [("redis", ["redis", "localhost"], ["172.17.0.1", "127.0.0.1"])]
@@ -136,26 +139,50 @@ def test_with_an_authority_it_speaks_tls_alone(deploy: Deploy) -> None:
         file.name for file in engine.of(":File")
     }
     assert "content" in engine.one(":File", "redis-secrets-server.key").secret
-    assert "--tls --cacert /run/secrets/ca.crt" in container(engine)["healthcheck"]["tests"][1]
+    assert "--tls --cacert /run/secrets/ca.crt" in container(engine)["healthcheck"]["tests"][-1]
     for user in engine.of(":RedisUser"):
         assert user.inputs["ca"] == "/etc/portcullis/secrets/redis-secrets/ca.crt"
     assert sorted(names) == ["redis_ca.crt", "redis_password", "redis_url"]
 
 
-def test_every_fault_is_told_at_once(deploy: Deploy) -> None:
-    def program() -> None:
-        with pytest.raises(ValueError, match="memory") as caught:
-            redis(image="redis", memory=8, persistence="rdb", eviction="lru", host_port=0, user="redis")
-        assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
-            f"RedisArgs.{name}"
-            for name in ("image", "memory", "persistence", "eviction", "host_port", "user")
-        ]
+def test_with_tls_and_no_authority_it_has_one_of_its_own(deploy: Deploy) -> None:
+    engine = deploy(lambda: redis(tls=True))
+    assert engine.one(":InternalCa").name == "redis-ca"
+    assert engine.one(":InternalCa").parent == "redis"
+    assert "redis-secrets-server.crt" in {file.name for file in engine.of(":File")}
+    assert not deploy(lambda: redis(ca=Ca([]))).of(":InternalCa"), "an authority alone is no TLS"
 
-    deploy(program)
+
+def test_it_runs_alone_on_an_engine_that_is_there_already(deploy: Deploy) -> None:
+    engine = deploy(lambda: redis(engine=existing_engine(bind_address="10.9.0.1")))
+    assert engine.one(":RedisUser").inputs["address"] == "10.9.0.1:6379"
+    assert container(engine)["ports"][0]["ip"] == "10.9.0.1"
+    assert not {"Packages", "Service"} & {r.type.rpartition(":")[2] for r in engine.declared}
+    assert not [r.name for r in engine.declared if str(r.inputs.get("path", "")).startswith("/etc/docker")]
+
+
+def test_its_image_by_tag_is_asked_for(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "resolve", lambda asked, *_, **__: dict.fromkeys(asked, IMAGE))
+    assert deploy(lambda: redis(image="redis:8")).one(":RemoteImage").inputs["name"] == IMAGE
+
+    def refuse(asked: dict[str, str], *_: object, **__: object) -> dict[str, str]:
+        raise SettingsError(Fault(at, "there is no such image") for at in asked)
+
+    monkeypatch.setattr(images, "resolve", refuse)
+    with pytest.raises(ValueError, match=r"^RedisArgs\.image: there is no such image$"):
+        Redis("redis", RedisArgs(), engine=cast("Any", None))
+
+
+def test_every_fault_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match="memory") as caught:
+        RedisArgs(image="redis", memory=8, persistence="rdb", eviction="lru", host_port=0, user="redis")
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        f"RedisArgs.{name}" for name in ("image", "memory", "persistence", "eviction", "host_port", "user")
+    ]
 
 
 def test_a_preview_knows_all_but_secrets_and_who_is_named_by_them() -> None:
-    assert unknown_in(lambda: redis(ca=Ca([])).uses("api")) == {
+    assert unknown_in(lambda: redis(tls=True, ca=Ca([])).uses("api")) == {
         "redis-container.image",
         "redis-container.labels[0].value",
         "redis-container.labels[1].value",

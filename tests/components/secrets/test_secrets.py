@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from portcullis.components import SecretFiles, SecretFilesArgs
+from portcullis.components import SecretFiles
 from portcullis.components.secrets.resource import GeneratedSecret, GeneratedSecretProvider
+from portcullis.host import Host
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def test_secret_files_belong_to_the_container_and_are_marked(deploy: Deploy) -> 
 
     def program() -> None:
         files = {"redis_url": pulumi.Output.concat("redis://:", GeneratedSecret("pw").value), "plain": "x"}
-        found.append(SecretFiles("web1-api", SecretFilesArgs(host="web1", owner="999:998", files=files)))
+        found.append(SecretFiles("web1-api", files, owner="999:998", host=Host("web1")))
 
     engine = deploy(program)
     folder = engine.one(":Directory").inputs
@@ -87,18 +88,17 @@ def test_secret_files_belong_to_the_container_and_are_marked(deploy: Deploy) -> 
         assert file.inputs["secret"] is True
         assert (file.inputs["owner"], file.inputs["group"], file.inputs["mode"]) == ("999", "998", "0400")
         assert "web1-api-folder" in file.after
-    assert [len(one.ready) for one in found] == [3]
+    assert [set(one.revisions) for one in found] == [{"plain", "redis_url"}]
     assert engine.outputs["web1-api"] == {"path": folder["path"], "files": ["plain", "redis_url"]}
 
 
 def test_every_fault_of_secret_files_is_told_at_once() -> None:
     with pytest.raises(ValueError, match="owner") as caught:
-        SecretFilesArgs(host="Web1", owner="root", files={"../x": "y", ".portcullis-": "z"})
+        SecretFiles("web1-api", {"../x": "y", ".portcullis-": "z"}, owner="root", host=Host("web1"))
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
-        "SecretFilesArgs.host",
-        "SecretFilesArgs.owner",
-        "SecretFilesArgs.files[0]",
-        "SecretFilesArgs.files[1]",
+        "SecretFiles.owner",
+        "SecretFiles.files[0]",
+        "SecretFiles.files[1]",
     ]
     assert "'y'" not in str(caught.value)
 
@@ -106,6 +106,6 @@ def test_every_fault_of_secret_files_is_told_at_once() -> None:
 def test_a_preview_knows_all_but_the_secret() -> None:
     def program() -> None:
         files = {"redis_url": GeneratedSecret("pw").value, "plain": "x"}
-        SecretFiles("web1-api", SecretFilesArgs(host="web1", owner="999:998", files=files))
+        SecretFiles("web1-api", files, owner="999:998", host=Host("web1"))
 
     assert unknown_in(program) == {"web1-api-redis_url.content"}
