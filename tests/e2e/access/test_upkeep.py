@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 PROGRAM = """
 from portcullis.components import (
     DockerEngine,
+    DockerEngineArgs,
     KernelSettings,
     KernelSettingsArgs,
     SystemUpdates,
     SystemUpdatesArgs,
     Upkeep,
 )
-from portcullis.components.docker.component import DockerEngineArgs
+from portcullis.host import Host
 from portcullis.components.upkeep.component import UpkeepArgs
 
 OS = "{os}"
@@ -47,7 +48,7 @@ Upkeep("upkeep", UpkeepArgs(host="web1", os=OS, journal="64M", image_prune="dail
                             notify=("/usr/local/bin/tell", "failed: 100%"), after=updates.ready))
 """
 DOCKER = """
-DockerEngine("docker", DockerEngineArgs(host="web1", os=OS))
+DockerEngine("docker", DockerEngineArgs(), host=Host("web1", os=OS))
 """
 LAST = "/etc/sysctl.d/99-zzz-mine.conf"
 MARTIANS = "net.ipv4.conf.all.log_martians"

@@ -30,18 +30,19 @@ if TYPE_CHECKING:
 PROGRAM = """
 from portcullis.components import (
     Backup,
-    BackupArgs,
+    BackupsArgs,
     BackupSource,
-    DockerEngine,
     DatabaseArgs,
+    DockerEngine,
+    DockerEngineArgs,
     MongoDB,
+    MongoDBArgs,
     Redis,
+    RedisArgs,
+    ResticArgs,
     Upkeep,
 )
-from portcullis.components.docker.component import DockerEngineArgs
-from portcullis.components.mongodb.component import MongoDBArgs
-from portcullis.components.redis.component import RedisArgs
-from portcullis.components.backups.component import ResticArgs
+from portcullis.host import Host
 from portcullis.components.upkeep.component import UpkeepArgs
 
 OS = "debian-13"
@@ -49,16 +50,19 @@ tell = File("tell", host="web1", path="/usr/local/bin/tell", mode="0755",
             content='#!/bin/sh\\necho "$@" >> /var/log/told\\n')
 Upkeep("upkeep", UpkeepArgs(host="web1", os=OS, image_prune="never", time_sync=False,
                             notify=("/usr/local/bin/tell",)))
-engine = DockerEngine("docker", DockerEngineArgs(host="web1", os=OS))
-redis = Redis("redis", RedisArgs(host="web1", engine=engine, image="{redis}", overcommit=False))
-mongo = MongoDB("mongo", MongoDBArgs(host="web1", engine=engine, image="{mongo}",
-                                     databases={{"shop": DatabaseArgs()}}, memory=512, avx=False))
-backup = Backup("backup", BackupArgs(
-    host="web1", keep=3,
-    stores={{"redis": BackupSource("redis", "redis", after=redis.ready),
-             "mongo": BackupSource("mongo", "mongo", after=mongo.ready)}},
-    restic=ResticArgs("/srv/restic", {{"AWS_SECRET_ACCESS_KEY": pulumi.Output.secret("planted-key")}}),
-))
+host = Host("web1", os=OS)
+engine = DockerEngine("docker", DockerEngineArgs(), host=host)
+redis = Redis("redis", RedisArgs(image="{redis}"), engine=engine, overcommit=False)
+mongo = MongoDB("mongo", MongoDBArgs(image="{mongo}", databases={{"shop": DatabaseArgs()}}, memory=512, avx=False),
+                engine=engine)
+secret = {{"AWS_SECRET_ACCESS_KEY": pulumi.Output.secret("planted-key")}}
+backup = Backup(
+    "backup",
+    BackupsArgs(keep=3, restic=ResticArgs(repository="/srv/restic", environment=secret)),
+    host=host,
+    stores={{name: BackupSource(kind=name, container=name) for name in ("redis", "mongo")}},
+    opts=pulumi.ResourceOptions(depends_on=[redis, mongo]),
+)
 pulumi.export("restic", backup.restic_password)
 pulumi.export("root", mongo.root_password)
 pulumi.export("url", redis.uses("app").files["redis_url"])

@@ -28,24 +28,19 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host, Lab
 
 PROGRAM = """
-from types import SimpleNamespace
+from portcullis.components import DatabaseArgs, ExistingDockerEngine, MongoDB, MongoDBArgs, SecretFiles
+from portcullis.host import Host
 
-import pulumi_docker
-
-from portcullis.components import InternalCa, DatabaseArgs, MongoDB
-from portcullis.components.mongodb.component import MongoDBArgs
-from portcullis.components import SecretFiles, SecretFilesArgs
-
+host = Host("web1")
 # Docker is not what is tested here: it stays when the store's stack goes.
-provider = pulumi_docker.Provider("docker", host="ssh://web1", ssh_opts=["-F", ".portcullis/e2e/ssh_config"])
 mongo = MongoDB("{name}", MongoDBArgs(
-    host="web1", engine=SimpleNamespace(host="web1", bind_address="172.17.0.1", ready=[], provider=provider),
     image="{image}", memory=512, rotate={root!r}, host_port={port},
-    databases={{"shop": DatabaseArgs(rotate={shop!r}), "crm": DatabaseArgs()}}, ca={ca},
-))
+    databases={{"shop": DatabaseArgs(rotate={shop!r}), "crm": DatabaseArgs()}}, tls={tls},
+), engine=ExistingDockerEngine("docker", host=host))
 use = mongo.uses("shop")
 # Stands for the app: it moves when the user's name changes, and before the old user goes.
-SecretFiles("{name}-app", SecretFilesArgs(host="web1", owner="999:999", files=use.files, after=use.ready))
+moves = pulumi.ResourceOptions(depends_on=use.depends_on)
+SecretFiles("{name}-app", use.files, owner="999:999", host=host, opts=moves)
 """
 SECRETS = "/etc/portcullis/secrets"
 LOCAL = 31017
@@ -62,7 +57,7 @@ def program(lab: Lab) -> Callable[..., str]:
 
     def text(name: str = "mongo", **words: Any) -> str:
         return PROGRAM.format(
-            image=image, name=name, **{"root": None, "shop": None, "port": 27017, "ca": None} | words
+            image=image, name=name, **{"root": None, "shop": None, "port": 27017, "tls": False} | words
         )
 
     return text
@@ -291,7 +286,7 @@ def test_data_survive_destroy_and_the_next_stack_takes_them_over_with_tls(
     folder = "/var/lib/docker/volumes/mongo-data/_data"
     kept = f"{folder}/portcullis-root-password"
     assert host.run(f"stat -c '%a %u' {kept}").stdout == "400 0\n"
-    standing.program(program(ca='InternalCa("ca")')).up(timeout=300)
+    standing.program(program(tls=True)).up(timeout=300)
     assert host.run(f"ls {kept}", check=False).returncode != 0
     (tmp_path / "ca.pem").write_text(host.read(f"{SECRETS}/mongo-app/mongo_ca.pem"))
     over_tls = url(host).replace("/run/secrets/mongo_ca.pem", str(tmp_path / "ca.pem"))

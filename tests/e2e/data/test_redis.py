@@ -23,20 +23,17 @@ ADDRESS = "172.17.0.1:6379"
 SECRETS = "/etc/portcullis/secrets"
 ACL = "/etc/portcullis/redis/redis/users.acl"
 PROGRAM = """
-from portcullis.components import DockerEngine, InternalCa, Redis, SecretFiles, SecretFilesArgs
-from portcullis.components.docker.component import DockerEngineArgs
-from portcullis.components.redis.component import RedisArgs
+from portcullis.components import DockerEngine, DockerEngineArgs, Redis, RedisArgs, SecretFiles
+from portcullis.host import Host
 
-engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
+host = Host("web1", os="debian-13")
+engine = DockerEngine("docker", DockerEngineArgs(), host=host)
 """
 STORE = """
-args = RedisArgs(
-    host="web1", engine=engine, image="{image}", overcommit=False, memory=64, rotate={rotate!r},
-    ca=InternalCa("inside") if {tls} else None,
-)
-use = Redis("redis", args).uses("api")
-files = SecretFilesArgs(host="web1", owner="65534:65534", files=use.files, after=use.ready)
-SecretFiles("api-secrets", files)
+args = RedisArgs(image="{image}", memory=64, rotate={rotate!r}, tls={tls})
+use = Redis("redis", args, engine=engine, overcommit=False).uses("api")
+moves = pulumi.ResourceOptions(depends_on=use.depends_on)
+SecretFiles("api-secrets", use.files, owner="65534:65534", host=host, opts=moves)
 """
 AS_SOMEBODY = """
 read -r REDISCLI_AUTH

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host, Lab
 
 SITE = "app.example.com"
-HEALTH = ("CMD", "/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
+HEALTH = ("/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
 # A program in bin/ is executable in the lab's images; busybox httpd runs what is in cgi-bin.
 SLOW = "#!/bin/sh\nsleep $QUERY_STRING\nprintf 'Content-Type: text/plain\\n\\nslow version {}\\n'\n"
 PROGRAM = """
 from portcullis.components import (
     DockerEngine,
+    DockerEngineArgs,
     JobsArgs,
     PrivateContainer,
     PrivateContainerArgs,
@@ -32,20 +33,20 @@ from portcullis.components import (
     ProxiedSite,
     ReverseProxy,
 )
-from portcullis.components.docker.component import DockerEngineArgs
 from portcullis.components.nginx.component import ReverseProxyArgs
 from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.args import LimitsArgs
+from portcullis.host import Host
 
-engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
+engine = DockerEngine("docker", DockerEngineArgs(), host=Host("web1", os="debian-13"))
 health = {health}
-given = PrivateContainerArgs(engine=engine, image="{store}", health=health, shared=True)
-store = PrivateContainer("mongo", given)
+given = PrivateContainerArgs(image="{store}", health_command=health, shared=True)
+store = PrivateContainer("mongo", given, engine=engine)
 app = PrivateContainer("web", PrivateContainerArgs(
-    engine=engine, image="{image}", health=health, port=8080, rollout=True, networks=(store.shared,),
+    image="{image}", health_command=health, port=8080, rollout=True,
     healthy_within={within}, jobs=JobsArgs(before=({job!r},)),
-))
-answers = ProxiedApp(engine.bind_address, app.port, tuple(app.ready))
+), engine=engine, networks=[store.shared])
+answers = ProxiedApp(engine.bind_address, app.port, (app,))
 # All visitors of this test come from one address.
 unlimited = LimitsArgs(requests=0, connections=0)
 sites = {{"{site}": ProxiedSite({{"/": answers}}, tls="none", more={{"limits": unlimited}})}}

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 FOLDER = "/etc/portcullis/secrets/web1-redis"
 PROGRAM = """
-from portcullis.components import SecretFiles, SecretFilesArgs
+from portcullis.components import SecretFiles
 from portcullis.components.secrets.resource import GeneratedSecret
+from portcullis.host import Host
 
 password = GeneratedSecret("password", rotate={rotate!r})
 files = {{
@@ -27,7 +28,7 @@ files = {{
     ),
     "before": pulumi.Output.concat("before:", password.previous),
 }}
-made = SecretFiles("web1-redis", SecretFilesArgs(host="web1", owner="999:999", files=files))
+made = SecretFiles("web1-redis", files, owner="999:999", host=Host("web1"))
 pulumi.export("generation", password.generation)
 pulumi.export("url", files["redis_url"])
 pulumi.export("before", password.previous)

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 PROGRAM = """
 import sys
-from portcullis.components import DockerEngine, PrivateContainer, PrivateContainerArgs
-from portcullis.components.docker.component import DockerEngineArgs
-from portcullis.components import RegistryArgs
+from portcullis.components import (
+    DockerEngine,
+    DockerEngineArgs,
+    PrivateContainer,
+    PrivateContainerArgs,
+    RegistryArgs,
+)
+from portcullis.host import Host
 from portcullis.registry import resolve
 from portcullis.config.faults import SettingsError
 from pulumi.runtime.config import CONFIG
@@ -31,11 +36,10 @@ try:
 except SettingsError as error:
     pulumi.log.error(str(error))
     sys.exit(32)
-engine = DockerEngine("docker", DockerEngineArgs(host="web1", os="debian-13"))
-health = ("CMD", "/bin/busybox", "true")
-image = found["apps.app.image"]
-args = PrivateContainerArgs(engine=engine, image=image, health=health, login=login, memory=32)
-PrivateContainer("app", args)
+engine = DockerEngine("docker", DockerEngineArgs(), host=Host("web1", os="debian-13"))
+health = ("/bin/busybox", "true")
+args = PrivateContainerArgs(image=found["apps.app.image"], health_command=health, memory=32)
+PrivateContainer("app", args, engine=engine, login=login)
 """
 
 
