@@ -53,8 +53,8 @@ Upkeep("upkeep", UpkeepArgs(host="web1", os=OS, image_prune="never", time_sync=F
 host = Host("web1", os=OS)
 engine = DockerEngine("docker", DockerEngineArgs(), host=host)
 redis = Redis("redis", RedisArgs(image="{redis}"), engine=engine, overcommit=False)
-mongo = MongoDB("mongo", MongoDBArgs(image="{mongo}", databases={{"shop": DatabaseArgs()}}, memory=512, avx=False),
-                engine=engine)
+args = MongoDBArgs(image="{mongo}", databases={{"shop": DatabaseArgs()}}, memory=512, avx=False)
+mongo = MongoDB("mongo", args, engine=engine)
 secret = {{"AWS_SECRET_ACCESS_KEY": pulumi.Output.secret("planted-key")}}
 backup = Backup(
     "backup",
