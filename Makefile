@@ -99,9 +99,10 @@ down: ready ## take the disposable host and its network away
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
-lint: tools-only ## ruff: rules and format
+lint: tools-only ## ruff: rules and format; import-linter: who may import whom
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
+	@said=$$(PYTHONPATH=. $(BIN)/lint-imports --no-cache --no-logo 2>&1) || { echo "$$said"; exit 1; }
 
 format: tools-only ## let ruff format and mend what it can
 	@$(BIN)/ruff format --quiet .

@@ -11,7 +11,6 @@ import pulumi
 from portcullis.components import (
     HardenedHost,
     OutsideProbe,
-    OutsideProbeArgs,
     PreviewKey,
     PreviewLogin,
     addresses,
@@ -48,8 +47,12 @@ def main() -> None:
     for alias, host in hosts.items():
         if args[alias].probe:
             # Last of all: what was declared is what answers.
-            told = declared(alias, args[alias])
-            OutsideProbe(f"{alias}-outside", OutsideProbeArgs(told, changes_of(host), after=[host]))
+            OutsideProbe(
+                f"{alias}-outside",
+                declared=declared(alias, args[alias]),
+                triggers=changes_of(host),
+                opts=pulumi.ResourceOptions(depends_on=[host]),
+            )
         backup = host.stores.backup if host.stores else None
         if backup is not None and backup.restic_password is not None:
             # Without it nobody can read the copies: keep it outside of the host and of this state.

@@ -14,6 +14,7 @@ from benchmarks.measure import BenchmarkError, run, succeeded
 from benchmarks.processes import children
 from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.args import LimitsArgs
+from tests.golden.nginx_sites import a_site
 from tests.proxy import catalogue, nginx_process, resolved
 from tests.proxy.certificates import issue
 from tools.programs import installed
@@ -121,7 +122,7 @@ def rendered(root: Root, site: nginx.Site) -> dict[str, str]:
 
 def ours() -> nginx.Site:
     """Return a site with the defaults, but limits out of reach: the load comes from one address."""
-    return nginx.Site(
+    return a_site(
         HOST,
         {"/": _APP},
         certificate=_PAIR,

@@ -14,6 +14,7 @@ from benchmarks.measure import BenchmarkError
 from benchmarks.processes import children
 from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.args import CorsArgs
+from tests.golden.nginx_sites import a_site
 from tests.proxy import catalogue, namespace, nginx_process
 from tests.proxy.certificates import issue
 
@@ -54,9 +55,9 @@ def sites() -> list[nginx.Site]:
         )
         match number % 10:
             case 0:
-                site = nginx.Site(name, redirect="https://www.example.com", certificate=certificate)
+                site = a_site(name, redirect="https://www.example.com", certificate=certificate)
             case 1 | 2 | 3:
-                site = nginx.Site(
+                site = a_site(
                     name,
                     {"/api/": app},
                     root=f"/var/www/{name}",
@@ -66,7 +67,7 @@ def sites() -> list[nginx.Site]:
                 )
             case _:
                 cors = CorsArgs(origins=(f"https://www.{name}",), credentials=True)
-                site = nginx.Site(name, {"/": app}, cors=cors, certificate=certificate)
+                site = a_site(name, {"/": app}, cors=cors, certificate=certificate)
         found.append(site)
     return found
 

@@ -28,9 +28,6 @@ from .certificates.args import (
 from .certificates.component.certbot import (
     Certbot as Certbot,
 )
-from .certificates.component.certbot import (
-    CertbotArgs as CertbotArgs,
-)
 from .certificates.component.internal_ca import (
     InternalCa as InternalCa,
 )
@@ -81,9 +78,6 @@ from .exposure.args import (
 )
 from .exposure.component import (
     HostExposure as HostExposure,
-)
-from .exposure.component import (
-    HostExposureArgs as HostExposureArgs,
 )
 from .exposure.resource import (
     Exposure as Exposure,
@@ -146,9 +140,6 @@ from .host.outside_probe import (
     OutsideProbe as OutsideProbe,
 )
 from .host.outside_probe import (
-    OutsideProbeArgs as OutsideProbeArgs,
-)
-from .host.outside_probe import (
     changes_of as changes_of,
 )
 from .kernel.args import (
@@ -194,13 +185,7 @@ from .nginx.component import (
     ReverseProxy as ReverseProxy,
 )
 from .nginx.proxied import (
-    OwnKeyPair as OwnKeyPair,
-)
-from .nginx.proxied import (
     ProxiedApp as ProxiedApp,
-)
-from .nginx.proxied import (
-    ProxiedSite as ProxiedSite,
 )
 from .nginx.resource.drain import (
     Drain as Drain,

@@ -9,6 +9,7 @@ import pytest
 
 from portcullis.components.containers.render import http_check
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import ReverseProxyArgs
 from portcullis.dialect import DIALECTS
 from portcullis.rendering import header, word
 
@@ -24,7 +25,7 @@ def test_a_word_that_would_break_out_of_its_place(text: str) -> None:
         lambda: word(text),
         lambda: header(text, "why"),
         lambda: nginx.site_path(text),
-        lambda: nginx.default_server(text, DIALECTS["debian-13"]),
+        lambda: nginx.default_server(text, DIALECTS["debian-13"], ReverseProxyArgs()),
         lambda: nginx.tls_snippet(text, "modern", DIALECTS["debian-13"]),
         lambda: nginx.compression(text, brotli=False),
         lambda: nginx.packaged_site(text),

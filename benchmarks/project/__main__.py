@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pulumi
 
-from portcullis.components import ProxiedSite, ReverseProxy
-from portcullis.components.nginx.component import ReverseProxyArgs
-from portcullis.host import Connection, write_ssh_config
+from portcullis.components import ReverseProxy, ReverseProxyArgs, SiteArgs
+from portcullis.host import Connection, Host, write_ssh_config
 from portcullis.resources import File, Packages, Service
 
 HOST = "bench1"
@@ -35,9 +34,9 @@ files = {
 }
 if graph["sites"]:
     # Each a file of its own, as every site is. A certificate would be one resource more.
-    there = ProxiedSite(redirect="https://www.example.com", tls="none")
+    there = SiteArgs(redirect="https://www.example.com", tls="none")
     sites = {f"customer-{number}.shops.example.com": there for number in range(graph["sites"])}
-    ReverseProxy("nginx", ReverseProxyArgs(host=HOST, os="debian-13", sites=sites))
+    ReverseProxy("nginx", ReverseProxyArgs(), host=Host(HOST), sites=sites)
 for service in graph["services"]:
     reads = [files[path] for path in service["reads"]]
     Service(service["unit"], host=HOST, unit=service["unit"], reads=reads, opts=after)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PRODUCTION = "https://acme-v02.api.letsencrypt.org/directory"
 STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
+ACME_ROOT = "/var/www/portcullis-acme"
+"""The folder that an authority is shown on port 80. No site's folder has that name: it has no dot."""
 HOOK_PATH = "/etc/letsencrypt/renewal-hooks/deploy/10-portcullis-nginx"
 # In the folder that the package brings. certbot reads neither by itself.
 CA_BUNDLE_PATH = "/etc/letsencrypt/portcullis-ca.pem"

@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi import ResourceOptions
 
 from portcullis.components.exposure import render as exposure
-from portcullis.components.exposure.args import Exposed
 from portcullis.components.exposure.resource import Exposure
-from portcullis.config.arguments import validate
-from portcullis.config.forms import Alias, Port, Reason
-from portcullis.config.kinds import ListOf
+from portcullis.components.firewall.args import FirewallArgs
+from portcullis.components.firewall.render import ufw_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-
-@dataclass(frozen=True, slots=True)
-class HostExposureArgs:
-    """What a host exposes on purpose.
-
-    Attributes:
-        host: alias of the host.
-        ssh_port: sshd's port.
-        web: nginx serves sites, on 80 and 443.
-        allow: what ufw lets in beside SSH, as `Firewall` takes it: `["5432/tcp from 203.0.113.0/24"]`.
-        opened: those of `allow` that programs serve which nobody declared: whoever listens there is expected.
-        public: ports that containers publish to the world, as `Firewall` takes them.
-        bind_address: docker0's address.
-        ports: the ports there that containers have, by container.
-        released: apps whose releases take a port of their own there.
-        networks: the networks of Docker that are declared.
-        accept: what else may be there → why; the keys are those of a difference.
-        after: what makes all of it. It is read last.
-
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
-
-    host: str
-    ssh_port: int = 22
-    web: bool = False
-    allow: Sequence[str] = ()
-    opened: Sequence[str] = ()
-    public: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    bind_address: str = "172.17.0.1"
-    ports: Mapping[str, int] = field(default_factory=dict)
-    released: Sequence[str] = ()
-    networks: Sequence[str] = ()
-    accept: Mapping[str, str] = field(default_factory=dict)
-    after: Sequence[pulumi.Resource] = ()
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise fail at the end of a deployment."""
-        validate(
-            self,
-            {"host": Alias, "ssh_port": Port, "accept": ListOf[Exposed]},
-            {"ports": Port, "accept": Reason},
-        )
+    from portcullis.components.exposure.args import ExposureArgs
+    from portcullis.host import Host
 
 
 class HostExposure(pulumi.ComponentResource):
@@ -69,15 +25,65 @@ class HostExposure(pulumi.ComponentResource):
     Nothing is changed: what is undeclared is a line of difference in every preview, and a warning in every
     `up`, with the name of who exposes it.
 
+    Example:
+        ```python
+        from portcullis.components import ExposureArgs, FirewallArgs, HostExposure, RuleArgs
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+        write_ssh_config({"web1": Connection(address="203.0.113.10", host_key=key)})
+        HostExposure(
+            "web1-exposure",
+            ExposureArgs(accept={"udp4 0.0.0.0:5353": "mDNS, for a printer"}),
+            host=Host("web1"),
+            firewall=FirewallArgs(allow={"5432/tcp": RuleArgs(from_=["203.0.113.0/24"])}),
+        )
+        ```
+
     Attributes:
         exposure: the resource that is read back.
     """
 
     exposure: Exposure
 
-    def __init__(self, name: str, args: HostExposureArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare it under `name`, such as "web1-exposure"."""
+    def __init__(
+        self,
+        name: str,
+        args: ExposureArgs,
+        *,
+        host: Host,
+        ssh_port: int = 22,
+        web: bool = False,
+        firewall: FirewallArgs | None = None,
+        bind_address: str = "172.17.0.1",
+        ports: Mapping[str, int] | None = None,
+        released: Sequence[str] = (),
+        networks: Sequence[str] = (),
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare it.
+
+        Args:
+            name: the component's name, such as "web1-exposure".
+            args: what the host may expose beside what is declared here.
+            host: the host.
+            ssh_port: sshd's port.
+            web: nginx serves sites, on 80 and 443.
+            firewall: what is open beside those.
+            bind_address: docker0's address.
+            ports: the ports there that containers have, by container.
+            released: apps whose releases take a port of their own there.
+            networks: the networks of Docker that are declared.
+            opts: options of the component. It is read last: it depends on all that makes the above.
+        """
         super().__init__("portcullis:index:HostExposure", name, None, opts)
+        firewall = firewall or FirewallArgs()
+        opened = [
+            f"{port} from {source}" if source else port
+            for port, rule in firewall.allow.items()
+            for source in rule.from_ or ("",)
+        ]
+        public = {port.replace(":", "-"): rule.from_ for port, rule in firewall.public.items()}
 
         def expected(declared: Mapping[str, str]) -> dict[str, str]:
             # What is accepted may be there or not; what is declared as well would be missing for ever.
@@ -85,13 +91,13 @@ class HostExposure(pulumi.ComponentResource):
 
         self.exposure = Exposure(
             f"{name}-found",
-            host=args.host,
-            listeners=expected(exposure.listeners(args.ssh_port, web=args.web)),
-            published=expected(exposure.published(args.bind_address, args.ports, args.released)),
-            passes=expected(exposure.passes(args.ssh_port, args.allow, args.public)),
-            networks=[name for name in args.networks if f"network {name}" not in args.accept],
+            host=host,
+            listeners=expected(exposure.listeners(ssh_port, web=web)),
+            published=expected(exposure.published(bind_address, ports or {}, released)),
+            passes=expected(exposure.passes(ssh_port, [*(ufw_rules.WEB if web else ()), *opened], public)),
+            networks=[network for network in networks if f"network {network}" not in args.accept],
             accepted=args.accept,
-            usual=exposure.usual(args.opened, tuple(args.public)),
-            opts=ResourceOptions(parent=self, depends_on=[*args.after]),
+            usual=exposure.usual(opened, tuple(public)),
+            opts=ResourceOptions(parent=self),
         )
         self.register_outputs({"listeners": self.exposure.listeners, "published": self.exposure.published})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pulumi
 from pulumi import ResourceOptions
@@ -11,19 +11,17 @@ from pulumi import ResourceOptions
 from portcullis.components.containers.apps import bridge, container_of
 from portcullis.components.containers.component import PrivateContainer
 from portcullis.components.docker.component import DockerEngine
-from portcullis.components.exposure.component import HostExposure, HostExposureArgs
+from portcullis.components.exposure.component import HostExposure
 from portcullis.components.fail2ban.args import ProxyJailsArgs
 from portcullis.components.fail2ban.component import Fail2ban, ProxyJails
 from portcullis.components.firewall.component import Firewall
-from portcullis.components.firewall.render import ufw_rules
 from portcullis.components.host.connections import PreviewLogin, connections
 from portcullis.components.host.declared import add_declared, declared
 from portcullis.components.host.images import resolved
-from portcullis.components.host.sites import authority, proxied
-from portcullis.components.host.stores import Stores, host_ports, reachable, sealed
+from portcullis.components.host.stores import Stores, reachable, sealed
 from portcullis.components.kernel.component import KernelSettings
 from portcullis.components.nginx import render as nginx
-from portcullis.components.nginx.component import ReverseProxy, ReverseProxyArgs
+from portcullis.components.nginx.component import ReverseProxy
 from portcullis.components.nginx.proxied import ProxiedApp
 from portcullis.components.previews import render as preview
 from portcullis.components.previews.component import PreviewAccess
@@ -57,6 +55,25 @@ class HardenedHost(pulumi.ComponentResource):
 
     First contact is whoever the bare host lets in. The users come first, then the SSH server is narrowed to
     them, each proven by a fresh login; then what is open is closed, and only then does a container start.
+
+    Example:
+        ```python
+        from portcullis.components import AppArgs, HardenedHost, HardenedHostArgs, RedisArgs, SiteArgs
+
+        key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+        image = f"ghcr.io/acme/api@sha256:{'0' * 64}"  # yours, pinned
+        HardenedHost(
+            "web1",
+            HardenedHostArgs(
+                address="203.0.113.10",
+                os="debian-13",
+                host_key=key,
+                stores={"redis": RedisArgs()},
+                apps={"api": AppArgs(image=image, port=8080, uses=["redis"])},
+                sites={"api.example.com": SiteArgs(app="api")},
+            ),
+        )
+        ```
 
     Attributes:
         access: its SSH server.
@@ -110,7 +127,7 @@ class HardenedHost(pulumi.ComponentResource):
         add_declared(declared(name, args), pulumi.get_stack())
         super().__init__("portcullis:index:HardenedHost", name, None, opts)
         self._name, self._args, self._own = name, args, ResourceOptions(parent=self)
-        self._host = Host(name, args.os, args.adopt)
+        self._host = Host(name, os=args.os, adopt=args.adopt)
         self._preview_key, self._secret_apps = preview_key, secret_apps
         self._secrets = {secret: Secret.of(value).output for secret, value in args.secrets.items()}
 
@@ -246,7 +263,7 @@ class HardenedHost(pulumi.ComponentResource):
         args = self._args
         return PrivateContainer(
             name,
-            container_of(name, own, serves=any(name in site.apps.values() for site in args.sites.values())),
+            container_of(name, own, serves=name in args.served),
             engine=self.engine,
             # An output is known only later, and with it whose registry it is.
             login=login_of(own.image, args.registries) if isinstance(own.image, str) else None,
@@ -272,30 +289,27 @@ class HardenedHost(pulumi.ComponentResource):
         ]
 
     def _proxy(self) -> ReverseProxy:
-        args, settings = self._args, self._args.proxy
-        served = {app for site in args.sites.values() for app in site.apps.values()}
-        apps = {app: self._proxied(app) for app in sorted(served)}
+        args = self._args
         return ReverseProxy(
             f"{self._name}-nginx",
-            ReverseProxyArgs(
-                host=self._name,
-                os=args.os,
-                sites={
-                    host_name: proxied(site, apps, self._secrets, settings.access_log)
-                    for host_name, site in args.sites.items()
-                },
-                acme=authority(args.acme, args.sites.values(), self._secrets),
-                tls=settings.tls,
-                trusted_proxies=tuple(settings.trusted_proxies),
-                real_ip_header=settings.real_ip_header,
-                brotli=settings.brotli,
-                drain=settings.drain,
-                # An authority comes by port 80.
-                after=(self.firewall,),
-                adopt=args.adopt,
-            ),
-            opts=self._own,
+            args.proxy,
+            host=self._host,
+            sites=args.sites,
+            apps={app: self._proxied(self.apps[app]) for app in args.served},
+            acme=args.acme,
+            secrets=args.secrets,
+            # An authority comes by port 80.
+            opts=self._after(self.firewall),
         )
+
+    def _proxied(self, app: PrivateContainer) -> ProxiedApp:
+        # The settings refuse an app of a site without a port.
+        port = cast("pulumi.Input[int]", app.port)
+        return ProxiedApp(self.engine.bind_address, port, depends_on=[app])
+
+    def _after(self, *parts: pulumi.Resource) -> ResourceOptions:
+        """Return the options of a part that waits for others."""
+        return ResourceOptions(parent=self, depends_on=parts)
 
     def _jails(self, proxy: ReverseProxy) -> None:
         """Declare who is banned for what nginx logs."""
@@ -311,43 +325,30 @@ class HardenedHost(pulumi.ComponentResource):
             ),
             host=self._host,
             # A jail wants its log files there, which nginx makes.
-            opts=ResourceOptions(parent=self, depends_on=[self._fail2ban, proxy]),
+            opts=self._after(self._fail2ban, proxy),
         )
 
     def _exposure(self) -> HostExposure:
         """Declare last what all of it comes to: who listens, and what is let through."""
-        args, host = self._args, self._args
-        opened = ufw_rules.opened(host.firewall.allow)
-        served = {app for site in args.sites.values() for app in site.apps.values()}
-        fixed = {name: app.host_port for name, app in args.apps.items() if app.host_port is not None}
-        kept = host_ports(args.stores)
-        made = [*self.access.ready, self.firewall, self.engine, *self.apps.values()]
-        made += [store for store in (self.stores.redis, self.stores.mongo) if store] if self.stores else []
-        made += self.proxy.ready if self.proxy else []
+        args = self._args
         return HostExposure(
             f"{self._name}-exposure",
-            HostExposureArgs(
-                host=self._name,
-                ssh_port=host.port,
-                web=bool(args.sites),
-                allow=(*(ufw_rules.WEB if args.sites else {}), *opened),
-                opened=tuple(opened),
-                public={port.replace(":", "-"): rule.from_ for port, rule in host.firewall.public.items()},
-                bind_address=host.docker_engine.bind_address,
-                ports=fixed | kept,
-                released=tuple(sorted(served - set(fixed))),
-                networks=(*args.apps, *kept, *(f"{name}-shared" for name in kept)),
-                accept=host.exposure.accept,
-                after=tuple(made),
-            ),
-            opts=self._own,
+            args.exposure,
+            host=self._host,
+            ssh_port=args.port,
+            web=bool(args.sites),
+            firewall=args.firewall,
+            bind_address=args.docker_engine.bind_address,
+            ports=args.host_ports,
+            released=args.released,
+            networks=args.docker_networks,
+            opts=self._after(*self._parts()),
         )
 
-    def _proxied(self, name: str) -> ProxiedApp:
-        container = self.apps[name]
-        if container.port is None:
-            raise ValueError(f"{name} is not published")
-        return ProxiedApp(self.engine.bind_address, container.port, (container,))
+    def _parts(self) -> list[pulumi.Resource]:
+        """Return the parts that let in, listen or publish."""
+        found = [self.access, self.firewall, self.engine, *self.apps.values(), self.stores, self.proxy]
+        return [part for part in found if part is not None]
 
 
 def _host_key(host: HostArgs) -> str:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from portcullis.components.containers.args import StoreUse
-from portcullis.components.host import site_checks
 from portcullis.components.host.app_names import check_names
-from portcullis.components.nginx.args import NO_SITES
+from portcullis.components.nginx import site_checks
 from portcullis.components.previews.render import ACCOUNT
 from portcullis.components.ssh.render.sshd_refused import shuts_out
 from portcullis.components.tunnels.render.tunnel import PREFIX, account
@@ -74,6 +73,12 @@ class Declared:
         named += [self.named(apps[app]) for app, _ in site_checks.apps_of(site) if app in apps]
         return next((host for host in named if isinstance(host, str)), None)
 
+    def server_of(self, site: Written) -> site_checks.Server | None:
+        """Return the host that serves a site."""
+        alias = self.host_of(site) or self.only
+        host = self.hosts.get(alias)
+        return site_checks.Server(alias, host.get("os"), host.section("proxy")) if host else None
+
     def named(self, entry: Written) -> Any:
         """Return the host that an app, a store or a site names; of one host, it is on that one."""
         return entry.get("host") if self.whole == "stack" else None
@@ -99,13 +104,8 @@ def of_host(written: Written) -> None:
         names_of_apps,
         stores_of_apps,
         secrets_of_apps,
-        site_checks.authority,
         apps_of_sites,
-        systems_of_hosts,
-        site_checks.challenges,
-        site_checks.names_of_sites,
-        site_checks.secrets_of_sites,
-        site_checks.systems_of_sites,
+        site_checks.sites,
         tunnels,
         shut_out,
     ):
@@ -123,15 +123,10 @@ def of_stack(written: Written) -> None:
         names_of_apps,
         stores_of_apps,
         secrets_of_apps,
-        site_checks.authority,
         apps_of_sites,
         hosts_of_sites,
-        systems_of_hosts,
         site_checks.authorities,
-        site_checks.challenges,
-        site_checks.names_of_sites,
-        site_checks.secrets_of_sites,
-        site_checks.systems_of_sites,
+        site_checks.sites,
         tunnels,
         shut_out,
         digests,
@@ -277,18 +272,6 @@ def hosts_of_sites(declared: Declared) -> None:
             place.refuse(host, "is not a host of this stack", closest(host, hosts))
         if declared.host_of(site) is None and len(hosts) > 1 and not list(site_checks.apps_of(site)):
             place.report("is missing", f"this stack has several: {', '.join(sorted(hosts))}")
-
-
-def systems_of_hosts(declared: Declared) -> None:
-    """A host's nginx has to keep the name of a site apart from all others."""
-    for site in declared.sites.values():
-        alias = declared.host_of(site) or declared.only
-        system = declared.hosts[alias].get("os") if alias in declared.hosts else None
-        if isinstance(system, str) and system in NO_SITES:
-            site.at.report(
-                f"cannot be served by {alias}, which runs {system}: {NO_SITES[system]}",
-                "run its app on a host with a newer system",
-            )
 
 
 def tunnels(declared: Declared) -> None:

@@ -12,6 +12,7 @@ from portcullis.components.backups.component import Backup
 from portcullis.components.certificates.component.internal_ca import InternalCa
 from portcullis.components.containers.apps import bridge
 from portcullis.components.containers.args import SECRETS
+from portcullis.components.host.args import host_ports
 from portcullis.components.mongodb.component import MongoDB
 from portcullis.components.redis.component import Redis
 from portcullis.components.tunnels.component import StoreLogin, TunnelTarget
@@ -40,13 +41,6 @@ def reachable(stores: StoreMap, bind_address: str) -> dict[str, TunnelTarget]:
 def sealed(stores: StoreMap) -> dict[str, tuple[str, ...]]:
     """Return the interfaces of the stores, with the destinations outside that they may reach: none."""
     return {bridge(name): () for name in stores}
-
-
-def host_ports(stores: StoreMap) -> dict[str, int]:
-    """Return the port of each store on docker0's address."""
-    redis, mongo = stores.get(REDIS), stores.get(MONGO)
-    found = {REDIS: redis.host_port} if redis else {}
-    return found | ({MONGO: mongo.host_port} if mongo else {})
 
 
 class Stores(pulumi.ComponentResource):

@@ -59,6 +59,11 @@ PathPrefix = Annotated[
         "write a path that starts with /; /api/ is all that is below it",
     ),
 ]
+AppAddress = Annotated[
+    str,
+    # nginx would look up a name when it starts, and not start while DNS is down.
+    Text("an IPv4 address", r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}", "write it as in 127.0.0.1"),
+]
 Folder = Annotated[str, Text("a folder", r"[A-Za-z0-9._/][A-Za-z0-9._~/@+-]*", "write examples/app/web/dist")]
 Seconds = Annotated[int, Number("a number of seconds", 1, 86400)]
 CorsSeconds = Annotated[int, Number("a number of seconds", 0, 86400)]
@@ -253,6 +258,11 @@ class SiteArgs(Section):
     def apps(self) -> dict[str, str]:
         """The apps that answer, by the beginning of the path."""
         return {**({"/": self.app} if self.app is not None else {}), **self.paths}
+
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """Every name beside its own that its certificate is for."""
+        return (*self.aliases, *self.redirect_from)
 
     @property
     def plain(self) -> bool:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi import ResourceOptions
 
-from portcullis.components.certificates.args import InternalCaArgs
-from portcullis.components.certificates.component.certbot import AcmeArgs, Certbot, CertbotArgs
+from portcullis.components.certificates.args import AcmeArgs, InternalCaArgs
+from portcullis.components.certificates.component.certbot import Certbot
 from portcullis.components.certificates.component.internal_ca import InternalCa
+from portcullis.components.certificates.render import ACME_ROOT
 from portcullis.components.nginx import render as nginx
-from portcullis.components.nginx.args import NO_SITES, DrainSeconds, RealIpHeader, TlsProfile
-from portcullis.components.nginx.proxied import OwnKeyPair, ProxiedSite, content, passwords, passwords_path
+from portcullis.components.nginx import site_checks
+from portcullis.components.nginx.args import SiteArgs
+from portcullis.components.nginx.proxied import passwords, with_upstreams
 from portcullis.components.nginx.resource.drain import Drain
 from portcullis.components.nginx.resource.served_sites import ServedSites, SiteProbe
-from portcullis.config.arguments import validate
-from portcullis.config.forms import Alias, Network, Os, ServerName
-from portcullis.config.kinds import ListOf
+from portcullis.config.arguments import faults_in, refuse_faults
+from portcullis.config.faults import ArgumentsError, Place, Source, closest, in_python
+from portcullis.config.forms import ServerName
+from portcullis.config.kinds import MapOf
+from portcullis.config.secret import Secret
+from portcullis.config.section import Written
 from portcullis.dialect import DIALECTS
 from portcullis.resources import Directory, File, Packages, Service, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from portcullis.components.certificates.args import CertificateArgs
+    from portcullis.components.certificates.resource import Certificate
+    from portcullis.components.nginx.args import ReverseProxyArgs
+    from portcullis.components.nginx.proxied import ProxiedApp
+    from portcullis.config.forms import SecretInput
+    from portcullis.host import Host
 
 _DAY = 24
 # Mozilla's guideline wants a year at most. Due four months before: somebody runs `up` meanwhile.
@@ -31,57 +43,30 @@ _INTERNAL = InternalCaArgs(server_hours=365 * _DAY, renew_hours=120 * _DAY)
 
 
 @dataclass(frozen=True, slots=True)
-class ReverseProxyArgs:
-    """What nginx needs to know.
+class _Declared:
+    """The sites of a `ReverseProxy`, for the checks that a host's sites go through, too."""
 
-    Attributes:
-        host: alias of the host.
-        sites: by host name.
-        os: the host's operating system: what its nginx can do.
-        acme: who issues certificates for sites that do not say otherwise.
-        tls: Mozilla's profile for all sites, "intermediate" or "modern".
-        trusted_proxies: networks of proxies in front of this host, whose word for who the client is counts.
-        real_ip_header: the header that has it.
-        brotli: compress with Brotli too.
-        drain: how many seconds requests under way have, at most, when an app moves to another port.
-        adopt: replace configuration files that are there and differ.
-        after: what has to be done before.
+    root: Written
+    host: Host
+    whole = "proxy"
 
-    Raises:
-        ValueError: naming every attribute that cannot be used.
-    """
+    @property
+    def sites(self) -> Mapping[str, Written]:
+        """The sites by host name."""
+        return self.root.entries("sites")
 
-    host: str
-    sites: Mapping[str, ProxiedSite]
-    os: str = "debian-13"
-    acme: AcmeArgs | None = None
-    tls: str = "intermediate"
-    trusted_proxies: tuple[str, ...] = ()
-    real_ip_header: str = "X-Forwarded-For"
-    brotli: bool = False
-    drain: int = 60
-    adopt: bool = False
-    after: tuple[pulumi.Resource, ...] = field(default=())
+    @property
+    def secrets(self) -> Mapping[str, Any]:
+        """What the secrets hold, by name."""
+        return {name: value for name, value, _ in self.root.items("secrets")}
 
-    def __post_init__(self) -> None:
-        """Check what would otherwise become a broken configuration file."""
-        validate(
-            self,
-            {
-                "host": Alias,
-                "sites": ListOf[ServerName],
-                "os": Os,
-                "tls": TlsProfile,
-                "trusted_proxies": ListOf[Network],
-                "real_ip_header": RealIpHeader,
-                "drain": DrainSeconds,
-            },
-        )
-        if self.os in NO_SITES and self.sites:
-            raise ValueError(f"ReverseProxyArgs.os: {self.os} can serve no site: {NO_SITES[self.os]}")
-        for name, site in self.sites.items():
-            if site.tls == "acme" and self.acme is None:
-                raise ValueError(f'ReverseProxyArgs.sites.{name}: acme is missing, or tls="none"')
+    def how_to_add(self, secret: str) -> str:
+        """Return how a secret is declared."""
+        return f"add {secret} to {self.root.at.field('secrets')}"
+
+    def server_of(self, site: Written) -> site_checks.Server:
+        """Return who serves a site."""
+        return site_checks.Server(self.host.alias, self.host.os, self.root.section("args"))
 
 
 class ReverseProxy(pulumi.ComponentResource):
@@ -91,52 +76,103 @@ class ReverseProxy(pulumi.ComponentResource):
     that are no site yet. Every file is tested with the whole configuration before it stays, nginx is reloaded
     and never restarted, and then each site is asked for over loopback.
 
+    It opens no port: where a firewall stands in front, 80 and 443 have to be open by then, so the component
+    depends on it.
+
+    Example:
+        ```python
+        # An app that is there already, on a host of which nothing else is managed.
+        from portcullis.components import ProxiedApp, ReverseProxy, ReverseProxyArgs, SiteArgs
+        from portcullis.host import Connection, Host, write_ssh_config
+
+        key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
+        write_ssh_config({"web1": Connection(address="203.0.113.10", host_key=key)})
+        ReverseProxy(
+            "web1-nginx",
+            ReverseProxyArgs(),
+            host=Host("web1"),
+            sites={"api.example.com": SiteArgs(app="api")},
+            apps={"api": ProxiedApp("127.0.0.1", 8080)},
+        )
+        ```
+
     Attributes:
         ca_pem: the certificate of the stack's own authority, for clients of sites with `tls="internal"`; None
             without such a site.
-        ready: what has to be there before something builds on nginx as it serves.
+        served: that every site is served as declared.
     """
 
     ca_pem: pulumi.Output[str] | None
-    ready: list[pulumi.Resource]
+    served: ServedSites
 
-    def __init__(self, name: str, args: ReverseProxyArgs, opts: ResourceOptions | None = None) -> None:
-        """Declare nginx under `name`, such as "web1-nginx"."""
+    def __init__(
+        self,
+        name: str,
+        args: ReverseProxyArgs,
+        *,
+        host: Host,
+        sites: Mapping[str, SiteArgs],
+        apps: Mapping[str, ProxiedApp] | None = None,
+        acme: AcmeArgs | None = None,
+        secrets: Mapping[str, SecretInput] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        """Declare nginx.
+
+        Args:
+            name: the component's name, such as "web1-nginx".
+            args: what holds for all sites.
+            host: the host.
+            sites: the sites, by host name.
+            apps: where the apps answer that sites name.
+            acme: who issues certificates for sites that do not say otherwise; without it Let's Encrypt does,
+                for an account without e-mail.
+            secrets: what secrets hold, by name: passwords, keys and credentials that sites and `acme` name.
+            opts: options of the component; it depends on what opens ports 80 and 443.
+
+        Raises:
+            ArgumentsError: with everything that is wrong between these.
+            OSError: the file of a certificate cannot be read.
+        """
+        apps, secrets = apps or {}, secrets or {}
+        given = {"args": args, "sites": sites, "apps": apps, "acme": acme, "secrets": secrets}
+        _check(Written(given, Place(Source("ReverseProxy", in_python))), host)
         super().__init__("portcullis:index:ReverseProxy", name, None, opts)
-        self._name, self._args, self._dialect = name, args, DIALECTS[args.os]
-        base, service = self._base()
-        self._authorities(base, service)
+        self._name, self._args, self._host = name, args, host
+        self._sites, self._apps, self._secrets = sites, apps, secrets
+        self._dialect = DIALECTS[host.os]
+        self._base, self._service = self._shared()
+        self._authorities(acme or AcmeArgs())
         files: list[File] = []
         probes: dict[str, SiteProbe] = {}
-        for host_name, site in sorted(args.sites.items()):
-            pair, before = self._pair(host_name, site, base, service)
-            files += [made for made in before if isinstance(made, File)]
-            files.append(self._site(host_name, site, pair, [*base, service, *before]))
+        for host_name, site in sorted(sites.items()):
+            pair, certificate = self._pair(host_name, site)
+            files += [certificate] if isinstance(certificate, File) else []
+            files.append(self._site(host_name, site, pair, [certificate] if certificate else []))
             probe = SiteProbe(tls=pair is not None, certificate=pair.chain if pair else "")
             # Each of its names: somebody's own file may have taken one of them only.
-            probes |= dict.fromkeys(site.names(host_name), probe)
-        served = ServedSites(
+            probes |= dict.fromkeys((host_name, *site.other_names), probe)
+        self.served = ServedSites(
             f"{name}-served",
-            host=args.host,
+            host=host,
             sites=probes,
             unit="nginx.service",
             # The folder as well: a change beside our files that nginx has not taken up yet shows as stale.
             reads=[*files, "/etc/nginx"],
-            opts=ResourceOptions(parent=self, depends_on=[service, *files]),
+            opts=ResourceOptions(parent=self, depends_on=[self._service, *files]),
         )
-        self.ready = [served]
-        self._drain(served)
-        self.register_outputs({"sites": sorted(args.sites), "service": service.active})
+        self._drain()
+        self.register_outputs({"sites": sorted(sites), "service": self._service.active})
 
-    def _base(self) -> tuple[list[pulumi.Resource], Service]:
+    def _shared(self) -> tuple[list[pulumi.Resource], Service]:
         """Declare what all sites share, and nginx itself."""
         name, args = self._name, self._args
         packages = Packages(
             f"{name}-packages",
-            host=args.host,
+            host=self._host,
             names=["nginx", *(nginx.BROTLI_PACKAGES if args.brotli else ())],
             on_delete="purge",
-            opts=ResourceOptions(parent=self, depends_on=args.after),
+            opts=ResourceOptions(parent=self),
         )
         # In this order: two default servers for one port do not pass the test, and on destroy the packaged
         # one must not come back while ours is there.
@@ -159,129 +195,136 @@ class ReverseProxy(pulumi.ComponentResource):
             packages,
         )
         limits = self._file(f"{name}-limits", nginx.MAIN_PATH, nginx.limits(f"{name}-limits"), packages)
-        shared = nginx.Shared(args.trusted_proxies, args.real_ip_header)
         default = self._file(
             f"{name}-default",
             nginx.DEFAULT_PATH,
-            nginx.default_server(f"{name}-default", self._dialect, shared),
+            nginx.default_server(f"{name}-default", self._dialect, args),
             packaged,
             tls,
         )
-        webroot = self._directory(f"{name}-acme-folder", nginx.ACME_ROOT, "0755", packages)
-        private = self._directory(f"{name}-private-folder", nginx.PRIVATE, "0755", packages)
+        webroot = self._directory(f"{name}-acme-folder", ACME_ROOT, packages)
+        private = self._directory(f"{name}-private-folder", nginx.PRIVATE, packages)
         ours = [packaged, tls, compression, limits, default]
         base: list[pulumi.Resource] = [packages, *ours, webroot, private]
         service = Service(
             f"{name}-service",
-            host=args.host,
+            host=self._host,
             unit="nginx.service",
             reads=[*ours, "/etc/nginx"],
             on_change="reload",
-            adopt=args.adopt,
             # Before the sites: an authority asks on port 80 before there is one.
             opts=ResourceOptions(parent=self, depends_on=base),
         )
         return base, service
 
-    def _authorities(self, base: list[pulumi.Resource], service: Service) -> None:
-        args, kinds = (
-            self._args,
-            {site.tls for site in self._args.sites.values() if isinstance(site.tls, str)},
-        )
-        self._certbot = None
-        if args.acme and "acme" in kinds:
+    def _authorities(self, acme: AcmeArgs) -> None:
+        sites, self._certbot, self._ca = self._sites.values(), None, None
+        if any(site.by_acme for site in sites):
             self._certbot = Certbot(
                 f"{self._name}-certbot",
-                CertbotArgs(args.host, args.acme, adopt=args.adopt),
-                opts=ResourceOptions(parent=self, depends_on=[*base, service]),
+                acme,
+                host=self._host,
+                secrets=self._secrets,
+                opts=ResourceOptions(parent=self, depends_on=[*self._base, self._service]),
             )
-        self._ca = None
-        if "internal" in kinds:
+        if any(site.tls == "internal" and site.certificate is None for site in sites):
             self._ca = InternalCa(f"{self._name}-ca", _INTERNAL, opts=ResourceOptions(parent=self))
         self.ca_pem = self._ca.ca_pem if self._ca else None
 
-    def _pair(
-        self, host_name: str, site: ProxiedSite, base: list[pulumi.Resource], service: Service
-    ) -> tuple[nginx.KeyPair | None, list[pulumi.Resource]]:
-        """Declare a site's certificate; return where it is, and what has to be there before the site."""
-        part, names = f"{self._name}-{host_name}", site.names(host_name)
-        if site.tls == "none":
-            return None, []
-        if self._certbot is not None and site.tls == "acme":
+    def _pair(self, host_name: str, site: SiteArgs) -> tuple[nginx.KeyPair | None, Certificate | File | None]:
+        """Declare a site's certificate; return where it is on the host, and what puts it there."""
+        part, names = f"{self._name}-{host_name}", (host_name, *site.other_names)
+        if self._certbot is not None and site.by_acme:
             made = self._certbot.certificate(
-                host_name,
-                names,
-                challenge=site.challenge,
-                after=[*base, service],
-                name=f"{part}-certificate",
+                host_name, names, challenge=site.challenge, name=f"{part}-certificate"
             )
-            return nginx.KeyPair(made.fullchain, made.privkey), [made]
-        if isinstance(site.tls, OwnKeyPair):
-            chain, key = site.tls.chain, site.tls.key
-        elif self._ca is not None:
+            return nginx.KeyPair(made.fullchain, made.privkey), made
+        if site.certificate is not None:
+            chain, key = self._own(site.certificate)
+        elif self._ca is not None and site.tls == "internal":
             chain, key = self._ca.server(part, names)
+        else:
+            return None, None
         # One file: the two are changed at once, and nginx never sees a key that is not the certificate's.
         pem = pulumi.Output.all(key, chain).apply(
             lambda found: "".join(text.strip() + "\n" for text in found)
         )
         path = f"{nginx.PRIVATE}/{host_name}.pem"
         # After the service, like everything of a site: it would never see the last change of what it reads.
-        after = [*base, service]
-        file = self._file(
-            f"{part}-certificate", path, pulumi.Output.secret(pem), *after, mode="0600", test=True
-        )
-        return nginx.KeyPair(path, path), [file]
+        after = [*self._base, self._service]
+        file = self._file(f"{part}-certificate", path, pulumi.Output.secret(pem), *after, mode="0600")
+        return nginx.KeyPair(path, path), file
+
+    def _own(self, given: CertificateArgs) -> tuple[pulumi.Input[str], pulumi.Input[str]]:
+        """Read a certificate from elsewhere, and say when it is about to end."""
+        from portcullis.components.certificates import own_certificates  # noqa: PLC0415 - slow, seldom needed
+
+        if warning := own_certificates.warning(given.chain):
+            pulumi.log.warn(warning)
+        return own_certificates.read(given.chain), Secret.of(self._secrets[given.key]).output
 
     def _site(
-        self, host_name: str, site: ProxiedSite, pair: nginx.KeyPair | None, before: list[pulumi.Resource]
+        self, host_name: str, site: SiteArgs, pair: nginx.KeyPair | None, certificate: list[pulumi.Resource]
     ) -> File:
-        args, part = self._args, f"{self._name}-{host_name}"
-        after = [*before, *(ready for app in site.apps.values() for ready in app.ready)]
+        part, apps = f"{self._name}-{host_name}", {way: self._apps[app] for way, app in site.apps.items()}
+        before = [*self._base, self._service, *certificate]
+        after = [*before, *(made for app in apps.values() for made in app.depends_on)]
         if site.root is not None:
             after.append(
                 Tree(
                     f"{part}-files",
-                    host=args.host,
-                    path=f"{nginx.FILES}/{host_name}",
+                    host=self._host,
+                    path=nginx.root(host_name),
                     source=site.root,
-                    adopt=args.adopt,
                     # The package brings the folder above.
-                    opts=ResourceOptions(parent=self, depends_on=before[:1]),
+                    opts=ResourceOptions(parent=self, depends_on=self._base[:1]),
                 )
             )
-        if site.passwords:
+        if site.basic_auth:
+            users = {user: self._secrets[secret] for user, secret in site.basic_auth.items()}
             after.append(
                 self._file(
                     f"{part}-passwords",
-                    passwords_path(host_name),
-                    passwords(host_name, site.passwords),
+                    nginx.passwords_path(host_name),
+                    passwords(host_name, users),
                     *before,
                     group="www-data",
                     mode="0640",
                     test=False,
                 )
             )
-        text = content(part, host_name, site, pair, self._dialect)
-        return self._file(part, nginx.site_path(host_name), text, *after)
 
-    def _drain(self, served: ServedSites) -> None:
+        def render(upstreams: Mapping[str, nginx.Upstream]) -> str:
+            whole = nginx.Site(
+                host_name,
+                site,
+                upstreams,
+                root=None if site.root is None else nginx.root(host_name),
+                passwords=nginx.passwords_path(host_name) if site.basic_auth else "",
+                certificate=pair,
+                access_log=self._args.access_log,
+            )
+            return nginx.site(part, whole, self._dialect)
+
+        return self._file(part, nginx.site_path(host_name), with_upstreams(apps, render), *after)
+
+    def _drain(self) -> None:
         moving = {
-            f"{host_name}{prefix}": app.port.apply(lambda port: str(int(port)))
-            for host_name, site in sorted(self._args.sites.items())
+            f"{host_name}{prefix}": port.apply(lambda port: str(int(port)))
+            for host_name, site in sorted(self._sites.items())
             for prefix, app in sorted(site.apps.items())
-            if isinstance(app.port, pulumi.Output)
+            if isinstance(port := self._apps[app].port, pulumi.Output)
         }
         if not moving:
             return
         # The engine takes former containers away when everything else is done: after this.
-        drain = Drain(
+        Drain(
             f"{self._name}-drain",
-            host=self._args.host,
+            host=self._host,
             upstreams=moving,
             seconds=self._args.drain,
-            opts=ResourceOptions(parent=self, depends_on=[served]),
+            opts=ResourceOptions(parent=self, depends_on=[self.served]),
         )
-        self.ready.append(drain)
 
     def _file(
         self,
@@ -295,22 +338,35 @@ class ReverseProxy(pulumi.ComponentResource):
     ) -> File:
         return File(
             part,
-            host=self._args.host,
+            host=self._host,
             path=path,
             content=text,
             group=group,
             mode=mode,
             test=nginx.TEST if test else None,
-            adopt=self._args.adopt,
             opts=ResourceOptions(parent=self, depends_on=after),
         )
 
-    def _directory(self, part: str, path: str, mode: str, after: pulumi.Resource) -> Directory:
+    def _directory(self, part: str, path: str, after: pulumi.Resource) -> Directory:
         return Directory(
             part,
-            host=self._args.host,
+            host=self._host,
             path=path,
-            mode=mode,
-            adopt=self._args.adopt,
+            mode="0755",
             opts=ResourceOptions(parent=self, depends_on=[after]),
         )
+
+
+def _check(written: Written, host: Host) -> None:
+    """Refuse what nginx would refuse, or would do otherwise than declared."""
+    faults = faults_in(MapOf[ServerName, SiteArgs], written.get("sites"), str(written.at.field("sites")))
+    if faults:
+        raise ArgumentsError(faults)
+    declared = _Declared(written, host)
+    apps = written.get("apps", {})
+    for site in declared.sites.values():
+        for app, place in site_checks.apps_of(site):
+            if app not in apps:
+                place.refuse(app, "is not an app of this proxy", closest(app, apps))
+    site_checks.sites(declared)
+    refuse_faults(written.at)

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from portcullis.config.faults import ArgumentsError, Fault, fault, path
+from portcullis.config.faults import ArgumentsError, Fault, Place, fault, path
 
 
 def validate(owner: object, forms: dict[str, Any], values: dict[str, Any] | None = None) -> None:
@@ -56,6 +56,20 @@ def faults_in(form: Any, value: object, root: str) -> list[Fault]:
     except ValidationError as error:
         return [fault(each, path(root, each["loc"])) for each in error.errors(include_url=False)]
     return []
+
+
+def refuse_faults(at: Place) -> None:
+    """End the making of a component where checks of its arguments have found something.
+
+    Raises:
+        ArgumentsError: with all that was reported at a place, or below it.
+    """
+    if not at.found:
+        return
+    error = ValidationError.from_exception_data(at.source.root, at.found)
+    raise ArgumentsError(
+        fault(each, path(at.source.root, each["loc"])) for each in error.errors(include_url=False)
+    )
 
 
 @cache

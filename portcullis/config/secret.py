@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from portcullis.config.faults import closest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pulumi
+
+    from portcullis.config.faults import Place
 
 
 class Secret:
@@ -82,3 +88,29 @@ def is_output(value: Any) -> bool:
     """Tell whether a value is known to resources only. Without Pulumi in this process there is none."""
     loaded = sys.modules.get("pulumi")
     return loaded is not None and isinstance(value, loaded.Output)
+
+
+class HasSecrets(Protocol):
+    """What is declared, with the secrets that its parts name."""
+
+    @property
+    def secrets(self) -> Mapping[str, Any]:
+        """What the secrets hold, by name."""
+
+    @property
+    def whole(self) -> str:
+        """What the secrets are part of: "stack", "host" or a component."""
+
+    def how_to_add(self, secret: str) -> str:
+        """Return how a secret is declared."""
+
+
+def named_secret(declared: HasSecrets, name: object, at: Place) -> Secret | None:
+    """Return the secret that is named at a place, or None after reporting that there is none of that name."""
+    if not isinstance(name, str):
+        return None
+    if name not in declared.secrets:
+        hint = closest(name, declared.secrets) if declared.secrets else declared.how_to_add(name)
+        at.refuse(name, f"is not a secret of this {declared.whole}", hint)
+        return None
+    return Secret.of(declared.secrets[name])

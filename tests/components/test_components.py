@@ -18,13 +18,13 @@ from portcullis.components import (
     PrivateContainer,
     PrivateContainerArgs,
     ProxiedApp,
-    ProxiedSite,
     RegistryArgs,
     ReverseProxy,
+    ReverseProxyArgs,
+    SiteArgs,
     connections,
 )
 from portcullis.components.host.stack import load
-from portcullis.components.nginx.component import ReverseProxyArgs
 from portcullis.host import Host
 from tests.config.test_settings import IMAGE, KEY, smallest
 from tests.previews import unknown_in
@@ -50,12 +50,10 @@ def container(name: str = "api", **args: Any) -> PrivateContainer:
     return PrivateContainer(name, container_args(**given), engine=engine, **wiring)
 
 
-def proxy(**args: Any) -> ReverseProxy:
-    sites = {
-        "b.example": ProxiedSite({"/": ProxiedApp("172.17.0.1", 2)}, tls="none"),
-        "a.example": ProxiedSite({"/": ProxiedApp("172.17.0.1", 1)}, tls="none"),
-    }
-    return ReverseProxy("web1-nginx", ReverseProxyArgs(host="web1", sites=sites, **args))
+def proxy() -> ReverseProxy:
+    sites = {f"{app}.example": SiteArgs(app=app, tls="none") for app in ("b", "a")}
+    apps = {"a": ProxiedApp("172.17.0.1", 1), "b": ProxiedApp("172.17.0.1", 2)}
+    return ReverseProxy("web1-nginx", ReverseProxyArgs(), host=Host("web1"), sites=sites, apps=apps)
 
 
 def host(config: dict[str, Any], *, encrypted: Sequence[str] = (), **args: Any) -> HardenedHost:
@@ -331,7 +329,6 @@ def test_two_hosts_share_no_resource(deploy: Deploy) -> None:
             lambda: docker_engine(reached=("198.51.100.7", "172.18.5.4")),
             "DockerEngineArgs.bip, address_pools: 172.18.0.0/16 holds 172.18.5.4",
         ),
-        (lambda: ReverseProxyArgs(host="web1", sites={"a;b": None}), "ReverseProxyArgs.sites"),  # type: ignore[dict-item]
         (lambda: container_args(image="redis"), "PrivateContainerArgs.image: .* names no tag"),
         (lambda: container_args(user="0"), "PrivateContainerArgs.user: .* is root"),
         (lambda: container_args(memory=1, cpus="x"), "memory: .*\nPrivateContainerArgs.cpus: "),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 REVEALS = {
-    "components/host/site_checks.py": "a password's length, and whether a key is its certificate's",
+    "components/nginx/site_checks.py": "a password's length, and whether a key is its certificate's",
     "portcullis/registry.py": "the header of a request to a registry, over HTTPS",
 }
 """The files that may, and what for."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import ReverseProxyArgs
 from portcullis.dialect import DIALECTS
 from tests.golden.nginx_sites import SITES
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 NEW = DIALECTS["debian-13"]
 OS = ("debian-12", "debian-13", "ubuntu-24.04")
-CDN = nginx.Shared(("192.0.2.0/24", "2001:db8:c::/48"), "CF-Connecting-IP")
+CDN = ReverseProxyArgs(trusted_proxies=("192.0.2.0/24", "2001:db8:c::/48"), real_ip_header="CF-Connecting-IP")
 
 
 @pytest.mark.parametrize("case", SITES)
@@ -46,7 +47,10 @@ def test_systems_differ_in_how_they_say_http2_and_in_nothing_else(case: str, os:
 
 @pytest.mark.parametrize("os", ["debian-12", "debian-13"])
 def test_the_servers_for_unknown_hosts(os: str, golden: Golden) -> None:
-    golden(f"nginx.default.{os}.conf", nginx.default_server("web1-nginx-default", DIALECTS[os]))
+    golden(
+        f"nginx.default.{os}.conf",
+        nginx.default_server("web1-nginx-default", DIALECTS[os], ReverseProxyArgs()),
+    )
 
 
 def test_the_servers_for_unknown_hosts_behind_a_cdn(golden: Golden) -> None:

@@ -112,7 +112,9 @@ def test_one_that_takes_a_line_out_of_the_filter(checkout: Checkout, config: dic
 
 def test_one_that_removes_the_firewall_of_the_host(checkout: Checkout, config: dict[str, Any]) -> None:
     firewall = "components/firewall/component.py"
-    checkout.edit(firewall, "            rules=_rules(args),\n", "            enabled=False,\n")
+    checkout.edit(
+        firewall, "            rules=ufw_rules.rules(args, web=web),\n", "            enabled=False,\n"
+    )
     assert "web1-firewall-policy: switches ufw off." in stopped(
         checkout, config, "firewall-denies-by-default"
     )

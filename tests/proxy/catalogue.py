@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import ReverseProxyArgs
 from tests.golden.nginx_sites import SITES
 from tests.proxy.certificates import Certificate, issue
 
@@ -20,7 +21,7 @@ _LEFT_OUT = ("    gzip_static on;\n", "gzip_static on;\n", "        stub_status;
 
 
 def base(
-    root: Root, *, profile: str = "intermediate", shared: nginx.Shared | None = None, brotli: bool = False
+    root: Root, *, profile: str = "intermediate", shared: ReverseProxyArgs | None = None, brotli: bool = False
 ) -> dict[str, str]:
     """Return what all sites share, by path."""
     return {
@@ -28,7 +29,7 @@ def base(
         nginx.PACKAGED_SITE_PATH: nginx.packaged_site("packaged"),
         nginx.TLS_PATH: nginx.tls_snippet("tls", profile, root.dialect),
         nginx.COMPRESSION_PATH: nginx.compression("compression", brotli=brotli),
-        nginx.DEFAULT_PATH: nginx.default_server("default", root.dialect, shared),
+        nginx.DEFAULT_PATH: nginx.default_server("default", root.dialect, shared or ReverseProxyArgs()),
     }
 
 
@@ -59,7 +60,7 @@ def built(root: Root, texts: Mapping[str, str]) -> dict[str, str]:
 
 def every_name(sites: Iterable[Site]) -> list[str]:
     """Return the names that sites answer to."""
-    return [name for site in sites for name in (*site.names, *site.redirect_from)]
+    return [name for site in sites for name in (*site.names, *site.args.redirect_from)]
 
 
 def beside(sites: Iterable[Site], certificate: Certificate) -> dict[str, str]:

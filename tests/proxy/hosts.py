@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 from dataclasses import replace
 
+from portcullis.components.certificates.render import ACME_ROOT
 from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.args import CorsArgs, LimitsArgs, MaintenanceArgs
-from tests.golden.nginx_sites import lets_encrypt
+from tests.golden.nginx_sites import a_site, lets_encrypt
 from tests.proxy.nginx_process import OFFICE
 
 API = nginx.Upstream("172.17.0.1", 2019)
@@ -21,59 +22,59 @@ _CORS = CorsArgs(
 )
 _PASSWORDS = "/etc/nginx/portcullis/guarded.htpasswd"
 _HTTPS = (
-    nginx.Site(
+    a_site(
         "app.example.com",
         {"/": API, "/down/": DOWN},
         aliases=("web.example.com", "*.apps.example.com"),
         redirect_from=("old.example.com",),
         cors=_CORS,
     ),
-    nginx.Site(
+    a_site(
         "www.example.com",
         {"/api/": API, "/ws": LIVE},
         root="/var/www/www.example.com",
         spa=True,
         redirect_from=("example.com",),
     ),
-    nginx.Site("static.example.com", root="/var/www/static.example.com"),
-    nginx.Site("empty.example.com", root="/var/www/empty.example.com", spa=True),
-    nginx.Site("slow.example.com", {"/": API}, timeout=1, websocket_timeout=3),
-    nginx.Site("deaf.example.com", {"/": API}, websockets=False),
-    nginx.Site(
+    a_site("static.example.com", root="/var/www/static.example.com"),
+    a_site("empty.example.com", root="/var/www/empty.example.com", spa=True),
+    a_site("slow.example.com", {"/": API}, timeout=1, websocket_timeout=3),
+    a_site("deaf.example.com", {"/": API}, websockets=False),
+    a_site(
         "limited.example.com", {"/": API}, limits=LimitsArgs(requests=1, burst=2, connections=50, body="1K")
     ),
-    nginx.Site(
+    a_site(
         "crowded.example.com", {"/": API}, limits=LimitsArgs(requests=0, burst=0, connections=2, body="0")
     ),
-    nginx.Site("guarded.example.com", {"/": API}, passwords=_PASSWORDS, cors=_CORS),
-    nginx.Site("office.example.com", {"/": API}, allow=(f"{OFFICE}/32",), cors=_CORS),
-    nginx.Site("short.example.com", redirect="https://www.example.com"),
-    nginx.Site("go.example.com", redirect="https://www.example.com/start?from=go"),
-    nginx.Site("hidden.example.com", redirect="https://www.example.com", passwords=_PASSWORDS),
-    nginx.Site(
+    a_site("guarded.example.com", {"/": API}, passwords=_PASSWORDS, cors=_CORS),
+    a_site("office.example.com", {"/": API}, allow=(f"{OFFICE}/32",), cors=_CORS),
+    a_site("short.example.com", redirect="https://www.example.com"),
+    a_site("go.example.com", redirect="https://www.example.com/start?from=go"),
+    a_site("hidden.example.com", redirect="https://www.example.com", passwords=_PASSWORDS),
+    a_site(
         "closed.example.com",
         {"/": API},
         maintenance=MaintenanceArgs(message="Back <soon> at 14:00.", except_=(OFFICE,)),
     ),
-    nginx.Site("log.example.com", {"/": API}, access_log="json"),
-    nginx.Site(
+    a_site("log.example.com", {"/": API}, access_log="json"),
+    a_site(
         "kept.example.com",
         root="/var/www/static.example.com",
-        headers=nginx.Headers(more={"cache-control": "public, max-age=60"}),
+        headers={"cache-control": "public, max-age=60"},
     ),
-    nginx.Site("tilde.example.com", {"/": DOWN, "/~alice/": API}),
-    nginx.Site("nocsp.example.com", {"/": API}, headers=nginx.Headers(csp="default-src 'self'")),
+    a_site("tilde.example.com", {"/": DOWN, "/~alice/": API}),
+    a_site("nocsp.example.com", {"/": API}, csp="default-src 'self'"),
 )
 _HTTP = (
-    nginx.Site("plain.example.com", {"/": API}, redirect_from=("former.example.com",)),
-    nginx.Site(
+    a_site("plain.example.com", {"/": API}, redirect_from=("former.example.com",)),
+    a_site(
         "shut.example.com",
         {"/": API},
         passwords=_PASSWORDS,
         allow=(OFFICE,),
         maintenance=MaintenanceArgs(except_=(OFFICE,)),
     ),
-    nginx.Site("plain-files.example.com", root="/var/www/static.example.com", spa=True),
+    a_site("plain-files.example.com", root="/var/www/static.example.com", spa=True),
 )
 SITES = (*(replace(site, certificate=lets_encrypt(site.name)) for site in _HTTPS), *_HTTP)
 HTTPS_NAMES = tuple(site.name for site in _HTTPS)
@@ -83,7 +84,7 @@ _SCRIPT = "console.log('hello');\n" * 50
 TOKEN = "token-of-the-authority"
 
 FILES: dict[str, str | bytes] = {
-    f"{nginx.ACME_ROOT}/.well-known/acme-challenge/{TOKEN}": "the answer",
+    f"{ACME_ROOT}/.well-known/acme-challenge/{TOKEN}": "the answer",
     "/var/www/www.example.com/index.html": _PAGE.format("the app"),
     "/var/www/www.example.com/assets/index-4f2a.js": _SCRIPT,
     "/var/www/www.example.com/assets/small-77aa.js": _SCRIPT,

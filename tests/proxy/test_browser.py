@@ -20,9 +20,8 @@ import pytest
 from selenium.webdriver.support.wait import WebDriverWait
 
 from lab import shop
-from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.args import CorsArgs
-from tests.golden.nginx_sites import API, LIVE, lets_encrypt
+from tests.golden.nginx_sites import API, LIVE, a_site, lets_encrypt
 from tests.proxy import catalogue, namespace, nginx_process, roots
 from tests.proxy.app import App, answering
 from tests.proxy.certificates import issue
@@ -32,13 +31,15 @@ if TYPE_CHECKING:
 
     from selenium.webdriver import Chrome
 
+    from portcullis.components.nginx import render as nginx
+
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of RFC 6455, the same for everybody
 FRIEND, STRANGER = "https://www.example.com", "https://www.example.net"
 APP = "https://api.example.com"
 SHOP, INLINE, LOOSE = "shop.example.com", "inline.example.com", "loose.example.com"
 _CORS = CorsArgs(origins=(FRIEND,), exposed_headers=("X-Total-Count",), credentials=True)
 # These pages may ask whom they like: it is the other side that is looked at.
-_ASKING = nginx.Headers(csp="default-src 'self'; connect-src https: wss:")
+_ASKING = "default-src 'self'; connect-src https: wss:"
 _PAGE = "<!doctype html><title>page</title><link rel=icon href=data:,>"
 _INLINE = f"{_PAGE}<script>window.ran = true</script>"
 
@@ -69,12 +70,12 @@ class World:
 
 def sites() -> list[nginx.Site]:
     found = (
-        nginx.Site("api.example.com", {"/": API, "/ws": LIVE}, cors=_CORS),
-        nginx.Site("www.example.com", root="/var/www/asking", headers=_ASKING),
-        nginx.Site("www.example.net", root="/var/www/asking", headers=_ASKING),
-        nginx.Site(SHOP, {"/ws": LIVE}, root="/var/www/shop", spa=True),
-        nginx.Site(INLINE, root="/var/www/inline"),
-        nginx.Site(LOOSE, root="/var/www/inline", headers=nginx.Headers(csp="")),
+        a_site("api.example.com", {"/": API, "/ws": LIVE}, cors=_CORS),
+        a_site("www.example.com", root="/var/www/asking", csp=_ASKING),
+        a_site("www.example.net", root="/var/www/asking", csp=_ASKING),
+        a_site(SHOP, {"/ws": LIVE}, root="/var/www/shop", spa=True),
+        a_site(INLINE, root="/var/www/inline"),
+        a_site(LOOSE, root="/var/www/inline", csp=False),
     )
     return [replace(site, certificate=lets_encrypt(site.name)) for site in found]
 

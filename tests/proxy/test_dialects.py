@@ -8,7 +8,7 @@ import pytest
 
 from portcullis.components.nginx import render as nginx
 from portcullis.dialect import DIALECTS
-from tests.golden.nginx_sites import SITES
+from tests.golden.nginx_sites import SITES, a_site
 from tests.proxy import catalogue, roots
 from tests.proxy.nginx_process import check, prepare
 
@@ -67,7 +67,7 @@ def test_a_site_that_is_there_twice_is_nothing_but_a_warning(
     # So the settings have to see it: nginx would serve one of them and say nothing more.
     root = roots.root("debian-13")
     site = SITES["static-http"]
-    twice = nginx.Site("other.example.com", root="/var/www/other.example.com", aliases=(site.name,))
+    twice = a_site("other.example.com", root="/var/www/other.example.com", aliases=(site.name,))
     done = check(prepare(root, tmp_path, catalogue.files(root, [site, twice], certificate)))
     assert done.returncode == 0
     assert f'[warn] conflicting server name "{site.name}" on 0.0.0.0:80, ignored' in done.stderr

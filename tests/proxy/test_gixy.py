@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import ReverseProxyArgs
 from tests.golden.nginx_sites import SITES
 from tests.proxy import catalogue
 from tests.proxy.nginx_process import check, prepare
@@ -39,7 +40,7 @@ def findings(root: Root, folder: Path, texts: dict[str, str]) -> list[tuple[str,
 
 @pytest.mark.parametrize("profile", nginx.PROFILES)
 def test_nothing_is_found(profile: str, any_root: Root, certificate: Certificate, tmp_path: Path) -> None:
-    shared = nginx.Shared(("192.0.2.0/24",))
+    shared = ReverseProxyArgs(trusted_proxies=("192.0.2.0/24",))
     texts = catalogue.files(any_root, certificate=certificate, profile=profile, shared=shared)
     assert findings(any_root, tmp_path, texts) == []
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.components.nginx import render as nginx
-from portcullis.components.nginx.args import CorsArgs, MaintenanceArgs
-from tests.golden.nginx_sites import SITES
+from portcullis.components.nginx.args import CorsArgs, MaintenanceArgs, ReverseProxyArgs
+from tests.golden.nginx_sites import SITES, a_site
 from tests.proxy import catalogue
 from tests.proxy.nginx_process import check, prepare
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.proxy.certificates import Certificate
     from tests.proxy.roots import Root
 
-CDN = nginx.Shared(("192.0.2.0/24", "2001:db8:c::/48"), "CF-Connecting-IP")
+CDN = ReverseProxyArgs(trusted_proxies=("192.0.2.0/24", "2001:db8:c::/48"), real_ip_header="CF-Connecting-IP")
 
 
 def accepted(root: Root, folder: Path, texts: dict[str, str]) -> None:
@@ -49,7 +49,7 @@ def test_no_site_at_all(any_root: Root, tmp_path: Path) -> None:
 
 
 def shop(name: str) -> nginx.Site:
-    return nginx.Site(
+    return a_site(
         name,
         {"/": nginx.Upstream("172.17.0.1", 3000)},
         certificate=SITES["app"].certificate,
@@ -84,6 +84,6 @@ def test_a_missing_certificate_is_what_this_test_would_see(any_root: Root, tmp_p
 def test_a_site_whose_name_comes_before_ours_in_the_alphabet(
     any_root: Root, certificate: Certificate, tmp_path: Path
 ) -> None:
-    site = nginx.Site("0.example.com", {"/": nginx.Upstream("172.17.0.1", 1)}, access_log="json")
+    site = a_site("0.example.com", {"/": nginx.Upstream("172.17.0.1", 1)}, access_log="json")
     assert nginx.site_path("0.example.com") > nginx.DEFAULT_PATH
     accepted(any_root, tmp_path, catalogue.files(any_root, [site], certificate))

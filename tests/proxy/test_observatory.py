@@ -12,7 +12,7 @@ import pytest
 
 from lab import shop
 from portcullis.components.nginx import render as nginx
-from tests.golden.nginx_sites import API, lets_encrypt
+from tests.golden.nginx_sites import API, a_site, lets_encrypt
 from tests.observatory.scan import Report, scan
 from tests.proxy import catalogue, namespace, nginx_process, resolved, roots
 from tests.proxy.certificates import issue
@@ -91,11 +91,11 @@ def graded(
 
 
 def of_files() -> nginx.Site:
-    return nginx.Site(NAME, root=f"/var/www/{NAME}", spa=True, certificate=lets_encrypt(NAME))
+    return a_site(NAME, root=f"/var/www/{NAME}", spa=True, certificate=lets_encrypt(NAME))
 
 
 def of_an_app() -> nginx.Site:
-    return nginx.Site(NAME, {"/": API}, certificate=lets_encrypt(NAME))
+    return a_site(NAME, {"/": API}, certificate=lets_encrypt(NAME))
 
 
 def test_the_built_shop_gets_an_a_plus_with_our_defaults(root: roots.Root, tmp_path: Path) -> None:

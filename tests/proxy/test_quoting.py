@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import string
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from portcullis.components.nginx import render as nginx
+from tests.golden.nginx_sites import changed
 from tests.proxy import catalogue, hosts, roots
 from tests.proxy.edge import serving
 from tests.proxy.traps import APP
@@ -41,12 +40,12 @@ def test_what_is_quoted_comes_back_byte_for_byte(tmp_path: Path) -> None:
     # A client may take 100 headers, and no more.
     parts = [texts[begin : begin + 70] for begin in range(0, len(texts), 70)]
     sites = [
-        replace(
+        changed(
             site,
             name=f"q{number}.example.com",
             aliases=(),
             redirect_from=(),
-            headers=nginx.Headers(more={f"X-{index}": text for index, text in enumerate(part)}),
+            headers={f"X-{index}": text for index, text in enumerate(part)},
         )
         for number, part in enumerate(parts)
     ]

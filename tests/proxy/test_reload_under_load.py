@@ -14,7 +14,7 @@ import pytest
 
 from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.args import LimitsArgs
-from tests.golden.nginx_sites import API, LIVE, lets_encrypt
+from tests.golden.nginx_sites import API, LIVE, a_site, changed, lets_encrypt
 from tests.load import Load
 from tests.proxy import catalogue, nginx_process, roots
 from tests.proxy.certificates import issue
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 APP, FILES = "app.example.com", "www.example.com"
 # All of these visitors come from one address.
 _SITES = {
-    APP: nginx.Site(APP, {"/": API}, limits=LimitsArgs(requests=0, burst=0, connections=0)),
-    FILES: nginx.Site(FILES, root=f"/var/www/{FILES}", limits=LimitsArgs(requests=0, burst=0, connections=0)),
+    APP: a_site(APP, {"/": API}, limits=LimitsArgs(requests=0, burst=0, connections=0)),
+    FILES: a_site(FILES, root=f"/var/www/{FILES}", limits=LimitsArgs(requests=0, burst=0, connections=0)),
 }
 _PAGE = "<!doctype html><title>page</title>" + "<p>A page of some length.</p>" * 3000
 CHANGES = 50
@@ -54,7 +54,7 @@ class Changes:
         self.reload()
 
     def add(self, number: int) -> None:
-        site = secured(nginx.Site(f"site-{number}.example.com", {"/": API}))
+        site = secured(a_site(f"site-{number}.example.com", {"/": API}))
         for path, text in catalogue.beside([site], issue([site.name])).items():
             self.write(path, text)
         self.site(site)
@@ -72,8 +72,7 @@ class Changes:
         self.site(secured(replace(_SITES[APP], apps={"/": LIVE if number % 2 else API})))
 
     def alter(self, number: int) -> None:
-        headers = nginx.Headers(more={"X-Number": str(number)})
-        self.site(secured(replace(_SITES[FILES], headers=headers)))
+        self.site(secured(changed(_SITES[FILES], headers={"X-Number": str(number)})))
 
     def site(self, site: nginx.Site) -> None:
         self.write(nginx.site_path(site.name), nginx.site(f"nginx-{site.name}", site, self.root.dialect))

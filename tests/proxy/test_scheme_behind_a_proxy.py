@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import ReverseProxyArgs
 from tests.proxy import catalogue, hosts, roots
 from tests.proxy.edge import Edge, serving
 from tests.proxy.nginx_process import CDN
@@ -23,7 +23,7 @@ HTTPS = {"X-Forwarded-Proto": "https"}
 def edge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     root = roots.root(request.param)
     sites = [site for site in hosts.SITES if site.name in (APP, PLAIN)]
-    texts = catalogue.files(root, sites, shared=nginx.Shared(("192.0.2.0/24",)))
+    texts = catalogue.files(root, sites, shared=ReverseProxyArgs(trusted_proxies=("192.0.2.0/24",)))
     with serving(root, tmp_path_factory.mktemp("nginx"), texts) as edge:
         yield edge
 

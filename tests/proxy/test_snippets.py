@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.components.nginx import render as nginx
+from tests.golden.nginx_sites import a_site
 from tests.proxy import catalogue, roots
 from tests.proxy.edge import serving
 
@@ -25,7 +26,7 @@ def test_an_error_page_of_a_snippet_is_shown_for_an_app_that_is_down(
     tmp_path: Path, *, websockets: bool
 ) -> None:
     """`error_page` is inherited all or none, like headers."""
-    site = nginx.Site(APP, {"/": NOBODY}, certificate=PEM, websockets=websockets, snippet=PAGE)
+    site = a_site(APP, {"/": NOBODY}, certificate=PEM, websockets=websockets, snippet=PAGE)
     root = roots.root("debian-13")
     with serving(root, tmp_path, catalogue.files(root, [site])) as edge:
         found = edge.ask(APP)

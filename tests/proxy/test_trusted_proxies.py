@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.components.nginx import render as nginx
-from portcullis.components.nginx.args import LimitsArgs
+from portcullis.components.nginx.args import LimitsArgs, ReverseProxyArgs
+from tests.golden.nginx_sites import changed
 from tests.proxy import catalogue, hosts, roots
 from tests.proxy.edge import Edge, serving
 from tests.proxy.nginx_process import CDN, OFFICE, VISITOR
@@ -30,12 +29,14 @@ def edge(header: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge
     root = roots.root("debian-13")
     sites = [site for site in hosts.SITES if site.name in (APP, "office.example.com", "limited.example.com")]
     sites = [
-        replace(site, limits=LimitsArgs(requests=1, burst=0, connections=50))
+        changed(site, limits=LimitsArgs(requests=1, burst=0, connections=50))
         if "limited" in site.name
         else site
         for site in sites
     ]
-    texts = catalogue.files(root, sites, shared=nginx.Shared(NETWORKS, header))
+    texts = catalogue.files(
+        root, sites, shared=ReverseProxyArgs(trusted_proxies=NETWORKS, real_ip_header=header)
+    )
     with serving(root, tmp_path_factory.mktemp("nginx"), texts) as edge:
         yield edge
 

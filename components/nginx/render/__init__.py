@@ -9,18 +9,18 @@ maps and zones in it are named after the site, so sites come and go without each
 from __future__ import annotations
 
 from portcullis.components.nginx.render.model import (
-    Headers,
     KeyPair,
     Site,
     Upstream,
 )
 from portcullis.components.nginx.render.names import (
-    ACME_ROOT,
     CONF_D,
     FILES,
     PRIVATE,
     access_log,
     error_log,
+    passwords_path,
+    root,
     site_path,
 )
 from portcullis.components.nginx.render.shared import (
@@ -29,10 +29,8 @@ from portcullis.components.nginx.render.shared import (
     DEFAULT_PATH,
     MAIN_PATH,
     PACKAGED_SITE_PATH,
-    REAL_IP_HEADERS,
     STATUS,
     UNKNOWN_HOST_LOG,
-    Shared,
     compression,
     default_server,
     limits,
@@ -46,7 +44,6 @@ from portcullis.components.nginx.render.tls import snippet as tls_snippet
 TEST = ["nginx", "-t"]
 
 __all__ = [
-    "ACME_ROOT",
     "BROTLI_PACKAGES",
     "COMPRESSION_PATH",
     "CONF_D",
@@ -56,14 +53,11 @@ __all__ = [
     "PACKAGED_SITE_PATH",
     "PRIVATE",
     "PROFILES",
-    "REAL_IP_HEADERS",
     "STATUS",
     "TEST",
     "TLS_PATH",
     "UNKNOWN_HOST_LOG",
-    "Headers",
     "KeyPair",
-    "Shared",
     "Site",
     "Upstream",
     "access_log",
@@ -72,6 +66,8 @@ __all__ = [
     "error_log",
     "limits",
     "packaged_site",
+    "passwords_path",
+    "root",
     "site",
     "site_path",
     "tls_snippet",

@@ -110,7 +110,7 @@ def foreign(site: Site) -> Iterator[Node]:
         for each in site.names
         if each.startswith("*")
     ]
-    others = site.cors.origins if site.cors else ()
+    others = site.args.cors.origins if site.args.cors else ()
     known = dict.fromkeys([*own, *others, *below])
     yield GAP
     yield block(

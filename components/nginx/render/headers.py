@@ -76,16 +76,17 @@ def hsts(settings: HstsArgs) -> str:
 def security(site: Site) -> dict[str, str]:
     """Return the headers of a site's every response, by name, in the order of the file."""
     found: dict[str, str] = {}
-    if site.certificate and site.headers.hsts:
-        found[HSTS] = hsts(site.headers.hsts)
-    defaults: Mapping[str, str] = _OF_FILES if site.root or site.redirect else _OF_APPS
+    args = site.args
+    if site.certificate and args.hsts:
+        found[HSTS] = hsts(args.hsts)
+    defaults: Mapping[str, str] = _OF_FILES if site.root or args.redirect else _OF_APPS
     found |= defaults
-    if site.headers.csp is not None:
-        found[CSP] = site.headers.csp
-    if site.headers.csp_report_only:
-        found[CSP_REPORT_ONLY] = site.headers.csp_report_only
+    if args.csp is not None:
+        found[CSP] = args.csp or ""
+    if args.csp_report_only:
+        found[CSP_REPORT_ONLY] = args.csp_report_only
     names = {name.lower(): name for name in found}
-    for name, value in site.headers.more.items():
+    for name, value in args.headers.items():
         found[names.get(name.lower(), name)] = value
     return {name: value for name, value in found.items() if value}
 

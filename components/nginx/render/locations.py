@@ -104,7 +104,7 @@ def forwarding(site: Site) -> Iterator[Node]:
         "1.1",
         why="Keepalive and WebSocket need 1.1; nginx speaks 1.0 to apps by default before 1.29.7.",
     )
-    socket = ("$portcullis_upgrade", "$portcullis_connection") if site.websockets else ("", "")
+    socket = ("$portcullis_upgrade", "$portcullis_connection") if site.args.websockets else ("", "")
     yield directive("proxy_set_header", "Upgrade", Expression(socket[0]))
     yield directive("proxy_set_header", "Connection", Expression(socket[1]))
     for index, (name, value) in enumerate(_FORWARDED.items()):
@@ -127,8 +127,8 @@ def forwarding(site: Site) -> Iterator[Node]:
         "5s",
         why="The app is on this host: if it does not accept within seconds, it is down.",
     )
-    yield directive("proxy_read_timeout", f"{site.timeout}s")
-    yield directive("proxy_send_timeout", f"{site.timeout}s")
+    yield directive("proxy_read_timeout", f"{site.args.timeout}s")
+    yield directive("proxy_send_timeout", f"{site.args.timeout}s")
 
 
 def apps(site: Site) -> Iterator[Node]:
@@ -143,7 +143,7 @@ def apps(site: Site) -> Iterator[Node]:
     for prefix, upstream in sorted(site.apps.items()):
         yield GAP
         yield _app(site, prefix, upstream, ways[upstream])
-    if site.websockets:
+    if site.args.websockets:
         for upstream, status in ways.items():
             yield from _socket(site, upstream, status)
 
@@ -154,7 +154,7 @@ def _app(site: Site, prefix: str, upstream: Upstream, status: int) -> Directive:
         # Apps say themselves what may be kept.
         body.append(directive("set", CACHE, ""))
     body += _limited(site)
-    if site.websockets:
+    if site.args.websockets:
         body.append(
             block(
                 "if",
@@ -192,17 +192,17 @@ def _socket(site: Site, upstream: Upstream, status: int) -> Iterator[Node]:
             directive("proxy_pass", f"http://{app_name(site.name, upstream)}"),
             directive(
                 "proxy_read_timeout",
-                f"{site.websocket_timeout}s",
+                f"{site.args.websocket_timeout}s",
                 why="A WebSocket is silent for long: this is how long both ends may be.",
             ),
-            directive("proxy_send_timeout", f"{site.websocket_timeout}s"),
+            directive("proxy_send_timeout", f"{site.args.websocket_timeout}s"),
         ],
     )
 
 
 def _limited(site: Site) -> Iterator[Node]:
-    if site.limits.requests:
-        burst = (f"burst={site.limits.burst}", "nodelay") if site.limits.burst else ()
+    if site.args.limits.requests:
+        burst = (f"burst={site.args.limits.burst}", "nodelay") if site.args.limits.burst else ()
         yield directive("limit_req", f"zone=requests_{variable(site.name)}", *burst)
 
 
@@ -211,8 +211,8 @@ def files(site: Site) -> Iterator[Node]:
     if site.root is None:
         return
     # =404 after index.html too: were that missing, nginx would look for it again and again, and say 500.
-    found = ("$uri/index.html", "/index.html") if site.spa else ("$uri/",)
-    if not site.spa:
+    found = ("$uri/index.html", "/index.html") if site.args.spa else ("$uri/",)
+    if not site.args.spa:
         yield directive(
             "error_page", "404", "/404.html", why="The site's own page, where it has one, and else nginx's."
         )

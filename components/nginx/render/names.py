@@ -14,8 +14,6 @@ FILES = "/var/www"
 """Folder of the folders that sites serve, each by its host name."""
 PRIVATE = "/etc/nginx/portcullis"
 """Folder of keys and passwords; nginx is found stale when something below /etc/nginx changes."""
-ACME_ROOT = f"{FILES}/portcullis-acme"
-"""What the certificate authority is shown. No site can have that name: it has no dot."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _HOST_NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
@@ -53,3 +51,13 @@ def access_log(name: str) -> str:
 def error_log(name: str) -> str:
     """Return the path of a site's error log."""
     return f"{LOGS}/{word(name)}.error.log"
+
+
+def root(name: str) -> str:
+    """Return the folder of the files that a site serves."""
+    return f"{FILES}/{name}"
+
+
+def passwords_path(name: str) -> str:
+    """Return the path of the file with a site's users."""
+    return f"{PRIVATE}/{name}.htpasswd"

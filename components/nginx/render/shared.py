@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from portcullis.components.certificates.render import ACME_ROOT
 from portcullis.components.nginx.render import tls
-from portcullis.components.nginx.render.names import ACME_ROOT, CONF_D, FIRST, LOGS
+from portcullis.components.nginx.render.names import CONF_D, FIRST, LOGS
 from portcullis.components.nginx.render.tree import GAP, Expression, block, directive, render
 from portcullis.rendering import header, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from portcullis.components.nginx.args import ReverseProxyArgs
     from portcullis.components.nginx.render.tree import Node
     from portcullis.dialect import Dialect
 
@@ -32,7 +33,6 @@ SCHEME, PORT = "$portcullis_scheme", "$portcullis_port"
 """What the visitor's browser speaks, and to which port."""
 JSON_FORMAT = "portcullis_json"
 BROTLI_PACKAGES = ("libnginx-mod-http-brotli-filter", "libnginx-mod-http-brotli-static")
-REAL_IP_HEADERS = ("X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "Fastly-Client-IP")
 
 # What compresses well; images and fonts are compressed already, and text/html always is.
 _COMPRESSED = (
@@ -79,20 +79,6 @@ _LOGGED = {
     "agent": "$http_user_agent",
     "id": "$request_id",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What holds for every site of a host.
-
-    Attributes:
-        trusted_proxies: networks of proxies in front of this one (a CDN), whose word for who the client is
-            counts; from anybody else that word is thrown away.
-        real_ip_header: the header that has it.
-    """
-
-    trusted_proxies: tuple[str, ...] = ()
-    real_ip_header: str = "X-Forwarded-For"
 
 
 def packaged_site(resource: str) -> str:
@@ -146,14 +132,14 @@ def compression(resource: str, *, brotli: bool) -> str:
     return header(resource, "Compression of every site") + render(nodes)
 
 
-def default_server(resource: str, dialect: Dialect, shared: Shared | None = None) -> str:
+def default_server(resource: str, dialect: Dialect, args: ReverseProxyArgs) -> str:
     """Render what all sites share, and the servers for every host name that is not a site.
 
     Raises:
         ValueError: a network or header cannot stand in a configuration file.
     """
     nodes: list[Node] = [GAP, *_sizes(), GAP, *_maps(), *_formats()]
-    nodes += [*_open_files(), *_real_ip(shared or Shared()), *_scheme(shared or Shared())]
+    nodes += [*_open_files(), *_real_ip(args), *_scheme(args)]
     nodes += [*_unknown_by_http(), *_unknown_by_https(dialect), *_status()]
     return header(resource, "What all sites share, and the answer to unknown host names") + render(nodes)
 
@@ -270,14 +256,14 @@ def _open_files() -> Iterator[Node]:
     yield directive("open_file_cache_valid", "1s")
 
 
-def _real_ip(shared: Shared) -> Iterator[Node]:
-    if not shared.trusted_proxies:
+def _real_ip(args: ReverseProxyArgs) -> Iterator[Node]:
+    if not args.trusted_proxies:
         return
     yield GAP
-    for index, network in enumerate(shared.trusted_proxies):
+    for index, network in enumerate(args.trusted_proxies):
         why = "Proxies whose word for who the client is counts; from anybody else it is thrown away."
         yield directive("set_real_ip_from", word(network), why="" if index else why)
-    yield directive("real_ip_header", word(shared.real_ip_header))
+    yield directive("real_ip_header", word(args.real_ip_header))
     yield directive(
         "real_ip_recursive",
         "on",
@@ -285,11 +271,11 @@ def _real_ip(shared: Shared) -> Iterator[Node]:
     )
 
 
-def _scheme(shared: Shared) -> Iterator[Node]:
+def _scheme(args: ReverseProxyArgs) -> Iterator[Node]:
     """Give the scheme that a visitor speaks: a trusted proxy's word counts for that, too."""
     scheme, proxy = Expression(SCHEME), Expression("$portcullis_proxy")
     yield GAP
-    if not shared.trusted_proxies:
+    if not args.trusted_proxies:
         yield block("map", Expression("$scheme"), scheme, body=[directive("default", Expression("$scheme"))])
     else:
         yield block(
@@ -297,7 +283,7 @@ def _scheme(shared: Shared) -> Iterator[Node]:
             # Who really is connected: by then $remote_addr is the client.
             Expression("$realip_remote_addr"),
             proxy,
-            body=[directive("default", ""), *(directive(word(each), "1") for each in shared.trusted_proxies)],
+            body=[directive("default", ""), *(directive(word(each), "1") for each in args.trusted_proxies)],
         )
         yield block(
             "map",

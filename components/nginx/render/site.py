@@ -34,7 +34,7 @@ def site(resource: str, settings: Site, dialect: Dialect) -> str:
     nodes: list[Node] = [*_outside(settings), *locations.upstreams(settings)]
     if settings.certificate:
         nodes += [*_to_https(settings, dialect), *_to_the_name(settings, dialect)]
-    elif settings.redirect_from:
+    elif settings.args.redirect_from:
         nodes += _to_the_name(settings, dialect)
     nodes += _content(settings, dialect)
     return header(resource, f"{settings.scheme}://{settings.name}") + render(nodes)
@@ -42,13 +42,13 @@ def site(resource: str, settings: Site, dialect: Dialect) -> str:
 
 def _check(settings: Site) -> None:
     """Refuse what would break out of its place; the settings and arguments have said all this before."""
-    for name in (*settings.names, *settings.redirect_from):
+    for name in (*settings.names, *settings.args.redirect_from):
         names.host_name(name)
-    if not _BODY.fullmatch(settings.limits.body):
-        raise ValueError(f"{settings.limits.body!r} cannot stand in a configuration file as a size")
-    if settings.redirect and not _URL.fullmatch(settings.redirect):
-        raise ValueError(f"{settings.redirect!r} cannot stand in a configuration file as a URL")
-    for origin in settings.cors.origins if settings.cors else ():
+    if not _BODY.fullmatch(settings.args.limits.body):
+        raise ValueError(f"{settings.args.limits.body!r} cannot stand in a configuration file as a size")
+    if settings.args.redirect and not _URL.fullmatch(settings.args.redirect):
+        raise ValueError(f"{settings.args.redirect!r} cannot stand in a configuration file as a URL")
+    for origin in settings.args.cors.origins if settings.args.cors else ():
         if not _ORIGIN.fullmatch(origin):
             raise ValueError(f"{origin!r} cannot stand in a configuration file as an origin")
 
@@ -56,18 +56,18 @@ def _check(settings: Site) -> None:
 def _outside(settings: Site) -> Iterator[Node]:
     """Give what stands beside the server blocks: maps and zones, named after the site."""
     name = names.variable(settings.name)
-    if settings.cors:
-        yield from cors.maps(settings.name, settings.cors)
-    if settings.apps and settings.websockets:
+    if settings.args.cors:
+        yield from cors.maps(settings.name, settings.args.cors)
+    if settings.apps and settings.args.websockets:
         yield from cors.foreign(settings)
     plain = settings.certificate is None
-    if settings.allow:
+    if settings.args.allow:
         why = "Who may come."
-        yield from _by_network(f"outside_{name}", settings.allow, why, plain=plain)
-    if settings.maintenance:
+        yield from _by_network(f"outside_{name}", settings.args.allow, why, plain=plain)
+    if settings.args.maintenance:
         why = "Who sees the site while it is being worked on."
-        yield from _by_network(f"maintenance_{name}", settings.maintenance.except_, why, plain=plain)
-    limits = settings.limits
+        yield from _by_network(f"maintenance_{name}", settings.args.maintenance.except_, why, plain=plain)
+    limits = settings.args.limits
     if settings.apps and limits.requests:
         yield GAP
         yield directive(
@@ -111,7 +111,7 @@ def _to_https(settings: Site, dialect: Dialect) -> Iterator[Node]:
         "server",
         body=[
             *shared.listen("80", dialect),
-            directive("server_name", *settings.names, *settings.redirect_from),
+            directive("server_name", *settings.names, *settings.args.redirect_from),
             shared.no_version(),
             *_logs(settings),
             GAP,
@@ -132,7 +132,7 @@ def _to_https(settings: Site, dialect: Dialect) -> Iterator[Node]:
 
 def _to_the_name(settings: Site, dialect: Dialect) -> Iterator[Node]:
     """Give the server that sends visitors of former and of short names to the one."""
-    if not settings.redirect_from:
+    if not settings.args.redirect_from:
         return
     target = Expression(f"{settings.scheme}://{settings.name}$request_uri")
     sent = headers.security(settings)
@@ -141,7 +141,7 @@ def _to_the_name(settings: Site, dialect: Dialect) -> Iterator[Node]:
         "server",
         body=[
             *shared.listen("443" if settings.certificate else "80", dialect),
-            directive("server_name", *settings.redirect_from),
+            directive("server_name", *settings.args.redirect_from),
             shared.no_version(),
             *_tls(settings),
             *_logs(settings),
@@ -164,10 +164,10 @@ def _content(settings: Site, dialect: Dialect) -> Iterator[Node]:
             shared.no_version(),
             *_tls(settings),
             *_logs(settings),
-            *([] if settings.redirect else [directive("include", shared.COMPRESSION_PATH)]),
+            *([] if settings.args.redirect else [directive("include", shared.COMPRESSION_PATH)]),
             directive(
                 "client_max_body_size",
-                settings.limits.body.lower(),
+                settings.args.limits.body.lower(),
                 why="What is larger is answered with 413, and not read.",
             ),
             *_limits(settings),
@@ -208,7 +208,7 @@ def _logs(settings: Site) -> Iterator[Node]:
 
 
 def _limits(settings: Site) -> Iterator[Node]:
-    limits = settings.limits
+    limits = settings.args.limits
     if settings.apps and limits.requests:
         yield directive("limit_req_status", "429")
     if limits.connections:
@@ -235,13 +235,13 @@ def _headers(settings: Site) -> Iterator[Node]:
     yield from headers.add(sent)
     if settings.root is not None and "cache-control" not in map(str.lower, sent):
         yield directive("add_header", "Cache-Control", headers.CACHE, why="As the location says.")
-    if settings.maintenance:
+    if settings.args.maintenance:
         yield directive("add_header", "Retry-After", Expression("$portcullis_retry"), "always")
-    if settings.cors:
+    if settings.args.cors:
         yield GAP
-        yield from cors.headers(settings.name, settings.cors)
+        yield from cors.headers(settings.name, settings.args.cors)
     if settings.apps:
-        hidden = (*sent, *(cors.RESPONSE_HEADERS if settings.cors else ()), "X-Powered-By")
+        hidden = (*sent, *(cors.RESPONSE_HEADERS if settings.args.cors else ()), "X-Powered-By")
         yield GAP
         yield from headers.hide(hidden)
         yield GAP
@@ -250,10 +250,10 @@ def _headers(settings: Site) -> Iterator[Node]:
         yield GAP
         yield directive("set", headers.CACHE, "")
         yield directive("root", word(settings.root))
-    if settings.cors:
+    if settings.args.cors:
         yield GAP
         yield cors.preflight()
-    if settings.allow:
+    if settings.args.allow:
         yield GAP
         yield block(
             "if",
@@ -261,19 +261,19 @@ def _headers(settings: Site) -> Iterator[Node]:
             body=[directive("return", "403")],
             why="Not by allow and deny: a return, of which there are some here, comes before those.",
         )
-    if settings.apps and settings.websockets:
+    if settings.apps and settings.args.websockets:
         yield GAP
         yield cors.refuse_foreign(settings.name)
 
 
 def _answers(settings: Site) -> Iterator[Node]:
-    if settings.maintenance:
-        yield from _maintenance(settings.name, settings.maintenance)
-    if settings.redirect:
-        found = _URL.fullmatch(settings.redirect)
+    if settings.args.maintenance:
+        yield from _maintenance(settings.name, settings.args.maintenance)
+    if settings.args.redirect:
+        found = _URL.fullmatch(settings.args.redirect)
         # A slash alone is no page of its own: who writes one means the site.
         whole = found is not None and found["path"] not in (None, "/")
-        target = settings.redirect if whole else settings.redirect.rstrip("/") + "$request_uri"
+        target = settings.args.redirect if whole else settings.args.redirect.rstrip("/") + "$request_uri"
         yield GAP
         yield from _sent_on(settings, Expression(target))
         return
@@ -284,9 +284,9 @@ def _answers(settings: Site) -> Iterator[Node]:
 
 
 def _snippet(settings: Site) -> Iterator[Node]:
-    if settings.snippet.strip():
+    if settings.args.snippet.strip():
         yield GAP
-        yield Verbatim(settings.snippet.strip("\n"))
+        yield Verbatim(settings.args.snippet.strip("\n"))
 
 
 def _sent_on(settings: Site, target: Expression) -> Iterator[Node]:

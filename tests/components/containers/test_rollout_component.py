@@ -12,11 +12,12 @@ from portcullis.components import (
     JobsArgs,
     PrivateContainer,
     ProxiedApp,
-    ProxiedSite,
     ReverseProxy,
+    ReverseProxyArgs,
+    SiteArgs,
     StoreUse,
 )
-from portcullis.components.nginx.component import ReverseProxyArgs
+from portcullis.host import Host
 from tests import recording_engine as made_up
 from tests.components.test_components import IMAGE, container, container_args, docker_engine
 from tests.previews import unknown_in
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tests.recording_engine import Deploy
 
 NUMBER, PORT = 3, 28005
+HERE = ProxiedApp("172.17.0.1", 2019)
 
 
 @pytest.fixture(autouse=True)
@@ -179,10 +181,14 @@ def moving_and_fixed(**moving_has: Any) -> None:
     moving = container("api", engine=engine, host_port=None, rollout=True, **moving_has)
     fixed = container("old", engine=engine, host_port=2019)
     apps = {
-        name: ProxiedSite({"/": ProxiedApp(engine.bind_address, app.port or 0, (app,))}, tls="none")
-        for name, app in (("a.example", moving), ("b.example", fixed))
+        name: ProxiedApp(engine.bind_address, app.port or 0, depends_on=[app])
+        for name, app in (("api", moving), ("old", fixed))
     }
-    ReverseProxy("nginx", ReverseProxyArgs(host="web1", sites=apps, drain=7))
+    sites = {
+        "a.example": SiteArgs(app="api", tls="none"),
+        "b.example": SiteArgs(app="old", tls="none"),
+    }
+    ReverseProxy("nginx", ReverseProxyArgs(drain=7), host=Host("web1"), sites=sites, apps=apps)
 
 
 def test_nginx_moves_when_the_next_one_is_well_and_then_drains(deploy: Deploy) -> None:
@@ -198,8 +204,8 @@ def test_nginx_moves_when_the_next_one_is_well_and_then_drains(deploy: Deploy) -
 
 
 def test_without_a_moving_app_nothing_is_waited_for(deploy: Deploy) -> None:
-    sites = {"a.example": ProxiedSite({"/": ProxiedApp("172.17.0.1", 2019)}, tls="none")}
-    engine = deploy(lambda: ReverseProxy("nginx", ReverseProxyArgs(host="web1", sites=sites)))
+    given = {"sites": {"a.example": SiteArgs(app="api", tls="none")}, "apps": {"api": HERE}}
+    engine = deploy(lambda: ReverseProxy("nginx", ReverseProxyArgs(), host=Host("web1"), **given))
     assert not engine.of(":Drain")
 
 
@@ -220,7 +226,7 @@ def test_an_image_may_come_from_another_resource(deploy: Deploy) -> None:
             r"(?s)\[0\]: \S+ is not a command.*\[1\]: .. is not a command",
         ),
         (lambda: JobsArgs(within=0), "JobsArgs.within: 0 is not a number of seconds"),
-        (lambda: ReverseProxyArgs(host="web1", sites={}, drain=-1), "drain: -1 is not a number of seconds"),
+        (lambda: ReverseProxyArgs(drain=-1), "drain: -1 is not a number of seconds"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Any, words: str) -> None:

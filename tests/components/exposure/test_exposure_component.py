@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.components import HostExposure, HostExposureArgs
+from portcullis.components import ExposureArgs, FirewallArgs, HostExposure, RuleArgs
 from portcullis.components.host.stack import load
-from portcullis.config.faults import SettingsError
+from portcullis.config.faults import ArgumentsError, SettingsError
+from portcullis.host import Host
 from tests.components.host.test_stores_of_a_host import DIGEST, host
 from tests.config.test_settings import smallest
 from tests.previews import unknown_in
@@ -145,17 +146,23 @@ def test_every_fault_of_what_is_accepted_is_told_at_once() -> None:
 
 
 def test_arguments_are_checked_where_they_are_made() -> None:
-    with pytest.raises(ValueError, match=r"HostExposureArgs\.accept"):
-        HostExposureArgs(host="web1", accept={"3306": "x"})
-    with pytest.raises(ValueError, match=r"HostExposureArgs\.ssh_port"):
-        HostExposureArgs(host="web1", ssh_port=0)
+    with pytest.raises(ArgumentsError, match=r'ExposureArgs\.accept\.3306: "3306" is not something that'):
+        ExposureArgs(accept={"3306": "x"})
+
+
+def alone() -> HostExposure:
+    firewall = FirewallArgs(allow={"5432/tcp": RuleArgs(from_=["203.0.113.0/24"])})
+    return HostExposure("web1-exposure", ExposureArgs(), host=Host("web1"), firewall=firewall, web=True)
 
 
 def test_alone(deploy: Deploy) -> None:
-    engine = deploy(lambda: HostExposure("web1-exposure", HostExposureArgs(host="web1")))
-    assert engine.one(":Exposure").inputs["published"] == {}
+    found = deploy(alone).one(":Exposure").inputs
+    assert found["published"] == {}
+    assert found["passes"]["tcp4 5432"] == "203.0.113.0/24"
+    assert found["passes"]["tcp4 443"] == "anywhere"
+    assert "adopt" not in found
 
 
 def test_a_preview_knows_everything() -> None:
     """That of a whole host is in test_stores_of_a_host.py."""
-    assert unknown_in(lambda: HostExposure("web1-exposure", HostExposureArgs(host="web1"))) == set()
+    assert unknown_in(alone) == set()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import random
 import string
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import crossplane
 import pytest
 
 from portcullis.components.nginx import render as nginx
-from portcullis.components.nginx.args import CorsArgs, LimitsArgs, MaintenanceArgs
+from portcullis.components.nginx.args import CorsArgs, LimitsArgs, MaintenanceArgs, ReverseProxyArgs
 from portcullis.components.nginx.render.tree import Expression, block, directive, quoted, render
 from portcullis.config.section import Section
 from portcullis.dialect import DIALECTS
+from tests.golden.nginx_sites import a_site, changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Section)
 NEW = DIALECTS["debian-13"]
 APP = nginx.Upstream("172.17.0.1", 2019)
-SITE = nginx.Site("a.example", {"/": APP}, certificate=nginx.KeyPair("/etc/a.pem", "/etc/a.pem"))
-FILES = nginx.Site("a.example", root="/var/www/a.example")
+SITE = a_site("a.example", {"/": APP}, certificate=nginx.KeyPair("/etc/a.pem", "/etc/a.pem"))
+FILES = a_site("a.example", root="/var/www/a.example")
 HOSTILE = [
     "a;b",
     "a; evil on;",
@@ -68,41 +68,41 @@ def unchecked(kind: type[S], **values: Any) -> S:
 
 # Each puts a text into a place where a setting comes to stand.
 PLACES: dict[str, Callable[[str], nginx.Site]] = {
-    "name": lambda text: replace(SITE, name=text),
-    "alias": lambda text: replace(SITE, aliases=(text,)),
-    "former name": lambda text: replace(SITE, redirect_from=(text,)),
-    "path of an app": lambda text: replace(SITE, apps={"/": APP, f"/{text}": APP}),
-    "address of an app": lambda text: replace(SITE, apps={"/": nginx.Upstream(text, 1)}),
-    "folder": lambda text: replace(FILES, root=text),
-    "redirect": lambda text: nginx.Site("a.example", redirect=f"https://b.example/{text}"),
-    "host of a redirect": lambda text: nginx.Site("a.example", redirect=f"https://{text}"),
-    "certificate": lambda text: replace(SITE, certificate=nginx.KeyPair(text, "/etc/a.pem")),
-    "key": lambda text: replace(SITE, certificate=nginx.KeyPair("/etc/a.pem", text)),
-    "passwords": lambda text: replace(SITE, passwords=f"/{text}"),
-    "network": lambda text: replace(SITE, allow=(text,)),
-    "network in maintenance": lambda text: replace(
+    "name": lambda text: changed(SITE, name=text),
+    "alias": lambda text: changed(SITE, aliases=(text,)),
+    "former name": lambda text: changed(SITE, redirect_from=(text,)),
+    "path of an app": lambda text: changed(SITE, apps={"/": APP, f"/{text}": APP}),
+    "address of an app": lambda text: changed(SITE, apps={"/": nginx.Upstream(text, 1)}),
+    "folder": lambda text: changed(FILES, root=text),
+    "redirect": lambda text: a_site("a.example", redirect=f"https://b.example/{text}"),
+    "host of a redirect": lambda text: a_site("a.example", redirect=f"https://{text}"),
+    "certificate": lambda text: changed(SITE, certificate=nginx.KeyPair(text, "/etc/a.pem")),
+    "key": lambda text: changed(SITE, certificate=nginx.KeyPair("/etc/a.pem", text)),
+    "passwords": lambda text: changed(SITE, passwords=f"/{text}"),
+    "network": lambda text: changed(SITE, allow=(text,)),
+    "network in maintenance": lambda text: changed(
         SITE, maintenance=unchecked(MaintenanceArgs, except_=(text,))
     ),
-    "message": lambda text: replace(SITE, maintenance=unchecked(MaintenanceArgs, message=text)),
-    "origin": lambda text: replace(SITE, cors=unchecked(CorsArgs, origins=(f"https://{text}",))),
-    "scheme of an origin": lambda text: replace(
+    "message": lambda text: changed(SITE, maintenance=unchecked(MaintenanceArgs, message=text)),
+    "origin": lambda text: changed(SITE, cors=unchecked(CorsArgs, origins=(f"https://{text}",))),
+    "scheme of an origin": lambda text: changed(
         SITE, cors=unchecked(CorsArgs, origins=(f"{text}://a.example",))
     ),
-    "method": lambda text: replace(
+    "method": lambda text: changed(
         SITE, cors=unchecked(CorsArgs, origins=("https://b.example",), methods=(text,))
     ),
-    "request header": lambda text: replace(
+    "request header": lambda text: changed(
         SITE, cors=unchecked(CorsArgs, origins=("https://b.example",), headers=(text,))
     ),
-    "exposed header": lambda text: replace(
+    "exposed header": lambda text: changed(
         SITE, cors=unchecked(CorsArgs, origins=("https://b.example",), exposed_headers=(text,))
     ),
-    "policy": lambda text: replace(SITE, headers=nginx.Headers(csp=text)),
-    "policy on trial": lambda text: replace(SITE, headers=nginx.Headers(csp_report_only=text)),
-    "header": lambda text: replace(SITE, headers=nginx.Headers(more={"X-A": text})),
-    "name of a header": lambda text: replace(SITE, headers=nginx.Headers(more={text: "a"})),
-    "size": lambda text: replace(SITE, limits=unchecked(LimitsArgs, body=text)),
-    "access log": lambda text: replace(SITE, access_log=text),
+    "policy": lambda text: changed(SITE, csp=text),
+    "policy on trial": lambda text: changed(SITE, csp_report_only=text),
+    "header": lambda text: changed(SITE, headers={"X-A": text}),
+    "name of a header": lambda text: changed(SITE, headers={text: "a"}),
+    "size": lambda text: changed(SITE, limits=unchecked(LimitsArgs, body=text)),
+    "access log": lambda text: changed(SITE, access_log=text),
 }
 # What the settings let through, as a measure of what a text in that place may change: nothing but that text.
 HARMLESS = {
@@ -191,7 +191,10 @@ def test_a_dollar_is_ours_alone() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_shared_files_refuse_what_would_break_out(text: str) -> None:
-    for shared in (nginx.Shared((text,)), nginx.Shared(("192.0.2.0/24",), text)):
+    for shared in (
+        unchecked(ReverseProxyArgs, trusted_proxies=(text,)),
+        unchecked(ReverseProxyArgs, trusted_proxies=("192.0.2.0/24",), real_ip_header=text),
+    ):
         try:
             rendered = nginx.default_server("a", NEW, shared)
         except ValueError:
@@ -203,5 +206,5 @@ def test_shared_files_refuse_what_would_break_out(text: str) -> None:
 def test_a_snippet_stands_where_it_cannot_hide_what_follows() -> None:
     # Whatever it does to itself, and nginx tests it, nothing of ours comes after it.
     snippet = "location /a {\n    return 204;\n}\n# evil"
-    rendered = nginx.site("a", replace(SITE, snippet=snippet), NEW)
+    rendered = nginx.site("a", changed(SITE, snippet=snippet), NEW)
     assert rendered.endswith("    location /a {\n        return 204;\n    }\n    # evil\n}\n")

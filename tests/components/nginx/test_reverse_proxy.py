@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bcrypt
 import pulumi
 import pytest
 
-from portcullis.components import OwnKeyPair, ProxiedApp, ProxiedSite, ReverseProxy
+from portcullis.components import (
+    AcmeArgs,
+    Certbot,
+    CertificateArgs,
+    DnsArgs,
+    ProxiedApp,
+    ReverseProxy,
+    ReverseProxyArgs,
+    SiteArgs,
+)
 from portcullis.components.certificates import render as certbot
-from portcullis.components.certificates.component.certbot import AcmeArgs, DnsArgs
 from portcullis.components.nginx import render as nginx
-from portcullis.components.nginx.args import CorsArgs
-from portcullis.components.nginx.component import ReverseProxyArgs
+from portcullis.config.faults import ArgumentsError
+from portcullis.host import Host
+from tests.components.nginx.nginx_process import pair
 from tests.components.test_components import host
 from tests.config.test_settings import smallest
 from tests.previews import unknown_in
@@ -24,12 +34,24 @@ if TYPE_CHECKING:
     from tests.recording_engine import Deploy, Engine
 
 SITE = "api.example.com"
-ACME = AcmeArgs("ops@example.com")
-HERE = {"/": ProxiedApp("172.17.0.1", 2019)}
+ACME = AcmeArgs(email="ops@example.com")
+APPS = {"api": ProxiedApp("172.17.0.1", 2019)}
 
 
-def proxy(site: ProxiedSite, **args: Any) -> Callable[[], object]:
-    return lambda: ReverseProxy("nginx", ReverseProxyArgs("web1", {SITE: site}, **({"acme": ACME} | args)))
+def proxy(
+    site: SiteArgs | None = None, args: ReverseProxyArgs | None = None, **wiring: Any
+) -> Callable[[], object]:
+    given = {"host": Host("web1"), "sites": {SITE: site or SiteArgs(app="api")}, "apps": APPS, "acme": ACME}
+    return lambda: ReverseProxy("nginx", args or ReverseProxyArgs(), **(given | wiring))
+
+
+def own(folder: Path, name: str, *, begins: int = 0) -> tuple[str, str]:
+    """Return a key, and the path of a certificate of it."""
+    text = pair(folder / f"{name}.pem", name, begins=begins).read_text()
+    mark = "-----END PRIVATE KEY-----\n"
+    chain = folder / f"{name}-chain.pem"
+    chain.write_text(text.partition(mark)[2])
+    return text.partition(mark)[0] + mark, str(chain)
 
 
 def file(engine: Engine, path: str) -> Any:
@@ -38,7 +60,7 @@ def file(engine: Engine, path: str) -> Any:
 
 
 def test_base_then_certificate_then_site_then_what_is_served(deploy: Deploy) -> None:
-    engine = deploy(proxy(ProxiedSite(HERE, redirect_from=("example.com",), aliases=("www.example.com",))))
+    engine = deploy(proxy(SiteArgs(app="api", redirect_from=["example.com"], aliases=["www.example.com"])))
     made = engine.one(":Certificate")
     assert set(made.inputs["domains"]) == {SITE, "www.example.com", "example.com"}
     assert made.inputs["common_name"] == SITE
@@ -56,7 +78,7 @@ def test_base_then_certificate_then_site_then_what_is_served(deploy: Deploy) -> 
 
 
 def test_the_hook_reloads_and_the_timer_runs(deploy: Deploy) -> None:
-    engine = deploy(proxy(ProxiedSite(HERE)))
+    engine = deploy(proxy())
     hook = file(engine, certbot.HOOK_PATH)
     assert hook.inputs["mode"] == "0755"
     assert "systemctl reload nginx" in hook.inputs["content"]
@@ -64,12 +86,14 @@ def test_the_hook_reloads_and_the_timer_runs(deploy: Deploy) -> None:
     assert engine.one(":Packages", "nginx-certbot-packages").inputs["on_delete"] == "remove"
 
 
-def test_another_authority_is_trusted_by_the_timer_too(deploy: Deploy) -> None:
-    acme = AcmeArgs("a@b.example", server="https://ca.example/dir", ca_bundle="-----BEGIN")
-    engine = deploy(proxy(ProxiedSite(HERE), acme=acme))
+def test_another_authority_is_trusted_by_the_timer_too(deploy: Deploy, tmp_path: Path) -> None:
+    root = pair(tmp_path / "root.pem", "ca.example")
+    root.write_text(root.read_text().partition("-----END PRIVATE KEY-----\n")[2])
+    acme = AcmeArgs(email="a@b.example", server="https://ca.example/dir", ca_bundle=str(root))
+    engine = deploy(proxy(acme=acme))
     made = engine.one(":Certificate")
     assert made.inputs["lineage"] == certbot.lineage(SITE, "https://ca.example/dir") != SITE
-    assert file(engine, certbot.CA_BUNDLE_PATH).inputs["content"] == "-----BEGIN"
+    assert file(engine, certbot.CA_BUNDLE_PATH).inputs["content"] == root.read_text()
     drop_in = file(engine, certbot.DROP_IN_PATH).inputs["content"]
     assert f"REQUESTS_CA_BUNDLE={certbot.CA_BUNDLE_PATH}" in drop_in
     assert engine.before(made.name) >= {"nginx-certbot-ca", "nginx-certbot-environment"}
@@ -77,15 +101,17 @@ def test_another_authority_is_trusted_by_the_timer_too(deploy: Deploy) -> None:
 
 def test_systemd_takes_up_what_the_timer_needs_and_that_it_needs_nothing_any_more(deploy: Deploy) -> None:
     """A drop-in that is only written, or goes, changes nothing until systemd reads its units anew."""
-    drop_in = file(deploy(proxy(ProxiedSite(HERE))), certbot.DROP_IN_PATH)
+    drop_in = file(deploy(proxy()), certbot.DROP_IN_PATH)
     assert drop_in.inputs["test"] == ["systemctl", "daemon-reload"]
     assert "Environment=" not in drop_in.inputs["content"]
     assert "[Service]" in drop_in.inputs["content"]
 
 
 def test_names_proven_by_dns(deploy: Deploy) -> None:
-    acme = AcmeArgs("a@b.example", dns=DnsArgs("cloudflare", "dns_cloudflare_api_token = s3cr3t", 30))
-    engine = deploy(proxy(ProxiedSite(HERE, aliases=("*.example.com",), challenge="dns"), acme=acme))
+    dns = DnsArgs(provider="cloudflare", credentials="dns", propagation=30)
+    site = SiteArgs(app="api", aliases=["*.example.com"], challenge="dns")
+    secrets = {"dns": "dns_cloudflare_api_token = s3cr3t"}
+    engine = deploy(proxy(site, acme=AcmeArgs(email="a@b.example", dns=dns), secrets=secrets))
     credentials = file(engine, certbot.CREDENTIALS_PATH)
     assert credentials.inputs["mode"] == "0600"
     assert "content" in credentials.secret
@@ -95,7 +121,7 @@ def test_names_proven_by_dns(deploy: Deploy) -> None:
 
 
 def test_a_certificate_of_the_stack_is_one_file_with_its_key(deploy: Deploy) -> None:
-    engine = deploy(proxy(ProxiedSite(HERE, tls="internal"), acme=None))
+    engine = deploy(proxy(SiteArgs(app="api", tls="internal"), acme=None))
     assert not engine.of(":Certificate")
     pem = file(engine, f"{nginx.PRIVATE}/{SITE}.pem")
     assert (pem.inputs["mode"], pem.inputs["test"]) == ("0600", ["nginx", "-t"])
@@ -107,15 +133,31 @@ def test_a_certificate_of_the_stack_is_one_file_with_its_key(deploy: Deploy) -> 
     assert engine.one(":ServedSites").inputs["probes"][SITE]["certificate"] == f"{nginx.PRIVATE}/{SITE}.pem"
 
 
-def test_a_certificate_from_elsewhere(deploy: Deploy) -> None:
-    engine = deploy(proxy(ProxiedSite(HERE, tls=OwnKeyPair("CHAIN\n", "KEY")), acme=None))
+def test_a_certificate_from_elsewhere(deploy: Deploy, tmp_path: Path) -> None:
+    key, chain = own(tmp_path, SITE)
+    site = SiteArgs(app="api", certificate=CertificateArgs(chain=chain, key="wwwKey"))
+    engine = deploy(proxy(site, acme=None, secrets={"wwwKey": key}))
+    assert not engine.of(":Certificate")
     pem = file(engine, f"{nginx.PRIVATE}/{SITE}.pem")
     assert "content" in pem.secret
-    assert pem.inputs["content"] == "KEY\nCHAIN\n"
+    assert pem.inputs["content"] == key + Path(chain).read_text()
+
+
+def test_a_certificate_that_is_about_to_end_is_told_of(
+    deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", told.append)
+    for begins, expected in ((0, 0), (-80, 1)):
+        told.clear()
+        key, chain = own(tmp_path, SITE, begins=begins)
+        site = SiteArgs(app="api", certificate=CertificateArgs(chain=chain, key="wwwKey"))
+        deploy(proxy(site, secrets={"wwwKey": key}))
+        assert len([text for text in told if f"the certificate in {chain} ends on" in text]) == expected
 
 
 def test_plain_http_needs_no_authority(deploy: Deploy) -> None:
-    engine = deploy(proxy(ProxiedSite(HERE, tls="none"), acme=None))
+    engine = deploy(proxy(SiteArgs(app="api", tls="none"), acme=None))
     assert not engine.of(":Certificate")
     assert not [r for r in engine.of(":Packages") if "certbot" in str(r.inputs)]
     probe = engine.one(":ServedSites").inputs["probes"][SITE]
@@ -124,8 +166,8 @@ def test_plain_http_needs_no_authority(deploy: Deploy) -> None:
 
 def test_passwords_reach_the_host_as_hashes(deploy: Deploy) -> None:
     def program() -> None:
-        users = {"alice": pulumi.Output.secret("correct horse"), "bob": "correct horse"}
-        proxy(ProxiedSite(HERE, passwords=users))()
+        secrets = {"a": pulumi.Output.secret("correct horse"), "b": "correct horse"}
+        proxy(SiteArgs(app="api", basic_auth={"alice": "a", "bob": "b"}), secrets=secrets)()
 
     first, again = deploy(program), deploy(program)
     made = file(first, f"{nginx.PRIVATE}/{SITE}.htpasswd")
@@ -145,11 +187,11 @@ def test_passwords_reach_the_host_as_hashes(deploy: Deploy) -> None:
 
 def test_files_and_redirects_need_no_app(deploy: Deploy, tmp_path: Any) -> None:
     (tmp_path / "index.html").write_text("x")
-    engine = deploy(proxy(ProxiedSite(root=str(tmp_path)), tls="modern"))
+    engine = deploy(proxy(SiteArgs(root=str(tmp_path)), ReverseProxyArgs(tls="modern"), apps={}))
     assert engine.one(":Tree").inputs["path"] == f"/var/www/{SITE}"
     assert "ssl_protocols TLSv1.3;" in file(engine, nginx.TLS_PATH).inputs["content"]
     for target in ("https://www.example.com", "https://www.example.com/"):
-        engine = deploy(proxy(ProxiedSite(redirect=target)))
+        engine = deploy(proxy(SiteArgs(redirect=target)))
         text = file(engine, f"/etc/nginx/conf.d/{SITE}.conf").inputs["content"]
         assert "return 308 https://www.example.com$request_uri;" in text
 
@@ -199,38 +241,98 @@ def test_what_the_settings_say_reaches_nginx(deploy: Deploy) -> None:
     assert set(packages) == {"nginx", *nginx.BROTLI_PACKAGES}
 
 
+def test_all_that_is_wrong_between_sites_and_what_they_need_is_told_at_once(tmp_path: Path) -> None:
+    key, chain = own(tmp_path, "other.example.com")
+    sites = {
+        SITE: SiteArgs(app="apy", basic_auth={"alice": "alice"}, aliases=["b.example.com"]),
+        "b.example.com": SiteArgs(app="api", tls="none", basic_auth={"bob": "bob"}),
+        "c.example.com": SiteArgs(app="api", challenge="dns"),
+        "d.example.com": SiteArgs(app="api", certificate=CertificateArgs(chain=chain, key="key")),
+    }
+    acme = AcmeArgs(server="https://ca.example/dir", ca_bundle=str(tmp_path / "none.pem"), profile="x")
+    secrets = {"bob": "p" * 73, "key": key}
+    with pytest.raises(ArgumentsError) as caught:
+        proxy(sites=sites, acme=acme, secrets=secrets, host=Host("web1", os="debian-12"))()
+    paths = [fault.path for fault in caught.value.faults]
+    assert sorted(paths) == [
+        "ReverseProxy.acme.ca_bundle",
+        "ReverseProxy.acme.profile",
+        "ReverseProxy.acme.profile",
+        "ReverseProxy.sites.api.example.com.aliases[0]",
+        "ReverseProxy.sites.api.example.com.app",
+        "ReverseProxy.sites.api.example.com.basic_auth.alice",
+        "ReverseProxy.sites.b.example.com.basic_auth",
+        "ReverseProxy.sites.b.example.com.basic_auth.bob",
+        "ReverseProxy.sites.c.example.com.challenge",
+        "ReverseProxy.sites.d.example.com.certificate.chain",
+    ]
+    said = str(caught.value)
+    assert '"apy" is not an app of this proxy; did you mean api?' in said
+    assert "cannot be read: No such file" in said
+    assert "under ReverseProxy.args.trusted_proxies" in said
+    assert "p" * 73 not in said
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (ProxiedSite, "needs an app for /, a root, or a redirect"),
-        (lambda: ProxiedSite(HERE, root="x"), "needs an app for /, a root, or a redirect"),
-        (lambda: ProxiedSite(redirect="javascript:x"), "ProxiedSite.redirect: .* is not a URL"),
-        (lambda: ProxiedSite(HERE, aliases=("a b",)), r"ProxiedSite.aliases\[0\]"),
-        (lambda: ProxiedSite(HERE, more={"cor": None}), "ProxiedSite.more: cor: known are"),
+        (proxy(sites={"a;b": SiteArgs(app="api")}), "ReverseProxy.sites.*is not a host name"),
+        (proxy(apps={}), 'sites.api.example.com.app: "api" is not an app of this proxy; there are none'),
         (
-            lambda: ProxiedSite(HERE, more={"cors": CorsArgs(origins=("*",))}),
-            r"CorsArgs.origins\[0\]: .* is not an origin",
+            proxy(SiteArgs(app="api", tls="none"), host=Host("web1", os="ubuntu-22.04")),
+            "cannot be served by web1, which runs ubuntu-22.04",
         ),
-        (lambda: ReverseProxyArgs("web1", {SITE: ProxiedSite(HERE)}), "acme is missing, or tls="),
         (
-            lambda: ReverseProxyArgs("web1", {SITE: ProxiedSite(HERE, tls="none")}, os="ubuntu-22.04"),
-            "ubuntu-22.04 can serve no site",
+            proxy(SiteArgs(app="api", basic_auth={"a": "b"})),
+            "is not a secret of this proxy; add b to ReverseProxy.secrets",
         ),
-        (lambda: AcmeArgs("ops"), "AcmeArgs.email"),
-        (lambda: AcmeArgs("a@b.example", dns=DnsArgs("godaddy", "x")), "DnsArgs.provider"),
+        (lambda: ProxiedApp("app.internal", 0), "ProxiedApp.address: .*\nProxiedApp.port: 0 is not a port"),
+        (
+            lambda: Certbot("c", AcmeArgs(dns=DnsArgs(provider="ovh", credentials="x")), host=Host("web1")),
+            'AcmeArgs.dns.credentials: "x" is not a secret of this component; add x to its secrets',
+        ),
     ],
 )
-def test_arguments_of_the_proxy_are_checked(make: Callable[[], object], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_what_does_not_fit_is_refused(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(ArgumentsError, match=words):
         make()
 
 
-def test_a_preview_knows_all_but_keys_and_what_they_sign() -> None:
+def test_nobody_named_is_let_s_encrypt_without_an_account_s_e_mail(deploy: Deploy) -> None:
+    made = deploy(proxy(acme=None)).one(":Certificate")
+    assert made.inputs["server"] == certbot.PRODUCTION
+    assert made.inputs["email"] == ""
+
+
+def test_adopt_comes_with_the_host(deploy: Deploy) -> None:
+    engine = deploy(proxy(host=Host("web1", adopt=True)))
+    for kind in (":File", ":Directory", ":Service", ":Certificate"):
+        assert all(made.inputs.get("adopt") is True for made in engine.of(kind)), kind
+
+
+def test_nothing_is_done_before_what_it_depends_on(deploy: Deploy) -> None:
     def program() -> None:
-        users = {"alice": pulumi.Output.secret("correct horse")}
-        sites = {SITE: ProxiedSite(HERE, passwords=users), "b.example": ProxiedSite(HERE, tls="internal")}
-        own = {"c.example": ProxiedSite(redirect="https://b.example", tls=OwnKeyPair("CHAIN\n", "KEY"))}
-        ReverseProxy("nginx", ReverseProxyArgs("web1", {**sites, **own}, acme=ACME))
+        other = pulumi.CustomResource("a:b:C", "firewall")
+        proxy(opts=pulumi.ResourceOptions(depends_on=[other]))()
+
+    engine = deploy(program)
+    for made in engine.declared:
+        if made.is_on_host:
+            assert "firewall" in engine.before(made.name), made.name
+
+
+def test_a_preview_knows_all_but_keys_and_what_they_sign(tmp_path: Path) -> None:
+    key, chain = own(tmp_path, "c.example")
+
+    def program() -> None:
+        sites = {
+            SITE: SiteArgs(app="api", basic_auth={"alice": "alice"}),
+            "b.example": SiteArgs(app="api", tls="internal"),
+            "c.example": SiteArgs(
+                redirect="https://b.example", certificate=CertificateArgs(chain=chain, key="key")
+            ),
+        }
+        proxy(sites=sites, secrets={"alice": pulumi.Output.secret("correct horse"), "key": key})()
 
     assert unknown_in(program) == {
         "nginx-b.example-certificate.caCertPem",

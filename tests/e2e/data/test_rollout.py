@@ -30,10 +30,10 @@ from portcullis.components import (
     PrivateContainer,
     PrivateContainerArgs,
     ProxiedApp,
-    ProxiedSite,
     ReverseProxy,
+    ReverseProxyArgs,
+    SiteArgs,
 )
-from portcullis.components.nginx.component import ReverseProxyArgs
 from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.args import LimitsArgs
 from portcullis.host import Host
@@ -46,11 +46,11 @@ app = PrivateContainer("web", PrivateContainerArgs(
     image="{image}", health_command=health, port=8080, rollout=True,
     healthy_within={within}, jobs=JobsArgs(before=({job!r},)),
 ), engine=engine, networks=[store.shared])
-answers = ProxiedApp(engine.bind_address, app.port, (app,))
+answers = ProxiedApp(engine.bind_address, app.port, depends_on=[app])
 # All visitors of this test come from one address.
 unlimited = LimitsArgs(requests=0, connections=0)
-sites = {{"{site}": ProxiedSite({{"/": answers}}, tls="none", more={{"limits": unlimited}})}}
-ReverseProxy("nginx", ReverseProxyArgs(host="web1", sites=sites, drain=20))
+sites = {{"{site}": SiteArgs(app="web", tls="none", limits=unlimited)}}
+ReverseProxy("nginx", ReverseProxyArgs(drain=20), host=Host("web1"), sites=sites, apps={{"web": answers}})
 """
 
 

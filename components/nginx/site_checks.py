@@ -2,21 +2,61 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from portcullis.config.faults import NAMESPACE, closest
-from portcullis.config.secret import Secret
+from portcullis.components.certificates import checks
+from portcullis.components.nginx.args import NO_SITES
+from portcullis.config.faults import NAMESPACE
+from portcullis.config.secret import HasSecrets, named_secret
 from portcullis.dialect import DIALECTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from portcullis.components.host.crosschecks import Declared
     from portcullis.config.faults import Place
+    from portcullis.config.secret import Secret
     from portcullis.config.section import Written
 
 _LONGEST_PASSWORD = 72  # bytes: bcrypt reads no more
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The host that serves a site.
+
+    Attributes:
+        alias: its alias.
+        os: its operating system, or what was written in its place.
+        proxy: its `ReverseProxyArgs`, as they were written.
+    """
+
+    alias: str
+    os: object
+    proxy: Written
+
+
+class Declared(HasSecrets, Protocol):
+    """What was written of sites, and of what they need."""
+
+    @property
+    def root(self) -> Written:
+        """Where the section `acme` stands, if it was written."""
+
+    @property
+    def sites(self) -> Mapping[str, Written]:
+        """The sites by host name."""
+
+    def server_of(self, site: Written) -> Server | None:
+        """Return who serves a site, or None where no host that is declared does."""
+
+
+def sites(declared: Declared) -> None:
+    """Report everything that is wrong with sites beside what they say of themselves."""
+    checks.authority(declared.root.section("acme"), declared)
+    for check in (systems_of_hosts, challenges, names_of_sites, secrets_of_sites, systems_of_sites):
+        check(declared)
 
 
 def apps_of(site: Written) -> Iterator[tuple[str, Place]]:
@@ -24,18 +64,6 @@ def apps_of(site: Written) -> Iterator[tuple[str, Place]]:
     named = [(site.get("app"), site.at.field("app"))]
     named += [(app, place) for _, app, place in site.items("paths")]
     yield from ((app, place) for app, place in named if isinstance(app, str))
-
-
-def authority(declared: Declared) -> None:
-    """An authority has a root that can be read, and a provider of DNS has its credentials."""
-    acme = declared.root.section("acme")
-    if isinstance(acme.get("ca_bundle"), str):
-        from portcullis.components.certificates import own_certificates  # noqa: PLC0415 - slow, seldom needed
-
-        own_certificates.chain(acme.get("ca_bundle"), acme.at.field("ca_bundle"))
-    if "dns" in acme:
-        dns = acme.section("dns")
-        _secret(declared, dns.get("credentials"), dns.at.field("credentials"))
 
 
 def authorities(declared: Declared) -> None:
@@ -113,17 +141,27 @@ def secrets_of_sites(declared: Declared) -> None:
     """Passwords and keys are secrets of the stack; certificates from elsewhere have to fit their site."""
     for name, site in declared.sites.items():
         for _, secret, place in site.items("basic_auth"):
-            value = _secret(declared, secret, place)
-            if value is not None and len(value.encode("utf-8", "surrogatepass")) > _LONGEST_PASSWORD:
+            if _bytes(named_secret(declared, secret, place)) > _LONGEST_PASSWORD:
                 place.report(f"has a password of over {_LONGEST_PASSWORD} bytes", "nobody would get in")
         if "certificate" in site:
             own = site.section("certificate")
-            key = _secret(declared, own.get("key"), own.at.field("key"))
+            key = named_secret(declared, own.get("key"), own.at.field("key"))
             names = [name, *(other for other, _ in _other_names(site))]
-            if key is not None and isinstance(own.get("chain"), str):
-                from portcullis.components.certificates import own_certificates  # noqa: PLC0415 - as above
+            if key is not None and key.is_known and isinstance(own.get("chain"), str):
+                from portcullis.components.certificates import own_certificates  # noqa: PLC0415 - slow, seldom needed
 
-                own_certificates.check(own.get("chain"), key, names, own.at)
+                own_certificates.check(own.get("chain"), key.reveal(), names, own.at)
+
+
+def systems_of_hosts(declared: Declared) -> None:
+    """A host's nginx has to keep the name of a site apart from all others."""
+    for site in declared.sites.values():
+        server = declared.server_of(site)
+        if server and isinstance(server.os, str) and server.os in NO_SITES:
+            site.at.report(
+                f"cannot be served by {server.alias}, which runs {server.os}: {NO_SITES[server.os]}",
+                "run its app on a host with a newer system",
+            )
 
 
 def systems_of_sites(declared: Declared) -> None:
@@ -131,23 +169,22 @@ def systems_of_sites(declared: Declared) -> None:
     acme = declared.root.section("acme")
     profile = acme.get("profile")
     for name, site in declared.sites.items():
-        alias = declared.host_of(site) or declared.only
-        host = declared.hosts.get(alias)
-        if host is None:
+        server = declared.server_of(site)
+        if server is None:
             continue
-        system, proxy = host.get("os"), host.section("proxy")
         plain = site.get("certificate") is None and site.get("tls") == "none"
-        if site.get("basic_auth") and plain and not proxy.get("trusted_proxies"):
-            trusted = host.at.field("proxy").field("trusted_proxies")
+        if site.get("basic_auth") and plain and not server.proxy.get("trusted_proxies"):
+            trusted = server.proxy.at.field("trusted_proxies")
             site.at.field("basic_auth").report(
                 "would send passwords that everybody on the way can read",
                 f"leave tls: none out, or name the proxy in front that speaks HTTPS under {trusted}",
             )
-        dialect = DIALECTS.get(system) if isinstance(system, str) else None
+        dialect = DIALECTS.get(server.os) if isinstance(server.os, str) else None
         if profile and dialect and by_acme(site) and not dialect.certificate_profiles:
             acme.at.field("profile").refuse(
                 profile,
-                f"needs certbot 4, and {alias}, which serves {name}, has {dialect.certbot} ({system})",
+                f"needs certbot 4, and {server.alias}, which serves {name}, has {dialect.certbot} "
+                f"({server.os})",
                 "leave it out",
             )
 
@@ -162,16 +199,7 @@ def _other_names(site: Written) -> Iterator[tuple[str, Place]]:
         yield from ((name, place) for name, place in site.elements(field) if isinstance(name, str))
 
 
-def _secret(declared: Declared, name: object, at: Place) -> str | None:
-    """Return the text of a secret, or None after reporting that there is none of that name."""
-    if not isinstance(name, str):
-        return None
-    secrets: Mapping[str, Any] = declared.secrets
-    if name not in secrets:
-        hint = closest(name, secrets) if secrets else declared.how_to_add(name)
-        at.refuse(name, f"is not a secret of this {declared.whole}", hint)
-        return None
-    value = secrets[name]
-    if isinstance(value, Secret):
-        return value.reveal() if value.is_known else None
-    return value if isinstance(value, str) else None
+def _bytes(password: Secret | None) -> int:
+    """Return how long a password is, 0 where that is not known."""
+    known = password is not None and password.is_known
+    return len(password.reveal().encode("utf-8", "surrogatepass")) if password and known else 0

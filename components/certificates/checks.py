@@ -1,0 +1,27 @@
+"""What is wrong between an authority and what it needs from elsewhere: its root's file, and secrets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portcullis.config.secret import named_secret
+
+if TYPE_CHECKING:
+    from portcullis.config.secret import HasSecrets
+    from portcullis.config.section import Written
+
+
+def authority(acme: Written, declared: HasSecrets) -> None:
+    """Report a root that cannot be read, and credentials that no secret holds.
+
+    Args:
+        acme: the `AcmeArgs`, as they were written.
+        declared: where the secrets are.
+    """
+    if isinstance(acme.get("ca_bundle"), str):
+        from portcullis.components.certificates import own_certificates  # noqa: PLC0415 - slow, seldom needed
+
+        own_certificates.chain(acme.get("ca_bundle"), acme.at.field("ca_bundle"))
+    if "dns" in acme:
+        dns = acme.section("dns")
+        named_secret(declared, dns.get("credentials"), dns.at.field("credentials"))
