@@ -1,8 +1,9 @@
 """The components that a stack is composed of.
 
 Each is a Pulumi component resource that takes a name and frozen arguments, validated where they are made.
-What they declare is done by the providers. None does I/O itself, but for `HardenedHost`: before its first
-resource it writes ssh_config, and asks registries for the digests of tags.
+What they declare is done by the providers. None does I/O itself, with two exceptions: `HardenedHost` writes
+ssh_config before its first resource, and where an image is named by tag, its registry is asked for the
+digest.
 """
 
 import lazy_loader

@@ -9,6 +9,7 @@ from pulumi import ResourceOptions
 
 from portcullis.components.backups.args import BackupSource
 from portcullis.components.backups.component import Backup
+from portcullis.components.certificates.args import InternalCaArgs
 from portcullis.components.certificates.component.internal_ca import InternalCa
 from portcullis.components.containers.apps import bridge
 from portcullis.components.containers.args import SECRETS
@@ -80,7 +81,7 @@ class Stores(pulumi.ComponentResource):
         self._declared, self._engine, self._own = stores, engine, ResourceOptions(parent=self)
         redis, mongo = stores.get(REDIS), stores.get(MONGO)
         with_tls = [store for store in (redis, mongo) if store and store.tls]
-        authority = InternalCa(f"{name}-ca", opts=self._own) if with_tls else None
+        authority = InternalCa(f"{name}-ca", InternalCaArgs(), opts=self._own) if with_tls else None
         self.redis = self.mongo = self.backup = None
         if redis:
             self.redis = Redis(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
+from portcullis.components.certificates.args import InternalCaArgs
 from portcullis.components.certificates.component.internal_ca import InternalCa
 from portcullis.components.containers.args import SECRETS, PrivateContainerArgs
 from portcullis.components.containers.component import PrivateContainer
@@ -109,7 +110,7 @@ class MongoDB(pulumi.ComponentResource):
         super().__init__("portcullis:index:MongoDB", name, None, opts)
         self._name, self._args, self._engine = name, args, engine
         own = ResourceOptions(parent=self)
-        self._ca = (ca or InternalCa(f"{name}-ca", opts=own)) if args.tls else None
+        self._ca = (ca or InternalCa(f"{name}-ca", InternalCaArgs(), opts=own)) if args.tls else None
         self.ca_pem = self._ca.ca_pem if self._ca else None
         root = GeneratedSecret(f"{name}-root-secret", rotate=args.rotate, opts=own)
         self.root_password = root.value

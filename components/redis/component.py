@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
+from portcullis.components.certificates.args import InternalCaArgs
 from portcullis.components.certificates.component.internal_ca import InternalCa
 from portcullis.components.containers.args import PrivateContainerArgs
 from portcullis.components.containers.component import PrivateContainer
@@ -92,7 +93,7 @@ class Redis(pulumi.ComponentResource):
         super().__init__("portcullis:index:Redis", name, None, opts)
         self._name, self._args, self._engine = name, args, engine
         self._own = ResourceOptions(parent=self)
-        self._ca = (ca or InternalCa(f"{name}-ca", opts=self._own)) if args.tls else None
+        self._ca = (ca or InternalCa(f"{name}-ca", InternalCaArgs(), opts=self._own)) if args.tls else None
         self.ca_pem = self._ca.ca_pem if self._ca else None
         self.address = f"{engine.bind_address}:{args.host_port}"
         self.credential = f"{SECRETS}/{name}-secrets/{_CREDENTIAL}"

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from tests.e2e.project import Project
 
 PROGRAM = """
-from portcullis.components import InternalCa
+from portcullis.components import InternalCa, InternalCaArgs
 
-ca = InternalCa("web1-ca")
+ca = InternalCa("web1-ca", InternalCaArgs())
 certificate, key = ca.server("web1-redis", ["redis"], ["172.17.0.1"])
 pulumi.export("ca", ca.ca_pem)
 pulumi.export("certificate", certificate)

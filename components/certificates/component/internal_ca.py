@@ -8,10 +8,10 @@ import pulumi
 import pulumi_tls as tls
 from pulumi import ResourceOptions
 
-from portcullis.components.certificates.args import InternalCaArgs
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from portcullis.components.certificates.args import InternalCaArgs
 
 _CURVE = "P256"
 
@@ -40,9 +40,7 @@ class InternalCa(pulumi.ComponentResource):
 
     ca_pem: pulumi.Output[str]
 
-    def __init__(
-        self, name: str, args: InternalCaArgs | None = None, *, opts: ResourceOptions | None = None
-    ) -> None:
+    def __init__(self, name: str, args: InternalCaArgs, *, opts: ResourceOptions | None = None) -> None:
         """Declare the authority.
 
         Args:
@@ -51,7 +49,7 @@ class InternalCa(pulumi.ComponentResource):
             opts: options of the component.
         """
         super().__init__("portcullis:index:InternalCa", name, None, opts)
-        self._args = args or InternalCaArgs()
+        self._args = args
         self._key = self._private_key(f"{name}-key")
         self._certificate = tls.SelfSignedCert(
             f"{name}-certificate",

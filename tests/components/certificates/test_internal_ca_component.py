@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def redis() -> tuple[InternalCa, pulumi.Output[str], pulumi.Output[str]]:
-    ca = InternalCa("web1-ca")
+    ca = InternalCa("web1-ca", InternalCaArgs())
     certificate, key = ca.server("web1-redis", ["redis"], ["172.17.0.1"])
     return ca, certificate, key
 
@@ -72,7 +72,7 @@ def test_what_would_always_be_due_is_refused() -> None:
 
 def test_a_server_without_a_name_is_refused(deploy: Deploy) -> None:
     with pytest.raises(ValueError, match="needs a DNS name or an address"):
-        deploy(lambda: InternalCa("ca").server("redis", []))
+        deploy(lambda: InternalCa("ca", InternalCaArgs()).server("redis", []))
 
 
 def test_a_preview_knows_all_but_keys_and_what_they_sign() -> None:
