@@ -111,7 +111,13 @@ class SshTunnel(pulumi.ComponentResource):
         import pulumi
 
         from portcullis.components import (
-            SshAccess, SshArgs, SshTunnel, TunnelArgs, TunnelTarget, export_tunnels, tunnel_accounts,
+            SshAccess,
+            SshArgs,
+            SshTunnel,
+            TunnelArgs,
+            TunnelTarget,
+            export_tunnels,
+            tunnel_accounts,
         )
         from portcullis.host import Connection, Host, write_ssh_config
 
