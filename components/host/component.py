@@ -174,7 +174,7 @@ class HardenedHost(pulumi.ComponentResource):
             exempt=host.fail2ban.ignore,
             tunnels=tunnel_accounts(self._args.tunnels, reached),
             preview=self._is_shown,
-            opts=ResourceOptions(parent=self, depends_on=[users]),
+            opts=self._after(users),
         )
         self._show()
         self.firewall = Firewall(
@@ -189,7 +189,7 @@ class HardenedHost(pulumi.ComponentResource):
                 for name, settings in self._args.apps.items()
                 if settings.egress is not None
             },
-            opts=ResourceOptions(parent=self, depends_on=[self.access]),
+            opts=self._after(self.access),
         )
         self.engine = DockerEngine(
             f"{name}-docker",
@@ -201,14 +201,14 @@ class HardenedHost(pulumi.ComponentResource):
                 *host.fail2ban.ignore,
             ),
             # The docker provider logs in as declared, and no container starts before the filter stands.
-            opts=ResourceOptions(parent=self, depends_on=[self.access, self.firewall]),
+            opts=self._after(self.access, self.firewall),
         )
         self._fail2ban = Fail2ban(
             f"{name}-fail2ban",
             host.fail2ban,
             host=self._host,
             ssh_port=host.port,
-            opts=ResourceOptions(parent=self, depends_on=[self.access]),
+            opts=self._after(self.access),
         )
 
     @property
@@ -226,7 +226,7 @@ class HardenedHost(pulumi.ComponentResource):
             host=self._host,
             key=key,
             # sshd's own block for the account stands before the account does.
-            opts=ResourceOptions(parent=self, depends_on=[self.access]),
+            opts=self._after(self.access),
         )
 
     def _keep_up(self) -> None:
@@ -236,7 +236,7 @@ class HardenedHost(pulumi.ComponentResource):
             f"{name}-kernel",
             host.kernel,
             host=self._host,
-            opts=ResourceOptions(parent=self, depends_on=[self.firewall]),
+            opts=self._after(self.firewall),
         )
         LoginPolicy(f"{name}-login", LoginPolicyArgs(), host=self._host, opts=own)
         updates = SystemUpdates(f"{name}-updates", host.updates, host=self._host, opts=own)
@@ -244,7 +244,7 @@ class HardenedHost(pulumi.ComponentResource):
             f"{name}-upkeep",
             host.upkeep,
             host=self._host,
-            opts=ResourceOptions(parent=self, depends_on=[updates]),
+            opts=self._after(updates),
         )
 
     def _stores(self) -> Stores:
@@ -283,7 +283,7 @@ class HardenedHost(pulumi.ComponentResource):
                 host=self._host,
                 person=person,
                 targets=targets,
-                opts=ResourceOptions(parent=self, depends_on=[self.access]),
+                opts=self._after(self.access),
             )
             for person, tunnel in sorted(args.tunnels.items())
         ]

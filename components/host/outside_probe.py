@@ -97,7 +97,7 @@ class OutsideProbe(pulumi.ComponentResource):
 
 def changes_of(host: HardenedHost) -> list[pulumi.Input[Any]]:
     """Return what changes when a host may answer something else: revisions of parts, ids of containers."""
-    parts: list[pulumi.Resource] = [*host.access.ready]
+    parts: list[pulumi.Resource] = [host.access.server]
     parts += [host.firewall.forward, host.firewall.policy, host.firewall.service]
     parts += [host.proxy.served] if host.proxy else []
     stores = (host.stores.redis, host.stores.mongo) if host.stores else ()

@@ -52,10 +52,10 @@ class SshAccess(pulumi.ComponentResource):
         ```
 
     Attributes:
-        ready: what has to be there before anything else may narrow access.
+        server: the SSH server, which narrows access.
     """
 
-    ready: list[pulumi.Resource]
+    server: SshServer
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class SshAccess(pulumi.ComponentResource):
             login=login,
             opts=ResourceOptions(parent=self, depends_on=[packages]),
         )
-        self.ready = [server]
+        self.server = server
         self.register_outputs({"port": server.port})
 
 

@@ -11,32 +11,6 @@ from pydantic import TypeAdapter, ValidationError
 from portcullis.config.faults import ArgumentsError, Fault, Place, fault, path
 
 
-def validate(owner: object, forms: dict[str, Any], values: dict[str, Any] | None = None) -> None:
-    """Check the named attributes of an arguments object.
-
-    None passes, for what may be left out. Of a map a list of a form checks the keys, and `values` what they
-    lead to where that has no type of its own.
-
-    Args:
-        owner: the arguments.
-        forms: the form of each attribute: `{"host": Alias, "ignore": ListOf[Network]}`.
-        values: the form of what each key of a map leads to.
-
-    Raises:
-        ValueError: with every fault, each naming the attribute, the value and what would be right.
-    """
-    faults: list[Fault] = []
-    for name, form in forms.items():
-        value = getattr(owner, name)
-        if value is not None:
-            faults += faults_in(form, value, f"{type(owner).__name__}.{name}")
-    for name, form in (values or {}).items():
-        for key, value in getattr(owner, name).items():
-            faults += faults_in(form, value, f"{type(owner).__name__}.{name}.{key}")
-    if faults:
-        raise ValueError("\n".join(map(str, faults)))
-
-
 def require(form: Any, value: object, root: str) -> None:
     """Check one argument, which stands at `root`, such as `Fail2ban.ssh_port`.
 
