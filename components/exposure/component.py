@@ -78,11 +78,7 @@ class HostExposure(pulumi.ComponentResource):
         """
         super().__init__("portcullis:index:HostExposure", name, None, opts)
         firewall = firewall or FirewallArgs()
-        opened = [
-            f"{port} from {source}" if source else port
-            for port, rule in firewall.allow.items()
-            for source in rule.from_ or ("",)
-        ]
+        opened = ufw_rules.opened(firewall.allow)
         public = {port.replace(":", "-"): rule.from_ for port, rule in firewall.public.items()}
 
         def expected(declared: Mapping[str, str]) -> dict[str, str]:

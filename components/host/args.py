@@ -150,13 +150,6 @@ class StoreMap(TypedDict, total=False):
     """A MongoDB with its databases: `{databases: {shop: {}}}`."""
 
 
-def host_ports(stores: StoreMap) -> dict[str, int]:
-    """Return the port of each store on docker0's address."""
-    redis, mongo = stores.get("redis"), stores.get("mongo")
-    found = {"redis": redis.host_port} if redis else {}
-    return found | ({"mongo": mongo.host_port} if mongo else {})
-
-
 class HardenedHostArgs(HostArgs):
     """A whole host: the host itself, and the stores, apps and sites that it carries."""
 
@@ -178,27 +171,6 @@ class HardenedHostArgs(HostArgs):
     """What apps and sites need and nobody may read, by name."""
     registries: MapOf[RegistryName, RegistryArgs] = Field(default_factory=dict)
     """Logins at image registries, by the registry's name as it stands before images."""
-
-    @property
-    def served(self) -> list[str]:
-        """The apps that sites send requests to."""
-        return sorted({app for site in self.sites.values() for app in site.apps.values()})
-
-    @property
-    def host_ports(self) -> dict[str, int]:
-        """The fixed ports on docker0's address, by app or store."""
-        apps = {name: app.host_port for name, app in self.apps.items() if app.host_port is not None}
-        return apps | host_ports(self.stores)
-
-    @property
-    def released(self) -> list[str]:
-        """The apps whose releases take a port of their own: a fixed port has no place for two at a time."""
-        return [app for app in self.served if app not in self.host_ports]
-
-    @property
-    def docker_networks(self) -> list[str]:
-        """The networks of Docker that apps and stores have."""
-        return [*self.apps, *self.stores, *(f"{store}-shared" for store in self.stores)]
 
     @classmethod
     def check(cls, written: Written) -> None:

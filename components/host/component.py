@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, cast
 import pulumi
 from pulumi import ResourceOptions
 
-from portcullis.components.containers.apps import bridge, container_of
+from portcullis.components.containers.apps import container_of
 from portcullis.components.containers.component import PrivateContainer
 from portcullis.components.docker.component import DockerEngine
 from portcullis.components.exposure.component import HostExposure
-from portcullis.components.fail2ban.args import ProxyJailsArgs
 from portcullis.components.fail2ban.component import Fail2ban, ProxyJails
 from portcullis.components.firewall.component import Firewall
+from portcullis.components.host import wiring
 from portcullis.components.host.connections import PreviewLogin, connections
 from portcullis.components.host.declared import add_declared, declared
 from portcullis.components.host.images import resolved
-from portcullis.components.host.stores import Stores, reachable, sealed
+from portcullis.components.host.stores import Stores, reachable
 from portcullis.components.kernel.component import KernelSettings
-from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.component import ReverseProxy
 from portcullis.components.nginx.proxied import ProxiedApp
 from portcullis.components.previews import render as preview
@@ -29,12 +28,10 @@ from portcullis.components.ssh.component import SshAccess
 from portcullis.components.tunnels.component import SshTunnel, tunnel_accounts
 from portcullis.components.updates.component import SystemUpdates
 from portcullis.components.upkeep.component import Upkeep
-from portcullis.components.users.args import LoginPolicyArgs, UsersArgs
+from portcullis.components.users.args import LoginPolicyArgs
 from portcullis.components.users.component.login_policy import LoginPolicy
 from portcullis.components.users.component.users import Users
-from portcullis.config.arguments import faults_in
 from portcullis.config.faults import ArgumentsError, SettingsError
-from portcullis.config.forms import Alias
 from portcullis.config.secret import Secret
 from portcullis.host import Host, add_connections
 from portcullis.registry import login_of
@@ -45,6 +42,7 @@ if TYPE_CHECKING:
     from portcullis.components.containers.args import AppArgs
     from portcullis.components.host.args import HardenedHostArgs, HostArgs
     from portcullis.components.nginx.args import SiteArgs
+    from portcullis.components.tunnels.args import TunnelArgs
 
 
 class HardenedHost(pulumi.ComponentResource):
@@ -117,8 +115,7 @@ class HardenedHost(pulumi.ComponentResource):
             ArgumentsError: the name cannot be an alias, or a registry does not give an image's digest.
             OSError: ssh_config cannot be written, or the file of a certificate not be read.
         """
-        if wrong := faults_in(Alias, name, "HardenedHost"):
-            raise ArgumentsError(wrong)
+        host = Host(name, os=args.os, adopt=args.adopt)
         try:
             args = resolved(args, "HardenedHostArgs.")
         except SettingsError as error:
@@ -126,20 +123,15 @@ class HardenedHost(pulumi.ComponentResource):
         add_connections(connections({name: args}, PreviewLogin.from_environment(os.environ)))
         add_declared(declared(name, args), pulumi.get_stack())
         super().__init__("portcullis:index:HardenedHost", name, None, opts)
-        self._name, self._args, self._own = name, args, ResourceOptions(parent=self)
-        self._host = Host(name, os=args.os, adopt=args.adopt)
-        self._preview_key, self._secret_apps = preview_key, secret_apps
-        self._secrets = {secret: Secret.of(value).output for secret, value in args.secrets.items()}
-
-        self._harden()
+        self._name, self._args, self._host = name, args, host
+        self._let_in(preview_key if args.preview else None)
+        self._close()
         self._keep_up()
         self.stores = self._stores() if args.stores else None
-        self.apps = {app: self._app(app, settings) for app, settings in args.apps.items()}
-        self.tunnels = self._tunnels()
-        self.proxy = self._proxy() if args.sites else None
-        if self.proxy:
-            self._jails(self.proxy)
-        self.exposure = self._exposure()
+        self.apps = {app: self._app(app, settings, secret=secret_apps) for app, settings in args.apps.items()}
+        self.tunnels = [self._tunnel(person, tunnel) for person, tunnel in sorted(args.tunnels.items())]
+        self.proxy = self._serve() if args.sites else None
+        self.exposure = self._look()
         self.register_outputs(
             {
                 "apps": {app: container.address for app, container in self.apps.items()},
@@ -149,188 +141,131 @@ class HardenedHost(pulumi.ComponentResource):
             }
         )
 
-    def _harden(self) -> None:
-        """Declare what decides who and what gets in, and the engine that starts behind it."""
-        name, host, own = self._name, self._args, self._own
-        reached = reachable(self._args.stores, host.docker_engine.bind_address)
+    def _let_in(self, preview_key: pulumi.Input[str] | None) -> None:
+        """Declare who gets in: users, the SSH server, and the preview key."""
+        name, args, host = self._name, self._args, self._host
+        is_shown = preview_key is not None
         users = Users(
             f"{name}-users",
-            UsersArgs(
-                users=host.users,
-                login=host.user,
-                # Whoever deploys speaks to Docker's socket, which is its group's.
-                groups={host.user: ("docker",)} if host.user in host.users and host.user != "root" else {},
-            ),
-            host=self._host,
-            sudoers=(preview.SUDOERS,) if self._is_shown else (),
-            opts=own,
+            wiring.accounts(args),
+            host=host,
+            sudoers=(preview.SUDOERS,) if is_shown else (),
+            opts=self._after(),
         )
         self.access = SshAccess(
             f"{name}-ssh",
-            host.ssh,
-            host=self._host,
-            port=host.port,
-            login=host.user,
-            exempt=host.fail2ban.ignore,
-            tunnels=tunnel_accounts(self._args.tunnels, reached),
-            preview=self._is_shown,
+            args.ssh,
+            host=host,
+            port=args.port,
+            login=args.user,
+            exempt=args.fail2ban.ignore,
+            tunnels=tunnel_accounts(args.tunnels, reachable(args.stores, args.docker_engine.bind_address)),
+            preview=is_shown,
             opts=self._after(users),
         )
-        self._show()
+        if args.preview and preview_key is not None:
+            # sshd's own block for the account stands before the account does.
+            opts = self._after(self.access)
+            PreviewAccess(f"{name}-preview", args.preview, host=host, key=preview_key, opts=opts)
+
+    def _close(self) -> None:
+        """Declare what keeps all others out: the firewall, the engine that starts behind it, and bans."""
+        name, args, host = self._name, self._args, self._host
         self.firewall = Firewall(
             f"{name}-firewall",
-            host.firewall,
-            host=self._host,
-            web=bool(self._args.sites),
-            bind_address=host.docker_engine.bind_address,
-            egress=sealed(self._args.stores)
-            | {
-                bridge(name): settings.egress
-                for name, settings in self._args.apps.items()
-                if settings.egress is not None
-            },
+            args.firewall,
+            host=host,
+            web=bool(args.sites),
+            bind_address=args.docker_engine.bind_address,
+            egress=wiring.egress(args),
             opts=self._after(self.access),
         )
         self.engine = DockerEngine(
             f"{name}-docker",
-            host.docker_engine,
-            host=self._host,
-            reached=(
-                host.address,
-                *([host.jump.address] if host.jump else []),
-                *host.fail2ban.ignore,
-            ),
+            args.docker_engine,
+            host=host,
+            reached=wiring.reached(args),
             # The docker provider logs in as declared, and no container starts before the filter stands.
             opts=self._after(self.access, self.firewall),
         )
         self._fail2ban = Fail2ban(
             f"{name}-fail2ban",
-            host.fail2ban,
-            host=self._host,
-            ssh_port=host.port,
-            opts=self._after(self.access),
-        )
-
-    @property
-    def _is_shown(self) -> bool:
-        return self._args.preview is not None and self._preview_key is not None
-
-    def _show(self) -> None:
-        """Declare who may look at the host."""
-        host, key = self._args, self._preview_key
-        if host.preview is None or key is None:
-            return
-        PreviewAccess(
-            f"{self._name}-preview",
-            host.preview,
-            host=self._host,
-            key=key,
-            # sshd's own block for the account stands before the account does.
+            args.fail2ban,
+            host=host,
+            ssh_port=args.port,
             opts=self._after(self.access),
         )
 
     def _keep_up(self) -> None:
         """Declare what the host is and stays: kernel, logins, updates, room."""
-        name, host, own = self._name, self._args, self._own
-        KernelSettings(
-            f"{name}-kernel",
-            host.kernel,
-            host=self._host,
-            opts=self._after(self.firewall),
-        )
-        LoginPolicy(f"{name}-login", LoginPolicyArgs(), host=self._host, opts=own)
-        updates = SystemUpdates(f"{name}-updates", host.updates, host=self._host, opts=own)
-        Upkeep(
-            f"{name}-upkeep",
-            host.upkeep,
-            host=self._host,
-            opts=self._after(updates),
-        )
+        name, args, host = self._name, self._args, self._host
+        KernelSettings(f"{name}-kernel", args.kernel, host=host, opts=self._after(self.firewall))
+        LoginPolicy(f"{name}-login", LoginPolicyArgs(), host=host, opts=self._after())
+        updates = SystemUpdates(f"{name}-updates", args.updates, host=host, opts=self._after())
+        Upkeep(f"{name}-upkeep", args.upkeep, host=host, opts=self._after(updates))
 
     def _stores(self) -> Stores:
-        args = self._args
-        kernel = tuple(args.kernel.only)
         return Stores(
             f"{self._name}-stores",
-            args.stores,
+            self._args.stores,
             engine=self.engine,
-            backups=args.backups,
-            overcommit=not kernel or "vm.overcommit_memory".startswith(kernel),
-            opts=self._own,
+            backups=self._args.backups,
+            overcommit=wiring.overcommit(self._args),
+            opts=self._after(),
         )
 
-    def _app(self, name: str, own: AppArgs) -> PrivateContainer:
+    def _app(self, name: str, app: AppArgs, *, secret: bool) -> PrivateContainer:
         args = self._args
         return PrivateContainer(
             name,
-            container_of(name, own, serves=name in args.served),
+            container_of(name, app, serves=name in wiring.served(args)),
             engine=self.engine,
             # An output is known only later, and with it whose registry it is.
-            login=login_of(own.image, args.registries) if isinstance(own.image, str) else None,
-            uses=[self.stores.use(use, name) for use in own.uses] if self.stores else (),
-            secrets={secret: self._secrets[secret] for secret in own.secrets},
-            secret=self._secret_apps,
-            opts=self._own,
+            login=login_of(app.image, args.registries) if isinstance(app.image, str) else None,
+            uses=[self.stores.use(use, name) for use in app.uses] if self.stores else (),
+            secrets={each: Secret.of(args.secrets[each]).output for each in app.secrets},
+            secret=secret,
+            opts=self._after(),
         )
 
-    def _tunnels(self) -> list[SshTunnel]:
-        args = self._args
-        targets = self.stores.tunnels() if self.stores else {}
-        return [
-            SshTunnel(
-                f"{self._name}-tunnel-{person}",
-                tunnel,
-                host=self._host,
-                person=person,
-                targets=targets,
-                opts=self._after(self.access),
-            )
-            for person, tunnel in sorted(args.tunnels.items())
-        ]
-
-    def _proxy(self) -> ReverseProxy:
-        args = self._args
-        return ReverseProxy(
-            f"{self._name}-nginx",
-            args.proxy,
+    def _tunnel(self, person: str, tunnel: TunnelArgs) -> SshTunnel:
+        return SshTunnel(
+            f"{self._name}-tunnel-{person}",
+            tunnel,
             host=self._host,
+            person=person,
+            targets=self.stores.tunnels() if self.stores else {},
+            opts=self._after(self.access),
+        )
+
+    def _serve(self) -> ReverseProxy:
+        """Declare nginx with its sites, and who is banned for what it logs."""
+        name, args, host = self._name, self._args, self._host
+        proxy = ReverseProxy(
+            f"{name}-nginx",
+            args.proxy,
+            host=host,
             sites=args.sites,
-            apps={app: self._proxied(self.apps[app]) for app in args.served},
+            apps={app: self._proxied(self.apps[app]) for app in wiring.served(args)},
             acme=args.acme,
             secrets=args.secrets,
             # An authority comes by port 80.
             opts=self._after(self.firewall),
         )
+        # A jail wants its log files there, which nginx makes.
+        opts = self._after(self._fail2ban, proxy)
+        ProxyJails(f"{name}-nginx-jails", wiring.proxy_jails(args), host=host, opts=opts)
+        return proxy
 
     def _proxied(self, app: PrivateContainer) -> ProxiedApp:
-        # The settings refuse an app of a site without a port.
+        # The settings refuse a site whose app has no port.
         port = cast("pulumi.Input[int]", app.port)
         return ProxiedApp(self.engine.bind_address, port, depends_on=[app])
 
-    def _after(self, *parts: pulumi.Resource) -> ResourceOptions:
-        """Return the options of a part that waits for others."""
-        return ResourceOptions(parent=self, depends_on=parts)
-
-    def _jails(self, proxy: ReverseProxy) -> None:
-        """Declare who is banned for what nginx logs."""
-        args = self._args
-        ProxyJails(
-            f"{self._name}-nginx-jails",
-            ProxyJailsArgs(
-                error_logs=tuple(nginx.error_log(name) for name in args.sites),
-                auth=any(site.basic_auth for site in args.sites.values()),
-                ignore=args.fail2ban.ignore,
-                proxies=args.proxy.trusted_proxies,
-                max_ban_time=args.fail2ban.max_ban_time,
-            ),
-            host=self._host,
-            # A jail wants its log files there, which nginx makes.
-            opts=self._after(self._fail2ban, proxy),
-        )
-
-    def _exposure(self) -> HostExposure:
+    def _look(self) -> HostExposure:
         """Declare last what all of it comes to: who listens, and what is let through."""
         args = self._args
+        parts = [self.access, self.firewall, self.engine, self.stores, *self.apps.values(), self.proxy]
         return HostExposure(
             f"{self._name}-exposure",
             args.exposure,
@@ -339,16 +274,15 @@ class HardenedHost(pulumi.ComponentResource):
             web=bool(args.sites),
             firewall=args.firewall,
             bind_address=args.docker_engine.bind_address,
-            ports=args.host_ports,
-            released=args.released,
-            networks=args.docker_networks,
-            opts=self._after(*self._parts()),
+            ports=wiring.host_ports(args),
+            released=wiring.released(args),
+            networks=wiring.docker_networks(args),
+            opts=self._after(*(part for part in parts if part is not None)),
         )
 
-    def _parts(self) -> list[pulumi.Resource]:
-        """Return the parts that let in, listen or publish."""
-        found = [self.access, self.firewall, self.engine, *self.apps.values(), self.stores, self.proxy]
-        return [part for part in found if part is not None]
+    def _after(self, *parts: pulumi.Resource) -> ResourceOptions:
+        """Return the options of a part that comes after others."""
+        return ResourceOptions(parent=self, depends_on=parts)
 
 
 def _host_key(host: HostArgs) -> str:

@@ -13,7 +13,7 @@ from portcullis.components.certificates.args import InternalCaArgs
 from portcullis.components.certificates.component.internal_ca import InternalCa
 from portcullis.components.containers.apps import bridge
 from portcullis.components.containers.args import SECRETS
-from portcullis.components.host.args import host_ports
+from portcullis.components.host.wiring import store_ports
 from portcullis.components.mongodb.component import MongoDB
 from portcullis.components.redis.component import Redis
 from portcullis.components.tunnels.component import StoreLogin, TunnelTarget
@@ -36,12 +36,7 @@ _CA = {REDIS: f"{SECRETS}/ca.crt", MONGO: f"{SECRETS}/ca.pem"}
 
 def reachable(stores: StoreMap, bind_address: str) -> dict[str, TunnelTarget]:
     """Return where a tunnel to each store leads. Known before there is a store: sshd's settings need it."""
-    return {name: TunnelTarget(port, bind_address) for name, port in host_ports(stores).items()}
-
-
-def sealed(stores: StoreMap) -> dict[str, tuple[str, ...]]:
-    """Return the interfaces of the stores, with the destinations outside that they may reach: none."""
-    return {bridge(name): () for name in stores}
+    return {name: TunnelTarget(port, bind_address) for name, port in store_ports(stores).items()}
 
 
 class Stores(pulumi.ComponentResource):

@@ -10,7 +10,6 @@ import pytest
 from portcullis import components
 from portcullis.components import Fail2ban, Fail2banArgs
 from portcullis.config.reference import with_reference
-from tests.components.test_examples import WITHOUT
 
 if TYPE_CHECKING:
     from tests.golden.conftest import Golden
@@ -20,7 +19,7 @@ EMPTY = "before\n<!-- components -->\nold\n<!-- end -->\nafter\n"
 
 
 def test_reference_of_the_components(golden: Golden) -> None:
-    public = {name: getattr(components, name) for name in components.__all__ if name not in WITHOUT}
+    public = {name: getattr(components, name) for name in components.__all__}
     golden(PAGE, with_reference(PAGE.read_text(), public))
 
 

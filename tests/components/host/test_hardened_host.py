@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.components import UserArgs, Users, UsersArgs
-from portcullis.components.host.component import bridge
+from portcullis.components.containers.apps import bridge
 from portcullis.host import Host
 from tests.components.test_components import host
 from tests.config.test_settings import KEY, smallest

@@ -117,5 +117,5 @@ def test_an_image_without_a_digest_is_a_fault_of_the_arguments(monkeypatch: pyte
 
 
 def test_the_name_of_a_host_is_checked() -> None:
-    with pytest.raises(ArgumentsError, match='HardenedHost: "Web 1" is not a name for a host'):
+    with pytest.raises(ArgumentsError, match=r'Host\.alias: "Web 1" is not a name for a host'):
         twelve_lines("Web 1")

@@ -1,0 +1,76 @@
+"""What the parts of a host need to know of each other, worked out of the host's arguments. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portcullis.components.containers.apps import bridge
+from portcullis.components.fail2ban.args import ProxyJailsArgs
+from portcullis.components.nginx import render as nginx
+from portcullis.components.users.args import UsersArgs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portcullis.components.host.args import HardenedHostArgs, HostArgs, StoreMap
+
+
+def accounts(args: HostArgs) -> UsersArgs:
+    """Return the users of a host. Whoever deploys speaks to Docker's socket, which is its group's."""
+    deploys = args.user in args.users and args.user != "root"
+    return UsersArgs(users=args.users, login=args.user, groups={args.user: ("docker",)} if deploys else {})
+
+
+def reached(args: HostArgs) -> list[str]:
+    """Return the addresses that no network of containers may hold."""
+    return [args.address, *([args.jump.address] if args.jump else []), *args.fail2ban.ignore]
+
+
+def egress(args: HardenedHostArgs) -> dict[str, Sequence[str]]:
+    """Return the destinations that containers may reach, by interface; stores reach none."""
+    apps = {bridge(name): app.egress for name, app in args.apps.items() if app.egress is not None}
+    return {**{bridge(store): () for store in args.stores}, **apps}
+
+
+def overcommit(args: HostArgs) -> bool:
+    """Tell whether vm.overcommit_memory, which Redis wants, may be set on a host."""
+    return not args.kernel.only or "vm.overcommit_memory".startswith(tuple(args.kernel.only))
+
+
+def store_ports(stores: StoreMap) -> dict[str, int]:
+    """Return the port of each store on docker0's address."""
+    redis, mongo = stores.get("redis"), stores.get("mongo")
+    found = {"redis": redis.host_port} if redis else {}
+    return found | ({"mongo": mongo.host_port} if mongo else {})
+
+
+def host_ports(args: HardenedHostArgs) -> dict[str, int]:
+    """Return the fixed ports on docker0's address, by container."""
+    apps = {name: app.host_port for name, app in args.apps.items() if app.host_port is not None}
+    return apps | store_ports(args.stores)
+
+
+def served(args: HardenedHostArgs) -> list[str]:
+    """Return the apps that sites send requests to."""
+    return sorted({app for site in args.sites.values() for app in site.apps.values()})
+
+
+def released(args: HardenedHostArgs) -> list[str]:
+    """Return the apps whose releases take a port of their own: a fixed one is taken until the app is gone."""
+    return [app for app in served(args) if args.apps[app].host_port is None]
+
+
+def docker_networks(args: HardenedHostArgs) -> list[str]:
+    """Return the networks of Docker that apps and stores have."""
+    return [*args.apps, *args.stores, *(f"{store}-shared" for store in args.stores)]
+
+
+def proxy_jails(args: HardenedHostArgs) -> ProxyJailsArgs:
+    """Return who is banned for what nginx logs."""
+    return ProxyJailsArgs(
+        error_logs=[nginx.error_log(name) for name in args.sites],
+        auth=any(site.basic_auth for site in args.sites.values()),
+        ignore=args.fail2ban.ignore,
+        proxies=args.proxy.trusted_proxies,
+        max_ban_time=args.fail2ban.max_ban_time,
+    )
