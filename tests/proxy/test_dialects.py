@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.components.nginx import render as nginx
+from portcullis.components.nginx.args import ReverseProxyArgs
 from portcullis.dialect import DIALECTS
 from tests.golden.nginx_sites import SITES, a_site
 from tests.proxy import catalogue, roots
@@ -45,12 +46,12 @@ def test_the_packages_own_file_says_it_already_at_the_http_level(
 
 
 def test_http2_as_a_directive_is_unknown_before_1_25(tmp_path: Path) -> None:
-    text = nginx.default_server("a", DIALECTS["debian-13"])
+    text = nginx.default_server("a", DIALECTS["debian-13"], ReverseProxyArgs())
     assert '[emerg] unknown directive "http2"' in said("debian-12", tmp_path, {nginx.DEFAULT_PATH: text})
 
 
 def test_http2_as_a_parameter_is_a_warning_since_1_25(tmp_path: Path) -> None:
-    text = nginx.default_server("a", DIALECTS["debian-12"])
+    text = nginx.default_server("a", DIALECTS["debian-12"], ReverseProxyArgs())
     assert '[warn] the "listen ... http2" directive is deprecated' in said(
         "debian-13", tmp_path, {nginx.DEFAULT_PATH: text}
     )

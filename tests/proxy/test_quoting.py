@@ -53,5 +53,5 @@ def test_what_is_quoted_comes_back_byte_for_byte(tmp_path: Path) -> None:
     with serving(root, tmp_path, catalogue.files(root, sites)) as edge:
         for each in sites:
             found = edge.ask(each.name)
-            for name, text in each.headers.more.items():
+            for name, text in each.args.headers.items():
                 assert found[name] == text
