@@ -17,7 +17,7 @@ from tests.docs.pages import CONTRIBUTING, ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What every contributor's change touches besides the part's own files: a list of names.
+# The one file that all parts share: a kind that programs may declare has its name there.
 PUBLIC_NAMES = "components/__init__.pyi"
 SCHEMA = "from portcullis.provider.schema import schema_text; print(schema_text('0'))"
 
