@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from portcullis.components.certificates import own_certificates
 from portcullis.components.certificates.args import AcmeArgs
 from portcullis.components.certificates.component import certbot
 from portcullis.components.nginx import render as nginx
@@ -16,6 +15,7 @@ from portcullis.components.nginx.proxied import OwnKeyPair, ProxiedSite
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from portcullis.components.certificates.args import CertificateArgs
     from portcullis.components.nginx.args import SiteArgs
     from portcullis.components.nginx.proxied import ProxiedApp
 
@@ -37,10 +37,6 @@ def proxied(
     Raises:
         OSError: the file of its certificate cannot be read.
     """
-    own = site.certificate
-    warning = own_certificates.warning(own.chain) if own else ""
-    if warning:
-        pulumi.log.warn(warning)
     return ProxiedSite(
         {prefix: apps[app] for prefix, app in site.apps.items()},
         site.root,
@@ -48,7 +44,7 @@ def proxied(
         redirect=site.redirect,
         aliases=tuple(site.aliases),
         redirect_from=tuple(site.redirect_from),
-        tls=OwnKeyPair(own_certificates.read(own.chain), secrets[own.key]) if own else site.tls,
+        tls=_own_key_pair(site.certificate, secrets) if site.certificate else site.tls,
         challenge=site.challenge,
         passwords={user: secrets[secret] for user, secret in site.basic_auth.items()},
         more={
@@ -64,6 +60,15 @@ def proxied(
             "access_log": access_log,
         },
     )
+
+
+def _own_key_pair(own: CertificateArgs, secrets: Mapping[str, pulumi.Input[str]]) -> OwnKeyPair:
+    from portcullis.components.certificates import own_certificates  # noqa: PLC0415 - slow, seldom needed
+
+    warning = own_certificates.warning(own.chain)
+    if warning:
+        pulumi.log.warn(warning)
+    return OwnKeyPair(own_certificates.read(own.chain), secrets[own.key])
 
 
 def _headers(site: SiteArgs) -> nginx.Headers:
