@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -71,6 +72,8 @@ def main() -> None:
 
 # Ctrl-C reaches every process of the terminal. The engine reports it; a traceback from here would hide that.
 signal.signal(signal.SIGINT, lambda *_: os._exit(_TOLD))
+# What was imported stays to the end, so the garbage collector need not go through it time and again.
+gc.freeze()
 
 try:
     main()
