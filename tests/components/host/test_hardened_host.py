@@ -57,6 +57,8 @@ def test_first_the_users_then_the_ssh_server_then_the_firewall_then_containers(d
         # A jail without its log file keeps the whole server from starting; nginx makes the files.
         ("web1-nginx-jails-filter", "web1-fail2ban-service"),
         ("web1-nginx-jails-nginx-limit-req", "web1-nginx-served"),
+        # An authority asks on port 80, which the firewall opens.
+        ("web1-nginx-api.example.com-certificate", "web1-firewall-policy"),
         # Until the firewall is declared, ufw's own file says otherwise.
         ("web1-kernel-sysctl", "web1-firewall-policy"),
         # Installing unattended-upgrades takes empty folders of units away.
