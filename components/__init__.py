@@ -1,9 +1,9 @@
 """The components that a stack is composed of.
 
 Each is a Pulumi component resource that takes a name and frozen arguments, validated where they are made.
-What they declare is done by the providers. None does I/O itself, with two exceptions: `HardenedHost` writes
-ssh_config before its first resource, and where an image is named by tag, its registry is asked for the
-digest.
+What they declare is done by the providers. None does I/O itself, with three exceptions: `HardenedHost` writes
+ssh_config before its first resource; where an image is named by tag, its registry is asked for the digest;
+`ReverseProxy` and `Certbot` read the certificates that arguments name by file.
 """
 
 import lazy_loader
