@@ -74,6 +74,9 @@ def main() -> None:
 signal.signal(signal.SIGINT, lambda *_: os._exit(_TOLD))
 # What was imported stays to the end, so the garbage collector need not go through it time and again.
 gc.freeze()
+if not os.environ.get("PORTCULLIS_DEBUG"):
+    # The SDK sends four for each resource, and waits each time until the engine has taken it.
+    pulumi.log.debug = lambda *_, **__: None
 
 try:
     main()
