@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 HOST_TYPES = "portcullis:index:"
 """What the type of every host resource starts with, as that of a component does; its kind follows."""
+_STACK_TYPE = "pulumi:pulumi:Stack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,17 @@ class Recorder(mocks.MockMonitor, mocks.Mocks):
         self.registered: list[Registered] = []
         self._made_up = made_up
 
+    def make_urn(self, parent: str, type_: str, name: str) -> str:
+        """Return the URN as the engine has it; the SDK's own keeps one parent only, the stack among them."""
+        above = parent.split("::")[2].removeprefix(_STACK_TYPE).removeprefix("$") if parent else ""
+        types = "$".join(filter(None, (above, type_)))
+        return f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}::{types}::{name}"
+
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
         """Take the registration down, with what `new_resource` is not told."""
         # The SDK makes an event loop in each of its threads, and leaves it open.
         with _event_loop():
-            if request.type != "pulumi:pulumi:Stack":
+            if request.type != _STACK_TYPE:
                 urn = self.make_urn(request.parent, request.type, request.name)
                 self.registered.append(Registered(request, urn, rpc.deserialize_properties(request.object)))
             return super().RegisterResource(request)  # type: ignore[no-untyped-call]

@@ -76,7 +76,13 @@ def declared_by_program(
     )
     return [
         # Without the marks of secrets: it goes to the host only, and is never printed.
-        Declared(kind, one.request.name, plain(one.inputs), rpc.UNKNOWN not in str(one.request.object))
+        Declared(
+            kind,
+            one.request.name,
+            # Who owns it, the plugin learns from the engine.
+            {**plain(one.inputs), "managed_by": one.urn},
+            rpc.UNKNOWN not in str(one.request.object),
+        )
         for one in recorder.registered
         if (kind := one.request.type.removeprefix(HOST_TYPES)) != one.request.type
         and kind not in _LATER

@@ -53,6 +53,24 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     return lines
 
 
+def test_a_resource_has_the_owner_that_the_engine_will_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "__main__.py").write_text(
+        "from portcullis.components import HardenedHost, HardenedHostArgs\n"
+        "args = HardenedHostArgs(address='203.0.113.10', os='debian-13', trust_host_key=True)\n"
+        "HardenedHost('web1', args)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = {one.name: one for one in plan.declared_by_program("shop", "prod", {}, [])}
+    assert found["web1-docker-daemon.json"].props["managed_by"] == (
+        "urn:pulumi:prod::shop::portcullis:index:HardenedHost$portcullis:index:DockerEngine"
+        "$portcullis:index:File::web1-docker-daemon.json"
+    )
+
+
 def test_what_is_as_declared(lines: Callable[..., list[str]]) -> None:
     assert lines({"steps": [], "refusal": None}) == ["= web1: File motd"]
 

@@ -123,6 +123,7 @@ def test_settings_that_cannot_be_read_are_told(
     program.write_text(f"#!/bin/sh\n{pulumi}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
     assert scanned(["--stack", "prod"]) == 2
     assert said in capsys.readouterr().err
 
