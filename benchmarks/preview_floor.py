@@ -25,7 +25,7 @@ from lab.processes import this_process
 from tools.steps import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 MOST_TIMES_FLOOR = 1.3
 _HOST = "bench2"
@@ -41,21 +41,31 @@ _UP = ("up", "--yes", "--skip-preview", *_QUIET)
 
 
 class _Stack:
-    """One of the two, in a folder of its own with its own state."""
+    """One of the two, in a folder of its own with its own state. `command` takes the verbs of Pulumi."""
 
-    def __init__(self, folder: Path, pulumi: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, state: str, command: str) -> None:
         self.folder = folder
-        self._pulumi = pulumi
-        # Modules of the checkout are found from the program's folder; this is for `benchmarks.cpu_time`.
-        self._env = {**env, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder.parent)}
+        self._command = command
+        self._env = {
+            **os.environ,
+            "PULUMI_BACKEND_URL": (folder / state).as_uri(),
+            # Modules of the checkout are found from the program's folder; this is for `benchmarks.cpu_time`.
+            "PYTHONPATH": str(ROOT),
+            "XDG_RUNTIME_DIR": str(folder.parent),
+        }
 
-    def run(self, *words: str) -> str:
-        done = run([*self._pulumi, *words], cwd=self.folder, env=self._env)
-        return succeeded(done, f"{self.folder.name}: pulumi {words[0]}")
+    def verb(self, *words: str) -> None:
+        """Run a verb."""
+        self.pulumi(*words, command=self._command)
+
+    def pulumi(self, *words: str, command: str = "pulumi") -> str:
+        """Return what Pulumi itself answers."""
+        done = run([command, *words], cwd=self.folder, env=self._env)
+        return succeeded(done, f"{self.folder.name}: {command} {words[0]}")
 
     def preview(self) -> float:
         """Return the CPU time of a preview, in seconds."""
-        return cpu_time([*self._pulumi, *_PREVIEW], cwd=self.folder, env=self._env)
+        return cpu_time([self._command, *_PREVIEW], cwd=self.folder, env=self._env)
 
 
 def measured(folder: Path, rounds: int) -> list[tuple[float, float]]:
@@ -66,7 +76,7 @@ def measured(folder: Path, rounds: int) -> list[tuple[float, float]]:
         LabError: the host could not be raised.
     """
     ours = _ours(folder / "ours")
-    floor = _floor(folder / "floor", ours.run("stack", "export", "--show-secrets"))
+    floor = _floor(folder / "floor", ours.pulumi("stack", "export", "--stack", _STACK, "--show-secrets"))
     found = []
     for number in range(rounds + 1):
         pair = ours.preview(), floor.preview()
@@ -82,10 +92,10 @@ def _ours(folder: Path) -> _Stack:
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "tools", folder / "tools")  # they work where they lie
     (folder / f"Pulumi.{_STACK}.yaml").write_text(stack.renew(stack.template(_HOST), stack.fact)[0])
-    ours = _Stack(folder, ["tools/stack.sh"], os.environ)
+    ours = _Stack(folder, ".pulumi-state", "tools/stack.sh")
     _say("stack lab: first deployment")
-    ours.run(*_UP)
-    ours.run("refresh", "--yes", "--skip-preview", *_QUIET)  # as tools/demo.sh, which says why
+    ours.verb(*_UP)
+    ours.verb("refresh", "--yes", "--skip-preview", *_QUIET)  # as tools/demo.sh, which says why
     return ours
 
 
@@ -96,19 +106,19 @@ def _floor(folder: Path, export: str) -> _Stack:
     (folder / "export.json").write_text(export)
     for package in _PACKAGES:
         (folder / "plugin" / f"pulumi-resource-{package}").symlink_to("pulumi-resource-nothing")
-    env = {**os.environ, "PULUMI_BACKEND_URL": (folder / "state").as_uri()}
-    floor = _Stack(folder, ["pulumi"], env)
+    floor = _Stack(folder, "state", "pulumi")
     _say("the floor: first deployment")
-    floor.run("stack", "init", _STACK)
-    floor.run(*_UP)
-    if _resources(floor.run("stack", "export")) != _resources(export):
+    floor.verb("stack", "init", _STACK)
+    floor.verb(*_UP)
+    if _resources(floor.pulumi("stack", "export")) != _resources(export):
         raise BenchmarkError("the floor has other resources than stack lab")
     return floor
 
 
 def _resources(export: str) -> set[str]:
-    urns = {resource["urn"] for resource in json.loads(export)["deployment"]["resources"]}
-    return {urn for urn in urns if "::pulumi:providers:" not in urn}  # these are named after their versions
+    found = json.loads(export)["deployment"]["resources"]
+    # Our providers are declared or the engine's own; the floor's are the engine's own.
+    return {each["urn"] for each in found if not each["type"].startswith("pulumi:providers:")}
 
 
 def report(rounds: Sequence[tuple[float, float]]) -> tuple[str, bool]:
