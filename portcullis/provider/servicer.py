@@ -105,7 +105,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             if found is None:
                 return provider_pb2.ReadResponse()
             return provider_pb2.ReadResponse(
-                id=found.id, properties=to_struct(found.outs), inputs=to_struct(found.inputs)
+                id=found.id,
+                properties=to_struct(found.outs, found.secrets),
+                inputs=to_struct(found.inputs, found.secrets),
             )
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
