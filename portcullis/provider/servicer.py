@@ -150,6 +150,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             context.abort(grpc.StatusCode.CANCELLED, _CANCELLED)
         try:
             yield
+        except _Cancelled:
+            context.abort(grpc.StatusCode.CANCELLED, _CANCELLED)
         except _UnknownType as error:
             message = str(error)
         except Exception:  # noqa: BLE001 - whatever it is, the engine gets a message and no traceback
@@ -162,6 +164,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def _writing(self) -> Iterator[None]:
         """Count a change: connections stay open until the last one has ended."""
         with self._lock:
+            if self._cancelled:  # since it was looked at: nothing begins once the connections end
+                raise _Cancelled(_CANCELLED)
             self._writes += 1
         try:
             yield
@@ -176,6 +180,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 def _served(*packages: str) -> dict[str, Provider]:
     import_kinds(*packages)
     return {token: kind() for token, kind in kinds().items()}
+
+
+class _Cancelled(Exception):
+    """The engine has cancelled, and a change was about to begin."""
 
 
 class _UnknownType(Exception):
