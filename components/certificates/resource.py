@@ -73,8 +73,9 @@ class CertificateProvider(HostProvider):
         inputs.keep("email", "ca_bundle", "unit", "precheck")
         if inputs.news.get("ca_bundle"):
             inputs.path("ca_bundle")
-        if inputs.news.get("unit") and not str(inputs.news["unit"]).endswith(".service"):
-            inputs.fail("unit", f"{inputs.news['unit']!r} is not the full name of a service")
+        unit = inputs.news.get("unit")
+        if unit and is_known(unit) and not str(unit).endswith(".service"):
+            inputs.fail("unit", f"{unit!r} is not the full name of a service")
         profile = inputs.news.get("profile")
         if profile and is_known(profile) and not _PROFILE.match(profile):
             inputs.fail("profile", f"{profile!r} is not the name of a profile, such as tlsserver")
@@ -86,7 +87,7 @@ class CertificateProvider(HostProvider):
         inputs.inputs |= {"domains": domains, "common_name": first}
         if not is_known(domains):
             return
-        if not domains or first not in domains:
+        if not domains or (is_known(first) and first not in domains):
             inputs.fail("domains", "names nothing" if not domains else f"{first} is not among them")
         for name in domains or ():
             if not _DOMAIN.match(name):

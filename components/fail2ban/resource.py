@@ -46,12 +46,14 @@ class Fail2banJailProvider(GuardedProvider):
         inputs.inputs["overridden"] = {}
         inputs.inputs["enforced"] = True
         if is_known(given):
-            texts, faults = jail_options.options(given)
+            known = {name: value for name, value in given.items() if is_known(value)}
+            texts, faults = jail_options.options(known)
             inputs.inputs["options"] = {**given, **texts}
             for fault in faults:
                 inputs.fail("options", fault)
+        ignored = inputs.news.get("ignoreip") or {}
         try:
-            jail_options.ignored(inputs.news.get("ignoreip") or {})
+            jail_options.ignored(ignored if is_known(ignored) else {})
         except ValueError as error:
             inputs.fail("ignoreip", str(error))
 

@@ -70,7 +70,8 @@ class RedisUserProvider(HostProvider):
         # Read back as what is there instead.
         inputs.inputs |= {"line": DECLARED, "running": DECLARED}
         if inputs.news.get("keeper"):
-            owned = file_ownership(str(inputs.news.get("gid")))
+            gid = inputs.news.get("gid")
+            owned = file_ownership(str(gid)) if is_known(gid) else gid
             inputs.inputs |= {"keeper": True, "default": OFF, "undeclared": {}, "file": owned}
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:

@@ -11,6 +11,7 @@ import string
 import pulumi
 
 from portcullis.host.errors import HostError
+from portcullis.host.provider import is_known
 from portcullis.provider.base import (
     CheckFailure,
     CheckResult,
@@ -37,7 +38,8 @@ class GeneratedSecretProvider(Provider):
         """Refuse what would be a weak secret; the last net behind the constructor."""
         del olds
         inputs = {key: news[key] for key in _INPUTS if news.get(key) is not None}
-        failures = [CheckFailure(key, fault) for key, fault in _faults(**inputs)]
+        known = {key: value for key, value in inputs.items() if is_known(value)}
+        failures = [CheckFailure(key, fault) for key, fault in _faults(**known)]
         return CheckResult(inputs, failures)
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:

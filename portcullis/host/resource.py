@@ -43,8 +43,13 @@ class HostResource(pulumi.CustomResource):
         if isinstance(host, Host):
             adopt = host.adopt if adopt is None else adopt
             host = host.alias
+        # A plugin cannot mark them: it gets plain values, and the engine marks what was a secret input.
+        secrets = {
+            key: pulumi.Output.secret(inputs[key]) for key in provider.secrets if inputs.get(key) is not None
+        }
         props = {
             **inputs,
+            **secrets,
             "host": host,
             # Only when set: taking it out again should not show on every resource.
             **({"adopt": True} if adopt else {}),

@@ -61,11 +61,17 @@ class CreateResult:
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """What is there now, as outputs and as inputs. The engine shows drift by comparing inputs."""
+    """What is there now, as outputs and as inputs. The engine shows drift by comparing inputs.
+
+    Attributes:
+        secrets: those of both that are secret. Only for a thing that is in no state yet: of any other the
+            engine marks again what the state has as a secret.
+    """
 
     id: str
     outs: Props
     inputs: Props
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

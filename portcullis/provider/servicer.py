@@ -105,7 +105,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             if found is None:
                 return provider_pb2.ReadResponse()
             return provider_pb2.ReadResponse(
-                id=found.id, properties=to_struct(found.outs), inputs=to_struct(found.inputs)
+                id=found.id,
+                properties=to_struct(found.outs, found.secrets),
+                inputs=to_struct(found.inputs, found.secrets),
             )
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -148,6 +150,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             context.abort(grpc.StatusCode.CANCELLED, _CANCELLED)
         try:
             yield
+        except _Cancelled:
+            context.abort(grpc.StatusCode.CANCELLED, _CANCELLED)
         except _UnknownType as error:
             message = str(error)
         except Exception:  # noqa: BLE001 - whatever it is, the engine gets a message and no traceback
@@ -160,6 +164,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def _writing(self) -> Iterator[None]:
         """Count a change: connections stay open until the last one has ended."""
         with self._lock:
+            if self._cancelled:  # since it was looked at: nothing begins once the connections end
+                raise _Cancelled(_CANCELLED)
             self._writes += 1
         try:
             yield
@@ -174,6 +180,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 def _served(*packages: str) -> dict[str, Provider]:
     import_kinds(*packages)
     return {token: kind() for token, kind in kinds().items()}
+
+
+class _Cancelled(Exception):
+    """The engine has cancelled, and a change was about to begin."""
 
 
 class _UnknownType(Exception):

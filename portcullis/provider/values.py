@@ -1,8 +1,8 @@
 """Property values on the wire.
 
-A value that is not known yet is one of a few reserved texts, defined in Pulumi's
-sdk/go/common/resource/plugin/rpc.go. We tell the engine that we take no secrets, so it sends them in clear,
-over loopback, and marks the same properties of our answers again.
+A value that is not known yet is one of a few reserved texts, and a secret is a map with a reserved key; both
+are defined in Pulumi's sdk/go/common/resource/plugin/rpc.go. We tell the engine that we take no secrets, so
+it sends them in clear, over loopback, and marks the same properties of our answers again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pulumi.output import Unknown
 from pulumi.runtime.rpc import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from google.protobuf.struct_pb2 import Value
 
@@ -32,6 +32,7 @@ _UNKNOWNS = frozenset(
         "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",  # an object
     )
 )
+_SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
 
 
 def from_struct(struct: Struct) -> Props:
@@ -58,10 +59,18 @@ def _from_value(value: Value) -> Any:
             return None
 
 
-def to_struct(properties: Mapping[str, Any]) -> Struct:
-    """Return plain Python as a message."""
+def to_struct(properties: Mapping[str, Any], secrets: Collection[str] = ()) -> Struct:
+    """Return plain Python as a message.
+
+    Args:
+        properties: by name.
+        secrets: names of those that are marked secret; the engine reads such marks in any answer.
+    """
     struct = Struct()
-    _fill(struct, properties)
+    _fill(
+        struct,
+        {key: _SECRET | {"value": value} if key in secrets else value for key, value in properties.items()},
+    )
     return struct
 
 

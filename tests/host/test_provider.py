@@ -308,11 +308,11 @@ def test_an_owner_declared_by_number_is_read_back_by_number(canned: Callable[...
 
 
 def test_a_thing_to_import_is_read_into_complete_inputs(canned: Callable[..., CannedChannel]) -> None:
-    channel = canned(survey_answer({**FACTS, "mode": "0600", "revision": ""}))
+    channel = canned(survey_answer({**FACTS, "mode": "0604", "revision": ""}))
     found = FileProvider().import_("web1:/etc/motd", URN)
     assert found is not None
     assert found.id == "web1:/etc/motd"
-    assert found.inputs == {**FILE, "mode": "0600"}
+    assert found.inputs == {**FILE, "mode": "0604"}
     assert found.outs == {**found.inputs, "revision": ""}
     assert [op for op, _ in channel.sent] == ["survey"]
 

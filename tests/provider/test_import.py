@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf import json_format
+from pulumi.runtime.rpc import is_rpc_secret
 
 from portcullis.provider.base import import_kinds, kinds
 from portcullis.provider.schema import resource_class, schema_text
@@ -63,3 +64,19 @@ def test_every_other_kind_says_what_to_do_instead(engine: Engine, kind: str) -> 
     answer = engine.importing(kind, "web1:something")
     assert answer.startswith(f"{kind} cannot be imported")
     assert "\n  → " in answer
+
+
+def is_secret(struct: Any, name: str) -> bool:
+    return bool(is_rpc_secret(json_format.MessageToDict(struct)[name]))
+
+
+@pytest.mark.parametrize(("mode", "secret"), [("0600", True), ("0640", True), ("0644", False)])
+def test_a_file_that_not_everybody_may_read_is_a_secret_in_the_state(
+    engine: Engine, host: Host, mode: str, *, secret: bool
+) -> None:
+    host.facts = {"exists": True, **FILE, "mode": mode}
+    found = engine.read("File", "web1:/etc/portcullis/token")
+    assert is_secret(found.inputs, "content") is secret
+    assert is_secret(found.properties, "content") is secret
+    # The host then withholds the content in errors and from the preview key, as of any secret file.
+    assert from_struct(found.inputs).get("secret", False) is secret

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
@@ -12,6 +12,7 @@ from pulumi.runtime.proto import provider_pb2
 
 from portcullis.host.errors import AgentRefused
 from portcullis.provider.base import import_kinds, kinds
+from portcullis.provider.servicer import Servicer
 from portcullis.provider.values import from_struct, to_struct
 
 if TYPE_CHECKING:
@@ -168,6 +169,14 @@ def test_cancel_ends_what_only_reads(engine: Engine, host: Host) -> None:
     host.held.set()
     assert (read.code(), read.details()) == (grpc.StatusCode.UNKNOWN, "cancelled")
     engine.cancel()
+
+
+def test_no_change_begins_between_the_look_and_the_cancel() -> None:
+    """A change counts only once it is written down, and a cancel may come just before."""
+    servicer = Servicer(lambda: None)
+    servicer.Cancel(None, cast("Any", None))
+    with pytest.raises(Exception, match="cancelled"), servicer._writing():
+        pytest.fail("it began")
 
 
 def test_calls_of_many_hosts_are_at_work_at_once(engine: Engine, host: Host) -> None:

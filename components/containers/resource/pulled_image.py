@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pulumi
-
 from portcullis.components.containers.facts import IMAGE, PulledImageDesired, PulledImageFacts
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import DiffResult
 
 if TYPE_CHECKING:
+    import pulumi
+
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
@@ -99,7 +99,7 @@ class PulledImage(HostResource):
             inputs={
                 "image": image,
                 "username": username,
-                "password": pulumi.Output.secret(password),
+                "password": password,
                 "pulled": _PULLED,
             },
             outputs=(),

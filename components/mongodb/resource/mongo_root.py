@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pulumi
-
 from portcullis.components.mongodb.facts import (
     ANSWERS,
     REQUIRED,
@@ -18,6 +16,8 @@ from portcullis.host.resource import HostResource
 from portcullis.provider.base import UpdateResult
 
 if TYPE_CHECKING:
+    import pulumi
+
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
 
@@ -102,11 +102,11 @@ class MongoRoot(HostResource):
             adopt: drop users that are there and not declared already the first time.
             opts: resource options.
         """
-        inputs = {
+        inputs: Props = {
             "store": store,
             "address": address,
-            "password": pulumi.Output.secret(password),
-            "previous": None if previous is None else pulumi.Output.secret(previous),
+            "password": password,
+            "previous": previous,
             "root_file": root_file,
             "root": root,
             "ca": ca,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import pulumi
-
 from portcullis.components.mongodb.facts import (
     ANSWERS,
     GRANTED,
@@ -20,6 +18,8 @@ from portcullis.provider.base import DiffResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pulumi
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
@@ -115,7 +115,7 @@ class MongoUser(HostResource):
             "ca": ca,
             "database": database,
             "user": user,
-            "password": pulumi.Output.secret(password),
+            "password": password,
             "password_file": password_file,
             "roles": dict.fromkeys(sorted(roles or [f"readWrite@{database}"]), GRANTED),
             "server": ANSWERS,

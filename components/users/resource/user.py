@@ -54,7 +54,8 @@ class UserProvider(GuardedProvider):
             inputs.fail("user", f"{user!r} is not the name of a user, such as deploy")
         _keys(inputs)
         inputs.keep("groups", "sudo", "system")
-        for group in inputs.news.get("groups") or ():
+        groups = inputs.news.get("groups") or ()
+        for group in groups if is_known(groups) else ():
             if not _NAME.match(group):
                 inputs.fail("groups", f"{group!r} is not the name of a group")
         if inputs.news.get("shell") is not None:

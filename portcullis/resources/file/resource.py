@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known, mode_text
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.host import Host
-    from portcullis.provider.base import Props
+    from portcullis.provider.base import Props, ReadResult
 
 # What facts say in place of a content that cannot be shown: the agent's words, and `ABSENT`.
 _PLACEHOLDER = re.compile(
@@ -68,6 +70,14 @@ class FileProvider(HostProvider):
     def importable(self, item: str) -> Props | None:
         """Return the file at this path."""
         return {"path": item, "content": "", "on_delete": "restore"}
+
+    def import_(self, id_: str, urn: str) -> ReadResult | None:
+        """Read a file on a host. A content that not every user of the host may read is a secret."""
+        found = super().import_(id_, urn)
+        if found is None or int(found.inputs["mode"], 8) & stat.S_IROTH:
+            return found
+        mark = {"secret": True}
+        return replace(found, outs=found.outs | mark, inputs=found.inputs | mark, secrets=("content",))
 
     def absent_inputs(self) -> Props:
         """Return a file that is not there."""

@@ -48,7 +48,8 @@ class SysctlProvider(GuardedProvider):
         inputs.inputs["values"] = values
         optional = inputs.news.get("optional")
         if optional:
-            inputs.inputs["optional"] = sorted(optional)
+            told = is_known(optional) and all(map(is_known, optional))
+            inputs.inputs["optional"] = sorted(optional) if told else optional
         if not is_known(values):
             return
         if not values:

@@ -9,13 +9,14 @@ from pulumi.output import Unknown
 from portcullis.components.redis import render
 from portcullis.components.redis.facts import DECLARED, TRUSTED, RedisUserFacts
 from portcullis.components.redis.on_host.redis_users import RedisUsers
-from portcullis.components.redis.resource import RedisUserProvider
+from portcullis.components.redis.resource import RedisUser, RedisUserProvider
 from tests.host.test_provider import URN, survey_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.canned import CannedChannel
+    from tests.recording_engine import Deploy
 
 PASSWORD = "x" * 40
 GIVEN = {
@@ -115,3 +116,19 @@ def test_a_user_that_is_nowhere_shows_as_absent(canned: Callable[..., CannedChan
     canned(survey_answer({"exists": False}))
     found = RedisUserProvider().read("x", PROPS)
     assert found.inputs == {**PROPS, "line": "<absent>", "running": "<absent>"}
+
+
+def test_the_password_is_a_secret_whoever_declares_it_in_clear(deploy: Deploy) -> None:
+    engine = deploy(
+        lambda: RedisUser(
+            "ops",
+            host="web1",
+            acl="/etc/redis/users.acl",
+            address="172.17.0.1:6379",
+            ops="/etc/redis/ops",
+            user="ops",
+            password=PASSWORD,
+            rules="+@all",
+        )
+    )
+    assert engine.one(":RedisUser").secret == {"password"}
