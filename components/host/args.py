@@ -169,7 +169,7 @@ class HardenedHostArgs(HostArgs):
     """Who reaches which stores from home, by person."""
     secrets: MapOf[SecretName, SecretValue] = Field(default_factory=dict, repr=False)
     """What apps and sites need and nobody may read, by name."""
-    registries: MapOf[RegistryName, RegistryArgs] = Field(default_factory=dict)
+    registries: MapOf[RegistryName, RegistryArgs] = Field(default_factory=dict, repr=False)
     """Logins at image registries, by the registry's name as it stands before images."""
 
     @classmethod

@@ -239,7 +239,9 @@ def secrets_of_apps(declared: Declared) -> None:
             if str(secret).startswith(_STORE_FILES):
                 place.refuse(secret, "is what a store's own file is called", "give the secret another name")
             if secret not in secrets:
-                hint = closest(str(secret), secrets) if secrets else declared.how_to_add(secret)
+                # Somebody may have written the secret itself where its name belongs.
+                added = declared.how_to_add("NAME" if place.is_secret else str(secret))
+                hint = closest(str(secret), secrets) if secrets else added
                 place.refuse(secret, f"is not a secret of this {declared.whole}", hint)
 
 

@@ -60,6 +60,7 @@ class Finding:
         reason: why it cannot be used.
         hint: what would be right.
         shows_value: put the value before the reason.
+        is_secret: the value stands where secrets do, and its place has to do.
         meant: the word to show, where YAML made something else of it: `yes` becomes true.
     """
 
@@ -67,6 +68,7 @@ class Finding:
     hint: str = ""
     shows_value: bool = True
     meant: str | None = None
+    is_secret: bool = False
 
 
 def refusal(
@@ -92,7 +94,8 @@ def fault(error: Any, path: str, *, secret: bool = False) -> Fault:
     finding = found_in(error) or Finding(str(error["msg"]))
     if not finding.shows_value:
         return Fault(path, finding.reason, finding.hint)
-    value = "this value (a secret)" if secret else shown(finding.meant or error["input"])
+    hides = secret or finding.is_secret
+    value = "this value (a secret)" if hides else shown(finding.meant or error["input"])
     return Fault(path, f"{value} {finding.reason}", finding.hint)
 
 
@@ -164,6 +167,11 @@ class Place:
     def item(self, index: int) -> Place:
         """Return the place of one element of a list."""
         return self._at(index)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether it stands under a key that holds an encrypted value."""
+        return bool(self.loc) and self.loc[0] in self.source.secret
 
     def refuse(self, raw: Any, reason: str, hint: str = "") -> None:
         """Report a value: `reason` follows the value, as in `70000 is not a port`."""

@@ -339,8 +339,12 @@ MapOf = Annotated[Mapping[K, T], _AsMap()]
 
 
 def _elements(raw: Any) -> Any:
+    how = "write - and a space before each element"
+    if isinstance(raw, Mapping):
+        # Not the map itself: somebody may have written secrets where their names belong.
+        raise refusal("is a map and not a list", how, shows_value=False)
     if isinstance(raw, str | bytes) or not isinstance(raw, Sequence):
-        raise refusal("is not a list", "write - and a space before each element")
+        raise refusal("is not a list", how)
     return raw
 
 

@@ -110,7 +110,9 @@ def named_secret(declared: HasSecrets, name: object, at: Place) -> Secret | None
     if not isinstance(name, str):
         return None
     if name not in declared.secrets:
-        hint = closest(name, declared.secrets) if declared.secrets else declared.how_to_add(name)
+        # Somebody may have written the secret itself where its name belongs.
+        added = declared.how_to_add("NAME" if at.is_secret else name)
+        hint = closest(name, declared.secrets) if declared.secrets else added
         at.refuse(name, f"is not a secret of this {declared.whole}", hint)
         return None
     return Secret.of(declared.secrets[name])

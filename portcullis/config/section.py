@@ -9,6 +9,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -42,6 +43,8 @@ class Section(BaseModel):
 
     The docstring under a field says what it means; JSON Schema and the reference tables come from it. None is
     the same as nothing written.
+
+    A field with `repr=False` holds secrets: no message shows a value of it, whatever its form.
 
     Raises:
         ArgumentsError: with every fault, each naming the argument, the value and what would be right.
@@ -220,6 +223,16 @@ def _is_unknown(error: Any) -> bool:
 
 def _finding(error: Any, kind: type, names: Mapping[str, str]) -> Finding:
     """Say in our words what pydantic found. `names` are the fields by how they are written."""
+    finding, loc = _in_words(error, kind, names), error["loc"]
+    # The name of an entry is in the path, and no secret.
+    if loc and loc[-1] != "[key]" and issubclass(kind, Section):
+        field = kind.model_fields.get(names.get(str(loc[0]), ""))
+        if field is not None and not field.repr:
+            return replace(finding, is_secret=True)
+    return finding
+
+
+def _in_words(error: Any, kind: type, names: Mapping[str, str]) -> Finding:
     if (finding := found_in(error)) is not None:
         return finding
     own, what = str(error["loc"][0]) if len(error["loc"]) == 1 else "", error["type"]

@@ -155,6 +155,34 @@ def test_no_secret_is_in_a_fault_or_a_text() -> None:
     assert "sk-1" not in repr(host(secrets={"stripe": "sk-1"}))
 
 
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"secrets": "sk-1"}, ".secrets: this value (a secret) is not a map"),
+        ({"secrets": ["sk-1"]}, ".secrets: this value (a secret) is not a map"),
+        ({"registries": {"ghcr.io": "sk-1"}}, ".registries.ghcr.io: this value (a secret) does not describe"),
+        ({"registries": {"ghcr.io": ("me", "sk-1")}}, ".registries.ghcr.io: this value (a secret) does not"),
+        (
+            {"backups": {"restic": {"repository": "s3:x", "environment": ["sk-1"]}}},
+            ".backups.restic.environment: this value (a secret) is not a map",
+        ),
+        (
+            {"apps": {"api": {"image": IMAGE, "port": 1, "secrets": {"stripe": "sk-1"}}}, "sites": {}},
+            ".apps.api.secrets: is a map and not a list",
+        ),
+    ],
+)
+def test_a_secret_in_a_wrong_shape_is_not_shown(more: dict[str, Any], line: str) -> None:
+    found = faults(**more)
+    assert any(fault.startswith(f"HardenedHostArgs{line}") for fault in found), found
+    assert "sk-1" not in "".join(found)
+
+
+def test_the_name_of_a_secret_is_shown() -> None:
+    (found,) = faults(secrets={"my key": "sk-1"})
+    assert found.startswith('HardenedHostArgs.secrets.my key: "my key" is not a name for a secret')
+
+
 def test_a_host_is_checked_where_it_is_made() -> None:
     with pytest.raises(
         ArgumentsError, match=r"Host\.alias: \"a b\" is not .*\nHost\.os: \"debian\" is not an op"

@@ -102,6 +102,22 @@ def test_they_have_to_be_encrypted(key: str) -> None:
     assert f"`pulumi config set --secret --path {how[key]}`" in found[0]
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("apps", {"api": {"image": "api:1", "port": 1, "secrets": ["sk-1"]}}),
+        ("sites", {"a.example.com": {"redirect": "https://b.example.com", "basicAuth": {"me": "sk-1"}}}),
+    ],
+)
+def test_a_secret_that_stands_where_its_name_belongs_is_not_shown(key: str, value: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({key: value}, secret=[key])
+    told = str(caught.value)
+    assert "this value (a secret) is not a secret of this stack" in told
+    assert "`pulumi config set --secret --path portcullis:secrets.NAME` asks for it" in told
+    assert "sk-1" not in told
+
+
 def test_a_secret_becomes_no_text_by_accident() -> None:
     secret = Secret("pw-1")
     for accident in (str, format, lambda value: f"{value}", "{}".format):
