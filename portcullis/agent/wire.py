@@ -115,6 +115,17 @@ def decode(cls: Type[T], data: object, where: str = "") -> T:
     return cls(**{name: _value(hints[name], held, _at(where, name)) for name, held in data.items()})
 
 
+def assert_type(cls: type, name: str, value: object) -> None:
+    """Check one value of a field of a data class; what is no field may have any.
+
+    Raises:
+        Malformed: it is of another type.
+    """
+    hints, _ = _shape(cls)
+    if name in hints:
+        _value(hints[name], value, name)
+
+
 @functools.cache
 def _shape(cls: type) -> tuple[dict[str, Any], dict[str, bool]]:
     """Return the types of a class's fields, and which of them are required."""

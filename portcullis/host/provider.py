@@ -39,6 +39,18 @@ WITHHELD = "<changed on the host, and not shown to the preview key>"
 ABSENT = wire.ABSENT
 """Stands for a property of a thing that somebody removed from the host."""
 
+_TYPE_WORDS = {
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "str": "a text",
+    "Mapping[str, str]": "a map of texts",
+    "Mapping": "a map",
+    "Sequence[str]": "a list of texts",
+    "Sequence": "a list",
+}
+"""How the types of `facts.py` begin, and what each is for people."""
+
 # The owner before an update, where an alias changed it; on its way to the host only.
 _FORMER = "__former"
 
@@ -217,7 +229,19 @@ class HostProvider(Provider):
         if news.get("adopt"):
             inputs.keep("adopt")
         self.normalise(inputs)
+        self._check_types(inputs)
         return inputs.result()
+
+    def _check_types(self, inputs: Normaliser) -> None:
+        """Refuse what `desired` would not take, while it is still a preview."""
+        faulty = {failure.property.partition(".")[0] for failure in inputs.failures}
+        for name, value in inputs.inputs.items():
+            if name in faulty or not _is_known_throughout(value):
+                continue
+            try:
+                wire.assert_type(self.desired_type, name, value)
+            except Malformed:
+                inputs.fail(name, f"must be {_type_words(self.desired_type, name)}")
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
         """Replace on a changed identity only; `changes` stays None, so the engine prints property diffs."""
@@ -334,6 +358,19 @@ class HostProvider(Provider):
         if _REVISION in facts:
             outs[_REVISION] = facts[_REVISION]
         return outs | {name: facts[name] for name in self.chosen}
+
+
+def _is_known_throughout(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_known_throughout, value.values()))
+    return all(map(_is_known_throughout, value)) if isinstance(value, list) else is_known(value)
+
+
+def _type_words(declared: type[Desired], name: str) -> str:
+    """Say for people of what type a field is."""
+    (spelt,) = (str(field.type) for field in fields(declared) if field.name == name)
+    spelt = spelt.removeprefix("Optional[")
+    return next((words for start, words in _TYPE_WORDS.items() if spelt.startswith(start)), "of another type")
 
 
 def _by_member(members: Any, word: str) -> Any:

@@ -340,3 +340,29 @@ def test_a_set_may_be_given_as_a_list() -> None:
     inputs = AdministratorsProvider().check({}, news).inputs
     assert inputs["users"] == {"deploy": "declared"}
     assert isinstance(inputs["files"], Unknown)
+
+
+@pytest.mark.parametrize(
+    ("provider", "given", "fault"),
+    [
+        (DirectoryProvider(), {"make_parents": 7}, "make_parents: must be true or false"),
+        (
+            PackagesProvider(),
+            {"packages": {"ed": "installed"}, "never_purge": ["ed", 1]},
+            "never_purge: must be a list of texts",
+        ),
+        (PackagesProvider(), {"packages": {"ed": "installed"}, "never_purge": [Unknown(), 1]}, ""),
+        (ServiceProvider(), {"unit": "x.service", "reads": {"/etc/x": 1}}, "reads: must be a map of texts"),
+        (FileProvider(), {**FILE, "content": 7}, "content: must be a text"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_in_a_preview(
+    provider: Any, given: dict[str, Any], fault: str
+) -> None:
+    """An `up` could not tell it from a state of another version."""
+    defaults = {"path": "/srv/x", "owner": "root", "group": "root", "mode": "0755", "on_delete": "remove"}
+    service = {"active": "active", "enabled": "enabled", "on_change": "reload"}
+    news = {"host": "web1", "managed_by": URN, **defaults, **service, **given}
+    assert [f"{one.property}: {one.reason}" for one in provider.check({}, news).failures] == [fault] * bool(
+        fault
+    )
