@@ -171,6 +171,10 @@ class Operations:
                 return {"done": "absent"}
             if record.owner != request["owner"] or record.stack != request["stack"]:
                 return {"done": "not-owner"}
+            try:
+                self._kind(kind).as_spec(record.spec)
+            except HostError:  # another version kept it: the state's own spec has to do
+                record.spec = self._spec(request)
             with self._guarded(self._removal(request, record)) as guard:
                 done = self._kind(kind).remove(desired, record, self._store.folder(kind, item))
             if guard:

@@ -14,6 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from portcullis.agent.store import Store
 from portcullis.agent.wire import decode, encode
 from portcullis.components.redis import render
 from portcullis.components.redis.facts import RedisUserDesired, sha256
@@ -367,6 +368,16 @@ def test_the_file_goes_with_its_last_user(users: Users) -> None:
     assert users.remove(APP) == "removed"
     assert users.remove(OPS) == "removed"
     assert not list(users.redis.folder.iterdir())
+
+
+def test_a_record_of_another_version_keeps_nobody_from_leaving(users: Users, machine: Machine) -> None:
+    users.put(APP)
+    store = Store(machine.state)
+    record = store.load("redis.redis_users", users.item(APP))
+    assert record is not None
+    record.spec["gone_by_now"] = "x"
+    store.save(record)
+    assert users.remove(APP) == "removed"
 
 
 def test_nothing_that_is_kept_or_said_holds_a_password(up: Users, machine: Machine) -> None:
