@@ -46,7 +46,7 @@ class ResticArgs(Section):
 
     what: ClassVar[str] = "a repository of restic"
 
-    repository: Repository
+    repository: Repository = Field(repr=False)
     """Its address as restic takes it: `s3:https://s3.example.com/bucket`, `sftp:me@host:/srv/web1`,
     `rest:https://…`, or a folder of the host; its password is generated."""
     environment: MapOf[EnvName, SecretVariable] = Field(default_factory=dict, repr=False)
@@ -82,7 +82,7 @@ class BackupsArgs(Section):
     """Days that dumps are kept; the newest stays however old it is."""
     time: TimeOfDay = "03:30"
     """When the stores are backed up every day, in the host's time zone."""
-    restic: ResticArgs | None = None
+    restic: ResticArgs | None = Field(default=None, repr=False)
     """A repository for copies elsewhere; without it there are none."""
 
 

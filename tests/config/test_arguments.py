@@ -167,6 +167,14 @@ def test_no_secret_is_in_a_fault_or_a_text() -> None:
             ".backups.restic.environment: this value (a secret) is not a map",
         ),
         (
+            {"backups": {"restic": {"repository": "https://me:sk-1@copies.example.com"}}},
+            ".backups.restic.repository: this value (a secret) has none of restic's backends",
+        ),
+        (
+            {"backups": {"restic": "rest:https://me:sk-1@c.example.com"}},
+            ".backups.restic: this value (a secret)",
+        ),
+        (
             {"apps": {"api": {"image": IMAGE, "port": 1, "secrets": {"stripe": "sk-1"}}}, "sites": {}},
             ".apps.api.secrets: is a map and not a list",
         ),
