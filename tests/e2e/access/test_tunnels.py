@@ -40,8 +40,6 @@ access = SshAccess(
     exempt=("198.18.0.0/15", "2001:db8:100::/64"),
     tunnels=tunnel_accounts(people, stores),
 )
-firewall = Firewall("firewall", FirewallArgs(), host=host, web=True,
-                    opts=pulumi.ResourceOptions(depends_on=[access]))
 after = pulumi.ResourceOptions(depends_on=[access])
 firewall = Firewall("firewall", FirewallArgs(), host=host, web=True, opts=after)
 export_tunnels([

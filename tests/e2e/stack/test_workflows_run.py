@@ -51,7 +51,7 @@ def runner(deployed: Program, forge: ForgeServer, looking: str, tmp_path: Path) 
     venv = deployed.folder / ".venv"
     if not venv.exists():
         venv.symlink_to(CHECKOUT / ".venv")
-    for part in ("docs", "policy"):
+    for part in ("bin", "docs", "policy"):
         if not (deployed.folder / part).exists():
             shutil.copytree(CHECKOUT / part, deployed.folder / part, symlinks=True)
     (tmp_path / "summary.md").touch()
