@@ -197,7 +197,7 @@ def test_what_is_gone_comes_back(standing: Project, redis: App, mongo: pymongo.M
 
     listed = restore(standing)
     assert listed.count(" keys ") == listed.count(" documents ") == 2, listed
-    assert "YES=1" in restore(standing, "--from", "latest", "redis", fails=True)
+    assert "--yes" in restore(standing, "--from", "latest", "redis", fails=True)
     said = restore(standing, "--yes", "--from", "latest", "redis")
     assert "redis has 3 keys now" in said, said
     assert redis("mget", "a", "b", "newer").split() == ["1", "2"]
