@@ -30,7 +30,7 @@ class Stack:
     def __init__(self, folder: Path) -> None:
         self.checkout = Checkout(folder)
         self.folder = self.checkout.folder
-        for part in (".venv", "Pulumi.yaml", "plugin"):
+        for part in (".venv", "plugin"):
             (self.folder / part).symlink_to(ROOT / part)
         (self.folder / "state").mkdir()
         asked = [sys.executable, str(ROOT / "tools/engine.py"), "env", "--json"]
