@@ -305,6 +305,7 @@ def test_every_command_of_every_page_is_run_by_a_test() -> None:
     """Each page with commands is named with the test that runs them; a new one has to be added there."""
     run = {
         "README.md": "here",
+        "CONTRIBUTING.md": "tests/docs/test_contributing.py",
         "docs/guide.md": "here",
         "docs/runbooks.md": "here",
         "docs/secrets.md": "here",
