@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
@@ -78,12 +79,21 @@ if not os.environ.get("PORTCULLIS_DEBUG"):
     # The SDK sends four for each resource, and waits each time until the engine has taken it.
     pulumi.log.debug = lambda *_, **__: None
 
-try:
-    main()
-except (SettingsError, OSError, ValueError) as error:
-    # What the settings let pass and the arguments of a component do not is a ValueError, told the same way.
-    if isinstance(error, ValueError) and os.environ.get("PORTCULLIS_DEBUG"):
-        raise
-    # Not pulumi.RunError: the language host would add "an unhandled error occurred" to it.
-    pulumi.log.error(str(error))
-    sys.exit(_TOLD)
+
+async def program() -> None:
+    """Declare the stack, or say why not."""
+    try:
+        main()
+    except (SettingsError, OSError, ValueError) as error:
+        # A ValueError is what the settings let pass and a component refuses.
+        if isinstance(error, ValueError) and os.environ.get("PORTCULLIS_DEBUG"):
+            raise
+        # Not pulumi.RunError: the language host would add "an unhandled error occurred" to it.
+        pulumi.log.error(str(error))
+        sys.exit(_TOLD)
+    # Let the registrations begin. The SDK then waits for them one by one; otherwise it looks through all
+    # outputs each time that one is known, which took a third of this program's time.
+    await asyncio.sleep(0)
+
+
+pulumi.run(program)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi.runtime import mocks, rpc, settings
+from pulumi.runtime import mocks, rpc, run_in_stack, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,17 +107,17 @@ def record(
     """
     # As Pulumi's language host does: a program that ends early leaves tasks that nobody waits for.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    with _event_loop():
+    with _event_loop() as loop:
         mocks.set_mocks(recorder, project=project, stack=stack, preview=preview, monitor=recorder)
         pulumi.runtime.set_all_config(dict(config), list(secret_keys))
+        # The mocks made a stack already. The one made below runs what the program gives to `pulumi.run`, too.
+        settings.ROOT.set(None)
 
-        @pulumi.runtime.test  # type: ignore[untyped-decorator]
-        def run() -> pulumi.Output[None]:
+        def run() -> None:
             program()
-            return pulumi.Output.from_input(None)
 
         try:
-            run()
+            loop.run_until_complete(run_in_stack(run))
         finally:
             pulumi.runtime.set_all_config({}, [])
             settings.reset_options()
@@ -143,12 +143,12 @@ def plain(value: Any) -> Any:
 
 
 @contextmanager
-def _event_loop() -> Iterator[None]:
+def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
     """Give this thread an event loop, and close it."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        yield
+        yield loop
     finally:
         asyncio.set_event_loop(None)
         loop.close()

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import tarfile
 import tomllib
 import zipfile
 from typing import TYPE_CHECKING

@@ -141,6 +141,7 @@ def test_an_interrupt_leaves_no_traceback(project: Path) -> None:
         """
         import os, runpy, signal, sys, time
         from portcullis.components.host import stack
+        from portcullis.recorder import Recorder, record
 
         def interrupted():
             print("running", flush=True)
@@ -148,7 +149,9 @@ def test_an_interrupt_leaves_no_traceback(project: Path) -> None:
             time.sleep(20)
 
         stack.stack_settings = interrupted
-        runpy.run_path(sys.argv[1], run_name="__main__")
+        program = lambda: runpy.run_path(sys.argv[1], run_name="__main__")
+        nothing = Recorder(lambda *_: {})
+        record(nothing, program, project="portcullis", stack="dev", preview=True, config={})
         """
     )
     done = subprocess.run(
