@@ -222,13 +222,25 @@ class HostProvider(Provider):
     def check(self, olds: Props, news: Props) -> CheckResult:
         """Bring inputs into their one spelling; the last net behind settings and arguments."""
         del olds
-        sets = {name: _by_member(news[name], word) for name, word in self.sets.items() if name in news}
-        inputs = Normaliser(news | sets)
-        inputs.keep("managed_by")
-        inputs.text("host")
-        if news.get("adopt"):
-            inputs.keep("adopt")
-        self.normalise(inputs)
+        try:
+            sets = {name: _by_member(news[name], word) for name, word in self.sets.items() if name in news}
+            inputs = Normaliser(news | sets)
+            inputs.keep("managed_by")
+            inputs.text("host")
+            if news.get("adopt"):
+                inputs.keep("adopt")
+            self.normalise(inputs)
+        except (AttributeError, TypeError):
+            # Such as a number where a map belongs. As they are, the inputs tell which.
+            inputs = Normaliser(news)
+            inputs.keep(*(set(news) - set(self.sets)))
+            for name in self.sets:
+                if name in news and not _is_set(news[name]):
+                    inputs.fail(name, "must be a list of texts")
+            self._check_types(inputs)
+            if not inputs.failures:
+                raise
+            return inputs.result()
         self._check_types(inputs)
         return inputs.result()
 
@@ -371,6 +383,11 @@ def _type_words(declared: type[Desired], name: str) -> str:
     (spelt,) = (str(field.type) for field in fields(declared) if field.name == name)
     spelt = spelt.removeprefix("Optional[")
     return next((words for start, words in _TYPE_WORDS.items() if spelt.startswith(start)), "of another type")
+
+
+def _is_set(held: Any) -> bool:
+    """Return whether something is a set of texts, in one of its two spellings."""
+    return isinstance(held, list | dict) and all(isinstance(member, str) for member in held)
 
 
 def _by_member(members: Any, word: str) -> Any:

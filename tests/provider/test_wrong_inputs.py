@@ -1,0 +1,58 @@
+"""An input of another kind than its class wants is refused by its name, and not with a fault of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from portcullis.components.host import images
+from portcullis.config import reference
+from portcullis.provider.base import import_kinds, kinds
+from tests.components.test_examples import COMPONENTS, pinned
+from tests.recording_engine import declare
+
+import_kinds()
+PROVIDERS = {kind.type_name(): kind for kind in kinds().values()}
+WRONG = (5, 2.5, True, "x", "", [], [5], ["x"], {}, {"x": 5}, {"x": "y"}, {"x": {"y": 5}})
+
+
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Return the inputs of one resource of each kind, out of the components' examples."""
+    found: dict[str, dict[str, Any]] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("examples"))
+        patch.setattr(images, "resolve", pinned)
+        for component in COMPONENTS.values():
+            program = reference.example(component)
+            engine = declare(lambda program=program: exec(program, {"__name__": "__main__"}), preview=False)  # noqa: S102
+            for one in engine.declared:
+                name = one.type.rpartition(":")[2]
+                if name in PROVIDERS:
+                    found.setdefault(
+                        name, {**one.inputs, "managed_by": f"urn:pulumi:lab::web::{one.type}::it"}
+                    )
+    return found
+
+
+def test_the_examples_have_most_kinds(valid: dict[str, dict[str, Any]]) -> None:
+    assert len(valid) > 20, sorted(set(PROVIDERS) - set(valid))
+
+
+@pytest.mark.parametrize("kind", sorted(PROVIDERS))
+def test_a_value_of_another_kind_is_refused_by_its_name(kind: str, valid: dict[str, dict[str, Any]]) -> None:
+    inputs = valid.get(kind, {"host": "web1", "managed_by": f"urn:pulumi:lab::web::x:{kind}::it"})
+    wants = getattr(PROVIDERS[kind], "desired_type", None)
+    names = {*inputs, *(wants.__dataclass_fields__ if wants else ())} - {"managed_by"}
+    for name in sorted(names):
+        for wrong in WRONG:
+            checked = PROVIDERS[kind]().check({}, {**inputs, name: wrong})
+            assert all(failure.reason for failure in checked.failures), (name, wrong)
+
+
+def test_the_message_says_what_belongs_there(valid: dict[str, dict[str, Any]]) -> None:
+    (failure,) = PROVIDERS["Sysctl"]().check({}, {**valid["Sysctl"], "values": 5}).failures
+    assert (failure.property, failure.reason) == ("values", "must be a map of texts")
+    (failure,) = PROVIDERS["Exposure"]().check({}, {**valid["Exposure"], "networks": 5}).failures
+    assert (failure.property, failure.reason) == ("networks", "must be a list of texts")
