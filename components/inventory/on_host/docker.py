@@ -1,0 +1,14 @@
+"""Containers, networks, volumes and plugins of Docker that nobody declared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from portcullis.components.inventory.on_host.look import Found, Look
+
+
+def read(look: Look) -> Found:
+    """Return what is there."""
+    del look
+    return {}
