@@ -339,7 +339,7 @@ _LISTS = ("WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also")
 
 
 def settings(text: str) -> Dict[str, List[str]]:
-    """Return the settings of a unit file by name, over all sections; an empty value resets: systemd.syntax(7)."""
+    """Return the settings of a unit file by name, over all sections. An empty value resets one."""
     found: Dict[str, List[str]] = {"": []}  # never empty: a file without settings is a file
     for line in re.sub(r"\\\n", " ", text).splitlines():
         match = _SETTING.match(line)

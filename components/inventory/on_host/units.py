@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, FrozenSet, List, Mapping, Set
 
 from portcullis.agent.errors import HostError
-from portcullis.components.inventory.on_host import dpkg, unit_files
+from portcullis.components.inventory.on_host import unit_files
 from portcullis.components.inventory.on_host.look import Entry
 from portcullis.components.inventory.on_host.unit_files import (
     MANAGERS,
@@ -60,7 +60,7 @@ class _Told:
 
 def read(look: Look) -> Found:
     """Return one entry for each unit, whatever there is to tell of it."""
-    shipped = dpkg.read(look.machine).owners
+    shipped = look.dpkg.owners
     found: Dict[str, Entry] = {}
     for manager in MANAGERS:
         for unit, told in _Manager(look, manager, shipped).told().items():
@@ -139,7 +139,7 @@ class _Manager:
             self._tell(unit, f"drop-in {file.path}{file.rights}", file, content=True)
 
     def _is_explained(self, link: str, unit: str, file: File) -> bool:
-        """Return whether a package or a declaration makes a link: ``multi-user.target.wants/cron.service``."""
+        """Return whether a package or a declaration makes a link, such as ``sshd.service``."""
         if self._look.claims.has_path(file.path) or file.path in self._shipped:
             return True
         made = self._defined.links(unit)
