@@ -51,6 +51,7 @@ MOST = 300
 _TRIES = 3
 _NAMED = 3  # logins beside one difference
 _NOTHING = InventorySpec([], {}, [], [], {})
+_NO_BASELINE = "there is none of this machine: the next `up` records what is here"
 _DANGEROUS = ("keys", "accounts", "programs", "docker")
 
 
