@@ -204,11 +204,9 @@ class Proofs:
             for each in self._walk.names(folder)
             if f"{folder}/{each}" in self._known.owners
         ]
-        texts = [
-            self._walk_data(path).decode("utf-8", "replace") for path in ("/etc/pam.d/" + name, template)
-        ]
-        others = [self._walk_data(path).decode("utf-8", "replace") for path in profiles]
-        return template in self._known.owners and pam.is_generated(*texts, others)
+        return template in self._known.owners and pam.is_generated(
+            self._text(f"/etc/pam.d/{name}"), self._text(template), [self._text(path) for path in profiles]
+        )
 
     def is_skeleton(self, path: str, home: str) -> bool:
         """Return whether a file in a home is as useradd copied it from /etc/skel."""
