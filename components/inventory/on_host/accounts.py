@@ -88,7 +88,9 @@ def _accounts(look: Look, known: Directory) -> Entries:
             text = _text(account, known, expiry.get(name, "")) if _can_log_in(account) else ""
         if text:
             has_one = account.password not in (NO_PASSWORD, "empty")
-            found[name] = Entry(text, mark=_digest(account.secret) if has_one else "")
+            # The administrators tell of a second root as soon as they are declared.
+            passing = account.uid == 0 and name != "root"
+            found[name] = Entry(text, _digest(account.secret) if has_one else "", passing=passing)
     return found
 
 
@@ -177,10 +179,12 @@ def _members(look: Look, known: Directory) -> Entries:
             continue
         for member in sorted(set(group.members)):
             if "groups" not in declared.get(member, ()) and member != "root":
-                found[f"group {name}: {member}"] = Entry(f"member, {may}")
+                found[f"group {name}: {member}"] = Entry(f"member, {may}", passing=True)
         for account in known.accounts.values():
             if account.gid == group.gid and account.gid != 0:
-                found[f"group {name}: {account.name}"] = Entry(f"member by its primary group, {may}")
+                found[f"group {name}: {account.name}"] = Entry(
+                    f"member by its primary group, {may}", passing=True
+                )
     for fields in _fields(look.machine.etc / "gshadow"):
         if len(fields) > 1 and fields[0] in GROUPS and fields[1][:1] not in ("", "!", "*"):
             found[f"group {fields[0]}"] = Entry(
@@ -202,7 +206,9 @@ def _lingering(look: Look) -> Entries:
         return {}
     for entry in entries:
         changed = entry.stat(follow_symlinks=False).st_ctime
-        found[f"linger {entry.name}"] = Entry("its services start at boot, without a login", changed=changed)
+        found[f"linger {entry.name}"] = Entry(
+            "its services start at boot, without a login", changed=changed, passing=True
+        )
     return found
 
 

@@ -177,7 +177,7 @@ def _strangers(machine: Machine, containers: Sequence[Container], declared: Decl
             continue  # what a release that failed left behind
         joined = [f"in {network}" for network in one.networks if network not in _DOCKERS]
         text = ", ".join([*dangers, one.image, *joined])
-        found[f"container {one.name}"] = Entry(text, one.id, one.created, passing=True)
+        found[f"container {one.name}"] = Entry(text, one.id, one.created)
     return found
 
 
@@ -254,7 +254,7 @@ def _members(containers: Sequence[Container], declared: Declared) -> Dict[str, E
             continue
         for network in one.networks:
             if name not in declared.networks.get(network, ()):
-                found[f"member {network}: {one.name}"] = Entry("was connected by hand", one.id, passing=True)
+                found[f"member {network}: {one.name}"] = Entry("was connected by hand", one.id)
     return found
 
 
@@ -285,7 +285,7 @@ def network(entry: Json) -> Network:
 
 def _networks(look: Look) -> Dict[str, Entry]:
     return {
-        f"network {one.name}": Entry(one.text, changed=one.created, passing=True)
+        f"network {one.name}": Entry(one.text, changed=one.created)
         for one in networks(look.machine)
         if one.name not in _DOCKERS and one.name not in look.spec.networks
     }
@@ -304,7 +304,7 @@ def _volumes(look: Look) -> Dict[str, Entry]:
             told.append(f"is {options['device']} of the host")
         elif options.get("type"):
             told.append(str(options["type"]))
-        found[f"volume {name}"] = Entry(", ".join(told), changed=seconds(one.get("CreatedAt")), passing=True)
+        found[f"volume {name}"] = Entry(", ".join(told), changed=seconds(one.get("CreatedAt")))
     return found
 
 

@@ -125,7 +125,7 @@ def _settings(look: Look, known: _Docker) -> Entries:
     for path, (value, file) in wanted.items():
         have = _value(look.machine, path)
         if have is not None and not _is_same(have, value) and not _is_one_of(path, declared):
-            found[_key(path)] = Entry(f"{_shown(have)}; {file} says {_shown(value)}", passing=True)
+            found[_key(path)] = Entry(f"{_shown(have)}; {file} says {_shown(value)}")
     for pattern, usual in USUAL.items():
         for path in _paths(look.machine, pattern):
             have = _value(look.machine, path)
@@ -133,7 +133,7 @@ def _settings(look: Look, known: _Docker) -> Entries:
                 continue
             if not _is_dockers(path, have, known):
                 text = f"{_shown(have)}; the kernel has {_shown(usual[0])} by itself"
-                found[_key(path)] = Entry(text, passing=True)
+                found[_key(path)] = Entry(text)
     return found
 
 
@@ -230,11 +230,11 @@ def _links(look: Look, known: _Docker) -> Entries:
             continue
         text = link_text(link)
         if text:
-            found[f"link {name}"] = Entry(text, passing=True)
+            found[f"link {name}"] = Entry(text)
         for address in link.get("addr_info") or ():
             if address.get("scope") == "global" and not address.get("temporary"):
                 key = f"address {address.get('local')}/{address.get('prefixlen')} on {name}"
-                found[key] = Entry(sender_of_address(address), passing=True)
+                found[key] = Entry(sender_of_address(address))
     return found
 
 
@@ -291,7 +291,7 @@ def _routes(look: Look, known: _Docker) -> Entries:
             text = rule_text(rule)
             if text not in _USUAL_RULES:
                 found[f"rule {text}{' (IPv6)' if family == '-6' else ''}"] = Entry(
-                    "chooses a table of routes", passing=True
+                    "chooses a table of routes"
                 )
     return found
 
@@ -317,7 +317,7 @@ def route_entries(route: Json) -> List[Tuple[str, Entry]]:
         told.append(f"preference {route['pref']}")
     if route.get("metric"):
         told.append(f"metric {route['metric']}")
-    return [(f"route {' '.join(words)}", Entry(", ".join(told), passing=True))]
+    return [(f"route {' '.join(words)}", Entry(", ".join(told)))]
 
 
 def rule_text(rule: Json) -> str:
