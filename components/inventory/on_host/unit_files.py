@@ -220,8 +220,8 @@ def markers(root: Path, manager: str, *, masked: bool = False) -> FrozenSet[str]
     for entry in _entries(top):
         if entry.is_dir(follow_symlinks=False):
             found |= {f"{entry.name}/{one.name}" for one in _entries(top / entry.name)}
-        # `.dsh-also` lists what `enable` would link, enabled or not.
-        elif not entry.name.endswith(".dsh-also"):
+        else:
+            # Not what is in `NAME.dsh-also`: that lists what `enable` would link, enabled or not.
             found.add(entry.name)
     return frozenset(found)
 
