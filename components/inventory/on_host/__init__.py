@@ -122,9 +122,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         _join(told)
         _name_logins(look, told)
         if known is None and is_deployed:
-            told["files"]["baseline"] = Entry(
-                "there is none of this machine: the next `up` records all of this"
-            )
+            told["files"]["baseline"] = Entry(_NO_BASELINE)
         shown = {name: _shown(entries) for name, entries in told.items()}
         return InventoryFacts.of(shown, _about(known))
 

@@ -1,15 +1,18 @@
-"""A host below a temporary folder."""
+"""Hosts below a temporary folder."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from tests.components.inventory.debian import Debian
 from tests.components.inventory.looking import Host
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
-def host(tmp_path: "Path") -> Host:
+def debian(tmp_path: Path) -> Debian:
+    return Debian(tmp_path)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
     return Host(tmp_path / "root")

@@ -8,7 +8,7 @@ import pytest
 
 from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
-from portcullis.components.inventory.on_host import units
+from portcullis.components.inventory.on_host import baseline, units
 from portcullis.components.inventory.on_host.unit_files import covers, is_preset
 
 if TYPE_CHECKING:
@@ -337,3 +337,14 @@ def test_the_first_preset_that_fits_counts() -> None:
 )
 def test_which_paths_are_told_here(path: str, *, ours: bool) -> None:
     assert covers(path) is ours
+
+
+def test_a_passing_unit_of_the_baseline_is_known_and_may_go(debian: Host) -> None:
+    debian.write("run/systemd/transient/run-u5.timer", "[Unit]\n")
+    there = {"units": dict(units.read(debian.look())["units"])}
+    known = baseline.record(debian.machine, there)
+    assert baseline.read(debian.machine) is not None
+    known = baseline.read(debian.machine) or known
+    for found in (there, {"units": {}}):
+        told = baseline.differences(found, known, lambda _name, _key: False)
+        assert told["units"] == {}
