@@ -19,6 +19,7 @@ from portcullis.components.host.connections import PreviewLogin, connections
 from portcullis.components.host.declared import add_declared, declared
 from portcullis.components.host.images import resolved
 from portcullis.components.host.stores import Stores, reachable
+from portcullis.components.inventory.component import HostInventory
 from portcullis.components.kernel.component import KernelSettings
 from portcullis.components.nginx.component import ReverseProxy
 from portcullis.components.nginx.proxied import ProxiedApp
@@ -82,6 +83,7 @@ class HardenedHost(pulumi.ComponentResource):
         tunnels: ways to its stores, one for each person.
         proxy: its nginx, or None where it serves no site.
         exposure: what it exposes, read back.
+        inventory: what is on it and nobody declared, read back.
     """
 
     access: SshAccess
@@ -92,6 +94,7 @@ class HardenedHost(pulumi.ComponentResource):
     tunnels: list[SshTunnel]
     proxy: ReverseProxy | None
     exposure: HostExposure
+    inventory: HostInventory
 
     def __init__(
         self,
@@ -132,6 +135,7 @@ class HardenedHost(pulumi.ComponentResource):
         self.tunnels = [self._tunnel(person, tunnel) for person, tunnel in sorted(args.tunnels.items())]
         self.proxy = self._serve() if args.sites else None
         self.exposure = self._look()
+        self.inventory = self._take_stock()
         self.register_outputs(
             {
                 "apps": {app: container.address for app, container in self.apps.items()},
@@ -265,7 +269,6 @@ class HardenedHost(pulumi.ComponentResource):
     def _look(self) -> HostExposure:
         """Declare last what all of it comes to: who listens, and what is let through."""
         args = self._args
-        parts = [self.access, self.firewall, self.engine, self.stores, *self.apps.values(), self.proxy]
         return HostExposure(
             f"{self._name}-exposure",
             args.exposure,
@@ -277,8 +280,26 @@ class HardenedHost(pulumi.ComponentResource):
             ports=wiring.host_ports(args),
             released=wiring.released(args),
             networks=wiring.docker_networks(args),
-            opts=self._after(*(part for part in parts if part is not None)),
+            opts=self._after(*self._parts()),
         )
+
+    def _take_stock(self) -> HostInventory:
+        """Declare that there is nothing else."""
+        args = self._args
+        return HostInventory(
+            f"{self._name}-inventory",
+            args.inventory,
+            host=self._host,
+            containers=[*args.apps, *args.stores],
+            networks=wiring.network_members(args),
+            volumes=wiring.volumes(args),
+            opts=self._after(*self._parts()),
+        )
+
+    def _parts(self) -> list[pulumi.Resource]:
+        """Return what makes all that is read back at the end."""
+        parts = [self.access, self.firewall, self.engine, self.stores, *self.apps.values(), self.proxy]
+        return [part for part in parts if part is not None]
 
     def _after(self, *parts: pulumi.Resource) -> ResourceOptions:
         """Return the options of a part that comes after others."""

@@ -12,6 +12,7 @@ from portcullis.components.users.args import UsersArgs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from portcullis.components.containers.args import AppArgs
     from portcullis.components.host.args import HardenedHostArgs, HostArgs, StoreMap
 
 
@@ -63,6 +64,29 @@ def released(args: HardenedHostArgs) -> list[str]:
 def docker_networks(args: HardenedHostArgs) -> list[str]:
     """Return the networks of Docker that apps and stores have."""
     return [*args.apps, *args.stores, *(f"{store}-shared" for store in args.stores)]
+
+
+def network_members(args: HardenedHostArgs) -> dict[str, Sequence[str]]:
+    """Return who is in each network of Docker: its own container, and in a store's second one who uses it."""
+    own: dict[str, Sequence[str]] = {name: [name] for name in (*args.apps, *args.stores)}
+    users = {
+        f"{store}-shared": [store, *(name for name, app in args.apps.items() if _uses(app, store))]
+        for store in args.stores
+    }
+    return own | users
+
+
+def _uses(app: AppArgs, store: str) -> bool:
+    return any(use.partition(".")[0] == store for use in app.uses)
+
+
+def volumes(args: HardenedHostArgs) -> list[str]:
+    """Return the volumes of Docker that apps and stores keep their data on."""
+    redis = args.stores.get("redis")
+    kept = [
+        f"{store}-data" for store in args.stores if store != "redis" or (redis and redis.persistence == "aof")
+    ]
+    return sorted([*kept, *(f"{name}-{volume}" for name, app in args.apps.items() for volume in app.volumes)])
 
 
 def proxy_jails(args: HardenedHostArgs) -> ProxyJailsArgs:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class Machine:
     """The host as the agent sees it."""
 
+    root: Path = Path("/")  # of all that the inventory reads
     state: Path = Path("/var/lib/portcullis")
     lock: Path = Path("/run/portcullis/deploy.lock")
     dpkg: Path = Path("/var/lib/dpkg")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Tuple
 
 from portcullis.agent import disk, paths
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
@@ -84,6 +85,9 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         super().__init__(machine, store)
         # The test is one of all jails: that of a good one must not see a bad one next to it.
         self._one_at_a_time = threading.Lock()
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(paths=(str(jail_files.path_of(self._machine.fail2ban, record.id)),))
 
     def facts(self, questions: Sequence[Question[JailSpec]]) -> Answers[_Found]:
         """One connection to the server for all."""

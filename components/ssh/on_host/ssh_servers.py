@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from portcullis.agent import disk, paths
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
@@ -80,6 +81,9 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         self._ours = machine.ssh / DROP_IN
         self._daemon = SshDaemon(machine, [str(self._main), str(self._ours.parent)])
         self._lock = threading.Lock()
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(paths=(str(self._ours),))
 
     def facts(self, questions: Sequence[Question[SshServerSpec]]) -> Answers[_Found]:
         return each(self._facts, questions)

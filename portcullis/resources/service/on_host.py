@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent import journal
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step, compare
@@ -48,6 +49,9 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         """Need the machine for running systemctl."""
         super().__init__(machine, store)
         self._lock = threading.Lock()
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(units=(record.id,))
 
     def facts(self, questions: Sequence[Question[ServiceSpec]]) -> Answers[ServiceFacts]:
         """One question to systemd for all."""
