@@ -18,7 +18,7 @@ _TIMEOUT = 30.0
 _SYSTEMD = re.compile(r"(?:Reload|Start|Stopp?|Restart)(?:ing|ed)? |Reload failed|Failed to |[\w@.-]+\.\w+: ")
 
 
-def last_lines(machine: Machine, unit: str, count: int = 20, *, since: float | None = None) -> str:
+def last_lines(machine: Machine, unit: str, count: int = 20, *, since: float) -> str:
     """The last lines that a unit logged, what its program said first; "" for none.
 
     journald is told to write down what it has first: what a unit says just before it ends stands in the
@@ -35,7 +35,17 @@ def last_lines(machine: Machine, unit: str, count: int = 20, *, since: float | N
     """
     with contextlib.suppress(HostError):
         machine.run(["journalctl", "--sync"], timeout=_TIMEOUT)
-    after = [] if since is None else [f"--since=@{since:.6f}"]
-    argv = ["journalctl", "--no-pager", "-q", "-n", str(count), "-o", "cat", *after, "-u", unit]
+    argv = [
+        "journalctl",
+        "--no-pager",
+        "-q",
+        "-n",
+        str(count),
+        "-o",
+        "cat",
+        f"--since=@{since:.6f}",
+        "-u",
+        unit,
+    ]
     lines = machine.run(argv, timeout=_TIMEOUT).out.strip().splitlines()
     return "\n".join(sorted(lines, key=lambda line: _SYSTEMD.match(line) is not None))

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.agent import disk, paths, safe_paths
+from portcullis.agent import disk, packaged, paths, safe_paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.step import WARN, Step
 
@@ -32,8 +31,8 @@ KEPT = "strangers"
 LIMIT = 2_000  # entries of a folder; more is told as one
 _FIRST = 3  # files in one message
 _SHOWN = 200  # characters of a text
-_CONFFILE = re.compile(r" (\S+) ([0-9a-f]{32})(?: (obsolete|remove-on-upgrade))?")
-_USUAL_FILE, _USUAL_FOLDER = (0o644, 0o755), (0o755,)
+_FILE, _FOLDER = 0o644, 0o755
+_MOST = 0o755
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,26 @@ class Stranger:
         mark: a digest of it, which stays on the host.
         open_to_all: every account of the host may read it.
         changed: it is a package's file that was changed, or is gone; else nobody knows it.
+        quiet: it has no effect, or something else tells of it.
     """
 
     text: str
     mark: str
     open_to_all: bool = False
     changed: bool = False
+    quiet: bool = False
 
 
 Strangers = Dict[str, Stranger]
 
 
 def read(
-    machine: Machine, store: Store, folder: Path, explained: Callable[[Path, str], bool] | None = None
+    machine: Machine,
+    store: Store,
+    folder: Path,
+    *,
+    ours: Collection[Path] = (),
+    explained: Callable[[Path, str], bool] | None = None,
 ) -> Strangers:
     """Look at a folder, and at all that is below it.
 
@@ -65,12 +71,13 @@ def read(
         machine: the host.
         store: what is declared.
         folder: the part's folder.
+        ours: files of the part's own kinds; those of resources such as `File` are known by themselves.
         explained: tells of a link and its target whether a package's script makes it.
 
     Raises:
         HostError: ``unreadable``.
     """
-    shipped = conffiles(machine, folder)
+    shipped = packaged.conffiles(machine, folder)
     kept = _overrides(machine)
     found: Strangers = {}
     seen = set()
@@ -80,17 +87,34 @@ def read(
         if len(found) > LIMIT:
             found[str(folder)] = Stranger(f"over {LIMIT} entries that nobody declared", "")
             break
-        if is_declared(store, path):
+        if path in ours or is_declared(store, path):
             continue
-        one = _entry(path, status, shipped.get(name), explained)
+        sums = [shipped[name]] if name in shipped else []
+        one = _entry(path, status, sums, explained)
         if one is None and name not in kept and (fault := _access(status)):
             one = Stranger(fault, fault, changed=True)
         if one is not None:
             found[name] = one
     for name in sorted(set(shipped) - seen):
-        if not is_declared(store, Path(name)):
+        if Path(name) not in ours and not is_declared(store, Path(name)):
             found[name] = Stranger("gone; its package brings it", "gone", changed=True)
     return found
+
+
+def look(path: Path, shipped: Collection[str]) -> Stranger | None:
+    """Look at one file; None where it is not there, or has one of the sums that packages gave it.
+
+    Raises:
+        HostError: ``unreadable``.
+    """
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise disk.unreadable(error, path) from None
+    one, fault = _entry(path, status, shipped, None), _access(status)
+    return one or (Stranger(fault, fault, changed=True) if fault else None)
 
 
 def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> dict[str, str]:
@@ -99,7 +123,7 @@ def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> 
     return {
         _printable(name): _printable(one.text)
         for name, one in sorted(found.items())
-        if name not in accepted and before.get(name) != one.mark
+        if not one.quiet and name not in accepted and before.get(name) != one.mark
     }
 
 
@@ -121,21 +145,6 @@ def is_declared(store: Store, path: Path) -> bool:
     return any((store.folder(kind, name) / "record.json").exists() for kind in ("file", "directory"))
 
 
-def conffiles(machine: Machine, folder: Path) -> dict[str, str]:
-    """Return the path and md5 of every conffile below a folder, of packages as dpkg knows them."""
-    try:
-        text = (machine.dpkg / "status").read_text("utf-8", "replace")
-    except OSError:
-        return {}
-    found, at, start = {}, -1, f"\n {folder}/"
-    while (at := text.find(start, at + 1)) >= 0:
-        end = text.find("\n", at + 1)
-        line = _CONFFILE.fullmatch(text[at + 1 : end if end >= 0 else len(text)])
-        if line and not line[3]:
-            found[line[1]] = line[2]
-    return found
-
-
 def by_hand(machine: Machine, store: Store, changed: Collection[Path]) -> list[str]:
     """Return those of some files that somebody else wrote: neither declared nor as their package brings them.
 
@@ -143,7 +152,7 @@ def by_hand(machine: Machine, store: Store, changed: Collection[Path]) -> list[s
         HostError: ``unreadable``.
     """
     theirs = [path for path in changed if not is_declared(store, path)]
-    return [str(path) for path in theirs if conffiles(machine, path.parent).get(str(path)) != digest(path)]
+    return [str(path) for path in theirs if digest(path) not in packaged.shipped_sums(machine, path)]
 
 
 def named(error: HostError, names: Collection[str]) -> HostError:
@@ -194,7 +203,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 def _entry(
     path: Path,
     status: os.stat_result,
-    shipped: str | None,
+    shipped: Collection[str],
     explained: Callable[[Path, str], bool] | None,
 ) -> Stranger | None:
     """What a folder's entry is, if it is no package's."""
@@ -204,18 +213,18 @@ def _entry(
         return _link(path, shipped, explained)
     if not stat.S_ISREG(status.st_mode):
         text = paths.type_name(status)
-        return Stranger(text, text, changed=shipped is not None)
+        return Stranger(text, text, changed=bool(shipped))
     try:
         have = digest(path)
     except HostError as error:
-        return Stranger(f"cannot be read: {error.message}", "", changed=shipped is not None)
-    if have == shipped:
+        return Stranger(f"cannot be read: {error.message}", "", changed=bool(shipped))
+    if have in shipped:
         return None
     access = _access(status)
     text = "changed by hand: not as its package brings it" if shipped else "nobody declared it"
     text += f"; {access}" if access else ""
     is_open = bool(status.st_mode & stat.S_IROTH)
-    return Stranger(text, f"{have} {text}", open_to_all=is_open, changed=shipped is not None)
+    return Stranger(text, f"{have} {text}", open_to_all=is_open, changed=bool(shipped))
 
 
 def _link(path: Path, shipped: str | None, explained: Callable[[Path, str], bool] | None) -> Stranger | None:
@@ -223,10 +232,10 @@ def _link(path: Path, shipped: str | None, explained: Callable[[Path, str], bool
         target = str(path.readlink())
     except OSError as error:
         raise disk.unreadable(error, path) from None
-    if shipped is None and explained is not None and explained(path, target):
+    if not shipped and explained is not None and explained(path, target):
         return None
     text = f"a link to {target}"
-    return Stranger(text, text, open_to_all=_is_open_behind(path), changed=shipped is not None)
+    return Stranger(text, text, open_to_all=_is_open_behind(path), changed=bool(shipped))
 
 
 def _is_open_behind(link: Path) -> bool:
@@ -244,9 +253,10 @@ def _access(status: os.stat_result) -> str:
     faults = []
     if (status.st_uid, status.st_gid) != (0, 0):
         faults.append(f"belongs to {paths.user_name(status.st_uid)}:{paths.group_name(status.st_gid)}")
-    usual = _USUAL_FOLDER if stat.S_ISDIR(status.st_mode) else _USUAL_FILE
-    if mode not in usual:
-        faults.append(f"mode {paths.mode_text(mode)}, where {paths.mode_text(usual[0])} is usual")
+    # Who may do less harms nobody: root reads it all the same.
+    if mode & ~_MOST:
+        usual = _FOLDER if stat.S_ISDIR(status.st_mode) else _FILE
+        faults.append(f"mode {paths.mode_text(mode)}, where {paths.mode_text(usual)} is usual")
     return ", ".join(faults)
 
 

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from portcullis.agent.step import WARN
-from portcullis.agent.strangers import ABSENT
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.provider.diagnostics import warn
 
@@ -29,9 +28,11 @@ class TellsStrangers(HostProvider):
         """Change what is declared, and warn of what nobody declared."""
         answer = super().put(channel, item, props, **more)
         for step in answer["steps"]:
+            if step["action"] != WARN:
+                continue
             found = _STEP.fullmatch(step["property"])
-            if found and step["action"] == WARN and step["want"] == ABSENT:
-                warn(props["managed_by"], f"{found[1]}: {step['have']}. It stays: remove it yourself")
+            stays = f"{found[1]}: {step['have']}. It stays: remove it yourself" if found else step["have"]
+            warn(props["managed_by"], stays)
         return answer
 
 

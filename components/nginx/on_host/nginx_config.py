@@ -48,7 +48,7 @@ class Loaded:
 
 
 def loaded(main: Path) -> dict[str, Loaded]:
-    """Return every file that nginx loads by its path, the main one first. What cannot be read says nothing."""
+    """Return every file that nginx loads by its path, the main one first; none that cannot be read."""
     found: dict[str, Loaded] = {}
     _load(main, main.parent, found, 0)
     return found
@@ -67,8 +67,7 @@ def _load(path: Path, folder: Path, found: dict[str, Loaded], depth: int) -> Non
         if words[0] == "include":
             for pattern in words[1:]:
                 # Relative to the main file's folder, wherever the line stands; in the order of glob(3).
-                matching = glob.glob(str(folder / pattern))  # noqa: PTH207 - an absolute pattern
-                for name in sorted(matching):
+                for name in sorted(glob.glob(str(folder / pattern))):  # noqa: PTH207 - absolute
                     _load(Path(name), folder, found, depth + 1)
         elif words[0] == "server_name":
             here.names += [word or '""' for word in words[1:]]

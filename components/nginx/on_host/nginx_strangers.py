@@ -37,7 +37,7 @@ def read(machine: Machine, store: Store) -> Strangers:
             return where == str(folder / "sites-available/default")
         return path.parent == folder / "modules-enabled" and where.startswith(_MODULES)
 
-    found = strangers.read(machine, store, folder, explained)
+    found = strangers.read(machine, store, folder, explained=explained)
     loads = nginx_config.loaded(folder / "nginx.conf")
     for name, file in loads.items():
         one = found.get(name)
@@ -46,11 +46,11 @@ def read(machine: Machine, store: Store) -> Strangers:
             inside = folder in path.parents or name.startswith(_MODULES)
             if not inside and not strangers.is_declared(store, path):
                 mark = strangers.digest(path)
-                found[name] = strangers.Stranger(f"nobody declared it; {file.text}", f"{mark} {file.text}")
+                found[name] = strangers.Stranger(f"nobody declared it; {file.text}", mark)
         elif not one.changed or file.names:
             # What a file says that only root may read stays on the host.
             says = file.text if one.open_to_all else "nginx loads it"
-            found[name] = replace(one, text=f"{one.text}; {says}", mark=f"{one.mark} {says}")
+            found[name] = replace(one, text=f"{one.text}; {says}")
     for name, one in found.items():
         if name not in loads and not one.changed:
             found[name] = replace(one, text=f"{one.text}; nginx does not load it")
