@@ -29,6 +29,8 @@ LINE = 1 << 20  # bytes of a request, where they are bounded: a question is one 
 PIECE = 1 << 16  # bytes written at once
 IDLE_LIMIT = 1800.0  # seconds without a request: the client is gone and the network did not tell
 
+# It records what came with the machine.
+_PREPARED = ("inventory",)
 _ENCODER = json.JSONEncoder()
 
 
@@ -60,7 +62,7 @@ class Agent:
         With `bounded` a client that is not trusted cannot fill the memory: no more is read than is answered.
         """
         self._machine = machine
-        self._operations = operations or Operations(machine)
+        self._operations = operations or Operations(machine, _PREPARED)
         self._out = out
         self._write = threading.Lock()
         self._longest = LINE if bounded else -1

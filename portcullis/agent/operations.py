@@ -41,9 +41,9 @@ _WRITTEN_MEANWHILE = (
 class Operations:
     """One session's operations. Each public method is an ``op`` of the protocol: request in, result out."""
 
-    def __init__(self, machine: Machine) -> None:
-        """Touch nothing on the host yet."""
-        self._machine = machine
+    def __init__(self, machine: Machine, prepared: Sequence[str] = ()) -> None:
+        """Touch nothing on the host yet. The kinds `prepared` have a say before its first change."""
+        self._machine, self._prepared = machine, list(prepared)
         self._store = Store(machine.state)
         self._lock = DeployLock(machine.lock)
         self._guards = Guards(machine)
@@ -121,6 +121,7 @@ class Operations:
         with self._alone(kind, item):
             self._claim(kind, item, owner)
             self._begin(request)
+            self._prepare()
             spec = self._spec(request)
             former = self._former(request)
             record = self._store.load(kind, item) or self._moved(request, former)
@@ -222,6 +223,13 @@ class Operations:
             if not self._recovered:
                 self._guards.recover()
             self._recovered = True
+
+    def _prepare(self) -> None:
+        """Let kinds do what has to come before the first change; once a session, the others wait."""
+        with self._guard:
+            while self._prepared:
+                self._kind(self._prepared[0]).before_first_change()
+                del self._prepared[0]
 
     def _cut_off(self, request: Json, facts: Any, steps: list[Step]) -> HostError | None:
         """Why a change would refuse the session that brings it, as far as that can be told beforehand."""

@@ -227,7 +227,9 @@ def _entry(
     return Stranger(text, f"{have} {text}", open_to_all=is_open, changed=bool(shipped))
 
 
-def _link(path: Path, shipped: str | None, explained: Callable[[Path, str], bool] | None) -> Stranger | None:
+def _link(
+    path: Path, shipped: Collection[str], explained: Callable[[Path, str], bool] | None
+) -> Stranger | None:
     try:
         target = str(path.readlink())
     except OSError as error:

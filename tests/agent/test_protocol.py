@@ -41,7 +41,8 @@ sys.path.insert(0, {zip!r})
 from pathlib import Path
 from portcullis.agent import main
 from portcullis.agent.machine import Machine
-main.Machine = lambda peer: Machine(state=Path({root!r}) / "state", lock=Path({root!r}) / "lock")
+root = Path({root!r})
+main.Machine = lambda peer: Machine(root=root, dpkg=root / "dpkg", state=root / "state", lock=root / "lock")
 main.main({pending!r})
 sys.stderr.write(open("/proc/self/status").read())
 """

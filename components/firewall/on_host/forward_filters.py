@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, journal, paths
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
@@ -63,6 +64,9 @@ class ForwardFilters(
         super().__init__(machine, store)
         self._files = Files(machine, store)
         self._file, self._unit = machine.filter_file, machine.units / UNIT
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(paths=(str(self._file), str(self._unit)), units=(UNIT,))
 
     def facts(self, questions: Sequence[Question[ForwardFilterSpec]]) -> Answers[_Found]:
         return each(lambda _spec, _record: self._facts(), questions)

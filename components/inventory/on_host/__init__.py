@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent.claims import Claimed
+from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.kinds import Kinds
 from portcullis.agent.step import WARN, Step
@@ -18,23 +22,36 @@ from portcullis.components.inventory.facts import (
 )
 from portcullis.components.inventory.on_host import (
     accounts,
+    baseline,
     docker,
+    dpkg,
     files,
     kernel,
     packages,
     programs,
     units,
+    walk,
+    who,
 )
-from portcullis.components.inventory.on_host.look import Found, Look, printable, unreadable
+from portcullis.components.inventory.on_host.look import Entry, Found, Look, printable, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work
-    from portcullis.agent.store import Record
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record, Store
+    from portcullis.components.inventory.on_host.baseline import Baseline
+    from portcullis.components.inventory.on_host.who import Login
 
 READERS = (accounts, files, units, programs, packages, kernel, docker)
+MOST = 300
+"""Entries of one map that are told."""
+_TRIES = 3
+_NAMED = 3  # logins beside one difference
+_NOTHING = InventorySpec([], {}, [], [], {})
+_DANGEROUS = ("keys", "accounts", "programs", "docker")
 
 
 class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
@@ -44,14 +61,27 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
     desired_type = InventoryDesired
     facts_type = InventoryFacts
 
+    def __init__(self, machine: Machine, store: Store) -> None:
+        """Need the other kinds for what they claim."""
+        super().__init__(machine, store)
+        self._kinds = Kinds(machine, store)
+        self._first = threading.Lock()
+
     def facts(self, questions: Sequence[Question[InventorySpec]]) -> Answers[InventoryFacts]:
-        return each(lambda spec, _: self._told(spec), questions)
+        return each(lambda spec, record: self._told(spec, is_deployed=record is not None), questions)
 
     def plan(self, desired: InventoryDesired, facts: InventoryFacts) -> list[Step]:
+        """Before the first `up` it is told what that one records, and what of it looks dangerous."""
         found = maps_of(facts)
-        return [
+        steps = []
+        names: Sequence[str] = MAPS
+        if not facts.baseline:
+            count = sum(map(len, found.values()))
+            steps.append(Step("baseline", "absent", f"{count} things that came with the machine", WARN))
+            names = _DANGEROUS
+        return steps + [
             Step(f'{name}["{key}"]', found[name][key], ABSENT, WARN)
-            for name in MAPS
+            for name in names
             for key in sorted(found[name])
         ]
 
@@ -59,35 +89,133 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         """Nothing is replaced."""
         return True
 
+    def before_first_change(self) -> None:
+        """Record what came with the machine. Raises `HostError`."""
+        with self._first:
+            if baseline.read(self._machine) is not None:
+                return
+            try:
+                walk.write(
+                    str(programs.path(self._machine)),
+                    walk.walk(str(self._machine.root), str(self._machine.dpkg)),
+                )
+                baseline.record(self._machine, self._read(self._look(_NOTHING)))
+            except OSError as error:
+                raise HostError(
+                    "unreadable",
+                    f"what came with the machine cannot be recorded: {error.strerror}",
+                    hint="the first `up` records it before it changes anything; make room and run again",
+                ) from None
+
     def apply(self, desired: InventoryDesired, steps: list[Step], work: Work) -> None:
         """There is nothing to do: who brought something has to take it back."""
 
     def remove(self, desired: InventoryDesired, record: Record, folder: Path) -> str:
         return "kept"
 
-    def _told(self, spec: InventorySpec) -> InventoryFacts:
-        found = self._read(spec)
-        told = {
-            name: {printable(key): printable(entry.text) for key, entry in entries.items()}
-            for name, entries in found.items()
-        }
-        return InventoryFacts.of(told, {})
+    def _told(self, spec: InventorySpec, *, is_deployed: bool) -> InventoryFacts:
+        look = self._look(spec)
+        found, known = self._read(look), baseline.read(self._machine)
+        differing = baseline.differences(found, known, lambda name, key: _is_settled(look, name, key))
+        told = baseline.accepted(differing, spec.accepted)
+        _join(told)
+        _name_logins(look, told)
+        if known is None and is_deployed:
+            told["files"]["baseline"] = Entry(
+                "there is none of this machine: the next `up` records all of this"
+            )
+        shown = {name: _shown(entries) for name, entries in told.items()}
+        return InventoryFacts.of(shown, _about(known))
 
     def _look(self, spec: InventorySpec) -> Look:
         records = list(self._store.all())
-        kinds = Kinds(self._machine, self._store)
-        claims = [kinds[record.kind].claims(record) for record in records if kinds.known(record.kind)]
+        claims = [
+            self._kinds[record.kind].claims(record) for record in records if self._kinds.known(record.kind)
+        ]
         return Look(self._machine, Claimed(claims), spec, records)
 
-    def _read(self, spec: InventorySpec) -> Found:
-        """Return what all readers find; one that fails is an entry by itself."""
-        look = self._look(spec)
-        found: Found = {name: {} for name in MAPS}
-        for reader in READERS:
-            try:
-                for name, entries in reader.read(look).items():
-                    found[name].update(entries)
-            except Exception as error:  # noqa: BLE001 - what one reader cannot read must not hide the rest
-                name = reader.__name__.rpartition(".")[2]
-                found[name][f"reading {name}"] = unreadable(error)
+    def _read(self, look: Look) -> Found:
+        """Read all, and once more where packages were changed meanwhile."""
+        for _ in range(_TRIES):
+            dpkg.wait_until_idle(self._machine)
+            before = dpkg.state(self._machine)
+            found = _everything(look)
+            if dpkg.state(self._machine) == before:
+                break
+            look = Look(look.machine, look.claims, look.spec, look.records)
         return found
+
+
+def _everything(look: Look) -> Found:
+    """Return what all readers find; one that fails is an entry by itself."""
+    found: Found = {name: {} for name in MAPS}
+    for reader in READERS:
+        try:
+            for name, entries in reader.read(look).items():
+                found[name].update(entries)
+        except Exception as error:  # noqa: BLE001 - what one reader cannot read must not hide the rest
+            name = reader.__name__.rpartition(".")[2]
+            found[name][f"reading {name}"] = unreadable(error)
+    return found
+
+
+def _is_settled(look: Look, name: str, key: str) -> bool:
+    """Whether something of the baseline that is not strange any more is declared, or there as it should be."""
+    if name == "files":
+        real = key if str(look.machine.root) == "/" else f"{look.machine.root}{key}"
+        return look.claims.has_path(key) or os.path.lexists(real) or not key.startswith("/")
+    return key in (look.claims.units if name == "units" else look.claims.users)
+
+
+def _join(told: Found) -> None:
+    """Make one line of what two readers found of the same thing."""
+    for path in set(told["programs"]).intersection(told["files"]):
+        program, file = told["programs"].pop(path), told["files"][path]
+        told["files"][path] = Entry(f"{file.text}, {program.text}", file.mark, file.changed)
+    for path in list(told["files"]):
+        if "/systemd/" in path and told["units"].keys() & _units_of(path):
+            del told["files"][path]
+
+
+def _units_of(path: str) -> set[str]:
+    """The names of units that a file in a folder of systemd's can be about."""
+    folder, _, name = path.rpartition("/")
+    parent = folder.rpartition("/")[2]
+    return {name, path, parent[: -len(".d")] if parent.endswith(".d") else name}
+
+
+def _name_logins(look: Look, told: Found) -> None:
+    """Say of each difference with a time who was logged in then. The journal is asked once, if at all."""
+    times = [entry.changed for entries in told.values() for entry in entries.values() if entry.changed]
+    if not times:
+        return
+    logins = who.logins(look, min(times))
+    for entries in told.values():
+        for key, entry in entries.items():
+            if entry.changed:
+                text = f"{entry.text} ({_when(entry.changed, logins)})"
+                entries[key] = Entry(text, entry.mark, entry.changed)
+
+
+def _when(changed: float, logins: Sequence[Login]) -> str:
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(changed))
+    open_then = [one for one in logins if one.start <= changed and (one.end is None or changed <= one.end)]
+    names = sorted({f"{one.user}, key {one.key_name}, {one.address}," for one in open_then})
+    if not names:
+        return f"changed {moment}, who: unknown"
+    told = names[:_NAMED] + ([f"{len(names) - _NAMED} more"] if len(names) > _NAMED else [])
+    verb = "was" if len(names) == 1 else "were"
+    return f"changed {moment} while {' and '.join(told)} {verb} logged in"
+
+
+def _shown(entries: Mapping[str, Entry]) -> Dict[str, str]:
+    """Return keys and texts as they travel."""
+    keys = sorted(entries)
+    shown = {printable(key): printable(entries[key].text) for key in keys[:MOST]}
+    if len(keys) > MOST:
+        shown["more"] = f"{len(keys) - MOST} more are not told"
+    return shown
+
+
+def _about(known: Baseline | None) -> Dict[str, str]:
+    return {"recorded": known.recorded, "entries": str(known.entries)} if known else {}

@@ -2,13 +2,245 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import posixpath
+from typing import TYPE_CHECKING, Dict, List
+
+from portcullis.components.inventory.on_host import dpkg
+from portcullis.components.inventory.on_host.explained import MODES, Proofs
+from portcullis.components.inventory.on_host.look import Entry, unreadable
+from portcullis.components.inventory.on_host.tree_walk import Names, Walk, describe, home_folders
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from portcullis.components.inventory.on_host.dpkg import Dpkg
     from portcullis.components.inventory.on_host.look import Found, Look
+    from portcullis.components.inventory.on_host.tree_walk import Seen
+
+ROOTS = (
+    "/etc",
+    "/root",
+    "/opt",
+    "/usr/local",
+    "/var/spool/cron",
+    "/var/spool/at",
+    "/usr/lib/systemd",
+    "/usr/lib/udev",
+    "/usr/lib/sysctl.d",
+    "/usr/lib/modprobe.d",
+    "/usr/lib/modules-load.d",
+    "/usr/lib/tmpfiles.d",
+    "/usr/lib/sysusers.d",
+    "/usr/lib/environment.d",
+    "/usr/lib/apt",
+    "/run/systemd/system",
+    "/run/systemd/user",
+    "/run/systemd/system-generators",
+    "/run/systemd/system-preset",
+    "/run/udev/rules.d",
+    "/run/sysctl.d",
+    "/run/modprobe.d",
+    "/run/modules-load.d",
+    "/run/tmpfiles.d",
+)
+"""Folders that are read with all that is in them."""
+PROGRAMS = ("/usr/bin", "/usr/sbin")
+"""Folders of which only strangers are looked at: the nightly walk reads the rest."""
+STARTED = (
+    ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile",
+    ".pam_environment", ".zshrc",
+    ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login",
+    ".config/fish/config.fish", ".forward", ".rhosts", ".shosts", ".xprofile", ".vimrc", ".gitconfig",
+)  # fmt: skip
+"""What runs when somebody logs in, in their home."""
+HOME_FOLDERS = (".ssh", ".config/systemd", ".config/environment.d", ".config/fish/conf.d", ".local/bin")
+"""Folders in a home with what runs by itself or lets somebody in."""
+TRACES = (
+    ".bash_history", ".zsh_history", ".lesshst", ".viminfo", ".python_history", ".wget-hsts",
+    ".selected_editor", ".sudo_as_admin_successful", ".cache", ".ssh/known_hosts", ".ssh/known_hosts.old",
+)  # fmt: skip
+"""What working on the host leaves in a home, and nothing runs."""
+KEY_FILES = (".ssh/authorized_keys", ".ssh/authorized_keys2")
+"""Told key by key."""
+GROUPED = 20
+"""A folder of strangers with more in it is one entry."""
+_USUAL_FILE, _USUAL_FOLDER = (0o644, 0o755), (0o755,)
+_SYSTEM = ("/usr/lib/", "/usr/share/", "/usr/bin/", "/usr/sbin/", "/etc/", "/run/", "/proc/", "/dev/null")
 
 
 def read(look: Look) -> Found:
     """Return what is there."""
-    del look
-    return {}
+    return {"files": _Reader(look).entries()}
+
+
+class _Reader:
+    """One reading of all folders."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._known: Dpkg = look.dpkg
+        self._walk = Walk(look.machine.root)
+        self._names = Names(look.machine.root)
+        self._homes = {"root": "/root", **home_folders(look.machine.root)}
+        self._passed_over = {
+            f"{home}/{name}" for home in self._homes.values() for name in (*TRACES, *KEY_FILES)
+        }
+
+    def entries(self) -> Dict[str, Entry]:
+        """Return what no proof explains, by path."""
+        self._see()
+        proofs = Proofs(self._look.machine, self._known, self._walk)
+        found: Dict[str, Entry] = {}
+        familiar = set()
+        for seen in list(self._walk.seen.values()):
+            if seen.path in self._known.owners or self._look.claims.has_path(seen.path):
+                familiar.update(_parents(seen.path))
+                entry = self._of_package(seen)
+            else:
+                entry = self._of_stranger(seen, proofs)
+                if entry is None and not seen.is_folder:
+                    familiar.update(_parents(seen.path))
+            if entry is not None:
+                found[seen.path] = entry
+        found.update(self._missing())
+        found = self._grouped(found, familiar)
+        found.update({path: unreadable(error) for path, error in self._walk.failed.items()})
+        if self._walk.is_cut:
+            found["more"] = Entry("there are more files than are read: nothing is told of the rest")
+        return found
+
+    def _see(self) -> None:
+        for top in ROOTS:
+            self._walk.below(top, self._skips)
+        for folder in PROGRAMS:
+            for name in self._walk.names(folder):
+                if f"{folder}/{name}" not in self._known.owners:
+                    self._walk.look(f"{folder}/{name}")
+        for home in self._homes.values():
+            if home != "/root":
+                self._see_home(home)
+
+    def _see_home(self, home: str) -> None:
+        for name in (*STARTED, *HOME_FOLDERS):
+            if self._is_behind_link(home, name):
+                continue
+            if name in STARTED:
+                self._walk.look(f"{home}/{name}")
+            else:
+                self._walk.below(f"{home}/{name}", self._skips)
+
+    def _is_behind_link(self, home: str, name: str) -> bool:
+        """Whether a folder on the way is a link: whoever owns a home may point it anywhere."""
+        folder = home
+        for part in name.split("/")[:-1]:
+            folder = f"{folder}/{part}"
+            seen = self._walk.look(folder)
+            if seen is not None and seen.is_link:
+                return True
+        return False
+
+    def _skips(self, path: str) -> bool:
+        return path in self._passed_over or path in self._look.claims.trees
+
+    def _of_package(self, seen: Seen) -> Entry | None:
+        """What is wrong with a path that a package ships; what is declared is read back elsewhere."""
+        path = seen.path
+        if self._look.claims.has_path(path):
+            return None
+        owner, text = self._known.owners[path], describe(seen, self._names)
+        if path in self._known.conffiles and not seen.is_folder:
+            shipped = self._known.conffiles[path]
+            if seen.is_link:
+                return Entry(f"{text}, {owner} ships a file", changed=seen.status.st_ctime)
+            if shipped and self._walk.digest(path, "md5") != shipped:
+                mark = self._walk.digest(path)
+                return Entry(f"{text}, not as {owner} ships it", mark, seen.status.st_ctime)
+        if self._is_usual(seen):
+            return None
+        return Entry(f"{text}, {owner} ships it otherwise", changed=seen.status.st_ctime)
+
+    def _is_usual(self, seen: Seen) -> bool:
+        """Debian's rule: root's, 0644 or 0755; a link leads to where root alone writes."""
+        path = seen.path
+        if seen.is_link:
+            target = dpkg.merged(posixpath.normpath(posixpath.join(posixpath.dirname(path), seen.target)))
+            return f"{target}/".startswith(_SYSTEM) or target in self._known.owners
+        owner, mode = self._names.owner(seen.status), seen.mode
+        if path in self._known.overrides:
+            user, group, wanted = self._known.overrides[path]
+            return (owner, mode) == (f"{user}:{group}", wanted)
+        if f"{owner} {mode:04o}" in MODES.get(path, ()):
+            return True
+        return owner == "root:root" and mode in (_USUAL_FOLDER if seen.is_folder else _USUAL_FILE)
+
+    def _of_stranger(self, seen: Seen, proofs: Proofs) -> Entry | None:
+        """What nobody knows of a path. A folder is told by what is in it."""
+        if seen.is_folder or proofs.explains(seen) or self._is_claimed_link(seen):
+            return None
+        for home in self._homes.values():
+            if seen.path.startswith(f"{home}/") and proofs.is_skeleton(seen.path, home):
+                return None
+        owner = self._known.obsolete.get(seen.path)
+        text = describe(seen, self._names) + (f", {owner} shipped it once" if owner else "")
+        if owner and self._is_usual(seen):
+            return None
+        return Entry(text, self._walk.digest(seen.path), seen.status.st_ctime)
+
+    def _is_claimed_link(self, seen: Seen) -> bool:
+        """A link that enables a declared unit."""
+        folder = posixpath.dirname(seen.path)
+        return (
+            seen.is_link
+            and folder.endswith((".wants", ".requires", "/etc/systemd/system"))
+            and seen.target.rpartition("/")[2] in self._look.claims.units
+        )
+
+    def _missing(self) -> Dict[str, Entry]:
+        """Configuration files that somebody removed."""
+        found = {}
+        for path in self._known.conffiles:
+            in_roots = path.startswith(tuple(f"{root}/" for root in ROOTS))
+            if in_roots and path not in self._walk.seen and not self._look.claims.has_path(path):
+                if path in self._known.diversions or path in self._passed_over:
+                    continue
+                found[path] = Entry(f"is missing, {self._known.owners.get(path, 'a package')} ships it")
+        return found
+
+    def _grouped(self, found: Mapping[str, Entry], familiar: set[str]) -> Dict[str, Entry]:
+        """Make one entry of a folder in which everything is strange, where that is much."""
+        told: Dict[str, Entry] = {}
+        inside: Dict[str, List[str]] = {}
+        for path in found:
+            top = self._strange_top(path, familiar)
+            inside.setdefault(top or path, []).append(path)
+        for top, paths in inside.items():
+            if len(paths) <= GROUPED:
+                told.update({path: found[path] for path in paths})
+                continue
+            marks = "\n".join(f"{path} {found[path].text} {found[path].mark}" for path in sorted(paths))
+            digest = hashlib.sha256(marks.encode("utf-8", "surrogateescape")).hexdigest()
+            changed = max(found[path].changed or 0 for path in paths)
+            text = f"{describe(self._walk.seen[top], self._names)} with {len(paths)} files"
+            told[top] = Entry(text, digest, changed)
+        return told
+
+    def _strange_top(self, path: str, familiar: set[str]) -> str:
+        """Return the highest folder above a path in which nothing is familiar; "" where there is none."""
+        top = ""
+        for folder in _parents(path):
+            if folder in familiar or folder in ROOTS or self._walk.seen.get(folder) is None:
+                return top
+            if folder in self._known.owners or self._look.claims.has_path(folder):
+                return top
+            top = folder
+        return top
+
+
+def _parents(path: str) -> List[str]:
+    """Return the folders above a path, the nearest first."""
+    found = []
+    while path.rpartition("/")[0]:
+        path = path.rpartition("/")[0]
+        found.append(path)
+    return found

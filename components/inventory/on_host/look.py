@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict
+
+from portcullis.components.inventory.on_host import dpkg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record
     from portcullis.components.inventory.facts import InventorySpec
+    from portcullis.components.inventory.on_host.dpkg import Dpkg
 
 LONGEST = 400
 """Characters of a text or a key that travel."""
@@ -32,6 +36,11 @@ class Look:
     claims: Claimed
     spec: InventorySpec
     records: Sequence[Record] = ()
+
+    @functools.cached_property
+    def dpkg(self) -> Dpkg:
+        """What dpkg knows, read once. Raises OSError."""
+        return dpkg.read(self.machine)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,73 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import os
+import stat
+import time
+from typing import TYPE_CHECKING, Any, Dict
+
+from portcullis.components.inventory.on_host import baseline
+from portcullis.components.inventory.on_host.look import Entry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from portcullis.agent.machine import Machine
     from portcullis.components.inventory.on_host.look import Found, Look
+
+OLDEST = 48 * 3600.0
+"""Seconds after which a result is too old: the walk runs every night."""
+WALK = "nightly walk"
+"""The key that tells of the walk itself."""
+_RIGHTS = stat.S_ISUID | stat.S_ISGID
+
+
+def path(machine: Machine) -> Path:
+    """Return the file that the walk writes."""
+    return machine.state / baseline.FOLDER / "walk.json"
+
+
+def result(machine: Machine) -> Dict[str, Any]:
+    """Return what the walk wrote; nothing where it never ran, or where that makes no sense."""
+    try:
+        found = json.loads(path(machine).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read(look: Look) -> Found:
     """Return what is there."""
-    del look
-    return {}
+    told = result(look.machine)
+    found: Dict[str, Entry] = {}
+    programs = told.get("programs")
+    for each, text in programs.items() if isinstance(programs, dict) else ():
+        entry = None if look.claims.has_path(each) else _entry(look.machine, each, str(text))
+        if entry is not None:
+            found[each] = entry
+    age = how_old(told.get("time"), time.time())
+    if age and baseline.path(look.machine).exists():
+        found[WALK] = Entry(age)
+    return {"programs": found}
+
+
+def how_old(then: object, now: float) -> str:
+    """Return what is wrong with the age of a result; "" where nothing is. Pure."""
+    if not isinstance(then, (int, float)):
+        return "never ran: see systemctl status portcullis-inventory.timer"
+    days = int((now - then) // 86400)
+    if now - then <= OLDEST:
+        return ""
+    return f"last ran {days} days ago: see journalctl -u portcullis-inventory.service"
+
+
+def _entry(machine: Machine, each: str, text: str) -> Entry | None:
+    """Tell what the walk found, as far as it still stands: what was mended since is not told."""
+    try:
+        status = os.lstat(f"{machine.root}{each}" if str(machine.root) != "/" else each)
+    except OSError:
+        return Entry(text) if text == "is missing" else None
+    if text == "is missing" or (" runs as " in text and not status.st_mode & _RIGHTS):
+        return None
+    return Entry(text, changed=status.st_ctime)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Tuple
 
 from portcullis.agent import disk, paths
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
@@ -72,6 +73,13 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
     spec_type = UserSpec
     desired_type = UserDesired
     facts_type = UserFacts
+
+    def claims(self, record: Record) -> Claims:
+        """What skeleton files make of a home is told by the proofs; its keys and its rule are read back."""
+        home = self._machine.homes / record.id
+        mine = (home, home / ".ssh", home / ".ssh" / "authorized_keys")
+        rule = sudoers.rule_path(self._machine, record.id)
+        return Claims(paths=tuple(map(str, (*mine, rule))), users=(record.id,))
 
     def facts(self, questions: Sequence[Question[UserSpec]]) -> Answers[_Found]:
         try:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent import journal, strangers
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step, compare
@@ -49,6 +50,9 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         super().__init__(machine, store)
         self._lock = threading.Lock()
         self._attempt = threading.local()  # `began`: the moment, in seconds since 1970
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(units=(record.id,))
 
     def facts(self, questions: Sequence[Question[ServiceSpec]]) -> Answers[ServiceFacts]:
         """One question to systemd for all."""

@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step
@@ -58,6 +59,9 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         self._apt = Apt(machine)
         self._lock = threading.Lock()
         self._waiting: list[_Wish] = []
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(packages=tuple(record.spec.get("names", ())))
 
     def facts(self, questions: Sequence[Question[PackagesSpec]]) -> Answers[PackagesFacts]:
         """One question to dpkg for all."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Mapping
 
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind
@@ -64,6 +65,9 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
         """Need the machine for /proc/sys, the other files of settings, and ufw's."""
         super().__init__(machine, store)
         self._files = Files(machine, store)
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(paths=(record.id,))
 
     def facts(self, questions: Sequence[Question[SysctlSpec]]) -> Answers[_Found]:
         answers: Answers[_Found] = []

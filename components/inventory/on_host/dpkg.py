@@ -1,0 +1,180 @@
+"""What dpkg knows of files: who owns a path, what a configuration file was shipped as, overrides, diversions.
+
+dpkg's own files are read, since its programs take longer than the whole survey: dpkg-query(1), "FILES".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Dict, Tuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from portcullis.agent.machine import Machine
+
+_MERGED = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/")
+# What the readers ask for; the lists hold ten times as much.
+_ASKED = (
+    "/etc", "/root", "/opt", "/var/spool", "/usr/local", "/usr/bin", "/usr/sbin", "/bin", "/sbin",
+    "/usr/lib/systemd", "/lib/systemd", "/usr/lib/udev", "/lib/udev", "/usr/lib/modprobe.d",
+    "/lib/modprobe.d", "/usr/lib/sysctl.d",
+    "/usr/lib/modules-load.d", "/usr/lib/tmpfiles.d", "/usr/lib/sysusers.d",
+    "/usr/lib/environment.d", "/usr/lib/apt", "/usr/share/ca-certificates", "/usr/share/base-files",
+    "/usr/share/libc-bin", "/usr/share/readline", "/usr/share/ufw", "/usr/share/pam",
+    "/usr/share/pam-configs",
+)  # fmt: skip
+_LISTED = re.compile(f"^(?:{'|'.join(map(re.escape, _ASKED))})(?:/.*)?$", re.MULTILINE)
+_FIELD = re.compile(r"^([A-Za-z-]+): *(.*)$", re.MULTILINE)
+_CONFFILE = re.compile(r"^ (/.*) ([0-9a-f]{32}|newconffile)((?: [a-z-]+)*)$", re.MULTILINE)
+_WAIT = 0.5  # seconds between two looks at a lock
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that dpkg has files of.
+
+    Attributes:
+        installed: it is, and not only its configuration is left.
+        held: an administrator keeps it at its version.
+    """
+
+    name: str
+    arch: str
+    version: str
+    installed: bool
+    held: bool
+
+
+@dataclass
+class Dpkg:
+    """What dpkg knows. Paths are absolute, and those in /bin, /sbin and /lib are written with /usr.
+
+    Attributes:
+        packages: by name.
+        owners: the package that ships a path, of the folders that the inventory reads.
+        conffiles: the MD5 sum that each configuration file was shipped with; "" where dpkg has none.
+        obsolete: configuration files that a package shipped once.
+        overrides: owner, group and mode that somebody set: dpkg-statoverride(1).
+        diversions: paths that were moved, each with the new one and the package that asked, ":" for a person.
+    """
+
+    packages: Dict[str, Package] = field(default_factory=dict)
+    owners: Dict[str, str] = field(default_factory=dict)
+    conffiles: Dict[str, str] = field(default_factory=dict)
+    obsolete: Dict[str, str] = field(default_factory=dict)
+    overrides: Dict[str, Tuple[str, str, int]] = field(default_factory=dict)
+    diversions: Dict[str, Tuple[str, str]] = field(default_factory=dict)
+
+
+def read(machine: Machine) -> Dpkg:
+    """Read it all. Raises OSError where dpkg's database cannot be read."""
+    folder = machine.dpkg
+    known = Dpkg()
+    _status(known, _text(folder / "status", needed=True))
+    _overrides(known, _text(folder / "statoverride"))
+    _diversions(known, _text(folder / "diversions"))
+    for path in _lists(folder / "info"):
+        package = path.name[: -len(".list")].partition(":")[0]
+        for shipped in _LISTED.findall(_text(path)):
+            place = merged(shipped)
+            moved = known.diversions.get(place)
+            if moved and moved[1] != package:
+                place = moved[0]
+            known.owners[place] = package
+    return known
+
+
+def merged(path: str) -> str:
+    """Return a path as it is since /bin, /sbin and /lib are links into /usr."""
+    return f"/usr{path}" if path.startswith(_MERGED) else path
+
+
+def state(machine: Machine) -> Tuple[int, ...]:
+    """Return numbers that change with dpkg's database; nothing where there is none."""
+    with contextlib.suppress(OSError):
+        status = (machine.dpkg / "status").stat()
+        return (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
+    return ()
+
+
+def wait_until_idle(machine: Machine) -> None:
+    """Wait while apt or dpkg works, for a while: between two packages nothing fits together."""
+    for _ in range(int(machine.apt_lock_wait / _WAIT)):
+        if not any(_is_locked(machine.dpkg / name) for name in ("lock-frontend", "lock")):
+            return
+        if machine.alone.wait(_WAIT):
+            return
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether another process holds dpkg's lock, without taking it."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        # struct flock, fcntl(2): type, whence, start, length, process.
+        asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        (kind,) = struct.unpack_from("h", fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return bool(kind != fcntl.F_UNLCK)
+
+
+def _status(known: Dpkg, text: str) -> None:
+    for stanza in text.split("\n\n"):
+        fields = dict(_FIELD.findall(stanza.partition("\nConffiles:")[0]))
+        name = fields.get("Package")
+        if not name:
+            continue
+        want, _, present = (fields.get("Status", "") + "  ").split(" ")[:3]
+        installed = present in ("installed", "triggers-awaited", "triggers-pending")
+        known.packages[name] = Package(
+            name, fields.get("Architecture", ""), fields.get("Version", ""), installed, want == "hold"
+        )
+        if "\nConffiles:" not in stanza:
+            continue
+        for path, digest, flags in _CONFFILE.findall(stanza.partition("\nConffiles:")[2]):
+            place = merged(path)
+            if flags or not installed:
+                known.obsolete[place] = name
+            else:
+                known.conffiles[place] = "" if digest == "newconffile" else digest
+
+
+def _overrides(known: Dpkg, text: str) -> None:
+    for line in text.splitlines():
+        words = line.split(" ", 3)
+        if len(words) == 4:  # noqa: PLR2004 - user, group, mode, path
+            with contextlib.suppress(ValueError):
+                known.overrides[merged(words[3])] = (words[0], words[1], int(words[2], 8))
+
+
+def _diversions(known: Dpkg, text: str) -> None:
+    """Three lines each: the path, where it is now, and the package whose own file stays."""
+    lines = text.splitlines()
+    for path, moved, package in zip(lines[::3], lines[1::3], lines[2::3]):
+        known.diversions[merged(path)] = (merged(moved), package)
+
+
+def _lists(folder: Path) -> Iterator[Path]:
+    with contextlib.suppress(FileNotFoundError):
+        yield from (path for path in folder.iterdir() if path.name.endswith(".list"))
+
+
+def _text(path: Path, *, needed: bool = False) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        if needed:
+            raise
+        return ""
