@@ -360,7 +360,7 @@ class Operations:
             "differs",
             f"{first.prop} differs from what is on the host ({first.have}; declared: {first.want})",
             prop=first.prop,
-            hint=ADOPT,
+            hint=handler.keep_instead(item) + ADOPT,
             detail=first.detail,
         )
 
