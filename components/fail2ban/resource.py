@@ -11,6 +11,7 @@ from portcullis.components.fail2ban.facts import NEVER, JailDesired, JailFacts
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
+from portcullis.host.strangers import TellsStrangers, check_accepted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props
 
 
-class Fail2banJailProvider(GuardedProvider):
+class Fail2banJailProvider(TellsStrangers, GuardedProvider):
     """Provider of `Fail2banJail`."""
 
     kind = "fail2ban.jails"
     desired_type = JailDesired
     facts_type = JailFacts
-    live = ("content", "enabled", "enforced", "options", "ignoreip", "overridden")
+    live = ("content", "enabled", "enforced", "options", "ignoreip", "overridden", "broken", "strangers")
     identity = ("host", "jail")
     sets = MappingProxyType({"ignoreip": NEVER})
 
@@ -39,12 +40,15 @@ class Fail2banJailProvider(GuardedProvider):
                 jail_options.jail_name(jail)
             except ValueError as error:
                 inputs.fail("jail", str(error))
-        inputs.keep("enabled", "content", "ignoreip", "path")
+        inputs.keep("enabled", "content", "ignoreip", "path", "whole")
         given = inputs.news.get("options") or {}
         inputs.inputs["options"] = given
         # Read back as what somebody else's file sets instead, and as False where nftables knows no bans.
         inputs.inputs["overridden"] = {}
         inputs.inputs["enforced"] = True
+        # Read back as the line by which fail2ban refuses its configuration.
+        inputs.inputs["broken"] = ""
+        check_accepted(inputs)
         if is_known(given):
             known = {name: value for name, value in given.items() if is_known(value)}
             texts, faults = jail_options.options(known)
@@ -74,12 +78,14 @@ class Fail2banJail(HostResource):
         enabled: whether it runs.
         options: what it runs on, lengths of time in seconds.
         ignoreip: whom it never bans.
+        strangers: what in fail2ban's folder nobody declared, by path; nothing without `whole`.
     """
 
     jail: pulumi.Output[str]
     enabled: pulumi.Output[bool]
     options: pulumi.Output[dict[str, str]]
     ignoreip: pulumi.Output[dict[str, str]]
+    strangers: pulumi.Output[dict[str, str]]
 
     def __init__(
         self,
@@ -90,6 +96,8 @@ class Fail2banJail(HostResource):
         options: Mapping[str, str | int | bool | Sequence[str]],
         ignoreip: Sequence[str] = (),
         enabled: bool = True,
+        whole: bool = False,
+        accepted: Mapping[str, str] | None = None,
         adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -103,6 +111,8 @@ class Fail2banJail(HostResource):
                 seconds, or texts such as "10m" and "7d".
             ignoreip: addresses and networks that it never bans, besides loopback.
             enabled: whether it shall run.
+            whole: tell also of what else is in fail2ban's folder and not declared. One jail of a host does.
+            accepted: files of others that may be there: path to the reason.
             adopt: take over a jail that somebody set up.
             opts: resource options.
         """
@@ -128,6 +138,10 @@ class Fail2banJail(HostResource):
                 "content": content,
                 "overridden": {},
                 "enforced": True,
+                "whole": whole,
+                "broken": "",
+                "strangers": {},
+                "accepted": dict(accepted or {}),
             },
             opts=opts,
         )

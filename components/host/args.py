@@ -114,7 +114,7 @@ class HostArgs(Section):
     ssh: SshArgs = Field(default_factory=SshArgs)
     """Its SSH server."""
     users: MapOf[Login, UserArgs] = Field(default_factory=dict)
-    """The people and machines that log in, by user name."""
+    """The people and machines that log in, by user name. Root has no key unless it stands here or deploys."""
     preview: PreviewArgs | None = None
     """Lets the stack's preview key look at the host, and neither read a secret nor change anything: `{}`."""
     firewall: FirewallArgs = Field(default_factory=FirewallArgs)

@@ -12,6 +12,7 @@ from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known, stack_name
 from portcullis.host.resource import HostResource
 from portcullis.host.session import READ_TIMEOUT, Login
+from portcullis.host.strangers import TellsStrangers, check_accepted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,13 +39,13 @@ _LISTEN_ALSO = "listen_also"
 _PORT_AFTER = "__port_after"
 
 
-class SshServerProvider(GuardedProvider):
+class SshServerProvider(TellsStrangers, GuardedProvider):
     """Provider of `SshServer`."""
 
     kind = "ssh.ssh_servers"
     desired_type = SshServerDesired
     facts_type = SshServerFacts
-    live = ("content", "mode", "port", "stale")
+    live = ("content", "mode", "port", "stale", "strangers")
     identity = ("host",)
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -66,6 +67,7 @@ class SshServerProvider(GuardedProvider):
             if not _USER.match(user):
                 inputs.fail("users", f"{user!r} is not the name of a user")
             _options(inputs, f"users.{user}", given)
+        check_accepted(inputs)
         # Read back as what is wrong with them.
         inputs.inputs |= {"mode": MODE, "config": _VALID, "stale": False}
         if port is not None:
@@ -156,10 +158,12 @@ class SshServer(HostResource):
     Attributes:
         port: TCP port.
         options: option of sshd_config(5) to value.
+        strangers: files that sshd reads and nobody declared: path to what each sets.
     """
 
     port: pulumi.Output[str]
     options: pulumi.Output[dict[str, str]]
+    strangers: pulumi.Output[dict[str, str]]
 
     def __init__(
         self,
@@ -171,6 +175,7 @@ class SshServer(HostResource):
         port: int = 22,
         login: str = "root",
         users: Mapping[str, Mapping[str, str]] = _NOBODY,
+        accepted: Mapping[str, str] | None = None,
         adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -185,6 +190,7 @@ class SshServer(HostResource):
             login: the user who deploys; options are read as they hold for them, for root, and for others.
             users: what has to hold for single users and not for everybody: user to options, each as a Match
                 block of the text has it.
+            accepted: files of others that may be among sshd's: path to the reason.
             adopt: take over a drop-in that is there and differs, and put lines of other files that win over
                 ours out of force, until this is deleted.
             opts: resource options.
@@ -204,6 +210,8 @@ class SshServer(HostResource):
                 "mode": MODE,
                 "config": _VALID,
                 "stale": False,
+                "strangers": {},
+                "accepted": dict(accepted or {}),
             },
             opts=opts,
         )

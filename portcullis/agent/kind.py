@@ -73,6 +73,10 @@ class Kind(ABC, Generic[S, D, F]):
         """Return whether what stands there is the system's own, so that we may replace it without `adopt`."""
         return False
 
+    def keep_instead(self, item: str) -> str:
+        """Return what else to do than to let it be replaced, as the start of the hint; nothing by default."""
+        return ""
+
     def redacted(self, record: Record, facts: F) -> F:
         """Return what the preview key may see of the facts. Raises `HostError` where that cannot be told."""
         return facts

@@ -105,10 +105,11 @@ class Operations:
         kind, item, desired = self._thing(request)
         record = self._store.load(kind, item)
         facts = self._facts(kind, self._spec(request), record)
-        steps = self._kind(kind).plan(desired, facts)
+        planned = self._kind(kind).plan(desired, facts)
+        steps = [step for step in planned if step.action != WARN]
         refusal = self._refusal(request, record, facts, steps) or self._cut_off(request, facts, steps)
         return {
-            "steps": [step.as_json() for step in steps],
+            "steps": [step.as_json() for step in planned],
             "facts": public(self._kind(kind), facts),
             "refusal": refusal.as_json() if refusal else None,
         }
@@ -125,12 +126,14 @@ class Operations:
             former = self._former(request)
             record = self._store.load(kind, item) or self._moved(request, former)
             facts = self._facts(kind, spec, record)
-            steps = self._kind(kind).plan(desired, facts)
+            planned = self._kind(kind).plan(desired, facts)
+            # What only tells changes nothing: no refusal, no guard, no new revision.
+            steps = [step for step in planned if step.action != WARN]
             refusal = self._refusal(request, record, facts, steps)
             refusal = refusal or self._cut_off(request, facts, steps)
             if refusal:
                 raise refusal
-            result: Json = {"steps": [step.as_json() for step in steps]}
+            result: Json = {"steps": [step.as_json() for step in planned]}
             with self._guarded(self._change(request, facts, steps, known=record is not None)) as guard:
                 result["facts"] = public(self._kind(kind), self._change_it(request, record, facts, steps))
             old = self._store.load(kind, former) if former else None
@@ -357,7 +360,7 @@ class Operations:
             "differs",
             f"{first.prop} differs from what is on the host ({first.have}; declared: {first.want})",
             prop=first.prop,
-            hint=ADOPT,
+            hint=handler.keep_instead(item) + ADOPT,
             detail=first.detail,
         )
 

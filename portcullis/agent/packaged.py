@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, safe_paths
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
 
 _TIMEOUT = 30.0
+_CONFFILE = re.compile(r" (\S+) ([0-9a-f]{32})(?: (obsolete|remove-on-upgrade))?")
 
 
 def is_as_shipped(machine: Machine, path: Path) -> bool:
@@ -32,6 +34,28 @@ def is_as_shipped(machine: Machine, path: Path) -> bool:
         return False
     have = digest.hexdigest()
     return have in _ucf_sums(machine, path) or have in _dpkg_sums(machine, path)
+
+
+def shipped_sums(machine: Machine, path: Path) -> set[str]:
+    """The sums that ucf or a package's list of conffiles has of `path`; read from their files, at no cost."""
+    return _ucf_sums(machine, path) | {
+        digest for name, digest in conffiles(machine, path.parent).items() if name == str(path)
+    }
+
+
+def conffiles(machine: Machine, folder: Path) -> dict[str, str]:
+    """The path and md5 of every conffile below a folder, of packages as dpkg knows them."""
+    try:
+        text = (machine.dpkg / "status").read_text("utf-8", "replace")
+    except OSError:
+        return {}
+    found, at, start = {}, -1, f"\n {folder}/"
+    while (at := text.find(start, at + 1)) >= 0:
+        end = text.find("\n", at + 1)
+        line = _CONFFILE.fullmatch(text[at + 1 : end if end >= 0 else len(text)])
+        if line and not line[3]:
+            found[line[1]] = line[2]
+    return found
 
 
 def _dpkg_sums(machine: Machine, path: Path) -> set[str]:

@@ -130,3 +130,16 @@ def _rewrite(path: Path, text: str) -> None:
         )
     mode = stat.S_IMODE(status.st_mode)
     disk.write(path, text.encode("utf-8", "surrogateescape"), mode=mode, uid=status.st_uid, gid=status.st_gid)
+
+
+def sections(path: Path) -> list[str]:
+    """The sections in which a file sets something, in their order. Raises `HostError`."""
+    found: dict[str, None] = {}
+    section = ""
+    for text in _read(path).splitlines():
+        begins = _SECTION.match(text)
+        if begins:
+            section = begins[1]
+        elif section and _OPTION.match(text):
+            found[section] = None
+    return list(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -240,14 +241,15 @@ class ForwardFilters(
             os.rmdir(place.name, dir_fd=place.folder)
 
     def _systemctl(self, *words: str) -> None:
+        since = time.time()
         done = self._machine.run(["systemctl", "--no-pager", *words], timeout=_TIMEOUT)
         if done.code:
-            said = journal.last_lines(self._machine, UNIT) if UNIT in words else ""
+            said = journal.last_lines(self._machine, UNIT, since=since) if UNIT in words else ""
             raise HostError(
                 "systemd",
                 f"systemctl {' '.join(words)} failed",
                 prop="boot",
-                detail="\n".join(part for part in (done.text, said) if part),
+                detail="\n".join(part for part in (said, done.text) if part),
             )
 
     def _nft(self, command: str) -> Done:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
-from portcullis.agent import disk, paths
+from portcullis.agent import disk, paths, strangers
 from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
@@ -27,6 +27,7 @@ from portcullis.components.ssh.on_host import (
     ssh_facts,
     ssh_rules,
     ssh_steps,
+    ssh_strangers,
     sshd_config,
 )
 from portcullis.components.ssh.on_host.ssh_daemon import SshDaemon
@@ -57,6 +58,7 @@ class _Found(SshServerFacts):
         by_socket: systemd listens in sshd's place.
         socket_drop_ins: files that set by hand where systemd listens.
         groups: the groups of each user whom sshd is asked about.
+        marks: of every stranger, whether it is told of or not.
     """
 
     refused: str = ""
@@ -65,6 +67,7 @@ class _Found(SshServerFacts):
     by_socket: bool = False
     socket_drop_ins: Tuple[str, ...] = ()
     groups: Dict[str, List[str]] = field(default_factory=dict)
+    marks: Dict[str, str] = field(default_factory=dict)
 
 
 class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServerDesired, _Found]):
@@ -81,9 +84,6 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         self._ours = machine.ssh / DROP_IN
         self._daemon = SshDaemon(machine, [str(self._main), str(self._ours.parent)])
         self._lock = threading.Lock()
-
-    def claims(self, record: Record) -> Claims:
-        return Claims(paths=(str(self._ours),))
 
     def facts(self, questions: Sequence[Question[SshServerSpec]]) -> Answers[_Found]:
         return each(self._facts, questions)
@@ -116,13 +116,17 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         configured = ssh_facts.configured_ports(live[ANYONE]) if live else set()
         ports = sorted(configured & listening or listening, key=int)
         dropped = self._machine.ssh.parent / "systemd/system/ssh.socket.d"
+        options = ssh_facts.options(self._machine, spec, both, lines, ours) if readable else {}
+        for_users = ssh_facts.for_users(spec, both, lines, ours) if readable else {}
+        blamed = [*options.values(), *(value for given in for_users.values() for value in given.values())]
+        others = ssh_strangers.read(self._machine, self._store, lines, self._ours, blamed)
         return _Found(
             exists=True,
             content=content,
             mode=mode,
             port=ssh_steps.port_text(configured, listening),
-            options=ssh_facts.options(self._machine, spec, both, lines, ours) if readable else {},
-            users=ssh_facts.for_users(spec, both, lines, ours) if readable else {},
+            options=options,
+            users=for_users,
             firewall=self._firewall(spec.port),
             stale=self._daemon.is_stale(record),
             broken=broken,
@@ -135,6 +139,8 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             by_socket=by_socket,
             socket_drop_ins=tuple(sorted(map(str, dropped.glob("*.conf")))) if by_socket else (),
             groups={user: ssh_facts.groups_of(user) for user in users},
+            strangers=strangers.told(others, record, spec.accepted),
+            marks=strangers.marks(others),
         )
 
     def _firewall(self, port: str) -> dict[str, str] | None:
@@ -157,7 +163,10 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         return text, mode if owner == "root" else f"{mode}, of {owner}"
 
     def plan(self, desired: SshServerDesired, facts: _Found) -> list[Step]:
-        return ssh_steps.steps(desired, facts, str(self._ours))
+        return ssh_steps.steps(desired, facts, str(self._ours)) + strangers.steps(facts.strangers)
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(paths=(str(self._main),), trees=(str(self._ours.parent),))
 
     def obstacle(self, desired: SshServerDesired, facts: _Found) -> HostError | None:
         if not facts.exists:
@@ -190,7 +199,8 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
         kept = paths.keep(self._ours, folder / "original")
-        return {"type": "sshd", "ports": list(facts.ports), "drop_in": kept}
+        known = {"ports": list(facts.ports), "drop_in": kept, strangers.KEPT: dict(facts.marks)}
+        return {"type": "sshd", **known}
 
     def apply(self, desired: SshServerDesired, steps: list[Step], work: Work) -> None:
         """Sshd takes up files that are proven only; until then all can be put back."""

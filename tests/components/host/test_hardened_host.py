@@ -193,6 +193,28 @@ def test_users_alone(deploy: Deploy) -> None:
     assert engine.outputs["web1-users"] == {"users": []}
 
 
+def test_root_has_no_key_once_another_user_deploys(deploy: Deploy) -> None:
+    users = {"deploy": UserArgs(keys={"a": KEY}, sudo=True)}
+    engine = deploy(lambda: Users("web1-users", UsersArgs(users=users, login="deploy"), host=Host("web1")))
+    root = engine.one(":User", "web1-users-root")
+    assert (root.inputs["user"], root.inputs["keys"]) == ("root", {})
+    assert "web1-users-deploy" in root.after, "whose login confirms it"
+
+
+def test_root_keeps_the_keys_that_are_declared(deploy: Deploy) -> None:
+    users = {"deploy": UserArgs(keys={"a": KEY}, sudo=True), "root": UserArgs(keys={"safe": KEY})}
+    engine = deploy(lambda: Users("web1-users", UsersArgs(users=users, login="deploy"), host=Host("web1")))
+    assert engine.one(":User", "web1-users-root").inputs["keys"] == {"safe": KEY}
+
+
+def test_root_who_deploys_keeps_its_keys_and_is_told_how_to_declare_them(
+    deploy: Deploy, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = deploy(lambda: Users("web1-users", UsersArgs(), host=Host("web1")))
+    assert engine.of(":User") == []
+    assert "users: {root: {keys: {laptop: ssh-ed25519 AAAA…}}}" in caplog.text
+
+
 def test_users_take_over_when_asked(deploy: Deploy) -> None:
     args = UsersArgs(users={"deploy": UserArgs(keys={"a": KEY})})
     engine = deploy(lambda: Users("web1-users", args, host=Host("web1", adopt=True)))
