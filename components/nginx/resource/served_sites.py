@@ -9,6 +9,7 @@ from portcullis.components.nginx.facts import NAME, SERVED, ServedSitesDesired, 
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.strangers import TellsStrangers, check_accepted
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 from portcullis.resources.service.resource import what_is_read
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
     from portcullis.resources.directory.resource import Directory
     from portcullis.resources.file.resource import File
     from portcullis.resources.packages.resource import Packages
@@ -41,6 +43,7 @@ class ServedSitesProvider(TellsStrangers, HostProvider):
     """Provider of `ServedSites`."""
 
     kind = "nginx.served_sites"
+    section = Section.SITES
     desired_type = ServedSitesDesired
     facts_type = ServedSitesFacts
     live = ("sites", "stale", "broken", "strangers")
@@ -66,6 +69,20 @@ class ServedSitesProvider(TellsStrangers, HostProvider):
     def absent_inputs(self) -> Props:
         """Return nothing: what is not there is told of site by site."""
         return {}
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say which site is not served, and why. A file that changed has a line of its own."""
+        found = [
+            Line(site, str(live) if goal else "no longer declared", "", Severity.WRONG, at=("sites", site))
+            for site, live, goal in change.entries("sites")
+            if live is not None
+        ]
+        what = "nginx runs on older files than those that are there"
+        if change.changes("stale"):
+            stale = Line("nginx", what, "up reloads it", Severity.WRONG, at=("stale",), follows=True)
+            found.append(stale)
+        # What a site is asked for, and what nginx reads, goes with the site's files.
+        return with_rest(change, "nginx", found, "sites", "probes", "reads")
 
 
 class ServedSites(HostResource):
