@@ -96,7 +96,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden e2e drill test bench dist
+.PHONY: tools-only lint format types unit golden e2e drill drill-inventory test bench dist
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -123,6 +123,10 @@ golden: tools-only ## write the rendered files that the golden tests compare wit
 
 e2e: ready-to-test ## the main job on a real engine and a disposable host
 	@$(ENV) python -m pytest tests/e2e $(PYTEST)
+
+drill-inventory: ready-to-test ## change a disposable host by hand in every way: each shows, and nothing else does
+	@$(ENV) DRILL=all python -m pytest -v tests/e2e/inventory/test_drill_inventory.py \
+		tests/e2e/inventory/test_inventory_quiet.py $(PYTEST)
 
 drill: ready ## deploy hostile changes to a disposable host: nobody may be locked out
 	@$(ENV) python -m pytest -v tests/e2e/access/test_drill.py $(PYTEST)
