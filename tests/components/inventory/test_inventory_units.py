@@ -10,6 +10,7 @@ from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.components.inventory.on_host import baseline, units
 from portcullis.components.inventory.on_host.unit_files import covers, is_preset
+from tests.components.inventory.looking import record
 
 if TYPE_CHECKING:
     from portcullis.agent.run import Done
@@ -143,6 +144,16 @@ def test_disabling_what_a_package_enabled(debian: Host) -> None:
     assert told(debian) == {"fstrim.timer": text}
     (debian.root / _SYSTEM / "fstrim.timer").unlink()
     assert told(debian) == {}  # its package is removed, and not purged
+
+
+def test_what_an_installation_of_ours_disabled_is_nobodys_doing(debian: Host) -> None:
+    (debian.root / _ETC / "timers.target.wants/fstrim.timer").unlink()
+    (debian.root / _ETC / "multi-user.target.wants/cron.service").unlink()
+    made = record("packages", "urn", names=["docker.io"])
+    made.extra["disabled"] = ["cron.service"]
+    debian.records.append(made)
+    debian.says["systemctl list-units"] = ""
+    assert set(told(debian)) == {"fstrim.timer"}
 
 
 @pytest.mark.parametrize(

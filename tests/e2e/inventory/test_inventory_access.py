@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
 ETC = "/etc/systemd/system"
+GENERATOR = "/etc/systemd/system-generators/evil"
+FROM_ROUTER = "default via fe80::bad dev eth0 proto ra metric 4000"
 PREVIEWS = 8
 
 
@@ -95,9 +97,9 @@ DEEDS = {
         "systemctl stop evil-run.timer",
     ),
     "generator": Deed(
-        "mkdir -p /etc/systemd/system-generators; printf '#!/bin/sh\\n' > /etc/systemd/system-generators/evil;"
-        "chmod 0755 /etc/systemd/system-generators/evil",
-        ("generator /etc/systemd/system-generators/evil",),
+        f"mkdir -p /etc/systemd/system-generators; printf '#!/bin/sh\\n' > {GENERATOR}; "
+        f"chmod 0755 {GENERATOR}",
+        (f"generator {GENERATOR}",),
         "rm -r /etc/systemd/system-generators",
     ),
     "forwarding": Deed(
@@ -111,9 +113,9 @@ DEEDS = {
         "ip address delete 203.0.113.66/32 dev lo",
     ),
     "route": Deed(
-        "ip route add blackhole 10.99.0.0/16; ip -6 route add default via fe80::bad dev eth0 proto ra metric 4000",
+        "ip route add blackhole 10.99.0.0/16; ip -6 route add " + FROM_ROUTER,
         ("route blackhole 10.99.0.0/16", "route default via fe80::bad dev eth0", "sent by a router (ra)"),
-        "ip route delete blackhole 10.99.0.0/16; ip -6 route delete default via fe80::bad dev eth0 metric 4000",
+        "ip route delete blackhole 10.99.0.0/16; ip -6 route delete " + FROM_ROUTER,
     ),
     "rule": Deed(
         "ip rule add fwmark 0x66 lookup 66",
