@@ -67,12 +67,17 @@ class Network:
 
 @dataclass(frozen=True)
 class Container:
-    """A container: its name, image, networks and time of creation, out of Docker's list."""
+    """A container, out of Docker's list.
+
+    Attributes:
+        networks: its networks, each with its addresses there.
+        created: seconds since 1970, None where that cannot be read.
+    """
 
     id: str
     name: str
     image: str
-    networks: Tuple[str, ...]
+    networks: Mapping[str, str]
     created: Optional[float]
 
 
@@ -84,10 +89,16 @@ def read(look: Look) -> Found:
     containers = [container(entry) for entry in listed]
     declared = Declared(look)
     found: Dict[str, Entry] = {}
-    found.update(_strangers(look.machine, containers, declared))
+    open_networks: List[str] = []
+    try:
+        every = networks(look.machine)
+        found.update(_networks(look, every))
+        open_networks = [one.name for one in every if one.driver in _PASSES]
+    except HostError as error:
+        found["reading Docker's networks"] = Entry(f"cannot be read: {error.message}")
+    found.update(_strangers(look.machine, containers, declared, open_networks))
     found.update(_members(containers, declared))
     for what, part in (
-        ("networks", _networks),
         ("volumes", _volumes),
         ("plugins", _plugins),
         ("swarm", _swarm),
@@ -154,15 +165,21 @@ def container(entry: Json) -> Container:
         str(entry.get("Id")),
         str(names[0]).lstrip("/"),
         _DIGEST.sub(r"sha256:\1", str(entry.get("Image") or "?")),
-        tuple(sorted(networks)),
+        {name: _addresses(networks[name] or {}) for name in sorted(networks)},
         float(created) if isinstance(created, (int, float)) else None,
     )
+
+
+def _addresses(joined: Json) -> str:
+    return " ".join(str(joined[key]) for key in ("IPAddress", "GlobalIPv6Address") if joined.get(key))
 
 
 # Containers -------------------------------------------------------------------------------------------------
 
 
-def _strangers(machine: Machine, containers: Sequence[Container], declared: Declared) -> Dict[str, Entry]:
+def _strangers(
+    machine: Machine, containers: Sequence[Container], declared: Declared, open_networks: Sequence[str]
+) -> Dict[str, Entry]:
     names = {one.id: one.name for one in containers}
     found: Dict[str, Entry] = {}
     for one in containers:
@@ -175,7 +192,12 @@ def _strangers(machine: Machine, containers: Sequence[Container], declared: Decl
         dangers = dangers_of(details, names)
         if is_declared and not dangers:
             continue  # what a release that failed left behind
-        joined = [f"in {network}" for network in one.networks if network not in _DOCKERS]
+        joined = [
+            # Where no firewall is on the way, the address is what a neighbour reaches.
+            f"in {network}" + (f" as {address}" if address and network in open_networks else "")
+            for network, address in one.networks.items()
+            if network not in _DOCKERS
+        ]
         text = ", ".join([*dangers, one.image, *joined])
         found[f"container {one.name}"] = Entry(text, one.id, one.created)
     return found
@@ -283,10 +305,10 @@ def network(entry: Json) -> Network:
     )
 
 
-def _networks(look: Look) -> Dict[str, Entry]:
+def _networks(look: Look, every: Sequence[Network]) -> Dict[str, Entry]:
     return {
         f"network {one.name}": Entry(one.text, changed=one.created)
-        for one in networks(look.machine)
+        for one in every
         if one.name not in _DOCKERS and one.name not in look.spec.networks
     }
 

@@ -43,6 +43,7 @@ CHANGING: Mapping[str, str] = {
     "/etc/ca-certificates.conf": "the package ca-certificates keeps it; each certificate is looked at",
     "/etc/python3/debian_config": "the package python3 makes it",
     "/etc/apparmor.d/tunables/home.d/ubuntu": "the package apparmor makes it",
+    "/etc/apparmor.d/tunables/xdg-user-dirs.d/site.local": "the package apparmor makes it",
     "/etc/docker/key.json": "the engine's own key, of older versions",
     "/etc/shells": "packages add their shells: update-shells(8)",
     "/var/spool/cron/atjobs/.SEQ": "the number of at's next job",

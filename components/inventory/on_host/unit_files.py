@@ -106,16 +106,24 @@ class UnitFiles:
 
 
 def covers(path: str) -> bool:
-    """Return whether a path on the host is told here: below systemd's folders of units and generators."""
+    """Return whether a path on the host is told as a unit: one, its drop-in, a link to it, a generator.
+
+    Other files in those folders mean nothing to systemd.
+    """
     inner = path.lstrip("/")
     if inner.startswith("lib/systemd/"):
         inner = f"usr/{inner}"
-    for parent in _PARENTS:
-        if inner.startswith(f"{parent}/"):
-            folder = inner[len(parent) + 1 :].partition("/")[0]
-            known = (*MANAGERS, *_EXECUTED, *_PRESETS, "system.control", "user.control", "transient")
-            return folder in known or folder.startswith("generator")
-    return False
+    parent = next((parent for parent in _PARENTS if inner.startswith(f"{parent}/")), None)
+    if parent is None:
+        return False
+    top, *rest = inner[len(parent) + 1 :].split("/")
+    if top in (*_EXECUTED, *_PRESETS, "transient") or top.startswith("generator"):
+        return True
+    if top.partition(".")[0] not in MANAGERS or top.partition(".")[2] not in ("", "control"):
+        return False
+    if len(rest) > 1:
+        return rest[0].endswith(_LINKS) or (rest[0].endswith(_DROP_IN) and rest[1].endswith(".conf"))
+    return not rest or rest[0].endswith((*TYPES, *_LINKS, _DROP_IN))
 
 
 def read(root: Path, manager: str, shipped: Iterable[str]) -> UnitFiles:

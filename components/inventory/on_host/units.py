@@ -19,6 +19,7 @@ from portcullis.components.inventory.on_host.unit_files import (
     is_preset,
     template,
 )
+from portcullis.resources.packages.on_host.policy import DISABLED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,10 +168,17 @@ class _Manager:
     def _disabled(self) -> None:
         """Tell of units that their package enabled and somebody disabled."""
         linked = {f"{wanted_by}/{file.unit}" for file, wanted_by in self._files.links}
+        # A package that we installed starts nothing at boot before it is declared.
+        ours = {
+            str(unit)
+            for record in self._look.records
+            if record.kind == "packages"
+            for unit in record.extra.get(DISABLED) or ()
+        }
         for link in sorted(self._markers - linked):
             by, _, unit = link.partition("/")
             is_there = unit and self._defined.is_shipped(unit)  # else its package was removed
-            if is_there and unit not in self._told and not self._is_declared(unit):
+            if is_there and unit not in {*self._told, *ours} and not self._is_declared(unit):
                 told = self._told.setdefault(unit, _Told())
                 told.texts.append(f"disabled by hand: its package enabled it for {by.rpartition('.')[0]}")
 

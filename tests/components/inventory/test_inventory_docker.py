@@ -222,6 +222,15 @@ def test_networks_say_what_passes_the_firewalls(host: Host, engine: Engine) -> N
     assert docker.read(host.look())["docker"]["network rt1macvlan"].changed == 1795766412.0
 
 
+def test_an_address_that_no_firewall_guards_is_told(host: Host, engine: Engine) -> None:
+    engine.answers["/networks"] = (200, [{"Name": "mac", "Id": "b", "Driver": "macvlan"}])
+    engine.run("leak", "mac", "plain")
+    joined = engine.listed[0]["NetworkSettings"]["Networks"]
+    joined["mac"] = {"IPAddress": "198.51.100.77", "GlobalIPv6Address": "2001:db8::7"}
+    joined["plain"] = {"IPAddress": "172.18.0.2"}
+    assert told(host)["container leak"] == "mysql:8, in mac as 198.51.100.77 2001:db8::7, in plain"
+
+
 def test_bridges_are_known_by_their_interface(host: Host, engine: Engine) -> None:
     engine.answers["/networks"] = (
         200,

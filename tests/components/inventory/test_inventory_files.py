@@ -239,6 +239,11 @@ def _preset(debian: Debian) -> str:
     return debian.link("/etc/systemd/system/getty.target.wants/getty@tty1.service", f"{UNITS}/getty@.service")
 
 
+def _preset_says_no(debian: Debian, path: str) -> None:
+    del path
+    debian.file("/usr/lib/systemd/system-preset/90-systemd.preset", "disable getty@.service\n")
+
+
 def _certificate(debian: Debian) -> str:
     shipped = "/usr/share/ca-certificates/mozilla/ISRG.crt"
     debian.package("ca-certificates", {shipped: CERTIFICATE})
@@ -297,6 +302,10 @@ def _pam_without_deny(debian: Debian, path: str) -> None:
     debian.file(path, debian.at(path).read_text().replace("auth\trequisite\tpam_deny.so\n", ""))
 
 
+def _pam_other_end(debian: Debian, path: str) -> None:
+    debian.file(path, debian.at(path).read_text().replace("auth\trequired\tpam_permit.so\n", ""))
+
+
 def _pam_jump(debian: Debian, path: str) -> None:
     debian.file(path, debian.at(path).read_text().replace("success=1", "success=2"))
 
@@ -316,6 +325,7 @@ def _pam_jump(debian: Debian, path: str) -> None:
         (_enabled, _point_elsewhere),
         (_enabled, _without_marker),
         (_preset, _point_elsewhere),
+        (_preset, _preset_says_no),
         (_certificate, _point_elsewhere),
         (_certificate, _distrust),
         (_hash, _point_elsewhere),
@@ -326,6 +336,7 @@ def _pam_jump(debian: Debian, path: str) -> None:
         (_pam, _pam_sufficient),
         (_pam, _pam_without_deny),
         (_pam, _pam_jump),
+        (_pam, _pam_other_end),
     ],
 )
 def test_a_proof_holds_until_somebody_changes_it(

@@ -10,6 +10,7 @@ from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.components.inventory.on_host import baseline, units
 from portcullis.components.inventory.on_host.unit_files import covers, is_preset
+from tests.components.inventory.looking import record
 
 if TYPE_CHECKING:
     from portcullis.agent.run import Done
@@ -143,6 +144,16 @@ def test_disabling_what_a_package_enabled(debian: Host) -> None:
     assert told(debian) == {"fstrim.timer": text}
     (debian.root / _SYSTEM / "fstrim.timer").unlink()
     assert told(debian) == {}  # its package is removed, and not purged
+
+
+def test_what_an_installation_of_ours_disabled_is_nobodys_doing(debian: Host) -> None:
+    (debian.root / _ETC / "timers.target.wants/fstrim.timer").unlink()
+    (debian.root / _ETC / "multi-user.target.wants/cron.service").unlink()
+    made = record("packages", "urn", names=["docker.io"])
+    made.extra["disabled"] = ["cron.service"]
+    debian.records.append(made)
+    debian.says["systemctl list-units"] = ""
+    assert set(told(debian)) == {"fstrim.timer"}
 
 
 @pytest.mark.parametrize(
@@ -330,6 +341,10 @@ def test_the_first_preset_that_fits_counts() -> None:
         ("/run/systemd/generator.late/x.service", True),
         ("/etc/systemd/system-generators/x", True),
         ("/etc/systemd/system.control/x.d/y.conf", True),
+        ("/etc/systemd/system/x.service.d", True),
+        ("/etc/systemd/system/notes.txt", False),
+        ("/etc/systemd/system/x.service.d/notes.txt", False),
+        ("/etc/systemd/systemx/x.service", False),
         ("/etc/systemd/journald.conf", False),
         ("/etc/systemd/journald.conf.d/x.conf", False),
         ("/etc/cron.d/x", False),
