@@ -7,8 +7,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.agent.claims import Claimed
+from portcullis.agent.claims import Claimed, Claims
 from portcullis.agent.errors import HostError
+from portcullis.agent.guard import BOOT_UNIT, Guards
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.kinds import Kinds
 from portcullis.agent.step import WARN, Step
@@ -131,6 +132,10 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         claims = [
             self._kinds[record.kind].claims(record) for record in records if self._kinds.known(record.kind)
         ]
+        if Guards(self._machine).pending():
+            # They take back a change that still waits for its confirmation, should the host boot.
+            unit = self._machine.units / BOOT_UNIT
+            claims.append(Claims(paths=(str(unit),), units=(BOOT_UNIT,)))
         return Look(self._machine, Claimed(claims), spec, records)
 
     def _read(self, look: Look) -> Found:
@@ -159,7 +164,7 @@ def _everything(look: Look) -> Found:
 
 
 def _is_settled(look: Look, name: str, key: str) -> bool:
-    """Whether something of the baseline that is not strange any more is declared, or there as it should be."""
+    """Whether something that is strange no more is declared by now, or there as it should be."""
     if name == "files":
         real = key if str(look.machine.root) == "/" else f"{look.machine.root}{key}"
         return look.claims.has_path(key) or os.path.lexists(real) or not key.startswith("/")

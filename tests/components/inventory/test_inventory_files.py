@@ -275,6 +275,11 @@ def _apparmor(debian: Debian) -> str:
     return debian.file("/etc/apparmor.d/local/usr.bin.man", "# Site-specific additions\n")
 
 
+def _tunable(debian: Debian) -> str:
+    debian.package("apparmor", {"/etc/apparmor.d/tunables/xdg-user-dirs": "x"})
+    return debian.file("/etc/apparmor.d/tunables/xdg-user-dirs.d/site.local", "# yours\n")
+
+
 def _allow(debian: Debian, path: str) -> None:
     debian.file(path, "/root/** rw,\n")
 
@@ -333,6 +338,7 @@ def _pam_jump(debian: Debian, path: str) -> None:
         (_bundle, _edit),
         (_localtime, _point_elsewhere),
         (_apparmor, _allow),
+        (_tunable, _allow),
         (_pam, _pam_sufficient),
         (_pam, _pam_without_deny),
         (_pam, _pam_jump),
