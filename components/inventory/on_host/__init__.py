@@ -31,7 +31,6 @@ from portcullis.components.inventory.on_host import (
     packages,
     programs,
     units,
-    walk,
     who,
 )
 from portcullis.components.inventory.on_host.look import Entry, Found, Look, printable, unreadable
@@ -96,11 +95,8 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         with self._first:
             if baseline.read(self._machine) is not None:
                 return
+            programs.walk_now(self._machine)
             try:
-                walk.write(
-                    str(programs.path(self._machine)),
-                    walk.walk(str(self._machine.root), str(self._machine.dpkg)),
-                )
                 baseline.record(self._machine, self._read(self._look(_NOTHING)))
             except OSError as error:
                 raise HostError(
