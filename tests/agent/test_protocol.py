@@ -130,6 +130,8 @@ def test_what_came_with_the_machine_is_recorded_before_the_first_change(
     start: Callable[..., Agent], tmp_path: Path, etc: Path
 ) -> None:
     (etc / "before").touch()
+    (tmp_path / "dpkg").mkdir()
+    (tmp_path / "dpkg/status").touch()
     agent = start()
     agent.ask("survey", items=[])
     assert not (tmp_path / "state").exists()
