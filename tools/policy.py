@@ -31,6 +31,12 @@ def prepare(stack: str) -> None:
         StepError: there are no settings to judge, or the stack cannot be made.
     """
     if stack != "lab":
+        found = ask(["pulumi", "stack", "--stack", stack, "--show-name"], cwd=ROOT)
+        if found.returncode:
+            said = found.stderr.strip().removeprefix("error: ")
+            raise StepError(
+                f"{said}\n  -> `pulumi stack init {stack}` makes it; `pulumi stack ls` shows others"
+            )
         return
     if not (ROOT / "Pulumi.lab.yaml").is_file():
         raise StepError(
