@@ -25,7 +25,7 @@ def command(stack: str, ready: engine.Engine | None) -> list[str]:
 
 
 def prepare(stack: str) -> None:
-    """Make stack lab at first use, as tools/stack.sh does; any other one is its owner's.
+    """Make stack lab at first use, as tools/stack.sh does; any other one is its owner's to make.
 
     Raises:
         StepError: there are no settings to judge, or the stack cannot be made.

@@ -41,6 +41,8 @@ OURS = {
 }
 """Verbs of our own: the module with `arguments` and `run`, and what the verb does, in one line."""
 _WITHOUT_PROJECT = ("init",)
+_INTERRUPTED = 130
+"""The exit code of what Ctrl-C ended, as a shell has it."""
 _NO_PROJECT = """\
 error: there is no Pulumi.yaml in {folder} or above
   -> go to the folder of your project, or `portcullis init` writes a new one
@@ -65,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except command.Failed as failed:
         sys.stderr.write(f"error: {failed}\n")
         return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return code
 
 
