@@ -18,6 +18,15 @@ HTTP/*" 200 "*) ;;
     exit 1
     ;;
 esac
+echo
+echo "==> three things for the shop's list, and a backup of both stores"
+for name in tea bread "a kettle"; do
+    # --fail: what is not taken ends the demo. --retry: a first request may come before the app has its stores.
+    python lab/lab.py fetch --host "$1" https://shop.example.com/api/items --silent --fail --retry 3 \
+        --header 'Content-Type: application/json' --data "{\"name\": \"$name\"}"
+    echo
+done
+python lab/lab.py exec "$1" systemctl start portcullis-backup.service
 sed "s/HOST/$1/" <<'END'
 
 The host is up, and everything on it is declared. Try:
@@ -29,6 +38,7 @@ The host is up, and everything on it is declared. Try:
   make preview    see it as one line, with what make up will do about it
   make up         mend it
   $EDITOR Pulumi.lab.yaml, then make preview: a changed setting shows the same way
+  make restore    the backups of the stores; STORE=mongo.shop FROM=latest brings one back
   make down       take everything away again
 END
 [ "$1" = web1 ] || echo "  Each make with HOST=$1 behind it: without, it is about the host web1."

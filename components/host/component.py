@@ -312,6 +312,6 @@ def _host_key(host: HostArgs) -> str:
     return "pinned" if pinned else "trusted on first use"
 
 
-def addresses(sites: Mapping[str, SiteArgs]) -> list[str]:
-    """Return the address of each site, as people type it."""
-    return [f"{'http' if site.plain else 'https'}://{name}" for name, site in sorted(sites.items())]
+def addresses(sites: Mapping[str, SiteArgs]) -> dict[str, str]:
+    """Return the address of each site, as people type it, by its name: one more is one line of difference."""
+    return {name: f"{'http' if site.plain else 'https'}://{name}" for name, site in sorted(sites.items())}

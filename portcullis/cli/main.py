@@ -43,6 +43,8 @@ OURS = {
 _WITHOUT_PROJECT = ("init",)
 _IN_PLACE = ("preview", "up")
 """Verbs that pass flags on to Pulumi: what those name stands in the folder that they were typed in."""
+_INTERRUPTED = 130
+"""The exit code of what Ctrl-C ended, as a shell has it."""
 _NO_PROJECT = """\
 error: there is no Pulumi.yaml in {folder} or above
   -> go to the folder of your project, or `portcullis init` writes a new one
@@ -68,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except command.Failed as failed:
         sys.stderr.write(f"error: {failed}\n")
         return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return code
 
 

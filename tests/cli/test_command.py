@@ -156,6 +156,21 @@ def test_a_missing_pulumi_is_told(shell: Shell) -> None:
         assert "https://www.pulumi.com/docs/install/" in done.stderr
 
 
+def test_an_interrupt_leaves_no_traceback(shell: Shell) -> None:
+    (shell.bin / "pulumi").write_text("#!/bin/sh\nkill -INT $PPID\nsleep 2\n")
+    done = shell.run("map", "--stack", "dev")
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stack_that_is_not_there_is_told_how_to_make_it(shell: Shell) -> None:
+    (shell.bin / "pulumi").write_text("#!/bin/sh\necho \"error: no stack named 'prod' found\" >&2\nexit 1\n")
+    for verb in ("map", "policy"):
+        done = shell.run(verb, "--stack", "prod")
+        assert done.returncode != 0
+        assert "-> `pulumi stack init prod` makes it" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
