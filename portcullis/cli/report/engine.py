@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from portcullis.cli import command
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 
 _QUIET = ("--json", "--non-interactive", "--color", "never")
 _ERROR = re.compile(r"^error: (.*(?:\n(?!error: |warning: ).+)*)", re.MULTILINE)
-_YAML = re.compile(
-    r"(?P<file>Pulumi[\w.-]*\.ya?ml)\b.*?yaml: (?:line (?P<line>\d+): )?(?P<what>[^\n]*)", re.DOTALL
-)
+_YAML = re.compile(r"yaml: (?:line (?P<line>\d+): )?(?P<what>[^\n]*)")
+_FILE = re.compile(r"Pulumi[\w.-]*\.ya?ml\b")
 _TYPE = re.compile(r"configuration key '(?P<key>[^']+)' must be of type '(?P<type>\w+)'")
 _KINDS = {"object": "a map, with a line for each entry", "array": "a list", "string": "a text"}
 
@@ -67,48 +67,66 @@ def run(
             return collector.report(
                 errors=[said if missing else f"pulumi cannot be started: {error}"]
             ), collector
-        late = threading.Event()
+        other = []
 
-        def stop() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(limit, stop) if limit else None
-        if timer:
-            timer.start()
-        beside_events = []
-        try:
-            assert process.stdout is not None  # noqa: S101 - it is a pipe
-            for line in process.stdout:
-                event = events.read(line)
-                if event is None:
-                    beside_events.append(line if not line.startswith("{") else "")
-                    continue
+        def hear(line: str) -> None:
+            event = events.read(line)
+            if event is not None:
                 collector.take(event)
                 heard(event)
-            code = process.wait()
+            elif not line.startswith("{"):
+                other.append(line)
+
+        code, late = _listen(process, hear, limit)
+        beside.seek(0)
+        said = beside.read() + "".join(other)
+    seconds = time.monotonic() - begun
+    errors = [] if code == 0 else errors_of(said, _stack(words)) or [f"pulumi {words[0]} ended with {code}"]
+    if late:
+        errors = [f"pulumi {words[0]} took longer than {limit:.0f} s"]
+    return collector.report(seconds, errors, failed=bool(errors)), collector
+
+
+def _listen(
+    process: subprocess.Popen[str], hear: Callable[[str], None], limit: float | None
+) -> tuple[int, bool]:
+    """Hand over each line that a program prints; return its exit code, and whether it took too long."""
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(limit, stop) if limit else None
+    if timer:
+        timer.start()
+    with process:
+        try:
+            for line in process.stdout or ():
+                hear(line)
+        except BaseException:
+            process.kill()
+            raise
         finally:
             if timer:
                 timer.cancel()
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        beside.seek(0)
-        said = beside.read() + "".join(beside_events)
-    seconds = time.monotonic() - begun
-    errors = [] if code == 0 else errors_of(said) or [f"pulumi {words[0]} ended with {code}"]
-    if late.is_set():
-        errors = [f"pulumi {words[0]} took longer than {limit:.0f} s"]
-    return collector.report(seconds, errors), collector
+    return process.returncode, late.is_set()
 
 
-def errors_of(said: str) -> list[str]:
-    """Return what the engine says beside its events, in the form of all faults of settings."""
+def errors_of(said: str, stack: str = "") -> list[str]:
+    """Return what the engine says beside its events, in the form of all faults of settings.
+
+    Args:
+        said: all of it.
+        stack: the stack's name, which the engine leaves out where its file is no YAML.
+    """
     found = []
     for message in _ERROR.findall(said):
         yaml, typed = _YAML.search(message), _TYPE.search(message)
         if yaml:
-            place = f"{yaml['file']}, line {yaml['line']}" if yaml["line"] else yaml["file"]
+            named = _FILE.search(message)
+            file = named[0] if named else f"Pulumi.{stack}.yaml" if stack else "the stack's file"
+            place = f"{file}, line {yaml['line']}" if yaml["line"] else file
             found.append(f"The settings of this stack have a fault:\n  {place}: is not YAML: {yaml['what']}")
         elif typed:
             kind = _KINDS.get(typed["type"], typed["type"])
@@ -116,6 +134,10 @@ def errors_of(said: str) -> list[str]:
         else:
             found.append(message)
     return found
+
+
+def _stack(words: Sequence[str]) -> str:
+    return next((after for word, after in pairwise(words) if word == "--stack"), "")
 
 
 @contextlib.contextmanager
