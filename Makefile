@@ -138,8 +138,9 @@ dist: tools-only ## wheel and sdist in dist/, the same bytes everywhere
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build --directory dist
 
-bench: ready ## speed of a drift check beside pyinfra and Ansible, and of the edge beside bare nginx and Caddy
+bench: ready ## speed of a drift check beside pyinfra and Ansible, of the inventory, and of the edge beside bare nginx and Caddy
 	@$(ENV) python -m benchmarks
 	@$(ENV) python -m benchmarks.preview_floor
 	@$(ENV) python -m benchmarks.workers
+	@$(ENV) python -m benchmarks.inventory
 	@$(ENV) python -m benchmarks.proxy
