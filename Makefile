@@ -21,7 +21,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo setup lab up preview plan policy rollback destroy ssh tunnels password status scan map restore down
 demo: setup ## raise a disposable host, deploy to it and fetch the page from outside
