@@ -21,7 +21,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo setup lab up preview plan policy rollback destroy ssh tunnels password status scan map restore down
 demo: setup ## raise a disposable host, deploy to it and fetch the page from outside
@@ -139,8 +139,9 @@ dist: tools-only ## wheel and sdist in dist/, the same bytes everywhere
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build --directory dist
 
-bench: ready ## speed of a drift check beside pyinfra and Ansible, and of the edge beside bare nginx and Caddy
+bench: ready ## speed of a drift check beside pyinfra and Ansible, of the inventory, and of the edge beside bare nginx and Caddy
 	@$(ENV) python -m benchmarks
 	@$(ENV) python -m benchmarks.preview_floor
 	@$(ENV) python -m benchmarks.workers
+	@$(ENV) python -m benchmarks.inventory
 	@$(ENV) python -m benchmarks.proxy

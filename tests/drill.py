@@ -20,12 +20,16 @@ SOME = 6
 os.environ.setdefault(VARIABLE, str(random.randrange(10**6)))  # noqa: S311 - nothing is secret
 
 
+def is_whole() -> bool:
+    """Return whether all is asked for."""
+    return os.environ[VARIABLE] == ALL
+
+
 def drawn(names: Collection[str]) -> list[str]:
     """Return the names of this run: all, or six."""
-    said = os.environ[VARIABLE]
-    if said == ALL:
+    if is_whole():
         return list(names)
-    return sorted(random.Random(said).sample(sorted(names), SOME))  # noqa: S311 - nothing is secret
+    return sorted(random.Random(os.environ[VARIABLE]).sample(sorted(names), SOME))  # noqa: S311 - nothing is secret
 
 
 def header() -> str:

@@ -68,6 +68,7 @@ def _command(program: Program, line: str) -> str:
     return line.replace("IMAGE", program.image("hello:1"))
 
 
+@pytest.mark.timeout(1800)
 def test_all_changes_together_are_told_and_none_twice(finished: Program) -> None:
     with made(finished, TOGETHER):
         told = report.lines(finished)
@@ -96,6 +97,7 @@ def test_a_change_alone_is_told_in_one_line(finished: Program, name: str) -> Non
     assert not verdict.faults, verdict
 
 
+@pytest.mark.timeout(1800)
 def test_what_the_lines_say_to_paste_takes_it_back(finished: Program) -> None:
     said: dict[str, str] = {}
     done: list[str] = []

@@ -38,15 +38,13 @@ CHANGES = {
         "privileged",
         review="F4: even --privileged --pid=host -v /:/hostfs",
     ),
-    "container-with-docker's-socket": _container(
-        "drill-socket", "-v /var/run/docker.sock:/s", "/var/run/docker.sock"
-    ),
-    "container-with-capabilities": _container("drill-capable", "--cap-add SYS_ADMIN", "SYS_ADMIN"),
+    "container-with-docker's-socket": _container("drill-socket", "-v /var/run/docker.sock:/s", "socket"),
+    "container-with-capabilities": _container("drill-capable", "--cap-add SYS_ADMIN", "capabilities"),
     "container-on-a-port": _container("drill-open", "-p 3306:8080"),
     "container-on-the-host's-network": Change(
         CONTAINERS,
         container("drill-hostnet", "--network host", 8085),
-        ("drill-hostnet", "host"),
+        ("drill-hostnet", "host's network"),
         "docker rm -f drill-hostnet >/dev/null",
     ),
     "container-that-ended": Change(
