@@ -50,6 +50,7 @@ MOST = 300
 """Entries of one map that are told."""
 _TRIES = 3
 _NAMED = 3  # logins beside one difference
+_UNREAD_UNITS = "reading units"
 _NOTHING = InventorySpec([], {}, [], [], {})
 _NO_BASELINE = "there is none of this machine: the next `up` records what is here"
 _DANGEROUS = ("keys", "accounts", "programs", "docker")
@@ -115,8 +116,9 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         look = self._look(spec)
         found, known = self._read(look), baseline.read(self._machine)
         differing = baseline.differences(found, known, lambda name, key: _is_settled(look, name, key))
+        # First: what is accepted of a unit is accepted of its files.
+        _join(differing)
         told = baseline.accepted(differing, spec.accepted)
-        _join(told)
         _name_logins(look, told)
         if known is None and is_deployed:
             told["files"]["baseline"] = Entry(_NO_BASELINE)
@@ -172,16 +174,10 @@ def _join(told: Found) -> None:
     for path in set(told["programs"]).intersection(told["files"]):
         program, file = told["programs"].pop(path), told["files"][path]
         told["files"][path] = Entry(f"{file.text}, {program.text}", file.mark, file.changed)
-    for path in list(told["files"]):
-        if "/systemd/" in path and told["units"].keys() & _units_of(path):
+    if _UNREAD_UNITS not in told["units"]:
+        # What there is to tell of these is told of their unit, or nothing: it may be a change of ours.
+        for path in list(filter(units.covers, told["files"])):
             del told["files"][path]
-
-
-def _units_of(path: str) -> set[str]:
-    """The names of units that a file in a folder of systemd's can be about."""
-    folder, _, name = path.rpartition("/")
-    parent = folder.rpartition("/")[2]
-    return {name, path, parent[: -len(".d")] if parent.endswith(".d") else name}
 
 
 def _name_logins(look: Look, told: Found) -> None:

@@ -56,7 +56,8 @@ def read(machine: Machine) -> Baseline | None:
         data = json.loads(path(machine).read_bytes())
         found = {
             name: {
-                key: Entry(str(words[0]), str(words[1])) for key, words in data["found"].get(name, {}).items()
+                key: Entry(str(words[0]), str(words[1]), passing=len(words) > 2)  # noqa: PLR2004 - see `record`
+                for key, words in data["found"].get(name, {}).items()
             }
             for name in MAPS
         }
@@ -73,7 +74,7 @@ def record(machine: Machine, found: Found) -> Baseline:
     for folder in (machine.state, machine.state / FOLDER):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = {
-        name: {key: [entry.text, entry.mark] for key, entry in entries.items() if not entry.passing}
+        name: {key: [entry.text, entry.mark, *["passing"] * entry.passing] for key, entry in entries.items()}
         for name, entries in found.items()
     }
     told = {"recorded": recorded, "machine": made.machine_id, "found": kept}
@@ -115,7 +116,7 @@ def differences(
                 {
                     key: Entry(f"gone; was: {entry.text}")
                     for key, entry in before.items()
-                    if key not in now and not is_settled(name, key)
+                    if key not in now and not entry.passing and not is_settled(name, key)
                 }
             )
     return told

@@ -6,7 +6,7 @@ import hashlib
 import posixpath
 from typing import TYPE_CHECKING, Dict, List
 
-from portcullis.components.inventory.on_host import dpkg
+from portcullis.components.inventory.on_host import accounts, dpkg
 from portcullis.components.inventory.on_host.explained import MODES, Proofs
 from portcullis.components.inventory.on_host.look import Entry, unreadable
 from portcullis.components.inventory.on_host.tree_walk import Names, Walk, describe, home_folders
@@ -61,8 +61,6 @@ TRACES = (
     ".selected_editor", ".sudo_as_admin_successful", ".cache", ".ssh/known_hosts", ".ssh/known_hosts.old",
 )  # fmt: skip
 """What working on the host leaves in a home, and nothing runs."""
-KEY_FILES = (".ssh/authorized_keys", ".ssh/authorized_keys2")
-"""Told key by key."""
 GROUPED = 20
 """A folder of strangers with more in it is one entry."""
 _USUAL_FILE, _USUAL_FOLDER = (0o644, 0o755), (0o755,)
@@ -83,9 +81,8 @@ class _Reader:
         self._walk = Walk(look.machine.root)
         self._names = Names(look.machine.root)
         self._homes = {"root": "/root", **home_folders(look.machine.root)}
-        self._passed_over = {
-            f"{home}/{name}" for home in self._homes.values() for name in (*TRACES, *KEY_FILES)
-        }
+        self._passed_over = {f"{home}/{name}" for home in self._homes.values() for name in TRACES}
+        self._passed_over |= accounts.key_files(look)  # told key by key
 
     def entries(self) -> Dict[str, Entry]:
         """Return what no proof explains, by path."""

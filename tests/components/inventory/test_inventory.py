@@ -276,16 +276,20 @@ def test_one_thing_is_told_once() -> None:
             "/usr/local/bin/su": Entry("file 4755 root:root"),
             "/etc/systemd/system/evil.service": Entry("file"),
             "/etc/systemd/system/nginx.service.d/evil.conf": Entry("file"),
-            "/etc/systemd/system/other.service": Entry("file"),
+            "/etc/systemd/system/known.service": Entry("file"),
+            "/etc/systemd/system/notes.txt": Entry("file"),
         },
         "programs": {"/usr/local/bin/su": Entry("runs as uid 0"), "/usr/bin/x": Entry("runs as uid 0")},
         "units": {"evil.service": Entry("enabled"), "nginx.service": Entry("drop-in evil.conf")},
     }
+    unread = {**told, "files": dict(told["files"]), "units": {"reading units": Entry("cannot be read")}}
     on_host._join(told)
     assert {key: entry.text for key, entry in told["files"].items()} == {
         "/usr/local/bin/su": "file 4755 root:root, runs as uid 0",
-        "/etc/systemd/system/other.service": "file",
+        "/etc/systemd/system/notes.txt": "file",
     }
+    on_host._join(unread)
+    assert "/etc/systemd/system/evil.service" in unread["files"]
     assert set(told["programs"]) == {"/usr/bin/x"}
 
 
