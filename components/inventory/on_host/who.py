@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Tuple
@@ -24,6 +25,7 @@ _MARGIN = 1.0  # seconds that a line may come after what it tells
 # Since OpenSSH 9.8 a session is a program of its own. `logger -t sshd` has another _EXE, whoever runs it.
 _NAMES = ("sshd", "sshd-session")
 _PROGRAMS = ("/usr/sbin/sshd", "/usr/lib/openssh/sshd-session")
+_STARTED = 19  # where proc(5) has a process's start, counted behind its name
 _FIELDS = "MESSAGE,_PID,_EXE,_BOOT_ID"
 _LINES = r"^(Accepted |pam_unix\(sshd:session\): session closed for |Disconnected from user )"
 _ACCEPTED = re.compile(
@@ -111,15 +113,14 @@ def parse(text: str) -> List[Line]:
     return sorted(found, key=lambda line: line.time)
 
 
-def sessions(lines: Iterable[Line], names: Mapping[str, str], booted: Tuple[str, float]) -> List[Login]:
+def sessions(lines: Iterable[Line], names: Mapping[str, str], booted: float) -> List[Login]:
     """Return the logins that lines tell of.
 
     Args:
         lines: in the order of time.
         names: declared names of keys, by fingerprint.
-        booted: the present boot's id, and when it was, in seconds since 1970.
+        booted: when the host did, in seconds since 1970.
     """
-    boot, began = booted
     found: List[Login] = []
     begun: Dict[Tuple[str, str], Tuple[Line, re.Match[str]]] = {}
 
@@ -151,7 +152,7 @@ def sessions(lines: Iterable[Line], names: Mapping[str, str], booted: Tuple[str,
                 end(one, line.time)
     for key in list(begun):
         # What was open when the host went down ended then; nobody wrote when that was.
-        end(key, None if key[0] == boot else began)
+        end(key, booted if begun[key][0].time < booted else None)
     return sorted(found, key=lambda login: login.start)
 
 
@@ -177,15 +178,15 @@ def key_names(records: Sequence[Record]) -> Dict[str, str]:
     return found
 
 
-def _booted(machine: Machine) -> Tuple[str, float]:
-    """Return the present boot's id as the journal has it, and when it began: proc(5)."""
-    boot, began = "", 0.0
-    with contextlib.suppress(OSError):
-        text = (machine.proc_sys / "kernel/random/boot_id").read_text("ascii", "replace")
-        boot = text.strip().replace("-", "")
-    with contextlib.suppress(OSError):
-        match = re.search(
-            r"^btime (\d+)$", (machine.proc / "stat").read_text("ascii", "replace"), re.MULTILINE
-        )
-        began = float(match[1]) if match else 0.0
-    return boot, began
+def _booted(machine: Machine) -> float:
+    """Return when the first process began, in seconds since 1970: proc(5).
+
+    Not the kernel's boot alone: a host that is itself a container restarts without that.
+    """
+    try:
+        text = (machine.proc / "stat").read_text("ascii", "replace")
+        first = (machine.proc / "1/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+        booted = re.search(r"^btime (\d+)$", text, re.MULTILINE)
+        return float(booted[1]) + int(first[_STARTED]) / os.sysconf("SC_CLK_TCK") if booted else 0.0
+    except (OSError, ValueError, IndexError):
+        return 0.0
