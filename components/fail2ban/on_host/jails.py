@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Tuple
 
 from portcullis.agent import disk, paths
-from portcullis.agent.claims import Claims
+from portcullis.agent.claims import Claims, content_of
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
@@ -87,7 +87,9 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         self._one_at_a_time = threading.Lock()
 
     def claims(self, record: Record) -> Claims:
-        return Claims(paths=(str(jail_files.path_of(self._machine.fail2ban, record.id)),))
+        left = record.extra.get("left") or {}
+        ours = jail_files.path_of(self._machine.fail2ban, record.id)
+        return Claims(paths=(str(ours),), contents=tuple(left.items()))
 
     def facts(self, questions: Sequence[Question[JailSpec]]) -> Answers[_Found]:
         """One connection to the server for all."""
@@ -229,6 +231,8 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                 work.save()
             try:
                 self._change(desired, ours)
+                others = jail_files.silenced(self._machine.fail2ban, jail)
+                work.record.extra["left"] = {str(path): content_of(path) for path in others}
             except HostError:
                 paths.put_back(ours, work.record.extra["before"], copy)
                 jail_files.unsilence(self._machine.fail2ban, jail)

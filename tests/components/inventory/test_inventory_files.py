@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.agent.claims import Claims
+from portcullis.agent.claims import Claims, content_of
 from portcullis.components.inventory.on_host import dpkg, files, tree_walk
 from portcullis.components.inventory.on_host.explained import CHANGING, COPIES, LINKS, MODES
 
@@ -74,6 +74,18 @@ def test_what_is_declared_is_not_told(debian: Debian) -> None:
     assert {"/etc/mine.conf", "/etc/site/conf.d/a", "/etc/site-other"} & set(told(debian, claims)) == {
         "/etc/site-other"
     }
+
+
+def test_a_file_in_which_a_resource_changed_lines_is_known_as_it_left_it(debian: Debian) -> None:
+    debian.package("sshd", {"/etc/ssh/sshd_config": "a\n"}, conffiles=("/etc/ssh/sshd_config",))
+    debian.file("/etc/ssh/sshd_config", "# a\n")
+    debian.file("/etc/ssh/sshd_config.d/50-cloud-init.conf", "# b\n")
+    paths = ("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/50-cloud-init.conf")
+    assert set(paths) <= set(told(debian))
+    claims = Claims(contents=tuple((path, content_of(debian.at(path))) for path in paths))
+    assert not set(paths) & set(told(debian, claims))
+    debian.file(paths[1], "PermitRootLogin yes\n")
+    assert set(paths) & set(told(debian, claims)) == {paths[1]}
 
 
 def test_a_link_that_enables_a_declared_unit_is_not_told(debian: Debian) -> None:
@@ -275,6 +287,11 @@ def _apparmor(debian: Debian) -> str:
     return debian.file("/etc/apparmor.d/local/usr.bin.man", "# Site-specific additions\n")
 
 
+def _tunable(debian: Debian) -> str:
+    debian.package("apparmor", {"/etc/apparmor.d/tunables/xdg-user-dirs": "x"})
+    return debian.file("/etc/apparmor.d/tunables/xdg-user-dirs.d/site.local", "# yours\n")
+
+
 def _allow(debian: Debian, path: str) -> None:
     debian.file(path, "/root/** rw,\n")
 
@@ -333,6 +350,7 @@ def _pam_jump(debian: Debian, path: str) -> None:
         (_bundle, _edit),
         (_localtime, _point_elsewhere),
         (_apparmor, _allow),
+        (_tunable, _allow),
         (_pam, _pam_sufficient),
         (_pam, _pam_without_deny),
         (_pam, _pam_jump),

@@ -163,12 +163,14 @@ def test_where_packages_come_from() -> None:
 
 def test_the_program_on_the_host_is_this_module_and_runs_alone(debian: Debian, tmp_path: Path) -> None:
     program = tmp_path / "portcullis-inventory"
-    text = render.program("web1-inventory-program")
-    program.write_text(text.replace('walk("/", admindir)', f"walk({str(debian.root)!r}, admindir)"))
+    program.write_text(render.program("web1-inventory-program"))
     debian.file("/srv/su", "", 0o4755)
     target = tmp_path / "state/inventory/walk.json"
     done = subprocess.run(
-        [sys.executable, "-IB", program, target, debian.dpkg], capture_output=True, text=True, check=True
+        [sys.executable, "-IB", program, target, debian.dpkg, debian.root],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "walked in " in done.stdout
     told = json.loads(target.read_text())
