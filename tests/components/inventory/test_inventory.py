@@ -199,6 +199,17 @@ def test_acceptances(host: Host, debian: Debian) -> None:
     }
 
 
+def test_accepting_a_unit_accepts_its_files(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portcullis.components.inventory.on_host.units._Manager._list", lambda _: set())
+    host.up()
+    debian.file("/etc/systemd/system/mine.service", "[Service]\n")
+    (told,) = host.told()
+    assert told == "unit mine.service"
+    assert host.told(accepted={told: "ours"}) == {}
+
+
 def test_how_each_map_is_accepted() -> None:
     shown = {name: acceptance(name, "container leak" if name == "docker" else "x") for name in MAPS}
     assert shown == {
