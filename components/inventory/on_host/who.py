@@ -13,7 +13,7 @@ from portcullis.agent.errors import HostError
 from portcullis.components.users.on_host import authorized_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record
@@ -77,9 +77,16 @@ def logins(look: Look, since: float) -> list[Login]:
     One that began a week before is not known any more. Nothing where the journal cannot be read: a change is
     then nobody's, which is said as it is.
     """
+    machine = look.machine
+
+    def alive(pid: str) -> bool:
+        with contextlib.suppress(OSError):
+            return (machine.proc / pid / "comm").read_text("ascii", "replace").startswith("sshd")
+        return False
+
     with contextlib.suppress(HostError):
         lines = parse(_journal(look.machine, since - _LONGEST_LOGIN))
-        found = sessions(lines, key_names(look.records), _booted(look.machine))
+        found = sessions(lines, key_names(look.records), _booted(look.machine), alive)
         return [one for one in found if one.end is None or one.end >= since]
     return []
 
@@ -107,19 +114,32 @@ def parse(text: str) -> List[Line]:
         except (ValueError, TypeError, KeyError):
             continue
         # A message with bytes that are no text is a list of numbers; sshd's have none.
-        if entry.get("_EXE") in _PROGRAMS and isinstance(entry.get("MESSAGE"), str):
+        if isinstance(entry.get("MESSAGE"), str) and _is_of_sshd(entry):
             boot, pid = str(entry.get("_BOOT_ID")), str(entry.get("_PID"))
             found.append(Line(time, boot, pid, entry["MESSAGE"]))
     return sorted(found, key=lambda line: line.time)
 
 
-def sessions(lines: Iterable[Line], names: Mapping[str, str], booted: float) -> List[Login]:
+def _is_of_sshd(entry: Dict[str, Any]) -> bool:
+    """Return whether sshd wrote a line. Of a process that has just ended the journal may not know that.
+
+    Such a line lets nobody in; that it ends a session is told by the number of its process, which is no
+    matter of who writes it.
+    """
+    program = entry.get("_EXE")
+    return program in _PROGRAMS or (program is None and not _ACCEPTED.match(entry["MESSAGE"]))
+
+
+def sessions(
+    lines: Iterable[Line], names: Mapping[str, str], booted: float, is_alive: Callable[[str], bool]
+) -> List[Login]:
     """Return the logins that lines tell of.
 
     Args:
         lines: in the order of time.
         names: declared names of keys, by fingerprint.
         booted: when the host did, in seconds since 1970.
+        is_alive: whether the process of a session is there, by its number.
     """
     found: List[Login] = []
     begun: Dict[Tuple[str, str], Tuple[Line, re.Match[str]]] = {}
@@ -151,8 +171,13 @@ def sessions(lines: Iterable[Line], names: Mapping[str, str], booted: float) -> 
             for one in ended:
                 end(one, line.time)
     for key in list(begun):
-        # What was open when the host went down ended then; nobody wrote when that was.
-        end(key, booted if begun[key][0].time < booted else None)
+        began = begun[key][0].time
+        # What was open when the host went down ended then. Of another that is gone nobody knows when it
+        # ended, so nothing that came after its start is said to be its doing.
+        if began < booted:
+            end(key, booted)
+        else:
+            end(key, None if is_alive(key[1]) else began)
     return sorted(found, key=lambda login: login.start)
 
 

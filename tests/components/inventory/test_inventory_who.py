@@ -34,12 +34,14 @@ CLOSED = "pam_unix(sshd:session): session closed for user deploy"
 def logged(host: Host) -> Host:
     host.write("proc/stat", f"cpu  1 2 3\nbtime {int(NOW) - 6000}\n")
     ticks = 1000 * os.sysconf("SC_CLK_TCK")
+    for pid in (2, 700, 701, 800):
+        host.write(f"proc/{pid}/comm", "sshd-session\n")
     host.write("proc/1/stat", f"1 (sys) md) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {ticks} 9 9\n")
     host.records.append(record("users.users", "deploy", keys={"laptop": f"{KEY} me@laptop"}))
     return host
 
 
-def line(message: Any, at: float, pid: int = 700, **fields: str) -> str:
+def line(message: Any, at: float, pid: int = 700, **fields: str | None) -> str:
     known = {"_EXE": "/usr/lib/openssh/sshd-session", "_BOOT_ID": BOOT, **fields}
     time = str(int((NOW + at) * 10**6))
     return json.dumps({"__REALTIME_TIMESTAMP": time, "MESSAGE": message, "_PID": str(pid), **known})
@@ -104,6 +106,25 @@ def test_lines_that_others_wrote_count_for_nothing(logged: Host) -> None:
         line(f"Invalid user {ACCEPTED}", 2),
     )
     assert told(logged) == []
+
+
+def test_an_end_is_known_by_its_process_although_the_journal_lost_the_program(logged: Host) -> None:
+    lost = {"_EXE": None}
+    say(
+        logged,
+        line(ACCEPTED, -60),
+        line(CLOSED, -50, **lost),
+        line(ACCEPTED, -40, pid=800, **lost),  # and lets nobody in
+    )
+    assert told(logged) == [("deploy", "laptop", "203.0.113.77", -60, -49)]
+
+
+def test_a_session_that_is_gone_and_whose_end_nobody_knows_did_nothing_later(logged: Host) -> None:
+    (logged.root / "proc/700/comm").write_text("bash\n")  # its number is another's by now
+    say(logged, line(ACCEPTED, -60))
+    assert told(logged) == [("deploy", "laptop", "203.0.113.77", -60, -59)]
+    (logged.root / "proc/700/comm").unlink()
+    assert told(logged) == [("deploy", "laptop", "203.0.113.77", -60, -59)]
 
 
 def test_a_reboot_ends_what_was_open(logged: Host) -> None:

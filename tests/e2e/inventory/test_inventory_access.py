@@ -207,7 +207,7 @@ def test_a_change_names_who_was_logged_in(finished: Program) -> None:
     try:
         said = finished.preview("--expect-no-changes", fails=True)
         said.has(f"unit file {timer}", "while deploy, key lab, ", ", was logged in")
-        time.sleep(5)  # until the preview's own session is over
+        time.sleep(3)  # until the preview's own session is over
         host.run(f"touch {timer}")  # from a console
         time.sleep(2)
         finished.preview("--expect-no-changes", fails=True).has("who: unknown")
