@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, FrozenSet, List, Set, Tuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 SYSTEM, USER = "system", "user"
@@ -126,7 +126,7 @@ def covers(path: str) -> bool:
     return not rest or rest[0].endswith((*TYPES, *_LINKS, _DROP_IN))
 
 
-def read(root: Path, manager: str, shipped: Iterable[str]) -> UnitFiles:
+def read(root: Path, manager: str, shipped: Container[str]) -> UnitFiles:
     """Read the folders of a manager.
 
     Args:
@@ -134,15 +134,12 @@ def read(root: Path, manager: str, shipped: Iterable[str]) -> UnitFiles:
         manager: `SYSTEM` or `USER`.
         shipped: paths of packages, with /usr before /lib.
     """
-    found, known = UnitFiles(), shipped if isinstance(shipped, (set, frozenset, dict)) else set(shipped)
+    found = UnitFiles()
     for pattern in _THEIRS:
         for file, wanted_by in _folder(root, pattern.format(manager)):
             _sort(found, file, wanted_by)
     for pattern in _PACKAGES:
-        for file, wanted_by in _folder(root, pattern.format(manager)):
-            if file.path not in known:
-                del wanted_by
-                found.strangers.append(file)
+        found.strangers += [file for file, _ in _folder(root, pattern.format(manager), shipped)]
     if manager == SYSTEM:
         found.transient = [
             file for file, _ in _folder(root, TRANSIENT) if file.unit.endswith(_TOLD_TRANSIENT)
@@ -159,21 +156,21 @@ def _sort(found: UnitFiles, file: File, wanted_by: str) -> None:
         found.units.append(file)
 
 
-def _folder(root: Path, inner: str) -> Iterator[Tuple[File, str]]:
-    """Yield the files in a folder of units and in those below it, with the name of the folder below."""
+def _folder(root: Path, inner: str, known: Container[str] = ()) -> Iterator[Tuple[File, str]]:
+    """Yield the files in a folder of units and in those below it, with the name of the folder below.
+
+    What is `known` is not looked at: packages have hundreds.
+    """
     for entry in _entries(root / inner):
+        name = entry.name
+        is_drop_in = name.endswith(_DROP_IN)
         if entry.is_dir(follow_symlinks=False):
-            name = entry.name
-            if name.endswith(_LINKS):
-                for one in _entries(root / inner / name):
-                    yield _file(one, f"/{inner}/{name}/{one.name}", one.name), name
-            elif name.endswith(_DROP_IN):
-                unit = name[: -len(_DROP_IN)]
-                for one in _entries(root / inner / name):
-                    if one.name.endswith(".conf"):
-                        yield _file(one, f"/{inner}/{name}/{one.name}", unit), name
-        elif entry.name.endswith(TYPES):
-            yield _file(entry, f"/{inner}/{entry.name}", entry.name), ""
+            for one in _entries(root / inner / name) if is_drop_in or name.endswith(_LINKS) else ():
+                path = f"/{inner}/{name}/{one.name}"
+                if path not in known and (one.name.endswith(".conf") or not is_drop_in):
+                    yield _file(one, path, name[: -len(_DROP_IN)] if is_drop_in else one.name), name
+        elif name.endswith(TYPES) and f"/{inner}/{name}" not in known:
+            yield _file(entry, f"/{inner}/{name}", name), ""
 
 
 def _entries(folder: Path) -> List[os.DirEntry[str]]:
@@ -194,14 +191,13 @@ def _file(entry: os.DirEntry[str], path: str, unit: str) -> File:
     return File(path, unit, target, status.st_ctime, is_empty, status.st_uid, stat.S_IMODE(status.st_mode))
 
 
-def executed(root: Path, shipped: Iterable[str]) -> Iterator[Tuple[str, File]]:
+def executed(root: Path, shipped: Container[str]) -> Iterator[Tuple[str, File]]:
     """Yield generators, presets and the like that no package ships, each with what it is."""
-    known = shipped if isinstance(shipped, (set, frozenset, dict)) else set(shipped)
     for parent in _PARENTS:
         for folder in (*_EXECUTED, *_PRESETS):
             for entry in _entries(root / parent / folder):
                 path = f"/{parent}/{folder}/{entry.name}"
-                if path not in known:
+                if path not in shipped:
                     what = "preset" if folder in _PRESETS else "generator"
                     if folder in ("system-shutdown", "system-sleep"):
                         what = f"runs at {folder.partition('-')[2]}"

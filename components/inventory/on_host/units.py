@@ -31,7 +31,6 @@ __all__ = ["covers", "read"]
 
 _TIMEOUT = 30.0
 _GUARD = "portcullis-guard-"  # as `guard` calls its timers
-_GUARD_AT_BOOT = "portcullis-guard.service"
 _LIMIT = 1 << 20  # bytes of a file that are hashed
 _RUNNING = ("list-units", "--type=service,timer,socket,path", "--state=active,activating,reloading",
             "--no-legend", "--no-pager", "--plain", "--full")  # fmt: skip
@@ -115,7 +114,7 @@ class _Manager:
 
     def _unit(self, file: File) -> None:
         unit, path = file.unit, file.path
-        if path in self._shipped or self._look.claims.has_path(path) or self._is_guard(unit):
+        if path in self._shipped or self._look.claims.has_path(path):
             return
         if file.masks:
             if unit not in self._masked and not self._is_declared(unit):
@@ -161,8 +160,6 @@ class _Manager:
         """Return whether a unit is what undoes a change that waits for its confirmation (`guard`)."""
         pending = self._look.machine.state / "guards"
         number = unit[len(_GUARD) :].partition(".")[0]
-        if unit == _GUARD_AT_BOOT:
-            return any(pending.glob("*"))
         return unit.startswith(_GUARD) and bool(number) and (pending / number).is_dir()
 
     def _disabled(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Tuple
@@ -12,7 +13,7 @@ from portcullis.agent.errors import HostError
 from portcullis.components.users.on_host import authorized_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record
@@ -24,6 +25,7 @@ _MARGIN = 1.0  # seconds that a line may come after what it tells
 # Since OpenSSH 9.8 a session is a program of its own. `logger -t sshd` has another _EXE, whoever runs it.
 _NAMES = ("sshd", "sshd-session")
 _PROGRAMS = ("/usr/sbin/sshd", "/usr/lib/openssh/sshd-session")
+_STARTED = 19  # where proc(5) has a process's start, counted behind its name
 _FIELDS = "MESSAGE,_PID,_EXE,_BOOT_ID"
 _LINES = r"^(Accepted |pam_unix\(sshd:session\): session closed for |Disconnected from user )"
 _ACCEPTED = re.compile(
@@ -75,9 +77,16 @@ def logins(look: Look, since: float) -> list[Login]:
     One that began a week before is not known any more. Nothing where the journal cannot be read: a change is
     then nobody's, which is said as it is.
     """
+    machine = look.machine
+
+    def alive(pid: str) -> bool:
+        with contextlib.suppress(OSError):
+            return (machine.proc / pid / "comm").read_text("ascii", "replace").startswith("sshd")
+        return False
+
     with contextlib.suppress(HostError):
         lines = parse(_journal(look.machine, since - _LONGEST_LOGIN))
-        found = sessions(lines, key_names(look.records), _booted(look.machine))
+        found = sessions(lines, key_names(look.records), _booted(look.machine), alive)
         return [one for one in found if one.end is None or one.end >= since]
     return []
 
@@ -105,21 +114,33 @@ def parse(text: str) -> List[Line]:
         except (ValueError, TypeError, KeyError):
             continue
         # A message with bytes that are no text is a list of numbers; sshd's have none.
-        if entry.get("_EXE") in _PROGRAMS and isinstance(entry.get("MESSAGE"), str):
+        if isinstance(entry.get("MESSAGE"), str) and _is_of_sshd(entry):
             boot, pid = str(entry.get("_BOOT_ID")), str(entry.get("_PID"))
             found.append(Line(time, boot, pid, entry["MESSAGE"]))
     return sorted(found, key=lambda line: line.time)
 
 
-def sessions(lines: Iterable[Line], names: Mapping[str, str], booted: Tuple[str, float]) -> List[Login]:
+def _is_of_sshd(entry: Dict[str, Any]) -> bool:
+    """Return whether sshd wrote a line. Of a process that has just ended the journal may not know that.
+
+    Such a line lets nobody in; that it ends a session is told by the number of its process, which is no
+    matter of who writes it.
+    """
+    program = entry.get("_EXE")
+    return program in _PROGRAMS or (program is None and not _ACCEPTED.match(entry["MESSAGE"]))
+
+
+def sessions(
+    lines: Iterable[Line], names: Mapping[str, str], booted: float, is_alive: Callable[[str], bool]
+) -> List[Login]:
     """Return the logins that lines tell of.
 
     Args:
         lines: in the order of time.
         names: declared names of keys, by fingerprint.
-        booted: the present boot's id, and when it was, in seconds since 1970.
+        booted: when the host did, in seconds since 1970.
+        is_alive: whether the process of a session is there, by its number.
     """
-    boot, began = booted
     found: List[Login] = []
     begun: Dict[Tuple[str, str], Tuple[Line, re.Match[str]]] = {}
 
@@ -150,8 +171,13 @@ def sessions(lines: Iterable[Line], names: Mapping[str, str], booted: Tuple[str,
             for one in ended:
                 end(one, line.time)
     for key in list(begun):
-        # What was open when the host went down ended then; nobody wrote when that was.
-        end(key, None if key[0] == boot else began)
+        began = begun[key][0].time
+        # What was open when the host went down ended then. Of another that is gone nobody knows when it
+        # ended, so nothing that came after its start is said to be its doing.
+        if began < booted:
+            end(key, booted)
+        else:
+            end(key, None if is_alive(key[1]) else began)
     return sorted(found, key=lambda login: login.start)
 
 
@@ -177,15 +203,15 @@ def key_names(records: Sequence[Record]) -> Dict[str, str]:
     return found
 
 
-def _booted(machine: Machine) -> Tuple[str, float]:
-    """Return the present boot's id as the journal has it, and when it began: proc(5)."""
-    boot, began = "", 0.0
-    with contextlib.suppress(OSError):
-        text = (machine.proc_sys / "kernel/random/boot_id").read_text("ascii", "replace")
-        boot = text.strip().replace("-", "")
-    with contextlib.suppress(OSError):
-        match = re.search(
-            r"^btime (\d+)$", (machine.proc / "stat").read_text("ascii", "replace"), re.MULTILINE
-        )
-        began = float(match[1]) if match else 0.0
-    return boot, began
+def _booted(machine: Machine) -> float:
+    """Return when the first process began, in seconds since 1970: proc(5).
+
+    Not the kernel's boot alone: a host that is itself a container restarts without that.
+    """
+    try:
+        text = (machine.proc / "stat").read_text("ascii", "replace")
+        first = (machine.proc / "1/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+        booted = re.search(r"^btime (\d+)$", text, re.MULTILINE)
+        return float(booted[1]) + int(first[_STARTED]) / os.sysconf("SC_CLK_TCK") if booted else 0.0
+    except (OSError, ValueError, IndexError):
+        return 0.0

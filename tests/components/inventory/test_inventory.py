@@ -14,7 +14,15 @@ from portcullis.agent.read_only import ReadOnly
 from portcullis.agent.store import Store
 from portcullis.components.inventory import on_host
 from portcullis.components.inventory.facts import MAPS, acceptance
-from portcullis.components.inventory.on_host import Inventories, baseline, files, packages, programs, who
+from portcullis.components.inventory.on_host import (
+    Inventories,
+    baseline,
+    files,
+    packages,
+    programs,
+    units,
+    who,
+)
 from portcullis.components.inventory.on_host.dpkg import Package
 from portcullis.components.inventory.on_host.look import Entry, Look, printable
 from portcullis.components.inventory.on_host.who import Login
@@ -197,6 +205,18 @@ def test_acceptances(host: Host, debian: Debian) -> None:
     assert host.told(accepted=accepted) == {
         "unit accept unit old.timer": "has no effect: remove it from inventory.accept"
     }
+
+
+def test_accepting_a_unit_accepts_its_files(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_host, "READERS", (files, units))
+    monkeypatch.setattr(units._Manager, "_list", lambda _: set())
+    host.up()
+    debian.file("/etc/systemd/system/mine.service", "[Service]\n")
+    (told,) = host.told()
+    assert told == "unit mine.service"
+    assert host.told(accepted={told: "ours"}) == {}
 
 
 def test_how_each_map_is_accepted() -> None:

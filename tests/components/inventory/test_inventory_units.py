@@ -209,10 +209,6 @@ def test_what_waits_to_undo_a_change_of_ours_is_no_stranger(debian: Host) -> Non
     (debian.root / "var/lib/portcullis/guards/0a1b").mkdir(parents=True)
     debian.write("run/systemd/transient/portcullis-guard-0a1b.timer", "[Timer]\n")
     debian.write("run/systemd/transient/portcullis-guard-evil.timer", "[Timer]\n")
-    debian.write(f"{_ETC}/portcullis-guard.service", _WANTED)
-    debian.link(
-        f"{_ETC}/multi-user.target.wants/portcullis-guard.service", f"/{_ETC}/portcullis-guard.service"
-    )
     assert set(told(debian)) == {"portcullis-guard-evil.timer"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tests.components.inventory.looking import Host
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
-BOOT, BEFORE = "0123456789abcdef0123456789abcdef", "f" * 32
+BOOT = "0123456789abcdef0123456789abcdef"
 NOW = 1795766412.0  # 2026-11-27T08:00:12Z
 
 
@@ -31,13 +32,16 @@ CLOSED = "pam_unix(sshd:session): session closed for user deploy"
 
 @pytest.fixture
 def logged(host: Host) -> Host:
-    host.write("proc/sys/kernel/random/boot_id", "01234567-89ab-cdef-0123-456789abcdef\n")
-    host.write("proc/stat", f"cpu  1 2 3\nbtime {int(NOW) - 5000}\n")
+    host.write("proc/stat", f"cpu  1 2 3\nbtime {int(NOW) - 6000}\n")
+    ticks = 1000 * os.sysconf("SC_CLK_TCK")
+    for pid in (2, 700, 701, 800):
+        host.write(f"proc/{pid}/comm", "sshd-session\n")
+    host.write("proc/1/stat", f"1 (sys) md) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {ticks} 9 9\n")
     host.records.append(record("users.users", "deploy", keys={"laptop": f"{KEY} me@laptop"}))
     return host
 
 
-def line(message: Any, at: float, pid: int = 700, **fields: str) -> str:
+def line(message: Any, at: float, pid: int = 700, **fields: str | None) -> str:
     known = {"_EXE": "/usr/lib/openssh/sshd-session", "_BOOT_ID": BOOT, **fields}
     time = str(int((NOW + at) * 10**6))
     return json.dumps({"__REALTIME_TIMESTAMP": time, "MESSAGE": message, "_PID": str(pid), **known})
@@ -104,8 +108,28 @@ def test_lines_that_others_wrote_count_for_nothing(logged: Host) -> None:
     assert told(logged) == []
 
 
+def test_an_end_is_known_by_its_process_although_the_journal_lost_the_program(logged: Host) -> None:
+    lost = {"_EXE": None}
+    say(
+        logged,
+        line(ACCEPTED, -60),
+        line(CLOSED, -50, **lost),
+        line(ACCEPTED, -40, pid=800, **lost),  # and lets nobody in
+    )
+    assert told(logged) == [("deploy", "laptop", "203.0.113.77", -60, -49)]
+
+
+def test_a_session_that_is_gone_and_whose_end_nobody_knows_did_nothing_later(logged: Host) -> None:
+    (logged.root / "proc/700/comm").write_text("bash\n")  # its number is another's by now
+    say(logged, line(ACCEPTED, -60))
+    assert told(logged) == [("deploy", "laptop", "203.0.113.77", -60, -59)]
+    (logged.root / "proc/700/comm").unlink()
+    assert told(logged) == [("deploy", "laptop", "203.0.113.77", -60, -59)]
+
+
 def test_a_reboot_ends_what_was_open(logged: Host) -> None:
-    say(logged, line(ACCEPTED, -9000, _BOOT_ID=BEFORE), line(ACCEPTED, -10, _BOOT_ID=BOOT))
+    # The journal's id of a boot is the kernel's: a host that is a container keeps it.
+    say(logged, line(ACCEPTED, -9000), line(ACCEPTED, -10, pid=701))
     assert told(logged, since=-9500) == [
         ("deploy", "laptop", "203.0.113.77", -9000, -4999),
         ("deploy", "laptop", "203.0.113.77", -10, None),

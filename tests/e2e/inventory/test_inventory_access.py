@@ -201,13 +201,13 @@ def test_a_change_names_who_was_logged_in(finished: Program) -> None:
     timer, host = f"{ETC}/evil.timer", finished.host
     known = keys.known_hosts(host.name, host.address)
     as_root = machine.ssh_argv(host.record, known, host.identity_file)
-    argv = [*as_root[:-1], f"deploy@{host.address}", f"sudo touch {timer}; sleep 1"]
+    argv = [*as_root[:-1], f"deploy@{host.address}", f"echo [Timer] | sudo tee {timer}; sleep 1"]
     login = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert login.returncode == 0, login.stderr
     try:
         said = finished.preview("--expect-no-changes", fails=True)
         said.has(f"unit file {timer}", "while deploy, key lab, ", ", was logged in")
-        time.sleep(5)  # until the preview's own session is over
+        time.sleep(3)  # until the preview's own session is over
         host.run(f"touch {timer}")  # from a console
         time.sleep(2)
         finished.preview("--expect-no-changes", fails=True).has("who: unknown")
