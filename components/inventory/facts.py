@@ -10,6 +10,16 @@ from portcullis.agent.wire import Desired, Facts, Spec
 
 MAPS = ("accounts", "keys", "files", "units", "programs", "packages", "kernel", "docker")
 """What is told; each is a map of what nobody declared, with a text on each."""
+WORDS: Mapping[str, str] = {
+    "accounts": "account",
+    "keys": "key",
+    "files": "file",
+    "units": "unit",
+    "programs": "program",
+    "packages": "package",
+    "kernel": "kernel",
+}
+"""How an acceptance of each map begins; a key of `docker` begins with its own word, such as `container`."""
 ABSENT = "absent"
 """What a step says is declared: nothing of what is found."""
 
@@ -111,3 +121,8 @@ class InventoryFacts(Facts):
 def maps_of(thing: Union[InventoryDesired, InventoryFacts]) -> Dict[str, Mapping[str, str]]:
     """Return what is told, by the names in `MAPS`."""
     return {name: getattr(thing, name) for name in MAPS}
+
+
+def acceptance(name: str, key: str) -> str:
+    """Return how something is accepted: `file /etc/foo`, `container leak`."""
+    return f"{WORDS[name]} {key}" if name in WORDS else key

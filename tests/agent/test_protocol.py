@@ -126,6 +126,21 @@ def test_it_speaks_and_ends_with_its_input_and_stays_small(start: Callable[..., 
     assert peak < 30_000, f"{peak} kB"
 
 
+def test_what_came_with_the_machine_is_recorded_before_the_first_change(
+    start: Callable[..., Agent], tmp_path: Path, etc: Path
+) -> None:
+    (etc / "before").touch()
+    agent = start()
+    agent.ask("survey", items=[])
+    assert not (tmp_path / "state").exists()
+    numbers = {agent.put(etc / name, "x") for name in ("a", "b", "c")}
+    assert {agent.read()["id"] for _ in numbers} == numbers
+    agent.end()
+    kept = json.loads((tmp_path / "state/inventory/baseline.json").read_bytes())
+    assert set(kept["found"]["files"]) == {"/etc/before"}
+    assert json.loads((tmp_path / "state/inventory/walk.json").read_bytes())["time"] > 0
+
+
 def test_what_was_asked_before_the_input_ended_is_finished(start: Callable[..., Agent], etc: Path) -> None:
     agent = start()
     for number in range(12):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, Tuple
 
 from portcullis.agent import disk, paths, strangers
-from portcullis.agent.claims import Claims
+from portcullis.agent.claims import Claims, content_of
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
@@ -156,7 +156,9 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         folder = self._machine.fail2ban
         if record.spec.get("whole"):
             return Claims(trees=(str(folder),))
-        return Claims(paths=(str(jail_files.path_of(folder, record.id)),))
+        left = record.extra.get("left") or {}
+        ours = jail_files.path_of(folder, record.id)
+        return Claims(paths=(str(ours),), contents=tuple(left.items()))
 
     def redacted(self, record: Record, facts: _Found) -> _Found:
         """A line of fail2ban's quotes its files, and not everybody may read each of them."""
@@ -252,6 +254,8 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                 work.save()
             try:
                 self._change(desired, ours)
+                others = jail_files.silenced(self._machine.fail2ban, jail)
+                work.record.extra["left"] = {str(path): content_of(path) for path in others}
             except HostError:
                 paths.put_back(ours, work.record.extra["before"], copy)
                 jail_files.unsilence(self._machine.fail2ban, jail)

@@ -7,8 +7,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.agent.claims import Claimed
+from portcullis.agent.claims import Claimed, Claims
 from portcullis.agent.errors import HostError
+from portcullis.agent.guard import BOOT_UNIT, Guards
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.kinds import Kinds
 from portcullis.agent.step import WARN, Step
@@ -30,7 +31,6 @@ from portcullis.components.inventory.on_host import (
     packages,
     programs,
     units,
-    walk,
     who,
 )
 from portcullis.components.inventory.on_host.look import Entry, Found, Look, printable, unreadable
@@ -51,6 +51,7 @@ MOST = 300
 _TRIES = 3
 _NAMED = 3  # logins beside one difference
 _NOTHING = InventorySpec([], {}, [], [], {})
+_NO_BASELINE = "there is none of this machine: the next `up` records what is here"
 _DANGEROUS = ("keys", "accounts", "programs", "docker")
 
 
@@ -94,11 +95,8 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         with self._first:
             if baseline.read(self._machine) is not None:
                 return
+            programs.walk_now(self._machine)
             try:
-                walk.write(
-                    str(programs.path(self._machine)),
-                    walk.walk(str(self._machine.root), str(self._machine.dpkg)),
-                )
                 baseline.record(self._machine, self._read(self._look(_NOTHING)))
             except OSError as error:
                 raise HostError(
@@ -121,9 +119,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         _join(told)
         _name_logins(look, told)
         if known is None and is_deployed:
-            told["files"]["baseline"] = Entry(
-                "there is none of this machine: the next `up` records all of this"
-            )
+            told["files"]["baseline"] = Entry(_NO_BASELINE)
         shown = {name: _shown(entries) for name, entries in told.items()}
         return InventoryFacts.of(shown, _about(known))
 
@@ -132,6 +128,10 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         claims = [
             self._kinds[record.kind].claims(record) for record in records if self._kinds.known(record.kind)
         ]
+        if Guards(self._machine).pending():
+            # They take back a change that still waits for its confirmation, should the host boot.
+            unit = self._machine.units / BOOT_UNIT
+            claims.append(Claims(paths=(str(unit),), units=(BOOT_UNIT,)))
         return Look(self._machine, Claimed(claims), spec, records)
 
     def _read(self, look: Look) -> Found:
@@ -160,7 +160,7 @@ def _everything(look: Look) -> Found:
 
 
 def _is_settled(look: Look, name: str, key: str) -> bool:
-    """Whether something of the baseline that is not strange any more is declared, or there as it should be."""
+    """Whether something that is strange no more is declared by now, or there as it should be."""
     if name == "files":
         real = key if str(look.machine.root) == "/" else f"{look.machine.root}{key}"
         return look.claims.has_path(key) or os.path.lexists(real) or not key.startswith("/")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, Mapping
 
 from portcullis.agent import disk
-from portcullis.components.inventory.facts import MAPS
+from portcullis.components.inventory.facts import MAPS, WORDS, acceptance
 from portcullis.components.inventory.on_host.look import Entry
 
 if TYPE_CHECKING:
@@ -149,20 +149,3 @@ def accepted(
         name = next((name for name, start in WORDS.items() if start == word), "docker")
         told[name][f"accept {key}"] = Entry("has no effect: remove it from inventory.accept")
     return told
-
-
-WORDS: Mapping[str, str] = {
-    "accounts": "account",
-    "keys": "key",
-    "files": "file",
-    "units": "unit",
-    "programs": "program",
-    "packages": "package",
-    "kernel": "kernel",
-}
-"""How an acceptance of each map begins; a key of `docker` begins with its own word, such as `container`."""
-
-
-def acceptance(name: str, key: str) -> str:
-    """Return how something is accepted: `file /etc/foo`, `container leak`."""
-    return f"{WORDS[name]} {key}" if name in WORDS else key

@@ -42,7 +42,6 @@ CHANGING: Mapping[str, str] = {
     "/etc/.updated": "systemd notes when /etc was made: systemd-update-done.service(8)",
     "/etc/ca-certificates.conf": "the package ca-certificates keeps it; each certificate is looked at",
     "/etc/python3/debian_config": "the package python3 makes it",
-    "/etc/apparmor.d/tunables/home.d/ubuntu": "the package apparmor makes it",
     "/etc/docker/key.json": "the engine's own key, of older versions",
     "/etc/shells": "packages add their shells: update-shells(8)",
     "/var/spool/cron/atjobs/.SEQ": "the number of at's next job",
@@ -71,6 +70,12 @@ COPIES: Mapping[str, str] = {
     "/root/.profile": "/usr/share/base-files/dot.profile",
 }
 """Files that a maintainer script copied from a packaged one."""
+
+STUBS: Mapping[str, str] = {
+    "/etc/apparmor.d/tunables/home.d/ubuntu": "/etc/apparmor.d/tunables/home",
+    "/etc/apparmor.d/tunables/xdg-user-dirs.d/site.local": "/etc/apparmor.d/tunables/xdg-user-dirs",
+}
+"""Places for rules of the administrator that a package makes without any, and a file of that package."""
 
 SKELETON = ("/.bashrc", "/.profile", "/.bash_logout")
 """What useradd copies into a home from /etc/skel."""
@@ -194,7 +199,9 @@ class Proofs:
             source = f"/usr/share/ufw/iptables/{path.rpartition('/')[2]}"
         if source is not None:
             return source in self._known.owners and self._is_copy(path, source)
-        return path.startswith("/etc/apparmor.d/local/") and self._is_stub(path)
+        if path.startswith("/etc/apparmor.d/local/"):  # dh_apparmor(1)
+            return self._is_stub(path, f"/etc/apparmor.d/{path.rpartition('/')[2]}")
+        return path in STUBS and self._is_stub(path, STUBS[path])
 
     def _is_generated_pam(self, name: str) -> bool:
         template = f"/usr/share/pam/{name}"
@@ -217,11 +224,9 @@ class Proofs:
         data = self._walk_data(source)
         return bool(data) and self._walk_data(path) == data
 
-    def _is_stub(self, path: str) -> bool:
-        """An empty place for local rules beside a packaged profile: dh_apparmor(1)."""
-        beside = f"/etc/apparmor.d/{path.rpartition('/')[2]}"
+    def _is_stub(self, path: str, packaged: str) -> bool:
         lines = self._text(path).splitlines()
-        return beside in self._known.owners and not any(line.strip() and line[0] != "#" for line in lines)
+        return packaged in self._known.owners and not any(line.strip() and line[0] != "#" for line in lines)
 
     def _bundle(self) -> bytes:
         """All trusted certificates, in the order that update-ca-certificates(8) writes them."""

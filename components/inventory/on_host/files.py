@@ -153,7 +153,7 @@ class _Reader:
             shipped = self._known.conffiles[path]
             if seen.is_link:
                 return Entry(f"{text}, {owner} ships a file", changed=seen.status.st_ctime)
-            if shipped and self._walk.digest(path, "md5") != shipped:
+            if shipped and self._walk.digest(path, "md5") != shipped and not self._is_ours(path):
                 mark = self._walk.digest(path)
                 return Entry(f"{text}, not as {owner} ships it", mark, seen.status.st_ctime)
         if self._is_usual(seen):
@@ -178,6 +178,8 @@ class _Reader:
         """What nobody knows of a path. A folder is told by what is in it."""
         if seen.is_folder or proofs.explains(seen) or self._is_claimed_link(seen):
             return None
+        if self._is_ours(seen.path) and self._is_usual(seen):
+            return None
         for home in self._homes.values():
             if seen.path.startswith(f"{home}/") and proofs.is_skeleton(seen.path, home):
                 return None
@@ -186,6 +188,11 @@ class _Reader:
         if owner and self._is_usual(seen):
             return None
         return Entry(text, self._walk.digest(seen.path), seen.status.st_ctime)
+
+    def _is_ours(self, path: str) -> bool:
+        """Whether a file of others is still as a resource left it that had to change lines in it."""
+        contents = self._look.claims.contents
+        return any(path == claimed for claimed, _ in contents) and (path, self._walk.digest(path)) in contents
 
     def _is_claimed_link(self, seen: Seen) -> bool:
         """A link that enables a declared unit."""

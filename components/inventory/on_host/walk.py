@@ -51,10 +51,10 @@ MOST = 1000
 _RIGHTS, _RUNS = 0o6000, 0o111
 
 
-def main(target: str, admindir: str = "/var/lib/dpkg") -> int:
+def main(target: str, admindir: str = "/var/lib/dpkg", root: str = "/") -> int:
     """Walk, and write the result to a file for root alone."""
     began = time.monotonic()
-    result = walk("/", admindir)
+    result = walk(root, admindir)
     result["seconds"] = round(time.monotonic() - began, 1)
     write(target, result)
     print(f"walked in {result['seconds']} s: {len(result['programs'])} findings")  # noqa: T201

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from portcullis.agent import disk, paths, strangers
-from portcullis.agent.claims import Claims
+from portcullis.agent.claims import Claims, content_of
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
@@ -215,6 +215,8 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             try:
                 files.write(self._ours, spec.content, 0o600)
                 self._prevail(spec, wanted, files, work)
+                edited = work.record.extra.get("edited", ())
+                work.record.extra["left"] = {path: content_of(Path(path)) for path in edited}
                 ssh_facts.checked(self._machine)
             except BaseException:
                 files.undo()
