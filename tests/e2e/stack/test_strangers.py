@@ -35,7 +35,8 @@ STRANGERS = {
     ),
     "a-match-block-of-sshd": (
         "printf 'Match User nobody\\n  X11Forwarding yes\\n' > /etc/ssh/sshd_config.d/99-evil.conf",
-        "/etc/ssh/sshd_config.d/99-evil.conf: nobody declared it; sets x11forwarding yes for Match User nobody",
+        "/etc/ssh/sshd_config.d/99-evil.conf: nobody declared it; "
+        "sets x11forwarding yes for Match User nobody",
         "rm /etc/ssh/sshd_config.d/99-evil.conf",
     ),
 }
