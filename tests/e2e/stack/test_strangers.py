@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 PAGE = "Hello from a container"
 NGINX_CONF = "/etc/nginx/nginx.conf"
+DROP_IN = "/etc/ssh/sshd_config.d/99-evil.conf"
 # What somebody does, what the next preview has to show, and how it is taken back.
 STRANGERS = {
     "a-virtual-host": (
@@ -35,8 +36,7 @@ STRANGERS = {
     ),
     "a-match-block-of-sshd": (
         "printf 'Match User nobody\\n  X11Forwarding yes\\n' > /etc/ssh/sshd_config.d/99-evil.conf",
-        "/etc/ssh/sshd_config.d/99-evil.conf: nobody declared it; "
-        "sets x11forwarding yes for Match User nobody",
+        f"{DROP_IN}: nobody declared it; sets x11forwarding yes for Match User nobody",
         "rm /etc/ssh/sshd_config.d/99-evil.conf",
     ),
 }
