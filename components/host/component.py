@@ -19,6 +19,7 @@ from portcullis.components.host.connections import PreviewLogin, connections
 from portcullis.components.host.declared import add_declared, declared
 from portcullis.components.host.images import resolved
 from portcullis.components.host.stores import Stores, reachable
+from portcullis.components.inventory.args import InventoryArgs
 from portcullis.components.inventory.component import HostInventory
 from portcullis.components.kernel.component import KernelSettings
 from portcullis.components.nginx.component import ReverseProxy
@@ -165,6 +166,7 @@ class HardenedHost(pulumi.ComponentResource):
             exempt=args.fail2ban.ignore,
             tunnels=tunnel_accounts(args.tunnels, reachable(args.stores, args.docker_engine.bind_address)),
             preview=is_shown,
+            accepted=wiring.accepted(args, *wiring.SSHD),
             opts=self._after(users),
         )
         if args.preview and preview_key is not None:
@@ -197,6 +199,7 @@ class HardenedHost(pulumi.ComponentResource):
             args.fail2ban,
             host=host,
             ssh_port=args.port,
+            accepted=wiring.accepted(args, *wiring.FAIL2BAN),
             opts=self._after(self.access),
         )
 
@@ -253,6 +256,7 @@ class HardenedHost(pulumi.ComponentResource):
             apps={app: self._proxied(self.apps[app]) for app in wiring.served(args)},
             acme=args.acme,
             secrets=args.secrets,
+            accepted=wiring.accepted(args, *wiring.NGINX),
             # An authority comes by port 80.
             opts=self._after(self.firewall),
         )
@@ -288,7 +292,7 @@ class HardenedHost(pulumi.ComponentResource):
         args = self._args
         return HostInventory(
             f"{self._name}-inventory",
-            args.inventory,
+            InventoryArgs(accept=wiring.accepted_elsewhere(args)),
             host=self._host,
             containers=[*args.apps, *args.stores],
             networks=wiring.network_members(args),

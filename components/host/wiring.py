@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from portcullis.components.containers.args import AppArgs
     from portcullis.components.host.args import HardenedHostArgs, HostArgs, StoreMap
 
+NGINX = ("/etc/nginx",)
+FAIL2BAN = ("/etc/fail2ban",)
+SSHD = ("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d")
+
 
 def accounts(args: HostArgs) -> UsersArgs:
     """Return the users of a host. Whoever deploys speaks to Docker's socket, which is its group's."""
@@ -87,6 +91,23 @@ def volumes(args: HardenedHostArgs) -> list[str]:
         f"{store}-data" for store in args.stores if store != "redis" or (redis and redis.persistence == "aof")
     ]
     return sorted([*kept, *(f"{name}-{volume}" for name, app in args.apps.items() for volume in app.volumes)])
+
+
+def accepted(args: HostArgs, *places: str) -> dict[str, str]:
+    """Return what may be in a part's own folders, by path: the part tells of them, and not the inventory."""
+    files = {
+        key.partition(" ")[2]: reason
+        for key, reason in args.inventory.accept.items()
+        if key.startswith("file /")
+    }
+    below = tuple(f"{place}/" for place in places)
+    return {path: reason for path, reason in files.items() if path in places or path.startswith(below)}
+
+
+def accepted_elsewhere(args: HardenedHostArgs) -> dict[str, str]:
+    """Return what may be on a host outside of the folders of the parts that it has."""
+    mine = accepted(args, *(NGINX if args.sites else ()), *FAIL2BAN, *SSHD)
+    return {key: reason for key, reason in args.inventory.accept.items() if key.partition(" ")[2] not in mine}
 
 
 def proxy_jails(args: HardenedHostArgs) -> ProxyJailsArgs:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ABSENT = "absent"
 """What a step says is declared of a stranger."""
+WITHOUT_EFFECT = "is accepted, and is not there: take it out of the settings"
 KEPT = "strangers"
 """Where a record's original has the marks of what was there before us."""
 LIMIT = 2_000  # entries of a folder; more is told as one
@@ -120,11 +121,13 @@ def look(path: Path, shipped: Collection[str]) -> Stranger | None:
 def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> dict[str, str]:
     """Return what is told to people: without what is accepted, or was there before us as it is now."""
     before: Mapping[str, str] = record.original.get(KEPT) or {} if record else {}
-    return {
+    telling = {
         _printable(name): _printable(one.text)
         for name, one in sorted(found.items())
         if not one.quiet and name not in accepted and before.get(name) != one.mark
     }
+    # Who accepts what is not there would not see it come.
+    return {**telling, **{name: WITHOUT_EFFECT for name in sorted(accepted) if name not in found}}
 
 
 def marks(found: Strangers) -> dict[str, str]:

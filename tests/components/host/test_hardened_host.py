@@ -193,6 +193,23 @@ def test_users_alone(deploy: Deploy) -> None:
     assert engine.outputs["web1-users"] == {"users": []}
 
 
+def test_what_is_accepted_in_the_folder_of_a_part_is_the_part_s() -> None:
+    accept = {
+        "file /etc/nginx/conf.d/agency.conf": "the agency's",
+        "file /etc/fail2ban/jail.d/x.conf": "another jail",
+        "file /etc/ssh/sshd_config": "the provider's",
+        "file /etc/nginxes": "not a part's",
+        "container leak": "a test",
+    }
+    engine = up(deployed_by(inventory={"accept": accept}))
+    assert engine.one(":ServedSites").inputs["accepted"] == {"/etc/nginx/conf.d/agency.conf": "the agency's"}
+    assert engine.one(":SshServer").inputs["accepted"] == {"/etc/ssh/sshd_config": "the provider's"}
+    jails = {r.inputs["jail"]: r.inputs["accepted"] for r in engine.of(":Fail2banJail")}
+    assert jails["sshd"] == {"/etc/fail2ban/jail.d/x.conf": "another jail"}
+    left = engine.one(":Inventory").inputs["accepted"]
+    assert left == {"file /etc/nginxes": "not a part's", "container leak": "a test"}
+
+
 def test_root_has_no_key_once_another_user_deploys(deploy: Deploy) -> None:
     users = {"deploy": UserArgs(keys={"a": KEY}, sudo=True)}
     engine = deploy(lambda: Users("web1-users", UsersArgs(users=users, login="deploy"), host=Host("web1")))
