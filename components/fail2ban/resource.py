@@ -11,6 +11,7 @@ from portcullis.components.fail2ban.facts import NEVER, JailDesired, JailFacts
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
+from portcullis.provider.changes import Line, Section, Severity, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 
 class Fail2banJailProvider(GuardedProvider):
     """Provider of `Fail2banJail`."""
 
     kind = "fail2ban.jails"
+    section = Section.FIREWALL
     desired_type = JailDesired
     facts_type = JailFacts
     live = ("content", "enabled", "enforced", "options", "ignoreip", "overridden")
@@ -60,6 +63,31 @@ class Fail2banJailProvider(GuardedProvider):
     def absent_inputs(self) -> Props:
         """Return a jail that is not there."""
         return {"content": ABSENT, "enabled": False}
+
+    def subject(self, change: Change) -> str:
+        """Return the jail."""
+        return f"jail {change.props.get('jail', change.name)}"
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say whether it bans, and whom not; what options say needs no line about their file."""
+        found = []
+        if change.changes("enabled"):
+            what = "does not run" if not change.live.get("enabled") else "runs"
+            found.append(Line(subject, what, "", Severity.WRONG, at=("enabled",)))
+        if change.changes("enforced"):
+            what = "its bans are not in the packet filter"
+            found.append(Line(subject, what, "up puts them back", Severity.WRONG, at=("enforced",)))
+        for address, live, _ in change.entries("ignoreip"):
+            at = ("ignoreip", address)
+            severity = Severity.OPEN if live and change.by_hand(at) else Severity.COSMETIC
+            what = f"never bans {address}" if live else f"bans {address}"
+            found.append(Line(subject, what, "", severity, at=at))
+        for name in ("options", "overridden"):
+            for key, live, goal in change.entries(name):
+                what = f"{key} {quoted(live) or 'missing'}" + (f", declared {quoted(goal)}" if goal else "")
+                severity = Severity.WRONG if change.by_hand((name, key)) else Severity.COSMETIC
+                found.append(Line(subject, what, "", severity, at=(name, key)))
+        return found or super().differing(change, subject)
 
 
 class Fail2banJail(HostResource):

@@ -12,6 +12,7 @@ from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known, stack_name
 from portcullis.host.resource import HostResource
 from portcullis.host.session import READ_TIMEOUT, Login
+from portcullis.provider.changes import Line, Section, Severity, difference, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from portcullis.host.session import Channel
     from portcullis.host.survey import Item
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 _MAX_PORT = 65535
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
@@ -42,6 +44,7 @@ class SshServerProvider(GuardedProvider):
     """Provider of `SshServer`."""
 
     kind = "ssh.ssh_servers"
+    section = Section.ACCESS
     desired_type = SshServerDesired
     facts_type = SshServerFacts
     live = ("content", "mode", "port", "stale")
@@ -135,6 +138,42 @@ class SshServerProvider(GuardedProvider):
         )
         facts: SshServerFacts = self._typed(answer["facts"])
         return facts
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say what else sshd does, option by option; a way in that was opened by hand is the worst."""
+        found = []
+        for name, who in (("options", "everybody"), ("users", "")):
+            for key, live, goal in change.entries(name):
+                at = (name, key)
+                given = goal if isinstance(goal, dict) else {}
+                told = (
+                    ", ".join(
+                        f"{option} {quoted(value)}"
+                        for option, value in live.items()
+                        if value != given.get(option)
+                    )
+                    if isinstance(live, dict)
+                    else f"{key} {live}, declared {goal}"
+                )
+                severity = Severity.OPEN if change.by_hand(at) else Severity.COSMETIC
+                found.append(Line("sshd", f"{'' if who else f'for {key}: '}{told}", "", severity, at=at))
+        for key, live, goal in change.entries("firewall"):
+            at = ("firewall", key)
+            what = f"port {key} is not open in ufw" if live is None else f"port {key} in ufw: {live}"
+            found.append(Line("sshd", what if goal else f"port {key} is open in ufw", at=at))
+        if change.changes("config") and change.live.get("config"):
+            found.append(Line("sshd", str(change.live["config"]), "", Severity.WRONG, at=("config",)))
+        if change.changes("port"):
+            found.append(Line("sshd", difference(change, "port"), "", Severity.WRONG, at=("port",)))
+        for name, what in (("content", "its drop-in differs"), ("mode", difference(change, "mode"))):
+            # The options say what a changed file does.
+            if change.changes(name) and not (found and name == "content"):
+                found.append(Line("sshd", what, "", Severity.WRONG, at=(name,)))
+        if change.changes("stale") or not found:
+            follows = bool(found) or not change.changes("stale")
+            what = "runs on older files than those that are there"
+            found.append(Line("sshd", what, "up reloads it", Severity.WRONG, at=("stale",), follows=follows))
+        return found
 
 
 def _options(inputs: Normaliser, prop: str, options: Any) -> None:

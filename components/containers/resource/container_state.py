@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from portcullis.components.containers.facts import (
@@ -12,6 +13,7 @@ from portcullis.components.containers.facts import (
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import CreateResult, UpdateResult
+from portcullis.provider.changes import Line, Section, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -20,12 +22,14 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 
 class ContainerStateProvider(HostProvider):
     """Provider of `ContainerState`."""
 
     kind = "containers.container_states"
+    section = Section.SITES
     desired_type = ContainerStateDesired
     facts_type = ContainerStateFacts
     identity = ("host", "item")
@@ -67,6 +71,22 @@ class ContainerStateProvider(HostProvider):
         same = olds.get("image") == news.get("image")
         before = olds.get("previous_image", "") if same else olds.get("image", "")
         return UpdateResult({**done.outs, "previous_image": before})
+
+    def subject(self, change: Change) -> str:
+        """Return the container."""
+        return str(change.props.get("container", change.name))
+
+    def lines(self, change: Change) -> list[Line]:
+        """Say how the container does. One that is made anew has a line of its own."""
+        subject = self.subject(change)
+        topic = f"container {subject}"
+        if change.op == "update" and change.changes("status"):
+            status = str(change.live.get("status"))
+            what = "container is gone" if status == ABSENT else f"container is {status}"
+            return [
+                Line(subject, what, "up starts it", Severity.WRONG, at=("status",), topic=topic, echo=True)
+            ]
+        return [replace(line, topic=topic, follows=True) for line in super().lines(change)]
 
 
 class ContainerState(HostResource):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from portcullis.components.nginx.facts import NAME, SERVED, ServedSitesDesired, ServedSitesFacts
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
+from portcullis.provider.changes import Line, Section, Severity
 from portcullis.resources.service.resource import what_is_read
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
     from portcullis.resources.directory.resource import Directory
     from portcullis.resources.file.resource import File
     from portcullis.resources.packages.resource import Packages
@@ -40,6 +42,7 @@ class ServedSitesProvider(HostProvider):
     """Provider of `ServedSites`."""
 
     kind = "nginx.served_sites"
+    section = Section.SITES
     desired_type = ServedSitesDesired
     facts_type = ServedSitesFacts
     live = ("sites", "stale")
@@ -62,6 +65,18 @@ class ServedSitesProvider(HostProvider):
     def absent_inputs(self) -> Props:
         """Return nothing: what is not there is told of site by site."""
         return {}
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say which site is not served, and why. A file that changed has a line of its own."""
+        found = [
+            Line(site, str(live) if goal else "no longer declared", "", Severity.WRONG, at=("sites", site))
+            for site, live, goal in change.entries("sites")
+            if live is not None
+        ]
+        what = "nginx runs on older files than those that are there"
+        stale = change.changes("stale")
+        served = Line("nginx", what if stale else "follows other changes", "up reloads it", Severity.WRONG)
+        return [*found, replace(served, at=("stale",) if stale else (), follows=True)]
 
 
 class ServedSites(HostResource):

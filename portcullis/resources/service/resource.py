@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser
 from portcullis.host.resource import HostResource
+from portcullis.provider.changes import Line, Severity
 from portcullis.resources.directory.resource import Directory
 from portcullis.resources.packages.resource import Packages
 from portcullis.resources.service.facts import NAME, ServiceDesired, ServiceFacts
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
     from portcullis.resources.file.resource import File
     from portcullis.resources.tree.resource import Tree
 
@@ -53,6 +55,24 @@ class ServiceProvider(HostProvider):
     def absent_inputs(self) -> Props:
         """Return a unit that systemd does not know."""
         return {"active": ABSENT, "stale": False}
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say what systemd does with it; that it runs on older files follows from the file's change."""
+        found = []
+        if change.changes("active"):
+            active = change.live.get("active")
+            what = {"inactive": "stopped", "active": "running"}.get(str(active), str(active))
+            remedy = "up starts it" if change.goal.get("active") == "active" else "up stops it"
+            found.append(Line(subject, what, remedy, Severity.WRONG, at=("active",)))
+        if change.changes("enabled"):
+            what = f"{change.live.get('enabled')} at boot, declared {change.goal.get('enabled')}"
+            found.append(Line(subject, what, "", Severity.WRONG, at=("enabled",)))
+        if not found:
+            stale = change.changes("stale")
+            what = "runs on older files than those that are there" if stale else "follows other changes"
+            remedy = f"up {change.goal.get('on_change', 'reload')}s it"
+            found.append(Line(subject, what, remedy, Severity.WRONG, follows=True))
+        return found
 
 
 class Service(HostResource):

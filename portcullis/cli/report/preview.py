@@ -1,0 +1,59 @@
+"""Show every difference between the code and the hosts, one line for each, the dangerous ones first.
+
+`!!` opens the host or loses data, `!` does not work as declared. Further flags are Pulumi's, such as
+--target.
+Exit status: 0, nothing differs; 2, something does; 1, it could not be told.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from portcullis.cli.report import engine, render
+from portcullis.cli.report.terminal import Screen
+
+if TYPE_CHECKING:
+    import argparse
+
+    from portcullis.cli.report.differences import Report
+
+PASSES_ON = True
+SAME, FAILED, DIFFERENT = 0, 1, 2
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    parser.add_argument("-s", "--stack", help="the stack; without it the one that is selected")
+    parser.add_argument("--details", action="store_true", help="each difference with its properties")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Preview a stack and return the exit code."""
+    screen = Screen()
+    with screen.waiting("reading the hosts"):
+        report, _ = engine.run(["preview", *stack_words(options), *options.rest])
+    if options.json:
+        sys.stdout.write(render.of_json(report) + "\n")
+    elif report.ok:
+        screen.show(render.rows(report, details=options.details))
+    else:
+        tell_errors(report)
+    return code_of(report)
+
+
+def stack_words(options: argparse.Namespace) -> list[str]:
+    """Return how Pulumi is told of the stack."""
+    return ["--stack", options.stack] if options.stack else []
+
+
+def tell_errors(report: Report) -> None:
+    """Tell people what went wrong."""
+    sys.stdout.flush()
+    sys.stderr.write("\n".join(render.error_lines(report)) + "\n")
+
+
+def code_of(report: Report) -> int:
+    """Return the exit code of a look."""
+    return FAILED if not report.ok else SAME if report.is_clean else DIFFERENT
