@@ -27,8 +27,8 @@ _SECTIONS: Mapping[str, Section] = {
 _OPENS = ("accounts", "keys", "programs")
 """Maps whose every entry may let somebody in."""
 _RUNS = re.compile(
-    r"/etc/(cron|profile|bash|environment|ld\.so\.preload|sudoers|pam\.d|ssh/|systemd/|udev/|apt/|rc\.local|init\.d"
-    r"|nginx/|hosts\b|modules|modprobe)|/var/spool/(cron|at)|/(root|home/[^/]+)/\.|/usr/local/|/run/systemd/"
+    r"/etc/(cron|profile|bash|environment|ld\.so\.preload|sudoers|pam\.d|ssh/|systemd/|udev/|apt/|rc\.local"
+    r"|init\.d|nginx/|hosts\b|modules|modprobe)|/var/spool/(cron|at)|/(root|home/[^/]+)/\.|/usr/local/|/run/systemd/"
 )
 """Files that run by themselves, or lead elsewhere."""
 _DANGEROUS = re.compile(
@@ -38,7 +38,7 @@ _PLACE = re.compile(r"^(?P<user>[a-z_][a-z0-9_-]*\$?) (?P<print>SHA256:[A-Za-z0-
 
 
 def lines(change: Change) -> list[Line]:
-    """Return the lines of an `Inventory`: what is there and nobody declared. Nothing of it is ever deleted."""
+    """Return the lines of an `Inventory`: what nobody declared. Nothing of it is ever deleted."""
     if change.op != "update":
         return [
             Line("inventory", "read from now on" if change.op == "create" else "no longer read", follows=True)

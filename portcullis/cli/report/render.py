@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from portcullis.cli.report.differences import clean
@@ -122,14 +122,17 @@ def _grouped(each: Sequence[Difference], *, alone: bool) -> Iterator[list[Differ
     """Group many of one kind that say the same. What opens the host is always told one by one."""
 
     def alike(one: Difference) -> tuple[str, ...]:
-        return (one.severity, str(one.section), one.host, one.kind, one.what, one.remedy)
+        return (one.severity, one.host, one.kind, one.what, one.remedy)
 
-    for key, found in groupby(sorted(each, key=lambda one: (*one.order[:2], *alike(one))), alike):
-        group = list(found)
-        if alone or len(group) <= GROUPED or key[0] == Severity.OPEN.value:
-            yield from ([one] for one in sorted(group, key=lambda one: one.order))
-        else:
-            yield sorted(group, key=lambda one: one.order)
+    counts = Counter(map(alike, each))
+    done = set()
+    for one in each:
+        key = alike(one)
+        if alone or counts[key] <= GROUPED or one.severity == Severity.OPEN.value:
+            yield [one]
+        elif key not in done:
+            done.add(key)
+            yield [other for other in each if alike(other) == key]
 
 
 def warnings(report: Report, *, details: bool = False) -> Iterator[Row]:

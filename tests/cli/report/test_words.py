@@ -1,0 +1,65 @@
+"""What each kind says of its own differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from portcullis.components.inventory.report_lines import lines
+from portcullis.provider.changes import Change, path_of
+from tests.cli.report.streams import Stream, differs
+
+if TYPE_CHECKING:
+    from portcullis.provider.changes import Line
+
+WORDS = yaml.safe_load((Path(__file__).parent / "words.yaml").read_text())
+
+
+@pytest.mark.parametrize("case", WORDS["by_hand"], ids=lambda case: case["said"])
+def test_by_hand(case: dict[str, Any]) -> None:
+    kind, declared, changed = case["kind"], case["declared"], case["changed"]
+    report = Stream().thing(kind, "x", declared, {**declared, **changed}, declared).report()
+    assert [f"{d.severity} {d.subject}: {d.what} — {d.remedy}" for d in report.differences] == [case["said"]]
+    assert report.differences[0].by_hand
+    # The same as a change of ours opens nothing: who merges it has seen it.
+    mine = Stream().thing(kind, "x", declared, declared, {**declared, **changed}).report()
+    assert [d.by_hand for d in mine.differences] == [False] * len(mine.differences)
+    assert mine.differences or kind == "BackupStatus"
+
+
+def test_what_is_declared_and_not_there_follows_from_what_serves_it() -> None:
+    maps: dict[str, Any] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
+    declared = {**maps, "published": {"tcp4 172.17.0.1:6379": 'container "redis"'}}
+    report = Stream().thing("Exposure", "e", declared, maps, declared).report()
+    assert [d.what for d in report.differences] == ['declared, and not there: container "redis"']
+    redis = {"name": "redis"}
+    report = (
+        Stream()
+        .thing("Exposure", "e", declared, maps, declared)
+        .thing("docker:index/container:Container", "redis", redis, None, redis)
+        .report()
+    )
+    assert [d.what for d in report.differences] == ["container is gone"]
+
+
+def inventory(**maps: dict[str, str]) -> list[Line]:
+    live = {name: maps.get(name, {}) for name in ("accounts", "keys", "files", "units", "programs", "docker")}
+    none: dict[str, Any] = {name: {} for name in live}
+    paths = frozenset(map(path_of, differs(none, live)))
+    return lines(Change("Inventory", "i", "update", none, live, none, hand=paths, up=paths, host="web1"))
+
+
+@pytest.mark.parametrize("case", WORDS["inventory"], ids=lambda case: case["key"])
+def test_what_nobody_declared_stays_and_its_command_can_be_pasted(case: dict[str, str]) -> None:
+    (line,) = inventory(**{case["map"]: {case["key"]: case["text"]}})
+    assert (line.subject, line.what) == (case["key"], case["text"])
+    assert (line.severity.value, line.remedy) == (case["mark"], case["remedy"])
+    assert line.stays
+
+
+def test_a_path_of_the_host_cannot_become_a_command() -> None:
+    (line,) = inventory(files={"/etc/$(reboot);x": "file 0644 root:root"})
+    assert line.remedy.endswith("rm '/etc/$(reboot);x'")
