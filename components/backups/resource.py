@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from portcullis.components.backups.facts import FRESH, BackupStatusDesired, BackupStatusFacts
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.provider.changes import Line, Section, Severity
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,11 +60,12 @@ class BackupStatusProvider(HostProvider):
         """Say which store has no fresh backup, and since when."""
         if change.op != "update":
             return [replace(line, follows=True) for line in super().lines(change)]
-        return [
+        found = [
             Line(f"backup of {store}", str(live), "up takes one now", Severity.WRONG, at=("stores", store))
             for store, live, goal in change.entries("stores")
             if live is not None and goal is not None
-        ] or [replace(line, follows=True) for line in super().lines(change)]
+        ]
+        return with_rest(change, "backups", found)
 
 
 class BackupStatus(HostResource):

@@ -20,7 +20,7 @@ from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.session import WRITE_TIMEOUT
 from portcullis.provider.base import DiffResult
-from portcullis.provider.changes import Line, Section, Severity
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,8 +142,7 @@ class CertificateProvider(HostProvider):
             for name in ("expiry", "served")
             if change.changes(name)
         ]
-        rest = [name for name in change.names() if name not in ("expiry", "served")]
-        return found if found and not rest else [*found, *super().differing(change, subject)]
+        return with_rest(change, subject, found)
 
 
 class Certificate(HostResource):

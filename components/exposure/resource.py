@@ -13,7 +13,7 @@ from portcullis.components.exposure.on_host.docker_ports import was_declared
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import CreateResult, UpdateResult
-from portcullis.provider.changes import STAYS, Line, Section, Severity
+from portcullis.provider.changes import STAYS, Line, Section, Severity, with_rest
 from portcullis.provider.diagnostics import warn
 
 if TYPE_CHECKING:
@@ -112,10 +112,14 @@ class ExposureProvider(HostProvider):
             for key, live, goal in change.entries(name):
                 line = _line(change, name, key, live, goal)
                 # One port by IPv4 and by IPv6 is one line.
-                if line and (line.subject, line.what) not in told:
+                if (line.subject, line.what) not in told:
                     told.add((line.subject, line.what))
                     found.append(line)
-        return found or [Line("exposure", "follows other changes", follows=True)]
+        for name in ("accepted", "usual"):
+            for key, live, goal in change.entries(name):
+                what = f"accepted: {goal}" if goal else f"no longer accepted: {live}"
+                found.append(Line(key, what, at=(name, key)))
+        return with_rest(change, "exposure", found, *MAPS)
 
 
 def _remembering(props: Props, outs: Props) -> Props:
@@ -136,15 +140,15 @@ def _split(step: Mapping[str, str]) -> tuple[str, str]:
     return name, key
 
 
-def _line(change: Change, name: str, key: str, live: str | None, goal: str | None) -> Line | None:
+def _line(change: Change, name: str, key: str, live: str | None, goal: str | None) -> Line:
     """Return the line of a report about one key of a map."""
     at = (name, key)
-    if live is None or not change.by_hand(at):
+    if not change.by_hand(at):
+        return Line(_named(name, key), f"declared: {goal or 'no longer'}", "up reads it again", at=at)
+    if live is None:
         # The rule, the container or the unit behind it has a line of its own.
-        what = (
-            f"declared, and not there: {goal}" if live is None else f"{live}, declared: {goal or 'nothing'}"
-        )
-        return Line(_named(name, key), what, at=at, severity=Severity.WRONG, follows=True)
+        what, remedy = f"declared, and not there: {goal}", "what serves it has to start"
+        return Line(_named(name, key), what, remedy, Severity.WRONG, at=at, follows=True)
     container = _CONTAINER.match(live)
     if name in ("listeners", "published"):
         what = f"reached by {live}" if name == "published" else f"{live} listens"

@@ -11,7 +11,7 @@ from portcullis.components.fail2ban.facts import NEVER, JailDesired, JailFacts
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.provider.changes import Line, Section, Severity, quoted
+from portcullis.provider.changes import Line, Section, Severity, quoted, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,7 +87,7 @@ class Fail2banJailProvider(GuardedProvider):
                 what = f"{key} {quoted(live) or 'missing'}" + (f", declared {quoted(goal)}" if goal else "")
                 severity = Severity.WRONG if change.by_hand((name, key)) else Severity.COSMETIC
                 found.append(Line(subject, what, "", severity, at=(name, key)))
-        return found or super().differing(change, subject)
+        return with_rest(change, subject, found, *(("content", "path") if found else ()))
 
 
 class Fail2banJail(HostResource):

@@ -17,7 +17,7 @@ from portcullis.components.redis.facts import (
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import DiffResult
-from portcullis.provider.changes import Line, Section, Severity
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
     import pulumi
@@ -105,8 +105,7 @@ class RedisUserProvider(HostProvider):
             for name, live, goal in change.entries("undeclared")
             if goal is None
         ]
-        rest = [name for name in change.names() if name != "undeclared"]
-        return strangers if strangers and not rest else [*strangers, *super().differing(change, subject)]
+        return with_rest(change, subject, strangers)
 
 
 def _matching(inputs: Normaliser, name: str, form: re.Pattern[str], reason: str) -> None:

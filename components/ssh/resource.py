@@ -12,7 +12,7 @@ from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known, stack_name
 from portcullis.host.resource import HostResource
 from portcullis.host.session import READ_TIMEOUT, Login
-from portcullis.provider.changes import Line, Section, Severity, difference, quoted
+from portcullis.provider.changes import Line, Section, Severity, difference, quoted, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -170,10 +170,10 @@ class SshServerProvider(GuardedProvider):
             if change.changes(name) and not (found and name == "content"):
                 found.append(Line("sshd", what, "", Severity.WRONG, at=(name,)))
         if change.changes("stale") or not found:
-            follows = bool(found) or not change.changes("stale")
             what = "runs on older files than those that are there"
-            found.append(Line("sshd", what, "up reloads it", Severity.WRONG, at=("stale",), follows=follows))
-        return found
+            stale = Line("sshd", what, "up reloads it", Severity.WRONG, at=("stale",), follows=bool(found))
+            found += [stale] if change.changes("stale") else []
+        return with_rest(change, "sshd", found, *(("content",) if found else ()))
 
 
 def _options(inputs: Normaliser, prop: str, options: Any) -> None:

@@ -12,7 +12,7 @@ from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Props = Mapping[str, Any]
 Path = tuple[str, ...]
@@ -239,16 +239,40 @@ def difference(change: Change, name: str) -> str:
     return f"{words(name)} {live}" if live and name not in change.goal else f"{words(name)} differs"
 
 
-def plain(change: Change, subject: str, **more: Any) -> Line:
-    """Return the line that serves where a kind has no better words."""
+def plain(change: Change, subject: str, names: Sequence[str] | None = None, **more: Any) -> Line:
+    """Return the line that serves where a kind has no better words.
+
+    Args:
+        change: what is different.
+        subject: the thing by its human name.
+        names: the properties to tell of; all that differ by default.
+        more: attributes of the line.
+    """
     if change.gone:
         return Line(subject, "is gone", "up makes it", **{"severity": Severity.WRONG, **more})
     if change.op == "create":
         return Line(subject, "new", "up makes it", **more)
     if change.op == "delete":
         return Line(subject, "no longer declared", "up removes it", **more)
-    names = change.names()
+    names = change.names() if names is None else names
     told = "; ".join(difference(change, name) for name in names)
-    more = {"severity": Severity.WRONG if change.by_hand() else Severity.COSMETIC, **more}
+    hand = any(change.by_hand((name,)) for name in names) if names else change.by_hand()
+    more = {"severity": Severity.WRONG if hand else Severity.COSMETIC, **more}
     remedy = "up replaces it" if change.op == "replace" else ""
-    return Line(subject, told or "follows other changes", remedy, follows=not names, **more)
+    if len(names) == 1:
+        more = {"at": (names[0],), **more}
+    return Line(subject, told or "follows other changes", remedy, **{"follows": not names, **more})
+
+
+def with_rest(change: Change, subject: str, found: list[Line], *told: str) -> list[Line]:
+    """Return lines with one more for what none of them is about: no change may be hidden by another.
+
+    Args:
+        change: what is different.
+        subject: the thing by its human name.
+        found: the lines so far; each tells of the property that it is about.
+        told: properties that they tell of besides.
+    """
+    covered = {*told, *(line.at[0] for line in found if line.at)}
+    rest = [name for name in change.names() if name not in covered]
+    return [*found, plain(change, subject, rest)] if rest or not found else found

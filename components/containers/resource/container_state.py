@@ -13,7 +13,7 @@ from portcullis.components.containers.facts import (
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import CreateResult, UpdateResult
-from portcullis.provider.changes import Line, Section, Severity
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
     from portcullis.provider.changes import Change
+
+_OF_CONTAINER = {"container", "container_id", "image"}
+"""What changes with the container, which has a line of its own."""
 
 
 class ContainerStateProvider(HostProvider):
@@ -83,10 +86,12 @@ class ContainerStateProvider(HostProvider):
         if change.op == "update" and change.changes("status"):
             status = str(change.live.get("status"))
             what = "container is gone" if status == ABSENT else f"container is {status}"
-            return [
+            found = [
                 Line(subject, what, "up starts it", Severity.WRONG, at=("status",), topic=topic, echo=True)
             ]
-        return [replace(line, topic=topic, follows=True) for line in super().lines(change)]
+            return with_rest(change, subject, found, *_OF_CONTAINER)
+        follows = change.op != "update" or {*change.names()} <= _OF_CONTAINER
+        return [replace(line, topic=topic, follows=follows) for line in super().lines(change)]
 
 
 class ContainerState(HostResource):

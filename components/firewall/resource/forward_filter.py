@@ -16,7 +16,7 @@ from portcullis.components.firewall.render import forward_filter as render
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser
 from portcullis.host.resource import HostResource
-from portcullis.provider.changes import Line, Section, Severity, difference
+from portcullis.provider.changes import Line, Section, Severity, difference, with_rest
 
 if TYPE_CHECKING:
     import pulumi
@@ -83,7 +83,7 @@ class ForwardFilterProvider(GuardedProvider):
             )
             if change.changes(name)
         ]
-        return found or super().differing(change, subject)
+        return with_rest(change, subject, found)
 
 
 class ForwardFilter(HostResource):

@@ -16,7 +16,7 @@ from portcullis.components.firewall.on_host.ufw_names import normal_name, normal
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.provider.changes import Line, Section, Severity, difference
+from portcullis.provider.changes import Line, Section, Severity, difference, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +81,11 @@ class UfwPolicyProvider(GuardedProvider):
             at = ("rules", rule)
             action = str(goal if live is None else live).split(" ")[0]
             if live is None:
-                what, remedy, opens = f"{_rule(rule)} is not {_DONE[action]}", "up adds it", action != "allow"
+                what, remedy, opens = (
+                    f"{_rule(rule)} is not {_DONE.get(action, action)}",
+                    "up adds it",
+                    action != "allow",
+                )
             else:
                 what, opens = f"{_rule(rule)} {_DONE.get(action, action)}", action == "allow"
                 remedy = "up removes it" if goal is None else f"up makes it {str(goal).split(' ')[0]}"
@@ -95,7 +99,7 @@ class UfwPolicyProvider(GuardedProvider):
                 text = change.live.get(name)
                 what = f"{_SAID[name]}{text}" if name in _SAID else difference(change, name)
                 found.append(Line(UFW, what, "", severity, at=(name,)))
-        return found or super().differing(change, subject)
+        return with_rest(change, subject, found)
 
 
 def _rule(name: str) -> str:

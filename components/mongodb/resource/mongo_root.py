@@ -14,7 +14,7 @@ from portcullis.components.mongodb.facts import (
 from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import UpdateResult
-from portcullis.provider.changes import Line, Section, Severity
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
     import pulumi
@@ -70,8 +70,7 @@ class MongoRootProvider(HostProvider):
             for name, live, goal in change.entries("users")
             if goal is None
         ]
-        rest = [name for name in change.names() if name != "users"]
-        return strangers if strangers and not rest else [*strangers, *super().differing(change, subject)]
+        return with_rest(change, subject, strangers)
 
 
 class MongoRoot(HostResource):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portcullis.components.nginx.facts import NAME, SERVED, ServedSitesDesired, ServedSitesFacts
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.provider.changes import Line, Section, Severity
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 from portcullis.resources.service.resource import what_is_read
 
 if TYPE_CHECKING:
@@ -74,9 +74,11 @@ class ServedSitesProvider(HostProvider):
             if live is not None
         ]
         what = "nginx runs on older files than those that are there"
-        stale = change.changes("stale")
-        served = Line("nginx", what if stale else "follows other changes", "up reloads it", Severity.WRONG)
-        return [*found, replace(served, at=("stale",) if stale else (), follows=True)]
+        if change.changes("stale"):
+            stale = Line("nginx", what, "up reloads it", Severity.WRONG, at=("stale",), follows=True)
+            found.append(stale)
+        # What a site is asked for, and what nginx reads, goes with the site's files.
+        return with_rest(change, "nginx", found, "sites", "probes", "reads")
 
 
 class ServedSites(HostResource):

@@ -9,7 +9,7 @@ from portcullis.components.users.facts import DECLARED, AdministratorsDesired, A
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.resource import HostResource
 from portcullis.host.session import Login
-from portcullis.provider.changes import Line, Section, Severity
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ class AdministratorsProvider(GuardedProvider):
             )
             for key, live, _ in change.entries("undeclared")
         ]
-        return found or super().differing(change, subject)
+        return with_rest(change, subject, found)
 
 
 class Administrators(HostResource):

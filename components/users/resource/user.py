@@ -21,7 +21,7 @@ from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.session import Login
-from portcullis.provider.changes import Line, Section, Severity, difference
+from portcullis.provider.changes import Line, Section, Severity, difference, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,7 +124,7 @@ class UserProvider(GuardedProvider):
                 danger = name != "shell" and change.by_hand((name,))
                 severity = Severity.OPEN if danger else Severity.COSMETIC
                 found.append(Line(subject, what, "", severity, at=(name,)))
-        return found or super().differing(change, subject)
+        return with_rest(change, subject, found)
 
 
 def _keys(inputs: Normaliser) -> None:

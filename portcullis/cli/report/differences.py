@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from portcullis.cli.report import foreign
 from portcullis.cli.report.events import Said, Step
-from portcullis.provider.changes import SECRET, UNKNOWN, Change, Severity, at, known
+from portcullis.provider.changes import SECRET, UNKNOWN, Change, Severity, at, known, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,11 @@ _REPLACES = ("replace", "create-replacement", "delete-replaced")
 _DOES = {"create": "create", "import": "create", "update": "update", "delete": "delete"} | dict.fromkeys(
     _REPLACES, "replace"
 )
-_NOISE = re.compile(r"using pulumi-\S+ from \$PATH|^\d+ errors? occurred|^(preview|update|destroy) failed")
+_NOISE = {
+    "warning": re.compile(r"using pulumi-\S+ from \$PATH"),
+    "error": re.compile(r"^\d+ errors? occurred|^(preview|update|destroy) failed"),
+}
+"""What the engine says each time, or on top of what was said already."""
 _FILLERS = re.compile(
     r"^(?:(?:Preview|Update) failed: )?"
     r"(?:(?:refreshing|reading|creating|updating|deleting|replacing) urn:\S+ )?"
@@ -181,8 +185,15 @@ class Collector:
             return []  # a component: its children are told
         change = self._change(seen, seen.does, state)
         retained = bool((seen.does.old.raw if seen.does.old else {}).get("retainOnDelete"))
-        told = provider.lines(change) if provider else foreign.lines(state.type, change, retained=retained)
-        if state.type.startswith(_PROVIDERS):
+        try:
+            told = (
+                provider.lines(change) if provider else foreign.lines(state.type, change, retained=retained)
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # What a host answers may have any form. It is told all the same.
+            told = [plain(change, change.name)]
+        if state.type.startswith(_PROVIDERS) and change.op in ("create", "delete"):
+            # It comes and goes with what it provides.
             told = [replace(line, follows=True) for line in told]
         return [(line, _difference(line, change, urn, provider)) for line in told]
 
@@ -199,9 +210,7 @@ class Collector:
             side.pop("managed_by", None)
         paths = does.paths
         if paths is None and op in ("update", "replace"):
-            paths = frozenset(
-                (key,) for key in {*sides[1], *sides[2]} if sides[1].get(key) != sides[2].get(key)
-            )
+            paths = _paths(sides[1], sides[2])
         hand = (seen.found.paths if seen.found else None) or frozenset()
         return Change(
             kind=state.type.rpartition(":")[2],
@@ -249,7 +258,11 @@ class Collector:
             for step in (seen.does, seen.found)
             if step and step.state and step.type.startswith(_OURS) and step.state.inputs.get("host")
         }
-        said = [one for one in self._said if not _NOISE.search(one.message)]
+        said = [
+            one
+            for one in self._said
+            if one.severity in _NOISE and not _NOISE[one.severity].search(one.message)
+        ]
         spoken = {difference.urn for difference in told if difference.stays}
         return Report(
             stack=self.stack,
@@ -300,6 +313,20 @@ class Collector:
         )  # fmt: skip
 
 
+def _paths(old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[Path]:
+    """Return where two sides differ, down to the keys of maps, where the engine does not say."""
+    found: set[Path] = set()
+    for key in {*old, *new}:
+        have, want = old.get(key), new.get(key)
+        if have == want:
+            continue
+        if isinstance(have, dict) and isinstance(want, dict):
+            found |= {(key, name) for name in {*have, *want} if have.get(name) != want.get(name)}
+        else:
+            found.add((key,))
+    return frozenset(found)
+
+
 def collect(events: Iterable[Event]) -> Collector:
     """Take all events of a run that is over."""
     collector = Collector()
@@ -310,11 +337,14 @@ def collect(events: Iterable[Event]) -> Collector:
 
 def _told_once(pairs: Sequence[tuple[Line, Difference]]) -> tuple[list[Difference], list[Difference]]:
     """Split into what is told, and what goes with something that is."""
-    topics = {(found.host, line.topic) for line, found in pairs if line.topic and not line.echo}
+    topics = {
+        (found.host, line.topic, found.by_hand) for line, found in pairs if line.topic and not line.echo
+    }
     told: list[Difference] = []
     follows: list[Difference] = []
     for line, found in pairs:
-        is_echo = line.echo and (found.host, line.topic) in topics
+        # What the code asks for hides nothing that somebody did by hand.
+        is_echo = line.echo and (found.host, line.topic, found.by_hand) in topics
         (follows if line.follows or is_echo else told).append(found)
     # What only follows is told where there is nothing that it could follow.
     return (told, follows) if told else (follows, [])

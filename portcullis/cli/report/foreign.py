@@ -24,8 +24,15 @@ _NAMES = {
 }
 """What people call a resource of a type, and what it is about."""
 _CONTAINER, _VOLUME = "docker:index/container:Container", "docker:index/volume:Volume"
-_FOLLOWS = ("command:", "tls:index/certRequest:")
-"""Types that change only since something else does."""
+_HARMLESS = {
+    "command": {"triggers"},
+    "pulumi": {"version"},
+    "tls:index/certRequest:CertRequest": {"privateKeyPem"},
+}
+"""By type or package, what of it changes only since something else does.
+
+Anything else is told: a pull request may not hide a command, or the host that a provider leads to.
+"""
 
 
 def lines(type_: str, change: Change, *, retained: bool = False) -> list[Line]:
@@ -47,7 +54,8 @@ def lines(type_: str, change: Change, *, retained: bool = False) -> list[Line]:
         return [replace(line, what=f"{line.what}: its data goes with it", severity=Severity.OPEN)]
     if change.op == "delete" and retained:
         return [replace(line, remedy=f"{STAYS} on the host")]
-    if type_.startswith(_FOLLOWS) and change.op in ("update", "replace"):
+    harmless = _HARMLESS.get(type_, _HARMLESS.get(type_.partition(":")[0]))
+    if harmless is not None and change.op in ("update", "replace") and {*change.names()} <= harmless:
         return [replace(line, follows=True)]
     return [line]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known, mode_text
 from portcullis.host.resource import HostResource, is_secret
-from portcullis.provider.changes import Line, Section, Severity, difference
+from portcullis.provider.changes import Line, Section, Severity, difference, with_rest
 from portcullis.resources.file.facts import MAX_CONTENT, FileDesired, FileFacts
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class FileProvider(HostProvider):
                 opened = bool(change.live.get("secret")) or _is_open(str(change.live.get("mode", "")))
                 severity = Severity.OPEN if opened and change.by_hand((name,)) else Severity.COSMETIC
                 found.append(Line(subject, difference(change, name), "", severity, at=(name,)))
-        return found or super().differing(change, subject)
+        return with_rest(change, subject, found)
 
 
 class File(HostResource):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.provider.changes import STAYS, Line, Severity
+from portcullis.provider.changes import STAYS, Line, Severity, with_rest
 from portcullis.resources.packages.facts import INSTALLED, NAME, PackagesDesired, PackagesFacts
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class PackagesProvider(HostProvider):
         if extra:
             what = f"no longer declared: {', '.join(extra)}"
             found.append(Line("packages", what, at=("packages", extra[0])))
-        return found or super().lines(change)
+        return with_rest(change, "packages", found, "packages")
 
 
 class Packages(HostResource):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser
 from portcullis.host.resource import HostResource
-from portcullis.provider.changes import Line, Severity
+from portcullis.provider.changes import Line, Severity, with_rest
 from portcullis.resources.directory.resource import Directory
 from portcullis.resources.packages.resource import Packages
 from portcullis.resources.service.facts import NAME, ServiceDesired, ServiceFacts
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from portcullis.resources.tree.resource import Tree
 
 _TYPES = (".service", ".socket", ".timer", ".path", ".mount", ".target")
+
+_CHANGES = {"reload": "reloads", "restart": "restarts"}
 
 
 class ServiceProvider(HostProvider):
@@ -67,12 +69,14 @@ class ServiceProvider(HostProvider):
         if change.changes("enabled"):
             what = f"{change.live.get('enabled')} at boot, declared {change.goal.get('enabled')}"
             found.append(Line(subject, what, "", Severity.WRONG, at=("enabled",)))
-        if not found:
-            stale = change.changes("stale")
-            what = "runs on older files than those that are there" if stale else "follows other changes"
-            remedy = f"up {change.goal.get('on_change', 'reload')}s it"
-            found.append(Line(subject, what, remedy, Severity.WRONG, follows=True))
-        return found
+        if change.changes("stale"):
+            what, remedy = (
+                "runs on older files than those that are there",
+                f"up {_CHANGES.get(change.goal.get('on_change', ''), 'reloads')} it",
+            )
+            found.append(Line(subject, what, remedy, Severity.WRONG, at=("stale",), follows=True))
+        # What it reads changes with the files, which have lines of their own.
+        return with_rest(change, subject, found, "reads")
 
 
 class Service(HostResource):

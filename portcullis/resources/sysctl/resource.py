@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.provider.changes import Line, Severity
+from portcullis.provider.changes import Line, Severity, with_rest
 from portcullis.resources.sysctl.facts import SysctlDesired, SysctlFacts
 
 if TYPE_CHECKING:
@@ -78,9 +78,7 @@ class SysctlProvider(GuardedProvider):
                     "overridden": f"{key} will be {live} after a reboot",
                 }[name]
                 found.append(Line("kernel", what, "", severity, at=at))
-        if change.changes("mode", "owner", "group") or not found:
-            found += super().differing(change, subject)
-        return found
+        return with_rest(change, subject, found, *(("content",) if found else ()))
 
 
 class Sysctl(HostResource):

@@ -12,7 +12,7 @@ from portcullis.host.errors import HostError
 from portcullis.host.provider import HostProvider, Normaliser, is_known, stack_of
 from portcullis.host.resource import HostResource, local_folder
 from portcullis.host.session import WRITE_TIMEOUT, who
-from portcullis.provider.changes import Line, Section, Severity
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 from portcullis.resources.tree.facts import TreeDesired, TreeFacts
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class TreeProvider(HostProvider):
             return super().differing(change, subject)
         severity = Severity.WRONG if change.by_hand(("files",)) else Severity.COSMETIC
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        return [Line(subject, f"{names[0]}{more} differ", "", severity, Section.SITES, at=("files",))]
+        found = [Line(subject, f"{names[0]}{more} differ", "", severity, Section.SITES, at=("files",))]
+        return with_rest(change, subject, found)
 
 
 def _send(channel: Channel, props: Props, source: Path, digest: str) -> None:

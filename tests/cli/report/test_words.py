@@ -63,3 +63,70 @@ def test_what_nobody_declared_stays_and_its_command_can_be_pasted(case: dict[str
 def test_a_path_of_the_host_cannot_become_a_command() -> None:
     (line,) = inventory(files={"/etc/$(reboot);x": "file 0644 root:root"})
     assert line.remedy.endswith("rm '/etc/$(reboot);x'")
+
+
+FOLLOWS = {
+    ("ContainerState", "container"), ("ContainerState", "container_id"), ("Service", "reads"),
+    ("Service", "stale"), ("SshServer", "stale"),
+}  # fmt: skip
+"""What is only told where nothing else is."""
+
+
+@pytest.mark.parametrize("case", WORDS["by_hand"], ids=lambda case: case["said"])
+def test_no_change_of_the_code_is_hidden_by_another(case: dict[str, Any]) -> None:
+    kind, declared = case["kind"], case["declared"]
+    if kind == "ContainerState":
+        declared = {**declared, "pids": "100", "expects": "healthy"}
+    for name, value in declared.items():
+        if (kind, name) in FOLLOWS:
+            continue
+        other = (
+            {"another": "x"} if isinstance(value, dict) else not value if isinstance(value, bool) else "other"
+        )
+        goal = {**declared, "more": "x", name: other}
+        found = (
+            Stream().thing(kind, "x", declared, declared, goal).thing("File", "y", None, None, {}).report()
+        )
+        told = {
+            detail.path.partition("[")[0].partition(".")[0] for d in found.differences for detail in d.details
+        }
+        assert {name, "more"} <= told, f"{kind}.{name}: {found.differences}"
+
+
+def test_a_command_and_where_a_provider_leads_are_never_hidden() -> None:
+    command, provider = "command:local:Command", "pulumi:providers:docker"
+    stream = Stream().thing(
+        command, "probe", {"create": "a"}, {"create": "a"}, {"create": "b", "triggers": ["x"]}
+    )
+    stream.thing(provider, "web1", {"host": "ssh://web1"}, {"host": "ssh://web1"}, {"host": "ssh://evil"})
+    said = [f"{d.subject}: {d.what}" for d in stream.report().differences]
+    assert said == [
+        "command probe: create a, declared b; triggers differs",
+        "docker web1: host ssh://web1, declared ssh://evil",
+    ]
+
+
+def test_what_the_code_asks_for_hides_nothing_that_was_done_by_hand() -> None:
+    maps: dict[str, Any] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
+    live = {**maps, "passes": {"tcp4 9200": "anywhere"}}
+    ufw = {"enabled": True, "rules": {}}
+    stream = Stream().thing("Exposure", "e", maps, live, maps)
+    stream.thing("UfwPolicy", "u", ufw, ufw, {**ufw, "rules": {"in 9200/tcp": "allow"}})
+    assert [(d.subject, d.by_hand) for d in stream.report().differences] == [
+        ("9200/tcp", True),
+        ("ufw", False),
+    ]
+
+
+def test_what_is_accepted_from_now_on_is_told() -> None:
+    maps: dict[str, Any] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}, "accepted": {}}
+    goal = {**maps, "accepted": {"tcp4 0.0.0.0:3306": "the office"}}
+    (found,) = Stream().thing("Exposure", "e", maps, maps, goal).report().differences
+    assert (found.subject, found.what, found.mine) == ("tcp4 0.0.0.0:3306", "accepted: the office", True)
+
+
+def test_a_value_of_a_form_that_nobody_expects_is_told_all_the_same() -> None:
+    ufw: dict[str, Any] = {"enabled": True, "rules": {}}
+    for found in ([1], "x", {"in 80/tcp": {}}, {"in 80/tcp": ["allow"]}, 7):
+        report = Stream().thing("UfwPolicy", "u", ufw, {**ufw, "rules": found}, ufw).report()
+        assert len(report.differences) == 1, found
