@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.cli import command
 from portcullis.cli.pipeline import forge, markdown, preview
+from portcullis.cli.report import render
 
 if TYPE_CHECKING:
     import argparse
@@ -39,14 +39,14 @@ def previewed(stack: str, folder: Path, why: str, base: Path | None) -> int:
         seen = preview.look(stack, folder=Path.cwd(), environment=os.environ, code_only=why, judge=True)
     (folder / "diff.txt").write_text(seen.text)
     (folder / "preview.json").write_text(json.dumps(seen.steps))
+    result = json.loads(render.of_json(seen.report))
     (folder / "result.json").write_text(
-        json.dumps({**asdict(seen), "steps": None, "text": None, "verdict": None})
+        json.dumps({**result, "code_only": seen.code_only, "stopped": seen.stopped})
     )
     (folder / COMMENT).write_text(markdown.of_preview(seen, source()))
-    say(seen.text.rstrip())
+    say(render.text(seen.report).rstrip())
     if seen.verdict:
         say(f"\n{seen.verdict}")
-    say(f"\n{stack}: {markdown.counted(seen.changes) if seen.ok else 'the preview failed'}")
     if seen.stopped:
         say(f"{stack}: stopped by the policy pack")
     _summarise((folder / COMMENT).read_text())
@@ -92,7 +92,7 @@ def watched(stack: str, folder: Path) -> int:
         say(f"{stack} is what the code says" + (f"; closed {closed}" if closed else ""))
         return CLEAN
     title, body = markdown.of_drift(seen, source())
-    say(seen.text.rstrip())
+    say(render.text(seen.report).rstrip())
     say(f"\n{title}" + (f": {told.report(marker, title, body)}" if told else ""))
     return DRIFTED if seen.ok else FAILED
 

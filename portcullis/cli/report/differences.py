@@ -189,7 +189,7 @@ class Collector:
             told = (
                 provider.lines(change) if provider else foreign.lines(state.type, change, retained=retained)
             )
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             # What a host answers may have any form. It is told all the same.
             told = [plain(change, change.name)]
         if state.type.startswith(_PROVIDERS) and change.op in ("create", "delete"):

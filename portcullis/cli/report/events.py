@@ -93,7 +93,7 @@ def read(line: str) -> Event | None:
         return None
     for name, stage in _STAGES.items():
         if found := event.get(name):
-            return _step(stage, found.get("metadata") or {})
+            return step(stage, found.get("metadata") or {})
     return next((told(event[name]) for name, told in _TOLD.items() if event.get(name)), None)
 
 
@@ -111,7 +111,8 @@ _TOLD: Mapping[str, Callable[[Mapping[str, Any]], Said]] = {
 }
 
 
-def _step(stage: Stage, metadata: Mapping[str, Any]) -> Step:
+def step(stage: Stage, metadata: Mapping[str, Any]) -> Step:
+    """Return a step out of its metadata: operation, URN, both states, what differs."""
     paths = metadata.get("detailedDiff")
     return Step(
         stage,
