@@ -41,11 +41,12 @@ ready-to-test:
 lab: ready ## raise the disposable host and write Pulumi.lab.yaml
 	@tools/lab.sh $(HOST)
 
-up: ready ## pulumi up on the disposable host
+up: ready ## make the disposable host what the code says
 	@tools/stack.sh up $(or $(PULUMI),--yes)
 
+# With differences a preview ends with 2, which is no failure here. PULUMI=--details shows each property.
 preview: ready ## show every difference between the code and the disposable host
-	@tools/stack.sh preview --diff $(PULUMI)
+	@tools/stack.sh preview $(PULUMI) || [ $$? -eq 2 ]
 
 plan: ready ## what the first up would do to things that exist already (read only)
 	@$(ENV) portcullis plan --stack lab

@@ -5,10 +5,8 @@ cd "$(dirname "$0")/.."
 . tools/env.sh
 
 tools/lab.sh "${1:?the name of the host}"
-echo "==> pulumi up"
+echo "==> portcullis up"
 tools/stack.sh up --yes --skip-preview
-# Docker's provider reads more of what it made than it knew before: written down now, no preview shows it.
-said="$(tools/stack.sh refresh --yes --skip-preview 2>&1)" || { echo "$said" >&2; exit 1; }
 echo
 echo "==> what a browser on the internet gets"
 page="$(python lab/lab.py fetch --host "$1")"
@@ -28,7 +26,7 @@ The host is up, and everything on it is declared. Try:
                   ask the shop's API, from the internet
   make ssh        log in and change something by hand, say
                   echo '# by hand' >>/etc/nginx/conf.d/shop.example.com.conf
-  make preview    see it as a diff
+  make preview    see it as one line, with what make up will do about it
   make up         mend it
   $EDITOR Pulumi.lab.yaml, then make preview: a changed setting shows the same way
   make down       take everything away again

@@ -70,7 +70,7 @@ def test_help_has_a_line_for_each_verb(shell: Shell) -> None:
     shell.env["COLUMNS"] = "110"
     said = shell.run("--help").stdout.splitlines()
     assert [line.split()[0] for line in said if line.startswith("    ")] == [
-        "init", *PULUMI, *(verb for verb in OURS if verb != "init")
+        "init", "preview", "up", *PULUMI, *(verb for verb in OURS if verb not in ("init", "preview", "up"))
     ]  # fmt: skip
 
 
@@ -137,12 +137,19 @@ def test_without_a_project_it_says_what_makes_one(shell: Shell, tmp_path: Path, 
 
 @pytest.mark.parametrize("flag", [("-C", "project"), ("--cwd=project",)])
 def test_pulumi_may_be_sent_elsewhere(shell: Shell, tmp_path: Path, flag: tuple[str, ...]) -> None:
-    assert shell.run("preview", *flag, folder=tmp_path).returncode == 7
+    assert shell.run("refresh", *flag, folder=tmp_path).returncode == 7
 
 
 def test_a_missing_pulumi_is_told(shell: Shell) -> None:
     (shell.bin / "pulumi").unlink()
-    for verb, code in (("preview", 127), ("plan", 1), ("map", 2), ("policy", 2), ("tunnels", 1)):
+    for verb, code in (
+        ("refresh", 127),
+        ("preview", 1),
+        ("plan", 1),
+        ("map", 2),
+        ("policy", 2),
+        ("tunnels", 1),
+    ):
         done = shell.run(verb)
         assert done.returncode == code, verb
         assert "pulumi is not installed" in done.stderr
@@ -155,7 +162,7 @@ def test_a_missing_pulumi_is_told(shell: Shell) -> None:
         ([], "the following arguments are required: VERB"),
         (["nonsense"], "invalid choice: 'nonsense'"),
         (["plan", "--nonsense"], "unrecognized arguments: --nonsense"),
-        (["--nonsense", "preview"], "unrecognized arguments: --nonsense"),
+        (["--nonsense", "refresh"], "unrecognized arguments: --nonsense"),
     ],
 )
 def test_a_wrong_command_line_is_told(shell: Shell, words: list[str], said: str) -> None:
@@ -188,5 +195,5 @@ def test_the_command_of_a_checkout_works_anywhere(shell: Shell) -> None:
     command = str(ROOT / "bin/portcullis")
     assert shell.start(command, "--version").stdout.startswith("portcullis ")
     (shell.project / "types.py").write_text("raise RuntimeError('this stands in for a module of Python')\n")
-    done = shell.start(command, "preview", folder=shell.project)
+    done = shell.start(command, "refresh", folder=shell.project)
     assert done.returncode == 7, done.stderr

@@ -72,16 +72,18 @@ def test_the_demo_and_what_it_says_to_try(clone: Clone) -> None:
     assert time.monotonic() - begun < 150, "a second demo takes as long as the first"
 
     clone.run("make ssh", text=f"echo '# by hand' >>{SITE_FILE}\n")
-    said = clone.run("make preview")
-    assert "- # by hand" in said
-    assert said.count("(refresh)") == said.count("(update)"), "nothing but what was changed"
-    # The file, the service that read it, and what is asked of the site.
-    assert "~ 3 updated" in clone.run("make up")
-    assert "unchanged" in clone.run("make preview PULUMI=--expect-no-changes")
+    said = clone.run("make preview").splitlines()
+    assert "web1: 1 difference by hand, 0 changes of yours" in said[0]
+    assert said[1] == f"   ! {SITE_FILE}: text differs — up mends it"
+    # The service that read it, and what is asked of the site.
+    assert said[2:] == ["2 more follow from these", "Details: portcullis preview --details"]
+    assert "-# by hand" in clone.run("make preview PULUMI=--details")
+    assert f"✓ {SITE_FILE}: text differs" in clone.run("make up")
+    assert len(clone.run("make preview").splitlines()) == 1
 
     settings = clone.folder / "Pulumi.lab.yaml"
     settings.write_text(settings.read_text().replace("spa: true", "spa: false"))
-    assert "+ try_files $uri $uri/ =404;" in " ".join(clone.run("make preview").split())
+    assert "+ try_files $uri $uri/ =404;" in " ".join(clone.run("make preview PULUMI=--details").split())
 
 
 def test_the_lines_of_make_tunnels_lead_to_a_store(clone: Clone, tmp_path: Path) -> None:
@@ -136,22 +138,21 @@ def test_the_guide(clone: Clone) -> None:
         # What is in $(…) is asked of the host's Docker, which a person has in the same shell there.
         run(line)
     said = run(look[0])
-    assert "- # by hand" in said
-    assert 'tcp4 172.17.0.1:3306: "container \\"leak\\"' in " ".join(said.split())
+    assert f"   ! {SITE_FILE}: text differs — up mends it" in said
+    assert "docker rm -f leak" in said
     scanned(clone, look[1])
     for line in mend:
         run(line)
-    assert "unchanged" in run("make preview PULUMI=--expect-no-changes")
+    assert "no differences in" in run("make preview")
     run(change[0])
     said = run(change[1])
-    assert "old.example.com" in said
-    assert "Certificate: (create)" in said
+    assert "certificate old.example.com: new — up makes it" in said
     assert "shop.example.com.conf" not in said, "nothing of the site that is there"
     run(change[2])
     assert "flowchart LR" in run(who[0])
     said = run(told[0])
     assert "0 stop the stack" in said
-    assert "**Nothing to change.**" in (clone.folder / ".portcullis/pipeline/comment.md").read_text()
+    assert "no differences in" in (clone.folder / ".portcullis/pipeline/comment.md").read_text()
     assert "0 stop the stack" in run(told[1])
 
 
