@@ -96,7 +96,7 @@ def _ours(folder: Path) -> _Stack:
     ours = _Stack(folder, ".pulumi-state", "tools/stack.sh")
     _say("stack lab: first deployment")
     ours.verb(*_UP)
-    # Docker's provider reads more of what it made than it knew before: written down once, as the next `up` does.
+    # Docker's provider reads more of what it made than it knew before: written down once.
     ours.verb("refresh", "--yes", "--skip-preview", *_QUIET)
     return ours
 

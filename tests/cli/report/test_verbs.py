@@ -118,7 +118,10 @@ def test_flags_of_pulumi_are_passed_on_from_where_they_were_typed(shell: Shell) 
 
 
 def test_a_fault_of_the_settings_file_has_the_form_of_all_faults(shell: Shell) -> None:
-    said = "error: could not unmarshal '/home/me/shop/Pulumi.prod.yaml': yaml: line 12: did not find expected key\n"
+    said = (
+        "error: could not unmarshal '/home/me/shop/Pulumi.prod.yaml': "
+        "yaml: line 12: did not find expected key\n"
+    )
     done = shell.plays("preview", Stream(), 255, said).run("preview")
     assert done.returncode == 1
     assert done.stderr == (
