@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from portcullis.cli.report import render
+from portcullis.cli.report.render import Row
 from portcullis.cli.report.terminal import Screen, laid_out
 from tests.cli.report.streams import CONTAINER, Stream, drifted
 
@@ -84,6 +85,25 @@ def test_many_of_a_kind_are_one_line_but_not_what_opens_the_host() -> None:
     assert "     21 x File, new: /etc/f00, /etc/f01, /etc/f02, … — up makes it\n" in said
     assert len(said.splitlines()) == 3
     assert "/etc/f20: new" in render.text(stream.report(), details=True)
+
+
+def test_what_opens_the_host_is_told_one_by_one_however_much_it_is() -> None:
+    stream = Stream()
+    for number in range(21):
+        secret = {**FILE, "path": f"/etc/s{number:02}", "secret": True, "mode": "0400"}
+        stream.thing("File", f"s{number:02}", secret, {**secret, "mode": "0444"}, secret)
+    said = render.text(stream.report())
+    assert said.count("  !! /etc/s") == 21
+
+
+def test_a_remedy_that_is_longer_than_the_terminal_is_cut_and_leaves_room_for_the_thing() -> None:
+    row = Row(
+        "/etc/cron.d/evil: file 0644 root:root", f"stays; remove it yourself: rm /etc/{'x' * 200}", "!!"
+    )
+    (line,) = laid_out([row], 80)
+    assert cell_len(line.plain) <= 80
+    assert line.plain.startswith("  !! /etc/cron.d/evil: file")
+    assert row.plain().endswith("x" * 200)
 
 
 def test_details_show_property_by_property_and_what_follows() -> None:

@@ -95,15 +95,19 @@ def test_no_change_of_the_code_is_hidden_by_another(case: dict[str, Any]) -> Non
 
 def test_a_command_and_where_a_provider_leads_are_never_hidden() -> None:
     command, provider = "command:local:Command", "pulumi:providers:docker"
-    stream = Stream().thing(
-        command, "probe", {"create": "a"}, {"create": "a"}, {"create": "b", "triggers": ["x"]}
-    )
-    stream.thing(provider, "web1", {"host": "ssh://web1"}, {"host": "ssh://web1"}, {"host": "ssh://evil"})
-    said = [f"{d.subject}: {d.what}" for d in stream.report().differences]
-    assert said == [
+    ran = {"create": "a"}
+    stream = Stream().thing(command, "probe", ran, ran, {"create": "b", "triggers": ["x"]})
+    stream.thing(command, "again", ran, ran, {**ran, "triggers": ["x"]})
+    there = {"host": "ssh://web1"}
+    stream.thing(provider, "web1", there, there, {"host": "ssh://evil"})
+    stream.thing(provider, "web2", None, None, there).thing("File", "motd", None, None, {"path": "/etc/motd"})
+    report = stream.report()
+    assert [f"{d.subject}: {d.what}" for d in report.differences] == [
+        "/etc/motd: new",
         "command probe: create a, declared b; triggers differs",
         "docker web1: host ssh://web1, declared ssh://evil",
     ]
+    assert [d.subject for d in report.follows] == ["command again", "docker web2"]
 
 
 def test_what_the_code_asks_for_hides_nothing_that_was_done_by_hand() -> None:
