@@ -34,4 +34,5 @@ def test_the_report_on_a_terminal(golden: Golden) -> None:
 
 
 def test_the_picture_in_the_readme(golden: Golden) -> None:
-    golden(PICTURE, picture(render.rows(report()), "portcullis preview"))
+    shown = render.rows(report(), more="portcullis preview --stack prod --details")
+    golden(PICTURE, picture(shown, "portcullis preview --stack prod"))

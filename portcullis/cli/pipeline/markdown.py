@@ -84,7 +84,7 @@ def of_drift(preview: Preview, source: str) -> tuple[str, str]:
 
 def _listed(preview: Preview) -> list[str]:
     """Return the title, and a line for each difference. It is a block of code: nothing in it is markup."""
-    head, *rows = render.rows(preview.report, verb="comment")
+    head, *rows = render.rows(preview.report)
     title = f"**{comment.code(head.plain())}**"
     return [title, "", fenced(_cut("\n".join(row.plain() for row in rows)))] if rows else [title]
 

@@ -156,8 +156,9 @@ class Collector:
             self._take_step(event)
 
     def _take_step(self, step: Step) -> None:
+        # Every resource's name begins with its stack's.
+        self.stack = self.stack or step.urn.split("::")[0].rpartition(":")[2]
         if step.type == _STACK:
-            self.stack = self.stack or step.urn.split("::")[0].rpartition(":")[2]
             if step.op != "refresh" and step.stage == "done":
                 if step.old and self._written is None:
                     self._written = dict(step.old.outputs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from portcullis.cli import command
 from portcullis.cli.report import engine, render
 from portcullis.cli.report.terminal import Screen
 
@@ -37,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(render.of_json(report) + "\n")
     elif report.ok:
-        screen.show(render.rows(report, details=options.details))
+        more = command.spelled(report.stack, "preview", "--details")
+        screen.show(render.rows(report, details=options.details, more=more))
     else:
         tell_errors(report)
     return code_of(report)

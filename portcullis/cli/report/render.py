@@ -56,13 +56,13 @@ class Row:
         return f"  {self.mark:>2} {self.text}" + (f" — {self.remedy}" if self.remedy else "")
 
 
-def rows(report: Report, *, details: bool = False, verb: str = "preview") -> list[Row]:
+def rows(report: Report, *, details: bool = False, more: str = "") -> list[Row]:
     """Return the lines of a report that came to its end.
 
     Args:
         report: what was found.
         details: each difference with its properties, none grouped, and what follows of them.
-        verb: whose report it is; `up` says what to do about details itself.
+        more: the command that shows the details, "" where none is to be named.
     """
     found = [Row(title(report), style="title")]
     hand = [one for one in report.differences if one.by_hand]
@@ -79,8 +79,8 @@ def rows(report: Report, *, details: bool = False, verb: str = "preview") -> lis
             count = len(report.follows)
             found.append(Row(f"{count} more follow{'s' if count == 1 else ''} from these", style="note"))
     found += warnings(report, details=details)
-    if report.differences and not details and verb == "preview":
-        found.append(Row("Details: portcullis preview --details", style="note"))
+    if report.differences and not details and more:
+        found.append(Row(f"Details: {more}", style="note"))
     return found
 
 

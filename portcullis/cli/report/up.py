@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
             if code is not None:
                 return code
         elif not options.json:
-            screen.show(render.rows(approved, details=options.details, verb="up"))
+            screen.show(render.rows(approved, details=options.details))
     ticks = _Ticks(Screen(sys.stderr) if options.json else screen, approved)
     with screen.waiting("changing the hosts"):
         done, _ = engine.run(["up", "--yes", "--skip-preview", *words], heard=ticks.heard)
@@ -84,7 +84,7 @@ def _shown(screen: Screen, options: argparse.Namespace, seen: Report) -> int | N
     if not seen.ok:
         tell_errors(seen)
         return FAILED
-    screen.show(render.rows(seen, details=options.details, verb="up"))
+    screen.show(render.rows(seen, details=options.details))
     if seen.is_clean or _stays(seen):
         return SAME
     while True:
@@ -95,7 +95,7 @@ def _shown(screen: Screen, options: argparse.Namespace, seen: Report) -> int | N
         if said in ("yes", "y"):
             return None
         if said in ("details", "d"):
-            screen.show(render.rows(seen, details=True, verb="up"))
+            screen.show(render.rows(seen, details=True))
         elif said in ("no", "n", ""):
             screen.show([Row("Nothing was changed.", style="note")])
             return DIFFERENT
@@ -138,7 +138,9 @@ class _Ticks:
             for other in (*self.approved.differences, *self.approved.follows)
         )
         new = "" if known else " (came since the preview)"
-        return Row(f"{'✗' if failed else '✓'} {one.subject}: {one.what}{new}", word, one.severity)
+        several = self.approved is not None and len(self.approved.hosts) > 1
+        host = f"{one.host}: " if several and one.host else ""
+        return Row(f"{'✗' if failed else '✓'} {host}{one.subject}: {one.what}{new}", word, one.severity)
 
 
 def _ending(done: Report, count: int) -> list[Row]:

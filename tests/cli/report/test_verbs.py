@@ -104,6 +104,7 @@ def test_exit_codes_of_a_preview(shell: Shell) -> None:
     done = shell.plays("preview", drifted()).run("preview")
     assert done.returncode == 2
     assert '  !! deploy: key "evil" added — up removes it\n' in done.stdout
+    assert done.stdout.endswith("\nDetails: portcullis preview --stack prod --details\n")
     done = shell.plays("preview", Stream().said("web1: nothing answers"), 255).run("preview")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: web1: nothing answers\n")
     assert shell.run("preview", "--help").stdout.count("Exit status: 0, nothing differs; 2") == 1
