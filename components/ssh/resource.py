@@ -139,6 +139,10 @@ class SshServerProvider(GuardedProvider):
         facts: SshServerFacts = self._typed(answer["facts"])
         return facts
 
+    def subject(self, change: Change) -> str:
+        """Return the server."""
+        return "sshd"
+
     def differing(self, change: Change, subject: str) -> list[Line]:
         """Say what else sshd does, option by option; a way in that was opened by hand is the worst."""
         found = []
@@ -164,11 +168,13 @@ class SshServerProvider(GuardedProvider):
         if change.changes("config") and change.live.get("config"):
             found.append(Line("sshd", str(change.live["config"]), "", Severity.WRONG, at=("config",)))
         if change.changes("port"):
-            found.append(Line("sshd", difference(change, "port"), "", Severity.WRONG, at=("port",)))
+            severity = Severity.WRONG if change.by_hand(("port",)) else Severity.COSMETIC
+            found.append(Line("sshd", difference(change, "port"), "", severity, at=("port",)))
         for name, what in (("content", "its drop-in differs"), ("mode", difference(change, "mode"))):
             # The options say what a changed file does.
             if change.changes(name) and not (found and name == "content"):
-                found.append(Line("sshd", what, "", Severity.WRONG, at=(name,)))
+                severity = Severity.WRONG if change.by_hand((name,)) else Severity.COSMETIC
+                found.append(Line("sshd", what, "", severity, at=(name,)))
         if change.changes("stale") or not found:
             what = "runs on older files than those that are there"
             stale = Line("sshd", what, "up reloads it", Severity.WRONG, at=("stale",), follows=bool(found))

@@ -69,6 +69,10 @@ class UfwPolicyProvider(GuardedProvider):
         """Return a host without ufw."""
         return {"enabled": False, "rules": {}, "live": ABSENT}
 
+    def subject(self, change: Change) -> str:
+        """Return the firewall."""
+        return UFW
+
     def differing(self, change: Change, subject: str) -> list[Line]:
         """Say it rule by rule; what opens a port, or turns ufw off, is the worst."""
         found = []

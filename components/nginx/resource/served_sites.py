@@ -66,6 +66,10 @@ class ServedSitesProvider(HostProvider):
         """Return nothing: what is not there is told of site by site."""
         return {}
 
+    def subject(self, change: Change) -> str:
+        """Return what it is about."""
+        return "sites of nginx"
+
     def differing(self, change: Change, subject: str) -> list[Line]:
         """Say which site is not served, and why. A file that changed has a line of its own."""
         found = [

@@ -49,6 +49,10 @@ class AdministratorsProvider(GuardedProvider):
         del props
         return Login(declared=True)
 
+    def subject(self, change: Change) -> str:
+        """Return what all of them are."""
+        return "administrators"
+
     def differing(self, change: Change, subject: str) -> list[Line]:
         """Say who may become root besides, by the way that leads there."""
         found = [

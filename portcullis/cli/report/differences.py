@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _OURS = "portcullis:index:"
 _STACK = "pulumi:pulumi:Stack"
+_SSH = "ssh://"
 _PROVIDERS = "pulumi:providers:"
 _REPLACES = ("replace", "create-replacement", "delete-replaced")
 _DOES = {"create": "create", "import": "create", "update": "update", "delete": "delete"} | dict.fromkeys(
@@ -31,7 +32,9 @@ _DOES = {"create": "create", "import": "create", "update": "update", "delete": "
 )
 _NOISE = {
     "warning": re.compile(r"using pulumi-\S+ from \$PATH"),
-    "error": re.compile(r"^\d+ errors? occurred|^(preview|update|destroy) failed"),
+    "error": re.compile(
+        r"^\d+ errors? occurred|^(preview|update|destroy) failed|^Detected that .* exited premat"
+    ),
 }
 """What the engine says each time, or on top of what was said already."""
 _FILLERS = re.compile(
@@ -230,23 +233,32 @@ class Collector:
         host = state.inputs.get("host")
         if state.type.startswith(_OURS) and isinstance(host, str):
             return host
-        if state.provider and "::pulumi:providers:docker::" in state.provider:
-            return state.provider.split("::")[-2]
+        # urn:…::ID; Docker's provider leads to `ssh://ALIAS`.
+        provider = self._state_of(state.provider.rpartition("::")[0])
+        leads = provider.inputs.get("host") if provider else ""
+        if isinstance(leads, str) and leads.startswith(_SSH):
+            return leads.removeprefix(_SSH)
         above = state.parent
         while above:
             if above.split("::")[2].endswith("HardenedHost"):
                 return above.rpartition("::")[2]
-            known_above = self._seen.get(above)
-            step = known_above and (known_above.does or known_above.found)
-            above = step.state.parent if step and step.state else ""
+            component = self._state_of(above)
+            above = component.parent if component else ""
         return ""
 
-    def report(self, seconds: float = 0.0, errors: Sequence[str] = ()) -> Report:
+    def _state_of(self, urn: str) -> State | None:
+        seen = self._seen.get(urn)
+        step = seen and (seen.does or seen.found)
+        return step.state if step else None
+
+    def report(self, seconds: float = 0.0, errors: Sequence[str] = (), *, failed: bool = True) -> Report:
         """Return what all events make up.
 
         Args:
             seconds: how long the run took.
             errors: what was said outside of the events.
+            failed: it did not come to its end. Else what was said as an error warns only: the engine calls it
+                one that a plugin ended before it was asked to, which happens at every end.
         """
         pairs = [pair for urn in list(self._seen) for pair in self.lines_of(urn)]
         told, follows = _told_once(pairs)
@@ -260,7 +272,7 @@ class Collector:
             if step and step.state and step.type.startswith(_OURS) and step.state.inputs.get("host")
         }
         said = [
-            one
+            replace(one, severity=one.severity if failed else "warning")
             for one in self._said
             if one.severity in _NOISE and not _NOISE[one.severity].search(one.message)
         ]
@@ -270,7 +282,9 @@ class Collector:
             hosts=tuple(sorted(hosts)),
             differences=tuple(sorted(told, key=lambda one: one.order)),
             follows=tuple(sorted(follows, key=lambda one: one.order)),
-            errors=_once([one.message for one in said if one.severity == "error"] or errors),
+            errors=_once([one.message for one in said if one.severity == "error"] or errors)
+            if failed
+            else (),
             warnings=_once(
                 one.message for one in said if one.severity == "warning" and one.urn not in spoken
             ),

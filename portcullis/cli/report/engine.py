@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from portcullis.cli import command
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 
 _QUIET = ("--json", "--non-interactive", "--color", "never")
 _ERROR = re.compile(r"^error: (.*(?:\n(?!error: |warning: ).+)*)", re.MULTILINE)
-_YAML = re.compile(
-    r"(?P<file>Pulumi[\w.-]*\.ya?ml)\b.*?yaml: (?:line (?P<line>\d+): )?(?P<what>[^\n]*)", re.DOTALL
-)
+_YAML = re.compile(r"yaml: (?:line (?P<line>\d+): )?(?P<what>[^\n]*)")
+_FILE = re.compile(r"Pulumi[\w.-]*\.ya?ml\b")
 _TYPE = re.compile(r"configuration key '(?P<key>[^']+)' must be of type '(?P<type>\w+)'")
 _KINDS = {"object": "a map, with a line for each entry", "array": "a list", "string": "a text"}
 
@@ -96,19 +96,26 @@ def run(
         beside.seek(0)
         said = beside.read() + "".join(beside_events)
     seconds = time.monotonic() - begun
-    errors = [] if code == 0 else errors_of(said) or [f"pulumi {words[0]} ended with {code}"]
+    errors = [] if code == 0 else errors_of(said, _stack(words)) or [f"pulumi {words[0]} ended with {code}"]
     if late.is_set():
         errors = [f"pulumi {words[0]} took longer than {limit:.0f} s"]
-    return collector.report(seconds, errors), collector
+    return collector.report(seconds, errors, failed=bool(errors)), collector
 
 
-def errors_of(said: str) -> list[str]:
-    """Return what the engine says beside its events, in the form of all faults of settings."""
+def errors_of(said: str, stack: str = "") -> list[str]:
+    """Return what the engine says beside its events, in the form of all faults of settings.
+
+    Args:
+        said: all of it.
+        stack: the stack's name, which the engine leaves out where its file is no YAML.
+    """
     found = []
     for message in _ERROR.findall(said):
         yaml, typed = _YAML.search(message), _TYPE.search(message)
         if yaml:
-            place = f"{yaml['file']}, line {yaml['line']}" if yaml["line"] else yaml["file"]
+            named = _FILE.search(message)
+            file = named[0] if named else f"Pulumi.{stack}.yaml" if stack else "the stack's file"
+            place = f"{file}, line {yaml['line']}" if yaml["line"] else file
             found.append(f"The settings of this stack have a fault:\n  {place}: is not YAML: {yaml['what']}")
         elif typed:
             kind = _KINDS.get(typed["type"], typed["type"])
@@ -116,6 +123,10 @@ def errors_of(said: str) -> list[str]:
         else:
             found.append(message)
     return found
+
+
+def _stack(words: Sequence[str]) -> str:
+    return next((after for word, after in pairwise(words) if word == "--stack"), "")
 
 
 @contextlib.contextmanager

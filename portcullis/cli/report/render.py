@@ -89,7 +89,8 @@ def title(report: Report) -> str:
     where = _where(report)
     seconds = f" ({report.seconds:.0f} s)" if report.seconds else ""
     if not report.differences:
-        return f"{where}: no differences in {report.resources} resources{seconds}"
+        count = report.resources
+        return f"{where}: no differences in {count} resource{'' if count == 1 else 's'}{seconds}"
     hand = sum(one.by_hand for one in report.differences)
     mine = sum(one.mine for one in report.differences)
     differences = f"{hand} difference{'' if hand == 1 else 's'} by hand"

@@ -81,7 +81,7 @@ def test_what_a_host_is_called_is_no_markup() -> None:
 
 def test_nothing_to_change_is_one_line() -> None:
     said = markdown.of_preview(preview(Stream().thing("File", "motd", FILE, FILE, FILE)), "")
-    assert "**`web1: no differences in 1 resources`**" in said
+    assert "**`web1: no differences in 1 resource`**" in said
     assert "<details>" not in said
 
 

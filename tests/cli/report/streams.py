@@ -111,7 +111,8 @@ class Stream:
         return self
 
     def report(self, seconds: float = 8.0) -> Report:
-        return collect(found for line in self.lines if (found := events.read(line))).report(seconds)
+        collector = collect(found for line in self.lines if (found := events.read(line)))
+        return collector.report(seconds, failed='"severity": "error"' in "".join(self.lines))
 
 
 def drifted() -> Stream:

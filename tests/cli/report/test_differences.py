@@ -9,7 +9,7 @@ import pytest
 from portcullis.cli.report import events
 from portcullis.cli.report.differences import Difference, clean, dotted, tidy
 from portcullis.provider.changes import UNKNOWN, path_of
-from tests.cli.report.streams import CONTAINER, Stream, drifted, urn
+from tests.cli.report.streams import CONTAINER, PROVIDER, Stream, drifted, urn
 
 FILE = {"path": "/etc/motd", "content": "one\n", "mode": "0644", "owner": "root", "on_delete": "restore"}
 
@@ -95,6 +95,14 @@ def test_a_thing_that_is_gone_is_by_hand_and_one_that_is_new_is_yours() -> None:
     assert (gone.what, gone.by_hand, gone.mine, gone.host) == ("container is gone", True, False, "web1")
     new = one(Stream().thing(CONTAINER, "api", None, None, api))
     assert (new.what, new.by_hand, new.mine) == ("new container", False, True)
+
+
+def test_a_container_is_on_the_host_that_its_provider_leads_to() -> None:
+    stream = Stream().thing("pulumi:providers:docker", "any", None, None, {"host": "ssh://web9"})
+    provider = f"{urn('pulumi:providers:docker', 'any')}::0f"
+    stream.thing(CONTAINER, "api", None, None, {"name": "api"})
+    stream.lines = [line.replace(PROVIDER, provider) for line in stream.lines]
+    assert [(d.subject, d.host) for d in stream.report().differences] == [("api", "web9")]
 
 
 def test_a_replacement_is_one_line_whatever_its_steps_and_their_order() -> None:

@@ -50,7 +50,7 @@ def test_n_differences_are_at_most_n_and_ten_lines(count: int, width: int | None
 
 def test_a_quiet_host_is_one_line() -> None:
     report = Stream().thing("File", "motd", FILE, FILE, FILE).report()
-    assert render.text(report) == "web1: no differences in 1 resources (8 s)\n"
+    assert render.text(report) == "web1: no differences in 1 resource (8 s)\n"
 
 
 def test_a_host_on_which_somebody_was() -> None:

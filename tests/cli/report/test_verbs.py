@@ -100,7 +100,7 @@ def changed() -> Stream:
 def test_exit_codes_of_a_preview(shell: Shell) -> None:
     done = shell.plays("preview", quiet()).run("preview", "--stack", "prod")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "web1: no differences in 1 resources (0 s)\n"
+    assert done.stdout == "web1: no differences in 1 resource (0 s)\n"
     done = shell.plays("preview", drifted()).run("preview")
     assert done.returncode == 2
     assert '  !! deploy: key "evil" added — up removes it\n' in done.stdout
@@ -129,6 +129,9 @@ def test_a_fault_of_the_settings_file_has_the_form_of_all_faults(shell: Shell) -
         "error: The settings of this stack have a fault:\n"
         "  Pulumi.prod.yaml, line 12: is not YAML: did not find expected key\n"
     )
+    said = "error: getting stack configuration: invalid YAML file: yaml: line 35: no mapping here\n"
+    done = shell.plays("preview", Stream(), 255, said).run("preview", "--stack", "prod")
+    assert done.stderr.endswith("\n  Pulumi.prod.yaml, line 35: is not YAML: no mapping here\n")
     said = "error: Stack 'prod' with configuration key 'portcullis:hosts' must be of type 'object'\n"
     done = shell.plays("preview", Stream(), 255, said).run("preview")
     assert done.stderr.endswith("\n  portcullis:hosts: must be a map, with a line for each entry\n")
@@ -150,7 +153,7 @@ def test_json_is_all_there_is_on_standard_output(shell: Shell) -> None:
 
 def test_up_with_nothing_to_do_is_one_line_and_changes_nothing(shell: Shell) -> None:
     done = shell.plays("preview", quiet()).run("up", "--yes")
-    assert (done.returncode, done.stdout) == (0, "web1: no differences in 1 resources (0 s)\n")
+    assert (done.returncode, done.stdout) == (0, "web1: no differences in 1 resource (0 s)\n")
     assert [call[0] for call in shell.calls] == ["preview"]
 
 
