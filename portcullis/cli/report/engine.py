@@ -67,39 +67,50 @@ def run(
             return collector.report(
                 errors=[said if missing else f"pulumi cannot be started: {error}"]
             ), collector
-        late = threading.Event()
+        other = []
 
-        def stop() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(limit, stop) if limit else None
-        if timer:
-            timer.start()
-        beside_events = []
-        try:
-            assert process.stdout is not None  # noqa: S101 - it is a pipe
-            for line in process.stdout:
-                event = events.read(line)
-                if event is None:
-                    beside_events.append(line if not line.startswith("{") else "")
-                    continue
+        def hear(line: str) -> None:
+            event = events.read(line)
+            if event is not None:
                 collector.take(event)
                 heard(event)
-            code = process.wait()
+            elif not line.startswith("{"):
+                other.append(line)
+
+        code, late = _listen(process, hear, limit)
+        beside.seek(0)
+        said = beside.read() + "".join(other)
+    seconds = time.monotonic() - begun
+    errors = [] if code == 0 else errors_of(said, _stack(words)) or [f"pulumi {words[0]} ended with {code}"]
+    if late:
+        errors = [f"pulumi {words[0]} took longer than {limit:.0f} s"]
+    return collector.report(seconds, errors, failed=bool(errors)), collector
+
+
+def _listen(
+    process: subprocess.Popen[str], hear: Callable[[str], None], limit: float | None
+) -> tuple[int, bool]:
+    """Hand over each line that a program prints; return its exit code, and whether it took too long."""
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(limit, stop) if limit else None
+    if timer:
+        timer.start()
+    with process:
+        try:
+            for line in process.stdout or ():
+                hear(line)
+        except BaseException:
+            process.kill()
+            raise
         finally:
             if timer:
                 timer.cancel()
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        beside.seek(0)
-        said = beside.read() + "".join(beside_events)
-    seconds = time.monotonic() - begun
-    errors = [] if code == 0 else errors_of(said, _stack(words)) or [f"pulumi {words[0]} ended with {code}"]
-    if late.is_set():
-        errors = [f"pulumi {words[0]} took longer than {limit:.0f} s"]
-    return collector.report(seconds, errors, failed=bool(errors)), collector
+    return process.returncode, late.is_set()
 
 
 def errors_of(said: str, stack: str = "") -> list[str]:
