@@ -133,7 +133,8 @@ class CertificateProvider(HostProvider):
 
     def subject(self, change: Change) -> str:
         """Return what it is for."""
-        return f"certificate {change.props.get('lineage', change.name)}"
+        # Not the lineage: its name ends in a digest of the rest.
+        return f"certificate {change.props.get('common_name') or change.props.get('lineage', change.name)}"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
         """Say what is wrong with it in certbot's and the server's own words."""
