@@ -370,8 +370,8 @@ def _difference(line: Line, change: Change, urn: str, provider: Provider | None)
     section = line.section if line.section is not None else provider.section if provider else 9
     return Difference(
         host=change.host,
-        subject=clean(line.subject),
-        what=clean(line.what),
+        subject=clean(line.subject.replace(UNKNOWN, change.name)),
+        what=clean(line.what.replace(UNKNOWN, "known after up")),
         remedy=clean(line.remedy) or ("up mends it" if by_hand else "up changes it"),
         severity=line.severity.value,
         section=int(section),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from portcullis.provider.changes import STAYS, Line, Section, Severity, difference, plain, words
+from portcullis.provider.changes import STAYS, Line, Section, Severity, difference, known, plain, words
 
 if TYPE_CHECKING:
     from portcullis.provider.changes import Change
@@ -44,7 +44,10 @@ def lines(type_: str, change: Change, *, retained: bool = False) -> list[Line]:
         retained: a delete leaves the thing where it is.
     """
     form, section = _NAMES.get(type_, ("{kind} {resource}", Section.REST))
-    name = str(change.props.get("name") or change.name).partition("@")[0]
+    # What a release's container will be called, only `up` knows.
+    names = (side.get("name") for side in (change.goal, change.live, change.before))
+    own = change.name.removesuffix("-container")
+    name = str(next((one for one in names if one and known(one)), own)).partition("@")[0]
     kind = words(type_.rpartition(":")[2])
     subject = form.format(name=name, resource=change.name, kind=kind)
     line = plain(change, subject, section=section)

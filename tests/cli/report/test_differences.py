@@ -105,6 +105,15 @@ def test_a_container_is_on_the_host_that_its_provider_leads_to() -> None:
     assert [(d.subject, d.host) for d in stream.report().differences] == [("api", "web9")]
 
 
+def test_what_only_up_knows_is_named_by_the_resource() -> None:
+    new = one(Stream().thing(CONTAINER, "api-container", None, None, {"name": UNKNOWN}))
+    assert (new.subject, new.what) == ("api", "new container")
+    old = {"name": "api-1", "image": "a"}
+    changed = one(Stream().thing(CONTAINER, "api-container", old, old, {"name": UNKNOWN, "image": "b"}))
+    assert (changed.subject, changed.what) == ("api-1", "image a, declared b")
+    assert one(Stream().thing("File", "motd", None, None, {"path": UNKNOWN})).subject == "motd"
+
+
 def test_a_replacement_is_one_line_whatever_its_steps_and_their_order() -> None:
     old, new = (
         {"name": "api", "image": "a", "envs": ["A=1", "B=2"]},

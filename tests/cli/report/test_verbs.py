@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,10 +56,13 @@ class Shell:
         return self
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "portcullis", *words], cwd=self.project, env=self.env, text=True,
             stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60,
         )  # fmt: skip
+        # However long it takes here.
+        done.stdout = re.sub(r"\b\d+( s\b)", r"0\1", re.sub(r"\b\d+\.\d s\b", "0.0 s", done.stdout))
+        return done
 
     def asked(self, *words: str, answer: str) -> tuple[int, str]:
         """Run it on a terminal of 80 columns; return its exit code and what stands there."""
