@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _OURS = "portcullis:index:"
 _STACK = "pulumi:pulumi:Stack"
+_SERVED = "portcullis:index:ServedSites"
 _SSH = "ssh://"
 _PROVIDERS = "pulumi:providers:"
 _REPLACES = ("replace", "create-replacement", "delete-replaced")
@@ -107,7 +108,7 @@ class Report:
         follows: what goes with one of the differences.
         errors: what went wrong, each message once.
         warnings: what program and providers warn of.
-        outputs: of the stack.
+        sites: where the hosts' sites are.
         resources: how many it is about.
         seconds: how long it took.
     """
@@ -118,7 +119,7 @@ class Report:
     follows: tuple[Difference, ...] = ()
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    outputs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sites: tuple[str, ...] = ()
     resources: int = 0
     seconds: float = 0.0
 
@@ -288,7 +289,7 @@ class Collector:
             warnings=_once(
                 one.message for one in said if one.severity == "warning" and one.urn not in spoken
             ),
-            outputs=self._outputs,
+            sites=tuple(self._sites()),
             resources=sum(
                 bool(step and step.state and step.state.custom)
                 for seen in self._seen.values()
@@ -310,6 +311,16 @@ class Collector:
             for step in (seen.found, seen.does)
             if step
         ]
+
+    def _sites(self) -> Iterable[str]:
+        """Yield where the sites are: as nginx is asked for them, of any program."""
+        for seen in self._seen.values():
+            state = seen.does.new if seen.does else None
+            if state and state.type == _SERVED:
+                probes = state.inputs.get("probes") or {}
+                for name in state.inputs.get("sites") or {}:
+                    scheme = "https" if (probes.get(name) or {}).get("tls") else "http"
+                    yield clean(f"{scheme}://{name}")
 
     def _changed_outputs(self) -> Difference | None:
         """Outputs that differ while no resource does: people read them, so `up` has to write them."""

@@ -16,7 +16,7 @@ from portcullis.cli.report.differences import clean
 from portcullis.provider.changes import STAYS, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from portcullis.cli.report.differences import Detail, Difference, Report
 
@@ -195,13 +195,6 @@ def of_json(report: Report) -> str:
         },
         indent=2,
     )
-
-
-def urls(outputs: Mapping[str, Any]) -> list[str]:
-    """Return where the sites are, out of the outputs of the stack."""
-    sites = outputs.get("sites")
-    values = sites.values() if isinstance(sites, dict) else sites if isinstance(sites, list) else ()
-    return [clean(one) for one in values if isinstance(one, str) and one.startswith("http")]
 
 
 def untouched(report: Report) -> list[Row]:

@@ -148,7 +148,7 @@ def _ending(done: Report, count: int) -> list[Row]:
     where = render.title(replace(done, differences=())).partition(":")[0]
     what = f"{count} done" if count else "nothing to do"
     head = Row(f"{where}: {what} in {done.seconds:.0f} s", style="title")
-    sites = [Row(f"  {url}", style="note") for url in render.urls(done.outputs)] if count else []
+    sites = [Row(f"  {url}", style="note") for url in sorted(done.sites)] if count else []
     return [head, *sites, *render.untouched(done), *render.warnings(done)]
 
 

@@ -161,6 +161,7 @@ def test_json_is_for_programs() -> None:
 
 
 def test_where_the_sites_are() -> None:
-    assert render.urls({"sites": {"a": "https://a.example"}}) == ["https://a.example"]
-    assert render.urls({"sites": ["https://a.example", "no"]}) == ["https://a.example"]
-    assert render.urls({}) == []
+    served = {"unit": "nginx.service", "sites": {"a.example": "served", "b.example": "served"}}
+    served["probes"] = {"a.example": {"tls": True}, "b.example": {"tls": False}}  # type: ignore[assignment]
+    report = Stream().thing("ServedSites", "s", served, served, served).report()
+    assert report.sites == ("https://a.example", "http://b.example")

@@ -162,8 +162,13 @@ def test_up_with_nothing_to_do_is_one_line_and_changes_nothing(shell: Shell) -> 
 
 
 def test_up_shows_the_list_ticks_it_off_and_ends_with_the_sites(shell: Shell) -> None:
-    sites = {"sites": {"shop.example.com": "https://shop.example.com"}}
-    done = shell.plays("preview", changed()).plays("up", changed().outputs({}, sites)).run("up", "--yes")
+    served = {"unit": "nginx.service", "sites": {"shop.example.com": "served"}}
+    served["probes"] = {"shop.example.com": {"tls": True}}  # type: ignore[assignment]
+    done = (
+        shell.plays("preview", changed())
+        .plays("up", changed().thing("ServedSites", "s", served, served, served))
+        .run("up", "--yes")
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "web1: 1 difference by hand, 0 changes of yours (0 s)\n"
