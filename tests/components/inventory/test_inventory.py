@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,6 +43,8 @@ def only_the_files_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """What these tests are about; the other readers have tests of their own."""
     monkeypatch.setattr(on_host, "READERS", (files, programs, packages))
     monkeypatch.setattr(who, "logins", lambda _look, _since: [])
+    # In this process, where the readers are those above.
+    monkeypatch.setattr(on_host, "running_code", lambda: Path("/nowhere"))
 
 
 class Host(Client):
