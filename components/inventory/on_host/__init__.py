@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-import threading
 import time
-from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.agent import guard
 from portcullis.agent.claims import Claimed, Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.guard import BOOT_UNIT, Guards
@@ -42,6 +36,7 @@ from portcullis.components.inventory.on_host.look import Entry, Found, Look, pri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
@@ -57,24 +52,6 @@ _NAMED = 3  # logins beside one difference
 _UNREAD_UNITS = "reading units"
 _NOTHING = InventorySpec([], {}, [], [], {})
 _NO_BASELINE = "there is none of this machine: the next `up` records what is here"
-_NOT_RECORDED = "what came with the machine cannot be recorded"
-_RECORDS_FIRST = "the first `up` records it before it changes anything; mend what is named, and run again"
-_LONGEST = 1000.0  # seconds
-_RECORD = """\
-import json, os, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from portcullis.agent.errors import HostError
-from portcullis.agent.machine import Machine
-from portcullis.agent.store import Store
-from portcullis.components.inventory.on_host import Inventories
-os.umask(0o077)
-machine = Machine(**{name: Path(path) for name, path in json.loads(sys.argv[2]).items()})
-try:
-    Inventories(machine, Store(machine.state)).record()
-except HostError as error:
-    sys.exit(error.message)
-"""
 _DANGEROUS = ("keys", "accounts", "programs", "docker")
 
 
@@ -89,7 +66,6 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         """Need the other kinds for what they claim."""
         super().__init__(machine, store)
         self._kinds = Kinds(machine, store)
-        self._first = threading.Lock()
 
     def facts(self, questions: Sequence[Question[InventorySpec]]) -> Answers[InventoryFacts]:
         return each(lambda spec, record: self._told(spec, is_deployed=record is not None), questions)
@@ -114,34 +90,18 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         return True
 
     def before_first_change(self) -> None:
-        """Record what came with the machine, in a process whose memory ends with it. Raises `HostError`."""
-        with self._first:
-            if baseline.read(self._machine) is not None:
-                return
-            code = running_code()
-            if not code.exists():  # another session took the agent's copy away
-                self.record()
-                return
-            told = {
-                each.name: str(value)
-                for each in fields(self._machine)
-                if isinstance(value := getattr(self._machine, each.name), Path)
-            }
-            argv = [sys.executable or "/usr/bin/python3", "-I", "-c", _RECORD, str(code), json.dumps(told)]
-            done = self._machine.run(argv, timeout=_LONGEST)
-            if done.code:
-                raise HostError("failed", _NOT_RECORDED, hint=_RECORDS_FIRST, detail=done.text)
-
-    def record(self) -> None:
-        """Record what came with the machine. Raises `HostError`."""
+        """Record what came with the machine, unless that is done. Raises `HostError`."""
+        if baseline.read(self._machine) is not None:
+            return
         programs.walk_now(self._machine)
         try:
             baseline.record(self._machine, self._read(self._look(_NOTHING)))
         except OSError as error:
-            raise HostError("unreadable", f"{_NOT_RECORDED}: {error.strerror}", hint=_RECORDS_FIRST) from None
+            raise HostError("unreadable", str(error.strerror), prop="baseline") from None
 
     def apply(self, desired: InventoryDesired, steps: list[Step], work: Work) -> None:
-        """There is nothing to do: who brought something has to take it back."""
+        """Who brought something has to take it back. A record that makes no sense is made anew."""
+        self.before_first_change()
 
     def remove(self, desired: InventoryDesired, record: Record, folder: Path) -> str:
         return "kept"
@@ -180,11 +140,6 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
                 break
             look = Look(look.machine, look.claims, look.spec, look.records)
         return found
-
-
-def running_code() -> Path:
-    """Return the zip or folder that this code runs from."""
-    return Path(guard.__file__).parents[2]
 
 
 def _everything(look: Look) -> Found:

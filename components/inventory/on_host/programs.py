@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, cast
 
 from portcullis.agent.errors import HostError
-from portcullis.components.inventory.on_host import baseline, walk
+from portcullis.agent.first_change import path as baseline_path
+from portcullis.components.inventory.on_host import walk
 from portcullis.components.inventory.on_host.look import Entry
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _RIGHTS = stat.S_ISUID | stat.S_ISGID
 
 def path(machine: Machine) -> Path:
     """Return the file that the walk writes."""
-    return machine.state / baseline.FOLDER / "walk.json"
+    return baseline_path(machine).with_name("walk.json")
 
 
 def walk_now(machine: Machine) -> None:
@@ -66,7 +67,7 @@ def read(look: Look) -> Found:
         if entry is not None:
             found[each] = entry
     age = how_old(told.get("time"), time.time())
-    if age and baseline.path(look.machine).exists():
+    if age and baseline_path(look.machine).exists():
         found[WALK] = Entry(age)
     return {"programs": found}
 

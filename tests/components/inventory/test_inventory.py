@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +31,7 @@ from tests.on_host import STACK, Client
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from portcullis.agent.machine import Machine
     from tests.components.inventory.debian import Debian
 
 NOTHING: dict[str, Any] = {"containers": [], "networks": {}, "volumes": [], "sources": [], "accepted": {}}
@@ -43,8 +43,11 @@ def only_the_files_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """What these tests are about; the other readers have tests of their own."""
     monkeypatch.setattr(on_host, "READERS", (files, programs, packages))
     monkeypatch.setattr(who, "logins", lambda _look, _since: [])
-    # In this process, where the readers are those above.
-    monkeypatch.setattr(on_host, "running_code", lambda: Path("/nowhere"))
+
+
+def record_here(machine: Machine) -> None:
+    """In this process, where the readers are those above."""
+    Inventories(machine, Store(machine.state)).before_first_change()
 
 
 class Host(Client):
@@ -52,7 +55,7 @@ class Host(Client):
 
     def __post_init__(self) -> None:
         self.close()
-        self.operations = Operations(self.machine, ("inventory",))
+        self.operations = Operations(self.machine, record_here)
         self.opened.append(self.operations)
 
     def up(self, **changes: Any) -> dict[str, Any]:
