@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portcullis.agent import disk
 from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 KIND = "inventory"
 _LONGEST = 1000.0  # seconds
+_TOLD = 3  # the exit code where the cause is on standard output
 _HEAD = 300  # bytes in which the record says of which machine it is
 _MACHINE = re.compile(rb'"machine": "([^"]*)"')
 _RECORD = """\
@@ -35,7 +37,8 @@ machine = Machine(**{name: Path(path) for name, path in json.loads(sys.argv[2]).
 try:
     Kinds(machine, Store(machine.state))[sys.argv[3]].before_first_change()
 except HostError as error:
-    sys.exit("\\n".join(filter(None, (error.message, error.detail))))
+    print(json.dumps(error.as_json()))
+    sys.exit(3)
 """
 
 
@@ -51,14 +54,27 @@ def machine_id(machine: Machine) -> str:
     return ""
 
 
+def make_folder(machine: Machine) -> None:
+    """Make the folder of `path`, for root alone. Raises `HostError`."""
+    try:
+        for folder in (machine.state, path(machine).parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk.write_error(error, path(machine)) from None
+
+
 def record(machine: Machine) -> None:
     """Record what came with the machine, unless that is done. Raises `HostError`."""
     if _is_recorded(machine):
         return
     places = {each.name: getattr(machine, each.name) for each in fields(machine)}
-    told = {name: str(place) for name, place in places.items() if isinstance(place, Path)}
+    known = {name: str(place) for name, place in places.items() if isinstance(place, Path)}
     argv = [sys.executable or "/usr/bin/python3", "-I", "-c", _RECORD]
-    done = machine.run([*argv, str(Path(__file__).parents[2]), json.dumps(told), KIND], timeout=_LONGEST)
+    done = machine.run([*argv, str(Path(__file__).parents[2]), json.dumps(known), KIND], timeout=_LONGEST)
+    if done.code == _TOLD:
+        told = json.loads(done.out)
+        cause = {"hint": told["hint"], "prop": told["property"], "detail": told["detail"]}
+        raise HostError(told["code"], told["message"], **cause)
     if done.code:
         raise HostError(
             "failed",

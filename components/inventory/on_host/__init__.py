@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent.claims import Claimed, Claims
-from portcullis.agent.errors import HostError
 from portcullis.agent.guard import BOOT_UNIT, Guards
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.kinds import Kinds
@@ -94,10 +93,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         if baseline.read(self._machine) is not None:
             return
         programs.walk_now(self._machine)
-        try:
-            baseline.record(self._machine, self._read(self._look(_NOTHING)))
-        except OSError as error:
-            raise HostError("unreadable", str(error.strerror), prop="baseline") from None
+        baseline.record(self._machine, self._read(self._look(_NOTHING)))
 
     def apply(self, desired: InventoryDesired, steps: list[Step], work: Work) -> None:
         """Who brought something has to take it back. A record that makes no sense is made anew."""

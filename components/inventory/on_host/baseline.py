@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, Mapping
 
 from portcullis.agent import disk
-from portcullis.agent.first_change import machine_id, path
+from portcullis.agent.first_change import machine_id, make_folder, path
 from portcullis.components.inventory.facts import MAPS, WORDS, acceptance
 from portcullis.components.inventory.on_host.look import Entry
 
@@ -62,9 +62,8 @@ def read(machine: Machine) -> Baseline | None:
 def record(machine: Machine, found: Found) -> Baseline:
     """Write down what is there now. Raises `HostError`."""
     recorded = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    make_folder(machine)
     made = Baseline(recorded, machine_id(machine), found)
-    for folder in (machine.state, path(machine).parent):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = {
         name: {key: [entry.text, entry.mark, *["passing"] * entry.passing] for key, entry in entries.items()}
         for name, entries in found.items()
