@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent.claims import Claimed, Claims
-from portcullis.agent.errors import HostError
 from portcullis.agent.guard import BOOT_UNIT, Guards
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.kinds import Kinds
@@ -67,7 +65,6 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         """Need the other kinds for what they claim."""
         super().__init__(machine, store)
         self._kinds = Kinds(machine, store)
-        self._first = threading.Lock()
 
     def facts(self, questions: Sequence[Question[InventorySpec]]) -> Answers[InventoryFacts]:
         return each(lambda spec, record: self._told(spec, is_deployed=record is not None), questions)
@@ -92,22 +89,15 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         return True
 
     def before_first_change(self) -> None:
-        """Record what came with the machine. Raises `HostError`."""
-        with self._first:
-            if baseline.read(self._machine) is not None:
-                return
-            programs.walk_now(self._machine)
-            try:
-                baseline.record(self._machine, self._read(self._look(_NOTHING)))
-            except OSError as error:
-                raise HostError(
-                    "unreadable",
-                    f"what came with the machine cannot be recorded: {error.strerror}",
-                    hint="the first `up` records it before it changes anything; make room and run again",
-                ) from None
+        """Record what came with the machine, unless that is done. Raises `HostError`."""
+        if baseline.read(self._machine) is not None:
+            return
+        programs.walk_now(self._machine)
+        baseline.record(self._machine, self._read(self._look(_NOTHING)))
 
     def apply(self, desired: InventoryDesired, steps: list[Step], work: Work) -> None:
-        """There is nothing to do: who brought something has to take it back."""
+        """Who brought something has to take it back. A record that makes no sense is made anew."""
+        self.before_first_change()
 
     def remove(self, desired: InventoryDesired, record: Record, folder: Path) -> str:
         return "kept"

@@ -84,8 +84,7 @@ def _effective(machine: Machine, lines: Sequence[Line], state: str) -> List[str]
         return list(set_there[0]) if set_there else _DEFAULT.split()
     # A host without records stays without a trace.
     with contextlib.suppress(OSError, HostError):
-        if machine.state.is_dir():
-            cache.parent.mkdir(mode=0o700, exist_ok=True)
+        if cache.parent.is_dir():  # a plan before the first `up` leaves nothing
             disk.write(cache, json.dumps({"state": state, "words": words}).encode())
     return words
 

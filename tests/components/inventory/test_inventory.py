@@ -31,6 +31,7 @@ from tests.on_host import STACK, Client
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from portcullis.agent.machine import Machine
     from tests.components.inventory.debian import Debian
 
 NOTHING: dict[str, Any] = {"containers": [], "networks": {}, "volumes": [], "sources": [], "accepted": {}}
@@ -44,12 +45,17 @@ def only_the_files_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(who, "logins", lambda _look, _since: [])
 
 
+def record_here(machine: Machine) -> None:
+    """In this process, where the readers are those above."""
+    Inventories(machine, Store(machine.state)).before_first_change()
+
+
 class Host(Client):
     """A client whose deployments record a baseline, as those of the real agent do."""
 
     def __post_init__(self) -> None:
         self.close()
-        self.operations = Operations(self.machine, ("inventory",))
+        self.operations = Operations(self.machine, record_here)
         self.opened.append(self.operations)
 
     def up(self, **changes: Any) -> dict[str, Any]:

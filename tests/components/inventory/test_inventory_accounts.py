@@ -232,7 +232,7 @@ def test_a_file_that_holds_no_keys_tells_nothing(debian: Host) -> None:
 
 
 def test_sshd_is_asked_once_until_a_file_of_its_changes(debian: Host) -> None:
-    (debian.root / "var/lib/portcullis").mkdir(parents=True)
+    (debian.root / "var/lib/portcullis/inventory").mkdir(parents=True)
     debian.says["sshd -T"] = "authorizedkeysfile /etc/ssh/keys/%u .ssh/%h/%%x\n"
     debian.write("etc/ssh/keys/root", f"{KEY}\n")
     for _ in range(3):
