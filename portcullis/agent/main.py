@@ -12,6 +12,7 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING
 
+from portcullis.agent import first_change
 from portcullis.agent.disk import write_all
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Peer
@@ -29,8 +30,6 @@ LINE = 1 << 20  # bytes of a request, where they are bounded: a question is one 
 PIECE = 1 << 16  # bytes written at once
 IDLE_LIMIT = 1800.0  # seconds without a request: the client is gone and the network did not tell
 
-# It records what came with the machine.
-_PREPARED = ("inventory",)
 _ENCODER = json.JSONEncoder()
 
 
@@ -62,7 +61,7 @@ class Agent:
         With `bounded` a client that is not trusted cannot fill the memory: no more is read than is answered.
         """
         self._machine = machine
-        self._operations = operations or Operations(machine, _PREPARED)
+        self._operations = operations or Operations(machine, first_change.record)
         self._out = out
         self._write = threading.Lock()
         self._longest = LINE if bounded else -1

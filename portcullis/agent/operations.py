@@ -22,6 +22,7 @@ from portcullis.agent.wire import Facts, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Callable
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.step import Json, Step
@@ -41,9 +42,9 @@ _WRITTEN_MEANWHILE = (
 class Operations:
     """One session's operations. Each public method is an ``op`` of the protocol: request in, result out."""
 
-    def __init__(self, machine: Machine, prepared: Sequence[str] = ()) -> None:
-        """Touch nothing on the host yet. The kinds `prepared` have a say before its first change."""
-        self._machine, self._prepared = machine, list(prepared)
+    def __init__(self, machine: Machine, prepare: Callable[[Machine], None] | None = None) -> None:
+        """Touch nothing on the host yet. What has to come before its first change, `prepare` does."""
+        self._machine, self._prepare_once = machine, prepare
         self._store = Store(machine.state)
         self._lock = DeployLock(machine.lock)
         self._guards = Guards(machine)
@@ -225,11 +226,11 @@ class Operations:
             self._recovered = True
 
     def _prepare(self) -> None:
-        """Let kinds do what has to come before the first change; once a session, the others wait."""
+        """Do what has to come before the first change; once a session, and the others wait."""
         with self._guard:
-            while self._prepared:
-                self._kind(self._prepared[0]).before_first_change()
-                del self._prepared[0]
+            if self._prepare_once is not None:
+                self._prepare_once(self._machine)
+                self._prepare_once = None
 
     def _cut_off(self, request: Json, facts: Any, steps: list[Step]) -> HostError | None:
         """Why a change would refuse the session that brings it, as far as that can be told beforehand."""

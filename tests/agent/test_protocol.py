@@ -130,6 +130,8 @@ def test_what_came_with_the_machine_is_recorded_before_the_first_change(
     start: Callable[..., Agent], tmp_path: Path, etc: Path
 ) -> None:
     (etc / "before").touch()
+    (tmp_path / "dpkg").mkdir()
+    (tmp_path / "dpkg/status").touch()
     agent = start()
     agent.ask("survey", items=[])
     assert not (tmp_path / "state").exists()
@@ -139,6 +141,17 @@ def test_what_came_with_the_machine_is_recorded_before_the_first_change(
     kept = json.loads((tmp_path / "state/inventory/baseline.json").read_bytes())
     assert set(kept["found"]["files"]) == {"/etc/before"}
     assert json.loads((tmp_path / "state/inventory/walk.json").read_bytes())["time"] > 0
+
+
+def test_why_it_cannot_be_recorded_is_told_by_its_cause(
+    start: Callable[..., Agent], tmp_path: Path, etc: Path
+) -> None:
+    (tmp_path / "state").write_text("no folder")
+    agent = start()
+    agent.put(etc / "a", "x")
+    error = agent.read()["error"]
+    assert error["message"].startswith(f"{tmp_path}/state/inventory/baseline.json cannot be written"), error
+    assert not (etc / "a").exists()
 
 
 def test_what_was_asked_before_the_input_ended_is_finished(start: Callable[..., Agent], etc: Path) -> None:

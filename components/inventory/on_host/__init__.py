@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent.claims import Claimed, Claims
-from portcullis.agent.errors import HostError
 from portcullis.agent.guard import BOOT_UNIT, Guards
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.kinds import Kinds
@@ -50,6 +48,7 @@ MOST = 300
 """Entries of one map that are told."""
 _TRIES = 3
 _NAMED = 3  # logins beside one difference
+_UNREAD_UNITS = "reading units"
 _NOTHING = InventorySpec([], {}, [], [], {})
 _NO_BASELINE = "there is none of this machine: the next `up` records what is here"
 _DANGEROUS = ("keys", "accounts", "programs", "docker")
@@ -66,7 +65,6 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         """Need the other kinds for what they claim."""
         super().__init__(machine, store)
         self._kinds = Kinds(machine, store)
-        self._first = threading.Lock()
 
     def facts(self, questions: Sequence[Question[InventorySpec]]) -> Answers[InventoryFacts]:
         return each(lambda spec, record: self._told(spec, is_deployed=record is not None), questions)
@@ -91,22 +89,15 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         return True
 
     def before_first_change(self) -> None:
-        """Record what came with the machine. Raises `HostError`."""
-        with self._first:
-            if baseline.read(self._machine) is not None:
-                return
-            programs.walk_now(self._machine)
-            try:
-                baseline.record(self._machine, self._read(self._look(_NOTHING)))
-            except OSError as error:
-                raise HostError(
-                    "unreadable",
-                    f"what came with the machine cannot be recorded: {error.strerror}",
-                    hint="the first `up` records it before it changes anything; make room and run again",
-                ) from None
+        """Record what came with the machine, unless that is done. Raises `HostError`."""
+        if baseline.read(self._machine) is not None:
+            return
+        programs.walk_now(self._machine)
+        baseline.record(self._machine, self._read(self._look(_NOTHING)))
 
     def apply(self, desired: InventoryDesired, steps: list[Step], work: Work) -> None:
-        """There is nothing to do: who brought something has to take it back."""
+        """Who brought something has to take it back. A record that makes no sense is made anew."""
+        self.before_first_change()
 
     def remove(self, desired: InventoryDesired, record: Record, folder: Path) -> str:
         return "kept"
@@ -115,8 +106,9 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         look = self._look(spec)
         found, known = self._read(look), baseline.read(self._machine)
         differing = baseline.differences(found, known, lambda name, key: _is_settled(look, name, key))
+        # First: what is accepted of a unit is accepted of its files.
+        _join(differing)
         told = baseline.accepted(differing, spec.accepted)
-        _join(told)
         _name_logins(look, told)
         if known is None and is_deployed:
             told["files"]["baseline"] = Entry(_NO_BASELINE)
@@ -172,16 +164,10 @@ def _join(told: Found) -> None:
     for path in set(told["programs"]).intersection(told["files"]):
         program, file = told["programs"].pop(path), told["files"][path]
         told["files"][path] = Entry(f"{file.text}, {program.text}", file.mark, file.changed)
-    for path in list(told["files"]):
-        if "/systemd/" in path and told["units"].keys() & _units_of(path):
+    if _UNREAD_UNITS not in told["units"]:
+        # What there is to tell of these is told of their unit, or nothing: it may be a change of ours.
+        for path in list(filter(units.covers, told["files"])):
             del told["files"][path]
-
-
-def _units_of(path: str) -> set[str]:
-    """The names of units that a file in a folder of systemd's can be about."""
-    folder, _, name = path.rpartition("/")
-    parent = folder.rpartition("/")[2]
-    return {name, path, parent[: -len(".d")] if parent.endswith(".d") else name}
 
 
 def _name_logins(look: Look, told: Found) -> None:

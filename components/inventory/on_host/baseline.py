@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, Mapping
 
 from portcullis.agent import disk
+from portcullis.agent.first_change import machine_id, make_folder, path
 from portcullis.components.inventory.facts import MAPS, WORDS, acceptance
 from portcullis.components.inventory.on_host.look import Entry
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Callable
 
     from portcullis.agent.machine import Machine
     from portcullis.components.inventory.on_host.look import Found
 
-FOLDER = "inventory"
-"""In the agent's state; the nightly walk's result stands there too."""
 _LASTING = ("accounts", "files", "units")
 """Maps of which something that is gone is a difference; the rest comes and goes."""
 
@@ -45,18 +42,14 @@ class Baseline:
         return sum(map(len, self.found.values()))
 
 
-def path(machine: Machine) -> Path:
-    """Return the file that it is kept in."""
-    return machine.state / FOLDER / "baseline.json"
-
-
 def read(machine: Machine) -> Baseline | None:
     """Return the baseline of this machine. One of another machine, or one that makes no sense, is none."""
     try:
         data = json.loads(path(machine).read_bytes())
         found = {
             name: {
-                key: Entry(str(words[0]), str(words[1])) for key, words in data["found"].get(name, {}).items()
+                key: Entry(str(words[0]), str(words[1]), passing=len(words) > 2)  # noqa: PLR2004 - see `record`
+                for key, words in data["found"].get(name, {}).items()
             }
             for name in MAPS
         }
@@ -69,23 +62,16 @@ def read(machine: Machine) -> Baseline | None:
 def record(machine: Machine, found: Found) -> Baseline:
     """Write down what is there now. Raises `HostError`."""
     recorded = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    make_folder(machine)
     made = Baseline(recorded, machine_id(machine), found)
-    for folder in (machine.state, machine.state / FOLDER):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = {
-        name: {key: [entry.text, entry.mark] for key, entry in entries.items() if not entry.passing}
+        name: {key: [entry.text, entry.mark, *["passing"] * entry.passing] for key, entry in entries.items()}
         for name, entries in found.items()
     }
+    # What `first_change` looks for comes first.
     told = {"recorded": recorded, "machine": made.machine_id, "found": kept}
     disk.write(path(machine), json.dumps(told, indent=0).encode("utf-8", "surrogateescape"))
     return made
-
-
-def machine_id(machine: Machine) -> str:
-    """Return machine-id(5), or "" where there is none yet."""
-    with contextlib.suppress(OSError):
-        return (machine.root / "etc/machine-id").read_text("utf-8", "replace").strip()
-    return ""
 
 
 def differences(
@@ -115,7 +101,7 @@ def differences(
                 {
                     key: Entry(f"gone; was: {entry.text}")
                     for key, entry in before.items()
-                    if key not in now and not is_settled(name, key)
+                    if key not in now and not entry.passing and not is_settled(name, key)
                 }
             )
     return told

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, List
 
-from portcullis.components.inventory.on_host import dpkg
+from portcullis.components.inventory.on_host import accounts, dpkg
 from portcullis.components.inventory.on_host.explained import MODES, Proofs
 from portcullis.components.inventory.on_host.look import Entry, unreadable
 from portcullis.components.inventory.on_host.tree_walk import Names, Walk, describe, home_folders
@@ -61,8 +62,6 @@ TRACES = (
     ".selected_editor", ".sudo_as_admin_successful", ".cache", ".ssh/known_hosts", ".ssh/known_hosts.old",
 )  # fmt: skip
 """What working on the host leaves in a home, and nothing runs."""
-KEY_FILES = (".ssh/authorized_keys", ".ssh/authorized_keys2")
-"""Told key by key."""
 GROUPED = 20
 """A folder of strangers with more in it is one entry."""
 _USUAL_FILE, _USUAL_FOLDER = (0o644, 0o755), (0o755,)
@@ -81,11 +80,11 @@ class _Reader:
         self._look = look
         self._known: Dpkg = look.dpkg
         self._walk = Walk(look.machine.root)
+        self._strange: set[str] = set()
         self._names = Names(look.machine.root)
         self._homes = {"root": "/root", **home_folders(look.machine.root)}
-        self._passed_over = {
-            f"{home}/{name}" for home in self._homes.values() for name in (*TRACES, *KEY_FILES)
-        }
+        self._passed_over = {f"{home}/{name}" for home in self._homes.values() for name in TRACES}
+        self._passed_over |= accounts.key_files(look)  # told key by key
 
     def entries(self) -> Dict[str, Entry]:
         """Return what no proof explains, by path."""
@@ -187,7 +186,8 @@ class _Reader:
         text = describe(seen, self._names) + (f", {owner} shipped it once" if owner else "")
         if owner and self._is_usual(seen):
             return None
-        return Entry(text, self._walk.digest(seen.path), seen.status.st_ctime)
+        self._strange.add(seen.path)
+        return Entry(text, changed=seen.status.st_ctime)
 
     def _is_ours(self, path: str) -> bool:
         """Whether a file of others is still as a resource left it that had to change lines in it."""
@@ -223,14 +223,23 @@ class _Reader:
             inside.setdefault(top or path, []).append(path)
         for top, paths in inside.items():
             if len(paths) <= GROUPED:
-                told.update({path: found[path] for path in paths})
+                told.update({path: self._marked(path, found[path]) for path in paths})
                 continue
-            marks = "\n".join(f"{path} {found[path].text} {found[path].mark}" for path in sorted(paths))
+            # Not by their content: there may be thousands, and nobody can set back a ctime.
+            marks = "\n".join(f"{path} {found[path].text} {self._times(path)}" for path in sorted(paths))
             digest = hashlib.sha256(marks.encode("utf-8", "surrogateescape")).hexdigest()
             changed = max(found[path].changed or 0 for path in paths)
             text = f"{describe(self._walk.seen[top], self._names)} with {len(paths)} files"
             told[top] = Entry(text, digest, changed)
         return told
+
+    def _marked(self, path: str, entry: Entry) -> Entry:
+        """Add what its content is, to an entry of a file that no package ships."""
+        return replace(entry, mark=self._walk.digest(path)) if path in self._strange else entry
+
+    def _times(self, path: str) -> str:
+        seen = self._walk.seen.get(path)
+        return f"{seen.status.st_size} {seen.status.st_mtime_ns} {seen.status.st_ctime_ns}" if seen else ""
 
     def _strange_top(self, path: str, familiar: set[str]) -> str:
         """Return the highest folder above a path in which nothing is familiar; "" where there is none."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
 import time
-from typing import TYPE_CHECKING, Any, Dict, cast
+from typing import TYPE_CHECKING, Any, Dict
 
-from portcullis.agent.errors import HostError
-from portcullis.components.inventory.on_host import baseline, walk
+from portcullis.agent import disk
+from portcullis.agent.first_change import make_folder
+from portcullis.agent.first_change import path as baseline_path
+from portcullis.components.inventory.on_host import walk
 from portcullis.components.inventory.on_host.look import Entry
 
 if TYPE_CHECKING:
@@ -23,28 +24,19 @@ OLDEST = 48 * 3600.0
 """Seconds after which a result is too old: the walk runs every night."""
 WALK = "nightly walk"
 """The key that tells of the walk itself."""
-_LONGEST = 900.0  # seconds
 _RIGHTS = stat.S_ISUID | stat.S_ISGID
 
 
 def path(machine: Machine) -> Path:
     """Return the file that the walk writes."""
-    return machine.state / baseline.FOLDER / "walk.json"
+    return baseline_path(machine).with_name("walk.json")
 
 
 def walk_now(machine: Machine) -> None:
-    """Walk, in a process of its own, whose memory ends with it. Raises `HostError`."""
-    # As in the agent's zip, where there is no file of it.
-    source = cast("Any", walk.__loader__).get_source(walk.__name__)
-    argv = [sys.executable, "-I", "-c", source, str(path(machine)), str(machine.dpkg), str(machine.root)]
-    done = machine.run(argv, timeout=_LONGEST)
-    if done.code:
-        raise HostError(
-            "failed",
-            "the disk cannot be walked for the inventory",
-            hint="the first `up` does it before it changes anything; mend what the last line names",
-            detail=done.text,
-        )
+    """Walk, as the timer does every night. Raises `HostError`."""
+    make_folder(machine)
+    found = walk.walk(str(machine.root), str(machine.dpkg))
+    disk.write(path(machine), json.dumps(found).encode("utf-8", "surrogateescape"))
 
 
 def result(machine: Machine) -> Dict[str, Any]:
@@ -66,7 +58,7 @@ def read(look: Look) -> Found:
         if entry is not None:
             found[each] = entry
     age = how_old(told.get("time"), time.time())
-    if age and baseline.path(look.machine).exists():
+    if age and baseline_path(look.machine).exists():
         found[WALK] = Entry(age)
     return {"programs": found}
 

@@ -14,7 +14,15 @@ from portcullis.agent.read_only import ReadOnly
 from portcullis.agent.store import Store
 from portcullis.components.inventory import on_host
 from portcullis.components.inventory.facts import MAPS, acceptance
-from portcullis.components.inventory.on_host import Inventories, baseline, files, packages, programs, who
+from portcullis.components.inventory.on_host import (
+    Inventories,
+    baseline,
+    files,
+    packages,
+    programs,
+    units,
+    who,
+)
 from portcullis.components.inventory.on_host.dpkg import Package
 from portcullis.components.inventory.on_host.look import Entry, Look, printable
 from portcullis.components.inventory.on_host.who import Login
@@ -23,6 +31,7 @@ from tests.on_host import STACK, Client
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from portcullis.agent.machine import Machine
     from tests.components.inventory.debian import Debian
 
 NOTHING: dict[str, Any] = {"containers": [], "networks": {}, "volumes": [], "sources": [], "accepted": {}}
@@ -36,12 +45,17 @@ def only_the_files_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(who, "logins", lambda _look, _since: [])
 
 
+def record_here(machine: Machine) -> None:
+    """In this process, where the readers are those above."""
+    Inventories(machine, Store(machine.state)).before_first_change()
+
+
 class Host(Client):
     """A client whose deployments record a baseline, as those of the real agent do."""
 
     def __post_init__(self) -> None:
         self.close()
-        self.operations = Operations(self.machine, ("inventory",))
+        self.operations = Operations(self.machine, record_here)
         self.opened.append(self.operations)
 
     def up(self, **changes: Any) -> dict[str, Any]:
@@ -199,6 +213,18 @@ def test_acceptances(host: Host, debian: Debian) -> None:
     }
 
 
+def test_accepting_a_unit_accepts_its_files(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_host, "READERS", (files, units))
+    monkeypatch.setattr(units._Manager, "_list", lambda _: set())
+    host.up()
+    debian.file("/etc/systemd/system/mine.service", "[Service]\n")
+    (told,) = host.told()
+    assert told == "unit mine.service"
+    assert host.told(accepted={told: "ours"}) == {}
+
+
 def test_how_each_map_is_accepted() -> None:
     shown = {name: acceptance(name, "container leak" if name == "docker" else "x") for name in MAPS}
     assert shown == {
@@ -276,16 +302,20 @@ def test_one_thing_is_told_once() -> None:
             "/usr/local/bin/su": Entry("file 4755 root:root"),
             "/etc/systemd/system/evil.service": Entry("file"),
             "/etc/systemd/system/nginx.service.d/evil.conf": Entry("file"),
-            "/etc/systemd/system/other.service": Entry("file"),
+            "/etc/systemd/system/known.service": Entry("file"),
+            "/etc/systemd/system/notes.txt": Entry("file"),
         },
         "programs": {"/usr/local/bin/su": Entry("runs as uid 0"), "/usr/bin/x": Entry("runs as uid 0")},
         "units": {"evil.service": Entry("enabled"), "nginx.service": Entry("drop-in evil.conf")},
     }
+    unread = {**told, "files": dict(told["files"]), "units": {"reading units": Entry("cannot be read")}}
     on_host._join(told)
     assert {key: entry.text for key, entry in told["files"].items()} == {
         "/usr/local/bin/su": "file 4755 root:root, runs as uid 0",
-        "/etc/systemd/system/other.service": "file",
+        "/etc/systemd/system/notes.txt": "file",
     }
+    on_host._join(unread)
+    assert "/etc/systemd/system/evil.service" in unread["files"]
     assert set(told["programs"]) == {"/usr/bin/x"}
 
 

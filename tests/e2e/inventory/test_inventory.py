@@ -44,7 +44,11 @@ DEEDS = {
         "is missing, nginx-common ships it",
         "mv /srv/koi-utf /etc/nginx/",
     ),
-    "hosts": ("echo '203.0.113.9 x' >> /etc/hosts", "/etc/hosts", "sed -i '/^203.0.113.9 x$/d' /etc/hosts"),
+    "hosts": (
+        "cp /etc/hosts /srv/; echo '203.0.113.9 x' >> /etc/hosts",
+        "/etc/hosts",
+        "cat /srv/hosts > /etc/hosts",
+    ),
     "preload": ("touch /etc/ld.so.preload", "/etc/ld.so.preload", "rm /etc/ld.so.preload"),
     "pam": (
         "sed -i '1i auth sufficient pam_permit.so' /etc/pam.d/common-auth",
@@ -133,7 +137,7 @@ def test_a_finished_host_has_no_strangers(finished: Program) -> None:
     quiet(finished)
     kept = json.loads(finished.host.run("cat /var/lib/portcullis/inventory/baseline.json").stdout)
     assert kept["found"]["files"]
-    assert finished.host.run("stat -c %a /var/lib/portcullis/inventory/*").stdout.split() == ["600", "600"]
+    assert set(finished.host.run("stat -c %a /var/lib/portcullis/inventory/*").stdout.split()) == {"600"}
     finished.host.run(WALK)
     quiet(finished)
 
@@ -150,6 +154,7 @@ def test_what_is_changed_by_hand_shows_by_name(finished: Program, deed: str) -> 
 
 
 def test_what_was_undone_is_seen_no_more(finished: Program) -> None:
+    finished.host.run("systemctl reload nginx")  # it has seen its files change
     quiet(finished)
 
 

@@ -24,7 +24,7 @@ from portcullis.resources.packages.facts import (
     PackagesSpec,
 )
 from portcullis.resources.packages.on_host.apt import Apt, is_installed, is_there
-from portcullis.resources.packages.on_host.policy import leave_stopped
+from portcullis.resources.packages.on_host.policy import DISABLED, leave_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -180,7 +180,8 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         brought = work.record.extra.get("brought")
         if brought:
             declared = {record.id for record in self._store.all() if record.kind == "service"}
-            leave_stopped(self._machine, sorted(self._installed(brought)), declared)
+            stopped = leave_stopped(self._machine, sorted(self._installed(brought)), declared)
+            work.record.extra[DISABLED] = sorted({*work.record.extra.get(DISABLED, ()), *stopped})
             del work.record.extra["brought"]
             work.save()
 
