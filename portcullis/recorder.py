@@ -112,6 +112,9 @@ def record(
         pulumi.runtime.set_all_config(dict(config), list(secret_keys))
         # The mocks made a stack already. The one made below runs what the program gives to `pulumi.run`, too.
         settings.ROOT.set(None)
+        # What an earlier program left belongs to its own event loop: nobody may wait for it here.
+        settings.SETTINGS.rpc_manager.clear()
+        settings.SETTINGS.outputs.clear()
 
         def run() -> None:
             program()

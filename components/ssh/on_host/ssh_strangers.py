@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import packaged, strangers
-from portcullis.components.ssh.facts import ENTRANCE
 from portcullis.components.ssh.on_host import sshd_config
 from portcullis.components.ssh.on_host.sshd_config import CUMULATIVE
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from portcullis.agent.strangers import Stranger, Strangers
     from portcullis.components.ssh.on_host.sshd_config import Line
 
-_ENTRANCE = frozenset(map(str.lower, ENTRANCE))
 _LINES = 5  # of one file
 # What Debian's and Ubuntu's own file sets besides: harmless, and the same on every host.
 _DEFAULTS = frozenset(
@@ -87,18 +85,20 @@ def _elsewhere(machine: Machine, store: Store, files: Iterable[str], folder: Pat
 
 def _in_effect(lines: Sequence[Line], ours: str) -> list[Line]:
     """The lines of others that set something: of most options the first line counts, and a Match wins."""
+    # Our last block repeats these for everybody: neither a line for everybody nor a later Match changes them.
+    repeated = {line.keyword for line in lines if line.file == ours and line.match.lower() == "all"}
     seen: set[str] = set()
-    decided: set[str] = set()  # what our last block repeats for everybody, so that no later Match changes it
+    reached = False
     found = []
     for line in lines:
         if line.file == ours:
             seen.add(line.keyword)
-            decided |= {line.keyword} & _ENTRANCE if line.match.lower() == "all" else set()
+            reached = True
             continue
         if line.match:
-            counts = line.keyword not in decided
+            counts = not (reached and line.keyword in repeated)
         else:
-            counts = line.keyword in CUMULATIVE or line.keyword not in seen
+            counts = line.keyword in CUMULATIVE or line.keyword not in seen | repeated
             seen.add(line.keyword)
         text = f"{line.keyword} {line.value_alone}".strip().lower()
         if counts and line.keyword != "include" and (line.match or text not in _DEFAULTS):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portcullis.components.ssh.on_host import ssh_strangers, sshd_config
 from tests.components.ssh.test_ssh_servers import OPTIONS, Server, make_server, server
 
 if TYPE_CHECKING:
@@ -64,6 +65,20 @@ def test_a_drop_in_is_told_with_what_it_sets_in_effect(deployed: Server, text: s
     done = deployed.put()
     assert [step["action"] for step in done["steps"]] == ["warn"]
     assert deployed.host.calls == [], "nothing was written, and sshd reads no file anew"
+
+
+def lines(text: str, file: str, match: str = "") -> list[sshd_config.Line]:
+    words = [line.split() for line in text.splitlines()]
+    return [sshd_config.Line(file, 1, first, tuple(rest), match) for first, *rest in words]
+
+
+def test_what_our_last_block_repeats_for_everybody_is_changed_by_no_line_but_an_earlier_match() -> None:
+    ours = [*lines("passwordauthentication no", "ours"), *lines("passwordauthentication no", "ours", "all")]
+    before = lines("passwordauthentication yes", "before")
+    exception = lines("passwordauthentication yes", "before", "User bob")
+    after = lines("passwordauthentication yes", "after", "User bob")
+    found = ssh_strangers._in_effect([*before, *exception, *ours, *after], "ours")
+    assert found == exception
 
 
 def test_what_root_alone_may_read_keeps_its_values(deployed: Server) -> None:

@@ -320,7 +320,7 @@ def test_values_set_at_run_time_and_a_file_that_wins_are_shown_and_mended(
     host = standing.host
     host.run(
         "fail2ban-client set sshd maxretry 50; fail2ban-client set sshd addignoreip 203.0.113.9;"
-        "printf '[sshd]\\nfindtime = 5\\n\\n[mine]\\nenabled = false\\n' > /etc/fail2ban/jail.d/zzz.local"
+        "printf '[sshd]\\nfindtime = 5\\n\\n[mine]\\n# mine: off\\n' > /etc/fail2ban/jail.d/zzz.local"
     )
     standing.preview().has(
         '~ maxretry : "50" => "5"',
@@ -329,7 +329,7 @@ def test_values_set_at_run_time_and_a_file_that_wins_are_shown_and_mended(
     )
     mended()
     assert host.read("/etc/fail2ban/jail.d/zzz.local") == (
-        "[sshd]\n#portcullis:sshd# findtime = 5\n\n[mine]\nenabled = false\n"
+        "[sshd]\n#portcullis:sshd# findtime = 5\n\n[mine]\n# mine: off\n"
     )
 
 

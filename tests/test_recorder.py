@@ -1,0 +1,44 @@
+"""A program without an engine: one run knows nothing of those before it in the same process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pulumi
+import pytest
+
+from portcullis.recorder import Recorder, record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Thing(pulumi.CustomResource):
+    def __init__(self, name: str, **inputs: object) -> None:
+        super().__init__("portcullis:index:Thing", name, dict(inputs))
+
+
+def run(program: Callable[[], object]) -> list[str]:
+    recorder = Recorder(lambda *_: {})
+    record(recorder, program, project="web", stack="dev", preview=False, config={})
+    return [one.request.name for one in recorder.registered]
+
+
+@pytest.mark.timeout(20)
+def test_what_a_failed_program_waits_for_is_not_waited_for_by_the_next() -> None:
+    loop = asyncio.new_event_loop()
+    pulumi.runtime.settings.SETTINGS.rpc_manager.rpcs.append(loop.create_future())
+    try:
+        assert run(lambda: _Thing("first")) == ["first"]
+    finally:
+        loop.close()
+
+
+def test_an_asynchronous_program_runs_to_its_end() -> None:
+    async def main() -> None:
+        _Thing("first")
+        await asyncio.sleep(0)
+        _Thing("second")
+
+    assert run(lambda: pulumi.run(main)) == ["first", "second"]
