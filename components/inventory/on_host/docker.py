@@ -1,4 +1,4 @@
-"""Containers, networks, volumes and plugins of Docker that nobody declared."""
+"""Containers, images, networks, volumes and plugins of Docker that nobody declared."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from portcullis.agent.docker_socket import ask
@@ -14,7 +15,7 @@ from portcullis.agent.errors import HostError
 from portcullis.components.inventory.on_host.look import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from portcullis.agent.machine import Machine
     from portcullis.components.inventory.on_host.look import Found, Look
@@ -25,6 +26,8 @@ _TIMEOUT = 30.0
 _OK, _NOT_FOUND, _NO_SWARM = 200, 404, 503
 _DOCKERS = ("bridge", "host", "none")
 """Networks that Docker itself brings."""
+_SWARMS = ("ingress", "docker_gwbridge")
+"""Networks that a swarm brings, which is told by itself."""
 _PASSES = ("macvlan", "ipvlan")
 # A volume that an image or `docker run -v PATH` asks for has no name: it belongs to its container.
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
@@ -77,6 +80,7 @@ class Container:
     id: str
     name: str
     image: str
+    image_id: str
     networks: Mapping[str, str]
     created: Optional[float]
 
@@ -96,15 +100,17 @@ def read(look: Look) -> Found:
         open_networks = [one.name for one in every if one.driver in _PASSES]
     except HostError as error:
         found["reading Docker's networks"] = Entry(f"cannot be read: {error.message}")
+    used = {image for one in containers for image in (one.image, one.image_id)}
     found.update(_strangers(look.machine, containers, declared, open_networks))
     found.update(_members(containers, declared))
     for what, part in (
-        ("volumes", _volumes),
-        ("plugins", _plugins),
-        ("swarm", _swarm),
+        ("images", partial(_images, look, used)),
+        ("volumes", partial(_volumes, look)),
+        ("plugins", partial(_plugins, look)),
+        ("swarm", partial(_swarm, look)),
     ):
         try:
-            found.update(part(look))
+            found.update(part())
         except HostError as error:
             found[f"reading Docker's {what}"] = Entry(f"cannot be read: {error.message}")
     return {"docker": found}
@@ -165,6 +171,7 @@ def container(entry: Json) -> Container:
         str(entry.get("Id")),
         str(names[0]).lstrip("/"),
         _DIGEST.sub(r"sha256:\1", str(entry.get("Image") or "?")),
+        str(entry.get("ImageID")),
         {name: _addresses(networks[name] or {}) for name in sorted(networks)},
         float(created) if isinstance(created, (int, float)) else None,
     )
@@ -309,8 +316,19 @@ def _networks(look: Look, every: Sequence[Network]) -> Dict[str, Entry]:
     return {
         f"network {one.name}": Entry(one.text, changed=one.created)
         for one in every
-        if one.name not in _DOCKERS and one.name not in look.spec.networks
+        if one.name not in (*_DOCKERS, *_SWARMS) and one.name not in look.spec.networks
     }
+
+
+def _images(look: Look, used: Collection[str]) -> Dict[str, Entry]:
+    """Return the images that have a tag: ours are pulled by digest. What a container uses is told with it."""
+    found = {}
+    for one in _document(look.machine, "/images/json") or ():
+        number = str(one.get("Id"))
+        for tag in one.get("RepoTags") or ():
+            if tag != "<none>:<none>" and number not in used and tag not in used:
+                found[f"image {tag}"] = Entry("has a tag, which images of ours have not", number)
+    return found
 
 
 def _volumes(look: Look) -> Dict[str, Entry]:
@@ -346,11 +364,11 @@ def _swarm(look: Look) -> Dict[str, Entry]:
         return {}
     with answer:
         if answer.status == _OK:
-            return {"swarm": Entry("this host manages a swarm")}
+            return {"swarm mode": Entry("this host manages a swarm")}
         said = answer.error()
     # Of a host in no swarm Docker says how to make one.
     if answer.status == _NO_SWARM and "docker swarm init" not in said:
-        return {"swarm": Entry("this host is in a swarm")}
+        return {"swarm mode": Entry("this host is in a swarm")}
     return {}
 
 

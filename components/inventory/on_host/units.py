@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["covers", "read"]
 
 _TIMEOUT = 30.0
+_STARTERS = ("timer", "socket", "path")
 _GUARD = "portcullis-guard-"  # as `guard` calls its timers
 _LIMIT = 1 << 20  # bytes of a file that are hashed
 _RUNNING = ("list-units", "--type=service,timer,socket,path", "--state=active,activating,reloading",
@@ -103,8 +104,12 @@ class _Manager:
         for file in self._files.strangers:
             if not self._look.claims.has_path(file.path):
                 self._tell(file.unit, f"no package has its {file.path}", file, content=True)
+        made = {file.unit for file in self._files.transient}
         for file in self._files.transient:
-            if not self._is_declared(file.unit):
+            stem, _, kind = file.unit.rpartition(".")
+            # What a timer of the same command starts is told with it.
+            is_told = kind == "service" and made & {f"{stem}.{other}" for other in _STARTERS}
+            if not is_told and not self._is_declared(file.unit):
                 self._tell(file.unit, "made by a command, such as systemd-run; gone after a boot", file)
                 self._told[file.unit].passing = True
         self._disabled()
@@ -205,7 +210,7 @@ class _Manager:
         stem = unit.rpartition(".")[0]
         for other in running:
             name, _, kind = other.rpartition(".")
-            if kind in ("socket", "timer", "path"):
+            if kind in _STARTERS:
                 set_there = self._defined.settings(other)
                 starts = [*set_there.get("Unit", ()), *set_there.get("Service", ())] or [f"{name}.service"]
                 if unit in starts or (template(unit) in starts and stem):

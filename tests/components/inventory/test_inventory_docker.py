@@ -71,6 +71,7 @@ def engine(host: Host) -> Iterator[Engine]:
     )
     made.answers["/volumes"] = (200, {"Volumes": None, "Warnings": None})
     made.answers["/plugins"] = (200, [])
+    made.answers["/images/json"] = (200, [{"Id": "sha256:1", "RepoTags": None}, {"Id": "sha256:2"}])
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -106,11 +107,18 @@ def test_a_host_without_docker_tells_nothing(host: Host) -> None:
     assert docker.read(host.look()) == {}
 
 
-def test_a_quiet_docker_is_asked_five_things_and_about_no_container(host: Host, engine: Engine) -> None:
+def test_a_quiet_docker_is_asked_six_things_and_about_no_container(host: Host, engine: Engine) -> None:
     engine.run("redis", "redis", "redis-shared")
     declare(host, "redis", redis="redis", redis_shared="redis,api")
     assert told(host) == {}
-    assert sorted(engine.asked) == ["/containers/json?all=1", "/networks", "/plugins", "/swarm", "/volumes"]
+    assert sorted(engine.asked) == [
+        "/containers/json?all=1",
+        "/images/json",
+        "/networks",
+        "/plugins",
+        "/swarm",
+        "/volumes",
+    ]
 
 
 def test_a_container_of_a_stranger(host: Host, engine: Engine) -> None:
@@ -210,14 +218,15 @@ def test_networks_say_what_passes_the_firewalls(host: Host, engine: Engine) -> N
             {"Name": "rt1macvlan", "Id": "b", "Driver": "macvlan", "Options": {"parent": "eth0"},
              "Created": "2026-11-27T09:00:12.5+01:00"},
             {"Name": "six", "Id": "c", "Driver": "bridge", "EnableIPv6": True, "Internal": True},
-            {"Name": "ingress", "Id": "d", "Driver": "overlay", "Scope": "swarm"},
+            {"Name": "over", "Id": "d", "Driver": "overlay", "Scope": "swarm"},
+            {"Name": "ingress", "Id": "e", "Driver": "overlay", "Scope": "swarm"},
         ]
     )  # fmt: skip
     declare(host, redis="")
     assert told(host) == {
         "network rt1macvlan": "macvlan on eth0: passes all firewalls",
         "network six": "bridge, IPv6, internal",
-        "network ingress": "overlay, of a swarm",
+        "network over": "overlay, of a swarm",
     }
     assert docker.read(host.look())["docker"]["network rt1macvlan"].changed == 1795766412.0
 
@@ -266,6 +275,25 @@ def test_volumes(host: Host, engine: Engine) -> None:
     }
 
 
+def test_images_with_a_tag_that_no_container_uses(host: Host, engine: Engine) -> None:
+    engine.answers["/images/json"] = (
+        200,
+        [
+            {"Id": "sha256:1", "RepoTags": ["evil:1", "<none>:<none>"]},
+            {"Id": "sha256:2", "RepoTags": ["mysql:8"]},
+            {"Id": "sha256:3", "RepoTags": ["by-number:1"]},
+        ],
+    )
+    engine.run("leak")
+    engine.run("redis")
+    engine.listed[1]["ImageID"] = "sha256:3"
+    declare(host, "redis")
+    assert told(host) == {
+        "container leak": "mysql:8",
+        "image evil:1": "has a tag, which images of ours have not",
+    }
+
+
 def test_plugins(host: Host, engine: Engine) -> None:
     engine.answers["/plugins"] = (200, [{"Name": "vieux/sshfs:latest", "Enabled": True, "Id": "a"}])
     assert told(host) == {"plugin vieux/sshfs:latest": "enabled; it runs as root on the host"}
@@ -287,7 +315,7 @@ def test_plugins(host: Host, engine: Engine) -> None:
 )
 def test_swarm(host: Host, engine: Engine, status: int, message: str, text: str | None) -> None:
     engine.answers["/swarm"] = (status, {"message": message})
-    assert told(host) == ({"swarm": text} if text else {})
+    assert told(host) == ({"swarm mode": text} if text else {})
 
 
 def test_one_list_that_cannot_be_read_hides_no_other(host: Host, engine: Engine) -> None:

@@ -197,10 +197,17 @@ def test_aliases_and_links_to_files_elsewhere(debian: Host) -> None:
 
 
 def test_transient_timers_and_services_and_no_scopes(debian: Host) -> None:
-    for name in ("run-u5.timer", "run-u5.service", "session-3.scope", "docker-ab.scope", "user-0.slice"):
+    for name in (
+        "run-u5.timer",
+        "run-u5.service",
+        "run-u6.service",
+        "session-3.scope",
+        "docker-ab.scope",
+        "user-0.slice",
+    ):
         debian.write(f"run/systemd/transient/{name}", "[Unit]\n")
     found = units.read(debian.look())["units"]
-    assert set(found) == {"run-u5.timer", "run-u5.service"}
+    assert set(found) == {"run-u5.timer", "run-u6.service"}
     assert found["run-u5.timer"].text == "made by a command, such as systemd-run; gone after a boot"
     assert found["run-u5.timer"].passing
 
