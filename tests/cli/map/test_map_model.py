@@ -21,6 +21,7 @@ from portcullis.cli.map.mermaid import escape
 from portcullis.cli.map.model import UNDECLARED, Map, Node, changed, differences
 from portcullis.cli.pipeline import markdown
 from portcullis.cli.pipeline.preview import Preview
+from portcullis.cli.report.differences import Report
 from portcullis.components.inventory.facts import MAPS
 
 RECORDED = Path(__file__).parents[2] / "golden" / "recorded" / "demo-state.json"
@@ -313,7 +314,7 @@ def test_a_comment_is_open_where_something_changes_and_folded_where_not() -> Non
 def test_the_comment_at_a_pull_request_has_the_map() -> None:
     policy = resource("UfwPolicy", "p", host="web1", rules={"in 25/tcp": "allow"})
     steps = {"steps": [{"op": "create", "urn": policy["urn"], "newState": policy}]}
-    text = markdown.of_preview(Preview("dev", ok=True, changes={"create": 1}, text="+ it", steps=steps), "")
+    text = markdown.of_preview(Preview("dev", Report("dev"), steps), "")
     assert "```mermaid\nflowchart LR" in text
     assert "`+ port 25/tcp on web1`" in text
 
