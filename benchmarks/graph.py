@@ -31,16 +31,12 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Everything that is declared for one host.
-
-    `sites` is how many nginx serves; `inventory` has the host tell of what nobody declared.
-    """
+    """Everything that is declared for one host; `sites` is how many nginx serves."""
 
     packages: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
     services: tuple[Service, ...] = ()
     sites: int = 0
-    inventory: bool = False
 
     @property
     def items(self) -> int:
