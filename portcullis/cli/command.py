@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,21 @@ def texts(values: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
         for key, found in values.items()
     }
     return config, [key for key, found in values.items() if found.get("secret")]
+
+
+def place_in_project(error: Exception) -> str:
+    """Return where in the project something went wrong: the file and the line."""
+    project = Path.cwd().resolve()
+    frames = [
+        (Path(frame.filename).resolve(), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    own = [
+        (file.relative_to(project), line)
+        for file, line in frames
+        if file.is_relative_to(project) and "site-packages" not in file.parts
+    ]
+    file, line = (own or frames)[-1]
+    return f"{file}, line {line}"
 
 
 def place(text: str) -> Path:

@@ -63,7 +63,7 @@ _IGNORED = ("/.portcullis/", "/.venv", "__pycache__/")
 _NEXT = """\
 Next, in {folder}:
 {path}  1. fill in __main__.py: address, host key, image, site
-  2. pulumi login; pulumi stack init prod    (pulumi login --local keeps the state on this machine)
+  2. pulumi login; pulumi stack init prod    (or pulumi login --local, with PULUMI_CONFIG_PASSPHRASE set)
   3. portcullis plan       what stands on the host already and would differ
   4. portcullis preview    what would be made; then portcullis up
 """

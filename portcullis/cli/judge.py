@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-import traceback
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,21 +61,6 @@ def summary(verdicts: Sequence[Verdict], resources: int) -> str:
     return f"{resources} resources judged: {', '.join(parts)}."
 
 
-def _place(error: Exception) -> str:
-    """Say where in the project something went wrong."""
-    project = Path.cwd().resolve()
-    frames = [
-        (Path(frame.filename).resolve(), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    own = [
-        (file.relative_to(project), line)
-        for file, line in frames
-        if file.is_relative_to(project) and "site-packages" not in file.parts
-    ]
-    file, line = (own or frames)[-1]
-    return f"{file}, line {line}"
-
-
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the verb takes."""
     command.add_stack(parser)
@@ -101,7 +85,9 @@ def run(options: argparse.Namespace) -> int:
         return 2
     except Exception as error:  # noqa: BLE001 - whatever it is, 1 would say that a policy stops the stack
         # Without its message: there may be a setting in that, and it may be a secret one.
-        sys.stderr.write(f"error: nothing was judged: {type(error).__name__} in {_place(error)}\n")
+        sys.stderr.write(
+            f"error: nothing was judged: {type(error).__name__} in {command.place_in_project(error)}\n"
+        )
         return 2
     notes = [
         f"note   {policy}: is {severity} by the settings, and {own} without them"

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+_NOT_EXPORTED = (
+    "they are those of people with a tunnel. Declare one and run `up`; a program of your own also calls "
+    "export_tunnels (docs/tunnels.md)"
+)
 _PASSWORD = "password-"  # noqa: S105 - how an output begins
 
 
@@ -37,7 +41,10 @@ def run(options: argparse.Namespace) -> int:
     found = passwords(options.store, outputs)
     if not found:
         known = sorted(key.removeprefix(_PASSWORD) for key in outputs if key.startswith(_PASSWORD))
-        sys.stderr.write(f"there is no password of {options.store}; known are {', '.join(known) or 'none'}\n")
+        if known:
+            sys.stderr.write(f"there is no password of {options.store}; known are {', '.join(known)}\n")
+        else:
+            sys.stderr.write(f"stack {stack} exports no password: {_NOT_EXPORTED}\n")
         return 1
     if len(found) == 1:
         print(found[0][1])  # noqa: T201

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from portcullis.components.host.args import HostArgs
 
 _LAB = "lab"
+_OWN_PROGRAM = (
+    "this verb reads addresses there. docs/tunnels.md says what people paste for a program of one's own"
+)
 
 
 def lines(stack: str, hosts: Mapping[str, HostArgs], tunnels: Mapping[str, Any]) -> Iterator[str]:
@@ -76,8 +79,12 @@ def run(options: argparse.Namespace) -> int:
     """Print the tunnels of a stack."""
     stack = command.stack_of(options.stack)
     outputs = json.loads(command.answer("stack", "output", "--json", "--stack", stack))
+    values = command.settings(stack)
+    if "portcullis:hosts" not in values:
+        sys.stderr.write(f"stack {stack} has no portcullis:hosts in its settings: {_OWN_PROGRAM}\n")
+        return 1
     try:
-        hosts = of_json(StackArgs, command.settings(stack)).hosts
+        hosts = of_json(StackArgs, values).hosts
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.cli import plan
+from portcullis.cli import command, plan
 from portcullis.host.errors import HostError, Unreachable
 
 if TYPE_CHECKING:
@@ -180,3 +181,28 @@ def test_what_comes_of_a_generated_secret_cannot_be_told(
         "? web1: File password",
         "    follows from what `up` generates or learns",
     ]
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (
+            "from portcullis.components import AppArgs\nAppArgs(image='acme/api@sha256:…', port=8080)\n",
+            "the program refuses: .*AppArgs.image: .* is not an image with a digest",
+        ),
+        (
+            "{}['hunter2']\n",
+            r"the program fails: KeyError in __main__\.py, line 1\n  -> `portcullis preview`",
+        ),
+    ],
+)
+def test_a_program_that_fails_is_told_in_short(
+    program: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+    (tmp_path / "__main__.py").write_text(program)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "settings", lambda _stack: {})
+    with pytest.raises(command.Failed, match=said) as failed:
+        plan.run(argparse.Namespace(stack="dev"))
+    assert "hunter2" not in str(failed.value)
