@@ -91,8 +91,8 @@ async def program() -> None:
         # Not pulumi.RunError: the language host would add "an unhandled error occurred" to it.
         pulumi.log.error(str(error))
         sys.exit(_TOLD)
-    # Let the registrations begin. The SDK then waits for them one by one; otherwise it looks through all
-    # outputs each time that one is known, which took a third of this program's time.
+    # Let the registrations begin: the SDK then waits for them one by one. Otherwise it looks through all
+    # outputs each time that one is known. That took a third of this program's time.
     await asyncio.sleep(0)
 
 

@@ -19,7 +19,7 @@ from pulumi.runtime import rpc
 
 from portcullis import components, resources
 from portcullis.cli import command
-from portcullis.config.faults import SettingsError
+from portcullis.config.faults import ArgumentsError, SettingsError
 from portcullis.host.errors import ConnectionFailed, HostError
 from portcullis.host.provider import HostProvider, stack_name
 from portcullis.host.resource import HostResource
@@ -174,7 +174,7 @@ def run(options: argparse.Namespace) -> int:
         declared = declared_by_program(project_name(Path.cwd()), stack, config, secret_keys)
     except SystemExit:
         return 1  # the program has told why
-    except (SettingsError, OSError, ValueError) as error:
+    except (SettingsError, ArgumentsError, OSError) as error:
         raise command.Failed(f"the program refuses: {error}") from None
     except Exception as error:  # noqa: BLE001 - a fault of the program; its text may quote a secret setting
         told = f"{type(error).__name__} in {command.place_in_project(error)}"

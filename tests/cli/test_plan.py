@@ -190,6 +190,7 @@ def test_what_comes_of_a_generated_secret_cannot_be_told(
             "from portcullis.components import AppArgs\nAppArgs(image='acme/api@sha256:…', port=8080)\n",
             "the program refuses: .*AppArgs.image: .* is not an image with a digest",
         ),
+        ("int('hunter2')\n", r"the program fails: ValueError in __main__\.py, line 1"),
         (
             "{}['hunter2']\n",
             r"the program fails: KeyError in __main__\.py, line 1\n  -> `portcullis preview`",

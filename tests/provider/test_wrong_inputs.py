@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from portcullis.agent import wire
 from portcullis.components.host import images
 from portcullis.config import reference
 from portcullis.provider.base import import_kinds, kinds
@@ -49,6 +50,13 @@ def test_a_value_of_another_kind_is_refused_by_its_name(kind: str, valid: dict[s
         for wrong in WRONG:
             checked = PROVIDERS[kind]().check({}, {**inputs, name: wrong})
             assert all(failure.reason for failure in checked.failures), (name, wrong)
+            # Refused by its name, left out, or brought into the one spelling that the host takes.
+            if (
+                wants
+                and name in checked.inputs
+                and name not in {one.property.partition(".")[0] for one in checked.failures}
+            ):
+                wire.assert_type(wants, name, checked.inputs[name])
 
 
 def test_the_message_says_what_belongs_there(valid: dict[str, dict[str, Any]]) -> None:
