@@ -103,8 +103,8 @@ def shipped(admindir: str) -> Dict[str, str]:
     for path in Path(admindir, "info").glob("*.list"):
         owned.update(dict.fromkeys(map(_merged, _lines(path)), path.name[: -len(".list")].partition(":")[0]))
     diverted = _lines(Path(admindir, "diversions"))
-    for path, moved in zip(diverted[::3], diverted[1::3]):
-        owned[_merged(moved)] = owned.get(_merged(path), "a package")
+    for place, moved in zip(diverted[::3], diverted[1::3]):
+        owned[_merged(moved)] = owned.get(_merged(place), "a package")
     return owned
 
 

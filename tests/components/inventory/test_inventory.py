@@ -324,11 +324,22 @@ def test_one_thing_is_told_once() -> None:
     assert set(told["programs"]) == {"/usr/bin/x"}
 
 
-def test_the_preview_key_reads_it_and_leaves_no_trace(host: Host, debian: Debian) -> None:
+def test_the_preview_key_reads_it_and_leaves_no_trace(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host.up()
+    looks: list[Look] = []
+
+    def reads_nothing(look: Look) -> dict[str, dict[str, Entry]]:
+        looks.append(look)
+        return {}
+
+    monkeypatch.setattr(units, "read", reads_nothing)
+    monkeypatch.setattr(on_host, "READERS", (files, programs, packages, units))
     debian.file("/etc/evil", "secret-word", 0o600)
     before = sorted(str(path) for path in debian.machine.state.rglob("*"))
     shown = ReadOnly(debian.machine, STACK, "x").survey({"stack": STACK})
+    assert [look.machine.read_only for look in looks] == [True], "no reader keeps a cache"
     (item,) = shown["items"]
     assert set(item["facts"]["files"]) == {"/etc/evil"}
     assert "secret-word" not in json.dumps(shown)
