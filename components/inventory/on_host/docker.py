@@ -232,6 +232,7 @@ def dangers_of(details: Json, names: Mapping[str, str]) -> List[str]:
         elif mode.startswith("container:") and other:
             told.append(f"{other} {names.get(mode[10:], mode[10:22])}")
     told += _mounts(details.get("Mounts") or (), config.get("Binds") or ())
+    told += _published((details.get("NetworkSettings") or {}).get("Ports") or {})
     added = sorted(str(name) for name in config.get("CapAdd") or ())
     if added:
         told.append(f"capabilities {', '.join(added[:_SHOWN])}")
@@ -263,6 +264,16 @@ def _mounts(mounts: Iterable[Json], binds: Iterable[str]) -> List[str]:
         else:
             told.append(f"mounts {source} at {found[source]}")
     return told[:_SHOWN]
+
+
+def _published(ports: Mapping[str, Any]) -> List[str]:
+    """Return the ports that others than the host itself reach."""
+    found = set()
+    for bind in (bind for binds in ports.values() for bind in binds or ()):
+        address = str(bind.get("HostIp") or "0.0.0.0")  # noqa: S104 - what Docker means by ""
+        if not address.startswith(("127.", "::1")):
+            found.add(f"{f'[{address}]' if ':' in address else address}:{bind.get('HostPort')}")
+    return [f"publishes {', '.join(sorted(found)[:_SHOWN])}"] if found else []
 
 
 def _rank(source: str) -> int:

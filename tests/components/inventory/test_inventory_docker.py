@@ -159,6 +159,17 @@ def test_what_makes_a_container_dangerous_comes_first_and_no_environment(host: H
     }
 
 
+def test_a_container_that_others_reach_tells_its_ports(host: Host, engine: Engine) -> None:
+    number = engine.run("leak")
+    ports = {
+        "3306/tcp": [{"HostIp": "172.17.0.1", "HostPort": "3306"}, {"HostIp": "::", "HostPort": "3306"}],
+        "80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}],
+        "81/tcp": None,
+    }
+    engine.answers[f"/containers/{number}/json"][1]["NetworkSettings"] = {"Ports": ports}
+    assert told(host)["container leak"] == "publishes 172.17.0.1:3306, [::]:3306, mysql:8"
+
+
 def test_a_container_that_never_started_tells_its_binds(host: Host, engine: Engine) -> None:
     engine.run("made", Binds=["/:/hostfs:ro", "data:/data"], NetworkMode="host")
     assert told(host)["container made"] == "in the host's network, mounts / at /hostfs, mysql:8"
