@@ -25,7 +25,7 @@ _CHANGED = re.compile(r", was: |, its content changed$")
 
 _WALK = f"systemctl start {render.UNIT}.service"
 _DIVERT = "dpkg-divert --local --rename --remove {path}"
-_REINSTALL = "apt-get install --reinstall -o Dpkg::Options::=--force-confmiss {package}"
+_REINSTALL = "apt-get install -y --reinstall -o Dpkg::Options::=--force-confmiss {package}"
 """Puts in place what is missing, and leaves the package's other files as they are."""
 _PACKAGE = r"(?P<package>[a-z0-9][a-z0-9+.-]+)"
 _KIND = r"(?:file|pipe|socket|disk device|device|thing|link to)"
@@ -177,7 +177,7 @@ _WAYS: Mapping[str, Ways] = {
             (r"image (?P<name>.+)\n", "docker rmi {name}"),
             (r"plugin (?P<name>.+)\n", "docker plugin rm -f {name}"),
             (r"member (?P<network>[^:]+): (?P<name>.+)\n", "docker network disconnect {network} {name}"),
-            (r"swarm mode\n", "docker swarm leave --force"),
+            (r"swarm mode\n", "docker swarm leave --force && docker network rm docker_gwbridge"),
         ),
     ),
 }

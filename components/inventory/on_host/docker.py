@@ -28,6 +28,7 @@ _DOCKERS = ("bridge", "host", "none")
 """Networks that Docker itself brings."""
 _SWARMS = ("ingress", "docker_gwbridge")
 """Networks that a swarm brings, which is told by itself."""
+_SWARM = "swarm mode"
 _PASSES = ("macvlan", "ipvlan")
 # A volume that an image or `docker run -v PATH` asks for has no name: it belongs to its container.
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
@@ -94,14 +95,7 @@ def read(look: Look) -> Found:
     declared = Declared(look)
     found: Dict[str, Entry] = {}
     open_networks: List[str] = []
-    try:
-        every = networks(look.machine)
-        found.update(_networks(look, every))
-        open_networks = [one.name for one in every if one.driver in _PASSES]
-    except HostError as error:
-        found["reading Docker's networks"] = Entry(f"cannot be read: {error.message}")
     used = {image for one in containers for image in (one.image, one.image_id)}
-    found.update(_strangers(look.machine, containers, declared, open_networks))
     found.update(_members(containers, declared))
     for what, part in (
         ("images", partial(_images, look, used)),
@@ -113,6 +107,13 @@ def read(look: Look) -> Found:
             found.update(part())
         except HostError as error:
             found[f"reading Docker's {what}"] = Entry(f"cannot be read: {error.message}")
+    try:
+        every = networks(look.machine)
+        found.update(_networks(look, every, () if _SWARM not in found else _SWARMS))
+        open_networks = [one.name for one in every if one.driver in _PASSES]
+    except HostError as error:
+        found["reading Docker's networks"] = Entry(f"cannot be read: {error.message}")
+    found.update(_strangers(look.machine, containers, declared, open_networks))
     return {"docker": found}
 
 
@@ -323,11 +324,11 @@ def network(entry: Json) -> Network:
     )
 
 
-def _networks(look: Look, every: Sequence[Network]) -> Dict[str, Entry]:
+def _networks(look: Look, every: Sequence[Network], usual: Sequence[str]) -> Dict[str, Entry]:
     return {
         f"network {one.name}": Entry(one.text, changed=one.created)
         for one in every
-        if one.name not in (*_DOCKERS, *_SWARMS) and one.name not in look.spec.networks
+        if one.name not in (*_DOCKERS, *usual) and one.name not in look.spec.networks
     }
 
 
@@ -375,11 +376,11 @@ def _swarm(look: Look) -> Dict[str, Entry]:
         return {}
     with answer:
         if answer.status == _OK:
-            return {"swarm mode": Entry("this host manages a swarm")}
+            return {_SWARM: Entry("this host manages a swarm")}
         said = answer.error()
     # Of a host in no swarm Docker says how to make one.
     if answer.status == _NO_SWARM and "docker swarm init" not in said:
-        return {"swarm mode": Entry("this host is in a swarm")}
+        return {_SWARM: Entry("this host is in a swarm")}
     return {}
 
 

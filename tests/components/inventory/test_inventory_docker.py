@@ -230,7 +230,6 @@ def test_networks_say_what_passes_the_firewalls(host: Host, engine: Engine) -> N
              "Created": "2026-11-27T09:00:12.5+01:00"},
             {"Name": "six", "Id": "c", "Driver": "bridge", "EnableIPv6": True, "Internal": True},
             {"Name": "over", "Id": "d", "Driver": "overlay", "Scope": "swarm"},
-            {"Name": "ingress", "Id": "e", "Driver": "overlay", "Scope": "swarm"},
         ]
     )  # fmt: skip
     declare(host, redis="")
@@ -240,6 +239,18 @@ def test_networks_say_what_passes_the_firewalls(host: Host, engine: Engine) -> N
         "network over": "overlay, of a swarm",
     }
     assert docker.read(host.look())["docker"]["network rt1macvlan"].changed == 1795766412.0
+
+
+def test_the_networks_of_a_swarm_are_told_where_there_is_none(host: Host, engine: Engine) -> None:
+    engine.answers["/networks"][1].extend(
+        [
+            {"Name": "ingress", "Id": "e", "Driver": "overlay", "Scope": "swarm"},
+            {"Name": "docker_gwbridge", "Id": "f", "Driver": "bridge"},
+        ]
+    )
+    assert set(told(host)) == {"network ingress", "network docker_gwbridge"}
+    engine.answers["/swarm"] = (200, {})
+    assert set(told(host)) == {"swarm mode"}
 
 
 def test_an_address_that_no_firewall_guards_is_told(host: Host, engine: Engine) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.components.inventory.debian import Debian
     from tests.components.inventory.looking import Host
 
-REINSTALL = "apt-get install --reinstall -o Dpkg::Options::=--force-confmiss"
+REINSTALL = "apt-get install -y --reinstall -o Dpkg::Options::=--force-confmiss"
 WALK = "systemctl start portcullis-inventory.service"
 DIVERT = "dpkg-divert --local --rename --remove"
 UNCAP = "python3 -c 'import os, sys; os.removexattr(sys.argv[1], \"security.capability\")'"
@@ -299,7 +299,10 @@ DOCKER = {
         "docker plugin rm -f vieux/sshfs:latest"
     ),
     ("member bridge: redis", "was connected by hand"): "docker network disconnect bridge redis",
-    ("swarm mode", "this host manages a swarm"): "docker swarm leave --force",
+    (
+        "swarm mode",
+        "this host manages a swarm",
+    ): "docker swarm leave --force && docker network rm docker_gwbridge",
     ("container x", "alpine:3, was: alpine:2"): "",
     ("reading Docker's networks", "cannot be read: no"): "",
 }
