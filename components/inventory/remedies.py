@@ -28,7 +28,11 @@ _DIVERT = "dpkg-divert --local --rename --remove {path}"
 _REINSTALL = "apt-get install -y --reinstall -o Dpkg::Options::=--force-confmiss {package}"
 """Puts in place what is missing, and leaves the package's other files as they are."""
 _PACKAGE = r"(?P<package>[a-z0-9][a-z0-9+.-]+)"
-_KIND = r"(?:file|pipe|socket|disk device|device|thing|link to)"
+_STRANGER = (
+    r"(?:(?:file|pipe|socket|disk device|device|thing) \d{4} \S+|link to [^,]+)"
+    r"(?:, (?:runs as|has capabilities) [^,]+)*(?:, in no package)?$"
+)
+"""Something of which nothing is known but that it is there: nothing else is removed."""
 _RIGHTS = r", (?:Debian's is|an override of dpkg says) (?P<owner>[^\s,]+) (?P<mode>\d{4})(?:,|$)"
 _SYSTEM = r"uid (?:[1-9]\d{0,2}|65534),(?! the same as)"
 """Of an account that came with a package: these are shut, and not removed."""
@@ -118,13 +122,11 @@ _WAYS: Mapping[str, Ways] = {
                 rf"(?P<path>.+)\n.*, (?:not as )?{_PACKAGE} ships (?:it|it otherwise|a file)$",
                 "rm {path} && " + _REINSTALL,
             ),
-            (r".*\n.*, (?:not as its resource left it|Debian has a file there|a choice of .*)$", ""),
-            (rf".*\n.*{_RIGHTS}", ""),
             (
-                rf"(?P<path>/usr/local/share/ca-certificates/.+)\n{_KIND}",
+                rf"(?P<path>/usr/local/share/ca-certificates/.+)\n{_STRANGER}",
                 "rm {path} && update-ca-certificates --fresh",
             ),
-            (rf"(?P<path>/.+)\n{_KIND}", "rm {path}"),
+            (rf"(?P<path>/.+)\n{_STRANGER}", "rm {path}"),
             (r"(?P<path>/.+)\nfolder .* with \d+ files$", "rm -r {path}"),
         ),
         ((rf"(?P<path>/.+)\n(?!link ).*{_RIGHTS}", "chown {owner} {path} && chmod {mode} {path}"),),
@@ -219,6 +221,28 @@ _BACK: Mapping[str, Ways] = {
     "kernel": (((r"sysctl (?P<key>\S+)\n.*, was: (?P<value>[^;]+); ", "sysctl -w {key}={value}"),),),
 }
 """The same of what came with the machine and was changed."""
+
+
+_VERBS = (
+    (
+        r".*apt-get install|cp |ln |: >|update-(?:ca|alternatives --auto)|pam-auth|systemctl.* enable",
+        "put it back",
+    ),
+    (r"ch(?:own|mod) |sysctl |usermod |python3 ", "mend it"),
+    (r"systemctl start ", "start it"),
+    (r"", "remove it"),
+)
+"""What people call it, by the command."""
+
+
+def remedy(name: str, key: str, text: str) -> str:
+    """Return what a person can do about an entry, ready to paste: `remove it yourself: rm /etc/cron.d/evil`.
+
+    It is "" where no command undoes it. The arguments are those of `command`.
+    """
+    way = command(name, key, text)
+    verb = next(verb for pattern, verb in _VERBS if re.match(pattern, way))
+    return f"{verb} yourself: {way}" if way else ""
 
 
 def command(name: str, key: str, text: str) -> str:

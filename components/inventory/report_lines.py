@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.components.inventory.remedies import command
+from portcullis.components.inventory.remedies import remedy
 from portcullis.provider.changes import STAYS, Line, Section, Severity
 
 if TYPE_CHECKING:
@@ -65,12 +65,20 @@ def lines(change: Change) -> list[Line]:
 
 
 def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
-    way = command(name, key, text)
-    remedy = f"{STAYS}; remove it yourself: {way}" if way else STAYS
+    way = remedy(name, key, text)
     # Exposure tells of networks too, and a container of its own.
     topic = key if name == "docker" else ""
     is_echo = topic.startswith("member ")
-    return Line(key, text, remedy, _severity(name, key, text), _SECTIONS[name], at, topic, echo=is_echo)
+    return Line(
+        key,
+        text,
+        f"{STAYS}; {way}" if way else STAYS,
+        _severity(name, key, text),
+        _SECTIONS[name],
+        at,
+        topic,
+        echo=is_echo,
+    )
 
 
 def _severity(name: str, key: str, text: str) -> Severity:

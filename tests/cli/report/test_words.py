@@ -57,7 +57,7 @@ def inventory(**maps: dict[str, str]) -> list[Line]:
 def test_what_nobody_declared_stays_and_its_command_can_be_pasted(case: dict[str, str]) -> None:
     (line,) = inventory(**{case["map"]: {case["key"]: case["text"]}})
     assert (line.subject, line.what) == (case["key"], case["text"])
-    remedy = f"stays; remove it yourself: {case['remedy']}" if case["remedy"] else "stays"
+    remedy = f"stays; {case['verb']} yourself: {case['remedy']}" if case["remedy"] else "stays"
     assert (line.severity.value, line.remedy) == (case["mark"], remedy)
     assert line.stays
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.components.inventory.on_host import accounts, files
-from portcullis.components.inventory.remedies import command
+from portcullis.components.inventory.remedies import command, remedy
 
 if TYPE_CHECKING:
     from tests.components.inventory.debian import Debian
@@ -153,6 +153,8 @@ FILES = {
     ("/etc/x", "link to /srv/x, libx ships it otherwise"): f"rm /etc/x && {REINSTALL} libx",
     ("/etc/ssh/sshd_config", "file 0644 root:root, not as its resource left it"): "",
     ("/etc/shells", "link to /srv/x, Debian has a file there"): "",
+    ("/etc/x", "file 0644 root:root, some day it says more"): "",
+    ("/etc/x", "file 0644 root:root, not as a package ships it"): "",
     ("/etc/hosts", "file 0644 root:root, its content changed"): "",
     ("/etc/hosts.deny", "gone; was: file 0644 root:root"): "",
     ("/etc/hostname", "file 0644 daemon:root, was: file 0640 root:root"): (
@@ -321,6 +323,26 @@ def test_the_command_of_each_kind_of_entry(name: str, key: str, text: str, wante
     if wanted:
         subprocess.run(["sh", "-nc", wanted], check=True)  # the shell can read it
         assert command(name, key, f"{text} (changed 2026-11-27T08:00:12Z, who: unknown)") == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "text", "verb"),
+    [
+        ("files", "/etc/x", "file 0644 root:root", "remove it"),
+        ("files", "/etc/x", "file 0666 root:root, Debian's is root:root 0644", "mend it"),
+        ("files", "/etc/x", "is missing, less ships it", "put it back"),
+        ("files", "/etc/x", "file 0644 root:root, not as less ships it", "put it back"),
+        ("files", "/etc/alternatives/x", "link to /x, chosen by hand for x", "put it back"),
+        ("files", "/etc/x", "file 0644 root:root, diverted by hand to /y", "remove it"),
+        ("units", "x.timer", "disabled by hand: its package enabled it for timers.target", "put it back"),
+        ("units", "x.timer", "masked: it cannot start", "remove it"),
+        ("programs", "nightly walk", "never ran", "start it"),
+        ("accounts", "news", "uid 9, shell /usr/sbin/nologin, a password", "mend it"),
+        ("kernel", "sysctl a.b", "1; the kernel has 0 by itself", "mend it"),
+    ],
+)
+def test_what_people_call_it(name: str, key: str, text: str, verb: str) -> None:
+    assert remedy(name, key, text) == f"{verb} yourself: {command(name, key, text)}"
 
 
 def paste(debian: Debian, line: str) -> None:
