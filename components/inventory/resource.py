@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.components.inventory import inventory_keys
+from portcullis.components.inventory import inventory_keys, report_lines
 from portcullis.components.inventory.facts import MAPS, InventoryDesired, InventoryFacts, acceptance
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from portcullis.host.session import Channel
     from portcullis.host.survey import Item
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change, Line
 
 
 class InventoryProvider(HostProvider):
@@ -56,6 +57,10 @@ class InventoryProvider(HostProvider):
             warn(props["managed_by"], line(step))
         facts: Json = answer["facts"]
         return facts
+
+    def lines(self, change: Change) -> list[Line]:
+        """Return a line for each thing that nobody declared."""
+        return report_lines.lines(change)
 
     def desired(self, props: Props) -> InventoryDesired:
         """Return what is declared: in a state the maps are what was found."""

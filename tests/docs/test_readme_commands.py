@@ -229,7 +229,7 @@ def test_the_commands_of_the_other_pages(clone: Clone) -> None:
     # The stack that is ready to fill in, as it stands in the repository, against itself.
     clone.run("git worktree add -q ../base HEAD")
     said = clone.run(f". tools/env.sh; {against}")
-    assert "nothing to change" in said
+    assert "no differences" in said
     run(alone)
     assert "### Preview of `lab`" in run(page)
 
