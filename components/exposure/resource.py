@@ -158,7 +158,7 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
     if name == "networks":
         remedy = f"{STAYS}; remove it yourself: docker network rm {key}"
         return Line(f"network {key}", f"undeclared, with {live}", remedy, Severity.WRONG, at=at)
-    topic = "forward filter" if key == "any routed" else _port(key)
+    topic = "forward filter" if key == "any routed" else _port(key) or key
     return Line(_named(name, key), f"open to {live}", STAYS, Severity.OPEN, at=at, topic=topic, echo=True)
 
 

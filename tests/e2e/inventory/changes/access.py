@@ -50,7 +50,7 @@ CHANGES = {
     "second-file-of-keys": Change(
         KEYS,
         _SECOND_FILE[0],
-        ("deploy", "authorized_keys2"),
+        ("deploy", "/home/deploy/.ssh/authorized_keys2"),
         _SECOND_FILE[1],
         stays=False,
         review="F4: authorized_keys2 of declared users",
@@ -109,16 +109,16 @@ CHANGES = {
     ),
     "member-of-adm": Change(
         ACCOUNTS,
-        "gpasswd -qa backup adm",
+        "gpasswd -a backup adm >/dev/null",
         ("adm", "backup"),
-        "gpasswd -qd backup adm",
+        "gpasswd -d backup adm >/dev/null",
         paste=True,
     ),
     "member-of-shadow": Change(
         ACCOUNTS,
-        "gpasswd -qa lp shadow",
+        "gpasswd -a lp shadow >/dev/null",
         ("shadow", "lp"),
-        "gpasswd -qd lp shadow",
+        "gpasswd -d lp shadow >/dev/null",
     ),
     "password-of-a-group": Change(
         ACCOUNTS,
@@ -160,9 +160,9 @@ CHANGES = {
     ),
     "member-of-docker": Change(
         ADMINISTRATORS,
-        "gpasswd -qa games docker",
+        "gpasswd -a games docker >/dev/null",
         ("games", "docker"),
-        "gpasswd -qd games docker",
+        "gpasswd -d games docker >/dev/null",
         stays=False,
         review="F4: members of docker",
     ),

@@ -122,9 +122,9 @@ CHANGES = {
     ),
     "alternative-chosen": Change(
         FILES,
-        "update-alternatives --set nawk /usr/bin/mawk >/dev/null",
-        ("/etc/alternatives/nawk",),
-        "update-alternatives --auto nawk >/dev/null",
+        "update-alternatives --set awk /usr/bin/mawk >/dev/null",
+        ("/etc/alternatives/awk",),
+        "update-alternatives --auto awk >/dev/null",
     ),
     # It wins by its priority, and nobody has to choose it.
     "alternative-installed": Change(
@@ -181,7 +181,8 @@ CHANGES = {
         FILES,
         f"mkdir -p {KEPT}; mv /etc/systemd/journald.conf.d/50-portcullis.conf {KEPT}/journald",
         ("/etc/systemd/journald.conf.d/50-portcullis.conf",),
-        f"cp -p {KEPT}/journald /etc/systemd/journald.conf.d/50-portcullis.conf",
+        f"cp -p {KEPT}/journald /etc/systemd/journald.conf.d/50-portcullis.conf;"
+        " systemctl restart systemd-journald",
         stays=False,
         may=(("systemd-journald.service",),),
     ),

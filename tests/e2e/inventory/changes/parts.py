@@ -88,6 +88,7 @@ CHANGES = {
         ("ufw", "before.rules"),
         f"cat {KEPT}/before.rules > /etc/ufw/before.rules",
         stays=False,
+        may=(("ufw", "lacks", "31337"),),  # until somebody loads it
         review="F4: ufw's before.rules",
     ),
     "rule-of-ufw": Change(
@@ -105,10 +106,11 @@ CHANGES = {
         stays=False,
     ),
     "rule-of-iptables": Change(
-        OPEN,
+        FIREWALL,
         "iptables -I INPUT -p tcp --dport 3307 -j ACCEPT",
-        ("iptables", "3307"),
+        ("ufw", "iptables", "3307"),
         "iptables -D INPUT -p tcp --dport 3307 -j ACCEPT",
+        stays=False,
     ),
     "table-of-nftables": Change(
         OPEN,
@@ -122,14 +124,14 @@ CHANGES = {
         f"mkdir -p {KEPT}; cd {KEPT}; setsid -f python3 -m http.server 47000 >/dev/null 2>&1 </dev/null;"
         " for n in $(seq 50); do ss -ltn | grep -q :47000 && break; sleep 0.1; done",
         ("0.0.0.0:47000",),
-        "kill $(pgrep -f 'http.server 47000')",
+        "kill $(ss -ltnpH 'sport = 47000' | sed 's/.*pid=//; s/,.*//')",
     ),
     "settings-of-docker": Change(
         OURS,
         f"mkdir -p {KEPT}; cp -p /etc/docker/daemon.json {KEPT}/daemon.json;"
         ' sed -i \'s/"icc": false/"icc": true/\' /etc/docker/daemon.json',
         ("/etc/docker/daemon.json",),
-        f"cat {KEPT}/daemon.json > /etc/docker/daemon.json",
+        f"cat {KEPT}/daemon.json > /etc/docker/daemon.json; systemctl restart docker",
         stays=False,
         may=(("docker.service",),),
     ),
@@ -137,7 +139,7 @@ CHANGES = {
         "/etc/systemd/system/portcullis-backup.service",
         "# by hand",
         row=OURS,
+        after="systemctl daemon-reload; systemctl restart portcullis-backup.timer",
         stays=False,
-        may=(("portcullis-backup.timer",),),
     ),
 }

@@ -147,9 +147,9 @@ CHANGES = {
     ),
     "started-by-hand": Change(
         LINKS,
-        "systemctl start systemd-boot-check-no-failures.service",
-        ("systemd-boot-check-no-failures.service",),
-        "systemctl stop systemd-boot-check-no-failures.service",
+        "systemctl start systemd-network-generator.service",
+        ("systemd-network-generator.service",),
+        "systemctl stop systemd-network-generator.service",
     ),
     "generator": adds(
         "/etc/systemd/system-generators/drill",
