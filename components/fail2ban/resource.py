@@ -34,6 +34,7 @@ class Fail2banJailProvider(TellsStrangers, GuardedProvider):
     live = ("content", "enabled", "enforced", "options", "ignoreip", "overridden", "broken", "strangers")
     identity = ("host", "jail")
     sets = MappingProxyType({"ignoreip": NEVER})
+    reload = "systemctl reload fail2ban"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check names and values of the options, which fail2ban itself does not."""
@@ -91,7 +92,9 @@ class Fail2banJailProvider(TellsStrangers, GuardedProvider):
                 what = f"{key} {quoted(live) or 'missing'}" + (f", declared {quoted(goal)}" if goal else "")
                 severity = Severity.WRONG if change.by_hand((name, key)) else Severity.COSMETIC
                 found.append(Line(subject, what, "", severity, at=(name, key)))
-        return with_rest(change, subject, found, *(("content", "path") if found else ()))
+        of_file = ("content", "path") if found else ()
+        found += self.strange(change) + self.refused(change, "fail2ban")
+        return with_rest(change, subject, found, *of_file)
 
 
 class Fail2banJail(HostResource):

@@ -50,6 +50,7 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
     facts_type = SshServerFacts
     live = ("content", "mode", "port", "stale", "strangers")
     identity = ("host",)
+    reload = "systemctl reload ssh"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check that text, port and options say the same."""
@@ -177,11 +178,14 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
             if change.changes(name) and not (found and name == "content"):
                 severity = Severity.WRONG if change.by_hand((name,)) else Severity.COSMETIC
                 found.append(Line("sshd", what, "", severity, at=(name,)))
-        if change.changes("stale") or not found:
+        of_file = ("content",) if found else ()
+        found += self.strange(change)
+        if change.changes("stale"):
             what = "runs on older files than those that are there"
             stale = Line("sshd", what, "up reloads it", Severity.WRONG, at=("stale",), follows=bool(found))
-            found += [stale] if change.changes("stale") else []
-        return with_rest(change, "sshd", found, *(("content",) if found else ()))
+            found.append(stale)
+            of_file = ("content",)
+        return with_rest(change, "sshd", found, *of_file)
 
 
 def _options(inputs: Normaliser, prop: str, options: Any) -> None:

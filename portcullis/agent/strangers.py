@@ -26,10 +26,21 @@ if TYPE_CHECKING:
 
 ABSENT = "absent"
 """What a step says is declared of a stranger."""
+UNKNOWN = "nobody declared it"
+"""How the text of a file begins that is neither ours nor a package's."""
+LINK = "a link to "
+"""How the text of a link begins."""
+SOME_PACKAGE = "its package"
+"""Stands for a package's name where it is not known: ucf(1) brings the file, by a script of the package."""
+OTHER_NAME = "its name has other characters than are shown"
+"""Begins a text where the path cannot be shown as it is."""
+OLD = "came with the machine"
+"""Begins the text of what was there before us, and has changed or is gone."""
 WITHOUT_EFFECT = "is accepted, and is not there: take it out of the settings"
 KEPT = "strangers"
 """Where a record's original has the marks of what was there before us."""
 LIMIT = 2_000  # entries of a folder; more is told as one
+_GONE = "gone"  # the mark of a package's file that is not there
 _FIRST = 3  # files in one message
 _SHOWN = 200  # characters of a text
 _FILE, _FOLDER = 0o644, 0o755
@@ -90,7 +101,7 @@ def read(
             break
         if path in ours or is_declared(store, path):
             continue
-        sums = [shipped[name]] if name in shipped else []
+        sums = {shipped[name].digest: shipped[name].package} if name in shipped else {}
         one = _entry(path, status, sums, explained)
         if one is None and name not in kept and (fault := _access(status)):
             one = Stranger(fault, fault, changed=True)
@@ -98,12 +109,12 @@ def read(
             found[name] = one
     for name in sorted(set(shipped) - seen):
         if Path(name) not in ours and not is_declared(store, Path(name)):
-            found[name] = Stranger("gone; its package brings it", "gone", changed=True)
+            found[name] = Stranger(f"gone; {shipped[name].package} brings it", _GONE, changed=True)
     return found
 
 
 def look(path: Path, shipped: Collection[str]) -> Stranger | None:
-    """Look at one file; None where it is not there, or has one of the sums that packages gave it.
+    """Look at one file; None where it is not there, or has one of the sums that ucf or a package gave it.
 
     Raises:
         HostError: ``unreadable``.
@@ -114,20 +125,24 @@ def look(path: Path, shipped: Collection[str]) -> Stranger | None:
         return None
     except OSError as error:
         raise disk.unreadable(error, path) from None
-    one, fault = _entry(path, status, shipped, None), _access(status)
+    one, fault = _entry(path, status, dict.fromkeys(shipped, SOME_PACKAGE), None), _access(status)
     return one or (Stranger(fault, fault, changed=True) if fault else None)
 
 
 def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> dict[str, str]:
     """Return what is told to people: without what is accepted, or was there before us as it is now."""
     before: Mapping[str, str] = record.original.get(KEPT) or {} if record else {}
-    telling = {
-        _printable(name): _printable(one.text)
-        for name, one in sorted(found.items())
-        if not one.quiet and name not in accepted and before.get(name) != one.mark
+    texts = {
+        name: f"{OLD}, and was changed; {one.text}" if name in before and not one.changed else one.text
+        for name, one in found.items()
+        if not one.quiet and before.get(name) != one.mark
     }
+    gone = [name for name in before if name not in found and not os.path.lexists(name)]
+    texts.update({name: f"{OLD}, and is gone" for name in gone if before[name] != _GONE})
+    telling = dict(_shown(name, text) for name, text in sorted(texts.items()) if name not in accepted)
     # Who accepts what is not there would not see it come.
-    return {**telling, **{name: WITHOUT_EFFECT for name in sorted(accepted) if name not in found}}
+    unused = [name for name in sorted(accepted) if name not in found and name not in texts]
+    return {**telling, **dict.fromkeys(unused, WITHOUT_EFFECT)}
 
 
 def marks(found: Strangers) -> dict[str, str]:
@@ -206,16 +221,18 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 def _entry(
     path: Path,
     status: os.stat_result,
-    shipped: Collection[str],
+    shipped: Mapping[str, str],
     explained: Callable[[Path, str], bool] | None,
 ) -> Stranger | None:
-    """What a folder's entry is, if it is no package's."""
-    if stat.S_ISDIR(status.st_mode):
+    """What a folder's entry is, if it has none of the sums that packages gave it: each with its package."""
+    package = next(iter(shipped.values()), "")
+    if stat.S_ISDIR(status.st_mode) and not shipped:
         return None  # what is in it decides
     if stat.S_ISLNK(status.st_mode):
-        return _link(path, shipped, explained)
+        return _link(path, package, explained)
     if not stat.S_ISREG(status.st_mode):
-        text = paths.type_name(status)
+        kind = paths.type_name(status)
+        text = f"{kind}, where {package} brings a file" if package else f"{UNKNOWN}; {kind}"
         return Stranger(text, text, changed=bool(shipped))
     try:
         have = digest(path)
@@ -224,23 +241,21 @@ def _entry(
     if have in shipped:
         return None
     access = _access(status)
-    text = "changed by hand: not as its package brings it" if shipped else "nobody declared it"
+    text = f"changed by hand: not as {package} brings it" if shipped else UNKNOWN
     text += f"; {access}" if access else ""
     is_open = bool(status.st_mode & stat.S_IROTH)
     return Stranger(text, f"{have} {text}", open_to_all=is_open, changed=bool(shipped))
 
 
-def _link(
-    path: Path, shipped: Collection[str], explained: Callable[[Path, str], bool] | None
-) -> Stranger | None:
+def _link(path: Path, package: str, explained: Callable[[Path, str], bool] | None) -> Stranger | None:
     try:
         target = str(path.readlink())
     except OSError as error:
         raise disk.unreadable(error, path) from None
-    if not shipped and explained is not None and explained(path, target):
+    if not package and explained is not None and explained(path, target):
         return None
-    text = f"a link to {target}"
-    return Stranger(text, text, open_to_all=_is_open_behind(path), changed=bool(shipped))
+    text = f"a link, where {package} brings a file, to {target}" if package else f"{LINK}{target}"
+    return Stranger(text, text, open_to_all=_is_open_behind(path), changed=bool(package))
 
 
 def _is_open_behind(link: Path) -> bool:
@@ -272,6 +287,11 @@ def _overrides(machine: Machine) -> set[str]:
     except OSError:
         return set()
     return {line.split(" ", 3)[3] for line in lines if line.count(" ") > 2}  # noqa: PLR2004 - four fields
+
+
+def _shown(name: str, text: str) -> tuple[str, str]:
+    path = _printable(name)
+    return path, _printable(text if path == name else f"{OTHER_NAME}; {text}")
 
 
 def _printable(text: str) -> str:

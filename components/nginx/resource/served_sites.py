@@ -49,6 +49,7 @@ class ServedSitesProvider(TellsStrangers, HostProvider):
     live = ("sites", "stale", "broken", "strangers")
     identity = ("host", "unit")
     instead_of_import = "it only reads: declare it"
+    reload = "systemctl reload nginx"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check the unit and the names."""
@@ -75,12 +76,13 @@ class ServedSitesProvider(TellsStrangers, HostProvider):
         return "sites of nginx"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say which site is not served, and why. A file that changed has a line of its own."""
+        """Say which site is not served, and why, and what nobody declared."""
         found = [
             Line(site, str(live) if goal else "no longer declared", "", Severity.WRONG, at=("sites", site))
             for site, live, goal in change.entries("sites")
             if live is not None
         ]
+        found += self.strange(change) + self.refused(change, "nginx")
         what = "nginx runs on older files than those that are there"
         if change.changes("stale"):
             stale = Line("nginx", what, "up reloads it", Severity.WRONG, at=("stale",), follows=True)

@@ -95,7 +95,7 @@ def test_a_file_of_somebody_else_s_is_told_with_what_it_does(
 def test_a_changed_filter_is_told(whole: Whole) -> None:
     whole.put()
     whole.write("filter.d/sshd.conf", "[Definition]\nfailregex =\n")
-    assert whole.told() == {str(whole.filter): "changed by hand: not as its package brings it"}
+    assert whole.told() == {str(whole.filter): "changed by hand: not as fail2ban brings it"}
 
 
 def test_a_file_that_the_declared_jail_takes_out_of_force_is_told_once(whole: Whole) -> None:

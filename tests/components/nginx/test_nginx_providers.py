@@ -101,7 +101,8 @@ def test_a_stranger_is_a_difference_in_a_preview_and_a_warning_in_an_up(
     canned(lambda *_: {"facts": {**UNCHANGED, "strangers": EVIL}, "steps": [step]})
     done = provider.update("web1:nginx.service", PROPS, PROPS)
     assert done.outs["strangers"] == EVIL
-    assert f"{path}: {text}. It stays: remove it yourself" in capsys.readouterr().err
+    does = f"stays; remove it yourself: rm {path} && systemctl reload nginx"
+    assert f"{path}: {text} — {does}" in capsys.readouterr().err
 
 
 def test_a_drain_follows_its_upstreams_and_has_no_drift(canned: Callable[..., CannedChannel]) -> None:

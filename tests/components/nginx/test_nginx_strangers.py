@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
+import shlex
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from portcullis.agent.run import Done
 from portcullis.components.nginx.on_host import nginx_config, nginx_strangers
+from portcullis.host.strangers import remedy
 from tests.on_host import Client, FileClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from portcullis.agent.machine import Machine
@@ -122,7 +126,7 @@ def test_an_include_leads_to_what_it_loads_from_elsewhere(etc: Etc, tmp_path: Pa
     (tmp_path / "far.conf").write_text(EVIL)
     etc.write("nginx.conf", etc.path("nginx.conf").read_text() + f"include {tmp_path}/far.conf;\n")
     found = etc.strangers()
-    assert found[str(etc.path("nginx.conf"))] == "changed by hand: not as its package brings it"
+    assert found[str(etc.path("nginx.conf"))] == "changed by hand: not as nginx-common brings it"
     assert found[str(tmp_path / "far.conf")].endswith("serves evil.com, *.evil.com on 80, [::]:80")
 
 
@@ -142,7 +146,62 @@ def test_a_mode_that_lets_others_write_is_told_though_the_content_is_the_package
 
 def test_a_packaged_file_that_is_gone_is_told(etc: Etc) -> None:
     etc.path("mime.types").unlink()
-    assert etc.strangers() == {str(etc.path("mime.types")): "gone; its package brings it"}
+    assert etc.strangers() == {str(etc.path("mime.types")): "gone; nginx-common brings it"}
+
+
+def test_a_folder_in_place_of_a_packaged_file_is_told(etc: Etc) -> None:
+    etc.path("mime.types").unlink()
+    etc.path("mime.types").mkdir()
+    assert etc.strangers() == {str(etc.path("mime.types")): "a directory, where nginx-common brings a file"}
+
+
+def _link(etc: Etc, name: str) -> None:
+    etc.path(name).unlink()
+    etc.path(name).symlink_to("/dev/null")
+
+
+def _folder(etc: Etc, name: str) -> None:
+    etc.path(name).unlink()
+    etc.path(name).mkdir()
+
+
+DEEDS: dict[str, Callable[[Etc], object]] = {
+    "a virtual host": lambda etc: etc.write("conf.d/evil.conf", EVIL),
+    "what only root reads": lambda etc: etc.write("conf.d/evil.conf", EVIL, 0o600),
+    "a name with a space": lambda etc: etc.write("conf.d/e'vil $x.conf", EVIL, 0o777),
+    "a link": lambda etc: etc.path("sites-enabled/evil").symlink_to("/dev/null"),
+    "a link of no module": lambda etc: etc.path("modules-enabled/evil.conf").symlink_to("/dev/null"),
+    "a changed file": lambda etc: etc.write("mime.types", EVIL, 0o666),
+    "a mode": lambda etc: etc.path("nginx.conf").chmod(0o777),
+    "an owner": lambda etc: os.chown(etc.path("nginx.conf"), 1, 1),
+    "a mode of a folder": lambda etc: etc.path("conf.d").chmod(0o777),
+    "a file that is gone": lambda etc: etc.path("nginx.conf").unlink(),
+    "a link in place of a file": lambda etc: _link(etc, "nginx.conf"),
+    "a folder in place of a file": lambda etc: _folder(etc, "nginx.conf"),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_what_the_line_says_to_paste_ends_it(etc: Etc, tmp_path: Path, deed: str) -> None:
+    # What apt-get puts back: only what is missing, as `--force-confmiss` does.
+    shipped = {path: (path.read_bytes()) for path in etc.sums}
+    apt = tmp_path / "bin/apt-get"
+    apt.parent.mkdir()
+    copies = []
+    for number, (path, content) in enumerate(shipped.items()):
+        (tmp_path / f"shipped-{number}").write_bytes(content)
+        copies.append(f"test -e {shlex.quote(str(path))} || cp {tmp_path}/shipped-{number} {path}")
+    apt.write_text(f'#!/bin/sh -e\ntest "$5" = nginx-common\n{chr(10).join(copies)}\n')
+    apt.chmod(0o755)
+    DEEDS[deed](etc)
+    ((path, text),) = etc.strangers().items()
+    _, _, command = remedy(path, text, "true").partition("yourself: ")
+    ran = subprocess.run(
+        ["sh", "-c", f"umask 022; {command}"],
+        env={"PATH": f"{apt.parent}:/usr/bin:/bin"}, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert ran.returncode == 0, f"{command}: {ran.stderr}"
+    assert etc.strangers() == {}, command
 
 
 def test_what_only_root_may_read_keeps_its_names(etc: Etc) -> None:
@@ -155,7 +214,26 @@ def test_what_was_there_before_us_is_quiet_until_it_changes(etc: Etc) -> None:
     etc.client.on("put", "nginx.served_sites", UNIT, etc.desired())
     assert etc.strangers() == {}
     etc.write("conf.d/old.conf", EVIL.replace("evil.com", "worse.com"))
-    assert path in etc.strangers()
+    assert etc.strangers()[path].startswith("came with the machine, and was changed; nobody declared it")
+    etc.path("conf.d/old.conf").unlink()
+    assert etc.strangers() == {path: "came with the machine, and is gone"}
+    assert etc.strangers(path) == {}, "it is accepted"
+
+
+def test_a_packaged_file_that_was_gone_before_us_is_quiet_when_its_package_goes(etc: Etc) -> None:
+    etc.path("mime.types").unlink()
+    etc.client.on("put", "nginx.served_sites", UNIT, etc.desired())
+    assert etc.strangers() == {}
+    status = etc.machine.dpkg / "status"
+    status.write_text("\n".join(line for line in status.read_text().splitlines() if "mime" not in line))
+    assert etc.strangers() == {}
+
+
+def test_a_name_that_cannot_be_shown_has_no_command(etc: Etc) -> None:
+    etc.write("conf.d/e\nvil.conf", EVIL)
+    ((path, text),) = etc.strangers().items()
+    assert path.endswith("e?vil.conf")
+    assert remedy(path, text, "true") == "stays"
 
 
 def test_what_is_accepted_is_quiet(etc: Etc) -> None:
