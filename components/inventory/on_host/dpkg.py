@@ -8,17 +8,23 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import posixpath
 import re
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, Tuple
+from typing import TYPE_CHECKING, Dict, Set, Tuple
+
+from portcullis.components.inventory.on_host import alternatives
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from portcullis.agent.machine import Machine
+    from portcullis.components.inventory.on_host.alternatives import Alternative
 
+BY_HAND = ":"
+"""Stands for the package where a person diverted a path: dpkg-divert(1), ``--local``."""
 _MERGED = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/")
 # What the readers ask for; the lists hold ten times as much.
 _ASKED = (
@@ -30,7 +36,7 @@ _ASKED = (
     "/usr/share/libc-bin", "/usr/share/readline", "/usr/share/ufw", "/usr/share/pam",
     "/usr/share/pam-configs",
 )  # fmt: skip
-_LISTED = re.compile(f"^(?:{'|'.join(map(re.escape, _ASKED))})(?:/.*)?$", re.MULTILINE)
+_DOCUMENTS = "/usr/share/man/"  # nothing runs them
 _FIELD = re.compile(r"^([A-Za-z-]+): *(.*)$", re.MULTILINE)
 _CONFFILE = re.compile(r"^ (/.*) ([0-9a-f]{32}|newconffile)((?: [a-z-]+)*)$", re.MULTILINE)
 _WAIT = 0.5  # seconds between two looks at a lock
@@ -61,34 +67,60 @@ class Dpkg:
         owners: the package that ships a path, of the folders that the inventory reads.
         conffiles: the MD5 sum that each configuration file was shipped with; "" where dpkg has none.
         obsolete: configuration files that a package shipped once.
-        overrides: owner, group and mode that somebody set: dpkg-statoverride(1).
-        diversions: paths that were moved, each with the new one and the package that asked, ":" for a person.
+        overrides: owner and mode that somebody set, such as root:adm 0640: dpkg-statoverride(1).
+        diversions: paths that were moved, each with the new one and the package that asked, or `BY_HAND`.
+        alternatives: by name.
     """
 
     packages: Dict[str, Package] = field(default_factory=dict)
     owners: Dict[str, str] = field(default_factory=dict)
     conffiles: Dict[str, str] = field(default_factory=dict)
     obsolete: Dict[str, str] = field(default_factory=dict)
-    overrides: Dict[str, Tuple[str, str, int]] = field(default_factory=dict)
+    overrides: Dict[str, str] = field(default_factory=dict)
     diversions: Dict[str, Tuple[str, str]] = field(default_factory=dict)
+    alternatives: Dict[str, Alternative] = field(default_factory=dict)
+
+    def has(self, path: str) -> bool:
+        """Return whether a package ships what an alternative leads to."""
+        is_document = path.startswith(_DOCUMENTS) and posixpath.normpath(path) == path
+        return is_document or merged(path) in self.owners
+
+    def place(self, path: str, package: str) -> str:
+        """Return where a package's file is: another package or a person may have diverted it."""
+        path = merged(path)
+        moved = self.diversions.get(path)
+        return moved[0] if moved and moved[1] != package else path
 
 
 def read(machine: Machine) -> Dpkg:
     """Read it all. Raises OSError where dpkg's database cannot be read."""
     folder = machine.dpkg
-    known = Dpkg()
+    known = Dpkg(alternatives=alternatives.read(folder / "alternatives"))
+    _diversions(known, _text(folder / "diversions"))
     _status(known, _text(folder / "status", needed=True))
     _overrides(known, _text(folder / "statoverride"))
-    _diversions(known, _text(folder / "diversions"))
+    choices = (one for each in known.alternatives.values() for _, one in each.choices)
+    listed = _listed(target for targets in choices for target in targets.values())
     for path in _lists(folder / "info"):
         package = path.name[: -len(".list")].partition(":")[0]
-        for shipped in _LISTED.findall(_text(path)):
-            place = merged(shipped)
-            moved = known.diversions.get(place)
-            if moved and moved[1] != package:
-                place = moved[0]
-            known.owners[place] = package
+        for shipped in listed.findall(_text(path)):
+            known.owners[known.place(shipped, package)] = package
     return known
+
+
+def _listed(targets: Iterable[str]) -> re.Pattern[str]:
+    """Return what finds in dpkg's lists the folders that readers ask for, and what alternatives lead to."""
+    others: Dict[str, Set[str]] = {}
+    for target in targets:
+        if not target.startswith((_DOCUMENTS, *(f"{asked}/" for asked in _ASKED))):
+            # A list may have it as it was before /lib was a link.
+            older = target[len("/usr") :]
+            for path in (target, merged(target), older if merged(older) == target else target):
+                folder, _, name = path.rpartition("/")
+                others.setdefault(re.escape(folder), set()).add(re.escape(name))
+    patterns = [f"(?:{'|'.join(map(re.escape, _ASKED))})(?:/.*)?"]
+    patterns += [f"{folder}/(?:{'|'.join(sorted(names))})" for folder, names in sorted(others.items())]
+    return re.compile(f"^(?:{'|'.join(patterns)})$", re.MULTILINE)
 
 
 def merged(path: str) -> str:
@@ -144,7 +176,7 @@ def _status(known: Dpkg, text: str) -> None:
         if "\nConffiles:" not in stanza:
             continue
         for path, digest, flags in _CONFFILE.findall(stanza.partition("\nConffiles:")[2]):
-            place = merged(path)
+            place = known.place(path, name)
             if flags or not installed:
                 known.obsolete[place] = name
             else:
@@ -156,7 +188,7 @@ def _overrides(known: Dpkg, text: str) -> None:
         words = line.split(" ", 3)
         if len(words) == 4:  # noqa: PLR2004 - user, group, mode, path
             with contextlib.suppress(ValueError):
-                known.overrides[merged(words[3])] = (words[0], words[1], int(words[2], 8))
+                known.overrides[merged(words[3])] = f"{words[0]}:{words[1]} {int(words[2], 8):04o}"
 
 
 def _diversions(known: Dpkg, text: str) -> None:

@@ -10,9 +10,9 @@ import contextlib
 import fnmatch
 import posixpath
 import re
-from typing import TYPE_CHECKING, Dict, Mapping, Set, Tuple
+from typing import TYPE_CHECKING, Dict, Mapping, Tuple
 
-from portcullis.components.inventory.on_host import dpkg, pam
+from portcullis.components.inventory.on_host import alternatives, dpkg, pam
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,6 @@ CHANGING: Mapping[str, str] = {
 
 LINKS: Mapping[str, Tuple[str, ...]] = {
     "/etc/mtab": ("../proc/self/mounts", "/proc/self/mounts", "/proc/mounts"),
-    "/etc/localtime": ("/usr/share/zoneinfo/*",),
     "/etc/vconsole.conf": ("default/keyboard",),
     "/etc/default/locale": ("../locale.conf",),
     "/etc/dpkg/origins/default": ("debian", "ubuntu"),
@@ -93,15 +92,24 @@ MODES: Mapping[str, Tuple[str, ...]] = {
     "/var/spool/cron/atjobs": ("daemon:daemon 1770",),
     "/var/spool/cron/atspool": ("daemon:daemon 1770",),
     "/etc/at.deny": ("root:daemon 0640",),
+    "/etc/shadow": ("root:shadow 0640",),
+    "/etc/gshadow": ("root:shadow 0640",),
+    "/etc/shadow-": ("root:shadow 0640",),
+    "/etc/gshadow-": ("root:shadow 0640",),
+    "/etc/.pwd.lock": ("root:root 0600",),
+    "/etc/security/opasswd": ("root:root 0600",),
 }
-"""What packages give another owner or mode than root:root and 0644 or 0755."""
+"""What packages give another owner or mode than root:root and 0644 or 0755. The first is the usual one."""
 
+_CHOSEN = f"{alternatives.FOLDER}/"
 _HASH_LINK = re.compile(r"/etc/ssl/certs/[0-9a-f]{8}\.\d+")
+_SKEL = "/etc/skel"
 _RC_LINK = re.compile(r"/etc/rc[0-6S]\.d/[SK]\d\d(.+)")
 _CERTIFICATES = "/usr/share/ca-certificates/"
 _OWN_CERTIFICATES = "/usr/local/share/ca-certificates/"
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _PAM = "/etc/pam.d/common-"
+_PROGRAM = (b"#!", b"\x7fELF")
 _STATE = "/var/lib/systemd"
 _MARKERS = {
     "/etc/systemd/system/": "deb-systemd-helper-enabled",
@@ -121,7 +129,11 @@ class Proofs:
     def __init__(self, machine: Machine, known: Dpkg, walk: Walk) -> None:
         """Read what the proofs need of other folders."""
         self._root, self._known, self._walk = machine.root, known, walk
-        self._choices, self.alternative_links = alternatives(machine.dpkg / "alternatives")
+        self._links = {
+            dpkg.merged(link): name
+            for each in known.alternatives.values()
+            for link, name in each.links.items()
+        }
         self._ucf = _ucf(machine.ucf)
         self._presets = _presets(self._root / "usr/lib/systemd/system-preset")
         self._trusted = frozenset(
@@ -142,16 +154,83 @@ class Proofs:
         path, target = seen.path, seen.target
         if path in LINKS:
             return any(fnmatch.fnmatchcase(target, allowed) for allowed in LINKS[path])
-        if path.startswith("/etc/alternatives/"):
-            return dpkg.merged(target) in self._choices.get(path.rpartition("/")[2], ())
-        if path in self.alternative_links:
-            return target == f"/etc/alternatives/{self.alternative_links[path]}"
+        if path.startswith(_CHOSEN):
+            return self._is_choice(path[len(_CHOSEN) :], target)
+        if path in self._links:
+            return target == f"{_CHOSEN}{self._links[path]}"
         if path.startswith("/etc/ssl/certs/"):
             return self._is_certificate(path, target)
         rc = _RC_LINK.fullmatch(path)
         if rc:
             return target == f"../init.d/{rc[1]}" and f"/etc/init.d/{rc[1]}" in self._known.owners
         return self._is_enabled_by_package(path, target)
+
+    def expected(self, seen: Seen) -> str:
+        """Return in words what should stand where nothing explains what does; "" for a mere stranger.
+
+        A person puts such a file back, and does not remove it: `report_lines` has the command.
+        """
+        path = seen.path
+        if path.startswith(_CHOSEN) and path[len(_CHOSEN) :] in self._known.alternatives:
+            return self._wrong_choice(path[len(_CHOSEN) :], seen.target)
+        leads = self._leads_to(path)
+        if leads:
+            return f"Debian's leads to {leads}"
+        if seen.is_link and path.startswith("/etc/ssl/certs/") and _HASH_LINK.fullmatch(path):
+            return "not as update-ca-certificates makes it"
+        told = [self._wrong_content(path)]
+        if told[0] or path in (_BUNDLE, *CHANGING, *self._ucf) or path.startswith(_PAM) or self._source(path):
+            if not seen.is_file:
+                told.append("Debian has a file there")
+            elif not is_safe(seen, secret="shadow" in path):
+                told.append(self.rights(seen))
+        return ", ".join(filter(None, told))
+
+    def _wrong_content(self, path: str) -> str:
+        """Return what a file differs from that a package's program made; "" where nothing is known of it."""
+        source, packaged = self._source(path), self._stub_of(path)
+        if source and not self._is_copy(path, source):
+            return f"not as {source} has it"
+        if path == _BUNDLE and not self._explains_bundle():
+            return "not as update-ca-certificates makes it"
+        if path in self._ucf and self._walk.digest(path, "md5") != self._ucf[path]:
+            return "not as its package put it there"
+        if path.startswith(_PAM) and not self._is_generated_pam(path.rpartition("/")[2]):
+            return "not as pam-auth-update makes it"
+        if packaged in self._known.owners and not self._is_stub(path, packaged):
+            return "Debian's has no rules"
+        return ""
+
+    def rights(self, seen: Seen) -> str:
+        """Return in words whose a file or folder is on Debian, and its mode there."""
+        usual = MODES.get(seen.path)
+        if usual is None:
+            with contextlib.suppress(OSError):
+                is_program = seen.is_file and self._walk.data(seen.path).startswith(_PROGRAM)
+                usual = ("root:root 0755" if seen.is_folder or is_program else "root:root 0644",)
+        return f"Debian's is {(usual or ('root:root 0644',))[0]}"
+
+    def _leads_to(self, path: str) -> str:
+        """Return where a link of Debian's leads; "" for what is none, or may lead to more than one place."""
+        if path in self._links:
+            return f"{_CHOSEN}{self._links[path]}"
+        rc = _RC_LINK.fullmatch(path)
+        if rc and f"/etc/init.d/{rc[1]}" in self._known.owners:
+            return f"../init.d/{rc[1]}"
+        return LINKS.get(path, ("",))[0]
+
+    def _wrong_choice(self, name: str, target: str) -> str:
+        one = self._known.alternatives[name]
+        if any(target in targets.values() for _, targets in one.choices) and not self._known.has(target):
+            return f"a choice of {one.name} that no package has"
+        return f"{'not a choice of' if one.is_automatic else 'chosen by hand for'} {one.name}"
+
+    def _is_choice(self, name: str, target: str) -> bool:
+        """An alternative: the best choice, and packaged. One that somebody chose has to be told itself."""
+        one = self._known.alternatives.get(name)
+        if one is None or (name == one.name and not one.is_automatic):
+            return False
+        return self._known.has(target) and dpkg.merged(target) in map(dpkg.merged, one.expected(name))
 
     def _is_certificate(self, path: str, target: str) -> bool:
         if _HASH_LINK.fullmatch(path):
@@ -189,19 +268,31 @@ class Proofs:
     def _explains_file(self, seen: Seen) -> bool:
         path = seen.path
         if path == _BUNDLE:
-            return self._walk_data(path) == self._bundle()
+            return self._explains_bundle()
         if path in self._ucf:
             return self._walk.digest(path, "md5") == self._ucf[path]
         if path.startswith(_PAM):
             return self._is_generated_pam(path.rpartition("/")[2])
-        source = COPIES.get(path)
-        if source is None and path.startswith("/etc/ufw/"):
+        source = self._source(path)
+        if source:
+            return self._is_copy(path, source)
+        return self._is_stub(path, self._stub_of(path))
+
+    def _source(self, path: str) -> str:
+        """Return the packaged file that a maintainer script copied to a path; "" for none."""
+        source = COPIES.get(path, "")
+        if path.startswith("/etc/ufw/"):
             source = f"/usr/share/ufw/iptables/{path.rpartition('/')[2]}"
-        if source is not None:
-            return source in self._known.owners and self._is_copy(path, source)
+        return source if source in self._known.owners else ""
+
+    def _stub_of(self, path: str) -> str:
+        """Return the packaged file beside which a path is for rules of the administrator; "" for none."""
         if path.startswith("/etc/apparmor.d/local/"):  # dh_apparmor(1)
-            return self._is_stub(path, f"/etc/apparmor.d/{path.rpartition('/')[2]}")
-        return path in STUBS and self._is_stub(path, STUBS[path])
+            return f"/etc/apparmor.d/{path.rpartition('/')[2]}"
+        return STUBS.get(path, "")
+
+    def _explains_bundle(self) -> bool:
+        return self._walk_data(_BUNDLE) == self._bundle()
 
     def _is_generated_pam(self, name: str) -> bool:
         template = f"/usr/share/pam/{name}"
@@ -215,10 +306,16 @@ class Proofs:
             self._text(f"/etc/pam.d/{name}"), self._text(template), [self._text(path) for path in profiles]
         )
 
-    def is_skeleton(self, path: str, home: str) -> bool:
+    def skeleton(self, path: str, home: str) -> str:
+        """Return the packaged file in /etc/skel that useradd copies to a path in a home; "" for none."""
+        source = f"{_SKEL}{path[len(home) :]}"
+        return source if path[len(home) :] in SKELETON and source in self._known.owners else ""
+
+    def is_skeleton(self, path: str, source: str) -> bool:
         """Return whether a file in a home is as useradd copied it from /etc/skel."""
-        source = f"/etc/skel{path[len(home) :]}"
-        return path[len(home) :] in SKELETON and source in self._known.owners and self._is_copy(path, source)
+        # Whoever changes the skeleton has changed no home, and its own line tells of it.
+        shipped = self._known.conffiles.get(source)
+        return self._is_copy(path, source) or bool(shipped and self._walk.digest(path, "md5") == shipped)
 
     def _is_copy(self, path: str, source: str) -> bool:
         data = self._walk_data(source)
@@ -258,40 +355,6 @@ def is_safe(seen: Seen, *, secret: bool = False) -> bool:
     mode, status = seen.mode, seen.status
     closed = not mode & (_WRITABLE | (_READABLE_BY_OTHERS if secret else 0))
     return seen.is_file and status.st_uid == 0 and closed and not mode & 0o7000 and not mode & 0o111
-
-
-def alternatives(folder: Path) -> Tuple[Dict[str, Set[str]], Dict[str, str]]:
-    """Return what may stand in /etc/alternatives, and the links that lead there, by path.
-
-    One that an administrator chose may not: the choice itself is what has to be told. See the section "FILES"
-    of update-alternatives(1).
-    """
-    choices: Dict[str, Set[str]] = {}
-    links: Dict[str, str] = {}
-    with contextlib.suppress(OSError):
-        for path in folder.iterdir():
-            lines = path.read_text("utf-8", "replace").split("\n")
-            _alternative(path.name, lines, choices, links)
-    return choices, links
-
-
-def _alternative(name: str, lines: list[str], choices: Dict[str, Set[str]], links: Dict[str, str]) -> None:
-    if len(lines) < 2:  # noqa: PLR2004 - status and link
-        return
-    names, at = [name], 2
-    links[dpkg.merged(lines[1])] = name
-    while at + 1 < len(lines) and lines[at]:
-        names.append(lines[at])
-        links[dpkg.merged(lines[at + 1])] = lines[at]
-        at += 2
-    at += 1
-    is_automatic = lines[0] == "auto"
-    while at < len(lines) and lines[at]:
-        targets = [lines[at], *lines[at + 2 : at + 1 + len(names)]]
-        for one, target in zip(names, targets):
-            if target and (is_automatic or one != name):
-                choices.setdefault(one, set()).add(dpkg.merged(target))
-        at += 1 + len(names)
 
 
 def _ucf(path: Path) -> Dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import posixpath
 from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, List
@@ -64,7 +65,7 @@ TRACES = (
 """What working on the host leaves in a home, and nothing runs."""
 GROUPED = 20
 """A folder of strangers with more in it is one entry."""
-_USUAL_FILE, _USUAL_FOLDER = (0o644, 0o755), (0o755,)
+_USUAL_FILE, _USUAL_FOLDER = ("root:root 0644", "root:root 0755"), ("root:root 0755",)
 _SYSTEM = ("/usr/lib/", "/usr/share/", "/usr/bin/", "/usr/sbin/", "/etc/", "/run/", "/proc/", "/dev/null")
 
 
@@ -80,16 +81,21 @@ class _Reader:
         self._look = look
         self._known: Dpkg = look.dpkg
         self._walk = Walk(look.machine.root)
+        self._proofs = Proofs(look.machine, self._known, self._walk)
         self._strange: set[str] = set()
         self._names = Names(look.machine.root)
         self._homes = {"root": "/root", **home_folders(look.machine.root)}
         self._passed_over = {f"{home}/{name}" for home in self._homes.values() for name in TRACES}
         self._passed_over |= accounts.key_files(look)  # told key by key
+        self._by_hand = {
+            path: moved
+            for path, (moved, package) in self._known.diversions.items()
+            if package == dpkg.BY_HAND and not look.claims.has_path(path)
+        }
 
     def entries(self) -> Dict[str, Entry]:
         """Return what no proof explains, by path."""
         self._see()
-        proofs = Proofs(self._look.machine, self._known, self._walk)
         found: Dict[str, Entry] = {}
         familiar = set()
         for seen in list(self._walk.seen.values()):
@@ -97,11 +103,12 @@ class _Reader:
                 familiar.update(_parents(seen.path))
                 entry = self._of_package(seen)
             else:
-                entry = self._of_stranger(seen, proofs)
+                entry = self._of_stranger(seen)
                 if entry is None and not seen.is_folder:
                     familiar.update(_parents(seen.path))
             if entry is not None:
                 found[seen.path] = entry
+        self._diverted(found)
         found.update(self._missing())
         found = self._grouped(found, familiar)
         found.update({path: unreadable(error) for path, error in self._walk.failed.items()})
@@ -119,6 +126,8 @@ class _Reader:
         for home in self._homes.values():
             if home != "/root":
                 self._see_home(home)
+        for path in self._by_hand:
+            self._walk.look(path)
 
     def _see_home(self, home: str) -> None:
         for name in (*STARTED, *HOME_FOLDERS):
@@ -157,42 +166,64 @@ class _Reader:
                 return Entry(f"{text}, not as {owner} ships it", mark, seen.status.st_ctime)
         if self._is_usual(seen):
             return None
-        return Entry(f"{text}, {owner} ships it otherwise", changed=seen.status.st_ctime)
+        should = f"{owner} ships it otherwise" if seen.is_link else self._rights(seen)
+        return Entry(f"{text}, {should}", changed=seen.status.st_ctime)
 
     def _is_usual(self, seen: Seen) -> bool:
-        """Debian's rule: root's, 0644 or 0755; a link leads to where root alone writes."""
+        """Debian's rule: root's, 0644 or 0755; a link leads to where root alone writes.
+
+        Packages and people set overrides alike, so one excuses nothing by itself.
+        """
         path = seen.path
         if seen.is_link:
             target = dpkg.merged(posixpath.normpath(posixpath.join(posixpath.dirname(path), seen.target)))
             return f"{target}/".startswith(_SYSTEM) or target in self._known.owners
-        owner, mode = self._names.owner(seen.status), seen.mode
-        if path in self._known.overrides:
-            user, group, wanted = self._known.overrides[path]
-            return (owner, mode) == (f"{user}:{group}", wanted)
-        if f"{owner} {mode:04o}" in MODES.get(path, ()):
+        rights = f"{self._names.owner(seen.status)} {seen.mode:04o}"
+        if self._known.overrides.get(path, rights) != rights:
+            return False
+        if rights in MODES.get(path, ()):
             return True
-        return owner == "root:root" and mode in (_USUAL_FOLDER if seen.is_folder else _USUAL_FILE)
+        return rights in (_USUAL_FOLDER if seen.is_folder else _USUAL_FILE)
 
-    def _of_stranger(self, seen: Seen, proofs: Proofs) -> Entry | None:
+    def _rights(self, seen: Seen) -> str:
+        """Return whose a path should be, and its mode."""
+        override = self._known.overrides.get(seen.path)
+        if override == f"{self._names.owner(seen.status)} {seen.mode:04o}":
+            return f"by an override of dpkg, {self._proofs.rights(seen)}"
+        return f"an override of dpkg says {override}" if override else self._proofs.rights(seen)
+
+    def _of_stranger(self, seen: Seen) -> Entry | None:
         """What nobody knows of a path. A folder is told by what is in it."""
-        if seen.is_folder or proofs.explains(seen) or self._is_claimed_link(seen):
+        if seen.is_folder or self._proofs.explains(seen) or self._is_claimed_link(seen):
             return None
-        if self._is_ours(seen.path) and self._is_usual(seen):
-            return None
-        for home in self._homes.values():
-            if seen.path.startswith(f"{home}/") and proofs.is_skeleton(seen.path, home):
-                return None
+        is_usual, is_ours = self._is_usual(seen), self._is_ours(seen.path)
         owner = self._known.obsolete.get(seen.path)
-        text = describe(seen, self._names) + (f", {owner} shipped it once" if owner else "")
-        if owner and self._is_usual(seen):
+        if is_usual and (is_ours or owner):
             return None
+        told = [describe(seen, self._names)]
+        if owner or is_ours:
+            told += [f"{owner} shipped it once"] * bool(owner) + [self._rights(seen)]
+        elif self._is_claimed(seen.path):
+            told.append("not as its resource left it")
+        else:
+            skeleton = self._skeleton(seen.path)
+            if skeleton and self._proofs.is_skeleton(seen.path, skeleton):
+                return None
+            told.append(f"not as {skeleton} has it" if skeleton else self._proofs.expected(seen))
         self._strange.add(seen.path)
-        return Entry(text, changed=seen.status.st_ctime)
+        return Entry(", ".join(filter(None, told)), changed=seen.status.st_ctime)
+
+    def _skeleton(self, path: str) -> str:
+        """Return the file of /etc/skel that useradd copied to a path; "" for none."""
+        homes = (home for home in self._homes.values() if path.startswith(f"{home}/"))
+        return next(filter(None, (self._proofs.skeleton(path, home) for home in homes)), "")
+
+    def _is_claimed(self, path: str) -> bool:
+        return any(path == claimed for claimed, _ in self._look.claims.contents)
 
     def _is_ours(self, path: str) -> bool:
         """Whether a file of others is still as a resource left it that had to change lines in it."""
-        contents = self._look.claims.contents
-        return any(path == claimed for claimed, _ in contents) and (path, self._walk.digest(path)) in contents
+        return self._is_claimed(path) and (path, self._walk.digest(path)) in self._look.claims.contents
 
     def _is_claimed_link(self, seen: Seen) -> bool:
         """A link that enables a declared unit."""
@@ -203,13 +234,23 @@ class _Reader:
             and seen.target.rpartition("/")[2] in self._look.claims.units
         )
 
+    def _diverted(self, found: Dict[str, Entry]) -> None:
+        """Tell what a person diverted: a package's own file is not where it should be."""
+        for path, moved in self._by_hand.items():
+            told = [found[path].text] if path in found else []
+            told.append(f"diverted by hand to {moved}")
+            real = moved if str(self._look.machine.root) == "/" else f"{self._look.machine.root}{moved}"
+            if not os.path.lexists(real):
+                told.append("where nothing is")
+            found[path] = Entry(", ".join(told), changed=found[path].changed if path in found else None)
+
     def _missing(self) -> Dict[str, Entry]:
         """Configuration files that somebody removed."""
         found = {}
         for path in self._known.conffiles:
             in_roots = path.startswith(tuple(f"{root}/" for root in ROOTS))
             if in_roots and path not in self._walk.seen and not self._look.claims.has_path(path):
-                if path in self._known.diversions or path in self._passed_over:
+                if path in self._passed_over or path in self._by_hand.values():
                     continue
                 found[path] = Entry(f"is missing, {self._known.owners.get(path, 'a package')} ships it")
         return found

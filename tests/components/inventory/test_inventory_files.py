@@ -110,7 +110,18 @@ def test_a_packaged_file_has_debians_modes(debian: Debian, mode: int) -> None:
     debian.package("nginx-common", {"/etc/nginx/nginx.conf": "a\n"}, conffiles=("/etc/nginx/nginx.conf",))
     debian.at("/etc/nginx/nginx.conf").chmod(mode)
     text = told(debian)["/etc/nginx/nginx.conf"]
-    assert text == f"file {mode:04o} root:root, nginx-common ships it otherwise"
+    assert text == f"file {mode:04o} root:root, Debian's is root:root 0644"
+
+
+def test_the_mode_of_a_packaged_program_is_told_by_what_it_is(debian: Debian) -> None:
+    files_of = {"/etc/cron.daily/dpkg": "#!/bin/sh\n", "/etc/sudoers": "x"}
+    debian.package("x", files_of, conffiles=tuple(files_of))
+    for path in (*files_of, "/etc/cron.daily"):
+        debian.at(path).chmod(0o777)
+    found = told(debian)
+    assert found["/etc/cron.daily/dpkg"] == "file 0777 root:root, Debian's is root:root 0755"
+    assert found["/etc/cron.daily"] == "folder 0777 root:root, Debian's is root:root 0755"
+    assert found["/etc/sudoers"] == "file 0777 root:root, Debian's is root:root 0440"
 
 
 def test_a_packaged_file_of_another_owner(debian: Debian) -> None:
@@ -119,13 +130,17 @@ def test_a_packaged_file_of_another_owner(debian: Debian) -> None:
     assert told(debian)["/etc/nginx/mime.types"].startswith("file 0644 deploy:deploy")
 
 
-def test_an_override_of_dpkg_is_the_rule_for_its_path(debian: Debian) -> None:
+def test_an_override_of_dpkg_excuses_nothing_by_itself(debian: Debian) -> None:
     debian.package("x", {"/etc/x/secret": "a\n"})
-    debian.at("/etc/x/secret").chmod(0o640)
-    assert "/etc/x/secret" in told(debian)
+    (debian.dpkg / "statoverride").write_text("root root 666 /etc/x/secret\n")
+    debian.at("/etc/x/secret").chmod(0o666)
+    text = "file 0666 root:root, by an override of dpkg, Debian's is root:root 0644"
+    assert told(debian)["/etc/x/secret"] == text
     (debian.dpkg / "statoverride").write_text("root deploy 640 /etc/x/secret\n")
-    assert "/etc/x/secret" in told(debian)
-    os.chown(debian.at("/etc/x/secret"), 0, 1000)
+    debian.at("/etc/x/secret").chmod(0o644)
+    text = "file 0644 root:root, an override of dpkg says root:deploy 0640"
+    assert told(debian)["/etc/x/secret"] == text
+    (debian.dpkg / "statoverride").write_text("root root 0644 /etc/x/secret\n")
     assert "/etc/x/secret" not in told(debian)
 
 
@@ -174,9 +189,9 @@ def _edit(debian: Debian, path: str) -> None:
     debian.file(path, debian.at(path).read_text() + "# more\n")
 
 
-def _point_elsewhere(debian: Debian, path: str) -> None:
+def _point_elsewhere(debian: Debian, path: str, target: str = "/srv/evil") -> None:
     debian.at(path).unlink()
-    debian.link(path, "/srv/evil")
+    debian.link(path, target)
 
 
 def _open(debian: Debian, path: str) -> None:
@@ -216,6 +231,7 @@ def _init(debian: Debian) -> str:
 
 
 def _alternative(debian: Debian) -> str:
+    debian.package("mawk", {"/usr/bin/mawk": ""})
     debian.file(
         "/var/lib/dpkg/alternatives/awk",
         "auto\n/usr/bin/awk\nawk.1.gz\n/usr/share/man/man1/awk.1.gz\n\n"
@@ -230,6 +246,12 @@ def _choose_by_hand(debian: Debian, path: str) -> None:
     del path
     place = debian.at("/var/lib/dpkg/alternatives/awk")
     place.write_text(place.read_text().replace("auto", "manual"))
+
+
+def _install_a_better_one(debian: Debian, path: str) -> None:
+    place = debian.at("/var/lib/dpkg/alternatives/awk")
+    place.write_text(place.read_text().rstrip("\n") + "\n/var/lib/evil\n999\n\n\n")
+    _point_elsewhere(debian, path, "/var/lib/evil")
 
 
 def _enabled(debian: Debian) -> str:
@@ -278,8 +300,8 @@ def _distrust(debian: Debian, path: str) -> None:
     debian.file("/etc/ca-certificates.conf", "!mozilla/ISRG.crt\n")
 
 
-def _localtime(debian: Debian) -> str:
-    return debian.link("/etc/localtime", "/usr/share/zoneinfo/Etc/UTC")
+def _mtab(debian: Debian) -> str:
+    return debian.link("/etc/mtab", "../proc/self/mounts")
 
 
 def _apparmor(debian: Debian) -> str:
@@ -339,6 +361,7 @@ def _pam_jump(debian: Debian, path: str) -> None:
         (_init, _point_elsewhere),
         (_alternative, _point_elsewhere),
         (_alternative, _choose_by_hand),
+        (_alternative, _install_a_better_one),
         (_enabled, _point_elsewhere),
         (_enabled, _without_marker),
         (_preset, _point_elsewhere),
@@ -348,7 +371,7 @@ def _pam_jump(debian: Debian, path: str) -> None:
         (_hash, _point_elsewhere),
         (_hash, _distrust),
         (_bundle, _edit),
-        (_localtime, _point_elsewhere),
+        (_mtab, _point_elsewhere),
         (_apparmor, _allow),
         (_tunable, _allow),
         (_pam, _pam_sufficient),
@@ -371,7 +394,95 @@ def test_the_links_of_alternatives_are_explained(debian: Debian) -> None:
     assert {path for path in told(debian) if "awk" in path} == set()
     debian.at("/usr/bin/awk").unlink()
     debian.link("/usr/bin/awk", "/srv/awk")
-    assert told(debian)["/usr/bin/awk"] == "link to /srv/awk"
+    assert told(debian)["/usr/bin/awk"] == "link to /srv/awk, Debian's leads to /etc/alternatives/awk"
+
+
+def test_an_alternative_may_be_anywhere_in_a_package(debian: Debian) -> None:
+    debian.package("cpp", {"/usr/lib/cpp-14/cpp": "", "/usr/lib/other/cpp": ""})
+    (debian.dpkg / "info/cpp.list").write_text("/.\n/lib\n/lib/cpp-14\n/lib/cpp-14/cpp\n")
+    debian.file("/var/lib/dpkg/alternatives/cpp", "auto\n/lib/cpp\n\n/lib/cpp-14/cpp\n10\n\n")
+    debian.link("/etc/alternatives/cpp", "/lib/cpp-14/cpp")
+    assert told(debian) == {}
+    debian.file("/var/lib/dpkg/alternatives/cpp", "auto\n/lib/cpp\n\n/lib/other/cpp\n10\n\n")
+    assert told(debian)["/etc/alternatives/cpp"] == "link to /lib/cpp-14/cpp, not a choice of cpp"
+
+
+def test_a_document_of_an_alternative_leads_nowhere_else(debian: Debian) -> None:
+    _alternative(debian)
+    evil = "/usr/share/man/../../../srv/evil"
+    place = debian.at("/var/lib/dpkg/alternatives/awk")
+    place.write_text(place.read_text().replace("/usr/share/man/man1/mawk.1.gz", evil))
+    debian.at("/etc/alternatives/awk.1.gz").unlink()
+    path = debian.link("/etc/alternatives/awk.1.gz", evil)
+    assert told(debian)[path] == f"link to {evil}, a choice of awk that no package has"
+
+
+def test_the_best_choice_counts_and_no_other(debian: Debian) -> None:
+    path = _alternative(debian)
+    debian.package("gawk", {"/usr/bin/gawk": ""})
+    place = debian.at("/var/lib/dpkg/alternatives/awk")
+    place.write_text(place.read_text().rstrip("\n") + "\n/usr/bin/gawk\n10\n\n\n")
+    assert told(debian)[path] == "link to /usr/bin/mawk, not a choice of awk"
+    debian.at(path).unlink()
+    debian.link(path, "/usr/bin/gawk")
+    assert path not in told(debian)
+
+
+def test_what_should_stand_there_is_told_of_what_is_no_stranger(debian: Debian) -> None:
+    """Nobody removes these: there is another way back."""
+    copy, bundle, pam = _copy(debian), _bundle(debian), _pam(debian)
+    debian.package("apparmor", {"/etc/apparmor.d/usr.bin.man": "x"})
+    stub = debian.file("/etc/apparmor.d/local/usr.bin.man", "/root/** rw,\n")
+    for path in (copy, bundle, pam):
+        _edit(debian, path)
+    _pam_sufficient(debian, pam)
+    debian.file("/etc/group", "root:x:0:\ndeploy:x:1000:\nshadow:x:42:\n", 0o666)
+    debian.file("/etc/shadow", "x", 0o604)
+    os.chown(debian.at("/etc/shadow"), 0, 42)
+    debian.at(copy).chmod(0o666)
+    debian.link("/etc/shells", "/srv/shells")
+    found = told(debian)
+    assert {
+        path: found[path] for path in (copy, bundle, pam, stub, "/etc/group", "/etc/shadow", "/etc/shells")
+    } == {
+        copy: "file 0666 root:root, not as /usr/share/base-files/profile has it, Debian's is root:root 0644",
+        bundle: "file 0644 root:root, not as update-ca-certificates makes it",
+        pam: "file 0644 root:root, not as pam-auth-update makes it",
+        stub: "file 0644 root:root, Debian's has no rules",
+        "/etc/group": "file 0666 root:root, Debian's is root:root 0644",
+        "/etc/shadow": "file 0604 root:shadow, Debian's is root:shadow 0640",
+        "/etc/shells": "link to /srv/shells, Debian has a file there",
+    }
+
+
+def test_a_changed_skeleton_is_one_line_and_no_homes(debian: Debian) -> None:
+    home = _skeleton(debian)
+    debian.file("/etc/skel/.bashrc", "# evil\n")
+    assert set(told(debian)) == {"/etc/skel/.bashrc"}
+    debian.file(home, "# evil\n")
+    assert set(told(debian)) == {"/etc/skel/.bashrc"}, "as useradd copies it now"
+    debian.file(home, "# more\n")
+    assert told(debian)[home] == "file 0644 root:root, not as /etc/skel/.bashrc has it"
+
+
+def test_the_time_zone_is_what_came_with_the_machine(debian: Debian) -> None:
+    path = debian.link("/etc/localtime", "/usr/share/zoneinfo/Asia/Kathmandu")
+    assert told(debian)[path] == "link to /usr/share/zoneinfo/Asia/Kathmandu"
+
+
+def test_what_somebody_diverted_is_told(debian: Debian) -> None:
+    path, moved = "/etc/logrotate.d/dpkg", "/etc/logrotate.d/dpkg.distrib"
+    debian.package("dpkg", {path: "x\n"}, conffiles=(path,))
+    (debian.dpkg / "diversions").write_text(f"{path}\n{moved}\n:\n")
+    assert told(debian) == {path: f"file 0644 root:root, diverted by hand to {moved}, where nothing is"}
+    debian.at(path).rename(debian.at(moved))
+    assert told(debian) == {path: f"diverted by hand to {moved}"}
+    debian.file(path, "evil\n")
+    assert told(debian) == {path: f"file 0644 root:root, diverted by hand to {moved}"}
+    debian.file(moved, "changed\n")
+    assert set(told(debian)) == {path, moved}
+    (debian.dpkg / "diversions").write_text(f"{path}\n{moved}\nother\n")
+    assert path in told(debian), "nor does it hide a stranger that a package asked"
 
 
 def test_the_tables_say_why(debian: Debian) -> None:
