@@ -10,9 +10,9 @@ KERNEL, NETWORK = "kernel settings", "routes, addresses and interfaces"
 _ADVERTISES = """\
 import socket, struct
 line = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-line.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-line.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, socket.if_nametoindex("eth0"))
-line.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0x08, 1800, 0, 0), ("ff02::1", 0))
+line.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 255)
+# To this host alone: the lab's other hosts hear what is said to all.
+line.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0x08, 1800, 0, 0), ("LINK_LOCAL%eth0", 0))
 """
 _HEARS = "sysctl -qw net.ipv6.conf.eth0.accept_ra=1"
 _ROUTER = "ip -6 route show default proto ra"
