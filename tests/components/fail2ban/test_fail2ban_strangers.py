@@ -127,3 +127,9 @@ def test_what_fail2ban_refuses_is_told_in_its_own_words(whole: Whole) -> None:
 def test_a_jail_that_is_not_asked_tells_of_no_other_file(jail: Jail) -> None:
     jail.drop_in("evil.conf", "[evil]\nenabled = true\n")
     assert jail.facts()["strangers"] == {}
+
+
+def test_a_file_that_sets_nothing_is_told_too(whole: Whole) -> None:
+    whole.put()
+    whole.write("jail.local", "[DEFAULT]\n")
+    assert whole.told() == {str(whole.folder / "jail.local"): "nobody declared it; without effect"}

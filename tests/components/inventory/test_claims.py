@@ -33,7 +33,7 @@ CLAIMS: dict[tuple[str, str], tuple[dict[str, Any], Claims]] = {
             users=("deploy",),
         ),
     ),
-    ("users.administrators", "host"): ({}, Claims(paths=("/etc/sudoers",), trees=("/etc/sudoers.d",))),
+    ("users.administrators", "host"): ({}, Claims(paths=("/etc/sudoers", "/etc/sudoers.d"))),
     ("fail2ban.jails", "sshd"): ({}, Claims(paths=("/etc/fail2ban/jail.d/zz-portcullis-sshd.local",))),
     ("firewall.forward_filters", "host"): (
         {},

@@ -111,7 +111,7 @@ CHANGES = {
         FILES,
         f"mkdir -p {KEPT}; cp -a /etc/localtime {KEPT}/localtime; "
         "ln -sfn /usr/share/zoneinfo/Asia/Kathmandu /etc/localtime",
-        ("/etc/localtime", "Asia/Kathmandu"),
+        ("/etc/localtime", "/usr/share/zoneinfo/Asia/Kathmandu"),
         f"cp -a --remove-destination {KEPT}/localtime /etc/localtime",
     ),
     "alternative-linked-elsewhere": Change(
