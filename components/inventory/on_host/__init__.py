@@ -163,7 +163,9 @@ def _join(told: Found) -> None:
     """Make one line of what two readers found of the same thing."""
     for path in set(told["programs"]).intersection(told["files"]):
         program, file = told["programs"].pop(path), told["files"][path]
-        told["files"][path] = Entry(f"{file.text}, {program.text}", file.mark, file.changed)
+        # Both begin with the kind, the mode and the owner.
+        more = program.text.partition(", ")[2] or program.text
+        told["files"][path] = Entry(f"{file.text}, {more}", file.mark, file.changed)
     if _UNREAD_UNITS not in told["units"]:
         # What there is to tell of these is told of their unit, or nothing: it may be a change of ours.
         for path in list(filter(units.covers, told["files"])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING, Dict, List, Set
 
 from portcullis.components.inventory.on_host.key_places import places
 from portcullis.components.inventory.on_host.look import Entry, unreadable
-from portcullis.components.users.facts import NO_PASSWORD
+from portcullis.components.users.facts import NO_PASSWORD, SHELL
 from portcullis.components.users.on_host import accounts, authorized_keys
 from portcullis.components.users.on_host.administrators import GROUPS as ADMINISTRATORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
+    from portcullis.agent.store import Record
     from portcullis.components.inventory.on_host.look import Found, Look
     from portcullis.components.users.on_host.accounts import Account, Directory
     from portcullis.components.users.on_host.authorized_keys import Key
@@ -44,8 +46,10 @@ GROUPS = {
 }
 """What a member may do that others may not."""
 
+_USERS = "users.users"
 _LIMIT = 1 << 20  # bytes of a file that are read
 _DAY = 86400
+_TAIL = 16  # characters of a key, with 96 bits
 # The others may hold a secret, or somebody's own words: they are told by name only.
 _SHOWN_OPTIONS = ("from", "expiry-time", "permitopen", "permitlisten", "principals", "tunnel")
 _OPTION = re.compile(r'([A-Za-z-]+)(?:="((?:[^"\\]|\\.)*)")?(?:,|$)')
@@ -75,23 +79,43 @@ def key_files(look: Look) -> Set[str]:
 
 
 def _accounts(look: Look, known: Directory) -> Entries:
-    declared, tells_roots = _managed(look), _has_administrators(look)
+    tells_roots = _has_administrators(look)
+    declared = {record.id: record for record in look.records if record.kind == _USERS}
     expiry = _expiry(look)
     found: Entries = {}
     for account in known.accounts.values():
         name = account.name
-        if name in look.claims.users:
-            text = _unmanaged(account, declared.get(name, set()))
-        elif account.uid == 0 and name != "root" and tells_roots:
+        managed: Set[str] = set()
+        if account.uid == 0 and name != "root" and tells_roots:
             continue  # a line of the administrators
+        if name in look.claims.users:
+            record = declared.get(name)
+            managed = set(record.spec.get("managed") or ()) if record else managed
+            is_told = _is_changed(account, record, managed)
         else:
-            text = _text(account, known, expiry.get(name, "")) if _can_log_in(account) else ""
-        if text:
-            has_one = account.password not in (NO_PASSWORD, "empty")
+            is_told = _can_log_in(account)
+        if is_told:
+            has_one = "password" not in managed and account.password not in (NO_PASSWORD, "empty")
             # The administrators tell of a second root as soon as they are declared.
             passing = account.uid == 0 and name != "root"
+            text = _text(account, known, expiry.get(name, ""), managed)
             found[name] = Entry(text, _digest(account.secret) if has_one else "", passing=passing)
     return found
+
+
+def _is_changed(account: Account, record: Record | None, managed: Set[str]) -> bool:
+    """Return whether there is something about a declared account that is not read back where it is declared.
+
+    Told of it is then what is told of any, so that a password or shell that came with the machine is none.
+    """
+    if "password" not in managed and account.password != NO_PASSWORD:
+        return True
+    if 0 in (account.uid, account.gid) and account.name != "root":
+        return True
+    # An account that we made has the usual shell, one that was there its own.
+    return record is not None and "shell" not in managed and account.shell != (
+        record.original.get("shell") or SHELL
+    )  # fmt: skip
 
 
 def _can_log_in(account: Account) -> bool:
@@ -100,8 +124,10 @@ def _can_log_in(account: Account) -> bool:
     )  # fmt: skip
 
 
-def _text(account: Account, known: Directory, expires: str) -> str:
-    told = [f"uid {account.uid}", f"shell {account.shell}", _password(account)]
+def _text(account: Account, known: Directory, expires: str, managed: Collection[str] = ()) -> str:
+    told = [f"uid {account.uid}", f"shell {account.shell}"]
+    if "password" not in managed:
+        told.append(_password(account))
     if account.gid == 0 and account.uid != 0:
         told.insert(1, "of root's group")
     if account.uid != 0:
@@ -125,22 +151,10 @@ def _password(account: Account) -> str:
     return {NO_PASSWORD: "no password", "empty": "an EMPTY password"}.get(account.password, "a password")
 
 
-def _unmanaged(account: Account, managed: Set[str]) -> str:
-    """Return what is dangerous about a declared account and not read back where it is declared."""
-    told = []
-    if "password" not in managed and account.password != NO_PASSWORD:
-        told.append(_password(account))
-    if account.gid == 0 and account.uid != 0:
-        told.append("of root's group")
-    return ", ".join(told)
-
-
 def _managed(look: Look) -> Mapping[str, Set[str]]:
     """Return what is read back of each declared account where it is declared."""
     return {
-        record.id: set(record.spec.get("managed") or ())
-        for record in look.records
-        if record.kind == "users.users"
+        record.id: set(record.spec.get("managed") or ()) for record in look.records if record.kind == _USERS
     }
 
 
@@ -263,8 +277,8 @@ def _read(path: Path) -> tuple[List[Key], float]:
 
 
 def key_text(key: Key, path: str) -> str:
-    """Return a key for people: ``ssh-ed25519 "evil@laptop", from="203.0.113.7", in /root/.ssh/…``."""
-    told = [f'{key.type} "{key.comment}"' if key.comment else key.type]
+    """Return a key for people: ``ssh-ed25519 …a8RL9CWq "evil@laptop", from="203.0.113.7", in /root/…``."""
+    told = [" ".join([key.type, f"…{tail(key)}", *[f'"{key.comment}"'] * bool(key.comment)])]
     options = [
         name + (f'="{value}"' if name.lower() in _SHOWN_OPTIONS and value else "")
         for name, value in _OPTION.findall(key.options)
@@ -272,6 +286,19 @@ def key_text(key: Key, path: str) -> str:
     if "cert-authority" in map(str.lower, options):
         told.insert(0, "lets in every key that it signs")
     return ", ".join([*told, *options, f"in {path}"])
+
+
+def tail(key: Key) -> str:
+    """Return some of the last characters of a key, as the file has it: no other key has the same."""
+    data = base64.b64decode(key.blob)
+    end = len(data)
+    if key.type.startswith("sk-"):
+        # A security key's ends in the name of an application, which all have in common: PROTOCOL.u2f.
+        at = 0
+        while at < len(data):
+            end, at = at, at + 4 + int.from_bytes(data[at : at + 4], "big")
+    # Whole characters of what is left: three bytes are four.
+    return key.blob[: end * 4 // 3][-_TAIL:]
 
 
 def _digest(text: str) -> str:

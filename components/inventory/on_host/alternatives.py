@@ -13,7 +13,7 @@ FOLDER = "/etc/alternatives"
 """Each name has a link in it, and the links in programs' own folders lead there."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Alternative:
     """One of them: a name such as `pager`, with the names of what goes with it.
 

@@ -99,8 +99,8 @@ def read(machine: Machine) -> Dpkg:
     _diversions(known, _text(folder / "diversions"))
     _status(known, _text(folder / "status", needed=True))
     _overrides(known, _text(folder / "statoverride"))
-    choices = (one for each in known.alternatives.values() for _, one in each.choices)
-    listed = _listed(target for targets in choices for target in targets.values())
+    choices = (one for each in set(known.alternatives.values()) for _, one in each.choices)
+    listed = _listed({target for targets in choices for target in targets.values()})
     for path in _lists(folder / "info"):
         package = path.name[: -len(".list")].partition(":")[0]
         for shipped in listed.findall(_text(path)):

@@ -131,10 +131,11 @@ class Proofs:
         self._root, self._known, self._walk = machine.root, known, walk
         self._links = {
             dpkg.merged(link): name
-            for each in known.alternatives.values()
+            for each in set(known.alternatives.values())
             for link, name in each.links.items()
         }
         self._ucf = _ucf(machine.ucf)
+        self._made = {_BUNDLE, *CHANGING, *self._ucf}
         self._presets = _presets(self._root / "usr/lib/systemd/system-preset")
         self._trusted = frozenset(
             line
@@ -173,13 +174,13 @@ class Proofs:
         path = seen.path
         if path.startswith(_CHOSEN) and path[len(_CHOSEN) :] in self._known.alternatives:
             return self._wrong_choice(path[len(_CHOSEN) :], seen.target)
-        leads = self._leads_to(path)
+        leads = self._leads_to(seen)
         if leads:
             return f"Debian's leads to {leads}"
         if seen.is_link and path.startswith("/etc/ssl/certs/") and _HASH_LINK.fullmatch(path):
             return "not as update-ca-certificates makes it"
         told = [self._wrong_content(path)]
-        if told[0] or path in (_BUNDLE, *CHANGING, *self._ucf) or path.startswith(_PAM) or self._source(path):
+        if told[0] or path in self._made or path.startswith(_PAM) or self._source(path):
             if not seen.is_file:
                 told.append("Debian has a file there")
             elif not is_safe(seen, secret="shadow" in path):
@@ -210,14 +211,15 @@ class Proofs:
                 usual = ("root:root 0755" if seen.is_folder or is_program else "root:root 0644",)
         return f"Debian's is {(usual or ('root:root 0644',))[0]}"
 
-    def _leads_to(self, path: str) -> str:
-        """Return where a link of Debian's leads; "" for what is none, or may lead to more than one place."""
+    def _leads_to(self, seen: Seen) -> str:
+        """Return where a link of Debian's leads; "" for what is none, or need not be one."""
+        path = seen.path
         if path in self._links:
             return f"{_CHOSEN}{self._links[path]}"
         rc = _RC_LINK.fullmatch(path)
         if rc and f"/etc/init.d/{rc[1]}" in self._known.owners:
             return f"../init.d/{rc[1]}"
-        return LINKS.get(path, ("",))[0]
+        return LINKS[path][0] if seen.is_link and path in LINKS else ""
 
     def _wrong_choice(self, name: str, target: str) -> str:
         one = self._known.alternatives[name]
@@ -322,8 +324,9 @@ class Proofs:
         return bool(data) and self._walk_data(path) == data
 
     def _is_stub(self, path: str, packaged: str) -> bool:
-        lines = self._text(path).splitlines()
-        return packaged in self._known.owners and not any(line.strip() and line[0] != "#" for line in lines)
+        if packaged not in self._known.owners:
+            return False
+        return not any(line.strip() and line[0] != "#" for line in self._text(path).splitlines())
 
     def _bundle(self) -> bytes:
         """All trusted certificates, in the order that update-ca-certificates(8) writes them."""

@@ -213,7 +213,7 @@ class _Reader:
             skeleton = self._skeleton(seen.path)
             if skeleton and self._proofs.is_skeleton(seen.path, skeleton):
                 return None
-            told.append(f"not as {skeleton} has it" if skeleton else self._proofs.expected(seen))
+            told.append(self._proofs.expected(seen) or (f"not as {skeleton} has it" if skeleton else ""))
         self._strange.add(seen.path)
         return Entry(", ".join(filter(None, told)), changed=seen.status.st_ctime)
 

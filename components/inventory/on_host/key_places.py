@@ -82,9 +82,9 @@ def _effective(machine: Machine, lines: Sequence[Line], state: str) -> List[str]
         # There is no sshd, or it takes no such file. What the files say is told, and asked anew next time.
         set_there = [line.words for line in lines if line.keyword == _KEYWORD and not line.match]
         return list(set_there[0]) if set_there else _DEFAULT.split()
-    # A host without records stays without a trace.
+    # A plan before the first `up` leaves no trace, and neither does the preview key.
     with contextlib.suppress(OSError, HostError):
-        if cache.parent.is_dir():  # a plan before the first `up` leaves nothing
+        if cache.parent.is_dir() and not machine.read_only:
             disk.write(cache, json.dumps({"state": state, "words": words}).encode())
     return words
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import time
 from typing import TYPE_CHECKING, Any, Dict
 
@@ -24,7 +23,6 @@ OLDEST = 48 * 3600.0
 """Seconds after which a result is too old: the walk runs every night."""
 WALK = "nightly walk"
 """The key that tells of the walk itself."""
-_RIGHTS = stat.S_ISUID | stat.S_ISGID
 
 
 def path(machine: Machine) -> Path:
@@ -75,10 +73,19 @@ def how_old(then: object, now: float) -> str:
 
 def _entry(machine: Machine, each: str, text: str) -> Entry | None:
     """Tell what the walk found, as far as it still stands: what was mended since is not told."""
+    real = each if str(machine.root) == "/" else f"{machine.root}{each}"
+    is_gone = text.startswith(walk.GONE)
     try:
-        status = os.lstat(f"{machine.root}{each}" if str(machine.root) != "/" else each)
+        status = os.lstat(real)
     except OSError:
-        return Entry(text) if text == "is missing" else None
-    if text == "is missing" or (" runs as " in text and not status.st_mode & _RIGHTS):
+        return Entry(text) if is_gone else None
+    if is_gone:
         return None
-    return Entry(text, changed=status.st_ctime)
+    _, changed, by = text.rpartition(walk.CHANGED)
+    # Of its content only the next walk knows.
+    content = [f"{changed}{by}"] * bool(changed)
+    faults = walk.faults(real, each, status, is_packaged=walk.NOBODYS not in text)
+    if not faults:
+        return Entry(content[0], changed=status.st_ctime) if content else None
+    told = walk.describe(status, [*faults, *content], walk.names(str(machine.root)))
+    return Entry(told, changed=status.st_ctime)

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, List, Mapping, Set, Tuple
 
 SETUID = {
     "/usr/bin/at", "/usr/bin/bsd-write", "/usr/bin/chage", "/usr/bin/chfn", "/usr/bin/chsh",
@@ -44,11 +44,19 @@ SKIPPED = ("/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containerd")
 """What is not on the disk, and what is inside containers and works there alone."""
 LOADED = (".so", ".py", ".pth", ".pl", ".pm", ".sh", ".ko")
 """Endings of what programs load. Caches and documents are passed over."""
+_SYSTEM = ("/usr/", "/boot/")
+Names = Tuple[Mapping[str, str], Mapping[str, str]]
 _LOADED_FROM = ("/usr/lib/", "/usr/libexec/", "/usr/share/")
 _MADE = ("/__pycache__/", "/usr/lib/modules/", "/usr/share/doc/")
 MOST = 1000
 """Findings that are kept."""
-_RIGHTS, _RUNS = 0o6000, 0o111
+NOBODYS = "in no package"
+"""Ends the text of a stranger."""
+GONE, CHANGED = "is missing,", "not as"
+"""Begin the text of a packaged file that is gone, and what is told of its content; its package follows."""
+OPEN = "others than root can change it"
+"""Is in the text of a program that is not root's alone."""
+_RIGHTS, _RUNS, _WRITABLE = 0o6000, 0o111, 0o022
 
 
 def main(target: str, admindir: str = "/var/lib/dpkg", root: str = "/") -> int:
@@ -82,17 +90,21 @@ def walk(root: str, admindir: str) -> Dict[str, Any]:
     """Return findings by path, sources by package, and the time in seconds since 1970."""
     owned = shipped(admindir)
     programs = strangers(root, owned)
-    programs.update(verified(_output(["dpkg", f"--admindir={admindir}", f"--root={root}", "--verify"])))
+    said = _output(["dpkg", f"--admindir={admindir}", f"--root={root}", "--verify"])
+    for path, told in verified(said, owned).items():
+        programs[path] = f"{programs[path]}, {told}" if path in programs else told
     sources = _sources(admindir)
     return {"time": time.time(), "programs": dict(sorted(programs.items())[:MOST]), "sources": sources}
 
 
-def shipped(admindir: str) -> Set[str]:
-    """Return the paths that packages ship, as they are since /bin and /lib are links into /usr."""
-    owned: Set[str] = set()
+def shipped(admindir: str) -> Dict[str, str]:
+    """Return the package of each path, as paths are since /bin and /lib are links into /usr."""
+    owned: Dict[str, str] = {}
     for path in Path(admindir, "info").glob("*.list"):
-        owned.update(map(_merged, _lines(path)))
-    owned.update(map(_merged, _lines(Path(admindir, "diversions"))[1::3]))
+        owned.update(dict.fromkeys(map(_merged, _lines(path)), path.name[: -len(".list")].partition(":")[0]))
+    diverted = _lines(Path(admindir, "diversions"))
+    for place, moved in zip(diverted[::3], diverted[1::3]):
+        owned[_merged(moved)] = owned.get(_merged(place), "a package")
     return owned
 
 
@@ -103,10 +115,11 @@ def _lines(path: Path) -> List[str]:
         return []
 
 
-def strangers(root: str, owned: Set[str]) -> Dict[str, str]:
-    """Return programs with rights that no package gives, and code in /usr that no package ships."""
+def strangers(root: str, owned: Mapping[str, str]) -> Dict[str, str]:
+    """Return programs with rights that no package gives, those that others may change, and code of nobody."""
     found: Dict[str, str] = {}
     above = len(root.rstrip("/"))
+    known = names(root)
     waiting = [root]
     while waiting:
         folder = waiting.pop()
@@ -124,44 +137,75 @@ def strangers(root: str, owned: Set[str]) -> Dict[str, str]:
                         waiting.append(entry.path)
                     continue
                 if entry.is_file(follow_symlinks=False):
-                    told = _told(entry, path, owned, is_powerless=is_powerless)
+                    status = entry.stat(follow_symlinks=False)
+                    told = faults(
+                        entry.path, path, status, is_packaged=path in owned, is_powerless=is_powerless
+                    )
                     if told:
-                        found[path] = told
+                        found[path] = describe(status, told, known)
             except OSError:
                 continue  # it went while the folder was read
     return found
 
 
-def _told(entry: Any, path: str, owned: Set[str], *, is_powerless: bool) -> str:
-    status = entry.stat(follow_symlinks=False)
-    rights = "" if is_powerless else _rights(entry.path, path, status, owned)
-    if rights or not _is_strange_code(path, status, owned):
-        return rights
-    return f"file {stat.S_IMODE(status.st_mode):04o} of uid {status.st_uid}, in no package"
+def faults(
+    real: str, path: str, status: os.stat_result, *, is_packaged: bool, is_powerless: bool = False
+) -> List[str]:
+    """Return what is wrong with a file, other than its content; nothing where that is not so.
+
+    Args:
+        real: where it is.
+        path: where it is on the host.
+        status: what lstat(2) says of it.
+        is_packaged: whether a package ships it.
+        is_powerless: whether rights of a program count for nothing there.
+    """
+    told = [] if is_powerless else _rights(real, path, status, is_packaged=is_packaged)
+    if not is_packaged:
+        return [*told, NOBODYS] if told or _is_strange_code(path, status) else []
+    is_anothers = status.st_uid != 0 and path not in SETUID
+    if path.startswith(_SYSTEM) and (is_anothers or status.st_mode & _WRITABLE):
+        told.append(OPEN)
+    return told
 
 
-def _rights(real: str, path: str, status: os.stat_result, owned: Set[str]) -> str:
-    """Return whose rights a program has that no package gives it; "" for one that runs as who starts it."""
+def names(root: str) -> Names:
+    """Return the names of accounts and of groups by number: passwd(5), group(5)."""
+    found = []
+    for file in ("etc/passwd", "etc/group"):
+        lines = [line.split(":") for line in _lines(Path(root, file))]
+        # The first line of a number counts, as for the C library.
+        found.append({words[2]: words[0] for words in lines[::-1] if len(words) > 3})  # noqa: PLR2004
+    return found[0], found[1]
+
+
+def describe(status: os.stat_result, told: List[str], known: Names) -> str:
+    """Return a finding in words: `file 4755 root:root, runs as uid 0`."""
+    user, group = str(status.st_uid), str(status.st_gid)
+    owner = f"{known[0].get(user, user)}:{known[1].get(group, group)}"
+    return ", ".join([f"file {stat.S_IMODE(status.st_mode):04o} {owner}", *told])
+
+
+def _rights(real: str, path: str, status: os.stat_result, *, is_packaged: bool) -> List[str]:
+    """Return whose rights a program has that no package gives it; nothing where it runs as who starts it."""
     mode = stat.S_IMODE(status.st_mode)
     if not mode & _RUNS:
-        return ""
+        return []
     words = []
-    if mode & _RIGHTS and not (path in SETUID and path in owned):
+    if mode & _RIGHTS and not (path in SETUID and is_packaged):
         if mode & stat.S_ISUID:
             words.append(f"runs as uid {status.st_uid}")
         if mode & stat.S_ISGID:
             words.append(f"runs as gid {status.st_gid}")
-    if not (path in CAPABLE and path in owned):
+    if not (path in CAPABLE and is_packaged):
         with contextlib.suppress(OSError):
             if os.getxattr(real, "security.capability", follow_symlinks=False):
                 words.append("has capabilities of root's")
-    if not words:
-        return ""
-    return f"file {mode:04o}, {' and '.join(words)}{'' if path in owned else ', in no package'}"
+    return [" and ".join(words)] if words else []
 
 
-def _is_strange_code(path: str, status: os.stat_result, owned: Set[str]) -> bool:
-    if path in owned or not path.startswith(_LOADED_FROM) or any(part in path for part in _MADE):
+def _is_strange_code(path: str, status: os.stat_result) -> bool:
+    if not path.startswith(_LOADED_FROM) or any(part in path for part in _MADE):
         return False
     name = path.rpartition("/")[2]
     return name.endswith(LOADED) or ".so." in name or bool(status.st_mode & _RUNS)
@@ -177,7 +221,7 @@ _DOCUMENTS = (
 )
 
 
-def verified(text: str) -> Dict[str, str]:
+def verified(text: str, owned: Mapping[str, str]) -> Dict[str, str]:
     """Return what `dpkg --verify` says of files that are not configuration; pure.
 
     Images are often made without documents, which `dpkg` calls missing.
@@ -185,8 +229,11 @@ def verified(text: str) -> Dict[str, str]:
     found = {}
     for what, configuration, path in _VERIFIED.findall(text):
         if not configuration and not path.startswith(("/etc/", *_DOCUMENTS)):
+            package = owned.get(_merged(path), "its package")
             is_gone = what == "missing"
-            found[_merged(path)] = "is missing" if is_gone else "not as its package ships it"
+            found[_merged(path)] = (
+                f"is missing, {package} ships it" if is_gone else f"not as {package} ships it"
+            )
     return found
 
 

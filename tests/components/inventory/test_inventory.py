@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -305,7 +307,10 @@ def test_one_thing_is_told_once() -> None:
             "/etc/systemd/system/known.service": Entry("file"),
             "/etc/systemd/system/notes.txt": Entry("file"),
         },
-        "programs": {"/usr/local/bin/su": Entry("runs as uid 0"), "/usr/bin/x": Entry("runs as uid 0")},
+        "programs": {
+            "/usr/local/bin/su": Entry("file 4755 root:root, runs as uid 0"),
+            "/usr/bin/x": Entry("file 4755 root:root, runs as uid 0"),
+        },
         "units": {"evil.service": Entry("enabled"), "nginx.service": Entry("drop-in evil.conf")},
     }
     unread = {**told, "files": dict(told["files"]), "units": {"reading units": Entry("cannot be read")}}
@@ -319,11 +324,22 @@ def test_one_thing_is_told_once() -> None:
     assert set(told["programs"]) == {"/usr/bin/x"}
 
 
-def test_the_preview_key_reads_it_and_leaves_no_trace(host: Host, debian: Debian) -> None:
+def test_the_preview_key_reads_it_and_leaves_no_trace(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host.up()
+    looks: list[Look] = []
+
+    def reads_nothing(look: Look) -> dict[str, dict[str, Entry]]:
+        looks.append(look)
+        return {}
+
+    monkeypatch.setattr(units, "read", reads_nothing)
+    monkeypatch.setattr(on_host, "READERS", (files, programs, packages, units))
     debian.file("/etc/evil", "secret-word", 0o600)
     before = sorted(str(path) for path in debian.machine.state.rglob("*"))
     shown = ReadOnly(debian.machine, STACK, "x").survey({"stack": STACK})
+    assert [look.machine.read_only for look in looks] == [True], "no reader keeps a cache"
     (item,) = shown["items"]
     assert set(item["facts"]["files"]) == {"/etc/evil"}
     assert "secret-word" not in json.dumps(shown)
@@ -370,17 +386,53 @@ def test_the_nightly_walk_has_an_age() -> None:
     assert programs.how_old(None, now).startswith("never ran")
 
 
-def test_an_old_walk_is_a_difference_and_a_mended_finding_is_none(host: Host, debian: Debian) -> None:
+def test_an_old_walk_is_a_difference(host: Host, debian: Debian) -> None:
     host.up()
-    debian.file("/usr/lib/x/su", "", 0o4755)
-    told = {
-        "time": 1,
-        "programs": {"/usr/lib/x/su": "file 4755, runs as uid 0", "/usr/lib/x/gone": "file 4755"},
-    }
-    programs.path(debian.machine).write_text(json.dumps(told))
-    found = host.told()
-    assert set(found) == {"program /usr/lib/x/su", "program nightly walk"}
-    debian.at("/usr/lib/x/su").chmod(0o755)
+    programs.path(debian.machine).write_text(json.dumps({"time": 1, "programs": {}}))
     assert set(host.told()) == {"program nightly walk"}
     programs.path(debian.machine).write_text("{")
     assert host.told()["program nightly walk"].startswith("never ran")
+
+
+def test_of_the_walk_only_what_was_not_mended_is_told(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capable = {str(debian.at("/srv/capable"))}
+
+    def getxattr(path: str, name: str, *, follow_symlinks: bool) -> bytes:
+        del name, follow_symlinks
+        if path not in capable:
+            raise OSError
+        return b"x"
+
+    monkeypatch.setattr(os, "getxattr", getxattr)
+    host.up()
+    findings = {
+        debian.file("/srv/su", "", 0o4755): "runs as uid 0, in no package",
+        debian.file("/srv/capable", "", 0o755): "has capabilities of root's, in no package",
+        debian.file("/usr/libexec/find", "", 0o4777): "runs as uid 0, others than root can change it",
+        debian.file("/usr/lib/evil.so"): "in no package",
+        debian.file("/usr/libexec/less"): "not as less ships it",
+        "/usr/libexec/gone": "is missing, x ships it",
+    }
+    told = {
+        "time": time.time(),
+        "programs": {path: f"file 0000 x, {text}" for path, text in findings.items()},
+    }
+    told["programs"] |= {path: findings[path] for path in ("/usr/libexec/less", "/usr/libexec/gone")}
+    programs.path(debian.machine).write_text(json.dumps(told))
+    found = {key: text.partition(" (changed")[0] for key, text in host.told().items()}
+    assert found == {
+        "program /srv/su": "file 4755 root:root, runs as uid 0, in no package",
+        "program /srv/capable": "file 0755 root:root, has capabilities of root's, in no package",
+        "program /usr/libexec/find": "file 4777 root:root, runs as uid 0, others than root can change it",
+        "program /usr/lib/evil.so": "file 0644 root:root, in no package",
+        "program /usr/libexec/less": "not as less ships it",
+        "program /usr/libexec/gone": "is missing, x ships it",
+    }
+    capable.clear()
+    for path in ("/srv/su", "/usr/libexec/find"):
+        debian.at(path).chmod(0o755)
+    debian.at("/usr/lib/evil.so").unlink()
+    debian.file("/usr/libexec/gone")
+    assert set(host.told()) == {"program /usr/libexec/less"}, "its content is compared by the next walk"

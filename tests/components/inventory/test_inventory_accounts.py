@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import os
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from portcullis.agent.claims import Claims
 from portcullis.components.inventory.on_host import accounts, key_places
 from portcullis.components.inventory.on_host.key_places import could_select
+from portcullis.components.users.on_host import authorized_keys
 from tests.components.inventory.looking import record
 
 if TYPE_CHECKING:
@@ -121,7 +124,43 @@ def test_a_declared_account_is_told_only_for_what_nobody_reads_back(debian: Host
     debian.records.append(record("users.users", "deploy", keys={}, managed=["password"]))
     assert "deploy" not in texts(debian)
     debian.records[:] = [record("users.users", "deploy", keys={}, managed=[])]
-    assert texts(debian)["deploy"] == "a password"
+    assert texts(debian)["deploy"] == "uid 1000, shell /bin/bash, a password"
+
+
+def test_a_declared_account_with_another_shell_number_or_group(debian: Host) -> None:
+    debian.claims.append(Claims(users=("deploy", "root")))
+    debian.records.append(record("users.users", "deploy", keys={}, managed=["password"]))
+    for line, text in (
+        ("1000:1000::/home/deploy:/bin/bash", None),
+        ("1000:1000::/home/deploy:/tmp/evil", "uid 1000, shell /tmp/evil"),
+        ("1000:0::/home/deploy:/bin/bash", "uid 1000, of root's group, shell /bin/bash"),
+        ("0:0::/home/deploy:/bin/bash", "is root by its number, uid 0, shell /bin/bash"),
+    ):
+        debian.write("etc/passwd", f"{PASSWD}deploy:x:{line}\n")
+        assert texts(debian).get("deploy") == text
+    debian.write("etc/passwd", f"{PASSWD}deploy:x:1000:1000::/home/deploy:/bin/zsh\n")
+    assert "deploy" in texts(debian)
+    debian.records[:] = [record("users.users", "deploy", keys={}, managed=["password", "shell"])]
+    assert "deploy" not in texts(debian), "that is read back where it is declared"
+    kept = dataclasses.replace(debian.records[0], original={"shell": "/bin/zsh"}, spec={"managed": []})
+    debian.records[:] = [kept]
+    assert "deploy" not in texts(debian), "it came with the machine"
+
+
+def test_root_is_told_although_its_keys_are_declared(debian: Host) -> None:
+    """Only its keys are: the rest is what anybody's is."""
+    debian.claims.append(Claims(users=("root",)))
+    debian.records.append(
+        dataclasses.replace(
+            record("users.users", "root", keys={}, managed=[]), original={"shell": "/bin/bash"}
+        )
+    )
+    assert texts(debian) == {}
+    debian.write("etc/shadow", SHADOW.replace("root:*", "root:$y$one"))
+    assert texts(debian) == {"root": "uid 0, shell /bin/bash, a password"}
+    debian.write("etc/shadow", SHADOW)
+    debian.write("etc/passwd", PASSWD.replace("/root:/bin/bash", "/root:/tmp/evil"))
+    assert texts(debian) == {"root": "uid 0, shell /tmp/evil, no password"}
 
 
 def test_members_of_groups_with_rights(debian: Host) -> None:
@@ -173,7 +212,7 @@ def test_roots_key(debian: Host) -> None:
     found = accounts.read(debian.look())["keys"]
     (key,) = found
     assert key.startswith("root SHA256:")
-    assert found[key].text == 'ssh-ed25519 "evil@laptop", in /root/.ssh/authorized_keys'
+    assert found[key].text == 'ssh-ed25519 …M9+VXcWFa8RL9CWq "evil@laptop", in /root/.ssh/authorized_keys'
     assert found[key].changed == path.stat().st_ctime
 
 
@@ -181,7 +220,7 @@ def test_a_key_of_an_account_without_a_shell(debian: Host) -> None:
     debian.write("var/www/.ssh/authorized_keys2", f"{KEY}\n")
     ((key, text),) = texts(debian, "keys").items()
     assert key.startswith("www-data SHA256:")
-    assert text == "ssh-ed25519, in /var/www/.ssh/authorized_keys2"
+    assert text == "ssh-ed25519 …M9+VXcWFa8RL9CWq, in /var/www/.ssh/authorized_keys2"
 
 
 def test_options_are_told_without_what_may_be_secret(debian: Host) -> None:
@@ -189,9 +228,34 @@ def test_options_are_told_without_what_may_be_secret(debian: Host) -> None:
     debian.write(ROOT_KEYS, f"{options} {KEY}\n")
     (text,) = texts(debian, "keys").values()
     assert text == (
-        "lets in every key that it signs, ssh-ed25519, cert-authority, "
+        "lets in every key that it signs, ssh-ed25519 …M9+VXcWFa8RL9CWq, cert-authority, "
         'from="203.0.113.7", command, no-pty, in /root/.ssh/authorized_keys'
     )
+
+
+def _blob(*parts: bytes) -> str:
+    return base64.b64encode(b"".join(struct.pack(">I", len(part)) + part for part in parts)).decode()
+
+
+@pytest.mark.parametrize("application", [b"ssh:", b"ssh:work", b""])
+def test_the_characters_that_are_told_are_no_other_keys(application: bytes) -> None:
+    """A person deletes the line that has them."""
+    kinds = {
+        b"ssh-ed25519": (32, ()),
+        b"ssh-rsa": (257, ()),
+        b"sk-ssh-ed25519@openssh.com": (32, (application,)),
+        b"sk-ecdsa-sha2-nistp256@openssh.com": (65, (application,)),
+    }
+    for kind, (size, more) in kinds.items():
+        tails = set()
+        for number in range(3):
+            blob = _blob(kind, bytes([number]) * size, *more)
+            key = authorized_keys.parse(f"{kind.decode()} {blob} x")
+            assert key is not None
+            assert len(accounts.tail(key)) == 16
+            assert accounts.tail(key) in blob
+            tails.add(accounts.tail(key))
+        assert len(tails) == 3, kind
 
 
 def test_a_changed_command_changes_the_mark(debian: Host) -> None:
@@ -220,7 +284,7 @@ def test_a_link_to_a_file_with_keys_is_followed_and_a_pipe_is_not_waited_for(deb
     debian.link(ROOT_KEYS, str(debian.root / "srv/keys"))
     os.mkfifo(debian.root / "root/.ssh/authorized_keys2")
     (text,) = texts(debian, "keys").values()
-    assert text == "ssh-ed25519, in /root/.ssh/authorized_keys"
+    assert text == "ssh-ed25519 …M9+VXcWFa8RL9CWq, in /root/.ssh/authorized_keys"
 
 
 def test_a_file_that_holds_no_keys_tells_nothing(debian: Host) -> None:
@@ -236,7 +300,9 @@ def test_sshd_is_asked_once_until_a_file_of_its_changes(debian: Host) -> None:
     debian.says["sshd -T"] = "authorizedkeysfile /etc/ssh/keys/%u .ssh/%h/%%x\n"
     debian.write("etc/ssh/keys/root", f"{KEY}\n")
     for _ in range(3):
-        assert list(texts(debian, "keys").values()) == ["ssh-ed25519, in /etc/ssh/keys/root"]
+        assert list(texts(debian, "keys").values()) == [
+            "ssh-ed25519 …M9+VXcWFa8RL9CWq, in /etc/ssh/keys/root"
+        ]
     assert len(debian.calls) == 1
     cache = debian.root / "var/lib/portcullis/inventory/sshd.json"
     assert cache.stat().st_mode & 0o777 == 0o600
@@ -261,12 +327,22 @@ def test_without_sshd_its_files_say_where(debian: Host) -> None:
     assert key_places.places(debian.machine).words == (".ssh/authorized_keys", ".ssh/authorized_keys2")
 
 
+def test_a_session_that_only_looks_keeps_no_cache(debian: Host) -> None:
+    folder = debian.root / "var/lib/portcullis/inventory"
+    folder.mkdir(parents=True)
+    looking = debian.look(machine=dataclasses.replace(debian.machine, read_only=True))
+    accounts.read(looking)
+    assert list(folder.iterdir()) == []
+    accounts.read(debian.look())
+    assert [path.name for path in folder.iterdir()] == ["sshd.json"]
+
+
 def test_a_match_block_adds_files_for_those_that_it_selects(debian: Host) -> None:
     debian.write("etc/ssh/sshd_config", "Match User www-data\n  AuthorizedKeysFile /srv/web-keys\n")
     debian.write("srv/web-keys", f"{KEY}\n")
     ((key, text),) = texts(debian, "keys").items()
     assert key.startswith("www-data ")
-    assert text == "ssh-ed25519, in /srv/web-keys"
+    assert text == "ssh-ed25519 …M9+VXcWFa8RL9CWq, in /srv/web-keys"
     assert "/srv/web-keys" in accounts.key_files(debian.look())
 
 

@@ -34,11 +34,29 @@ def test_rights_that_no_package_gives(debian: Debian) -> None:
     debian.file("/usr/bin/su", "", 0o4755)
     debian.file("/srv/no-program", "", 0o4644)
     assert strangers(debian) == {
-        "/usr/bin/cp": "file 4755, runs as uid 0",
-        "/home/deploy/.x/bash": "file 4755, runs as uid 0, in no package",
-        "/srv/group": "file 2755, runs as gid 0, in no package",
-        "/usr/bin/su": "file 4755, runs as uid 0, in no package",
+        "/usr/bin/cp": "file 4755 root:root, runs as uid 0",
+        "/home/deploy/.x/bash": "file 4755 root:root, runs as uid 0, in no package",
+        "/srv/group": "file 2755 root:root, runs as gid 0, in no package",
+        "/usr/bin/su": "file 4755 root:root, runs as uid 0, in no package",
     }
+
+
+def test_a_packaged_program_that_others_may_change(debian: Debian) -> None:
+    debian.package("less", dict.fromkeys(("/usr/bin/less", "/usr/bin/lesskey", "/usr/bin/at", "/var/x"), ""))
+    for path, mode, uid in (
+        ("/usr/bin/less", 0o755, 1000),
+        ("/usr/bin/lesskey", 0o777, 0),
+        ("/usr/bin/at", 0o6755, 1000),
+        ("/var/x", 0o666, 1000),
+    ):
+        os.chown(debian.at(path), uid, 0)
+        debian.at(path).chmod(mode)
+    assert strangers(debian) == {
+        "/usr/bin/less": "file 0755 deploy:root, others than root can change it",
+        "/usr/bin/lesskey": "file 0777 root:root, others than root can change it",
+    }
+    debian.at("/usr/bin/at").chmod(0o6775)
+    assert "/usr/bin/at" in strangers(debian)
 
 
 def test_capabilities(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +71,7 @@ def test_capabilities(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
     debian.package("iputils-ping", {"/usr/bin/ping": "", "/usr/bin/python3": ""})
     for path in ("/usr/bin/ping", "/usr/bin/python3"):
         debian.at(path).chmod(0o755)
-    assert strangers(debian) == {"/usr/bin/python3": "file 0755, has capabilities of root's"}
+    assert strangers(debian) == {"/usr/bin/python3": "file 0755 root:root, has capabilities of root's"}
 
 
 def test_code_that_no_package_ships(debian: Debian) -> None:
@@ -66,9 +84,9 @@ def test_code_that_no_package_ships(debian: Debian) -> None:
     debian.file("/opt/evil.py")
     debian.file("/var/lib/docker/overlay2/x/usr/bin/su", "", 0o4755)
     assert strangers(debian) == {
-        "/usr/lib/python3/dist-packages/evil.pth": "file 0644 of uid 0, in no package",
-        "/usr/lib/x86_64-linux-gnu/security/pam_evil.so": "file 0644 of uid 0, in no package",
-        "/usr/libexec/evil": "file 0755 of uid 0, in no package",
+        "/usr/lib/python3/dist-packages/evil.pth": "file 0644 root:root, in no package",
+        "/usr/lib/x86_64-linux-gnu/security/pam_evil.so": "file 0644 root:root, in no package",
+        "/usr/libexec/evil": "file 0755 root:root, in no package",
     }
 
 
@@ -93,9 +111,10 @@ missing     /lib/systemd/system/cron.service
 missing   c /etc/cron.d/e2scrub_all
 ??5??????   /usr/share/a b/c
 """
-    assert walk.verified(said) == {
-        "/usr/bin/curl": "not as its package ships it",
-        "/usr/lib/systemd/system/cron.service": "is missing",
+    owned = {"/usr/bin/curl": "curl", "/usr/lib/systemd/system/cron.service": "cron"}
+    assert walk.verified(said, owned) == {
+        "/usr/bin/curl": "not as curl ships it",
+        "/usr/lib/systemd/system/cron.service": "is missing, cron ships it",
         "/usr/share/a b/c": "not as its package ships it",
     }
 
@@ -174,7 +193,7 @@ def test_the_program_on_the_host_is_this_module_and_runs_alone(debian: Debian, t
     )
     assert "walked in " in done.stdout
     told = json.loads(target.read_text())
-    assert told["programs"] == {"/srv/su": "file 4755, runs as uid 0, in no package"}
+    assert told["programs"] == {"/srv/su": "file 4755 root:root, runs as uid 0, in no package"}
     assert target.stat().st_mode & 0o777 == 0o600
     assert target.parent.stat().st_mode & 0o777 == 0o700
     assert sorted(path.name for path in target.parent.iterdir()) == ["walk.json"]

@@ -31,7 +31,7 @@ DEEDS = {
     ),
     "nginx.conf-mode": (
         "chmod 777 /etc/nginx/mime.types",
-        "file 0777 root:root, nginx-common ships it otherwise",
+        "file 0777 root:root, Debian's is root:root 0644",
         "chmod 644 /etc/nginx/mime.types",
     ),
     "conffile": (

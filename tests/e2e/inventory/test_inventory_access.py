@@ -50,7 +50,7 @@ DEEDS = {
     ),
     "key-without-a-shell": Deed(
         f"mkdir -p /var/www/.ssh; echo '{KEY} evil@www' > /var/www/.ssh/authorized_keys",
-        ("www-data SHA256:", 'ssh-ed25519 \\"evil@www\\", in /var/www/.ssh/authorized_keys'),
+        ("www-data SHA256:", '\\"evil@www\\", in /var/www/.ssh/authorized_keys'),
         "rm -r /var/www/.ssh",
     ),
     "password-of-root": Deed(
