@@ -78,7 +78,7 @@ class Administrators(
         self._sudoers = machine.etc / "sudoers"
 
     def claims(self, record: Record) -> Claims:
-        """Each rule in them that nobody declared is a line of its own; what sudo passes over is a stranger."""
+        """Each rule in them that nobody declared is a line; what sudo passes over is a stranger."""
         read = (self._sudoers, Path(f"{self._sudoers}.d"), *self._fragments())
         return Claims(paths=tuple(map(str, read)))
 

@@ -73,8 +73,8 @@ class ServiceProvider(HostProvider):
             line = Line(subject, what, "", Severity.WRONG, at=("enabled",))
             # Who masks a unit stops it with the same command, and so does who disables it.
             if found and change.by_hand(("active",)) == change.by_hand(line.at):
-                line = replace(line, what=f"{found.pop().what}, and {what}")
-                told = ("active",)
+                line = replace(line, what=f"{found.pop().what}, and {what}", at=())
+                told = ("active", "enabled")
             found.append(line)
         if change.changes("stale"):
             what, remedy = (

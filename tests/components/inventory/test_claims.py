@@ -60,6 +60,16 @@ def test_a_kind_claims_what_is_its_own(tmp_path: Path, kind: str, item: str) -> 
     assert claims(tmp_path, kind, item, spec) == expected
 
 
+def test_a_file_that_sudo_passes_over_is_a_stranger(tmp_path: Path) -> None:
+    for name in ("mallory", "later.off", "kept~"):
+        (tmp_path / "sudoers.d").mkdir(exist_ok=True)
+        (tmp_path / "sudoers.d" / name).write_text("mallory ALL=(ALL) NOPASSWD: ALL\n")
+    made = Kinds(Machine(state=tmp_path, etc=tmp_path), Store(tmp_path))["users.administrators"]
+    found = made.claims(Record("users.administrators", "host", "web/prod", "urn", {}, "", {}))
+    assert {path.rpartition("/")[2] for path in found.paths} == {"sudoers", "sudoers.d", "mallory"}
+    assert not found.trees
+
+
 def test_no_claim_fails_on_a_record_of_another_version(tmp_path: Path) -> None:
     import_kinds()
     for cls in kinds().values():

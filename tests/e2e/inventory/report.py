@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 WALK = "portcullis-inventory"
 """The unit of the nightly walk, without its type."""
-_STAYS = "stays; remove it yourself"
+_YOURSELF = re.compile(r"stays; [^:]* yourself: (.*)", re.DOTALL)
 _SAME, _DIFFERENT = 0, 2  # exit codes
 
 
@@ -40,8 +41,8 @@ class Line:
     @property
     def command(self) -> str:
         """What a person may paste to take it back, "" where the line has none."""
-        said, _, command = self.remedy.partition(f"{_STAYS}: ")
-        return "" if said else command
+        found = _YOURSELF.fullmatch(self.remedy)
+        return found[1] if found else ""
 
 
 def lines(program: Program) -> list[Line]:
