@@ -156,8 +156,10 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
         topic = f"container {container[1]}" if container else ""
         return Line(_named(name, key), what, remedy, Severity.OPEN, at=at, topic=topic, echo=bool(topic))
     if name == "networks":
-        remedy = f"{STAYS}; remove it yourself: docker network rm {key}"
-        return Line(f"network {key}", f"undeclared, with {live}", remedy, Severity.WRONG, at=at)
+        # The inventory tells of each network, also of one with nobody in it.
+        subject, remedy = f"network {key}", f"{STAYS}; remove it yourself: docker network rm {key}"
+        what = f"undeclared, with {live}"
+        return Line(subject, what, remedy, Severity.WRONG, at=at, topic=subject, echo=True)
     topic = "forward filter" if key == "any routed" else _port(key) or key
     return Line(_named(name, key), f"open to {live}", STAYS, Severity.OPEN, at=at, topic=topic, echo=True)
 

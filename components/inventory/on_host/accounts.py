@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from portcullis.agent.store import Record
     from portcullis.components.inventory.on_host.look import Found, Look
     from portcullis.components.users.on_host.accounts import Account, Directory
     from portcullis.components.users.on_host.authorized_keys import Key
@@ -88,34 +87,33 @@ def _accounts(look: Look, known: Directory) -> Entries:
         managed: Set[str] = set()
         if account.uid == 0 and name != "root" and tells_roots:
             continue  # a line of the administrators
-        if name in look.claims.users:
+        is_declared = name in look.claims.users
+        usual = ""
+        if is_declared:
             record = declared.get(name)
             managed = set(record.spec.get("managed") or ()) if record else managed
-            is_told = _is_changed(account, record, managed)
-        else:
-            is_told = _can_log_in(account)
-        if is_told:
+            # An account that we made has the usual shell, one that was there its own.
+            usual = str(record.original.get("shell") or SHELL) if record else account.shell
+        if _is_changed(account, usual, managed) if is_declared else _can_log_in(account):
             has_one = "password" not in managed and account.password not in (NO_PASSWORD, "empty")
             # The administrators tell of a second root as soon as they are declared.
             passing = account.uid == 0 and name != "root"
             text = _text(account, known, expiry.get(name, ""), managed)
+            # What is told of root may be what came with the machine.
+            text += f", declared with shell {usual}" if is_declared and name != "root" else ""
             found[name] = Entry(text, _digest(account.secret) if has_one else "", passing=passing)
     return found
 
 
-def _is_changed(account: Account, record: Record | None, managed: Set[str]) -> bool:
+def _is_changed(account: Account, usual: str, managed: Set[str]) -> bool:
     """Return whether there is something about a declared account that is not read back where it is declared.
 
     Told of it is then what is told of any, so that a password or shell that came with the machine is none.
     """
-    if "password" not in managed and account.password != NO_PASSWORD:
-        return True
-    if 0 in (account.uid, account.gid) and account.name != "root":
-        return True
-    # An account that we made has the usual shell, one that was there its own.
-    return record is not None and "shell" not in managed and account.shell != (
-        record.original.get("shell") or SHELL
-    )  # fmt: skip
+    has_password = "password" not in managed and account.password != NO_PASSWORD
+    has_other_shell = "shell" not in managed and account.shell != usual
+    is_roots = account.name != "root" and 0 in (account.uid, account.gid)
+    return has_password or has_other_shell or is_roots
 
 
 def _can_log_in(account: Account) -> bool:

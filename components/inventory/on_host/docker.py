@@ -28,6 +28,7 @@ _DOCKERS = ("bridge", "host", "none")
 """Networks that Docker itself brings."""
 _SWARMS = ("ingress", "docker_gwbridge")
 """Networks that a swarm brings, which is told by itself."""
+_SWARM = "swarm mode"
 _PASSES = ("macvlan", "ipvlan")
 # A volume that an image or `docker run -v PATH` asks for has no name: it belongs to its container.
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
@@ -94,14 +95,7 @@ def read(look: Look) -> Found:
     declared = Declared(look)
     found: Dict[str, Entry] = {}
     open_networks: List[str] = []
-    try:
-        every = networks(look.machine)
-        found.update(_networks(look, every))
-        open_networks = [one.name for one in every if one.driver in _PASSES]
-    except HostError as error:
-        found["reading Docker's networks"] = Entry(f"cannot be read: {error.message}")
     used = {one.image for one in containers}
-    found.update(_strangers(look.machine, containers, declared, open_networks))
     found.update(_members(containers, declared))
     for what, part in (
         ("images", partial(_images, look, used)),
@@ -113,6 +107,13 @@ def read(look: Look) -> Found:
             found.update(part())
         except HostError as error:
             found[f"reading Docker's {what}"] = Entry(f"cannot be read: {error.message}")
+    try:
+        every = networks(look.machine)
+        found.update(_networks(look, every, () if _SWARM not in found else _SWARMS))
+        open_networks = [one.name for one in every if one.driver in _PASSES]
+    except HostError as error:
+        found["reading Docker's networks"] = Entry(f"cannot be read: {error.message}")
+    found.update(_strangers(look.machine, containers, declared, open_networks))
     return {"docker": found}
 
 
@@ -232,6 +233,7 @@ def dangers_of(details: Json, names: Mapping[str, str]) -> List[str]:
         elif mode.startswith("container:") and other:
             told.append(f"{other} {names.get(mode[10:], mode[10:22])}")
     told += _mounts(details.get("Mounts") or (), config.get("Binds") or ())
+    told += _published((details.get("NetworkSettings") or {}).get("Ports") or {})
     added = sorted(str(name) for name in config.get("CapAdd") or ())
     if added:
         told.append(f"capabilities {', '.join(added[:_SHOWN])}")
@@ -263,6 +265,16 @@ def _mounts(mounts: Iterable[Json], binds: Iterable[str]) -> List[str]:
         else:
             told.append(f"mounts {source} at {found[source]}")
     return told[:_SHOWN]
+
+
+def _published(ports: Mapping[str, Any]) -> List[str]:
+    """Return the ports that others than the host itself reach."""
+    found = set()
+    for bind in (bind for binds in ports.values() for bind in binds or ()):
+        address = str(bind.get("HostIp") or "0.0.0.0")  # noqa: S104 - what Docker means by ""
+        if not address.startswith(("127.", "::1")):
+            found.add(f"{f'[{address}]' if ':' in address else address}:{bind.get('HostPort')}")
+    return [f"publishes {', '.join(sorted(found)[:_SHOWN])}"] if found else []
 
 
 def _rank(source: str) -> int:
@@ -312,11 +324,11 @@ def network(entry: Json) -> Network:
     )
 
 
-def _networks(look: Look, every: Sequence[Network]) -> Dict[str, Entry]:
+def _networks(look: Look, every: Sequence[Network], usual: Sequence[str]) -> Dict[str, Entry]:
     return {
         f"network {one.name}": Entry(one.text, changed=one.created)
         for one in every
-        if one.name not in (*_DOCKERS, *_SWARMS) and one.name not in look.spec.networks
+        if one.name not in (*_DOCKERS, *usual) and one.name not in look.spec.networks
     }
 
 
@@ -364,11 +376,11 @@ def _swarm(look: Look) -> Dict[str, Entry]:
         return {}
     with answer:
         if answer.status == _OK:
-            return {"swarm mode": Entry("this host manages a swarm")}
+            return {_SWARM: Entry("this host manages a swarm")}
         said = answer.error()
     # Of a host in no swarm Docker says how to make one.
     if answer.status == _NO_SWARM and "docker swarm init" not in said:
-        return {"swarm mode": Entry("this host is in a swarm")}
+        return {_SWARM: Entry("this host is in a swarm")}
     return {}
 
 

@@ -277,7 +277,7 @@ class Collector:
             for one in self._said
             if one.severity in _NOISE and not _NOISE[one.severity].search(one.message)
         ]
-        spoken = {difference.urn for difference in told if difference.stays}
+        spoken = {difference.urn for difference in (*told, *follows) if difference.stays}
         return Report(
             stack=self.stack,
             hosts=tuple(sorted(hosts)),

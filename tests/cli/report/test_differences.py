@@ -8,6 +8,7 @@ import pytest
 
 from portcullis.cli.report import events
 from portcullis.cli.report.differences import Difference, clean, dotted, tidy
+from portcullis.components.inventory.facts import MAPS as INVENTORY
 from portcullis.provider.changes import UNKNOWN, path_of
 from tests.cli.report.streams import CONTAINER, PROVIDER, Stream, drifted, urn
 
@@ -228,6 +229,20 @@ def test_a_warning_about_what_stays_is_told_by_its_line() -> None:
     stream.lines.append(json.dumps({"diagnosticEvent": event}))
     stream.said("a certificate ends soon", "warning", "x")
     assert stream.report().warnings == ("a certificate ends soon",)
+
+
+def test_a_warning_about_what_another_line_tells_goes_with_it() -> None:
+    inventory = {name: {} for name in INVENTORY}
+    exposure = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
+    leak = {**inventory, "docker": {"container leak": "hello:1"}}
+    live = {**exposure, "published": {"tcp4 172.17.0.1:3306": 'container "leak"'}}
+    stream = Stream().thing("Inventory", "i", inventory, leak, inventory)
+    stream.thing("Exposure", "e", exposure, live, exposure)
+    event = {"message": "undeclared", "severity": "warning", "urn": urn("portcullis:index:Exposure", "e")}
+    stream.lines.append(json.dumps({"diagnosticEvent": event}))
+    report = stream.report()
+    assert [d.subject for d in report.differences] == ["container leak"]
+    assert report.warnings == ()
 
 
 def test_nothing_from_a_host_moves_the_cursor() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from portcullis.components.inventory.facts import MAPS
 from portcullis.components.inventory.report_lines import lines
 from portcullis.provider.changes import Change, path_of
 from tests.cli.report.streams import Stream, differs
@@ -46,7 +47,7 @@ def test_what_is_declared_and_not_there_follows_from_what_serves_it() -> None:
 
 
 def inventory(**maps: dict[str, str]) -> list[Line]:
-    live = {name: maps.get(name, {}) for name in ("accounts", "keys", "files", "units", "programs", "docker")}
+    live = {name: maps.get(name, {}) for name in MAPS}
     none: dict[str, Any] = {name: {} for name in live}
     paths = frozenset(map(path_of, differs(none, live)))
     return lines(Change("Inventory", "i", "update", none, live, none, hand=paths, up=paths, host="web1"))
@@ -56,13 +57,33 @@ def inventory(**maps: dict[str, str]) -> list[Line]:
 def test_what_nobody_declared_stays_and_its_command_can_be_pasted(case: dict[str, str]) -> None:
     (line,) = inventory(**{case["map"]: {case["key"]: case["text"]}})
     assert (line.subject, line.what) == (case["key"], case["text"])
-    assert (line.severity.value, line.remedy) == (case["mark"], case["remedy"])
+    remedy = f"stays; {case['verb']} yourself: {case['remedy']}" if case["remedy"] else "stays"
+    assert (line.severity.value, line.remedy) == (case["mark"], remedy)
     assert line.stays
 
 
 def test_a_path_of_the_host_cannot_become_a_command() -> None:
     (line,) = inventory(files={"/etc/$(reboot);x": "file 0644 root:root"})
     assert line.remedy.endswith("rm '/etc/$(reboot);x'")
+
+
+def test_a_network_that_exposure_tells_of_too_is_one_line() -> None:
+    none: dict[str, Any] = {name: {} for name in MAPS}
+    found = {"network shop": "bridge", "network empty": "bridge"}
+    exposed: dict[str, Any] = {name: {} for name in ("listeners", "published", "passes", "networks")}
+    live = {**exposed, "networks": {"shop": 'container "leak"'}}
+    stream = Stream().thing("Exposure", "e", exposed, live, exposed)
+    assert [d.subject for d in stream.report().differences] == ["network shop"]
+    stream.thing("Inventory", "i", none, {**none, "docker": found}, none)
+    assert [f"{d.subject}: {d.what}" for d in stream.report().differences] == [
+        "network empty: bridge",
+        "network shop: bridge",
+    ]
+
+
+def test_who_was_connected_by_hand_is_told_at_the_container() -> None:
+    (line,) = inventory(docker={"member bridge: redis": "was connected by hand"})
+    assert (line.topic, line.echo) == ("member bridge: redis", True)
 
 
 FOLLOWS = {

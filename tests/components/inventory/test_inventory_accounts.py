@@ -124,7 +124,8 @@ def test_a_declared_account_is_told_only_for_what_nobody_reads_back(debian: Host
     debian.records.append(record("users.users", "deploy", keys={}, managed=["password"]))
     assert "deploy" not in texts(debian)
     debian.records[:] = [record("users.users", "deploy", keys={}, managed=[])]
-    assert texts(debian)["deploy"] == "uid 1000, shell /bin/bash, a password"
+    told = "uid 1000, shell /bin/bash, a password, declared with shell /bin/bash"
+    assert texts(debian)["deploy"] == told
 
 
 def test_a_declared_account_with_another_shell_number_or_group(debian: Host) -> None:
@@ -137,7 +138,8 @@ def test_a_declared_account_with_another_shell_number_or_group(debian: Host) -> 
         ("0:0::/home/deploy:/bin/bash", "is root by its number, uid 0, shell /bin/bash"),
     ):
         debian.write("etc/passwd", f"{PASSWD}deploy:x:{line}\n")
-        assert texts(debian).get("deploy") == text
+        wanted = text and f"{text}, declared with shell /bin/bash"
+        assert texts(debian).get("deploy") == wanted
     debian.write("etc/passwd", f"{PASSWD}deploy:x:1000:1000::/home/deploy:/bin/zsh\n")
     assert "deploy" in texts(debian)
     debian.records[:] = [record("users.users", "deploy", keys={}, managed=["password", "shell"])]

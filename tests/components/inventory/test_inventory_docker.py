@@ -159,6 +159,17 @@ def test_what_makes_a_container_dangerous_comes_first_and_no_environment(host: H
     }
 
 
+def test_a_container_that_others_reach_tells_its_ports(host: Host, engine: Engine) -> None:
+    number = engine.run("leak")
+    ports = {
+        "3306/tcp": [{"HostIp": "172.17.0.1", "HostPort": "3306"}, {"HostIp": "::", "HostPort": "3306"}],
+        "80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}],
+        "81/tcp": None,
+    }
+    engine.answers[f"/containers/{number}/json"][1]["NetworkSettings"] = {"Ports": ports}
+    assert told(host)["container leak"] == "publishes 172.17.0.1:3306, [::]:3306, mysql:8"
+
+
 def test_a_container_that_never_started_tells_its_binds(host: Host, engine: Engine) -> None:
     engine.run("made", Binds=["/:/hostfs:ro", "data:/data"], NetworkMode="host")
     assert told(host)["container made"] == "in the host's network, mounts / at /hostfs, mysql:8"
@@ -219,7 +230,6 @@ def test_networks_say_what_passes_the_firewalls(host: Host, engine: Engine) -> N
              "Created": "2026-11-27T09:00:12.5+01:00"},
             {"Name": "six", "Id": "c", "Driver": "bridge", "EnableIPv6": True, "Internal": True},
             {"Name": "over", "Id": "d", "Driver": "overlay", "Scope": "swarm"},
-            {"Name": "ingress", "Id": "e", "Driver": "overlay", "Scope": "swarm"},
         ]
     )  # fmt: skip
     declare(host, redis="")
@@ -229,6 +239,18 @@ def test_networks_say_what_passes_the_firewalls(host: Host, engine: Engine) -> N
         "network over": "overlay, of a swarm",
     }
     assert docker.read(host.look())["docker"]["network rt1macvlan"].changed == 1795766412.0
+
+
+def test_the_networks_of_a_swarm_are_told_where_there_is_none(host: Host, engine: Engine) -> None:
+    engine.answers["/networks"][1].extend(
+        [
+            {"Name": "ingress", "Id": "e", "Driver": "overlay", "Scope": "swarm"},
+            {"Name": "docker_gwbridge", "Id": "f", "Driver": "bridge"},
+        ]
+    )
+    assert set(told(host)) == {"network ingress", "network docker_gwbridge"}
+    engine.answers["/swarm"] = (200, {})
+    assert set(told(host)) == {"swarm mode"}
 
 
 def test_an_address_that_no_firewall_guards_is_told(host: Host, engine: Engine) -> None:

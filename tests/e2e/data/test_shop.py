@@ -90,16 +90,29 @@ def names(shop: Program) -> set[str]:
     return {item["name"] for item in said["items"]}
 
 
-def wait_until_well(shop: Program, timeout: float = 90) -> None:
+def wait_until_well(shop: Program, timeout: float = 300) -> None:
     deadline = time.monotonic() + timeout
     while True:
         try:
-            if ask(shop, "/api/items")[0] == 200:
+            code, answer = ask(shop, "/api/items")
+            if code == 200:
                 return
-        except (OSError, http.client.HTTPException):
-            pass
-        assert time.monotonic() < deadline, "the shop did not come back"
+            last = f"{code} {answer}"
+        except (OSError, http.client.HTTPException) as fault:
+            last = repr(fault)
+        if time.monotonic() > deadline:
+            pytest.fail(f"the shop did not come back; last: {last}\n{why_not_well(shop)}")
         time.sleep(0.5)
+
+
+def why_not_well(shop: Program) -> str:
+    """What the host says of its containers and units; for a failure that nobody can ask again."""
+    look = (
+        "uptime; docker ps -a; systemctl --failed --no-pager; systemctl list-jobs --no-pager;"
+        " for name in $(docker ps -aq); do docker logs --tail 15 $name 2>&1; done;"
+        " journalctl -b -p warning -n 40 --no-pager"
+    )
+    return shop.host.run(look, check=False).stdout
 
 
 class Writers:

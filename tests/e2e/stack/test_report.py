@@ -32,7 +32,7 @@ BY_HAND = [
     ("docker rm -f $(docker ps -q)", r"   ! hello\S*: container is gone — up starts it"),
     (
         "docker run -d --name leak -p 3306:3306 --entrypoint sleep $(docker image ls -q | head -1) 9999",
-        r"  !! tcp4 \S+:3306: reached by container \"leak\".* — stays; remove it yourself: docker rm -f leak",
+        r"  !! container leak: publishes \S+:3306, .* — stays; remove it yourself: docker rm -f leak",
     ),
 ]
 
