@@ -140,3 +140,9 @@ def test_a_reload_that_fails_after_a_change_by_hand_names_that_change_first(whol
 def test_a_jail_that_is_not_asked_tells_of_no_other_file(jail: Jail) -> None:
     jail.drop_in("evil.conf", "[evil]\nenabled = true\n")
     assert jail.facts()["strangers"] == {}
+
+
+def test_a_file_that_sets_nothing_is_told_too(whole: Whole) -> None:
+    whole.put()
+    whole.write("jail.local", "[DEFAULT]\n")
+    assert whole.told() == {str(whole.folder / "jail.local"): "nobody declared it; without effect"}

@@ -67,6 +67,13 @@ def test_a_drop_in_is_told_with_what_it_sets_in_effect(deployed: Server, text: s
     assert deployed.host.calls == [], "nothing was written, and sshd reads no file anew"
 
 
+def test_debians_own_file_is_told_when_somebody_changed_it(deployed: Server) -> None:
+    with deployed.host.main.open("a") as file:
+        file.write("# a line by hand\n")
+    (text,) = told(deployed).values()
+    assert text.startswith("changed by hand: not as its package brings it; ")
+
+
 def lines(text: str, file: str, match: str = "") -> list[sshd_config.Line]:
     words = [line.split() for line in text.splitlines()]
     return [sshd_config.Line(file, 1, first, tuple(rest), match) for first, *rest in words]
