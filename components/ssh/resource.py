@@ -172,7 +172,10 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
             found.append(Line("sshd", str(change.live["config"]), "", Severity.WRONG, at=("config",)))
         if change.changes("port"):
             severity = Severity.WRONG if change.by_hand(("port",)) else Severity.COSMETIC
-            found.append(Line("sshd", difference(change, "port"), "", severity, at=("port",)))
+            # Where sshd refuses its files, nobody can tell which port they are about.
+            unread = change.changes("config")
+            told = difference(change, "port")
+            found.append(Line("sshd", told, "", severity, at=("port",), follows=unread))
         for name, what in (("content", "its drop-in differs"), ("mode", difference(change, "mode"))):
             # The options say what a changed file does.
             if change.changes(name) and not (found and name == "content"):

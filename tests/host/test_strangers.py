@@ -119,3 +119,11 @@ def test_files_that_wait_for_a_reload_follow_from_a_stranger() -> None:
         report = Stream().thing(kind, "x", declared, live, declared).report()
         assert [one.subject for one in report.differences] == [PATH]
         assert len(report.follows) == 1
+
+
+def test_a_port_that_nobody_can_tell_follows_from_what_sshd_refuses() -> None:
+    declared: dict[str, Any] = {"strangers": {}, "config": "valid", "port": "22"}
+    live = {**declared, "config": "refused by sshd: x", "port": "22 (until sshd reads its files)"}
+    report = Stream().thing("SshServer", "x", declared, live, declared).report()
+    assert [one.what for one in report.differences] == ["refused by sshd: x"]
+    assert len(report.follows) == 1
