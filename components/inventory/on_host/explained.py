@@ -85,7 +85,7 @@ MODES: Mapping[str, Tuple[str, ...]] = {
     "/etc/credstore.encrypted": ("root:root 0700",),
     "/etc/sudoers": ("root:root 0440",),
     "/etc/sudoers.d/README": ("root:root 0440",),
-    "/etc/sudoers.d": ("root:root 0750",),
+    "/etc/sudoers.d": ("root:root 0750", "root:root 0755"),
     "/etc/ssl/private": ("root:root 0700", "root:ssl-cert 0710"),
     "/etc/polkit-1/rules.d": ("root:polkitd 0750", "polkitd:root 0700"),
     "/var/spool/cron/crontabs": ("root:crontab 1730",),

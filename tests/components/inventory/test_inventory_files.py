@@ -151,8 +151,8 @@ def test_known_modes_of_packages(debian: Debian) -> None:
     assert not [path for path in told(debian) if path.startswith("/etc/sudoers.d")]
     debian.at("/etc/sudoers.d").chmod(0o770)
     assert "/etc/sudoers.d" in told(debian)
-    debian.at("/etc/sudoers.d").chmod(0o755)
-    assert "/etc/sudoers.d" in told(debian), "what others have is not usual here"
+    debian.at("/etc/sudoers.d/README").chmod(0o644)
+    assert "/etc/sudoers.d/README" in told(debian), "what others have is not usual here"
     assert all(mode.split()[1].isdigit() for modes in MODES.values() for mode in modes)
 
 
