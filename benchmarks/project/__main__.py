@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pulumi
 
-from portcullis.components import ReverseProxy, ReverseProxyArgs, SiteArgs
+from portcullis.components import HostInventory, InventoryArgs, ReverseProxy, ReverseProxyArgs, SiteArgs
 from portcullis.host import Connection, Host, write_ssh_config
 from portcullis.resources import File, Packages, Service
 
@@ -40,3 +40,5 @@ if graph["sites"]:
 for service in graph["services"]:
     reads = [files[path] for path in service["reads"]]
     Service(service["unit"], host=HOST, unit=service["unit"], reads=reads, opts=after)
+if graph["inventory"]:
+    HostInventory("inventory", InventoryArgs(), host=Host(HOST))

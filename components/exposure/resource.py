@@ -160,7 +160,7 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
         subject, remedy = f"network {key}", f"{STAYS}; remove it yourself: docker network rm {key}"
         what = f"undeclared, with {live}"
         return Line(subject, what, remedy, Severity.WRONG, at=at, topic=subject, echo=True)
-    topic = "forward filter" if key == "any routed" else _port(key)
+    topic = "forward filter" if key == "any routed" else _port(key) or key
     return Line(_named(name, key), f"open to {live}", STAYS, Severity.OPEN, at=at, topic=topic, echo=True)
 
 

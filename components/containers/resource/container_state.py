@@ -93,9 +93,33 @@ class ContainerStateProvider(HostProvider):
             found = [
                 Line(subject, what, "up starts it", Severity.WRONG, at=("status",), topic=topic, echo=True)
             ]
-            return with_rest(change, subject, found, *_OF_CONTAINER)
+            return with_rest(change, subject, [*found, *_networks(change, subject)], *_OF_CONTAINER)
         follows = change.op != "update" or {*change.names()} <= _OF_CONTAINER
-        return [replace(line, topic=topic, follows=follows) for line in super().lines(change)]
+        return [
+            replace(line, topic=line.topic or topic, follows=follows or line.follows)
+            for line in super().lines(change)
+        ]
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say network by network where a container is."""
+        return with_rest(change, subject, _networks(change, subject))
+
+
+def _networks(change: Change, subject: str) -> list[Line]:
+    found = []
+    for network, live, _ in change.entries("networks"):
+        what, remedy = ("is", "up takes it out") if live else ("is not", "up joins it")
+        found.append(
+            Line(
+                subject,
+                f"{what} in the network {network}",
+                remedy,
+                Severity.WRONG if change.by_hand(("networks", network)) else Severity.COSMETIC,
+                at=("networks", network),
+                topic=f"member {network}: {subject}",
+            )
+        )
+    return found
 
 
 class ContainerState(HostResource):

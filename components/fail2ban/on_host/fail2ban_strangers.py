@@ -37,12 +37,14 @@ def read(machine: Machine, store: Store) -> Strangers:
     declared = [name for name in names if _is_declared(store, name)]
     ours = [jail_files.path_of(folder, jail) for jail in declared]
     later = {jail: set(jail_files.later(folder, jail)) for jail in declared}
+    silenced = {path for jail in declared for path in jail_files.silenced(folder, jail)}
     found: Strangers = {}
     for name, one in strangers.read(machine, store, folder, ours=ours).items():
         path = Path(name)
         sections = jail_files.sections(path) if _is_of_jails(folder, path) else None
-        if sections is not None and all(path in later.get(jail, ()) for jail in sections) and not one.changed:
-            # It sets nothing, or the declared jails tell of it and take it out of force.
+        is_told = all(path in later.get(jail, ()) for jail in sections) if sections else path in silenced
+        if sections is not None and is_told and not one.changed:
+            # The declared jails tell of it and take it out of force, or did so.
             found[name] = replace(one, quiet=True)
             continue
         words = _sets(sections) if sections is not None else _what(folder, path)
@@ -74,7 +76,7 @@ def _is_of_jails(folder: Path, path: Path) -> bool:
 
 
 def _sets(sections: list[str]) -> str:
-    return f"sets {', '.join(f'[{each}]' for each in sections)}"
+    return f"sets {', '.join(f'[{each}]' for each in sections)}" if sections else "without effect"
 
 
 def _what(folder: Path, path: Path) -> str:

@@ -100,9 +100,12 @@ class UfwPolicyProvider(GuardedProvider):
             if change.changes(name):
                 opens = name in ("defaults", "live") and change.by_hand((name,))
                 severity = Severity.OPEN if opens else Severity.WRONG
-                text = change.live.get(name)
-                what = f"{_SAID[name]}{text}" if name in _SAID else difference(change, name)
-                found.append(Line(UFW, what, "", severity, at=(name,)))
+                text = str(change.live.get(name))
+                for each in text.split("; ") if name == "live" else [text]:
+                    what = f"{_SAID[name]}{each}" if name in _SAID else difference(change, name)
+                    # Exposure tells of such a rule too, by this name.
+                    topic = each.replace(": INPUT lets in, past ufw:", " INPUT:")
+                    found.append(Line(UFW, what, "", severity, at=(name,), topic=topic))
         return with_rest(change, subject, found)
 
 

@@ -95,7 +95,7 @@ def read(look: Look) -> Found:
     declared = Declared(look)
     found: Dict[str, Entry] = {}
     open_networks: List[str] = []
-    used = {image for one in containers for image in (one.image, one.image_id)}
+    used = {one.image for one in containers}
     found.update(_members(containers, declared))
     for what, part in (
         ("images", partial(_images, look, used)),
@@ -338,7 +338,7 @@ def _images(look: Look, used: Collection[str]) -> Dict[str, Entry]:
     for one in _document(look.machine, "/images/json") or ():
         number = str(one.get("Id"))
         for tag in one.get("RepoTags") or ():
-            if tag != "<none>:<none>" and number not in used and tag not in used:
+            if tag != "<none>:<none>" and tag not in used:
                 found[f"image {tag}"] = Entry("has a tag, which images of ours have not", number)
     return found
 

@@ -63,6 +63,10 @@ TRACES = (
     ".selected_editor", ".sudo_as_admin_successful", ".cache", ".ssh/known_hosts", ".ssh/known_hosts.old",
 )  # fmt: skip
 """What working on the host leaves in a home, and nothing runs."""
+COMMON = tuple(
+    f"/usr/local/{name}" for name in ("bin", "etc", "games", "include", "lib", "man", "sbin", "share", "src")
+)
+"""Folders that Debian makes and no package owns: https://refspecs.linuxfoundation.org/FHS_3.0/, 4.9."""
 GROUPED = 20
 """A folder of strangers with more in it is one entry."""
 _USUAL_FILE, _USUAL_FOLDER = ("root:root 0644", "root:root 0755"), ("root:root 0755",)
@@ -286,7 +290,7 @@ class _Reader:
         """Return the highest folder above a path in which nothing is familiar; "" where there is none."""
         top = ""
         for folder in _parents(path):
-            if folder in familiar or folder in ROOTS or self._walk.seen.get(folder) is None:
+            if folder in familiar or folder in (*ROOTS, *COMMON) or self._walk.seen.get(folder) is None:
                 return top
             if folder in self._known.owners or self._look.claims.has_path(folder):
                 return top

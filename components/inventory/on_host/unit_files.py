@@ -314,15 +314,22 @@ class Definitions:
                 waiting += self.settings(unit).get("Also", ())
         return frozenset(found)
 
-    def named_anywhere(self, wanted: Set[str]) -> FrozenSet[str]:
-        """Return those of `wanted` that some unit file of a package names, so that it may start them."""
+    def named_anywhere(self, wanted: Set[str], targets: Set[str]) -> FrozenSet[str]:
+        """Return those of `wanted` that some unit file of a package names, so that it may start them.
+
+        A target stays up with what it started, so that only one of `targets`, which are up, counts.
+        """
         found: Set[str] = set()
         for folder in (pattern.format(self._manager) for pattern in _PACKAGES):
             for entry in _entries(self._root / folder):
+                if entry.name.endswith(".target") and entry.name not in targets:
+                    continue
                 if not entry.is_dir(follow_symlinks=False) and entry.name not in wanted:
                     found |= wanted & _started(text_of(self._root / folder / entry.name))
                 elif entry.name.endswith(_LINKS):
-                    found |= wanted & {one.name for one in _entries(self._root / folder / entry.name)}
+                    by = entry.name.rpartition(".")[0]
+                    if not by.endswith(".target") or by in targets:
+                        found |= wanted & {one.name for one in _entries(self._root / folder / entry.name)}
         buses = self._root / f"usr/share/dbus-1/{self._manager}-services"
         for entry in _entries(buses):
             found |= wanted & _started(text_of(buses / entry.name))

@@ -33,7 +33,7 @@ _TIMEOUT = 30.0
 _STARTERS = ("timer", "socket", "path")
 _GUARD = "portcullis-guard-"  # as `guard` calls its timers
 _LIMIT = 1 << 20  # bytes of a file that are hashed
-_RUNNING = ("list-units", "--type=service,timer,socket,path", "--state=active,activating,reloading",
+_RUNNING = ("list-units", "--type=service,timer,socket,path,target", "--state=active,activating,reloading",
             "--no-legend", "--no-pager", "--plain", "--full")  # fmt: skip
 # logind starts these when somebody goes to that terminal: logind.conf(5), NAutoVTs.
 _TERMINALS = re.compile(r"getty@tty\d+\.service")
@@ -188,9 +188,10 @@ class _Manager:
         """Tell of units that run although nothing enables them."""
         running = self._list()
         enabled = self._enabled()
+        targets = {unit for unit in running if unit.endswith(".target")}
         odd = {
             unit
-            for unit in running
+            for unit in running - targets
             if not ({unit, template(unit)} & enabled or unit in self._told or self._is_declared(unit))
             and not _TERMINALS.fullmatch(unit)
             and self._defined.links(unit)
@@ -201,7 +202,7 @@ class _Manager:
         names = {
             name: unit for unit in odd for name in (unit, *self._defined.settings(unit).get("Alias", ()))
         }
-        named = {names[name] for name in self._defined.named_anywhere(set(names))}
+        named = {names[name] for name in self._defined.named_anywhere(set(names), targets)}
         for unit in sorted(odd - named):
             self._told[unit] = _Told(["runs, and nothing enables it"], passing=True)
 

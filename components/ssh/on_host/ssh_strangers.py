@@ -56,17 +56,15 @@ def read(
     for name, one in found.items():
         mine = [line for line in effects if line.file == name]
         untold = [line for line in mine if f"({line.place})" not in told]
-        if not untold and (mine or _is_quiet(Path(name), main, one)):
+        if not untold and (mine or _is_out_of_force(Path(name))):
             result[name] = replace(one, quiet=True)
             continue
         result[name] = replace(one, text=f"{one.text}; {_words(lines, Path(name), untold, one)}")
     return result
 
 
-def _is_quiet(path: Path, main: Path, one: Stranger) -> bool:
-    """Whether a file without effect is of no interest: the main one, or one that we put out of force."""
-    if path == main:
-        return "mode " not in one.text and "belongs to" not in one.text
+def _is_out_of_force(path: Path) -> bool:
+    """Whether we changed a file ourselves: a line of it that is ours no more has a mark of ours."""
     return sshd_config.MARK in (sshd_config.read_text(path) or "")
 
 

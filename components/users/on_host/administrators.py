@@ -78,8 +78,9 @@ class Administrators(
         self._sudoers = machine.etc / "sudoers"
 
     def claims(self, record: Record) -> Claims:
-        """Each rule in them that nobody declared is a line of its own."""
-        return Claims(paths=(str(self._sudoers),), trees=(f"{self._sudoers}.d",))
+        """Each rule in them that nobody declared is a line; what sudo passes over is a stranger."""
+        read = (self._sudoers, Path(f"{self._sudoers}.d"), *self._fragments())
+        return Claims(paths=tuple(map(str, read)))
 
     def facts(self, questions: Sequence[Question[AdministratorsSpec]]) -> Answers[_Found]:
         return each(lambda spec, _: self._facts(spec), questions)

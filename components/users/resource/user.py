@@ -98,8 +98,9 @@ class UserProvider(GuardedProvider):
             at = ("keys", label)
             added = change.by_hand(at)
             if goal is None:
+                more = _described(label, str(live)) if added else ""
                 what, remedy = (
-                    f'key "{label}" ' + ("added" if added else "no longer declared"),
+                    f'key "{label}" ' + (f"added{more}" if added else "no longer declared"),
                     "up removes it",
                 )
             elif live is None:
@@ -125,6 +126,14 @@ class UserProvider(GuardedProvider):
                 severity = Severity.OPEN if danger else Severity.COSMETIC
                 found.append(Line(subject, what, "", severity, at=(name,)))
         return with_rest(change, subject, found)
+
+
+def _described(label: str, line: str) -> str:
+    """Return whose a key says it is, and in which file it stands, where that is not our own."""
+    line, _, place = line.partition(" (in /")
+    key = parse(line)
+    comment = f', "{key.comment}"' if key and key.comment and label == key.fingerprint else ""
+    return comment + (f", in /{place.rstrip(')')}" if place else "")
 
 
 def _keys(inputs: Normaliser) -> None:

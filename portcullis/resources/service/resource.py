@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser
@@ -61,6 +62,7 @@ class ServiceProvider(HostProvider):
     def differing(self, change: Change, subject: str) -> list[Line]:
         """Say what systemd does with it; that it runs on older files follows from the file's change."""
         found = []
+        told: tuple[str, ...] = ()
         if change.changes("active"):
             active = change.live.get("active")
             what = {"inactive": "stopped", "active": "running"}.get(str(active), str(active))
@@ -68,7 +70,12 @@ class ServiceProvider(HostProvider):
             found.append(Line(subject, what, remedy, Severity.WRONG, at=("active",)))
         if change.changes("enabled"):
             what = f"{change.live.get('enabled')} at boot, declared {change.goal.get('enabled')}"
-            found.append(Line(subject, what, "", Severity.WRONG, at=("enabled",)))
+            line = Line(subject, what, "", Severity.WRONG, at=("enabled",))
+            # Who masks a unit stops it with the same command, and so does who disables it.
+            if found and change.by_hand(("active",)) == change.by_hand(line.at):
+                line = replace(line, what=f"{found.pop().what}, and {what}", at=())
+                told = ("active", "enabled")
+            found.append(line)
         if change.changes("stale"):
             what, remedy = (
                 "runs on older files than those that are there",
@@ -76,7 +83,7 @@ class ServiceProvider(HostProvider):
             )
             found.append(Line(subject, what, remedy, Severity.WRONG, at=("stale",), follows=True))
         # What it reads changes with the files, which have lines of their own.
-        return with_rest(change, subject, found, "reads")
+        return with_rest(change, subject, found, "reads", *told)
 
 
 class Service(HostResource):

@@ -33,7 +33,7 @@ CLAIMS: dict[tuple[str, str], tuple[dict[str, Any], Claims]] = {
             users=("deploy",),
         ),
     ),
-    ("users.administrators", "host"): ({}, Claims(paths=("/etc/sudoers",), trees=("/etc/sudoers.d",))),
+    ("users.administrators", "host"): ({}, Claims(paths=("/etc/sudoers", "/etc/sudoers.d"))),
     ("fail2ban.jails", "sshd"): ({}, Claims(paths=("/etc/fail2ban/jail.d/zz-portcullis-sshd.local",))),
     ("firewall.forward_filters", "host"): (
         {},
@@ -58,6 +58,16 @@ def claims(tmp_path: Path, kind: str, item: str, spec: dict[str, Any]) -> Claims
 def test_a_kind_claims_what_is_its_own(tmp_path: Path, kind: str, item: str) -> None:
     spec, expected = CLAIMS[kind, item]
     assert claims(tmp_path, kind, item, spec) == expected
+
+
+def test_a_file_that_sudo_passes_over_is_a_stranger(tmp_path: Path) -> None:
+    for name in ("mallory", "later.off", "kept~"):
+        (tmp_path / "sudoers.d").mkdir(exist_ok=True)
+        (tmp_path / "sudoers.d" / name).write_text("mallory ALL=(ALL) NOPASSWD: ALL\n")
+    made = Kinds(Machine(state=tmp_path, etc=tmp_path), Store(tmp_path))["users.administrators"]
+    found = made.claims(Record("users.administrators", "host", "web/prod", "urn", {}, "", {}))
+    assert {path.rpartition("/")[2] for path in found.paths} == {"sudoers", "sudoers.d", "mallory"}
+    assert not found.trees
 
 
 def test_no_claim_fails_on_a_record_of_another_version(tmp_path: Path) -> None:

@@ -303,7 +303,7 @@ def test_images_with_a_tag_that_no_container_uses(host: Host, engine: Engine) ->
         [
             {"Id": "sha256:1", "RepoTags": ["evil:1", "<none>:<none>"]},
             {"Id": "sha256:2", "RepoTags": ["mysql:8"]},
-            {"Id": "sha256:3", "RepoTags": ["by-number:1"]},
+            {"Id": "sha256:3", "RepoTags": ["of-ours:1"]},
         ],
     )
     engine.run("leak")
@@ -313,6 +313,7 @@ def test_images_with_a_tag_that_no_container_uses(host: Host, engine: Engine) ->
     assert told(host) == {
         "container leak": "mysql:8",
         "image evil:1": "has a tag, which images of ours have not",
+        "image of-ours:1": "has a tag, which images of ours have not",
     }
 
 

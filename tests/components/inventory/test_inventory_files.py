@@ -518,6 +518,13 @@ def test_a_folder_of_strangers_is_one_entry_when_it_is_full(debian: Debian) -> N
     assert "/opt/agent" not in told(debian), "nor with something in it that is known"
 
 
+def test_a_folder_that_debian_makes_is_never_one_entry(debian: Debian) -> None:
+    for number in range(files.GROUPED + 1):
+        debian.file(f"/usr/local/share/agent/{number}")
+    debian.file("/usr/local/share/ca-certificates/evil.crt")
+    assert {"/usr/local/share/agent", "/usr/local/share/ca-certificates/evil.crt"} <= set(told(debian))
+
+
 def test_links_of_users_are_not_followed(debian: Debian) -> None:
     debian.file("/srv/secret/systemd/user/a.service", "x")
     (debian.at("/home/deploy")).mkdir(parents=True)

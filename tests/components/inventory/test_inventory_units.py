@@ -299,6 +299,14 @@ def test_a_unit_that_another_units_file_names_is_quiet(debian: Host) -> None:
     assert told(debian) == {}
 
 
+def test_a_target_that_is_not_up_started_nothing(debian: Host) -> None:
+    debian.says["systemctl list-units"] = "nftables.service loaded active exited x\n"
+    debian.write(f"{_SYSTEM}/rescue.target", "[Unit]\nWants=nftables.service\n")
+    assert set(told(debian)) == {"nftables.service"}
+    debian.says["systemctl list-units"] += "rescue.target loaded active active x\n"
+    assert told(debian) == {}
+
+
 def test_a_unit_that_the_bus_starts_is_quiet(debian: Host) -> None:
     debian.says["systemctl list-units"] = "ssh.service loaded active exited x\n"
     for link in ("multi-user.target.wants/ssh.service", "sshd.service"):

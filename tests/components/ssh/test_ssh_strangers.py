@@ -67,6 +67,13 @@ def test_a_drop_in_is_told_with_what_it_sets_in_effect(deployed: Server, text: s
     assert deployed.host.calls == [], "nothing was written, and sshd reads no file anew"
 
 
+def test_debians_own_file_is_told_when_somebody_changed_it(deployed: Server) -> None:
+    with deployed.host.main.open("a") as file:
+        file.write("# a line by hand\n")
+    (text,) = told(deployed).values()
+    assert text.startswith("changed by hand: not as its package brings it; ")
+
+
 def lines(text: str, file: str, match: str = "") -> list[sshd_config.Line]:
     words = [line.split() for line in text.splitlines()]
     return [sshd_config.Line(file, 1, first, tuple(rest), match) for first, *rest in words]
@@ -84,6 +91,13 @@ def test_what_our_last_block_repeats_for_everybody_is_changed_by_no_line_but_an_
 def test_what_root_alone_may_read_keeps_its_values(deployed: Server) -> None:
     write(deployed, "99-evil.conf", "Match User bob\n  ForceCommand secret\n", 0o600)
     assert told(deployed) == {"99-evil.conf": "nobody declared it; sets forcecommand"}
+
+
+def test_what_sshd_refuses_after_a_change_by_hand_names_that_change_first(deployed: Server) -> None:
+    path = write(deployed, "99-evil.conf", "Broken yes\n")
+    error = deployed.refused(options={**OPTIONS, "MaxAuthTries": "2"})
+    assert error.message.startswith(f"{path} was changed by hand; then sshd refuses its")
+    assert f"{path}:1" in error.detail
 
 
 def test_a_file_of_another_name_is_not_read(deployed: Server) -> None:
