@@ -180,7 +180,7 @@ class Proofs:
         if seen.is_link and path.startswith("/etc/ssl/certs/") and _HASH_LINK.fullmatch(path):
             return "not as update-ca-certificates makes it"
         told = [self._wrong_content(path)]
-        if told[0] or path in self._made or path.startswith(_PAM) or self._source(path):
+        if told[0] or path in self._made or self._is_pam(path) or self._source(path):
             if not seen.is_file:
                 told.append("Debian has a file there")
             elif not is_safe(seen, secret="shadow" in path):
@@ -196,7 +196,7 @@ class Proofs:
             return "not as update-ca-certificates makes it"
         if path in self._ucf and self._walk.digest(path, "md5") != self._ucf[path]:
             return "not as its package put it there"
-        if path.startswith(_PAM) and not self._is_generated_pam(path.rpartition("/")[2]):
+        if self._is_pam(path) and not self._is_generated_pam(path.rpartition("/")[2]):
             return "not as pam-auth-update makes it"
         if packaged in self._known.owners and not self._is_stub(path, packaged):
             return "Debian's has no rules"
@@ -295,6 +295,10 @@ class Proofs:
 
     def _explains_bundle(self) -> bool:
         return self._walk_data(_BUNDLE) == self._bundle()
+
+    def _is_pam(self, path: str) -> bool:
+        """Return whether pam-auth-update(8) makes a file, of a template."""
+        return path.startswith(_PAM) and f"/usr/share/pam/{path.rpartition('/')[2]}" in self._known.owners
 
     def _is_generated_pam(self, name: str) -> bool:
         template = f"/usr/share/pam/{name}"

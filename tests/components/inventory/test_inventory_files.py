@@ -441,7 +441,9 @@ def test_what_should_stand_there_is_told_of_what_is_no_stranger(debian: Debian) 
     os.chown(debian.at("/etc/shadow"), 0, 42)
     debian.at(copy).chmod(0o666)
     debian.link("/etc/shells", "/srv/shells")
+    left = debian.file("/etc/pam.d/common-auth.pam-old")
     found = told(debian)
+    assert found[left] == "file 0644 root:root", "this one nobody misses"
     assert {
         path: found[path] for path in (copy, bundle, pam, stub, "/etc/group", "/etc/shadow", "/etc/shells")
     } == {
