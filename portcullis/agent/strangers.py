@@ -188,6 +188,12 @@ def named(error: HostError, names: Collection[str]) -> HostError:
     )
 
 
+def refused(error: HostError, found: Mapping[str, str]) -> HostError:
+    """Return an error that first names what is told of; itself where no program refuses its configuration."""
+    names = [name for name, text in found.items() if text != WITHOUT_EFFECT]
+    return named(error, names if error.code == "test-failed" else ())
+
+
 def digest(path: Path) -> str:
     """Return the md5 of a file, as dpkg has it. Raises `HostError` (``unreadable``)."""
     found = hashlib.md5(usedforsecurity=False)

@@ -145,6 +145,14 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             banned=tuple(banned),
         )
 
+    def _strangers(self, record: Record) -> Mapping[str, str]:
+        spec = self.as_spec(record.spec)
+        with contextlib.suppress(HostError):
+            if spec.whole:
+                found = fail2ban_strangers.read(self._machine, self._store)
+                return strangers.told(found, record, spec.accepted)
+        return {}
+
     def _with_strangers(self, spec: JailSpec, record: Record | None, facts: _Found) -> _Found:
         found = fail2ban_strangers.read(self._machine, self._store)
         told = strangers.told(found, record, spec.accepted)
@@ -256,11 +264,11 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                 self._change(desired, ours)
                 others = jail_files.silenced(self._machine.fail2ban, jail)
                 work.record.extra["left"] = {str(path): content_of(path) for path in others}
-            except HostError:
+            except HostError as error:
                 paths.put_back(ours, work.record.extra["before"], copy)
                 jail_files.unsilence(self._machine.fail2ban, jail)
                 self._client(_reload(jail), quiet=True)
-                raise
+                raise strangers.refused(error, self._strangers(work.record)) from None
             finally:
                 del work.record.extra["before"]
                 work.save()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,7 +36,7 @@ from portcullis.components.ssh.on_host.ssh_facts import ANYONE
 from portcullis.components.ssh.on_host.ssh_files import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from portcullis.agent.guarded import Peer
     from portcullis.agent.kind import Answers, Question, Work
@@ -162,6 +163,13 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         mode = paths.mode_text(status.st_mode)
         return text, mode if owner == "root" else f"{mode}, of {owner}"
 
+    def _strangers(self, record: Record) -> Mapping[str, str]:
+        with contextlib.suppress(HostError):
+            lines = sshd_config.read_lines(self._main)
+            found = ssh_strangers.read(self._machine, self._store, lines, self._ours, ())
+            return strangers.told(found, record, self.as_spec(record.spec).accepted)
+        return {}
+
     def plan(self, desired: SshServerDesired, facts: _Found) -> list[Step]:
         return ssh_steps.steps(desired, facts, str(self._ours)) + strangers.steps(facts.strangers)
 
@@ -218,6 +226,9 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                 edited = work.record.extra.get("edited", ())
                 work.record.extra["left"] = {path: content_of(Path(path)) for path in edited}
                 ssh_facts.checked(self._machine)
+            except HostError as error:
+                files.undo()
+                raise strangers.refused(error, self._strangers(work.record)) from None
             except BaseException:
                 files.undo()
                 raise

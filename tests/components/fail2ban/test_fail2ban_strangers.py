@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portcullis.agent.errors import HostError
 from tests.components.fail2ban.test_jails import OPTIONS, Jail, jail, machine
 
 if TYPE_CHECKING:
@@ -122,6 +123,18 @@ def test_what_fail2ban_refuses_is_told_in_its_own_words(whole: Whole) -> None:
     whole.write("jail.d/evil.conf", "[evil]\nenabled = true\n")
     whole.jail.server.broken = "evil"
     assert whole.facts()["broken"] == "ERROR Unable to read the filter"
+
+
+def test_a_reload_that_fails_after_a_change_by_hand_names_that_change_first(whole: Whole) -> None:
+    whole.put()
+    path = whole.write("jail.d/evil.conf", "[evil]\nenabled = true\n")
+    whole.jail.server.broken = "evil"
+    desired = {**whole.jail.desired(maxretry="4"), "whole": True}
+    with pytest.raises(HostError) as caught:
+        whole.jail.client.on("put", "fail2ban.jails", "sshd", desired)
+    assert caught.value.message.startswith(str(path))
+    assert "changed by hand; then fail2ban-client -t refuses the jail" in caught.value.message
+    assert "Unable to read the filter" in caught.value.detail
 
 
 def test_a_jail_that_is_not_asked_tells_of_no_other_file(jail: Jail) -> None:

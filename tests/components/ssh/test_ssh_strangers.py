@@ -93,6 +93,13 @@ def test_what_root_alone_may_read_keeps_its_values(deployed: Server) -> None:
     assert told(deployed) == {"99-evil.conf": "nobody declared it; sets forcecommand"}
 
 
+def test_what_sshd_refuses_after_a_change_by_hand_names_that_change_first(deployed: Server) -> None:
+    path = write(deployed, "99-evil.conf", "Broken yes\n")
+    error = deployed.refused(options={**OPTIONS, "MaxAuthTries": "2"})
+    assert error.message.startswith(f"{path} was changed by hand; then sshd refuses its")
+    assert f"{path}:1" in error.detail
+
+
 def test_a_file_of_another_name_is_not_read(deployed: Server) -> None:
     write(deployed, "evil.txt", "Port 99\n")
     assert told(deployed) == {"evil.txt": "nobody declared it; sshd does not read it"}

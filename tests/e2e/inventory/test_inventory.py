@@ -31,17 +31,17 @@ DEEDS = {
     ),
     "nginx.conf-mode": (
         "chmod 777 /etc/nginx/mime.types",
-        "file 0777 root:root, Debian's is root:root 0644",
+        '/etc/nginx/mime.types: "mode 0777, where 0644 is usual',
         "chmod 644 /etc/nginx/mime.types",
     ),
     "conffile": (
         "echo '# more' >> /etc/nginx/mime.types",
-        "file 0644 root:root, not as nginx-common ships it",
+        '/etc/nginx/mime.types: "changed by hand: not as nginx-common brings it',
         "sed -i '/^# more$/d' /etc/nginx/mime.types",
     ),
     "conffile-gone": (
         "mv /etc/nginx/koi-utf /srv/",
-        "is missing, nginx-common ships it",
+        '/etc/nginx/koi-utf: "gone; nginx-common brings it',
         "mv /srv/koi-utf /etc/nginx/",
     ),
     "hosts": (
