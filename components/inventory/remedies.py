@@ -27,6 +27,11 @@ _WALK = f"systemctl start {render.UNIT}.service"
 _DIVERT = "dpkg-divert --local --rename --remove {path}"
 _REINSTALL = "apt-get install -y --reinstall -o Dpkg::Options::=--force-confmiss {package}"
 """Puts in place what is missing, and leaves the package's other files as they are."""
+_EXTRACT = (
+    'cd "$(mktemp -d)" && apt-get download {package} && dpkg-deb --fsys-tarfile {package}_*.deb'
+    " | tar -xC / .{path}"
+)
+"""Takes one file out of its package. What is there stays until the package is."""
 _PACKAGE = r"(?P<package>[a-z0-9][a-z0-9+.-]+)"
 _STRANGER = (
     r"(?:(?:file|pipe|socket|disk device|device|thing) \d{4} \S+|link to [^,]+)"
@@ -115,13 +120,14 @@ _WAYS: Mapping[str, Ways] = {
                 "cp --remove-destination /var/lib/ucf/cache/{cached} {path}",
             ),
             (r".*\n.*, not as update-ca-certificates makes it", "update-ca-certificates --fresh"),
-            (r".*\n.*, not as pam-auth-update makes it", "pam-auth-update --force --package"),
+            # What it finds it keeps, and it copies what was there.
+            (
+                r"(?P<path>.+)\n.*, not as pam-auth-update makes it",
+                "rm {path} && pam-auth-update --force --package && rm -f /etc/pam.d/common-*.pam-old",
+            ),
             (r"(?P<path>.+)\nfile .*, Debian's has no rules", ": > {path}"),
             (rf".*\nis missing, {_PACKAGE} ships it$", _REINSTALL),
-            (
-                rf"(?P<path>.+)\n.*, (?:not as )?{_PACKAGE} ships (?:it|it otherwise|a file)$",
-                "rm {path} && " + _REINSTALL,
-            ),
+            (rf"(?P<path>.+)\n.*, (?:not as )?{_PACKAGE} ships (?:it|it otherwise|a file)$", _EXTRACT),
             (
                 rf"(?P<path>/usr/local/share/ca-certificates/.+)\n{_STRANGER}",
                 "rm {path} && update-ca-certificates --fresh",
@@ -225,9 +231,10 @@ _BACK: Mapping[str, Ways] = {
 
 _VERBS = (
     (
-        r".*apt-get install|cp |ln |: >|update-(?:ca|alternatives --auto)|pam-auth|systemctl.* enable",
+        r".*(?:apt-get (?:install|download)|pam-auth)|cp |ln |: >|update-(?:ca|alternatives --auto)",
         "put it back",
     ),
+    (r"systemctl.* enable", "put it back"),
     (r"ch(?:own|mod) |sysctl |usermod |python3 ", "mend it"),
     (r"systemctl start ", "start it"),
     (r"", "remove it"),
@@ -259,7 +266,7 @@ def command(name: str, key: str, text: str) -> str:
     is_changed = _CHANGED.search(text)
     if not is_changed and name == "units":
         return _of_unit(key, text)
-    if not is_changed and key.startswith("route "):
+    if not is_changed and name == "kernel" and key.startswith("route "):
         return _of_route(key, text)
     ways = (_BACK if is_changed else _WAYS).get(name, ())
     return " && ".join(filter(None, (_first(step, f"{key}\n{text}") for step in ways)))

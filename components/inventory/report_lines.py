@@ -66,8 +66,8 @@ def lines(change: Change) -> list[Line]:
 
 def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
     way = remedy(name, key, text)
-    # Exposure tells of networks too, and a container of its own.
-    topic = key if name == "docker" else ""
+    # Exposure tells of networks too, a container of its own, and the filter of a unit that flushes it.
+    topic = key if name == "docker" else f"unit {key}" if name == "units" else ""
     is_echo = topic.startswith("member ")
     return Line(
         key,

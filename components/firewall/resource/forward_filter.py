@@ -16,7 +16,7 @@ from portcullis.components.firewall.render import forward_filter as render
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser
 from portcullis.host.resource import HostResource
-from portcullis.provider.changes import Line, Section, Severity, difference, with_rest
+from portcullis.provider.changes import STAYS, Line, Section, Severity, difference, with_rest
 
 if TYPE_CHECKING:
     import pulumi
@@ -83,6 +83,14 @@ class ForwardFilterProvider(GuardedProvider):
             )
             if change.changes(name)
         ]
+        if change.changes("conflict"):
+            # The inventory tells that somebody enabled it.
+            unit = str(change.live.get("conflict")).partition(" ")[0]
+            remedy = f"{STAYS}; remove it yourself: systemctl disable --now {unit}"
+            what = f"{change.live.get('conflict')}, which flushes all rules"
+            found.append(
+                Line(subject, what, remedy, Severity.OPEN, at=("conflict",), topic=f"unit {unit}", echo=True)
+            )
         return with_rest(change, subject, found)
 
 

@@ -46,7 +46,7 @@ CHANGING: Mapping[str, str] = {
     "/etc/shells": "packages add their shells: update-shells(8)",
     "/var/spool/cron/atjobs/.SEQ": "the number of at's next job",
 }
-"""Files whose content changes by itself, or is told elsewhere. Root alone may write them."""
+"""Files whose content changes by itself, or is told elsewhere. Root alone may write them, but for `MODES`."""
 
 LINKS: Mapping[str, Tuple[str, ...]] = {
     "/etc/mtab": ("../proc/self/mounts", "/proc/self/mounts", "/proc/mounts"),
@@ -85,11 +85,12 @@ MODES: Mapping[str, Tuple[str, ...]] = {
     "/etc/credstore.encrypted": ("root:root 0700",),
     "/etc/sudoers": ("root:root 0440",),
     "/etc/sudoers.d/README": ("root:root 0440",),
-    "/etc/sudoers.d": ("root:root 0750",),
+    "/etc/sudoers.d": ("root:root 0750", "root:root 0755"),
     "/etc/ssl/private": ("root:root 0700", "root:ssl-cert 0710"),
-    "/etc/polkit-1/rules.d": ("root:polkitd 0750",),
+    "/etc/polkit-1/rules.d": ("root:polkitd 0750", "polkitd:root 0700"),
     "/var/spool/cron/crontabs": ("root:crontab 1730",),
     "/var/spool/cron/atjobs": ("daemon:daemon 1770",),
+    "/var/spool/cron/atjobs/.SEQ": ("daemon:daemon 0600",),
     "/var/spool/cron/atspool": ("daemon:daemon 1770",),
     "/etc/at.deny": ("root:daemon 0640",),
     "/etc/shadow": ("root:shadow 0640",),
@@ -180,7 +181,7 @@ class Proofs:
         if seen.is_link and path.startswith("/etc/ssl/certs/") and _HASH_LINK.fullmatch(path):
             return "not as update-ca-certificates makes it"
         told = [self._wrong_content(path)]
-        if told[0] or path in self._made or path.startswith(_PAM) or self._source(path):
+        if told[0] or path in self._made or self._is_pam(path) or self._source(path):
             if not seen.is_file:
                 told.append("Debian has a file there")
             elif not is_safe(seen, secret="shadow" in path):
@@ -196,7 +197,7 @@ class Proofs:
             return "not as update-ca-certificates makes it"
         if path in self._ucf and self._walk.digest(path, "md5") != self._ucf[path]:
             return "not as its package put it there"
-        if path.startswith(_PAM) and not self._is_generated_pam(path.rpartition("/")[2]):
+        if self._is_pam(path) and not self._is_generated_pam(path.rpartition("/")[2]):
             return "not as pam-auth-update makes it"
         if packaged in self._known.owners and not self._is_stub(path, packaged):
             return "Debian's has no rules"
@@ -295,6 +296,10 @@ class Proofs:
 
     def _explains_bundle(self) -> bool:
         return self._walk_data(_BUNDLE) == self._bundle()
+
+    def _is_pam(self, path: str) -> bool:
+        """Return whether pam-auth-update(8) makes a file, of a template."""
+        return path.startswith(_PAM) and f"/usr/share/pam/{path.rpartition('/')[2]}" in self._known.owners
 
     def _is_generated_pam(self, name: str) -> bool:
         template = f"/usr/share/pam/{name}"

@@ -22,6 +22,12 @@ UNCAP = "python3 -c 'import os, sys; os.removexattr(sys.argv[1], \"security.capa
 ETC = "/etc/systemd/system"
 RELOAD = "systemctl daemon-reload"
 
+
+def extract(package: str, path: str) -> str:
+    unpack = f"dpkg-deb --fsys-tarfile {package}_*.deb | tar -xC / .{path}"
+    return f'cd "$(mktemp -d)" && apt-get download {package} && {unpack}'
+
+
 ACCOUNTS = {
     ("mallory", "uid 1001, shell /bin/bash, a password"): "userdel -r mallory",
     ("mallory", "uid 1001, of root's group, shell /bin/sh, no password"): "userdel -r mallory",
@@ -144,13 +150,13 @@ FILES = {
         "update-ca-certificates --fresh"
     ),
     ("/etc/pam.d/common-auth", "file 0644 root:root, not as pam-auth-update makes it"): (
-        "pam-auth-update --force --package"
+        "rm /etc/pam.d/common-auth && pam-auth-update --force --package && rm -f /etc/pam.d/common-*.pam-old"
     ),
     ("/etc/apparmor.d/local/x", "file 0644 root:root, Debian's has no rules"): ": > /etc/apparmor.d/local/x",
     ("/etc/logrotate.d/apt", "is missing, apt ships it"): f"{REINSTALL} apt",
-    ("/etc/pam.d/su", "file 0644 root:root, not as login ships it"): f"rm /etc/pam.d/su && {REINSTALL} login",
-    ("/etc/x", "link to /srv/x, libx++ ships a file"): f"rm /etc/x && {REINSTALL} libx++",
-    ("/etc/x", "link to /srv/x, libx ships it otherwise"): f"rm /etc/x && {REINSTALL} libx",
+    ("/etc/pam.d/su", "file 0644 root:root, not as login ships it"): extract("login", "/etc/pam.d/su"),
+    ("/etc/x", "link to /srv/x, libx++ ships a file"): extract("libx++", "/etc/x"),
+    ("/etc/x", "link to /srv/x, libx ships it otherwise"): extract("libx", "/etc/x"),
     ("/etc/ssh/sshd_config", "file 0644 root:root, not as its resource left it"): "",
     ("/etc/shells", "link to /srv/x, Debian has a file there"): "",
     ("/etc/x", "file 0644 root:root, some day it says more"): "",

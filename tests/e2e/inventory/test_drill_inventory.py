@@ -45,7 +45,7 @@ def _make(program: Program, name: str, change: Change) -> None:
     heard = None
     if change.neighbour:
         # It speaks while the host waits for what it says.
-        says = change.neighbour.replace("LINK_LOCAL", _link_local(program))
+        says = change.neighbour.replace("HOST", _hardware_address(program))
         code = f"import time\nfor _ in range(20):\n    exec({says!r})\n    time.sleep(0.25)"
         heard = subprocess.Popen(
             ["ip", "netns", "exec", machine.namespace("neighbour"), "python3", "-c", code],
@@ -60,9 +60,8 @@ def _make(program: Program, name: str, change: Change) -> None:
     assert done.returncode == 0, f"{name} cannot be done: {done.stdout}{done.stderr}"
 
 
-def _link_local(program: Program) -> str:
-    said = program.host.run("ip -6 -o address show dev eth0 scope link").stdout
-    return said.split()[3].partition("/")[0]
+def _hardware_address(program: Program) -> str:
+    return program.host.read("/sys/class/net/eth0/address").strip().replace(":", "")
 
 
 def _undo(program: Program, change: Change) -> str:

@@ -6,13 +6,20 @@ from tests.e2e.inventory.changes.change import Change
 
 KERNEL, NETWORK = "kernel settings", "routes, addresses and interfaces"
 
-# One router advertisement (RFC 4861, 4.2): a router of high preference (RFC 4191) for half an hour.
+# One router advertisement (RFC 4861, 4.2): a router of high preference (RFC 4191) for half an hour. It has an
+# address of its own: the neighbour would answer for its own that it is no router, and the host forget it.
+# The frame goes to HOST, the hardware address: the lab's other hosts hear what is said to all.
 _ADVERTISES = """\
 import socket, struct
-line = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-line.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 255)
-# To this host alone: the lab's other hosts hear what is said to all.
-line.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0x08, 1800, 0, 0), ("LINK_LOCAL%eth0", 0))
+source, everybody = (socket.inet_pton(socket.AF_INET6, name) for name in ("fe80::d711", "ff02::1"))
+said = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0x08, 1800, 0, 0)
+total = sum(struct.unpack("!28H", source + everybody + struct.pack("!II", len(said), 58) + said))
+total = (total & 0xFFFF) + (total >> 16)
+said = said[:2] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + said[4:]
+packet = struct.pack("!IHBB", 6 << 28, len(said), 58, 255) + source + everybody + said
+line = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+line.bind(("eth0", 0))
+line.send(bytes.fromhex("HOST" "02000000d711" "86dd") + packet)
 """
 _HEARS = "sysctl -qw net.ipv6.conf.eth0.accept_ra=1"
 _ROUTER = "ip -6 route show default proto ra"

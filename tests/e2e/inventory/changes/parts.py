@@ -42,6 +42,7 @@ CHANGES = {
         "server { listne 80; }",
         row=NGINX,
         shown=("/etc/nginx/conf.d/broken.conf",),
+        undone=f"rm /etc/nginx/conf.d/broken.conf; {_RELOAD}",
         also=(("nginx", "unknown directive"),),  # what nginx says is another matter than whose the file is
         apart="nginx takes no other change with it",
         review="F7: a vhost that breaks nginx -t",
@@ -65,7 +66,7 @@ CHANGES = {
         f"mkdir -p {KEPT}; cp -p {_NGINX_CONF} {KEPT}/nginx.conf;"
         f" sed -i 's/worker_connections .*/worker_connections 5;/' {_NGINX_CONF}",
         (_NGINX_CONF,),
-        f"cat {KEPT}/nginx.conf > {_NGINX_CONF}",
+        f"cat {KEPT}/nginx.conf > {_NGINX_CONF}; {_RELOAD}",
         may=(("worker_connections",),),
         apart="the same file as the one whose mode is changed",
         review="U1: worker_connections 5; in nginx.conf",
