@@ -266,7 +266,7 @@ def command(name: str, key: str, text: str) -> str:
     is_changed = _CHANGED.search(text)
     if not is_changed and name == "units":
         return _of_unit(key, text)
-    if not is_changed and key.startswith("route "):
+    if not is_changed and name == "kernel" and key.startswith("route "):
         return _of_route(key, text)
     ways = (_BACK if is_changed else _WAYS).get(name, ())
     return " && ".join(filter(None, (_first(step, f"{key}\n{text}") for step in ways)))

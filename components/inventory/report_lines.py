@@ -39,8 +39,8 @@ _OPENS: Mapping[str, str] = {
     "kernel": r".*(?:forwarding|route_localnet|proxy_arp|core_pattern|modprobe)\n"
     r"|.*\n.*(?:passes all firewalls|by a router)",
     "docker": r"swarm|plugin"
-    r"|.*\n.*(?:privileged|the host's|Docker's socket|passes all firewalls|capabilities |without \w|devices /"
-    r"|the (?:network|processes|shared memory) of"
+    r"|.*\n.*(?:privileged|the host's|Docker's socket|publishes|passes all firewalls|capabilities "
+    r"|without \w|devices /|the (?:network|processes|shared memory) of"
     r"|mounts /(?:(?:etc|root|boot|dev|proc|sys|usr|lib|bin|sbin|home|var|opt)\b\S*)? at)",
 }
 """What of each map opens the host. Other entries only do not belong there."""

@@ -114,7 +114,7 @@ def read(
 
 
 def look(path: Path, shipped: Collection[str]) -> Stranger | None:
-    """Look at one file; None where it is not there, or has one of the sums that ucf or a package gave it.
+    """Look at one file; None where it has one of the sums that ucf or a package gave it, or is nobody's.
 
     Raises:
         HostError: ``unreadable``.
@@ -122,7 +122,7 @@ def look(path: Path, shipped: Collection[str]) -> Stranger | None:
     try:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return Stranger(f"gone; {SOME_PACKAGE} brings it", _GONE, changed=True) if shipped else None
     except OSError as error:
         raise disk.unreadable(error, path) from None
     one, fault = _entry(path, status, dict.fromkeys(shipped, SOME_PACKAGE), None), _access(status)

@@ -23,13 +23,16 @@ _STEP = re.compile(r'strangers\["(.*)"\]', re.DOTALL)
 # How `portcullis.agent.strangers` begins its texts. A name of a package as Debian Policy, 5.6.7 has it.
 _BRINGS = rf"(?P<package>[a-z0-9][a-z0-9+.-]+|{SOME_PACKAGE}) brings"
 _PACKAGED = re.compile(
-    rf"(?:changed by hand: not as|(?P<gone>gone;)|(?P<folder>a directory, where)|[a-z ]+, where) {_BRINGS}"
+    rf"(?:changed by hand: not as|gone;|(?P<folder>a directory, where)|[a-z ]+, where) {_BRINGS}"
 )
 _ACCESS = re.compile(r"(?P<owner>belongs to [^\s,]+)?(?:, )?(?:mode \d{4}, where (?P<mode>\d{4}) is usual)?")
 _NO_EFFECT = re.compile(r"without effect|\w+ does not (?:load|read) it")
 _DOES = re.compile(r"\b(?:serves|sets) ")
-# Only what is missing is put in place: other files of the package stay as they are.
-_REINSTALL = "apt-get install --reinstall -o Dpkg::Options::=--force-confmiss"
+# One file out of its package: to install it again would stop the program, and leave a .dpkg-old behind.
+_EXTRACT = (
+    'cd "$(mktemp -d)" && apt-get download {package} && dpkg-deb --fsys-tarfile {package}_*.deb'
+    " | tar -xC / {member}"
+)
 # ucf(1) keeps what it has put there last.
 _UCF = "/var/lib/ucf/cache/"
 
@@ -91,11 +94,11 @@ def remedy(path: str, text: str, reload: str) -> str:
         return f"{STAYS}; remove it yourself: rm {at} && {reload}"
     if packaged := _PACKAGED.match(text):
         if packaged["package"] == SOME_PACKAGE:
-            back = f"cp {_UCF}{shlex.quote(path.replace('/', ':'))} {at} && {reload}"
+            back = f"cp --remove-destination {_UCF}{shlex.quote(path.replace('/', ':'))} {at}"
         else:
-            back = f"{_REINSTALL} {packaged['package']}"
-        removed = "" if packaged["gone"] else f"rm {'-r ' if packaged['folder'] else ''}{at} && "
-        return f"{STAYS}; put it back yourself: {removed}{back}"
+            back = _EXTRACT.format(package=packaged["package"], member=shlex.quote(f".{path}"))
+        removed = f"rm -r {at} && " if packaged["folder"] else ""
+        return f"{STAYS}; put it back yourself: {removed}{back} && {reload}"
     access = _ACCESS.match(text)
     changes = []
     if access and access["owner"]:

@@ -11,9 +11,10 @@ from portcullis.host.strangers import remedy, severity
 from tests.cli.report.streams import Stream
 
 PATH = "/etc/nginx/conf.d/evil.conf"
-BACK = "apt-get install --reinstall -o Dpkg::Options::=--force-confmiss nginx-common"
 CACHED = "/var/lib/ucf/cache/:etc:nginx:conf.d:evil.conf"
 RELOAD = "systemctl reload x"
+_DEB = "dpkg-deb --fsys-tarfile nginx-common_*.deb"
+BACK = f'cd "$(mktemp -d)" && apt-get download nginx-common && {_DEB} | tar -xC / .{PATH} && {RELOAD}'
 # What the host says of a file, what a person can do, and how bad it is.
 TEXTS = {
     f"{UNKNOWN}; nginx loads it: serves evil.com on 80": (f"remove it yourself: rm {PATH} && {RELOAD}", "!!"),
@@ -23,22 +24,26 @@ TEXTS = {
         "!!",
     ),
     f"{LINK}/srv/x; without effect": (f"remove it yourself: rm {PATH} && {RELOAD}", ""),
-    "changed by hand: not as nginx-common brings it": (f"put it back yourself: rm {PATH} && {BACK}", "!"),
+    "changed by hand: not as nginx-common brings it": (f"put it back yourself: {BACK}", "!"),
     "changed by hand: not as nginx-common brings it; nginx loads it: serves evil.com": (
-        f"put it back yourself: rm {PATH} && {BACK}",
+        f"put it back yourself: {BACK}",
         "!!",
     ),
     f"changed by hand: not as {SOME_PACKAGE} brings it; sets permittty yes": (
-        f"put it back yourself: rm {PATH} && cp {CACHED} {PATH} && {RELOAD}",
+        f"put it back yourself: cp --remove-destination {CACHED} {PATH} && {RELOAD}",
         "!!",
+    ),
+    f"gone; {SOME_PACKAGE} brings it; sshd does not start without it": (
+        f"put it back yourself: cp --remove-destination {CACHED} {PATH} && {RELOAD}",
+        "!",
     ),
     "gone; nginx-common brings it": (f"put it back yourself: {BACK}", "!"),
     "a link, where nginx-common brings a file, to /srv/x": (
-        f"put it back yourself: rm {PATH} && {BACK}",
+        f"put it back yourself: {BACK}",
         "!",
     ),
     "a directory, where nginx-common brings a file": (f"put it back yourself: rm -r {PATH} && {BACK}", "!"),
-    "a named pipe, where nginx-common brings a file": (f"put it back yourself: rm {PATH} && {BACK}", "!"),
+    "a named pipe, where nginx-common brings a file": (f"put it back yourself: {BACK}", "!"),
     "mode 0777, where 0755 is usual": (f"mend it yourself: chmod 0755 {PATH} && {RELOAD}", "!!"),
     "belongs to bob:staff, mode 0666, where 0644 is usual; without effect": (
         f"mend it yourself: chown root:root {PATH} && chmod 0644 {PATH} && {RELOAD}",

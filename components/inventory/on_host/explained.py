@@ -46,7 +46,7 @@ CHANGING: Mapping[str, str] = {
     "/etc/shells": "packages add their shells: update-shells(8)",
     "/var/spool/cron/atjobs/.SEQ": "the number of at's next job",
 }
-"""Files whose content changes by itself, or is told elsewhere. Root alone may write them."""
+"""Files whose content changes by itself, or is told elsewhere. Root alone may write them, but for `MODES`."""
 
 LINKS: Mapping[str, Tuple[str, ...]] = {
     "/etc/mtab": ("../proc/self/mounts", "/proc/self/mounts", "/proc/mounts"),
@@ -85,11 +85,12 @@ MODES: Mapping[str, Tuple[str, ...]] = {
     "/etc/credstore.encrypted": ("root:root 0700",),
     "/etc/sudoers": ("root:root 0440",),
     "/etc/sudoers.d/README": ("root:root 0440",),
-    "/etc/sudoers.d": ("root:root 0750",),
+    "/etc/sudoers.d": ("root:root 0750", "root:root 0755"),
     "/etc/ssl/private": ("root:root 0700", "root:ssl-cert 0710"),
-    "/etc/polkit-1/rules.d": ("root:polkitd 0750",),
+    "/etc/polkit-1/rules.d": ("root:polkitd 0750", "polkitd:root 0700"),
     "/var/spool/cron/crontabs": ("root:crontab 1730",),
     "/var/spool/cron/atjobs": ("daemon:daemon 1770",),
+    "/var/spool/cron/atjobs/.SEQ": ("daemon:daemon 0600",),
     "/var/spool/cron/atspool": ("daemon:daemon 1770",),
     "/etc/at.deny": ("root:daemon 0640",),
     "/etc/shadow": ("root:shadow 0640",),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, List
 
 from portcullis.components.inventory.on_host import accounts, dpkg
-from portcullis.components.inventory.on_host.explained import MODES, Proofs
+from portcullis.components.inventory.on_host.explained import CHANGING, MODES, Proofs
 from portcullis.components.inventory.on_host.look import Entry, unreadable
 from portcullis.components.inventory.on_host.tree_walk import Names, Walk, describe, home_folders
 
@@ -185,9 +185,7 @@ class _Reader:
         rights = f"{self._names.owner(seen.status)} {seen.mode:04o}"
         if self._known.overrides.get(path, rights) != rights:
             return False
-        if rights in MODES.get(path, ()):
-            return True
-        return rights in (_USUAL_FOLDER if seen.is_folder else _USUAL_FILE)
+        return rights in MODES.get(path, _USUAL_FOLDER if seen.is_folder else _USUAL_FILE)
 
     def _rights(self, seen: Seen) -> str:
         """Return whose a path should be, and its mode."""
@@ -201,6 +199,8 @@ class _Reader:
         if seen.is_folder or self._proofs.explains(seen) or self._is_claimed_link(seen):
             return None
         is_usual, is_ours = self._is_usual(seen), self._is_ours(seen.path)
+        if is_usual and seen.is_file and seen.path in CHANGING:
+            return None  # at's own, which belongs to another account
         owner = self._known.obsolete.get(seen.path)
         if is_usual and (is_ours or owner):
             return None

@@ -29,7 +29,8 @@ SETUID = {
     "/usr/bin/umount", "/usr/bin/wall", "/usr/bin/write", "/usr/bin/write.ul",
     "/usr/lib/dbus-1.0/dbus-daemon-launch-helper", "/usr/lib/openssh/ssh-keysign",
     "/usr/lib/policykit-1/polkit-agent-helper-1", "/usr/lib/polkit-1/polkit-agent-helper-1",
-    "/usr/lib/snapd/snap-confine", "/usr/sbin/exim4", "/usr/sbin/mount.cifs", "/usr/sbin/mount.nfs",
+    "/usr/lib/snapd/snap-confine", "/usr/lib/x86_64-linux-gnu/utempter/utempter",
+    "/usr/sbin/exim4", "/usr/sbin/mount.cifs", "/usr/sbin/mount.nfs",
     "/usr/sbin/pam_extrausers_chkpwd", "/usr/sbin/postdrop", "/usr/sbin/postqueue", "/usr/sbin/pppd",
     "/usr/sbin/unix_chkpwd",
 }  # fmt: skip

@@ -105,6 +105,8 @@ def _in_effect(lines: Sequence[Line], ours: str) -> list[Line]:
 
 
 def _words(lines: Sequence[Line], path: Path, effects: Sequence[Line], one: Stranger) -> str:
+    if not path.exists():
+        return "sshd does not start without it"
     if not effects:
         is_read = path.name == "sshd_config" or sshd_config.includes(list(lines), path)
         return "without effect" if is_read else "sshd does not read it"

@@ -151,7 +151,19 @@ def test_known_modes_of_packages(debian: Debian) -> None:
     assert not [path for path in told(debian) if path.startswith("/etc/sudoers.d")]
     debian.at("/etc/sudoers.d").chmod(0o770)
     assert "/etc/sudoers.d" in told(debian)
+    debian.at("/etc/sudoers.d/README").chmod(0o644)
+    assert "/etc/sudoers.d/README" in told(debian), "what others have is not usual here"
     assert all(mode.split()[1].isdigit() for modes in MODES.values() for mode in modes)
+
+
+def test_a_file_that_changes_by_itself_may_be_another_accounts(debian: Debian) -> None:
+    debian.file("/etc/passwd", "daemon:x:1:1::/:/usr/sbin/nologin\n")
+    debian.file("/etc/group", "daemon:x:1:\n")
+    path = debian.file("/var/spool/cron/atjobs/.SEQ", "00001", 0o600)
+    os.chown(debian.at(path), 1, 1)
+    assert path not in told(debian)
+    debian.at(path).chmod(0o666)
+    assert told(debian)[path] == "file 0666 daemon:daemon, Debian's is daemon:daemon 0600"
 
 
 def test_what_a_package_shipped_once_is_left_alone(debian: Debian) -> None:

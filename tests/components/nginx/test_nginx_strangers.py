@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -183,22 +182,25 @@ DEEDS: dict[str, Callable[[Etc], object]] = {
 
 @pytest.mark.parametrize("deed", DEEDS)
 def test_what_the_line_says_to_paste_ends_it(etc: Etc, tmp_path: Path, deed: str) -> None:
-    # What apt-get puts back: only what is missing, as `--force-confmiss` does.
-    shipped = {path: (path.read_bytes()) for path in etc.sums}
-    apt = tmp_path / "bin/apt-get"
-    apt.parent.mkdir()
-    copies = []
-    for number, (path, content) in enumerate(shipped.items()):
-        (tmp_path / f"shipped-{number}").write_bytes(content)
-        copies.append(f"test -e {shlex.quote(str(path))} || cp {tmp_path}/shipped-{number} {path}")
-    apt.write_text(f'#!/bin/sh -e\ntest "$5" = nginx-common\n{chr(10).join(copies)}\n')
-    apt.chmod(0o755)
+    programs, package = tmp_path / "bin", tmp_path / "package"
+    programs.mkdir()
+    for path in etc.sums:
+        (package / str(path)[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (package / str(path)[1:]).write_bytes(path.read_bytes())
+    does = {
+        "apt-get": 'test "$*" = "download nginx-common" && touch nginx-common_1_all.deb',
+        "dpkg-deb": f'test "$*" = "--fsys-tarfile nginx-common_1_all.deb" && tar -cC {package} .',
+    }
+    for name, script in does.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
     DEEDS[deed](etc)
     ((path, text),) = etc.strangers().items()
     _, _, command = remedy(path, text, "true").partition("yourself: ")
     ran = subprocess.run(
         ["sh", "-c", f"umask 022; {command}"],
-        env={"PATH": f"{apt.parent}:/usr/bin:/bin"}, capture_output=True, text=True, check=False, timeout=30,
+        env={"PATH": f"{programs}:/usr/bin:/bin", "TMPDIR": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=30,
     )  # fmt: skip
     assert ran.returncode == 0, f"{command}: {ran.stderr}"
     assert etc.strangers() == {}, command

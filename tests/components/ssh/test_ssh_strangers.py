@@ -131,6 +131,11 @@ def test_a_file_that_the_main_one_includes_is_told(deployed: Server, tmp_path: P
     assert told(deployed) == {"far.conf": "nobody declared it; sets permittunnel yes"}
 
 
+def test_debians_file_that_is_gone_is_told(deployed: Server) -> None:
+    deployed.host.main.unlink()
+    assert told(deployed) == {"sshd_config": "gone; its package brings it; sshd does not start without it"}
+
+
 def test_what_others_may_write_is_told(deployed: Server) -> None:
     deployed.host.main.chmod(0o666)
     (text,) = told(deployed).values()

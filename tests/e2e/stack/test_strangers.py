@@ -52,6 +52,10 @@ STRANGERS = {
         "printf 'Match User games\\n  X11Forwarding yes\\n' >> /etc/ssh/sshd_config",
         "/etc/ssh/sshd_config: changed by hand: not as its package brings it; sets x11forwarding yes",
     ),
+    "sshd_config-is-gone": (
+        "rm /etc/ssh/sshd_config",
+        "/etc/ssh/sshd_config: gone; its package brings it; sshd does not start without it",
+    ),
 }
 
 
@@ -89,7 +93,7 @@ def test_a_stranger_is_told_and_stays_until_somebody_pastes_what_its_line_says(
     deployed.host.run(by_hand)
     remedies = report(deployed)
     (remedy,) = [remedies.pop(line) for line in list(remedies) if line.startswith(told)]
-    refused = [line for line in remedies if line.startswith("nginx: open() ")]
+    refused = [line for line in remedies if line.startswith(("nginx: open() ", "sshd: refused"))]
     assert list(remedies) == refused, "nothing else is told"
     if not refused:
         before = deployed.host.run(f"stat -c '%a %u %s %N' {path}").stdout
