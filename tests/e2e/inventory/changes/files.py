@@ -100,7 +100,11 @@ CHANGES = {
     ),
     "needrestart": adds("/etc/needrestart/conf.d/drill.conf", "1;", row=FILES),
     "ca-file": adds(
-        "/usr/local/share/ca-certificates/drill.crt", _CERTIFICATE, row=FILES, review="F4: a CA file"
+        "/usr/local/share/ca-certificates/drill.crt",
+        _CERTIFICATE,
+        row=FILES,
+        review="F4: a CA file",
+        may=(("/etc/ssl/certs/ca-certificates.crt",),),  # the bundle has to have it by then
     ),
     "ca-in-certs": adds("/etc/ssl/certs/drill.pem", _CERTIFICATE, row=FILES),
     "ca-in-the-bundle": edits("/etc/ssl/certs/ca-certificates.crt", "# by hand", row=FILES),
