@@ -41,6 +41,7 @@ CHANGING: Mapping[str, str] = {
     "/etc/adjtime": "how far the clock is off: hwclock(8)",
     "/etc/.updated": "systemd notes when /etc was made: systemd-update-done.service(8)",
     "/etc/ca-certificates.conf": "the package ca-certificates keeps it; each certificate is looked at",
+    "/etc/ca-certificates.conf.dpkg-old": "an upgrade of the package keeps the one before; nothing reads it",
     "/etc/python3/debian_config": "the package python3 makes it",
     "/etc/docker/key.json": "the engine's own key, of older versions",
     "/etc/shells": "packages add their shells: update-shells(8)",

@@ -555,3 +555,11 @@ def test_a_large_file_counts_by_size_and_times(debian: Debian, monkeypatch: pyte
     os.utime(debian.at(path), (1, 1))
     assert files.read(debian.look())["files"][path].mark != before
     assert stat.S_ISREG(debian.at(path).stat().st_mode)
+
+
+def test_what_an_upgrade_of_the_certificates_leaves_is_quiet(debian: Debian) -> None:
+    # Seen on Debian 12: its script keeps the list of before.
+    debian.file("/etc/ca-certificates.conf.dpkg-old", "mozilla/x.crt\n")
+    debian.file("/etc/other.conf.dpkg-old", "x\n")
+    assert "/etc/ca-certificates.conf.dpkg-old" not in told(debian)
+    assert "/etc/other.conf.dpkg-old" in told(debian)
