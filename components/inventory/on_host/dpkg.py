@@ -12,7 +12,7 @@ import posixpath
 import re
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, Set, Tuple
+from typing import TYPE_CHECKING, Dict, List, Set, Tuple
 
 from portcullis.components.inventory.on_host import alternatives
 
@@ -106,6 +106,12 @@ def read(machine: Machine) -> Dpkg:
         for shipped in listed.findall(_text(path)):
             known.owners[known.place(shipped, package)] = package
     return known
+
+
+def scripts(machine: Machine) -> List[str]:
+    """Return what packages run when they have been installed. Raises OSError where it cannot be read."""
+    folder = machine.dpkg / "info"
+    return [_text(path) for path in sorted(folder.glob("*.postinst"))]
 
 
 def _listed(targets: Iterable[str]) -> re.Pattern[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 from portcullis.components.inventory.on_host import accounts, dpkg
 from portcullis.components.inventory.on_host.explained import CHANGING, MODES, Proofs
@@ -86,6 +87,7 @@ class _Reader:
         self._known: Dpkg = look.dpkg
         self._walk = Walk(look.machine.root)
         self._proofs = Proofs(look.machine, self._known, self._walk)
+        self._scripts: Optional[List[str]] = None
         self._strange: set[str] = set()
         self._names = Names(look.machine.root)
         self._homes = {"root": "/root", **home_folders(look.machine.root)}
@@ -168,7 +170,7 @@ class _Reader:
             if shipped and self._walk.digest(path, "md5") != shipped and not self._is_ours(path):
                 mark = self._walk.digest(path)
                 return Entry(f"{text}, not as {owner} ships it", mark, seen.status.st_ctime)
-        if self._is_usual(seen):
+        if self._is_usual(seen) or self._is_set_by_script(seen):
             return None
         should = f"{owner} ships it otherwise" if seen.is_link else self._rights(seen)
         return Entry(f"{text}, {should}", changed=seen.status.st_ctime)
@@ -186,6 +188,22 @@ class _Reader:
         if self._known.overrides.get(path, rights) != rights:
             return False
         return rights in MODES.get(path, _USUAL_FOLDER if seen.is_folder else _USUAL_FILE)
+
+    def _is_set_by_script(self, seen: Seen) -> bool:
+        """Whether a package gives a path this owner and mode when it is installed (Debian Policy, 10.9).
+
+        Its script has to name all of it, as that of redis-tools does: `Setup_dir /etc/redis 2770`.
+        """
+        if seen.is_link:
+            return False
+        owner = self._names.owner(seen.status)
+        if self._known.overrides.get(seen.path, f"{owner} {seen.mode:04o}") != f"{owner} {seen.mode:04o}":
+            return False
+        words = [rf"(?<![\w/.-]){re.escape(seen.path)}(?![\w/.-])", rf"\b0*{seen.mode:o}\b"]
+        words += [rf"\b{re.escape(name)}\b" for name in owner.split(":") if name != "root"]
+        if self._scripts is None:
+            self._scripts = dpkg.scripts(self._look.machine)
+        return any(all(re.search(word, text) for word in words) for text in self._scripts)
 
     def _rights(self, seen: Seen) -> str:
         """Return whose a path should be, and its mode."""

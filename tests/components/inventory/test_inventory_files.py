@@ -130,6 +130,20 @@ def test_a_packaged_file_of_another_owner(debian: Debian) -> None:
     assert told(debian)["/etc/nginx/mime.types"].startswith("file 0644 deploy:deploy")
 
 
+def test_what_a_package_sets_when_it_is_installed_is_usual(debian: Debian) -> None:
+    debian.package("x", {"/etc/x/secret": "a"})
+    (debian.root / "etc/x/secret").chmod(0o640)
+    assert list(told(debian)) == ["/etc/x/secret"]
+    script = debian.dpkg / "info/x.postinst"
+    for text in ("chmod 640 /etc/x/secret.d", "chmod 600 /etc/x/secret", "chmod 1640 /etc/x/secret"):
+        script.write_text(text)
+        assert list(told(debian)) == ["/etc/x/secret"], text
+    script.write_text("chmod 0640 /etc/x/secret")
+    assert told(debian) == {}
+    (debian.dpkg / "statoverride").write_text("root root 600 /etc/x/secret\n")
+    assert list(told(debian)) == ["/etc/x/secret"]
+
+
 def test_an_override_of_dpkg_excuses_nothing_by_itself(debian: Debian) -> None:
     debian.package("x", {"/etc/x/secret": "a\n"})
     (debian.dpkg / "statoverride").write_text("root root 666 /etc/x/secret\n")
