@@ -169,7 +169,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def _status(known: Dpkg, text: str) -> None:
-    for stanza in text.split("\n\n"):
+    for stanza in _stanzas(text):
         fields = dict(_FIELD.findall(stanza.partition("\nConffiles:")[0]))
         name = fields.get("Package")
         if not name:
@@ -187,6 +187,15 @@ def _status(known: Dpkg, text: str) -> None:
                 known.obsolete[place] = name
             else:
                 known.conffiles[place] = "" if digest == "newconffile" else digest
+
+
+def _stanzas(text: str) -> Iterator[str]:
+    """Yield one package's part after another; the whole is a large text, of which no second copy is made."""
+    begin = 0
+    while begin < len(text):
+        end = text.find("\n\n", begin)
+        yield text[begin : end if end >= 0 else None]
+        begin = end + 2 if end >= 0 else len(text)
 
 
 def _overrides(known: Dpkg, text: str) -> None:

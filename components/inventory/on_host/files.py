@@ -15,7 +15,7 @@ from portcullis.components.inventory.on_host.look import Entry, unreadable
 from portcullis.components.inventory.on_host.tree_walk import Names, Walk, describe, home_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from portcullis.components.inventory.on_host.dpkg import Dpkg
     from portcullis.components.inventory.on_host.look import Found, Look
@@ -48,6 +48,7 @@ ROOTS = (
     "/run/tmpfiles.d",
 )
 """Folders that are read with all that is in them."""
+_BELOW_ROOTS = tuple(f"{root}/" for root in ROOTS)
 PROGRAMS = ("/usr/bin", "/usr/sbin")
 """Folders of which only strangers are looked at: the nightly walk reads the rest."""
 STARTED = (
@@ -103,15 +104,15 @@ class _Reader:
         """Return what no proof explains, by path."""
         self._see()
         found: Dict[str, Entry] = {}
-        familiar = set()
+        familiar: set[str] = set()
         for seen in list(self._walk.seen.values()):
             if seen.path in self._known.owners or self._look.claims.has_path(seen.path):
-                familiar.update(_parents(seen.path))
+                _add_parents(familiar, seen.path)
                 entry = self._of_package(seen)
             else:
                 entry = self._of_stranger(seen)
                 if entry is None and not seen.is_folder:
-                    familiar.update(_parents(seen.path))
+                    _add_parents(familiar, seen.path)
             if entry is not None:
                 found[seen.path] = entry
         self._diverted(found)
@@ -162,18 +163,20 @@ class _Reader:
         path = seen.path
         if self._look.claims.has_path(path):
             return None
-        owner, text = self._known.owners[path], describe(seen, self._names)
+        owner = self._known.owners[path]
         if path in self._known.conffiles and not seen.is_folder:
             shipped = self._known.conffiles[path]
             if seen.is_link:
-                return Entry(f"{text}, {owner} ships a file", changed=seen.status.st_ctime)
+                text = f"{describe(seen, self._names)}, {owner} ships a file"
+                return Entry(text, changed=seen.status.st_ctime)
             if shipped and self._walk.digest(path, "md5") != shipped and not self._is_ours(path):
                 mark = self._walk.digest(path)
-                return Entry(f"{text}, not as {owner} ships it", mark, seen.status.st_ctime)
+                text = f"{describe(seen, self._names)}, not as {owner} ships it"
+                return Entry(text, mark, seen.status.st_ctime)
         if self._is_usual(seen) or self._is_set_by_script(seen):
             return None
         should = f"{owner} ships it otherwise" if seen.is_link else self._rights(seen)
-        return Entry(f"{text}, {should}", changed=seen.status.st_ctime)
+        return Entry(f"{describe(seen, self._names)}, {should}", changed=seen.status.st_ctime)
 
     def _is_usual(self, seen: Seen) -> bool:
         """Debian's rule: root's, 0644 or 0755; a link leads to where root alone writes.
@@ -270,8 +273,9 @@ class _Reader:
         """Configuration files that somebody removed."""
         found = {}
         for path in self._known.conffiles:
-            in_roots = path.startswith(tuple(f"{root}/" for root in ROOTS))
-            if in_roots and path not in self._walk.seen and not self._look.claims.has_path(path):
+            if path in self._walk.seen or not path.startswith(_BELOW_ROOTS):
+                continue
+            if not self._look.claims.has_path(path):
                 if path in self._passed_over or path in self._by_hand.values():
                     continue
                 found[path] = Entry(f"is missing, {self._known.owners.get(path, 'a package')} ships it")
@@ -316,10 +320,15 @@ class _Reader:
         return top
 
 
-def _parents(path: str) -> List[str]:
-    """Return the folders above a path, the nearest first."""
-    found = []
-    while path.rpartition("/")[0]:
-        path = path.rpartition("/")[0]
-        found.append(path)
-    return found
+def _add_parents(familiar: set[str], path: str) -> None:
+    """Add the folders above a path; where one is there already, so are those above it."""
+    for folder in _parents(path):
+        if folder in familiar:
+            return
+        familiar.add(folder)
+
+
+def _parents(path: str) -> Iterator[str]:
+    """Yield the folders above a path, the nearest first."""
+    while path := path.rpartition("/")[0]:
+        yield path

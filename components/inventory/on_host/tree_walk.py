@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING, Dict, List, NamedTuple
 
 from portcullis.agent import safe_paths
 
@@ -20,10 +20,10 @@ MOST = 30_000
 """Entries that are read in all."""
 LARGEST = 2 << 20
 """Bytes of a file that is read; of a larger one the size and the times stand for the content."""
+_PIECE = 64 << 10
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """What stands at a path.
 
     Attributes:
@@ -126,11 +126,12 @@ class Walk:
                 return b""
             pieces, left = [], LARGEST
             while left > 0:
-                piece = os.read(fd, left)
-                if not piece:
-                    break
+                asked = min(left, _PIECE)
+                piece = os.read(fd, asked)
                 pieces.append(piece)
                 left -= len(piece)
+                if len(piece) < asked:  # of a plain file that is its end
+                    break
             return b"".join(pieces)
         finally:
             os.close(fd)
