@@ -87,6 +87,8 @@ class Guards:
         self.root = machine.state / "guards"
         # The host's cache of it may be renewed or cleared under a session that lives.
         code = Path(__file__).parents[2]
+        if code.with_suffix(".pyz").is_file():
+            code = code.with_suffix(".pyz")  # of which the folder was compiled: portcullis/host/bootstrap.py
         self._code = code.read_bytes() if code.is_file() else code
         self._deadlines: dict[str, float] = {}
         self._mutex = threading.Lock()
