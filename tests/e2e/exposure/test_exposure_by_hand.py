@@ -181,10 +181,17 @@ def test_an_up_warns_deletes_what_it_has_to_and_leaves_what_it_found(finished: P
     assert finished.docker("inspect", "leak", "--format", "{{.State.Running}}") == "true\n"
     finished.preview("--expect-no-changes", fails=True).has("- tcp4 172.17.0.1:3306")
 
-    finished.set("hosts.web1", exposure={"accept": {"tcp4 172.17.0.1:3306": "tried for a day"}})
+    why = "tried for a day"
+    both = {
+        "exposure": {"accept": {"tcp4 172.17.0.1:3306": why}},
+        "inventory": {"accept": {"container leak": why}},
+    }
+    finished.set("hosts.web1", **both)
     finished.up()
     quiet(finished)
     finished.docker("rm", "-f", "leak")
+    finished.set("hosts.web1", inventory=None)
+    finished.up()
     quiet(finished)
     finished.set("hosts.web1", exposure=None)
     finished.up()
