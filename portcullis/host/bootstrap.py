@@ -65,6 +65,7 @@ def compiled(path):
                 for name in names:
                     if name.endswith(".py"):
                         os.unlink(os.path.join(top, name))
+            os.sync()
             os.rename(part, folder)
         except OSError:
             shutil.rmtree(part, ignore_errors=True)
