@@ -70,7 +70,10 @@ def record(machine: Machine) -> None:
     places = {each.name: getattr(machine, each.name) for each in fields(machine)}
     known = {name: str(place) for name, place in places.items() if isinstance(place, Path)}
     argv = [sys.executable or "/usr/bin/python3", "-I", "-c", _RECORD]
-    done = machine.run([*argv, str(Path(__file__).parents[2]), json.dumps(known), KIND], timeout=_LONGEST)
+    code = Path(__file__).parents[2]
+    if not code.exists():
+        return  # this session removed the last thing, and the agent with it: the next one records
+    done = machine.run([*argv, str(code), json.dumps(known), KIND], timeout=_LONGEST)
     if done.code == _TOLD:
         told = json.loads(done.out)
         cause = {"hint": told["hint"], "prop": told["property"], "detail": told["detail"]}
