@@ -45,7 +45,7 @@ DEEDS = {
     ),
     "key-of-root": Deed(
         f"echo '{KEY} evil@root' >> /root/.ssh/authorized_keys",
-        ("root SHA256:", "evil@root"),
+        ("web1-users-root", "evil@root"),  # root's keys are declared too: none
         "sed -i /evil@root/d /root/.ssh/authorized_keys",
     ),
     "key-without-a-shell": Deed(
