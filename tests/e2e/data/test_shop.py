@@ -108,7 +108,8 @@ def wait_until_well(shop: Program, timeout: float = 300) -> None:
 def why_not_well(shop: Program) -> str:
     """What the host says of its containers and units; for a failure that nobody can ask again."""
     look = (
-        "uptime; docker ps -a; systemctl --failed --no-pager; systemctl list-jobs --no-pager;"
+        "uptime; docker ps -a; systemctl is-active nginx docker;"
+        " systemctl --failed --no-pager; systemctl list-jobs --no-pager;"
         " for name in $(docker ps -aq); do docker logs --tail 15 $name 2>&1; done;"
         " journalctl -b -p warning -n 40 --no-pager"
     )
