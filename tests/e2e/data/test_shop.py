@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from lab import acme, hosts, machine, scan, stack
+from lab import acme, hosts, scan, stack
 from tests.app.visitor import Visitor
 from tests.e2e.host.test_host_secrets import everything_under, spellings
 from tests.e2e.host.watch import wait_for
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
     from lab.pytest_lab import Host
+    from lab.state import HostRecord
 
 SITE = "shop.example.com"
 STORES = (6379, 27017)
@@ -54,7 +55,7 @@ class Visit(http.client.HTTPSConnection):
     """A connection to the shop by its host's address, whose certificate has to be right."""
 
     def __init__(self, shop: Program) -> None:
-        self._trust = ssl.create_default_context(cadata=roots(shop.host.name))
+        self._trust = ssl.create_default_context(cadata=roots(shop.host.record))
         super().__init__(SITE, 443, timeout=15, context=self._trust)
         self._address = (shop.host.address, 443)
 
@@ -64,9 +65,12 @@ class Visit(http.client.HTTPSConnection):
 
 
 @functools.cache
-def roots(host: str) -> str:
-    """What certificates of the lab's authority for a host end in."""
-    return acme.of(machine.find(host)[1]).roots()
+def roots(host: HostRecord) -> str:
+    """What certificates of the lab's authority for a host end in.
+
+    By the host and not by its name: the next host of that name has an authority with roots of its own.
+    """
+    return acme.of(host).roots()
 
 
 def ask(shop: Program, path: str, body: object = None) -> tuple[int, object]:
