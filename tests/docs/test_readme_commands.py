@@ -294,7 +294,7 @@ def test_the_smallest_example(clone: Clone, tmp_path: Path) -> None:
         script = script.replace(theirs, ours)
     state = f"export PULUMI_BACKEND_URL={tmp_path.as_uri()} PULUMI_CONFIG_PASSPHRASE=one"
     done = clone.run("\n".join(["set -e; . tools/env.sh; cd examples/one-file", state, script]))
-    assert "+ 2 created" in done
+    assert "✓ /etc/motd: new" in done
     read = clone.run(f". tools/env.sh; python lab/lab.py exec {clone.host} cat /etc/motd")
     assert read.strip().splitlines()[-1] == "This host is managed in code."
     again = f"{block[0]}; portcullis destroy --yes --stack dev"
@@ -358,7 +358,7 @@ def test_a_real_stack_with_settings_filled_in(clone: Clone) -> None:
     assert venv.startswith("python3 -m venv .venv"), "`make demo` made it, with the same requirements"
     script += [instead.get(line, line) for line in lines]
     said = clone.run("set -e; " + "\n".join(script))
-    assert re.search(r"\+ \d+ created", said)
+    assert re.search(r"web1: \d+ done in", said)
     roots = clone.folder / "roots.pem"
     roots.write_text(authority.roots())
     where = ["--connect-to", f"::{network.on_segment(record.number).v4}:", "--cacert", str(roots)]
