@@ -163,7 +163,8 @@ def _settled_by_then(resource: Declared, found: dict[str, Any], declared: Sequen
         for line in one.props["keys"].values()
     )
     theirs = {f"keys.{key.fingerprint}" for key in keys if key}
-    return resource.kind == "User" and {step["property"] for step in found["steps"]} <= theirs
+    root = resource.kind == "User" and resource.props["user"] == "root"
+    return root and {step["property"] for step in found["steps"]} <= theirs
 
 
 def _short(step: dict[str, Any], *, secret: bool) -> str:

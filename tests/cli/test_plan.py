@@ -118,7 +118,9 @@ def test_a_key_of_roots_that_a_declared_user_has_too_is_no_refusal(monkeypatch: 
     step = {"property": f"keys.{key.fingerprint}", "have": f"{line} root@bare", "want": "absent"}
     answer = {"steps": [step], "refusal": REFUSAL}
     monkeypatch.setattr(plan, "session", lambda *_: Host(answer))
-    root = plan.Declared("User", "root", {"host": "web1", "user": "root", "keys": {}, "managed_by": "r"})
+    props = {"host": "web1", "user": "root", "keys": {}, "on_delete": "keep", "managed_by": URN}
+    root = plan.Declared("User", "root", props)
+    assert plan.plan_lines(root, [root])[1].startswith("    keys.SHA256:")
     assert plan.plan_lines(root, [root])[0] == "! web1: User root"
 
     def deploy(host: str, keys: dict[str, str]) -> plan.Declared:
