@@ -11,6 +11,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from portcullis.components.inventory import render
+from portcullis.host.strangers import EXTRACT, FROM_UCF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,11 +28,6 @@ _WALK = f"systemctl start {render.UNIT}.service"
 _DIVERT = "dpkg-divert --local --rename --remove {path}"
 _REINSTALL = "apt-get install -y --reinstall -o Dpkg::Options::=--force-confmiss {package}"
 """Puts in place what is missing, and leaves the package's other files as they are."""
-_EXTRACT = (
-    'cd "$(mktemp -d)" && apt-get download {package} && dpkg-deb --fsys-tarfile {package}_*.deb'
-    " | tar -xC / .{path}"
-)
-"""Takes one file out of its package. What is there stays until the package is."""
 _PACKAGE = r"(?P<package>[a-z0-9][a-z0-9+.-]+)"
 _STRANGER = (
     r"(?:(?:file|pipe|socket|disk device|device|thing) \d{4} \S+|link to [^,]+)"
@@ -115,10 +111,7 @@ _WAYS: Mapping[str, Ways] = {
                 r"(?P<path>.+)\n.*, not as (?P<source>/\S+) has it",
                 "cp --remove-destination {source} {path}",
             ),
-            (
-                r"(?P<path>.+)\n.*, not as its package put it there",
-                "cp --remove-destination /var/lib/ucf/cache/{cached} {path}",
-            ),
+            (r"(?P<path>.+)\n.*, not as its package put it there", FROM_UCF),
             (r".*\n.*, not as update-ca-certificates makes it", "update-ca-certificates --fresh"),
             # What it finds it keeps, and it copies what was there.
             (
@@ -127,7 +120,7 @@ _WAYS: Mapping[str, Ways] = {
             ),
             (r"(?P<path>.+)\nfile .*, Debian's has no rules", ": > {path}"),
             (rf".*\nis missing, {_PACKAGE} ships it$", _REINSTALL),
-            (rf"(?P<path>.+)\n.*, (?:not as )?{_PACKAGE} ships (?:it|it otherwise|a file)$", _EXTRACT),
+            (rf"(?P<path>.+)\n.*, (?:not as )?{_PACKAGE} ships (?:it|it otherwise|a file)$", EXTRACT),
             (
                 rf"(?P<path>/usr/local/share/ca-certificates/.+)\n{_STRANGER}",
                 "rm {path} && update-ca-certificates --fresh",

@@ -29,6 +29,7 @@ OURS = {
     "init": ("portcullis.cli.init", "write a new project: Pulumi.yaml and a first program"),
     "preview": ("portcullis.cli.report.preview", "show every difference between the code and the hosts"),
     "up": ("portcullis.cli.report.up", "make the hosts what the code says"),
+    "drift": ("portcullis.cli.report.drift", "show what somebody changed on the hosts by hand"),
     "plan": ("portcullis.cli.plan", "what the first `up` would do to what a host has already; read only"),
     "policy": ("portcullis.cli.judge", "judge a stack by the policies: what no stack may do"),
     "scan": ("portcullis.cli.scan.main", "ask the hosts from outside: what answers must be what is declared"),
@@ -37,11 +38,11 @@ OURS = {
     "password": ("portcullis.cli.password", "the passwords of a store's users"),
     "restore": ("portcullis.cli.restore", "list the backups of a host, or bring one back"),
     "rollback": ("portcullis.cli.rollback", "bring back the image that an app ran before"),
-    "pipeline": ("portcullis.cli.pipeline.main", "what a pipeline runs: preview, comment, drift"),
+    "pipeline": ("portcullis.cli.pipeline.main", "what a pipeline runs: preview, comment, watch"),
 }
 """Verbs of our own: the module with `arguments` and `run`, and what the verb does, in one line."""
 _WITHOUT_PROJECT = ("init",)
-_IN_PLACE = ("preview", "up")
+_IN_PLACE = ("preview", "up", "drift")
 """Verbs that pass flags on to Pulumi: what those name stands in the folder that they were typed in."""
 _INTERRUPTED = 130
 """The exit code of what Ctrl-C ended, as a shell has it."""

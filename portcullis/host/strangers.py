@@ -28,13 +28,16 @@ _PACKAGED = re.compile(
 _ACCESS = re.compile(r"(?P<owner>belongs to [^\s,]+)?(?:, )?(?:mode \d{4}, where (?P<mode>\d{4}) is usual)?")
 _NO_EFFECT = re.compile(r"without effect|\w+ does not (?:load|read) it")
 _DOES = re.compile(r"\b(?:serves|sets) ")
-# One file out of its package: to install it again would stop the program, and leave a .dpkg-old behind.
-_EXTRACT = (
+EXTRACT = (
     'cd "$(mktemp -d)" && apt-get download {package} && dpkg-deb --fsys-tarfile {package}_*.deb'
-    " | tar -xC / {member}"
+    " | tar -xC / .{path}"
 )
-# ucf(1) keeps what it has put there last.
-_UCF = "/var/lib/ucf/cache/"
+"""Takes one file out of its package; its path is quoted. What is there stays until the package is.
+
+To install the package again would stop the program, and leave a .dpkg-old behind.
+"""
+FROM_UCF = "cp --remove-destination /var/lib/ucf/cache/{cached} {path}"
+"""Puts back what ucf(1) has put there last; `cached` is the quoted path with colons for its slashes."""
 
 
 class TellsStrangers(HostProvider):
@@ -94,9 +97,9 @@ def remedy(path: str, text: str, reload: str) -> str:
         return f"{STAYS}; remove it yourself: rm {at} && {reload}"
     if packaged := _PACKAGED.match(text):
         if packaged["package"] == SOME_PACKAGE:
-            back = f"cp --remove-destination {_UCF}{shlex.quote(path.replace('/', ':'))} {at}"
+            back = FROM_UCF.format(cached=at.replace("/", ":"), path=at)
         else:
-            back = _EXTRACT.format(package=packaged["package"], member=shlex.quote(f".{path}"))
+            back = EXTRACT.format(package=packaged["package"], path=at)
         removed = f"rm -r {at} && " if packaged["folder"] else ""
         return f"{STAYS}; put it back yourself: {removed}{back} && {reload}"
     access = _ACCESS.match(text)

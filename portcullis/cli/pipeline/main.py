@@ -1,7 +1,7 @@
 """What a pipeline runs for a stack. It writes what it sees into --out.
 
 Exit status: 0, nothing differs, or what a preview shows may be deployed; 1, it failed, or a policy stops the
-stack; 2, drift.
+stack; 2, `watch` found differences.
 """
 
 from __future__ import annotations
@@ -73,7 +73,10 @@ def commented(stack: str, folder: Path, number: int) -> int:
 
 
 def watched(stack: str, folder: Path) -> int:
-    """Look for drift and tell people; return 0 for none, 2 for some, 1 where it could not be seen.
+    """Look for differences and tell people; return 0 for none, 2 for some, 1 where they could not be seen.
+
+    What was merged and has not been deployed is told too. So is what a failed `up` found: the state has that
+    already, so it no longer shows as changed by hand.
 
     Outside a pipeline whoever runs it is told, and no issue is touched.
 
@@ -133,7 +136,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     tell = verbs.add_parser("comment", help="write what `preview` wrote as a comment, or change that comment")
     tell.add_argument("--number", type=int, required=True, help="of the pull or merge request")
-    verbs.add_parser("drift", help="look for drift; opens, changes and closes one issue")
+    verbs.add_parser("watch", help="look for differences; opens, changes and closes one issue")
     for verb in verbs.choices.values():
         verb.add_argument("--stack", required=True)
         verb.add_argument(

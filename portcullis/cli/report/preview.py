@@ -16,6 +16,7 @@ from portcullis.cli.report.terminal import Screen
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from portcullis.cli.report.differences import Report
 
@@ -32,17 +33,35 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Preview a stack and return the exit code."""
+    return show(options, "preview")
+
+
+def show(
+    options: argparse.Namespace,
+    verb: str,
+    *words: str,
+    keep: Callable[[Report], Report] = lambda report: report,
+) -> int:
+    """Preview a stack, show what counts of it and return the exit code.
+
+    Args:
+        options: of the command line.
+        verb: the verb that people typed.
+        words: more flags of `pulumi preview`.
+        keep: returns what counts of the report.
+    """
     screen = Screen()
     with screen.waiting("reading the hosts"):
-        report, _ = engine.run(["preview", *stack_words(options), *options.rest])
+        report, _ = engine.run(["preview", *stack_words(options), *words, *options.rest])
+    kept = keep(report)
     if options.json:
-        sys.stdout.write(render.of_json(report) + "\n")
+        sys.stdout.write(render.of_json(kept) + "\n")
     elif report.ok:
-        more = command.spelled(report.stack, "preview", "--details")
-        screen.show(render.rows(report, details=options.details, more=more))
+        more = command.spelled(report.stack, verb, "--details")
+        screen.show(render.rows(kept, details=options.details, more=more, head=render.title(report)))
     else:
         tell_errors(report)
-    return code_of(report)
+    return code_of(kept)
 
 
 def stack_words(options: argparse.Namespace) -> list[str]:

@@ -56,15 +56,16 @@ class Row:
         return f"  {self.mark:>2} {self.text}" + (f" — {self.remedy}" if self.remedy else "")
 
 
-def rows(report: Report, *, details: bool = False, more: str = "") -> list[Row]:
+def rows(report: Report, *, details: bool = False, more: str = "", head: str = "") -> list[Row]:
     """Return the lines of a report that came to its end.
 
     Args:
         report: what was found.
         details: each difference with its properties, none grouped, and what follows of them.
         more: the command that shows the details, "" where none is to be named.
+        head: the first line, where it tells of more than the report holds.
     """
-    found = [Row(title(report), style="title")]
+    found = [Row(head or title(report), style="title")]
     hand = [one for one in report.differences if one.by_hand]
     mine = [one for one in report.differences if not one.by_hand]
     for name, each in (("by hand", hand), ("yours", mine)):

@@ -57,7 +57,7 @@ def test_without_a_forge_whoever_runs_the_drift_watch_is_told(
         monkeypatch.delenv(name, raising=False)
     seen = Preview("prod", stream.report(0))
     monkeypatch.setattr(preview, "look", lambda *_, **__: seen)
-    assert run(["drift", "--stack", "prod", "--out", str(tmp_path)]) == code
+    assert run(["watch", "--stack", "prod", "--out", str(tmp_path)]) == code
     said = capsys.readouterr().out
     assert ("Drift: prod is not what the code says" in said) == bool(code)
     assert (tmp_path / "diff.txt").read_text() == seen.text

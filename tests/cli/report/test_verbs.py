@@ -1,4 +1,4 @@
-"""The verbs `preview` and `up`, with a Pulumi that prints what it is told to."""
+"""The verbs `preview`, `up` and `drift`, with a Pulumi that prints what it is told to."""
 
 from __future__ import annotations
 
@@ -153,6 +153,50 @@ def test_json_is_all_there_is_on_standard_output(shell: Shell) -> None:
     done = shell.plays("preview", Stream().said("no"), 255).run("preview", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["errors"] == ["no"]
+
+
+def test_drift_tells_what_was_changed_by_hand_and_counts_the_rest(shell: Shell) -> None:
+    more = {**FILE, "path": "/etc/issue"}
+    both = changed().thing("File", "issue", more, more, {**more, "content": "mine\n"})
+    done = shell.plays("preview", both).run("drift", "--stack", "prod", "--target", "x")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.stdout == (
+        "web1: 1 difference by hand, 1 change of yours (0 s)\n"
+        "   ! /etc/motd: text differs — up mends it\n"
+        "Details: portcullis drift --stack prod --details\n"
+    )
+    # The hosts are asked, whatever the project's file says.
+    assert shell.calls[0][:6] == ["preview", "--stack", "prod", "--refresh", "--target", "x"]
+    done = shell.run("drift", "--json")
+    assert done.returncode == 2
+    assert [one["subject"] for one in json.loads(done.stdout)["differences"]] == ["/etc/motd"]
+
+
+def test_exit_codes_of_drift(shell: Shell) -> None:
+    mine = Stream().thing("File", "motd", FILE, FILE, {**FILE, "content": "mine\n"})
+    done = shell.plays("preview", mine).run("drift")
+    assert (done.returncode, done.stdout) == (0, "web1: 0 differences by hand, 1 change of yours (0 s)\n")
+    assert json.loads(shell.run("drift", "--json").stdout)["result"] == "same"
+    done = shell.plays("preview", quiet()).run("drift")
+    assert (done.returncode, done.stdout) == (0, "web1: no differences in 1 resource (0 s)\n")
+    done = shell.plays("preview", Stream().said("web1: nothing answers"), 255).run("drift")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: web1: nothing answers\n")
+    assert shell.run("drift", "--help").stdout.count("Exit status: 0, nothing was changed by hand; 2") == 1
+
+
+def test_drift_counts_what_follows_of_a_change_by_hand_only(shell: Shell) -> None:
+    service = {"unit": "nginx.service", "stale": False}
+    stale = changed().thing("Service", "nginx", service, {**service, "stale": True}, service)
+    said = shell.plays("preview", stale).run("drift").stdout
+    assert "1 more follows from these" in said
+    assert said == shell.run("preview").stdout.replace("portcullis preview", "portcullis drift")
+    # It is told even where what it follows is no change by hand.
+    mine = {**FILE, "content": "mine\n"}
+    ours = Stream().thing("File", "motd", FILE, FILE, mine)
+    alone = ours.thing("Service", "nginx", service, {**service, "stale": True}, service)
+    done = shell.plays("preview", alone).run("drift")
+    assert done.returncode == 2
+    assert "nginx" in done.stdout.splitlines()[1]
 
 
 def test_up_with_nothing_to_do_is_one_line_and_changes_nothing(shell: Shell) -> None:
