@@ -126,8 +126,10 @@ def test_pull_requests_and_the_deploy_key_have_labels_of_their_own() -> None:
     labels = {name: job["runs-on"] for name, job in jobs_of_own_runners()}
     hosted = "${{ vars.PORTCULLIS_%s_RUNNER || 'ubuntu-24.04' }}"
     assert labels == {
-        "preview/preview": hosted % "PREVIEW", "deploy/deploy": hosted % "DEPLOY", "drift/drift": hosted % "DEPLOY",
-    }  # fmt: skip
+        "preview/preview": hosted % "PREVIEW",
+        "deploy/deploy": hosted % "DEPLOY",
+        "drift/drift": hosted % "DEPLOY",
+    }
     read = yaml.safe_load(GITLAB.read_text())
     assert read["default"]["tags"] == ["$PORTCULLIS_PREVIEW_RUNNER"]
     tags = {name: job["tags"] for name, job in read.items() if isinstance(job, dict) and "tags" in job}
@@ -182,7 +184,7 @@ def test_gitlab_refuses_one_runner_for_both(preview: str, deploy: str, tags: str
             "PORTCULLIS_DEPLOY_RUNNER": deploy,
             "CI_RUNNER_TAGS": tags,
         }
-        done = shell(lines[0], **given)
+        done = shell(lines[0], CI_RUNNER_TAGS=tags, **labels)
         assert done.returncode == bool(refused)
         assert refused in done.stderr
 
