@@ -98,7 +98,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden e2e drill drill-inventory lock test bench dist
+.PHONY: tools-only lint format types unit golden e2e drill drill-inventory lock test bench dist sbom audit
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -140,9 +140,16 @@ lock: tools-only ## lock the Python packages with hashes: requirements*.in to re
 test: ready-to-test lint types ## everything: lint, types and every test
 	@$(ENV) python -m pytest $(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-dist: tools-only ## wheel and sdist in dist/, the same bytes everywhere
+dist: tools-only ## wheel and sdist in dist/, the same bytes at any time and in any folder
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build --directory dist
+
+sbom: tools-only ## the packages of the program as CycloneDX, in dist/
+	@$(BIN)/python tools/supply.py sbom
+
+# It needs PyPI's list of vulnerabilities and Go's, and fails where one cannot be asked.
+audit: tools-only ## pip-audit and govulncheck: known vulnerabilities in what is locked
+	@$(BIN)/python tools/supply.py audit
 
 bench: ready ## speed of a drift check beside pyinfra and Ansible, of the inventory, and of the edge beside bare nginx and Caddy
 	@$(ENV) python -m benchmarks

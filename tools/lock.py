@@ -8,6 +8,7 @@ make lock LOCK='--upgrade-package rich'
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,8 +29,9 @@ _FLAGS = (
         "--no-config",
         "--quiet",
     ),
-    *("--only-binary", ":all:", "--emit-build-options", "--custom-compile-command", "make lock"),
+    *("--only-binary", ":all:", "--no-header"),
 )
+_HEADER = "# Written by `make lock` from {}.\n--only-binary :all:\n{}\n"
 
 
 def sources() -> list[Path]:
@@ -46,10 +48,14 @@ def main() -> None:
         uv = programs.installed(ROOT / "tools/requirements-lock.txt") / "uv"
         for source in sources():
             argv = [str(uv), "pip", "compile", *_FLAGS, *sys.argv[1:]]
-            argv += [source.name, "--output-file", source.with_suffix(".txt").name]
+            lock = source.with_suffix(".txt")
+            argv += [source.name, "--output-file", lock.name]
             code = subprocess.run(argv, cwd=source.parent, check=False).returncode
             if code:
                 raise SystemExit(code)
+            # After "all", which for pip undoes what was said before.
+            built = re.findall(r"^--no-binary .*\n", source.read_text(), re.MULTILINE)
+            lock.write_text(_HEADER.format(source.name, "".join(built)) + lock.read_text())
 
 
 if __name__ == "__main__":

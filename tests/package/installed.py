@@ -10,10 +10,14 @@ import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tools.steps import ask, cache, locked, step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,12 +59,13 @@ class Installed:
         return done.stdout
 
 
-def build(source: Path, target: Path, *kinds: str) -> None:
+def build(source: Path, target: Path, *kinds: str, env: Mapping[str, str] | None = None) -> None:
     """Build archives of a source tree with the tool that is pinned, as `make dist` does."""
     wanted = [word for kind in kinds for word in ("--target", kind)]
     done = ask(
         [sys.executable, "-m", "hatchling", "build", "--directory", str(target), *wanted],
         cwd=source,
+        env=env,
         limit=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr

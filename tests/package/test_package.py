@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import json
+import os
 import re
 import signal
 import subprocess
@@ -103,6 +104,34 @@ def test_the_sdist_builds_the_same_wheel_to_the_byte(archives: Archives, tmp_pat
     }  # fmt: skip
     build(source, tmp_path / "again", "wheel")
     assert (tmp_path / "again" / archives.wheel.name).read_bytes() == archives.wheel.read_bytes()
+
+
+def test_another_time_and_another_folder_give_the_same_bytes(archives: Archives, tmp_path: Path) -> None:
+    there = tmp_path / "a checkout of somebody else"
+    there.mkdir()
+    for name in (
+        "portcullis",
+        "components",
+        "policy",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        ".gitignore",
+    ):
+        subprocess.run(["cp", "--recursive", "--no-dereference", ROOT / name, there], check=True)
+    for number, path in enumerate(sorted(there.rglob("*"), reverse=True)):
+        if not path.is_symlink():
+            path.chmod(0o700 if path.is_dir() or path.stat().st_mode & 0o100 else 0o600)
+            os.utime(path, (number, 1_000_000_000 + 86_400 * number))
+    # Four years from now, by the one clock that Python has.
+    later = tmp_path / "later"
+    later.mkdir()
+    (later / "sitecustomize.py").write_text(
+        "import time\nreal = time.time\ntime.time = lambda: real() + 4 * 365 * 86400\n"
+    )
+    build(there, there / "out", env={"PYTHONPATH": str(later), "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"})
+    for archive in (archives.wheel, archives.sdist):
+        assert (there / "out" / archive.name).read_bytes() == archive.read_bytes(), archive.name
 
 
 def test_what_the_package_says_of_itself(archives: Archives) -> None:
