@@ -53,8 +53,8 @@ class Verdict:
         return 1 if self.known else 2 if self.unasked else 0
 
 
-def of_python(answer: str, complaint: str) -> Verdict:
-    """Read what pip-audit printed.
+def of_python(name: str, answer: str, complaint: str) -> Verdict:
+    """Read what pip-audit printed of a lock.
 
     It passes over a package that the index does not know, says "No known vulnerabilities found" and ends with
     0, so an index that answers for none of them would look like good news.
@@ -62,11 +62,15 @@ def of_python(answer: str, complaint: str) -> Verdict:
     try:
         packages = json.loads(answer)["dependencies"]
     except ValueError:
-        return Verdict(unasked=[f"pip-audit: {(complaint.strip().splitlines() or ['no answer'])[-1]}"])
+        return Verdict(unasked=[f"{name}: {(complaint.strip().splitlines() or ['no answer'])[-1]}"])
     verdict = Verdict()
+    skipped = [package["name"] for package in packages if "skip_reason" in package]
+    if skipped:
+        some = ", ".join(skipped[:3] + ["…"] * (len(skipped) > 3))  # noqa: PLR2004
+        verdict.unasked.append(
+            f"{name}: the index had no answer for {len(skipped)} of {len(packages)}: {some}"
+        )
     for package in packages:
-        if reason := package.get("skip_reason"):
-            verdict.unasked.append(f"{package['name']}: {reason}")
         for known in package.get("vulns", ()):
             mended = ", ".join(known["fix_versions"]) or "no version"
             verdict.known.append(f"{package['name']} {package['version']}: {known['id']}, mended in {mended}")
@@ -74,7 +78,7 @@ def of_python(answer: str, complaint: str) -> Verdict:
 
 
 def of_go(name: str, code: int, answer: str, complaint: str) -> Verdict:
-    """Read what govulncheck printed of a module."""
+    """Read what govulncheck printed of a module, and what it ended with."""
     if code == _FOUND:
         found = re.findall(r"^Vulnerability #\d+: (.*)$", answer, re.MULTILINE)
         return Verdict(known=[f"{name}: {line}" for line in found])
@@ -88,10 +92,11 @@ def _python() -> Verdict:
     flags = ("--disable-pip", "--require-hashes", "--format", "json", "--progress-spinner", "off")
     verdict = Verdict()
     for source in lock.sources():
-        say(f"==> asking for {source.with_suffix('.txt').relative_to(ROOT)}")
-        argv = [str(program), *flags, "--requirement", str(source.with_suffix(".txt"))]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        verdict.add(of_python(done.stdout, done.stderr))
+        name = str(source.with_suffix(".txt").relative_to(ROOT))
+        say(f"==> asking for {name}")
+        argv = [str(program), *flags, "--requirement", name]
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+        verdict.add(of_python(name, done.stdout, done.stderr))
     return verdict
 
 
@@ -145,9 +150,9 @@ def sbom(folder: Path) -> Path:
         # Hatch reads the version from the package; this tool does not ask it.
         project = Path(scratch) / "pyproject.toml"
         project.write_text(text.replace('dynamic = ["version"]', f'version = "{version}"'))
-        argv = [program, "requirements", ROOT / "requirements.txt", "--pyproject", project]
+        argv = [str(program), "requirements", str(ROOT / "requirements.txt"), "--pyproject", str(project)]
         subprocess.run(
-            [*argv, "--output-reproducible", "--of", "JSON", "-o", written],
+            [*argv, "--output-reproducible", "--of", "JSON", "-o", str(written)],
             # It warns that a lock does not say who asked for what.
             env={**os.environ, "PYTHONWARNINGS": "ignore::UserWarning"},
             check=True,
