@@ -83,7 +83,7 @@ def of_go(name: str, code: int, answer: str, complaint: str) -> Verdict:
         found = re.findall(r"^Vulnerability #\d+: (.*)$", answer, re.MULTILINE)
         return Verdict(known=[f"{name}: {line}" for line in found])
     if code:
-        return Verdict(unasked=[f"{name}: {(complaint.strip().splitlines() or ['no answer'])[-1]}"])
+        return Verdict(unasked=[f"{name}: {(complaint.strip().splitlines() or ['no answer'])[0]}"])
     return Verdict()
 
 
