@@ -15,6 +15,8 @@ APP ?=
 SCAN ?=
 # More for `make map`, see below.
 MAP ?=
+# More for `make lock`, for example: make lock LOCK='--upgrade-package rich'
+LOCK ?=
 
 ENV := . tools/env.sh;
 BIN := .venv/bin
@@ -96,7 +98,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden e2e drill drill-inventory test bench dist
+.PHONY: tools-only lint format types unit golden e2e drill drill-inventory lock test bench dist sbom audit
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -131,13 +133,23 @@ drill-inventory: ready-to-test ## change a disposable host by hand in every way:
 drill: ready ## deploy hostile changes to a disposable host: nobody may be locked out
 	@$(ENV) python -m pytest -v tests/e2e/access/test_drill.py $(PYTEST)
 
+lock: tools-only ## lock the Python packages with hashes: requirements*.in to requirements*.txt
+	@$(BIN)/python tools/lock.py $(LOCK)
+
 # Most of it waits for hosts, so four files are run at once (tests/workers.py).
 test: ready-to-test lint types ## everything: lint, types and every test
 	@$(ENV) python -m pytest $(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-dist: tools-only ## wheel and sdist in dist/, the same bytes everywhere
+dist: tools-only ## wheel and sdist in dist/, the same bytes at any time and in any folder
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build --directory dist
+
+sbom: tools-only ## the packages of the program as CycloneDX, in dist/
+	@$(BIN)/python tools/supply.py sbom
+
+# It needs PyPI's list of vulnerabilities and Go's, and fails where one cannot be asked.
+audit: tools-only ## pip-audit and govulncheck: known vulnerabilities in what is locked
+	@$(BIN)/python tools/supply.py audit
 
 bench: ready ## speed of a drift check beside pyinfra and Ansible, of the inventory, and of the edge beside bare nginx and Caddy
 	@$(ENV) python -m benchmarks

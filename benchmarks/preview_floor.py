@@ -31,7 +31,7 @@ MOST_TIMES_FLOOR = 1.3
 _HOST = "bench2"
 _STACK = "lab"
 _LINKED = (
-    ".venv", "Pulumi.yaml", "__main__.py", "bin", "components", "constraints.txt", "lab", "plugin", "policy",
+    ".venv", "Pulumi.yaml", "__main__.py", "bin", "components", "lab", "plugin", "policy",
     "portcullis", "requirements.txt",
 )  # fmt: skip
 _PACKAGES = ("docker", "portcullis", "tls")

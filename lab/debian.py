@@ -6,6 +6,7 @@ would start a service of its own.
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 from hashlib import sha256
@@ -26,16 +27,23 @@ _PUBLIC_MIRROR = "http://deb.debian.org/debian"
 
 def mirror() -> str:
     """Return the one Debian mirror that this machine installs from, or the public one."""
-    listed = run(
+    debians = (address for address, label in _listed() if label == "Debian")
+    return next(debians, _PUBLIC_MIRROR).rstrip("/")
+
+
+def repositories() -> list[str]:
+    """Return the addresses of all that this machine's apt installs from, and of `mirror`."""
+    return [mirror(), *(address for address, _ in _listed())]
+
+
+@functools.cache
+def _listed() -> list[tuple[str, str]]:
+    """Return the address and the label of each repository of this machine's apt."""
+    answer = run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)", "Identifier: Packages"], check=False
     )
-    for line in listed.stdout.splitlines():
-        match line.split():
-            case [address, "Debian"]:
-                return address.rstrip("/")
-            case _:
-                continue
-    return _PUBLIC_MIRROR
+    parted = (line.partition(" ") for line in answer.stdout.splitlines())
+    return [(address, label) for address, _, label in parted]
 
 
 def program(package: str, path: str) -> Path:

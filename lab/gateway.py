@@ -3,6 +3,8 @@
 It listens in the router's namespace and dials from the machine's, so the machine forwards no packet and needs
 no NAT. Files that never change under their name (packages, lists by hash) are kept in the cache, so a host
 made anew installs without downloading. apt in the host checks hashes and signatures all the same.
+
+It dials what ``destinations.py`` lets it, and that is not the machine itself nor a network behind it.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import ctypes
 import os
 import socket
 import socketserver
-import ssl
 import struct
 import sys
 import threading
@@ -21,12 +22,14 @@ import urllib.request
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lab import debian
+from lab import debian, destinations
+from lab.destinations import Refused
 from lab.network import FIRST_HOST, GATEWAY_ADDRESS, LAST_HOST, ROUTER, SEGMENT, on_segment
 from lab.places import cache, made
 from lab.processes import start, wait_for
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from http.client import HTTPResponse
 
+    from lab.destinations import Mirrors
     from lab.state import State
 
 PORT = 3142
@@ -73,9 +77,10 @@ def serve() -> None:
     store = made(cache() / "apt")
     _prune(store)
     mirror = urlsplit(debian.mirror())
+    mirrors = destinations.mirrors(debian.repositories())
     with _namespace(ROUTER):
         proxy = ProxyServer(
-            (GATEWAY_ADDRESS.v4, PORT), store, mirror.netloc if mirror.scheme == "https" else ""
+            (GATEWAY_ADDRESS.v4, PORT), store, mirrors, mirror.netloc if mirror.scheme == "https" else ""
         )
         names = _NamesServer((GATEWAY_ADDRESS.v4, 53), _Names)
     threading.Thread(target=names.serve_forever, daemon=True).start()
@@ -107,13 +112,21 @@ def _prune(store: Path) -> None:
 class ProxyServer(ThreadingHTTPServer):
     """An HTTP proxy that keeps in ``store`` what never changes under its name.
 
-    ``secure_mirror`` is the mirror's name if this machine uses it by https: hosts ask by http, to be cached.
+    ``mirrors`` may stand on a private address, by name and port. ``secure_mirror`` is the mirror's name if
+    this machine uses it by https: hosts ask by http, to be cached.
     """
 
-    def __init__(self, address: tuple[str, int], store: Path, secure_mirror: str = "") -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        store: Path,
+        mirrors: Mirrors = frozenset(),
+        secure_mirror: str = "",
+    ) -> None:
         """Listen at once."""
         super().__init__(address, _Proxy)
         self.store = store
+        self.mirrors = mirrors
         self.secure_mirror = secure_mirror
         self.one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -147,9 +160,10 @@ class _Proxy(BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         name, _, port = self.path.rpartition(":")
         try:
-            far = socket.create_connection((name, int(port)), timeout=30)
+            far = destinations.dial(name.strip("[]"), int(port), 30, self.server.mirrors)
         except (OSError, ValueError) as error:
-            self._answer(502, {"Content-Length": "0", "X-Lab-Error": str(error)}, None)
+            status = 403 if isinstance(error, Refused) else 502
+            self._answer(status, {"Content-Length": "0", "X-Lab-Error": str(error)}, None)
             return
         self.send_response(200)
         self.end_headers()
@@ -169,17 +183,18 @@ class _Proxy(BaseHTTPRequestHandler):
         address = self.path
         if address.startswith(f"http://{self.server.secure_mirror}/"):
             address = f"https{address.removeprefix('http')}"
-        request = urllib.request.Request(address, headers=forward, method=self.command)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=60, context=ssl.create_default_context()) as far:  # noqa: S310
+            request = urllib.request.Request(address, headers=forward, method=self.command)  # noqa: S310
+            with destinations.opener(self.server.mirrors).open(request, timeout=60) as far:
                 self._relay(far, kept if self.command == "GET" else None)
         except urllib.error.HTTPError as error:
             self._answer(error.code, {"Content-Length": error.headers.get("Content-Length", "0")}, error)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             self.close_connection = True
-            text = f"the lab's gateway cannot reach {self.path}: {error}\n"
+            reason = error.reason if isinstance(error, urllib.error.URLError) else error
+            status = 403 if isinstance(reason, Refused) else 502
             with suppress(OSError):
-                self.send_error(502, text)
+                self.send_error(status, explain=f"the lab's gateway cannot reach {self.path}: {reason}")
 
     def _relay(self, far: HTTPResponse, kept: Path | None) -> None:
         names = ("Content-Length", "Last-Modified", "ETag", "Content-Type")

@@ -55,7 +55,7 @@ def build(
         StepError: Go is missing or too old, a module could not be fetched, or it does not compile.
 
     """
-    go, env = _toolchain(module)
+    go, env = toolchain(module)
     # -v prints a line for each package that is compiled, which is the progress.
     common = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, *flags]
     step(
@@ -96,7 +96,7 @@ def vendor(module: Path) -> Path:
         StepError: Go is missing or too old, or a module could not be fetched.
 
     """
-    go, env = _toolchain(module)
+    go, env = toolchain(module)
     step(
         f"fetching the modules of {module.name}",
         [go, "mod", "vendor"],
@@ -114,7 +114,7 @@ def folder(module: Path, dependency: str) -> Path:
         StepError: Go could not say.
 
     """
-    go, env = _toolchain(module)
+    go, env = toolchain(module)
     answer = ask([go, "list", "-m", "-f", "{{.Dir}}", dependency], cwd=module, env=env, limit=300)
     if answer.returncode != 0 or not answer.stdout.strip():
         raise StepError(f"go list -m {dependency} in {module} failed: {answer.stderr.strip()}")
@@ -142,8 +142,13 @@ def _find() -> str | None:
     return shutil.which("go") or next((place for place in _USUAL_PLACES if os.access(place, os.X_OK)), None)
 
 
-def _toolchain(module: Path) -> tuple[str, dict[str, str]]:
-    """Return the go command and what to add to the environment to build `module` with it."""
+def toolchain(module: Path) -> tuple[str, dict[str, str]]:
+    """Return the go command and what to add to the environment to build `module` with it.
+
+    Raises:
+        StepError: Go is missing or too old.
+
+    """
     go = _find()
     if go is None:
         raise StepError(f"{ABSENT} {ADVICE}")

@@ -25,8 +25,8 @@ _NAMES = ("docker", "command", "tls")
 
 
 def pinned() -> Mapping[str, str]:
-    """Return the version of each provider, which is that of its Python SDK in requirements.txt."""
-    text = (ROOT / "requirements.txt").read_text()
+    """Return the version of each provider, which is that of its Python SDK in requirements.in."""
+    text = (ROOT / "requirements.in").read_text()
     return {name: re.findall(rf"^pulumi-{name}==(\S+)", text, re.MULTILINE)[0] for name in _NAMES}
 
 

@@ -7,16 +7,18 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from tools.steps import StepError, ask, cache, locked, step
+from tools.steps import ROOT, StepError, ask, cache, locked, step
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _PREFIX = "requirements-"
+# What a file lets pip build (sslyze), it builds with tools of known hashes.
+_HASHED = ("--require-hashes", "--only-binary", ":all:", "--build-constraint", str(ROOT / "requirements.txt"))
 
 
 def installed(requirements: Path) -> Path:
-    """Return the `bin` folder of an environment with what `requirements-NAME.txt` pins, made on first use.
+    """Return the `bin` folder of an environment with what `requirements-NAME.txt` locks, made on first use.
 
     It lives in the cache under a key of the file and the Python version: a changed pin makes a new one.
 
@@ -38,7 +40,7 @@ def installed(requirements: Path) -> Path:
             pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install"]
             step(
                 f"installing {name}",
-                [*pip, "--disable-pip-version-check", "--no-input", "-r", str(requirements)],
+                [*pip, "--disable-pip-version-check", "--no-input", *_HASHED, "-r", str(requirements)],
                 hint="It comes from PyPI or the index that pip is configured for: is it reachable?",
                 limit=600,
             )

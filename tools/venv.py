@@ -18,16 +18,14 @@ from tools.steps import ROOT, StepError, ask, cache, locked, say, step
 if TYPE_CHECKING:
     from pathlib import Path
 
-_REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "constraints.txt")
+_LOCK = ROOT / "requirements-dev.txt"
 _OLDEST_PYTHON = (3, 11)
 _COMPLETE = ".complete"
 
 
 def key() -> str:
     """Return what names the environment: the pins, the Python version, the machine's architecture."""
-    digest = hashlib.sha256()
-    for name in _REQUIREMENTS:
-        digest.update((ROOT / name).read_bytes())
+    digest = hashlib.sha256(_LOCK.read_bytes())
     digest.update(f"{platform.python_version()} {sys.base_prefix} {platform.machine()}".encode())
     return digest.hexdigest()[:16]
 
@@ -63,7 +61,7 @@ def _make(venv: Path) -> None:
     step(
         "installing the Python packages",
         [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input",
-         "-r", str(ROOT / "requirements-dev.txt")],
+         "--require-hashes", "--only-binary", ":all:", "-r", str(_LOCK)],
         hint="The packages come from PyPI or the index that pip is configured for: is it reachable?",
     )  # fmt: skip
     (venv / _COMPLETE).touch()

@@ -1,4 +1,4 @@
-"""The hosts' way out: what the proxy keeps, and that it keeps nothing that is not whole."""
+"""The hosts' way out: what the proxy keeps, that all of it is whole, and where the proxy does not go."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import urllib.request
 from contextlib import contextmanager
 from http.client import IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import debian
+from lab import debian, destinations
 from lab.gateway import ProxyServer, own_name
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ BODY = bytes(range(256)) * 1000
 
 class Mirror(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: ThreadingHTTPServer
     asked: tuple[list[str], threading.Lock] = ([], threading.Lock())
 
     def do_GET(self) -> None:
@@ -37,6 +39,12 @@ class Mirror(BaseHTTPRequestHandler):
         time.sleep(0.2)
         if "missing" in self.path:
             self.send_error(404)
+            return
+        if "elsewhere" in self.path:
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{self.server.server_port}/secret")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         self.send_response(200)
         self.send_header("Content-Length", str(len(BODY)))
@@ -53,7 +61,7 @@ class Mirror(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(server: ThreadingHTTPServer) -> Iterator[str]:
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -66,9 +74,11 @@ def serving(server: ThreadingHTTPServer) -> Iterator[str]:
 @pytest.fixture
 def get(tmp_path: Path) -> Iterator[Callable[[str], bytes]]:
     Mirror.asked[0].clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
+    mirrors = frozenset({("127.0.0.1", server.server_port)})
     with (
-        serving(ThreadingHTTPServer(("127.0.0.1", 0), Mirror)) as mirror,
-        serving(ProxyServer(("127.0.0.1", 0), tmp_path)) as proxy,
+        serving(server) as mirror,
+        serving(ProxyServer(("127.0.0.1", 0), tmp_path, mirrors)) as proxy,
     ):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": proxy}))
 
@@ -101,6 +111,133 @@ def test_a_file_that_broke_off_is_not_kept(get: Callable[[str], bytes], tmp_path
     with pytest.raises(urllib.error.HTTPError, match="404"):
         get("/pool/missing.deb")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Iterator[Callable[[str], bytes]]:
+    """Send a request to a gateway that has no mirror, and return the first line of its answer."""
+    server = ProxyServer(("127.0.0.1", 0), tmp_path)
+
+    def send(line: str) -> bytes:
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as near:
+            near.sendall(f"{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            return near.makefile("rb").read().partition(b"\r\n")[0]
+
+    with serving(server):
+        yield send
+
+
+@pytest.fixture
+def here() -> Iterator[int]:
+    """The port of a web server of this machine that no host may see."""
+    Mirror.asked[0].clear()
+    server = ThreadingHTTPServer(("", 0), Mirror)
+    with serving(server):
+        yield server.server_port
+    assert Mirror.asked[0] == [], "the gateway asked it"
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "0", "[::1]", "[::ffff:127.0.0.1]", "127.1"])
+@pytest.mark.parametrize("line", ["GET http://{}:{}/", "GET http://{}:{}/a.deb", "CONNECT {}:{}"])
+def test_nothing_of_the_machine_is_reached(
+    ask: Callable[[str], bytes], here: int, name: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(destinations._PORTS, "http", here)
+    assert ask(line.format(name, here)).startswith(b"HTTP/1.1 403")
+
+
+def test_a_redirect_leads_to_nothing_of_the_machine(
+    get: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destinations, "_PORTS", {"http": 80, "https": 443})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        get("/elsewhere")
+    assert Mirror.asked[0] == ["/elsewhere"]
+
+
+@pytest.mark.parametrize("path", ["/x", "/x.deb"])
+def test_no_file_of_the_machine_is_read(ask: Callable[[str], bytes], tmp_path: Path, path: str) -> None:
+    file = tmp_path / path.strip("/")
+    file.write_text("secret")
+    assert ask(f"GET file://{file}").startswith(b"HTTP/1.1 502")
+    assert [each.name for each in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_port_that_is_not_of_the_web_is_refused(ask: Callable[[str], bytes]) -> None:
+    assert ask("CONNECT 9.9.9.9:25").startswith(b"HTTP/1.1 403")
+    assert ask("GET http://9.9.9.9:25/").startswith(b"HTTP/1.1 403")
+
+
+@pytest.mark.parametrize(
+    ("address", "may"),
+    [
+        ("9.9.9.9", True),
+        ("2620:fe::fe", True),
+        ("127.0.0.1", False),
+        ("10.0.0.1", False),
+        ("100.100.100.200", False),
+        ("169.254.169.254", False),
+        ("192.168.1.1", False),
+        ("198.51.100.11", False),
+        ("224.0.0.251", False),
+        ("0.0.0.0", False),  # noqa: S104
+        ("::", False),
+        ("::1", False),
+        ("fe80::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00:ec2::254", False),
+        ("ff02::1", False),
+        ("::ffff:10.0.0.1", False),
+        ("2002:a00:1::", False),
+        ("64:ff9b::a00:1", False),
+        ("64:ff9b::909:909", True),
+    ],
+)
+def test_only_addresses_of_the_internet_are_public(address: str, *, may: bool) -> None:
+    assert destinations.public(address) is may
+
+
+def test_a_public_address_of_this_machine_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(destinations, "_own", lambda address: str(address) == "9.9.9.9")
+    assert not destinations.public("9.9.9.9")
+    assert destinations.public("8.8.8.8")
+
+
+def test_the_machine_knows_its_own_addresses() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        far.connect(("203.0.113.1", 9))  # sends nothing; it tells which address we have on the way there
+        assert destinations._own(ip_address(far.getsockname()[0]))
+    assert not destinations._own(ip_address("9.9.9.9"))
+
+
+def test_the_address_that_was_judged_is_the_one_that_is_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A name whose owner answers differently each time, and in one answer mixes both kinds.
+    answers = iter([["10.0.0.1", "9.9.9.9"], ["127.0.0.1"]])
+    dialled: list[tuple[str, int]] = []
+
+    def resolve(_: str, port: int, **__: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in next(answers)]
+
+    def connect(place: tuple[str, int], _: float) -> socket.socket:
+        dialled.append(place)
+        return socket.socket()
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    destinations.dial("rebind.test", 443, 5, frozenset()).close()
+    with pytest.raises(destinations.Refused, match=r"rebind\.test is 127\.0\.0\.1"):
+        destinations.dial("rebind.test", 443, 5, frozenset())
+    assert dialled == [("9.9.9.9", 443)]
+
+
+def test_mirrors_are_known_by_name_and_port() -> None:
+    addresses = ["http://Deb.example/debian", "https://apt.example:8443/x", "file:/srv/mirror", "cdrom:[x]/"]
+    assert destinations.mirrors(addresses) == {("deb.example", 80), ("apt.example", 8443)}
+
+
+def test_this_machines_mirror_may_be_reached_wherever_it_is() -> None:
+    name, _, _ = debian.mirror().partition("://")[2].partition("/")
+    assert name.partition(":")[0] in {each for each, _ in destinations.mirrors(debian.repositories())}
 
 
 def test_a_host_resolves_names_of_the_world(module_host: Host) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tools.steps import ask, cache, locked, step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,12 +59,13 @@ class Installed:
         return done.stdout
 
 
-def build(source: Path, target: Path, *kinds: str) -> None:
+def build(source: Path, target: Path, *kinds: str, env: Mapping[str, str] | None = None) -> None:
     """Build archives of a source tree with the tool that is pinned, as `make dist` does."""
     wanted = [word for kind in kinds for word in ("--target", kind)]
     done = ask(
         [sys.executable, "-m", "hatchling", "build", "--directory", str(target), *wanted],
         cwd=source,
+        env=env,
         limit=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -84,28 +88,28 @@ def installed(archives: Archives, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def install(archives: Archives, venv: Path) -> Installed:
     """Make a virtual environment and install the wheel into it."""
-    shutil.copytree(_with_dependencies(archives), venv, symlinks=True, copy_function=_link)
+    shutil.copytree(_with_dependencies(), venv, symlinks=True, copy_function=_link)
     # Without an index: what the wheel asks for is there, in the versions that are pinned.
     done = ask([*_pip(venv), "--no-index", str(archives.wheel)], limit=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return Installed(venv)
 
 
-def _with_dependencies(archives: Archives) -> Path:
-    """Return an environment with all that the wheel needs, kept under a key of just that."""
-    needed = re.findall(r"^Requires-Dist: (.*)$", archives.metadata, re.MULTILINE)
-    # Pulumi's language host lists packages by the environment's own pip.
-    pip = re.findall(r"^pip==\S+$", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE)
-    pins = [ROOT / "requirements.txt", ROOT / "constraints.txt"]
-    key = hashlib.sha256(repr([sys.version, needed, pip, *(file.read_text() for file in pins)]).encode())
-    venv = cache() / "programs" / f"wheel-{key.hexdigest()[:16]}"
+def _with_dependencies() -> Path:
+    """Return an environment with what the program is locked to, kept under a key of just that.
+
+    Pulumi's language host lists packages by the environment's own pip, so that is in the lock too.
+    """
+    lock = ROOT / "requirements.txt"
+    key = hashlib.sha256(f"{sys.version} {lock.read_text()}".encode()).hexdigest()[:16]
+    venv = cache() / "programs" / f"wheel-{key}"
     with locked(venv.parent, "the environment of the wheel"):
         if not (venv / ".complete").exists():
             shutil.rmtree(venv, ignore_errors=True)
             done = ask([sys.executable, "-m", "venv", "--without-pip", str(venv)], limit=120)
             assert done.returncode == 0, done.stdout + done.stderr
-            constraints = [word for file in pins for word in ("-c", str(file))]
-            step("installing what the wheel needs", [*_pip(venv), *constraints, *needed, *pip], limit=900)
+            hashed = ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
+            step("installing what the wheel needs", [*_pip(venv), *hashed], limit=900)
             (venv / ".complete").touch()
     return venv
 

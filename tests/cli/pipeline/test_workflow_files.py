@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -13,6 +13,7 @@ from tools import golang, programs
 from tools.steps import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -113,13 +114,84 @@ def test_the_deploy_key_is_where_an_approval_is_asked_for_and_nowhere_else() -> 
     assert "DEPLOY_KEY" not in (ROOT / ".github/workflows/drift.yml").read_text()
 
 
+def jobs_of_own_runners() -> Iterator[tuple[str, dict[str, Any]]]:
+    """GitHub's jobs that may run elsewhere than on a machine of GitHub's."""
+    for workflow in WORKFLOWS:
+        for name, job in yaml.safe_load(workflow.read_text())["jobs"].items():
+            if job["runs-on"] != "ubuntu-24.04":
+                yield f"{workflow.stem}/{name}", job
+
+
+def test_pull_requests_and_the_deploy_key_have_labels_of_their_own() -> None:
+    labels = {name: job["runs-on"] for name, job in jobs_of_own_runners()}
+    hosted = "${{ vars.PORTCULLIS_%s_RUNNER || 'ubuntu-24.04' }}"
+    assert labels == {
+        "preview/preview": hosted % "PREVIEW",
+        "deploy/deploy": hosted % "DEPLOY",
+        "drift/drift": hosted % "DEPLOY",
+    }
+    read = yaml.safe_load(GITLAB.read_text())
+    assert read["default"]["tags"] == ["$PORTCULLIS_PREVIEW_RUNNER"]
+    tags = {name: job["tags"] for name, job in read.items() if isinstance(job, dict) and "tags" in job}
+    del tags["default"]
+    assert tags == {"deploy": ["$PORTCULLIS_DEPLOY_RUNNER"], "drift": ["$PORTCULLIS_DEPLOY_RUNNER"]}
+
+
+RUNNERS = [
+    ("", "", ""),
+    ("previews", "deployments", ""),
+    ("previews", "", ""),
+    ("", "deployments", ""),
+    ("own", "own", "both 'own'"),
+    ("Own", "own", "both 'own'"),
+    ("previews", "self-hosted", "label self-hosted"),
+    ("Linux", "deployments", "label linux"),
+]
+
+
+@pytest.mark.parametrize(("preview", "deploy", "refused"), RUNNERS)
+def test_one_label_for_both_is_refused_before_any_code_runs(preview: str, deploy: str, refused: str) -> None:
+    for name, job in jobs_of_own_runners():
+        first = job["steps"][0]
+        assert first["env"] == {
+            "PREVIEW": "${{ vars.PORTCULLIS_PREVIEW_RUNNER }}",
+            "DEPLOY": "${{ vars.PORTCULLIS_DEPLOY_RUNNER }}",
+        }, name
+        done = shell(first["run"], PREVIEW=preview, DEPLOY=deploy)
+        assert done.returncode == bool(refused), name
+        assert refused in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("preview", "deploy", "tags", "refused"),
+    [
+        ("saas-linux-small-amd64", "saas-linux-small-amd64", '["saas-linux-small-amd64"]', ""),
+        ("previews", "deployments", '["previews", "docker"]', ""),
+        ("previews", "deployments", '["deployments"]', ""),
+        ("saas-linux-small-amd64", "deployments", '["saas-linux-small-amd64"]', ""),
+        ("own", "own", '["own"]', "both 'own'"),
+        ("previews", "deployments", '["docker", "previews", "deployments"]', "tags of both"),
+        ("previews", "deployments", '["deployments", "previews"]', "tags of both"),
+    ],
+)
+def test_gitlab_refuses_one_runner_for_both(preview: str, deploy: str, tags: str, refused: str) -> None:
+    read = yaml.safe_load(GITLAB.read_text())
+    before = {name: job["before_script"] for name, job in read.items() if "before_script" in job}
+    assert set(before) == {"default", ".pulumi"}, "what every job starts with"
+    for lines in before.values():
+        labels = {"PORTCULLIS_PREVIEW_RUNNER": preview, "PORTCULLIS_DEPLOY_RUNNER": deploy}
+        done = shell(lines[0], CI_RUNNER_TAGS=tags, **labels)
+        assert done.returncode == bool(refused)
+        assert refused in done.stderr
+
+
+def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    argv = ["bash", "-euo", "pipefail", "-c", script]
+    env = {"PATH": "/usr/bin:/bin", **environment}
+    return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=20, check=False)
+
+
 def test_every_path_that_a_pipeline_names_is_there() -> None:
     for file in [*WORKFLOWS, GITLAB]:
         for path in re.findall(r"(?<![\w.$/])(?:bin|docs|tools|tests)/[\w./-]+\b", file.read_text()):
             assert (ROOT / path).exists(), f"{file.name}: {path}"
-
-
-def test_the_pipelines_use_the_python_and_the_pulumi_that_are_pinned() -> None:
-    pinned = re.findall(r"^pulumi==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    texts = "\n".join(file.read_text() for file in [*WORKFLOWS, GITLAB])
-    assert set(re.findall(r"(?:pulumi-version|PULUMI_VERSION): (\S+)", texts)) == set(pinned)

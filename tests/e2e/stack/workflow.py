@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
-_BROUGHT = ("Install the packages",)
+_BROUGHT = ("Install Pulumi", "Install the packages")
 LIMIT = 400.0
 
 

@@ -1,0 +1,196 @@
+"""What is installed is known by its hash: Python packages, Pulumi, images, Go modules, npm packages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import subprocess
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tools.lock import sources
+from tools.steps import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOCKS = [source.with_suffix(".txt") for source in sources()]
+_PIN = re.compile(r"([a-z0-9-]+)==(\S+)( ; [^\\]+)? \\((?:\n    --hash=sha256:[0-9a-f]{64}(?: \\)?)+)")
+_OPTIONS = ("--only-binary :all:", "--no-binary sslyze")
+
+
+def faults(lock: str) -> list[str]:
+    """What in a lock pip would take by its name alone, or from somewhere else."""
+    lines = [line for line in lock.splitlines(keepends=True) if line.strip() and not line.startswith("#")]
+    # First: it undoes what was said before.
+    found = [] if lines[0] == f"{_OPTIONS[0]}\n" else ["may build packages"]
+    entries = re.split(r"\n(?=\S)", "".join(line for line in lines if line.strip() not in _OPTIONS).strip())
+    return found + [entry.split("\n")[0] for entry in entries if not _PIN.fullmatch(entry)]
+
+
+def pins(text: str) -> dict[str, str]:
+    """The names and versions in a lock or in a file that it is made of."""
+    return {
+        re.sub(r"[-_.]+", "-", name).lower(): version
+        for name, version in re.findall(r"^([\w.-]+)(?:\[\w+\])?==([^\s;]+)", text, re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_every_package_is_known_by_its_hash(lock: Path) -> None:
+    assert faults(lock.read_text()) == []
+
+
+def test_every_list_of_packages_is_a_lock() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "*requirements*.txt", "*constraints*.txt"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert {ROOT / line for line in listed.stdout.split()} == set(LOCKS)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_a_lock_is_that_of_its_source(lock: Path) -> None:
+    named, locked = pins(lock.with_suffix(".in").read_text()), pins(lock.read_text())
+    assert named == {name: locked.get(name) for name in named}, "run `make lock`"
+
+
+def test_the_tests_run_with_what_the_program_is_locked_to() -> None:
+    program, tests = (pins((ROOT / f"requirements{kind}.txt").read_text()) for kind in ("", "-dev"))
+    assert program == {name: tests.get(name) for name in program}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        (r"( \\\n    --hash=sha256:\w+)+\nbcrypt", "\nbcrypt", "annotated-types==0.8.0"),
+        (r"annotated-types==", "annotated-types>=", "annotated-types>="),
+        (r"--only-binary :all:", "", "may build packages"),
+        (r"(--only-binary.*)", r"\1\n--index-url https://pypi.example", "--index-url"),
+        (r"annotated-types==\S+", "annotated-types @ https://x.example/a.whl", "annotated-types @"),
+    ],
+)
+def test_what_is_no_lock_would_be_noticed(before: str, after: str, fault: str) -> None:
+    broken, changes = re.subn(before, after, (ROOT / "requirements.txt").read_text(), count=1)
+    assert changes
+    (found,) = faults(broken)
+    assert found.startswith(fault)
+
+
+def installations() -> Iterator[tuple[str, str]]:
+    """Each command of a pipeline, a script or a page that has pip install a file of requirements."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        if path.suffix in {".sh", ".yml", ".md"} or name == "Makefile":
+            text = path.read_text() if path.is_file() else ""
+            for found in re.finditer(r"pip install.*-r \S+", text):
+                yield name, found[0]
+
+
+def test_every_installation_asks_for_hashes_and_builds_nothing() -> None:
+    found = list(installations())
+    workflows = {f".github/workflows/{name}.yml" for name in ("deploy", "drift", "preview")}
+    assert {name for name, _ in found} == {"README.md", ".gitlab-ci.yml", *workflows}
+    for name, command in found:
+        assert re.search(r"--require-hashes --only-binary[ =]:all:", command), f"{name}: {command}"
+    for name in ("tools/venv.py", "tools/programs.py", "tests/package/installed.py"):
+        assert '"--require-hashes", "--only-binary", ":all:"' in (ROOT / name).read_text(), name
+
+
+def test_every_image_of_a_pipeline_is_known_by_its_digest() -> None:
+    read = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text())
+    images = [job["image"] for job in read.values() if isinstance(job, dict) and "image" in job]
+    assert images
+    for image in images:
+        assert re.fullmatch(r"[\w./:-]+@sha256:[0-9a-f]{64}", image), image
+    for workflow in (ROOT / ".github/workflows").glob("*.yml"):
+        assert not re.search(r"^\s*(container|image):", workflow.read_text(), re.MULTILINE), workflow.name
+
+
+def test_every_go_module_and_every_npm_package_is_known_by_its_hash() -> None:
+    for module in (ROOT / "tools/go").iterdir():
+        assert "h1:" in (module / "go.sum").read_text(), module.name
+    listed = subprocess.run(
+        ["git", "ls-files", "*package.json"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.split():
+        lock = json.loads((ROOT / name).with_name("package-lock.json").read_text())
+        for package, entry in lock["packages"].items():
+            assert not package or entry.get("link") or entry["integrity"].startswith("sha512-"), (
+                name,
+                package,
+            )
+
+
+class TestPulumi:
+    """The script that installs Pulumi, in a folder of its own, with a `curl` that copies a file."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        for name in ("tools/pulumi-cli.sh", "requirements.in"):
+            copy = tmp_path / name
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes((ROOT / name).read_bytes())
+        program = tmp_path / "pulumi"
+        program.write_text("a program")
+        with tarfile.open(tmp_path / "served", "w:gz") as archive:
+            archive.add(program, "pulumi/pulumi")
+        program.unlink()
+        curl = tmp_path / "bin/curl"
+        curl.parent.mkdir()
+        curl.write_text(f'#!/bin/sh\ncp "{tmp_path}/served" "$2"\n')
+        curl.chmod(0o755)
+        return tmp_path
+
+    def run(self, folder: Path, sums: str) -> subprocess.CompletedProcess[str]:
+        (folder / "tools/pulumi.sha256").write_text(sums)
+        (folder / "out").mkdir()
+        return subprocess.run(
+            ["sh", folder / "tools/pulumi-cli.sh", folder / "out"],
+            env={"PATH": f"{folder}/bin:/usr/bin:/bin"},
+            capture_output=True, text=True, check=False, timeout=20,
+        )  # fmt: skip
+
+    def archive(self, version: str) -> str:
+        machine = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
+        return f"pulumi-v{version}-linux-{machine}.tar.gz"
+
+    def test_the_archive_whose_checksum_is_committed_is_installed(self, folder: Path) -> None:
+        version = pins((ROOT / "requirements.in").read_text())["pulumi"]
+        digest = hashlib.sha256((folder / "served").read_bytes()).hexdigest()
+        done = self.run(folder, f"{digest}  {self.archive(version)}\n")
+        assert done.returncode == 0, done.stderr
+        assert (folder / "out/pulumi/pulumi").read_text() == "a program"
+
+    def test_another_one_is_refused(self, folder: Path) -> None:
+        version = pins((ROOT / "requirements.in").read_text())["pulumi"]
+        done = self.run(folder, f"{'5f' * 32}  {self.archive(version)}\n")
+        assert done.returncode == 1
+        assert "is not the archive whose checksum is in tools/pulumi.sha256" in done.stderr
+        assert list((folder / "out").iterdir()) == []
+
+    def test_one_without_a_checksum_is_refused_with_what_to_do(self, folder: Path) -> None:
+        digest = hashlib.sha256((folder / "served").read_bytes()).hexdigest()
+        done = self.run(folder, f"{digest}  {self.archive('3.1.0')}\n")
+        assert done.returncode == 1
+        assert "tools/pulumi-cli.sh --record" in done.stderr
+        assert list((folder / "out").iterdir()) == []
+
+    def test_what_is_committed_is_of_the_version_that_is_pinned(self) -> None:
+        version = pins((ROOT / "requirements.in").read_text())["pulumi"]
+        for line in (ROOT / "tools/pulumi.sha256").read_text().splitlines():
+            assert re.fullmatch(
+                rf"[0-9a-f]{{64}}  pulumi-v{re.escape(version)}-linux-(x64|arm64)\.tar\.gz", line
+            )
+
+    def test_pipelines_install_it_in_no_other_way(self) -> None:
+        for file in [ROOT / ".gitlab-ci.yml", *(ROOT / ".github/workflows").glob("*.yml")]:
+            assert "tools/pulumi-cli.sh" in file.read_text(), file.name
+            assert not re.search(r"pulumi/actions|get\.pulumi\.com", file.read_text()), file.name
