@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from portcullis.components.firewall import metadata
 from portcullis.components.firewall.facts import TABLE, open_port
 from portcullis.rendering import header
 
@@ -115,9 +116,10 @@ def table(policy: ForwardPolicy) -> str:
         "\t}",
         "",
         "\tchain containers {",
-        # Port 53: on Google's machines the very same address is the resolver.
-        '\t\tip daddr 169.254.169.254 th dport != 53 counter drop comment "cloud metadata"',
-        '\t\tip6 daddr fd00:ec2::254 th dport != 53 counter drop comment "cloud metadata"',
+        *(
+            f'\t\t{metadata.match(service)} counter drop comment "metadata of {service.cloud}"'
+            for service in metadata.closed()
+        ),
         '\t\tct status dnat counter drop comment "ports that other containers publish"',
         # With br_netfilter (Docker loads it for icc=false) neighbours on one bridge pass here too.
         '\t\tfib daddr . iif oif exists accept comment "the same bridge"',
@@ -174,7 +176,7 @@ WantedBy=sysinit.target
 def _input(policy: ForwardPolicy) -> list[str]:
     """Close what docker-proxy serves, which nothing tells from what the host serves itself.
 
-    Docker redirects IPv4 from outside, and the chain `forward` sees it. To docker-proxy's sockets go IPv6, where
+    Docker redirects IPv4 from outside, and the chain `forward` sees it. To docker-proxy go IPv6, where
     Docker writes no rules for it, and what containers send to an address of the host.
     """
     if policy.host is None:
