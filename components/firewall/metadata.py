@@ -76,7 +76,7 @@ def closed() -> list[Service]:
         service.address: service
         for service in SERVICES
         if (network := ipaddress.ip_network(service.address)).version != local.version
-        or not network.subnet_of(local)  # type: ignore[arg-type]
+        or not network.subnet_of(local)
     }
     return [LINK_LOCAL, *elsewhere.values()]
 

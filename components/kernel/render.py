@@ -133,12 +133,23 @@ _REFUSED = (
 )
 
 
+_HOPS = ("net.ipv4.ip_default_ttl", "net.ipv6.conf.*.hop_limit")
+_FEWEST = 32
+"""Routers between two hosts of the internet are seldom more than 30."""
+
+
 def refusal(key: str, value: str) -> str:
     """Return what a setting would break on a host that runs containers, or ""."""
+    if any(fnmatch.fnmatchcase(key, pattern) for pattern in _HOPS) and not _is_far(value):
+        return f"its packets end before they arrive, those of SSH too; {_FEWEST} is the least, 64 is usual"
     for pattern, refused, why in _REFUSED:
         if value == refused and fnmatch.fnmatchcase(key, pattern):
             return why
     return ""
+
+
+def _is_far(value: str) -> bool:
+    return value.isdecimal() and int(value) >= _FEWEST
 
 
 def settings(changes: Mapping[str, str | None], only: tuple[str, ...] = ()) -> dict[str, str]:

@@ -202,7 +202,9 @@ class Operations:
         return {"confirmed": confirmed, "failed": done["failed"] if done else []}
 
     def armed(self, request: Json) -> Json:
-        """Whether a change still waits for its confirmation."""
+        """Whether a change still waits for its confirmation; by its `attempt`, what became of it besides."""
+        if "attempt" in request:
+            return self._guards.outcome(str(request["attempt"]))
         return {"armed": str(request["guard"]) in self._guards.pending()}
 
     def tree_missing(self, request: Json) -> Json:
@@ -223,6 +225,7 @@ class Operations:
         with self._guard:
             if not self._recovered:
                 self._guards.recover()
+                self._guards.forget_outcomes()
             self._recovered = True
 
     def _prepare(self) -> None:
@@ -249,7 +252,9 @@ class Operations:
             paths = (*undo.paths, str(self._store.folder(name, item) / "record.json"))
             undo = Undo(paths, undo.commands)
         what = resource(str(request["owner"]))
-        return Change(what, undo, float(request["guard"]), drop_on_restore=[] if known else [name, item])
+        attempt = str(request.get("attempt", ""))
+        dropped = [] if known else [name, item]
+        return Change(what, undo, float(request["guard"]), attempt, drop_on_restore=dropped)
 
     def _removal(self, request: Json, record: Record) -> Change | None:
         kind = self._kind(record.kind)
@@ -260,7 +265,8 @@ class Operations:
         if undo is None:
             return None
         what = f"removal of {resource(record.owner)}"
-        return Change(what, undo, float(request["guard"]), drop_on_confirm=[record.kind, record.id])
+        attempt = str(request.get("attempt", ""))
+        return Change(what, undo, float(request["guard"]), attempt, drop_on_confirm=[record.kind, record.id])
 
     def _guarded(self, change: Change | None) -> contextlib.AbstractContextManager[str]:
         return self._guards.armed(change) if change else contextlib.nullcontext("")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from portcullis.host.bootstrap import AGENT_HEADER, ENDED, HAVE, LOOK, NEED, NO_PYTHON, agent_command
 from portcullis.host.bundle import agent_bundle
 from portcullis.host.connections import only_looks
-from portcullis.host.errors import ConnectionFailed, PythonMissing, TimedOut
+from portcullis.host.errors import ConnectionFailed, PythonMissing, SessionBroken, TimedOut
 from portcullis.host.ssh_errors import explain
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class AgentProcess:
         said = self.said
         if self._ready.done() and not self._ready.exception():
             last = said.strip().splitlines()[-1:]
-            return ConnectionFailed(
+            return SessionBroken(
                 ": ".join(["the session broke before the answer came", *last]),
                 hint="look whether the host is up and has memory left, then run again: every run reads first",
             )

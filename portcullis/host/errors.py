@@ -6,6 +6,7 @@ HostError
 │   ├── HostKeyRefused    another host key than the pinned one
 │   ├── LoginRefused      no key of ours is accepted
 │   ├── SudoRefused       the login works, becoming root does not
+│   ├── SessionBroken     it ended while an answer was waited for
 │   └── PythonMissing     no python3 on the host
 ├── OtherSystem           the host runs another operating system than the declared one
 ├── RolledBack            a change cut us off, and the host has taken it back
@@ -88,6 +89,10 @@ class LoginRefused(ConnectionFailed):
 
 class SudoRefused(ConnectionFailed):
     """The login works, becoming root without a password does not."""
+
+
+class SessionBroken(ConnectionFailed):
+    """The session ended while an answer was waited for; what was asked for may have happened."""
 
 
 class PythonMissing(ConnectionFailed):
