@@ -276,6 +276,8 @@ EXAMPLES = {
             [container(user="root")],
             [container(user="0:0")],
             [container(user="00")],
+            [container(user="1000:00")],
+            [container(user="nobody:root")],
         ),
         good=([container()], [container(user="nobody:nogroup")]),
     ),
