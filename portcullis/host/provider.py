@@ -57,6 +57,9 @@ _TYPE_WORDS = {
 }
 """How the types of `facts.py` begin, and what each is for people."""
 
+_BY_ADOPTION = (
+    "declare it with adopt=True: the first `up` takes over what stands there, and a delete gives it back"
+)
 _AT_DELETE = {
     "restore": "up brings back what was there before",
     "keep": f"{STAYS} on the host",
@@ -168,9 +171,7 @@ class HostProvider(Provider):
     """Outputs that the host chooses; each is one of the facts."""
     remembered: ClassVar[tuple[str, ...]] = ()
     """Outputs that only the state knows."""
-    instead_of_import: ClassVar[str] = (
-        "declare it with adopt=True: the first `up` takes over what stands there, and a delete gives it back"
-    )
+    instead_of_import: ClassVar[str] = _BY_ADOPTION
     """What to do with a thing of a kind that cannot be imported."""
 
     @abstractmethod
@@ -352,6 +353,9 @@ class HostProvider(Provider):
         props = {"host": host, "managed_by": urn, **wanted}
         with _Errors(self, props):
             facts = self._facts(props)
+            if printable_values(facts) != facts:
+                # It would be imported as something else, and the next `up` would write that.
+                raise HostError("it holds characters that cannot be printed", hint=_BY_ADOPTION)
         if not facts["exists"]:
             return None
         revision = {_REVISION: facts[_REVISION]} if _REVISION in facts else {}

@@ -329,6 +329,16 @@ def test_a_thing_to_import_is_read_into_complete_inputs(canned: Callable[..., Ca
     assert [op for op, _ in channel.sent] == ["survey"]
 
 
+def test_what_cannot_be_printed_is_not_imported_as_something_else(
+    canned: Callable[..., CannedChannel],
+) -> None:
+    canned(survey_answer({**FACTS, "content": "family \U0001f468\u200d\U0001f467\n"}))
+    with pytest.raises(
+        HostError, match=r"motd.*characters that cannot be printed\n  → declare it with adopt"
+    ):
+        FileProvider().import_("web1:/etc/motd", URN)
+
+
 def test_what_is_not_there_cannot_be_imported(canned: Callable[..., CannedChannel]) -> None:
     canned(survey_answer({"exists": False}))
     assert FileProvider().import_("web1:/etc/motd", URN) is None
