@@ -70,6 +70,7 @@ class Change:
         undo: how to take it back.
         window: seconds after which the host does that by itself.
         attempt: by what the client asks what became of it, after its session broke.
+        who: whose deployment it is.
         drop_on_confirm: kind and id of the record that goes once it is confirmed that the thing is gone.
         drop_on_restore: kind and id of the record that goes once it is as if we had never touched the thing.
     """
@@ -78,6 +79,7 @@ class Change:
     undo: Undo
     window: float
     attempt: str = ""
+    who: str = ""
     drop_on_confirm: list[str] = field(default_factory=list)
     drop_on_restore: list[str] = field(default_factory=list)
 
@@ -123,6 +125,7 @@ class Guards:
         note: Json = {
             "what": change.what,
             "attempt": change.attempt,
+            "who": change.who,
             "agent": [os.getpid(), self._started(os.getpid())],
             "files": [
                 {"path": path, "kept": paths.keep(paths.checked(path), folder / str(index))}
@@ -219,8 +222,8 @@ class Guards:
             with self._mutex:
                 self._deadlines.pop(number, None)
             if unasked:
-                outcomes = {**self._outcomes(), note["attempt"]: failed}
-                disk.write(self._undone, json.dumps(outcomes).encode())
+                outcome = {"who": note["who"], "failed": failed}
+                self._keep_outcomes({**self._outcomes(), note["attempt"]: outcome})
             self._forget(number)
             self._drop(note["drop_on_restore"])
         self._stop_timer(number)
@@ -236,15 +239,24 @@ class Guards:
         """What became of a change: it is ``armed``, or ``undone`` with what did not work, or neither."""
         # In this order: what is undone is noted before it stops to be armed.
         armed = any((note := self._read(number)) and note["attempt"] == attempt for number in self.pending())
-        return {"armed": armed, "undone": self._outcomes().get(attempt)}
+        return {"armed": armed, "undone": self._outcomes().get(attempt, {}).get("failed")}
 
-    def forget_outcomes(self) -> None:
-        """Whoever deploys now has been told, or is another one."""
-        paths.remove_file(self._undone)
+    def forget_outcomes(self, who: str) -> None:
+        """Of other deployments than the one of `who`, which may still ask."""
+        known = self._outcomes()
+        kept = {attempt: one for attempt, one in known.items() if one["who"] == who}
+        if kept != known:
+            self._keep_outcomes(kept)
 
-    def _outcomes(self) -> dict[str, list[str]]:
+    def _keep_outcomes(self, outcomes: dict[str, Json]) -> None:
+        if outcomes:
+            disk.write(self._undone, json.dumps(outcomes).encode())
+        else:
+            paths.remove_file(self._undone)
+
+    def _outcomes(self) -> dict[str, Json]:
         try:
-            found: dict[str, list[str]] = json.loads(self._undone.read_bytes())
+            found: dict[str, Json] = json.loads(self._undone.read_bytes())
         except (OSError, ValueError):
             return {}
         return found
