@@ -21,6 +21,7 @@ from lab import hosts, network
 from lab.errors import LabError
 from lab.shell import run
 from portcullis.cli.scan import syn
+from portcullis.components.firewall import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,9 +37,9 @@ TIMEOUT = 60.0
 _LAB = [
     ipaddress.ip_network(text)
     for text in (
-        # The segment and its hosts; Docker's ranges, as routed to a lab host; the address of metadata.
+        # The segment and its hosts; Docker's ranges, as routed to a lab host; where clouds have metadata.
         *("198.18.0.0/15", "198.51.100.0/24", "2001:db8::/32"),
-        *("172.16.0.0/12", "fd00::/8", "169.254.169.254/32"),
+        *("172.16.0.0/12", "fd00::/8", *(service.address for service in metadata.closed())),
     )
 ]
 _ROUNDS = 2

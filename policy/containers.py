@@ -158,14 +158,19 @@ def _read_only(resource: Resource) -> Iterator[str]:
         yield "may write to its own programs: its root is not read-only"
 
 
+_ROOT = r"root|[+-]?0+"
+
+
 def _root_user(resource: Resource) -> Iterator[str]:
     if not resource.is_container() or resource.props.get("user") is UNKNOWN:
         return
     user = resource.text("user")
     if not user:
         yield "runs as whatever user its image names, which is root in most"
-    elif re.fullmatch(r"root|[+-]?0+", user.partition(":")[0]):
+    elif re.fullmatch(_ROOT, user.partition(":")[0]):
         yield f"runs as root (user {user})"
+    elif re.fullmatch(_ROOT, user.partition(":")[2]):
+        yield f"runs in root's group (user {user})"
 
 
 def _digest(resource: Resource) -> Iterator[str]:

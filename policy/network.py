@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from portcullis.components.firewall import metadata
 from portcullis.policy.addresses import private
 from portcullis.policy.firewall_rules import opened
 from portcullis.policy.model import Found, Policy, Resource
@@ -27,7 +28,14 @@ _DROPS = (
     ("forward", "what comes from containers", _BRIDGE_IN),
     ("containers", "containers on their way to ports that others publish", r"ct status dnat counter drop\b"),
     ("containers", "containers on their way to those of another network", _BRIDGE_OUT),
-    ("containers", "containers on their way to cloud metadata", r"ip daddr 169\.254\.169\.254\b.* drop\b"),
+    *(
+        (
+            "containers",
+            f"containers on their way to the metadata of {service.cloud}",
+            rf"{re.escape(metadata.match(service))} counter drop\b",
+        )
+        for service in metadata.closed()
+    ),
 )
 # In the chain that every forwarded packet passes, these alone may let one through.
 _ACCEPTS = re.compile(rf"ct state established,related accept|{_PUBLIC}")

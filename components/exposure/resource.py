@@ -152,7 +152,15 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
     container = _CONTAINER.match(live)
     if name in ("listeners", "published"):
         what = f"reached by {live}" if name == "published" else f"{live} listens"
-        remedy = f"{STAYS}; remove it yourself: docker rm -f {container[1]}" if container else STAYS
+        service = _SERVICE.match(live)
+        away = (
+            f"docker rm -f {container[1]}"
+            if container
+            else f"docker service rm {service[1]}"
+            if service
+            else ""
+        )
+        remedy = f"{STAYS}; remove it yourself: {away}" if away else STAYS
         topic = f"container {container[1]}" if container else ""
         return Line(_named(name, key), what, remedy, Severity.OPEN, at=at, topic=topic, echo=bool(topic))
     if name == "networks":
@@ -165,6 +173,7 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
 
 
 _CONTAINER = re.compile(r'container "([A-Za-z0-9][A-Za-z0-9_.-]*)"')
+_SERVICE = re.compile(r'service "([A-Za-z0-9][A-Za-z0-9_.-]*)"')
 _PASSED = re.compile(r"(tcp|udp)[46] (\d[\d-]*)$")
 
 

@@ -18,7 +18,7 @@ from portcullis.resources import File, Packages, Service
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from portcullis.components.firewall.args import FirewallArgs
+    from portcullis.components.firewall.args import FirewallArgs, RuleArgs
     from portcullis.host import Host
 
 _NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -68,6 +68,7 @@ class Firewall(pulumi.ComponentResource):
         *,
         host: Host,
         web: bool = False,
+        ssh_port: int | None = None,
         bind_address: str = "172.17.0.1",
         egress: Mapping[str, Sequence[str]] = _NOTHING,
         opts: ResourceOptions | None = None,
@@ -79,6 +80,8 @@ class Firewall(pulumi.ComponentResource):
             args: what is open.
             host: the host.
             web: open 80 and 443, where nginx serves sites.
+            ssh_port: the port that `SshAccess` opens. With it, what docker-proxy serves is closed without
+                ufw, too; without it, nobody knows which port that would leave open.
             bind_address: docker0's address, which containers are published on for the host's own use.
             egress: containers that may open connections to the listed destinations only, by the name of their
                 bridge or by address: `{"shop0": ["203.0.113.7:443/tcp", "*:53/udp"]}`. See `ForwardPolicy`.
@@ -87,7 +90,9 @@ class Firewall(pulumi.ComponentResource):
         Raises:
             ArgumentsError: naming everything that cannot be used.
         """
-        table = forward_filter.table(_forward_policy(args, bind_address, egress))
+        table = forward_filter.table(
+            _forward_policy(args, bind_address, egress, _host(args, ssh_port, web=web))
+        )
         super().__init__("portcullis:index:Firewall", name, None, opts)
         packages = Packages(
             f"{name}-packages",
@@ -129,13 +134,27 @@ class Firewall(pulumi.ComponentResource):
         self.register_outputs({"rules": self.policy.rules})
 
 
-def _forward_policy(
-    args: FirewallArgs, bind_address: str, egress: Mapping[str, Sequence[str]]
-) -> ForwardPolicy:
+def _host(args: FirewallArgs, ssh_port: int | None, *, web: bool) -> dict[str, Sequence[str]] | None:
+    """Return what the host itself has open; None where SSH's port is not known."""
+    if ssh_port is None:
+        return None
+    everybody = dict.fromkeys([f"{ssh_port}/tcp", *(ufw_rules.WEB if web else ())], ())
+    return _ports(args.allow) | everybody
+
+
+def _ports(rules: Mapping[str, RuleArgs]) -> dict[str, Sequence[str]]:
     # ufw writes a range with a colon, nft with a dash.
-    public = {port.replace(":", "-"): rule.from_ for port, rule in args.public.items()}
+    return {port.replace(":", "-"): rule.from_ for port, rule in rules.items()}
+
+
+def _forward_policy(
+    args: FirewallArgs,
+    bind_address: str,
+    egress: Mapping[str, Sequence[str]],
+    host: Mapping[str, Sequence[str]] | None,
+) -> ForwardPolicy:
     try:
-        return ForwardPolicy(bind_address, public, egress, args.outside)
+        return ForwardPolicy(bind_address, _ports(args.public), egress, args.outside, host)
     except ValueError as error:
         lines = [line.partition(": ") for line in str(error).splitlines()]
         raise ArgumentsError([Fault(f"Firewall.{at}", reason) for at, _, reason in lines]) from None

@@ -10,12 +10,20 @@ from portcullis.agent.wire import Desired, Facts, Spec
 
 TABLE = "inet portcullis"
 """Family and name of the forward filter's nftables table."""
+INPUT = f"{TABLE} input"
+"""The chain that guards the host's own sockets."""
 UNIT = "portcullis-filter.service"
 """The unit that loads the table at every boot."""
 ENABLED = "enabled"
 """What systemd says of a unit that starts at boot."""
 PERMISSIONS = "root root 0644"
 """Owner, group and mode of the table's file and of the unit."""
+
+
+def open_port(protocol: str, ports: str) -> str:
+    """Return the rule of `INPUT` that lets in a port or a range, from everywhere."""
+    return f"{protocol} dport {ports} accept"
+
 
 UFW = "ufw"
 """The id of a host's one policy."""

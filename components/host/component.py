@@ -182,6 +182,7 @@ class HardenedHost(pulumi.ComponentResource):
             args.firewall,
             host=host,
             web=bool(args.sites),
+            ssh_port=args.port,
             bind_address=args.docker_engine.bind_address,
             egress=wiring.egress(args),
             opts=self._after(self.access),

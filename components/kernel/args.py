@@ -10,12 +10,13 @@ from portcullis.components.firewall.render import ufw_sysctl
 from portcullis.components.kernel import render
 from portcullis.config.kinds import ListOf, MapOf, NumberOrText, Text, valid
 from portcullis.config.section import Section, Written
+from portcullis.resources.sysctl.facts import STATIC
 
 Key = Annotated[
     str,
     Text(
         "a kernel setting",
-        r"[a-z0-9_-]+(?:\.(?:\*|[A-Za-z0-9_/-]+))+",
+        rf"[a-z0-9_-]+(?:\.(?:\*|{STATIC}|[A-Za-z0-9_/-]+))+",
         "write it with dots: net.ipv4.tcp_syncookies; * stands for every interface",
     ),
 ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portcullis.rendering import header
+from portcullis.resources.sysctl.facts import STATIC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,6 +85,11 @@ _GROUPS = (
         ),
     ),
     _Group(
+        "A neighbour that claims to be a router does not get our IPv6. Where a default route is configured,\n"
+        "nothing is learned from routers; elsewhere none counts for more than another (RFC 4191).",
+        (*_each("ipv6", "accept_ra_rtr_pref", "0"), (f"net.ipv6.conf.{STATIC}.accept_ra", "0")),
+    ),
+    _Group(
         "Packets with impossible addresses are logged, a few a second at most.",
         _each("ipv4", "log_martians", "1"),
     ),
@@ -108,6 +114,8 @@ OPTIONAL = frozenset(
         "kernel.unprivileged_bpf_disabled",
         "kernel.yama.ptrace_scope",
         "net.core.bpf_jit_harden",
+        "net.ipv6.conf.all.accept_ra_rtr_pref",
+        "net.ipv6.conf.default.accept_ra_rtr_pref",
     }
 )
 """Settings of ours that are about parts which some providers' own kernels are built without."""
@@ -133,12 +141,23 @@ _REFUSED = (
 )
 
 
+_HOPS = ("net.ipv4.ip_default_ttl", "net.ipv6.conf.*.hop_limit")
+_FEWEST = 32
+"""Routers between two hosts of the internet are seldom more than 30."""
+
+
 def refusal(key: str, value: str) -> str:
     """Return what a setting would break on a host that runs containers, or ""."""
+    if any(fnmatch.fnmatchcase(key, pattern) for pattern in _HOPS) and not _is_far(value):
+        return f"its packets end before they arrive, those of SSH too; {_FEWEST} is the least, 64 is usual"
     for pattern, refused, why in _REFUSED:
-        if value == refused and fnmatch.fnmatchcase(key, pattern):
+        if value == refused and STATIC not in key and fnmatch.fnmatchcase(key, pattern):
             return why
     return ""
+
+
+def _is_far(value: str) -> bool:
+    return value.isdecimal() and int(value) >= _FEWEST
 
 
 def settings(changes: Mapping[str, str | None], only: tuple[str, ...] = ()) -> dict[str, str]:

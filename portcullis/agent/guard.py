@@ -16,6 +16,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 SHORTEST, LONGEST = 10, 900  # seconds of a window
 COMMAND_TIMEOUT = 60.0
 _SYSTEMD_TIMEOUT = 30.0
+_ENDS = 20.0  # seconds in which an agent that is cut off finishes what is under way
 BOOT_UNIT = "portcullis-guard.service"
 """The unit that takes changes back when the host boots before they are confirmed."""
 _PREFIX = "portcullis-guard-"
@@ -67,6 +69,8 @@ class Change:
         what: the resource, for the host's log.
         undo: how to take it back.
         window: seconds after which the host does that by itself.
+        attempt: by what the client asks what became of it, after its session broke.
+        who: whose deployment it is.
         drop_on_confirm: kind and id of the record that goes once it is confirmed that the thing is gone.
         drop_on_restore: kind and id of the record that goes once it is as if we had never touched the thing.
     """
@@ -74,6 +78,8 @@ class Change:
     what: str
     undo: Undo
     window: float
+    attempt: str = ""
+    who: str = ""
     drop_on_confirm: list[str] = field(default_factory=list)
     drop_on_restore: list[str] = field(default_factory=list)
 
@@ -85,6 +91,7 @@ class Guards:
         """Touch nothing yet."""
         self._machine = machine
         self.root = machine.state / "guards"
+        self._undone = machine.state / "undone.json"
         # The host's cache of it may be renewed or cleared under a session that lives.
         code = Path(__file__).parents[2]
         if code.with_suffix(".pyz").is_file():
@@ -117,6 +124,9 @@ class Guards:
         folder = self._make(number)
         note: Json = {
             "what": change.what,
+            "attempt": change.attempt,
+            "who": change.who,
+            "agent": [os.getpid(), self._started(os.getpid())],
             "files": [
                 {"path": path, "kept": paths.keep(paths.checked(path), folder / str(index))}
                 for index, path in enumerate(change.undo.paths)
@@ -177,11 +187,15 @@ class Guards:
                 return
             time.sleep(min(left, 1.0))
 
-    def restore(self, number: str) -> Json | None:
+    def restore(self, number: str, *, unasked: bool = False) -> Json | None:
         """Put everything back; None where it was confirmed or put back already.
 
         Killed in the middle, it is done again: by the timer's service, at the next boot or by the next
         deployment.
+
+        Args:
+            number: its id.
+            unasked: nobody hears the answer. It is kept for whoever made the change, until somebody deploys.
 
         Returns:
             ``what`` the change was, and ``failed``, what did not work, as lines for people.
@@ -207,16 +221,72 @@ class Guards:
             self._pardon(note["peer"])
             with self._mutex:
                 self._deadlines.pop(number, None)
+            if unasked:
+                outcome = {"who": note["who"], "failed": failed}
+                self._keep_outcomes({**self._outcomes(), note["attempt"]: outcome})
             self._forget(number)
             self._drop(note["drop_on_restore"])
         self._stop_timer(number)
-        return {"what": note["what"], "failed": failed}
+        return {key: note[key] for key in ("what", "attempt", "agent")} | {"failed": failed}
 
     def _pardon(self, peer: str) -> None:
         """Lift the ban of whoever made the change: its refused logins were our own."""
         if peer:
             with contextlib.suppress(HostError):  # there need not be a fail2ban
                 self._machine.run(["fail2ban-client", "unban", peer], timeout=COMMAND_TIMEOUT)
+
+    def outcome(self, attempt: str) -> Json:
+        """What became of a change: it is ``armed``, or ``undone`` with what did not work, or neither."""
+        # In this order: what is undone is noted before it stops to be armed.
+        armed = any((note := self._read(number)) and note["attempt"] == attempt for number in self.pending())
+        return {"armed": armed, "undone": self._outcomes().get(attempt, {}).get("failed")}
+
+    def forget_outcomes(self, who: str) -> None:
+        """Of other deployments than the one of `who`, which may still ask."""
+        known = self._outcomes()
+        kept = {attempt: one for attempt, one in known.items() if one["who"] == who}
+        if kept != known:
+            self._keep_outcomes(kept)
+
+    def _keep_outcomes(self, outcomes: dict[str, Json]) -> None:
+        if outcomes:
+            disk.write(self._undone, json.dumps(outcomes).encode())
+        else:
+            paths.remove_file(self._undone)
+
+    def _outcomes(self) -> dict[str, Json]:
+        try:
+            found: dict[str, Json] = json.loads(self._undone.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def end_agent(self, done: Json) -> None:
+        """End the agent that made a change, and free its lock: nobody has heard of it for a whole window.
+
+        It finishes what is under way. One that cannot, since it writes to a connection that nobody reads, is
+        killed.
+        """
+        pid, started = done["agent"]
+        for sign, patience in ((signal.SIGTERM, _ENDS), (signal.SIGKILL, 0.0)):
+            until = time.monotonic() + patience
+            if not started or self._started(pid) != started:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sign)
+            while self._started(pid) == started and time.monotonic() < until:
+                time.sleep(0.1)
+
+    def _started(self, pid: int) -> str:
+        """Boot and time at which a process began, which with its id tell it from every other; proc(5)."""
+        proc = self._machine.proc
+        try:
+            boot = (proc / "sys/kernel/random/boot_id").read_text("utf-8").strip()
+            stat = (proc / str(pid) / "stat").read_text("utf-8", "replace")
+        except OSError:
+            return ""
+        state, *fields = stat.rpartition(")")[2].split()
+        return "" if state == "Z" else f"{boot} {fields[18]}"
 
     def recover(self) -> list[Json]:
         """Put back what a deployment left that is gone: whoever holds the deployment's lock may ask."""
@@ -366,7 +436,9 @@ def main(arguments: list[str]) -> None:
     for number in arguments[1:]:
         guards.wait_for(number)
     for number in arguments[1:] or reversed(guards.pending()):
-        done = guards.restore(number)
+        done = guards.restore(number, unasked=True)
         if done is not None:
+            if arguments[1:]:
+                guards.end_agent(done)
             lines = [f"undone, since nobody confirmed it: {done['what']}", *done["failed"]]
             print(*lines, sep="\n")  # noqa: T201 - to the journal

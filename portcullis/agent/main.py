@@ -42,7 +42,14 @@ def main(pending: list[str]) -> None:
     os.umask(0o077)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost terminal must not cut apt in half
     peer = Peer.parse(sys.argv[2]) if len(sys.argv) > 2 else None  # noqa: PLR2004 - after the agent's hash
-    Agent(Machine(peer=peer), sys.stdout.fileno()).serve(pending, sys.stdin.buffer)
+    agent = Agent(Machine(peer=peer), sys.stdout.fileno())
+    # From the guard: the client is cut off, and the host has undone what it did.
+    signal.signal(signal.SIGTERM, lambda *_: agent.end())
+    agent.serve(pending, sys.stdin.buffer)
+
+
+class _Ended(BaseException):
+    """Nothing more is to be read."""
 
 
 class Agent:
@@ -66,6 +73,7 @@ class Agent:
         self._write = threading.Lock()
         self._longest = LINE if bounded else -1
         self._requests: queue.Queue[str | bytes | None] = queue.Queue(AT_ONCE if bounded else 0)
+        self._reading = False
         self._under_way = 0
         self._last = time.monotonic()
         self._served = threading.Event()
@@ -78,6 +86,24 @@ class Agent:
         threading.Thread(target=self._watch, name="idle", daemon=True).start()
         for line in pending:
             self._requests.put(line)
+        with contextlib.suppress(_Ended):
+            self._receive(source)
+        self._machine.alone.set()
+        for _ in workers:
+            self._requests.put(None)
+        for worker in workers:
+            worker.join()
+        self._operations.close()
+        self._served.set()
+
+    def end(self) -> None:
+        """End as where the input ends; called by a signal, in the thread that reads."""
+        if self._reading:
+            self._reading = False
+            raise _Ended
+
+    def _receive(self, source: IO[bytes]) -> None:
+        self._reading = True
         for received in iter(lambda: source.readline(self._longest), b""):
             self._last = time.monotonic()
             if len(received) == self._longest and not received.endswith(b"\n"):
@@ -86,13 +112,7 @@ class Agent:
                     self._send({"id": -1, "ok": False, "error": error.as_json()})
                 break
             self._requests.put(received)
-        self._machine.alone.set()
-        for _ in workers:
-            self._requests.put(None)
-        for worker in workers:
-            worker.join()
-        self._operations.close()
-        self._served.set()
+        self._reading = False
 
     def _work(self) -> None:
         while True:

@@ -202,7 +202,9 @@ class Operations:
         return {"confirmed": confirmed, "failed": done["failed"] if done else []}
 
     def armed(self, request: Json) -> Json:
-        """Whether a change still waits for its confirmation."""
+        """Whether a change still waits for its confirmation; by its `attempt`, what became of it besides."""
+        if "attempt" in request:
+            return self._guards.outcome(str(request["attempt"]))
         return {"armed": str(request["guard"]) in self._guards.pending()}
 
     def tree_missing(self, request: Json) -> Json:
@@ -223,6 +225,7 @@ class Operations:
         with self._guard:
             if not self._recovered:
                 self._guards.recover()
+                self._guards.forget_outcomes(str(request.get("who", "")))
             self._recovered = True
 
     def _prepare(self) -> None:
@@ -249,7 +252,8 @@ class Operations:
             paths = (*undo.paths, str(self._store.folder(name, item) / "record.json"))
             undo = Undo(paths, undo.commands)
         what = resource(str(request["owner"]))
-        return Change(what, undo, float(request["guard"]), drop_on_restore=[] if known else [name, item])
+        dropped = [] if known else [name, item]
+        return Change(what, undo, float(request["guard"]), *_asker(request), drop_on_restore=dropped)
 
     def _removal(self, request: Json, record: Record) -> Change | None:
         kind = self._kind(record.kind)
@@ -260,7 +264,8 @@ class Operations:
         if undo is None:
             return None
         what = f"removal of {resource(record.owner)}"
-        return Change(what, undo, float(request["guard"]), drop_on_confirm=[record.kind, record.id])
+        drop = [record.kind, record.id]
+        return Change(what, undo, float(request["guard"]), *_asker(request), drop_on_confirm=drop)
 
     def _guarded(self, change: Change | None) -> contextlib.AbstractContextManager[str]:
         return self._guards.armed(change) if change else contextlib.nullcontext("")
@@ -442,6 +447,11 @@ def public(kind: Kind[Any, Any, Any], facts: Facts) -> Json:
     """Return facts as the client gets them: without what a kind keeps for its own plan."""
     told: Json = encode(facts, kind.facts_type)
     return told
+
+
+def _asker(request: Json) -> tuple[str, str]:
+    """By what a client asks what became of its change, and who it is."""
+    return str(request.get("attempt", "")), str(request.get("who", ""))
 
 
 def resource(owner: str) -> str:

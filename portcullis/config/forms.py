@@ -138,9 +138,17 @@ def _image_by_tag(text: str) -> tuple[str, str] | None:
 def _container_user(text: str) -> tuple[str, str] | None:
     if not re.fullmatch(r"[a-z0-9_][a-z0-9_-]{0,31}(?::[a-z0-9_][a-z0-9_-]{0,31})?", text):
         return ("is not a user", "write a name or a number, with :group where needed")
-    if text.partition(":")[0] in {"0", "root"}:
+    user, _, group = text.partition(":")
+    if _is_root(user):
         return ("is root", "a container runs as a user of its own: write a name the image has, or a number")
+    if _is_root(group):
+        return ("is in root's group, which the files of many images are open to", "write another group")
     return None
+
+
+def _is_root(name: str) -> bool:
+    """Tell whether Docker takes a name for root: it reads digits as a number, so 00 is 0."""
+    return name == "root" or (name.isdecimal() and int(name) == 0)
 
 
 def _network(text: str) -> tuple[str, str] | None:

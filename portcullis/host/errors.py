@@ -6,6 +6,7 @@ HostError
 │   ├── HostKeyRefused    another host key than the pinned one
 │   ├── LoginRefused      no key of ours is accepted
 │   ├── SudoRefused       the login works, becoming root does not
+│   ├── SessionBroken     it ended while an answer was waited for
 │   └── PythonMissing     no python3 on the host
 ├── OtherSystem           the host runs another operating system than the declared one
 ├── RolledBack            a change cut us off, and the host has taken it back
@@ -16,6 +17,8 @@ HostError
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from portcullis.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +40,16 @@ class HostError(Exception):
     """One message for people: subject, property, cause, and what to do.
 
     The text never holds a secret: causes come from tools' messages and from our own words,
-    and the agent leaves out file content that is marked secret.
+    and the agent leaves out file content that is marked secret. All of it can be printed,
+    whatever the host said.
     """
 
     def __init__(self, cause: str, *, hint: str = "", prop: str = "", detail: str = "") -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.hint = hint
-        self.prop = prop
-        self.detail = detail
+        self.cause = printable(cause)
+        super().__init__(self.cause)
+        self.hint = printable(hint)
+        self.prop = printable(prop)
+        self.detail = printable(detail)
         self.subject: Subject | None = None
 
     def about(self, subject: Subject) -> HostError:
@@ -85,6 +89,10 @@ class LoginRefused(ConnectionFailed):
 
 class SudoRefused(ConnectionFailed):
     """The login works, becoming root without a password does not."""
+
+
+class SessionBroken(ConnectionFailed):
+    """The session ended while an answer was waited for; what was asked for may have happened."""
 
 
 class PythonMissing(ConnectionFailed):

@@ -8,6 +8,7 @@ that is still open, or by the host itself when the window ends.
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from portcullis.host.errors import (
     ConnectionFailed,
     HostError,
     RolledBack,
+    SessionBroken,
     TimedOut,
     Unreachable,
 )
@@ -82,7 +84,7 @@ class GuardedProvider(HostProvider):
         """
         with _lock(props):
             channel.families_in_use()  # while all of them still work
-            result = self.put(channel, item, props, guard=WINDOW)
+            result = _asked(channel, lambda more: self.put(channel, item, props, **more))
             confirm(channel, result, login)
         facts: Json = result["facts"]
         return facts
@@ -91,7 +93,8 @@ class GuardedProvider(HostProvider):
         """Undo the thing, and let it stay undone once a fresh login has worked."""
         with _lock(props):
             channel.families_in_use()
-            result = super().withdraw(channel, item, props, guard=WINDOW, **more)
+            ask = super().withdraw
+            result = _asked(channel, lambda guard: ask(channel, item, props, **guard, **more))
             confirm(channel, result, self.login_after_removal(props, result))
         return result
 
@@ -100,6 +103,43 @@ def _lock(props: Props) -> threading.Lock:
     """Return the lock of a host: of two changes at once, a failing login could not tell which was wrong."""
     with _locks:
         return _one_at_a_time.setdefault(f"{stack_name(props)} {props['host']}", threading.Lock())
+
+
+def _asked(channel: Channel, ask: Callable[[Json], Json]) -> Json:
+    """Ask for a change under a guard; where the session does not outlive it, find out what became of it.
+
+    Raises:
+        RolledBack: the change cut the session off, and the host took it back.
+        HostError: as the request says; a guard was never armed.
+    """
+    attempt = secrets.token_hex(8)
+    try:
+        return ask({"guard": WINDOW, "attempt": attempt})
+    except (SessionBroken, TimedOut) as error:
+        raise _after_the_break(channel, attempt, error) from None
+
+
+def _after_the_break(channel: Channel, attempt: str, broken: HostError) -> HostError:
+    """Log in until the host has taken the change back, and return the error that says so."""
+    why = f"the change cut off the session that made it ({broken.cause})"
+    gave_up = time.monotonic() + WINDOW + _MARGIN
+    while time.monotonic() < gave_up:
+        try:
+            said = channel.log_in_again("armed", Login(), attempt=attempt)
+        except HostError:
+            said = None
+        if said and said["undone"] is not None:
+            hint = "correct what is declared, then run again"
+            return RolledBack(f"{why}; {_BACK}", detail="\n".join(said["undone"]), hint=hint)
+        if said and not said["armed"]:
+            return broken
+        time.sleep(_PAUSES[1])
+    return RolledBack(f"{why}; {_ALONE}, and still no fresh login works", hint=_CONSOLE)
+
+
+_BACK = "the change was taken back, and the login works again"
+_ALONE = "the host should have taken it back by itself"
+_CONSOLE = "log in at your provider's console: `journalctl -u 'portcullis-guard-*'` tells"
 
 
 def confirm(channel: Channel, result: Json, login: Login) -> None:
@@ -154,16 +194,16 @@ def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack |
         if armed is False:
             break
         if time.monotonic() > gave_up:
-            undone = "the change was taken back" if done else "the host should have taken it back by itself"
+            undone = "the change was taken back" if done else _ALONE
             return RolledBack(
                 f"{refused}; {undone}, and still no fresh login works",
                 detail=failure.detail,
-                hint="log in at your provider's console: `journalctl -u 'portcullis-guard-*'` tells",
+                hint=_CONSOLE,
             )
         time.sleep(_PAUSES[1])
     failed = done["failed"] if done else []
     return RolledBack(
-        f"{refused}; the change was taken back, and the login works again",
+        f"{refused}; {_BACK}",
         detail="\n".join([failure.detail, *failed]).strip(),
         hint=failure.hint or "correct what is declared, then run again",
     )

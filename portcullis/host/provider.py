@@ -18,6 +18,7 @@ from portcullis.agent.wire import Desired, Facts, Malformed, decode, encode
 from portcullis.host.errors import HostError, Subject
 from portcullis.host.session import WRITE_TIMEOUT, Channel, session, who
 from portcullis.host.survey import Item, survey
+from portcullis.printable import printable_values
 from portcullis.provider import changes
 from portcullis.provider.base import (
     CheckFailure,
@@ -56,6 +57,9 @@ _TYPE_WORDS = {
 }
 """How the types of `facts.py` begin, and what each is for people."""
 
+_BY_ADOPTION = (
+    "declare it with adopt=True: the first `up` takes over what stands there, and a delete gives it back"
+)
 _AT_DELETE = {
     "restore": "up brings back what was there before",
     "keep": f"{STAYS} on the host",
@@ -167,9 +171,7 @@ class HostProvider(Provider):
     """Outputs that the host chooses; each is one of the facts."""
     remembered: ClassVar[tuple[str, ...]] = ()
     """Outputs that only the state knows."""
-    instead_of_import: ClassVar[str] = (
-        "declare it with adopt=True: the first `up` takes over what stands there, and a delete gives it back"
-    )
+    instead_of_import: ClassVar[str] = _BY_ADOPTION
     """What to do with a thing of a kind that cannot be imported."""
 
     @abstractmethod
@@ -302,6 +304,7 @@ class HostProvider(Provider):
             for key in ("owner", "group")
             if key in live and f"{key}_id" in facts and str(props.get(key)).isdigit()
         }
+        live = printable_values(live, props)
         inputs = {
             key: value
             for key, value in props.items()
@@ -310,7 +313,7 @@ class HostProvider(Provider):
         outs = dict(inputs)
         if _REVISION in props:
             outs[_REVISION] = facts.get(_REVISION) or props[_REVISION]
-        outs |= {name: facts.get(name, props.get(name)) for name in self.chosen}
+        outs |= printable_values({name: facts.get(name, props.get(name)) for name in self.chosen}, props)
         outs |= {name: props.get(name) for name in self.remembered}
         return ReadResult(id_, outs, inputs)
 
@@ -350,6 +353,9 @@ class HostProvider(Provider):
         props = {"host": host, "managed_by": urn, **wanted}
         with _Errors(self, props):
             facts = self._facts(props)
+            if printable_values(facts) != facts:
+                # It would be imported as something else, and the next `up` would write that.
+                raise HostError("it holds characters that cannot be printed", hint=_BY_ADOPTION)
         if not facts["exists"]:
             return None
         revision = {_REVISION: facts[_REVISION]} if _REVISION in facts else {}
@@ -398,7 +404,8 @@ class HostProvider(Provider):
         outs = {key: value for key, value in props.items() if key != _FORMER}
         if _REVISION in facts:
             outs[_REVISION] = facts[_REVISION]
-        return outs | {name: facts[name] for name in self.chosen}
+        outs |= printable_values({name: facts[name] for name in self.chosen}, props)
+        return outs
 
 
 def _is_known_throughout(value: Any) -> bool:

@@ -20,7 +20,8 @@ from portcullis.agent.run import Done
 from portcullis.agent.store import Store
 from portcullis.host.bundle import agent_bundle
 from portcullis.resources.file.on_host import Files
-from tests.on_host import Client
+from tests import on_host
+from tests.on_host import WHO, Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -327,6 +328,49 @@ def test_the_program_that_the_timer_starts(door: DoorClient, capsys: pytest.Capt
         'undone, since nobody confirmed it: File "motd"',
         "there is no program no-such-program-here on the host",
     ]
+
+
+def test_an_agent_that_is_cut_off_is_ended_its_lock_is_free_and_its_client_is_told(
+    door: DoorClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "run" / "deploy.lock"
+    script = (
+        "import pathlib, signal, sys;"
+        "from portcullis.agent import guard, guarded, machine, main, operations, run;"
+        f"m = machine.Machine(state=pathlib.Path({str(door.machine.state)!r}),"
+        f" lock=pathlib.Path({str(lock)!r}),"
+        f" units=pathlib.Path({str(door.machine.units)!r}), run=lambda argv, **_: run.Done(0, '', ''));"
+        "o = operations.Operations(m); o._lock.take('alice', 'web/prod');"
+        f"u = guarded.Undo(({str(door.path)!r},));"
+        f"c = guard.Guards(m).armed(guard.Change('door', u, 10, 'abc', {WHO!r}));"
+        "c.__enter__(); c.__exit__(None, None, None);"
+        "a = main.Agent(m, 1, o); signal.signal(signal.SIGTERM, lambda *_: a.end());"
+        "print('armed', flush=True); a.serve([], sys.stdin.buffer)"
+    )
+    door.path.write_text("open\n")
+    agent = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert agent.stdout is not None
+    assert agent.stdout.readline() == "armed\n"
+    door.path.write_text("narrow\n")
+    ask = {"attempt": "abc"}
+    assert door.beside().client.ask("armed", **ask) == {"armed": True, "undone": None}
+    note = next((door.machine.state / "guards").glob("*/undo.json"))
+    note.write_text(json.dumps({**json.loads(note.read_text()), "deadline": 0}))
+    main([str(door.machine.state), note.parent.name])
+    assert door.path.read_text() == "open\n"
+    with agent:
+        assert agent.wait(10) == 0
+    assert not lock.parent.exists(), "the lock is free, and nothing is left of it"
+    assert door.beside().client.ask("armed", **ask) == {"armed": False, "undone": []}
+    door.put("narrow\n")  # another thing of the same deployment
+    assert door.beside().client.ask("armed", **ask) == {"armed": False, "undone": []}
+    again = door.again()
+    monkeypatch.setattr(on_host, "WHO", "bob@laptop (pid 8)")
+    again.put("wide\n")  # whoever deploys next
+    assert again.beside().client.ask("armed", **ask) == {"armed": False, "undone": None}
+    assert not (door.machine.state / "undone.json").exists()
 
 
 def test_the_clock_does_not_cut_into_a_change_under_way(door: DoorClient, host: FakeHost) -> None:

@@ -23,6 +23,7 @@ FULL = ForwardPolicy(
         "fd00:30::/64": ["::/0"],
     },
     outside=["vmbr0", "br-ext"],
+    host={"60000-61000/udp": ["2001:db8::/32", "203.0.113.0/24"], "443/tcp": [], "22/tcp": []},
 )
 
 
@@ -44,6 +45,7 @@ def test_the_order_of_settings_is_no_difference() -> None:
         public=dict(reversed(FULL.public.items())),
         egress={source: list(reversed(to)) for source, to in reversed(FULL.egress.items())},
         outside=list(reversed(FULL.outside)),
+        host=dict(reversed((FULL.host or {}).items())),
     )
     assert forward_filter.table(other) == forward_filter.table(FULL)
 
@@ -76,6 +78,8 @@ def test_a_comment_fits_into_a_rule() -> None:
         ({"public": {"65536/udp": []}}, "public: "),
         ({"public": {"80/tcp": ["203.0.113.1/24"]}}, "no bit set behind its prefix"),
         ({"public": {"80/tcp": "203.0.113.1"}}, "is a text; write a list"),
+        ({"host": {"22": []}}, "host: '22' is not PORT/tcp"),
+        ({"host": {"22/tcp": ["203.0.113.1/24"]}}, "host.22/tcp: '203.0.113.1/24' is not an address"),
         ({"egress": {"shop 0": []}}, "egress: 'shop 0' is neither"),
         ({"egress": {"shop0": ["example.com"]}}, "egress.shop0: 'example.com' is not an address"),
         ({"egress": {"shop0": ["203.0.113.1:443"]}}, "with ports, write"),

@@ -9,7 +9,15 @@ import pytest
 from portcullis.agent.guarded import GuardedDesired
 from portcullis.agent.wire import Facts, Spec
 from portcullis.host import guarded
-from portcullis.host.errors import AgentRefused, ConnectionFailed, LoginRefused, RolledBack, Unreachable
+from portcullis.host.errors import (
+    AgentRefused,
+    ConnectionFailed,
+    LoginRefused,
+    RolledBack,
+    SessionBroken,
+    TimedOut,
+    Unreachable,
+)
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.session import Login
 
@@ -66,10 +74,19 @@ class Host:
     """Answers as a host does.
 
     `logins` are the outcomes of the logins that are to confirm, the last one for ever; `away` is for how many
-    tries nobody can log in after them.
+    tries nobody can log in after them. `broken` is how the session ends in the middle of the change, and
+    `guards` whether an undo was armed then.
     """
 
-    def __init__(self, *logins: Exception | None, session_lives: bool = True, away: float = 0) -> None:
+    def __init__(
+        self,
+        *logins: Exception | None,
+        session_lives: bool = True,
+        away: float = 0,
+        broken: Exception | None = None,
+        guards: bool = True,
+    ) -> None:
+        self.broken, self.guards, self.attempt = broken, guards, ""
         self.logins = list(logins)
         self.session_lives = session_lives
         self.away = away
@@ -82,6 +99,8 @@ class Host:
                 raise outcome
             self.state = "confirmed"
             return {}
+        if op == "armed" and "attempt" in arguments:
+            return self.outcome(arguments["attempt"])
         if op == "armed":
             self.away -= 1
             if self.away >= 0:
@@ -89,15 +108,33 @@ class Host:
             if not self.session_lives:
                 self.state = "restored by itself"
             return {"armed": self.state == "armed"}
-        if op == "rollback":
-            if not self.session_lives:
-                raise ConnectionFailed("the session broke")
-            if self.state == "confirmed":
-                return {"confirmed": True, "failed": []}
-            self.state = "restored"
-            return {"confirmed": False, "failed": []}
-        self.state = "armed"
+        return self.rollback() if op == "rollback" else self.change(arguments)
+
+    def outcome(self, attempt: str) -> dict[str, Any]:
+        self.away -= 1
+        if self.away >= 0:
+            raise Unreachable("timed out")
+        assert attempt == self.attempt
+        if self.state == "armed":
+            self.state = "restored by itself"
+            return {"armed": True, "undone": None}
+        return {"armed": False, "undone": ["sshd: failed"] if self.state == "restored by itself" else None}
+
+    def rollback(self) -> dict[str, Any]:
+        if not self.session_lives:
+            raise ConnectionFailed("the session broke")
+        if self.state == "confirmed":
+            return {"confirmed": True, "failed": []}
+        self.state = "restored"
+        return {"confirmed": False, "failed": []}
+
+    def change(self, arguments: dict[str, Any]) -> dict[str, Any]:
         assert arguments["guard"] == guarded.WINDOW
+        self.attempt = arguments["attempt"]
+        if self.broken:
+            self.state = "armed" if self.guards else "untouched"
+            raise self.broken
+        self.state = "armed"
         return {"facts": {"exists": True}, "steps": [], "done": "removed", "guard": "7f"}
 
 
@@ -142,6 +179,40 @@ def test_a_session_that_is_cut_off_too_waits_for_the_host_to_restore_itself(
     with pytest.raises(RolledBack, match="taken back, and the login works again"):
         DoorProvider().create(PROPS)
     assert host.state == "restored by itself"
+
+
+@pytest.mark.parametrize("broken", [SessionBroken("the session broke"), TimedOut("no answer to 'put'")])
+@pytest.mark.parametrize("change", ["create", "delete"])
+def test_a_session_that_the_change_ends_waits_for_the_undo_and_says_so(
+    canned: Callable[..., CannedChannel], broken: Exception, change: str
+) -> None:
+    canned(host := Host(broken=broken, away=2))
+    with pytest.raises(RolledBack) as caught:
+        DoorProvider().create(PROPS) if change == "create" else DoorProvider().delete("id", PROPS)
+    assert host.state == "restored by itself"
+    said = str(caught.value)
+    assert said.startswith('web1: Door "door": the change cut off the session that made it (')
+    assert "the change was taken back, and the login works again\n    sshd: failed" in said
+
+
+def test_a_session_that_breaks_before_anything_is_armed_is_told_as_it_is(
+    canned: Callable[..., CannedChannel],
+) -> None:
+    canned(Host(broken=SessionBroken("the session broke"), guards=False))
+    with pytest.raises(SessionBroken, match="the session broke"):
+        DoorProvider().create(PROPS)
+    channel = canned(Host(broken=Unreachable("not reachable")))
+    with pytest.raises(Unreachable):
+        DoorProvider().create(PROPS)
+    assert [op for op, _ in channel.sent] == ["put"], "nobody waits for a host that was never there"
+
+
+def test_a_host_that_stays_away_after_the_session_broke_is_said_to(
+    canned: Callable[..., CannedChannel],
+) -> None:
+    canned(Host(broken=SessionBroken("the session broke"), away=math.inf))
+    with pytest.raises(RolledBack, match="by itself, and still no fresh login works"):
+        DoorProvider().create(PROPS)
 
 
 def test_a_host_that_stays_away_is_said_to(canned: Callable[..., CannedChannel]) -> None:

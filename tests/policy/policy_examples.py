@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from portcullis.components.firewall import metadata
 from portcullis.components.firewall.render import forward_filter
 from portcullis.policy.model import UNKNOWN, Resource
 
@@ -275,6 +276,8 @@ EXAMPLES = {
             [container(user="root")],
             [container(user="0:0")],
             [container(user="00")],
+            [container(user="1000:00")],
+            [container(user="nobody:root")],
         ),
         good=([container()], [container(user="nobody:nogroup")]),
     ),
@@ -443,6 +446,12 @@ EXAMPLES = {
                 )
             ],
             [host("ForwardFilter", table="table inet portcullis {\n}\n", boot="enabled")],
+            *[
+                [host("ForwardFilter", table=TABLE.replace(line, other))]
+                for service in metadata.closed()
+                for line in [metadata.match(service)]
+                for other in (line.replace(service.address, "192.0.2.1"), f"{line} th dport != 80")
+            ],
             [host("ForwardFilter", table=TABLE.replace("\t\tct state", "\t\taccept\n\t\tct state", 1))],
             [host("ForwardFilter", table=TABLE, boot="disabled")],
             [

@@ -32,7 +32,7 @@ Binding = Tuple[str, str, int]  # protocol, address, port
 
 @dataclass(frozen=True)
 class Container:
-    """One container: what it publishes, and the networks that it is in."""
+    """One container, or one service of a swarm: what it publishes, and the networks that it is in."""
 
     id: str
     name: str
@@ -40,6 +40,7 @@ class Container:
     state: str
     bindings: Tuple[Binding, ...]
     networks: Tuple[str, ...]
+    kind: str = "container"
 
     @property
     def is_up(self) -> bool:
@@ -49,7 +50,7 @@ class Container:
     @property
     def declared_as(self) -> str:
         """How a declaration names it."""
-        return f'container "{self.name}"'
+        return f'{self.kind} "{self.name}"'
 
     @property
     def app(self) -> str:
@@ -77,7 +78,39 @@ def read(machine: Machine) -> List[Container]:
             details = _document(machine, f"/containers/{entry['Id']}/json") or {}
             bindings = _made_with((details.get("HostConfig") or {}).get("PortBindings") or {}, default)
         found.append(container(entry, bindings))
-    return found
+    return found + _services(machine)
+
+
+def _services(machine: Machine) -> List[Container]:
+    """The services of a swarm that this host manages: each publishes on every address of every host of it.
+
+    None of their containers tells of it. A host that manages none does not know them.
+    """
+    answer = ask(machine.docker, "GET", "/services", timeout=_TIMEOUT)
+    if answer is None:
+        return []
+    with answer:
+        listed = answer.document() if answer.status == 200 else []  # noqa: PLR2004 - HTTP
+    return [_service(entry) for entry in listed]
+
+
+def _service(entry: Dict[str, Any]) -> Container:
+    spec = entry.get("Spec") or {}
+    image = ((spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}).get("Image")
+    return Container(
+        id=str(entry.get("ID")),
+        name=str(spec.get("Name")),
+        image=str(image or ""),
+        state="running",
+        bindings=tuple(
+            (str(port.get("Protocol") or "tcp"), address, int(port["PublishedPort"]))
+            for port in (entry.get("Endpoint") or {}).get("Ports") or ()
+            if port.get("PublishedPort") and port.get("PublishMode") != "host"  # that one its container tells
+            for address in (_EVERYWHERE, "::")
+        ),
+        networks=(),
+        kind="service",
+    )
 
 
 def container(entry: Dict[str, Any], bindings: Iterable[Binding]) -> Container:

@@ -1,4 +1,4 @@
-"""The nftables table that decides what reaches containers, and what containers reach.
+"""The nftables table that decides what reaches containers, by whatever way, and what containers reach.
 
 It is written as nft itself lists it (tabs, order of words, no sets), so that the live table can be compared
 with the declared one line by line. nft 1.0.6 (Debian 12) and 1.1.3 (Debian 13) list it alike.
@@ -13,7 +13,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from portcullis.components.firewall.facts import TABLE
+from portcullis.components.firewall import metadata
+from portcullis.components.firewall.facts import TABLE, open_port
 from portcullis.rendering import header
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class ForwardPolicy:
             (203.0.113.7:443/tcp, [2001:db8::/32]:443/tcp), or *:PORTS/PROTOCOL for any address.
         outside: interfaces that are bridges and nevertheless lead to the world, as on hosts of virtual
             machines; every other bridge counts as one of containers.
+        host: ports of the host itself that are open, SSH's among them, as PORT/PROTOCOL or
+            FIRST-LAST/PROTOCOL: from which networks, or from everywhere where none is named. All others are
+            closed to IPv6 and to containers, since docker-proxy may serve them. None: the table says nothing
+            of what reaches the host.
 
     Raises:
         ValueError: naming every part that cannot be used.
@@ -56,6 +61,7 @@ class ForwardPolicy:
     public: Mapping[str, Sequence[str]] = field(default_factory=dict)
     egress: Mapping[str, Sequence[str]] = field(default_factory=dict)
     outside: Sequence[str] = ()
+    host: Mapping[str, Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
         """Try all of it."""
@@ -69,12 +75,14 @@ class ForwardPolicy:
             ("bind_address", [self.bind_address], _address),
             ("outside", self.outside, _outside),
             ("public", self.public, _ports),
+            ("host", self.host or {}, _ports),
             ("egress", self.egress, _source),
         ):
             for text in texts:
                 yield from _fault(attribute, text, read)
         for attribute, lists, read_one in (
             ("public", self.public, _network),
+            ("host", self.host or {}, _network),
             ("egress", self.egress, _destination),
         ):
             for key, texts in lists.items():
@@ -108,9 +116,10 @@ def table(policy: ForwardPolicy) -> str:
         "\t}",
         "",
         "\tchain containers {",
-        # Port 53: on Google's machines the very same address is the resolver.
-        '\t\tip daddr 169.254.169.254 th dport != 53 counter drop comment "cloud metadata"',
-        '\t\tip6 daddr fd00:ec2::254 th dport != 53 counter drop comment "cloud metadata"',
+        *(
+            f'\t\t{metadata.match(service)} counter drop comment "metadata of {service.cloud}"'
+            for service in metadata.closed()
+        ),
         '\t\tct status dnat counter drop comment "ports that other containers publish"',
         # With br_netfilter (Docker loads it for icc=false) neighbours on one bridge pass here too.
         '\t\tfib daddr . iif oif exists accept comment "the same bridge"',
@@ -118,6 +127,7 @@ def table(policy: ForwardPolicy) -> str:
         f'\t\t{bridge_out} counter drop comment "containers of another bridge"',
         *_egress(policy.egress),
         "\t}",
+        *_input(policy),
         "}",
     ]
     return "\n".join(lines) + "\n"
@@ -161,6 +171,44 @@ ExecReload=/usr/sbin/nft -f {PATH}
 WantedBy=sysinit.target
 """
     )
+
+
+def _input(policy: ForwardPolicy) -> list[str]:
+    """Close what docker-proxy serves, which nothing tells from what the host serves itself.
+
+    Docker redirects IPv4 from outside, and the chain `forward` sees it. To docker-proxy go IPv6, where
+    Docker writes no rules for it, and what containers send to an address of the host.
+    """
+    if policy.host is None:
+        return []
+    redirected = 'accept comment "Docker redirects it to the chain forward"'
+    return [
+        "",
+        "\tchain input {",
+        "\t\ttype filter hook input priority filter - 10; policy accept;",
+        "\t\tct state established,related accept",
+        '\t\tiif "lo" accept',
+        f'\t\tmeta nfproto ipv4 meta iifkind != "bridge" {redirected}',
+        *(f'\t\tmeta nfproto ipv4 iifname "{name}" {redirected}' for name in sorted(set(policy.outside))),
+        *_open(policy.host),
+        *_open(policy.public),
+        # RFC 8415, 5.1 and 7.2: a server's answer is to another address than the question was.
+        '\t\tip6 saddr fe80::/10 udp sport 547 udp dport 546 accept comment "DHCPv6"',
+        *(
+            f'\t\tmeta l4proto {protocol} counter drop comment "docker-proxy may serve it"'
+            for protocol in ("tcp", "udp")
+        ),
+        "\t}",
+    ]
+
+
+def _open(ports: Mapping[str, Sequence[str]]) -> list[str]:
+    lines = []
+    for text in sorted(ports, key=_ports):
+        protocol, numbers = _ports(text)
+        sources = [_from(_network(source)).lstrip() + " " for source in ports[text]]
+        lines += [f"\t\t{source}{open_port(protocol, _range(numbers))}" for source in sorted(sources) or [""]]
+    return lines
 
 
 def _bridges(direction: str, outside: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 from portcullis.agent.errors import HostError
 from portcullis.components.inventory.on_host import docker
 from portcullis.components.inventory.on_host.look import Entry
+from portcullis.resources.sysctl.facts import STATIC
 from portcullis.resources.sysctl.on_host import sysctl_files
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _is_same(have: str, wanted: str) -> bool:
 def _declared(look: Look) -> List[str]:
     """Return the keys, some with `*`, that are read back where they are declared."""
     return [
-        sysctl_files.normal(str(key))
+        sysctl_files.normal(str(key).replace(STATIC, "*"))
         for record in look.records
         if record.kind == "sysctl"
         for key in record.spec.get("values") or {}

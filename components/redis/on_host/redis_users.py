@@ -276,12 +276,11 @@ def _default(text: str, state: State) -> str:
 def _read(path: str) -> tuple[str, os.stat_result | None]:
     """The file of users, or nothing where there is none. Raises `HostError`."""
     with disk.reading(paths.checked(path)) as place:
-        status = place.look()
-        if status is None:
+        if place.look() is None:
             return "", None
         fd = place.open()
         try:
-            return os.pread(fd, _LIMIT, 0).decode("utf-8", "replace"), status
+            return os.pread(fd, _LIMIT, 0).decode("utf-8", "replace"), os.fstat(fd)
         finally:
             os.close(fd)
 

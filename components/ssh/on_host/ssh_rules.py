@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, Set
 
 from portcullis.agent.errors import HostError
+from portcullis.components.firewall.facts import INPUT, open_port
 from portcullis.components.firewall.on_host.ufw_rules import SSH
 
 if TYPE_CHECKING:
@@ -104,6 +105,28 @@ def allow(machine: Machine, ports: Iterable[str], before: Json) -> None:
         known = {"action": rule.action, "comment": rule.comment} if rule and not rule.is_ours else None
         before.setdefault(port, known)
         _ufw(machine, "allow", "proto", "tcp", "to", "any", "port", port, "comment", SSH)
+
+
+def pass_filter(machine: Machine, ports: Iterable[str]) -> None:
+    """Let `ports` in through the forward filter's own table, until the filter itself is declared with them.
+
+    Raises:
+        HostError: nft refused.
+    """
+    try:
+        there = machine.run(["nft", "-s", "list", "chain", *INPUT.split()], timeout=_TIMEOUT)
+    except HostError as error:
+        if error.code != "invalid":  # there is no nft
+            raise
+        return
+    lines = [line.strip() for line in there.out.splitlines()]
+    for port in sorted(ports, key=int):
+        rule = open_port("tcp", port)
+        if there.code or rule in lines:
+            continue
+        done = machine.run(["nft", f"insert rule {INPUT} {rule}"], timeout=_TIMEOUT)
+        if done.code:
+            raise HostError("nft", f"nft refuses to let port {port} in", prop="port", detail=done.text)
 
 
 def give_back(machine: Machine, ports: Iterable[str], before: Json) -> None:

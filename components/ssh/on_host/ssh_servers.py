@@ -234,6 +234,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                 raise
             # First what lets people in, then what listens; the rule of a port that goes is last.
             ssh_rules.allow(self._machine, wanted, rules)
+            ssh_rules.pass_filter(self._machine, wanted)
             work.save()
             self._daemon.take_up(set(wanted), work.record)
             firewall = ssh_rules.read(self._machine)
@@ -350,6 +351,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         if firewall and firewall.enabled:
             # Somebody filters still: whoever comes in on the restored port must not depend on our rule.
             ssh_rules.allow(self._machine, [p for p in ports if p not in firewall.v4], rules)
+        ssh_rules.pass_filter(self._machine, ports)
         self._daemon.take_up(ports, record)
         if firewall:
             stays = ports if firewall.enabled else set()

@@ -139,19 +139,20 @@ def _look_file(account: Account, place: Place, faults: list[str]) -> str | None:
     if not stat.S_ISREG(status.st_mode):
         faults.append(f"{place.path} is {paths.named(place, status)}")
         return None
-    at_home = account.home in place.path.parents
-    if status.st_uid != account.uid and (at_home or status.st_uid != 0):
-        faults.append(f"{place.path} belongs to {paths.user_name(status.st_uid)}")
-    elif status.st_mode & (_OTHERS if at_home else _OTHERS_WRITE):
-        faults.append(f"{place.path} has mode {paths.mode_text(status.st_mode)}")
     try:
         fd = place.open()
     except FileNotFoundError:
         return None
     try:
+        status = os.fstat(fd)  # of the very file that is read
         data = os.pread(fd, LIMIT + 1, 0)
     finally:
         os.close(fd)
+    at_home = account.home in place.path.parents
+    if status.st_uid != account.uid and (at_home or status.st_uid != 0):
+        faults.append(f"{place.path} belongs to {paths.user_name(status.st_uid)}")
+    elif status.st_mode & (_OTHERS if at_home else _OTHERS_WRITE):
+        faults.append(f"{place.path} has mode {paths.mode_text(status.st_mode)}")
     if len(data) > LIMIT:
         faults.append(f"{place.path} has over {LIMIT} bytes")
     return data.decode("utf-8", "replace")

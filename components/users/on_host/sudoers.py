@@ -81,7 +81,7 @@ def read(path: Path) -> tuple[str, os.stat_result] | None:
             return "", status
         fd = place.open()
         try:
-            return os.pread(fd, LIMIT, 0).decode("utf-8", "surrogateescape"), status
+            return os.pread(fd, LIMIT, 0).decode("utf-8", "surrogateescape"), os.fstat(fd)
         finally:
             os.close(fd)
 

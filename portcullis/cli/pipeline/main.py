@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,15 @@ from typing import TYPE_CHECKING
 from portcullis.cli import command
 from portcullis.cli.pipeline import forge, markdown, preview
 from portcullis.cli.report import render
+from portcullis.printable import printable
 
 if TYPE_CHECKING:
     import argparse
 
 FOLDER = Path(".portcullis/pipeline")
 COMMENT = "comment.md"
+_LONGEST_PAGE = 64 << 10
+"""Characters of a comment that is taken from another job: as many as GitHub takes."""
 _WRITTEN = (COMMENT, "diff.txt", "preview.json", "result.json")
 CLEAN, FAILED, DRIFTED = 0, 1, 2
 
@@ -43,7 +47,7 @@ def previewed(stack: str, folder: Path, why: str, base: Path | None) -> int:
     (folder / "result.json").write_text(
         json.dumps({**result, "code_only": seen.code_only, "stopped": seen.stopped})
     )
-    (folder / COMMENT).write_text(markdown.of_preview(seen, source()))
+    (folder / COMMENT).write_text(printable(markdown.of_preview(seen, source())))
     say(render.text(seen.report).rstrip())
     if seen.verdict:
         say(f"\n{seen.verdict}")
@@ -59,10 +63,8 @@ def commented(stack: str, folder: Path, number: int) -> int:
     Raises:
         ForgeError: it could not be written, or there is no preview.
     """
-    page = folder / COMMENT
-    if page.exists():
-        body = page.read_text()
-    else:
+    body = _page(folder)
+    if body is None:
         # The step before this one ended before it could say anything; people still have to learn of it.
         body = (
             f"### Preview of `{stack}`\n\n**There is no preview.** The job ended before it began; "
@@ -70,6 +72,41 @@ def commented(stack: str, folder: Path, number: int) -> int:
         )
     say(forge.of_environment(os.environ).comment(number, markdown.marker("preview", stack), body))
     return CLEAN
+
+
+def _page(folder: Path) -> str | None:
+    """Return what the preview wrote to be shown, None where it wrote nothing.
+
+    The job that wrote it ran a pull request's code, and this one holds a token: a link would be read here.
+
+    Raises:
+        ForgeError: it is not a page of ours.
+    """
+    path = folder / COMMENT
+    here = Path.cwd()
+    for each in (path, *path.parents):
+        if here in each.absolute().parents and each.is_symlink():
+            raise forge.ForgeError(f"{each} of the preview is a symbolic link, and not followed")
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise forge.ForgeError(f"{path} of the preview cannot be read: {error.strerror}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise forge.ForgeError(f"{path} of the preview is no file")
+        data = os.read(fd, 4 * _LONGEST_PAGE)  # a character has four bytes in UTF-8, at most
+    finally:
+        os.close(fd)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if len(text) > _LONGEST_PAGE or not text or printable(text) != text:
+        limit = f"at most {_LONGEST_PAGE >> 10} KB, without control characters"
+        raise forge.ForgeError(f"{path} of the preview is not text of {limit}")
+    return text
 
 
 def watched(stack: str, folder: Path) -> int:

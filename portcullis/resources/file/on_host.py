@@ -216,6 +216,10 @@ def _read(path: Path) -> FileFacts:
         except FileNotFoundError:
             return FileFacts(exists=False)
         try:
+            # Of the very file that is read: who owns the folder may have exchanged it, and the mode decides
+            # who is shown the content.
+            status = os.fstat(fd)
+            facts = replace(facts, **paths.ownership(status))
             data = _bytes(fd, min(status.st_size, MAX_CONTENT))
         finally:
             os.close(fd)

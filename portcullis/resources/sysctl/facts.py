@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from portcullis.agent.wire import Desired, Facts, Spec
 
+STATIC = "<static>"
+"""Stands in a key for every interface with an IPv6 default route of its own, that no router has sent."""
+
 
 @dataclass(frozen=True)
 class SysctlSpec(Spec):
@@ -29,7 +32,8 @@ class SysctlDesired(Desired):
 
     Attributes:
         path: absolute path of their file.
-        values: key to value. `*` in a key stands for every interface that no other key names.
+        values: key to value. `*` in a key stands for every interface that no other key names, `STATIC` for
+            those with an IPv6 default route of their own.
         content: the text of the file.
         owner: user name of the file.
         group: group name of the file.

@@ -9,7 +9,7 @@ from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.changes import Line, Severity, with_rest
-from portcullis.resources.sysctl.facts import SysctlDesired, SysctlFacts
+from portcullis.resources.sysctl.facts import STATIC, SysctlDesired, SysctlFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from portcullis.provider.changes import Change
 
 # sysctl.d(5): in a key written with dots, a slash stands for a dot in the name of an interface.
-_KEY = re.compile(r"[a-z0-9_-]+(\.(\*|[A-Za-z0-9_/-]+))+\Z")
+_KEY = re.compile(rf"[a-z0-9_-]+(\.(\*|{STATIC}|[A-Za-z0-9_/-]+))+\Z")
 _VALUE = re.compile(r"[!-~]+( [!-~]+)*\Z")
 _FOLDER = "/etc/sysctl.d/"
 
@@ -90,7 +90,8 @@ class Sysctl(HostResource):
 
     Attributes:
         path: the file, /etc/sysctl.d/*.conf.
-        values: key to value. `*` in a key stands for every interface that no other key names.
+        values: key to value. `*` in a key stands for every interface that no other key names, `<static>` for
+            those with an IPv6 default route of their own, that no router has sent.
         content: the text of the file.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,6 +62,57 @@ def test_without_a_forge_whoever_runs_the_drift_watch_is_told(
     said = capsys.readouterr().out
     assert ("Drift: prod is not what the code says" in said) == bool(code)
     assert (tmp_path / "diff.txt").read_text() == seen.text
+
+
+class Told:
+    """What keeps the comments, and what it was given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bodies: list[str] = []
+        monkeypatch.setattr(verbs.forge, "of_environment", lambda _: self)
+
+    def comment(self, _number: int, _marker: str, body: str) -> str:
+        self.bodies.append(body)
+        return "https://forge.example/1"
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("ln -s ../token comment.md", "is a symbolic link, and not followed"),
+        (
+            "echo >comment.md; cd ..; mv out real; ln -s real out",
+            "out of the preview is a symbolic link",
+        ),
+        ("mkdir comment.md", "is no file"),
+        ("mkfifo comment.md", "is no file"),
+        ("head -c 65537 /dev/zero | tr '\\0' x >comment.md", "at most 64 KB"),
+        (r"printf 'a\033[2Kb' >comment.md", "without control characters"),
+        (r"printf '\377' >comment.md", "is not text"),
+    ],
+)
+def test_what_a_pull_requests_own_job_left_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, made: str, said: str
+) -> None:
+    told = Told(monkeypatch)
+    (tmp_path / "token").write_text("hunter2")
+    (tmp_path / "out").mkdir()
+    subprocess.run(["sh", "-ec", made], cwd=tmp_path / "out", check=True)
+    monkeypatch.chdir(tmp_path)
+    argv = ["comment", "--stack", "prod", "--number", "7", "--out", "out"]
+    assert run(argv) == verbs.FAILED
+    assert said in capsys.readouterr().err
+    assert told.bodies == []
+
+
+def test_what_the_preview_wrote_is_the_comment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = Told(monkeypatch)
+    argv = ["comment", "--stack", "prod", "--number", "7", "--out", str(tmp_path)]
+    assert run(argv) == verbs.CLEAN
+    assert "There is no preview" in told.bodies[-1]
+    (tmp_path / "comment.md").write_text("### Vorschau für prod\n\tall well\n")
+    assert run(argv) == verbs.CLEAN
+    assert told.bodies[-1] == "### Vorschau für prod\n\tall well\n"
 
 
 def test_without_a_forge_a_comment_is_an_error_for_people(

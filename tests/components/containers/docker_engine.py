@@ -21,6 +21,7 @@ class Engine:
     """Its containers, as `docker container inspect` and the list of the API tell of them."""
 
     containers: list[Json] = field(default_factory=list)
+    services: list[Json] | None = None
     broken: bool = False
 
     def run(
@@ -56,6 +57,9 @@ class Engine:
             return 500, {"message": "it is on fire"}
         if target == "/containers/json?all=1":
             return 200, [{k: v for k, v in one.items() if k != "bindings"} for one in self.containers]
+        if target == "/services":
+            no_swarm = {"message": "This node is not a swarm manager."}
+            return (503, no_swarm) if self.services is None else (200, self.services)
         for one in self.containers:
             if target == f"/containers/{one['Id']}/json":
                 return 200, {"HostConfig": {"PortBindings": one["bindings"]}}

@@ -327,6 +327,26 @@ def test_a_port_of_sctp_can_be_accepted_as_it_is_shown(world: World) -> None:
     assert world.facts(accepted={key: "x"})["published"] == {}
 
 
+def test_the_ingress_ports_of_a_swarm_are_published(world: World) -> None:
+    spec = {"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "nginx:1"}}}
+    ports = [
+        {"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8088, "PublishMode": "ingress"},
+        {"Protocol": "udp", "TargetPort": 53, "PublishedPort": 8053, "PublishMode": "host"},
+        {"Protocol": "tcp", "TargetPort": 9},
+    ]
+    world.docker.services = [
+        {"ID": "s1", "Spec": spec, "Endpoint": {"Ports": ports}},
+        {"ID": "s2", "Spec": {}},
+    ]
+    world.listen("tcp6", ANY6, 8088, 10, unit="docker.service", name="dockerd")
+    text = 'service "web" (nginx:1)'
+    found = world.facts()
+    assert found["published"] == {"tcp4 0.0.0.0:8088": text, "tcp6 [::]:8088": text}
+    assert found["listeners"] == {}
+    world.docker.services = []
+    assert world.facts()["published"] == {}
+
+
 def test_a_port_that_the_filter_lets_the_world_use_may_be_published(world: World) -> None:
     world.docker.run("game", "0.0.0.0:8443/tcp", "0.0.0.0:8444/tcp")
     assert list(world.facts(usual={"published tcp 8443 by *": "x"})["published"]) == ["tcp4 0.0.0.0:8444"]

@@ -11,6 +11,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
 from portcullis.components.exposure.resource import ExposureProvider, line
 from portcullis.provider import diagnostics
+from portcullis.provider.changes import Change
 from tests.host.test_provider import URN, survey_answer
 
 if TYPE_CHECKING:
@@ -227,3 +228,16 @@ def test_an_engine_that_does_not_answer_costs_no_warning(
     monkeypatch.setattr("sys.argv", ["pulumi-resource-portcullis", "127.0.0.1:9"])
     diagnostics.warn(URN, "undeclared: x")
     assert "undeclared: x" in capsys.readouterr().err
+
+
+def test_who_publishes_a_port_can_be_removed_by_what_is_told() -> None:
+    live = {"tcp4 0.0.0.0:3306": LEAK, "tcp4 0.0.0.0:8088": 'service "web" (nginx:1)', "tcp4 0.0.0.0:9": "?"}
+    paths = frozenset(("published", key) for key in live)
+    props, found = {"published": {}}, {"published": live}
+    change = Change("Exposure", "e", "update", props, found, props, hand=paths, up=paths, host="web1")
+    told = {line.subject: line.remedy for line in ExposureProvider().lines(change)}
+    assert told == {
+        "tcp4 0.0.0.0:3306": "stays; remove it yourself: docker rm -f leak",
+        "tcp4 0.0.0.0:8088": "stays; remove it yourself: docker service rm web",
+        "tcp4 0.0.0.0:9": "stays",
+    }

@@ -29,7 +29,7 @@ SHOULD = {
 }
 
 
-WIRING = ("web", "bind_address", "egress", "opts")
+WIRING = ("web", "ssh_port", "bind_address", "egress", "opts")
 
 
 def firewall(**args: Any) -> Firewall:
@@ -100,6 +100,23 @@ def test_a_public_port_of_a_container_is_open_in_both(deploy: Deploy) -> None:
     assert table == forward_filter.table(
         ForwardPolicy("10.200.0.1", {"8443/tcp": [], "9000-9010/udp": office.from_}, {}, ["vmbr0"])
     )
+
+
+def test_what_docker_proxy_serves_is_shut_without_ufw_too(deploy: Deploy) -> None:
+    office = RuleArgs(from_=["203.0.113.0/24", "2001:db8::/32"])
+    allow = {"60000:61000/udp": office, "25/tcp": RuleArgs()}
+    engine = deploy(lambda: firewall(allow=allow, public={"8443/tcp": RuleArgs()}, ssh_port=2222))
+    table = engine.one(":ForwardFilter").inputs["table"]
+    host = {"2222/tcp": [], "25/tcp": [], "80/tcp": [], "443/tcp": [], "60000-61000/udp": office.from_}
+    assert table == forward_filter.table(ForwardPolicy(public={"8443/tcp": []}, host=host))
+    chain = table.partition("chain input {")[2]
+    for line in ("tcp dport 2222 accept", "ip6 saddr 2001:db8::/32 udp dport 60000-61000 accept",
+                 "tcp dport 8443 accept", 'meta l4proto tcp counter drop comment "docker-proxy may serve it"',
+                 'meta l4proto udp counter drop comment "docker-proxy may serve it"'):  # fmt: skip
+        assert f"\t\t{line}\n" in chain
+    # Where nobody knows the port of SSH, nothing is closed that it may be on.
+    engine = deploy(lambda: firewall(allow=allow))
+    assert "chain input" not in engine.one(":ForwardFilter").inputs["table"]
 
 
 def test_faults_of_arguments_come_all_at_once() -> None:

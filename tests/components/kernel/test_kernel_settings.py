@@ -52,9 +52,15 @@ def test_a_change_counts_for_every_interface_and_those_to_come() -> None:
     assert own["net.ipv4.conf.*.rp_filter"] == "0"
 
 
+def test_a_packet_that_goes_far_is_not_refused() -> None:
+    far = {"net.ipv4.ip_default_ttl": "64", "net.ipv6.conf.all.hop_limit": "32"}
+    assert KernelArgs(values=far).values == far
+
+
 def test_none_of_ours_breaks_docker() -> None:
     assert not [key for key, value in DEFAULTS.items() if refusal(key, value)]
-    assert not [key for key in DEFAULTS if "forward" in key or "accept_ra" in key]
+    learns = [key for key in DEFAULTS if key.endswith((".forwarding", "ip_forward", ".accept_ra"))]
+    assert learns == ["net.ipv6.conf.<static>.accept_ra"]
 
 
 @pytest.mark.parametrize(
@@ -69,6 +75,10 @@ def test_none_of_ours_breaks_docker() -> None:
         ("net.bridge.bridge-nf-call-iptables", "0"),
         ("net.ipv4.conf.docker0.route_localnet", "1"),
         ("kernel.modules_disabled", "1"),
+        ("net.ipv4.ip_default_ttl", "1"),
+        ("net.ipv4.ip_default_ttl", "31"),
+        ("net.ipv6.conf.all.hop_limit", "2"),
+        ("net.ipv6.conf.eth0.hop_limit", "0"),
     ],
 )
 def test_what_would_break_docker_is_refused_with_the_reason(key: str, value: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent import redaction
+from portcullis.agent import redaction, safe_paths
 from portcullis.agent.errors import HostError
 from portcullis.agent.main import LINE, Agent
 from portcullis.agent.read_only import ReadOnly
@@ -205,6 +205,29 @@ def test_what_is_put_into_a_closed_file_is_not_told(machine: Machine, motd: File
     found = seen(machine, motd.path)
     assert found["facts"]["withheld"] == {"content": "changed"}
     assert "hunter2" not in json.dumps(found)
+
+
+def test_a_file_that_is_exchanged_between_look_and_open_is_not_shown(
+    machine: Machine, motd: FileClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    motd.put("hello\n")
+    motd.client.close()
+    motd.path.write_text("everybody may read this\n")
+    secret = motd.path.with_name("secret")
+    secret.write_text("for root alone\n")
+    secret.chmod(0o600)
+    opens = safe_paths.Place.open
+
+    def exchanged(place: safe_paths.Place) -> int:
+        if secret.exists():  # an account that owns the folder is faster than the agent
+            secret.replace(motd.path)
+        return opens(place)
+
+    monkeypatch.setattr(safe_paths.Place, "open", exchanged)
+    found = seen(machine, motd.path)
+    assert "for root alone" not in json.dumps(found)
+    assert found["facts"]["mode"] == "0600"
+    assert found["facts"]["withheld"] == {"content": "changed"}
 
 
 def test_a_folder_on_the_way_may_close_a_file(machine: Machine, motd: FileClient) -> None:

@@ -50,6 +50,8 @@ class FakeSsh:
     changed: int = field(default_factory=now)
     invocation: str = "first"
     calls: list[str] = field(default_factory=list)
+    passes: list[str] | None = None
+    """Rules of the forward filter's chain `input`, None where there is no nft."""
 
     def __post_init__(self) -> None:
         (self.etc / "ssh/sshd_config.d").mkdir(parents=True)
@@ -86,6 +88,17 @@ class FakeSsh:
             raise HostError("invalid", f"there is no program {words[0]} on the host")
         done: Done = answer(words[1:])
         return done
+
+    def _nft(self, words: list[str]) -> Done:
+        if self.passes is None:
+            raise HostError("invalid", "there is no program nft on the host")
+        if words == ["-s", "list", "chain", "inet", "portcullis", "input"]:
+            rules = "".join(f"\t\t{rule}\n" for rule in self.passes)
+            return Done(0, f"table inet portcullis {{\n\tchain input {{\n{rules}\t}}\n}}\n", "")
+        (command,) = words
+        self.calls.append(f"nft {command}")
+        self.passes.insert(0, command.removeprefix("insert rule inet portcullis input "))
+        return Done(0, "", "")
 
     def _sshd(self, words: list[str]) -> Done:
         if not self.installed:

@@ -378,6 +378,21 @@ def test_a_listener_that_sshd_shares_for_a_moment_with_who_comes_in_is_its_own(s
     assert server.facts()["port"] == "22"
 
 
+def test_a_port_that_moves_passes_the_filter_before_sshd_listens_there(
+    make_server: Callable[..., Server],
+) -> None:
+    server = make_server(passes=["tcp dport 22 accept"])
+    server.put()
+    assert server.host.passes == ["tcp dport 22 accept"]
+    server.put("2222")
+    assert server.host.calls[0] == "nft insert rule inet portcullis input tcp dport 2222 accept"
+    # The old one's goes with the next table of the filter, which is declared with the new port.
+    assert server.host.passes == ["tcp dport 2222 accept", "tcp dport 22 accept"]
+    server.host.passes = ["tcp dport 2222 accept"]
+    server.remove("2222")
+    assert "tcp dport 22 accept" in server.host.passes, "the port that it goes back to"
+
+
 def test_ufws_rule_comes_before_the_port_and_goes_after_it(make_server: Callable[..., Server]) -> None:
     server = make_server(ufw=True)
     ours = ("allow", "portcullis ssh")

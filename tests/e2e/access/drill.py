@@ -127,6 +127,10 @@ CHANGES: dict[str, Hostile] = {
         "more", 'Sysctl("v6", host="web1", values={"net.ipv6.conf.all.disable_ipv6": "1"}, opts=last)',
         ("Sysctl", "an undo would not bring it back"), by_ipv6=True,
     ),
+    "a-ttl-that-ends-at-the-first-router": Hostile(
+        "more", 'Sysctl("ttl", host="web1", values={"net.ipv4.ip_default_ttl": "1"}, opts=last)',
+        ("Sysctl", TAKEN_BACK),
+    ),
     # fail2ban
     "a-jail-for-those-who-log-in": Hostile(
         "more", 'Fail2banJail("greedy", host="web1", jail="greedy", opts=last, options={"filter": "greedy",'

@@ -12,6 +12,7 @@ import pytest
 
 from lab import scan
 from lab.network import GATEWAY_ADDRESS, REGISTRY_ADDRESS
+from portcullis.components.firewall import metadata
 from portcullis.components.firewall.facts import UNIT
 from portcullis.components.firewall.render.forward_filter import PATH
 from tests.e2e.access.exposed import BIND, NOTHING, OWN, Exposed
@@ -29,9 +30,10 @@ from portcullis.components.docker import render as daemon_json
 from portcullis.dialect import DIALECTS
 from portcullis.components.firewall.render.forward_filter import ForwardPolicy, table
 
+HOST = {{"22/tcp": [], "80/tcp": [], "443/tcp": [], "60000-61000/udp": ["2001:db8:9::/48", "203.0.113.7"]}}
 dialect = DIALECTS[{os!r}]
 packages = Packages("packages", host="web1", names=[*dialect.docker_packages, "nftables", "ufw"])
-forward = ForwardFilter("filter", host="web1", table=table(ForwardPolicy({policy})),
+forward = ForwardFilter("filter", host="web1", table=table(ForwardPolicy(host=HOST, {policy})),
                         opts=pulumi.ResourceOptions(depends_on=[packages]))
 config = File("config", host="web1", path=daemon_json.PATH, adopt=True,
               content=daemon_json.daemon_json(dialect, "172.17.0.1/16"),
@@ -98,7 +100,7 @@ def exposed(standing: tuple[Project, Exposed]) -> Exposed:
 
 def shut(exposed: Exposed, *, ufw: bool = True) -> None:
     """Assert that no container is reached, and that the same scan finds them where the table is missing."""
-    assert exposed.reached() == (NOTHING if ufw else exposed.proxied())
+    assert exposed.reached() == NOTHING
     exposed.host.run(WITHOUT)
     try:
         found = exposed.reached()
@@ -113,6 +115,9 @@ def shut(exposed: Exposed, *, ufw: bool = True) -> None:
         # Docker 20 and 26 separate their networks in IPv4 only; with ufw on, ufw drops the rest.
         assert found["neighbour"] >= {"fd00:30::10 8080", "fd00:30::11 8080", "172.30.0.11 8080"}
         assert found["alien"] >= {"fd00:30::10 8080", "fd00:30::11 8080", "fd00:31::10 8080"}
+        # And what docker-proxy serves, which no forward chain sees.
+        for place, proxied in exposed.proxied().items():
+            assert found[place] >= proxied
 
 
 def test_all_that_answers_is_ssh_http_and_https(exposed: Exposed) -> None:
@@ -137,7 +142,7 @@ def test_the_same_after_a_restart_of_docker(exposed: Exposed) -> None:
     shut(exposed)
 
 
-def test_forwarded_paths_stay_shut_without_ufw(exposed: Exposed) -> None:
+def test_every_path_stays_shut_without_ufw(exposed: Exposed) -> None:
     exposed.host.run("ufw disable")
     try:
         shut(exposed, ufw=False)
@@ -183,23 +188,39 @@ def test_what_is_declared_public_is_reached_and_egress_is_a_list(project: Projec
 
 def test_containers_do_not_reach_the_clouds_metadata(exposed: Exposed) -> None:
     host = exposed.host
-    # A provider's service, where there is none: behind an interface that is no bridge.
+    addresses = list(dict.fromkeys(service.address.partition("/")[0] for service in metadata.SERVICES))
+    # A provider's services, where there are none: behind an interface that is no bridge.
     host.run(
-        "ip netns add cloud; ip link add cloud0 type veth peer name eth0 netns cloud;"
-        "ip address add 169.254.169.1/24 dev cloud0; ip link set cloud0 up; ip -n cloud link set eth0 up;"
-        "ip -n cloud address add 169.254.169.254/24 dev eth0; ip -n cloud route add default via 169.254.169.1"
+        "set -e; ip netns add cloud; ip link add cloud0 type veth peer name eth0 netns cloud;"
+        "ip address add 192.0.2.1/24 dev cloud0; ip address add fe80::1/64 dev cloud0 nodad;"
+        "ip link set cloud0 up; ip -n cloud link set lo up; ip -n cloud link set eth0 up;"
+        "ip -n cloud address add 192.0.2.2/24 dev eth0; ip -n cloud route add default via 192.0.2.1;"
+        "ip -n cloud route add default via fe80::1 dev eth0;"
+        + "".join(
+            f"ip -n cloud address add {address} dev eth0{' nodad' * (':' in address)};"
+            f"ip route add {address} dev cloud0;"
+            for address in addresses
+        )
     )
-    for port in (53, 80):
-        serve = ["python3", "-m", "http.server", "--directory", "/run/lock", str(port)]
+    allowed, every = set(metadata.PORTS), {80, *metadata.PORTS}
+    for port in every:
+        serve = ["python3", "-m", "http.server", "--bind", "::", "--directory", "/run/lock", str(port)]
         host.run(["systemd-run", "--quiet", "ip", "netns", "exec", "cloud", *serve])
     curl = "curl -s -o /dev/null --max-time 1 http://169.254.169.254:{}/"
-    wait_for("metadata", lambda: all(host.run(curl.format(p), check=False).returncode == 0 for p in (53, 80)))
-    asked = {"169.254.169.254": [53, 80]}
-    # On Google's machines it is the resolver, too.
-    assert scan.tcp(exposed.place("stranger"), asked)["169.254.169.254"].open == {53}
-    host.run(WITHOUT)
-    assert scan.tcp(exposed.place("stranger"), asked)["169.254.169.254"].open == {53, 80}
-    host.run(WITH)
+    wait_for("metadata", lambda: all(host.run(curl.format(p), check=False).returncode == 0 for p in every))
+
+    def reached() -> dict[str, set[int]]:
+        found = scan.tcp(exposed.place("alien"), dict.fromkeys(addresses, sorted(every)))
+        return {address: set(found[address].open) for address in addresses}
+
+    host.run("ufw disable")  # it drops IPv6 that is forwarded
+    try:
+        # On Google's machines it is the resolver, too.
+        assert reached() == dict.fromkeys(addresses, allowed)
+        host.run(WITHOUT)
+        assert reached() == dict.fromkeys(addresses, every)
+    finally:
+        host.run(f"{WITH}; ufw --force enable")
 
 
 def test_drift_is_shown_by_line_and_mended(project: Project, exposed: Exposed) -> None:
@@ -255,11 +276,11 @@ def test_debian_12_is_shut_too(
         project.unchanged()
         # A host of virtual machines: the public interface is a port of a bridge, and the table names that.
         exposed.host.run(BRIDGED)
-        assert exposed.reached() == exposed.proxied()
+        assert exposed.reached() == NOTHING
         world = {REGISTRY: [5000]}
         assert scan.tcp(exposed.place("plain"), world)[REGISTRY].open == {5000}
         exposed.host.run(f"sed 's/ [io]ifname != .vmbr0.//' {PATH} | nft -f -")
-        assert exposed.reached() == exposed.proxied()
+        assert exposed.reached() == NOTHING
         assert scan.tcp(exposed.place("plain"), world)[REGISTRY].silent == 1
     finally:
         project.close()

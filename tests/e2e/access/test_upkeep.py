@@ -17,6 +17,7 @@ import pytest
 
 from portcullis.components.upkeep import render as units
 from tests.e2e.host.watch import wait_for
+from tests.e2e.inventory.changes.kernel import ADVERTISES
 from tests.e2e.project import Project
 from tests.e2e.stack import snapshot
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from lab.pytest_lab import Host
+    from lab.pytest_lab import Host, Lab
 
 PROGRAM = """
 from portcullis.components import (
@@ -103,6 +104,27 @@ def test_settings_hold_over_a_reboot(standing: Project) -> None:
     host.reboot()
     assert live(host, MARTIANS, "net.ipv4.conf.eth0.rp_filter", "net.ipv4.tcp_rfc1337") == ["1", "1", "1"]
     assert "max 64M" in journal_limit(host)
+    standing.unchanged()
+
+
+def test_a_neighbour_that_claims_to_be_a_router_is_not_heard(standing: Project, lab: Lab) -> None:
+    host = standing.host
+    frame = ADVERTISES.replace("HOST", host.read("/sys/class/net/eth0/address").strip().replace(":", ""))
+    says = f"import time\nfor _ in range(8):\n    exec({frame!r})\n    time.sleep(0.25)"
+
+    def heard() -> bool:
+        assert lab.at("neighbour", "python3", "-c", says).returncode == 0
+        return "fe80::d711" in host.run("ip -6 route show default proto ra").stdout
+
+    hears = "net.ipv6.conf.eth0.accept_ra"
+    assert live(host, hears, "net.ipv6.conf.eth0.accept_ra_rtr_pref") == ["0", "0"]
+    assert not heard()
+    host.run(["sysctl", "-qw", f"{hears}=2"])  # as a host hears that forwards
+    assert heard(), "the same frame, where the setting is missing"
+    standing.preview().has('net.ipv6.conf.<static>.accept_ra: "2" => "0"', "~ 1 to update")
+    standing.up()
+    host.run("ip -6 route flush proto ra")
+    assert live(host, hears) == ["0"]
     standing.unchanged()
 
 

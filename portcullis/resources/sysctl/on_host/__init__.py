@@ -21,8 +21,8 @@ from portcullis.agent.step import Json, Step
 from portcullis.agent.wire import ABSENT
 from portcullis.resources.file.facts import FileDesired, FileFacts, FileSpec
 from portcullis.resources.file.on_host import Files
-from portcullis.resources.sysctl.facts import SysctlDesired, SysctlFacts, SysctlSpec
-from portcullis.resources.sysctl.on_host import sysctl_files
+from portcullis.resources.sysctl.facts import STATIC, SysctlDesired, SysctlFacts, SysctlSpec
+from portcullis.resources.sysctl.on_host import static_routes, sysctl_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,12 +45,14 @@ class _Found(SysctlFacts):
         file: the file by itself.
         live: live values of all keys, by path below /proc/sys.
         theirs: where an administrator's file sets one of our keys to something else, by key.
+        static: the interfaces that `STATIC` stands for.
         ipv6: an IPv6 address of each interface that has one of the internet, if the settings are about that.
     """
 
     file: FileFacts = field(default_factory=lambda: FileFacts(exists=False))
     live: Mapping[str, str] = field(default_factory=dict)
     theirs: Mapping[str, str] = field(default_factory=dict)
+    static: Sequence[str] = ()
     ipv6: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -81,7 +83,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
         return answers
 
     def _facts(self, spec: SysctlSpec, file: FileFacts) -> _Found:
-        wanted = spec.values
+        wanted, static = spec.values, self._static()
         live = {key: self._read(key, wanted) for key in wanted}
         after = [
             *sysctl_files.after(self._machine.sysctl_d, spec.path),
@@ -94,15 +96,16 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                 key: f"{entry.value} in {entry.file}"
                 for key in wanted
                 for entry in after
-                if entry.key == sysctl_files.normal(key) and entry.value != wanted[key]
+                if entry.key in _paths(key, static) and entry.value != wanted[key]
             },
-            content=file.content if file.exists else ABSENT,
+            content=static_routes.read(file.content, static) if file.exists else ABSENT,
             owner=file.owner if file.exists else ABSENT,
             group=file.group if file.exists else ABSENT,
             mode=file.mode if file.exists else ABSENT,
             file=file,
             live={path: value for found in live.values() for path, value in found.items()},
             theirs=self._theirs(spec.path, wanted),
+            static=static,
             ipv6=self._global_ipv6() if any(key.endswith(".disable_ipv6") for key in wanted) else {},
         )
 
@@ -118,7 +121,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
         ]
         # What somebody set on purpose is what a refusal has to name first.
         steps.sort(key=lambda step: not step.detail)
-        return steps + self._files.plan(_file(desired), facts.file)
+        return steps + self._files.plan(_file(desired, facts.static), facts.file)
 
     def obstacle(self, desired: SysctlDesired, facts: _Found) -> HostError | None:
         unknown = sorted(key for key, value in facts.values.items() if value == ABSENT)
@@ -142,7 +145,8 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                     else ""
                 ),
             )
-        return _for_good(desired, facts) or self._files.obstacle(_file(desired), facts.file)
+        file = _file(desired, facts.static)
+        return _for_good(desired, facts) or self._files.obstacle(file, facts.file)
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
         """The kernel's defaults and a package's settings are; an administrator's are not."""
@@ -175,20 +179,21 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                         self._write(path, want)
                         done.setdefault(path, value)
             file_steps = [s for s in steps if not s.prop.startswith(("values.", "overridden."))]
-            self._files.apply(_file(desired), file_steps, work)
+            static = self._static()
+            self._files.apply(_file(desired, static), file_steps, work)
         except HostError:
             for path, value in done.items():
                 with contextlib.suppress(HostError):
                     self._write(path, value)
             raise
-        for path in [path for path in kept if not _declared(path, wanted)]:
+        for path in [path for path in kept if not _declared(path, wanted, static)]:
             self._restore(path, kept.pop(path))
 
     def remove(self, desired: SysctlDesired, record: Record, folder: Path) -> str:
         """Some settings of the kernel cannot be taken back before the next boot."""
         for path, value in record.extra.get("live", {}).items():
             self._restore(path, value)
-        return self._files.remove(_file(desired), record, folder)
+        return self._files.remove(_file(desired, ()), record, folder)
 
     def preflight(
         self, desired: SysctlDesired, facts: _Found, steps: list[Step], peer: Peer | None
@@ -228,11 +233,12 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
 
     def _read(self, key: str, wanted: Mapping[str, str]) -> Live:
         """The live values of a key, by path below /proc/sys; with ``*`` those that no other key names."""
-        normal, root, found = sysctl_files.normal(key), self._machine.proc_sys, {}
+        normal, root, static = sysctl_files.normal(key), self._machine.proc_sys, self._static()
         if "*" not in normal:
-            value = self._value(normal)
-            return {} if value is None else {normal: value}
-        named = {sysctl_files.normal(other) for other in wanted if "*" not in other}
+            values = {path: self._value(path) for path in _paths(key, static)}
+            return {path: value for path, value in values.items() if value is not None}
+        found: Live = {}
+        named = {path for other in wanted if "*" not in other for path in _paths(other, static)}
         for path in sorted(root.glob(normal)):
             name = str(path.relative_to(root))
             value = None if name in named else self._value(name)  # an interface may go at any moment
@@ -251,7 +257,8 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
 
     def _shown(self, key: str, spec: SysctlSpec, live: Live) -> str:
         """One text for a key: its value; for several interfaces what most have, and those that differ."""
-        if "*" in key and live:
+        is_many = "*" in key or STATIC in key
+        if is_many and live:
             counts = collections.Counter(live.values())
             most = min(counts, key=lambda value: (-counts[value], value))
             other = [f"{path.split('/')[-2]}: {value}" for path, value in live.items() if value != most]
@@ -260,7 +267,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
         # No such interface, a part that the kernel was built without, IPv6 that it was started without: there
         # is nothing that the setting could be about.
         no_ipv6 = key.startswith("net.ipv6.") and not (self._machine.proc_sys / "net/ipv6").exists()
-        idle = no_ipv6 or "*" in key or key in spec.optional
+        idle = no_ipv6 or is_many or key in spec.optional
         return next(iter(live.values()), spec.values[key] if idle else ABSENT)
 
     def _write(self, path: str, value: str) -> None:
@@ -288,7 +295,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
 
     def _theirs(self, own: str, wanted: Mapping[str, str]) -> dict[str, str]:
         """Where an administrator's file sets one of our keys to something else, by key."""
-        keys = {sysctl_files.normal(key): key for key in wanted}
+        keys = {path: key for key in wanted for path in _paths(key, self._static())}
         found = {}
         for entry in sysctl_files.assignments(self._machine.sysctl_d):
             key = keys.get(entry.key)
@@ -298,6 +305,9 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                 if not is_as_shipped(self._machine, real):
                     found[key] = f"{entry.file} sets it to {entry.value}"
         return found
+
+    def _static(self) -> Sequence[str]:
+        return static_routes.interfaces(self._machine.proc_sys.parent / "net")
 
     def _global_ipv6(self) -> dict[str, str]:
         """An IPv6 address of each interface that has one of the internet, out of proc_net(5)."""
@@ -330,10 +340,16 @@ def _for_good(desired: SysctlDesired, facts: _Found) -> HostError | None:
     return None
 
 
-def _declared(path: str, wanted: Mapping[str, str]) -> bool:
-    return any(fnmatch.fnmatchcase(path, sysctl_files.normal(key)) for key in wanted)
+def _paths(key: str, static: Sequence[str]) -> list[str]:
+    """Return what a key is about, below /proc/sys; with ``*`` a pattern."""
+    return [sysctl_files.normal(one) for one in static_routes.keys(key, static)]
 
 
-def _file(desired: SysctlDesired) -> FileDesired:
+def _declared(path: str, wanted: Mapping[str, str], static: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(path, pattern) for key in wanted for pattern in _paths(key, static))
+
+
+def _file(desired: SysctlDesired, static: Sequence[str]) -> FileDesired:
     """Return the file of settings as one that is declared by itself."""
-    return FileDesired(desired.path, desired.content, desired.owner, desired.group, desired.mode)
+    content = static_routes.written(desired.content, static)
+    return FileDesired(desired.path, content, desired.owner, desired.group, desired.mode)

@@ -9,7 +9,7 @@ KERNEL, NETWORK = "kernel settings", "routes, addresses and interfaces"
 # One router advertisement (RFC 4861, 4.2): a router of high preference (RFC 4191) for half an hour. It has an
 # address of its own: the neighbour would answer for its own that it is no router, and the host forget it.
 # The frame goes to HOST, the hardware address: the lab's other hosts hear what is said to all.
-_ADVERTISES = """\
+ADVERTISES = """\
 import socket, struct
 source, everybody = (socket.inet_pton(socket.AF_INET6, name) for name in ("fe80::d711", "ff02::1"))
 said = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0x08, 1800, 0, 0)
@@ -22,6 +22,7 @@ line.bind(("eth0", 0))
 line.send(bytes.fromhex("HOST" "02000000d711" "86dd") + packet)
 """
 _HEARS = "sysctl -qw net.ipv6.conf.eth0.accept_ra=1"
+_IS_DEAF = "sysctl -qw net.ipv6.conf.eth0.accept_ra=0"
 _ROUTER = "ip -6 route show default proto ra"
 
 CHANGES = {
@@ -51,9 +52,9 @@ CHANGES = {
         f"{_HEARS}; for n in $(seq 50); do {_ROUTER} | grep -q . && break; sleep 0.1; done;"
         f" {_ROUTER} | grep -q .",
         ("route default", "ra"),
-        "ip -6 route flush proto ra",
-        neighbour=_ADVERTISES,
-        may=(("route", "ra"),),
+        f"{_IS_DEAF}; ip -6 route flush proto ra",
+        neighbour=ADVERTISES,
+        may=(("route", "ra"), ("net.ipv6.conf.<static>.accept_ra",)),
         review="F3: a neighbour takes the host's outgoing IPv6 with one router advertisement",
     ),
     "ipv6-forwarding": Change(

@@ -1,0 +1,87 @@
+"""Settings of the interfaces whose IPv6 is configured here, and learned from no router.
+
+Which these are, only the host knows, so a key has `STATIC` in their place. In the file for the boot stands a
+line for each of them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Iterable, List, Sequence
+
+from portcullis.resources.sysctl.facts import STATIC
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# linux/ipv6_route.h and linux/route.h.
+_REJECT, _ADDRCONF = 0x0200, 0x00040000
+# linux/if_addr.h: IFA_F_PERMANENT; an address without it was learned, and ends unless it is learned again.
+_PERMANENT = 0x80
+_GLOBAL = "00"
+_NOTE = "# for each interface with a default route of its own: "
+
+
+def interfaces(net: Path) -> List[str]:
+    """Return the interfaces with a default route that no router sent, and no address that ends by itself.
+
+    Args:
+        net: /proc/net, see proc_net(5).
+    """
+    routed, learned = set(), set()
+    for line in _lines(net / "ipv6_route"):
+        destination, prefix, *_, flags, name = line.split()
+        if not int(destination + prefix, 16) and not int(flags, 16) & (_REJECT | _ADDRCONF):
+            routed.add(name)
+    for line in _lines(net / "if_inet6"):
+        _, _, _, scope, flags, name = line.split()
+        if scope == _GLOBAL and not int(flags, 16) & _PERMANENT:
+            learned.add(name)
+    return sorted(routed - learned - {"lo"})
+
+
+def keys(key: str, names: Iterable[str]) -> List[str]:
+    """Return a key for each interface; a key that is about none of them is itself."""
+    # A dot in the name of an interface is written as a slash: sysctl.d(5).
+    return [key.replace(STATIC, name.replace(".", "/")) for name in names] if STATIC in key else [key]
+
+
+def written(content: str, names: Sequence[str]) -> str:
+    """Return the text of a file as systemd reads it: a line for each interface."""
+    lines = []
+    for line in content.splitlines(keepends=True):
+        lines += [_NOTE + line, *keys(line, names)] if _is_one(line) else [line]
+    return "".join(lines)
+
+
+def read(content: str, names: Sequence[str]) -> str:
+    """Return the text that was declared, of what stands in a file; what differs from it stays."""
+    lines = content.splitlines(keepends=True)
+    found = []
+    while lines:
+        line = lines.pop(0)
+        if line.startswith(_NOTE):
+            line = line[len(_NOTE) :]
+            wanted = keys(line, names)
+            if lines[: len(wanted)] == wanted and not _is_for_another(line, lines[len(wanted) :]):
+                del lines[: len(wanted)]
+            else:
+                line = _NOTE + line
+        found.append(line)
+    return "".join(found)
+
+
+def _is_one(line: str) -> bool:
+    return STATIC in line and not line.lstrip().startswith(("#", ";"))
+
+
+def _is_for_another(line: str, lines: Sequence[str]) -> bool:
+    pattern = re.escape(line).replace(re.escape(STATIC), r"[^\s.]+")
+    return bool(lines) and re.fullmatch(pattern, lines[0]) is not None
+
+
+def _lines(path: Path) -> List[str]:
+    try:
+        return path.read_text("ascii").splitlines()
+    except OSError:  # a kernel without IPv6
+        return []
