@@ -36,8 +36,14 @@ class Untrusted(NotRunning):
 class Redis:
     """One connection; `close` ends it."""
 
-    def __init__(self, address: str, ca: str = "") -> None:
-        """Connect. With `ca`, a file of certificates, the server has to show one that these vouch for.
+    def __init__(self, address: str, ca: str = "", *, server_name: str = "", source: str = "") -> None:
+        """Connect.
+
+        Args:
+            address: address and port.
+            ca: a file of certificates; with it the server has to show one that these vouch for.
+            server_name: whom that certificate has to name; without it the address.
+            source: the address of this host to come from. Where it has none such, nobody is reached.
 
         Raises:
             NotRunning: nobody listens there, or nobody who is to be trusted.
@@ -46,12 +52,12 @@ class Redis:
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         try:
-            _assert_ours(host)
-            plain = socket.create_connection((host, int(port)), TIMEOUT)
+            own = (source, 0) if source else None
+            plain = socket.create_connection((host, int(port)), TIMEOUT, own)
         except OSError as error:
             raise NotRunning(str(error.strerror or error)) from None
         try:
-            self._socket = self._private(plain, host, ca) if ca else plain
+            self._socket = self._private(plain, server_name or host, ca) if ca else plain
         except BaseException:
             plain.close()
             raise
@@ -151,25 +157,17 @@ def texts(reply: Reply) -> list[str]:
     return [part for part in reply if isinstance(part, str)] if isinstance(reply, list) else []
 
 
-def login(address: str, user: str, password: str, ca: str = "") -> Redis:
-    """Connect and log in. Raises as `Redis` and `Redis.call` do."""
-    connection = Redis(address, ca)
+def login(
+    address: str, user: str, password: str, ca: str = "", *, server_name: str = "", source: str = ""
+) -> Redis:
+    """Connect and log in. Takes and raises what `Redis` and `Redis.call` do."""
+    connection = Redis(address, ca, server_name=server_name, source=source)
     try:
         connection.call("AUTH", user, password)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _assert_ours(host: str) -> None:
-    """Raise OSError where the host does not have this address itself.
-
-    A login goes over the wire as it is. Where Docker is gone its address may be somebody else's, behind the
-    default route.
-    """
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
 
 
 def _bulk(word: str) -> bytes:
