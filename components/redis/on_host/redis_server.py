@@ -6,7 +6,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, NamedTuple, Tuple
+from typing import TYPE_CHECKING, NamedTuple, Tuple
 
 from portcullis.agent import disk
 from portcullis.components.redis.on_host import redis_acl, resp
@@ -39,21 +39,12 @@ class Access(NamedTuple):
 
     def connect(self, machine: Machine) -> Redis:
         """Connect to the container. Raises as `Redis` does, and `HostError` where it is somebody else."""
-        address, how = self._peer(machine)
-        return Redis(address, self.ca, **how)
-
-    def log_in(self, machine: Machine, user: str, password: str) -> Redis:
-        """Connect to the container and log in. Raises as `connect` and `Redis.call` do."""
-        address, how = self._peer(machine)
-        return resp.login(address, user, password, self.ca, **how)
-
-    def _peer(self, machine: Machine) -> Tuple[str, Dict[str, str]]:
         peer = container_peer.find(machine, self.container, self.address)
         if peer is None:
             raise NotRunning("its container does not run")
         # Its certificate names the address that it publishes: its own is another one at each start.
         name = self.address.rpartition(":")[0].strip("[]")
-        return peer.address, {"server_name": name, "source": peer.source}
+        return Redis(peer.address, self.ca, server_name=name, source=peer.source)
 
 
 def access(spec: RedisUserSpec) -> Access:
@@ -102,7 +93,7 @@ def enter(machine: Machine, server: Access, others: Iterable[Login]) -> Server:
     said = f"has no credential: {server.ops} holds no user and password"
     for user, password in dict.fromkeys(tries):
         try:
-            return Server(server.log_in(machine, user, password))
+            return Server(server.connect(machine).log_in(user, password))
         except Refused as refused:
             said = f"refuses the login of {user}: {refused}"
     raise Refused(said)

@@ -189,7 +189,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         if before is not None and redis_acl.other_passwords(before, line):
             server.end_sessions(user)  # any of them may have come in with what is no password any more
         try:
-            access.log_in(self._machine, *own).close()
+            access.connect(self._machine).log_in(*own).close()
         except Refused as refused:
             raise HostError(
                 "not-converged",

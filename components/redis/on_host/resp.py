@@ -81,6 +81,15 @@ class Redis:
         with contextlib.suppress(OSError):
             self._socket.close()
 
+    def log_in(self, user: str, password: str) -> Redis:
+        """Log in, and return this connection. Where that fails it ends. Raises as `call` does."""
+        try:
+            self.call("AUTH", user, password)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
     def call(self, *words: str) -> Reply:
         """Send a command and return its answer.
 
@@ -155,19 +164,6 @@ class Redis:
 def texts(reply: Reply) -> list[str]:
     """The texts of an answer that is a list of them."""
     return [part for part in reply if isinstance(part, str)] if isinstance(reply, list) else []
-
-
-def login(
-    address: str, user: str, password: str, ca: str = "", *, server_name: str = "", source: str = ""
-) -> Redis:
-    """Connect and log in. Takes and raises what `Redis` and `Redis.call` do."""
-    connection = Redis(address, ca, server_name=server_name, source=source)
-    try:
-        connection.call("AUTH", user, password)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _bulk(word: str) -> bytes:

@@ -68,7 +68,7 @@ class RedisProcess:
 
     def enter(self, user: str, password: str) -> resp.Redis:
         """A session of somebody's, which `stop` closes."""
-        self.sessions.append(resp.login(self.address, user, password))
+        self.sessions.append(resp.Redis(self.address).log_in(user, password))
         return self.sessions[-1]
 
     def enter_bare(self) -> resp.Redis:

@@ -526,7 +526,7 @@ def test_with_tls_the_agent_asks_a_server_that_its_authority_vouches_for(
     users.up()
     assert users.drift(OPS) == users.drift(APP) == {}
     users.put("app-2")
-    session = resp.login(users.redis.address, "app-2", PASSWORDS["app-2"], users.ca)
+    session = resp.Redis(users.redis.address, users.ca).log_in("app-2", PASSWORDS["app-2"])
     assert session.call("PING") == "PONG"
     session.close()
     with pytest.raises(NotRunning):
