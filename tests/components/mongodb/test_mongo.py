@@ -43,6 +43,7 @@ class Store:
     docker: Engine
     runs: bool = True
     "the container of the server, whose own address is that of loopback here"
+    gateway: str = "127.0.0.1"
     replica_set: str = ""
     container: str = ""
     docker_is_down: bool = False
@@ -56,7 +57,7 @@ class Store:
     def common(self) -> Json:
         self.docker.containers.clear()
         made = self.docker.run(
-            "mongo", f"{self.mongo.address}/tcp", networks=("mongo",), addresses=("127.0.0.1", "127.0.0.1"),
+            "mongo", f"{self.mongo.address}/tcp", networks=("mongo",), addresses=("127.0.0.1", self.gateway),
             state="running" if self.runs else "exited",
         )  # fmt: skip
         made["bindings"] = {f"{self.mongo.port}/tcp": made["bindings"]["0/tcp"]}
@@ -321,6 +322,15 @@ def test_who_listens_in_the_place_of_a_stopped_container_is_named_and_not_asked(
         assert f"(uid 0, pid {os.getpid()})" in error.message
     store.mongo.stop()
     assert store.root_facts() == {"exists": True, "server": "does not answer: its container does not run"}
+
+
+def test_it_is_asked_from_the_hosts_end_of_its_network_alone(store: Store) -> None:
+    store.put_root()
+    store.mongo.asked.clear()
+    store.gateway = "198.51.100.1"
+    gone = {"exists": True, "server": "does not answer: Cannot assign requested address"}
+    assert store.root_facts() == gone
+    assert store.mongo.asked == []
 
 
 def test_destroy_leaves_the_password_beside_the_data_and_the_next_stack_finds_it(

@@ -49,6 +49,7 @@ class Users:
     ca: str = ""
     runs: bool = True
     "the container of the server, whose own address is that of loopback here"
+    gateway: str = "127.0.0.1"
 
     @property
     def ops(self) -> Path:
@@ -67,7 +68,7 @@ class Users:
         """Let Docker tell of a container on the port that the server has now."""
         self.docker.containers.clear()
         made = self.docker.run(
-            "redis", f"{self.redis.address}/tcp", networks=("redis",), addresses=("127.0.0.1", "127.0.0.1"),
+            "redis", f"{self.redis.address}/tcp", networks=("redis",), addresses=("127.0.0.1", self.gateway),
             state="running" if self.runs else "exited",
         )  # fmt: skip
         made["bindings"] = {f"{self.redis.port}/tcp": made["bindings"]["0/tcp"]}
@@ -473,6 +474,13 @@ def test_a_network_that_is_not_the_hosts_own_gets_no_password(monkeypatch: pytes
     assert [place[0] for place in asked] == ["127.0.0.2"]
 
 
+def test_it_is_asked_from_the_hosts_end_of_its_network_alone(up: Users) -> None:
+    up.by_hand("ACL", "DELUSER", APP)
+    assert up.drift(APP) == {"running": GONE}
+    up.gateway = "198.51.100.1"
+    assert up.drift(APP) == {}, "nobody was reached"
+
+
 def test_a_server_that_hangs_is_told_of(
     users: Users, stranger: Callable[[bytes], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -531,6 +539,8 @@ def test_with_tls_the_agent_asks_a_server_that_its_authority_vouches_for(
     session.close()
     with pytest.raises(NotRunning):
         users.redis.enter("app-2", PASSWORDS["app-2"])
+    with pytest.raises(resp.Untrusted, match="IP address mismatch"):
+        resp.Redis(users.redis.address, users.ca, server_name="127.0.0.2")
     assert users.remove(APP) == "removed"
     users.client = users.client.again()
     assert users.drift("app-2") == {}
