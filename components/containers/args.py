@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from portcullis.components.containers.facts import PORTS
 from portcullis.components.containers.render import spell_cpus
 from portcullis.components.firewall.args import Destination, Interface
+from portcullis.components.kernel.render import FIRST_USER_PORT
 from portcullis.config.faults import refusal
 from portcullis.config.forms import (
     Argument,
@@ -104,6 +105,7 @@ class _Command(Kind):
         return {"anyOf": [self._line.schema(), words]}
 
 
+HostPort = Annotated[int, Number("a port that root alone may listen on", 1, FIRST_USER_PORT - 1)]
 VolumeName = Annotated[
     str,
     Text(
@@ -170,7 +172,7 @@ class ContainerArgs(Section):
     tag stands for, and shows it where that changed."""
     port: Port | None = None
     """The port that it listens on inside the container."""
-    host_port: Port | None = None
+    host_port: HostPort | None = None
     """A fixed port on docker0's address that leads to it, and a short gap at each release. Without it an app
     with a site gets a port of the host's choice, and is replaced without a gap."""
     health: UrlPath | None = None

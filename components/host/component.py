@@ -175,7 +175,7 @@ class HardenedHost(pulumi.ComponentResource):
             PreviewAccess(f"{name}-preview", args.preview, host=host, key=preview_key, opts=opts)
 
     def _close(self) -> None:
-        """Declare what keeps all others out: the firewall, the engine that starts behind it, and bans."""
+        """Declare what keeps all others out: firewall, kernel, the engine that starts behind them, bans."""
         name, args, host = self._name, self._args, self._host
         self.firewall = Firewall(
             f"{name}-firewall",
@@ -187,13 +187,15 @@ class HardenedHost(pulumi.ComponentResource):
             egress=wiring.egress(args),
             opts=self._after(self.access),
         )
+        kernel = KernelSettings(f"{name}-kernel", args.kernel, host=host, opts=self._after(self.firewall))
         self.engine = DockerEngine(
             f"{name}-docker",
             args.docker_engine,
             host=host,
             reached=wiring.reached(args),
-            # The docker provider logs in as declared, and no container starts before the filter stands.
-            opts=self._after(self.access, self.firewall),
+            # The docker provider logs in as declared. No container starts before the filter stands and its
+            # port is root's alone.
+            opts=self._after(self.access, self.firewall, kernel),
         )
         self._fail2ban = Fail2ban(
             f"{name}-fail2ban",
@@ -205,9 +207,8 @@ class HardenedHost(pulumi.ComponentResource):
         )
 
     def _keep_up(self) -> None:
-        """Declare what the host is and stays: kernel, logins, updates, room."""
+        """Declare what the host is and stays: logins, updates, room."""
         name, args, host = self._name, self._args, self._host
-        KernelSettings(f"{name}-kernel", args.kernel, host=host, opts=self._after(self.firewall))
         LoginPolicy(f"{name}-login", LoginPolicyArgs(), host=host, opts=self._after())
         updates = SystemUpdates(f"{name}-updates", args.updates, host=host, opts=self._after())
         Upkeep(f"{name}-upkeep", args.upkeep, host=host, opts=self._after(updates))

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from portcullis.components.firewall.render import ufw_sysctl
 from portcullis.components.kernel import render
-from portcullis.config.kinds import ListOf, MapOf, NumberOrText, Text, valid
+from portcullis.config.kinds import ListOf, MapOf, NumberOrText, Text, valid, whole
 from portcullis.config.section import Section, Written
 from portcullis.resources.sysctl.facts import STATIC
 
@@ -42,6 +42,7 @@ class KernelArgs(Section):
     @classmethod
     def check(cls, written: Written) -> None:
         """Refuse values that would break Docker, or that something else sets back."""
+        _ports(written)
         only = written.get("only")
         managed = tuple(str(prefix) for prefix, _ in written.elements("only")) or ("",)
         for key, value, place in written.items("values"):
@@ -57,3 +58,19 @@ class KernelArgs(Section):
                 )
         if not any(key.startswith(managed) for key in render.DEFAULTS):
             written.at.field("only").refuse(only, "keeps none of our settings", "write net., or leave it out")
+
+
+def _ports(written: Written) -> None:
+    """Refuse what would leave containers' ports to local users, and what the kernel refuses beside that."""
+    values = {key: (valid(Value, value), place) for key, value, place in written.items("values")}
+    start, place = values.get(render.PORT_START, (str(render.FIRST_USER_PORT), written.at))
+    first = whole(start)
+    if start is not None and (first is None or first < render.FIRST_USER_PORT):
+        why = f"would let local users listen in the place of containers below port {render.FIRST_USER_PORT}"
+        place.refuse(start, why, "leave it out; docs/hardening/kernel.md has what a service does instead")
+        return
+    ports, place = values.get(render.PORT_RANGE, (None, written.at))
+    least = whole((ports or "").partition(" ")[0])
+    if first is not None and least is not None and least < first:
+        why = f"begins below {first}, where ports for local users begin: the kernel takes no such two"
+        place.refuse(ports, why, f'write "{first} 60999", or more')

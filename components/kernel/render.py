@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PATH = "/etc/sysctl.d/99-zz-portcullis.conf"
+FIRST_USER_PORT = 32768
+"""The first port that a local user who is not root may listen on.
+
+It is the first one that the kernel gives to whoever asks for any port, see `ip_local_port_range` in ip(7);
+the kernel refuses a greater value for `PORT_START` than that.
+"""
+PORT_START, PORT_RANGE = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_local_port_range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,11 @@ _GROUPS = (
             ("net.ipv4.icmp_echo_ignore_broadcasts", "1"),
             ("net.ipv4.icmp_ignore_bogus_error_responses", "1"),
         ),
+    ),
+    _Group(
+        "While a container is down, no local user listens on its port in its place. It counts for UDP and\n"
+        "IPv6 too. Containers have a value of their own.",
+        ((PORT_START, str(FIRST_USER_PORT)),),
     ),
     _Group(
         "A flood of half-open connections keeps nobody out, and a stray reset ends no closed one early.",

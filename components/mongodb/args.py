@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from portcullis.components.containers.args import Cpus
+from portcullis.components.containers.args import Cpus, HostPort
 from portcullis.components.stores.args import Rotate
-from portcullis.config.forms import Image, Port, SecretValue
+from portcullis.config.forms import Image, SecretValue
 from portcullis.config.kinds import MapOf, Number, Text
 from portcullis.config.section import Section, Written
 
@@ -75,7 +75,7 @@ class MongoDBArgs(Section):
     """Memory limit in MB."""
     cpus: Cpus = "1"
     """How many CPUs it may use."""
-    host_port: Port = 27017
+    host_port: HostPort = 27017
     """The port on docker0's address for tunnels."""
     replica_set: bool = False
     """Run as a replica set of one member, which change streams and transactions need."""

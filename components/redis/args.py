@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
+from portcullis.components.containers.args import HostPort
 from portcullis.components.stores.args import Rotate
-from portcullis.config.forms import Image, Owner, Port
+from portcullis.config.forms import Image, Owner
 from portcullis.config.kinds import Choice, Number
 from portcullis.config.section import Section, Written
 
@@ -48,7 +49,7 @@ class RedisArgs(Section):
     eviction: Eviction | None = None
     """What gives way when the memory is full, a policy of Redis; without it `noeviction` where data is kept,
     and `allkeys-lru` in a cache."""
-    host_port: Port = 6379
+    host_port: HostPort = 6379
     """The port on docker0's address for tunnels."""
     tls: bool = False
     """Encrypt the connections inside the host too."""

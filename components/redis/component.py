@@ -189,6 +189,7 @@ class Redis(pulumi.ComponentResource):
             host=self._engine.host,
             acl=f"{self._folder}/{render.ACL}",
             address=self.address,
+            container=self._name,
             ops=self.credential,
             ca=f"{SECRETS}/{self._name}-secrets/ca.crt" if args.tls else None,
             # Plugins answer with floating-point numbers, and `make plan` with none.

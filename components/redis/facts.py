@@ -38,7 +38,8 @@ class RedisUserSpec(Spec):
     Attributes:
         acl: path of the server's file of users.
         user: its name.
-        address: address and port where the host reaches the server.
+        address: address and port of the host that lead to the server.
+        container: name of its container. The agent logs in there and nowhere else.
         ops: path of the file with a user and a password who may set users.
         rules: what the user may do, as in ACL SETUSER.
         gid: number of the group that the server runs as.
@@ -50,6 +51,7 @@ class RedisUserSpec(Spec):
     acl: str
     user: str
     address: str
+    container: str
     ops: str
     rules: str
     gid: str
@@ -65,7 +67,8 @@ class RedisUserDesired(Desired):
     Attributes:
         acl: path of the server's file of users.
         user: its name.
-        address: address and port where the host reaches the server.
+        address: address and port of the host that lead to the server.
+        container: name of its container. The agent logs in there and nowhere else.
         ops: path of the file with a user and a password who may set users.
         password: what it logs in with.
         rules: what it may do, as in ACL SETUSER.
@@ -77,6 +80,7 @@ class RedisUserDesired(Desired):
     acl: str
     user: str
     address: str
+    container: str
     ops: str
     password: str = field(repr=False)
     rules: str
@@ -95,6 +99,7 @@ class RedisUserDesired(Desired):
             acl=self.acl,
             user=self.user,
             address=self.address,
+            container=self.container,
             ops=self.ops,
             rules=self.rules,
             gid=self.gid,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}\Z")
 _RULE = re.compile(r"(~|&|%[RW]{1,2}~|\+|-)[!-~]+\Z|(all|reset)(keys|channels)\Z|(all|no)commands\Z")
 _PASSWORD = re.compile(r"[!-~]{20,512}\Z")
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _ADDRESS = re.compile(r"([0-9.]+|\[[0-9a-f:]+\]):[0-9]{1,5}\Z")
 
 
@@ -52,6 +53,7 @@ class RedisUserProvider(HostProvider):
             # Read back as what is wrong with the server's certificate.
             inputs.inputs["certificate"] = TRUSTED
         _matching(inputs, "address", _ADDRESS, "is not an address with its port, such as 172.17.0.1:6379")
+        _matching(inputs, "container", _CONTAINER, "is not the name of a container")
         _matching(inputs, "gid", re.compile(r"[0-9]+\Z"), "is not the number of a group, such as 999")
         _matching(inputs, "user", _USER, "is not a name for a user of Redis: letters, digits, _ . and -")
         if inputs.news.get("user") == DEFAULT:
@@ -134,6 +136,7 @@ class RedisUser(HostResource):
         host: Host | str,
         acl: str,
         address: str,
+        container: str,
         ops: str,
         user: pulumi.Input[str],
         password: pulumi.Input[str],
@@ -151,7 +154,8 @@ class RedisUser(HostResource):
             host: the host, or its alias.
             acl: the server's file of users on the host, the same one for all users of a server. It belongs to
                 root, and the group `gid` reads it.
-            address: address and port where the host reaches the server.
+            address: address and port of the host that lead to the server.
+            container: name of its container. The agent logs in there and nowhere else.
             ops: the file on the host with a user and a password, apart by a space, who may set users.
             user: its name. Another name is another user: the new one is made first and the old one goes last.
             password: what it logs in with; mark it secret. 20 characters or more, without spaces.
@@ -171,6 +175,7 @@ class RedisUser(HostResource):
             inputs={
                 "acl": acl,
                 "address": address,
+                "container": container,
                 "ops": ops,
                 "user": user,
                 "password": password,

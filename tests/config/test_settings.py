@@ -182,6 +182,11 @@ def test_all_faults_at_once() -> None:
         ("apps.api.host", "web2", "did you mean web1?"),
         ("apps.api.hostPort", 22, "22 is taken on web1 by the SSH server"),
         ("apps.api.hostPort", 443, "443 is taken on web1 by nginx"),
+        (
+            "apps.api.hostPort",
+            32768,
+            "32768 is not a port that root alone may listen on; write a number from 1 to 32767",
+        ),
         ("apps.api.port", None, 'sites.api.example.com.app: "api" is not published'),
         ("sites.api/example/com.app", None, "sites.api.example.com.app: is missing"),
         ("sites.api/example/com.root", "web/dist", "sites.api.example.com.root: is a second answer"),

@@ -20,8 +20,8 @@ JAIL = {
     "jail": "sshd", "path": "/etc/fail2ban/x", "content": "", "enabled": True, "options": {}, "ignoreip": {},
 }  # fmt: skip
 REDIS = {
-    "acl": "/srv/users.acl", "user": "ann", "address": "172.17.0.1:6379", "ops": "/srv/ops", "rules": "+@all",
-    "password": "x" * 40, "keeper": True,
+    "acl": "/srv/users.acl", "user": "ann", "address": "172.17.0.1:6379", "container": "redis",
+    "ops": "/srv/ops", "rules": "+@all", "password": "x" * 40, "keeper": True,
 }  # fmt: skip
 SYSCTL = {
     "path": "/etc/sysctl.d/99-x.conf", "content": "#", "owner": "root", "group": "root", "mode": "0644",

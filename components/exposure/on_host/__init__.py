@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from portcullis.components.exposure.on_host.socket_owners import Process
 
 _TIMEOUT = 30.0
-_PROXIES = ("docker-proxy", "dockerd")
 # Of a machine's settling time: long enough for a look-up by DNS, or a service that restarts.
 _SECOND_LOOK = 0.5
 
@@ -121,9 +120,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         owners: Dict[str, set[str]] = {}
         for one in found:
             # By the process too: on the port of a container that was stopped anybody may listen.
-            if one.key in docker_keys and any(
-                process.name in _PROXIES for process in held.get(one.inode, ())
-            ):
+            if one.key in docker_keys and any(process.is_dockers for process in held.get(one.inode, ())):
                 continue
             text, names = socket_owners.text_of(held.get(one.inode, []), one.port, texts, by_systemd)
             is_named = one.key in spec.listeners or one.key in spec.accepted

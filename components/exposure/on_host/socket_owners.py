@@ -22,6 +22,7 @@ _CONTAINER = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 _FOREIGN = re.compile(r"(?:libpod|cri-containerd|crio)-([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?")
 # A user's own systemd, which services by any name can be put below without being root.
 _USERS = re.compile(r"user@\d+\.service")
+_DOCKER = "docker.service"
 _PROGRAM = re.compile(r"[A-Za-z0-9_-]+")
 _SHORT = 15  # characters that the kernel keeps of a process's name
 _TIMEOUT = 30.0
@@ -34,9 +35,15 @@ class Process:
     pid: int
     parent: int
     name: str
+    uid: int
     user: str
     unit: str
     container: str
+
+    @property
+    def is_dockers(self) -> bool:
+        """Whether Docker itself runs it: a name proves nothing, any process calls itself as it likes."""
+        return self.uid == 0 and self.unit == _DOCKER
 
     @property
     def text(self) -> str:
@@ -141,7 +148,7 @@ def _process(proc: Path, pid: int) -> Process | None:
     unit, container = unit_and_container(groups)
     # A name may hold spaces and brackets: what counts stands behind the last one.
     parent = int(stat.rpartition(")")[2].split()[1])
-    return Process(pid, parent, _plain(name), _user(uid), unit, container)
+    return Process(pid, parent, _plain(name), uid, _user(uid), unit, container)
 
 
 def _user(uid: int) -> str:

@@ -54,17 +54,19 @@ class LoginRefused(Exception):
 class Client:
     """A connection, as a context manager."""
 
-    def __init__(self, address: str, ca: str = "", server_name: str = "") -> None:
+    def __init__(self, address: str, ca: str = "", server_name: str = "", source: str = "") -> None:
         """Connect later.
 
         Args:
             address: `host:port`.
             ca: path of the certificates to trust; without it the connection is in clear.
             server_name: the name that the certificate has to have.
+            source: the address of this host to come from. Where it has none such, nobody is reached.
         """
         self._address = address
         self._ca = ca
         self._server_name = server_name
+        self._source = (source, 0) if source else None
         self._socket: socket.socket | None = None
         self._number = 0
 
@@ -72,7 +74,7 @@ class Client:
         """Connect. Raises `Unanswered`."""
         host, _, port = self._address.rpartition(":")
         try:
-            plain = socket.create_connection((host, int(port)), timeout=CONNECT)
+            plain = socket.create_connection((host, int(port)), CONNECT, self._source)
         except OSError as error:
             raise Unanswered(_why(error)) from None
         self._socket = plain

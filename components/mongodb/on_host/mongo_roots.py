@@ -46,7 +46,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
 
     def _read(self, spec: MongoRootSpec) -> MongoRootFacts:
         """What can be told; the rest is None. A server that is down is drift like any other."""
-        store = MongoStore(spec)
+        store = MongoStore(self._machine, spec)
         facts = MongoRootFacts(exists=True, server=ANSWERS)
         try:
             facts = replace(facts, authentication=REQUIRED if store.asks_for_a_password() else _OPEN)
@@ -103,7 +103,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
 
     def apply(self, desired: MongoRootDesired, steps: list[Step], work: Work) -> None:
         """Reads again by itself: a server that was starting can tell more now than the steps."""
-        store = MongoStore(desired.spec())
+        store = MongoStore(self._machine, desired.spec())
         if any(step.prop == "server" for step in steps):
             store.wait()
         try:

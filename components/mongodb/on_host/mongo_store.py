@@ -22,10 +22,12 @@ from portcullis.components.mongodb.on_host.mongo_client import (
     Refused,
     Unanswered,
 )
+from portcullis.components.stores.on_host import container_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from portcullis.agent.machine import Machine
     from portcullis.agent.step import Json
     from portcullis.components.mongodb.facts import (
         MongoRootFacts,
@@ -45,8 +47,9 @@ ADMIN = "admin"
 class MongoStore:
     """The server that a spec names."""
 
-    def __init__(self, spec: MongoRootSpec | MongoUserSpec) -> None:
+    def __init__(self, machine: Machine, spec: MongoRootSpec | MongoUserSpec) -> None:
         """Connect to nothing yet."""
+        self._machine = machine
         self.name = spec.store
         self.address = spec.address
         self.root = spec.root
@@ -54,8 +57,16 @@ class MongoStore:
         self._ca = spec.ca or ""
 
     def connect(self) -> Client:
-        """A connection that nobody has logged in on; it connects as a context manager."""
-        return Client(self.address, self._ca, self.name)
+        """A connection that nobody has logged in on; it connects as a context manager.
+
+        Raises:
+            Unanswered: the container does not run.
+            HostError: ``impostor``; somebody else listens in its place.
+        """
+        peer = container_peer.find(self._machine, self.name, self.address)
+        if peer is None:
+            raise Unanswered("its container does not run")
+        return Client(peer.address, self._ca, self.name, peer.source)
 
     @contextlib.contextmanager
     def as_root(self, password: str | None = None) -> Iterator[Client]:

@@ -36,7 +36,7 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
     facts_type = MongoUserFacts
 
     def facts(self, questions: Sequence[Question[MongoUserSpec]]) -> Answers[MongoUserFacts]:
-        return each(lambda spec, _: _read(spec), questions)
+        return each(lambda spec, _: self._read(spec), questions)
 
     def plan(self, desired: MongoUserDesired, facts: MongoUserFacts) -> list[Step]:
         if not facts.exists:
@@ -57,11 +57,11 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
         if not steps:
             return
         spec, user, database = desired.spec(), desired.user, desired.database
-        store = MongoStore(spec)
+        store = MongoStore(self._machine, spec)
         store.wait()
         try:
             with store.as_root() as client:
-                facts = _read(spec)
+                facts = self._read(spec)
                 roles = mongo_store.as_roles(desired.roles)
                 what = {
                     "pwd": desired.password,
@@ -89,7 +89,7 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
         the user does too; to the next server on them it is one that nobody declared, see `MongoRoots`.
         """
         spec = self.as_spec(record.spec)
-        store, user, database = MongoStore(spec), spec.user, spec.database
+        store, user, database = MongoStore(self._machine, spec), spec.user, spec.database
         try:
             with store.as_root() as client:
                 dropped = mongo_store.drop_user(client, user, database)
@@ -113,20 +113,19 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
         done = self._machine.run(argv, timeout=20.0)
         return done.code != 0 and "no such container" in done.err.lower()
 
-
-def _read(spec: MongoUserSpec) -> MongoUserFacts:
-    """What can be told; the rest is None. A server that is down is drift like any other."""
-    store, user, database = MongoStore(spec), spec.user, spec.database
-    facts = MongoUserFacts(exists=True, server=ANSWERS)
-    try:
-        with store.as_root() as client:
-            answer = client.command({"usersInfo": {"user": user, "db": database}, "$db": "admin"})
-            (found,) = answer.get("users") or [None]
-            if found is None:
-                return replace(facts, exists=False, login=NO_USER, roles={})
-            facts = replace(facts, roles=mongo_store.roles_of(found))
-        return replace(facts, login=store.login(user, mongo_store.secret(spec.password_file), database))
-    except LoginRefused:
-        return replace(facts, server=f"refuses the login of {store.root}")
-    except (Unanswered, Refused) as error:
-        return replace(facts, server=f"does not answer: {error}")
+    def _read(self, spec: MongoUserSpec) -> MongoUserFacts:
+        """What can be told; the rest is None. A server that is down is drift like any other."""
+        store, user, database = MongoStore(self._machine, spec), spec.user, spec.database
+        facts = MongoUserFacts(exists=True, server=ANSWERS)
+        try:
+            with store.as_root() as client:
+                answer = client.command({"usersInfo": {"user": user, "db": database}, "$db": "admin"})
+                (found,) = answer.get("users") or [None]
+                if found is None:
+                    return replace(facts, exists=False, login=NO_USER, roles={})
+                facts = replace(facts, roles=mongo_store.roles_of(found))
+            return replace(facts, login=store.login(user, mongo_store.secret(spec.password_file), database))
+        except LoginRefused:
+            return replace(facts, server=f"refuses the login of {store.root}")
+        except (Unanswered, Refused) as error:
+            return replace(facts, server=f"does not answer: {error}")

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple, Tuple
 from portcullis.agent import disk
 from portcullis.components.redis.on_host import redis_acl, resp
 from portcullis.components.redis.on_host.resp import NotRunning, Redis, Refused, Untrusted
+from portcullis.components.stores.on_host import container_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from portcullis.agent.machine import Machine
     from portcullis.components.redis.facts import RedisUserSpec
 
 Login = Tuple[str, str]
@@ -25,16 +27,29 @@ _CREDENTIAL_LIMIT = 4096
 
 
 class Access(NamedTuple):
-    """How to reach a server: `ops` is the file with the credential, `ca` the one of its authority or ""."""
+    """How to reach a server: `ops` is the file with the credential, `ca` the one of its authority or "".
+
+    `address` is the one that its container publishes.
+    """
 
     address: str
+    container: str
     ops: str
     ca: str
+
+    def connect(self, machine: Machine) -> Redis:
+        """Connect to the container. Raises as `Redis` does, and `HostError` where it is somebody else."""
+        peer = container_peer.find(machine, self.container, self.address)
+        if peer is None:
+            raise NotRunning("its container does not run")
+        # Its certificate names the address that it publishes: its own is another one at each start.
+        name = self.address.rpartition(":")[0].strip("[]")
+        return Redis(peer.address, self.ca, server_name=name, source=peer.source)
 
 
 def access(spec: RedisUserSpec) -> Access:
     """The server of a spec."""
-    return Access(spec.address, spec.ops, spec.ca or "")
+    return Access(spec.address, spec.container, spec.ops, spec.ca or "")
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,7 @@ def credential(path: str) -> Login | None:
     return (words[0], words[1]) if len(words) == 2 else None  # noqa: PLR2004 - a user and a password
 
 
-def enter(server: Access, others: Iterable[Login]) -> Server:
+def enter(machine: Machine, server: Access, others: Iterable[Login]) -> Server:
     """Log in with the credential on the host, or else with one of the others.
 
     Raises:
@@ -72,22 +87,22 @@ def enter(server: Access, others: Iterable[Login]) -> Server:
         Refused: for people; none of them lets us in.
         HostError: what listens is not the server that is meant.
     """
-    Redis(server.address, server.ca).close()  # whether anybody listens comes first: a new one has no file
+    server.connect(machine).close()  # whether anybody listens comes first: a new one has no file
     lying = credential(server.ops)
     tries = [login for login in (lying, *others) if login]
     said = f"has no credential: {server.ops} holds no user and password"
     for user, password in dict.fromkeys(tries):
         try:
-            return Server(resp.login(server.address, user, password, server.ca))
+            return Server(server.connect(machine).log_in(user, password))
         except Refused as refused:
             said = f"refuses the login of {user}: {refused}"
     raise Refused(said)
 
 
-def read(server: Access, others: Iterable[Login], rules: Iterable[str]) -> State:
+def read(machine: Machine, server: Access, others: Iterable[Login], rules: Iterable[str]) -> State:
     """What is there now. Raises `HostError` where something else listens."""
     try:
-        with contextlib.closing(enter(server, others)) as entered:
+        with contextlib.closing(enter(machine, server, others)) as entered:
             users = entered.users()
             return State(users, "", {text: entered.spelt(text) for text in sorted(set(rules))})
     except Untrusted as error:

@@ -29,7 +29,7 @@ from portcullis.components.redis.facts import (
     RedisUserSpec,
     file_ownership,
 )
-from portcullis.components.redis.on_host import redis_acl, redis_server, resp
+from portcullis.components.redis.on_host import redis_acl, redis_server
 from portcullis.components.redis.on_host.redis_acl import DEFAULT_OFF
 from portcullis.components.redis.on_host.resp import NotRunning, Refused
 
@@ -76,7 +76,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
             if server not in states:
                 rules = [s.rules for s, _ in questions if redis_server.access(s) == server]
                 try:
-                    states[server] = redis_server.read(server, self._others(server), rules)
+                    states[server] = redis_server.read(self._machine, server, self._others(server), rules)
                 except HostError as error:
                     states[server] = error
         return each(lambda spec, _: self._facts(spec, states[redis_server.access(spec)]), questions)
@@ -164,7 +164,8 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
 
     def _enter(self, spec: RedisUserSpec, own: Login) -> Server:
         access = redis_server.access(spec)
-        return redis_server.enter(access, [*self._others(access), *([own] if spec.keeper else [])])
+        others = [*self._others(access), *([own] if spec.keeper else [])]
+        return redis_server.enter(self._machine, access, others)
 
     def _others(self, access: Access) -> list[Login]:
         return [self._worked[access]] if access in self._worked else []
@@ -188,7 +189,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         if before is not None and redis_acl.other_passwords(before, line):
             server.end_sessions(user)  # any of them may have come in with what is no password any more
         try:
-            resp.login(access.address, *own, ca=access.ca).close()
+            access.connect(self._machine).log_in(*own).close()
         except Refused as refused:
             raise HostError(
                 "not-converged",

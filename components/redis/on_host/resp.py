@@ -36,8 +36,14 @@ class Untrusted(NotRunning):
 class Redis:
     """One connection; `close` ends it."""
 
-    def __init__(self, address: str, ca: str = "") -> None:
-        """Connect. With `ca`, a file of certificates, the server has to show one that these vouch for.
+    def __init__(self, address: str, ca: str = "", *, server_name: str = "", source: str = "") -> None:
+        """Connect.
+
+        Args:
+            address: address and port.
+            ca: a file of certificates; with it the server has to show one that these vouch for.
+            server_name: whom that certificate has to name; without it the address.
+            source: the address of this host to come from. Where it has none such, nobody is reached.
 
         Raises:
             NotRunning: nobody listens there, or nobody who is to be trusted.
@@ -46,12 +52,12 @@ class Redis:
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         try:
-            _assert_ours(host)
-            plain = socket.create_connection((host, int(port)), TIMEOUT)
+            own = (source, 0) if source else None
+            plain = socket.create_connection((host, int(port)), TIMEOUT, own)
         except OSError as error:
             raise NotRunning(str(error.strerror or error)) from None
         try:
-            self._socket = self._private(plain, host, ca) if ca else plain
+            self._socket = self._private(plain, server_name or host, ca) if ca else plain
         except BaseException:
             plain.close()
             raise
@@ -74,6 +80,15 @@ class Redis:
         """End the connection."""
         with contextlib.suppress(OSError):
             self._socket.close()
+
+    def log_in(self, user: str, password: str) -> Redis:
+        """Log in, and return this connection. Where that fails it ends. Raises as `call` does."""
+        try:
+            self.call("AUTH", user, password)
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def call(self, *words: str) -> Reply:
         """Send a command and return its answer.
@@ -149,27 +164,6 @@ class Redis:
 def texts(reply: Reply) -> list[str]:
     """The texts of an answer that is a list of them."""
     return [part for part in reply if isinstance(part, str)] if isinstance(reply, list) else []
-
-
-def login(address: str, user: str, password: str, ca: str = "") -> Redis:
-    """Connect and log in. Raises as `Redis` and `Redis.call` do."""
-    connection = Redis(address, ca)
-    try:
-        connection.call("AUTH", user, password)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _assert_ours(host: str) -> None:
-    """Raise OSError where the host does not have this address itself.
-
-    A login goes over the wire as it is. Where Docker is gone its address may be somebody else's, behind the
-    default route.
-    """
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
 
 
 def _bulk(word: str) -> bytes:

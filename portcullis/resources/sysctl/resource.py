@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _KEY = re.compile(rf"[a-z0-9_-]+(\.(\*|{STATIC}|[A-Za-z0-9_/-]+))+\Z")
 _VALUE = re.compile(r"[!-~]+( [!-~]+)*\Z")
 _FOLDER = "/etc/sysctl.d/"
+# What another value of a setting opens, where that is more than a setting that differs.
+_OPENS = {"net.ipv4.ip_unprivileged_port_start": "local users can take a container's port"}
 
 
 class SysctlProvider(GuardedProvider):
@@ -72,10 +74,12 @@ class SysctlProvider(GuardedProvider):
         for name in ("values", "overridden"):
             for key, live, goal in change.entries(name):
                 at = (name, key)
-                severity = Severity.WRONG if change.by_hand(at) else Severity.COSMETIC
+                worst = Severity.OPEN if key in _OPENS else Severity.WRONG
+                severity = worst if change.by_hand(at) else Severity.COSMETIC
+                why = f": {_OPENS[key]}" if key in _OPENS else ""
                 what = {
-                    "values": f"{key} is {live}, declared {goal}",
-                    "overridden": f"{key} will be {live} after a reboot",
+                    "values": f"{key} is {live}, declared {goal}{why}",
+                    "overridden": f"{key} will be {live} after a reboot{why}",
                 }[name]
                 found.append(Line("kernel", what, "", severity, at=at))
         return with_rest(change, subject, found, *(("content",) if found else ()))

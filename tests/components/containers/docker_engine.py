@@ -31,9 +31,13 @@ class Engine:
         image: str = "mysql:8",
         state: str = "running",
         networks: tuple[str, ...] = ("bridge",),
+        addresses: tuple[str, str] = ("", ""),
         id_: str = "",
     ) -> Json:
-        """Add a container; a port is ADDRESS:PORT/PROTOCOL on the host."""
+        """Add a container; a port is ADDRESS:PORT/PROTOCOL on the host, and 0, 1, … inside.
+
+        `addresses` are its own on each network, and the host's there.
+        """
         bound = [port.rpartition("/") for port in ports]
         places = [(*place.rpartition(":")[::2], protocol) for place, _, protocol in bound]
         made = {
@@ -43,7 +47,9 @@ class Engine:
                 {"IP": address.strip("[]"), "PrivatePort": 1, "PublicPort": int(port), "Type": protocol}
                 for address, port, protocol in places
             ] if state == "running" else [],
-            "NetworkSettings": {"Networks": {network: {} for network in networks}},
+            "NetworkSettings": {"Networks": {
+                network: dict(zip(("IPAddress", "Gateway"), addresses, strict=True)) for network in networks
+            }},
             "bindings": {
                 f"{index}/{protocol}": [{"HostIp": address.strip("[]"), "HostPort": port}]
                 for index, (address, port, protocol) in enumerate(places)
@@ -61,8 +67,13 @@ class Engine:
             no_swarm = {"message": "This node is not a swarm manager."}
             return (503, no_swarm) if self.services is None else (200, self.services)
         for one in self.containers:
-            if target == f"/containers/{one['Id']}/json":
-                return 200, {"HostConfig": {"PortBindings": one["bindings"]}}
+            if target in [f"/containers/{name}/json" for name in (one["Id"], one["Names"][0][1:])]:
+                return 200, {
+                    "Id": one["Id"],
+                    "State": {"Running": one["State"] == "running"},
+                    "HostConfig": {"PortBindings": one["bindings"]},
+                    "NetworkSettings": one["NetworkSettings"],
+                }
         return 404, {"message": "no such container"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,7 @@ class World:
         state: str = "",
         unit: str = "",
         name: str = "",
+        uid: int = 0,
     ) -> None:
         """Let a process wait on a socket; without one it is the kernel's."""
         self.inode += 1
@@ -108,6 +110,7 @@ class World:
             (folder / "comm").write_text(f"{name or 'nc'}\n")
             (folder / "stat").write_text(f"{pid} ({name}) x) S 1 0 0\n")
             (folder / "cgroup").write_text(unit and f"0::/system.slice/{unit}\n")
+            os.chown(folder, uid, -1)
 
     def group(self, pid: int, text: str) -> None:
         (self.proc / str(pid) / "cgroup").write_text(text)
@@ -224,6 +227,29 @@ def test_who_listens_where_a_stopped_container_would_is_no_container(world: Worl
     world.docker.run("leak", "0.0.0.0:3306/tcp", state="exited")
     world.listen("tcp", ANY, 3306, 10, name="nc")
     assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "process nc (root)"}
+
+
+@pytest.mark.parametrize(
+    ("uid", "group", "owner"),
+    [
+        (40000, "/user.slice/user-40000.slice/session-3.scope", "process docker-proxy (40000)"),
+        # A user's own systemd puts services by any name below it.
+        (
+            40000,
+            "/user.slice/user-40000.slice/user@40000.service/app.slice/docker.service",
+            "process docker-proxy (40000) in user@40000.service",
+        ),
+        (40000, "/system.slice/docker.service", "docker.service"),
+        (0, "/system.slice/backdoor.service", "process docker-proxy (root) in backdoor.service"),
+    ],
+)
+def test_a_listener_that_calls_itself_docker_proxy_is_shown(
+    world: World, uid: int, group: str, owner: str
+) -> None:
+    world.docker.run("leak", "0.0.0.0:3306/tcp", state="exited")
+    world.listen("tcp", ANY, 3306, 10, name="docker-proxy", uid=uid)
+    world.group(10, f"0::{group}\n")
+    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": owner}
 
 
 def test_what_is_declared_goes_by_its_name_whatever_its_image_is(world: World) -> None:

@@ -59,6 +59,9 @@ def test_first_the_users_then_the_ssh_server_then_the_firewall_then_containers(d
         ("web1-nginx-jails-nginx-limit-req", "web1-nginx-served"),
         # An authority asks on port 80, which the firewall opens.
         ("web1-nginx-api.example.com-certificate", "web1-firewall-policy"),
+        # No local user may take the port of a container that is not there yet, or for a while.
+        ("web1-docker-service", "web1-kernel-sysctl"),
+        ("api-container", "web1-kernel-sysctl"),
         # Until the firewall is declared, ufw's own file says otherwise.
         ("web1-kernel-sysctl", "web1-firewall-policy"),
         # Installing unattended-upgrades takes empty folders of units away.

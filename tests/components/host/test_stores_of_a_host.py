@@ -152,6 +152,8 @@ def test_what_keeps_data_is_backed_up_unless_told_otherwise(engine: Engine, depl
         ("apps.api.image", "acme/api:1.4", None),
         ("apps.redis", {"image": "x:1", "healthCommand": ["true"]}, "has the name of the store redis"),
         ("apps.api.hostPort", 6379, "is taken on web1 by store redis"),
+        ("stores.redis.hostPort", 40000, "stores.redis.hostPort: 40000 is not a port that root alone may"),
+        ("stores.mongo.hostPort", 40000, "stores.mongo.hostPort: 40000 is not a port that root alone may"),
         ("tunnels.alice.to", ["postgres"], "is not a store"),
         ("backups.time", "25:00", "is not a time of day"),
         ("images", {"digests": "maybe"}, "is not a rule for digests"),

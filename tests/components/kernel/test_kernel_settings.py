@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.components import KernelArgs, KernelSettings
-from portcullis.components.kernel.render import DEFAULTS, refusal, settings, sysctl_conf
+from portcullis.components.containers.facts import PORTS
+from portcullis.components.kernel.render import (
+    DEFAULTS,
+    FIRST_USER_PORT,
+    PORT_START,
+    refusal,
+    settings,
+    sysctl_conf,
+)
 from portcullis.host import Host
 from tests.previews import unknown_in
 
@@ -57,6 +65,15 @@ def test_a_packet_that_goes_far_is_not_refused() -> None:
     assert KernelArgs(values=far).values == far
 
 
+def test_local_users_get_no_port_that_a_container_may_have() -> None:
+    assert PORT_START == "net.ipv4.ip_unprivileged_port_start"
+    assert DEFAULTS[PORT_START] == str(FIRST_USER_PORT)
+    assert max(PORTS) < FIRST_USER_PORT
+    # ip(7): the kernel gives the ports from here on to whoever asks for any, and refuses a greater value.
+    assert FIRST_USER_PORT == 32768
+    assert PORT_START not in settings({PORT_START: None})
+
+
 def test_none_of_ours_breaks_docker() -> None:
     assert not [key for key, value in DEFAULTS.items() if refusal(key, value)]
     learns = [key for key in DEFAULTS if key.endswith((".forwarding", "ip_forward", ".accept_ra"))]
@@ -94,11 +111,34 @@ def test_what_would_break_docker_is_refused_with_the_reason(key: str, value: str
         ({"values": {"vm.swappiness": "1\n2"}}, "is not a value of a kernel setting"),
         ({"values": {"kernel.sysrq": "4"}, "only": ("net.",)}, "is not managed: only says net."),
         ({"only": ("nothing.",)}, r'only: \["nothing."\] keeps none of our settings'),
+        (
+            {"values": {"net.ipv4.ip_unprivileged_port_start": "1024"}},
+            "would let local users listen in the place of containers below port 32768",
+        ),
+        ({"values": {"net.ipv4.ip_unprivileged_port_start": "many"}}, "would let local users listen in the"),
+        (
+            {"values": {"net.ipv4.ip_local_port_range": "1024 65535"}},
+            'values.net.ipv4.ip_local_port_range: "1024 65535" begins below 32768',
+        ),
     ],
 )
 def test_arguments_are_checked_where_they_are_made(args: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         KernelArgs(**args)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"net.ipv4.ip_local_port_range": "32768 65535"},
+        {"net.ipv4.ip_local_port_range": "1024 65535", "net.ipv4.ip_unprivileged_port_start": None},
+        {"net.ipv4.ip_local_port_range": "40000 65535", "net.ipv4.ip_unprivileged_port_start": "40000"},
+    ],
+)
+def test_ports_for_local_users_begin_where_those_begin_that_the_kernel_gives(
+    values: dict[str, str | None],
+) -> None:
+    assert KernelArgs(values=values).values == values
 
 
 def test_a_preview_knows_everything() -> None:

@@ -16,6 +16,7 @@ from portcullis.agent.wire import decode, encode
 from portcullis.components.mongodb.facts import MongoRootDesired
 from portcullis.components.mongodb.on_host import mongo_store
 from portcullis.components.mongodb.on_host.mongo_client import Client, LoginRefused, Refused
+from tests.components.containers import docker_engine
 from tests.components.mongodb.fake_mongo import FakeMongo
 from tests.on_host import Client as Deployment
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from portcullis.agent.machine import Machine
+    from tests.components.containers.docker_engine import Engine
 
 Json = dict[str, Any]
 
@@ -38,6 +40,10 @@ class Store:
     mongo: FakeMongo
     client: Deployment
     folder: Path
+    docker: Engine
+    runs: bool = True
+    "the container of the server, whose own address is that of loopback here"
+    gateway: str = "127.0.0.1"
     replica_set: str = ""
     container: str = ""
     docker_is_down: bool = False
@@ -49,6 +55,12 @@ class Store:
         return str(path)
 
     def common(self) -> Json:
+        self.docker.containers.clear()
+        made = self.docker.run(
+            "mongo", f"{self.mongo.address}/tcp", networks=("mongo",), addresses=("127.0.0.1", self.gateway),
+            state="running" if self.runs else "exited",
+        )  # fmt: skip
+        made["bindings"] = {f"{self.mongo.port}/tcp": made["bindings"]["0/tcp"]}
         return {
             "store": "mongo", "address": self.mongo.address, "root": "root",
             "root_file": str(self.folder / "secrets/root-password"),
@@ -68,9 +80,19 @@ class Store:
             "put", "mongodb.mongo_roots", "mongo", self.root(password, **more), adopt=adopt
         )
 
+    def root_spec(self) -> Json:
+        spec: Json = encode(decode(MongoRootDesired, self.root()).spec())
+        return spec
+
     def root_facts(self) -> Json:
-        spec = encode(decode(MongoRootDesired, self.root()).spec())
-        return without_revision(self.client.look("mongodb.mongo_roots", "mongo", spec))
+        return without_revision(self.client.look("mongodb.mongo_roots", "mongo", self.root_spec()))
+
+    def unreadable(self, kind: str, item: str, spec: Json) -> HostError:
+        """What a preview says instead of facts."""
+        asked = [{"kind": kind, "id": item, "spec": spec}]
+        (found,) = self.client.ask("survey", items=asked, index=False)["items"]
+        told = found["error"]
+        return HostError(told["code"], told["message"], hint=told["hint"], prop=told["property"])
 
     def remove_root(self, password: str = ROOT) -> str:
         done: str = self.client.on("remove", "mongodb.mongo_roots", "mongo", self.root(password))["done"]
@@ -94,13 +116,17 @@ class Store:
         desired = self.user(**more)
         return self.client.refused("put", "mongodb.mongo_users", "mongo/shop/shop-1", desired, owner=USER_URN)
 
-    def user_facts(self, generation: int = 1) -> Json:
-        spec = {
+    def user_spec(self, generation: int = 1) -> Json:
+        return {
             **self.common(), "user": f"shop-{generation}", "database": "shop",
             "password_file": str(self.folder / f"secrets/shop-{generation}"),
         }  # fmt: skip
+
+    def user_facts(self, generation: int = 1) -> Json:
         return without_revision(
-            self.client.look("mongodb.mongo_users", f"mongo/shop/shop-{generation}", spec)
+            self.client.look(
+                "mongodb.mongo_users", f"mongo/shop/shop-{generation}", self.user_spec(generation)
+            )
         )
 
     def logged_in(self, user: str, password: str, database: str = "shop") -> Client:
@@ -137,10 +163,12 @@ def store(machine: Machine, tmp_path: Path, volume: Path) -> Iterator[Store]:
 
     mongo = FakeMongo()
     mongo.user("root", ROOT, "admin", "root@admin")
-    made = Store(mongo, Deployment(dataclasses.replace(machine, run=docker)), tmp_path)
-    made.write("root-password", ROOT)
-    yield made
-    made.client.close()
+    with docker_engine.listening(tmp_path / "docker.sock") as engine:
+        here = dataclasses.replace(machine, run=docker, docker=tmp_path / "docker.sock")
+        made = Store(mongo, Deployment(here), tmp_path, engine)
+        made.write("root-password", ROOT)
+        yield made
+        made.client.close()
     mongo.stop()
 
 
@@ -272,6 +300,37 @@ def test_a_server_that_is_down_is_drift_and_waited_for(store: Store, monkeypatch
     monkeypatch.setattr(mongo_store, "WAIT", 5)
     store.mongo.start()
     assert steps(store.put_root()) == []
+
+
+def test_who_listens_in_the_place_of_a_stopped_container_is_named_and_not_asked(store: Store) -> None:
+    """Its answers would be believed: SCRAM proves the server only after it was told who logs in."""
+    store.put_root()
+    store.put_user()
+    store.runs = False
+    store.mongo.asked.clear()
+    questions = (
+        store.root_refused,
+        store.user_refused,
+        lambda: store.unreadable("mongodb.mongo_roots", "mongo", store.root_spec()),
+        lambda: store.unreadable("mongodb.mongo_users", "mongo/shop/shop-1", store.user_spec()),
+    )
+    for ask in questions:
+        error = ask()
+        assert store.mongo.asked == []
+        assert error.code == "impostor"
+        assert f"listens at {store.mongo.address} in the place of the container mongo" in error.message
+        assert f"(uid 0, pid {os.getpid()})" in error.message
+    store.mongo.stop()
+    assert store.root_facts() == {"exists": True, "server": "does not answer: its container does not run"}
+
+
+def test_it_is_asked_from_the_hosts_end_of_its_network_alone(store: Store) -> None:
+    store.put_root()
+    store.mongo.asked.clear()
+    store.gateway = "198.51.100.1"
+    gone = {"exists": True, "server": "does not answer: Cannot assign requested address"}
+    assert store.root_facts() == gone
+    assert store.mongo.asked == []
 
 
 def test_destroy_leaves_the_password_beside_the_data_and_the_next_stack_finds_it(
@@ -436,6 +495,11 @@ def test_a_server_that_refuses_to_drop_a_user_says_so(store: Store) -> None:
 def test_users_of_another_store_are_declared_there_only(store: Store) -> None:
     store.put_root()
     other = {**store.user(), "store": "other"}
+    (container,) = store.docker.containers
+    networks = {"other": container["NetworkSettings"]["Networks"]["mongo"]}
+    store.docker.containers.append(
+        {**container, "Id": "f" * 64, "Names": ["/other"], "NetworkSettings": {"Networks": networks}}
+    )
     store.client.on("put", "mongodb.mongo_users", "other/shop/shop-1", other, owner=USER_URN)
     assert store.root_facts()["users"] == {"shop-1@shop": "readWrite@shop"}
 

@@ -68,7 +68,7 @@ class RedisProcess:
 
     def enter(self, user: str, password: str) -> resp.Redis:
         """A session of somebody's, which `stop` closes."""
-        self.sessions.append(resp.login(self.address, user, password))
+        self.sessions.append(resp.Redis(self.address).log_in(user, password))
         return self.sessions[-1]
 
     def enter_bare(self) -> resp.Redis:
@@ -85,10 +85,14 @@ class RedisProcess:
 
 
 class StrangeServer:
-    """Something that listens and answers like this to every connection; not at all where it is empty."""
+    """Something that listens and answers like this to every connection; not at all where it is empty.
+
+    `heard` holds what it is told.
+    """
 
     def __init__(self, answer: bytes) -> None:
         self._answer = answer
+        self.heard = b""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._taken: list[socket.socket] = []
         self._serving = threading.Thread(target=self._serve, daemon=True)
@@ -114,3 +118,9 @@ class StrangeServer:
                 self._taken.append(connection)
                 with contextlib.suppress(OSError):
                     connection.sendall(self._answer)
+                threading.Thread(target=self._listen, args=(connection,), daemon=True).start()
+
+    def _listen(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := connection.recv(4096):
+                self.heard += piece

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 PASSWORD = "x" * 40
 GIVEN = {
     "host": "web1", "managed_by": URN, "acl": "/etc/portcullis/redis/users.acl", "user": "app-1",
-    "address": "172.17.0.1:6379", "ops": "/etc/portcullis/secrets/redis/ops", "password": PASSWORD,
-    "rules": render.APP_RULES, "gid": "999",
+    "address": "172.17.0.1:6379", "container": "redis", "ops": "/etc/portcullis/secrets/redis/ops",
+    "password": PASSWORD, "rules": render.APP_RULES, "gid": "999",
 }  # fmt: skip
 PROPS = {**GIVEN, "line": "as declared", "running": "as declared"}
 KEPT = {
@@ -77,6 +77,7 @@ def test_what_could_not_be_a_user_is_refused() -> None:
     assert "20 printable characters" in faults(password="with space" * 5)[0]
     assert "too-small" not in str(faults(password="too-small"))
     assert "is not an address with its port" in faults(address="redis")[0]
+    assert "is not the name of a container" in faults(container="../redis")[0]
     assert "is not an absolute path" in faults(acl="users.acl")[0]
 
 
@@ -125,6 +126,7 @@ def test_the_password_is_a_secret_whoever_declares_it_in_clear(deploy: Deploy) -
             host="web1",
             acl="/etc/redis/users.acl",
             address="172.17.0.1:6379",
+            container="redis",
             ops="/etc/redis/ops",
             user="ops",
             password=PASSWORD,

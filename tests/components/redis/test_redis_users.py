@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
+import os
 import socket
 import stat
 import subprocess
@@ -14,12 +16,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from portcullis.agent.errors import HostError
 from portcullis.agent.store import Store
 from portcullis.agent.wire import decode, encode
 from portcullis.components.redis import render
 from portcullis.components.redis.facts import RedisUserDesired, sha256
 from portcullis.components.redis.on_host import resp
 from portcullis.components.redis.on_host.resp import NotRunning, Refused
+from tests.components.containers import docker_engine
 from tests.components.redis.redis_process import RedisProcess, StrangeServer
 from tests.on_host import Client
 
@@ -27,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from portcullis.agent.errors import HostError
     from portcullis.agent.machine import Machine
+    from tests.components.containers.docker_engine import Engine
 
 OPS, APP = "_ops-1", "app-1"
 PASSWORDS = {name: f"password-of-{name}-000000000000" for name in (OPS, "_ops-2", APP, "app-2")}
@@ -41,19 +45,33 @@ class Users:
 
     client: Client
     redis: RedisProcess
+    docker: Engine
     ca: str = ""
+    runs: bool = True
+    "the container of the server, whose own address is that of loopback here"
+    gateway: str = "127.0.0.1"
 
     @property
     def ops(self) -> Path:
         return self.redis.folder / "ops"
 
     def desired(self, user: str, **more: Any) -> dict[str, Any]:
+        self._contain()
         keeper = {"keeper": True, "rules": render.OPS_RULES} if user.startswith("_ops") else {}
         return {
-            "acl": str(self.redis.acl), "address": self.redis.address, "ops": str(self.ops), "gid": "999",
-            "user": user, "password": PASSWORDS[user], "rules": render.APP_RULES, "ca": self.ca, **keeper,
-            **more,
+            "acl": str(self.redis.acl), "address": self.redis.address, "container": "redis",
+            "ops": str(self.ops), "gid": "999", "user": user, "password": PASSWORDS[user],
+            "rules": render.APP_RULES, "ca": self.ca, **keeper, **more,
         }  # fmt: skip
+
+    def _contain(self) -> None:
+        """Let Docker tell of a container on the port that the server has now."""
+        self.docker.containers.clear()
+        made = self.docker.run(
+            "redis", f"{self.redis.address}/tcp", networks=("redis",), addresses=("127.0.0.1", self.gateway),
+            state="running" if self.runs else "exited",
+        )  # fmt: skip
+        made["bindings"] = {f"{self.redis.port}/tcp": made["bindings"]["0/tcp"]}
 
     def item(self, user: str) -> str:
         return f"{self.redis.acl}:{user}"
@@ -84,6 +102,16 @@ class Users:
     def facts(self, user: str) -> dict[str, Any]:
         return self.client.look("redis.redis_users", self.item(user), self.spec(user))
 
+    def unreadable(self, user: str) -> HostError:
+        """What a preview says instead of facts."""
+        (found,) = self.client.ask(
+            "survey",
+            items=[{"kind": "redis.redis_users", "id": self.item(user), "spec": self.spec(user)}],
+            index=False,
+        )["items"]
+        told = found["error"]
+        return HostError(told["code"], told["message"], hint=told["hint"], prop=told["property"])
+
     def drift(self, user: str) -> dict[str, str]:
         """What a plan would do, by property."""
         plan = self.client.on(
@@ -111,10 +139,12 @@ class Users:
 def users(machine: Machine, tmp_path: Path) -> Iterator[Users]:
     folder = tmp_path / "redis"
     folder.mkdir()
-    made = Users(Client(machine), RedisProcess(folder))
-    yield made
-    made.client.close()
-    made.redis.stop()
+    with docker_engine.listening(tmp_path / "docker.sock") as docker:
+        here = dataclasses.replace(machine, docker=tmp_path / "docker.sock")
+        made = Users(Client(here), RedisProcess(folder), docker)
+        yield made
+        made.client.close()
+        made.redis.stop()
 
 
 @pytest.fixture
@@ -129,6 +159,14 @@ def stranger() -> Iterator[Callable[[bytes], int]]:
     yield start
     for server in opened:
         server.close()
+
+
+@pytest.fixture
+def impostor() -> Iterator[StrangeServer]:
+    """Somebody's program where the container's port would be; it says yes to everything."""
+    server = StrangeServer(b"+OK\r\n")
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -352,7 +390,7 @@ def test_what_differs_is_not_taken_over_unasked(up: Users, machine: Machine) -> 
     up.client.close()
     for record in (machine.state / "items").iterdir():
         (record / "record.json").unlink()
-    up.client = Client(machine)
+    up.client = Client(up.client.machine)
     up.put(APP)  # nothing differs
     up.by_hand("ACL", "SETUSER", "mallory", "on")
     error = up.refused(OPS)
@@ -403,18 +441,44 @@ def test_something_else_at_the_address_is_named(users: Users, stranger: Callable
         assert users.redis.address in error.message
 
 
-def test_an_address_that_is_not_the_hosts_own_gets_no_password(
-    users: Users, monkeypatch: pytest.MonkeyPatch
+def test_who_listens_in_the_place_of_a_stopped_container_is_named_and_told_nothing(
+    users: Users, impostor: StrangeServer
 ) -> None:
-    def connect(*_: Any) -> None:
-        raise AssertionError("it is asked")
-
-    monkeypatch.setattr(socket, "create_connection", connect)
-    with pytest.raises(NotRunning):
-        resp.Redis("198.51.100.77:6379")
     users.write_credential()
-    with pytest.raises(AssertionError):
-        users.put(OPS)  # one of its own is
+    users.redis.port, users.runs = impostor.port, False
+    for ask in (lambda: users.refused(OPS), lambda: users.refused(APP), lambda: users.unreadable(OPS)):
+        error = ask()
+        assert impostor.heard == b"", impostor.heard
+        assert error.code == "impostor"
+        assert error.prop == "address"
+        who = f"(uid 0, pid {os.getpid()})"
+        assert who in error.message
+        assert f"listens at 127.0.0.1:{impostor.port} in the place of the container redis" in error.message
+        assert f"ps -fp {os.getpid()}" in error.hint
+        assert "docker start redis" in error.hint
+    assert impostor.heard == b"", impostor.heard
+
+
+def test_a_network_that_is_not_the_hosts_own_gets_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Docker's network is gone, its addresses may lead to somebody else, by the default route."""
+    asked = []
+
+    def connect(one: socket.socket, _: Any) -> None:
+        asked.append(one.getsockname())
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    for source in ("198.51.100.1", "127.0.0.2"):
+        with pytest.raises(NotRunning):
+            resp.Redis("198.51.100.77:6379", source=source)
+    assert [place[0] for place in asked] == ["127.0.0.2"]
+
+
+def test_it_is_asked_from_the_hosts_end_of_its_network_alone(up: Users) -> None:
+    up.by_hand("ACL", "DELUSER", APP)
+    assert up.drift(APP) == {"running": GONE}
+    up.gateway = "198.51.100.1"
+    assert up.drift(APP) == {}, "nobody was reached"
 
 
 def test_a_server_that_hangs_is_told_of(
@@ -470,11 +534,13 @@ def test_with_tls_the_agent_asks_a_server_that_its_authority_vouches_for(
     users.up()
     assert users.drift(OPS) == users.drift(APP) == {}
     users.put("app-2")
-    session = resp.login(users.redis.address, "app-2", PASSWORDS["app-2"], users.ca)
+    session = resp.Redis(users.redis.address, users.ca).log_in("app-2", PASSWORDS["app-2"])
     assert session.call("PING") == "PONG"
     session.close()
     with pytest.raises(NotRunning):
         users.redis.enter("app-2", PASSWORDS["app-2"])
+    with pytest.raises(resp.Untrusted, match="IP address mismatch"):
+        resp.Redis(users.redis.address, users.ca, server_name="127.0.0.2")
     assert users.remove(APP) == "removed"
     users.client = users.client.again()
     assert users.drift("app-2") == {}

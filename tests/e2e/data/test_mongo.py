@@ -233,7 +233,7 @@ def test_acknowledged_writes_are_there_after_kill_9_and_a_stopped_server_is_star
     assert not set(acknowledged) - found
 
     host.run("docker kill mongo")
-    standing.preview().has('server: "does not answer: Connection refused" => "answers"', "mustRun")
+    standing.preview().has('server: "does not answer: its container does not run" => "answers"', "mustRun")
     standing.up()
 
 

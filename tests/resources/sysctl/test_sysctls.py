@@ -220,6 +220,22 @@ def test_a_value_that_the_kernel_refuses_leaves_everything_as_it_was(
     assert not kernel.path.exists()
 
 
+def test_who_widened_the_ports_that_the_kernel_gives_is_told_of_it(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel.set("net.ipv4.ip_unprivileged_port_start", "1024")
+    write = os.write
+
+    def refuse(fd: int, data: bytes) -> int:
+        if data == b"32768\n":
+            raise OSError(22, "")
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", refuse)
+    error = kernel.refused({"net.ipv4.ip_unprivileged_port_start": "32768"})
+    assert "raise net.ipv4.ip_local_port_range to begin at 32768" in error.hint
+
+
 def test_a_container_is_told_what_it_can_set(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
 

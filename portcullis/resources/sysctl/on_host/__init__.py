@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record, Store
 
 _SHOWN = 5  # interfaces that a value names
+_PORT_START = "net/ipv4/ip_unprivileged_port_start"  # refused where the kernel gives ports below it itself
 # From /proc/sys to value.
 Live = Dict[str, str]
 
@@ -279,13 +280,16 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                 os.close(fd)
         except OSError as error:
             read_only = error.errno in (errno.EROFS, errno.EACCES)
+            hint = "see the kernel's documentation of it for the values that it has"
+            if path == _PORT_START:
+                hint = f"raise net.ipv4.ip_local_port_range to begin at {value} or above, where it is set"
             raise HostError(
                 "invalid",
                 f"the kernel does not take {value!r} for {_dotted(path)}: {os.strerror(error.errno or 0)}",
                 prop=f"values.{_dotted(path)}",
                 hint='a container may set net.* only: KernelSettings has only=("net.",) for that'
                 if read_only
-                else "see the kernel's documentation of it for the values that it has",
+                else hint,
             ) from None
 
     def _restore(self, path: str, value: str) -> None:

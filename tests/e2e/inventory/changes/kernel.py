@@ -34,6 +34,13 @@ CHANGES = {
         stays=False,
         review="F4: a sysctl",
     ),
+    "setting-that-lets-local-users-take-a-containers-port": Change(
+        KERNEL,
+        "sysctl -qw net.ipv4.ip_unprivileged_port_start=1024",
+        ("kernel", "net.ipv4.ip_unprivileged_port_start", "local users can take a container's port"),
+        "sysctl -qw net.ipv4.ip_unprivileged_port_start=32768",
+        stays=False,
+    ),
     "setting-that-lets-containers-reach-loopback": Change(
         KERNEL,
         "sysctl -qw net.ipv4.conf.eth0.route_localnet=1",

@@ -1,0 +1,140 @@
+"""Where a store's container is reached by the agent, which logs in only there.
+
+A published port is no proof of who listens: while the container is down, any local user may, unless the
+kernel keeps its ports for root. So a login goes to the address that Docker has given to the running
+container, on the network that is the container's own. No local user can have that address, and nobody else is
+in that network.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, List, Mapping
+
+from portcullis.agent.docker_socket import ask
+from portcullis.agent.errors import HostError
+from portcullis.components.exposure.on_host import socket_owners, sockets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from portcullis.agent.machine import Machine
+    from portcullis.components.exposure.on_host.socket_owners import Process
+
+_TIMEOUT = 30.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A container that runs.
+
+    Attributes:
+        address: address and port of its own, on its own network.
+        source: the host's address on that network. Who connects from it reaches nobody where the network is
+            gone: without it the packets might leave by the default route.
+    """
+
+    address: str
+    source: str
+
+
+def find(machine: Machine, container: str, published: str) -> Peer | None:
+    """Return where a container is reached; None where it does not run, or is not in its own network.
+
+    Args:
+        machine: the host.
+        container: its name, which is its own network's too.
+        published: address and port of the host that lead to it.
+
+    Raises:
+        HostError: ``impostor`` where it does not run and somebody else listens in its place; ``unreadable``
+            where Docker does not answer.
+    """
+    host, _, port = published.rpartition(":")
+    peer = _peer(_inspected(machine, container), container, port)
+    if peer is None:
+        _refuse_impostor(machine, container, host.strip("[]"), int(port))
+    return peer
+
+
+def _inspected(machine: Machine, container: str) -> Mapping[str, Any]:
+    """What Docker says of a container; nothing where there is none."""
+    if not _NAME.fullmatch(container):
+        raise HostError("invalid", f"{container!r} is not the name of a container", prop="container")
+    answer = ask(machine.docker, "GET", f"/containers/{container}/json", timeout=_TIMEOUT)
+    if answer is None:
+        return {}
+    with answer:
+        if answer.status == 404:  # noqa: PLR2004 - HTTP
+            return {}
+        if answer.status != 200:  # noqa: PLR2004 - HTTP
+            why = answer.error()
+            raise HostError("unreadable", f"Docker does not tell of the container {container}: {why}")
+        found = answer.document()
+        return found if isinstance(found, dict) else {}
+
+
+def _peer(found: Mapping[str, Any], container: str, port: str) -> Peer | None:
+    """The container's own address, if it runs; `port` is the one that it publishes."""
+    if not (found.get("State") or {}).get("Running"):
+        return None
+    network = ((found.get("NetworkSettings") or {}).get("Networks") or {}).get(container) or {}
+    bindings = (found.get("HostConfig") or {}).get("PortBindings") or {}
+    inside = [
+        name.partition("/")[0]
+        for name, bound in bindings.items()
+        if name.endswith("/tcp") and any(str(each.get("HostPort")) == port for each in bound or ())
+    ]
+    address, source = network.get("IPAddress"), network.get("Gateway")
+    if not inside or not address or not source:
+        return None
+    return Peer(f"{address}:{inside[0]}", str(source))
+
+
+def _refuse_impostor(machine: Machine, container: str, host: str, port: int) -> None:
+    """Raise where somebody listens in a container's place who is not Docker."""
+    inodes = [
+        one.inode
+        for family, name in (("4", "tcp"), ("6", "tcp6"))
+        for one in sockets.parse(_table(machine.proc / "net" / name), "tcp", family)
+        if one.port == port and _takes(one.address, host)
+    ]
+    held = socket_owners.holders(machine.proc, inodes)
+    for inode in inodes:
+        processes = held.get(inode, [])
+        # Docker's own goes with the container, a moment later, and comes before it.
+        if not any(process.is_dockers for process in processes):
+            raise _impostor(container, f"{host}:{port}", processes)
+
+
+def _takes(listens: str, host: str) -> bool:
+    """Whether a socket on an address takes connections to another."""
+    found = ipaddress.ip_address(listens)
+    found = getattr(found, "ipv4_mapped", None) or found
+    return found.is_unspecified or found == ipaddress.ip_address(host)
+
+
+def _impostor(container: str, address: str, processes: List[Process]) -> HostError:
+    process = socket_owners.main_holder(processes)
+    who, how = "something", "`ss -ltnp` tells what it is"
+    if process is not None:
+        unit = f" in {process.unit}" if process.unit else ""
+        who = f"process {process.name} of {process.user}{unit} (uid {process.uid}, pid {process.pid})"
+        how = f"`ps -fp {process.pid}` tells what it is"
+    return HostError(
+        "impostor",
+        f"{who} listens at {address} in the place of the container {container}, which does not run; it was "
+        "told nothing, and no password",
+        prop="address",
+        hint=f"{how}; end it, then `docker start {container}`. It has what others sent there meanwhile",
+    )
+
+
+def _table(path: Path) -> str:
+    try:
+        return path.read_text("ascii", "replace")
+    except FileNotFoundError:
+        return ""  # a kernel without IPv6
