@@ -22,7 +22,7 @@ from tests.components.test_components import (
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
-    from tests.recording_engine import Deploy
+    from tests.recording_engine import Deploy, Engine
 
 TMP = "/tmp"  # noqa: S108 - inside a container
 
@@ -80,7 +80,7 @@ def test_secrets_are_a_folder_that_nobody_inside_can_write_to(deploy: Deploy) ->
         },
     ]
     assert "api-token" in engine.before("api-container")
-    assert "labels" not in engine.one("container:Container").inputs, "whoever made it says what replaces it"
+    assert labels(engine) == {"portcullis.command": "image"}, "whoever made it says what replaces it"
 
 
 def test_secrets_that_it_is_given_are_files_and_another_content_is_another_container(deploy: Deploy) -> None:
@@ -94,11 +94,15 @@ def test_secrets_that_it_is_given_are_files_and_another_content_is_another_conta
     assert set(files) == {"api-secrets-redis_url", "api-secrets-token"}
     assert all("content" in file.secret and file.inputs["owner"] == "999" for file in files.values())
     found = engine.one("container:Container").inputs
-    assert found["labels"] == [{"label": "portcullis.refresh.secrets", "value": "r1-r1"}]
+    assert labels(engine)["portcullis.refresh.secrets"] == "r1-r1"
     assert [network["name"] for network in found["networksAdvanced"]] == ["api", "store"], "each once"
     assert "planted" not in str(found)
     assert {"user", *files} <= engine.before("api-container")
     assert "user" not in engine.before("api-image"), "an image is pulled while a store starts"
+
+
+def labels(engine: Engine) -> dict[str, str]:
+    return {label["label"]: label["value"] for label in engine.one("container:Container").inputs["labels"]}
 
 
 def test_it_runs_on_an_engine_that_is_there_already(deploy: Deploy) -> None:
@@ -186,11 +190,18 @@ def test_what_has_to_be_there_first(deploy: Deploy) -> None:
 
 def test_texts_that_replace_the_container_are_labels(deploy: Deploy) -> None:
     engine = deploy(lambda: container(refresh={"secrets": "2", "config": "r1"}))
-    assert engine.one("container:Container").inputs["labels"] == [
-        {"label": "portcullis.refresh.config", "value": "r1"},
-        {"label": "portcullis.refresh.secrets", "value": "2"},
-    ]
-    assert not deploy(container).one("container:Container").inputs.get("labels")
+    assert (
+        labels(engine).items()
+        >= {"portcullis.refresh.config": "r1", "portcullis.refresh.secrets": "2"}.items()
+    )
+    assert set(labels(deploy(container))) == {"portcullis.command"}
+
+
+def test_a_command_that_is_taken_back_is_another_container(deploy: Deploy) -> None:
+    """Docker's provider sees no difference between the image's command and one that was never set."""
+    with_one, without = deploy(lambda: container(command=("x",))), deploy(container)
+    assert "command" not in without.one("container:Container").inputs, "the image's is not known here"
+    assert labels(with_one) != labels(without)
 
 
 def test_two_containers_of_one_host_are_apart(deploy: Deploy) -> None:
