@@ -91,6 +91,10 @@ class PluginProcess:
         """Have it end as the engine does."""
         if self.process.poll() is None:
             self.call("Cancel", {})
+        self.wait()
+
+    def wait(self) -> None:
+        """See it end, after it was told to."""
         self._channel.close()
         assert self.process.wait(5) == 0
         assert self.process.stdout is not None
