@@ -106,10 +106,10 @@ def _as_newer(call: Call) -> Call:
     if call.type != _CONTAINER:
         return call
     request, response = dict(call.request), dict(call.response or {})
-    for message in (request, response):
+    for message, value in ((request, None), (response, [] if call.method == "Read" else None)):
         # A whole state; inputs name only what is set.
         if "containerLogs" in message.get("properties", {}):
-            message["properties"] = {**message["properties"], "deviceCgroupRules": None}
+            message["properties"] = {**message["properties"], "deviceCgroupRules": value}
     if "stables" in response:
         response["stables"] = [*response["stables"], "deviceCgroupRules", "healthcheck"]
     return replace(call, request=request, response=None if call.response is None else response)
