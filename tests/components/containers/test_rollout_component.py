@@ -228,6 +228,8 @@ def test_an_image_may_come_from_another_resource(deploy: Deploy) -> None:
             lambda: JobsArgs(before=("", ())),
             r"(?s)\[0\]: \S+ is not a command.*\[1\]: .. is not a command",
         ),
+        (lambda: JobsArgs(after=(("x", ""),)), "holds an empty word, which Docker's provider refuses"),
+        (lambda: container_args(command=("x", "")), "command: holds an empty word"),
         (lambda: JobsArgs(within=0), "JobsArgs.within: 0 is not a number of seconds"),
         (lambda: ReverseProxyArgs(drain=-1), "drain: -1 is not a number of seconds"),
     ],
