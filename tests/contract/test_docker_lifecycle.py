@@ -242,9 +242,8 @@ def test_a_changed_mount_is_reported_as_an_update_and_nothing_changes(docker: Do
     """As with the official plugin: who changes one has to say that it replaces."""
     bind = {"type": "bind", "source": "/etc/hostname", "target": "/a", "readOnly": True}
     made = docker.create("container", "mounted", {"image": docker.image, "mounts": [bind]})
-    other = docker.check(
-        "container", "mounted", {"image": docker.image, "mounts": [{**bind, "target": "/b"}]}
-    )
+    elsewhere = {**bind, "target": "/b"}
+    other = docker.check("container", "mounted", {"image": docker.image, "mounts": [elsewhere]})
     answer = docker.diff(made, other)
     assert (answer["diffs"], answer.get("replaces")) == (["mounts"], None)
     docker.update(made, other)

@@ -221,7 +221,6 @@ PROVIDER: Mapping[str, Field] = {
     **{
         name: official_only(text())
         for name in (
-            "buildxBuilderEnabled",
             "caMaterial",
             "certMaterial",
             "certPath",
