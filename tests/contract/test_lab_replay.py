@@ -118,9 +118,23 @@ def test_on_a_host(lab_world: World, docker_host: Host) -> None:
         assert not wrong, "\n".join(wrong)
 
 
-def test_the_second_preview_is_empty() -> None:
-    """Recorded with docker 5.2.0: right after the stack was made, and after a change."""
-    for file in ("lab-1-created-preview", "lab-4-same"):
-        diffs = [call.response for call in calls(file) if call.method == "Diff"]
-        assert len(diffs) == 28
-        assert [diff for diff in diffs if diff is None or diff["changes"] != "DIFF_NONE"] == []
+@pytest.mark.parametrize(
+    ("file", "diffs"),
+    [
+        # Docker's plugin as of 5.1.1.
+        ("02-same-refresh", 20),
+        # That of 5.2.0: right after the stack was made, and after a change.
+        ("lab-1-created-preview", 28),
+        ("lab-4-same", 28),
+    ],
+)
+def test_a_second_preview_is_empty(file: str, diffs: int, tmp_path: Path) -> None:
+    """For the official plugin, and for the stand-in on what the official one read."""
+    asked = [call for call in calls(file) if call.method == "Diff" and call.package in ("docker", "tls")]
+    assert len(asked) == diffs
+    world = World(tmp_path, form=exact)
+    for call in asked:
+        assert call.response is not None
+        assert call.response.get("changes", "DIFF_NONE") == "DIFF_NONE", str(call)
+        assert world.replay(call) == []
+    world.close()
