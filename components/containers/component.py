@@ -415,7 +415,7 @@ class PrivateContainer(pulumi.ComponentResource):
                 must_run=False,
                 restart="no",
                 # The image may have a check for what it serves, which a job does not.
-                healthcheck={"tests": ["NONE"], **_CHECK_TIMES},
+                healthcheck=docker.ContainerHealthcheckArgs(tests=["NONE"], **_CHECK_TIMES),
                 # Its name is its release's own, and one that ended serves nobody.
                 opts=self._replaced([*first, *done], first_gone=True),
                 **common,
@@ -445,7 +445,7 @@ class PrivateContainer(pulumi.ComponentResource):
                 # false has to be said.
                 delete_before_replace=first_gone,
                 replace_on_changes=_REPLACE_ON_CHANGES,
-                ignore_changes=_IGNORE_CHANGES,
+                ignore_changes=[*_IGNORE_CHANGES, *self._engine.filled_in],
             ),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pulumi
 import pulumi_docker as docker
@@ -31,6 +31,8 @@ class DockerEngine(pulumi.ComponentResource):
         bind_address: the one address that containers are published on, docker0's. Not reachable from the
             routed internet; a neighbour on the same segment is kept out by the forward filter.
         provider: the docker provider of this host, over the same ssh_config as everything else.
+        filled_in: properties of a container that the engine adds to, so that they read back as more than was
+            said.
 
     Example:
         ```python
@@ -55,6 +57,7 @@ class DockerEngine(pulumi.ComponentResource):
     host: Host
     bind_address: str
     provider: docker.Provider
+    filled_in: ClassVar[Sequence[str]] = ()
 
     def __init__(
         self,
@@ -140,6 +143,7 @@ class ExistingDockerEngine(pulumi.ComponentResource):
         host: its host.
         bind_address: the one address that containers are published on.
         provider: the docker provider of this host, over the same ssh_config as everything else.
+        filled_in: as of `DockerEngine`. Each container gets the log-opts of their daemon.json beside its own.
 
     Example:
         ```python
@@ -159,6 +163,7 @@ class ExistingDockerEngine(pulumi.ComponentResource):
     host: Host
     bind_address: str
     provider: docker.Provider
+    filled_in: ClassVar[Sequence[str]] = ("logOpts",)
 
     def __init__(
         self,

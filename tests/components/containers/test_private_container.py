@@ -107,7 +107,11 @@ def labels(engine: Engine) -> dict[str, str]:
 
 def test_it_runs_on_an_engine_that_is_there_already(deploy: Deploy) -> None:
     engine = deploy(lambda: container(engine=existing_engine(bind_address="10.9.0.1")))
-    assert engine.one("container:Container").inputs["ports"][0]["ip"] == "10.9.0.1"
+    found = engine.one("container:Container")
+    assert found.inputs["ports"][0]["ip"] == "10.9.0.1"
+    # Their daemon.json may name more of these; the provider would take each for a difference.
+    assert "logOpts" in found.options.ignoreChanges
+    assert "logOpts" not in deploy(container).one("container:Container").options.ignoreChanges
     assert {r.provider for r in engine.declared if r.type.startswith("docker:")} == {"their-docker-provider"}
     # Nothing that somebody else looks after.
     assert [r.type.rpartition(":")[2] for r in engine.declared if r.is_on_host] == ["ContainerState"]
