@@ -155,6 +155,7 @@ class PrivateContainer(pulumi.ComponentResource):
             name=name,
             # For a port that somebody adds by hand without an address.
             options={
+                **engine.network_options,
                 "com.docker.network.bridge.host_binding_ipv4": engine.bind_address,
                 **({"com.docker.network.bridge.name": args.bridge} if args.bridge else {}),
             },

@@ -117,6 +117,19 @@ def test_it_runs_on_an_engine_that_is_there_already(deploy: Deploy) -> None:
     assert [r.type.rpartition(":")[2] for r in engine.declared if r.is_on_host] == ["ContainerState"]
 
 
+def test_networks_say_what_an_engine_that_is_there_adds_to_them(deploy: Deploy) -> None:
+    """Docker's provider replaces a network whose options read back as more than was said."""
+    theirs = {"com.docker.network.driver.mtu": "1450"}
+    engine = deploy(lambda: container(engine=existing_engine(network_options=theirs), bridge="br-api"))
+    assert engine.one("network:Network").inputs["options"] == {
+        **theirs,
+        "com.docker.network.bridge.host_binding_ipv4": "172.17.0.1",
+        "com.docker.network.bridge.name": "br-api",
+    }
+    ours = deploy(container).one("network:Network").inputs["options"]
+    assert set(ours) == {"com.docker.network.bridge.host_binding_ipv4"}
+
+
 def test_an_image_by_tag_is_asked_for_at_its_registry(
     deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
