@@ -123,7 +123,7 @@ class DockerPlugin:
         kind = self._kind(target, inputs)
         if preview:
             state = planned(kind.fields, inputs, unknowns=True)
-            return "", state | {"__meta": _planned_meta(kind, inputs), "id": UNKNOWN}
+            return "", state | _planned_meta(kind, inputs) | {"id": UNKNOWN}
         try:
             id_, facts = kind.actions.create(self.engine, inputs)
         except PartlyCreatedError as error:
@@ -173,13 +173,14 @@ class DockerPlugin:
         return state | {"__meta": kind.meta} | ({"id": id_} if id_ else {})
 
 
-def _planned_meta(kind: Kind, inputs: Properties) -> str:
+def _planned_meta(kind: Kind, inputs: Properties) -> Properties:
     """What Terraform's SDK notes of a plan: no version, and the addresses that its provider spells anew."""
+    noted = {key: value for key, value in json.loads(kind.meta).items() if key != "schema_version"}
+    if not noted:
+        return {}
     ports = enumerate(inputs.get("ports") or [])
     spelled = {f"ports.{index}.ip": port["ip"] for index, port in ports if not is_unknown(port.get("ip"))}
-    noted = {"_new_extra_shim": spelled} if spelled else {}
-    noted |= {key: value for key, value in json.loads(kind.meta).items() if key != "schema_version"}
-    return json.dumps(noted, separators=(",", ":"))
+    return {"__meta": json.dumps({"_new_extra_shim": spelled} | noted, separators=(",", ":"))}
 
 
 def _parsed(value: Any) -> Any:
