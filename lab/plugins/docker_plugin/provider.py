@@ -17,7 +17,13 @@ from lab.plugins.docker_plugin.kinds import TIMEOUTS, Kind
 from lab.plugins.docker_plugin.network import NetworkActions, refusal
 from lab.plugins.docker_plugin.state import created, planned, refreshed, updated
 from lab.plugins.docker_plugin.volume import VolumeActions
-from lab.plugins.errors import NotCoveredError, PartlyCreatedError, PluginError
+from lab.plugins.errors import (
+    NotCoveredError,
+    PartlyCreatedError,
+    PluginError,
+    ResourceError,
+    one_error,
+)
 from lab.plugins.fields import Checker, Problem
 from lab.plugins.inputs import read_inputs
 from lab.plugins.plugin import Answer, Found
@@ -136,7 +142,10 @@ class DockerPlugin:
         kind = self._kind(target, state)
         if not state:
             raise NotCoveredError(self.package, f"the import of existing resources ({target.type})")
-        found = kind.actions.read(self.engine, target.id, state)
+        try:
+            found = kind.actions.read(self.engine, target.id, state)
+        except PluginError as error:
+            raise ResourceError(one_error(str(error))) from None
         if found is None:
             return None
         id_, facts = found
