@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests import drill, workers
+from tests import drill, official, workers
 
 pytest_plugins = ["lab.pytest_browser", "lab.pytest_lab"]
 
@@ -24,9 +24,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         workers.arrange(items)
 
 
-def pytest_report_header() -> str:
-    """Say by which seed the changes by hand were drawn."""
-    return drill.header()
+def pytest_report_header() -> list[str]:
+    """Say by which seed the changes by hand were drawn, and which plugins serve the tests with an engine."""
+    return [drill.header(), *official.header()]
 
 
 def pytest_configure() -> None:

@@ -34,12 +34,13 @@ def origins(home: Path, search: str) -> dict[str, str]:
     """Return for each plugin where the engine will find it: a folder, or that a stand-in serves."""
     found = {}
     for name, version in pinned().items():
-        place = _official(name, version, home, search)
+        place = official(name, version, home, search)
         found[name] = f"official, {place}" if place else f"stand-in for {version}, {_STAND_INS}"
     return found
 
 
-def _official(name: str, version: str, home: Path, search: str) -> Path | None:
+def official(name: str, version: str, home: Path, search: str) -> Path | None:
+    """Return the official plugin that the engine will use: a program on PATH, or the folder of one."""
     folders = [
         entry
         for entry in search.split(os.pathsep)
@@ -57,7 +58,7 @@ def _official(name: str, version: str, home: Path, search: str) -> Path | None:
 def stand_ins(home: Path, search: str) -> tuple[str, ...]:
     """Lay out in `FOLDER` the stand-ins that are needed, and only those; return their names."""
     needed = tuple(
-        name for name, version in pinned().items() if _official(name, version, home, search) is None
+        name for name, version in pinned().items() if official(name, version, home, search) is None
     )
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in _NAMES:
@@ -72,15 +73,15 @@ def stand_ins(home: Path, search: str) -> tuple[str, ...]:
     return needed
 
 
-def prepare(home: Path, official: Path | None) -> None:
-    """Install the plugins that are missing where an `official` pulumi can; say which are stood in for."""
+def prepare(home: Path, pulumi: Path | None) -> None:
+    """Install the plugins that are missing where an official `pulumi` can; say which are stood in for."""
     search = os.environ.get("PATH", "")
     for name, version in pinned().items():
-        if official is not None and _official(name, version, home, search) is None:
+        if pulumi is not None and official(name, version, home, search) is None:
             try:
                 step(
                     f"installing the {name} plugin {version}",
-                    [str(official), "plugin", "install", "resource", name, f"v{version}"],
+                    [str(pulumi), "plugin", "install", "resource", name, f"v{version}"],
                     env={"PULUMI_HOME": str(home), "PULUMI_SKIP_UPDATE_CHECK": "1"},
                     limit=300,
                 )

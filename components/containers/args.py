@@ -37,6 +37,9 @@ _USER = "65534:65534"
 _SYSTEM = {"/etc", "/etc/ssh", "/home", "/lib", "/lib64", "/opt", "/run", "/srv", "/usr", "/var", "/var/run"}
 
 
+_EMPTY_WORD = ("holds an empty word, which Docker's provider refuses", 'put it into a line: [sh, -c, "…"]')
+
+
 def _registry(text: str) -> tuple[str, str] | None:
     how = "write its name as it stands before images: ghcr.io, registry.example.com:5000, docker.io"
     name, colon, port = text.partition(":")
@@ -97,6 +100,8 @@ class _Command(Kind):
             words = ()
         if not words or not words[0]:
             raise refusal("is not a command", "write one line, or a list of words in quotes")
+        if "" in words:
+            raise refusal(*_EMPTY_WORD)
         return words
 
     def schema(self) -> dict[str, Any]:
@@ -213,6 +218,8 @@ class ContainerArgs(Section):
         for name in ("health", "host_port"):
             if name in written and "port" not in written:
                 at.field(name).report("needs the port that the app listens on", "add port")
+        if isinstance(words := written.get("command"), Sequence) and "" in tuple(words):
+            at.field("command").report(*_EMPTY_WORD)
         if whole(written.get("host_port")) in PORTS:
             at.field("host_port").refuse(
                 written.get("host_port"),

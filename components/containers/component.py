@@ -32,7 +32,11 @@ _TMP = "/tmp"  # noqa: S108 - inside a container
 
 
 # Update in place reports success for these and changes nothing: kreuzwerker/terraform-provider-docker#988.
-_REPLACE_ON_CHANGES = ["healthcheck", "tmpfs", "init"]
+_REPLACE_ON_CHANGES = ["healthcheck", "init", "mounts"]
+# Docker fills in the image's own where a check leaves one of its times out, and the provider reads that back
+# as a difference. Here is no value that every engine reads back: Docker before 25 does not know it.
+_IGNORE_CHANGES = ["healthcheck.startInterval"]
+_CHECK_TIMES: dict[str, Any] = {"interval": "5s", "timeout": "4s", "start_period": "10s", "retries": 3}
 # What Docker does change in place, or what is not the container's own. All else needs another container.
 _IN_PLACE = ("memory", "memory_swap", "restart", "destroy_grace_seconds")
 
@@ -151,6 +155,7 @@ class PrivateContainer(pulumi.ComponentResource):
             name=name,
             # For a port that somebody adds by hand without an address.
             options={
+                **engine.network_options,
                 "com.docker.network.bridge.host_binding_ipv4": engine.bind_address,
                 **({"com.docker.network.bridge.name": args.bridge} if args.bridge else {}),
             },
@@ -326,18 +331,13 @@ class PrivateContainer(pulumi.ComponentResource):
                 for network in self.networks
             ],
             "restart": "unless-stopped",
-            "healthcheck": {
-                "tests": self._marked(health_check(args)),
-                "interval": "5s",
-                "timeout": "4s",
-                "start_period": "10s",
-                "retries": 3,
-            },
+            "healthcheck": {"tests": self._marked(health_check(args)), **_CHECK_TIMES},
         }
+        # The provider sees no difference where the settings had a command and have none.
+        labels["portcullis.command"] = "settings" if args.command else "image"
         if args.command:
             given["command"] = self._marked(list(args.command))
-        if labels:
-            given["labels"] = [{"label": key, "value": value} for key, value in labels.items()]
+        given["labels"] = [{"label": key, "value": value} for key, value in labels.items()]
         return given
 
     def _marked(self, values: list[Any]) -> pulumi.Input[list[Any]]:
@@ -416,7 +416,7 @@ class PrivateContainer(pulumi.ComponentResource):
                 must_run=False,
                 restart="no",
                 # The image may have a check for what it serves, which a job does not.
-                healthcheck={"tests": ["NONE"]},
+                healthcheck=docker.ContainerHealthcheckArgs(tests=["NONE"], **_CHECK_TIMES),
                 # Its name is its release's own, and one that ended serves nobody.
                 opts=self._replaced([*first, *done], first_gone=True),
                 **common,
@@ -446,6 +446,7 @@ class PrivateContainer(pulumi.ComponentResource):
                 # false has to be said.
                 delete_before_replace=first_gone,
                 replace_on_changes=_REPLACE_ON_CHANGES,
+                ignore_changes=[*_IGNORE_CHANGES, *self._engine.filled_in],
             ),
         )
 

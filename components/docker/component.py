@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
 
 import pulumi
 import pulumi_docker as docker
@@ -18,7 +19,7 @@ from portcullis.host import Host, ssh_config_path
 from portcullis.resources import Directory, File, Packages, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from portcullis.components.docker.args import DockerEngineArgs
 
@@ -31,6 +32,9 @@ class DockerEngine(pulumi.ComponentResource):
         bind_address: the one address that containers are published on, docker0's. Not reachable from the
             routed internet; a neighbour on the same segment is kept out by the forward filter.
         provider: the docker provider of this host, over the same ssh_config as everything else.
+        filled_in: properties of a container that the engine adds to, so that they read back as more than was
+            said.
+        network_options: options that the engine adds to each network and that we do not set.
 
     Example:
         ```python
@@ -55,6 +59,8 @@ class DockerEngine(pulumi.ComponentResource):
     host: Host
     bind_address: str
     provider: docker.Provider
+    filled_in: ClassVar[Sequence[str]] = ()
+    network_options: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,
@@ -140,6 +146,8 @@ class ExistingDockerEngine(pulumi.ComponentResource):
         host: its host.
         bind_address: the one address that containers are published on.
         provider: the docker provider of this host, over the same ssh_config as everything else.
+        filled_in: as of `DockerEngine`. Each container gets the log-opts of their daemon.json beside its own.
+        network_options: what each network gets of their daemon.json beside its own.
 
     Example:
         ```python
@@ -159,6 +167,8 @@ class ExistingDockerEngine(pulumi.ComponentResource):
     host: Host
     bind_address: str
     provider: docker.Provider
+    filled_in: ClassVar[Sequence[str]] = ("logOpts",)
+    network_options: Mapping[str, str]
 
     def __init__(
         self,
@@ -166,6 +176,7 @@ class ExistingDockerEngine(pulumi.ComponentResource):
         *,
         host: Host,
         bind_address: str = "172.17.0.1",
+        network_options: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         """Declare that it is there.
@@ -175,6 +186,9 @@ class ExistingDockerEngine(pulumi.ComponentResource):
             host: the host that it runs on.
             bind_address: the host's own address that containers are published on: docker0's, as `ip address
                 show docker0` prints it there, or one of loopback. Never one that the internet reaches.
+            network_options: what its daemon.json gives to bridge networks by `default-network-opts`, such as
+                `{"com.docker.network.driver.mtu": "1450"}`. Docker's provider takes an option that is not
+                said for a difference, and would replace each network at every `up`.
             opts: options of the component.
 
         Raises:
@@ -184,6 +198,7 @@ class ExistingDockerEngine(pulumi.ComponentResource):
             raise ArgumentsError(faults)
         super().__init__("portcullis:index:ExistingDockerEngine", name, None, opts)
         self.host, self.bind_address = host, bind_address
+        self.network_options = dict(network_options or {})
         self.provider = _provider(self, name, host)
         self.register_outputs({"bind_address": bind_address})
 

@@ -55,9 +55,10 @@ def _compare(known: Field, old: Any, new: Any, path: str, *, replaces: bool) -> 
     old, new = reveal(old), reveal(new)
     if is_unknown(new):
         yield Difference(path, "ADD" if old is None else "UPDATE", replaces)
+    elif known.kind == "map" and old is not None and not _left_alone(known, new):
+        yield from _compare_set(known, old, new or {}, path, replaces=replaces)
     elif is_empty(new):
-        left_alone = known.computed and (new is None or _container(known))  # an explicit false is a wish
-        unset = is_empty(old) or left_alone or _nothing_set(known, old)
+        unset = is_empty(old) or _left_alone(known, new) or _nothing_set(known, old)
         if not unset:
             yield Difference(
                 path, "UPDATE" if new is not None and not _container(known) else "DELETE", replaces
@@ -73,7 +74,7 @@ def _compare_set(known: Field, old: Any, new: Any, path: str, *, replaces: bool)
     match known.kind:
         case "object":
             for key, part in sorted(known.fields.items()):
-                inner = replaces or part.replaces
+                inner = (replaces and not known.in_place) or part.replaces
                 yield from _compare(part, old.get(key), new.get(key), _join(path, key), replaces=inner)
         case "map":
             for key in sorted({*old, *new}):
@@ -95,12 +96,13 @@ def _compare_items(
 ) -> Iterator[Difference]:
     assert known.item is not None  # noqa: S101 - lists and sets are declared with their elements
     before, after = dict(olds), dict(news)
+    replaces = replaces and not (known.in_place and len(olds) == len(news))
     for index in sorted({*before, *after}):
         place = f"{path}[{index}]"
         if index not in after:
-            yield Difference(place, "DELETE", replaces)
+            yield Difference(place, "DELETE", replaces or _sets_replacing(known.item, before[index]))
         elif index not in before:
-            yield Difference(place, "ADD", replaces)
+            yield Difference(place, "ADD", replaces or _sets_replacing(known.item, after[index]))
         else:
             yield from _compare(known.item, before[index], after[index], place, replaces=replaces)
 
@@ -126,6 +128,23 @@ def _unmatched(
 
 def _container(known: Field) -> bool:
     return known.kind in ("list", "set", "map", "object")
+
+
+def _sets_replacing(item: Field, value: Any) -> bool:
+    """Whether an element sets a part that cannot change in place."""
+    return any(part.replaces and not is_empty(value.get(key)) for key, part in item.fields.items())
+
+
+def _left_alone(known: Field, new: Any) -> bool:
+    """Whether what the provider filled in stays: an empty list or a false that is said is a wish."""
+    if not known.computed and not known.kept:
+        return False
+    return new is None or new == "" or known.kind == "object" or _is_block(known)
+
+
+def _is_block(known: Field) -> bool:
+    """A list or set of objects: Terraform takes an empty one for none."""
+    return known.item is not None and known.item.kind == "object"
 
 
 def _nothing_set(known: Field, old: Any) -> bool:

@@ -39,7 +39,9 @@ class Field:
     default: object = None
     required: bool = False
     replaces: bool = False  # a change needs a new resource
+    in_place: bool = False  # of blocks: another number of them needs one, a change inside a block does not
     computed: bool = False  # when unset, what the provider reads back is no difference
+    kept: bool = False  # likewise, though nothing fills it in: known in a preview
     output: bool = False  # never an input
     secret: bool = False
     needs_official: bool = False

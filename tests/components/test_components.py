@@ -168,7 +168,8 @@ def test_the_image_is_pinned_and_named_by_id(deploy: Deploy) -> None:
 
 def test_changes_that_docker_cannot_make_in_place_replace_the_container(deploy: Deploy) -> None:
     options = deploy(container).one("container:Container").options
-    assert set(options.replaceOnChanges) == {"healthcheck", "tmpfs", "init"}
+    assert set(options.replaceOnChanges) == {"healthcheck", "init", "mounts"}
+    assert list(options.ignoreChanges) == ["healthcheck.startInterval"]
     assert options.deleteBeforeReplace is True
 
 

@@ -1,28 +1,28 @@
 """When an answer of a stand-in counts as the official one. These are all the liberties that are taken.
 
-1. What is new each time (addresses, MACs, random ids, keys, times, certificates) is compared by its form,
-   certificates and requests by what they say.
+1. What is new each time (addresses, MACs, random ids, keys, times, certificates) is compared by its form, and
+   only in the properties that are named here; certificates and requests by what they say. Whether a new key,
+   request or certificate is right is checked by `issued.py`.
 2. What was recorded under a placeholder (private keys) is compared by its kind.
 3. Terraform's sets, and the names in `diffs`, have no order.
 4. `__pulumi_raw_state_delta`, a note of Pulumi's bridge to itself, is not written by the stand-ins: left out.
+
+`exact` takes only 3 and 4.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _TEXTS = (
-    (re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$"), "<time>"),
     (re.compile(r"^-----BEGIN ([A-Z ]*PRIVATE KEY)-----\n.*\n-----END \1-----\n$", re.DOTALL), r"<\1 PEM>"),
-    (re.compile(r"(?<=-BEGIN PUBLIC KEY-----\n)[A-Za-z0-9+/=\n]+(?=\n-----END)"), "<public key>"),
-    (
-        re.compile(r"\b172\.(?!17\.0\.(?:0|1)\b)\d+\.\d+\.\d+\b"),
-        "<address>",
-    ),  # 172.17.0.1 is docker0's everywhere
     (re.compile(r"(?<=endpoint clash \()[0-9a-f]{64}"), "<endpoint>"),
 )
 _IDS = (
@@ -30,7 +30,15 @@ _IDS = (
     (re.compile(r"^[0-9a-f]{40}$"), "<hash>"),
     (re.compile(r"^([a-z]+)[0-9a-f]{8}$"), r"<\1 and 8 hex digits>"),
 )
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
+_ADDRESS = re.compile(r"^172\.\d+\.\d+\.\d+(?=$|/)")  # a network keeps its prefix
 _FORMS = {
+    "validityStartTime": _TIME,
+    "validityEndTime": _TIME,
+    "ipAddress": _ADDRESS,
+    "gateway": _ADDRESS,
+    "subnet": _ADDRESS,
+    "publicKeyPem": re.compile(r"(?<=-BEGIN PUBLIC KEY-----\n)[A-Za-z0-9+/=\n]+(?=\n-----END)"),
     "publicKeyFingerprintMd5": re.compile(r"^([0-9a-f]{2}:){15}[0-9a-f]{2}$"),
     "publicKeyFingerprintSha256": re.compile(r"^SHA256:[A-Za-z0-9+/]{43}$"),
     "publicKeyOpenssh": re.compile(r"(?<= )[A-Za-z0-9+/=]+(?=\n$)"),
@@ -38,27 +46,37 @@ _FORMS = {
     "macAddress": re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$"),
 }
 _SETS = {
-    "envs",
-    "mounts",
-    "networksAdvanced",
-    "labels",
     "diffs",
-    "networkDatas",
-    "securityOpts",
     "drops",
-    "containers",
+    "envs",
+    "labels",
+    "mounts",
+    "networkDatas",
+    "networksAdvanced",
+    "replaces",
+    "securityOpts",
+    "stables",
 }
 _LEFT_OUT = {"__pulumi_raw_state_delta"}
 
 
-def normal(value: Any, key: str = "") -> Any:
+def normal(value: Any) -> Any:
     """The value with what may differ put in one form."""
+    return _each(value, _normal_text)
+
+
+def exact(value: Any) -> Any:
+    """The value without an order where there is none."""
+    return _each(value, lambda text, _: text)
+
+
+def _each(value: Any, form: Callable[[str, str], Any], key: str = "") -> Any:
     if isinstance(value, dict):
-        return {name: normal(item, name) for name, item in value.items() if name not in _LEFT_OUT}
+        return {name: _each(item, form, name) for name, item in value.items() if name not in _LEFT_OUT}
     if isinstance(value, list):
-        items = [normal(item, key) for item in value]
+        items = [_each(item, form, key) for item in value]
         return sorted(items, key=lambda item: json.dumps(item, sort_keys=True)) if key in _SETS else items
-    return _normal_text(value, key) if isinstance(value, str) else value
+    return form(value, key) if isinstance(value, str) else value
 
 
 def _normal_text(text: str, key: str) -> Any:
@@ -74,8 +92,11 @@ def _normal_text(text: str, key: str) -> Any:
 
 
 def _request(request: x509.CertificateSigningRequest) -> dict[str, Any]:
-    assert request.is_signature_valid
-    return {"subject": request.subject.rfc4514_string(), "extensions": _extensions(request.extensions)}
+    return {
+        "subject": request.subject.rfc4514_string(),
+        "key": _kind_of_key(request.public_key()),
+        "extensions": _extensions(request.extensions),
+    }
 
 
 def _certificate(certificate: x509.Certificate) -> dict[str, Any]:
@@ -85,8 +106,13 @@ def _certificate(certificate: x509.Certificate) -> dict[str, Any]:
         "issuer": certificate.issuer.rfc4514_string(),
         "hours": (certificate.not_valid_after_utc - certificate.not_valid_before_utc).total_seconds() / 3600,
         "signed with": certificate.signature_hash_algorithm.name,
+        "key": _kind_of_key(certificate.public_key()),
         "extensions": _extensions(certificate.extensions),
     }
+
+
+def _kind_of_key(key: Any) -> str:
+    return f"{type(key).__name__} {getattr(key, 'key_size', '')}"
 
 
 def _extensions(extensions: x509.Extensions) -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # What stands in for Python in an image of one busybox: the health check `python3 -c 1` and a server of pages.
 _PYTHON = b'#!/bin/sh\n[ "$1" = -m ] || exit 0\nexec httpd -f -p "$4"\n'
-_INSTALL = (
+INSTALL = (
     "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "
     "docker.io docker-cli 2>&1"
 )
@@ -38,7 +38,7 @@ def digest(content: bytes) -> str:
 @pytest.fixture(scope="module")
 def docker_host(module_host: Host) -> Host:
     """A fresh host with Docker in it."""
-    module_host.run(_INSTALL, timeout=300)
+    module_host.run(INSTALL, timeout=300)
     return module_host
 
 

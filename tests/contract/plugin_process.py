@@ -54,12 +54,18 @@ class Refusal:
 
 
 class PluginProcess:
-    """One running stand-in."""
+    """One running stand-in, or another `program` that serves the package."""
 
-    def __init__(self, package: str, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        package: str,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        program: Path | None = None,
+    ) -> None:
         self._errors = (folder / f"{package}.stderr").open("a+")
         self.process = subprocess.Popen(
-            [LAUNCHERS / f"pulumi-resource-{package}"],
+            [program or LAUNCHERS / f"pulumi-resource-{package}"],
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
@@ -91,6 +97,10 @@ class PluginProcess:
         """Have it end as the engine does."""
         if self.process.poll() is None:
             self.call("Cancel", {})
+        self.wait()
+
+    def wait(self) -> None:
+        """See it end, after it was told to."""
         self._channel.close()
         assert self.process.wait(5) == 0
         assert self.process.stdout is not None

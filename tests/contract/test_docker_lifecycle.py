@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.images import hello
 from tests.contract.conftest import mini
 from tests.contract.plugin_process import PluginProcess, Refusal
 
@@ -218,6 +219,37 @@ def test_a_limit_of_cpus_in_another_spelling_replaces_the_container(docker: Dock
     assert made.inputs["cpus"] == "1.0"
     assert docker.diff(made, wanted)["replaces"] == ["cpus"]
     assert docker.diff(made, {**wanted, "cpus": "1.0"})["changes"] == "DIFF_NONE"
+    docker.delete(made)
+
+
+def test_the_image_fills_in_the_times_of_a_health_check_and_they_read_back(docker: Docker, lab: Lab) -> None:
+    image = lab.push(hello()).tagged
+    made = docker.create("container", "checked", {"image": image, "healthcheck": {"tests": ["NONE"]}})
+    wanted = made.inputs
+    docker.read(made)
+    assert docker.diff(made, wanted)["diffs"] == ["healthcheck"]
+    assert (made.inputs["healthcheck"]["interval"], made.inputs["healthcheck"]["retries"]) == ("5s", 3)
+    docker.delete(made)
+    said = {"tests": ["NONE"], "interval": "1m30s", "timeout": "4s", "startPeriod": "1s", "retries": 2}
+    made = docker.create("container", "checked", {"image": image, "healthcheck": said})
+    wanted = made.inputs
+    docker.read(made)
+    assert docker.diff(made, wanted)["changes"] == "DIFF_NONE"
+    docker.delete(made)
+
+
+def test_a_changed_mount_is_reported_as_an_update_and_nothing_changes(docker: Docker) -> None:
+    """As with the official plugin: who changes one has to say that it replaces."""
+    bind = {"type": "bind", "source": "/etc/hostname", "target": "/a", "readOnly": True}
+    made = docker.create("container", "mounted", {"image": docker.image, "mounts": [bind]})
+    elsewhere = {**bind, "target": "/b"}
+    other = docker.check("container", "mounted", {"image": docker.image, "mounts": [elsewhere]})
+    answer = docker.diff(made, other)
+    assert (answer["diffs"], answer.get("replaces")) == (["mounts"], None)
+    docker.update(made, other)
+    assert docker.inspect(made)["HostConfig"]["Mounts"][0]["Target"] == "/a"
+    more = docker.check("container", "mounted", {"image": docker.image, "mounts": [bind, elsewhere]})
+    assert docker.diff(made, more)["replaces"] == ["mounts"]
     docker.delete(made)
 
 

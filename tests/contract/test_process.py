@@ -131,9 +131,14 @@ def test_all_uncovered_properties_are_named_at_once(start: Start) -> None:
         "memroy": 12,
         "mounts": [{"type": "volume", "target": "/d", "volumeOptions": {"subpath": "s"}}],
         "healthcheck": {"tests": "CMD"},
+        "deviceCgroupRules": ["c 1:3 mr"],
+        "uploads": [{"file": "/a", "content": "x", "owner": "1", "group": "1"}],
     }
     said = failures(start("docker").call("Check", about(CONTAINER, news=news)))
-    assert set(said) == {"gpus", "memroy", "mounts[0].volumeOptions.subpath", "healthcheck.tests"}
+    assert set(said) == {
+        "gpus", "memroy", "mounts[0].volumeOptions.subpath", "healthcheck.tests", "deviceCgroupRules",
+        "uploads",
+    }  # fmt: skip
     assert "'memroy'" in said["memroy"]
     assert "expected list" in said["healthcheck.tests"]
     assert all(CURE in said[key] for key in said if key != "healthcheck.tests")
@@ -143,6 +148,18 @@ def test_missing_properties_are_named(start: Start) -> None:
     assert "image" in failures(start("docker").call("Check", about(CONTAINER, news={"ports": [{}]})))
     said = failures(start("tls").call("Check", about("tls:index/privateKey:PrivateKey", news={})))
     assert set(said) == {"algorithm"}
+
+
+def test_a_write_only_key_is_refused_and_not_shown(start: Start) -> None:
+    tls = start("tls")
+    for type_, name in (("CertRequest", "privateKeyPem"), ("LocallySignedCert", "caPrivateKeyPem")):
+        news = {f"{name}Wo": "s3cr3t", f"{name}WoVersion": 1, "certRequestPem": "x", "caCertPem": "x",
+                "validityPeriodHours": 1, "allowedUses": []}  # fmt: skip
+        token = f"tls:index/{type_[0].lower()}{type_[1:]}:{type_}"
+        said = failures(tls.call("Check", about(token, news=news)))
+        assert {f"{name}Wo", f"{name}WoVersion"} == {key for key in said if name in key}
+        assert CURE in said[f"{name}Wo"]
+        assert "s3cr3t" not in str(said)
 
 
 @pytest.mark.parametrize("host", ["unix:///var/run/docker.sock", "tcp://10.0.0.1:2375", "ssh://"])
@@ -165,7 +182,11 @@ def test_an_unreachable_host_is_named_with_what_ssh_said(start: Start) -> None:
     docker.call("Configure", {"args": {"host": "ssh://127.0.0.1:1", "sshOpts": options}})
     state = {"driver": "bridge", "name": "n"}
     said = refusal(docker.call("Read", about("docker:index/network:Network", id="0" * 64, properties=state)))
-    assert "127.0.0.1" in said
+    # As docker 5.2.0 says it.
+    assert said.startswith(
+        f"refreshing {_PREFIX}docker:index/network:Network::x: 1 error occurred:\n\t* failed to"
+    )
+    assert "Error pinging Docker server, please make sure that ssh://127.0.0.1:1 is reachable" in said
     assert "Connection refused" in said
     assert "Traceback" not in said + docker.stderr
 

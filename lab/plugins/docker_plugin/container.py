@@ -38,6 +38,8 @@ class ContainerActions:
             find_image(engine, image)
         except PluginError as error:
             raise PluginError(one_error(f"Unable to create container with image {image}: {error}")) from None
+        if "" in inputs.get("command", []):
+            raise PluginError(one_error("values for command may not be empty"))
         try:
             with daemon_errors("Unable to create container"):
                 made = engine.client.create_container_from_config(

@@ -29,6 +29,7 @@ def facts(found: dict[str, Any], stored: Properties) -> Properties:
         "command": config.get("Cmd") or [],
         "entrypoints": _words(config.get("Entrypoint")),
         "user": config.get("User", ""),
+        "deviceCgroupRules": host.get("DeviceCgroupRules") or [],
         "dns": host.get("Dns") or [],
         "dnsOpts": host.get("DnsOptions") or [],
         "dnsSearches": host.get("DnsSearch") or [],

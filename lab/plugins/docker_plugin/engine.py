@@ -78,7 +78,12 @@ class Engine:
             client.trust_env = False  # no proxy stands between us and ssh
             return client
 
-        with daemon_errors("unable to ping Docker server"):
+        # As docker 5.2.0 says it, with its two spaces. Older ones say "unable to ping Docker server".
+        asking = (
+            "failed to create Docker client: Error pinging Docker server, please make sure that "
+            f"{self.host.url} is reachable and has a  '_ping' endpoint. Error"
+        )
+        with daemon_errors(asking):
             offered = speaking(_OLDEST_API).version(api_version=False)["ApiVersion"]
         version = tuple(int(part) for part in offered.split("."))
         if version < _OLDEST_API:

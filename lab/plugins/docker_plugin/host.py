@@ -12,6 +12,7 @@ from lab.plugins.errors import PluginError
 class SshHost:
     """A Docker engine's host, reached by the OpenSSH client with the options given (such as -F FILE)."""
 
+    url: str
     name: str
     user: str
     port: str
@@ -31,7 +32,7 @@ class SshHost:
                 "Install the official plugin for others (docs/plugin-stand-ins.md)"
             )
             raise PluginError(message)
-        return cls(parts.hostname, parts.username or "", str(parts.port or ""), tuple(options))
+        return cls(url, parts.hostname, parts.username or "", str(parts.port or ""), tuple(options))
 
     @property
     def command(self) -> list[str]:

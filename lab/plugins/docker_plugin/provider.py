@@ -17,11 +17,17 @@ from lab.plugins.docker_plugin.kinds import TIMEOUTS, Kind
 from lab.plugins.docker_plugin.network import NetworkActions, refusal
 from lab.plugins.docker_plugin.state import created, planned, refreshed, updated
 from lab.plugins.docker_plugin.volume import VolumeActions
-from lab.plugins.errors import NotCoveredError, PartlyCreatedError, PluginError
+from lab.plugins.errors import (
+    NotCoveredError,
+    PartlyCreatedError,
+    PluginError,
+    ResourceError,
+    one_error,
+)
 from lab.plugins.fields import Checker, Problem
 from lab.plugins.inputs import read_inputs
 from lab.plugins.plugin import Answer, Found
-from lab.plugins.values import Properties, is_unknown
+from lab.plugins.values import UNKNOWN, Properties, is_unknown
 
 if TYPE_CHECKING:
     from lab.plugins.plugin import Log, Plugin, Target
@@ -112,18 +118,18 @@ class DockerPlugin:
         """What would change, and whether in place."""
         kind = self._kind(target, news)
         named_by_user = kind.autonamed and "name" not in news.get("__defaults", [])
-        keeps_name = named_by_user and olds.get("name") == news.get("name")
         return Answer(
             differences(kind.fields, olds, news),
             sorted(key for key, known in kind.fields.items() if known.replaces),
-            delete_before_replace=kind.delete_before_replace or keeps_name,
+            delete_before_replace=kind.delete_before_replace or named_by_user,
         )
 
     def create(self, target: Target, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
         """Make it and read it back."""
         kind = self._kind(target, inputs)
         if preview:
-            return "", self._whole(kind, "", planned(kind.fields, inputs, unknowns=True))
+            state = planned(kind.fields, inputs, unknowns=True)
+            return "", state | _planned_meta(kind, inputs) | {"id": UNKNOWN}
         try:
             id_, facts = kind.actions.create(self.engine, inputs)
         except PartlyCreatedError as error:
@@ -136,7 +142,10 @@ class DockerPlugin:
         kind = self._kind(target, state)
         if not state:
             raise NotCoveredError(self.package, f"the import of existing resources ({target.type})")
-        found = kind.actions.read(self.engine, target.id, state)
+        try:
+            found = kind.actions.read(self.engine, target.id, state)
+        except PluginError as error:
+            raise ResourceError(one_error(str(error))) from None
         if found is None:
             return None
         id_, facts = found
@@ -171,6 +180,16 @@ class DockerPlugin:
     @staticmethod
     def _whole(kind: Kind, id_: str, state: Properties) -> Properties:
         return state | {"__meta": kind.meta} | ({"id": id_} if id_ else {})
+
+
+def _planned_meta(kind: Kind, inputs: Properties) -> Properties:
+    """What Terraform's SDK notes of a plan: no version, and the addresses that its provider spells anew."""
+    noted = {key: value for key, value in json.loads(kind.meta).items() if key != "schema_version"}
+    if not noted:
+        return {}
+    ports = enumerate(inputs.get("ports") or [])
+    spelled = {f"ports.{index}.ip": port["ip"] for index, port in ports if not is_unknown(port.get("ip"))}
+    return {"__meta": json.dumps({"_new_extra_shim": spelled} | noted, separators=(",", ":"))}
 
 
 def _parsed(value: Any) -> Any:

@@ -33,7 +33,7 @@ _MOUNT = {
     "readOnly": flag(),
     "bindOptions": record(_BIND),
     "volumeOptions": record(_VOLUME_OPTIONS),
-    "tmpfsOptions": record(_TMPFS),
+    "tmpfsOptions": record(_TMPFS, replaces=True),
 }
 _PORT = {
     "internal": number(required=True),
@@ -78,7 +78,14 @@ _NETWORK_DATA = {
     "macAddress": text(),
 }
 _RATE = {"path": text(required=True), "rate": number(required=True)}
-_UPLOAD = {"file": text(required=True)}
+_UPLOAD = {
+    "file": text(required=True),
+    **{
+        name: text()
+        for name in ("content", "contentBase64", "group", "owner", "permissions", "source", "sourceHash")
+    },
+    "executable": flag(default=False),
+}
 _DEVICE = {"hostPath": text(required=True)}
 
 CONTAINER: Mapping[str, Field] = {
@@ -96,6 +103,7 @@ CONTAINER: Mapping[str, Field] = {
     "cpuShares": number(),
     "cpus": text(replaces=True),
     "destroyGraceSeconds": number(),
+    "deviceCgroupRules": official_only(texts(replaces=True)),
     "deviceReadBps": official_only(records(_RATE)),
     "deviceReadIops": official_only(records(_RATE)),
     "deviceRequests": official_only(records({}, replaces=True)),
@@ -111,7 +119,8 @@ CONTAINER: Mapping[str, Field] = {
     "exitCode": number(output=True),
     "gpus": official_only(text(replaces=True)),
     "groupAdds": texts(replaces=True),
-    "healthcheck": record(_HEALTHCHECK, computed=True),
+    # Added, it replaces the container; Docker changes none in place, though an edit is reported so.
+    "healthcheck": record(_HEALTHCHECK, computed=True, replaces=True, in_place=True),
     "hostname": text(replaces=True, computed=True),
     "hosts": records({"host": text(required=True), "ip": text(required=True)}, replaces=True),
     "image": text(required=True, replaces=True),
@@ -125,7 +134,7 @@ CONTAINER: Mapping[str, Field] = {
     "memory": number(),
     "memoryReservation": number(default=0),
     "memorySwap": number(),
-    "mounts": records(_MOUNT, replaces=True),
+    "mounts": records(_MOUNT, replaces=True, in_place=True),
     "mustRun": flag(default=True),
     "name": text(required=True, replaces=True),
     "networkDatas": records(_NETWORK_DATA, "list", output=True),
@@ -156,12 +165,12 @@ CONTAINER: Mapping[str, Field] = {
         replaces=True,
     ),
     "uploads": official_only(records(_UPLOAD, replaces=True)),
-    "user": text(replaces=True, computed=True),  # the image's user, read back, is no difference
+    "user": text(replaces=True, kept=True),  # the image's, read back, is no difference
     "usernsMode": text(replaces=True),
     "volumes": records(_VOLUME, replaces=True),
     "wait": flag(default=False),
     "waitTimeout": number(default=60),
-    "workingDir": text(replaces=True, computed=True),  # likewise
+    "workingDir": text(replaces=True, kept=True),  # likewise
 }
 
 NETWORK: Mapping[str, Field] = {
@@ -212,7 +221,6 @@ PROVIDER: Mapping[str, Field] = {
     **{
         name: official_only(text())
         for name in (
-            "buildxBuilderEnabled",
             "caMaterial",
             "certMaterial",
             "certPath",

@@ -22,9 +22,10 @@ def planned(fields: Mapping[str, Field], inputs: Properties, *, unknowns: bool =
     """The state before the provider fills anything in; `unknowns` marks what only the real thing tells."""
     state: Properties = {}
     for key, known in fields.items():
-        if inputs.get(key) is not None:
+        filled_in = known.output or known.computed
+        if inputs.get(key) is not None and not (unknowns and filled_in and inputs[key] == []):
             state[key] = _complete(known, inputs[key])
-        elif unknowns and (known.output or known.computed):
+        elif unknowns and filled_in:
             state[key] = UNKNOWN
         elif known.default is not None:
             state[key] = known.default

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from lab.plugins.errors import PluginError, one_error
-from lab.plugins.tls_plugin.keys import PrivateKey, algorithm_of, load_private, text_id
+from lab.plugins.tls_plugin.keys import PrivateKey, algorithm_of, hash_for_state, load_private
 
 if TYPE_CHECKING:
     from lab.plugins.values import Properties
@@ -57,14 +57,16 @@ _EXTENDED_USES = {
 
 
 def cert_request(inputs: Properties) -> tuple[str, Properties]:
-    """A signed request: its id (SHA-1 of the PEM) and facts."""
+    """A signed request: its id (SHA-1) and facts."""
     key = load_private(inputs["privateKeyPem"], "privateKeyPem")
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(inputs))
     names = _alternative_names(inputs)
     if names is not None:
         builder = builder.add_extension(names, critical=False)
-    pem = builder.sign(key, _digest(key)).public_bytes(serialization.Encoding.PEM).decode()
-    return text_id(pem), {"certRequestPem": pem, "keyAlgorithm": algorithm_of(key)}
+    request = builder.sign(key, _digest(key))
+    pem = request.public_bytes(serialization.Encoding.PEM).decode()
+    id_ = hash_for_state(request.public_bytes(serialization.Encoding.DER))
+    return id_, {"certRequestPem": pem, "keyAlgorithm": algorithm_of(key)}
 
 
 def self_signed_cert(inputs: Properties) -> tuple[str, Properties]:

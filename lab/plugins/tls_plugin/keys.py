@@ -24,7 +24,7 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 
 def private_key(inputs: Properties) -> tuple[str, Properties]:
-    """A new key: its id (SHA-1 of the public PEM) and what is to be known of it."""
+    """A new key: its id (SHA-1 of the public key) and what is to be known of it."""
     algorithm = inputs["algorithm"]
     key: PrivateKey
     if algorithm == "ED25519":
@@ -64,7 +64,8 @@ def private_key(inputs: Properties) -> tuple[str, Properties]:
             "publicKeyFingerprintMd5": ":".join(md5[i : i + 2] for i in range(0, len(md5), 2)),
             "publicKeyFingerprintSha256": f"SHA256:{sha256}",
         }
-    return text_id(public_pem), facts
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hash_for_state(der), facts
 
 
 def load_private(pem: str, what: str) -> PrivateKey:
@@ -91,9 +92,9 @@ def algorithm_of(key: PrivateKey) -> str:
     return "ECDSA" if isinstance(key, ec.EllipticCurvePrivateKey) else "ED25519"
 
 
-def text_id(pem: str) -> str:
-    """The id that the provider makes of a PEM."""
-    return hashlib.sha1(pem.encode(), usedforsecurity=False).hexdigest()
+def hash_for_state(der: bytes) -> str:
+    """The id that the provider makes of a key or a request; it takes the bytes for a text, and trims it."""
+    return hashlib.sha1(der.strip(), usedforsecurity=False).hexdigest()
 
 
 def _traditional_pem(key: PrivateKey) -> str:

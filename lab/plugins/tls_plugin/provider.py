@@ -60,7 +60,9 @@ class TlsPlugin:
     def check(self, target: Target, olds: Properties, news: Properties) -> tuple[Properties, list[Problem]]:
         """Checked inputs; private keys become secrets."""
         del olds
-        return Checker(self.package, marks_defaults=False).check(self._kind(target).fields, news)
+        inputs, problems = Checker(self.package, marks_defaults=False).check(self._kind(target).fields, news)
+        # A key that is given as write-only is refused as such, and is not missing.
+        return inputs, [each for each in problems if each[0] in news or f"{each[0]}Wo" not in news]
 
     def diff(self, target: Target, olds: Properties, news: Properties) -> Answer:
         """What would change. A certificate that is due is made anew, as officially."""

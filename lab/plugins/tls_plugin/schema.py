@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.plugins.fields import flag, number, record, text, texts
+from lab.plugins.fields import flag, number, official_only, record, text, texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +64,8 @@ CERT_REQUEST: Mapping[str, Field] = {
     "certRequestPem": text(output=True),
     "keyAlgorithm": text(output=True),
     "privateKeyPem": text(required=True, replaces=True, secret=True),
+    "privateKeyPemWo": official_only(text()),
+    "privateKeyPemWoVersion": official_only(number()),
     "subject": _SUBJECT,
 }
 
@@ -72,6 +74,8 @@ SELF_SIGNED_CERT: Mapping[str, Field] = {
     **_NAMES,
     "keyAlgorithm": text(output=True),
     "privateKeyPem": text(required=True, replaces=True, secret=True),
+    "privateKeyPemWo": official_only(text()),
+    "privateKeyPemWoVersion": official_only(number()),
     "setAuthorityKeyId": flag(default=False, replaces=True, computed=True),
     "subject": _SUBJECT,
 }
@@ -81,5 +85,7 @@ LOCALLY_SIGNED_CERT: Mapping[str, Field] = {
     "caCertPem": text(required=True, replaces=True),
     "caKeyAlgorithm": text(output=True),
     "caPrivateKeyPem": text(required=True, replaces=True, secret=True),
+    "caPrivateKeyPemWo": official_only(text()),
+    "caPrivateKeyPemWoVersion": official_only(number()),
     "certRequestPem": text(required=True, replaces=True),
 }

@@ -22,7 +22,7 @@ from tests.components.test_components import (
 from tests.previews import unknown_in
 
 if TYPE_CHECKING:
-    from tests.recording_engine import Deploy
+    from tests.recording_engine import Deploy, Engine
 
 TMP = "/tmp"  # noqa: S108 - inside a container
 
@@ -80,7 +80,7 @@ def test_secrets_are_a_folder_that_nobody_inside_can_write_to(deploy: Deploy) ->
         },
     ]
     assert "api-token" in engine.before("api-container")
-    assert "labels" not in engine.one("container:Container").inputs, "whoever made it says what replaces it"
+    assert labels(engine) == {"portcullis.command": "image"}, "whoever made it says what replaces it"
 
 
 def test_secrets_that_it_is_given_are_files_and_another_content_is_another_container(deploy: Deploy) -> None:
@@ -94,19 +94,40 @@ def test_secrets_that_it_is_given_are_files_and_another_content_is_another_conta
     assert set(files) == {"api-secrets-redis_url", "api-secrets-token"}
     assert all("content" in file.secret and file.inputs["owner"] == "999" for file in files.values())
     found = engine.one("container:Container").inputs
-    assert found["labels"] == [{"label": "portcullis.refresh.secrets", "value": "r1-r1"}]
+    assert labels(engine)["portcullis.refresh.secrets"] == "r1-r1"
     assert [network["name"] for network in found["networksAdvanced"]] == ["api", "store"], "each once"
     assert "planted" not in str(found)
     assert {"user", *files} <= engine.before("api-container")
     assert "user" not in engine.before("api-image"), "an image is pulled while a store starts"
 
 
+def labels(engine: Engine) -> dict[str, str]:
+    return {label["label"]: label["value"] for label in engine.one("container:Container").inputs["labels"]}
+
+
 def test_it_runs_on_an_engine_that_is_there_already(deploy: Deploy) -> None:
     engine = deploy(lambda: container(engine=existing_engine(bind_address="10.9.0.1")))
-    assert engine.one("container:Container").inputs["ports"][0]["ip"] == "10.9.0.1"
+    found = engine.one("container:Container")
+    assert found.inputs["ports"][0]["ip"] == "10.9.0.1"
+    # Their daemon.json may name more of these; the provider would take each for a difference.
+    assert "logOpts" in found.options.ignoreChanges
+    assert "logOpts" not in deploy(container).one("container:Container").options.ignoreChanges
     assert {r.provider for r in engine.declared if r.type.startswith("docker:")} == {"their-docker-provider"}
     # Nothing that somebody else looks after.
     assert [r.type.rpartition(":")[2] for r in engine.declared if r.is_on_host] == ["ContainerState"]
+
+
+def test_networks_say_what_an_engine_that_is_there_adds_to_them(deploy: Deploy) -> None:
+    """Docker's provider replaces a network whose options read back as more than was said."""
+    theirs = {"com.docker.network.driver.mtu": "1450"}
+    engine = deploy(lambda: container(engine=existing_engine(network_options=theirs), bridge="br-api"))
+    assert engine.one("network:Network").inputs["options"] == {
+        **theirs,
+        "com.docker.network.bridge.host_binding_ipv4": "172.17.0.1",
+        "com.docker.network.bridge.name": "br-api",
+    }
+    ours = deploy(container).one("network:Network").inputs["options"]
+    assert set(ours) == {"com.docker.network.bridge.host_binding_ipv4"}
 
 
 def test_an_image_by_tag_is_asked_for_at_its_registry(
@@ -186,11 +207,18 @@ def test_what_has_to_be_there_first(deploy: Deploy) -> None:
 
 def test_texts_that_replace_the_container_are_labels(deploy: Deploy) -> None:
     engine = deploy(lambda: container(refresh={"secrets": "2", "config": "r1"}))
-    assert engine.one("container:Container").inputs["labels"] == [
-        {"label": "portcullis.refresh.config", "value": "r1"},
-        {"label": "portcullis.refresh.secrets", "value": "2"},
-    ]
-    assert not deploy(container).one("container:Container").inputs.get("labels")
+    assert (
+        labels(engine).items()
+        >= {"portcullis.refresh.config": "r1", "portcullis.refresh.secrets": "2"}.items()
+    )
+    assert set(labels(deploy(container))) == {"portcullis.command"}
+
+
+def test_a_command_that_is_taken_back_is_another_container(deploy: Deploy) -> None:
+    """Docker's provider sees no difference between the image's command and one that was never set."""
+    with_one, without = deploy(lambda: container(command=("x",))), deploy(container)
+    assert "command" not in without.one("container:Container").inputs, "the image's is not known here"
+    assert labels(with_one) != labels(without)
 
 
 def test_two_containers_of_one_host_are_apart(deploy: Deploy) -> None:

@@ -71,7 +71,7 @@ def defined_by(deploy: Deploy, **args: Any) -> dict[str, Any]:
     [
         ({"image": "other" + IMAGE}, "image"),
         ({"env": {"A": "1"}}, "envs"),
-        ({"command": ("serve",)}, "command"),
+        ({"command": ("serve",)}, "command and labels"),
         ({"user": "1:1"}, "user"),
         ({"port": 9}, "port"),
         ({"cpus": "2"}, "cpus"),
@@ -87,7 +87,9 @@ def test_whatever_needs_another_container_is_part_of_the_release(
     deploy: Deploy, args: dict[str, Any], part: str
 ) -> None:
     before, after = defined_by(deploy), defined_by(deploy, **args)
-    assert {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)} == {part}
+    assert {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)} == set(
+        part.split(" and ")
+    )
 
 
 def test_what_docker_changes_in_place_is_not(deploy: Deploy) -> None:
@@ -145,7 +147,8 @@ def test_a_job_has_what_the_container_has_and_serves_nothing(deploy: Deploy) -> 
     assert job["restart"] == "no"
     assert job["mustRun"] is False
     assert "ports" not in job
-    assert job["healthcheck"] == {"tests": ["NONE"]}
+    times = {key: value for key, value in app["healthcheck"].items() if key != "tests"}
+    assert job["healthcheck"] == {"tests": ["NONE"], **times}, "Docker fills in the image's own times"
     state = engine.one(":ContainerState", "api-before-1-state").inputs
     assert (state["expects"], state["status"]) == ("exited", "exited 0")
 
@@ -225,6 +228,8 @@ def test_an_image_may_come_from_another_resource(deploy: Deploy) -> None:
             lambda: JobsArgs(before=("", ())),
             r"(?s)\[0\]: \S+ is not a command.*\[1\]: .. is not a command",
         ),
+        (lambda: JobsArgs(after=(("x", ""),)), "holds an empty word, which Docker's provider refuses"),
+        (lambda: container_args(command=("x", "")), "command: holds an empty word"),
         (lambda: JobsArgs(within=0), "JobsArgs.within: 0 is not a number of seconds"),
         (lambda: ReverseProxyArgs(drain=-1), "drain: -1 is not a number of seconds"),
     ],

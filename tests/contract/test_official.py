@@ -1,0 +1,64 @@
+"""Where the official docker plugin is installed: that it answers as it did when it was recorded.
+
+What is skipped is named. The stand-ins are compared with the recordings alone, so these hold everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests import official
+from tests.contract.compare import exact, mismatches
+from tests.contract.plugin_process import PluginProcess, Refusal
+from tests.contract.recorded import LAB_FILES, calls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# What docker 5.2.0 brought, by the properties that a build of the same number may lack.
+_NEWER = {"deviceCgroupRules", "healthcheck"}
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PluginProcess]:
+    program: Path | None = official.program("docker")
+    if program is None:
+        pytest.skip("the official docker plugin is not installed: nothing to compare with its recordings")
+    started = PluginProcess("docker", tmp_path_factory.mktemp("official"), program=program)
+    yield started
+    started.process.kill()
+    started.process.wait()
+
+
+@pytest.mark.parametrize("file", LAB_FILES)
+def test_docker_answers_as_it_was_recorded(plugin: PluginProcess, file: str) -> None:
+    older: set[str] = set()
+    for call in calls(file):
+        if call.package != "docker" or call.on_host or call.method == "Cancel":
+            continue
+        answer = plugin.call(call.method, call.request)
+        if isinstance(answer, Refusal):
+            assert (answer.recorded_form,) == call.errors, str(call)
+            continue
+        theirs, ours = json.loads(json.dumps((exact(call.response), exact(answer))))
+        older |= _take_newer(theirs, ours)
+        assert mismatches(theirs, ours) == [], str(call)
+    if older:
+        pytest.skip(
+            f"this docker plugin is older than 5.2.0, and was not compared in: {', '.join(sorted(older))}"
+        )
+
+
+def _take_newer(recorded: dict[str, Any], answer: dict[str, Any]) -> set[str]:
+    """Take what only the newer one has out of what was recorded; return the names."""
+    stables = set(recorded.get("stables", ())) & _NEWER - set(answer.get("stables", ()))
+    state = set(recorded.get("properties", ())) & _NEWER - set(answer.get("properties", ()))
+    if stables:
+        recorded["stables"] = [name for name in recorded["stables"] if name not in stables]
+    for name in state:
+        del recorded["properties"][name]
+    return stables | state
