@@ -15,6 +15,8 @@ APP ?=
 SCAN ?=
 # More for `make map`, see below.
 MAP ?=
+# More for `make mutants`, see below.
+MUTANTS ?=
 
 ENV := . tools/env.sh;
 BIN := .venv/bin
@@ -96,7 +98,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden e2e drill drill-inventory test bench dist
+.PHONY: tools-only lint format types unit golden e2e drill drill-inventory test mutants bench dist
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -134,6 +136,10 @@ drill: ready ## deploy hostile changes to a disposable host: nobody may be locke
 # Most of it waits for hosts, so four files are run at once (tests/workers.py).
 test: ready-to-test lint types ## everything: lint, types and every test
 	@$(ENV) python -m pytest $(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# Of some modules: make mutants MUTANTS='policy/ --most 30 --seed 1'
+mutants: tools-only ## change the code in small ways: the quick tests have to notice 95 % of it; takes an hour
+	@nice -n 19 $(BIN)/python tools/mutants.py $(MUTANTS)
 
 dist: tools-only ## wheel and sdist in dist/, the same bytes everywhere
 	@rm -rf dist
