@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+_POLICY = "tests/policy/test_policy_examples.py tests/policy/test_policy_findings.py"
 MODULES = {
     "components/backups/job/repository.py": "tests/components/backups",
     "components/exposure/on_host/__init__.py": "tests/components/exposure",
@@ -39,13 +40,13 @@ MODULES = {
     "components/ssh/on_host/sshd_config.py": "tests/components/ssh",
     "components/users/on_host/key_files.py": "tests/components/users",
     "components/users/on_host/users.py": "tests/components/users",
-    "policy/containers.py": "tests/policy/test_policy_examples.py",
-    "policy/firewall_rules.py": "tests/policy/test_policy_examples.py",
-    "policy/login.py": "tests/policy/test_policy_examples.py",
-    "policy/network.py": "tests/policy/test_policy_examples.py",
-    "policy/secrets.py": "tests/policy/test_policy_examples.py",
-    "policy/sites.py": "tests/policy/test_policy_examples.py",
-    "policy/stores.py": "tests/policy/test_policy_examples.py",
+    "policy/containers.py": _POLICY,
+    "policy/firewall_rules.py": _POLICY,
+    "policy/login.py": _POLICY,
+    "policy/network.py": _POLICY,
+    "policy/secrets.py": _POLICY,
+    "policy/sites.py": _POLICY,
+    "policy/stores.py": _POLICY,
     "portcullis/agent/guard.py": "tests/agent/test_guard.py tests/agent/test_crash.py",
     "portcullis/agent/operations.py": "tests/agent tests/resources/file tests/resources/service",
     "portcullis/agent/safe_paths.py": "tests/agent/test_unprivileged.py tests/resources/file",
@@ -154,7 +155,18 @@ def _copy(folder: Path) -> Path:
 
 def _pass(checkout: Path, tests: str, limit: float) -> bool:
     """Whether the tests pass in time."""
-    words = [ROOT / ".venv/bin/python", "-B", "-m", "pytest", "-qx", "-n0", "-m", "not e2e", "-p", "no:cacheprovider"]
+    words = [
+        ROOT / ".venv/bin/python",
+        "-B",
+        "-m",
+        "pytest",
+        "-qx",
+        "-n0",
+        "-m",
+        "not e2e",
+        "-p",
+        "no:cacheprovider",
+    ]
     with subprocess.Popen(
         [*words, *tests.split()], cwd=checkout, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
