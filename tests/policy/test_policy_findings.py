@@ -60,6 +60,8 @@ def found(policy: str, *resources: Resource) -> list[str]:
         ("in 443/tcp (v6)", ((443, 443),)),
         ("route in 443/tcp", ((443, 443),)),
         ("OpenSSH", ()),
+        ("in 443/tcp on redis", ((443, 443),)),
+        ("route out 443/tcp", ((443, 443),)),
     ],
 )
 def test_a_rule_opens_these_ports(rule: str, ports: tuple[tuple[int, int], ...]) -> None:
@@ -71,8 +73,8 @@ def test_a_rule_opens_these_ports(rule: str, ports: tuple[tuple[int, int], ...])
 @pytest.mark.parametrize(
     ("rule", "everything"),
     [
-        ("in any", True), ("in (v6)", True), ("route any", True), ("in from 192.0.2.7", True),
-        ("in any to 203.0.113.9", True), ("in on eth0", False), ("in 443/tcp", False), ("OpenSSH", False),
+        ("in any", True), ("in (v6)", True), ("route any", True), ("route out to 203.0.113.9", True),
+        ("in from 192.0.2.7", True), ("in any to 203.0.113.9", True), ("in on eth0", False), ("in 443/tcp", False), ("OpenSSH", False),
         ("in proto esp", False),
     ],
 )  # fmt: skip

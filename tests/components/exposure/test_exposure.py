@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.agent.errors import HostError
 from portcullis.agent.run import Done
 from portcullis.agent.store import Store
 from portcullis.agent.wire import encode
@@ -327,9 +328,52 @@ def test_a_port_of_sctp_can_be_accepted_as_it_is_shown(world: World) -> None:
     assert world.facts(accepted={key: "x"})["published"] == {}
 
 
-def test_a_port_that_the_filter_lets_the_world_use_may_be_published(world: World) -> None:
-    world.docker.run("game", "0.0.0.0:8443/tcp", "0.0.0.0:8444/tcp")
-    assert list(world.facts(usual={"published tcp 8443 by *": "x"})["published"]) == ["tcp4 0.0.0.0:8444"]
+@pytest.mark.parametrize(
+    ("usual", "left"),
+    [
+        ("published tcp 8443 by *", ["tcp4 0.0.0.0:8442", "tcp4 0.0.0.0:8444", "udp4 0.0.0.0:8443"]),
+        ("published udp 8443 by *", ["tcp4 0.0.0.0:8442", "tcp4 0.0.0.0:8443", "tcp4 0.0.0.0:8444"]),
+        ("published tcp 8442-8443 by *", ["tcp4 0.0.0.0:8444", "udp4 0.0.0.0:8443"]),
+        ("published tcp 8443-8444 by *", ["tcp4 0.0.0.0:8442", "udp4 0.0.0.0:8443"]),
+        (
+            "tcp 8443 by *",
+            ["tcp4 0.0.0.0:8442", "tcp4 0.0.0.0:8443", "tcp4 0.0.0.0:8444", "udp4 0.0.0.0:8443"],
+        ),
+    ],
+)
+def test_a_port_that_the_filter_lets_the_world_use_may_be_published(
+    world: World, usual: str, left: list[str]
+) -> None:
+    world.docker.run("game", "0.0.0.0:8442/tcp", "0.0.0.0:8443/tcp", "0.0.0.0:8443/udp", "0.0.0.0:8444/tcp")
+    assert sorted(world.facts(usual={usual: "x"})["published"]) == left
+
+
+def test_a_program_that_is_not_there_lists_nothing_and_one_that_fails_is_an_error(world: World) -> None:
+    class Told:
+        def __init__(self, answer: Any) -> None:
+            self.answer = answer
+
+        def __call__(self, argv: Sequence[str], *, timeout: float, env: Any = None) -> Done:
+            if argv[0] != "nft":
+                return world.run(argv, timeout=timeout, env=env)
+            if isinstance(self.answer, Done):
+                return self.answer
+            raise self.answer
+
+    def asked(answer: Any) -> Any:
+        machine = dataclasses.replace(world.machine, run=Told(answer))
+        (found,) = Exposures(machine, Store(machine.state)).facts(
+            [(ExposureSpec({}, {}, {}, {}, {}, {}), None)]
+        )
+        return found
+
+    passes = asked(HostError("invalid", "there is no program nft on the host")).passes
+    assert not any("8443" in key for key in passes)
+    late = HostError("timeout", "nft did not end within 30 s")
+    assert asked(late) is late
+    failed = asked(Done(1, "", "Operation not permitted"))
+    assert (failed.code, failed.prop, failed.detail) == ("unreadable", "passes", "Operation not permitted")
+    assert failed.message == "nft does not list the rules on the host"
 
 
 def test_networks_made_by_hand_show_with_who_is_in_them(world: World) -> None:
@@ -363,6 +407,28 @@ def test_a_socket_of_a_moment_is_no_alarm_and_neither_is_a_restart(world: World)
     world.silence()
     world.next[:] = [lambda: world.listen("tcp", ANY, 80, 11, unit="nginx.service", name="nginx")]
     assert world.facts(listeners=declared)["listeners"] == declared
+
+
+def test_what_differs_is_looked_at_again_after_half_the_time_in_which_a_host_settles(world: World) -> None:
+    waited: list[float] = []
+
+    class Alone:
+        def wait(self, seconds: float) -> None:
+            waited.append(seconds)
+            world.silence()
+
+    world.machine = dataclasses.replace(world.machine, alone=Alone(), settle=3.0)
+    world.listen("tcp", ANY, 3306, 10)
+    assert world.facts()["listeners"] == {}
+    assert waited == [1.5]
+
+
+def test_what_is_as_declared_is_looked_at_once(world: World) -> None:
+    declared = {name: world.facts()[name] for name in ("listeners", "published", "passes", "networks")}
+    world.next.append(lambda: None)
+    world.next.append(lambda: None)
+    world.facts(**declared)
+    assert len(world.next) == 1
 
 
 def test_a_kernel_without_ipv6_has_nothing_that_is_missing(world: World) -> None:

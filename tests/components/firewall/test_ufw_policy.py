@@ -441,3 +441,37 @@ def test_a_flushed_kernel_stays_open_even_if_the_files_let_us_in(firewall: Firew
         ":INPUT DROP", ":INPUT ACCEPT"
     )
     assert undone_from(firewall, US) == FORCE_STOP
+
+
+@pytest.mark.parametrize("was", ["on", "off", "not installed"])
+def test_only_a_removal_that_leaves_ufw_on_can_cut_somebody_off(bare: Firewall, was: str) -> None:
+    if was != "not installed":
+        bare.ufw.install()
+        bare.ufw.run("ufw allow in proto tcp from any to any port 22 comment portcullis ssh")
+    if was == "on":
+        bare.ufw.run("ufw enable")
+    if was == "not installed":
+        bare.ufw.install()
+    bare.put(policy(), adopt=True)
+    removal = {"owner": bare.client.owner, "guard": 60}
+    done = bare.client.on("remove", "firewall.ufw", "ufw", policy(), **removal)
+    assert ("guard" in done) is (was == "on")
+    if was == "on":
+        assert bare.rules() == {}
+        assert bare.client.ask("rollback", guard=done["guard"])["failed"] == []
+        assert "in 80/tcp" in bare.rules()
+
+
+def test_the_undo_of_a_removal_loads_the_kept_rules(firewall: Firewall) -> None:
+    firewall.ufw.run("ufw enable")
+    firewall.put(policy(), adopt=True)
+    store = Store(firewall.client.machine.state)
+    kind = UfwPolicies(firewall.client.machine, store)
+    record = store.load("firewall.ufw", "ufw")
+    assert record is not None
+    undo = kind.undo_removal(kind.as_desired(policy()), record, found(kind))
+    assert undo is not None
+    assert undo.commands == RELOAD
+    assert str(firewall.ufw.etc / "user.rules") in undo.paths
+    absent = dataclasses.replace(found(kind), exists=False)
+    assert kind.undo_removal(kind.as_desired(policy()), record, absent) is None

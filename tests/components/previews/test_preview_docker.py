@@ -13,12 +13,16 @@ from urllib.parse import quote
 
 import pytest
 
-from portcullis.components.previews.on_host import docker_view
+from portcullis.agent import redaction
+from portcullis.agent.store import Record, Store
+from portcullis.components.previews.on_host import docker_view, preview
 from portcullis.components.previews.on_host.docker_answers import HIDDEN, scrubbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from portcullis.agent.machine import Machine
 
 DIGEST = "sha256:" + "0" * 64
 CONTAINER = {
@@ -348,3 +352,31 @@ def test_an_answer_that_is_no_json_is_not_passed_on(view: View) -> None:
 def test_a_client_that_goes_ends_it(view: View) -> None:
     with contextlib.suppress(BrokenPipeError):
         assert view.say(b"") == b""
+
+
+def test_only_containers_of_the_stack_of_which_it_is_noted_that_nothing_is_secret_are_shown(
+    machine: Machine,
+) -> None:
+    store = Store(machine.state)
+
+    def note(
+        name: str, extra: dict[str, Any], kind: str = "containers.container_states", stack: str = "web/prod"
+    ) -> None:
+        store.make_folder(kind, name)
+        store.save(Record(kind, name, stack, "urn", {"container": name}, "1", {}, extra=extra))
+
+    note("by-name", {redaction.SECRET: False})
+    note("by-id", {redaction.SECRET: False, redaction.CONTAINER: "5f" * 32})
+    note("secret", {redaction.SECRET: True})
+    note("unnoted", {})
+    note("other-stack", {redaction.SECRET: False}, stack="web/dev")
+    note("/etc/motd", {redaction.SECRET: False}, kind="file")
+    # Of another kind, or another stack: neither is of this view.
+    assert preview.declared(machine, "web/prod") == {"by-name", "5f" * 32}
+
+
+def test_a_head_has_the_length_of_a_body_that_is_not_sent(view: View) -> None:
+    said = view.say(b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n")
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert body == b""
