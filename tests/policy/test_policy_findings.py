@@ -74,8 +74,8 @@ def test_a_rule_opens_these_ports(rule: str, ports: tuple[tuple[int, int], ...])
     ("rule", "everything"),
     [
         ("in any", True), ("in (v6)", True), ("route any", True), ("route out to 203.0.113.9", True),
-        ("in from 192.0.2.7", True), ("in any to 203.0.113.9", True), ("in on eth0", False), ("in 443/tcp", False), ("OpenSSH", False),
-        ("in proto esp", False),
+        ("in from 192.0.2.7", True), ("in any to 203.0.113.9", True), ("in on eth0", False),
+        ("in 443/tcp", False), ("OpenSSH", False), ("in proto esp", False),
     ],
 )  # fmt: skip
 def test_a_rule_that_names_no_port_opens_everything(rule: str, everything: bool) -> None:  # noqa: FBT001
@@ -318,6 +318,8 @@ def test_each_way_to_answer_with_content_needs_tls_and_hsts(answer: str) -> None
         ("server { listen 80; return 301 https://a.example.com; }", []),
         ("server { listen 80; location /.well-known/acme-challenge/ { root /srv; } }", []),
         ("server { listen unix:/run/x.sock; root /srv; }", []),
+        ("server { listen; root /srv; }", ["serves the site without a name without TLS"]),
+        ("server; listen 80;", []),
         ("server { listen [::1]:80; root /srv; }", []),
         ("server { listen localhost:80; root /srv; }", []),
         (
@@ -354,6 +356,8 @@ STRANGERS = "root /b; add_header X-A b;"
         (f"root /srv; {HSTS} max-age=63072000; location /.well-known/acme-challenge/ {{ {STRANGERS} }}", []),
         (f"root /srv; {HSTS} max-age=63072000; location /a {{ return 204; add_header X-A b; }}", []),
         ("return 444;", []),
+        (f"root /srv; {HSTS};",
+         ["does not tell browsers to insist on HTTPS (no Strict-Transport-Security)"]),
     ],
 )  # fmt: skip
 def test_what_lets_browsers_forget_https(inside: str, said: list[str]) -> None:
@@ -377,6 +381,7 @@ def test_each_way_to_log_in_by_password_is_named(keyword: str) -> None:
     assert logs_in(policy, f"{keyword} No") == []
     assert logs_in(policy, f"#{keyword} yes") == []
     assert logs_in(policy, f"# {keyword} yes") == []
+    assert logs_in(policy, keyword) == [], "sshd refuses it"
 
 
 def test_a_server_has_to_say_that_passwords_are_off() -> None:
@@ -443,6 +448,7 @@ def test_a_key_that_reaches_more_than_it_should(shell: str, line: str, said: lis
     assert found("tunnels-are-limited", user(shell, {"pc": line})) == said
     assert found("tunnels-are-limited", host("File", shell=shell, keys={"pc": line})) == []
     assert found("tunnels-are-limited", user(shell, UNKNOWN)) == []
+    assert found("tunnels-are-limited", user(shell, {"made": UNKNOWN, "pc": line})) == said
 
 
 UNPINNED = "connects without a pinned host key (connection.hostKey)"
