@@ -207,6 +207,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=15)
     parser.add_argument("--most", type=int, default=12, help="mutants of each module (default: %(default)s)")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends the tests and removes the copy
     done = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         checkout = _copy(Path(folder))

@@ -214,15 +214,27 @@ def test_what_is_gone_comes_back(standing: Project, redis: App, mongo: pymongo.M
 
 
 def test_what_a_restore_set_aside_undoes_it(standing: Project, redis: App) -> None:
-    (aside,) = [name for name in dumps(standing.host, "redis") if "before-restore" in name]
+    known = set(dumps(standing.host, "redis"))
+    redis("set", "a", "1")
+    back_up(standing.host)
+    redis("del", "a")
+    redis("set", "newer", "1")
+    time.sleep(1)  # a dump is named by its second
+    restore(standing, "--yes", "--from", "latest", "redis")
+    assert redis("exists", "a", "newer") == "1"
+    (aside,) = [name for name in set(dumps(standing.host, "redis")) - known if "before-restore" in name]
     restore(standing, "--yes", "--from", aside.partition("_")[0], "redis")
-    assert redis("mget", "a", "newer").split() == ["1"]
+    assert (redis("exists", "a"), redis("get", "newer")) == ("0", "1")
 
 
 def test_copies_come_back_when_the_host_has_lost_its_dumps(
     standing: Project, redis: App, mongo: pymongo.MongoClient[Any]
 ) -> None:
     host = standing.host
+    redis("set", "a", "1")
+    mongo.other.things.replace_one({"_id": 1}, {"_id": 1}, upsert=True)
+    mongo.other.things.delete_one({"_id": 2})
+    back_up(host)
     host.run(f"rm -r {FOLDER}/redis {FOLDER}/mongo")
     standing.preview().has('redis: "last success', "is gone", '=> "fresh"')
     mongo.other.things.drop()
