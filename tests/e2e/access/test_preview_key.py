@@ -438,6 +438,17 @@ def test_on_the_host_the_account_is_nobody(holder: Holder) -> None:
     assert shadow == "*\n"
 
 
+def test_a_user_with_the_number_of_a_container_reads_no_secret_of_it(holder: Holder) -> None:
+    """No claim of the key: the secret is here, and so is its container."""
+    host = holder.shop.host
+    number, mode = host.run(["stat", "-c", "%u %a", SECRET]).stdout.split()
+    assert (number != "0", mode) == (True, "400")
+    asked = host.run(["setpriv", f"--reuid={number}", "--clear-groups", "cat", SECRET], check=False)
+    assert (asked.stdout, "Permission denied" in asked.stderr) == ("", True)
+    read = "process.stdout.write(require('fs').readFileSync('/run/secrets/stripeKey'))"
+    assert holder.shop.docker("exec", "--user", number, "api", "node", "-e", read) == STRIPE
+
+
 SAID_BY_SSHD = {
     "forcecommand": "/usr/local/lib/portcullis/preview", "permittty": "no", "permituserrc": "no",
     "disableforwarding": "yes", "allowtcpforwarding": "no", "allowstreamlocalforwarding": "no",

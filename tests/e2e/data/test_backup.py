@@ -22,7 +22,7 @@ from tests.e2e.host.watch import wait_for
 from tests.e2e.project import STACK, Project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lab.pytest_lab import Host, Lab
@@ -312,3 +312,22 @@ def test_without_the_component_the_job_goes_and_the_dumps_stay(standing: Project
     assert host.run("ls /usr/local/sbin /usr/local/lib /etc | grep portcullis-", check=False).stdout == ""
     assert host.run("command -v restic", check=False).stdout == ""
     assert host.run("ls /srv/restic").stdout
+
+
+def test_on_a_new_vps_the_copies_come_back(
+    standing: Project, redis: App, program: str, make_module_host: Callable[..., Host]
+) -> None:
+    """The steps of docs/backups.md: another address and host key, `up`, and a restore."""
+    # The repository of before is of a password that went with the component.
+    standing.host.run("rm -rf /srv/restic")
+    standing.program(program).up()
+    redis("set", "moves", "along")
+    back_up(standing.host)
+    new = make_module_host()
+    packed = standing.host.run("tar -C /srv -c restic | base64").stdout
+    new.run("base64 -d | tar -C /srv -x", text=packed)
+    standing.program(program, address=new.address, host_key=new.host_key).up(timeout=400)
+    there = App(new, redis.user, redis.password)
+    assert there("get", "moves") == ""
+    assert "fetched from the restic repository" in restore(standing, "--yes", "--from", "latest", "redis")
+    assert there("get", "moves") == "along"
