@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,36 +24,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-_POLICY = "tests/policy/test_policy_examples.py tests/policy/test_policy_findings.py"
-MODULES = {
-    "components/backups/job/repository.py": "tests/components/backups",
-    "components/exposure/on_host/__init__.py": "tests/components/exposure",
-    "components/exposure/on_host/docker_ports.py": "tests/components/exposure",
-    "components/firewall/on_host/ufw.py": "tests/components/firewall",
-    "components/firewall/on_host/ufw_rules.py": "tests/components/firewall",
-    "components/host/crosschecks.py": "tests/config",
-    "components/nginx/site_checks.py": "tests/config",
-    "components/previews/on_host/docker_view.py": "tests/components/previews",
-    "components/previews/on_host/preview.py": "tests/components/previews",
-    "components/ssh/on_host/ssh_servers.py": "tests/components/ssh",
-    "components/ssh/on_host/sshd_config.py": "tests/components/ssh",
-    "components/users/on_host/key_files.py": "tests/components/users",
-    "components/users/on_host/users.py": "tests/components/users",
-    "policy/containers.py": _POLICY,
-    "policy/firewall_rules.py": _POLICY,
-    "policy/login.py": _POLICY,
-    "policy/network.py": _POLICY,
-    "policy/secrets.py": _POLICY,
-    "policy/sites.py": _POLICY,
-    "policy/stores.py": _POLICY,
-    "portcullis/agent/guard.py": "tests/agent/test_guard.py tests/agent/test_crash.py",
-    "portcullis/agent/operations.py": "tests/agent tests/resources/file tests/resources/service",
-    "portcullis/agent/safe_paths.py": "tests/agent/test_unprivileged.py tests/resources/file",
-    "portcullis/config/forms.py": "tests/config tests/components/test_components.py",
-    "portcullis/host/session.py": "tests/host",
+_TESTS = {
+    "tests/components/backups": "components/backups/job/repository.py",
+    "tests/components/exposure": "components/exposure/on_host/__init__.py"
+    " components/exposure/on_host/docker_ports.py",
+    "tests/components/firewall": "components/firewall/on_host/ufw.py"
+    " components/firewall/on_host/ufw_rules.py",
+    "tests/components/previews": "components/previews/on_host/docker_view.py"
+    " components/previews/on_host/preview.py",
+    "tests/components/ssh": "components/ssh/on_host/ssh_servers.py components/ssh/on_host/sshd_config.py",
+    "tests/components/users": "components/users/on_host/key_files.py components/users/on_host/users.py",
+    "tests/config tests/components/test_components.py": "components/host/crosschecks.py"
+    " components/nginx/site_checks.py portcullis/config/forms.py",
+    "tests/policy/test_policy_examples.py tests/policy/test_policy_findings.py": "policy/containers.py"
+    " policy/firewall_rules.py policy/login.py policy/network.py policy/secrets.py policy/sites.py"
+    " policy/stores.py",
+    "tests/agent/test_guard.py tests/agent/test_crash.py": "portcullis/agent/guard.py",
+    "tests/agent tests/resources/file tests/resources/service": "portcullis/agent/operations.py",
+    "tests/agent/test_unprivileged.py tests/resources/file": "portcullis/agent/safe_paths.py",
+    "tests/host": "portcullis/host/session.py",
 }
+MODULES = {module: tests for tests, modules in _TESTS.items() for module in modules.split()}
 """What is changed, and the quick tests that are about it."""
-
 _OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
@@ -142,35 +133,19 @@ def _changed(node: ast.expr | ast.stmt) -> Iterator[str]:  # noqa: C901 - one br
 
 def _copy(folder: Path) -> Path:
     """Copy what git knows, as it stands there now."""
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in (
-        subprocess.run(listed, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout.decode().split("\0")
-    ):
-        if name and (ROOT / name).is_symlink() | (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    listed = "git ls-files -z --cached --others --exclude-standard"
+    pack = f"{listed} | tar --null -T - --ignore-failed-read -c | tar -x -C {folder}"
+    subprocess.run(["bash", "-ec", pack], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
     (folder / ".venv").symlink_to((ROOT / ".venv").resolve())
     return folder
 
 
 def _pass(checkout: Path, tests: str, limit: float) -> bool:
     """Whether the tests pass in time."""
-    words = [
-        ROOT / ".venv/bin/python",
-        "-B",
-        "-m",
-        "pytest",
-        "-qx",
-        "-n0",
-        "-m",
-        "not e2e",
-        "-p",
-        "no:cacheprovider",
-    ]
-    with subprocess.Popen(
-        [*words, *tests.split()], cwd=checkout, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    ) as run:  # fmt: skip
+    pytest = f"{ROOT}/.venv/bin/python -B -m pytest -qx -n0 -p no:cacheprovider -m".split()
+    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    words = [*pytest, "not e2e", *tests.split()]
+    with subprocess.Popen(words, cwd=checkout, start_new_session=True, **quiet) as run:
         try:
             return run.wait(limit) == 0
         except subprocess.TimeoutExpired:

@@ -641,6 +641,20 @@ def test_snapshots_are_listed_by_the_dumps_in_them(tools: Tools, copies: reposit
     assert (dump.items, dump.snapshot) == (9, "abc")
     tools.answers = [(Done(0, "null", ""), b"")]
     assert copies.dumps("mongo") == []
+    at = ["2026-11-24T03-30-00Z_8.rdb", "2026-11-26T03-30-00Z_8.rdb", "2026-11-25T03-30-00Z_8.rdb"]
+    told = [{"id": "abc", "paths": [f"/a/redis/{name}" for name in at]}]
+    tools.answers = [(Done(0, json.dumps(told), ""), b"")]
+    assert [dump.path.name for dump in copies.dumps("redis")] == [at[1], at[2], at[0]], "the newest first"
+
+
+def test_a_value_too_short_to_be_a_secret_is_left_in_what_restic_says(
+    tools: Tools, copies: repository.Repository
+) -> None:
+    copies.environment.write_text("A=short\nB=longer\n")
+    tools.answers = [(Done(1, "", "short longer"), b"")] * 2
+    with pytest.raises(Failed) as caught:
+        copies.keep([], 14)
+    assert "short ***" in str(caught.value)
 
 
 # --- the command
