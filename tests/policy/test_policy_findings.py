@@ -11,12 +11,19 @@ from portcullis.policy import firewall_rules, stores
 from portcullis.policy.model import UNKNOWN
 from portcullis.policy.verdict import judge
 from tests.policy.policy_examples import (
+    DIGEST,
+    EVERYWHERE,
     HARDENED,
+    IMAGE,
     LOCAL,
+    NETWORK,
     NOLOGIN,
     PROVIDER,
     REMOTE,
+    SERVICE,
     SSHD,
+    TABLE,
+    VOLUME,
     container,
     host,
     of,
@@ -492,3 +499,251 @@ def test_a_host_without_its_ssh_server_is_named() -> None:
     said = "the host web1 has no SshServer: it lets in whom its distribution does, by password"
     assert found("host-has-ssh-policy", docker, host("SshServer", host="web2")) == [said]
     assert found("host-has-ssh-policy", docker, host("SshServer", host="web1")) == []
+
+
+# --- containers
+
+
+ANYWHERE = "on every address of the host (it names none)"
+SOCKET_TOO = "and Docker's socket with it"
+ITSELF = "which is the host itself"
+
+
+def bound(source: str, target: Any = "/host") -> Resource:
+    return container(mounts=[{"type": "bind", "source": source, "target": target}])
+
+
+CONTAINERS: list[tuple[str, Resource, list[str]]] = [
+    ("no-public-bind", container(ports=[{"internal": 80.0, "external": 81.0}]),
+     [f"publishes port 81 {ANYWHERE}"]),
+    ("no-public-bind", container(ports=[{"ip": EVERYWHERE, "external": 81}]),
+     [f"publishes port 81 on {EVERYWHERE}"]),
+    ("no-public-bind", container(ports=[{"ip": ""}]), [f"publishes port ? {ANYWHERE}"]),
+    ("no-public-bind", container(ports=[{"ip": 7, "external": 1}]), ["publishes port 1 on 7"]),
+    *[
+        ("no-public-bind", container(ports=[{"ip": address, "external": 81.0}]), [])
+        for address in ("127.0.0.1", "10.1.2.3", "172.31.255.255", "192.168.1.1", "::1", "fd00::1", UNKNOWN)
+    ],
+    ("no-public-bind", container(publishAllPorts=True, ports=None),
+     ["publishes every port of its image on every address of the host"]),
+    ("no-public-bind", container(publishAllPorts=False, ports=None), []),
+    ("no-public-bind", of(SERVICE, endpointSpec={"ports": [{"publishedPort": 80.0}, UNKNOWN]}),
+     [f"publishes port {port} of a Swarm service on every address" for port in ("80", "?")]),
+    ("no-public-bind", of(SERVICE, endpointSpec={"ports": UNKNOWN}), []),
+    ("no-public-bind", of(SERVICE, endpointSpec=UNKNOWN), []),
+    ("no-public-bind", of(VOLUME, publishAllPorts=True), []),
+    ("no-swarm-service", of(SERVICE), ["is a Swarm service, whose containers no other policy sees"]),
+    ("no-privileged-container", container(privileged=True), ["runs privileged"]),
+    *[
+        ("no-privileged-container", container(securityOpts=[option]),
+         [f"switches a protection off: {option}"])
+        for option in (
+            "seccomp=unconfined", "apparmor:unconfined", "systempaths=unconfined", "label=disable",
+            "label:disable",
+        )
+    ],
+    ("no-privileged-container", container(securityOpts=["seccomp=/etc/profile.json"]), []),
+    ("no-privileged-container", container(devices=[{"hostPath": "/dev/kvm"}, {}]),
+     ["is given the device /dev/kvm", "is given the device ?"]),
+    ("no-privileged-container", of(SERVICE, privileged=True), []),
+    *[
+        ("no-docker-socket", bound(f"/srv/{name}"), [f"mounts /srv/{name} at /host"])
+        for name in ("docker.sock", "containerd.sock", "podman.sock", "crio.sock")
+    ],
+    *[
+        ("no-docker-socket", bound(folder), [f"mounts {folder} at /host, {SOCKET_TOO}"])
+        for folder in ("/", "/run", "/var", "/var/run", "/run/docker", "/run/containerd", "//run/")
+    ],
+    *[
+        ("no-docker-socket", bound(folder), [f"mounts {folder} at /host, {ITSELF}"])
+        for own in (
+            "/boot", "/dev", "/etc/cron.d", "/etc/docker", "/etc/pam.d", "/etc/passwd", "/etc/shadow",
+            "/etc/ssh", "/etc/sudoers.d", "/etc/systemd", "/proc", "/root", "/sys", "/usr/bin", "/usr/sbin",
+            "/var/lib/containerd", "/var/lib/docker",
+        )
+        for folder in (own, f"{own}/below")
+    ],
+    ("no-docker-socket", bound("/usr"), [f"mounts /usr at /host, {ITSELF}"]),
+    *[("no-docker-socket", bound(folder), []) for folder in (
+        "/srv", "/bootloader", "/etc/nginx", "/var/lib/mine", "data", UNKNOWN)],
+    ("no-docker-socket", container(mounts=[{"type": "volume", "source": "/etc/ssh", "target": "/x"}]), []),
+    ("no-docker-socket", container(volumes=[{"hostPath": "/proc", "containerPath": "/p"}]),
+     [f"mounts /proc at /p, {ITSELF}"]),
+    ("no-docker-socket", of(VOLUME, driverOpts={"device": "/proc"}),
+     [f"mounts /proc in every container that has it, {ITSELF}"]),
+    ("no-docker-socket", of(NETWORK, driverOpts={"device": "/proc"}), []),
+    ("no-docker-socket", container(mounts=[
+        {"type": "volume", "target": "/d", "volumeOptions": {"driverOptions": {"device": "/proc"}}}]),
+     [f"mounts /proc at /d, {ITSELF}"]),
+    ("no-docker-socket", container(mounts=[{"type": "volume", "volumeOptions": UNKNOWN}]), []),
+    ("no-host-network", container(networkMode="host"), ["uses the host's network (networkMode: host)"]),
+    ("no-host-network", container(networksAdvanced=[{"name": "x"}, {"name": "host"}]),
+     ["joins the network host"]),
+    ("no-host-network", of(SERVICE, networkMode="host", networksAdvanced=[{"name": "host"}]), []),
+    *[
+        ("no-host-namespaces", container(**{key: "host"}), [f"shares the host's {what} ({key}: host)"])
+        for key, what in (
+            ("pidMode", "processes"), ("ipcMode", "shared memory"), ("usernsMode", "user ids"),
+            ("cgroupnsMode", "cgroups"),
+        )
+    ],
+    ("no-host-namespaces", of(SERVICE, pidMode="host"), []),
+    *[("drop-all-capabilities", container(capabilities={"drops": [word]}), []) for word in (
+        "ALL", "all", "CAP_ALL", "cap_all")],
+    *[
+        ("drop-all-capabilities", container(capabilities=given), ["does not drop all capabilities"])
+        for given in (None, {}, {"drops": ["NET_RAW"]}, {"drops": UNKNOWN}, {"drops": [UNKNOWN]})
+    ],
+    ("drop-all-capabilities", container(capabilities={"drops": ["ALL"], "adds": ["B", "A"]}),
+     ["is given the capabilities A, B"]),
+    ("drop-all-capabilities", of(SERVICE), []),
+    *[
+        ("no-new-privileges", container(securityOpts=given), said)
+        for given, said in (
+            (["no-new-privileges"], []), (["no-new-privileges:true"], []), (["no-new-privileges=true"], []),
+            (UNKNOWN, []), (None, ["lets its programs gain privileges"]),
+            (["seccomp=x"], ["lets its programs gain privileges"]),
+            (["no-new-privileges:false"], ["lets its programs gain privileges"]),
+            (["no-new-privileges", "no-new-privileges=0"], ["lets its programs gain privileges"]),
+        )
+    ],
+    ("no-new-privileges", of(SERVICE), []),
+    *[
+        ("read-only-root", container(readOnly=value), said)
+        for value, said in (
+            (True, []), (UNKNOWN, []),
+            (False, ["may write to its own programs: its root is not read-only"]),
+            (None, ["may write to its own programs: its root is not read-only"]),
+        )
+    ],
+    ("read-only-root", of(SERVICE), []),
+    *[("no-root-user", container(user=user), [f"runs as root (user {user})"]) for user in (
+        "root", "0", "000", "+0", "-0", "0:1000", "root:1")],
+    *[("no-root-user", container(user=user), []) for user in ("1000", "rooted", "1000:0", "10", UNKNOWN)],
+    ("no-root-user", container(user=None), ["runs as whatever user its image names, which is root in most"]),
+    ("no-root-user", of(SERVICE), []),
+    *[
+        ("digest-pinned-image", made, [f"names the image {name} by a tag, which its registry may change"])
+        for name in ("redis:7", "redis@sha256:5f", f"{DIGEST}0")
+        for made in (container(image=name), of(IMAGE, name=name))
+    ],
+    ("digest-pinned-image", container(image=f"a@{DIGEST}", name="b"), []),
+    ("digest-pinned-image", of(IMAGE, name=f"a@{DIGEST}", image="b"), []),
+    ("digest-pinned-image", of(IMAGE, name=UNKNOWN), []),
+    ("digest-pinned-image", of(SERVICE, image="redis:7"), []),
+    *[
+        ("memory-limit", container(memory=value), said)
+        for value, said in (
+            (256.0, []), (UNKNOWN, []), (None, ["may take all the memory of the host"]),
+            (0, ["may take all the memory of the host"]),
+        )
+    ],
+    ("memory-limit", of(SERVICE), []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("policy", "resource", "said"), CONTAINERS)
+def test_what_a_container_is_given(policy: str, resource: Resource, said: list[str]) -> None:
+    assert found(policy, resource) == said
+
+
+# --- firewall, filter and engine
+
+
+UFW = "firewall-denies-by-default"
+
+
+@pytest.mark.parametrize(
+    ("props", "said"),
+    [
+        ({"enabled": False}, ["switches ufw off"]),
+        ({"enabled": True}, []),
+        ({"enabled": UNKNOWN, "defaults": UNKNOWN, "rules": UNKNOWN}, []),
+        ({"defaults": {"incoming": "allow", "routed": "allow", "outgoing": "allow"}},
+         [f"lets everything in by default ({way}: allow)" for way in ("incoming", "routed")]),
+        ({"defaults": {"incoming": "reject"}}, []),
+        ({"rules": {"in any": "allow"}}, ["lets everybody reach every port (rule 'in any')"]),
+        ({"rules": {"in any from 192.0.2.7": "allow", "in 443/tcp": "allow", "in any (v4)": "deny"}}, []),
+    ],
+)  # fmt: skip
+def test_what_a_firewall_lets_in(props: dict[str, Any], said: list[str]) -> None:
+    assert found(UFW, host("UfwPolicy", **props)) == said
+    assert found(UFW, host("File", **props)) == []
+
+
+def test_a_host_without_firewall_or_filter_is_named() -> None:
+    def docker(alias: str) -> Resource:
+        return of(PROVIDER, host=f"ssh://deploy@{alias}:2222/")
+
+    others = (host("UfwPolicy", host="web3"), host("ForwardFilter", host="web3"))
+    for policy, what in (
+        ("host-has-firewall", "no firewall (UfwPolicy): whatever listens on it is open"),
+        ("host-has-filter", "no forward filter (ForwardFilter): Docker's ports go past the firewall"),
+    ):
+        assert found(policy, docker("web2"), docker("web1"), *others) == [
+            f"the host {alias} runs containers and has {what}" for alias in ("web1", "web2")
+        ]
+        assert found(policy, docker("web3"), *others) == []
+        assert found(policy, of("pulumi:providers:other", host="ssh://web1")) == []
+
+
+@pytest.mark.parametrize(
+    ("boot", "said"), [("disabled", True), ("masked", True), ("enabled", False), (UNKNOWN, False)]
+)
+def test_a_filter_that_no_boot_loads(boot: Any, said: bool) -> None:  # noqa: FBT001
+    told = found("filter-closes-dockers-bypass", host("ForwardFilter", table=TABLE, boot=boot))
+    assert told == (["is not loaded at boot"] if said else [])
+    unknown = host("ForwardFilter", table=UNKNOWN, boot=boot)
+    assert found("filter-closes-dockers-bypass", unknown) == told
+    assert found("filter-closes-dockers-bypass", host("File", table="x", boot=boot)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("type filter hook forward", "anything: no hook calls it"),
+        ("ct original ip daddr", "what is published for this host alone"),
+        ('meta iifkind "bridge" goto', "what comes from containers"),
+    ],
+)
+def test_each_line_that_is_missing_in_the_filter_is_told(line: str, what: str) -> None:
+    table = "".join(text for text in TABLE.splitlines(keepends=True) if line not in text)
+    told = found("filter-closes-dockers-bypass", host("ForwardFilter", table=table, boot="enabled"))
+    assert f"does not stop {what}" in told
+    empty = found("filter-closes-dockers-bypass", host("ForwardFilter", table="", boot="enabled"))
+    assert f"does not stop {what}" in empty
+    assert len(empty) > 5
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{}", ["publishes ports on every address (no `ip`) where a container names no address"]),
+        ("", ["publishes ports on every address (no `ip`) where a container names no address"]),
+        ('{"ip": "192.0.2.1"}', ["publishes ports on 192.0.2.1 where a container names no address"]),
+        ('{"ip": "172.17.0.1"}', []),
+        ("[]", ["gives Docker no settings: the file holds something else"]),
+        ("nonsense", []),
+        ('{"ip": "127.0.0.1", "hosts": ["unix:///x", "fd://", "tcp://127.0.0.1:1", "0.0.0.0"]}',
+         ["lets Docker listen on tcp://127.0.0.1:1", "lets Docker listen on 0.0.0.0"]),
+        ('{"ip": "127.0.0.1", "hosts": "tcp://0.0.0.0"}', ["lets Docker listen on tcp://0.0.0.0"]),
+        ('{"ip": "127.0.0.1", "iptables": false, "ip6tables": false}',
+         ["keeps Docker from its own rules of isolation (iptables: false)",
+          "keeps Docker from its own rules of isolation (ip6tables: false)"]),
+        (UNKNOWN, []),
+    ],
+)  # fmt: skip
+def test_what_dockers_settings_open(content: Any, said: list[str]) -> None:
+    policy = "docker-engine-is-private"
+    assert found(policy, host("File", path="/etc/docker/daemon.json", content=content)) == said
+    assert found(policy, host("File", path="/etc/other.json", content=content)) == []
+    assert found(policy, host("Directory", path="/etc/docker/daemon.json", content=content)) == []
+
+
+@pytest.mark.parametrize("address", ["tcp://192.0.2.1:2375", "http://192.0.2.1", "https://192.0.2.1"])
+def test_docker_that_is_reached_where_others_reach_it(address: str) -> None:
+    policy = "docker-engine-is-private"
+    said = [f"reaches Docker at {address}, where others reach it too"]
+    assert found(policy, of(PROVIDER, host=address)) == said
+    assert found(policy, of("pulumi:providers:other", host=address)) == []
+    assert found(policy, of(PROVIDER, host="ssh://web1")) == []
