@@ -6,8 +6,14 @@ import contextlib
 import http.server
 import io
 import json
+import os
+import pwd
+import socket
 import socketserver
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -20,7 +26,6 @@ from portcullis.components.previews.on_host.docker_answers import HIDDEN, scrubb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from portcullis.agent.machine import Machine
 
@@ -380,3 +385,49 @@ def test_a_head_has_the_length_of_a_body_that_is_not_sent(view: View) -> None:
     head, _, body = said.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert body == b""
+
+
+MAIN = """
+import os, sys
+from pathlib import Path
+from portcullis.agent.machine import Machine
+from portcullis.components.previews.on_host import preview
+root = Path(sys.argv[1])
+place = {name: root / name for name in ("state", "lock", "docker.sock")}
+place["docker"] = place.pop("docker.sock")
+preview.Machine = lambda: Machine(root=root, **place)
+preview.main(sys.argv[2], "web/prod", "a" * 64)
+sys.stdout.flush()
+print()
+print(os.getuid(), os.getgid(), os.getgroups(), oct(os.umask(0)))
+"""
+
+
+def ran(tmp_path: Path, what: str, sent: bytes) -> list[bytes]:
+    """What the forced command's program says, and who it was at the end."""
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, str(tmp_path), what],
+        input=sent, capture_output=True, timeout=60, check=True,
+        env={"PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
+def test_the_view_of_docker_is_nobodys_in_the_group_of_the_socket(tmp_path: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    asked = b"GET /version HTTP/1.1\r\nHost: d\r\n\r\n"
+    said = ran(tmp_path, "docker", asked)
+    assert said[0] == b"HTTP/1.1 503 Service Unavailable"
+    assert said[-1].decode() == f"{nobody.pw_uid} {nobody.pw_gid} [] 0o77"
+    with socket.socket(socket.AF_UNIX) as line:
+        line.bind(str(tmp_path / "docker.sock"))
+        os.chown(tmp_path / "docker.sock", 0, 4711)
+        assert ran(tmp_path, "docker", asked)[-1].decode() == f"{nobody.pw_uid} 4711 [] 0o77"
+
+
+def test_the_agent_says_that_it_is_there_and_answers_as_root(tmp_path: Path) -> None:
+    have, answer, *_, who = ran(tmp_path, "agent", b'{"id": 1, "op": "hello"}\n')
+    assert have == b"have"
+    assert json.loads(answer)["result"]["agent"] == "a" * 64
+    assert who.decode().startswith("0 0 ")
+    assert who.endswith(b" 0o77")
