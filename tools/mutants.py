@@ -34,7 +34,7 @@ _TESTS = {
     " components/previews/on_host/preview.py",
     "tests/components/ssh": "components/ssh/on_host/ssh_servers.py components/ssh/on_host/sshd_config.py",
     "tests/components/users": "components/users/on_host/key_files.py components/users/on_host/users.py",
-    "tests/config tests/components/test_components.py": "components/host/crosschecks.py"
+    "tests/config tests/components/host/test_stores_of_a_host.py": "components/host/crosschecks.py"
     " components/nginx/site_checks.py portcullis/config/forms.py",
     "tests/policy/test_policy_examples.py tests/policy/test_policy_findings.py": "policy/containers.py"
     " policy/firewall_rules.py policy/login.py policy/network.py policy/secrets.py policy/sites.py"
