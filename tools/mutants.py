@@ -24,16 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+_CLAIMS = "tests/components/inventory/test_claims.py"
 _TESTS = {
     "tests/components/backups": "components/backups/job/repository.py",
     "tests/components/exposure": "components/exposure/on_host/__init__.py"
     " components/exposure/on_host/docker_ports.py",
-    "tests/components/firewall": "components/firewall/on_host/ufw.py"
+    "tests/components/firewall " + _CLAIMS: "components/firewall/on_host/ufw.py"
     " components/firewall/on_host/ufw_rules.py",
     "tests/components/previews": "components/previews/on_host/docker_view.py"
     " components/previews/on_host/preview.py",
-    "tests/components/ssh": "components/ssh/on_host/ssh_servers.py components/ssh/on_host/sshd_config.py",
-    "tests/components/users": "components/users/on_host/key_files.py components/users/on_host/users.py",
+    "tests/components/ssh "
+    + _CLAIMS: "components/ssh/on_host/ssh_servers.py components/ssh/on_host/sshd_config.py",
+    "tests/components/users "
+    + _CLAIMS: "components/users/on_host/key_files.py components/users/on_host/users.py",
     "tests/config tests/components/host/test_stores_of_a_host.py": "components/host/crosschecks.py"
     " components/nginx/site_checks.py portcullis/config/forms.py",
     "tests/policy/test_policy_examples.py tests/policy/test_policy_findings.py": "policy/containers.py"

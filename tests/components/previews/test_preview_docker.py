@@ -246,6 +246,59 @@ def test_what_changes_or_reads_more_is_refused_and_nothing_reaches_docker(view: 
     assert view.asked == []
 
 
+@pytest.mark.parametrize(("headers", "said"), [(62, b"200 OK"), (63, b"200 OK"), (64, b"403 Forbidden")])
+def test_a_question_has_63_headers_at_most(view: View, headers: int, said: bytes) -> None:
+    asked = b"GET /_ping HTTP/1.1\r\n" + b"X-A: b\r\n" * headers + b"\r\n"
+    assert view.say(asked).startswith(b"HTTP/1.1 " + said)
+
+
+def test_every_answer_says_what_it_is_and_how_long(view: View) -> None:
+    view.answers["/_ping"] = (200, b"OK")
+    head, _, body = view.say(b"GET /_ping HTTP/1.1\r\nContent-Length: 0\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.split(b"\r\n") == [
+        b"HTTP/1.1 200 OK", b"Content-Type: text/plain; charset=utf-8", b"Api-Version: 1.47",
+        b"Content-Length: 2",
+    ]  # fmt: skip
+    assert body == b"OK"
+    head, _, body = view.say(b"GET /version HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")
+    assert b"Content-Type: application/json" in head
+    assert f"Content-Length: {len(body)}".encode() in head
+    head = view.say(b"POST /x HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")[0]
+    assert b"Connection: close" in head
+
+
+def test_an_answer_that_is_too_long_is_not_passed_on(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker_view, "_MOST", 10)
+    asked = b"GET /_ping HTTP/1.1\r\n\r\n"
+    view.answers["/_ping"] = (200, b"0123456789")
+    assert view.say(asked).endswith(b"\r\n\r\n0123456789")
+    view.answers["/_ping"] = (200, b"0123456789a")
+    said = view.say(asked)
+    assert said.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+    assert b"Docker's answer cannot be passed on" in said
+    assert b"0123456789" not in said
+
+
+def test_a_refusal_of_dockers_is_passed_on_as_it_is_and_no_answer_to_head(view: View) -> None:
+    view.answers["/containers/gone/json"] = (404, b"no JSON")
+    assert view.say(b"GET /containers/gone/json HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\nno JSON")
+    view.answers["/version"] = (200, b"no JSON")
+    assert b"cannot be read" in view.say(b"GET /version HTTP/1.1\r\n\r\n")
+    assert view.say(b"HEAD /version HTTP/1.1\r\n\r\n").endswith(b"\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_an_image_by_its_digest_is_asked_for_as_dockers_client_does(view: View) -> None:
+    for at in ("@", "%40"):
+        view.say(f"GET /images/shop{at}{DIGEST}/json HTTP/1.1\r\n\r\n".encode())
+    assert [line.split()[1] for line in view.asked] == [f"/images/shop%40{DIGEST}/json"] * 2
+
+
+def test_a_filter_by_name_reaches_docker_whole(view: View) -> None:
+    query = "filters=" + quote('{"name":["shop"]}') + "&all=1&size="
+    view.say(f"GET /containers/json?{query} HTTP/1.1\r\n\r\n".encode())
+    assert [line.split()[1] for line in view.asked] == [f"/containers/json?{query}"]
+
+
 def test_what_follows_a_refusal_is_not_read(view: View) -> None:
     said = view.say(REFUSED["create"] + GET + b"\r\n")
     assert said.count(b"HTTP/1.1 ") == 1
