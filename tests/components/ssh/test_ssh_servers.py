@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +161,26 @@ def test_where_sshds_package_went_first_our_file_goes(server: Server) -> None:
     server.put()
     server.host.installed = False
     assert server.remove() == "removed"
+    assert not server.host.drop_in().exists()
+
+
+def test_a_drop_in_of_somebody_else_is_told_with_whose_it_is_and_becomes_roots(server: Server) -> None:
+    server.put()
+    os.chown(server.host.drop_in(), 1, -1)
+    assert server.facts()["mode"] == "0600, of daemon"
+    server.host.drop_in().chmod(0o644)
+    assert server.facts()["mode"] == "0644, of daemon"
+    assert "mode" in [step["property"] for step in server.put()["steps"]]
+    assert server.facts()["mode"] == "0600"
+
+
+def test_lines_of_others_come_into_force_again_with_a_removal(server: Server) -> None:
+    theirs = server.host.drop_in("00-evil.conf")
+    theirs.write_text("MaxAuthTries 9\n")
+    server.put(adopt=True)
+    assert theirs.read_text() != "MaxAuthTries 9\n"
+    assert server.remove() == "removed"
+    assert theirs.read_text() == "MaxAuthTries 9\n"
     assert not server.host.drop_in().exists()
 
 
