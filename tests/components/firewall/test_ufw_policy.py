@@ -164,6 +164,38 @@ def test_what_was_changed_with_ufw_is_drift_and_mended(firewall: Firewall, comma
     assert [sorted(firewall.ufw.tuples(family)) for family in "46"] == [sorted(rules) for rules in before]
 
 
+def test_each_step_says_what_is_done(firewall: Firewall) -> None:
+    firewall.put(policy({"in 80/tcp": "allow", "in 81/tcp": "allow"}))
+    wanted = policy(
+        {"in 81/tcp": "limit", "in 82/tcp": "allow"}, logging="high", enabled=False,
+        defaults={**DEFAULTS, "incoming": "reject"}, settings={**SETTINGS, "IPV6": "no"},
+    )  # fmt: skip
+    steps = firewall.client.on("plan", "firewall.ufw", "ufw", wanted)["steps"]
+    assert [(s["property"], s["have"], s["want"], s["action"]) for s in steps] == [
+        ('rules["in 80/tcp"]', "allow", "absent", "delete"),
+        ('rules["in 81/tcp"]', "allow", "limit", "change"),
+        ('rules["in 82/tcp"]', "absent", "allow", "add"),
+        ("settings.IPV6", "yes", "no", "set"),
+        ("defaults.incoming", "deny", "reject", "set"),
+        ("logging", "low", "high", "set"),
+        ("enabled", "True", "False", "set"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ufw allow in proto tcp from any to any port 3306", "ufw default allow incoming", "ufw logging full",
+        "ufw enable",
+    ],
+)  # fmt: skip
+def test_only_an_ufw_as_its_package_left_it_is_taken_without_adopt(firewall: Firewall, command: str) -> None:
+    firewall.put(policy({}, enabled=False))
+    assert firewall.remove(policy({}, enabled=False)) == "restored"
+    firewall.ufw.run(command)
+    assert firewall.refused(policy()).code == "differs"
+
+
 def test_only_the_difference_is_applied(firewall: Firewall) -> None:
     firewall.put(policy())
     firewall.put(policy({"in 80/tcp": "allow # web", "in 443/tcp": "allow"}))
