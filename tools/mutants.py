@@ -43,7 +43,8 @@ _TESTS = {
     " policy/firewall_rules.py policy/login.py policy/network.py policy/secrets.py policy/sites.py"
     " policy/stores.py",
     "tests/agent/test_guard.py tests/agent/test_crash.py": "portcullis/agent/guard.py",
-    "tests/agent tests/resources/file tests/resources/service": "portcullis/agent/operations.py",
+    "tests/agent/test_survey.py tests/agent/test_guard.py tests/agent/test_protocol.py tests/agent/test_crash.py"
+    " tests/resources/file tests/resources/service tests/resources/packages": "portcullis/agent/operations.py",
     "tests/agent/test_unprivileged.py tests/resources/file": "portcullis/agent/safe_paths.py",
     "tests/host": "portcullis/host/session.py",
 }
