@@ -24,31 +24,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-_CLAIMS = "tests/components/inventory/test_claims.py"
-_TESTS = {
-    "tests/components/backups": "components/backups/job/repository.py",
-    "tests/components/exposure": "components/exposure/on_host/__init__.py"
-    " components/exposure/on_host/docker_ports.py",
-    "tests/components/firewall " + _CLAIMS: "components/firewall/on_host/ufw.py"
-    " components/firewall/on_host/ufw_rules.py",
-    "tests/components/previews": "components/previews/on_host/docker_view.py"
-    " components/previews/on_host/preview.py",
-    "tests/components/ssh "
-    + _CLAIMS: "components/ssh/on_host/ssh_servers.py components/ssh/on_host/sshd_config.py",
-    "tests/components/users "
-    + _CLAIMS: "components/users/on_host/key_files.py components/users/on_host/users.py",
-    "tests/config tests/components/host/test_stores_of_a_host.py": "components/host/crosschecks.py"
-    " components/nginx/site_checks.py portcullis/config/forms.py",
-    "tests/policy/test_policy_examples.py tests/policy/test_policy_findings.py": "policy/containers.py"
-    " policy/firewall_rules.py policy/login.py policy/network.py policy/secrets.py policy/sites.py"
-    " policy/stores.py",
-    "tests/agent/test_guard.py tests/agent/test_crash.py": "portcullis/agent/guard.py",
-    "tests/agent/test_survey.py tests/agent/test_guard.py tests/agent/test_protocol.py tests/agent/test_crash.py"
-    " tests/resources/file tests/resources/service tests/resources/packages": "portcullis/agent/operations.py",
-    "tests/agent/test_unprivileged.py tests/resources/file": "portcullis/agent/safe_paths.py",
-    "tests/host": "portcullis/host/session.py",
+_TESTS = """
+components/backups/job/ repository.py: tests/components/backups
+components/exposure/on_host/ __init__.py docker_ports.py: tests/components/exposure
+components/firewall/on_host/ ufw.py ufw_rules.py: tests/components/firewall {claims}
+components/host/ crosschecks.py: tests/config {host}
+components/nginx/ site_checks.py: tests/config {host}
+components/previews/on_host/ docker_view.py preview.py: tests/components/previews
+components/ssh/on_host/ ssh_servers.py sshd_config.py: tests/components/ssh {claims}
+components/users/on_host/ key_files.py users.py: tests/components/users {claims}
+policy/ containers.py firewall_rules.py login.py network.py secrets.py sites.py stores.py: {policy}
+portcullis/agent/ guard.py: tests/agent/test_guard.py tests/agent/test_crash.py
+portcullis/agent/ operations.py: tests/agent/test_survey.py {operations}
+portcullis/agent/ safe_paths.py: tests/agent/test_unprivileged.py tests/resources/file
+portcullis/config/ forms.py: tests/config {host}
+portcullis/host/ session.py: tests/host
+""".format(
+    claims="tests/components/inventory/test_claims.py",
+    host="tests/components/host/test_stores_of_a_host.py",
+    operations="tests/agent/test_guard.py tests/agent/test_crash.py tests/agent/test_protocol.py tests/resources",
+    policy="tests/policy/test_policy_examples.py tests/policy/test_policy_findings.py",
+)
+MODULES = {
+    f"{words.split()[0]}{module}": tests
+    for words, tests in (line.split(":") for line in _TESTS.strip().splitlines())
+    for module in words.split()[1:]
 }
-MODULES = {module: tests for tests, modules in _TESTS.items() for module in modules.split()}
 """What is changed, and the quick tests that are about it."""
 _OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
