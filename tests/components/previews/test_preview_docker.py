@@ -433,11 +433,15 @@ def test_only_containers_of_the_stack_of_which_it_is_noted_that_nothing_is_secre
     assert preview.declared(machine, "web/prod") == {"by-name", "5f" * 32}
 
 
-def test_a_head_has_the_length_of_a_body_that_is_not_sent(view: View) -> None:
-    said = view.say(b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n")
-    head, _, body = said.partition(b"\r\n\r\n")
+def test_a_head_has_the_length_of_a_body_that_is_not_sent(view: View, tmp_path: Path) -> None:
+    asked = b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
+    head, _, body = view.say(asked).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert body == b""
+    head, _, body = View(tmp_path / "none").say(asked).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"Content-Length: 0" not in head
+    assert body == b"", "what would come next is taken for the answer to another question"
 
 
 MAIN = """
