@@ -500,7 +500,7 @@ def opened(holder: Holder) -> subprocess.Popen[bytes]:
 def test_a_key_that_is_replaced_is_gone_with_its_connections(holder: Holder) -> None:
     process = opened(holder)
     resources = json.loads(holder.shop.run("stack", "export").output)["deployment"]["resources"]
-    (urn,) = [r["urn"] for r in resources if r["urn"].endswith("::web1-preview-key")]
+    (urn,) = [r["urn"] for r in resources if r["urn"].endswith("::preview-key")]
     holder.shop.up("--replace", urn)
     assert process.wait(timeout=10) != 0
     process.communicate()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import machine
+from portcullis.components.firewall.facts import UNIT
 from tests.e2e.stack import snapshot
 from tests.e2e.stack.program import RESOURCES
 
@@ -96,11 +97,12 @@ def test_nobody_but_nginx_reaches_the_container_itself(up: Program, lab: Lab) ->
         assert (reached("internet"), reached("neighbour")) == ([], [])
         up.host.run("nft delete table inet portcullis")
         assert reached("neighbour") == behind, "what keeps it away is the filter"
+        up.host.run(f"systemctl reload {UNIT}")
+        assert reached("neighbour") == []
     finally:
-        up.host.run("systemctl reload portcullis-filter.service")
+        up.host.run(f"systemctl reload {UNIT}")
         for route in routes:
             lab.at("neighbour", "ip", "route", "del", route)
-    assert reached("neighbour") == []
     listeners = up.host.run("ss -Htlnp '( sport = 8080 )'").stdout.split()
     assert "172.17.0.1:8080" in listeners
     assert not {"0.0.0.0:8080", "[::]:8080", "*:8080"} & set(listeners)
@@ -150,7 +152,7 @@ def test_a_second_up_changes_nothing(up: Program) -> None:
 
 def limit_of_processes(up: Program) -> str:
     """Return what the kernel holds the container to."""
-    found = f"find /sys/fs/cgroup -path '*{up.inspect()['Id']}/pids.max' | head -n 1"
+    found = f"find /sys/fs/cgroup -path '*{up.inspect()['Id']}*/pids.max' | head -n 1"
     return up.host.run(f'cat "$({found})"').stdout.strip()
 
 
