@@ -101,7 +101,9 @@ CHANGES: dict[str, Hostile] = {
     "a-root-that-is-not-there": _sshd("ChrootDirectory", "/var/empty/nowhere", TAKEN_BACK),
     "v6-only": _sshd("AddressFamily", "inet6", TAKEN_BACK),
     "another-address": _sshd("ListenAddress", "127.0.0.1", TAKEN_BACK),
-    "a-server-that-does-not-start": _sshd("ListenAddress", "192.0.2.77", "sshd listens on no port and not on 22"),
+    "a-server-that-does-not-start": _sshd(
+        "ListenAddress", "192.0.2.77", "sshd listens on no port and not on 22"
+    ),
     "a-cipher-of-the-past": _sshd("Ciphers", "3des-cbc", TAKEN_BACK),
     "a-key-exchange-of-the-past": _sshd("KexAlgorithms", "diffie-hellman-group1-sha1", TAKEN_BACK),
     "a-port-that-is-filtered-outside": Hostile(
