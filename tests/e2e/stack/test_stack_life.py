@@ -139,6 +139,15 @@ def test_root_in_the_container_is_nobody_to_the_host(up: Program) -> None:
         assert re.search("not permitted|[Dd]enied|Read-only", said), (refused, said)
 
 
+def test_dockers_settings_are_tested_by_docker_itself(up: Program) -> None:
+    """What `DockerEngine` has them validated with: it takes them, and no option that it does not know."""
+    validate = "dockerd --validate --config-file"
+    assert "configuration OK" in up.host.run(f"{validate} /etc/docker/daemon.json 2>&1").stdout
+    up.host.run(r"""sed '0,/{/s//{"no-such-option": true,/' /etc/docker/daemon.json >/run/unknown.json""")
+    refused = up.host.run(f"{validate} /run/unknown.json; rm /run/unknown.json", check=False)
+    assert "no-such-option" in refused.stderr
+
+
 def test_a_second_up_changes_nothing(up: Program) -> None:
     up.preview("--expect-no-changes")
     container = up.inspect()["Id"]
