@@ -17,6 +17,8 @@ SCAN ?=
 MAP ?=
 # More for `make lock`, for example: make lock LOCK='--upgrade-package rich'
 LOCK ?=
+# More for `make mutants`, see below.
+MUTANTS ?=
 
 ENV := . tools/env.sh;
 BIN := .venv/bin
@@ -98,7 +100,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden e2e drill drill-inventory lock test bench dist sbom audit
+.PHONY: tools-only lint format types unit golden e2e drill drill-inventory lock test mutants bench dist sbom audit
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -139,6 +141,10 @@ lock: tools-only ## lock the Python packages with hashes: requirements*.in to re
 # Most of it waits for hosts, so four files are run at once (tests/workers.py).
 test: ready-to-test lint types ## everything: lint, types and every test
 	@$(ENV) python -m pytest $(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# Of some modules: make mutants MUTANTS='policy/ --most 30 --seed 1'
+mutants: tools-only ## change the code in small ways: the quick tests have to notice 95 % of it; takes an hour
+	@nice -n 19 $(BIN)/python tools/mutants.py $(MUTANTS)
 
 dist: tools-only ## wheel and sdist in dist/, the same bytes at any time and in any folder
 	@rm -rf dist

@@ -20,7 +20,7 @@ from lab.errors import LabError
 from lab.network import REGISTRY_ADDRESS, ROUTER
 from lab.places import LIVE, LOGS
 from lab.processes import start, wait_for
-from lab.state import locked
+from lab.state import locked, save
 
 if TYPE_CHECKING:
     import ssl
@@ -136,6 +136,7 @@ def ensure(
     for process in running:
         process.stop()
     state.acme[server.name] = _start(server, reject_nonces, resolver)
+    save(state)
     wait_for(server.name, state.acme[server.name][0], server._answers, 20)  # noqa: SLF001 - of this module
     return server
 

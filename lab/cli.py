@@ -22,6 +22,8 @@ def main() -> int:
     arguments = _parser().parse_args()
     verb: Callable[[argparse.Namespace], int] = arguments.verb
     try:
+        if verb not in _WITHOUT_A_LOOK:
+            machine.reap()
         return verb(arguments)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
@@ -184,3 +186,7 @@ def _scan(arguments: argparse.Namespace) -> int:
 def _gateway(_: argparse.Namespace) -> int:
     gateway.serve()
     return 0
+
+
+# What the lab itself starts, and the one that only tells.
+_WITHOUT_A_LOOK = (_gateway, _scan, _leftovers)

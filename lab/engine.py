@@ -19,6 +19,7 @@ from lab.errors import LabError
 from lab.places import LIVE, cache, made
 from lab.processes import start, wait_for
 from lab.shell import run
+from lab.state import save
 
 if TYPE_CHECKING:
     from lab.shell import Progress
@@ -200,6 +201,7 @@ def ensure(state: State, progress: Progress) -> Engine:
             "--ip-forward=false",
         ],
     )
+    save(state)
     wait_for("dockerd", state.docker, engine.answers, 60)
     return engine
 

@@ -33,6 +33,7 @@ from lab.destinations import Refused
 from lab.network import FIRST_HOST, GATEWAY_ADDRESS, LAST_HOST, ROUTER, SEGMENT, on_segment
 from lab.places import cache, made
 from lab.processes import start, wait_for
+from lab.state import save
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +57,7 @@ def ensure(state: State) -> None:
         return
     program = Path(__file__).with_name("lab.py")
     state.gateway = start("gateway", [sys.executable, "-P", str(program), "gateway"])
+    save(state)
     wait_for("gateway", state.gateway, _listens, 20)
 
 

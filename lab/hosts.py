@@ -14,7 +14,7 @@ from lab.errors import LabError
 from lab.places import CHECKOUT
 from lab.processes import wait_until
 from lab.shell import run
-from lab.state import HostRecord
+from lab.state import HostRecord, save
 
 if TYPE_CHECKING:
     import subprocess
@@ -68,6 +68,7 @@ def create(
     container = engine.create(f"portcullis-lab-{name}", _container(image, name))
     record = HostRecord(name, str(CHECKOUT), container, free[0], suite, lease)
     state.hosts[name] = record
+    save(state)
     engine.put(container, _identity(name))
     boot(engine, record)
     return record

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ from lab import acme, base, engine, gateway, hosts, images, network, registry
 from lab.errors import LabError
 from lab.places import CHECKOUT, LIVE, cache
 from lab.shell import Progress, run
-from lab.state import HostRecord, State, load, locked
+from lab.state import Busy, HostRecord, State, load, locked
 
 if TYPE_CHECKING:
     from lab.processes import Process
@@ -81,7 +83,7 @@ def leave(lease: Process) -> None:
 def down(
     names: list[str] | None, progress: Progress | None = None, *, lease: Process | None = None
 ) -> list[str]:
-    """Take hosts down (None: all of this checkout, and those whose checkout is gone); return their names.
+    """Take hosts down (None: all of this checkout); return their names.
 
     With a lease only those that were raised with it: a name that is free again may be another process's now.
 
@@ -90,20 +92,32 @@ def down(
     """
     progress = progress or Progress()
     with locked() as state:
+        _reap(state)
         if names is None:
-            names = [
-                name
-                for name, record in state.hosts.items()
-                if _ours(record) or not Path(record.owner).exists()
-            ]
+            names = [name for name, record in state.hosts.items() if _ours(record)]
         gone = [name for name in names if name in state.hosts and lease in (None, state.hosts[name].lease)]
         for name in gone:
             _refuse_stranger(state.hosts[name])
             progress.say(f"taking {name} down")
             _remove(state, name)
-        _reap(state)
         _last_one_out(state)
     return gone
+
+
+def reap() -> None:
+    """Take down what runs that were killed left, and hosts of checkouts that are gone.
+
+    Every command does it first. While another one changes the lab, that one is not killed and does it.
+    """
+    if os.geteuid() != 0:
+        return
+    state = load()
+    nobody = not state.hosts and not state.leases
+    leases_end = not all(lease.alive() for lease in state.leases)
+    if leases_end or _orphans(state) or (nobody and (network.leftovers() or not state.empty())):
+        with contextlib.suppress(Busy), locked(timeout=0) as state:
+            _reap(state)
+            _last_one_out(state)
 
 
 def find(name: str) -> tuple[engine.Engine, HostRecord]:
@@ -151,13 +165,15 @@ def leftovers() -> list[str]:
 
 
 def _infrastructure(state: State, progress: Progress) -> engine.Engine:
+    _reap(state)
+    if not state.hosts and not state.leases and state.cache != str(cache()):
+        _last_one_out(state)  # what a killed run of another cache began
     if state.cache not in ("", str(cache())):
         raise LabError(
             f"the lab is up from another cache, {state.cache}",
             f"run `PORTCULLIS_CACHE={Path(state.cache).parent} lab.py down --all`, or use that cache",
         )
     state.cache = str(cache())
-    _reap(state)
     rebuilt = False
     if not network.exists():
         progress.say("laying the network")
@@ -181,11 +197,20 @@ def _infrastructure(state: State, progress: Progress) -> engine.Engine:
 
 
 def _reap(state: State) -> None:
-    """Remove the leases of processes that ended without giving them back, and their hosts."""
+    """Remove the leases of processes that ended without giving them back, and hosts that are nobody's."""
     state.leases = [lease for lease in state.leases if lease.alive()]
-    for name, record in list(state.hosts.items()):
-        if record.lease is not None and record.lease not in state.leases:
-            _remove(state, name)
+    for name in _orphans(state):
+        _remove(state, name)
+
+
+def _orphans(state: State) -> list[str]:
+    """Name the hosts that nobody will take down: their session has ended, or their checkout is gone."""
+    return [
+        name
+        for name, record in state.hosts.items()
+        if not Path(record.owner).exists()
+        or (record.lease is not None and (record.lease not in state.leases or not record.lease.alive()))
+    ]
 
 
 def _remove(state: State, name: str) -> None:
@@ -198,6 +223,9 @@ def _last_one_out(state: State) -> None:
     if state.hosts or state.leases:
         return
     docker = engine.current(state)
+    if docker.answers():
+        for container in docker.labelled():  # of a run that was killed before it could note its host
+            docker.remove(container)
     if state.docker is None and docker.answers():
         # A person's own engine is left as it was; ours keeps its images in the cache.
         docker.remove_images(f"{base.REPOSITORY}/*")
@@ -206,6 +234,7 @@ def _last_one_out(state: State) -> None:
     gateway.stop(state)
     engine.stop(state)
     network.destroy()
+    state.cache = ""
 
 
 def _ours(record: HostRecord) -> bool:
@@ -213,7 +242,7 @@ def _ours(record: HostRecord) -> bool:
 
 
 def _refuse_stranger(record: HostRecord) -> None:
-    if not _ours(record) and Path(record.owner).exists():
+    if not _ours(record):
         raise LabError(
             f"host {record.name} belongs to the checkout {record.owner}",
             f"use another name, or run `make down` in {record.owner}",

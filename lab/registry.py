@@ -15,6 +15,7 @@ from lab.errors import LabError
 from lab.network import REGISTRY_ADDRESS, ROUTER
 from lab.places import LIVE, cache, made
 from lab.processes import Process, start, wait_for
+from lab.state import save
 
 if TYPE_CHECKING:
     from lab.shell import Progress
@@ -39,6 +40,7 @@ def ensure(state: State, progress: Progress) -> None:
         return
     progress.say("starting the registry")
     state.registry = _serve("registry", NAME)
+    save(state)
     wait_for("registry", state.registry, lambda: _answers(NAME) == HTTPStatus.OK, 20)
 
 
@@ -50,6 +52,7 @@ def ensure_private(state: State) -> None:
     logins.write_text(_HTPASSWD)
     login = {"auth": {"htpasswd": {"realm": "lab", "path": str(logins)}}}
     state.private_registry = _serve("private-registry", PRIVATE, **login)
+    save(state)
     wait_for(
         "private-registry", state.private_registry, lambda: _answers(PRIVATE) == HTTPStatus.UNAUTHORIZED, 20
     )

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+class Busy(LabError):
+    """Another command changes the lab now."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostRecord:
     """One host: what finds it again and what takes it down."""
@@ -86,7 +90,7 @@ def load() -> State:
 
 
 def save(state: State) -> None:
-    """Write the state in one step."""
+    """Write the state in one step; also as soon as something runs, since we may be killed at any time."""
     temporary = STATE.with_suffix(".new")
     temporary.write_text(state.dump())
     temporary.rename(STATE)
@@ -99,7 +103,7 @@ def locked(timeout: float = 600) -> Iterator[State]:
     Saved after an error too, because what was started before it must still be found by ``down``.
 
     Raises:
-        LabError: somebody else held the lock for ``timeout`` seconds.
+        Busy: somebody else held the lock for ``timeout`` seconds.
     """
     if os.geteuid() != 0:
         raise LabError(
@@ -131,8 +135,6 @@ def _lock(timeout: float) -> IO[str]:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 lock.close()
-                raise LabError(
-                    f"another lab command has held {LOCK} for {timeout:.0f} s", "try again"
-                ) from None
+                raise Busy(f"another lab command has held {LOCK} for {timeout:.0f} s", "try again") from None
             time.sleep(0.1)
         lock.close()

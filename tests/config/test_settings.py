@@ -348,3 +348,29 @@ def test_no_two_apps_come_to_the_same_name_on_the_host() -> None:
         "portcullis:apps.redis-shared: has the name of a store's network",
         "portcullis:apps.web-eu.volumes.data: is web-eu-data on the host, and so is a volume of the app web",
     ]
+
+
+def test_only_an_app_that_is_served_and_has_no_port_of_its_own_has_releases() -> None:
+    config = smallest()
+    worker = {"image": IMAGE, "healthCommand": ["/ok"]}
+    served = {**config["apps"]["api"], "hostPort": 8001}
+    config["apps"] = {"api": served, "api-2": worker, "other": worker, "other-2": worker}
+    load(config)
+    del config["apps"]["api"]["hostPort"]
+    (fault,) = faults(config)
+    assert "api-2: is what a release of the app api is called" in fault
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("157248000", True), ("157248001", False), ("157248000s", True), ("157248001s", False),
+        ("2620800m", True), ("2620801m", False), ("43680h", True), ("43681h", False), ("1820d", True),
+        ("1821d", False), ("260w", True), ("261w", False), ("1", True),
+    ],
+)  # fmt: skip
+def test_a_length_of_time_is_five_years_at_most_in_every_unit(text: str, fits: bool) -> None:  # noqa: FBT001
+    found = faults({"hosts": {"web1": {"fail2ban": {"banTime": text}}}})
+    said = [fault for fault in found if "banTime" in fault]
+    assert any("is longer than 260 weeks, five years" in fault for fault in said) is not fits
+    assert bool(said) is not fits

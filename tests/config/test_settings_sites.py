@@ -343,3 +343,45 @@ def test_a_certificate_from_elsewhere_that_does_not_fit(tmp_path: Path) -> None:
         assert any(words in line for line in faults(own(tmp_path, chain, key_text), secret=["secrets"]))
     found = faults(own(tmp_path, chain + pem(key), pem(key)), secret=["secrets"])
     assert any("holds a private key; keys are secrets" in line for line in found)
+
+
+def test_a_password_of_72_bytes_is_read_whole() -> None:
+    made = config({"basicAuth": {"alice": "long"}}, secrets={"long": "ä" * 36})
+    assert load(made, secret=["secrets"]).sites[SITE].basic_auth == {"alice": "long"}
+
+
+@pytest.mark.parametrize("keys", [{"tls": "internal"}, {"tls": "none"}])
+def test_who_asks_no_authority_needs_none(keys: dict[str, Any]) -> None:
+    made = config(keys, acme={"email": "a@b.example", "profile": "tlsserver"})
+    made["hosts"]["web1"]["os"] = "debian-12"
+    load(made)
+    del made["acme"]
+    load(made)
+
+
+def test_without_an_authority_that_is_all_that_is_said() -> None:
+    made = config({"challenge": "dns"})
+    del made["acme"]
+    (fault,) = faults(made)
+    assert "has no authority for its certificate; write portcullis:acme" in fault
+
+
+def test_a_site_that_leads_to_itself_and_one_that_leads_into_a_circle() -> None:
+    made = config({"app": None, "redirect": "https://api.example.com/x"})
+    (fault,) = faults(made)
+    assert 'redirect: "https://api.example.com/x" leads back here' in fault
+    made = config({"app": None, "redirect": "https://b.example.com"})
+    made["sites"]["b.example.com"] = {"redirect": "https://c.example.com"}
+    made["sites"]["c.example.com"] = {"redirect": "https://b.example.com"}
+    assert [fault.partition(".redirect")[0] for fault in faults(made)] == [
+        "portcullis:sites.b.example.com", "portcullis:sites.c.example.com",
+    ]  # fmt: skip
+
+
+def test_a_redirect_to_a_name_below_a_wildcard_comes_back_by_it() -> None:
+    made = config({"app": None, "redirect": "https://a.b.example.com", "tls": "internal"})
+    made["sites"][SITE]["aliases"] = ["*.b.example.com"]
+    (fault,) = faults(made)
+    assert "leads back here" in fault
+    made["sites"][SITE]["redirect"] = "https://a.c.example.com"
+    load(made)

@@ -125,6 +125,7 @@ def test_a_name_of_another_checkout_is_refused(world: World, tmp_path: Path) -> 
 def test_what_a_killed_session_left_is_taken_away(world: World) -> None:
     done = world(
         f"""
+        {LAB} leftovers > /run/before || true
         cd {CHECKOUT}
         python3 -c 'import os, signal
 from lab import machine
@@ -132,15 +133,54 @@ from lab.processes import this_process
 machine.join(this_process())
 machine.up(None, lease=this_process())
 os.kill(os.getpid(), signal.SIGKILL)' || true
+        {LAB} leftovers > /run/during && exit 9
         {LAB} status
-        {LAB} up guest
-        {LAB} status
-        {LAB} down guest
+        {LAB} leftovers > /run/after || true
+        grep -c '^container' /run/during; echo "left: $(grep -vxFf /run/before /run/after)"
         """
     )
-    first, _, second = done.stdout.partition("guest is up")
-    assert "test-1" in first
-    assert "test-1" not in second
+    assert done.stdout.splitlines() == ["the lab is down", "1", "left: "]
+
+
+def test_what_a_clone_that_is_gone_left_is_taken_away(world: World, tmp_path: Path) -> None:
+    """Its hosts have no lease: people raise them, and take them down when they are done."""
+    other, its_cache = tmp_path / "other", tmp_path / "other-cache"
+    done = world(
+        f"""
+        {LAB} leftovers > /run/before || true
+        mkdir {other}; cp -r {CHECKOUT}/lab {CHECKOUT}/tools {CHECKOUT}/portcullis {other}/
+        mkdir {its_cache}; cp -rP {tmp_path}/lab {its_cache}/
+        PORTCULLIS_CACHE={its_cache} python3 {other}/lab/lab.py up theirs
+        {LAB} up guest && exit 9
+        {LAB} status
+        rm -r {other}
+        {LAB} status
+        {LAB} leftovers > /run/after || true
+        echo "left: $(grep -vxFf /run/before /run/after)"
+        """
+    )
+    assert done.stderr.count("the lab is up from another cache") == 1
+    there, *_, gone, left = done.stdout.splitlines()[1:]
+    assert there.startswith("theirs ")
+    assert (gone, left) == ("the lab is down", "left: ")
+
+
+@pytest.mark.parametrize("started", ["[d]ockerd --config-file", "[l]ab-first-process"])
+def test_what_a_command_that_was_killed_began_is_taken_away(world: World, started: str) -> None:
+    done = world(
+        f"""
+        {LAB} leftovers > /run/before || true
+        {LAB} up guest & lab=$!
+        until pgrep -f '{started}' >/dev/null; do sleep 0.02; done
+        kill -9 $lab; wait $lab || true
+        {LAB} leftovers > /run/during && exit 9
+        {LAB} status > /run/status; {LAB} down --all
+        {LAB} leftovers > /run/after || true
+        echo; echo "left: $(grep -vxFf /run/before /run/after)"; ps -e -o comm= > /run/ps
+            sort /run/ps | xargs echo processes:
+        """
+    )
+    assert done.stdout.splitlines()[-2:] == ["left: ", "processes: bash ps"]
 
 
 def test_what_a_dead_engine_left_is_taken_away(world: World) -> None:

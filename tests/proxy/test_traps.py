@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
+import yaml
 
 from portcullis.components.nginx import render as nginx
-from tests.proxy import catalogue, hosts, roots
+from tests.proxy import catalogue, hosts, roots, traps
 from tests.proxy.certificates import issue
 from tests.proxy.edge import Edge, serving
 from tests.proxy.traps import TRAPS, Trap
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 NAIVE = Path(__file__).parent / "naive"
 HASHED = bcrypt.hashpw(hosts.PASSWORD.encode(), bcrypt.gensalt(6)).decode()
+FAILS: dict[str, str] = yaml.safe_load((NAIVE / "fails.yaml").read_text())
+CHECKS = traps.__file__
 PROFILE = {"old_protocols_are_refused_for_every_site": "modern"}
 
 
@@ -81,7 +85,20 @@ def test_ours(trap: Trap, ours: Opened) -> None:
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: f"{trap.naive}-{trap.name}")
-def test_a_configuration_that_people_copy_fails(trap: Trap, copied: Opened) -> None:
-    edge = copied[trap.naive]
-    with pytest.raises((AssertionError, http.client.RemoteDisconnected)):
+def test_a_configuration_that_people_copy_fails_by_this_trap(trap: Trap, copied: Opened) -> None:
+    assert failed_at(trap, copied[trap.naive]) == FAILS[trap.name]
+
+
+def failed_at(trap: Trap, edge: Edge) -> str:
+    """Return the statement of the check that fails: any other one would be no sign of the trap."""
+    try:
         trap.check(edge)
+    except (AssertionError, http.client.RemoteDisconnected) as error:
+        ours = [entry for entry in traceback.extract_tb(error.__traceback__) if entry.filename == CHECKS]
+        lines = Path(CHECKS).read_text().splitlines()[ours[-1].lineno - 1 : ours[-1].end_lineno]
+        return " ".join(" ".join(lines).split())
+    return ""
+
+
+def test_the_file_of_what_fails_names_the_traps_and_no_other() -> None:
+    assert set(FAILS) == {trap.name for trap in TRAPS}

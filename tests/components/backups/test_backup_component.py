@@ -46,6 +46,7 @@ def test_the_job_its_timer_and_the_proof(deploy: Deploy) -> None:
     status = engine.one(":BackupStatus").inputs
     assert status["stores"] == {"mongo": "fresh", "redis": "fresh"}
     assert status["unit"] == "portcullis-backup.service"
+    assert status["hours"] == 48
     assert engine.before("web1-backup-status") >= {r.name for r in engine.of(":File")} | {
         "web1-backup-portcullis-backup.timer",
         "web1-backup-folder",

@@ -615,6 +615,48 @@ def test_restic_makes_its_repository_once_and_only_if_there_is_none(
     assert "correcthorse" not in str(tools.asked)
 
 
+@pytest.mark.parametrize("day", range(7))
+def test_restic_reads_another_seventh_each_day_and_forgets_by_keep(
+    tools: Tools, copies: repository.Repository, monkeypatch: pytest.MonkeyPatch, day: int
+) -> None:
+    dump = read_name(Path("/var/backups/portcullis/redis/2026-11-24T03-30-00Z_8.rdb"))
+    assert dump is not None
+    moment = time.struct_time((2026, 11, 23 + day, 3, 30, 0, day, 327 + day, 0))
+    monkeypatch.setattr(repository.time, "localtime", lambda: moment)
+    tools.answers = [(Done(0, "", ""), b"")] * 4
+    copies.keep([dump], 14)
+    first = tools.asked[0]
+    common, config = first[:4], first[4:]
+    assert common == [
+        "restic", f"--repository-file={copies.address}", f"--password-file={copies.password}",
+        f"--cache-dir={copies.cache}",
+    ]  # fmt: skip
+    assert config == ["cat", "config"]
+    of_us = ["--host=web1", "--tag=portcullis"]
+    assert [argv[4:] for argv in tools.asked[1:]] == [
+        ["backup", *of_us, "--quiet", str(dump.path)],
+        ["forget", *of_us, "--group-by=host", "--keep-within=14d", "--keep-daily=14", "--prune", "--quiet"],
+        ["check", f"--read-data-subset={day + 1}/7", "--quiet"],
+    ]
+    assert all(argv[:4] == common for argv in tools.asked)
+
+
+@pytest.mark.parametrize("verb", ["cat", "backup", "forget", "check"])
+def test_a_restic_that_fails_is_a_failed_run(tools: Tools, copies: repository.Repository, verb: str) -> None:
+    dump = read_name(Path("/var/backups/portcullis/redis/2026-11-24T03-30-00Z_8.rdb"))
+    assert dump is not None
+    well, ill = (Done(0, "", ""), b""), (Done(3, "", "no such host"), b"")
+    order = ["cat", "backup", "forget", "check"]
+    tools.answers = [well] * order.index(verb) + [ill]
+    if verb == "cat":  # then it is made
+        tools.answers += [ill]
+        with pytest.raises(Failed, match="neither be opened nor made:\nno such host\nno such host"):
+            copies.keep([dump], 14)
+    else:
+        with pytest.raises(Failed, match=rf"restic {verb} failed \(exit 3\):\nno such host"):
+            copies.keep([dump], 14)
+
+
 def test_what_restic_says_is_told_without_what_is_secret(tools: Tools, copies: repository.Repository) -> None:
     quoting = "Fatal: rest:https://me:hunter22@example.com/ correcthorse battery=staple"
     tools.answers = [(Done(1, "", quoting), b""), (Done(1, "", quoting), b"")]
@@ -633,6 +675,20 @@ def test_snapshots_are_listed_by_the_dumps_in_them(tools: Tools, copies: reposit
     assert (dump.items, dump.snapshot) == (9, "abc")
     tools.answers = [(Done(0, "null", ""), b"")]
     assert copies.dumps("mongo") == []
+    at = ["2026-11-24T03-30-00Z_8.rdb", "2026-11-26T03-30-00Z_8.rdb", "2026-11-25T03-30-00Z_8.rdb"]
+    told = [{"id": "abc", "paths": [f"/a/redis/{name}" for name in at]}]
+    tools.answers = [(Done(0, json.dumps(told), ""), b"")]
+    assert [dump.path.name for dump in copies.dumps("redis")] == [at[1], at[2], at[0]], "the newest first"
+
+
+def test_a_value_too_short_to_be_a_secret_is_left_in_what_restic_says(
+    tools: Tools, copies: repository.Repository
+) -> None:
+    copies.environment.write_text("A=short\nB=longer\n")
+    tools.answers = [(Done(1, "", "short longer"), b"")] * 2
+    with pytest.raises(Failed) as caught:
+        copies.keep([], 14)
+    assert "short ***" in str(caught.value)
 
 
 # --- the command

@@ -87,6 +87,8 @@ def test_the_first_backup_is_taken_at_once_and_needs_no_second(job: Job) -> None
     ("entry", "said"),
     [
         ({"success": -1.9 * DAY}, "fresh"),
+        ({"success": -2 * DAY + 60}, "fresh"),
+        ({"success": -2 * DAY - 60}, "last success 2 days ago: no run since"),
         ({"success": -1 * DAY, "reason": "the last one failed"}, "fresh"),
         ({"success": DAY}, "fresh"),
         ({"success": -3.2 * DAY}, "last success 3 days ago: no run since"),

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.agent.errors import HostError
 from portcullis.agent.run import Done
 from portcullis.agent.store import Store
 from portcullis.agent.wire import encode
-from portcullis.components.exposure import exposure_keys
+from portcullis.components.exposure import exposure_keys, on_host
 from portcullis.components.exposure import render as exposure
 from portcullis.components.exposure.facts import ExposureFacts, ExposureSpec
-from portcullis.components.exposure.on_host import Exposures
+from portcullis.components.exposure.on_host import Exposures, docker_ports
 from tests.components.containers import docker_engine
 
 if TYPE_CHECKING:
@@ -373,9 +374,52 @@ def test_the_ingress_ports_of_a_swarm_are_published(world: World) -> None:
     assert world.facts()["published"] == {}
 
 
-def test_a_port_that_the_filter_lets_the_world_use_may_be_published(world: World) -> None:
-    world.docker.run("game", "0.0.0.0:8443/tcp", "0.0.0.0:8444/tcp")
-    assert list(world.facts(usual={"published tcp 8443 by *": "x"})["published"]) == ["tcp4 0.0.0.0:8444"]
+@pytest.mark.parametrize(
+    ("usual", "left"),
+    [
+        ("published tcp 8443 by *", ["tcp4 0.0.0.0:8442", "tcp4 0.0.0.0:8444", "udp4 0.0.0.0:8443"]),
+        ("published udp 8443 by *", ["tcp4 0.0.0.0:8442", "tcp4 0.0.0.0:8443", "tcp4 0.0.0.0:8444"]),
+        ("published tcp 8442-8443 by *", ["tcp4 0.0.0.0:8444", "udp4 0.0.0.0:8443"]),
+        ("published tcp 8443-8444 by *", ["tcp4 0.0.0.0:8442", "udp4 0.0.0.0:8443"]),
+        (
+            "tcp 8443 by *",
+            ["tcp4 0.0.0.0:8442", "tcp4 0.0.0.0:8443", "tcp4 0.0.0.0:8444", "udp4 0.0.0.0:8443"],
+        ),
+    ],
+)
+def test_a_port_that_the_filter_lets_the_world_use_may_be_published(
+    world: World, usual: str, left: list[str]
+) -> None:
+    world.docker.run("game", "0.0.0.0:8442/tcp", "0.0.0.0:8443/tcp", "0.0.0.0:8443/udp", "0.0.0.0:8444/tcp")
+    assert sorted(world.facts(usual={usual: "x"})["published"]) == left
+
+
+def test_a_program_that_is_not_there_lists_nothing_and_one_that_fails_is_an_error(world: World) -> None:
+    class Told:
+        def __init__(self, answer: Any) -> None:
+            self.answer = answer
+
+        def __call__(self, argv: Sequence[str], *, timeout: float, env: Any = None) -> Done:
+            if argv[0] != "nft":
+                return world.run(argv, timeout=timeout, env=env)
+            if isinstance(self.answer, Done):
+                return self.answer
+            raise self.answer
+
+    def asked(answer: Any) -> Any:
+        machine = dataclasses.replace(world.machine, run=Told(answer))
+        (found,) = Exposures(machine, Store(machine.state)).facts(
+            [(ExposureSpec({}, {}, {}, {}, {}, {}), None)]
+        )
+        return found
+
+    passes = asked(HostError("invalid", "there is no program nft on the host")).passes
+    assert not any("8443" in key for key in passes)
+    late = HostError("timeout", "nft did not end within 30 s")
+    assert asked(late) is late
+    failed = asked(Done(1, "", "Operation not permitted"))
+    assert (failed.code, failed.prop, failed.detail) == ("unreadable", "passes", "Operation not permitted")
+    assert failed.message == "nft does not list the rules on the host"
 
 
 def test_networks_made_by_hand_show_with_who_is_in_them(world: World) -> None:
@@ -411,6 +455,28 @@ def test_a_socket_of_a_moment_is_no_alarm_and_neither_is_a_restart(world: World)
     assert world.facts(listeners=declared)["listeners"] == declared
 
 
+def test_what_differs_is_looked_at_again_after_half_the_time_in_which_a_host_settles(world: World) -> None:
+    waited: list[float] = []
+
+    class Alone:
+        def wait(self, seconds: float) -> None:
+            waited.append(seconds)
+            world.silence()
+
+    world.machine = dataclasses.replace(world.machine, alone=Alone(), settle=3.0)
+    world.listen("tcp", ANY, 3306, 10)
+    assert world.facts()["listeners"] == {}
+    assert waited == [1.5]
+
+
+def test_what_is_as_declared_is_looked_at_once(world: World) -> None:
+    declared = {name: world.facts()[name] for name in ("listeners", "published", "passes", "networks")}
+    world.next.append(lambda: None)
+    world.next.append(lambda: None)
+    world.facts(**declared)
+    assert len(world.next) == 1
+
+
 def test_a_kernel_without_ipv6_has_nothing_that_is_missing(world: World) -> None:
     for name in ("tcp6", "udp6"):
         (world.proc / "net" / name).unlink()
@@ -432,6 +498,142 @@ def test_no_docker_is_nothing_and_a_broken_one_is_an_error(world: World) -> None
     assert "it is on fire" in str(found)
     world.machine = dataclasses.replace(world.machine, docker=world.root / "nothing")
     assert world.facts()["published"] == {}
+
+
+def test_a_docker_proxy_hides_nobody_who_listens_after_it(world: World) -> None:
+    world.docker.run("leak", "0.0.0.0:3306/tcp")
+    world.listen("tcp", ANY, 3306, 10, unit="docker.service", name="docker-proxy")
+    world.listen("tcp", ANY, 3307, 11, name="nc")
+    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3307": "process nc (root)"}
+
+
+def test_what_is_usual_and_cannot_be_read_makes_nothing_usual(world: World) -> None:
+    world.listen("tcp", ANY, 3306, 10)
+    world.docker.run("leak", "0.0.0.0:3307/tcp")
+    found = world.facts(usual={"whatever": "x", "published whatever": "x"})
+    assert (list(found["listeners"]), list(found["published"])) == (
+        ["tcp4 0.0.0.0:3306"], ["tcp4 0.0.0.0:3307"],
+    )  # fmt: skip
+
+
+def test_who_listens_on_the_edge_of_a_usual_range(world: World) -> None:
+    for port in (7999, 8000, 9000, 9001):
+        world.listen("tcp", ANY, port, 10)
+        world.listen("udp", ANY, port, 11)
+    found = world.facts(usual={"tcp 8000-9000 by nc": "x"})["listeners"]
+    tcp = [key for key in found if key.startswith("tcp")]
+    assert sorted(tcp) == ["tcp4 0.0.0.0:7999", "tcp4 0.0.0.0:9001"]
+    assert len(found) - len(tcp) == 4
+
+
+def test_an_accepted_network_without_ipv6_stays_accepted(world: World) -> None:
+    (world.proc / "net/tcp6").unlink()
+    del world.lines["tcp6"]
+    accepted = {"network v6": "x", "tcp6 [::]:22": "x"}
+    found = world.facts(networks={"v6": "declared"}, accepted=accepted)
+    assert found["networks"] == {}
+
+
+NEW, OLD, DECLARED = "process nc (root)", "sshd.service", "nginx.service"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "declared", "told"),
+    [
+        (None, NEW, None, None),
+        (NEW, None, None, None),
+        (OLD, NEW, None, NEW),
+        (DECLARED, None, DECLARED, DECLARED),
+        (None, DECLARED, DECLARED, DECLARED),
+        (NEW, None, DECLARED, NEW),
+        (None, NEW, DECLARED, NEW),
+        (DECLARED, NEW, DECLARED, DECLARED),
+        (NEW, DECLARED, DECLARED, DECLARED),
+        (OLD, NEW, DECLARED, NEW),
+        (None, None, DECLARED, None),
+    ],
+)
+def test_of_two_looks(first: str | None, second: str | None, declared: str | None, told: str | None) -> None:
+    maps = [{} if text is None else {"tcp4 0.0.0.0:80": text} for text in (first, second, declared, told)]
+    assert on_host._confirmed(maps[0], maps[1], maps[2]) == maps[3]
+
+
+def test_two_who_share_a_port_are_both_named(world: World) -> None:
+    world.listen("tcp", ANY, 80, 10, name="a")
+    world.listen("tcp", ANY, 80, 11, name="b")
+    world.docker.run("one", "0.0.0.0:81/tcp")
+    world.docker.run("two", "0.0.0.0:81/tcp", image="")
+    found = world.facts()
+    assert found["listeners"] == {"tcp4 0.0.0.0:80": "process a (root) and process b (root)"}
+    assert found["published"] == {"tcp4 0.0.0.0:81": 'container "one" (mysql:8) and container "two" (?)'}
+
+
+def test_a_port_that_runs_without_an_address_is_everybodys(world: World) -> None:
+    world.docker.run("leak", ":3306/tcp")
+    world.docker.containers[0]["Ports"][0].pop("Type")
+    world.docker.containers[0]["Ports"].append({"PrivatePort": 9, "Type": "tcp"})
+    assert list(world.facts()["published"]) == ["tcp4 0.0.0.0:3306"]
+
+
+@pytest.mark.parametrize(
+    ("bindings", "found"),
+    [
+        ({"80": [{"HostIp": "192.0.2.1", "HostPort": "81"}]}, ["tcp4 192.0.2.1:81"]),
+        ({"80/udp": [{"HostIp": "", "HostPort": "81"}]}, ["udp4 0.0.0.0:81"]),
+        ({"80/tcp": [{"HostPort": "8000-8001"}, {"HostPort": "0"}, {"HostPort": ""}, {}]}, []),
+        ({"80/tcp": None}, []),
+        (None, []),
+    ],
+)
+def test_what_a_container_was_made_with_comes_back_with_it(
+    world: World, bindings: Any, found: list[str]
+) -> None:
+    made = world.docker.run("leak", state="restarting")
+    made["bindings"] = bindings
+    assert list(world.facts()["published"]) == found
+    made["State"] = "paused"
+    assert list(world.facts()["published"]) == found
+    made["State"] = "dead"
+    assert world.facts()["published"] == {}
+
+
+def test_a_container_without_a_name_goes_by_its_id(world: World) -> None:
+    made = world.docker.run("x", "0.0.0.0:3306/tcp", id_="ab" * 32)
+    made["Names"] = []
+    made["NetworkSettings"] = None
+    assert world.facts()["published"] == {"tcp4 0.0.0.0:3306": 'container "abababababab" (mysql:8)'}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"ip": ""}', None])
+def test_without_dockers_settings_a_port_is_published_everywhere(world: World, text: str | None) -> None:
+    (world.root / "etc/docker").mkdir(parents=True)
+    if text is not None:
+        (world.root / "etc/docker/daemon.json").write_text(text)
+    world.docker.run("leak", ":3306/tcp", state="restarting")
+    assert list(world.facts()["published"]) == ["tcp4 0.0.0.0:3306"]
+
+
+PLACE = f"tcp4 {BIND}:28000-28999 for api"
+
+
+@pytest.mark.parametrize(
+    ("key", "owner", "was"),
+    [
+        (f"tcp4 {BIND}:2019", 'container "web" (acme/web:1)', True),
+        (f"tcp4 {BIND}:2019", 'container "other" (acme/web:1)', False),
+        (f"tcp4 {BIND}:2020", 'container "web" (acme/web:1)', False),
+        *[
+            (f"tcp4 {BIND}:{port}", 'container "api-7" (acme/api:1)', fits)
+            for port, fits in ((27999, False), (28000, True), (28999, True), (29000, False))
+        ],
+        (f"tcp4 {BIND}:28000", 'container "api-x" (acme/api:1)', False),
+        (f"tcp4 {BIND}:28000", 'container "apis-7" (acme/api:1)', False),
+        ("tcp4 0.0.0.0:28000", 'container "api-7" (acme/api:1)', False),
+    ],
+)
+def test_what_was_declared_is_known_again_by_another_text(key: str, owner: str, was: bool) -> None:  # noqa: FBT001
+    declared = {f"tcp4 {BIND}:2019": 'container "web"', PLACE: 'container "api"'}
+    assert docker_ports.was_declared(key, owner, declared) is was
 
 
 def test_a_deployment_only_tells(world: World, client: Client) -> None:

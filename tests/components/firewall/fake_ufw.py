@@ -68,7 +68,7 @@ class FakeUfw:
             self._iptables("6" if "6" in argv[0] else "4", list(argv[1:]))
         elif argv[0] == "/lib/ufw/ufw-init":
             self.kernel = {"4": "", "6": ""}
-        else:
+        elif argv[0] not in ("systemd-run", "systemctl"):  # the guard's clock, which a test does not wait for
             assert argv[0] == "ufw"
             self._ufw([word for word in argv[1:] if word != "--force"])
         return Done(0, "", "")

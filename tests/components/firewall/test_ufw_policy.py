@@ -164,6 +164,38 @@ def test_what_was_changed_with_ufw_is_drift_and_mended(firewall: Firewall, comma
     assert [sorted(firewall.ufw.tuples(family)) for family in "46"] == [sorted(rules) for rules in before]
 
 
+def test_each_step_says_what_is_done(firewall: Firewall) -> None:
+    firewall.put(policy({"in 80/tcp": "allow", "in 81/tcp": "allow"}))
+    wanted = policy(
+        {"in 81/tcp": "limit", "in 82/tcp": "allow"}, logging="high", enabled=False,
+        defaults={**DEFAULTS, "incoming": "reject"}, settings={**SETTINGS, "IPV6": "no"},
+    )  # fmt: skip
+    steps = firewall.client.on("plan", "firewall.ufw", "ufw", wanted)["steps"]
+    assert [(s["property"], s["have"], s["want"], s["action"]) for s in steps] == [
+        ('rules["in 80/tcp"]', "allow", "absent", "delete"),
+        ('rules["in 81/tcp"]', "allow", "limit", "change"),
+        ('rules["in 82/tcp"]', "absent", "allow", "add"),
+        ("settings.IPV6", "yes", "no", "set"),
+        ("defaults.incoming", "deny", "reject", "set"),
+        ("logging", "low", "high", "set"),
+        ("enabled", "True", "False", "set"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ufw allow in proto tcp from any to any port 3306", "ufw default allow incoming", "ufw logging full",
+        "ufw enable",
+    ],
+)  # fmt: skip
+def test_only_an_ufw_as_its_package_left_it_is_taken_without_adopt(firewall: Firewall, command: str) -> None:
+    firewall.put(policy({}, enabled=False))
+    assert firewall.remove(policy({}, enabled=False)) == "restored"
+    firewall.ufw.run(command)
+    assert firewall.refused(policy()).code == "differs"
+
+
 def test_only_the_difference_is_applied(firewall: Firewall) -> None:
     firewall.put(policy())
     firewall.put(policy({"in 80/tcp": "allow # web", "in 443/tcp": "allow"}))
@@ -441,3 +473,37 @@ def test_a_flushed_kernel_stays_open_even_if_the_files_let_us_in(firewall: Firew
         ":INPUT DROP", ":INPUT ACCEPT"
     )
     assert undone_from(firewall, US) == FORCE_STOP
+
+
+@pytest.mark.parametrize("was", ["on", "off", "not installed"])
+def test_only_a_removal_that_leaves_ufw_on_can_cut_somebody_off(bare: Firewall, was: str) -> None:
+    if was != "not installed":
+        bare.ufw.install()
+        bare.ufw.run("ufw allow in proto tcp from any to any port 22 comment portcullis ssh")
+    if was == "on":
+        bare.ufw.run("ufw enable")
+    if was == "not installed":
+        bare.ufw.install()
+    bare.put(policy(), adopt=True)
+    removal = {"owner": bare.client.owner, "guard": 60}
+    done = bare.client.on("remove", "firewall.ufw", "ufw", policy(), **removal)
+    assert ("guard" in done) is (was == "on")
+    if was == "on":
+        assert bare.rules() == {}
+        assert bare.client.ask("rollback", guard=done["guard"])["failed"] == []
+        assert "in 80/tcp" in bare.rules()
+
+
+def test_the_undo_of_a_removal_loads_the_kept_rules(firewall: Firewall) -> None:
+    firewall.ufw.run("ufw enable")
+    firewall.put(policy(), adopt=True)
+    store = Store(firewall.client.machine.state)
+    kind = UfwPolicies(firewall.client.machine, store)
+    record = store.load("firewall.ufw", "ufw")
+    assert record is not None
+    undo = kind.undo_removal(kind.as_desired(policy()), record, found(kind))
+    assert undo is not None
+    assert undo.commands == RELOAD
+    assert str(firewall.ufw.etc / "user.rules") in undo.paths
+    absent = dataclasses.replace(found(kind), exists=False)
+    assert kind.undo_removal(kind.as_desired(policy()), record, absent) is None

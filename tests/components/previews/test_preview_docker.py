@@ -6,19 +6,28 @@ import contextlib
 import http.server
 import io
 import json
+import os
+import pwd
+import socket
 import socketserver
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 
-from portcullis.components.previews.on_host import docker_view
+from portcullis.agent import redaction
+from portcullis.agent.store import Record, Store
+from portcullis.components.previews.on_host import docker_view, preview
 from portcullis.components.previews.on_host.docker_answers import HIDDEN, scrubbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from portcullis.agent.machine import Machine
 
 DIGEST = "sha256:" + "0" * 64
 CONTAINER = {
@@ -237,6 +246,59 @@ def test_what_changes_or_reads_more_is_refused_and_nothing_reaches_docker(view: 
     assert view.asked == []
 
 
+@pytest.mark.parametrize(("headers", "said"), [(62, b"200 OK"), (63, b"200 OK"), (64, b"403 Forbidden")])
+def test_a_question_has_63_headers_at_most(view: View, headers: int, said: bytes) -> None:
+    asked = b"GET /_ping HTTP/1.1\r\n" + b"X-A: b\r\n" * headers + b"\r\n"
+    assert view.say(asked).startswith(b"HTTP/1.1 " + said)
+
+
+def test_every_answer_says_what_it_is_and_how_long(view: View) -> None:
+    view.answers["/_ping"] = (200, b"OK")
+    head, _, body = view.say(b"GET /_ping HTTP/1.1\r\nContent-Length: 0\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.split(b"\r\n") == [
+        b"HTTP/1.1 200 OK", b"Content-Type: text/plain; charset=utf-8", b"Api-Version: 1.47",
+        b"Content-Length: 2",
+    ]  # fmt: skip
+    assert body == b"OK"
+    head, _, body = view.say(b"GET /version HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")
+    assert b"Content-Type: application/json" in head
+    assert f"Content-Length: {len(body)}".encode() in head
+    head = view.say(b"POST /x HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")[0]
+    assert b"Connection: close" in head
+
+
+def test_an_answer_that_is_too_long_is_not_passed_on(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker_view, "_MOST", 10)
+    asked = b"GET /_ping HTTP/1.1\r\n\r\n"
+    view.answers["/_ping"] = (200, b"0123456789")
+    assert view.say(asked).endswith(b"\r\n\r\n0123456789")
+    view.answers["/_ping"] = (200, b"0123456789a")
+    said = view.say(asked)
+    assert said.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+    assert b"Docker's answer cannot be passed on" in said
+    assert b"0123456789" not in said
+
+
+def test_a_refusal_of_dockers_is_passed_on_as_it_is_and_no_answer_to_head(view: View) -> None:
+    view.answers["/containers/gone/json"] = (404, b"no JSON")
+    assert view.say(b"GET /containers/gone/json HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\nno JSON")
+    view.answers["/version"] = (200, b"no JSON")
+    assert b"cannot be read" in view.say(b"GET /version HTTP/1.1\r\n\r\n")
+    assert view.say(b"HEAD /version HTTP/1.1\r\n\r\n").endswith(b"\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_an_image_by_its_digest_is_asked_for_as_dockers_client_does(view: View) -> None:
+    for at in ("@", "%40"):
+        view.say(f"GET /images/shop{at}{DIGEST}/json HTTP/1.1\r\n\r\n".encode())
+    assert [line.split()[1] for line in view.asked] == [f"/images/shop%40{DIGEST}/json"] * 2
+
+
+def test_a_filter_by_name_reaches_docker_whole(view: View) -> None:
+    query = "filters=" + quote('{"name":["shop"]}') + "&all=1&size="
+    view.say(f"GET /containers/json?{query} HTTP/1.1\r\n\r\n".encode())
+    assert [line.split()[1] for line in view.asked] == [f"/containers/json?{query}"]
+
+
 def test_what_follows_a_refusal_is_not_read(view: View) -> None:
     said = view.say(REFUSED["create"] + GET + b"\r\n")
     assert said.count(b"HTTP/1.1 ") == 1
@@ -348,3 +410,81 @@ def test_an_answer_that_is_no_json_is_not_passed_on(view: View) -> None:
 def test_a_client_that_goes_ends_it(view: View) -> None:
     with contextlib.suppress(BrokenPipeError):
         assert view.say(b"") == b""
+
+
+def test_only_containers_of_the_stack_of_which_it_is_noted_that_nothing_is_secret_are_shown(
+    machine: Machine,
+) -> None:
+    store = Store(machine.state)
+
+    def note(
+        name: str, extra: dict[str, Any], kind: str = "containers.container_states", stack: str = "web/prod"
+    ) -> None:
+        store.make_folder(kind, name)
+        store.save(Record(kind, name, stack, "urn", {"container": name}, "1", {}, extra=extra))
+
+    note("by-name", {redaction.SECRET: False})
+    note("by-id", {redaction.SECRET: False, redaction.CONTAINER: "5f" * 32})
+    note("secret", {redaction.SECRET: True})
+    note("unnoted", {})
+    note("other-stack", {redaction.SECRET: False}, stack="web/dev")
+    note("/etc/motd", {redaction.SECRET: False}, kind="file")
+    # Of another kind, or another stack: neither is of this view.
+    assert preview.declared(machine, "web/prod") == {"by-name", "5f" * 32}
+
+
+def test_a_head_has_the_length_of_a_body_that_is_not_sent(view: View, tmp_path: Path) -> None:
+    asked = b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
+    head, _, body = view.say(asked).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert body == b""
+    head, _, body = View(tmp_path / "none").say(asked).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"Content-Length: 0" not in head
+    assert body == b"", "what would come next is taken for the answer to another question"
+
+
+MAIN = """
+import os, sys
+from pathlib import Path
+from portcullis.agent.machine import Machine
+from portcullis.components.previews.on_host import preview
+root = Path(sys.argv[1])
+place = {name: root / name for name in ("state", "lock", "docker.sock")}
+place["docker"] = place.pop("docker.sock")
+preview.Machine = lambda: Machine(root=root, **place)
+preview.main(sys.argv[2], "web/prod", "a" * 64)
+sys.stdout.flush()
+print()
+print(os.getuid(), os.getgid(), os.getgroups(), oct(os.umask(0)))
+"""
+
+
+def ran(tmp_path: Path, what: str, sent: bytes) -> list[bytes]:
+    """What the forced command's program says, and who it was at the end."""
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, str(tmp_path), what],
+        input=sent, capture_output=True, timeout=60, check=True,
+        env={"PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
+def test_the_view_of_docker_is_nobodys_in_the_group_of_the_socket(tmp_path: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    asked = b"GET /version HTTP/1.1\r\nHost: d\r\n\r\n"
+    said = ran(tmp_path, "docker", asked)
+    assert said[0] == b"HTTP/1.1 503 Service Unavailable"
+    assert said[-1].decode() == f"{nobody.pw_uid} {nobody.pw_gid} [] 0o77"
+    with socket.socket(socket.AF_UNIX) as line:
+        line.bind(str(tmp_path / "docker.sock"))
+        os.chown(tmp_path / "docker.sock", 0, 4711)
+        assert ran(tmp_path, "docker", asked)[-1].decode() == f"{nobody.pw_uid} 4711 [] 0o77"
+
+
+def test_the_agent_says_that_it_is_there_and_answers_as_root(tmp_path: Path) -> None:
+    have, answer, *_, who = ran(tmp_path, "agent", b'{"id": 1, "op": "hello"}\n')
+    assert have == b"have"
+    assert json.loads(answer)["result"]["agent"] == "a" * 64
+    assert who.decode().startswith("0 0 ")
+    assert who.endswith(b" 0o77")

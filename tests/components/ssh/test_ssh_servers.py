@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Peer
 from portcullis.agent.step import WARN
 from portcullis.agent.store import Store
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from portcullis.agent.errors import HostError
     from portcullis.agent.machine import Machine
     from portcullis.agent.run import Done
 
@@ -114,6 +115,73 @@ def test_without_sshd_the_package_is_asked_for(make_server: Callable[..., Server
     server = make_server(installed=False)
     assert server.facts() == {"exists": False}
     assert "depend on Packages openssh-server" in server.refused().hint
+
+
+def test_an_sshd_that_does_not_answer_is_unreadable_and_not_absent(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(*_: Any) -> Done:
+        raise HostError("timeout", "sshd did not end within 30 s")
+
+    monkeypatch.setattr(FakeSsh, "_sshd", hang)
+    (found,) = server.client.ask(
+        "survey",
+        items=[{"kind": "ssh.ssh_servers", "id": "sshd", "spec": server.desired()}],
+        index=False,
+    )["items"]
+    assert found["error"]["code"] == "timeout"
+    assert server.refused().code == "timeout"
+
+
+def test_a_removal_that_fails_leaves_every_file_as_it_was(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.host.drop_in().write_text("# somebody's\nMaxAuthTries 5\n")
+    server.host.drop_in("00-evil.conf").write_text("MaxAuthTries 9\n")
+    server.put(adopt=True)
+    files = [server.host.main, server.host.drop_in(), server.host.drop_in("00-evil.conf")]
+    before = [file.read_text() for file in files]
+    assert before[2] != "MaxAuthTries 9\n"
+    answer = FakeSsh._sshd
+
+    def hang_once_ours_is_gone(host: FakeSsh, words: list[str]) -> Done:
+        if "MaxAuthTries 5" in host.drop_in().read_text():
+            raise HostError("timeout", "sshd did not end within 30 s")
+        return answer(host, words)
+
+    monkeypatch.setattr(FakeSsh, "_sshd", hang_once_ours_is_gone)
+    server.host.calls.clear()
+    assert server.client.refused("remove", "ssh.ssh_servers", "sshd", server.desired()).code == "timeout"
+    assert [file.read_text() for file in files] == before
+    assert server.host.calls == []
+    assert server.facts()["options"] == OPTIONS
+
+
+def test_where_sshds_package_went_first_our_file_goes(server: Server) -> None:
+    server.put()
+    server.host.installed = False
+    assert server.remove() == "removed"
+    assert not server.host.drop_in().exists()
+
+
+def test_a_drop_in_of_somebody_else_is_told_with_whose_it_is_and_becomes_roots(server: Server) -> None:
+    server.put()
+    os.chown(server.host.drop_in(), 1, -1)
+    assert server.facts()["mode"] == "0600, of daemon"
+    server.host.drop_in().chmod(0o644)
+    assert server.facts()["mode"] == "0644, of daemon"
+    assert "mode" in [step["property"] for step in server.put()["steps"]]
+    assert server.facts()["mode"] == "0600"
+
+
+def test_lines_of_others_come_into_force_again_with_a_removal(server: Server) -> None:
+    theirs = server.host.drop_in("00-evil.conf")
+    theirs.write_text("MaxAuthTries 9\n")
+    server.put(adopt=True)
+    assert theirs.read_text() != "MaxAuthTries 9\n"
+    assert server.remove() == "removed"
+    assert theirs.read_text() == "MaxAuthTries 9\n"
+    assert not server.host.drop_in().exists()
 
 
 def test_a_drop_in_of_that_name_is_not_overwritten_unasked(server: Server) -> None:

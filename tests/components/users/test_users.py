@@ -492,6 +492,22 @@ def test_a_link_in_place_of_the_folder_is_drift_and_goes(alice: Person, tmp_path
     assert (roots.stat().st_uid, stat.S_IMODE(roots.stat().st_mode)) == (0, 0o700)
 
 
+def test_a_link_in_place_of_the_folder_of_who_deploys_is_theirs_to_replace(
+    alice: Person, tmp_path: Path
+) -> None:
+    alice.put(login="alice", sudo=True)
+    roots = tmp_path / "root"
+    roots.mkdir(mode=0o700)
+    shutil.move(alice.file, roots / "authorized_keys")
+    alice.file.parent.rmdir()
+    alice.file.parent.symlink_to(roots)
+    error = alice.refused(login="alice", sudo=True)
+    assert (error.code, error.prop) == ("lock-out", "key_files")
+    assert "is a symbolic link, which could not be put back: replace it yourself" in error.message
+    assert alice.file.parent.is_symlink(), "the keys by which this session came in"
+    assert LAPTOP in (roots / "authorized_keys").read_text()
+
+
 @pytest.mark.parametrize("what", ["link", "pipe"])
 def test_what_stands_in_place_of_the_file_is_replaced(alice: Person, tmp_path: Path, what: str) -> None:
     (tmp_path / "secret").write_text(f"{EVIL}\n")

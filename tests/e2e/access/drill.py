@@ -88,9 +88,12 @@ CHANGES: dict[str, Hostile] = {
     "deny-users-with-us": _sshd("DenyUsers", "mallory deploy", "refuses deploy, who deploys"),
     "allow-groups-without-us": _sshd("AllowGroups", "wheel", "leaves out deploy, who deploys"),
     "a-pattern-that-misses-us": _sshd("AllowUsers", "deploy@192.0.2.*", "leaves out deploy, who deploys"),
-    "a-password-as-well": _sshd("AuthenticationMethods", "publickey,password"),
+    "a-password-as-well": _sshd(
+        "AuthenticationMethods", "publickey,password",
+        "publickey,password asks for more than one key, which nobody is there to give",
+    ),
     "two-keys-wanted": _sshd("AuthenticationMethods", "publickey,publickey", "asks for more than one key"),
-    "no-keys-at-all": _sshd("PubkeyAuthentication", "no"),
+    "no-keys-at-all": _sshd("PubkeyAuthentication", "no", "no refuses every key, and only keys let in"),
     "keys-looked-for-elsewhere": _sshd("AuthorizedKeysFile", "/etc/ssh/keys/%u", TAKEN_BACK),
     "another-kind-of-key": _sshd("PubkeyAcceptedAlgorithms", "ecdsa-sha2-nistp256", TAKEN_BACK),
     "another-host-key": _sshd("HostKey", "/etc/ssh/ssh_host_rsa_key", "the settings pin the host's"),
@@ -98,7 +101,9 @@ CHANGES: dict[str, Hostile] = {
     "a-root-that-is-not-there": _sshd("ChrootDirectory", "/var/empty/nowhere", TAKEN_BACK),
     "v6-only": _sshd("AddressFamily", "inet6", TAKEN_BACK),
     "another-address": _sshd("ListenAddress", "127.0.0.1", TAKEN_BACK),
-    "a-server-that-does-not-start": _sshd("ListenAddress", "192.0.2.77"),
+    "a-server-that-does-not-start": _sshd(
+        "ListenAddress", "192.0.2.77", "sshd listens on no port and not on 22"
+    ),
     "a-cipher-of-the-past": _sshd("Ciphers", "3des-cbc", TAKEN_BACK),
     "a-key-exchange-of-the-past": _sshd("KexAlgorithms", "diffie-hellman-group1-sha1", TAKEN_BACK),
     "a-port-that-is-filtered-outside": Hostile(

@@ -240,9 +240,11 @@ def test_bans_outlive_a_restart_of_the_server_and_a_flush_of_the_packet_filter_i
     standing: Project, lab: Lab
 ) -> None:
     host = standing.host
+    both = {ATTACKER.v4, ATTACKER.v6}
+    host.run(f"fail2ban-client set sshd banip {ATTACKER.v4} {ATTACKER.v6}")
+    wait_for("the bans", lambda: in_the_packet_filter(host) == both)
     host.run("systemctl restart fail2ban")
     # One after the other; a ban that comes back after the table was taken would make it anew.
-    both = {ATTACKER.v4, ATTACKER.v6}
     wait_for("the bans to come back", lambda: in_the_packet_filter(host) == both)
     assert not connects(lab, host.address)
     for lost in ("delete table inet f2b-table", "flush set inet f2b-table addr-set-sshd"):
@@ -398,6 +400,9 @@ def test_a_jail_that_bans_us_for_what_we_did_before_is_taken_back(
 
 def test_destroy_gives_all_back(standing: Project) -> None:
     host = standing.host
+    host.write("/etc/fail2ban/jail.d/zzz.local", "[sshd]\nfindtime = 5\n")
+    standing.up()
+    assert host.read("/etc/fail2ban/jail.d/zzz.local") == "[sshd]\n#portcullis:sshd# findtime = 5\n"
     standing.destroy()
     assert host.read("/etc/fail2ban/jail.d/zzz.local").startswith("[sshd]\nfindtime = 5\n")
     host.run("rm /etc/fail2ban/jail.d/zzz.local")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from lab.plugins import notice
 from portcullis.components.previews import render as preview
 from tests.e2e.access.preview_key import DOCKER, STACK_ID, Holder
 from tests.e2e.host.test_host_secrets import spellings
+from tests.e2e.host.watch import wait_for
 from tests.e2e.stack.program import Program
 
 if TYPE_CHECKING:
@@ -52,8 +54,15 @@ def holder(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Itera
     run = ["run", "-d", "--name", "foreign", "-e", f"TOKEN={BY_HAND}", "--label", f"token={BY_HAND}"]
     (image, *_) = shop.docker("ps", "--filter", "name=api", "--format", "{{.Image}}").split()
     shop.docker(*run, "--entrypoint", "node", image, "-e", "setInterval(() => {}, 1e6)")
+    labelled = ["--label", f"token={BY_HAND}"]
+    shop.docker("network", "create", *labelled, "--opt", f"secret={BY_HAND}", "foreign")
+    share = ["--opt", "type=cifs", "--opt", "device=//192.0.2.1/x", "--opt", f"o=password={BY_HAND}"]
+    shop.docker("volume", "create", *labelled, *share, "foreign")
     mark(module_host)
-    accepted = {"container foreign": "somebody else's", f"file {MARK}": "an attempt would leave another"}
+    accepted = {
+        **dict.fromkeys(("container foreign", "network foreign", "volume foreign"), "somebody else's"),
+        f"file {MARK}": "an attempt would leave another",
+    }
     shop.set("hosts.web1", inventory={"accept": accepted})
     shop.up()
     yield Holder(shop, folder / "holder")
@@ -206,16 +215,28 @@ def test_nothing_is_copied_from_the_host_or_to_it(holder: Holder, tmp_path: Path
     assert holder.shop.host.run("test -e /tmp/evil", check=False).returncode == 1
 
 
-@pytest.mark.parametrize(
-    "target", ["172.17.0.1:6379", "127.0.0.1:22", "169.254.169.254:80", "/run/docker.sock"]
-)
+@pytest.mark.parametrize("target", ["172.17.0.1:6379", "127.0.0.1:22", "169.254.169.254:80"])
 def test_no_forwarding_goes_through(holder: Holder, target: str) -> None:
-    if target.startswith("/"):
-        # OpenSSH's client has no -W for sockets; a shared connection asks for one all the same.
-        done = holder.ssh("-N", "-R", f"127.0.0.1:0:{target}")
-    else:
-        done = holder.ssh("-W", target, sent=b"PING\r\n")
+    done = holder.ssh("-W", target, sent=b"PING\r\n")
     assert (done.stdout, done.returncode != 0) == (b"", True), done
+
+
+def test_dockers_socket_is_not_forwarded(holder: Holder) -> None:
+    near = holder.folder / "docker.sock"
+    argv = holder.argv("-N", "-L", f"{near}:/run/docker.sock")
+    with subprocess.Popen(argv, stderr=subprocess.PIPE) as process:
+        try:
+            wait_for("ssh to listen", near.exists, 30)
+            with socket.socket(socket.AF_UNIX) as line:
+                line.settimeout(30)
+                line.connect(str(near))
+                line.sendall(b"GET /version HTTP/1.0\r\n\r\n")
+                assert line.recv(100) == b""
+            assert process.poll() is None, "the connection lives: it is the socket that was refused"
+        finally:
+            process.kill()
+    journal = holder.shop.host.run("journalctl --sync; journalctl -o cat -n 50").stdout
+    assert "refused streamlocal port forward" in journal
 
 
 @pytest.mark.parametrize(
@@ -373,6 +394,10 @@ def test_what_docker_tells_holds_no_secret(holder: Holder, secrets: list[str]) -
     targets += [f"/containers/{name}/json" for name in names]
     images = set(holder.shop.docker("image", "ls", "--no-trunc", "-q").split())
     targets += [f"/images/{image}/json" for image in images]
+    for things in ("network", "volume"):
+        names = holder.shop.docker(things, "ls", "--format", "{{.Name}}").split()
+        assert "foreign" in names
+        targets += [f"/{things}s/{name}" for name in names]
     said = holder.docker("".join(f"GET {target}{end}" for target in targets).encode()).decode()
     assert said.count("HTTP/1.1 200 OK") == len(targets)
     assert_no_secret(said, secrets)
@@ -413,26 +438,54 @@ def test_on_the_host_the_account_is_nobody(holder: Holder) -> None:
     assert shadow == "*\n"
 
 
+def test_a_user_with_the_number_of_a_container_reads_no_secret_of_it(holder: Holder) -> None:
+    """No claim of the key: the secret is here, and so is its container."""
+    host = holder.shop.host
+    number, mode = host.run(["stat", "-c", "%u %a", SECRET]).stdout.split()
+    assert (number != "0", mode) == (True, "400")
+    asked = host.run(["setpriv", f"--reuid={number}", "--clear-groups", "cat", SECRET], check=False)
+    assert (asked.stdout, "Permission denied" in asked.stderr) == ("", True)
+    read = "process.stdout.write(require('fs').readFileSync('/run/secrets/stripeKey'))"
+    assert holder.shop.docker("exec", "--user", number, "api", "node", "-e", read) == STRIPE
+
+
+SAID_BY_SSHD = {
+    "forcecommand": "/usr/local/lib/portcullis/preview", "permittty": "no", "permituserrc": "no",
+    "disableforwarding": "yes", "allowtcpforwarding": "no", "allowstreamlocalforwarding": "no",
+    "allowagentforwarding": "no", "x11forwarding": "no", "permittunnel": "no", "permitlisten": "none",
+    "permitopen": "none",
+}  # fmt: skip
+
+
 def test_sshd_says_so(holder: Holder) -> None:
     asked = f"user={preview.ACCOUNT},host=x,addr=203.0.113.9"
     found = holder.shop.host.run(["sshd", "-T", "-C", asked]).stdout.splitlines()
     said = {line.partition(" ")[0]: line.partition(" ")[2] for line in found}
-    for name, value in preview.effective().items():
-        assert said[name.lower()] == value
+    assert {name: said[name] for name in SAID_BY_SSHD} == SAID_BY_SSHD
 
 
 def test_after_all_of_this_nothing_on_the_host_is_new(holder: Holder) -> None:
     host = holder.shop.host
+    for command in COMMANDS:
+        holder.ssh(command=command)
+    for request in AGENT.values():
+        holder.ask(**{"owner": "urn:pulumi:evil", "who": "evil", **request})
+    for said in REQUESTS.values():
+        holder.docker(said)
     host.run("test ! -e /tmp/evil && test ! -e /root/evil && test ! -e /srv/evil")
-    newer = host.run(f"find {KEPT} -newer {MARK} -type f").stdout.split()
-    assert newer == []
+    newer = f"find {KEPT} -newer {MARK} -type f"
+    assert host.run(newer).stdout.split() == []
+    host.run("touch /etc/motd-of-mine")
+    assert host.run(newer).stdout.split() == ["/etc/motd-of-mine"], "what is written is seen"
+    host.run("rm /etc/motd-of-mine")
     assert holder.shop.docker("ps", "-a", "--format", "{{.Names}}").split().count("foreign") == 1
     assert holder.shop.docker("inspect", "foreign", "--format", "{{.State.Running}}") == "true\n"
     holder.shop.preview("--expect-no-changes")
     assert os.environ.get("PORTCULLIS_ACCESS") is None
 
 
-def test_taken_out_it_is_gone_with_its_connections(holder: Holder) -> None:
+def opened(holder: Holder) -> subprocess.Popen[bytes]:
+    """A connection to the agent that stays."""
     process = subprocess.Popen(
         [*holder.argv(), preview.ASK_AGENT],
         stdin=subprocess.PIPE,
@@ -441,6 +494,24 @@ def test_taken_out_it_is_gone_with_its_connections(holder: Holder) -> None:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"have\n"
+    return process
+
+
+def test_a_key_that_is_replaced_is_gone_with_its_connections(holder: Holder) -> None:
+    process = opened(holder)
+    resources = json.loads(holder.shop.run("stack", "export").output)["deployment"]["resources"]
+    (urn,) = [r["urn"] for r in resources if r["urn"].endswith("::preview-key")]
+    holder.shop.up("--replace", urn)
+    assert process.wait(timeout=10) != 0
+    process.communicate()
+    assert b"Permission denied (publickey)" in holder.ssh(command=DOCKER).stderr
+    holder.key.write_text(str(holder.outputs()["previewKey-web1"]))
+    assert holder.ask(op="hello")["ok"] is True
+    holder.shop.preview("--expect-no-changes")
+
+
+def test_taken_out_it_is_gone_with_its_connections(holder: Holder) -> None:
+    process = opened(holder)
     holder.shop.set("hosts.web1", preview=None)
     holder.shop.up(timeout=300)
     assert process.wait(timeout=10) != 0

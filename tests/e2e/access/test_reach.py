@@ -225,6 +225,7 @@ def test_containers_do_not_reach_the_clouds_metadata(exposed: Exposed) -> None:
 
 def test_drift_is_shown_by_line_and_mended(project: Project, exposed: Exposed) -> None:
     host = exposed.host
+    project.program(PROGRAM.format(os="debian-13", policy='public={"8082/tcp": []},')).up()
     host.run(
         "nft insert rule inet portcullis forward accept; nft flush chain inet portcullis containers;"
         f"systemctl disable {UNIT}; echo '# mine' >> {PATH}; chmod 0666 {PATH};"
@@ -245,7 +246,9 @@ def test_drift_is_shown_by_line_and_mended(project: Project, exposed: Exposed) -
     project.preview().has("+ <absent>", "- <absent>", "~ 1 to update").lacks("boot")
     project.up()
     project.unchanged()
-    assert exposed.reached()["internet"] == {"host 8082"}
+    reached = exposed.reached()["internet"]
+    project.program(PROGRAM.format(os="debian-13", policy="")).up()
+    assert (reached, exposed.reached()["internet"]) == ({"host 8082"}, set())
 
 
 def test_removed_it_is_gone_and_every_other_rule_is_there(project: Project, exposed: Exposed) -> None:

@@ -22,7 +22,7 @@ from tests.e2e.host.watch import wait_for
 from tests.e2e.project import STACK, Project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lab.pytest_lab import Host, Lab
@@ -214,15 +214,27 @@ def test_what_is_gone_comes_back(standing: Project, redis: App, mongo: pymongo.M
 
 
 def test_what_a_restore_set_aside_undoes_it(standing: Project, redis: App) -> None:
-    (aside,) = [name for name in dumps(standing.host, "redis") if "before-restore" in name]
+    known = set(dumps(standing.host, "redis"))
+    redis("set", "a", "1")
+    back_up(standing.host)
+    redis("del", "a")
+    redis("set", "newer", "1")
+    time.sleep(1)  # a dump is named by its second
+    restore(standing, "--yes", "--from", "latest", "redis")
+    assert redis("exists", "a", "newer") == "1"
+    (aside,) = [name for name in set(dumps(standing.host, "redis")) - known if "before-restore" in name]
     restore(standing, "--yes", "--from", aside.partition("_")[0], "redis")
-    assert redis("mget", "a", "newer").split() == ["1"]
+    assert (redis("exists", "a"), redis("get", "newer")) == ("0", "1")
 
 
 def test_copies_come_back_when_the_host_has_lost_its_dumps(
     standing: Project, redis: App, mongo: pymongo.MongoClient[Any]
 ) -> None:
     host = standing.host
+    redis("set", "a", "1")
+    mongo.other.things.replace_one({"_id": 1}, {"_id": 1}, upsert=True)
+    mongo.other.things.delete_one({"_id": 2})
+    back_up(host)
     host.run(f"rm -r {FOLDER}/redis {FOLDER}/mongo")
     standing.preview().has('redis: "last success', "is gone", '=> "fresh"')
     mongo.other.things.drop()
@@ -300,3 +312,22 @@ def test_without_the_component_the_job_goes_and_the_dumps_stay(standing: Project
     assert host.run("ls /usr/local/sbin /usr/local/lib /etc | grep portcullis-", check=False).stdout == ""
     assert host.run("command -v restic", check=False).stdout == ""
     assert host.run("ls /srv/restic").stdout
+
+
+def test_on_a_new_vps_the_copies_come_back(
+    standing: Project, redis: App, program: str, make_module_host: Callable[..., Host]
+) -> None:
+    """The steps of docs/backups.md: another address and host key, `up`, and a restore."""
+    # The repository of before is of a password that went with the component.
+    standing.host.run("rm -rf /srv/restic")
+    standing.program(program).up()
+    redis("set", "moves", "along")
+    back_up(standing.host)
+    new = make_module_host()
+    packed = standing.host.run("tar -C /srv -c restic | base64").stdout
+    new.run("base64 -d | tar -C /srv -x", text=packed)
+    standing.program(program, address=new.address, host_key=new.host_key).up(timeout=400)
+    there = App(new, redis.user, redis.password)
+    assert there("get", "moves") == ""
+    assert "fetched from the restic repository" in restore(standing, "--yes", "--from", "latest", "redis")
+    assert there("get", "moves") == "along"

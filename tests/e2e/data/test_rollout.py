@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -22,6 +24,11 @@ SITE = "app.example.com"
 HEALTH = ("/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
 # A program in bin/ is executable in the lab's images; busybox httpd runs what is in cgi-bin.
 SLOW = "#!/bin/sh\nsleep $QUERY_STRING\nprintf 'Content-Type: text/plain\\n\\nslow version {}\\n'\n"
+SOCKET = """#!/bin/sh
+printf 'HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\\r\\n'
+while sleep 1; do echo tick; done
+"""
+DRAIN = 20  # seconds
 PROGRAM = """
 from portcullis.components import (
     DockerEngine,
@@ -50,7 +57,8 @@ answers = ProxiedApp(engine.bind_address, app.port, depends_on=[app])
 # All visitors of this test come from one address.
 unlimited = LimitsArgs(requests=0, connections=0)
 sites = {{"{site}": SiteArgs(app="web", tls="none", limits=unlimited)}}
-ReverseProxy("nginx", ReverseProxyArgs(drain=20), host=Host("web1"), sites=sites, apps={{"web": answers}})
+shared = ReverseProxyArgs(drain={drain})
+ReverseProxy("nginx", shared, host=Host("web1"), sites=sites, apps={{"web": answers}})
 """
 
 
@@ -113,7 +121,7 @@ class App:
         return self.project.program(
             PROGRAM.format(
                 image=self.images[version], store=self.images["1"], health=HEALTH, within=within, job=job,
-                site=SITE,
+                site=SITE, drain=DRAIN,
             )
         )  # fmt: skip
 
@@ -129,6 +137,7 @@ class App:
 
 def image(version: str, *, healthy: bool = True) -> Image:
     files = {"bin/www/index.html": f"version {version}\n", "bin/www/cgi-bin/slow": SLOW.format(version)}
+    files["bin/www/cgi-bin/socket"] = SOCKET
     if healthy:
         files["bin/www/healthz"] = "ok\n"
     return Image(
@@ -205,3 +214,26 @@ def test_an_app_reaches_its_store_and_goes_out_by_its_own_network(app: App) -> N
     pid = app.host.run("docker inspect -f '{{.State.Pid}}' web-5").stdout.strip()
     routes = app.host.run(["nsenter", "-n", "-t", pid, "ip", "route", "show", "default"]).stdout
     assert routes.split()[:3] == ["default", "via", gateway.strip()]
+
+
+def test_a_websocket_of_the_former_release_speaks_until_the_drain_is_over_and_is_cut_off(app: App) -> None:
+    heard: list[float] = []
+
+    def listen(line: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while line.recv(4096):
+                heard.append(time.monotonic())
+
+    with socket.create_connection((app.host.address, 80), timeout=30) as line:
+        asked = ("GET /cgi-bin/socket HTTP/1.1", f"Host: {SITE}", "Connection: Upgrade", "Upgrade: websocket")
+        line.sendall("\r\n".join([*asked, "", ""]).encode())
+        assert line.recv(12) == b"HTTP/1.1 101"
+        listener = threading.Thread(target=listen, args=(line,))
+        listener.start()
+        app.program("2").up()
+        over = time.monotonic()
+        listener.join(timeout=30)
+        assert not listener.is_alive(), "it is cut off"
+    assert len(heard) >= DRAIN, "it spoke each second while nginx was drained"
+    assert 0 < over - heard[-1] < DRAIN, "and not until the end: the former container has gone"
+    assert app.page() == "version 2"

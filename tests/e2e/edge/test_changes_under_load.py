@@ -1,4 +1,7 @@
-"""Fifty changes of sites, certificates and apps while visitors ask all the time: none of them may notice."""
+"""Fifty changes of sites, certificates and apps while visitors ask all the time: none of them may notice.
+
+They are made by three deployments and a renewal, as people would make them.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,9 @@ def busy(tmp_path_factory: pytest.TempPathFactory, module_host: Host, acme: Acme
     made.close()
 
 
-def test_fifty_changes_lose_no_request(busy: Program, acme: AcmeServer) -> None:
+def test_fifty_changes_in_three_deployments_and_a_renewal_lose_no_request(
+    busy: Program, acme: AcmeServer
+) -> None:
     host = busy.host
     lineage = host.run("ls /etc/letsencrypt/live | grep -v README").stdout.strip()
     serial = f"openssl x509 -noout -serial -in /etc/letsencrypt/live/{lineage}/cert.pem"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lab import machine
+from portcullis.components.firewall.facts import UNIT
 from tests.e2e.stack import snapshot
 from tests.e2e.stack.program import RESOURCES
 
 if TYPE_CHECKING:
-    from lab.pytest_lab import Host
+    from lab.pytest_lab import Host, Lab
     from tests.e2e.stack.program import Program
 
 
@@ -67,19 +69,83 @@ def test_the_container_is_private(up: Program) -> None:
     assert "NoNewPrivs:\t1" in status
     assert "CapEff:\t0000000000000000" in status
     assert "Uid:\t65534\t65534\t65534\t65534" in status
+    (in_memory,) = [
+        line.split()
+        for line in up.docker("exec", "hello", "/bin/busybox", "cat", "/proc/mounts").splitlines()
+        if line.split()[1] == "/tmp"  # noqa: S108 - in the container
+    ]
+    assert in_memory[2] == "tmpfs"
+    assert {"rw", "noexec", "nosuid", "nodev"} <= set(in_memory[3].split(","))
     write = up.host.run(["docker", "exec", "hello", "/bin/busybox", "sh", "-c", "echo > /www/x"], check=False)
     assert "Read-only file system" in write.stderr
 
 
-def test_nobody_on_the_internet_reaches_the_container_itself(up: Program) -> None:
+def test_nobody_but_nginx_reaches_the_container_itself(up: Program, lab: Lab) -> None:
     address = next(iter(up.inspect()["NetworkSettings"]["Networks"].values()))["IPAddress"]
-    targets = ["172.17.0.1:8080", f"{address}:8080", f"{up.host.address}:8080", f"[{up.host.address6}]:8080"]
-    for target in targets:
-        code, said = machine.fetch("internet", ["--max-time", "2", f"http://{target}/"])
-        assert code != 0, f"{target} answered: {said}"
+    behind = ["172.17.0.1:8080", f"{address}:8080"]
+    targets = [*behind, f"{up.host.address}:8080", f"[{up.host.address6}]:8080"]
+
+    def reached(place: str) -> list[str]:
+        ask = ["curl", "-s", "--max-time", "2", "-o", "/dev/null"]
+        return [name for name in targets if lab.at(place, *ask, f"http://{name}/").returncode == 0]
+
+    # A neighbour need only send the host what is for its containers; on the internet routers drop it.
+    routes = [f"{target.partition(':')[0]}/32" for target in behind]
+    for route in routes:
+        assert lab.at("neighbour", "ip", "route", "add", route, "via", up.host.address).returncode == 0
+    try:
+        assert (reached("internet"), reached("neighbour")) == ([], [])
+        up.host.run("nft delete table inet portcullis")
+        assert reached("neighbour") == behind, "what keeps it away is the filter"
+        up.host.run(f"systemctl reload {UNIT}")
+        assert reached("neighbour") == []
+    finally:
+        up.host.run(f"systemctl reload {UNIT}")
+        for route in routes:
+            lab.at("neighbour", "ip", "route", "del", route)
     listeners = up.host.run("ss -Htlnp '( sport = 8080 )'").stdout.split()
     assert "172.17.0.1:8080" in listeners
     assert not {"0.0.0.0:8080", "[::]:8080", "*:8080"} & set(listeners)
+
+
+def test_root_in_the_container_is_nobody_to_the_host(up: Program) -> None:
+    """An app that starts as root, or a way to become it: what docs/threat-model.md says of that."""
+
+    def as_root(*argv: str) -> tuple[int, str]:
+        done = up.host.run(["docker", "exec", "--user", "0:0", "hello", "/bin/busybox", *argv], check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    assert as_root("id", "-u") == (0, "0\n")
+    code, status = as_root("cat", "/proc/self/status")
+    assert code == 0
+    for line in ("CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"):
+        assert line in status
+    # The host's files: neither its disk nor the root of any process of its.
+    assert as_root("ls", "/etc/shadow", "/var/lib/portcullis", "/etc/portcullis")[0] != 0
+    assert as_root("ls", "/proc/1/root/etc/portcullis")[0] != 0
+    # The firewall: a socket of netfilter's, its settings, and the modules that it is made of.
+    for refused in (
+        ("ip", "link", "set", "eth0", "down"),
+        ("ip", "route", "add", "192.0.2.0/24", "dev", "eth0"),
+        ("sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward"),
+        ("sh", "-c", "echo 1 > /proc/sys/kernel/sysrq"),
+        ("mknod", "/www/disk", "b", "8", "0"),
+        ("mount", "-t", "tmpfs", "tmpfs", "/www"),
+        ("chroot", "/", "/bin/busybox", "true"),
+        ("insmod", "/bin/busybox"),
+    ):
+        code, said = as_root(*refused)
+        assert code != 0, (refused, said)
+        assert re.search("not permitted|[Dd]enied|Read-only", said), (refused, said)
+
+
+def test_dockers_settings_are_tested_by_docker_itself(up: Program) -> None:
+    """What `DockerEngine` has them validated with: it takes them, and no option that it does not know."""
+    validate = "dockerd --validate --config-file"
+    assert "configuration OK" in up.host.run(f"{validate} /etc/docker/daemon.json 2>&1").stdout
+    up.host.run(r"""sed '0,/{/s//{"no-such-option": true,/' /etc/docker/daemon.json >/run/unknown.json""")
+    refused = up.host.run(f"{validate} /run/unknown.json; rm /run/unknown.json", check=False)
+    assert "no-such-option" in refused.stderr
 
 
 def test_a_second_up_changes_nothing(up: Program) -> None:
@@ -93,16 +159,26 @@ def test_a_second_up_changes_nothing(up: Program) -> None:
     assert up.host.run("systemctl show -P ActiveEnterTimestamp docker nginx").stdout == started
 
 
+def limit_of_processes(up: Program) -> str:
+    """Return what the kernel holds the container to."""
+    found = f"find /sys/fs/cgroup -path '*{up.inspect()['Id']}*/pids.max' | head -n 1"
+    return up.host.run(f'cat "$({found})"').stdout.strip()
+
+
 def test_all_of_it_holds_after_a_reboot(up: Program) -> None:
     container = up.inspect()["Id"]
     up.host.reboot()
     up.wait_for_page("Hello from a container")
     assert up.inspect()["Id"] == container
+    assert limit_of_processes(up) == "256"
     up.unchanged()
+    up.docker("restart", "hello")
+    assert limit_of_processes(up) == "256"
+    up.wait_for_page("Hello from a container")
     assert up.host.run("systemctl is-system-running", check=False).stdout == "running\n"
 
 
-def test_destroy_gives_the_bare_host_back_but_for_what_the_docs_list(
+def test_destroy_gives_the_bare_host_back_but_for_what_the_docs_list_and_it_can_be_deployed_to_again(
     up: Program, bare: dict[str, str]
 ) -> None:
     up.docker("volume", "create", "peoples-data")
@@ -121,8 +197,6 @@ def test_destroy_gives_the_bare_host_back_but_for_what_the_docs_list(
     assert not [fact for fact in left if any(row.covers(fact) for row in gone)]
     assert not (unlisted := snapshot.unlisted(left)), unlisted
 
-
-def test_the_destroyed_host_can_be_deployed_to_again(up: Program) -> None:
     up.up(timeout=500).has(f"+ {RESOURCES} created")
     assert "Hello from a container" in up.page()
     assert "peoples-data" in up.docker("volume", "ls", "-q").split()

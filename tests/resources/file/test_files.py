@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.agent.errors import HostError
+from portcullis.agent.store import Store
 from tests.on_host import FileClient
 
 if TYPE_CHECKING:
@@ -33,6 +34,20 @@ def test_every_write_has_a_revision_of_its_own_even_back_to_the_same_content(mot
     seen = [motd.put(content)["facts"]["revision"] for content in ("a\n", "b\n", "a\n")]
     assert len(set(seen)) == 3
     assert seen == sorted(seen)
+
+
+def test_a_change_that_was_cut_off_has_a_new_revision_once_even_if_it_happened(motd: FileClient) -> None:
+    """Its services have not taken it up: they follow the revision."""
+    first = motd.put("hello\n")["facts"]["revision"]
+    store = Store(motd.client.machine.state)
+    record = store.load("file", str(motd.path))
+    assert record is not None
+    record.pending = True
+    store.save(record)
+    again = motd.again().put("hello\n")
+    assert again["steps"] == []
+    assert again["facts"]["revision"] > first
+    assert motd.again().put("hello\n")["facts"]["revision"] == again["facts"]["revision"]
 
 
 def test_a_changed_mode_keeps_the_inode(motd: FileClient) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.agent.store import Store
 from portcullis.resources.service.on_host import is_stale, last_load, parse_show
 from tests.agent.removal import Removal
 from tests.on_host import Client
@@ -365,4 +366,26 @@ def test_a_file_that_goes_after_its_service_touches_no_service(app: App) -> None
     app.remove()
     app.systemd.calls.clear()
     app.client.on("remove", "file", site, desired)
+    assert app.systemd.calls == []
+
+
+@pytest.mark.parametrize("why", ["another stack's service", "elsewhere"])
+def test_a_file_that_goes_touches_no_service_that_does_not_wait_for_it(
+    app: App, tmp_path: Path, why: str
+) -> None:
+    site = str((tmp_path if why == "elsewhere" else app.reads) / "site.conf")
+    desired = {"path": site, "content": "server", "mode": "0644"}
+    app.client.on("put", "file", site, desired)
+    app.put()
+    time.sleep(0.02)
+    if why == "another stack's service":
+        store = Store(app.client.machine.state)
+        record = store.load("service", "app.service")
+        assert record is not None
+        record.stack = "web/dev"
+        store.save(record)
+    app.systemd.calls.clear()
+    if why == "elsewhere":
+        app.write(text="edited")  # it is stale, but not by what goes
+    assert app.client.on("remove", "file", site, desired)["done"] == "removed"
     assert app.systemd.calls == []

@@ -1,0 +1,229 @@
+"""What is wrong between sections, on one host and on several: each fault with its place, and no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from portcullis.components.host.stack import load
+from portcullis.config.faults import SettingsError
+from tests.config.test_settings import IMAGE, KEY, smallest
+
+
+def two(**sections: Any) -> dict[str, Any]:
+    """A stack of two hosts, with an app that serves a site on the first."""
+    made = smallest()
+    other = {"address": "203.0.113.11", "os": "debian-13", "hostKey": KEY}
+    return made | {"hosts": {**made["hosts"], "web2": other}, "apps": {"api": app("web1")}} | sections
+
+
+def app(host: str | None, **more: Any) -> dict[str, Any]:
+    named = {} if host is None else {"host": host}
+    return {"image": IMAGE, "port": 8080, "health": "/healthz", **named, **more}
+
+
+def whole(error: SettingsError) -> list[str]:
+    """What a person reads of faults, without the quotes of values."""
+    return [str(fault).removeprefix("portcullis:").replace('"', "") for fault in error.faults]
+
+
+def found(config: dict[str, Any]) -> list[str]:
+    """The faults of settings: place and reason, without what to do."""
+    try:
+        load(config)
+    except SettingsError as error:
+        return [text.partition("; ")[0] for text in whole(error)]
+    return []
+
+
+def allowed(host: str, *rules: str, **more: Any) -> dict[str, Any]:
+    config = two()
+    config["hosts"][host] |= {"firewall": {"allow": {rule: {} for rule in rules}}, **more}
+    return config
+
+
+@pytest.mark.parametrize(
+    ("host", "rule", "said"),
+    [
+        ("web1", "22/tcp", "22, which is opened for the SSH server"),
+        ("web1", "20:22/tcp", "22, which is opened for the SSH server"),
+        ("web1", "22:30/tcp", "22, which is opened for the SSH server"),
+        ("web1", "80/tcp", "80, which is opened for nginx"),
+        ("web1", "443/tcp", "443, which is opened for nginx"),
+        ("web2", "22/tcp", "22, which is opened for the SSH server"),
+    ],
+)
+def test_a_port_that_is_opened_already(host: str, rule: str, said: str) -> None:
+    assert found(allowed(host, rule)) == [f"hosts.{host}.firewall.allow.{rule}: holds {said}"]
+
+
+@pytest.mark.parametrize(
+    ("host", "rule"),
+    [
+        ("web1", "22/udp"),
+        ("web1", "23:30/tcp"),
+        ("web1", "444:500/tcp"),
+        ("web2", "443/tcp"),
+        ("web2", "80/tcp"),
+    ],
+)
+def test_a_port_that_is_nobodys(host: str, rule: str) -> None:
+    assert found(allowed(host, rule)) == []
+
+
+def test_the_only_host_serves_whatever_site_is_there() -> None:
+    config = smallest()
+    config["hosts"]["web1"]["firewall"] = {"allow": {"443/tcp": {}}}
+    said = "hosts.web1.firewall.allow.443/tcp: holds 443, which is opened for nginx"
+    assert found(config) == [said]
+    config["sites"] = {"a.example.com": {"redirect": "https://b.example.com"}}
+    assert found(config) == [said]
+    del config["sites"]
+    assert found(config) == []
+
+
+def test_ssh_on_nginxs_port() -> None:
+    config = two()
+    config["hosts"]["web2"]["port"] = 443
+    assert found(config) == []
+    config["hosts"]["web1"]["port"] = 443
+    assert found(config) == ["hosts.web1.port: 443 is nginx's, which serves sites here"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"apps": {"api": app("web3")}}, ["apps.api.host: web3 is not a host of this stack"]),
+        ({"apps": {"api": app("web1"), "job": app(None)}},
+         ["apps.job.host: is missing"]),
+        ({"stores": {"redis": {}}}, ["stores.redis.host: is missing"]),
+        ({"stores": {"redis": {"host": "web3"}}}, ["stores.redis.host: web3 is not a host of this stack"]),
+        ({"stores": {"redis": {"host": "web2"}}}, []),
+        ({"sites": {"a.example.com": {"app": "api", "host": "web3"}}},
+         ["sites.a.example.com.app: api runs on web1, not on web3",
+          "sites.a.example.com.host: web3 is not a host of this stack"]),
+        ({"sites": {"a.example.com": {"redirect": "https://b.example.com"}}},
+         ["sites.a.example.com.host: is missing"]),
+        ({"sites": {"a.example.com": {"redirect": "https://b.example.com", "host": "web2"}}}, []),
+    ],
+)  # fmt: skip
+def test_on_which_host_something_is(sections: dict[str, Any], said: list[str]) -> None:
+    assert sorted(found(two(**sections))) == sorted(said)
+
+
+def test_of_one_host_nobody_has_to_name_it() -> None:
+    config = smallest() | {"stores": {"redis": {}}}
+    config["sites"]["a.example.com"] = {"redirect": "https://b.example.com"}
+    assert found(config) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "owner"),
+    [("a", 22, "the SSH server"), ("a", 80, "nginx"), ("a", 443, "nginx"), ("a", 6379, "store redis")],
+)
+def test_a_host_port_that_is_taken(name: str, port: int, owner: str) -> None:
+    config = two(stores={"redis": {"host": "web1"}})
+    config["apps"][name] = app("web1", hostPort=port)
+    assert found(config) == [f"apps.{name}.hostPort: {port} is taken on web1 by {owner}"]
+    config["apps"][name]["host"] = "web2"
+    same = port != 6379
+    assert found(config) == ([f"apps.{name}.hostPort: {port} is taken on web2 by {owner}"] if same else [])
+
+
+STORES: dict[str, Any] = {
+    "redis": {"host": "web1"},
+    "mongo": {"host": "web1", "databases": {"shop": {}, "blog": {}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("stores", "use", "host", "said"),
+    [
+        (STORES, "redis", "web1", None),
+        (STORES, "mongo.shop", "web1", None),
+        (STORES, "mongo.other", "web1", "mongo.other is not a store of this stack; did you mean mongo.shop?"),
+        (STORES, "redis", "web2", "redis runs on web1; an app on web2 uses the stores of web2"),
+        (STORES, "mongo.blog", "web2", "mongo.blog runs on web1; an app on web2 uses the stores of web2"),
+        ({}, "mongo.shop", "web1", "mongo.shop is not a store of this stack; declare it: portcullis:stores"),
+    ],
+)
+def test_what_an_app_uses(stores: dict[str, Any], use: str, host: str, said: str | None) -> None:
+    config = two(stores=stores)
+    config["apps"]["job"] = app(host, uses=[use], hostPort=9000)
+    try:
+        load(config)
+        told = []
+    except SettingsError as error:
+        told = whole(error)
+    assert [text.removeprefix("apps.job.uses[0]: ") for text in told] == ([] if said is None else [said])
+
+
+@pytest.mark.parametrize(
+    ("databases", "hint"),
+    [({"shop": {}, "blog": {}}, "write one of mongo.shop, mongo.blog"), ({}, "declare one")],
+)
+def test_an_app_that_uses_mongodb_and_no_database(databases: dict[str, Any], hint: str) -> None:
+    config = two(stores={"mongo": {"host": "web1", "databases": databases}})
+    config["apps"]["job"] = app("web1", uses=["mongo"], hostPort=9000)
+    with pytest.raises(SettingsError) as caught:
+        load(config)
+    assert f"apps.job.uses[0]: mongo names no database; {hint}" in whole(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("apps", "site", "said"),
+    [
+        ({}, {"app": "ap"}, ["app: ap is not an app of this stack"]),
+        ({"b": app("web1", port=None)}, {"app": "b"}, ["app: b is not published"]),
+        ({"b": app("web2")}, {"app": "api", "paths": {"/b/": "b"}},
+         ["paths./b/: b runs on web2, and this site's other app on web1"]),
+        ({}, {"app": "api", "host": "web2"}, ["app: api runs on web1, not on web2"]),
+        ({}, {"app": "api", "host": "web1"}, []),
+    ],
+)  # fmt: skip
+def test_which_apps_a_site_names(apps: dict[str, Any], site: dict[str, Any], said: list[str]) -> None:
+    config = two()
+    for name, entry in apps.items():
+        config["apps"][name] = {key: value for key, value in entry.items() if value is not None}
+        if "port" not in config["apps"][name]:
+            config["apps"][name] = {"image": IMAGE, "healthCommand": ["/ok"], "host": "web1"}
+    config["sites"] = {"a.example.com": site}
+    assert found(config) == [f"sites.a.example.com.{text}" for text in said]
+
+
+def test_whose_tunnels_lead_where() -> None:
+    person = {"to": ["redis", "kafka"]}
+    config = two(stores={"redis": {"host": "web1"}}, tunnels={"alice": person})
+    config["hosts"]["web2"]["users"] = {"tunnel-bob": {"keys": {"a": KEY}}}
+    assert sorted(found(config)) == [
+        "hosts.web2.users.tunnel-bob: begins with tunnel-, as the accounts do that only tunnel",
+        "tunnels.alice.to[1]: kafka is not a store of this stack",
+    ]
+    del config["tunnels"]
+    assert found(config) == []
+
+
+def test_whom_sshd_shuts_out_counts_where_they_come_in() -> None:
+    config = two(stores={"redis": {"host": "web1"}}, tunnels={"alice": {"to": ["redis"]}})
+    for host in config["hosts"].values():
+        host["ssh"] = {"options": {"AllowUsers": "root"}}
+    (said,) = found(config)
+    assert said.startswith("hosts.web1.ssh.options.AllowUsers: ")
+    config["hosts"]["web2"]["preview"] = {}
+    assert len(found(config)) == 2
+
+
+@pytest.mark.parametrize(
+    ("policy", "image", "said"),
+    [
+        ("required", "redis:8", ["apps.api.image: redis:8 is a tag, and images.digests is required"]),
+        ("required", IMAGE, []),
+        ("optional", "redis:8", None),
+    ],
+)
+def test_images_without_a_digest(policy: str, image: str, said: list[str] | None) -> None:
+    config = smallest() | {"images": {"digests": policy}}
+    config["apps"]["api"]["image"] = image
+    told = found(config)
+    assert told == said if said is not None else not any("digests is required" in text for text in told)
