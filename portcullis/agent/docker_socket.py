@@ -45,7 +45,7 @@ class Answer:
         for line in iter(lambda: self._stream.readline(_LINE), b""):
             try:
                 found = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(found, dict):
                 yield found
@@ -54,7 +54,7 @@ class Answer:
         """All of the answer as one document. Raises `HostError` (``unreadable``)."""
         try:
             return json.loads(self._stream.read())
-        except (ValueError, OSError):
+        except (ValueError, RecursionError, OSError):
             raise HostError("unreadable", "Docker's answer is cut off or no JSON") from None
 
     def error(self) -> str:

@@ -1,0 +1,31 @@
+"""Docker's own socket: answers that no Docker gives."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from portcullis.agent.docker_socket import Answer
+from portcullis.agent.errors import HostError
+
+DEEP = b"[" * 200_000 + b"]" * 200_000
+
+
+def answer(body: bytes) -> Answer:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.settimeout(5)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        theirs.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + body)
+    return Answer(ours)
+
+
+def test_an_answer_that_is_nested_without_end_is_none() -> None:
+    with answer(DEEP) as said, pytest.raises(HostError, match="no JSON"):
+        said.document()
+
+
+def test_a_line_that_is_nested_without_end_is_left_out() -> None:
+    with answer(DEEP + b'\n{"message": "no"}\n') as said:
+        assert said.error() == "no"
