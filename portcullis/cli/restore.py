@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from portcullis.cli import command
 from portcullis.components.backups.job.restore import LATEST, table
+from portcullis.printable import one_line, printable, printable_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,7 @@ PROGRAM = "/usr/local/sbin/portcullis-backup"
 _STORE = re.compile(r"[a-z][a-z0-9-]*(?:\.[A-Za-z0-9_-]+)?")
 _NAME = re.compile(r"latest|[0-9TZ-]+")
 _UNREACHABLE = 255
+_LONGEST_LINE = 4096
 _USAGE = 2
 
 
@@ -63,7 +65,23 @@ def _restore(ssh: Sequence[str], options: argparse.Namespace, found: Sequence[di
     if not options.yes:
         _ask(options.store, options.host, dump, safety=not options.no_safety_dump)
     more = ["--no-safety-dump"] if options.no_safety_dump else []
-    subprocess.run([*ssh, *_remote("restore", options.store, dump["name"], *more)], check=True)
+    _relay([*ssh, *_remote("restore", options.store, dump["name"], *more)])
+
+
+def _relay(argv: Sequence[str]) -> None:
+    """Run a program and show what it says while it says it.
+
+    Raises:
+        CalledProcessError: it failed.
+    """
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as running:
+        assert running.stdout is not None  # noqa: S101
+        while line := running.stdout.readline(_LONGEST_LINE):
+            _say(one_line(line.rstrip("\n")))
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, "restore")
 
 
 def _chosen(found: Sequence[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
@@ -107,12 +125,15 @@ def _list(ssh: Sequence[str], store: str, host: str) -> list[dict[str, Any]]:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode == _UNREACHABLE:
-        raise Stopped(f"{host} cannot be reached:\n{done.stderr.strip()}")
+        raise Stopped(f"{host} cannot be reached:\n{printable(done.stderr.strip())}")
     if "command not found" in done.stderr:
         raise Stopped(f"{host} makes no backups: deploy the component Backup to it first")
     if done.returncode != 0:
-        raise Stopped((done.stdout or done.stderr).strip().removeprefix("error: "))
-    found: list[dict[str, Any]] = json.loads(done.stdout)
+        raise Stopped(printable((done.stdout or done.stderr).strip().removeprefix("error: ")))
+    try:
+        found: list[dict[str, Any]] = printable_values(json.loads(done.stdout), show=one_line)
+    except (ValueError, RecursionError):
+        raise Stopped(f"{host} answered with something else than a list of backups") from None
     return found
 
 

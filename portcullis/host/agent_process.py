@@ -22,8 +22,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STDERR_KEPT = 8192
-_LEAVES = 5.0  # seconds that the client has to end by itself
 """Bytes of what ssh and the remote side said last, out of which an error is explained."""
+_LEAVES = 5.0  # seconds that the client has to end by itself
+LONGEST_ANSWER = 64 << 20
+"""Bytes of one answer. A survey of 600 files of the largest size that a file may have fits."""
+MOST_OF_A_SESSION = 512 << 20
+"""Bytes of all that a host may say in one session."""
+_LONGEST_GREETING = 1 << 20
+"""Bytes that may come before the first word of ours: banners and noisy shell profiles."""
+_PIECE = 1 << 16
 
 Json = dict[str, Any]
 
@@ -56,6 +63,7 @@ class AgentProcess:
         # A pipe that nobody reads blocks its writer: only a thread of its own may be blocked by it.
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._stderr = b""
+        self._abuse = ""
         self.ended = False
         self._threads = [
             threading.Thread(target=target, daemon=True, name=f"{target.__name__} {alias}")
@@ -119,15 +127,23 @@ class AgentProcess:
     def _read_answers(self) -> None:
         assert self._child.stdout is not None  # noqa: S101
         with self._child.stdout as lines:
-            for line in lines:
+            said = 0
+            while line := lines.readline(LONGEST_ANSWER + 1):
+                said += len(line)
+                if self._is_too_much(line, said):
+                    break
+                if self._ready.done():
+                    if line.strip() == ENDED.encode() or not self._answered(line):
+                        break
+                    continue
+                # A login banner or a noisy shell profile may come first.
                 word = line.decode(errors="replace").strip()
                 if word == ENDED:
                     break
-                if self._ready.done():
-                    self._answered(line)
-                # A login banner or a noisy shell profile may come first.
-                elif word in (HAVE, NEED, NO_PYTHON):
+                if word in (HAVE, NEED, NO_PYTHON):
                     self._ready.set_result(word)
+            if self._abuse:
+                self._child.kill()
         self._threads[0].join(2)  # the reason stands in what ssh said last
         with self._lock:
             self.ended = True
@@ -139,23 +155,44 @@ class AgentProcess:
             self._ready.set_exception(failure)
         self._outgoing.put(None)
 
-    def _answered(self, line: bytes) -> None:
+    def _is_too_much(self, line: bytes, said: int) -> bool:
+        """Whether the host says more than it may. What it says is not trusted, and would fill our memory."""
+        if not self._ready.done() and said > _LONGEST_GREETING:
+            self._abuse = f"the host said more than {_LONGEST_GREETING >> 20} MB before its first word to us"
+        elif len(line) > LONGEST_ANSWER:
+            self._abuse = f"an answer of the host is longer than {LONGEST_ANSWER >> 20} MB"
+        elif said > MOST_OF_A_SESSION:
+            self._abuse = f"the host said more than {MOST_OF_A_SESSION >> 20} MB in one session"
+        return bool(self._abuse)
+
+    def _answered(self, line: bytes) -> bool:
+        """Hand an answer to who waits for it; False where the host is not to be listened to any more."""
         try:
             answer = json.loads(line)
             with self._lock:
                 future = self._waiting.pop(answer["id"], None)
+        except RecursionError:
+            self._abuse = "an answer of the host is nested too deep"
+            return False
         except (ValueError, KeyError, TypeError):
-            return
+            return True
         if future:
             future.set_result(answer)
+        return True
 
     def _read_errors(self) -> None:
         assert self._child.stderr is not None  # noqa: S101
-        with self._child.stderr as lines:
-            for line in lines:
-                self._stderr = (self._stderr + line)[-_STDERR_KEPT:]
+        with self._child.stderr as pipe:
+            while piece := pipe.read1(_PIECE):  # type: ignore[attr-defined]
+                self._stderr = (self._stderr + piece)[-_STDERR_KEPT:]
 
     def _failure(self) -> ConnectionFailed:
+        if self._abuse:
+            return ConnectionFailed(
+                self._abuse,
+                hint="what a host says is bounded, and this one says what no agent of ours does: "
+                "look at it at your provider's console, as at one that somebody else runs",
+            )
         if self._ready.done() and not self._ready.exception() and self._ready.result() == NO_PYTHON:
             return PythonMissing(
                 "python3 is missing on the host",

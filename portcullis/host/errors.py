@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from portcullis.printable import printable
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -37,15 +39,16 @@ class HostError(Exception):
     """One message for people: subject, property, cause, and what to do.
 
     The text never holds a secret: causes come from tools' messages and from our own words,
-    and the agent leaves out file content that is marked secret.
+    and the agent leaves out file content that is marked secret. All of it can be printed,
+    whatever the host said.
     """
 
     def __init__(self, cause: str, *, hint: str = "", prop: str = "", detail: str = "") -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.hint = hint
-        self.prop = prop
-        self.detail = detail
+        self.cause = printable(cause)
+        super().__init__(self.cause)
+        self.hint = printable(hint)
+        self.prop = printable(prop)
+        self.detail = printable(detail)
         self.subject: Subject | None = None
 
     def about(self, subject: Subject) -> HostError:

@@ -18,6 +18,7 @@ from portcullis.agent.wire import Desired, Facts, Malformed, decode, encode
 from portcullis.host.errors import HostError, Subject
 from portcullis.host.session import WRITE_TIMEOUT, Channel, session, who
 from portcullis.host.survey import Item, survey
+from portcullis.printable import printable_values
 from portcullis.provider import changes
 from portcullis.provider.base import (
     CheckFailure,
@@ -302,6 +303,7 @@ class HostProvider(Provider):
             for key in ("owner", "group")
             if key in live and f"{key}_id" in facts and str(props.get(key)).isdigit()
         }
+        live = printable_values(live, props)
         inputs = {
             key: value
             for key, value in props.items()
@@ -310,7 +312,7 @@ class HostProvider(Provider):
         outs = dict(inputs)
         if _REVISION in props:
             outs[_REVISION] = facts.get(_REVISION) or props[_REVISION]
-        outs |= {name: facts.get(name, props.get(name)) for name in self.chosen}
+        outs |= printable_values({name: facts.get(name, props.get(name)) for name in self.chosen}, props)
         outs |= {name: props.get(name) for name in self.remembered}
         return ReadResult(id_, outs, inputs)
 
@@ -398,7 +400,8 @@ class HostProvider(Provider):
         outs = {key: value for key, value in props.items() if key != _FORMER}
         if _REVISION in facts:
             outs[_REVISION] = facts[_REVISION]
-        return outs | {name: facts[name] for name in self.chosen}
+        outs |= printable_values({name: facts[name] for name in self.chosen}, props)
+        return outs
 
 
 def _is_known_throughout(value: Any) -> bool:

@@ -403,20 +403,23 @@ def _assert_protocol(result: Json) -> None:
 
 
 def _result(answer: Json) -> Json:
-    if answer.get("ok"):
-        result: Json = answer["result"]
-        return result
-    raise refusal(answer.get("error") or {})
+    if not answer.get("ok"):
+        raise refusal(answer.get("error"))
+    result = answer.get("result")
+    if not isinstance(result, dict):
+        raise ConnectionFailed("the host's answer is not what an agent of ours says")
+    return result
 
 
-def refusal(error: Json) -> AgentRefused:
-    """Turn the agent's error object into an exception."""
+def refusal(error: object) -> AgentRefused:
+    """Turn the agent's error object into an exception. What a host says is not trusted to be one."""
+    said = error if isinstance(error, dict) else {}
     return AgentRefused(
-        error.get("code", "internal"),
-        error.get("message", "the agent failed"),
-        hint=error.get("hint", ""),
-        prop=error.get("property", ""),
-        detail=error.get("detail", ""),
+        str(said.get("code", "internal")),
+        str(said.get("message", "the agent failed")),
+        hint=str(said.get("hint", "")),
+        prop=str(said.get("property", "")),
+        detail=str(said.get("detail", "")),
     )
 
 

@@ -8,6 +8,8 @@ import sys
 import grpc
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
+from portcullis.printable import printable
+
 _ADDRESS = re.compile(r"127\.0\.0\.1:\d{1,5}")
 _TIMEOUT = 5.0  # seconds
 
@@ -18,6 +20,7 @@ def warn(urn: str, message: str) -> None:
     `pulumi.log` serves programs: in a provider's process it has no engine. The engine gives its own address
     to every plugin that it starts, as the first argument.
     """
+    message = printable(message)
     address = sys.argv[1] if len(sys.argv) > 1 else ""
     if _ADDRESS.fullmatch(address):
         request = engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=message, urn=urn)

@@ -88,6 +88,18 @@ def test_read_returns_drift_as_inputs_and_outputs(canned: Callable[..., CannedCh
     assert found.outs == {**found.inputs, "revision": "7"}
 
 
+def test_what_a_host_shows_acts_on_no_terminal_and_what_we_wrote_is_as_it_was(
+    canned: Callable[..., CannedChannel],
+) -> None:
+    evil = "\x1b]52;c;eA==\x07<{%fg 1%}>\n::stop-commands::x\n"
+    canned(survey_answer({**FACTS, "content": evil}))
+    shown = FileProvider().read("x", FILE)
+    assert shown.inputs["content"] == shown.outs["content"]
+    assert shown.inputs["content"] == "\ufffd]52;c;eA==\ufffd<\ufffd{%fg 1%}>\n\ufffd::stop-commands::x\n"
+    canned(survey_answer({**FACTS, "content": evil}))
+    assert FileProvider().read("x", {**FILE, "content": evil}).inputs["content"] == evil
+
+
 def test_what_somebody_removed_is_drift_and_stays_in_state_for_delete(
     canned: Callable[..., CannedChannel],
 ) -> None:

@@ -452,3 +452,72 @@ def test_a_fresh_login_is_a_connection_of_its_own_as_whoever_the_session_is(
     assert session.log_in_again("confirm", Login())["alias"] == "web1"
     assert session.connections == 2, "one that was refused, and the session"
     session.close()
+
+
+@pytest.mark.parametrize(
+    ("limit", "said", "told"),
+    [
+        (
+            "LONGEST_ANSWER",
+            'print("have", flush=True)\nwhile True: sys.stdout.write("x" * 4096)',
+            "longer than",
+        ),
+        ("MOST_OF_A_SESSION", 'print("have", flush=True)\nwhile True: print("{}" * 999)', "in one session"),
+        ("_LONGEST_GREETING", 'while True: print("Welcome")', "before its first word"),
+    ],
+)
+def test_a_host_that_never_stops_talking_is_cut_off(
+    fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, limit: str, said: str, told: str
+) -> None:
+    monkeypatch.setattr(agent_process, limit, 1 << 20, raising=False)
+    session = fake_ssh(said)
+    begun = time.monotonic()
+    with pytest.raises(ConnectionFailed, match=told):
+        session.request("x", timeout=5)
+    assert time.monotonic() - begun < 4
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "told"),
+    [
+        ('"[" * 100000', ConnectionFailed, "nested too deep"),
+        ("json.dumps({'id': 1, 'ok': True, 'result': 'no object'})", ConnectionFailed, "not what an agent"),
+        ("json.dumps({'id': 1, 'error': 'no object'})", AgentRefused, "the agent failed"),
+        ("json.dumps({'id': 1, 'error': {'message': ['a list']}})", AgentRefused, "a list"),
+    ],
+)
+def test_an_answer_that_no_agent_gives_is_an_error_for_people(
+    fake_ssh: Callable[..., Session], answer: str, kind: type[Exception], told: str
+) -> None:
+    session = fake_ssh(f"""
+        print("have", flush=True)
+        number = json.loads(sys.stdin.readline())["id"]
+        print(({answer}).replace('"id": 1', '"id": %d' % number), flush=True)
+        sys.stdin.readline()
+        """)
+    with pytest.raises(kind, match=told):
+        session.request("x", timeout=5)
+    session.close()
+
+
+def test_nothing_that_ssh_or_the_host_says_acts_on_a_terminal(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh("""
+        sys.stderr.write("x" * 100000 + "\\n\\x1b]52;c;eA==\\x07::stop-commands::x\\n")
+        sys.exit(1)
+        """)
+    with pytest.raises(ConnectionFailed) as caught:
+        session.request("x")
+    assert "52;c;eA==" in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    session = fake_ssh("""
+        print("have", flush=True)
+        number = json.loads(sys.stdin.readline())["id"]
+        error = {"code": "x", "message": "a\\x1b[2Kb", "detail": "::add-mask::e", "hint": "<{%fg 1%}>"}
+        print(json.dumps({"id": number, "error": error}), flush=True)
+        sys.stdin.readline()
+        """)
+    with pytest.raises(AgentRefused) as refused:
+        session.request("x")
+    assert str(refused.value) == "web1: a\ufffd[2Kb\n    \ufffd::add-mask::e\n  → <\ufffd{%fg 1%}>"
+    session.close()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from portcullis.cli.report import foreign
 from portcullis.cli.report.events import Said, Step
+from portcullis.printable import MARK, one_line
 from portcullis.provider.changes import SECRET, UNKNOWN, Change, Severity, at, known, plain
 
 if TYPE_CHECKING:
@@ -456,5 +457,5 @@ def tidy(message: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Return a text as one line that can be printed: nothing in it moves the cursor or turns the writing."""
-    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "�" for letter in text)
+    """Return a text as one line that can be printed: nothing in it acts on a terminal or on a job's log."""
+    return "".join(letter if letter.isprintable() else MARK for letter in one_line(text))

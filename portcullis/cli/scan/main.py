@@ -17,6 +17,7 @@ from portcullis.cli import command
 from portcullis.cli.scan import probe, report, syn, vantage
 from portcullis.cli.scan.verdict import Verdict, judge
 from portcullis.components.host.declared import LAST_PORT, Declared, declared_path
+from portcullis.printable import one_line, printable_values
 
 _ERROR = 2
 Ranges = List[Tuple[int, int]]
@@ -85,7 +86,7 @@ def ask(declared: Declared, options: argparse.Namespace, roots: str) -> Verdict:
         answer = vantage.answer(asked, options.origin, ("ssh", *options.ssh))
     else:
         answer = probe.answer(asked)
-    return judge(declared, answer, asked["ports"])
+    return judge(declared, printable_values(answer, show=one_line), asked["ports"])
 
 
 def _given(options: argparse.Namespace) -> List[Declared]:

@@ -11,6 +11,8 @@ import zipfile
 from pathlib import Path
 from typing import Any, Dict, Sequence
 
+from portcullis.printable import one_line, printable
+
 _ROOT = Path(__file__).resolve().parents[2]
 _MODULES = (
     "cli/scan/syn.py",
@@ -95,16 +97,16 @@ def answer(question: Dict[str, Any], host: str, ssh: Sequence[str] = ("ssh",)) -
     except subprocess.TimeoutExpired:
         raise VantageFailed(f"{host} did not finish within {TIMEOUT:.0f} s; ask for fewer --ports") from None
     if done.returncode == _UNREACHABLE:
-        raise VantageFailed(f"{host} cannot be reached by ssh: {done.stderr.strip()}")
+        raise VantageFailed(f"{host} cannot be reached by ssh: {printable(done.stderr.strip())}")
     if done.returncode != 0:
         raise VantageFailed(f"asking from {host} failed; it needs python3: {_last(done.stderr)}")
     try:
         found: Dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise VantageFailed(f"{host} answered with something else: {_last(done.stdout)}") from None
     return found
 
 
 def _last(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1] if lines else "no word of it"
+    return one_line(lines[-1]) if lines else "no word of it"

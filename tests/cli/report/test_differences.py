@@ -252,6 +252,7 @@ def test_nothing_from_a_host_moves_the_cursor() -> None:
     assert found.what.isprintable()
     assert found.subject.isprintable()
     assert clean("a\tb") == "a b"
+    assert clean("::stop-commands::x") == "\ufffd::stop-commands::x"
     assert tidy("first\x1b[31m\n  second") == "first�[31m\n  second"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import sys
@@ -89,6 +90,24 @@ def test_from_another_machine_it_is_the_probe_itself_that_runs_there(tmp_path: P
     assert "-- elsewhere sh -c" in said
 
 
+def test_what_another_machine_answers_acts_on_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b]52;c;eA==\x07\n::stop-commands::x"
+    greeting = {"speaks": "http", "said": evil, "access": ""}
+    certificate = {"ends": 0, "fault": evil, "issuer": evil, "trusted": False}
+    found = {"open": [80], "refused": 0, "silent": 0, "source": "192.0.2.9", "greetings": {"80": greeting},
+             "certificates": {"a.example": certificate}}  # fmt: skip
+    answer = {"addresses": {V4: found}, "from": evil, "method": "connect", "unresolved": [evil]}
+    monkeypatch.setattr(vantage, "answer", lambda *_: answer)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps([Declared("web1", (V4,), 22, ()).json()])))
+    assert scanned(["--declared", "-", "--from", "elsewhere", "--ports", "80"]) == 1
+    said = capsys.readouterr().out
+    assert "52;c;eA==" in said
+    assert "\x1b" not in said
+    assert "\n::stop" not in said
+
+
 @pytest.mark.parametrize(
     ("script", "said"),
     [
@@ -98,6 +117,9 @@ def test_from_another_machine_it_is_the_probe_itself_that_runs_there(tmp_path: P
         ),
         ("echo 'sh: 1: python3: not found' >&2; exit 127", "it needs python3: sh: 1: python3: not found"),
         ("echo Welcome; exit 0", "answered with something else: Welcome"),
+        (r"printf '\033[2K'; exit 0", "answered with something else: \ufffd"),
+        (r"printf '\033[2K' >&2; exit 255", "cannot be reached by ssh: \ufffd"),
+        (r"head -c 100000 /dev/zero | tr '\0' '['; exit 0", "answered with something else"),
     ],
 )
 def test_a_vantage_point_that_fails_says_why(tmp_path: Path, script: str, said: str) -> None:

@@ -165,6 +165,7 @@ class Host:
         (tmp_path / ".portcullis/lab/ssh_config").write_text("")
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(restore.subprocess, "run", self.run)
+        monkeypatch.setattr(restore, "_relay", self.run)
 
     def run(self, argv: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         self.asked.append(argv)
@@ -244,6 +245,23 @@ def test_a_host_that_does_not_answer_is_named(host: Host, capsys: pytest.Capture
     host.code, host.err = 255, "Connection refused"
     assert restored(["--host", "web1"]) == 2
     assert "web1 cannot be reached:\nConnection refused" in capsys.readouterr().err
+
+
+def test_nothing_that_a_host_lists_or_says_acts_on_a_terminal(
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.add("\x1b]52;c;eA==\x07\n::stop-commands::x")
+    assert restored(["--host", "web1"]) == 0
+    assert "\x1b" not in (said := capsys.readouterr().out)
+    assert "\n::stop" not in said
+    host.code, host.err = 255, "\x1b[2K"
+    assert restored(["--host", "web1"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+    monkeypatch.undo()
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        restore._relay(["sh", "-c", r"printf 'redis: done\033[2K\n::add-mask::e\n'; printf x >&2; exit 3"])
+    assert failed.value.returncode == 3
+    assert capsys.readouterr().out == "redis: done\ufffd[2K\n\ufffd::add-mask::e\nx\n"
 
 
 def test_the_verb_of_make_says_the_same() -> None:
