@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from typing import Any
 
 import pytest
 
-from portcullis.components.host.stack import load
-from portcullis.config.faults import SettingsError
+from portcullis.components.host.stack import StackArgs, load
+from portcullis.config.faults import SettingsError, shown
+from portcullis.config.sources import of_json
+from portcullis.printable import MARK
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
 IMAGE = "ghcr.io/acme/api@sha256:" + "a" * 64
@@ -339,3 +342,47 @@ def test_no_two_apps_come_to_the_same_name_on_the_host() -> None:
         "portcullis:apps.redis-shared: has the name of a store's network",
         "portcullis:apps.web-eu.volumes.data: is web-eu-data on the host, and so is a volume of the app web",
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("apps.api.secrets", [["x"]], "apps.api.secrets[0]: "),
+        ("apps.api.secrets", [{"x": 1}], "apps.api.secrets[0]: "),
+        ("acme", {"email": "a@example.com", "caBundle": "ca.pem", "server": {"a": 1}}, "acme.server: "),
+        ("apps.api.env", {"A": [[]]}, "apps.api.env.A: "),
+    ],
+)
+def test_a_structure_where_a_text_belongs_is_a_fault(path: str, value: Any, words: str) -> None:
+    assert any(words in line for line in faults(changed(path, value)))
+
+
+def test_a_store_on_a_host_that_is_no_text_is_a_fault() -> None:
+    config = smallest() | {"stores": {"redis": {"host": ["a"]}}, "tunnels": {"ann": {"to": ["redis"]}}}
+    assert any("stores.redis.host: " in line for line in faults(config))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\n  portcullis:hosts: is fine", "\x1b[2J", "\u202ebew", "\ud800", "::stop-commands::x", "<{%reset%}>"],
+)
+def test_a_name_acts_on_no_terminal_and_on_no_log(name: str) -> None:
+    for config in (changed("apps", {name: {}}), changed("sites", {name: {"app": name}})):
+        said = faults(config)
+        assert said
+        assert all(line.replace(MARK, "").isprintable() for line in said)
+        assert not any("::stop-commands::" in line and line.startswith("::") for line in said)
+
+
+def test_a_name_of_any_length_is_a_line_that_can_be_read() -> None:
+    assert max(map(len, faults(changed("apps", {"x" * 100_000: {"port": "y" * 100_000}})))) <= 2000
+
+
+def test_what_is_nested_without_end_is_a_fault() -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    with pytest.raises(SettingsError, match=r"portcullis:hosts: .* is not a map"):
+        of_json(StackArgs, {"portcullis:hosts": {"value": deep}})
+    assert (
+        shown(functools.reduce(lambda inner, _: [inner], range(100_000), []))
+        == "a value that is nested without end"
+    )
