@@ -57,7 +57,12 @@ def _address(text: str) -> tuple[str, str] | None:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        if re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})*", text.lower()) and not re.fullmatch(r"[0-9.]+", text):
+        # Of some letters the small form is another one: that of the Kelvin sign is k.
+        if (
+            text.isascii()
+            and re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})*", text.lower())
+            and not re.fullmatch(r"[0-9.]+", text)
+        ):
             return None
     else:
         # A link-local address with its interface means something on one machine only.

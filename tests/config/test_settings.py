@@ -386,3 +386,19 @@ def test_what_is_nested_without_end_is_a_fault() -> None:
         shown(functools.reduce(lambda inner, _: [inner], range(100_000), []))
         == "a value that is nested without end"
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("hosts.web1.address", "\u212aelvin.example.com", "is neither an IP address nor a host name"),
+        ("hosts.web1.identityFile", "~/.ssh/\x85id", "holds a control character"),
+        ("hosts.web1.exposure", {"accept": {"tcp4 0.0.0.0:25": "mail \u202e"}}, "holds a control character"),
+        ("apps.api.env", {"A": "\ud800"}, "holds half a character"),
+        ("apps.api.command", ["a", "\udce9"], "apps.api.command[1]: "),
+        ("stores", {"mongo": {"databases": {"sh\ud800p": {}}}}, "holds half a character"),
+        ("policy", {"exempt": {"no-swarm-service": {"a\0b": {"reason": "x"}}}}, "holds a control character"),
+    ],
+)
+def test_a_text_has_no_look_alikes_and_acts_on_nothing(path: str, value: Any, words: str) -> None:
+    assert any(words in line for line in faults(changed(path, value)))
