@@ -150,6 +150,9 @@ def _container_user(text: str) -> tuple[str, str] | None:
 
 def _network(text: str) -> tuple[str, str] | None:
     hint = "write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32"
+    # Python takes any text at all behind a %, for the name of an interface.
+    if "%" in text:
+        return ("is not an address or network", hint)
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -402,3 +402,23 @@ def test_what_is_nested_without_end_is_a_fault() -> None:
 )
 def test_a_text_has_no_look_alikes_and_acts_on_nothing(path: str, value: Any, words: str) -> None:
     assert any(words in line for line in faults(changed(path, value)))
+
+
+SCOPED = "fe80::1%eth0 203.0.113.7; }"
+"""To Python an address, with the interface that it is on."""
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("sites.api/example/com.allow", [SCOPED]),
+        ("hosts.web1.fail2ban", {"ignore": [SCOPED]}),
+        ("hosts.web1.proxy", {"trustedProxies": [SCOPED]}),
+        ("hosts.web1.firewall", {"allow": {"25/tcp": {"from": [SCOPED]}}}),
+        ("hosts.web1.firewall", {"public": {"25/tcp": {"from": [SCOPED]}}}),
+        ("hosts.web1.firewall", {"deny": {"any from fe80::1%eth0;id": "why"}}),
+        ("apps.api.egress", [SCOPED]),
+    ],
+)
+def test_an_address_brings_no_text_of_its_own_into_a_file(path: str, value: Any) -> None:
+    assert faults(changed(path, value))

@@ -124,6 +124,7 @@ FAULTY = {
     "in 80/tcp to any port 81": "has two ports",
     "in 80/tcp from 203.0.113.0/33": "is not an address or network",
     "in 80/tcp from example.com": "is not an address or network",
+    "in 80/tcp from fe80::1%eth0;id": "is not an address or network",
     "in 80/tcp from 203.0.113.1 to 2001:db8::1": "mixes IPv4 and IPv6",
     "in any/igmp from 2001:db8::1": "IPv4 only",
     "in any/igmp (v6)": "the other family",
