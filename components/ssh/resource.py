@@ -56,7 +56,7 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
     def normalise(self, inputs: Normaliser) -> None:
         """Check that text, port and options say the same."""
         content, port, login = inputs.text("content"), inputs.text("port"), inputs.text("login")
-        if port is not None and not (port.isdigit() and 1 <= int(port) <= _MAX_PORT):
+        if port is not None and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= _MAX_PORT):
             inputs.fail("port", f"{port!r} is not a TCP port")
         elif content is not None and port is not None:
             lines = re.findall(r"^Port (.*)$", content, re.MULTILINE)

@@ -300,7 +300,7 @@ class HostProvider(Provider):
         live |= {
             key: facts[f"{key}_id"]
             for key in ("owner", "group")
-            if key in live and f"{key}_id" in facts and str(props.get(key)).isdigit()
+            if key in live and f"{key}_id" in facts and str(props.get(key)).isdecimal()
         }
         live = printable_values(live, props)
         inputs = {

@@ -17,7 +17,7 @@ from tests.fuzz.texts import NASTY
 
 PLAUSIBLE = (
     "web1", "api", "redis", "mongo", "mongo.shop", "deploy", "root", "203.0.113.10", "2001:db8::10",
-    "10.0.0.0/8", "2001:db8::/32", "www.example.com", "api.example.com", "debian-13", "debian-12", KEY, IMAGE,
+    "10.0.0.0/8", "2001:db8::/32", "fe80::1%eth0", "www.example.com", "api.example.com", "debian-13", "debian-12", KEY, IMAGE,
     "redis:8", "/healthz", "/api/", "/data", "data", "10m", "7d", "30", "443/tcp", "53/udp", "8080", "allow",
     "https://www.example.com", "ops@example.com", "1000:1000", "LOG_LEVEL", "stripe_key", "internal", "none",
     "acme", "dns", "http", "cloudflare", "172.17.0.1/16", "lb1", "eth0", "net.ipv4.ip_forward", "1", "on",

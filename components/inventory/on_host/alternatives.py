@@ -63,7 +63,7 @@ def parse(name: str, text: str) -> Alternative:
             target = next(lines, "")
             if target:
                 targets[slave] = target
-        choices.append((int(priority) if priority.lstrip("-").isdigit() else 0, targets))
+        choices.append((int(priority) if priority.lstrip("-").isdecimal() else 0, targets))
     return Alternative(name, is_automatic, links, choices)
 
 
