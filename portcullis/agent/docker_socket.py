@@ -29,7 +29,7 @@ class Answer:
         self._connection = connection
         self._stream: IO[bytes] = connection.makefile("rb")
         words = self._stream.readline(_LINE).split()
-        self.status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+        self.status = int(words[1]) if len(words) > 1 and re.fullmatch(rb"[0-9]{3}", words[1]) else 0
         while self._stream.readline(_LINE).strip():
             pass
 

@@ -12,12 +12,12 @@ from portcullis.agent.errors import HostError
 DEEP = b"[" * 200_000 + b"]" * 200_000
 
 
-def answer(body: bytes) -> Answer:
+def answer(body: bytes, status: bytes = b"200") -> Answer:
     ours, theirs = socket.socketpair()
     with theirs:
         ours.settimeout(5)
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        theirs.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + body)
+        theirs.sendall(b"HTTP/1.0 " + status + b" OK\r\n\r\n" + body)
     return Answer(ours)
 
 
@@ -29,3 +29,8 @@ def test_an_answer_that_is_nested_without_end_is_none() -> None:
 def test_a_line_that_is_nested_without_end_is_left_out() -> None:
     with answer(DEEP + b'\n{"message": "no"}\n') as said:
         assert said.error() == "no"
+
+
+def test_a_status_of_any_length_is_none() -> None:
+    with answer(b"", b"9" * 5000) as said:
+        assert said.status == 0

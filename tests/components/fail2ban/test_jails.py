@@ -490,6 +490,17 @@ def test_an_answer_that_makes_no_sense(machine: Machine, said: bytes) -> None:
             found.jails()
 
 
+@pytest.mark.parametrize("parts", [[()], [3], [None], [["Filter", 3]], [["Filter", [["Total failed", "x"]]]]])
+def test_an_answer_of_another_form_names_nothing(machine: Machine, parts: list[Any]) -> None:
+    server = machine.run
+    assert isinstance(server, FakeFail2ban)
+    server.start()
+    server.answer = lambda _words: parts  # type: ignore[method-assign]
+    with Server(machine.fail2ban_socket) as found:
+        assert found is not None
+        assert (found.jails(), found.failed("sshd")) == ([], 0)
+
+
 @pytest.mark.parametrize("name", ["DEFAULT", "../x", "a]b", ""])
 def test_a_name_of_a_jail_is_no_path(jail: Jail, name: str) -> None:
     assert "is not a name for a jail" in jail.refused(jail=name).message
