@@ -37,7 +37,7 @@ def documents(path: Path) -> dict[str, int]:
             return _walk(file)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise Failed(f"{path.name} is cut or damaged: it does not decompress to its end") from None
-    except (struct.error, KeyError, ValueError) as error:
+    except (struct.error, IndexError, KeyError, ValueError) as error:
         raise Failed(f"{path.name} is no whole archive of mongodump ({error})") from None
 
 

@@ -23,10 +23,11 @@ def run(config: Config, say: Callable[[str], None], *, accept_empty: bool = Fals
     for name, store in config.stores.items():
         try:
             dump = _store(shelf, status, store, accept_empty=accept_empty)
-        except Failed as failure:
+        except Exception as failure:  # noqa: BLE001 - whoever runs in its container chooses what it sends
             complete = False
-            status.failure(name, str(failure))
-            say(f"{name}: FAILED: {failure}")
+            why = str(failure) if isinstance(failure, Failed) else f"{type(failure).__name__} in its backup"
+            status.failure(name, why)
+            say(f"{name}: FAILED: {why}")
             continue
         taken.append(dump)
         say(f"{name}: {dump.items} {store.holds} in {dump.size} bytes, {dump.path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -52,13 +53,15 @@ def run(
     Args:
         argv: program and arguments; no shell, and never a secret.
         stdin: what it reads, from the file's present place; nothing without it.
-        stdout: where its output goes, if it is not text for `Done.out`.
+        stdout: the file where its output goes, if it is not text for `Done.out`; at most what its file system
+            has room for, less a twentieth that others need.
         timeout: seconds, after which it is killed.
         env: variables on top of a plain environment.
 
     Raises:
-        Failed: there is no such program, or it took too long.
+        Failed: there is no such program, it took too long, or it wrote more than there is room for.
     """
+    room = _room(stdout) if stdout else 0
     # Files and not pipes: nobody has to read both at once, and what a dump's tool says is short.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
@@ -71,12 +74,24 @@ def run(
                 env={**_ENVIRONMENT, **(env or {})},
                 cwd="/",
                 check=False,
+                preexec_fn=(lambda: _bound(room)) if stdout else None,
             )
         except subprocess.TimeoutExpired:
             raise Failed(f"{argv[0]} did not end within {timeout / HOURS:g} hours") from None
         except OSError as error:
             raise Failed(f"{argv[0]} cannot be started: {os.strerror(error.errno or 0)}") from None
+        if stdout and os.fstat(stdout.fileno()).st_size >= room:
+            raise Failed(f"{argv[0]} had more to write than there is room for: {room} bytes")
         return Done(done.returncode, _text(out), _text(err))
+
+
+def _room(file: IO[bytes]) -> int:
+    disk = os.fstatvfs(file.fileno())
+    return max((disk.f_bavail - disk.f_blocks // 20) * disk.f_frsize, 0)
+
+
+def _bound(room: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
 
 def checked(argv: Sequence[str], what: str, **more: IO[bytes] | None) -> Done:

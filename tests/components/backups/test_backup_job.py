@@ -173,6 +173,36 @@ def test_one_stores_failure_keeps_no_other_from_its_turn_and_prunes_nothing(shel
     assert Path(status["mongo"]["file"]).stat().st_size == status["mongo"]["bytes"] == 1
 
 
+@pytest.mark.parametrize("fault", [IndexError("x"), RecursionError(), ValueError("x"), OSError(5, "x")])
+def test_whatever_a_store_sends_is_its_own_failure(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    hostile, well = FakeStore("redis"), FakeStore("mongo")
+
+    def check(_: Path) -> int:
+        raise fault
+
+    monkeypatch.setattr(hostile, "check", check)
+    said: list[str] = []
+    assert not job.run(settings(shelf.folder, hostile, well), said.append)
+    assert said[0].startswith("redis: FAILED: ")
+    assert said[1].startswith("mongo: 3 keys")
+    assert [path.name for path in (shelf.folder / "redis").iterdir()] == [], "nothing of it is left"
+
+
+def test_a_dump_is_no_larger_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "dump").open("wb") as file:
+        assert programs._room(file) > 0
+        assert programs.run(["echo", "12"], stdout=file).code == 0
+    monkeypatch.setattr(programs, "_room", lambda _: 100_000)
+    with (
+        (tmp_path / "dump").open("wb") as file,
+        pytest.raises(Failed, match="yes had more to write than there is room for: 100000 bytes"),
+    ):
+        programs.run(["yes"], stdout=file, timeout=5)
+    assert (tmp_path / "dump").stat().st_size == 100_000
+
+
 def test_a_failure_keeps_the_last_success_known_and_a_success_clears_the_reason(
     tmp_path: Path, clock: Clock
 ) -> None:
@@ -357,6 +387,10 @@ def test_documents_are_counted_by_database_and_the_servers_own_are_not(tmp_path:
         ((WHOLE[0][:-9],), "cut|bytes"),
         ((b"\x04\0\0\0",), "a document of 4 bytes"),
         ((bson(db="shop") + END,), "collection"),
+        # Headers as no mongodump writes them: the end is missing, or a number reaches behind it.
+        ((struct.pack("<i", 8) + b"\x10a\0\0" + END,), "no whole archive"),
+        ((struct.pack("<i", 12) + b"\x02a\0\xff\xff\xff\x7f\0" + END,), "no whole archive"),
+        ((struct.pack("<i", 10) + b"\x08abcd\0" + END,), "no whole archive"),
     ],
 )
 def test_an_archive_that_ends_early_is_not_whole(tmp_path: Path, blocks: Sequence[bytes], said: str) -> None:
