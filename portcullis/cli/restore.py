@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portcullis.cli import command
+from portcullis.cli.heard import TooMuch, heard
 from portcullis.components.backups.job.restore import LATEST, table
 from portcullis.printable import one_line, printable, printable_values
 
@@ -120,10 +121,10 @@ def _ask(store: str, host: str, dump: dict[str, Any], *, safety: bool) -> None:
 
 
 def _list(ssh: Sequence[str], store: str, host: str) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        [*ssh, *_remote("list", "--json", *([store] if store else []))],
-        capture_output=True, text=True, errors="replace", check=False,
-    )  # fmt: skip
+    try:
+        done = heard([*ssh, *_remote("list", "--json", *([store] if store else []))])
+    except TooMuch as error:
+        raise Stopped(f"{host} cannot be asked: {error}") from None
     if done.returncode == _UNREACHABLE:
         raise Stopped(f"{host} cannot be reached:\n{printable(done.stderr.strip())}")
     if "command not found" in done.stderr:

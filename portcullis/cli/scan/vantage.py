@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Dict, Sequence
 
+from portcullis.cli.heard import TooMuch, heard
 from portcullis.printable import one_line, printable
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -87,15 +88,9 @@ def answer(question: Dict[str, Any], host: str, ssh: Sequence[str] = ("ssh",)) -
     """
     command = [*ssh, "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", host]
     try:
-        done = subprocess.run(
-            [*command, f"sh -c {shlex.quote(_REMOTE)}"],
-            input=program(question),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=TIMEOUT,
-        )
+        done = heard([*command, f"sh -c {shlex.quote(_REMOTE)}"], program(question), TIMEOUT)
+    except TooMuch as error:
+        raise VantageFailed(f"asking from {host} failed: {error}") from None
     except subprocess.TimeoutExpired:
         raise VantageFailed(f"{host} did not finish within {TIMEOUT:.0f} s; ask for fewer --ports") from None
     if done.returncode == _UNREACHABLE:

@@ -164,7 +164,7 @@ class Host:
         (tmp_path / ".portcullis/lab").mkdir(parents=True)
         (tmp_path / ".portcullis/lab/ssh_config").write_text("")
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(restore.subprocess, "run", self.run)
+        monkeypatch.setattr(restore, "heard", self.run)
         monkeypatch.setattr(restore, "_relay", self.run)
 
     def run(self, argv: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
