@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 # The machine is shared and slow at times, which is no fault of what is tested.
 _UNHURRIED = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
-settings.register_profile("quick", max_examples=30, derandomize=True, **_UNHURRIED)
+settings.register_profile("quick", max_examples=20, derandomize=True, **_UNHURRIED)
 settings.register_profile(
     "fuzz",
     max_examples=int(os.environ.get("FUZZ", "10000")),

@@ -16,27 +16,154 @@ from tests.config.test_settings import IMAGE, KEY, smallest
 from tests.fuzz.texts import NASTY
 
 PLAUSIBLE = (
-    "web1", "api", "redis", "mongo", "mongo.shop", "deploy", "root", "203.0.113.10", "2001:db8::10",
-    "10.0.0.0/8", "2001:db8::/32", "fe80::1%eth0", "www.example.com", "api.example.com", "debian-13", "debian-12", KEY, IMAGE,
-    "redis:8", "/healthz", "/api/", "/data", "data", "10m", "7d", "30", "443/tcp", "53/udp", "8080", "allow",
-    "https://www.example.com", "ops@example.com", "1000:1000", "LOG_LEVEL", "stripe_key", "internal", "none",
-    "acme", "dns", "http", "cloudflare", "172.17.0.1/16", "lb1", "eth0", "net.ipv4.ip_forward", "1", "on",
-    "default-src 'self'", "X-Robots-Tag", "GET", "no-store", "listener tcp4 0.0.0.0:8080", "/etc/foo",
-    "AllowTcpForwarding", "rest:https://backup.example.com/x", "strict", "modern", "intermediate", "required",
-)  # fmt: skip
+    "web1",
+    "api",
+    "redis",
+    "mongo",
+    "mongo.shop",
+    "deploy",
+    "root",
+    "203.0.113.10",
+    "2001:db8::10",
+    "10.0.0.0/8",
+    "2001:db8::/32",
+    "fe80::1%eth0",
+    "www.example.com",
+    "api.example.com",
+    "debian-13",
+    "debian-12",
+    KEY,
+    IMAGE,
+    "redis:8",
+    "/healthz",
+    "/api/",
+    "/data",
+    "data",
+    "10m",
+    "7d",
+    "30",
+    "443/tcp",
+    "53/udp",
+    "8080",
+    "allow",
+    "https://www.example.com",
+    "ops@example.com",
+    "1000:1000",
+    "LOG_LEVEL",
+    "stripe_key",
+    "internal",
+    "none",
+    "acme",
+    "dns",
+    "http",
+    "cloudflare",
+    "172.17.0.1/16",
+    "lb1",
+    "eth0",
+    "net.ipv4.ip_forward",
+    "1",
+    "on",
+    "default-src 'self'",
+    "X-Robots-Tag",
+    "GET",
+    "no-store",
+    "listener tcp4 0.0.0.0:8080",
+    "/etc/foo",
+    "AllowTcpForwarding",
+    "rest:https://backup.example.com/x",
+    "strict",
+    "modern",
+    "intermediate",
+    "required",
+)
 _WRONG: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 22, 65536, 10**30, -(10**400), 1.5, 1e308, float("nan"), float("inf"),
-    float("-inf"), "", " ", [], {}, [[]], [None], {"": ""}, [{}], {"a": {"b": {"c": []}}}, ["a", 1, None],
-    {"secure": "v1:abc"}, {"secure": 1}, "9" * 5000, "x" * 100_000, "1e999999999", "0x1f", "1_000", "010",
-    "12:30:00", "2026-11-27", "\u0661\u0662", "\u212aelvin", "web\u0455", "a\u0300", "ﬁle", "１２",
-    "xn--" + "a" * 300, "straße.example.com", "..", "a..b", "-", "fe80::1%eth0; id", "::ffff:1.2.3.4", "%n%s",
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    22,
+    65536,
+    10**30,
+    -(10**400),
+    1.5,
+    1e308,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    "",
+    " ",
+    [],
+    {},
+    [[]],
+    [None],
+    {"": ""},
+    [{}],
+    {"a": {"b": {"c": []}}},
+    ["a", 1, None],
+    {"secure": "v1:abc"},
+    {"secure": 1},
+    "9" * 5000,
+    "x" * 100_000,
+    "1e999999999",
+    "0x1f",
+    "1_000",
+    "010",
+    "12:30:00",
+    "2026-11-27",
+    "\u0661\u0662",
+    "\u212aelvin",
+    "web\u0455",
+    "a\u0300",
+    "\ufb01le",
+    "\uff11\uff12",
+    "xn--" + "a" * 300,
+    "straße.example.com",
+    "..",
+    "a..b",
+    "-",
+    "fe80::1%eth0; id",
+    "::ffff:1.2.3.4",
+    "%n%s",
+)
 _NAMES = (
-    "", " ", ".", "..", "/", "a/b", "../../etc/passwd", "a\nb", "a\n  portcullis:hosts: is fine", "a\0b",
-    "\x1b[2J", "\u202ea", "web\u0455", "API", "__proto__", "[key]", "constructor", "a" * 300, "9" * 30, "true",
-    "~", "null", "a.b", "hosts", "[0]", "*", "?", "*.example.com", "EXAMPLE.com.", "пример.рф", "\ud800",
-    "<{%reset%}>", "::stop-commands::x", "%s", "{x}",
-)  # fmt: skip
+    "",
+    " ",
+    ".",
+    "..",
+    "/",
+    "a/b",
+    "../../etc/passwd",
+    "a\nb",
+    "a\n  portcullis:hosts: is fine",
+    "a\0b",
+    "\x1b[2J",
+    "\u202ea",
+    "web\u0455",
+    "API",
+    "__proto__",
+    "[key]",
+    "constructor",
+    "a" * 300,
+    "9" * 30,
+    "true",
+    "~",
+    "null",
+    "a.b",
+    "hosts",
+    "[0]",
+    "*",
+    "?",
+    "*.example.com",
+    "EXAMPLE.com.",
+    "пример.рф",
+    "\ud800",
+    "<{%reset%}>",
+    "::stop-commands::x",
+    "%s",
+    "{x}",
+)
 
 
 @cache
@@ -68,7 +195,7 @@ def _config(rng: random.Random, wrong: float) -> dict[str, Any]:
     return {**smallest(), **config} if rng.random() < 0.8 else config
 
 
-def _value(rng: random.Random, schema: Any, wrong: float, depth: int) -> Any:
+def _value(rng: random.Random, schema: Any, wrong: float, depth: int) -> Any:  # noqa: C901, PLR0911 - one a form
     if rng.random() < wrong or not isinstance(schema, dict) or depth > 12:
         return rng.choice(_WRONG) if rng.random() < 0.7 else rng.choice(NASTY)
     if "$ref" in schema:
@@ -204,25 +331,53 @@ def _not_yaml(rng: random.Random) -> str:
     text = _dumped(_config(rng, 0.1))
     for _ in range(rng.randrange(1, 8)):
         at = rng.randrange(len(text))
-        text = text[:at] + rng.choice([*NASTY, "\t", "- ", "&", "*x", "!!python/object:os.system ", "---\n", "%YAML 9\n"]) + text[at + rng.randrange(4):]  # fmt: skip
+        text = (
+            text[:at]
+            + rng.choice([*NASTY, "\t", "- ", "&", "*x", "!!python/object:os.system ", "---\n", "%YAML 9\n"])
+            + text[at + rng.randrange(4) :]
+        )
     return text
 
 
 def _other_things(rng: random.Random) -> str:
-    return rng.choice([
-        "", "[]", "config: []", "config: x", "config:\n", "config: {portcullis:hosts: }", "- a\n- b\n", "\ufeffconfig: {}\n",
-        "config: {portcullis:hosts: !!binary aGVsbG8=}\n", "config: {portcullis:hosts: !!set {a, b}}\n",
-        "config: {portcullis:apps: {? [a, b] : c}}\n", "config: {portcullis:apps: {1: {}, 2.5: {}, true: {}, null: {}}}\n",
-        "config: {portcullis:hosts: 2026-11-27}\n", "config: {portcullis:hosts: .nan, portcullis:apps: .inf}\n",
-        "config: {Portcullis:hosts: {}, portculis:apps: {}, 'portcullis:': {}, portcullis: {}}\n",
-        "config: {portcullis:hosts: {web1: !!omap [a: 1]}}\n", "config: {\"portcullis:h\\u0000\": 1, \"portcullis:\\e[2J\": 2}\n",
-        "config:\n  portcullis:hosts:\n    web1: |\n      address: x\n", "config: {portcullis:sites: {y: {}, no: {}, on: {}}}\n",
-    ])  # fmt: skip
+    return rng.choice(
+        [
+            "",
+            "[]",
+            "config: []",
+            "config: x",
+            "config:\n",
+            "config: {portcullis:hosts: }",
+            "- a\n- b\n",
+            "\ufeffconfig: {}\n",
+            "config: {portcullis:hosts: !!binary aGVsbG8=}\n",
+            "config: {portcullis:hosts: !!set {a, b}}\n",
+            "config: {portcullis:apps: {? [a, b] : c}}\n",
+            "config: {portcullis:apps: {1: {}, 2.5: {}, true: {}, null: {}}}\n",
+            "config: {portcullis:hosts: 2026-11-27}\n",
+            "config: {portcullis:hosts: .nan, portcullis:apps: .inf}\n",
+            "config: {Portcullis:hosts: {}, portculis:apps: {}, 'portcullis:': {}, portcullis: {}}\n",
+            "config: {portcullis:hosts: {web1: !!omap [a: 1]}}\n",
+            'config: {"portcullis:h\\u0000": 1, "portcullis:\\e[2J": 2}\n',
+            "config:\n  portcullis:hosts:\n    web1: |\n      address: x\n",
+            "config: {portcullis:sites: {y: {}, no: {}, on: {}}}\n",
+        ]
+    )
 
 
 _WAYS = (
-    _few_wrong, _some_wrong, _many_wrong, _names, _deep, _huge, _aliases, _twice, _not_yaml, _other_things, _right_shape,
-)  # fmt: skip
+    _few_wrong,
+    _some_wrong,
+    _many_wrong,
+    _names,
+    _deep,
+    _huge,
+    _aliases,
+    _twice,
+    _not_yaml,
+    _other_things,
+    _right_shape,
+)
 
 
 # How the engine hands them on --------------------------------------------------------------------------------
@@ -235,7 +390,7 @@ class NotTaken(Exception):
 class _Strict(yaml.SafeLoader):
     """As the engine reads: no key twice, no bomb of aliases, nothing that contains itself."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - the base's
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen = [self.construct_object(key, deep=True) for key, _ in node.value]
         if any(seen.index(key) != at for at, key in enumerate(seen)):
             raise NotTaken("a key stands twice")

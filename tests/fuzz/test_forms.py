@@ -18,10 +18,22 @@ from tests.fuzz.hostile_settings import PLAUSIBLE
 from tests.fuzz.texts import is_utf8, texts, values
 
 FREE = {
-    "a file on this machine", "a public key", "the public key of a host", "the comment of a rule", "a reason",
-    "a Content-Security-Policy", "the value of a header", "configuration for nginx", "a message", "a command",
-    "a resource", "something on a host", "something that a host exposes", "what a rule matches", "a value of sshd_config",
-}  # fmt: skip
+    "a file on this machine",
+    "a public key",
+    "the public key of a host",
+    "the comment of a rule",
+    "a reason",
+    "a Content-Security-Policy",
+    "the value of a header",
+    "configuration for nginx",
+    "a message",
+    "a command",
+    "a resource",
+    "something on a host",
+    "something that a host exposes",
+    "what a rule matches",
+    "a value of sshd_config",
+}
 """What is quoted, or stays on a line of its own; test_quoting.py is about these."""
 _SYNTAX = set("\"'`;{}$\\<>|&()!#\0 \t\n\r\v\f")
 _ACTING = {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portcullis.agent import guarded, lock, operations, packaged, paths, step, x509
+from portcullis.agent import guarded, operations, packaged, paths, step
 from portcullis.agent.errors import HostError
-from portcullis.components.backups import on_host as backups
-from portcullis.components.backups.job import archive, shelf
-from portcullis.components.certificates.on_host import certbot_output, dns_lookup, lineages
-from portcullis.components.containers.on_host import cpus
-from portcullis.components.exposure.on_host import docker_ports, packet_passes, socket_owners, sockets
-from portcullis.components.fail2ban.on_host import bans, jail_files
-from portcullis.components.firewall.on_host import ufw_files, ufw_live, ufw_names, ufw_rules
+from portcullis.components.certificates.on_host import certbot_output
+from portcullis.components.exposure.on_host import packet_passes, socket_owners
+from portcullis.components.firewall.on_host import ufw_changes, ufw_files, ufw_live, ufw_names, ufw_rules
 from portcullis.components.inventory.on_host import (
-    alternatives, docker, dpkg, kernel, key_places, look, packages, pam, programs, unit_files, walk, who,
-)  # fmt: skip
+    alternatives,
+    docker,
+    dpkg,
+    kernel,
+    key_places,
+    packages,
+    pam,
+    unit_files,
+    walk,
+    who,
+)
 from portcullis.components.nginx.on_host import nginx_config, nginx_strangers
-from portcullis.components.previews.on_host import docker_answers
 from portcullis.components.redis.on_host import redis_acl
 from portcullis.components.ssh.on_host import ssh_rules, ssh_steps, sshd_config
 from portcullis.components.users.on_host import authorized_keys, sudoers
@@ -33,7 +36,7 @@ from portcullis.components.users.on_host.accounts import Account
 from portcullis.resources.packages.on_host import apt, policy
 from portcullis.resources.service import on_host as service
 from portcullis.resources.sysctl.on_host import sysctl_files
-from tests.fuzz.texts import blobs, documents, printable, texts
+from tests.fuzz.texts import texts
 
 RECORDED = Path(__file__).parents[1] / "components" / "firewall" / "recorded" / "ufw"
 
@@ -280,4 +283,21 @@ def test_a_text_of_the_host_is_read_or_refused_in_words(name: str, data: st.Data
         pass
 
 
-REFUSALS: dict[str, type[Exception]] = {}
+# ufw's own reader and the settings tell these in words.
+REFUSALS: dict[str, type[Exception]] = dict.fromkeys(
+    ("ufw's tuples", "ufw's rule names", "ufw's rule values"), ValueError
+)
+
+
+@given(texts(TUPLES))
+def test_rules_of_ufw_that_are_read_can_be_used(text: str) -> None:
+    try:
+        rules = ufw_rules.parse_tuples(text)
+    except ValueError:
+        return
+    ufw_rules.merged({"4": rules, "6": rules}, ["4", "6"])
+    packet_passes.by_ufw({"4": rules, "6": rules}, ["4", "6"])
+    ufw_changes.misplaced(rules)
+    for rule in rules:
+        ufw_rules.verdict(rules, rule.match)
+        assert all(isinstance(one, str) for one in rule.argv("delete", family="4"))

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Union
 
 import pytest
@@ -26,12 +25,13 @@ from portcullis.provider.base import import_kinds, kinds
 from portcullis.provider.values import to_struct
 from tests.canned import CannedChannel
 from tests.components.test_examples import COMPONENTS, pinned
-from tests.fuzz.texts import documents, is_utf8, printable
+from tests.fuzz.texts import documents, is_utf8, per_kind, printable
 from tests.recording_engine import declare
 
 import_kinds()
 PROVIDERS = {kind.type_name(): kind for kind in kinds().values() if issubclass(kind, HostProvider)}
 Props = dict[str, Any]
+URN = "urn:pulumi:lab::web::portcullis:index:Thing::it"
 STEP = {"property": 'strangers["/etc/x"]', "have": "a", "want": "b", "action": "warn", "detail": ""}
 
 
@@ -107,14 +107,13 @@ def answers(kind: type[HostProvider]) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
+@per_kind()
 @given(data=st.data())
 def test_any_answer_is_taken_or_refused(
     name: str, data: st.DataObject, inputs: dict[str, dict[str, Any]]
 ) -> None:
     kind = PROVIDERS[name]
-    if name not in inputs:
-        pytest.skip("no example has one")
-    props = inputs[name]
+    props = inputs.get(name) or encode(sample(kind.desired_type)) | {"host": "web1", "managed_by": URN}
     said = answers(kind)
     wanted = kind().item(props)
 

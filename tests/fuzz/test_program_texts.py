@@ -34,8 +34,7 @@ from tests.fuzz import texts as fuzz
 from tests.fuzz.test_host_bytes import Line
 from tests.fuzz.test_hostile_answers import PROVIDERS, sample
 from tests.fuzz.test_protocol import instances
-from tests.fuzz.texts import blobs, documents, texts, values
-
+from tests.fuzz.texts import blobs, documents, per_kind, texts, values
 
 STDERR = (
     "ssh: connect to host 192.0.2.1 port 22: Connection refused\n",
@@ -104,6 +103,7 @@ def test_messages_are_told_on_lines_that_print(messages: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
+@per_kind()
 @given(data=st.data())
 def test_whatever_a_host_has_is_told_on_lines_that_print(name: str, data: st.DataObject) -> None:
     kind = PROVIDERS[name]

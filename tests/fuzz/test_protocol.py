@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
 import tempfile
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Union
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portcullis.agent.machine import Machine
 from portcullis.agent.main import Agent
 from portcullis.agent.read_only import ReadOnly
 from portcullis.agent.wire import Facts, Malformed, decode, encode
@@ -22,8 +23,8 @@ from portcullis.host.provider import HostProvider
 from portcullis.provider.base import import_kinds, kinds
 from portcullis.provider.changes import path_of
 from portcullis.provider.values import from_struct, to_struct
-from tests.fuzz.texts import blobs, documents, texts, values
 from tests.fuzz.test_hostile_answers import sample
+from tests.fuzz.texts import blobs, documents, per_kind, texts
 from tests.on_host import STACK, URN, machine
 
 import_kinds()
@@ -63,6 +64,7 @@ def instances(cls: Any) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+@per_kind()
 @given(data=st.data())
 def test_what_one_half_sends_the_other_gets(cls: Any, data: st.DataObject) -> None:
     made = data.draw(instances(cls))
@@ -76,6 +78,7 @@ def test_what_one_half_sends_the_other_gets(cls: Any, data: st.DataObject) -> No
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+@per_kind()
 @given(data=st.data())
 def test_data_of_another_shape_is_malformed_and_nothing_worse(cls: Any, data: st.DataObject) -> None:
     try:
@@ -86,10 +89,22 @@ def test_data_of_another_shape_is_malformed_and_nothing_worse(cls: Any, data: st
 
 
 REQUESTS = [
-    {"id": 1, "op": op, "stack": STACK, "who": "me", "kind": "file", "item": "/x", "owner": URN, "index": True,
-     "items": [{"kind": "file", "id": "/x", "spec": {"path": "/x"}}], "guard": "g", "path": "/x", "files": {"a": "b"}}
+    {
+        "id": 1,
+        "op": op,
+        "stack": STACK,
+        "who": "me",
+        "kind": "file",
+        "item": "/x",
+        "owner": URN,
+        "index": True,
+        "items": [{"kind": "file", "id": "/x", "spec": {"path": "/x"}}],
+        "guard": "g",
+        "path": "/x",
+        "files": {"a": "b"},
+    }
     for op in ("hello", "survey", "plan", "confirm", "rollback", "armed", "remove", "nonsense")
-]  # fmt: skip
+]
 LINES = blobs(*(json.dumps(each).encode() for each in REQUESTS)) | documents(*REQUESTS).map(
     lambda request: json.dumps(request).encode()
 )
@@ -134,10 +149,6 @@ def _answer(agent: Agent, line: bytes) -> Any:
 @given(st.lists(LINES, max_size=5))
 def test_a_session_ends_with_its_input_and_answers_each_line(lines: list[bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as out:
-        from pathlib import Path  # noqa: PLC0415
-
-        from portcullis.agent.machine import Machine  # noqa: PLC0415
-
         here = Machine(root=Path(folder), state=Path(folder) / "state", lock=Path(folder) / "lock")
         said = [line for line in b"\n".join(lines).split(b"\n") if line.strip()]
         agent = Agent(here, out.fileno(), ReadOnly(here, STACK, "digest"), bounded=True)

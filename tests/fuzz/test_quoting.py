@@ -7,9 +7,10 @@ import re
 import shlex
 import subprocess
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,8 +38,15 @@ from tests.fuzz.texts import texts, values
 SHELL_QUOTED = re.compile(r"'[^']*'")
 # What the tables of remedies bring along themselves.
 TEMPLATES = (
-    'cd "$(mktemp -d)"', "_*.deb", "[?[:cntrl:]]", ": >", '"security.capability"', "[:cntrl:]", "[?", "]",
-)  # fmt: skip
+    'cd "$(mktemp -d)"',
+    "_*.deb",
+    "[?[:cntrl:]]",
+    ": >",
+    '"security.capability"',
+    "[:cntrl:]",
+    "[?",
+    "]",
+)
 META = set('`$()<>\n*?#~"\\{}![]')
 
 
@@ -91,12 +99,18 @@ def test_what_a_person_pastes_holds_nothing_of_a_hosts_own(
     assert bare(way).count("|") <= 2, way
 
 
-STRANGERS = (UNKNOWN, LINK, WITHOUT_EFFECT, f"{OLD}, and is gone", "changed by hand: not as nginx brings it", "gone; some package brings it", "belongs to evil:evil, mode 0666, where 0644 is usual")  # fmt: skip
-
-
-@given(
-    path=texts("/etc/nginx/conf.d/evil.conf"), text=st.sampled_from(STRANGERS).flatmap(lambda one: texts(one))
+STRANGERS = (
+    UNKNOWN,
+    LINK,
+    WITHOUT_EFFECT,
+    f"{OLD}, and is gone",
+    "changed by hand: not as nginx brings it",
+    "gone; some package brings it",
+    "belongs to evil:evil, mode 0666, where 0644 is usual",
 )
+
+
+@given(path=texts("/etc/nginx/conf.d/evil.conf"), text=st.sampled_from(STRANGERS).flatmap(texts))
 def test_what_a_person_pastes_of_a_parts_strangers(path: str, text: str) -> None:
     said = strangers.remedy(one_line(path), one_line(text), "systemctl reload nginx")
     way = said.partition("yourself: ")[2]
@@ -129,7 +143,10 @@ def test_words_of_nginx_are_words_again(words: list[str]) -> None:
     found = list(directives(text))
     # nginx takes the backslash away before a quote or a backslash, within quotes.
     assert [len(line) for line in found] == [2, 1 + len(words)]
-    assert [re.sub(r'\\(["\\])', r"\1", word) if needs_quotes(mine) else word for word, mine in zip(found[1][1:], words, strict=True)] == words  # fmt: skip
+    assert [
+        re.sub(r'\\(["\\])', r"\1", word) if needs_quotes(mine) else word
+        for word, mine in zip(found[1][1:], words, strict=True)
+    ] == words
 
 
 def needs_quotes(text: str) -> bool:
@@ -183,7 +200,7 @@ def test_openssh_sees_no_key_that_we_do_not(lines: list[str]) -> None:
     data = text.encode("utf-8", "surrogatepass")
     done = subprocess.run(
         ["ssh-keygen", "-l", "-f", "/dev/stdin"], input=data, capture_output=True, check=False
-    )  # noqa: S607
+    )
     theirs = set(re.findall(rb"SHA256:\S+", done.stdout)) if done.returncode == 0 else set()
     ours = authorized_keys.parse_all(data.decode("utf-8", "surrogateescape"))
     assert theirs <= {key.fingerprint.encode() for key in ours}
@@ -229,10 +246,15 @@ def test_a_user_in_a_url_is_the_user(user: str, database: str, port: int) -> Non
 # Mermaid, HTML, Markdown, terminals --------------------------------------------------------------------------
 
 NODES = st.lists(
-    st.tuples(st.sampled_from(["who", "port", "site", "container", "store"]), texts("443/tcp", "api"), texts("detail"), st.sampled_from(["declared", "undeclared"])),
+    st.tuples(
+        st.sampled_from(["who", "port", "site", "container", "store"]),
+        texts("443/tcp", "api"),
+        texts("detail"),
+        st.sampled_from(["declared", "undeclared"]),
+    ),
     min_size=2,
     max_size=5,
-)  # fmt: skip
+)
 
 
 def drawn(nodes: list[tuple[str, str, str, str]], extra: str) -> Map:
@@ -240,7 +262,7 @@ def drawn(nodes: list[tuple[str, str, str, str]], extra: str) -> Map:
     for number, (column, label, detail, status) in enumerate(nodes):
         found.add(Node(f"{column}:{number}", column, "web1", label, detail, status))
     keys = list(found.nodes)
-    for one, other in zip(keys, keys[1:], strict=False):
+    for one, other in pairwise(keys):
         found.join(one, other, extra)
     return found
 
@@ -277,9 +299,34 @@ def test_a_label_on_a_page_is_text(nodes: list[tuple[str, str, str, str]], extra
     found = drawn(nodes, extra)
     parsed = _Page()
     parsed.feed(page.page(found))
-    known = {"html", "head", "meta", "title", "style", "body", "svg", "g", "rect", "text", "path", "defs", "marker", "tspan", "line", "polygon", "h2", "ul", "li", "code", "details", "summary", "pre", "desc"}  # fmt: skip
+    known = {
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "svg",
+        "g",
+        "rect",
+        "text",
+        "path",
+        "defs",
+        "marker",
+        "tspan",
+        "line",
+        "polygon",
+        "h2",
+        "ul",
+        "li",
+        "code",
+        "details",
+        "summary",
+        "pre",
+        "desc",
+    }
     assert parsed.tags <= known, parsed.tags - known
-    ElementTree.fromstring(svg.svg(found))  # noqa: S314 - our own
+    ET.fromstring(svg.svg(found))  # noqa: S314 - our own
 
 
 @given(text=texts("a\n```\nb", "~~~", "    - x"), language=st.sampled_from(["", "diff"]))

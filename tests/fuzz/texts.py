@@ -7,6 +7,7 @@ import json
 import unicodedata
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 NASTY = (
@@ -89,10 +90,11 @@ def documents(*samples: Any) -> st.SearchStrategy[Any]:
     if not samples:
         return values
     changes = st.lists(st.tuples(st.integers(0, 10**6), st.booleans(), values), max_size=4)
-    return st.builds(_altered, st.sampled_from(samples), changes) | values
+    return st.builds(altered, st.sampled_from(samples), changes) | values
 
 
-def _altered(sample: Any, changes: list[tuple[int, bool, Any]]) -> Any:
+def altered(sample: Any, changes: list[tuple[int, bool, Any]]) -> Any:
+    """Return JSON with some of its values replaced or taken away."""
     root = [copy.deepcopy(sample)]
     for number, gone, new in changes:
         places = list(_places(root))
@@ -109,6 +111,11 @@ def _places(value: Any) -> Any:
     for key, inner in items:
         yield value, key
         yield from _places(inner)
+
+
+def per_kind() -> settings:
+    """Return a tenth of the examples, for a property that is checked for each of many kinds by itself."""
+    return settings(max_examples=max(settings.default.max_examples // 10, 10))  # type: ignore[union-attr]
 
 
 def printable(text: str) -> bool:
