@@ -106,7 +106,7 @@ def _state(entry: Any, hours: float) -> str:
     known = entry if isinstance(entry, dict) else {}
     reason = " ".join(str(known.get("reason") or "").split())[:_SHOWN]
     success = known.get("success")
-    if type(success) not in (int, float) or not 0 <= success <= _LATEST:
+    if isinstance(success, bool) or not isinstance(success, (int, float)) or not 0 <= success <= _LATEST:
         return f"never backed up: {reason}" if reason else "never backed up"
     age = time.time() - success
     last = f"last success {_ago(age)} ago"
