@@ -422,3 +422,8 @@ SCOPED = "fe80::1%eth0 203.0.113.7; }"
 )
 def test_an_address_brings_no_text_of_its_own_into_a_file(path: str, value: Any) -> None:
     assert faults(changed(path, value))
+
+
+@pytest.mark.parametrize("deny", [{"25/tcp\n": "why"}, {"25/tcp": "why\n"}, {"25/tcp": "\n"}])
+def test_a_rule_and_its_comment_stand_on_one_line(deny: dict[str, str]) -> None:
+    assert faults(changed("hosts.web1.firewall", {"deny": deny}))

@@ -33,6 +33,7 @@ FREE = {
     "something that a host exposes",
     "what a rule matches",
     "a value of sshd_config",
+    "a value of a kernel setting",
 }
 """What is quoted, or stays on a line of its own; test_quoting.py is about these."""
 _SYNTAX = set("\"'`;{}$\\<>|&()!#\0 \t\n\r\v\f")
