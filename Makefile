@@ -100,7 +100,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden e2e drill drill-inventory lock test mutants bench dist sbom audit
+.PHONY: tools-only lint format types unit golden fuzz e2e drill drill-inventory lock test mutants bench dist sbom audit
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -120,10 +120,16 @@ types: tools-only ## mypy --strict
 unit: tools-only ## the quick tests: no engine, no host
 	@$(BIN)/python -m pytest -m "not e2e" --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 		tests/components tests/resources tests/agent tests/host tests/provider tests/config tests/cli tests/policy tests/golden tests/package \
-		tests/tools tests/benchmarks tests/test_*.py $(PYTEST)
+		tests/tools tests/benchmarks tests/fuzz tests/test_*.py $(PYTEST)
 
 golden: tools-only ## write the rendered files that the golden tests compare with
 	@$(BIN)/python -m pytest tests/golden --update-golden $(PYTEST)
+
+# FUZZ=examples of each property, and a tenth of them for each kind where a property is about every kind by itself.
+fuzz: tools-only ## many examples of the parsers' and renderers' properties, hostile settings and hosts; SEED=repeats
+	@seed=$(or $(SEED),$$RANDOM); echo "to repeat: make fuzz SEED=$$seed"; \
+		FUZZ=$(or $(FUZZ),10000) $(BIN)/python -m pytest tests/fuzz --hypothesis-seed=$$seed --timeout 0 -s \
+		--numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 e2e: ready-to-test ## the main job on a real engine and a disposable host
 	@$(ENV) python -m pytest tests/e2e $(PYTEST)

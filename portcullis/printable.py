@@ -11,8 +11,9 @@ MARK = "\N{REPLACEMENT CHARACTER}"
 
 # All but tab and newline of what controls, turns, hides or breaks writing: Unicode's Cc, Cf, Zl, Zp and Cs.
 _CONTROL = re.compile(
-    "[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
 # pulumi/sdk/go/common/diag/colors: <{%reset%}> is a colour, wherever it stands.
 _COLOUR = re.compile(r"<(?=\{%)")

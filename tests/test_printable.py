@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import unicodedata
 
 import pytest
 
@@ -50,6 +52,14 @@ def test_what_a_terminal_or_a_log_acts_on_is_broken(text: str) -> None:
 )
 def test_what_nothing_acts_on_stays(text: str) -> None:
     assert printable(text) == text
+
+
+def test_every_character_that_controls_writing_is_taken_out() -> None:
+    kinds = ("Cc", "Cf", "Zl", "Zp", "Cs")
+    controls = [
+        letter for letter in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(letter) in kinds
+    ]
+    assert [letter for letter in controls if printable(letter) == letter] == ["\t", "\n"]
 
 
 def test_one_line_is_one() -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _RUN = 1100.0  # seconds
 _LINES = 15
 _SHOWN = 300  # characters of a reason
+_LATEST = 1e11  # seconds of the epoch: the year 5138
 
 
 class Backups(Kind[BackupStatusSpec, BackupStatusDesired, BackupStatusFacts]):
@@ -105,7 +106,7 @@ def _state(entry: Any, hours: float) -> str:
     known = entry if isinstance(entry, dict) else {}
     reason = " ".join(str(known.get("reason") or "").split())[:_SHOWN]
     success = known.get("success")
-    if not isinstance(success, (int, float)):
+    if isinstance(success, bool) or not isinstance(success, (int, float)) or not 0 <= success <= _LATEST:
         return f"never backed up: {reason}" if reason else "never backed up"
     age = time.time() - success
     last = f"last success {_ago(age)} ago"
@@ -122,7 +123,7 @@ def _lost(known: dict[str, Any]) -> str:
         return ""
     try:
         there = Path(str(file)).stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # a zero byte in its name
         return f"{file} is gone"
     return "" if there == size else f"{file} has {there} of its {size} bytes"
 

@@ -92,7 +92,8 @@ class AcmeArgs(Section):
     @classmethod
     def check(cls, written: Written) -> None:
         """Refuse a root for servers that everybody trusts."""
-        if isinstance(written.get("ca_bundle"), str) and written.get("server", "production") in _SERVERS:
+        server = written.get("server", "production")
+        if isinstance(written.get("ca_bundle"), str) and isinstance(server, str) and server in _SERVERS:
             written.at.field("ca_bundle").report(
                 "is for an authority that nobody knows",
                 "Let's Encrypt's own servers need none: leave it out",

@@ -74,7 +74,7 @@ class PoolArgs(Section):
         """Refuse pieces that are larger than the whole."""
         base, size = str(written.get("base")), written.get("size")
         prefix = base.rpartition("/")[2]
-        if isinstance(size, int) and prefix.isdigit() and size < int(prefix):
+        if isinstance(size, int) and prefix.isdecimal() and size < int(prefix):
             written.at.field("size").refuse(
                 size, f"does not fit into {base}", f"write a number from {prefix} to 29"
             )

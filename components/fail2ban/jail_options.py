@@ -67,6 +67,8 @@ def ignored(addresses: Iterable[str]) -> list[str]:
     spelt = []
     for text in addresses:
         try:
+            if "%" in text:  # Python takes any text at all behind it, for the name of an interface
+                raise ValueError  # noqa: TRY301 - as the library does
             network = ipaddress.ip_network(text, strict=False)
         except ValueError:
             raise ValueError(

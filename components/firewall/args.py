@@ -46,6 +46,8 @@ def _destination(text: str) -> tuple[str, str] | None:
 
 
 def _denied(text: str) -> tuple[str, str] | None:
+    if not text.isprintable():
+        return ("is not what a rule matches", "write it on one line: any from 198.51.100.0/24, or 25/tcp")
     try:
         normal_name(f"in {text}")
     except ValueError as error:
@@ -54,6 +56,8 @@ def _denied(text: str) -> tuple[str, str] | None:
 
 
 def _why(text: str) -> tuple[str, str] | None:
+    if not text.isprintable():
+        return ("cannot be the comment of a rule", "write plain words, on one line")
     try:
         normal_value(f"deny # {text}")
     except ValueError as error:

@@ -236,12 +236,14 @@ def secrets_of_apps(declared: Declared) -> None:
     secrets = declared.secrets
     for app in declared.apps.values():
         for secret, place in app.elements("secrets"):
-            if str(secret).startswith(_STORE_FILES):
+            if not isinstance(secret, str):
+                continue  # that is said where its form is checked
+            if secret.startswith(_STORE_FILES):
                 place.refuse(secret, "is what a store's own file is called", "give the secret another name")
             if secret not in secrets:
                 # Somebody may have written the secret itself where its name belongs.
-                added = declared.how_to_add("NAME" if place.is_secret else str(secret))
-                hint = closest(str(secret), secrets) if secrets else added
+                added = declared.how_to_add("NAME" if place.is_secret else secret)
+                hint = closest(secret, secrets) if secrets else added
                 place.refuse(secret, f"is not a secret of this {declared.whole}", hint)
 
 
@@ -313,7 +315,8 @@ def _reached(declared: Declared, tunnel: Written) -> set[str]:
     """Return the hosts whose stores somebody tunnels to."""
     stores = declared.stores
     named = [store for store, _ in tunnel.elements("to") if isinstance(store, str) and store in stores]
-    return {declared.named(stores[store]) or declared.only for store in named}
+    hosts = (declared.named(stores[store]) or declared.only for store in named)
+    return {host for host in hosts if isinstance(host, str)}
 
 
 def digests(declared: Declared) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from portcullis.components.ssh.facts import ALLOW, MODE, SshServerDesired, SshServerFacts
 from portcullis.host.connections import pinned_key_type, ssh_config_path
+from portcullis.host.errors import not_ours
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known, stack_name
 from portcullis.host.resource import HostResource
@@ -55,7 +56,7 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
     def normalise(self, inputs: Normaliser) -> None:
         """Check that text, port and options say the same."""
         content, port, login = inputs.text("content"), inputs.text("port"), inputs.text("login")
-        if port is not None and not (port.isdigit() and 1 <= int(port) <= _MAX_PORT):
+        if port is not None and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= _MAX_PORT):
             inputs.fail("port", f"{port!r} is not a TCP port")
         elif content is not None and port is not None:
             lines = re.findall(r"^Port (.*)$", content, re.MULTILINE)
@@ -108,7 +109,9 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
     def login_after_removal(self, props: Props, result: Json) -> Login:
         """Return a login on the port that the server has then."""
         del result
-        return Login(port=int(props[_PORT_AFTER]))
+        after = props[_PORT_AFTER]
+        # Where a refresh found no server, or a host that makes no sense, no port is known.
+        return Login(port=int(after)) if re.fullmatch(r"\d{1,5}", after) else Login()
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
         """Change; a port moves in two commits, and the old one goes only after a login on the new one."""
@@ -122,15 +125,16 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
     def withdraw(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
         """Give the server back as it was; a port moves back in two commits too."""
         facts = self._look(channel, item, props)
-        before = facts.ports_before or (props["port"],)
-        after = props["port"] if props["port"] in before else before[0]
+        port = self.desired(props).port
+        before = facts.ports_before or (port,)
+        after = port if port in before else before[0]
         # Only its owner may touch it; `remove` says so by itself.
-        if after != props["port"] and facts.owner == props["managed_by"]:
+        if after != port and facts.owner == props["managed_by"]:
             # What others set meanwhile is theirs: it must not keep anybody from leaving.
             both = {**props, _LISTEN_ALSO: before, "adopt": True}
             self.commit(channel, item, both, Login(port=int(after)))
         result = super().withdraw(channel, item, {**props, _PORT_AFTER: after}, **more)
-        if after != props["port"] and result["done"] in ("removed", "restored"):
+        if after != port and result["done"] in ("removed", "restored"):
             channel.reached(int(after))
         return result
 
@@ -140,6 +144,8 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
             "plan", timeout=READ_TIMEOUT, adopt=bool(props.get("adopt")), **self.asked(item, props)
         )
         facts: SshServerFacts = self._typed(answer["facts"])
+        if not all(re.fullmatch(r"\d{1,5}", port) for port in (*facts.ports, *facts.ports_before)):
+            raise not_ours("a port is no number")
         return facts
 
     def subject(self, change: Change) -> str:

@@ -29,7 +29,7 @@ class Answer:
         self._connection = connection
         self._stream: IO[bytes] = connection.makefile("rb")
         words = self._stream.readline(_LINE).split()
-        self.status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+        self.status = int(words[1]) if len(words) > 1 and re.fullmatch(rb"[0-9]{3}", words[1]) else 0
         while self._stream.readline(_LINE).strip():
             pass
 
@@ -45,7 +45,7 @@ class Answer:
         for line in iter(lambda: self._stream.readline(_LINE), b""):
             try:
                 found = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(found, dict):
                 yield found
@@ -54,7 +54,7 @@ class Answer:
         """All of the answer as one document. Raises `HostError` (``unreadable``)."""
         try:
             return json.loads(self._stream.read())
-        except (ValueError, OSError):
+        except (ValueError, RecursionError, OSError):
             raise HostError("unreadable", "Docker's answer is cut off or no JSON") from None
 
     def error(self) -> str:

@@ -144,7 +144,7 @@ class Agent:
     def _answer(self, line: str | bytes) -> Json:
         number = -1
         try:
-            request = json.loads(line)
+            request = parsed(line)
             number = request["id"]
             return {"id": number, "ok": True, "result": self._operations.do(request)}
         except HostError as error:
@@ -156,6 +156,17 @@ class Agent:
         while not self._served.wait(IDLE_LIMIT / 30):
             if not self._under_way and time.monotonic() - self._last > IDLE_LIMIT:
                 os._exit(0)  # the main thread sits in a read; the kernel drops our lock
+
+
+def parsed(line: str | bytes) -> Json:
+    """The request in a line. Raises `HostError` (``invalid``)."""
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        request = None
+    if not isinstance(request, dict) or not isinstance(request.get("id"), int):
+        raise HostError("invalid", "a request is a JSON object on one line, with a number as its id")
+    return request
 
 
 def internal(error: Exception) -> HostError:

@@ -89,11 +89,11 @@ def group_name(gid: int) -> str:
 def ids(owner: str, group: str) -> tuple[int, int]:
     """The numbers of an owner and a group. Raises `HostError` (``invalid``) for an unknown name."""
     try:
-        uid = int(owner) if owner.isdigit() else pwd.getpwnam(owner).pw_uid
+        uid = int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
     except KeyError:
         raise HostError("invalid", f"there is no user {owner} on the host", prop="owner") from None
     try:
-        gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+        gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
     except KeyError:
         raise HostError("invalid", f"there is no group {group} on the host", prop="group") from None
     return uid, gid

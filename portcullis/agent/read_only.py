@@ -79,7 +79,10 @@ class ReadOnly:
         }
         wanted = dict(records) if request.get("index", True) else {}
         items: list[Json] = []
-        for item in request.get("items", []):
+        asked_for = request.get("items", [])
+        if not isinstance(asked_for, list) or not all(map(_is_item, asked_for)):
+            raise HostError("invalid", "the items of a survey are a list of objects with kind and id")
+        for item in asked_for:
             key = str(item["kind"]), str(item["id"])
             if key in records:
                 wanted[key] = records[key]
@@ -95,6 +98,10 @@ class ReadOnly:
 def refused(what: str) -> HostError:
     """The answer to what a key that only looks may not do."""
     return HostError(READ_ONLY, f"the preview key reads and changes nothing: {what}", hint=DEPLOY)
+
+
+def _is_item(item: object) -> bool:
+    return isinstance(item, dict) and {"kind", "id"} <= item.keys()
 
 
 def _unknown(kind: str, item: str) -> HostError:

@@ -47,7 +47,7 @@ def compare(desired: object, facts: object, props: tuple[str, ...], action: str)
 def _is(declared: object, prop: str, facts: object) -> bool:
     """Whether it is what was declared; an owner or group declared by number is compared by number."""
     number = _of(facts, f"{prop}_id")
-    if number is not None and str(declared).isdigit():
+    if number is not None and str(declared).isdecimal():
         return bool(number == str(declared))
     return bool(_of(facts, prop) == declared)
 

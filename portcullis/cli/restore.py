@@ -23,7 +23,7 @@ from portcullis.components.backups.job.restore import LATEST, table
 from portcullis.printable import one_line, printable, printable_values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 PROGRAM = "/usr/local/sbin/portcullis-backup"
 # A store, and a database of it; nothing that a shell would read otherwise.
@@ -131,11 +131,30 @@ def _list(ssh: Sequence[str], store: str, host: str) -> list[dict[str, Any]]:
         raise Stopped(f"{host} makes no backups: deploy the component Backup to it first")
     if done.returncode != 0:
         raise Stopped(printable((done.stdout or done.stderr).strip().removeprefix("error: ")))
+    return listed(done.stdout, host)
+
+
+_FIELDS: Mapping[str, tuple[type, ...]] = {
+    "store": (str,), "name": (str,), "taken": (int, float), "items": (int,), "place": (str,), "bytes": (int,),
+    "holds": (str,), "aside": (bool,),
+}  # fmt: skip
+
+
+def listed(text: str, host: str) -> list[dict[str, Any]]:
+    """Return the backups that a host tells of.
+
+    Raises:
+        Stopped: it tells something else.
+    """
     try:
-        found: list[dict[str, Any]] = printable_values(json.loads(done.stdout), show=one_line)
-    except (ValueError, RecursionError):
-        raise Stopped(f"{host} answered with something else than a list of backups") from None
-    return found
+        found: list[dict[str, Any]] = printable_values(json.loads(text), show=one_line)
+        if isinstance(found, list) and all(
+            type(dump[name]) in types for dump in found for name, types in _FIELDS.items()
+        ):
+            return found
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise Stopped(f"{host} answered with something else than a list of backups")
 
 
 def _ssh(stack: str, host: str) -> list[str]:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from portcullis.printable import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 NAMESPACE = "portcullis"
 """What the keys of this program begin with in a stack's file."""
 _LONGEST_VALUE = 60
+_LONGEST_LINE = 2000
 _TYPE = "fault"
 
 
@@ -27,8 +30,9 @@ class Fault:
     hint: str = ""
 
     def __str__(self) -> str:
-        """`path: reason; hint`."""
-        return f"{self.path}: {self.reason}" + (f"; {self.hint}" if self.hint else "")
+        """`path: reason; hint`, on one line: names in it are whatever somebody wrote, or pasted."""
+        line = one_line(f"{self.path}: {self.reason}" + (f"; {self.hint}" if self.hint else ""))
+        return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
 
 
 class SettingsError(Exception):
@@ -101,15 +105,22 @@ def fault(error: Any, path: str, *, secret: bool = False) -> Fault:
 
 def shown(raw: Any) -> str:
     """Return a value as people wrote it, cut where it is long."""
-    text = json.dumps(raw, ensure_ascii=False, default=lambda value: f"<{type(value).__name__}>")
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+    try:
+        text = json.dumps(raw, ensure_ascii=False, default=lambda value: f"<{type(value).__name__}>")
+    except RecursionError:
+        return "a value that is nested without end"
+    return _cut(text)
 
 
 def dotted(loc: Iterable[int | str]) -> str:
     """Return a place as people write it: `.apps.api.uses[0]`."""
     # pydantic marks the name of an entry, as opposed to its value, with [key].
     parts = (part for part in loc if part != "[key]")
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{_cut(part)}" for part in parts)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
 def path(root: str, loc: Iterable[int | str]) -> str:
@@ -193,7 +204,7 @@ def closest(word: str, known: Iterable[str]) -> str:
     """Return a hint for a word that is none of the known ones: the one probably meant, or all of them."""
     names = sorted(known)
     folded = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(word.lower(), folded, n=1)
+    near = difflib.get_close_matches(word[:_LONGEST_VALUE].lower(), folded, n=1)
     if near:
         return f"did you mean {folded[near[0]]}?"
     return f"known are {', '.join(names)}" if names else "there are none"

@@ -57,7 +57,12 @@ def _address(text: str) -> tuple[str, str] | None:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        if re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})*", text.lower()) and not re.fullmatch(r"[0-9.]+", text):
+        # Of some letters the small form is another one: that of the Kelvin sign is k.
+        if (
+            text.isascii()
+            and re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})*", text.lower())
+            and not re.fullmatch(r"[0-9.]+", text)
+        ):
             return None
     else:
         # A link-local address with its interface means something on one machine only.
@@ -153,6 +158,9 @@ def _is_root(name: str) -> bool:
 
 def _network(text: str) -> tuple[str, str] | None:
     hint = "write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32"
+    # Python takes any text at all behind a %, for the name of an interface.
+    if "%" in text:
+        return ("is not an address or network", hint)
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:

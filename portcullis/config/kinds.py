@@ -37,6 +37,10 @@ _ENCRYPTED = {
 }
 """What Pulumi writes in the place of a text that it has encrypted."""
 
+# Half a pair stands for no character and cannot be written; the others act on whatever shows them.
+_HALVES = re.compile("[\ud800-\udfff]")
+_ACTS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
+
 T = TypeVar("T")
 K = TypeVar("K")
 
@@ -82,9 +86,12 @@ class Text(Kind):
         """Take the text unchanged."""
         if not isinstance(raw, str):
             raise refusal(f"is not {self.what}", self.hint or "write it in quotes")
+        _assert_text(raw)
         fault = self.refused(raw) if self.refused else None
         if fault is None and self.pattern and not re.fullmatch(self.pattern, raw):
             fault = (f"is not {self.what}", self.hint)
+        if fault is None and _ACTS.search(raw):
+            fault = ("holds a control character", "write it without")
         if fault is not None:
             raise refusal(*fault)
         return raw
@@ -123,6 +130,7 @@ class Literally(Kind):
             raise refusal("is not text")
         if "\0" in raw:
             raise refusal("holds a zero byte", "no program can be given one")
+        _assert_text(raw)
         return raw
 
     def schema(self) -> dict[str, Any]:
@@ -336,6 +344,11 @@ ListOf = Annotated[Sequence[T], _AsTuple()]
 """A list of one type: `ListOf[Network]`. Python takes any sequence."""
 MapOf = Annotated[Mapping[K, T], _AsMap()]
 """A map from names to one type: `MapOf[EnvName, Argument]`."""
+
+
+def _assert_text(raw: str) -> None:
+    if _HALVES.search(raw):
+        raise refusal("holds half a character", "write the whole one")
 
 
 def _elements(raw: Any) -> Any:

@@ -54,5 +54,5 @@ def _decoded(text: str) -> Any:
     """Pulumi hands structured values on as JSON, and plain ones as they are."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # what is nested without end is no structure that we know
         return text

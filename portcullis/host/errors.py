@@ -117,3 +117,12 @@ class AgentRefused(HostError):
     def __init__(self, code: str, cause: str, *, hint: str = "", prop: str = "", detail: str = "") -> None:
         super().__init__(cause, hint=hint, prop=prop, detail=detail)
         self.code = code
+
+
+def not_ours(what: str) -> HostError:
+    """Return the error about an answer that no agent of this version gives: a host is not trusted."""
+    return HostError(
+        f"the host's answer is not what an agent of ours says: {what}",
+        hint="preview with the version that was deployed, or deploy this one first; if it is this one, look "
+        "at the host at your provider's console, as at one that somebody else runs",
+    )

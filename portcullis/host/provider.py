@@ -15,7 +15,7 @@ from pulumi.output import Unknown
 from portcullis.agent import wire
 from portcullis.agent.redaction import UNCHANGED
 from portcullis.agent.wire import Desired, Facts, Malformed, decode, encode
-from portcullis.host.errors import HostError, Subject
+from portcullis.host.errors import HostError, Subject, not_ours
 from portcullis.host.session import WRITE_TIMEOUT, Channel, session, who
 from portcullis.host.survey import Item, survey
 from portcullis.printable import printable_values
@@ -295,14 +295,13 @@ class HostProvider(Provider):
         """
         with _Errors(self, props):
             facts = self._facts(props)
-            live = (
-                self.live_inputs(self._typed(told(facts, props))) if facts["exists"] else self.absent_inputs()
-            )
+            typed = self._typed(told(facts, props))
+            live = self.live_inputs(typed) if typed.exists else self.absent_inputs()
         # Declared by number is read back by number: the host may have a name for it by now.
         live |= {
             key: facts[f"{key}_id"]
             for key in ("owner", "group")
-            if key in live and f"{key}_id" in facts and str(props.get(key)).isdigit()
+            if key in live and f"{key}_id" in facts and str(props.get(key)).isdecimal()
         }
         live = printable_values(live, props)
         inputs = {
@@ -385,10 +384,7 @@ class HostProvider(Provider):
         try:
             return decode(self.facts_type, dict(facts))
         except Malformed as error:
-            raise HostError(
-                f"the host has an agent of another version: {error}",
-                hint="preview with the version that was deployed, or deploy this one first",
-            ) from None
+            raise not_ours(str(error)) from None
 
     def _facts(self, props: Props) -> Json:
         return survey(session(props["host"], stack_name(props)), stack_of(props)).facts(self.item(props))
@@ -404,8 +400,16 @@ class HostProvider(Provider):
         outs = {key: value for key, value in props.items() if key != _FORMER}
         if _REVISION in facts:
             outs[_REVISION] = facts[_REVISION]
-        outs |= printable_values({name: facts[name] for name in self.chosen}, props)
+        outs |= printable_values({name: self._one(facts, name) for name in self.chosen}, props)
         return outs
+
+    def _one(self, facts: Json, name: str) -> Any:
+        """Return one of the facts."""
+        try:
+            wire.assert_type(self.facts_type, name, facts.get(name))
+        except Malformed as error:
+            raise not_ours(str(error)) from None
+        return facts[name]
 
 
 def _is_known_throughout(value: Any) -> bool:
@@ -440,16 +444,15 @@ def told(facts: Json, props: Props) -> Json:
         HostError: the host's agent is of another version and does not tell what is needed.
     """
     withheld = facts.get("withheld") or {}
-    kept = {name: props[name] if said == UNCHANGED else WITHHELD for name, said in withheld.items()}
+    if not isinstance(withheld, dict):
+        raise not_ours("withheld is no map")
+    kept = {name: props.get(name) if said == UNCHANGED else WITHHELD for name, said in withheld.items()}
     return _Told({**facts, **kept})
 
 
 class _Told(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
-        raise HostError(
-            f"the host has an agent of another version: it does not tell {name!r}",
-            hint="preview with the version that was deployed, or deploy this one first",
-        )
+        raise not_ours(f"it does not tell {name!r}")
 
 
 def stack_name(props: Props) -> str:

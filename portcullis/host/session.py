@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from portcullis.agent.redaction import AT_ONCE, PROTOCOL, READ_ONLY
+from portcullis.host import answers
 from portcullis.host.agent_process import ALONE, AgentProcess, Json
 from portcullis.host.bootstrap import install_python_command
 from portcullis.host.connections import (
@@ -144,7 +145,8 @@ class Session:
                 self._assert_system()
             result = self._request(op, timeout, write, arguments)
             _assert_protocol(result)
-            if "host" in result:
+            result = answers.check(op, result)
+            if result.get("host"):
                 self._compare_system(result["host"]["os"])
         except HostError as error:
             raise error.about(Subject(self.host)) from None
@@ -191,7 +193,7 @@ class Session:
         try:
             answer = process.post({"id": 0, "op": op, **arguments})
             process.wait_ready(_LOGIN_TIMEOUT)
-            return _result(answer.result(_LOGIN_TIMEOUT))
+            return answers.check(op, _result(answer.result(_LOGIN_TIMEOUT)))
         except FutureTimeout:
             raise TimedOut(f"a fresh login gave no answer within {_LOGIN_TIMEOUT:.0f} s") from None
         finally:
@@ -234,7 +236,8 @@ class Session:
         """Ask once, before the first change: a first `up` has read nothing yet."""
         with self._system:
             if not self._system_is_right and self._declared_system():
-                self._compare_system(self._request("hello", READ_TIMEOUT, True, {})["os"])  # noqa: FBT003
+                said = answers.check("hello", self._request("hello", READ_TIMEOUT, True, {}))  # noqa: FBT003
+                self._compare_system(said["os"])
             self._system_is_right = True
 
     def _compare_system(self, found: str) -> None:

@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from portcullis.host.errors import not_ours
 from portcullis.host.session import READ_TIMEOUT, Channel, refusal
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class Survey:
             known = self._known.get(item.key)
             if known is None or not _answers(known, item):
                 self._ask(item)
-                known = self._known[item.key]
+                known = self._known.get(item.key)
+        if known is None:
+            raise not_ours(f"it tells nothing of the {item.kind} {item.id}")
         if "error" in known:
             raise refusal(known["error"])
         facts: Json = known["facts"]

@@ -182,7 +182,7 @@ def at(props: Any, path: Path) -> Any:
     for step in path:
         if isinstance(props, Mapping):
             props = props.get(step)
-        elif isinstance(props, list) and step.isdigit() and int(step) < len(props):
+        elif isinstance(props, list) and step.isdecimal() and int(step) < len(props):
             props = props[int(step)]
         else:
             return None

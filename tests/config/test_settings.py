@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from typing import Any
 
 import pytest
 
-from portcullis.components.host.stack import load
-from portcullis.config.faults import SettingsError
+from portcullis.components.host.stack import StackArgs, load
+from portcullis.config.faults import SettingsError, shown
+from portcullis.config.sources import of_json
+from portcullis.printable import MARK
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
 IMAGE = "ghcr.io/acme/api@sha256:" + "a" * 64
@@ -374,3 +377,88 @@ def test_a_length_of_time_is_five_years_at_most_in_every_unit(text: str, fits: b
     said = [fault for fault in found if "banTime" in fault]
     assert any("is longer than 260 weeks, five years" in fault for fault in said) is not fits
     assert bool(said) is not fits
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("apps.api.secrets", [["x"]], "apps.api.secrets[0]: "),
+        ("apps.api.secrets", [{"x": 1}], "apps.api.secrets[0]: "),
+        ("acme", {"email": "a@example.com", "caBundle": "ca.pem", "server": {"a": 1}}, "acme.server: "),
+        ("apps.api.env", {"A": [[]]}, "apps.api.env.A: "),
+    ],
+)
+def test_a_structure_where_a_text_belongs_is_a_fault(path: str, value: Any, words: str) -> None:
+    assert any(words in line for line in faults(changed(path, value)))
+
+
+def test_a_store_on_a_host_that_is_no_text_is_a_fault() -> None:
+    config = smallest() | {"stores": {"redis": {"host": ["a"]}}, "tunnels": {"ann": {"to": ["redis"]}}}
+    assert any("stores.redis.host: " in line for line in faults(config))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\n  portcullis:hosts: is fine", "\x1b[2J", "\u202ebew", "\ud800", "::stop-commands::x", "<{%reset%}>"],
+)
+def test_a_name_acts_on_no_terminal_and_on_no_log(name: str) -> None:
+    for config in (changed("apps", {name: {}}), changed("sites", {name: {"app": name}})):
+        said = faults(config)
+        assert said
+        assert all(line.replace(MARK, "").isprintable() for line in said)
+        assert not any("::stop-commands::" in line and line.startswith("::") for line in said)
+
+
+def test_a_name_of_any_length_is_a_line_that_can_be_read() -> None:
+    assert max(map(len, faults(changed("apps", {"x" * 100_000: {"port": "y" * 100_000}})))) <= 2000
+
+
+def test_what_is_nested_without_end_is_a_fault() -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    with pytest.raises(SettingsError, match=r"portcullis:hosts: .* is not a map"):
+        of_json(StackArgs, {"portcullis:hosts": {"value": deep}})
+    assert (
+        shown(functools.reduce(lambda inner, _: [inner], range(100_000), []))
+        == "a value that is nested without end"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("hosts.web1.address", "\u212aelvin.example.com", "is neither an IP address nor a host name"),
+        ("hosts.web1.identityFile", "~/.ssh/\x85id", "holds a control character"),
+        ("hosts.web1.exposure", {"accept": {"tcp4 0.0.0.0:25": "mail \u202e"}}, "holds a control character"),
+        ("apps.api.env", {"A": "\ud800"}, "holds half a character"),
+        ("apps.api.command", ["a", "\udce9"], "apps.api.command[1]: "),
+        ("stores", {"mongo": {"databases": {"sh\ud800p": {}}}}, "holds half a character"),
+        ("policy", {"exempt": {"no-swarm-service": {"a\0b": {"reason": "x"}}}}, "holds a control character"),
+    ],
+)
+def test_a_text_has_no_look_alikes_and_acts_on_nothing(path: str, value: Any, words: str) -> None:
+    assert any(words in line for line in faults(changed(path, value)))
+
+
+SCOPED = "fe80::1%eth0 203.0.113.7; }"
+"""To Python an address, with the interface that it is on."""
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("sites.api/example/com.allow", [SCOPED]),
+        ("hosts.web1.fail2ban", {"ignore": [SCOPED]}),
+        ("hosts.web1.proxy", {"trustedProxies": [SCOPED]}),
+        ("hosts.web1.firewall", {"allow": {"25/tcp": {"from": [SCOPED]}}}),
+        ("hosts.web1.firewall", {"public": {"25/tcp": {"from": [SCOPED]}}}),
+        ("hosts.web1.firewall", {"deny": {"any from fe80::1%eth0;id": "why"}}),
+        ("apps.api.egress", [SCOPED]),
+    ],
+)
+def test_an_address_brings_no_text_of_its_own_into_a_file(path: str, value: Any) -> None:
+    assert faults(changed(path, value))
+
+
+@pytest.mark.parametrize("deny", [{"25/tcp\n": "why"}, {"25/tcp": "why\n"}, {"25/tcp": "\n"}])
+def test_a_rule_and_its_comment_stand_on_one_line(deny: dict[str, str]) -> None:
+    assert faults(changed("hosts.web1.firewall", {"deny": deny}))

@@ -83,7 +83,7 @@ def test_the_hosts_own_agent_is_asked_for_and_none_is_sent(
         """,
         **LOOKS,
     )
-    session.request("survey")
+    session.request("x")
     assert (tmp_path / "argv").read_text() == LOOK
 
 
@@ -146,7 +146,7 @@ def test_what_stands_for_a_secret_is_never_written_as_one() -> None:
 
 
 def test_facts_that_an_older_agent_does_not_tell_are_said(canned: Callable[..., CannedChannel]) -> None:
-    with pytest.raises(HostError, match=r"another version: mode is missing"):
+    with pytest.raises(HostError, match=r"of ours says: mode is missing"):
         read(canned, {key: value for key, value in FACTS.items() if key != "mode"})
 
 

@@ -12,6 +12,7 @@ from portcullis.host.errors import AgentRefused, HostError
 from portcullis.host.provider import message_of_current_exception, stack_of
 from portcullis.host.session import refusal
 from portcullis.resources.directory.resource import DirectoryProvider
+from portcullis.resources.file import resource as file_resource
 from portcullis.resources.file.resource import MAX_CONTENT, FileProvider
 from portcullis.resources.packages.resource import PackagesProvider
 from portcullis.resources.service.resource import ServiceProvider
@@ -388,3 +389,8 @@ def test_a_value_of_another_type_is_refused_in_a_preview(
     assert [f"{one.property}: {one.reason}" for one in provider.check({}, news).failures] == [fault] * bool(
         fault
     )
+
+
+@pytest.mark.parametrize("mode", ["0999", "<absent>", "\u0667\u0667\u0667", ""])
+def test_a_mode_that_is_none_lets_nobody_in(mode: str) -> None:
+    assert not file_resource._is_open(mode)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent.redaction import AT_ONCE
-from portcullis.host import agent_process
+from portcullis.host import agent_process, answers
 from portcullis.host import session as session_module
 from portcullis.host.bundle import agent_bundle
 from portcullis.host.errors import (
     AgentRefused,
     ConnectionFailed,
+    HostError,
     HostKeyRefused,
     LoginRefused,
     OtherSystem,
@@ -23,6 +24,7 @@ from portcullis.host.errors import (
     Unreachable,
 )
 from portcullis.host.session import Login, Session
+from portcullis.printable import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +40,7 @@ for line in sys.stdin:
 
 def test_a_request_is_answered(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh(ECHO)
-    assert session.request("survey", stack="a/b")["stack"] == "a/b"
+    assert session.request("x", stack="a/b")["stack"] == "a/b"
     session.close()
 
 
@@ -205,7 +207,7 @@ def test_a_read_survives_one_broken_connection(fake_ssh: Callable[..., Session],
         print(json.dumps({{"id": json.loads(line)["id"], "ok": True, "result": {{}}}}), flush=True)
         sys.stdin.readline()
         """)
-    session.request("survey")
+    session.request("x")
     assert session.connections == 2
     session.close()
 
@@ -247,8 +249,8 @@ def test_only_a_write_installs_python(fake_ssh: Callable[..., Session], tmp_path
         """
     session = fake_ssh(body)
     with pytest.raises(PythonMissing, match="installs it before its first change"):
-        session.request("survey")
-    session.request("put", write=True)
+        session.request("x")
+    session.request("x", write=True)
     session.close()
 
 
@@ -340,11 +342,11 @@ def test_a_read_that_takes_too_long_leaves_the_others_alone(fake_ssh: Callable[.
         sys.stdin.read()
         """)
     found: list[dict[str, Any]] = []
-    installing = threading.Thread(target=lambda: found.append(session.request("put", write=True, timeout=30)))
+    installing = threading.Thread(target=lambda: found.append(session.request("x", write=True, timeout=30)))
     installing.start()
     time.sleep(0.3)
     with pytest.raises(TimedOut):
-        session.request("survey", timeout=0.3)
+        session.request("x", timeout=0.3)
     installing.join(20)
     assert found == [{"installed": True}]
     session.close()
@@ -404,7 +406,7 @@ def test_the_system_is_asked_for_once(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh(
         ECHO.replace('"result": message', '"result": {**message, "os": "debian-12"}'), os="debian-12"
     )
-    assert [session.request("put", write=True)["op"] for _ in range(3)] == ["put"] * 3
+    assert [session.request("x", write=True)["op"] for _ in range(3)] == ["x"] * 3
     assert session.requests == 4
     session.close()
 
@@ -521,3 +523,38 @@ def test_nothing_that_ssh_or_the_host_says_acts_on_a_terminal(fake_ssh: Callable
         session.request("x")
     assert str(refused.value) == "web1: a\ufffd[2Kb\n    \ufffd::add-mask::e\n  → <\ufffd{%fg 1%}>"
     session.close()
+
+
+STEP = {"property": "mode", "have": "1", "want": "2", "action": "set", "detail": ""}
+FACTS = {"exists": True}
+
+
+@pytest.mark.parametrize(
+    ("op", "result"),
+    [
+        ("hello", {"os": ["debian-13"]}),
+        ("survey", {"items": {}}),
+        ("survey", {"items": [{"kind": "file", "id": 3, "facts": FACTS}]}),
+        ("survey", {"items": [{"kind": "file", "id": "/x", "facts": {"exists": "yes"}}]}),
+        ("survey", {"items": [{"kind": "file", "id": "/x", "error": "no"}]}),
+        ("survey", {"items": [], "host": {"os": 1}}),
+        ("put", {"facts": FACTS}),
+        ("put", {"steps": [{**STEP, "have": 3}], "facts": FACTS}),
+        ("put", {"steps": [STEP], "facts": []}),
+        ("put", {"steps": [], "facts": FACTS, "guard": {"a": 1}}),
+        ("plan", {"steps": [], "facts": FACTS, "refusal": "no"}),
+        ("remove", {"done": None}),
+        ("rollback", {"confirmed": 1, "failed": []}),
+        ("armed", {"armed": "no"}),
+        ("tree-missing", {"missing": [["a"]]}),
+    ],
+)
+def test_an_answer_of_another_form_is_refused_in_words(op: str, result: dict[str, Any]) -> None:
+    with pytest.raises(HostError, match=r"is not what an agent of ours says: .* of another form"):
+        answers.check(op, result)
+
+
+def test_what_an_answer_says_for_people_can_be_printed() -> None:
+    said = answers.check("put", {"steps": [{**STEP, "have": "\x1b[2J"}], "facts": FACTS, "more": 1})
+    assert said["steps"] == [{**STEP, "have": f"{MARK}[2J"}]
+    assert said["more"] == 1

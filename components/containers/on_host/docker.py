@@ -105,7 +105,7 @@ def _container(found: Json) -> Container:
         restarts=int(found["restarts"] or 0),
         pids=max(int(found["pids"] or 0), 0),
         cpus=int(found["cpus"] or 0),
-        ports=tuple(int(port) for port in ports if port.isdigit()),
+        ports=tuple(int(port) for port in ports if port.isdecimal()),
         networks=tuple(sorted(found["networks"] or {})),
     )
 

@@ -229,7 +229,7 @@ def _is_usual(
 def _is_public(usual: Collection[str], key: str) -> bool:
     """Whether the filter lets the world use a published port: `published tcp 8443 by *`."""
     protocol, port = key[:3], key.rpartition(":")[2]
-    return port.isdigit() and any(
+    return port.isdecimal() and any(
         match and match["published"] and match["protocol"] == protocol and _within(match, int(port))
         for match in map(_USUAL.fullmatch, usual)
     )

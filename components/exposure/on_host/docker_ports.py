@@ -178,8 +178,8 @@ def _release(port_key: str, container: str, releases: Iterable[re.Match[str]]) -
     app, _, number = container.rpartition("-")
     address, _, port = port_key.rpartition(":")
     for match in releases:
-        is_its = match["app"] == app and number.isdigit() and match["address"] == address
-        if is_its and port.isdigit() and int(match["first"]) <= int(port) <= int(match["last"]):
+        is_its = match["app"] == app and number.isdecimal() and match["address"] == address
+        if is_its and port.isdecimal() and int(match["first"]) <= int(port) <= int(match["last"]):
             return match.string
     return ""
 
@@ -195,7 +195,7 @@ def _made_with(bindings: Mapping[str, Any], default: str) -> Iterable[Binding]:
         for entry in host_ports or ():
             port = str(entry.get("HostPort") or "")
             # A range, or any port: which one is decided at its start.
-            if port.isdigit() and port != "0":
+            if port.isdecimal() and port != "0":
                 yield name.partition("/")[2] or "tcp", str(entry.get("HostIp") or default), int(port)
 
 

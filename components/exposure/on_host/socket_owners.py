@@ -90,7 +90,7 @@ def holders(proc: Path, inodes: Collection[int]) -> Dict[int, List[Process]]:
         return found
     wanted = set(inodes)
     for entry in os.scandir(proc):
-        if not entry.name.isdigit():
+        if not entry.name.isdecimal():
             continue
         held = wanted & _held(f"{entry.path}/fd")
         process = _process(proc, int(entry.name)) if held else None
@@ -117,7 +117,7 @@ def activated(machine: Machine) -> Dict[int, str]:
     for line in done.out.splitlines():
         words = line.split()
         port = words[0].rpartition(":")[2] if words else ""
-        if len(words) > 2 and port.isdigit():  # noqa: PLR2004 - what is listened on, its unit, the service
+        if len(words) > 2 and port.isdecimal():  # noqa: PLR2004 - what is listened on, its unit, the service
             found[int(port)] = words[-1]
     return found
 

@@ -62,7 +62,8 @@ def _stopped(listing: str, jail: str) -> set[str]:
     for name in (f"addr-set-{jail}", f"addr6-set-{jail}"):
         if f'"@{name}"' not in listing:
             continue
-        for part in json.loads(listing)["nftables"]:
-            if part.get("set", {}).get("name") == name:
-                found.update(each for each in part["set"].get("elem", ()) if isinstance(each, str))
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):  # it is not nft's
+            for part in json.loads(listing)["nftables"]:
+                if part.get("set", {}).get("name") == name:
+                    found.update(each for each in part["set"].get("elem", ()) if isinstance(each, str))
     return found

@@ -56,10 +56,8 @@ class Server:
 
     def jails(self) -> list[str]:
         """Names of the jails that run."""
-        for what, value in self._list("status"):
-            if what == "Jail list":
-                return [name.strip() for name in str(value).split(",") if name.strip()]
-        return []
+        listed = _pairs(self._list("status")).get("Jail list", "")
+        return [name.strip() for name in str(listed).split(",") if name.strip()]
 
     def ignored(self, jail: str) -> list[str]:
         """What a jail never bans."""
@@ -71,10 +69,9 @@ class Server:
 
     def failed(self, jail: str) -> int:
         """How many failures a jail has counted since it started."""
-        for part, facts in self._list("status", jail):
-            if part == "Filter":
-                return int(dict(facts).get("Total failed", 0))
-        return 0
+        facts = _pairs(self._list("status", jail)).get("Filter")
+        total = _pairs(facts if isinstance(facts, list) else []).get("Total failed", 0)
+        return total if isinstance(total, int) else 0
 
     def log(self) -> str:
         """Where a jail tells that it has read the journal to its end: a path, or a word such as SYSLOG.
@@ -130,7 +127,7 @@ class Server:
             raise _silent(error) from None
         try:
             failed, answer = _Plain(io.BytesIO(said[: -len(_END)])).load()
-        except (pickle.UnpicklingError, ValueError, TypeError, EOFError):
+        except Exception:  # noqa: BLE001 - any: "Security" in the library's page on pickle
             raise _nonsense() from None
         return None if failed else answer
 
@@ -148,6 +145,15 @@ class _StandIn:
 
     def __setstate__(self, state: object) -> None:
         """Take no state."""
+
+
+def _pairs(answer: list[Any]) -> dict[str, Any]:
+    """The facts of an answer, each a name and a value; whatever else is in it is left out."""
+    return {
+        each[0]: each[1]
+        for each in answer
+        if isinstance(each, (list, tuple)) and len(each) == 2 and isinstance(each[0], str)  # noqa: PLR2004
+    }
 
 
 def _nonsense() -> HostError:

@@ -70,8 +70,9 @@ def parse_saved(text: str) -> Saved:
         elif table != "filter":
             continue
         elif line.startswith(":"):
-            name, policy = line[1:].split()[:2]
-            found.policies[name] = policy
+            # Somebody may have written the file by hand: ufw refuses a line that is cut off, and it says so.
+            name, _, rest = line[1:].partition(" ")
+            found.policies[name] = rest.partition(" ")[0]
             found.chains.setdefault(name, [])
         elif line.startswith(("-A ", "-I ")):
             chain, _, rest = line[3:].partition(" ")
@@ -96,7 +97,7 @@ def compare(saved: str, files: Sequence[str], prefix: str, defaults: Mapping[str
         found.loose = True
         return found
     for hook in _HOOKS:
-        want, have = _POLICIES[defaults[_DIRECTIONS[hook]]], live.policies.get(hook, "ACCEPT")
+        want, have = _policy(defaults[_DIRECTIONS[hook]]), live.policies.get(hook, "ACCEPT")
         # Docker closes FORWARD by itself: stricter than declared is no hole.
         if have != want and (hook, want) != ("FORWARD", "ACCEPT"):
             found.said.append(f"{tool}: the policy of {hook} is {have}, not {want}")
@@ -108,10 +109,10 @@ def compare(saved: str, files: Sequence[str], prefix: str, defaults: Mapping[str
         if missing:
             found.loose = True
             found.said.append(f"{tool}: {hook} lacks -j {missing[0]}" + (" and more" if missing[1:] else ""))
-    if _POLICIES[defaults["incoming"]] != "ACCEPT":
+    if _policy(defaults["incoming"]) != "ACCEPT":
         for rule in live.chains.get("INPUT", ()):
             if dict(_line(rule)).get("target") == "ACCEPT":
-                found.open.append(tuple(shlex.split(rule)))
+                found.open.append(tuple(_words(rule)))
                 found.said.append(f"{tool}: INPUT lets in, past ufw: {rule}")
     _compare_chains(live, files, prefix, found)
     return found
@@ -158,10 +159,15 @@ def _logs(line: Line) -> bool:
     return target == "LOG" or "logging" in target
 
 
+def _policy(default: str) -> str:
+    """The kernel's word for a policy; a word that ufw does not know, written by hand, lets nothing in."""
+    return _POLICIES.get(default, "DROP")
+
+
 def _line(rule: str) -> Line:
     """What a rule matches and does, in one spelling."""
     # Of the rules only those that log have quotes; splitting as a shell does costs ten times as much.
-    found, negated, words = [], "", shlex.split(rule) if '"' in rule or "'" in rule else rule.split()
+    found, negated, words = [], "", _words(rule) if '"' in rule or "'" in rule else rule.split()
     for word, value in zip(words, [*words[1:], ""]):
         if word == "!":
             negated = "!"
@@ -171,6 +177,14 @@ def _line(rule: str) -> Line:
                 found.append((_TELLING[word], negated + text))
             negated = ""
     return tuple(sorted(found))
+
+
+def _words(rule: str) -> list[str]:
+    """The words of a rule with quotes; those of one that somebody broke as they stand."""
+    try:
+        return shlex.split(rule)
+    except ValueError:
+        return rule.split()
 
 
 def _value(what: str, text: str) -> str:

@@ -176,6 +176,8 @@ def _address(name: str, text: str) -> str:
     if text in ("", "any"):
         return "any"
     try:
+        if "%" in text:  # Python takes any text at all behind it, for the name of an interface
+            raise ValueError  # noqa: TRY301 - as the library does
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ValueError(f"{name!r}: {text!r} is not an address or network") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import ipaddress
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Dict, Tuple, Union
 
@@ -26,6 +27,7 @@ SSH = "portcullis ssh"
 # The first match wins. What refuses comes first; `limit` accepts below its limit, so it comes before `allow`.
 RANKS = {"deny": 0, "reject": 0, "limit": 1, "allow": 2}
 ONLY_4 = ("igmp", "ipv6")  # protocols that ufw has for IPv4 only
+_PORTS = re.compile(r"any|[0-9]{1,5}(?::[0-9]{1,5})?(?:,[0-9]{1,5}(?::[0-9]{1,5})?)*")
 _TUPLE_LENGTHS = (6, 7, 8, 9)  # older releases wrote no direction; two more words name application profiles
 
 
@@ -170,6 +172,8 @@ def _tuple(text: str) -> Rule:
     if len(words) not in _TUPLE_LENGTHS:
         raise ValueError(f"{text.strip()!r} is not a rule")
     action, proto, dport, dst, sport, src = words[:6]
+    if not all(_PORTS.fullmatch(ports) for ports in (dport, sport)):
+        raise ValueError(f"{text.strip()!r} has a port that is no number")
     where = words[-1] if len(words) % 2 else "in"
     app = ""
     if len(words) > 7:  # noqa: PLR2004 - see above

@@ -295,6 +295,8 @@ def _range(ports: tuple[int, int]) -> str:
 
 def _network(text: str) -> Network:
     try:
+        if "%" in text:  # Python takes any text at all behind it, for the name of an interface
+            raise ValueError  # noqa: TRY301 - as the library does
         network = ipaddress.ip_network(text)
     except ValueError:
         how = "an address or network, with no bit set behind its prefix"

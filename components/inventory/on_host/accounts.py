@@ -164,7 +164,7 @@ def _expiry(look: Look) -> Mapping[str, str]:
     """Return the day on which each account expires, of those that do: shadow(5)."""
     found = {}
     for fields in _fields(look.machine.etc / "shadow"):
-        if len(fields) > _EXPIRES and fields[_EXPIRES].isdigit():
+        if len(fields) > _EXPIRES and fields[_EXPIRES].isdecimal():
             day = int(fields[_EXPIRES])
             found[fields[0]] = time.strftime("%Y-%m-%d", time.gmtime(min(day, 10**6) * _DAY))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Sequence, Tuple
 
@@ -63,7 +64,7 @@ def parse(name: str, text: str) -> Alternative:
             target = next(lines, "")
             if target:
                 targets[slave] = target
-        choices.append((int(priority) if priority.lstrip("-").isdigit() else 0, targets))
+        choices.append((int(priority) if re.fullmatch("-?[0-9]{1,9}", priority) else 0, targets))
     return Alternative(name, is_automatic, links, choices)
 
 

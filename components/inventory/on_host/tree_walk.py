@@ -193,7 +193,7 @@ def _numbers(path: Path) -> Dict[int, str]:
     with contextlib.suppress(OSError):
         for line in path.read_text("utf-8", "replace").splitlines():
             words = line.split(":")
-            if len(words) > 3 and words[2].isdigit():  # noqa: PLR2004 - name, password, number, more
+            if len(words) > 3 and words[2].isdecimal():  # noqa: PLR2004 - name, password, number, more
                 known.setdefault(int(words[2]), words[0])
     return known
 

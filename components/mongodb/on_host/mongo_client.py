@@ -6,6 +6,7 @@ https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import struct
@@ -187,7 +188,7 @@ def _payload(answer: Document) -> bytes:
 
 
 def _number(value: Any) -> int:
-    return int(value) if isinstance(value, (int, float)) else 0
+    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0
 
 
 def _word(value: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 import unicodedata
 
@@ -40,7 +41,11 @@ class Conversation:
         said = _parts(server_first)
         nonce, rounds = said.get("r", ""), said.get("i", "")
         # A nonce that does not begin with ours answers somebody else.
-        if not nonce.startswith(self._nonce) or nonce == self._nonce or not rounds.isdigit():
+        if (
+            not nonce.startswith(self._nonce)
+            or nonce == self._nonce
+            or not re.fullmatch("[0-9]{1,9}", rounds)
+        ):
             raise ServerUnproven
         if not FEWEST_ROUNDS <= int(rounds) <= MOST_ROUNDS:
             raise ServerUnproven

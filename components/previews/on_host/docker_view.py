@@ -163,9 +163,10 @@ def _scrubbed(path: str, body: bytes, shown: set[str]) -> bytes:
         return body
     try:
         answer: Any = json.loads(body)
-    except ValueError:
+        return json.dumps(scrubbed(question, answer, shown)).encode()
+    # Of another form than Docker's: nothing of it is passed on.
+    except (ValueError, RecursionError, TypeError, AttributeError):
         return _said("Docker's answer cannot be read")
-    return json.dumps(scrubbed(question, answer, shown)).encode()
 
 
 def _said(message: str) -> bytes:

@@ -71,7 +71,7 @@ def with_ports(content: str, ports: list[str]) -> str:
     for line in content.splitlines(keepends=True):
         lines.append(line)
         if line.startswith("Port "):
-            kept = [port for port in ports if port != line.split()[1]]
+            kept = [port for port in ports if port not in line.split()[1:2]]
             lines += [f"Port {port}  # until a login on the new port has worked\n" for port in kept]
     return "".join(lines)
 

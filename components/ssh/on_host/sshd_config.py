@@ -102,7 +102,7 @@ def _expand(folder: Path, pattern: str) -> list[Path]:
         return [path]
     try:
         names = sorted(entry.name for entry in path.parent.iterdir())
-    except OSError:
+    except (OSError, ValueError):  # a zero byte in the file
         return []
     # Hidden files, such as an editor's, are matched by a pattern only if it says so.
     shown = [name for name in names if not name.startswith(".") or path.name.startswith(".")]
@@ -113,7 +113,7 @@ def read_text(path: Path) -> str | None:
     """A file's text, None where it cannot be read: sshd skips it too."""
     try:
         return path.read_bytes().decode("utf-8", "surrogateescape")
-    except OSError:
+    except (OSError, ValueError):  # a zero byte in its name
         return None
 
 

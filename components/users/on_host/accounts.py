@@ -77,14 +77,14 @@ def read(machine: Machine) -> Directory:
     secrets = {fields[0]: fields[1] for fields in _lines(machine.etc / "shadow", 2)}
     accounts: dict[str, Account] = {}
     for name, secret, uid, gid, _, home, shell in _lines(machine.etc / "passwd", 7):
-        if uid.isdigit() and gid.isdigit():
+        if uid.isdecimal() and gid.isdecimal():
             # The first line of a name counts, as for the C library.
             shadow = secrets.get(name, "*") if secret == "x" else secret  # noqa: S105 - where it is
             made = Account(name, int(uid), int(gid), Path(home or "/"), shell or "/bin/sh", shadow)
             accounts.setdefault(name, made)
     groups: dict[str, Group] = {}
     for name, _, gid, members in _lines(machine.etc / "group", 4):
-        if gid.isdigit():
+        if gid.isdecimal():
             made_group = Group(name, int(gid), tuple(word for word in members.split(",") if word))
             groups.setdefault(name, made_group)
     return Directory(accounts, groups)

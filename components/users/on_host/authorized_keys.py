@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 HEADER = "# Managed by Portcullis, resource {resource}. A key that is added here is taken out again.\n"
 _TYPE = re.compile(r"[a-z0-9][a-z0-9@.-]{2,63}\Z")
+# sshd parts a line at these two, and its base64 passes over all that isspace(3) is true of: a key with one of
+# these in it lets in all the same.
+_BLANKS = re.compile(r"[ \t]+")
+_PASSED_OVER = str.maketrans("", "", "\r\v\f")
 _COMMENT = 80  # characters of a comment that are shown
 
 
@@ -71,11 +75,11 @@ def _key(text: str) -> tuple[str, str, str] | None:
 
     The type is what the key itself says (RFC 4253, 6.6): sshd also takes short names, ``ED25519 AAAA…``.
     """
-    words = text.split(None, 2)
+    words = _BLANKS.split(text.strip(" \t"), 2)
     if len(words) < 2:  # noqa: PLR2004 - a type and a key
         return None
     try:
-        blob = base64.b64decode(words[1], validate=True)
+        blob = base64.b64decode(words[1].translate(_PASSED_OVER), validate=True)
     except (binascii.Error, ValueError):
         return None
     length = int.from_bytes(blob[:4], "big")

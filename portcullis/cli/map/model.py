@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 
 COLUMNS = ("who", "port", "site", "container", "store")
@@ -132,5 +133,5 @@ def _change(was: bool, *rest: bool) -> str:  # noqa: FBT001 - two facts of one t
 def _order(node: Node) -> tuple[int, str]:
     """Ports by number, all else by name; what was not declared comes last."""
     first = node.label.partition("/")[0].partition(":")[0]
-    number = int(first) if first.isdigit() else 0
+    number = int(first) if re.fullmatch("[0-9]{1,5}", first) else 0
     return (number + (node.status == UNDECLARED) * 100_000, node.label)

@@ -87,7 +87,7 @@ def read(line: str) -> Event | None:
     """Read one line that the engine printed; None where it says nothing that a report needs."""
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(event, dict):
         return None

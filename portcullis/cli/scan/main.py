@@ -144,7 +144,7 @@ def _ports(text: str) -> Ranges:
     found = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not first.isdecimal() or (dash and not last.isdecimal()):
             raise argparse.ArgumentTypeError(f"{part!r} is not a port; write 1-1024,8080")
         low, high = int(first), int(last or first)
         if not 1 <= low <= high <= LAST_PORT:
@@ -154,7 +154,7 @@ def _ports(text: str) -> Ranges:
 
 
 def _rate(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of packets; write 1 or more")
     return int(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import ipaddress
 import json
 import shlex
 import subprocess
@@ -100,7 +101,53 @@ def answer(question: Dict[str, Any], host: str, ssh: Sequence[str] = ("ssh",)) -
         found: Dict[str, Any] = json.loads(done.stdout)
     except (ValueError, RecursionError):
         raise VantageFailed(f"{host} answered with something else: {_last(done.stdout)}") from None
-    return found
+    return checked(found, host)
+
+
+def checked(found: Any, host: str) -> Dict[str, Any]:
+    """Return an answer if it is one of the probe's.
+
+    Raises:
+        VantageFailed: it is of another form.
+    """
+    try:
+        whole = (
+            isinstance(found["from"], str)
+            and found["method"] in ("syn", "connect")
+            and all(isinstance(name, str) for name in found["unresolved"])
+            and all(map(_is_whole, found["addresses"].values()))
+        )
+    except (KeyError, TypeError, AttributeError, ValueError):
+        whole = False
+    if not whole:
+        raise VantageFailed(f"{host} answered with something else than what was asked")
+    answer_: Dict[str, Any] = found
+    return answer_
+
+
+def _is_whole(one: Any) -> bool:
+    """Tell whether it is what the probe says of one address."""
+    if one["source"] is not None:
+        ipaddress.ip_address(one["source"])
+    greeted = [
+        isinstance(said[key], str)
+        for said in one["greetings"].values()
+        for key in ("speaks", "said", "access")
+    ]
+    shown = [
+        isinstance(leaf[key], kind)
+        for leaf in one["certificates"].values()
+        for key, kind in (
+            ("begins", int),
+            ("ends", int),
+            ("issuer", str),
+            ("fault", str),
+            ("trusted", bool),
+            ("names_it", bool),
+        )
+    ]
+    counted = [isinstance(one[key], int) for key in ("refused", "silent")]
+    return all([*greeted, *shown, *counted, *(type(port) is int for port in one["open"])])
 
 
 def _last(text: str) -> str:

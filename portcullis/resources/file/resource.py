@@ -45,7 +45,7 @@ def _section(path: str) -> Section:
 
 def _is_open(mode: str) -> bool:
     """Whether everybody may write."""
-    return mode.isdigit() and bool(int(mode, 8) & stat.S_IWOTH)
+    return bool(re.fullmatch("[0-7]+", mode)) and bool(int(mode, 8) & stat.S_IWOTH)
 
 
 class FileProvider(HostProvider):

@@ -452,3 +452,11 @@ def test_what_is_no_state_is_told(
     assert heard.out == ""
     assert said in heard.err
     assert heard.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("label", ["\u00b2/tcp", "9" * 5000 + "/tcp", "\u0661"])
+def test_a_label_that_only_looks_like_a_number_is_a_name(label: str) -> None:
+    found = Map("lab")
+    for name in (label, "443/tcp"):
+        found.add(Node(name, "port", "web1", name))
+    assert [node.label for node in found.column("port")] == [label, "443/tcp"]

@@ -267,3 +267,7 @@ def test_what_is_no_event_is_left_out() -> None:
     assert events.read("Updating (prod)") is None
     assert events.read("[1]") is None
     assert events.read('{"sequence": 1, "cancelEvent": {}}') is None
+
+
+def test_a_line_that_is_nested_without_end_is_no_event() -> None:
+    assert events.read("[" * 100_000) is None

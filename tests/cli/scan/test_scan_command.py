@@ -246,3 +246,27 @@ def test_what_declares_nothing_is_not_called_as_declared(
     assert heard.err.startswith(f"error: {file} ")
     assert said in heard.err
     assert heard.err.count("\n") == 1
+
+
+WHOLE = {
+    "from": "x", "method": "syn", "unresolved": [],
+    "addresses": {"192.0.2.1": {
+        "source": "10.0.0.1", "open": [22], "refused": 1, "silent": 1, "greetings": {}, "certificates": {},
+    }},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"from": 1},
+        {"method": "magic"},
+        {"unresolved": 3},
+        {"addresses": []},
+        {"addresses": {"a": {"source": "me"}}},
+    ],
+)
+def test_an_answer_of_another_form_is_told(part: dict[str, Any]) -> None:
+    assert vantage.checked(WHOLE, "elsewhere") == WHOLE
+    with pytest.raises(vantage.VantageFailed, match="than what was asked"):
+        vantage.checked({**WHOLE, **part}, "elsewhere")

@@ -281,3 +281,11 @@ def test_a_preview_knows_all_but_secrets() -> None:
         backup(restic=ResticArgs(repository="/srv/restic", environment=environment))
 
     assert unknown_in(program) == {"web1-backup-restic-password.content"}
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[3]", '[{"store": "redis"}]', "hello", "[" * 100_000, '[{"name": ["x"]}]']
+)
+def test_a_host_that_lists_something_else_is_told(text: str) -> None:
+    with pytest.raises(restore.Stopped, match="something else than a list of backups"):
+        restore.listed(text, "web1")

@@ -11,6 +11,7 @@ import pytest
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.run import Done
+from portcullis.components.backups import on_host
 from tests.on_host import Client
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def test_the_first_backup_is_taken_at_once_and_needs_no_second(job: Job) -> None
         ({"success": -2 * DAY - 60}, "last success 2 days ago: no run since"),
         ({"success": -1 * DAY, "reason": "the last one failed"}, "fresh"),
         ({"success": DAY}, "fresh"),
+        ({"file": "a\0b"}, "last success 1 minute ago, but a\0b is gone"),
         ({"success": -3.2 * DAY}, "last success 3 days ago: no run since"),
         ({"success": -3.2 * DAY, "reason": "no\n  such store"}, "last success 3 days ago: no such store"),
         ({"success": None, "reason": "no such store"}, "never backed up: no such store"),
@@ -147,3 +149,8 @@ def test_delete_keeps_the_dumps(job: Job) -> None:
     assert job.client.on("remove", "backups", UNIT, job.desired())["done"] == "kept"
     assert job.dump.exists()
     assert job.status.exists()
+
+
+@pytest.mark.parametrize("success", [float("nan"), float("inf"), 10**400, -1, True])
+def test_a_time_that_is_none_is_no_success(success: float) -> None:
+    assert on_host._state({"success": success, "reason": "full"}, 48) == "never backed up: full"

@@ -204,3 +204,8 @@ def test_a_port_that_is_none_is_refused(deploy: Deploy) -> None:
 
 def test_a_preview_knows_everything() -> None:
     assert unknown_in(lambda: component(ssh_port=2222, ignore=("203.0.113.7",), adopt=True)) == set()
+
+
+def test_an_address_brings_no_other_one_with_it() -> None:
+    with pytest.raises(ValueError, match="is not an address or network"):
+        jail_options.ignored(["fe80::1%eth0 203.0.113.7"])

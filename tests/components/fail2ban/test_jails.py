@@ -18,6 +18,7 @@ from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Peer
 from portcullis.agent.store import Store
 from portcullis.components.fail2ban.facts import JailFacts, JailSpec
+from portcullis.components.fail2ban.on_host import bans
 from portcullis.components.fail2ban.on_host import jails as jails_module
 from portcullis.components.fail2ban.on_host.fail2ban import Server
 from tests.components.fail2ban.fake_fail2ban import END, FakeFail2ban, listing
@@ -469,17 +470,47 @@ def test_an_answer_cannot_run_code(machine: Machine) -> None:
     assert not (machine.fail2ban / "pwned").exists()
 
 
-def test_an_answer_that_makes_no_sense(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        pickle.dumps(7),
+        b"\x80\x04\x95" + b"\xff" * 8 + b".",  # a frame of more bytes than there are
+        b"\x80\x04h\x07.",  # what was never kept
+        b"\x80\x04r\xff\xff\xff\xff.",
+    ],
+)
+def test_an_answer_that_makes_no_sense(machine: Machine, said: bytes) -> None:
     server = machine.run
     assert isinstance(server, FakeFail2ban)
     server.start()
-    server._speak = lambda connection: (connection.recv(99), connection.sendall(pickle.dumps(7) + END))  # type: ignore[assignment,method-assign]
+    server._speak = lambda connection: (connection.recv(99), connection.sendall(said + END))  # type: ignore[assignment,method-assign]
     with Server(machine.fail2ban_socket) as found:
         assert found is not None
         with pytest.raises(HostError, match="makes no sense"):
             found.jails()
 
 
+@pytest.mark.parametrize("parts", [[()], [3], [None], [["Filter", 3]], [["Filter", [["Total failed", "x"]]]]])
+def test_an_answer_of_another_form_names_nothing(machine: Machine, parts: list[Any]) -> None:
+    server = machine.run
+    assert isinstance(server, FakeFail2ban)
+    server.start()
+    server.answer = lambda _words: parts  # type: ignore[method-assign]
+    with Server(machine.fail2ban_socket) as found:
+        assert found is not None
+        assert (found.jails(), found.failed("sshd")) == ([], 0)
+
+
 @pytest.mark.parametrize("name", ["DEFAULT", "../x", "a]b", ""])
 def test_a_name_of_a_jail_is_no_path(jail: Jail, name: str) -> None:
     assert "is not a name for a jail" in jail.refused(jail=name).message
+
+
+@pytest.mark.parametrize(
+    "rules", ["x @", "[@]", '{"x": @}', '{"nftables": [null, @]}', '{"nftables": [{"set": 1}, @]}']
+)
+def test_rules_that_are_not_nfts_ban_nobody(machine: Machine, rules: str) -> None:
+    server = machine.run
+    assert isinstance(server, FakeFail2ban)
+    server.rules = rules.replace("@", '"@addr-set-sshd"')
+    assert not bans.enforced(machine, "sshd", "nftables", lambda: ["203.0.113.7"])

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from portcullis.components.firewall.render import forward_filter as render
 from portcullis.components.firewall.resource.forward_filter import ForwardFilterProvider
 
@@ -61,3 +63,11 @@ def test_a_unit_that_flushes_it_shows_by_name(canned: Callable[..., CannedChanne
     assert found == {**PROPS, "conflict": "nftables.service is enabled"}
     # What is not declared goes out of the inputs again, which is an update, and the agent says what to do.
     assert ForwardFilterProvider().check(found, PROPS).inputs == PROPS
+
+
+@pytest.mark.parametrize(
+    "where", [{"public": {"443/tcp": ["fe80::1%eth0; id"]}}, {"egress": {"br": ["fe80::1%eth0; id"]}}]
+)
+def test_an_address_brings_no_text_of_its_own_into_the_table(where: dict[str, dict[str, list[str]]]) -> None:
+    with pytest.raises(ValueError, match="fe80"):
+        render.ForwardPolicy(**where)

@@ -116,3 +116,21 @@ def test_a_flushed_chain_is_shown_in_a_line() -> None:
     assert text.count("lacks") == 3
     assert "more" in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    "line", [":", ":ufw-user-input", '-A ufw-user-input -m comment --comment "open', "-A"]
+)
+def test_a_file_that_somebody_broke_is_read_as_far_as_it_goes(line: str) -> None:
+    files = [(RECORDED / f"{name}.rules").read_text() for name in ("before", "after", "user")]
+    broken = files[0].replace("COMMIT", f"{line}\nCOMMIT")
+    assert compare(kernel(), [broken, *files[1:]], "ufw", DEFAULTS).said == [
+        f"ufw-user-input lacks {line.partition(' ')[2].partition(' ')[2]}"
+    ] * line.startswith("-A ")
+
+
+def test_a_policy_that_ufw_does_not_know_lets_nothing_in() -> None:
+    said = look(
+        kernel().replace(":INPUT DROP", ":INPUT ACCEPT"), defaults={**DEFAULTS, "incoming": "sometimes"}
+    ).said
+    assert said == ["iptables: the policy of INPUT is ACCEPT, not DROP"]

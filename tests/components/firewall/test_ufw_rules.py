@@ -66,9 +66,17 @@ def test_tuples_of_old_releases_and_odd_ones_are_read() -> None:
     assert list(merged({"4": twice, "6": ()}, ["4"])) == ["in 80/tcp", "in 80/tcp again"]
 
 
-@pytest.mark.parametrize("text", ["### tuple ### allow tcp 80", "### tuple ### open tcp 80 a any b in"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "### tuple ### allow tcp 80",
+        "### tuple ### open tcp 80 a any b in",
+        "### tuple ### allow tcp http 0.0.0.0/0 any 0.0.0.0/0 in",
+        "### tuple ### allow tcp 80 0.0.0.0/0 x 0.0.0.0/0 in",
+    ],
+)
 def test_a_line_that_is_no_tuple_is_a_fault(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not a rule|unknown action"):
+    with pytest.raises(ValueError, match=r"is not a rule|unknown action|a port that is no number"):
         parse_tuples(text)
 
 
@@ -116,6 +124,7 @@ FAULTY = {
     "in 80/tcp to any port 81": "has two ports",
     "in 80/tcp from 203.0.113.0/33": "is not an address or network",
     "in 80/tcp from example.com": "is not an address or network",
+    "in 80/tcp from fe80::1%eth0;id": "is not an address or network",
     "in 80/tcp from 203.0.113.1 to 2001:db8::1": "mixes IPv4 and IPv6",
     "in any/igmp from 2001:db8::1": "IPv4 only",
     "in any/igmp (v6)": "the other family",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.agent.claims import Claims, content_of
-from portcullis.components.inventory.on_host import dpkg, files, tree_walk
+from portcullis.components.inventory.on_host import alternatives, dpkg, files, tree_walk
 from portcullis.components.inventory.on_host.explained import CHANGING, COPIES, LINKS, MODES
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def test_a_file_of_nobody_is_told_with_mode_and_owner_and_not_with_its_content(d
     debian.file("/etc/cron.d/evil", "* * * * * root /srv/secret-word\n", 0o600)
     entry = files.read(debian.look())["files"]["/etc/cron.d/evil"]
     assert entry.text == "file 0600 root:root"
-    assert entry.changed == debian.at("/etc/cron.d/evil").stat().st_ctime
+    assert entry.changed == pytest.approx(debian.at("/etc/cron.d/evil").stat().st_ctime, rel=0, abs=1e-5)
     before = entry.mark
     debian.file("/etc/cron.d/evil", "* * * * * root /srv/other\n", 0o600)
     entry = files.read(debian.look())["files"]["/etc/cron.d/evil"]
@@ -577,3 +577,9 @@ def test_what_an_upgrade_of_the_certificates_leaves_is_quiet(debian: Debian) -> 
     debian.file("/etc/other.conf.dpkg-old", "x\n")
     assert "/etc/ca-certificates.conf.dpkg-old" not in told(debian)
     assert "/etc/other.conf.dpkg-old" in told(debian)
+
+
+@pytest.mark.parametrize("priority", ["--50", "\u00b2", "9" * 5000, ""])
+def test_a_priority_of_an_alternative_that_is_no_number_is_the_lowest(priority: str) -> None:
+    one = alternatives.parse("pager", f"auto\n/usr/bin/pager\n\n/bin/more\n{priority}\n/bin/less\n5\n\n")
+    assert one.expected("pager") == ["/bin/less"]

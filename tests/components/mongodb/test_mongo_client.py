@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import socket
 import ssl
 import threading
@@ -113,6 +114,7 @@ def test_the_proof_is_that_of_the_rfc() -> None:
         b"r=mine-and-more,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=1",
         b"r=mine-and-more,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=99999999",
         b"r=mine-and-more,s=???,i=4096",
+        b"r=mine-and-more,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=" + b"9" * 5000,
         b"r=mine-and-more,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=-1",
         b"\xff",
         b"",
@@ -218,6 +220,16 @@ def test_what_is_no_server_is_said_in_words(
 ) -> None:
     monkeypatch.setattr(mongo_client, "ANSWER", 0.3)
     with Client(listen(says)) as client, pytest.raises(Unanswered, match=why):
+        client.command({"hello": 1, "$db": "admin"})
+
+
+@pytest.mark.parametrize("code", [math.nan, math.inf])
+def test_a_refusal_by_a_number_that_is_none_is_a_refusal(
+    listen: Callable[[bytes | None], str], code: float
+) -> None:
+    body = b"\0\0\0\0\0" + bson.encode({"ok": 0, "code": code})
+    head = (16 + len(body)).to_bytes(4, "little") + b"\7\0\0\0\1\0\0\0\xdd\7\0\0"
+    with Client(listen(head + body)) as client, pytest.raises(Refused, match="error 0"):
         client.command({"hello": 1, "$db": "admin"})
 
 

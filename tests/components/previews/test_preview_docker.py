@@ -401,8 +401,17 @@ def test_networks_tell_what_their_bridge_is_like_and_no_secret() -> None:
     assert listed[1]["Labels"] == {"token": HIDDEN, "com.docker.compose.project": "vpn"}
 
 
-def test_an_answer_that_is_no_json_is_not_passed_on(view: View) -> None:
-    view.answers["/v1.47/networks"] = (200, b"PASSWORD=hunter2")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"PASSWORD=hunter2",
+        b'[{"Labels": "hunter2"}]',
+        b'["hunter2"]',
+        b"[" * 100_000 + b'"hunter2"' + b"]" * 100_000,
+    ],
+)
+def test_an_answer_of_another_form_is_not_passed_on(view: View, answer: bytes) -> None:
+    view.answers["/v1.47/networks"] = (200, answer)
     said = view.say(b"GET /v1.47/networks HTTP/1.1\r\nHost: d\r\n\r\n")
     assert b"hunter2" not in said
 

@@ -9,6 +9,7 @@ import pytest
 
 from portcullis.components import SshAccess, SshArgs
 from portcullis.components.ssh.facts import ENTRANCE
+from portcullis.components.ssh.on_host.ssh_steps import with_ports
 from portcullis.components.ssh.render import sshd
 from portcullis.components.users.resource.user import User
 from portcullis.dialect import DIALECTS
@@ -128,3 +129,7 @@ def test_an_option_cannot_break_out_of_its_line() -> None:
 
 def test_a_preview_knows_everything() -> None:
     assert unknown_in(access(SshArgs(options={"MaxSessions": "20"}))) == set()
+
+
+def test_a_port_line_without_a_port_gets_the_ports_that_are_kept() -> None:
+    assert with_ports("Port \nX y\n", ["22"]).splitlines()[1].startswith("Port 22 ")

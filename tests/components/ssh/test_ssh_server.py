@@ -10,6 +10,7 @@ import pytest
 from portcullis.components.ssh.facts import SshServerFacts
 from portcullis.components.ssh.resource import SshServerProvider
 from portcullis.host.connections import Connection, pinned_key_type, write_ssh_config
+from portcullis.host.errors import HostError
 from portcullis.host.session import Login
 
 if TYPE_CHECKING:
@@ -170,3 +171,21 @@ def test_the_agent_hears_who_deploys_by_the_settings_and_which_key_they_pin(
 def test_a_port_that_a_refresh_described_is_still_the_port() -> None:
     found = props() | {"port": "22, 2222 (until sshd reads its files)"}
     assert SshServerProvider().desired(found).port == "22"
+
+
+@pytest.mark.parametrize(
+    ("port", "login"),
+    [("2222, 22 (until sshd reads its files)", Login(port=2222)), ("<absent>", Login()), ("x", Login())],
+)
+def test_a_server_is_given_up_after_a_refresh_that_found_no_plain_port(
+    canned: Callable[..., CannedChannel], port: str, login: Login
+) -> None:
+    channel = canned(answering(ports_before=[]))
+    SshServerProvider().delete("id", props() | {"port": port})
+    assert told(channel) == [("plan", []), ("remove", []), ("confirm", login)]
+
+
+def test_ports_that_are_none_are_not_what_an_agent_says(canned: Callable[..., CannedChannel]) -> None:
+    canned(answering(ports_before=["/x"]))
+    with pytest.raises(HostError, match="a port is no number"):
+        SshServerProvider().delete("id", props())

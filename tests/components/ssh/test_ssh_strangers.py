@@ -74,6 +74,12 @@ def test_debians_own_file_is_told_when_somebody_changed_it(deployed: Server) -> 
     assert text.startswith("changed by hand: not as its package brings it; ")
 
 
+@pytest.mark.parametrize("pattern", ["a\0b/*.conf", "a\0b.conf"])
+def test_an_include_with_a_zero_byte_names_no_file(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "sshd_config").write_text(f"Include {pattern}\nPort 22\n")
+    assert [line.keyword for line in sshd_config.read_lines(tmp_path / "sshd_config")] == ["include", "port"]
+
+
 def lines(text: str, file: str, match: str = "") -> list[sshd_config.Line]:
     words = [line.split() for line in text.splitlines()]
     return [sshd_config.Line(file, 1, first, tuple(rest), match) for first, *rest in words]

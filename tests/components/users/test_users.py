@@ -226,6 +226,15 @@ def test_options_are_part_of_a_key(alice: Person) -> None:
     assert alice.facts(keys={"laptop": narrow})["keys"] == {"laptop": LAPTOP}
 
 
+@pytest.mark.parametrize("blank", ["\v", "\f", "\r"])
+def test_a_key_is_seen_with_a_blank_in_it_that_sshd_passes_over(alice: Person, blank: str) -> None:
+    kind, blob, *_ = CI.split()
+    alice.exists_with(LAPTOP, f"{kind} {blob[:30]}{blank}{blob[30:]} hidden")
+    seen = subprocess.run(["ssh-keygen", "-l", "-f", alice.file], capture_output=True, text=True, check=True)
+    assert "hidden" in seen.stdout
+    assert set(alice.facts()["keys"]) == {"laptop", fingerprint(CI)}
+
+
 def test_comments_and_nonsense_are_no_keys(alice: Person) -> None:
     alice.exists_with(f"# {EVIL}", "", "ssh-ed25519 AAAA", "hello world", LAPTOP)
     assert alice.facts()["keys"] == {"laptop": LAPTOP}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.resources.packages.on_host.policy import held_back
+from portcullis.resources.packages.on_host.policy import held_back, starting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +83,8 @@ def test_one_killed_before_its_script_was_there_leaves_the_hosts_own(policy: Pat
         pass
     assert policy.read_text() == "#!/bin/sh\nexit 0\n"
     assert not policy.with_name("policy-rc.d.portcullis").exists()
+
+
+def test_a_unit_of_which_systemd_tells_no_name_starts_nothing() -> None:
+    block = "UnitFileState=enabled\nDefaultDependencies=yes\n"
+    assert starting(f"Id=a.service\n{block}\n{block}") == ["a.service"]

@@ -118,5 +118,5 @@ def starting(shown: str) -> list[str]:
     for block in shown.strip().split("\n\n"):
         unit = dict(line.partition("=")[::2] for line in block.splitlines())
         if unit.get("UnitFileState") == "enabled" and unit.get("DefaultDependencies") == "yes":
-            found.append(unit["Id"])
-    return sorted(set(found))
+            found.append(unit.get("Id", ""))
+    return sorted(set(found) - {""})
