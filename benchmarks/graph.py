@@ -31,12 +31,16 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Everything that is declared for one host; `sites` is how many nginx serves."""
+    """Everything that is declared for one host.
+
+    `sites` is how many nginx serves; `inventory` has the host tell of what nobody declared.
+    """
 
     packages: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
     services: tuple[Service, ...] = ()
     sites: int = 0
+    inventory: bool = False
 
     @property
     def items(self) -> int:

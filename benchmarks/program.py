@@ -33,9 +33,9 @@ class Program:
         """
         self._target = target
         self._stack = stack
-        self._project = folder / stack
-        shutil.copytree(_HERE / "project", self._project)
-        manifest = self._project / "Pulumi.yaml"
+        self.project = folder / stack
+        shutil.copytree(_HERE / "project", self.project)
+        manifest = self.project / "Pulumi.yaml"
         manifest.write_text(manifest.read_text().replace("../../plugin", str(_HERE.parent / "plugin")))
         shutil.copytree(_HERE / "canned", folder / "canned", dirs_exist_ok=True)
         self._canned = folder / "canned"
@@ -47,7 +47,7 @@ class Program:
             "XDG_RUNTIME_DIR": str(folder),  # sockets go where everything of this run goes
         }
         self._pulumi("stack", "init", stack)
-        self._settings = self._project / f"Pulumi.{stack}.yaml"
+        self._settings = self.project / f"Pulumi.{stack}.yaml"
         self._salt = self._settings.read_text()
         self._graph = folder / f"{stack}.json"
 
@@ -78,14 +78,14 @@ class Program:
     def finds_drift(self) -> bool:
         """Return whether a check over 50 ms shows a difference."""
         self._connect(self._target.far)
-        done = run(["pulumi", "preview", "--expect-no-changes", *_QUIET], cwd=self._project, env=self._env)
+        done = run(["pulumi", "preview", "--expect-no-changes", *_QUIET], cwd=self.project, env=self._env)
         return done.returncode != 0 and "no changes were expected" in done.stdout + done.stderr
 
     def survey(self, times: int) -> list[float]:
         """Ask the agent from nearby for everything; return the seconds of each answer and keep the last."""
         self._connect(self._target.near)
         self._preview()  # writes the ssh configuration
-        session = Session(NAME, self._stack, project=self._project)
+        session = Session(NAME, self._stack, project=self.project)
         seconds = []
         answer: dict[str, Any] = {}
         try:
@@ -114,7 +114,7 @@ class Program:
         self._pulumi("preview", "--expect-no-changes", *_QUIET, **env)
 
     def _pulumi(self, *words: str, **env: str) -> str:
-        done = run(["pulumi", *words], cwd=self._project, env={**self._env, **env})
+        done = run(["pulumi", *words], cwd=self.project, env={**self._env, **env})
         try:
             return succeeded(done, f"pulumi {words[0]}")
         except BenchmarkError as error:

@@ -142,6 +142,15 @@ from .host.outside_probe import (
 from .host.outside_probe import (
     changes_of as changes_of,
 )
+from .inventory.args import (
+    InventoryArgs as InventoryArgs,
+)
+from .inventory.component import (
+    HostInventory as HostInventory,
+)
+from .inventory.resource import (
+    Inventory as Inventory,
+)
 from .kernel.args import (
     KernelArgs as KernelArgs,
 )

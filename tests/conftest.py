@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests import workers
+from tests import drill, workers
 
 pytest_plugins = ["lab.pytest_browser", "lab.pytest_lab"]
 
@@ -22,6 +22,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Sort the files for several workers."""
     if hasattr(config, "workerinput"):
         workers.arrange(items)
+
+
+def pytest_report_header() -> str:
+    """Say by which seed the changes by hand were drawn."""
+    return drill.header()
 
 
 def pytest_configure() -> None:

@@ -107,6 +107,7 @@ def machine(tmp_path: Path) -> Machine:
     (dpkg / "status").write_text("")
     (dpkg / "info" / "format").write_text("1\n")
     return Machine(
+        root=tmp_path,
         state=tmp_path / "state",
         lock=tmp_path / "run" / "deploy.lock",
         dpkg=dpkg,

@@ -25,12 +25,18 @@ def command(stack: str, ready: engine.Engine | None) -> list[str]:
 
 
 def prepare(stack: str) -> None:
-    """Make stack lab at first use, as tools/stack.sh does; any other one is its owner's.
+    """Make stack lab at first use, as tools/stack.sh does; any other one is its owner's to make.
 
     Raises:
         StepError: there are no settings to judge, or the stack cannot be made.
     """
     if stack != "lab":
+        found = ask(["pulumi", "stack", "--stack", stack, "--show-name"], cwd=ROOT)
+        if found.returncode:
+            said = found.stderr.strip().removeprefix("error: ")
+            raise StepError(
+                f"{said}\n  -> `pulumi stack init {stack}` makes it; `pulumi stack ls` shows others"
+            )
         return
     if not (ROOT / "Pulumi.lab.yaml").is_file():
         raise StepError(

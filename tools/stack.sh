@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run pulumi on stack lab: tools/stack.sh up --yes, tools/stack.sh preview --diff, and so on.
+# Run a verb on stack lab: tools/stack.sh up --yes, tools/stack.sh preview --details, and so on.
 # The stack is made at first use. Everything else of Pulumi works too after `. tools/env.sh`.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pulumi
 
-from portcullis.components import ReverseProxy, ReverseProxyArgs, SiteArgs
+from portcullis.components import HostInventory, InventoryArgs, ReverseProxy, ReverseProxyArgs, SiteArgs
 from portcullis.host import Connection, Host, write_ssh_config
 from portcullis.resources import File, Packages, Service
 
@@ -37,6 +37,16 @@ if graph["sites"]:
     there = SiteArgs(redirect="https://www.example.com", tls="none")
     sites = {f"customer-{number}.shops.example.com": there for number in range(graph["sites"])}
     ReverseProxy("nginx", ReverseProxyArgs(), host=Host(HOST), sites=sites)
-for service in graph["services"]:
-    reads = [files[path] for path in service["reads"]]
-    Service(service["unit"], host=HOST, unit=service["unit"], reads=reads, opts=after)
+services = [
+    Service(
+        service["unit"],
+        host=HOST,
+        unit=service["unit"],
+        reads=[files[path] for path in service["reads"]],
+        opts=after,
+    )
+    for service in graph["services"]
+]
+if graph["inventory"]:
+    last = pulumi.ResourceOptions(depends_on=[*installed, *files.values(), *services])
+    HostInventory("inventory", InventoryArgs(), host=Host(HOST), opts=last)

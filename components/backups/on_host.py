@@ -57,6 +57,7 @@ class Backups(Kind[BackupStatusSpec, BackupStatusDesired, BackupStatusFacts]):
             return
         unit = work.record.id
         try:
+            since = time.time()
             done = self._machine.run(["systemctl", "start", unit], timeout=_RUN)
         except HostError as error:
             if error.code != "timeout":
@@ -73,7 +74,7 @@ class Backups(Kind[BackupStatusSpec, BackupStatusDesired, BackupStatusFacts]):
                 "the backup failed",
                 prop="stores",
                 hint="mend what its last lines name, and run again; older backups are untouched",
-                detail=journal.last_lines(self._machine, unit, _LINES) or done.text,
+                detail=journal.last_lines(self._machine, unit, _LINES, since=since) or done.text,
             )
 
     def remove(self, desired: BackupStatusDesired, record: Record, folder: Path) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from portcullis.components.backups.facts import FRESH, BackupStatusDesired, BackupStatusFacts
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
 
@@ -25,6 +28,7 @@ class BackupStatusProvider(HostProvider):
     """Provider of `BackupStatus`."""
 
     kind = "backups"
+    section = Section.DATA
     desired_type = BackupStatusDesired
     facts_type = BackupStatusFacts
     live = ("stores",)
@@ -51,6 +55,17 @@ class BackupStatusProvider(HostProvider):
     def absent_inputs(self) -> Props:
         """Return nothing: a job that never ran is told of store by store."""
         return {}
+
+    def lines(self, change: Change) -> list[Line]:
+        """Say which store has no fresh backup, and since when."""
+        if change.op != "update":
+            return [replace(line, follows=True) for line in super().lines(change)]
+        found = [
+            Line(f"backup of {store}", str(live), "up takes one now", Severity.WRONG, at=("stores", store))
+            for store, live, goal in change.entries("stores")
+            if live is not None and goal is not None
+        ]
+        return with_rest(change, "backups", found)
 
 
 class BackupStatus(HostResource):

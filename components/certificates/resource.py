@@ -20,6 +20,7 @@ from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.session import WRITE_TIMEOUT
 from portcullis.provider.base import DiffResult
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from portcullis.host.session import Channel
     from portcullis.host.survey import Item
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 LIVE = "/etc/letsencrypt/live"
 
@@ -47,6 +49,7 @@ class CertificateProvider(HostProvider):
     """Provider of `Certificate`."""
 
     kind = "certificates"
+    section = Section.SITES
     desired_type = CertificateDesired
     facts_type = CertificateFacts
     live = (
@@ -127,6 +130,20 @@ class CertificateProvider(HostProvider):
         """Replace by making the new lineage first: the site moves to it before the old one goes."""
         found = super().diff(id_, olds, news)
         return DiffResult(replaces=found.replaces)
+
+    def subject(self, change: Change) -> str:
+        """Return what it is for."""
+        # Not the lineage: its name ends in a digest of the rest.
+        return f"certificate {change.props.get('common_name') or change.props.get('lineage', change.name)}"
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say what is wrong with it in certbot's and the server's own words."""
+        found = [
+            Line(subject, str(change.live.get(name)), "", Severity.WRONG, at=(name,))
+            for name in ("expiry", "served")
+            if change.changes(name)
+        ]
+        return with_rest(change, subject, found)
 
 
 class Certificate(HostResource):

@@ -184,6 +184,7 @@ class PrivateContainer(pulumi.ComponentResource):
             pids=args.pids,
             within=args.healthy_within,
             secret=secret or is_any_secret(args.env.values()),
+            networks=[network.name for network in self.networks],
             opts=ResourceOptions(parent=self, depends_on=[self.container]),
         )
         self._jobs("after", common, release, [self.state])

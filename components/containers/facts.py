@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Optional
 
 from portcullis.agent.wire import Desired, Facts, Spec
 
@@ -16,6 +16,8 @@ IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}\Z")
 EXPECTED = MappingProxyType({"healthy": "healthy", "exited": "exited 0"})
 """The status that a container should get, by what is expected of it."""
 
+JOINED = "joined"
+"""Stands for a container's place in a network."""
 PRESENT, MISSING = "present", "missing"
 """What a processor says of a feature."""
 
@@ -35,10 +37,12 @@ class ContainerStateSpec(Spec):
     Attributes:
         container: its name on the host.
         expects: whether it should run and be healthy, or end with 0.
+        networks: read the networks that it is in as well.
     """
 
     container: str
     expects: Literal["healthy", "exited"]
+    networks: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class ContainerStateDesired(Desired):
         expects: that it gets healthy, or that it ends with 0.
         within: how many seconds that may take, as a decimal number.
         secret: its environment or command holds a secret.
+        networks: the networks of Docker that it is in, each with `JOINED`; these and no other. None leaves
+            them alone.
     """
 
     item: str
@@ -62,6 +68,7 @@ class ContainerStateDesired(Desired):
     expects: Literal["healthy", "exited"]
     within: str
     secret: bool = False
+    networks: Optional[Mapping[str, str]] = None
 
     @property
     def id(self) -> str:
@@ -75,7 +82,7 @@ class ContainerStateDesired(Desired):
 
     def spec(self) -> ContainerStateSpec:
         """Return which container it is."""
-        return ContainerStateSpec(self.container, self.expects)
+        return ContainerStateSpec(self.container, self.expects, self.networks is not None)
 
 
 @dataclass(frozen=True)
@@ -86,11 +93,13 @@ class ContainerStateFacts(Facts):
         container_id: its id.
         pids: how many processes and threads it may have; 0 is no limit, "" a job that has ended.
         status: its health where it has a check and runs, otherwise its state and how its program ended.
+        networks: the networks of Docker that it is in, each with `JOINED`; None where nobody asked.
     """
 
     container_id: str = ""
     pids: str = ""
     status: str = ""
+    networks: Optional[Mapping[str, str]] = None
 
 
 @dataclass(frozen=True)

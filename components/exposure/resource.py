@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from portcullis.components.exposure.on_host.docker_ports import was_declared
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import CreateResult, UpdateResult
+from portcullis.provider.changes import STAYS, Line, Section, Severity, with_rest
 from portcullis.provider.diagnostics import warn
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from portcullis.host.session import Channel
     from portcullis.host.survey import Item
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 # What was declared before an update, on its way to `apply` only.
 _BEFORE = "__before"
@@ -33,6 +36,7 @@ class ExposureProvider(HostProvider):
     """Provider of `Exposure`."""
 
     kind = "exposure"
+    section = Section.FIREWALL
     desired_type = ExposureDesired
     facts_type = ExposureFacts
     live = MAPS
@@ -97,6 +101,26 @@ class ExposureProvider(HostProvider):
         """Return nothing: there is always a host."""
         return {}
 
+    def lines(self, change: Change) -> list[Line]:
+        """Say what is open and undeclared, and what is declared and closed. `up` closes nothing of it."""
+        if change.op != "update":
+            # It only reads: what it finds is told, that it reads is not.
+            return [replace(line, follows=True) for line in super().lines(change)]
+        found = []
+        for name in MAPS:
+            told: set[tuple[str, str]] = set()
+            for key, live, goal in change.entries(name):
+                line = _line(change, name, key, live, goal)
+                # One port by IPv4 and by IPv6 is one line.
+                if (line.subject, line.what) not in told:
+                    told.add((line.subject, line.what))
+                    found.append(line)
+        for name in ("accepted", "usual"):
+            for key, live, goal in change.entries(name):
+                what = f"accepted: {goal}" if goal else f"no longer accepted: {live}"
+                found.append(Line(key, what, at=(name, key)))
+        return with_rest(change, "exposure", found, *MAPS)
+
 
 def _remembering(props: Props, outs: Props) -> Props:
     known = {key: value for key, value in outs.items() if key != _BEFORE}
@@ -114,6 +138,44 @@ def _is_going(name: str, key: str, owner: str, before: Mapping[str, Mapping[str,
 def _split(step: Mapping[str, str]) -> tuple[str, str]:
     name, key = re.fullmatch(r'(\w+)\["(.*)"\]', step["property"], re.DOTALL).groups()  # type: ignore[union-attr]
     return name, key
+
+
+def _line(change: Change, name: str, key: str, live: str | None, goal: str | None) -> Line:
+    """Return the line of a report about one key of a map."""
+    at = (name, key)
+    if not change.by_hand(at):
+        return Line(_named(name, key), f"declared: {goal or 'no longer'}", "up reads it again", at=at)
+    if live is None:
+        # The rule, the container or the unit behind it has a line of its own.
+        what, remedy = f"declared, and not there: {goal}", "what serves it has to start"
+        return Line(_named(name, key), what, remedy, Severity.WRONG, at=at, follows=True)
+    container = _CONTAINER.match(live)
+    if name in ("listeners", "published"):
+        what = f"reached by {live}" if name == "published" else f"{live} listens"
+        remedy = f"{STAYS}; remove it yourself: docker rm -f {container[1]}" if container else STAYS
+        topic = f"container {container[1]}" if container else ""
+        return Line(_named(name, key), what, remedy, Severity.OPEN, at=at, topic=topic, echo=bool(topic))
+    if name == "networks":
+        # The inventory tells of each network, also of one with nobody in it.
+        subject, remedy = f"network {key}", f"{STAYS}; remove it yourself: docker network rm {key}"
+        what = f"undeclared, with {live}"
+        return Line(subject, what, remedy, Severity.WRONG, at=at, topic=subject, echo=True)
+    topic = "forward filter" if key == "any routed" else _port(key) or key
+    return Line(_named(name, key), f"open to {live}", STAYS, Severity.OPEN, at=at, topic=topic, echo=True)
+
+
+_CONTAINER = re.compile(r'container "([A-Za-z0-9][A-Za-z0-9_.-]*)"')
+_PASSED = re.compile(r"(tcp|udp)[46] (\d[\d-]*)$")
+
+
+def _port(key: str) -> str:
+    """Return what ufw calls a port that it lets through, '' where it is another rule."""
+    found = _PASSED.match(key)
+    return f"{found[2].replace('-', ':')}/{found[1]}" if found else ""
+
+
+def _named(name: str, key: str) -> str:
+    return _port(key) or key if name == "passes" else key
 
 
 def line(step: Mapping[str, str]) -> str:

@@ -15,6 +15,8 @@ from portcullis.config.forms import Port
 from portcullis.resources import File, Packages, Service
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from portcullis.components.fail2ban.args import Fail2banArgs, ProxyJailsArgs
     from portcullis.host import Host
 
@@ -50,6 +52,7 @@ class Fail2ban(pulumi.ComponentResource):
         *,
         host: Host,
         ssh_port: int = 22,
+        accepted: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         """Declare fail2ban.
@@ -59,6 +62,7 @@ class Fail2ban(pulumi.ComponentResource):
             args: who is banned, and for how long.
             host: the host.
             ssh_port: where its SSH server listens.
+            accepted: files of others that may be in fail2ban's folder: path to the reason.
             opts: options of the component.
 
         Raises:
@@ -107,6 +111,8 @@ class Fail2ban(pulumi.ComponentResource):
             jail="sshd",
             options=render.sshd(args, ssh_port),
             ignoreip=self.ignoreip,
+            whole=True,
+            accepted=accepted,
             opts=ResourceOptions(parent=self, depends_on=[service]),
         )
         self.register_outputs({"jail": jail.jail, "options": jail.options})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from portcullis.agent.wire import Desired, Facts, Spec
@@ -28,10 +28,14 @@ class JailSpec(Spec):
     Attributes:
         jail: its name.
         options: the declared options, by name, in alphabetical order; only these are read.
+        whole: read the rest of fail2ban's folder as well.
+        accepted: files of others that may be there.
     """
 
     jail: str
     options: Mapping[str, str]
+    whole: bool = False
+    accepted: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class JailDesired(Desired):
         enabled: it runs.
         options: name to value, as jail.conf(5) has them; lengths of time in seconds.
         ignoreip: addresses and networks that it never bans, each with `NEVER`.
+        whole: tell of the rest of fail2ban's folder as well; one jail of a host does.
+        broken: empty; in a state that was read back, the line by which fail2ban refused its configuration.
+        strangers: empty; in a state that was read back, what in the folder nobody declared.
+        accepted: files of others that may be there, each with the reason.
     """
 
     jail: str
@@ -53,6 +61,10 @@ class JailDesired(Desired):
     enabled: bool
     options: Mapping[str, str]
     ignoreip: Mapping[str, str]
+    whole: bool = False
+    broken: str = ""
+    strangers: Mapping[str, str] = field(default_factory=dict)
+    accepted: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -60,8 +72,8 @@ class JailDesired(Desired):
         return self.jail
 
     def spec(self) -> JailSpec:
-        """Return its name and its options."""
-        return JailSpec(self.jail, dict(sorted(self.options.items())))
+        """Return its name and its options, and what of the folder is asked."""
+        return JailSpec(self.jail, dict(sorted(self.options.items())), self.whole, sorted(self.accepted))
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,8 @@ class JailFacts(Facts):
         ignoreip: whom it never bans, each with `NEVER`.
         overridden: options that files after ours set: name to value and file.
         enforced: the packet filter has each of its bans.
+        broken: the line by which fail2ban refuses its configuration; "" where it takes it.
+        strangers: what in fail2ban's folder is neither declared nor as its package brings it, by path.
     """
 
     content: str = ""
@@ -83,3 +97,5 @@ class JailFacts(Facts):
     ignoreip: Mapping[str, str] = field(default_factory=dict)
     overridden: Mapping[str, str] = field(default_factory=dict)
     enforced: bool = True
+    broken: str = ""
+    strangers: Mapping[str, str] = field(default_factory=dict)

@@ -11,6 +11,8 @@ from portcullis.components.fail2ban.facts import NEVER, JailDesired, JailFacts
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
+from portcullis.host.strangers import TellsStrangers, check_accepted
+from portcullis.provider.changes import Line, Section, Severity, quoted, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,17 +21,20 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 
-class Fail2banJailProvider(GuardedProvider):
+class Fail2banJailProvider(TellsStrangers, GuardedProvider):
     """Provider of `Fail2banJail`."""
 
     kind = "fail2ban.jails"
+    section = Section.FIREWALL
     desired_type = JailDesired
     facts_type = JailFacts
-    live = ("content", "enabled", "enforced", "options", "ignoreip", "overridden")
+    live = ("content", "enabled", "enforced", "options", "ignoreip", "overridden", "broken", "strangers")
     identity = ("host", "jail")
     sets = MappingProxyType({"ignoreip": NEVER})
+    reload = "systemctl reload fail2ban"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check names and values of the options, which fail2ban itself does not."""
@@ -39,12 +44,15 @@ class Fail2banJailProvider(GuardedProvider):
                 jail_options.jail_name(jail)
             except ValueError as error:
                 inputs.fail("jail", str(error))
-        inputs.keep("enabled", "content", "ignoreip", "path")
+        inputs.keep("enabled", "content", "ignoreip", "path", "whole")
         given = inputs.news.get("options") or {}
         inputs.inputs["options"] = given
         # Read back as what somebody else's file sets instead, and as False where nftables knows no bans.
         inputs.inputs["overridden"] = {}
         inputs.inputs["enforced"] = True
+        # Read back as the line by which fail2ban refuses its configuration.
+        inputs.inputs["broken"] = ""
+        check_accepted(inputs)
         if is_known(given):
             known = {name: value for name, value in given.items() if is_known(value)}
             texts, faults = jail_options.options(known)
@@ -61,6 +69,33 @@ class Fail2banJailProvider(GuardedProvider):
         """Return a jail that is not there."""
         return {"content": ABSENT, "enabled": False}
 
+    def subject(self, change: Change) -> str:
+        """Return the jail."""
+        return f"jail {change.props.get('jail', change.name)}"
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say whether it bans, and whom not; what options say needs no line about their file."""
+        found = []
+        if change.changes("enabled"):
+            what = "does not run" if not change.live.get("enabled") else "runs"
+            found.append(Line(subject, what, "", Severity.WRONG, at=("enabled",)))
+        if change.changes("enforced"):
+            what = "its bans are not in the packet filter"
+            found.append(Line(subject, what, "up puts them back", Severity.WRONG, at=("enforced",)))
+        for address, live, _ in change.entries("ignoreip"):
+            at = ("ignoreip", address)
+            severity = Severity.OPEN if live and change.by_hand(at) else Severity.COSMETIC
+            what = f"never bans {address}" if live else f"bans {address}"
+            found.append(Line(subject, what, "", severity, at=at))
+        for name in ("options", "overridden"):
+            for key, live, goal in change.entries(name):
+                what = f"{key} {quoted(live) or 'missing'}" + (f", declared {quoted(goal)}" if goal else "")
+                severity = Severity.WRONG if change.by_hand((name, key)) else Severity.COSMETIC
+                found.append(Line(subject, what, "", severity, at=(name, key)))
+        of_file = ("content", "path") if found else ()
+        found += self.strange(change) + self.refused(change, "fail2ban")
+        return with_rest(change, subject, found, *of_file)
+
 
 class Fail2banJail(HostResource):
     """A jail: what is counted as a failure, and how long who has too many is banned.
@@ -74,12 +109,14 @@ class Fail2banJail(HostResource):
         enabled: whether it runs.
         options: what it runs on, lengths of time in seconds.
         ignoreip: whom it never bans.
+        strangers: what in fail2ban's folder nobody declared, by path; nothing without `whole`.
     """
 
     jail: pulumi.Output[str]
     enabled: pulumi.Output[bool]
     options: pulumi.Output[dict[str, str]]
     ignoreip: pulumi.Output[dict[str, str]]
+    strangers: pulumi.Output[dict[str, str]]
 
     def __init__(
         self,
@@ -90,6 +127,8 @@ class Fail2banJail(HostResource):
         options: Mapping[str, str | int | bool | Sequence[str]],
         ignoreip: Sequence[str] = (),
         enabled: bool = True,
+        whole: bool = False,
+        accepted: Mapping[str, str] | None = None,
         adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -103,6 +142,8 @@ class Fail2banJail(HostResource):
                 seconds, or texts such as "10m" and "7d".
             ignoreip: addresses and networks that it never bans, besides loopback.
             enabled: whether it shall run.
+            whole: tell also of what else is in fail2ban's folder and not declared. One jail of a host does.
+            accepted: files of others that may be there: path to the reason.
             adopt: take over a jail that somebody set up.
             opts: resource options.
         """
@@ -128,6 +169,10 @@ class Fail2banJail(HostResource):
                 "content": content,
                 "overridden": {},
                 "enforced": True,
+                "whole": whole,
+                "broken": "",
+                "strangers": {},
+                "accepted": dict(accepted or {}),
             },
             opts=opts,
         )

@@ -16,6 +16,7 @@ from portcullis.components.exposure.args import ExposureArgs
 from portcullis.components.fail2ban.args import Fail2banArgs
 from portcullis.components.firewall.args import FirewallArgs
 from portcullis.components.host import crosschecks
+from portcullis.components.inventory.args import InventoryArgs
 from portcullis.components.kernel.args import KernelArgs
 from portcullis.components.mongodb.args import MongoDBArgs
 from portcullis.components.nginx.args import ReverseProxyArgs, SiteArgs
@@ -113,7 +114,7 @@ class HostArgs(Section):
     ssh: SshArgs = Field(default_factory=SshArgs)
     """Its SSH server."""
     users: MapOf[Login, UserArgs] = Field(default_factory=dict)
-    """The people and machines that log in, by user name."""
+    """The people and machines that log in, by user name. Root has no key unless it stands here or deploys."""
     preview: PreviewArgs | None = None
     """Lets the stack's preview key look at the host, and neither read a secret nor change anything: `{}`."""
     firewall: FirewallArgs = Field(default_factory=FirewallArgs)
@@ -132,6 +133,8 @@ class HostArgs(Section):
     """What holds for all its sites."""
     exposure: ExposureArgs = Field(default_factory=ExposureArgs)
     """What it may expose beside what is declared."""
+    inventory: InventoryArgs = Field(default_factory=InventoryArgs)
+    """What may be on it beside what is declared."""
 
     @classmethod
     def check(cls, written: Written) -> None:

@@ -19,6 +19,8 @@ from portcullis.components.host.connections import PreviewLogin, connections
 from portcullis.components.host.declared import add_declared, declared
 from portcullis.components.host.images import resolved
 from portcullis.components.host.stores import Stores, reachable
+from portcullis.components.inventory.args import InventoryArgs
+from portcullis.components.inventory.component import HostInventory
 from portcullis.components.kernel.component import KernelSettings
 from portcullis.components.nginx.component import ReverseProxy
 from portcullis.components.nginx.proxied import ProxiedApp
@@ -82,6 +84,7 @@ class HardenedHost(pulumi.ComponentResource):
         tunnels: ways to its stores, one for each person.
         proxy: its nginx, or None where it serves no site.
         exposure: what it exposes, read back.
+        inventory: what is on it and nobody declared, read back.
     """
 
     access: SshAccess
@@ -92,6 +95,7 @@ class HardenedHost(pulumi.ComponentResource):
     tunnels: list[SshTunnel]
     proxy: ReverseProxy | None
     exposure: HostExposure
+    inventory: HostInventory
 
     def __init__(
         self,
@@ -132,6 +136,7 @@ class HardenedHost(pulumi.ComponentResource):
         self.tunnels = [self._tunnel(person, tunnel) for person, tunnel in sorted(args.tunnels.items())]
         self.proxy = self._serve() if args.sites else None
         self.exposure = self._look()
+        self.inventory = self._take_stock()
         self.register_outputs(
             {
                 "apps": {app: container.address for app, container in self.apps.items()},
@@ -161,6 +166,7 @@ class HardenedHost(pulumi.ComponentResource):
             exempt=args.fail2ban.ignore,
             tunnels=tunnel_accounts(args.tunnels, reachable(args.stores, args.docker_engine.bind_address)),
             preview=is_shown,
+            accepted=wiring.accepted(args, *wiring.SSHD),
             opts=self._after(users),
         )
         if args.preview and preview_key is not None:
@@ -193,6 +199,7 @@ class HardenedHost(pulumi.ComponentResource):
             args.fail2ban,
             host=host,
             ssh_port=args.port,
+            accepted=wiring.accepted(args, *wiring.FAIL2BAN),
             opts=self._after(self.access),
         )
 
@@ -249,6 +256,7 @@ class HardenedHost(pulumi.ComponentResource):
             apps={app: self._proxied(self.apps[app]) for app in wiring.served(args)},
             acme=args.acme,
             secrets=args.secrets,
+            accepted=wiring.accepted(args, *wiring.NGINX),
             # An authority comes by port 80.
             opts=self._after(self.firewall),
         )
@@ -265,7 +273,6 @@ class HardenedHost(pulumi.ComponentResource):
     def _look(self) -> HostExposure:
         """Declare last what all of it comes to: who listens, and what is let through."""
         args = self._args
-        parts = [self.access, self.firewall, self.engine, self.stores, *self.apps.values(), self.proxy]
         return HostExposure(
             f"{self._name}-exposure",
             args.exposure,
@@ -277,8 +284,26 @@ class HardenedHost(pulumi.ComponentResource):
             ports=wiring.host_ports(args),
             released=wiring.released(args),
             networks=wiring.docker_networks(args),
-            opts=self._after(*(part for part in parts if part is not None)),
+            opts=self._after(*self._parts()),
         )
+
+    def _take_stock(self) -> HostInventory:
+        """Declare that there is nothing else."""
+        args = self._args
+        return HostInventory(
+            f"{self._name}-inventory",
+            InventoryArgs(accept=wiring.accepted_elsewhere(args)),
+            host=self._host,
+            containers=[*args.apps, *args.stores],
+            networks=wiring.network_members(args),
+            volumes=wiring.volumes(args),
+            opts=self._after(*self._parts()),
+        )
+
+    def _parts(self) -> list[pulumi.Resource]:
+        """Return what makes all that is read back at the end."""
+        parts = [self.access, self.firewall, self.engine, self.stores, *self.apps.values(), self.proxy]
+        return [part for part in parts if part is not None]
 
     def _after(self, *parts: pulumi.Resource) -> ResourceOptions:
         """Return the options of a part that comes after others."""
@@ -291,6 +316,6 @@ def _host_key(host: HostArgs) -> str:
     return "pinned" if pinned else "trusted on first use"
 
 
-def addresses(sites: Mapping[str, SiteArgs]) -> list[str]:
-    """Return the address of each site, as people type it."""
-    return [f"{'http' if site.plain else 'https'}://{name}" for name, site in sorted(sites.items())]
+def addresses(sites: Mapping[str, SiteArgs]) -> dict[str, str]:
+    """Return the address of each site, as people type it, by its name: one more is one line of difference."""
+    return {name: f"{'http' if site.plain else 'https'}://{name}" for name, site in sorted(sites.items())}

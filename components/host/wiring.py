@@ -12,7 +12,12 @@ from portcullis.components.users.args import UsersArgs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from portcullis.components.containers.args import AppArgs
     from portcullis.components.host.args import HardenedHostArgs, HostArgs, StoreMap
+
+NGINX = ("/etc/nginx",)
+FAIL2BAN = ("/etc/fail2ban",)
+SSHD = ("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d")
 
 
 def accounts(args: HostArgs) -> UsersArgs:
@@ -63,6 +68,46 @@ def released(args: HardenedHostArgs) -> list[str]:
 def docker_networks(args: HardenedHostArgs) -> list[str]:
     """Return the networks of Docker that apps and stores have."""
     return [*args.apps, *args.stores, *(f"{store}-shared" for store in args.stores)]
+
+
+def network_members(args: HardenedHostArgs) -> dict[str, Sequence[str]]:
+    """Return who is in each network of Docker: its own container, and in a store's second one who uses it."""
+    own: dict[str, Sequence[str]] = {name: [name] for name in (*args.apps, *args.stores)}
+    users = {
+        f"{store}-shared": [store, *(name for name, app in args.apps.items() if _uses(app, store))]
+        for store in args.stores
+    }
+    return own | users
+
+
+def _uses(app: AppArgs, store: str) -> bool:
+    return any(use.partition(".")[0] == store for use in app.uses)
+
+
+def volumes(args: HardenedHostArgs) -> list[str]:
+    """Return the volumes of Docker that apps and stores keep their data on."""
+    redis = args.stores.get("redis")
+    kept = [
+        f"{store}-data" for store in args.stores if store != "redis" or (redis and redis.persistence == "aof")
+    ]
+    return sorted([*kept, *(f"{name}-{volume}" for name, app in args.apps.items() for volume in app.volumes)])
+
+
+def accepted(args: HostArgs, *places: str) -> dict[str, str]:
+    """Return what may be in a part's own folders, by path: the part tells of them, and not the inventory."""
+    files = {
+        key.partition(" ")[2]: reason
+        for key, reason in args.inventory.accept.items()
+        if key.startswith("file /")
+    }
+    below = tuple(f"{place}/" for place in places)
+    return {path: reason for path, reason in files.items() if path in places or path.startswith(below)}
+
+
+def accepted_elsewhere(args: HardenedHostArgs) -> dict[str, str]:
+    """Return what may be on a host outside of the folders of the parts that it has."""
+    mine = accepted(args, *(NGINX if args.sites else ()), *FAIL2BAN, *SSHD)
+    return {key: reason for key, reason in args.inventory.accept.items() if key.partition(" ")[2] not in mine}
 
 
 def proxy_jails(args: HardenedHostArgs) -> ProxyJailsArgs:

@@ -115,6 +115,7 @@ class ReverseProxy(pulumi.ComponentResource):
         apps: Mapping[str, ProxiedApp] | None = None,
         acme: AcmeArgs | None = None,
         secrets: Mapping[str, SecretInput] | None = None,
+        accepted: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         """Declare nginx.
@@ -128,6 +129,7 @@ class ReverseProxy(pulumi.ComponentResource):
             acme: who issues certificates for sites that do not say otherwise; without it Let's Encrypt does,
                 for an account without e-mail.
             secrets: what secrets hold, by name: passwords, keys and credentials that sites and `acme` name.
+            accepted: files of others that may be in nginx's configuration: path to the reason.
             opts: options of the component; it depends on what opens ports 80 and 443.
 
         Raises:
@@ -159,6 +161,7 @@ class ReverseProxy(pulumi.ComponentResource):
             unit="nginx.service",
             # The folder as well: a change beside our files that nginx has not taken up yet shows as stale.
             reads=[*files, "/etc/nginx"],
+            accepted=accepted,
             opts=ResourceOptions(parent=self, depends_on=[self._service, *files]),
         )
         self._drain()

@@ -36,11 +36,13 @@ class ServedSitesSpec(Spec):
         unit: nginx's unit.
         reads: paths that it reads.
         probes: what to ask of each site, by its name.
+        accepted: files of others that may be in nginx's configuration.
     """
 
     unit: str
     reads: Sequence[str]
     probes: Mapping[str, Probe]
+    accepted: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,9 @@ class ServedSitesDesired(Desired):
         probes: what to ask of each site, by its name.
         reads: what nginx runs on: paths and names of resources, each with the revision that it had.
         stale: False; in a state that was read back, whether nginx ran on older files.
+        broken: empty; in a state that was read back, the line by which nginx refused its configuration.
+        strangers: empty; in a state that was read back, what in nginx's configuration nobody declared.
+        accepted: files of others that may be there, each with the reason.
     """
 
     unit: str
@@ -60,6 +65,9 @@ class ServedSitesDesired(Desired):
     probes: Mapping[str, Probe]
     reads: Mapping[str, str] = field(default_factory=dict)
     stale: bool = False
+    broken: str = ""
+    strangers: Mapping[str, str] = field(default_factory=dict)
+    accepted: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -69,7 +77,7 @@ class ServedSitesDesired(Desired):
     def spec(self) -> ServedSitesSpec:
         """Return the unit, with those things it reads that are paths, and what is asked."""
         paths = sorted(path for path in self.reads if path.startswith("/"))
-        return ServedSitesSpec(self.unit, paths, self.probes)
+        return ServedSitesSpec(self.unit, paths, self.probes, sorted(self.accepted))
 
 
 @dataclass(frozen=True)
@@ -79,10 +87,14 @@ class ServedSitesFacts(Facts):
     Attributes:
         sites: each site and `SERVED`, or why it is not.
         stale: a file is newer than what nginx runs on.
+        broken: the line by which nginx refuses its configuration; "" where it takes it, or runs on it.
+        strangers: what in nginx's configuration is neither declared nor as its packages bring it, by path.
     """
 
     sites: Mapping[str, str] = field(default_factory=dict)
     stale: bool = False
+    broken: str = ""
+    strangers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

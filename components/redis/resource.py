@@ -17,12 +17,14 @@ from portcullis.components.redis.facts import (
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import DiffResult
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}\Z")
 _RULE = re.compile(r"(~|&|%[RW]{1,2}~|\+|-)[!-~]+\Z|(all|reset)(keys|channels)\Z|(all|no)commands\Z")
@@ -34,6 +36,7 @@ class RedisUserProvider(HostProvider):
     """Provider of `RedisUser`."""
 
     kind = "redis.redis_users"
+    section = Section.DATA
     desired_type = RedisUserDesired
     facts_type = RedisUserFacts
     live = ("line", "running", "certificate", "default", "undeclared", "file")
@@ -88,6 +91,21 @@ class RedisUserProvider(HostProvider):
     def absent_inputs(self) -> Props:
         """Return a user that is nowhere."""
         return {"line": ABSENT, "running": ABSENT}
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say who may log in and is not declared, and what else the server says."""
+        strangers = [
+            Line(
+                "redis",
+                f"user {name} may log in ({live})",
+                "up removes it",
+                Severity.OPEN if change.by_hand(("undeclared", name)) else Severity.COSMETIC,
+                at=("undeclared", name),
+            )
+            for name, live, goal in change.entries("undeclared")
+            if goal is None
+        ]
+        return with_rest(change, subject, strangers)
 
 
 def _matching(inputs: Normaliser, name: str, form: re.Pattern[str], reason: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import string
+from typing import TYPE_CHECKING
 
 import pulumi
 
@@ -22,7 +23,11 @@ from portcullis.provider.base import (
     ReadResult,
     UpdateResult,
 )
+from portcullis.provider.changes import Line, Section
 from portcullis.provider.named import assert_plugin_is_named
+
+if TYPE_CHECKING:
+    from portcullis.provider.changes import Change
 
 _LETTERS = string.ascii_letters + string.digits
 _SHORTEST, _LONGEST = 20, 128
@@ -33,6 +38,7 @@ class GeneratedSecretProvider(Provider):
     """Provider of `GeneratedSecret`."""
 
     secrets = ("value", "previous")
+    section = Section.DATA
 
     def check(self, olds: Props, news: Props) -> CheckResult:
         """Refuse what would be a weak secret; the last net behind the constructor."""
@@ -80,6 +86,15 @@ class GeneratedSecretProvider(Provider):
             "GeneratedSecret cannot be imported: it would stand in a command line",
             hint="declare it, so that a new one is made; a word of your own is a secret of the settings",
         )
+
+    def lines(self, change: Change) -> list[Line]:
+        """Say that it is made, or made anew."""
+        subject = f"secret {change.name}"
+        if change.op == "create":
+            return [Line(subject, "new", "up makes it")]
+        if change.op == "delete":
+            return [Line(subject, "no longer declared", "up forgets it")]
+        return [Line(subject, "to be rotated", "up makes another one")]
 
 
 def _outputs(props: Props, *, previous: str, generation: int) -> Props:

@@ -69,6 +69,7 @@ class SshAccess(pulumi.ComponentResource):
         tunnels: Mapping[str, Sequence[str]] = MappingProxyType({}),
         preview: bool = False,
         ufw: bool = True,
+        accepted: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         """Declare it.
@@ -86,6 +87,7 @@ class SshAccess(pulumi.ComponentResource):
             preview: the account of the preview key is there; `PreviewAccess` declares it.
             ufw: install ufw, whose rule for the port is kept here. Without it, and without ufw on the host,
                 the port is open because nothing filters it.
+            accepted: files of others that may be among sshd's: path to the reason.
             opts: options of the component.
 
         Raises:
@@ -129,6 +131,7 @@ class SshAccess(pulumi.ComponentResource):
             users=sshd.effective_for_users(options),
             port=port,
             login=login,
+            accepted=accepted,
             opts=ResourceOptions(parent=self, depends_on=[packages]),
         )
         self.server = server

@@ -50,6 +50,7 @@ class SshServerSpec(Spec):
         port: TCP port.
         login: the user that deploys; options are read as they hold for them too.
         users: what has to hold for single users: name to options.
+        accepted: files of others that may be among sshd's.
     """
 
     content: str
@@ -57,6 +58,7 @@ class SshServerSpec(Spec):
     port: str
     login: str
     users: Mapping[str, Options] = field(default_factory=dict)
+    accepted: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class SshServerDesired(GuardedDesired):
         users: what has to hold for single users: name to options.
         listen_also: ports that are kept until a login on `port` has worked.
         pinned: type of the host key that the settings pin, such as ssh-ed25519; "" where they pin none.
+        strangers: empty; in a state that was read back, what among sshd's files nobody declared.
+        accepted: files of others that may be there, each with the reason.
     """
 
     content: str
@@ -78,6 +82,8 @@ class SshServerDesired(GuardedDesired):
     users: Mapping[str, Options] = field(default_factory=dict)
     listen_also: Sequence[str] = ()
     pinned: str = ""
+    strangers: Mapping[str, str] = field(default_factory=dict)
+    accepted: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -86,7 +92,8 @@ class SshServerDesired(GuardedDesired):
 
     def spec(self) -> SshServerSpec:
         """Return what has to hold."""
-        return SshServerSpec(self.content, self.options, self.port, self.login or "root", self.users)
+        login, accepted = self.login or "root", sorted(self.accepted)
+        return SshServerSpec(self.content, self.options, self.port, login, self.users, accepted)
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,7 @@ class SshServerFacts(Facts):
         ports: where it can be reached.
         ports_before: where it could be reached before we first changed it.
         owner: who declares it; "" where nobody does.
+        strangers: files that sshd reads and nobody declared, by path: what each sets.
     """
 
     content: str = ""
@@ -118,3 +126,4 @@ class SshServerFacts(Facts):
     ports: Sequence[str] = ()
     ports_before: Sequence[str] = ()
     owner: str = ""
+    strangers: Mapping[str, str] = field(default_factory=dict)

@@ -12,6 +12,8 @@ from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known, stack_name
 from portcullis.host.resource import HostResource
 from portcullis.host.session import READ_TIMEOUT, Login
+from portcullis.host.strangers import TellsStrangers, check_accepted
+from portcullis.provider.changes import Line, Section, Severity, difference, quoted, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from portcullis.host.session import Channel
     from portcullis.host.survey import Item
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 _MAX_PORT = 65535
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
@@ -38,14 +41,16 @@ _LISTEN_ALSO = "listen_also"
 _PORT_AFTER = "__port_after"
 
 
-class SshServerProvider(GuardedProvider):
+class SshServerProvider(TellsStrangers, GuardedProvider):
     """Provider of `SshServer`."""
 
     kind = "ssh.ssh_servers"
+    section = Section.ACCESS
     desired_type = SshServerDesired
     facts_type = SshServerFacts
-    live = ("content", "mode", "port", "stale")
+    live = ("content", "mode", "port", "stale", "strangers")
     identity = ("host",)
+    reload = "systemctl reload ssh"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check that text, port and options say the same."""
@@ -66,6 +71,7 @@ class SshServerProvider(GuardedProvider):
             if not _USER.match(user):
                 inputs.fail("users", f"{user!r} is not the name of a user")
             _options(inputs, f"users.{user}", given)
+        check_accepted(inputs)
         # Read back as what is wrong with them.
         inputs.inputs |= {"mode": MODE, "config": _VALID, "stale": False}
         if port is not None:
@@ -136,6 +142,54 @@ class SshServerProvider(GuardedProvider):
         facts: SshServerFacts = self._typed(answer["facts"])
         return facts
 
+    def subject(self, change: Change) -> str:
+        """Return the server."""
+        return "sshd"
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say what else sshd does, option by option; a way in that was opened by hand is the worst."""
+        found = []
+        for name, who in (("options", "everybody"), ("users", "")):
+            for key, live, goal in change.entries(name):
+                at = (name, key)
+                given = goal if isinstance(goal, dict) else {}
+                told = (
+                    ", ".join(
+                        f"{option} {quoted(value)}"
+                        for option, value in live.items()
+                        if value != given.get(option)
+                    )
+                    if isinstance(live, dict)
+                    else f"{key} {live}, declared {goal}"
+                )
+                severity = Severity.OPEN if change.by_hand(at) else Severity.COSMETIC
+                found.append(Line("sshd", f"{'' if who else f'for {key}: '}{told}", "", severity, at=at))
+        for key, live, goal in change.entries("firewall"):
+            at = ("firewall", key)
+            what = f"port {key} is not open in ufw" if live is None else f"port {key} in ufw: {live}"
+            found.append(Line("sshd", what if goal else f"port {key} is open in ufw", at=at))
+        if change.changes("config") and change.live.get("config"):
+            found.append(Line("sshd", str(change.live["config"]), "", Severity.WRONG, at=("config",)))
+        if change.changes("port"):
+            severity = Severity.WRONG if change.by_hand(("port",)) else Severity.COSMETIC
+            # Where sshd refuses its files, nobody can tell which port they are about.
+            unread = change.changes("config")
+            told = difference(change, "port")
+            found.append(Line("sshd", told, "", severity, at=("port",), follows=unread))
+        for name, what in (("content", "its drop-in differs"), ("mode", difference(change, "mode"))):
+            # The options say what a changed file does.
+            if change.changes(name) and not (found and name == "content"):
+                severity = Severity.WRONG if change.by_hand((name,)) else Severity.COSMETIC
+                found.append(Line("sshd", what, "", severity, at=(name,)))
+        of_file = ("content",) if found else ()
+        found += self.strange(change)
+        if change.changes("stale"):
+            what = "runs on older files than those that are there"
+            stale = Line("sshd", what, "up reloads it", Severity.WRONG, at=("stale",), follows=bool(found))
+            found.append(stale)
+            of_file = ("content",)
+        return with_rest(change, "sshd", found, *of_file)
+
 
 def _options(inputs: Normaliser, prop: str, options: Any) -> None:
     for name, value in (options or {}).items() if is_known(options) else ():
@@ -156,10 +210,12 @@ class SshServer(HostResource):
     Attributes:
         port: TCP port.
         options: option of sshd_config(5) to value.
+        strangers: files that sshd reads and nobody declared: path to what each sets.
     """
 
     port: pulumi.Output[str]
     options: pulumi.Output[dict[str, str]]
+    strangers: pulumi.Output[dict[str, str]]
 
     def __init__(
         self,
@@ -171,6 +227,7 @@ class SshServer(HostResource):
         port: int = 22,
         login: str = "root",
         users: Mapping[str, Mapping[str, str]] = _NOBODY,
+        accepted: Mapping[str, str] | None = None,
         adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -185,6 +242,7 @@ class SshServer(HostResource):
             login: the user who deploys; options are read as they hold for them, for root, and for others.
             users: what has to hold for single users and not for everybody: user to options, each as a Match
                 block of the text has it.
+            accepted: files of others that may be among sshd's: path to the reason.
             adopt: take over a drop-in that is there and differs, and put lines of other files that win over
                 ours out of force, until this is deleted.
             opts: resource options.
@@ -204,6 +262,8 @@ class SshServer(HostResource):
                 "mode": MODE,
                 "config": _VALID,
                 "stale": False,
+                "strangers": {},
+                "accepted": dict(accepted or {}),
             },
             opts=opts,
         )

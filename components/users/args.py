@@ -44,7 +44,8 @@ class UsersArgs(Section):
     what: ClassVar[str] = "the users of a host"
 
     users: MapOf[Login, UserArgs] = Field(default_factory=dict)
-    """The users by name, each with its keys and whether it may become root."""
+    """The users by name, each with its keys and whether it may become root. Root has no key, unless it is one
+    of these or deploys itself."""
     login: Login = "root"
     """The user who deploys; changes to the other users are confirmed by a login as this one."""
     groups: MapOf[Login, ListOf[Group]] = Field(default_factory=dict)

@@ -35,13 +35,15 @@ if TYPE_CHECKING:
 SHORTEST, LONGEST = 10, 900  # seconds of a window
 COMMAND_TIMEOUT = 60.0
 _SYSTEMD_TIMEOUT = 30.0
+BOOT_UNIT = "portcullis-guard.service"
+"""The unit that takes changes back when the host boots before they are confirmed."""
 _PREFIX = "portcullis-guard-"
 
 _RESTORE = (
     "import sys; sys.path.insert(0, sys.argv[1]); from portcullis.agent.guard import main; main(sys.argv[2:])"
 )
 
-_BOOT_UNIT = """\
+_BOOT_TEXT = """\
 # Written by Portcullis while a change waits for its confirmation, and removed with it.
 [Unit]
 Description=Portcullis: undo the changes that nobody confirmed before the reboot
@@ -85,6 +87,8 @@ class Guards:
         self.root = machine.state / "guards"
         # The host's cache of it may be renewed or cleared under a session that lives.
         code = Path(__file__).parents[2]
+        if code.with_suffix(".pyz").is_file():
+            code = code.with_suffix(".pyz")  # of which the folder was compiled: portcullis/host/bootstrap.py
         self._code = code.read_bytes() if code.is_file() else code
         self._deadlines: dict[str, float] = {}
         self._mutex = threading.Lock()
@@ -334,15 +338,15 @@ class Guards:
 
     def _arm_boot(self) -> None:
         words = " ".join(f'"{word}"' for word in self._command())
-        unit = self._machine.units / "portcullis-guard.service"
-        disk.write(unit, _BOOT_UNIT.format(command=words).encode(), mode=0o644)
+        unit = self._machine.units / BOOT_UNIT
+        disk.write(unit, _BOOT_TEXT.format(command=words).encode(), mode=0o644)
         wants = self._machine.units / "multi-user.target.wants"
         wants.mkdir(mode=0o755, exist_ok=True)
         with disk.writing(wants / unit.name) as place:
             paths.point(place, str(unit))
 
     def _disarm_boot(self) -> None:
-        unit = self._machine.units / "portcullis-guard.service"
+        unit = self._machine.units / BOOT_UNIT
         paths.remove_file(unit.parent / "multi-user.target.wants" / unit.name)
         paths.remove_file(unit)
 

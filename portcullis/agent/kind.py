@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, List, Optional, Tuple, TypeVar, Union, cast
 
+from portcullis.agent.claims import NOTHING, Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.wire import Desired, Facts, Malformed, Spec, decode
 
@@ -72,9 +73,23 @@ class Kind(ABC, Generic[S, D, F]):
         """Return whether what stands there is the system's own, so that we may replace it without `adopt`."""
         return False
 
+    def keep_instead(self, item: str) -> str:
+        """Return what else to do than to let it be replaced, as the start of the hint; nothing by default."""
+        return ""
+
     def redacted(self, record: Record, facts: F) -> F:
         """Return what the preview key may see of the facts. Raises `HostError` where that cannot be told."""
         return facts
+
+    def claims(self, record: Record) -> Claims:
+        """Return what on the host is this thing's own, so that the inventory does not tell of it; pure.
+
+        A record may be of another version: what its spec lacks claims nothing.
+        """
+        return NOTHING
+
+    def before_first_change(self) -> None:
+        """Do what has to come before the first change that the agent makes on a machine."""
 
     def original(self, item: str, facts: F, folder: Path) -> Json:
         """Keep what stands there before the first change; bytes go to `folder`."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class Machine:
     """The host as the agent sees it."""
 
+    root: Path = Path("/")  # of all that the inventory reads
     state: Path = Path("/var/lib/portcullis")
     lock: Path = Path("/run/portcullis/deploy.lock")
     dpkg: Path = Path("/var/lib/dpkg")
@@ -53,6 +54,7 @@ class Machine:
     nginx_log: Path = Path("/var/log/nginx/error.log")
     run: Runner = run
     peer: Peer | None = None  # where the session comes from
+    read_only: bool = False  # nothing may be written, not even a cache
     apt_lock_wait: float = 60.0  # seconds
     settle: float = 1.0  # seconds a unit has to stay up to count as started
     # Set when the client is gone: what only waits for something need not go on.

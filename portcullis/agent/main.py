@@ -12,6 +12,7 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING
 
+from portcullis.agent import first_change
 from portcullis.agent.disk import write_all
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Peer
@@ -60,7 +61,7 @@ class Agent:
         With `bounded` a client that is not trusted cannot fill the memory: no more is read than is answered.
         """
         self._machine = machine
-        self._operations = operations or Operations(machine)
+        self._operations = operations or Operations(machine, first_change.record)
         self._out = out
         self._write = threading.Lock()
         self._longest = LINE if bounded else -1

@@ -22,6 +22,7 @@ from portcullis.agent.wire import Facts, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Callable
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.step import Json, Step
@@ -41,9 +42,9 @@ _WRITTEN_MEANWHILE = (
 class Operations:
     """One session's operations. Each public method is an ``op`` of the protocol: request in, result out."""
 
-    def __init__(self, machine: Machine) -> None:
-        """Touch nothing on the host yet."""
-        self._machine = machine
+    def __init__(self, machine: Machine, prepare: Callable[[Machine], None] | None = None) -> None:
+        """Touch nothing on the host yet. What has to come before its first change, `prepare` does."""
+        self._machine, self._prepare_once = machine, prepare
         self._store = Store(machine.state)
         self._lock = DeployLock(machine.lock)
         self._guards = Guards(machine)
@@ -105,10 +106,11 @@ class Operations:
         kind, item, desired = self._thing(request)
         record = self._store.load(kind, item)
         facts = self._facts(kind, self._spec(request), record)
-        steps = self._kind(kind).plan(desired, facts)
+        planned = self._kind(kind).plan(desired, facts)
+        steps = [step for step in planned if step.action != WARN]
         refusal = self._refusal(request, record, facts, steps) or self._cut_off(request, facts, steps)
         return {
-            "steps": [step.as_json() for step in steps],
+            "steps": [step.as_json() for step in planned],
             "facts": public(self._kind(kind), facts),
             "refusal": refusal.as_json() if refusal else None,
         }
@@ -120,16 +122,19 @@ class Operations:
         with self._alone(kind, item):
             self._claim(kind, item, owner)
             self._begin(request)
+            self._prepare()
             spec = self._spec(request)
             former = self._former(request)
             record = self._store.load(kind, item) or self._moved(request, former)
             facts = self._facts(kind, spec, record)
-            steps = self._kind(kind).plan(desired, facts)
+            planned = self._kind(kind).plan(desired, facts)
+            # What only tells changes nothing: no refusal, no guard, no new revision.
+            steps = [step for step in planned if step.action != WARN]
             refusal = self._refusal(request, record, facts, steps)
             refusal = refusal or self._cut_off(request, facts, steps)
             if refusal:
                 raise refusal
-            result: Json = {"steps": [step.as_json() for step in steps]}
+            result: Json = {"steps": [step.as_json() for step in planned]}
             with self._guarded(self._change(request, facts, steps, known=record is not None)) as guard:
                 result["facts"] = public(self._kind(kind), self._change_it(request, record, facts, steps))
             old = self._store.load(kind, former) if former else None
@@ -219,6 +224,13 @@ class Operations:
             if not self._recovered:
                 self._guards.recover()
             self._recovered = True
+
+    def _prepare(self) -> None:
+        """Do what has to come before the first change; once a session, and the others wait."""
+        with self._guard:
+            if self._prepare_once is not None:
+                self._prepare_once(self._machine)
+                self._prepare_once = None
 
     def _cut_off(self, request: Json, facts: Any, steps: list[Step]) -> HostError | None:
         """Why a change would refuse the session that brings it, as far as that can be told beforehand."""
@@ -349,7 +361,7 @@ class Operations:
             "differs",
             f"{first.prop} differs from what is on the host ({first.have}; declared: {first.want})",
             prop=first.prop,
-            hint=ADOPT,
+            hint=handler.keep_instead(item) + ADOPT,
             detail=first.detail,
         )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, NamedTuple
 
 from portcullis.agent import disk, safe_paths
 from portcullis.agent.errors import HostError
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
 
 _TIMEOUT = 30.0
+_PACKAGE = "Package: "
+_CONFFILE = re.compile(r" (\S+) ([0-9a-f]{32})(?: (obsolete|remove-on-upgrade))?")
+
+
+class Conffile(NamedTuple):
+    """A configuration file of a package: the package's name, and the md5 of what it brings."""
+
+    package: str
+    digest: str
 
 
 def is_as_shipped(machine: Machine, path: Path) -> bool:
@@ -32,6 +42,36 @@ def is_as_shipped(machine: Machine, path: Path) -> bool:
         return False
     have = digest.hexdigest()
     return have in _ucf_sums(machine, path) or have in _dpkg_sums(machine, path)
+
+
+def shipped_sums(machine: Machine, path: Path) -> set[str]:
+    """The sums that ucf or a package's list of conffiles has of `path`; read from their files, at no cost."""
+    return _ucf_sums(machine, path) | {
+        shipped.digest for name, shipped in conffiles(machine, path.parent).items() if name == str(path)
+    }
+
+
+def conffiles(machine: Machine, folder: Path) -> dict[str, Conffile]:
+    """Every conffile below a folder by its path, of packages as dpkg knows them."""
+    try:
+        text = (machine.dpkg / "status").read_text("utf-8", "replace")
+    except OSError:
+        return {}
+    found, at, start = {}, -1, f"\n {folder}/"
+    while (at := text.find(start, at + 1)) >= 0:
+        end = text.find("\n", at + 1)
+        line = _CONFFILE.fullmatch(text[at + 1 : end if end >= 0 else len(text)])
+        if line and not line[3]:
+            found[line[1]] = Conffile(_package_at(text, at), line[2])
+    return found
+
+
+def _package_at(status: str, at: int) -> str:
+    """The package whose paragraph of dpkg's status file a place is in; its name is the first field."""
+    blank = status.rfind("\n\n", 0, at)
+    start = blank + 2 if blank >= 0 else 0
+    first = status[start : status.find("\n", start)]
+    return first[len(_PACKAGE) :] if first.startswith(_PACKAGE) else ""
 
 
 def _dpkg_sums(machine: Machine, path: Path) -> set[str]:

@@ -6,6 +6,7 @@ thing is read as the deployment recorded it, and one that nobody recorded is not
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from portcullis.agent.errors import HostError
@@ -50,7 +51,7 @@ class ReadOnly:
         """Take the stack that is shown, as PROJECT/STACK, and the hash of this agent."""
         self._stack, self._digest = stack, digest
         self._store = ReadOnlyStore(machine.state)
-        self._kinds = Kinds(machine, self._store)
+        self._kinds = Kinds(replace(machine, read_only=True), self._store)
 
     def close(self) -> None:
         """Nothing was taken, so there is nothing to let go."""

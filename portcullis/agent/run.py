@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def run(argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = 
     try:
         process = _start(argv, out, err, env)
         try:
-            code = process.wait(timeout)
+            code = _wait(process, timeout)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -76,6 +77,22 @@ def run(argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = 
     finally:
         os.close(out)
         os.close(err)
+
+
+def _wait(process: subprocess.Popen[bytes], timeout: float) -> int:
+    """Wait for its end. `Popen.wait` looks again and again, each time later, and so finds out late."""
+    try:
+        end = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # an old kernel, or a Python that was built on one
+        return process.wait(timeout)
+    try:
+        poll = select.poll()
+        poll.register(end, select.POLLIN)
+        if not poll.poll(timeout * 1000):
+            raise subprocess.TimeoutExpired(process.args, timeout)
+    finally:
+        os.close(end)
+    return process.wait()
 
 
 def _start(argv: Sequence[str], out: int, err: int, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:

@@ -118,7 +118,7 @@ class Store:
         disk.write(folder / "record.json", json.dumps(asdict(record), indent=1).encode() + b"\n")
 
     def drop(self, record: Record) -> None:
-        """Forget a thing; with the last one the whole state folder goes, the agent's own cache too."""
+        """Forget a thing; with the last one the whole state folder goes, the cache and the baseline too."""
         folder = self.folder(record.kind, record.id)
         with contextlib.suppress(FileNotFoundError):
             folder.replace(folder.with_name(_GONE + folder.name))  # first: killed here, it is gone as a whole
@@ -131,5 +131,6 @@ class Store:
         with self._folders, contextlib.suppress(OSError):
             with contextlib.suppress(FileNotFoundError):
                 self._items.rmdir()  # fails while another thing has a folder, which is the test
-            shutil.rmtree(self._root / "agent", ignore_errors=True)
+            for ours in ("agent", "inventory"):
+                shutil.rmtree(self._root / ours, ignore_errors=True)
             self._root.rmdir()  # fails while there are guards: they may still have to be put back

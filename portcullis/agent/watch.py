@@ -11,7 +11,7 @@ from portcullis.agent.disk import unreadable
 from portcullis.agent.errors import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 LIMIT = 20_000  # entries; a service that reads more names a folder too high up
 
@@ -26,16 +26,29 @@ def newest_change(paths: Sequence[str]) -> int:
     Raises:
         HostError: ``unreadable``, or ``invalid`` when there is too much to watch.
     """
-    newest = 0
+    return max((changed for _, changed in _changes(paths)), default=0)
+
+
+def changed_since(paths: Sequence[str], moment: int) -> list[Path]:
+    """The files under `paths` that changed after `moment`, in nanoseconds of the wall clock, in order.
+
+    Folders are left out: what was put there stands for them. The exceptions are those of `newest_change`.
+    """
+    changed = {path for path, when in _changes(paths) if when > moment}
+    return sorted(path for path in changed if path.is_file())
+
+
+def _changes(paths: Sequence[str]) -> Iterator[tuple[Path, int]]:
+    """Every path under `paths`, with its change time."""
     seen: set[tuple[int, int]] = set()
     waiting = [Path(path) for path in paths]
     while waiting:
         path = waiting.pop()
         here = _look(path)
         if here is None:
-            newest = max(newest, _removal(path))
+            yield path, _removal(path)
             continue
-        newest = max(newest, here.st_ctime_ns)
+        yield path, here.st_ctime_ns
         try:
             there = path.stat() if stat.S_ISLNK(here.st_mode) else here
         except OSError:
@@ -47,7 +60,7 @@ def newest_change(paths: Sequence[str]) -> int:
             raise HostError(
                 "invalid", f"there are over {LIMIT} files under {paths[0]} and the other paths", prop="reads"
             )
-        newest = max(newest, there.st_ctime_ns)
+        yield path, there.st_ctime_ns
         if stat.S_ISDIR(there.st_mode):
             try:
                 waiting += [path / name for name in os.listdir(path)]  # noqa: PTH208 - cheaper than Path for each
@@ -55,7 +68,6 @@ def newest_change(paths: Sequence[str]) -> int:
                 continue
             except OSError as error:
                 raise unreadable(error, path) from None
-    return newest
 
 
 def _removal(path: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import traceback
@@ -19,6 +20,7 @@ _LAB = "lab"
 MISSING = 127
 """The exit code where there is no such program, as a shell has it."""
 INSTALL = "https://www.pulumi.com/docs/install/ says how; in a checkout, `. tools/env.sh` finds the lab's"
+_NO_STACK = re.compile(r"no stack named '([\w./-]+)' found")
 HINT = f"error: pulumi is not installed\n  -> {INSTALL}\n"
 
 
@@ -64,6 +66,8 @@ def answer(*arguments: str) -> str:
     done = pulumi(arguments)
     if done.returncode:
         said = done.stderr.strip().removeprefix("error: ")
+        if found := _NO_STACK.search(said):
+            said += f"\n  -> `pulumi stack init {found[1]}` makes it; `pulumi stack ls` shows the others"
         raise Failed(said or f"pulumi {arguments[0]} ended with {done.returncode}")
     return done.stdout
 

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PULUMI = {
-    "preview": "show every difference between the code and the hosts",
-    "up": "make the hosts what the code says",
     "refresh": "take what the hosts are into the state",
     "destroy": "give the hosts back as they were",
 }
 """Verbs of Pulumi's own. Their flags are Pulumi's too."""
 OURS = {
     "init": ("portcullis.cli.init", "write a new project: Pulumi.yaml and a first program"),
+    "preview": ("portcullis.cli.report.preview", "show every difference between the code and the hosts"),
+    "up": ("portcullis.cli.report.up", "make the hosts what the code says"),
+    "drift": ("portcullis.cli.report.drift", "show what somebody changed on the hosts by hand"),
     "plan": ("portcullis.cli.plan", "what the first `up` would do to what a host has already; read only"),
     "policy": ("portcullis.cli.judge", "judge a stack by the policies: what no stack may do"),
     "scan": ("portcullis.cli.scan.main", "ask the hosts from outside: what answers must be what is declared"),
@@ -37,10 +38,14 @@ OURS = {
     "password": ("portcullis.cli.password", "the passwords of a store's users"),
     "restore": ("portcullis.cli.restore", "list the backups of a host, or bring one back"),
     "rollback": ("portcullis.cli.rollback", "bring back the image that an app ran before"),
-    "pipeline": ("portcullis.cli.pipeline.main", "what a pipeline runs: preview, comment, drift"),
+    "pipeline": ("portcullis.cli.pipeline.main", "what a pipeline runs: preview, comment, watch"),
 }
 """Verbs of our own: the module with `arguments` and `run`, and what the verb does, in one line."""
 _WITHOUT_PROJECT = ("init",)
+_IN_PLACE = ("preview", "up", "drift")
+"""Verbs that pass flags on to Pulumi: what those name stands in the folder that they were typed in."""
+_INTERRUPTED = 130
+"""The exit code of what Ctrl-C ended, as a shell has it."""
 _NO_PROJECT = """\
 error: there is no Pulumi.yaml in {folder} or above
   -> go to the folder of your project, or `portcullis init` writes a new one
@@ -57,14 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         project = project_file(Path.cwd())
         if project is None:
             return _no_project()
-        # What a verb reads and writes beside the project is named relative to it.
-        os.chdir(project.parent)
+        if options.called not in _IN_PLACE:
+            # What a verb reads and writes beside the project is named relative to it.
+            os.chdir(project.parent)
         command.prepare_environment()
     try:
         code: int = _module(options.called).run(options)
     except command.Failed as failed:
         sys.stderr.write(f"error: {failed}\n")
         return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return code
 
 
@@ -101,7 +109,8 @@ def parsed(given: Sequence[str]) -> argparse.Namespace:
     verbs = parser.add_subparsers(metavar="VERB", required=True, title="verbs", dest="called")
     helps = {name: text for name, (_, text) in OURS.items()}
     used = next((word for word in given if word in OURS), "")
-    for name, text in {"init": helps["init"], **PULUMI, **helps}.items():
+    first = {name: helps[name] for name in ("init", *_IN_PLACE)}
+    for name, text in {**first, **PULUMI, **helps}.items():
         verb = verbs.add_parser(name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter)
         if name == used:
             verb.description = _module(name).__doc__

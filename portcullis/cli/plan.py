@@ -19,6 +19,7 @@ from pulumi.runtime import rpc
 
 from portcullis import components, resources
 from portcullis.cli import command
+from portcullis.components.users.on_host import authorized_keys
 from portcullis.config.faults import ArgumentsError, SettingsError
 from portcullis.host.errors import ConnectionFailed, HostError
 from portcullis.host.provider import HostProvider, stack_name
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
     from portcullis.provider.base import Props
 
-_MENDED = {"no-ssh-rule": "SshServer"}
-"""What the host would refuse as it is now, and the kind whose resource `up` applies before that one."""
+_SSH_RULE = "no-ssh-rule"
+"""What the host refuses as long as `up` has not let SSH through the firewall."""
 _LATER = ("ContainerState", "Release", "Drain", "Exposure")
 """Kinds that are about what the same `up` makes: nothing of theirs can be there before it."""
 _GENERATED = "follows from what `up` generates or learns"
@@ -138,10 +139,7 @@ def plan_lines(resource: Declared, declared: Sequence[Declared] = ()) -> list[st
     secret = bool(props.get("secret"))
     lines = [f"    {step['property']}: {_short(step, secret=secret)}" for step in found["steps"]]
     refusal = found["refusal"]
-    if refusal and any(
-        other.kind == _MENDED.get(refusal["code"]) and other.props["host"] == props["host"]
-        for other in declared
-    ):
+    if refusal and _settled_by_then(resource, found, declared):
         refusal = None
     if refusal:
         lines += [
@@ -150,6 +148,23 @@ def plan_lines(resource: Declared, declared: Sequence[Declared] = ()) -> list[st
             if line
         ]
     return [f"{'!' if refusal else '~'} {title}", *lines]
+
+
+def _settled_by_then(resource: Declared, found: dict[str, Any], declared: Sequence[Declared]) -> bool:
+    """Whether `up` settles what the host would refuse now, by what it applies before this resource."""
+    before = [one for one in declared if one.props["host"] == resource.props["host"] and one is not resource]
+    if found["refusal"]["code"] == _SSH_RULE:
+        return any(one.kind == "SshServer" for one in before)
+    # The host lets go of root's keys once declared users have them all.
+    keys = (
+        authorized_keys.parse(line)
+        for one in before
+        if one.kind == "User"
+        for line in one.props["keys"].values()
+    )
+    theirs = {f"keys.{key.fingerprint}" for key in keys if key}
+    root = resource.kind == "User" and resource.props["user"] == "root"
+    return root and {step["property"] for step in found["steps"]} <= theirs
 
 
 def _short(step: dict[str, Any], *, secret: bool) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PASSES_ON = True
 """What the command line does not know is for `up`."""
 _STATE = "portcullis:index:ContainerState"
+_STORES = (":Redis$", ":MongoDB$")
+"""What a store's container stands in, by its URN; a store does not go back to a former image."""
 _IMAGE = "docker:index/remoteImage:RemoteImage"
 _PINNED = "@sha256:"
 
@@ -56,7 +58,9 @@ def way_back(app: str, configured: str, deployment: dict[str, Any]) -> Way:
         known = sorted(
             one["urn"].rsplit("::", 1)[-1].removesuffix("-state")
             for one in resources
-            if one["type"] == _STATE and one.get("outputs", {}).get("expects") == "healthy"
+            if one["type"] == _STATE
+            and one.get("outputs", {}).get("expects") == "healthy"
+            and not any(store in one["urn"] for store in _STORES)
         )
         raise Refused(f"{app} was never deployed with this stack; known are {', '.join(known) or 'none'}")
     outputs = state.get("outputs") or {}

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from abc import abstractmethod
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
@@ -18,6 +18,7 @@ from portcullis.agent.wire import Desired, Facts, Malformed, decode, encode
 from portcullis.host.errors import HostError, Subject
 from portcullis.host.session import WRITE_TIMEOUT, Channel, session, who
 from portcullis.host.survey import Item, survey
+from portcullis.provider import changes
 from portcullis.provider.base import (
     CheckFailure,
     CheckResult,
@@ -28,9 +29,13 @@ from portcullis.provider.base import (
     ReadResult,
     UpdateResult,
 )
+from portcullis.provider.changes import STAYS, Line, Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from portcullis.host.agent_process import Json
+    from portcullis.provider.changes import Change
 
 # The output that is no input, over all kinds; everything else in a resource's state is an input.
 _REVISION = "revision"
@@ -50,6 +55,12 @@ _TYPE_WORDS = {
     "Sequence": "a list",
 }
 """How the types of `facts.py` begin, and what each is for people."""
+
+_AT_DELETE = {
+    "restore": "up brings back what was there before",
+    "keep": f"{STAYS} on the host",
+}
+"""What `up` does to a thing that is no longer declared, by its `on_delete`."""
 
 # The owner before an update, where an alias changed it; on its way to the host only.
 _FORMER = "__former"
@@ -345,6 +356,24 @@ class HostProvider(Provider):
         inputs = self.check({}, self.read(id_, props).inputs).inputs
         return ReadResult(f"{host}:{self.item(props).id}", inputs | revision, inputs)
 
+    def subject(self, change: Change) -> str:
+        """Return what people call the thing: its path, its unit, its user."""
+        return str(_thing(change.props) or change.name)
+
+    def lines(self, change: Change) -> list[Line]:
+        """Say for people what is different; a kind says in `differing` how the thing itself differs."""
+        subject = self.subject(change)
+        whole = changes.plain(change, subject)
+        if change.op == "delete":
+            return [replace(whole, remedy=_AT_DELETE.get(change.live.get("on_delete", ""), whole.remedy))]
+        if change.op == "update" and ABSENT in change.live.values():
+            return [Line(subject, "is gone", "up makes it", Severity.WRONG)]
+        return self.differing(change, subject) if change.op == "update" else [whole]
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say how a thing that is there differs from its declaration."""
+        return [changes.plain(change, subject)]
+
     def _typed(self, facts: Json) -> Any:
         """Return facts in their class. What a host answers is not trusted, and may be of another version."""
         try:
@@ -442,14 +471,17 @@ def message_of_current_exception() -> str:
     )
 
 
+def _thing(props: Mapping[str, Any]) -> Any:
+    return props.get("path") or props.get("lineage") or props.get("unit") or props.get("user") or ""
+
+
 class _Errors:
     """Names the resource in every error that leaves the block."""
 
     def __init__(self, provider: HostProvider, props: Props) -> None:
         kind = provider.type_name()
         name = str(props.get("managed_by", "")).rsplit("::", 1)[-1]
-        thing = props.get("path") or props.get("lineage") or props.get("unit") or props.get("user") or ""
-        self._subject = Subject(str(props["host"]), f'{kind} "{name}"', str(thing))
+        self._subject = Subject(str(props["host"]), f'{kind} "{name}"', str(_thing(props)))
 
     def __enter__(self) -> None:
         pass

@@ -58,6 +58,7 @@ OPEN_TIMEOUT = 60.0
 READ_TIMEOUT = 120.0
 WRITE_TIMEOUT = 1200.0  # apt on a slow mirror
 _INSTALL_TIMEOUT = 600.0
+_IDENTITY = "correct identityFile of the host; in a program of your own it is identity_file"
 _LOGIN_TIMEOUT = 40.0
 _REFUSAL_HOLDS = 60.0
 """Seconds for which an unreachable host is not tried again: hundreds of resources would each wait."""
@@ -324,7 +325,7 @@ class Session:
             except LoginRefused as error:
                 # ssh itself goes on without a key that is not there, and only the login fails.
                 lost = missing_identity(text, alias)
-                absent = LoginRefused(f"the key {lost} does not exist here", hint="correct identityFile")
+                absent = LoginRefused(f"the key {lost} does not exist here", hint=_IDENTITY)
                 failures[alias] = absent if lost else error
             else:
                 self._is_first_contact(now=alias != self.host)

@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from portcullis.provider.changes import Section, plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from portcullis.provider.changes import Change, Line
 
 Props = dict[str, Any]
 
@@ -93,6 +97,9 @@ class Provider(ABC):
     sets: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Inputs that are sets. In state each is a map from its members to this word: one more is one line."""
 
+    section: ClassVar[Section] = Section.REST
+    """What a report sorts its differences under."""
+
     @classmethod
     def type_name(cls) -> str:
         """Return the resource's name, such as File."""
@@ -134,6 +141,10 @@ class Provider(ABC):
         Raises:
             Exception: this kind, or this id, cannot be imported.
         """
+
+    def lines(self, change: Change) -> list[Line]:
+        """Say for people what is different about a resource, one line for each thing. Never connects."""
+        return [plain(change, change.name)]
 
 
 def import_kinds(*packages: str) -> None:

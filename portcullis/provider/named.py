@@ -1,11 +1,13 @@
-"""Tell a program whose project does not name the plugin, before the engine fails to find it."""
+"""What a program under a real engine needs first: the plugin by name, and an end without a traceback."""
 
 from __future__ import annotations
 
 import functools
 import os
 import shutil
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +45,21 @@ def assert_plugin_is_named() -> None:
 
 @functools.cache
 def _assert_plugin_is_named() -> None:
+    end_without_traceback()
     fault = missing(Path.cwd(), os.environ)
     if fault:
         pulumi.log.error(fault)
         sys.exit(_TOLD)
+
+
+def end_without_traceback() -> None:
+    """Let Ctrl-C end the program at once, unless it handles that itself.
+
+    It reaches every process of the terminal. The engine reports it; a traceback from here would hide that.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(_TOLD))
 
 
 def missing(folder: Path, environ: Mapping[str, str]) -> str:

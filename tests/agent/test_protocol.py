@@ -41,7 +41,8 @@ sys.path.insert(0, {zip!r})
 from pathlib import Path
 from portcullis.agent import main
 from portcullis.agent.machine import Machine
-main.Machine = lambda peer: Machine(state=Path({root!r}) / "state", lock=Path({root!r}) / "lock")
+root = Path({root!r})
+main.Machine = lambda peer: Machine(root=root, dpkg=root / "dpkg", state=root / "state", lock=root / "lock")
 main.main({pending!r})
 sys.stderr.write(open("/proc/self/status").read())
 """
@@ -123,6 +124,34 @@ def test_it_speaks_and_ends_with_its_input_and_stays_small(start: Callable[..., 
     status = agent.end()
     peak = int(status.split("VmHWM:")[1].split()[0])
     assert peak < 30_000, f"{peak} kB"
+
+
+def test_what_came_with_the_machine_is_recorded_before_the_first_change(
+    start: Callable[..., Agent], tmp_path: Path, etc: Path
+) -> None:
+    (etc / "before").touch()
+    (tmp_path / "dpkg").mkdir()
+    (tmp_path / "dpkg/status").touch()
+    agent = start()
+    agent.ask("survey", items=[])
+    assert not (tmp_path / "state").exists()
+    numbers = {agent.put(etc / name, "x") for name in ("a", "b", "c")}
+    assert {agent.read()["id"] for _ in numbers} == numbers
+    agent.end()
+    kept = json.loads((tmp_path / "state/inventory/baseline.json").read_bytes())
+    assert set(kept["found"]["files"]) == {"/etc/before"}
+    assert json.loads((tmp_path / "state/inventory/walk.json").read_bytes())["time"] > 0
+
+
+def test_why_it_cannot_be_recorded_is_told_by_its_cause(
+    start: Callable[..., Agent], tmp_path: Path, etc: Path
+) -> None:
+    (tmp_path / "state").write_text("no folder")
+    agent = start()
+    agent.put(etc / "a", "x")
+    error = agent.read()["error"]
+    assert error["message"].startswith(f"{tmp_path}/state/inventory/baseline.json cannot be written"), error
+    assert not (etc / "a").exists()
 
 
 def test_what_was_asked_before_the_input_ended_is_finished(start: Callable[..., Agent], etc: Path) -> None:

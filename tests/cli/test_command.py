@@ -12,6 +12,7 @@ import pytest
 from portcullis.cli.main import OURS, PULUMI
 
 ROOT = Path(__file__).resolve().parents[2]
+FIRST = ("init", "preview", "up", "drift")
 _TELLS = """\
 import json, os, sys
 if sys.argv[1:3] == ["stack", "--show-name"]:
@@ -70,7 +71,7 @@ def test_help_has_a_line_for_each_verb(shell: Shell) -> None:
     shell.env["COLUMNS"] = "110"
     said = shell.run("--help").stdout.splitlines()
     assert [line.split()[0] for line in said if line.startswith("    ")] == [
-        "init", *PULUMI, *(verb for verb in OURS if verb != "init")
+        *FIRST, *PULUMI, *(verb for verb in OURS if verb not in FIRST)
     ]  # fmt: skip
 
 
@@ -125,7 +126,7 @@ def test_without_a_project_it_says_what_makes_one(shell: Shell, tmp_path: Path, 
         "password": ["redis"],
         "restore": ["--host=web1"],
         "rollback": ["api"],
-        "pipeline": ["drift", "--stack=a"],
+        "pipeline": ["watch", "--stack=a"],
     }
     done = shell.run(verb, *required.get(verb, []), folder=tmp_path)
     assert done.returncode == 1
@@ -137,16 +138,40 @@ def test_without_a_project_it_says_what_makes_one(shell: Shell, tmp_path: Path, 
 
 @pytest.mark.parametrize("flag", [("-C", "project"), ("--cwd=project",)])
 def test_pulumi_may_be_sent_elsewhere(shell: Shell, tmp_path: Path, flag: tuple[str, ...]) -> None:
-    assert shell.run("preview", *flag, folder=tmp_path).returncode == 7
+    assert shell.run("refresh", *flag, folder=tmp_path).returncode == 7
 
 
 def test_a_missing_pulumi_is_told(shell: Shell) -> None:
     (shell.bin / "pulumi").unlink()
-    for verb, code in (("preview", 127), ("plan", 1), ("map", 2), ("policy", 2), ("tunnels", 1)):
+    for verb, code in (
+        ("refresh", 127),
+        ("preview", 1),
+        ("plan", 1),
+        ("map", 2),
+        ("policy", 2),
+        ("tunnels", 1),
+    ):
         done = shell.run(verb)
         assert done.returncode == code, verb
         assert "pulumi is not installed" in done.stderr
         assert "https://www.pulumi.com/docs/install/" in done.stderr
+
+
+def test_an_interrupt_leaves_no_traceback(shell: Shell) -> None:
+    (shell.bin / "pulumi").write_text("#!/bin/sh\nkill -INT $PPID\nsleep 2\n")
+    # What a shell runs in the background ignores an interrupt, and so does all that it starts.
+    hears = ("env", "--default-signal=INT")
+    done = shell.start(*hears, sys.executable, "-m", "portcullis", "map", "--stack", "dev")
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stack_that_is_not_there_is_told_how_to_make_it(shell: Shell) -> None:
+    (shell.bin / "pulumi").write_text("#!/bin/sh\necho \"error: no stack named 'prod' found\" >&2\nexit 1\n")
+    for verb in ("map", "policy"):
+        done = shell.run(verb, "--stack", "prod")
+        assert done.returncode != 0
+        assert "-> `pulumi stack init prod` makes it" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -155,7 +180,7 @@ def test_a_missing_pulumi_is_told(shell: Shell) -> None:
         ([], "the following arguments are required: VERB"),
         (["nonsense"], "invalid choice: 'nonsense'"),
         (["plan", "--nonsense"], "unrecognized arguments: --nonsense"),
-        (["--nonsense", "preview"], "unrecognized arguments: --nonsense"),
+        (["--nonsense", "refresh"], "unrecognized arguments: --nonsense"),
     ],
 )
 def test_a_wrong_command_line_is_told(shell: Shell, words: list[str], said: str) -> None:
@@ -188,5 +213,5 @@ def test_the_command_of_a_checkout_works_anywhere(shell: Shell) -> None:
     command = str(ROOT / "bin/portcullis")
     assert shell.start(command, "--version").stdout.startswith("portcullis ")
     (shell.project / "types.py").write_text("raise RuntimeError('this stands in for a module of Python')\n")
-    done = shell.start(command, "preview", folder=shell.project)
+    done = shell.start(command, "refresh", folder=shell.project)
     assert done.returncode == 7, done.stderr

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.cli import command, plan
+from portcullis.components.users.on_host import authorized_keys
 from portcullis.host.errors import HostError, Unreachable
 
 if TYPE_CHECKING:
@@ -107,6 +108,29 @@ def test_what_an_earlier_resource_mends_is_no_refusal(monkeypatch: pytest.Monkey
         "~ web1: File motd",
         "    content: 'by hand\\n' => 'managed\\n'",
     ]
+
+
+def test_a_key_of_roots_that_a_declared_user_has_too_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key that the first `up` comes in with: that user is there when root's turn comes."""
+    line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
+    key = authorized_keys.parse(line)
+    assert key
+    step = {"property": f"keys.{key.fingerprint}", "have": f"{line} root@bare", "want": "absent"}
+    answer = {"steps": [step], "refusal": REFUSAL}
+    monkeypatch.setattr(plan, "session", lambda *_: Host(answer))
+    props = {"host": "web1", "user": "root", "keys": {}, "on_delete": "keep", "managed_by": URN}
+    root = plan.Declared("User", "root", props)
+    assert plan.plan_lines(root, [root])[1].startswith("    keys.SHA256:")
+    assert plan.plan_lines(root, [root])[0] == "! web1: User root"
+
+    def deploy(host: str, keys: dict[str, str]) -> plan.Declared:
+        return plan.Declared("User", "deploy", {"host": host, "user": "deploy", "keys": keys})
+
+    assert plan.plan_lines(root, [root, deploy("web2", {"laptop": line})])[0] == "! web1: User root"
+    assert plan.plan_lines(root, [root, deploy("web1", {})])[0] == "! web1: User root"
+    assert plan.plan_lines(root, [root, deploy("web1", {"laptop": line})])[0] == "~ web1: User root"
+    answer["steps"] = [step, {**step, "property": "keys.SHA256:somebody-else"}]
+    assert plan.plan_lines(root, [root, deploy("web1", {"laptop": line})])[0] == "! web1: User root"
 
 
 def test_that_a_host_does_not_answer_is_told_once(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -56,8 +57,12 @@ def test_there_is_nothing_before_the_first() -> None:
 
 
 def test_an_app_that_was_never_deployed_is_told_from_those_that_were() -> None:
+    state = deployed(ONE, "")
+    redis = copy.deepcopy(state["resources"][0])
+    redis["urn"] = "urn:pulumi:dev::p::portcullis:index:Redis$portcullis:index:ContainerState::redis-state"
+    state["resources"].append(redis | {"type": "portcullis:index:ContainerState"})
     with pytest.raises(Refused, match=r"shop was never deployed with this stack; known are api$"):
-        way_back("shop", ONE, deployed(ONE, ""))
+        way_back("shop", ONE, state)
     with pytest.raises(Refused, match="known are none"):
         way_back("shop", ONE, {})
 

@@ -256,7 +256,7 @@ def test_hardened_host(deploy: Deploy) -> None:
     assert "http://127.0.0.1:8080/healthz" in str(engine.one("container:Container").inputs["healthcheck"])
     assert engine.outputs["web1"] == {
         "apps": {"api": "172.17.0.1:2019"},
-        "sites": ["https://api.example.com"],
+        "sites": {"api.example.com": "https://api.example.com"},
         "host_key": "pinned",
     }
 

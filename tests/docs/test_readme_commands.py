@@ -72,16 +72,19 @@ def test_the_demo_and_what_it_says_to_try(clone: Clone) -> None:
     assert time.monotonic() - begun < 150, "a second demo takes as long as the first"
 
     clone.run("make ssh", text=f"echo '# by hand' >>{SITE_FILE}\n")
-    said = clone.run("make preview")
-    assert "- # by hand" in said
-    assert said.count("(refresh)") == said.count("(update)"), "nothing but what was changed"
-    # The file, the service that read it, and what is asked of the site.
-    assert "~ 3 updated" in clone.run("make up")
-    assert "unchanged" in clone.run("make preview PULUMI=--expect-no-changes")
+    said = clone.run("make preview").splitlines()
+    assert "web1: 1 difference by hand, 0 changes of yours" in said[0]
+    assert said[1] == f"   ! {SITE_FILE}: text differs — up mends it"
+    # The service that read it, and what is asked of the site.
+    details = "(. tools/env.sh; portcullis preview --stack lab --details)"
+    assert said[2:] == ["2 more follow from these", f"Details: {details}"]
+    assert "-# by hand" in clone.run(f"{details} || [ $? -eq 2 ]")
+    assert f"✓ {SITE_FILE}: text differs" in clone.run("make up")
+    assert len(clone.run("make preview").splitlines()) == 1
 
     settings = clone.folder / "Pulumi.lab.yaml"
     settings.write_text(settings.read_text().replace("spa: true", "spa: false"))
-    assert "+ try_files $uri $uri/ =404;" in " ".join(clone.run("make preview").split())
+    assert "+ try_files $uri $uri/ =404;" in " ".join(clone.run("make preview PULUMI=--details").split())
 
 
 def test_the_lines_of_make_tunnels_lead_to_a_store(clone: Clone, tmp_path: Path) -> None:
@@ -136,22 +139,21 @@ def test_the_guide(clone: Clone) -> None:
         # What is in $(…) is asked of the host's Docker, which a person has in the same shell there.
         run(line)
     said = run(look[0])
-    assert "- # by hand" in said
-    assert 'tcp4 172.17.0.1:3306: "container \\"leak\\"' in " ".join(said.split())
+    assert f"   ! {SITE_FILE}: text differs — up mends it" in said
+    assert "docker rm -f leak" in said
     scanned(clone, look[1])
     for line in mend:
         run(line)
-    assert "unchanged" in run("make preview PULUMI=--expect-no-changes")
+    assert "no differences in" in run("make preview")
     run(change[0])
     said = run(change[1])
-    assert "old.example.com" in said
-    assert "Certificate: (create)" in said
+    assert "certificate old.example.com: new — up makes it" in said
     assert "shop.example.com.conf" not in said, "nothing of the site that is there"
     run(change[2])
     assert "flowchart LR" in run(who[0])
     said = run(told[0])
     assert "0 stop the stack" in said
-    assert "**Nothing to change.**" in (clone.folder / ".portcullis/pipeline/comment.md").read_text()
+    assert "no differences in" in (clone.folder / ".portcullis/pipeline/comment.md").read_text()
     assert "0 stop the stack" in run(told[1])
 
 
@@ -227,7 +229,7 @@ def test_the_commands_of_the_other_pages(clone: Clone) -> None:
     # The stack that is ready to fill in, as it stands in the repository, against itself.
     clone.run("git worktree add -q ../base HEAD")
     said = clone.run(f". tools/env.sh; {against}")
-    assert "nothing to change" in said
+    assert "no differences" in said
     run(alone)
     assert "### Preview of `lab`" in run(page)
 
@@ -243,13 +245,11 @@ def test_the_runbooks_commands(clone: Clone) -> None:
     prepared, locked_out, look, unlock, rotate, restore, last_backup, destroy = blocks(RUNBOOKS)
     assert prepared == ['export PATH="$PWD/bin:$PATH"']
     assert "Status for the jail: sshd" in run(locked_out)
-    assert "unchanged" in run(look)
+    assert "no differences" in run(look)
 
     killed_in_the_middle(clone)
-    assert "currently locked" in clone.run(
-        f"set -e; . tools/env.sh; {unlock[1]}".replace("prod", "lab"), fails=True
-    )
-    assert "unchanged" in run(unlock)
+    assert "currently locked" in clone.run("set -e; . tools/env.sh; pulumi up --yes --stack lab", fails=True)
+    assert re.search(r"no differences| done in ", run(unlock))
 
     before = clone.run(". tools/env.sh; pulumi stack output --stack lab --json tunnels")
     run(rotate)
@@ -294,7 +294,7 @@ def test_the_smallest_example(clone: Clone, tmp_path: Path) -> None:
         script = script.replace(theirs, ours)
     state = f"export PULUMI_BACKEND_URL={tmp_path.as_uri()} PULUMI_CONFIG_PASSPHRASE=one"
     done = clone.run("\n".join(["set -e; . tools/env.sh; cd examples/one-file", state, script]))
-    assert "+ 2 created" in done
+    assert "✓ /etc/motd: new" in done
     read = clone.run(f". tools/env.sh; python lab/lab.py exec {clone.host} cat /etc/motd")
     assert read.strip().splitlines()[-1] == "This host is managed in code."
     again = f"{block[0]}; portcullis destroy --yes --stack dev"
@@ -350,6 +350,8 @@ def test_a_real_stack_with_settings_filled_in(clone: Clone) -> None:
     clone.env |= {"PULUMI_CONFIG_PASSPHRASE": "prod", "EDITOR": "true", "PULUMI_SKIP_UPDATE_CHECK": "1"}
     instead = {
         "pulumi login": f"pulumi login file://{state}",
+        # 2: it tells of differences.
+        "portcullis preview --stack prod": "portcullis preview --stack prod || [ $? -eq 2 ]",
         "portcullis up --stack prod": "portcullis up --stack prod --yes",
     }
     script = [". tools/env.sh; unset PULUMI_BACKEND_URL; export PULUMI_CONFIG_PASSPHRASE=prod"]
@@ -358,7 +360,7 @@ def test_a_real_stack_with_settings_filled_in(clone: Clone) -> None:
     assert venv.startswith("python3 -m venv .venv"), "`make demo` made it, with the same requirements"
     script += [instead.get(line, line) for line in lines]
     said = clone.run("set -e; " + "\n".join(script))
-    assert re.search(r"\+ \d+ created", said)
+    assert re.search(r"web1: \d+ done in", said)
     roots = clone.folder / "roots.pem"
     roots.write_text(authority.roots())
     where = ["--connect-to", f"::{network.on_segment(record.number).v4}:", "--cacert", str(roots)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.golden.conftest import Golden
 
 PAGE = Path(__file__).parents[2] / "docs/components.md"
-EMPTY = "before\n<!-- components -->\nold\n<!-- end -->\nafter\n"
+EMPTY = "before\n<!-- components -->\nwritten-before\n<!-- end -->\nafter\n"
 
 
 def test_reference_of_the_components(golden: Golden) -> None:
@@ -27,7 +27,7 @@ def test_a_component_has_its_example_its_arguments_and_its_wiring() -> None:
     page = with_reference(EMPTY, {"Fail2ban": Fail2ban, "Fail2banArgs": Fail2banArgs})
     assert page.startswith("before\n<!-- components -->\n| component |")
     assert page.endswith("<!-- end -->\nafter\n")
-    assert "old" not in page
+    assert "written-before" not in page
     assert "| [`Fail2ban`](#fail2ban) | fail2ban with a jail for the SSH server, and" in page
     assert "```python\nfrom portcullis.components import Fail2ban, Fail2banArgs\n" in page
     assert "### Fail2banArgs\n" in page

@@ -34,6 +34,23 @@ def test_a_lab_without_a_host_is_told_what_to_run(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(policy, "ROOT", tmp_path)
     with pytest.raises(StepError, match="run `make lab`"):
         policy.prepare("lab")
+
+
+def test_a_stack_that_is_not_there_is_told_how_to_make_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "pulumi"
+    tool.write_text(
+        "#!/bin/sh\n[ -e there ] || { echo \"error: no stack named 'prod' found\" >&2; exit 1; }\n"
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+    monkeypatch.setattr(policy, "ROOT", tmp_path)
+    with pytest.raises(
+        StepError, match="no stack named 'prod' found\n  -> `pulumi stack init prod` makes it"
+    ):
+        policy.prepare("prod")
+    (tmp_path / "there").touch()
     policy.prepare("prod")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
 from portcullis.agent import x509
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
 from portcullis.agent.step import Step, compare
@@ -75,6 +76,14 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         self._lineages = Lineages(machine.letsencrypt)
         self._certbot = Certbot(machine)
         self._web = Web()
+
+    def claims(self, record: Record) -> Claims:
+        """Also what certbot keeps for itself, but no hook: those are programs that it runs."""
+        folder, name = self._machine.letsencrypt, str(record.spec.get("lineage", record.id))
+        trees = [folder / part / name for part in ("live", "archive")]
+        trees += [folder / part for part in ("accounts", "csr", "keys")]
+        files = [folder / "renewal" / f"{name}.conf", folder / "live" / "README"]
+        return Claims(paths=tuple(map(str, files)), trees=tuple(map(str, trees)))
 
     def facts(self, questions: Sequence[Question[CertificateSpec]]) -> Answers[_Found]:
         """Servers are asked for many names at once."""

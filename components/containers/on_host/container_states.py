@@ -1,7 +1,8 @@
-"""What Docker's provider cannot say of a container: how many processes it may have, and that it got well.
+"""What Docker's provider cannot say of a container: its limit of processes, its networks, that it got well.
 
 The container itself is another resource's. This one comes after it: it sets the limit on the running
-container, where Docker keeps it over restarts, and waits until the container is what is expected of it.
+container, where Docker keeps it over restarts, joins and leaves networks while it runs, and waits until it is
+what is expected of it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from portcullis.agent.kind import Kind
 from portcullis.agent.redaction import CONTAINER, SECRET
 from portcullis.agent.step import Step
 from portcullis.components.containers.facts import (
+    JOINED,
     ContainerStateDesired,
     ContainerStateFacts,
     ContainerStateSpec,
@@ -33,7 +35,7 @@ _RESTARTS = 8
 
 
 class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerStateFacts]):
-    """The limit of processes and the status of containers that somebody else makes."""
+    """The limit of processes, the networks and the status of containers that somebody else makes."""
 
     spec_type = ContainerStateSpec
     desired_type = ContainerStateDesired
@@ -53,6 +55,11 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
         steps = []
         if facts.pids not in ("", desired.pids):
             steps.append(Step("pids", facts.pids, desired.pids, "set"))
+        if desired.networks is not None:
+            have = facts.networks or {}
+            for network in sorted(desired.networks.keys() ^ have.keys()):
+                states = ("absent", JOINED) if network in desired.networks else (JOINED, "absent")
+                steps.append(Step(f"networks.{network}", *states, "join" if states[1] == JOINED else "leave"))
         if facts.status != desired.status:
             steps.append(Step("status", facts.status, desired.status, "wait"))
         return steps
@@ -90,8 +97,23 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
             )
             if said.code:
                 raise HostError("docker", f"{name} takes no limit", prop="pids", detail=said.text)
+        for step in steps:
+            if step.action in ("join", "leave"):
+                self._move(desired, step)
         if "status" in done:
             self._wait(desired)
+
+    def _move(self, desired: ContainerStateDesired, step: Step) -> None:
+        """Join or leave a network while the container runs; it goes on, and so do its other connections."""
+        name, network = desired.container, step.prop.partition(".")[2]
+        # Others look it up by what it is called, whatever the number of its release.
+        verb = ["connect", "--alias", desired.item] if step.action == "join" else ["disconnect"]
+        said = docker(self._machine, "network", *verb, network, name, timeout=_UPDATE_TIMEOUT)
+        if said.code:
+            raise HostError(
+                "docker", f"{name} cannot {step.action} the network {network}", prop="networks",
+                detail=said.text,
+            )  # fmt: skip
 
     def remove(self, desired: ContainerStateDesired, record: Record, folder: Path) -> str:
         """There is nothing to give back: both go with the container."""
@@ -156,7 +178,11 @@ def _facts(spec: ContainerStateSpec, found: Container | None) -> ContainerStateF
     # Of a job that has ended there is nothing to limit.
     ended = spec.expects == "exited" and _stopped(found)
     return ContainerStateFacts(
-        exists=True, container_id=found.id, pids="" if ended else str(found.pids), status=found.status
+        exists=True,
+        container_id=found.id,
+        pids="" if ended else str(found.pids),
+        status=found.status,
+        networks=dict.fromkeys(found.networks, JOINED) if spec.networks else None,
     )
 
 

@@ -20,7 +20,7 @@ _TIMEOUT = 30.0
 _FORMAT = (
     '{"id":{{json .Id}},"name":{{json .Name}},"state":{{json .State}},"restarts":{{json .RestartCount}},'
     '"pids":{{json .HostConfig.PidsLimit}},"cpus":{{json .HostConfig.NanoCpus}},'
-    '"ports":{{json .HostConfig.PortBindings}}}'
+    '"ports":{{json .HostConfig.PortBindings}},"networks":{{json .NetworkSettings.Networks}}}'
 )
 _LINES, _COLUMNS = 40, 300
 
@@ -36,6 +36,7 @@ class Container:
     pids: int
     cpus: int
     ports: tuple[int, ...]
+    networks: tuple[str, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -105,6 +106,7 @@ def _container(found: Json) -> Container:
         pids=max(int(found["pids"] or 0), 0),
         cpus=int(found["cpus"] or 0),
         ports=tuple(int(port) for port in ports if port.isdigit()),
+        networks=tuple(sorted(found["networks"] or {})),
     )
 
 

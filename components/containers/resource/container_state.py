@@ -1,31 +1,39 @@
-"""What a container on a host is like once it runs: how many processes it may have, and that it got well."""
+"""What a container is like once it runs: its limit of processes, its networks, and that it got well."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
+
+import pulumi
 
 from portcullis.components.containers.facts import (
     EXPECTED,
+    JOINED,
     ContainerStateDesired,
     ContainerStateFacts,
 )
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import CreateResult, UpdateResult
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    import pulumi
+    from collections.abc import Awaitable, Sequence
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
+
+_OF_CONTAINER = {"container", "container_id", "image"}
+"""What changes with the container, which has a line of its own."""
 
 
 class ContainerStateProvider(HostProvider):
     """Provider of `ContainerState`."""
 
     kind = "containers.container_states"
+    section = Section.SITES
     desired_type = ContainerStateDesired
     facts_type = ContainerStateFacts
     identity = ("host", "item")
@@ -42,10 +50,13 @@ class ContainerStateProvider(HostProvider):
         inputs.text("status")
         if inputs.news.get("secret") is True:
             inputs.keep("secret")
+        inputs.keep("networks")
 
     def live_inputs(self, facts: ContainerStateFacts) -> Props:
-        """Return its id, limit and status. One that has just started is not judged yet."""
-        live = {"container_id": facts.container_id}
+        """Return its id, limit, networks and status. One that has just started is not judged yet."""
+        live: Props = {"container_id": facts.container_id}
+        if facts.networks is not None:
+            live["networks"] = dict(facts.networks)
         if facts.pids:
             live["pids"] = facts.pids
         if facts.status != "starting":
@@ -68,12 +79,56 @@ class ContainerStateProvider(HostProvider):
         before = olds.get("previous_image", "") if same else olds.get("image", "")
         return UpdateResult({**done.outs, "previous_image": before})
 
+    def subject(self, change: Change) -> str:
+        """Return the container."""
+        return str(change.props.get("container", change.name))
+
+    def lines(self, change: Change) -> list[Line]:
+        """Say how the container does. One that is made anew has a line of its own."""
+        subject = self.subject(change)
+        topic = f"container {subject}"
+        if change.op == "update" and change.changes("status"):
+            status = str(change.live.get("status"))
+            what = "container is gone" if status == ABSENT else f"container is {status}"
+            found = [
+                Line(subject, what, "up starts it", Severity.WRONG, at=("status",), topic=topic, echo=True)
+            ]
+            return with_rest(change, subject, [*found, *_networks(change, subject)], *_OF_CONTAINER)
+        follows = change.op != "update" or {*change.names()} <= _OF_CONTAINER
+        return [
+            replace(line, topic=line.topic or topic, follows=follows or line.follows)
+            for line in super().lines(change)
+        ]
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say network by network where a container is."""
+        return with_rest(change, subject, _networks(change, subject))
+
+
+def _networks(change: Change, subject: str) -> list[Line]:
+    found = []
+    for network, live, _ in change.entries("networks"):
+        what, remedy = ("is", "up takes it out") if live else ("is not", "up joins it")
+        found.append(
+            Line(
+                subject,
+                f"{what} in the network {network}",
+                remedy,
+                Severity.WRONG if change.by_hand(("networks", network)) else Severity.COSMETIC,
+                at=("networks", network),
+                topic=f"member {network}: {subject}",
+            )
+        )
+    return found
+
 
 class ContainerState(HostResource):
-    """A container's limit of processes, and that it is healthy or has ended well.
+    """A container's limit of processes, its networks, and that it is healthy or has ended well.
 
     Docker's provider has no attribute for the limit. It is set on the running container, so for a moment
-    after the start there is none; Docker keeps it over restarts. A container that does not become what is
+    after the start there is none; Docker keeps it over restarts. Nor does it read back which networks a
+    container is in: one that somebody joined it to by hand is left again, and one that it was taken out of is
+    joined, while it runs. A container that does not become what is
     expected fails the deployment with its exit code, its last health check and the end of its log, and what
     depends on this resource is not touched.
 
@@ -101,6 +156,7 @@ class ContainerState(HostResource):
         within: int = 90,
         item: str | None = None,
         secret: bool | Awaitable[bool | None] | None = False,
+        networks: Sequence[pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare it.
@@ -117,6 +173,7 @@ class ContainerState(HostResource):
             item: what it is called in the host's records; the resource's name otherwise.
             secret: its environment or command holds a secret, which the preview key is not shown; or what
                 tells so once it is known, see `is_any_secret`.
+            networks: the names of the networks that it is in, these and no other; None leaves them alone.
             opts: resource options.
         """
         super().__init__(
@@ -134,7 +191,15 @@ class ContainerState(HostResource):
                 "within": str(within),
                 "status": EXPECTED[expects],
                 **({"secret": secret} if secret else {}),
+                **({"networks": _by_name(networks)} if networks is not None else {}),
             },
             outputs=("previous_image",),
             opts=opts,
         )
+
+
+def _by_name(networks: Sequence[pulumi.Input[str]]) -> pulumi.Output[dict[str, str]]:
+    def joined(names: list[str]) -> dict[str, str]:
+        return dict.fromkeys(sorted(names), JOINED)
+
+    return pulumi.Output.all(*networks).apply(joined)

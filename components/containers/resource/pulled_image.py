@@ -8,12 +8,14 @@ from portcullis.components.containers.facts import IMAGE, PulledImageDesired, Pu
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import DiffResult
+from portcullis.provider.changes import Section
 
 if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 _PULLED = "pulled"
 
@@ -22,6 +24,7 @@ class PulledImageProvider(HostProvider):
     """Provider of `PulledImage`."""
 
     kind = "containers.pulled_images"
+    section = Section.SITES
     desired_type = PulledImageDesired
     facts_type = PulledImageFacts
     identity = ("host", "image")
@@ -52,6 +55,10 @@ class PulledImageProvider(HostProvider):
     def absent_inputs(self) -> Props:
         """Return an image that somebody removed."""
         return {"pulled": ABSENT}
+
+    def subject(self, change: Change) -> str:
+        """Return the image, without its digest."""
+        return f"image {str(change.props.get('image', change.name)).partition('@')[0]}"
 
 
 class PulledImage(HostResource):

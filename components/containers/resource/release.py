@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from portcullis.components.containers.facts import RUNNING, ReleaseDesired, ReleaseFacts
 from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import CreateResult, UpdateResult
+from portcullis.provider.changes import Line, Section, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 # What a request tells the host besides, and no state keeps.
 _TOKEN, _AFTER = "token", "after"
@@ -26,6 +29,7 @@ class ReleaseProvider(HostProvider):
     """Provider of `Release`."""
 
     kind = "containers.releases"
+    section = Section.SITES
     desired_type = ReleaseDesired
     facts_type = ReleaseFacts
     live = ("container",)
@@ -57,6 +61,21 @@ class ReleaseProvider(HostProvider):
     def _next(self, props: Props, after: int) -> Props:
         outs = self._put({**props, _TOKEN: uuid.uuid4().hex, _AFTER: after})
         return {key: value for key, value in outs.items() if key not in (_TOKEN, _AFTER)}
+
+    def subject(self, change: Change) -> str:
+        """Return the app."""
+        return str(change.props.get("app", change.name))
+
+    def lines(self, change: Change) -> list[Line]:
+        """Say why there will be another release; its container has a line of its own."""
+        subject = self.subject(change)
+        if change.op == "update" and change.changes("container"):
+            what = f"its release {change.live.get('container')}"
+            return [Line(subject, what, "up makes another release", Severity.WRONG, at=("container",))]
+        return [
+            replace(line, subject=f"{subject}'s release", follows=change.op != "delete")
+            for line in super().lines(change)
+        ]
 
 
 class Release(HostResource):

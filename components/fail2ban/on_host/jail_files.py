@@ -93,12 +93,16 @@ def silence(path: Path, jail: str) -> None:
     )
 
 
+def silenced(folder: Path, jail: str) -> list[Path]:
+    """Return the files that have lines which `silence` took. Raises `HostError`."""
+    return [path for path in sorted((folder / "jail.d").glob("*.local")) if mark(jail) in _read(path)]
+
+
 def unsilence(folder: Path, jail: str) -> None:
     """Give every file back the lines that `silence` took. Raises `HostError`."""
-    for path in sorted((folder / "jail.d").glob("*.local")):
-        text = _read(path)
-        if mark(jail) in text:
-            _rewrite(path, "".join(line.removeprefix(mark(jail)) for line in text.splitlines(keepends=True)))
+    for path in silenced(folder, jail):
+        lines_ = _read(path).splitlines(keepends=True)
+        _rewrite(path, "".join(line.removeprefix(mark(jail)) for line in lines_))
 
 
 def mark(jail: str) -> str:
@@ -130,3 +134,16 @@ def _rewrite(path: Path, text: str) -> None:
         )
     mode = stat.S_IMODE(status.st_mode)
     disk.write(path, text.encode("utf-8", "surrogateescape"), mode=mode, uid=status.st_uid, gid=status.st_gid)
+
+
+def sections(path: Path) -> list[str]:
+    """The sections in which a file sets something, in their order. Raises `HostError`."""
+    found: dict[str, None] = {}
+    section = ""
+    for text in _read(path).splitlines():
+        begins = _SECTION.match(text)
+        if begins:
+            section = begins[1]
+        elif section and _OPTION.match(text):
+            found[section] = None
+    return list(found)

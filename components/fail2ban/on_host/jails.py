@@ -8,18 +8,19 @@ import glob
 import ipaddress
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Tuple
+from typing import TYPE_CHECKING, Mapping, Tuple
 
-from portcullis.agent import disk, paths
+from portcullis.agent import disk, paths, strangers
+from portcullis.agent.claims import Claims, content_of
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.packaged import is_as_shipped
-from portcullis.agent.step import Json, Step, text_diff
+from portcullis.agent.step import WARN, Json, Step, text_diff
 from portcullis.components.fail2ban.facts import JAIL_NAME, NEVER, JailDesired, JailFacts, JailSpec
-from portcullis.components.fail2ban.on_host import bans, jail_files
+from portcullis.components.fail2ban.on_host import bans, fail2ban_strangers, jail_files
 from portcullis.components.fail2ban.on_host.fail2ban import Server
 from portcullis.components.fail2ban.on_host.fail2ban_log import Log
 
@@ -63,6 +64,7 @@ class _Found(JailFacts):
         later: those of them that win over our file.
         runs_without_us: the jail is on by files of others.
         banned: who is banned, or will be as soon as the jail starts.
+        marks: of every stranger in the folder, whether it is told of or not.
     """
 
     has_file: bool = False
@@ -70,6 +72,7 @@ class _Found(JailFacts):
     later: Tuple[str, ...] = ()
     runs_without_us: bool = False
     banned: Tuple[str, ...] = ()
+    marks: Mapping[str, str] = field(default_factory=dict)
 
 
 class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
@@ -96,9 +99,10 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             with Server(self._machine.fail2ban_socket) as server:
                 running = server.jails() if server else []
 
-                def read(spec: JailSpec, _: Record | None) -> _Found:
+                def read(spec: JailSpec, record: Record | None) -> _Found:
                     live = server if spec.jail in running else None
-                    return self._facts(spec, live, remembered[spec.jail])
+                    found = self._facts(spec, live, remembered[spec.jail])
+                    return self._with_strangers(spec, record, found) if spec.whole else found
 
                 return each(read, questions)
         except HostError as error:
@@ -141,7 +145,39 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             banned=tuple(banned),
         )
 
+    def _strangers(self, record: Record) -> Mapping[str, str]:
+        spec = self.as_spec(record.spec)
+        with contextlib.suppress(HostError):
+            if spec.whole:
+                found = fail2ban_strangers.read(self._machine, self._store)
+                return strangers.told(found, record, spec.accepted)
+        return {}
+
+    def _with_strangers(self, spec: JailSpec, record: Record | None, facts: _Found) -> _Found:
+        found = fail2ban_strangers.read(self._machine, self._store)
+        told = strangers.told(found, record, spec.accepted)
+        # The test starts a Python: only where somebody else wrote something.
+        broken = fail2ban_strangers.refusal(self._machine) if told else ""
+        return replace(facts, broken=broken, strangers=told, marks=strangers.marks(found))
+
+    def claims(self, record: Record) -> Claims:
+        folder = self._machine.fail2ban
+        if record.spec.get("whole"):
+            return Claims(trees=(str(folder),))
+        left = record.extra.get("left") or {}
+        ours = jail_files.path_of(folder, record.id)
+        return Claims(paths=(str(ours),), contents=tuple(left.items()))
+
+    def redacted(self, record: Record, facts: _Found) -> _Found:
+        """A line of fail2ban's quotes its files, and not everybody may read each of them."""
+        return replace(facts, broken="fail2ban refuses its configuration") if facts.broken else facts
+
     def plan(self, desired: JailDesired, facts: _Found) -> list[Step]:
+        # Ours is right or about to be: what fail2ban refuses is a file of somebody else's.
+        broken = [Step("broken", facts.broken, "", WARN)] if facts.broken else []
+        return self._steps(desired, facts) + broken + strangers.steps(facts.strangers)
+
+    def _steps(self, desired: JailDesired, facts: _Found) -> list[Step]:
         path, content = desired.path, desired.content
         steps: list[Step] = []
         if not facts.has_file:
@@ -176,7 +212,8 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         return not facts.has_file and all(is_as_shipped(self._machine, Path(path)) for path in facts.others)
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        return paths.keep(jail_files.path_of(self._machine.fail2ban, item), folder / "original")
+        kept = paths.keep(jail_files.path_of(self._machine.fail2ban, item), folder / "original")
+        return {**kept, strangers.KEPT: dict(facts.marks)}
 
     def preflight(
         self, desired: JailDesired, facts: _Found, steps: list[Step], peer: Peer | None
@@ -225,11 +262,13 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                 work.save()
             try:
                 self._change(desired, ours)
-            except HostError:
+                others = jail_files.silenced(self._machine.fail2ban, jail)
+                work.record.extra["left"] = {str(path): content_of(path) for path in others}
+            except HostError as error:
                 paths.put_back(ours, work.record.extra["before"], copy)
                 jail_files.unsilence(self._machine.fail2ban, jail)
                 self._client(_reload(jail), quiet=True)
-                raise
+                raise strangers.refused(error, self._strangers(work.record)) from None
             finally:
                 del work.record.extra["before"]
                 work.save()

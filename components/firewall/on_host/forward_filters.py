@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, journal, paths
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
@@ -62,6 +64,9 @@ class ForwardFilters(
         super().__init__(machine, store)
         self._files = Files(machine, store)
         self._file, self._unit = machine.filter_file, machine.units / UNIT
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(paths=(str(self._file), str(self._unit)), units=(UNIT,))
 
     def facts(self, questions: Sequence[Question[ForwardFilterSpec]]) -> Answers[_Found]:
         return each(lambda _spec, _record: self._facts(), questions)
@@ -236,14 +241,15 @@ class ForwardFilters(
             os.rmdir(place.name, dir_fd=place.folder)
 
     def _systemctl(self, *words: str) -> None:
+        since = time.time()
         done = self._machine.run(["systemctl", "--no-pager", *words], timeout=_TIMEOUT)
         if done.code:
-            said = journal.last_lines(self._machine, UNIT) if UNIT in words else ""
+            said = journal.last_lines(self._machine, UNIT, since=since) if UNIT in words else ""
             raise HostError(
                 "systemd",
                 f"systemctl {' '.join(words)} failed",
                 prop="boot",
-                detail="\n".join(part for part in (done.text, said) if part),
+                detail="\n".join(part for part in (said, done.text) if part),
             )
 
     def _nft(self, command: str) -> Done:

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict
 
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
@@ -77,6 +78,13 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
     spec_type = UfwPolicySpec
     desired_type = UfwPolicyDesired
     facts_type = UfwPolicyFacts
+
+    def claims(self, record: Record) -> Claims:
+        """Rules and settings are read back; a file that somebody else changes is for the inventory."""
+        custom = set(record.spec.get("custom", ()))
+        own = [name for name in (*SHIPPED, *RULES, "ufw.conf") if name not in custom]
+        folder = self._machine.ufw
+        return Claims(paths=(*(str(folder / name) for name in own), str(folder.parent / "default" / "ufw")))
 
     def facts(self, questions: Sequence[Question[UfwPolicySpec]]) -> Answers[_Found]:
         """Two short programs, and none where ufw is not installed."""

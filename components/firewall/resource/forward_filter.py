@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from portcullis.components.firewall.facts import (
@@ -15,18 +16,23 @@ from portcullis.components.firewall.render import forward_filter as render
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser
 from portcullis.host.resource import HostResource
+from portcullis.provider.changes import STAYS, Line, Section, Severity, difference, with_rest
 
 if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
+
+_NAME = "forward filter"
 
 
 class ForwardFilterProvider(GuardedProvider):
     """Provider of `ForwardFilter`."""
 
     kind = "firewall.forward_filters"
+    section = Section.FIREWALL
     desired_type = ForwardFilterDesired
     facts_type = ForwardFilterFacts
     live = ("table", "file", "unit", "boot", "permissions")
@@ -47,6 +53,45 @@ class ForwardFilterProvider(GuardedProvider):
     def absent_inputs(self) -> Props:
         """Return a host that forwards everything."""
         return {"table": ABSENT, "file": ABSENT, "unit": ABSENT, "boot": ABSENT}
+
+    def lines(self, change: Change) -> list[Line]:
+        """Say whether packets are filtered; a table that is gone is the worst."""
+        if change.op == "update" and change.live.get("table") == ABSENT:
+            opened = "is not loaded: containers can be reached"
+            return [Line(_NAME, opened, "up loads it", Severity.OPEN, at=("table",), topic=_NAME)]
+        return [replace(line, subject=_NAME) for line in super().lines(change)]
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say which part of it differs."""
+        found = [
+            Line(
+                subject,
+                what,
+                "up loads it" if name == "table" else "",
+                (Severity.OPEN if name == "table" else Severity.WRONG)
+                if change.by_hand((name,))
+                else Severity.COSMETIC,
+                at=(name,),
+                topic=_NAME,
+            )
+            for name, what in (
+                ("table", "has other rules"),
+                ("boot", difference(change, "boot")),
+                ("file", "its file differs"),
+                ("unit", "its unit differs"),
+                ("permissions", difference(change, "permissions")),
+            )
+            if change.changes(name)
+        ]
+        if change.changes("conflict"):
+            # The inventory tells that somebody enabled it.
+            unit = str(change.live.get("conflict")).partition(" ")[0]
+            remedy = f"{STAYS}; remove it yourself: systemctl disable --now {unit}"
+            what = f"{change.live.get('conflict')}, which flushes all rules"
+            found.append(
+                Line(subject, what, remedy, Severity.OPEN, at=("conflict",), topic=f"unit {unit}", echo=True)
+            )
+        return with_rest(change, subject, found)
 
 
 class ForwardFilter(HostResource):

@@ -16,6 +16,7 @@ from portcullis.components.firewall.on_host.ufw_names import normal_name, normal
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
+from portcullis.provider.changes import Line, Section, Severity, difference, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,16 +25,22 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 _ACTIONS = ("allow", "deny", "reject")
 # What is read back and always declared the same: a host where it differs shows it.
 _AS_IT_SHOULD = {"settings": dict(SETTINGS), "altered": {}, "order": "ok", "live": "ok"}
+
+_DONE = {"allow": "allowed", "deny": "denied", "reject": "rejected", "limit": "limited"}
+# How a report begins what the host says by itself.
+_SAID = {"live": "the kernel has other rules: ", "order": "order of rules: "}
 
 
 class UfwPolicyProvider(GuardedProvider):
     """Provider of `UfwPolicy`."""
 
     kind = "firewall.ufw"
+    section = Section.FIREWALL
     desired_type = UfwPolicyDesired
     facts_type = UfwPolicyFacts
     live = ("enabled", "logging", "defaults", "rules", *_AS_IT_SHOULD)
@@ -61,6 +68,50 @@ class UfwPolicyProvider(GuardedProvider):
     def absent_inputs(self) -> Props:
         """Return a host without ufw."""
         return {"enabled": False, "rules": {}, "live": ABSENT}
+
+    def subject(self, change: Change) -> str:
+        """Return the firewall."""
+        return UFW
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say it rule by rule; what opens a port, or turns ufw off, is the worst."""
+        found = []
+        if change.changes("enabled"):
+            severity = Severity.OPEN if change.by_hand(("enabled",)) else Severity.COSMETIC
+            off = not change.live.get("enabled")
+            what, remedy = ("is off", "up turns it on") if off else ("is on", "up turns it off")
+            found.append(Line(UFW, what, remedy, severity, at=("enabled",)))
+        for rule, live, goal in change.entries("rules"):
+            at = ("rules", rule)
+            action = str(goal if live is None else live).split(" ")[0]
+            if live is None:
+                what, remedy, opens = (
+                    f"{_rule(rule)} is not {_DONE.get(action, action)}",
+                    "up adds it",
+                    action != "allow",
+                )
+            else:
+                what, opens = f"{_rule(rule)} {_DONE.get(action, action)}", action == "allow"
+                remedy = "up removes it" if goal is None else f"up makes it {str(goal).split(' ')[0]}"
+            bad = Severity.OPEN if opens else Severity.WRONG
+            severity = bad if change.by_hand(at) else Severity.COSMETIC
+            found.append(Line(UFW, what, remedy, severity, at=at, topic=_rule(rule)))
+        for name in ("defaults", "live", "order", "altered", "settings", "logging"):
+            if change.changes(name):
+                opens = name in ("defaults", "live") and change.by_hand((name,))
+                severity = Severity.OPEN if opens else Severity.WRONG
+                text = str(change.live.get(name))
+                for each in text.split("; ") if name == "live" else [text]:
+                    what = f"{_SAID[name]}{each}" if name in _SAID else difference(change, name)
+                    # Exposure tells of such a rule too, by this name.
+                    topic = each.replace(": INPUT lets in, past ufw:", " INPUT:")
+                    found.append(Line(UFW, what, "", severity, at=(name,), topic=topic))
+        return with_rest(change, subject, found)
+
+
+def _rule(name: str) -> str:
+    """Return a rule's name as people say it: what comes in needs no word."""
+    return name.removeprefix("in ")
 
 
 def _defaults(inputs: Normaliser) -> None:

@@ -14,12 +14,14 @@ from portcullis.components.mongodb.facts import (
 from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import UpdateResult
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
     import pulumi
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 _BEFORE = "before"
 
@@ -28,6 +30,7 @@ class MongoRootProvider(HostProvider):
     """Provider of `MongoRoot`."""
 
     kind = "mongodb.mongo_roots"
+    section = Section.DATA
     desired_type = MongoRootDesired
     facts_type = MongoRootFacts
     live = ("server", "authentication", "login", "users", "replica_set")
@@ -53,6 +56,21 @@ class MongoRootProvider(HostProvider):
         result = super().update(id_, olds, {**news, _BEFORE: olds.get("password") or ""})
         outs = {key: value for key, value in result.outs.items() if key != _BEFORE}
         return UpdateResult(outs)
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say who may log in and is not declared, and what else the server says."""
+        strangers = [
+            Line(
+                "mongo",
+                f"user {name} may log in ({live})",
+                "up removes it",
+                Severity.OPEN if change.by_hand(("users", name)) else Severity.COSMETIC,
+                at=("users", name),
+            )
+            for name, live, goal in change.entries("users")
+            if goal is None
+        ]
+        return with_rest(change, subject, strangers)
 
 
 class MongoRoot(HostResource):

@@ -15,6 +15,7 @@ from portcullis.components.mongodb.facts import (
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import DiffResult
+from portcullis.provider.changes import Section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,7 @@ class MongoUserProvider(HostProvider):
     """Provider of `MongoUser`."""
 
     kind = "mongodb.mongo_users"
+    section = Section.DATA
     desired_type = MongoUserDesired
     facts_type = MongoUserFacts
     live = ("server", "login", "roles")

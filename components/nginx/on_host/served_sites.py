@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Mapping
 
-from portcullis.agent import journal
+from portcullis.agent import journal, strangers
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind, each
-from portcullis.agent.step import Step
+from portcullis.agent.step import Json, Step
 from portcullis.agent.watch import newest_change
 from portcullis.components.nginx.facts import (
     SERVED,
@@ -17,11 +19,11 @@ from portcullis.components.nginx.facts import (
     ServedSitesFacts,
     ServedSitesSpec,
 )
-from portcullis.components.nginx.on_host import nginx_workers, site_probe
+from portcullis.components.nginx.on_host import nginx_strangers, nginx_workers, site_probe
 from portcullis.resources.service import on_host as services
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work
@@ -39,7 +41,18 @@ _NAMED = 10  # sites in one message
 _GRAVE = ("[emerg]", "[alert]", "[crit]", "[warn]")
 
 
-class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, ServedSitesFacts]):
+@dataclass(frozen=True)
+class _Found(ServedSitesFacts):
+    """What this half needs besides.
+
+    Attributes:
+        marks: of every stranger, whether it is told of or not.
+    """
+
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+
+class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
     """The kind `nginx.served_sites`; an item is nginx's unit."""
 
     spec_type = ServedSitesSpec
@@ -52,13 +65,23 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, ServedSitesFacts]):
         self._ports = site_probe.Ports(machine.http, machine.https)
         self._lock = threading.Lock()
 
-    def facts(self, questions: Sequence[Question[ServedSitesSpec]]) -> Answers[ServedSitesFacts]:
+    def facts(self, questions: Sequence[Question[ServedSitesSpec]]) -> Answers[_Found]:
         return each(self._facts, questions)
 
-    def _facts(self, spec: ServedSitesSpec, record: Record | None) -> ServedSitesFacts:
+    def _facts(self, spec: ServedSitesSpec, record: Record | None) -> _Found:
         unit = services.show(self._machine, [spec.unit])[0]
         stale = services.is_stale_now(unit, newest_change(spec.reads), record)
-        return ServedSitesFacts(exists=True, sites=self._sites(spec.probes, unit), stale=stale)
+        found = nginx_strangers.read(self._machine, self._store)
+        # The test takes as long as all the rest; what nginx runs on it has taken.
+        tested = unit["LoadState"] != "not-found" and (stale or unit["ActiveState"] not in services.RUNNING)
+        return _Found(
+            exists=True,
+            sites=self._sites(spec.probes, unit),
+            stale=stale,
+            broken=nginx_strangers.refusal(self._machine) if tested else "",
+            strangers=strangers.told(found, record, spec.accepted),
+            marks=strangers.marks(found),
+        )
 
     def _sites(self, probes: Mapping[str, Probe], unit: Unit) -> dict[str, str]:
         if unit["LoadState"] == "not-found":
@@ -67,33 +90,51 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, ServedSitesFacts]):
             return dict.fromkeys(probes, f"nginx does not run: it is {unit['ActiveState']}")
         return site_probe.ask(probes, self._ports)
 
-    def plan(self, desired: ServedSitesDesired, facts: ServedSitesFacts) -> list[Step]:
-        steps = [Step("stale", "True", "False", "reload")] if facts.stale else []
+    def plan(self, desired: ServedSitesDesired, facts: _Found) -> list[Step]:
+        steps = [Step("broken", facts.broken, "", "reload")] if facts.broken else []
+        steps += [Step("stale", "True", "False", "reload")] if facts.stale else []
         for name in sorted(desired.sites):
             have = facts.sites.get(name, "not asked for")
             if have != SERVED:
                 steps.append(Step(f"sites.{name}", have, SERVED, "reload"))
-        return steps
+        return steps + strangers.steps(facts.strangers)
 
-    def is_unmodified_default(self, item: str, facts: ServedSitesFacts) -> bool:
+    def is_unmodified_default(self, item: str, facts: _Found) -> bool:
         """A reload replaces nothing: the files have owners of their own."""
         return True
+
+    def original(self, item: str, facts: _Found, folder: Path) -> Json:
+        return {strangers.KEPT: dict(facts.marks)}
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(trees=(str(self._machine.etc / "nginx"),))
+
+    def redacted(self, record: Record, facts: _Found) -> _Found:
+        """A line of nginx's quotes its files, and not everybody may read each of them."""
+        return replace(facts, broken=nginx_strangers.place_only(facts.broken)) if facts.broken else facts
 
     def apply(self, desired: ServedSitesDesired, steps: list[Step], work: Work) -> None:
         """Reloads, and never restarts: that would cut off every visitor of every site."""
         if not steps:
             return
         unit, spec = desired.unit, desired.spec()
+        by_hand = services.changed_by_hand(self._machine, self._store, spec.reads, work.record)
+        try:
+            self._reload(unit, spec, work)
+        except HostError as error:
+            raise strangers.named(error, by_hand) from None
+
+    def _reload(self, unit: str, spec: ServedSitesSpec, work: Work) -> None:
         # nginx answers a reload before it happens: its files stay until every site was asked for.
         with self._machine.readers.reading(), self._lock:
             self._test()
             # Before the reload: what changes during it makes the unit stale again.
             newest = newest_change(spec.reads)
-            logged = self._log_size()
+            logged, since = self._log_size(), time.time()
             state = services.show(self._machine, [unit])[0]["ActiveState"]
             former = self._serving(unit)
             self._take_up(unit, state)
-            self._await(spec, former if state in services.RUNNING else set(), logged)
+            self._await(spec, former if state in services.RUNNING else set(), (logged, since))
             work.record.extra["loaded"] = services.loaded(services.show(self._machine, [unit])[0], newest)
 
     def _test(self) -> None:
@@ -101,18 +142,18 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, ServedSitesFacts]):
         if done.code:
             raise HostError(
                 "refused",
-                "nginx refuses its configuration as a whole",
+                f"nginx refuses its configuration: {nginx_strangers.useful_line(done.text)}",
                 prop="stale",
                 hint="mend the file that its message names; what was loaded before is still served",
-                detail=done.text,
             )
 
     def _take_up(self, unit: str, state: str) -> None:
+        since = time.time()
         if state == "failed":
-            self._systemctl("reset-failed", unit)  # or a start limit that was hit refuses
-        self._systemctl("reload" if state in services.RUNNING else "start", unit)
+            self._systemctl("reset-failed", unit, since)  # or a start limit that was hit refuses
+        self._systemctl("reload" if state in services.RUNNING else "start", unit, since)
 
-    def _systemctl(self, verb: str, unit: str) -> None:
+    def _systemctl(self, verb: str, unit: str, since: float) -> None:
         done = self._machine.run(["systemctl", "--no-pager", verb, unit], timeout=_JOB_TIMEOUT)
         if done.code:
             raise HostError(
@@ -120,11 +161,13 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, ServedSitesFacts]):
                 f"systemctl {verb} {unit} failed",
                 prop="stale",
                 detail="\n".join(
-                    part for part in (done.text, journal.last_lines(self._machine, unit, _LINES)) if part
+                    part
+                    for part in (journal.last_lines(self._machine, unit, _LINES, since=since), done.text)
+                    if part
                 ),
             )
 
-    def _await(self, spec: ServedSitesSpec, former: set[int], logged: int) -> None:
+    def _await(self, spec: ServedSitesSpec, former: set[int], begun: tuple[int, float]) -> None:
         """Wait until nobody takes requests by the former configuration, and every site is served.
 
         nginx answers a reload before it happens, and one that fails then (a port that is taken) shows in its
@@ -141,7 +184,8 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, ServedSitesFacts]):
                     return
             if time.monotonic() > deadline or self._machine.alone.wait(self._machine.settle / 20):
                 break
-        detail = self._logged(logged) or journal.last_lines(self._machine, unit, _LINES)
+        logged, since = begun
+        detail = self._logged(logged) or journal.last_lines(self._machine, unit, _LINES, since=since)
         if left:
             raise HostError(
                 "not-converged",

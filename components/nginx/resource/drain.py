@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from portcullis.components.nginx.facts import DrainDesired, DrainFacts
 from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
+from portcullis.provider.changes import Section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,12 +17,14 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change, Line
 
 
 class DrainProvider(HostProvider):
     """Provider of `Drain`."""
 
     kind = "nginx.drains"
+    section = Section.SITES
     desired_type = DrainDesired
     facts_type = DrainFacts
     identity = ("host", "service")
@@ -36,6 +40,10 @@ class DrainProvider(HostProvider):
     def absent_inputs(self) -> Props:
         """Return nothing: nothing of this can drift."""
         return {}
+
+    def lines(self, change: Change) -> list[Line]:
+        """Say nothing that stands by itself: it waits for what another change began."""
+        return [replace(line, follows=True) for line in super().lines(change)]
 
 
 class Drain(HostResource):

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Step
@@ -62,6 +63,10 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         self._alone = threading.Lock()
         # What let us in where the credential on the host does not yet: it is written after the user is.
         self._worked: dict[Access, Login] = {}
+
+    def claims(self, record: Record) -> Claims:
+        """The file of access rules: a user in it whom nobody declared is a line of its own."""
+        return Claims(paths=(str(record.spec.get("acl", "")),))
 
     def facts(self, questions: Sequence[Question[RedisUserSpec]]) -> Answers[RedisUserFacts]:
         """A server is asked once, whatever the number of its users."""

@@ -114,8 +114,9 @@ class SshDaemon:
         return units[0]
 
     def _run(self, argv: Argv) -> None:
+        since = time.time()
         done = self._machine.run(argv, timeout=_TIMEOUT)
         if done.code and argv[1] != "reset-failed":  # which has nothing to reset on most days
-            said = journal.last_lines(self._machine, SERVICE)
-            detail = "\n".join(part for part in (done.text, said) if part)
+            said = journal.last_lines(self._machine, SERVICE, since=since)
+            detail = "\n".join(part for part in (said, done.text) if part)
             raise HostError("systemd", f"{' '.join(argv)} failed", prop="port", detail=detail)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
-from portcullis.agent import disk, paths
+from portcullis.agent import disk, paths, strangers
+from portcullis.agent.claims import Claims, content_of
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
@@ -26,6 +28,7 @@ from portcullis.components.ssh.on_host import (
     ssh_facts,
     ssh_rules,
     ssh_steps,
+    ssh_strangers,
     sshd_config,
 )
 from portcullis.components.ssh.on_host.ssh_daemon import SshDaemon
@@ -33,7 +36,7 @@ from portcullis.components.ssh.on_host.ssh_facts import ANYONE
 from portcullis.components.ssh.on_host.ssh_files import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from portcullis.agent.guarded import Peer
     from portcullis.agent.kind import Answers, Question, Work
@@ -56,6 +59,7 @@ class _Found(SshServerFacts):
         by_socket: systemd listens in sshd's place.
         socket_drop_ins: files that set by hand where systemd listens.
         groups: the groups of each user whom sshd is asked about.
+        marks: of every stranger, whether it is told of or not.
     """
 
     refused: str = ""
@@ -64,6 +68,7 @@ class _Found(SshServerFacts):
     by_socket: bool = False
     socket_drop_ins: Tuple[str, ...] = ()
     groups: Dict[str, List[str]] = field(default_factory=dict)
+    marks: Dict[str, str] = field(default_factory=dict)
 
 
 class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServerDesired, _Found]):
@@ -112,13 +117,17 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         configured = ssh_facts.configured_ports(live[ANYONE]) if live else set()
         ports = sorted(configured & listening or listening, key=int)
         dropped = self._machine.ssh.parent / "systemd/system/ssh.socket.d"
+        options = ssh_facts.options(self._machine, spec, both, lines, ours) if readable else {}
+        for_users = ssh_facts.for_users(spec, both, lines, ours) if readable else {}
+        blamed = [*options.values(), *(value for given in for_users.values() for value in given.values())]
+        others = ssh_strangers.read(self._machine, self._store, lines, self._ours, blamed)
         return _Found(
             exists=True,
             content=content,
             mode=mode,
             port=ssh_steps.port_text(configured, listening),
-            options=ssh_facts.options(self._machine, spec, both, lines, ours) if readable else {},
-            users=ssh_facts.for_users(spec, both, lines, ours) if readable else {},
+            options=options,
+            users=for_users,
             firewall=self._firewall(spec.port),
             stale=self._daemon.is_stale(record),
             broken=broken,
@@ -131,6 +140,8 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             by_socket=by_socket,
             socket_drop_ins=tuple(sorted(map(str, dropped.glob("*.conf")))) if by_socket else (),
             groups={user: ssh_facts.groups_of(user) for user in users},
+            strangers=strangers.told(others, record, spec.accepted),
+            marks=strangers.marks(others),
         )
 
     def _firewall(self, port: str) -> dict[str, str] | None:
@@ -152,8 +163,18 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         mode = paths.mode_text(status.st_mode)
         return text, mode if owner == "root" else f"{mode}, of {owner}"
 
+    def _strangers(self, record: Record) -> Mapping[str, str]:
+        with contextlib.suppress(HostError):
+            lines = sshd_config.read_lines(self._main)
+            found = ssh_strangers.read(self._machine, self._store, lines, self._ours, ())
+            return strangers.told(found, record, self.as_spec(record.spec).accepted)
+        return {}
+
     def plan(self, desired: SshServerDesired, facts: _Found) -> list[Step]:
-        return ssh_steps.steps(desired, facts, str(self._ours))
+        return ssh_steps.steps(desired, facts, str(self._ours)) + strangers.steps(facts.strangers)
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(paths=(str(self._main),), trees=(str(self._ours.parent),))
 
     def obstacle(self, desired: SshServerDesired, facts: _Found) -> HostError | None:
         if not facts.exists:
@@ -186,7 +207,8 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
         kept = paths.keep(self._ours, folder / "original")
-        return {"type": "sshd", "ports": list(facts.ports), "drop_in": kept}
+        known = {"ports": list(facts.ports), "drop_in": kept, strangers.KEPT: dict(facts.marks)}
+        return {"type": "sshd", **known}
 
     def apply(self, desired: SshServerDesired, steps: list[Step], work: Work) -> None:
         """Sshd takes up files that are proven only; until then all can be put back."""
@@ -201,7 +223,12 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             try:
                 files.write(self._ours, spec.content, 0o600)
                 self._prevail(spec, wanted, files, work)
+                edited = work.record.extra.get("edited", ())
+                work.record.extra["left"] = {path: content_of(Path(path)) for path in edited}
                 ssh_facts.checked(self._machine)
+            except HostError as error:
+                files.undo()
+                raise strangers.refused(error, self._strangers(work.record)) from None
             except BaseException:
                 files.undo()
                 raise

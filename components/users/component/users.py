@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi import ResourceOptions
 
+from portcullis.components.users.args import UserArgs
 from portcullis.components.users.resource.administrators import Administrators
 from portcullis.components.users.resource.user import User
 from portcullis.resources import Packages
@@ -17,9 +18,19 @@ if TYPE_CHECKING:
     from portcullis.components.users.args import UsersArgs
     from portcullis.host import Host
 
+_ROOT = "root"
+_UNDECLARED = (
+    "{host}: root deploys, and its keys are not declared: whatever key stands there lets somebody in. Declare"
+    " them, `users: {{root: {{keys: {{laptop: ssh-ed25519 AAAA…}}}}}}`, or deploy as another user"
+)
+
 
 class Users(pulumi.ComponentResource):
     """Accounts with keys and without passwords. Only declared users become root.
+
+    Root's own keys are managed as soon as another user deploys: none, unless root is one of the users. The
+    key that the first `up` came in with goes only after that user has logged in afresh. Where root itself
+    deploys and declares no keys, they stay as they are, and a warning says how to declare them.
 
     Declare them before `SshAccess` narrows root's own login: by then the users can log in.
 
@@ -63,14 +74,19 @@ class Users(pulumi.ComponentResource):
         # A bare image that lets in root need not have it.
         packages = Packages(f"{name}-packages", host=host, names=["sudo"], opts=ResourceOptions(parent=self))
         users: list[pulumi.Resource] = []
+        declared = dict(args.users)
+        if args.login != _ROOT:
+            declared.setdefault(_ROOT, UserArgs())
+        elif _ROOT not in declared:
+            pulumi.log.warn(_UNDECLARED.format(host=host.alias), resource=self)
         # Who deploys is first: what is done to the others is confirmed by that login.
-        for user in sorted(args.users, key=lambda user: (user != args.login, user)):
+        for user in sorted(declared, key=lambda user: (user != args.login, user)):
             made = User(
                 f"{name}-{user}",
                 host=host,
                 user=user,
-                keys=args.users[user].keys,
-                sudo=args.users[user].sudo,
+                keys=declared[user].keys,
+                sudo=declared[user].sudo,
                 groups=args.groups.get(user),
                 opts=ResourceOptions(parent=self, depends_on=[packages, *users[:1]]),
             )

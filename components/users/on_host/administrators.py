@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from portcullis.agent import disk, paths
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
@@ -75,6 +76,11 @@ class Administrators(
         """Need the machine for its accounts and the files of sudo."""
         super().__init__(machine, store)
         self._sudoers = machine.etc / "sudoers"
+
+    def claims(self, record: Record) -> Claims:
+        """Each rule in them that nobody declared is a line; what sudo passes over is a stranger."""
+        read = (self._sudoers, Path(f"{self._sudoers}.d"), *self._fragments())
+        return Claims(paths=tuple(map(str, read)))
 
     def facts(self, questions: Sequence[Question[AdministratorsSpec]]) -> Answers[_Found]:
         return each(lambda spec, _: self._facts(spec), questions)

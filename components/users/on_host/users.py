@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Tuple
 
 from portcullis.agent import disk, paths
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record
     from portcullis.components.users.on_host.accounts import Account, Directory
 
+_ROOT = "root"
+_FINGERPRINT = "SHA256:"
 _OLD = "from before the keys changed"
 _ENDING = "ending"
 _MADE = "made"
@@ -72,6 +75,13 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
     spec_type = UserSpec
     desired_type = UserDesired
     facts_type = UserFacts
+
+    def claims(self, record: Record) -> Claims:
+        """What skeleton files make of a home is told by the proofs; its keys and its rule are read back."""
+        home = Path("/root") if record.id == _ROOT else self._machine.homes / record.id
+        mine = (home, home / ".ssh", home / ".ssh" / "authorized_keys")
+        rule = sudoers.rule_path(self._machine, record.id)
+        return Claims(paths=tuple(map(str, (*mine, rule))), users=(record.id,))
 
     def facts(self, questions: Sequence[Question[UserSpec]]) -> Answers[_Found]:
         try:
@@ -132,7 +142,13 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         return None
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """One that nobody logs in to; a key that is there lets somebody in, perhaps us."""
+        """One that nobody logs in to; a key that is there lets somebody in, perhaps us.
+
+        The key that root came with is usually one that a declared user has by now.
+        """
+        if item == _ROOT:
+            others = [line for name, line in facts.keys.items() if name.startswith(_FINGERPRINT)]
+            return {key.blob for key in map(authorized_keys.parse, others) if key} <= self._declared_keys()
         return (
             not facts.keys
             and facts.key_files == PRIVATE
@@ -141,6 +157,19 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
             and not facts.member_of
             and accounts.is_shell(facts.login_shell)
         )
+
+    def _declared_keys(self) -> set[str]:
+        """The keys of all users of this host that are declared and there."""
+        lines = [
+            line
+            for record in self._store.all()
+            if record.kind == "users.users"
+            for line in dict(record.spec.get("keys", {})).values()
+        ]
+        return {key.blob for key in map(authorized_keys.parse, lines) if key}
+
+    def keep_instead(self, item: str) -> str:
+        return f"declare it under `keys` of the user {item} to keep it, or "
 
     def preflight(
         self, desired: UserDesired, facts: _Found, steps: list[Step], peer: Peer | None

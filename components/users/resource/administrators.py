@@ -9,6 +9,7 @@ from portcullis.components.users.facts import DECLARED, AdministratorsDesired, A
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.resource import HostResource
 from portcullis.host.session import Login
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from portcullis.host.host import Host
     from portcullis.host.provider import Normaliser
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 
 class AdministratorsProvider(GuardedProvider):
     """Provider of `Administrators`."""
 
     kind = "users.administrators"
+    section = Section.ACCESS
     desired_type = AdministratorsDesired
     facts_type = AdministratorsFacts
     live = ("undeclared",)
@@ -45,6 +48,29 @@ class AdministratorsProvider(GuardedProvider):
         """Return the declared login: a first contact as somebody else does not vouch for it."""
         del props
         return Login(declared=True)
+
+    def subject(self, change: Change) -> str:
+        """Return what all of them are."""
+        return "administrators"
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say who may become root besides, by the way that leads there."""
+        found = [
+            Line(
+                key.rpartition(": ")[2],
+                f"may become root: {key.rpartition(': ')[0] or live}",
+                "up takes that away",
+                Severity.OPEN,
+                at=("undeclared", key),
+                topic=key,
+            )
+            if key.startswith(("group ", "uid "))
+            else Line(
+                key, f"may make root: {live}", "up takes it away", Severity.OPEN, at=("undeclared", key)
+            )
+            for key, live, _ in change.entries("undeclared")
+        ]
+        return with_rest(change, subject, found)
 
 
 class Administrators(HostResource):

@@ -21,6 +21,7 @@ from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.host.session import Login
+from portcullis.provider.changes import Line, Section, Severity, difference, with_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 # useradd(8), "CAVEATS": what Debian and Ubuntu take for a name of a user or group.
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
@@ -41,6 +43,7 @@ class UserProvider(GuardedProvider):
     """Provider of `User`."""
 
     kind = "users.users"
+    section = Section.ACCESS
     desired_type = UserDesired
     facts_type = UserFacts
     live = ("keys", "key_files", *OPTIONAL)
@@ -87,6 +90,50 @@ class UserProvider(GuardedProvider):
         """Return the declared login: a first contact as somebody else does not vouch for it."""
         del props
         return Login(declared=True)
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say it key by key and group by group: each of them may be a way in."""
+        found = []
+        for label, live, goal in change.entries("keys"):
+            at = ("keys", label)
+            added = change.by_hand(at)
+            if goal is None:
+                more = _described(label, str(live)) if added else ""
+                what, remedy = (
+                    f'key "{label}" ' + (f"added{more}" if added else "no longer declared"),
+                    "up removes it",
+                )
+            elif live is None:
+                what, remedy = f'key "{label}" ' + ("is gone" if added else "declared"), "up adds it"
+            else:
+                what, remedy = f'key "{label}" is another one', "up replaces it"
+            severity = (Severity.WRONG if live is None else Severity.OPEN) if added else Severity.COSMETIC
+            found.append(Line(subject, what, remedy, severity, at=at))
+        for group, live, _ in change.entries("groups"):
+            at = ("groups", group)
+            severity = Severity.OPEN if live and change.by_hand(at) else Severity.COSMETIC
+            what, remedy = (f"in group {group}", "up takes it out") if live else (f"not in group {group}", "")
+            found.append(Line(subject, what, remedy, severity, at=at, topic=f"group {group}: {subject}"))
+        for name, what in (
+            ("password", "can log in with a password"),
+            ("key_files", f"key files: {change.live.get('key_files')}"),
+            ("sudo", difference(change, "sudo")),
+            ("shell", difference(change, "shell")),
+            ("sessions", "sessions of a removed key are open"),
+        ):
+            if change.changes(name):
+                danger = name != "shell" and change.by_hand((name,))
+                severity = Severity.OPEN if danger else Severity.COSMETIC
+                found.append(Line(subject, what, "", severity, at=(name,)))
+        return with_rest(change, subject, found)
+
+
+def _described(label: str, line: str) -> str:
+    """Return whose a key says it is, and in which file it stands, where that is not our own."""
+    line, _, place = line.partition(" (in /")
+    key = parse(line)
+    comment = f', "{key.comment}"' if key and key.comment and label == key.fingerprint else ""
+    return comment + (f", in /{place.rstrip(')')}" if place else "")
 
 
 def _keys(inputs: Normaliser) -> None:

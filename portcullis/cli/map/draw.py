@@ -17,6 +17,9 @@ _SERVED = re.compile(
     r"\b(?:server|proxy_pass)\s+(?:http://)?((?:\d{1,3}\.){3}\d{1,3}:\d+|\[[0-9a-f:]+\]:\d+)"
 )
 _RULE = re.compile(r"in (?P<ports>[0-9:,]+)(?:/(?P<protocol>tcp|udp))?(?: from (?P<source>\S+))?")
+INVENTORY = ("accounts", "keys", "files", "units", "programs", "packages", "kernel", "docker")
+"""The maps of the inventory. A pipeline draws without the packages that its facts are imported with."""
+_SERVES = re.compile(r"serves (.+?)(?: on .*)?$")
 _EVERYWHERE = (None, "", "0.0.0.0", "::")  # noqa: S104 - to be recognised
 _WEB = ("80/tcp", "443/tcp")
 
@@ -65,19 +68,39 @@ def exposed(found: Map, before: Iterable[Resource], after: Iterable[Resource] = 
     """
     declared = {resource.urn: resource for resource in after}
     for resource in before:
+        _strangers(found, resource)
         if resource.kind != "Exposure":
             continue
-        told = declared.get(resource.urn, resource)
-        accepted = told.mapping("accepted")
+        told = declared.get(resource.urn)
+        # A state has what was found in both places once it was refreshed, and what was declared beside them.
+        remembered = resource.mapping("declared")
+        accepted = (told or resource).mapping("accepted")
         for name in ("listeners", "published"):
-            live = resource.mapping(f"live_{name}") or resource.mapping(name)
-            for key, owner in live.items():
-                if key in told.mapping(name) or key in accepted:
+            wanted = told.mapping(name) if told else remembered.get(name) or resource.mapping(name)
+            for key, owner in resource.found(name).items():
+                if key in wanted or key in accepted:
                     continue
                 place = re.fullmatch(r"(tcp|udp)[46] (\S+):(\d+)", key)
                 if place:
                     label = f"{place[3]}/{place[1]}"
                     _undeclared_port(found, resource.text("host"), label, f"{owner} on {place[2]}")
+
+
+def _strangers(found: Map, resource: Resource) -> None:
+    """Add what a part or the inventory found that nobody declared; a virtual host is a site, in red."""
+    host = resource.text("host")
+    for path, text in sorted(resource.found("strangers").items()):
+        served = _SERVES.search(str(text))
+        if served and resource.kind == "ServedSites":
+            key = f"site:{host}:{path}"
+            found.add(Node(key, "site", host, served[1], path, UNDECLARED))
+            for port in _WEB:
+                found.join(f"port:{host}:{port}", key, "", UNDECLARED)
+        found.strangers.append(f"{host}: {path}: {text}")
+    if resource.kind == "Inventory":
+        for name in INVENTORY:
+            things = sorted(resource.found(name).items())
+            found.strangers.extend(f"{host}: {name}: {thing}: {text}" for thing, text in things)
 
 
 def _undeclared_port(found: Map, host: str, port: str, who: str) -> str:

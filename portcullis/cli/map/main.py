@@ -12,8 +12,11 @@ Exit status: 0; 2, there is no map.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +56,9 @@ def run(options: argparse.Namespace) -> int:
         return _ERROR
     print(mermaid(found), end="")  # noqa: T201
     said = [f"{node.label} on {node.host} is open, and nobody declared it" for node in found.undeclared]
-    when = (
-        "as previewed" if options.preview else "as of the last up: a change of the settings is not on it yet"
-    )
-    said += [*differences(found), f"the picture, {when}: {options.folder / _FILES['html']}"]
+    said += [*found.strangers, *differences(found)]
+    said.append(f"the picture{f', {found.when}' if found.when else ''}: {options.folder / _FILES['html']}")
+    said += _newer(options, found)
     sys.stderr.write("\n".join(said) + "\n")
     return 0
 
@@ -65,20 +67,35 @@ def read(options: argparse.Namespace) -> Map:
     """Return the map that the options ask for."""
     if options.preview:
         with _as("what `pulumi preview --json` prints", options.preview):
-            found = of_preview(_json(options.preview))
+            found = replace(of_preview(_json(options.preview)), when="as previewed")
     else:
         stack = options.stack if options.export else command.stack_of(options.stack)
         source = options.export or f"the state of {stack}"
         with _as("what `pulumi stack export` prints", source):
-            resources = state.of_export(_json(options.export) if options.export else _exported(stack))
+            export = _json(options.export) if options.export else _exported(stack)
+            resources = state.of_export(export)
             if not resources:
                 raise Stopped(f"{source} has nothing yet: run `up` first, or give a --preview")
-            found = draw.draw(resources)
+            time = state.time_of(export)
+            found = replace(draw.draw(resources), when=f"as of {time}" if time else "")
             draw.exposed(found, resources)
     if options.scan:
         with _as("what `portcullis scan` writes with --json", options.scan):
             draw.scanned(found, _json(options.scan))
     return found
+
+
+def _newer(options: argparse.Namespace, found: Map) -> list[str]:
+    """Say that the settings were written after the state, where they were: a change may not be on the map."""
+    settings = Path(f"Pulumi.{found.stack}.yaml")
+    written = re.fullmatch(r"as of (.+) UTC", found.when)
+    if options.preview or options.export or not written or not settings.exists():
+        return []
+    state_time = datetime.strptime(written[1], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+    changed = datetime.fromtimestamp(settings.stat().st_mtime, UTC)
+    if changed < state_time + timedelta(minutes=1):
+        return []
+    return [f"{settings} was written after that: what it changes is on the map after an up, or by --preview"]
 
 
 @contextmanager

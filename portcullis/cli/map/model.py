@@ -47,9 +47,17 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A whole map: nodes by key, edges by their two ends."""
+    """A whole map: nodes by key, edges by their two ends.
+
+    Attributes:
+        stack: the stack's name.
+        when: the time of the state, for people, or what it is a map of; "" where nothing tells.
+        strangers: what nobody declared and is no node, a line each.
+    """
 
     stack: str
+    when: str = ""
+    strangers: list[str] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: dict[tuple[str, str], Edge] = field(default_factory=dict)
 
@@ -72,6 +80,17 @@ class Map:
         return [self.edges[ends] for ends in sorted(self.edges)]
 
     @property
+    def hosts(self) -> list[str]:
+        """Return the aliases of the hosts on it."""
+        return sorted({node.host for node in self.nodes.values() if node.host})
+
+    @property
+    def title(self) -> str:
+        """Return what it is a map of, in one line."""
+        where = f"{', '.join(self.hosts)}, " if self.hosts else ""
+        return f"Who reaches what: {where}stack {self.stack}" + (f", {self.when}" if self.when else "")
+
+    @property
     def undeclared(self) -> list[Node]:
         """Return what nobody declared."""
         return [node for name in COLUMNS for node in self.column(name) if node.status == UNDECLARED]
@@ -79,7 +98,7 @@ class Map:
 
 def changed(before: Map, after: Map) -> Map:
     """Return one map of both: what only one of them has is marked as added or removed."""
-    result = Map(after.stack)
+    result = Map(after.stack, after.when, after.strangers)
     for key in [*after.nodes, *(key for key in before.nodes if key not in after.nodes)]:
         node = after.nodes.get(key) or before.nodes[key]
         result.nodes[key] = replace(node, change=_change(key in before.nodes, key in after.nodes))

@@ -21,7 +21,7 @@ _HEAD = """\
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Who reaches what: stack {stack}</title>
+<title>{title}</title>
 <style>
 body {{ font: 15px/1.5 system-ui, 'DejaVu Sans', sans-serif; color: #111; background: #fff }}
 body {{ margin: 2rem auto; max-width: 1120px; padding: 0 1rem }}
@@ -39,10 +39,12 @@ pre {{ background: #f5f7fa; padding: 1rem; overflow: auto; border-radius: 6px }}
 
 def page(found: Map) -> str:
     """Return the page."""
-    parts = [_HEAD.format(stack=escape(found.stack)), svg(found)]
+    parts = [_HEAD.format(title=escape(found.title)), svg(found)]
     if found.undeclared:
         lines = [f"{node.label} on {node.host}: {node.detail}" for node in found.undeclared]
         parts += ["<h2>Open, and nobody declared it</h2>\n", _list(lines, "undeclared")]
+    if found.strangers:
+        parts += ["<h2>Else undeclared</h2>\n", _list(found.strangers, "undeclared")]
     if changes := differences(found):
         parts += ["<h2>What the change adds and removes</h2>\n", _list(changes, "changes")]
     source = f"<pre>{escape(mermaid(found))}</pre>"

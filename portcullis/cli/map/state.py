@@ -5,7 +5,8 @@ A secret in a state is an object with a ciphertext; nothing here asks for one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Resource:
     parent: str
     props: Mapping[str, Any]
     after: tuple[str, ...] = ()
+    outputs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def above(self) -> tuple[str, str, str]:
@@ -42,6 +44,11 @@ class Resource:
         value = self.props.get(key)
         return value if isinstance(value, str) and value != _UNKNOWN else ""
 
+    def found(self, key: str) -> dict[str, Any]:
+        """Return what a resource of ours found: in its outputs, whatever its inputs declare."""
+        value = self.outputs.get(key)
+        return value if isinstance(value, dict) and "ciphertext" not in value else self.mapping(key)
+
     def mapping(self, key: str) -> dict[str, Any]:
         """Return a property that is an object, {} where it is not."""
         value = self.props.get(key)
@@ -52,6 +59,13 @@ def of_export(export: Mapping[str, Any]) -> list[Resource]:
     """Return the resources of what `pulumi stack export` prints, but for those that wait for deletion."""
     deployment = export.get("deployment") or export.get("checkpoint", {}).get("latest") or {}
     return [_resource(state) for state in deployment.get("resources", ()) if not state.get("delete")]
+
+
+def time_of(export: Mapping[str, Any]) -> str:
+    """Return when a state was written, to the minute, "" where it does not say."""
+    deployment = export.get("deployment") or export.get("checkpoint", {}).get("latest") or {}
+    written = re.match(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)", str((deployment.get("manifest") or {}).get("time")))
+    return f"{written[1]} {written[2]} UTC" if written else ""
 
 
 def of_preview(preview: Mapping[str, Any]) -> tuple[list[Resource], list[Resource]]:
@@ -100,6 +114,7 @@ def _resource(state: Mapping[str, Any]) -> Resource:
         parent=state.get("parent", ""),
         props=props,
         after=tuple(state.get("dependencies") or ()),
+        outputs=state.get("outputs") or {},
     )
 
 

@@ -51,7 +51,7 @@ def _lines(found: Map) -> Iterator[str]:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" font-family="system-ui, \'DejaVu Sans\', sans-serif" font-size="14" role="img">'
     )
-    yield f"  <title>Who reaches what on stack {_text(found.stack)}</title>"
+    yield f"  <title>{_text(found.title)}</title>"
     yield "  <defs>"
     for name, (colour, _, _) in _LINES.items():
         yield (
@@ -62,7 +62,7 @@ def _lines(found: Map) -> Iterator[str]:
     yield f'  <rect width="{width}" height="{height}" fill="#fff"/>'
     yield (
         f'  <text x="{_LEFT}" y="32" font-size="18" font-weight="bold" fill="#111">'
-        f"Who reaches what: stack {_text(found.stack)}</text>"
+        f"{_text(found.title)}</text>"
     )
     for number, name in enumerate(COLUMNS):
         x = _LEFT + number * _STEP + _WIDTH / 2
@@ -126,11 +126,11 @@ def _edge(edge: Edge, start: Place, end: Place) -> str:
 
 def _legend(found: Map) -> str:
     states = {_state(node) for node in found.nodes.values()} | {_state(edge) for edge in found.edges.values()}
-    said = ["everything else is closed", "dotted: through an SSH tunnel"]
+    said = ["what is not here is declared closed", "dotted: through an SSH tunnel"]
     said += [
         text
         for state, text in (
-            (UNDECLARED, "red: open, and nobody declared it"),
+            (UNDECLARED, "red: nobody declared it"),
             (ADDED, "green: added by this change"),
             (REMOVED, "dashed and struck: removed by it"),
         )

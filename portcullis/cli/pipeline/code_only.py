@@ -7,8 +7,6 @@ for every secret.
 
 from __future__ import annotations
 
-import difflib
-import json
 import shutil
 import tempfile
 from dataclasses import replace
@@ -18,9 +16,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from portcullis.cli.pipeline import preview
+from portcullis.cli.report import events
+from portcullis.cli.report.differences import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from portcullis.cli.report.differences import Report
 
 Steps = dict[str, dict[str, Any]]
 
@@ -54,11 +56,12 @@ def compare(stack: str, base: Path, head: Path, environment: Mapping[str, str], 
     if (base / f"Pulumi.{stack}.yaml").exists():
         found = alone(stack, base, environment, why)
         if not found.ok:
-            return replace(found, text=f"error: what this change is for fails by itself\n{found.text}")
+            errors = ("what this change is for fails by itself", *found.report.errors)
+            return replace(found, report=replace(found.report, errors=errors))
         before = _states(found)
     after = _states(changed)
-    counts, text = difference(_inputs(before), _inputs(after))
-    return replace(changed, changes=counts, text=text, steps={"steps": list(_steps(before, after))})
+    steps = list(_steps(before, after))
+    return replace(changed, report=difference(stack, steps), steps={"steps": steps})
 
 
 def alone(stack: str, checkout: Path, environment: Mapping[str, str], why: str) -> preview.Preview:
@@ -69,8 +72,7 @@ def alone(stack: str, checkout: Path, environment: Mapping[str, str], why: str) 
         state.mkdir()
         settings = project / f"Pulumi.{stack}.yaml"
         if not settings.exists():
-            said = f"error: there is no {settings.name}\n"
-            return preview.Preview(stack, ok=False, changes={}, text=said, steps={}, code_only=why)
+            return preview.failed(stack, f"there is no {settings.name}", why)
         written = yaml.safe_load(settings.read_text()) or {}
         settings.write_text(yaml.safe_dump({"config": without_secrets(written.get("config") or {})}))
         own = {name: value for name, value in environment.items() if name not in _STATELY}
@@ -84,8 +86,7 @@ def alone(stack: str, checkout: Path, environment: Mapping[str, str], why: str) 
         for command in commands:
             done = preview.run(command, project, own)
             if done.returncode:
-                said = done.stdout + done.stderr
-                return preview.Preview(stack, ok=False, changes={}, text=said, steps={}, code_only=why)
+                return preview.failed(stack, done.stdout + done.stderr, why)
         _lend_venv(checkout, project)
         return preview.look(stack, folder=project, environment=own, code_only=why, judge=True)
 
@@ -133,10 +134,6 @@ def _states(one: preview.Preview) -> Steps:
     return {str(state["urn"]): state for state in states if state.get("urn")}
 
 
-def _inputs(states: Steps) -> dict[str, Any]:
-    return {urn: state.get("inputs") or {} for urn, state in states.items()}
-
-
 def _steps(before: Steps, after: Steps) -> Iterator[dict[str, Any]]:
     """The steps from one to the other, as a preview with a state would have them."""
     for urn in sorted({*before, *after}):
@@ -148,29 +145,11 @@ def _steps(before: Steps, after: Steps) -> Iterator[dict[str, Any]]:
         yield {"op": operation, "urn": urn, "oldState": have, "newState": want}
 
 
-def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, int], str]:
-    """Return how many resources each operation has, and the differences as a text."""
-    counts: dict[str, int] = {}
-    blocks: list[str] = []
-    for urn in sorted({*before, *after}):
-        have, want = before.get(urn), after.get(urn)
-        if have == want:
-            continue
-        operation = "create" if have is None else "delete" if want is None else "update"
-        counts[operation] = counts.get(operation, 0) + 1
-        sign = {"create": "+", "delete": "-", "update": "~"}[operation]
-        kind, _, name = urn.rpartition("::")
-        blocks.append(f"{sign} {kind.rpartition('$')[2].rpartition('::')[2]} {name}")
-        lines = difflib.unified_diff(_lines(have), _lines(want), lineterm="", n=1)
-        blocks += [f"{line[0]}   {line[1:]}" for line in list(lines)[2:] if not line.startswith("@@")]
-    return counts, "\n".join(blocks)
-
-
-def _lines(inputs: Any) -> list[str]:
-    if not inputs:
-        return []
-    shown = {key: value for key, value in inputs.items() if not key.startswith("__")}
-    text: str = yaml.safe_dump(
-        json.loads(json.dumps(shown)), default_flow_style=False, width=160, allow_unicode=True
-    )
-    return text.splitlines()
+def difference(stack: str, steps: Iterable[Mapping[str, Any]]) -> Report:
+    """Return what the steps from one declaration to another come to."""
+    collector = Collector(stack)
+    for one in steps:
+        state = one["newState"] or one["oldState"] or {}
+        metadata = {**one, "type": state.get("type"), "old": one["oldState"], "new": one["newState"]}
+        collector.take(events.step("done", metadata))
+    return replace(collector.report(), stack=stack)

@@ -1,7 +1,7 @@
 """What a pipeline runs for a stack. It writes what it sees into --out.
 
 Exit status: 0, nothing differs, or what a preview shows may be deployed; 1, it failed, or a policy stops the
-stack; 2, drift.
+stack; 2, `watch` found differences.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.cli import command
 from portcullis.cli.pipeline import forge, markdown, preview
+from portcullis.cli.report import render
 
 if TYPE_CHECKING:
     import argparse
@@ -39,14 +39,14 @@ def previewed(stack: str, folder: Path, why: str, base: Path | None) -> int:
         seen = preview.look(stack, folder=Path.cwd(), environment=os.environ, code_only=why, judge=True)
     (folder / "diff.txt").write_text(seen.text)
     (folder / "preview.json").write_text(json.dumps(seen.steps))
+    result = json.loads(render.of_json(seen.report))
     (folder / "result.json").write_text(
-        json.dumps({**asdict(seen), "steps": None, "text": None, "verdict": None})
+        json.dumps({**result, "code_only": seen.code_only, "stopped": seen.stopped})
     )
     (folder / COMMENT).write_text(markdown.of_preview(seen, source()))
-    say(seen.text.rstrip())
+    say(render.text(seen.report).rstrip())
     if seen.verdict:
         say(f"\n{seen.verdict}")
-    say(f"\n{stack}: {markdown.counted(seen.changes) if seen.ok else 'the preview failed'}")
     if seen.stopped:
         say(f"{stack}: stopped by the policy pack")
     _summarise((folder / COMMENT).read_text())
@@ -73,7 +73,10 @@ def commented(stack: str, folder: Path, number: int) -> int:
 
 
 def watched(stack: str, folder: Path) -> int:
-    """Look for drift and tell people; return 0 for none, 2 for some, 1 where it could not be seen.
+    """Look for differences and tell people; return 0 for none, 2 for some, 1 where they could not be seen.
+
+    What was merged and has not been deployed is told too. So is what a failed `up` found: the state has that
+    already, so it no longer shows as changed by hand.
 
     Outside a pipeline whoever runs it is told, and no issue is touched.
 
@@ -92,7 +95,7 @@ def watched(stack: str, folder: Path) -> int:
         say(f"{stack} is what the code says" + (f"; closed {closed}" if closed else ""))
         return CLEAN
     title, body = markdown.of_drift(seen, source())
-    say(seen.text.rstrip())
+    say(render.text(seen.report).rstrip())
     say(f"\n{title}" + (f": {told.report(marker, title, body)}" if told else ""))
     return DRIFTED if seen.ok else FAILED
 
@@ -133,7 +136,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     tell = verbs.add_parser("comment", help="write what `preview` wrote as a comment, or change that comment")
     tell.add_argument("--number", type=int, required=True, help="of the pull or merge request")
-    verbs.add_parser("drift", help="look for drift; opens, changes and closes one issue")
+    verbs.add_parser("watch", help="look for differences; opens, changes and closes one issue")
     for verb in verbs.choices.values():
         verb.add_argument("--stack", required=True)
         verb.add_argument(

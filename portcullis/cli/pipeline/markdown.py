@@ -4,72 +4,24 @@ from __future__ import annotations
 
 import html
 import re
-import textwrap
 from typing import TYPE_CHECKING
 
 from portcullis.cli.map import comment
+from portcullis.cli.report import render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from portcullis.cli.pipeline.preview import Preview
 
 ROOM = 60_000
 """Characters of a comment. GitHub takes 65,536; GitLab takes more."""
 _PART = 15_000
 """Characters of one part of it, such as an error."""
-_VERBS = {
-    "create": "to create",
-    "update": "to change",
-    "replace": "to replace",
-    "delete": "to delete",
-    "create-replacement": "",
-    "delete-replaced": "",
-}
-_NAMES = 10
-"""Resources of one operation that are named beside the count."""
-_NAME = 120
-"""Characters of such a name."""
-# A whole line, and nothing that stands in a difference: what a pull request writes hides nothing.
-_NOISE = re.compile(r"^ *warning: using pulumi-resource-\S+ from \$PATH at \S+\n", re.MULTILINE)
-_HEADER = r" *(?:[-+~<>=]{1,2} ?)?\S+: \([a-z-]+\)"
-_REFRESHED = re.compile(rf"^( +)~ docker:\S+ \(refresh\)\n(?:\1 (?!{_HEADER}).*\n)*", re.MULTILINE)
-_CHANGED = re.compile(r"^ +(?:[+~-]{2}(?!outputs:)|[+~-] ).*$", re.MULTILINE)
-_EMPTY = re.compile(r""" +\+ \S+ *: (?:\[\]|\{\}|""|false|0)| +~ \S+ *: [\[{]""")
-_SIGN = re.compile(r"^(\s*)([+~-]{1,2})(?=\s)", re.MULTILINE)
-_COLOURS = {"+": "+", "-": "-", "~": "!", "+-": "!", "++": "+", "--": "-", "-+": "!"}
+_SIGN = re.compile(r"^( {8,})([+-])", re.MULTILINE)
 
 
 def marker(purpose: str, stack: str) -> str:
     """Return the line by which our comment or issue is found again; it is shown to nobody."""
     return f"<!-- portcullis {purpose} {re.sub(r'[^A-Za-z0-9._/-]', '-', stack)} -->"
-
-
-def counted(changes: Mapping[str, int]) -> str:
-    """Return how much changes, in words."""
-    told = [
-        f"{count} {verb}"
-        for operation, count in changes.items()
-        if (verb := _VERBS.get(operation, operation))
-    ]
-    return ", ".join(told) or "nothing to change"
-
-
-def named(preview: Preview) -> list[str]:
-    """Return which resources change, a line of Markdown for each operation, and an empty one."""
-    found: dict[str, dict[str, str]] = {}
-    for step in preview.steps.get("steps", ()):
-        operation, urn = str(step.get("op")), str(step.get("urn"))
-        if operation in preview.changes and _VERBS.get(operation, operation):
-            # urn:pulumi:STACK::PROJECT::TYPES::NAME, and a name may hold anything.
-            *_, kinds, name = urn.split("::", 3)
-            found.setdefault(operation, {})[urn] = f"{re.split('[:$/]', kinds)[-1]} {name}"
-    lines = []
-    for operation in filter(found.__contains__, preview.changes):
-        names = [comment.code(textwrap.shorten(name, _NAME)) for name in found[operation].values()]
-        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-        lines.append(f"- {_VERBS.get(operation, operation)}: {', '.join(names[:_NAMES])}{more}")
-    return [*lines, ""] if lines else []
 
 
 def of_preview(preview: Preview, source: str) -> str:
@@ -83,10 +35,10 @@ def of_preview(preview: Preview, source: str) -> str:
     if preview.code_only:
         lines += [f"> **Code only, not the live host:** {preview.code_only}", ""]
     if preview.ok:
-        lines += [f"**{counted(preview.changes).capitalize()}.**", "", *named(preview)]
+        lines += [*_listed(preview), ""]
     else:
         lines += ["**The preview failed.** Nothing was changed, and nothing can be said about the host.", ""]
-        lines += [fenced(_cut(preview.failure)), ""]
+        lines += [fenced(_cut("\n".join(preview.report.errors))), ""]
     lines += _policies(preview)
     lines += comment.section(preview.steps)
     end = f"\n<sub>{source}</sub>\n" if source else ""
@@ -116,30 +68,38 @@ def of_drift(preview: Preview, source: str) -> tuple[str, str]:
         first = (
             "The host may be well, and nobody has looked. Until this is mended a change on it goes unseen."
         )
-        return title, "\n".join([first, "", fenced(_cut(preview.failure)), "", f"<sub>{source}</sub>", ""])
+        return title, "\n".join(
+            [first, "", fenced(_cut("\n".join(preview.report.errors))), "", f"<sub>{source}</sub>", ""]
+        )
     title = f"Drift: {preview.stack} is not what the code says"
     first = (
-        f"{counted(preview.changes).capitalize()}. Somebody changed the host by hand, or what was merged has "
-        "not been deployed.\n\n`pulumi up` brings back what the code says; what shall stay belongs into the "
-        "code. This issue closes by itself when they agree."
+        "Somebody changed the host by hand, or what was merged has not been deployed.\n\n`portcullis up` "
+        "brings back what the code says; what shall stay belongs into the code. This issue closes by itself "
+        "when they agree."
     )
-    lines = [first, "", *named(preview)]
+    lines = [*_listed(preview), "", first, ""]
     room = ROOM - len("\n".join(lines)) - len(source) - 200
     return title, "\n".join([*lines, _folded(preview, room), f"<sub>{source}</sub>", ""])
 
 
+def _listed(preview: Preview) -> list[str]:
+    """Return the title, and a line for each difference. It is a block of code: nothing in it is markup."""
+    head, *rows = render.rows(preview.report)
+    title = f"**{comment.code(head.plain())}**"
+    return [title, "", fenced(_cut("\n".join(row.plain() for row in rows)))] if rows else [title]
+
+
 def _folded(preview: Preview, room: int) -> str:
-    """The differences, folded away; cut where they are too long."""
-    title = "Everything that would change" if preview.ok else "All that it printed"
-    if preview.is_clean:
+    """The differences with their properties, folded away; cut where they are too long."""
+    if preview.is_clean or not preview.ok:
         return ""
-    text = coloured(quiet(preview.text).strip() if preview.ok else preview.text.strip())
+    title = "Property by property"
+    text = preview.text.strip()
     frame = len(f"<details><summary>{title}</summary>\n\n\n\n</details>\n") + 400
     if len(text) > room - frame:
-        kept = text[: max(room - frame, 0)].rpartition("\n")[0]
-        text = kept
+        text = text[: max(room - frame, 0)].rpartition("\n")[0]
         title += ": the beginning; the rest is in diff.txt of the run"
-    return f"<details><summary>{title}</summary>\n\n{fenced(text, 'diff')}\n\n</details>\n"
+    return f"<details><summary>{title}</summary>\n\n{fenced(coloured(text), 'diff')}\n\n</details>\n"
 
 
 def _cut(text: str) -> str:
@@ -149,23 +109,9 @@ def _cut(text: str) -> str:
     return text[:_PART].rpartition("\n")[0] + "\n… the rest is in the log of the run"
 
 
-def quiet(text: str) -> str:
-    """Return Pulumi's differences without what it says each time, and what is none.
-
-    Docker's provider reads more of what it made than it knew when it made it. So the first refresh after that
-    has a screen of values that are empty, under which a finding is not seen.
-    """
-    return _REFRESHED.sub(_unless_filled_in, _NOISE.sub("", text))
-
-
-def _unless_filled_in(block: re.Match[str]) -> str:
-    _, *changes = _CHANGED.findall(block[0])
-    return "" if all(_EMPTY.fullmatch(line) for line in changes) else block[0]
-
-
 def coloured(text: str) -> str:
-    """Return Pulumi's differences with their signs in the first column, where Markdown colours them."""
-    return _SIGN.sub(lambda found: f"{_COLOURS.get(found[2], '!')}{found[1]}{found[2]}", text)
+    """Return differences with the signs of lines in the first column, where Markdown colours them."""
+    return _SIGN.sub(r"\2\1", text)
 
 
 def fenced(text: str, language: str = "") -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from portcullis.cli import command
+from portcullis.cli.report import engine, render
+from portcullis.cli.report.differences import Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,9 +19,6 @@ LIMIT = 900.0
 """Seconds that a preview may take."""
 _VERDICTS = (0, 1)
 """Exit codes of the judge: nothing stops the stack, a policy does. Any other: it could not judge."""
-_QUIET = ("same", "read", "refresh")
-_ERROR = re.compile(r"^\s*(?:error|\[diagnostic\] error): ?(.*)$", re.MULTILINE)
-_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,51 +27,40 @@ class Preview:
 
     Attributes:
         stack: the stack's name.
-        ok: it came to its end.
-        changes: how many resources would be created, updated, replaced, deleted; nothing of those that stay.
-        text: the differences, as Pulumi prints them; where it failed, all that it printed.
-        steps: what `pulumi preview --json` gives, empty where it failed.
+        report: what differs, or why that cannot be told.
+        steps: what happens to each resource, in the form of `pulumi preview --json`; empty where it failed.
         code_only: no host was asked; why.
         verdict: what the policies say, empty where they were not asked.
         stopped: a policy stops it, or the pack could not judge.
     """
 
     stack: str
-    ok: bool
-    changes: Mapping[str, int]
-    text: str
-    steps: Mapping[str, Any] = field(repr=False)
+    report: Report
+    steps: Mapping[str, Any] = field(default_factory=dict, repr=False)
     code_only: str = ""
     verdict: str = ""
     stopped: bool = False
 
     @property
-    def is_clean(self) -> bool:
-        """Whether the stack is what the code says."""
-        return self.ok and not self.changes
+    def ok(self) -> bool:
+        """Whether it came to its end."""
+        return self.report.ok
 
     @property
-    def failure(self) -> str:
-        """What went wrong, in the words of the error; all of the output's end where there are none."""
-        told = [line for found in _ERROR.finditer(self.text) if (line := _with_more(self.text, found))]
-        # The engine closes with lines that only say that there was an error.
-        told = [
-            line
-            for line in told
-            if not line.startswith(("preview failed", "an unhandled error", "update failed"))
-        ]
-        return "\n".join(dict.fromkeys(told)) or "\n".join(self.text.splitlines()[-15:])
+    def is_clean(self) -> bool:
+        """Whether the stack is what the code says."""
+        return self.report.is_clean
+
+    @property
+    def text(self) -> str:
+        """Everything that differs, with its properties; where it failed, why."""
+        return render.text(self.report, details=True)
 
 
-def _with_more(text: str, found: re.Match[str]) -> str:
-    """The message of an error, with the lines that are further in than its first."""
-    indent = len(found[0]) - len(found[0].lstrip())
-    lines = [found[1]]
-    for line in text[found.end() + 1 :].splitlines():
-        if not line.strip() or len(line) - len(line.lstrip()) <= indent:
-            break
-        lines.append(line.strip())
-    return "\n".join(lines).strip()
+def failed(stack: str, said: str, code_only: str = "") -> Preview:
+    """Return a preview that could not be made, and why."""
+    errors = engine.errors_of(said) or [said.strip()]
+    return Preview(stack, Report(stack, errors=tuple(errors)), code_only=code_only)
 
 
 def look(
@@ -86,7 +72,7 @@ def look(
     code_only: str = "",
     judge: bool = False,
 ) -> Preview:
-    """Preview a stack twice: once for people, and once for programs.
+    """Preview a stack.
 
     Args:
         stack: the stack's name.
@@ -97,33 +83,13 @@ def look(
         judge: have the policy pack judge what would be there.
     """
     given = [*arguments, *(["--refresh=false"] if code_only else [])]
-    shown = run(["preview", "--stack", stack, "--diff", *given], folder, environment)
-    text = _COLOUR.sub("", shown.stdout + shown.stderr)
-    if shown.returncode:
-        return Preview(stack, ok=False, changes={}, text=text, steps={}, code_only=code_only)
-    asked = run(["preview", "--stack", stack, "--json", *given], folder, environment)
-    try:
-        steps = json.loads(asked.stdout)
-    except ValueError:
-        steps = {}
-    if asked.returncode or not steps:
-        text = _COLOUR.sub("", asked.stderr or asked.stdout)
-        return Preview(stack, ok=False, changes={}, text=text, steps={}, code_only=code_only)
-    summary = steps.get("changeSummary") or {}
-    changes = {
-        operation: count for operation, count in sorted(summary.items()) if operation not in _QUIET and count
-    }
+    words = ["preview", "--stack", stack, *given]
+    report, collector = engine.run(words, folder=folder, environment=environment, limit=LIMIT)
+    report = replace(report, stack=stack)
+    if not report.ok:
+        return Preview(stack, report, code_only=code_only)
     verdict, stopped = judged(stack, folder, environment) if judge else ("", False)
-    return Preview(
-        stack,
-        ok=True,
-        changes=changes,
-        text=text,
-        steps=steps,
-        code_only=code_only,
-        verdict=verdict,
-        stopped=stopped,
-    )
+    return Preview(stack, report, {"steps": collector.steps()}, code_only, verdict, stopped)
 
 
 def judged(stack: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, bool]:

@@ -16,6 +16,8 @@ Ports = List[Tuple[int, int]]
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 _EVERYTHING = 1000
 """More ports than this are not a host's own: something in front of it answers for all of them."""
+_SOURCES = 3
+"""Addresses in one line of the table."""
 _LATE = 1 / 6
 """Of its lifetime is what a certificate has left when its renewal has been failing for a while."""
 
@@ -140,7 +142,23 @@ def _address(
         if opening.answers == "every" and opening.first not in opened and _asked(opening.first, ports):
             rows.append(Row(FAIL, f"{opening.first}/tcp", "no answer", opening.why, ""))
             verdict.add(FAIL, where, *_silent(declared, opening))
-    rows.sort(key=lambda row: int(row.what.partition("/")[0]))
+        elif opening.sources and opening.first not in opened and _asked(opening.first, ports):
+            # Whether its program listens cannot be told from here, and need not.
+            state = "no answer" if _named(found["source"], opening.sources) else "closed to us"
+            rows.append(
+                Row(OK, _spelled(opening), state, f"{opening.why}, only {_some(opening.sources)}", "")
+            )
+    rows.sort(key=lambda row: int(row.what.partition("/")[0].partition("-")[0]))
+
+
+def _spelled(opening: Opening) -> str:
+    ports = str(opening.first) if opening.first == opening.last else f"{opening.first}-{opening.last}"
+    return f"{ports}/tcp"
+
+
+def _some(sources: Tuple[str, ...]) -> str:
+    more = len(sources) - _SOURCES
+    return ", ".join(sources[:_SOURCES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _opened(verdict: Verdict, declared: Declared, where: str, port: int, found: Mapping[str, Any]) -> Row:
@@ -192,6 +210,8 @@ def _silent(declared: Declared, opening: Opening) -> Tuple[str, str]:
 
 
 def _certificates(verdict: Verdict, declared: Declared, asked: Mapping[str, Any], now: float) -> None:
+    """List each certificate; what is wrong with several in the same way is said once."""
+    wrong: Dict[Tuple[str, str, str], List[Tuple[str, str]]] = {}
     for where, found in asked.items():
         for name, shown in found["certificates"].items():
             faults = list(_wrong(shown, declared.authority.get(name, PUBLIC), now))
@@ -201,7 +221,11 @@ def _certificates(verdict: Verdict, declared: Declared, asked: Mapping[str, Any]
             state = "trusted" if shown["trusted"] else shown["fault"]
             verdict.certificates.append(Row(mark, name, state, where, answers))
             for fault in faults:
-                verdict.add(fault[0], f"{where}, {name}", *fault[1:])
+                wrong.setdefault(fault, []).append((where, name))
+    for (mark, what, hint), places in wrong.items():
+        addresses = dict.fromkeys(where for where, _ in places)
+        names = dict.fromkeys(name for _, name in places)
+        verdict.add(mark, ", ".join([*addresses, *names]), what, hint)
 
 
 def _wrong(shown: Mapping[str, Any], authority: str, now: float) -> Iterator[Tuple[str, str, str]]:

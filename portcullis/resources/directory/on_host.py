@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, safe_paths
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Json, Step, compare
@@ -34,6 +35,9 @@ class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
         """Need the store to know which folders above others this program made."""
         super().__init__(machine, store)
         self._making = threading.Lock()
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(paths=(record.id,))
 
     def facts(self, questions: Sequence[Question[DirectorySpec]]) -> Answers[DirectoryFacts]:
         return each(lambda spec, _: _read(paths.checked(spec.path)), questions)

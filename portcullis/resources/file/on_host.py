@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, redaction
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.packaged import is_as_shipped
@@ -55,6 +56,9 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         """Need the machine for its package database and for running checks."""
         super().__init__(machine, store)
         self._testing = threading.Lock()
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(paths=(record.id,))
 
     def facts(self, questions: Sequence[Question[FileSpec]]) -> Answers[FileFacts]:
         return each(lambda spec, _: _read(paths.checked(spec.path)), questions)

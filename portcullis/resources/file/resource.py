@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known, mode_text
 from portcullis.host.resource import HostResource, is_secret
+from portcullis.provider.changes import Line, Section, Severity, difference, with_rest
 from portcullis.resources.file.facts import MAX_CONTENT, FileDesired, FileFacts
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props, ReadResult
+    from portcullis.provider.changes import Change
 
 # What facts say in place of a content that cannot be shown: the agent's words, and `ABSENT`.
 _PLACEHOLDER = re.compile(
@@ -25,6 +27,25 @@ _PLACEHOLDER = re.compile(
     r"|\d+ bytes, too large to show|\d+ bytes that are not UTF-8 text"
     r"|(?:a )?symbolic link to [^\n]*|an? [a-z ]+)>"
 )
+
+_SECTIONS = {
+    "/etc/ssh/": Section.ACCESS,
+    "/etc/sudoers": Section.ACCESS,
+    "/etc/pam.d/": Section.ACCESS,
+    "/etc/fail2ban/": Section.FIREWALL,
+    "/etc/nginx/": Section.SITES,
+    "/etc/docker/": Section.SITES,
+}
+"""What a report sorts a file under, by how its path begins."""
+
+
+def _section(path: str) -> Section:
+    return next((found for start, found in _SECTIONS.items() if path.startswith(start)), Section.REST)
+
+
+def _is_open(mode: str) -> bool:
+    """Whether everybody may write."""
+    return mode.isdigit() and bool(int(mode, 8) & stat.S_IWOTH)
 
 
 class FileProvider(HostProvider):
@@ -83,6 +104,26 @@ class FileProvider(HostProvider):
         """Return a file that is not there."""
         # Both: the content of a secret file does not show.
         return {"content": ABSENT, "mode": ABSENT}
+
+    def lines(self, change: Change) -> list[Line]:
+        """Sort a file by its place: who owns /etc/sudoers.d is another question than who owns /etc/motd."""
+        section = Section.DATA if change.props.get("secret") else _section(str(change.props.get("path", "")))
+        return [replace(line, section=section) for line in super().lines(change)]
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say whether the text differs, or who may read and write it."""
+        found = []
+        if change.changes("content"):
+            said = str(change.live.get("content", ""))
+            what = said.strip("<>") if _PLACEHOLDER.fullmatch(said) else "text differs"
+            severity = Severity.WRONG if change.by_hand(("content",)) else Severity.COSMETIC
+            found.append(Line(subject, what, "", severity, at=("content",)))
+        for name in ("mode", "owner", "group"):
+            if change.changes(name):
+                opened = bool(change.live.get("secret")) or _is_open(str(change.live.get("mode", "")))
+                severity = Severity.OPEN if opened and change.by_hand((name,)) else Severity.COSMETIC
+                found.append(Line(subject, difference(change, name), "", severity, at=(name,)))
+        return with_rest(change, subject, found)
 
 
 class File(HostResource):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
+from portcullis.provider.changes import STAYS, Line, Severity, with_rest
 from portcullis.resources.packages.facts import INSTALLED, NAME, PackagesDesired, PackagesFacts
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 
 class PackagesProvider(HostProvider):
@@ -45,6 +47,29 @@ class PackagesProvider(HostProvider):
     def absent_inputs(self) -> Props:
         """Return no package; the set itself is always there."""
         return {"packages": {}}
+
+    def lines(self, change: Change) -> list[Line]:
+        """Say which packages are missing, or go, in one line."""
+        packages = sorted(change.props.get("packages") or {})
+        if change.op in ("create", "replace"):
+            return [Line("packages", f"to install: {', '.join(packages)}", "up installs them")]
+        if change.op == "delete":
+            keep = change.live.get("on_delete") == "keep"
+            remedy = f"{STAYS} on the host" if keep else "up removes what nobody else needs"
+            return [Line("packages", f"no longer declared: {', '.join(packages)}", remedy)]
+        missing = [name for name, live, _ in change.entries("packages") if live is None]
+        extra = [name for name, _, goal in change.entries("packages") if goal is None]
+        found = []
+        if missing:
+            hand = [name for name in missing if change.by_hand(("packages", name))]
+            severity = Severity.WRONG if hand else Severity.COSMETIC
+            at = ("packages", (hand or missing)[0])
+            what = f"not installed: {', '.join(missing)}"
+            found.append(Line("packages", what, "up installs them", severity, at=at))
+        if extra:
+            what = f"no longer declared: {', '.join(extra)}"
+            found.append(Line("packages", what, at=("packages", extra[0])))
+        return with_rest(change, "packages", found, "packages")
 
 
 class Packages(HostResource):

@@ -8,11 +8,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.agent import journal
+from portcullis.agent import journal, strangers
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step, compare
-from portcullis.agent.watch import newest_change
+from portcullis.agent.watch import changed_since, newest_change
 from portcullis.agent.wire import encode
 from portcullis.resources.service.facts import NAME, ServiceDesired, ServiceFacts, ServiceSpec
 
@@ -48,6 +49,10 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         """Need the machine for running systemctl."""
         super().__init__(machine, store)
         self._lock = threading.Lock()
+        self._attempt = threading.local()  # `began`: the moment, in seconds since 1970
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(units=(record.id,))
 
     def facts(self, questions: Sequence[Question[ServiceSpec]]) -> Answers[ServiceFacts]:
         """One question to systemd for all."""
@@ -92,8 +97,14 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
             return
         # A reload is answered before it happens: what the unit reads stays until it has settled.
         starts = desired.active == "active"
+        self._attempt.began = time.time()
         with self._machine.readers.reading() if starts else contextlib.nullcontext():
-            self._apply(desired, work)
+            reads = self.as_spec(work.record.spec).reads
+            before = changed_by_hand(self._machine, self._store, reads, work.record)
+            try:
+                self._apply(desired, work)
+            except HostError as error:
+                raise strangers.named(error, before) from None
 
     def _apply(self, desired: ServiceDesired, work: Work) -> None:
         name, reads = work.record.id, self.as_spec(work.record.spec).reads
@@ -115,6 +126,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
     def remove(self, desired: ServiceDesired, record: Record, folder: Path) -> str:
         """A unit that was not there before us is stopped and disabled."""
         name, kept = record.id, record.original
+        self._attempt.began = time.time()
         with self._lock:
             unit = self._show([name])[0]
             if unit["LoadState"] == "not-found":
@@ -220,8 +232,10 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
             time.sleep(self._machine.settle / 8)
 
     def _failed(self, message: str, names: Sequence[str], said: str) -> HostError:
-        logged = [journal.last_lines(self._machine, name) for name in names]
-        detail = "\n".join(part for part in (said, *logged) if part)
+        since = self._attempt.began
+        logged = [journal.last_lines(self._machine, name, since=since) for name in names]
+        # What the program said first: systemctl's own words send people to the journal.
+        detail = "\n".join(part for part in (*logged, said) if part)
         return HostError("systemd", message, prop="active", detail=detail)
 
 
@@ -262,6 +276,16 @@ def _facts(unit: Unit, newest: int, record: Record | None) -> ServiceFacts:
 def loaded(unit: Unit, newest: int) -> Json:
     """What is noted of a unit that has just taken up files of which the last changed at `newest`."""
     return {"invocation": unit["InvocationID"], "newest": newest}
+
+
+def changed_by_hand(machine: Machine, store: Store, reads: Sequence[str], record: Record) -> list[str]:
+    """The files of a unit that somebody else changed since we last made it load them; none if unknown."""
+    noted = record.extra.get("loaded")
+    if not noted:
+        return []
+    with contextlib.suppress(HostError):
+        return strangers.by_hand(machine, store, changed_since(reads, noted["newest"]))
+    return []
 
 
 def is_stale_now(unit: Unit, newest: int, record: Record | None) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser
 from portcullis.host.resource import HostResource
+from portcullis.provider.changes import Line, Severity, with_rest
 from portcullis.resources.directory.resource import Directory
 from portcullis.resources.packages.resource import Packages
 from portcullis.resources.service.facts import NAME, ServiceDesired, ServiceFacts
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
     from portcullis.resources.file.resource import File
     from portcullis.resources.tree.resource import Tree
 
 _TYPES = (".service", ".socket", ".timer", ".path", ".mount", ".target")
+
+_CHANGES = {"reload": "reloads", "restart": "restarts"}
 
 
 class ServiceProvider(HostProvider):
@@ -53,6 +58,32 @@ class ServiceProvider(HostProvider):
     def absent_inputs(self) -> Props:
         """Return a unit that systemd does not know."""
         return {"active": ABSENT, "stale": False}
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say what systemd does with it; that it runs on older files follows from the file's change."""
+        found = []
+        told: tuple[str, ...] = ()
+        if change.changes("active"):
+            active = change.live.get("active")
+            what = {"inactive": "stopped", "active": "running"}.get(str(active), str(active))
+            remedy = "up starts it" if change.goal.get("active") == "active" else "up stops it"
+            found.append(Line(subject, what, remedy, Severity.WRONG, at=("active",)))
+        if change.changes("enabled"):
+            what = f"{change.live.get('enabled')} at boot, declared {change.goal.get('enabled')}"
+            line = Line(subject, what, "", Severity.WRONG, at=("enabled",))
+            # Who masks a unit stops it with the same command, and so does who disables it.
+            if found and change.by_hand(("active",)) == change.by_hand(line.at):
+                line = replace(line, what=f"{found.pop().what}, and {what}", at=())
+                told = ("active", "enabled")
+            found.append(line)
+        if change.changes("stale"):
+            what, remedy = (
+                "runs on older files than those that are there",
+                f"up {_CHANGES.get(change.goal.get('on_change', ''), 'reloads')} it",
+            )
+            found.append(Line(subject, what, remedy, Severity.WRONG, at=("stale",), follows=True))
+        # What it reads changes with the files, which have lines of their own.
+        return with_rest(change, subject, found, "reads", *told)
 
 
 class Service(HostResource):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import Normaliser, is_known
 from portcullis.host.resource import HostResource
+from portcullis.provider.changes import Line, Severity, with_rest
 from portcullis.resources.sysctl.facts import SysctlDesired, SysctlFacts
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 # sysctl.d(5): in a key written with dots, a slash stands for a dot in the name of an interface.
 _KEY = re.compile(r"[a-z0-9_-]+(\.(\*|[A-Za-z0-9_/-]+))+\Z")
@@ -63,6 +65,20 @@ class SysctlProvider(GuardedProvider):
     def absent_inputs(self) -> Props:
         """Return nothing: a kernel always has values, and a file that is gone shows as its content."""
         return {}
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say it setting by setting; what the file says of them needs no line then."""
+        found = []
+        for name in ("values", "overridden"):
+            for key, live, goal in change.entries(name):
+                at = (name, key)
+                severity = Severity.WRONG if change.by_hand(at) else Severity.COSMETIC
+                what = {
+                    "values": f"{key} is {live}, declared {goal}",
+                    "overridden": f"{key} will be {live} after a reboot",
+                }[name]
+                found.append(Line("kernel", what, "", severity, at=at))
+        return with_rest(change, subject, found, *(("content",) if found else ()))
 
 
 class Sysctl(HostResource):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, safe_paths
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Json, Step, compare
@@ -57,6 +58,9 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
         """Know of no staged piece yet: what an earlier session began is not continued."""
         super().__init__(machine, store)
         self._begun: set[Path] = set()
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(trees=(record.id,))
 
     def facts(self, questions: Sequence[Question[TreeSpec]]) -> Answers[_Found]:
         """A file or folder with other permissions than ours says so in its digest's place."""

@@ -12,6 +12,7 @@ from portcullis.host.errors import HostError
 from portcullis.host.provider import HostProvider, Normaliser, is_known, stack_of
 from portcullis.host.resource import HostResource, local_folder
 from portcullis.host.session import WRITE_TIMEOUT, who
+from portcullis.provider.changes import Line, Section, Severity, with_rest
 from portcullis.resources.tree.facts import TreeDesired, TreeFacts
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from portcullis.host.session import Channel
     from portcullis.host.survey import Item
     from portcullis.provider.base import Props
+    from portcullis.provider.changes import Change
 
 PIECE = 256 * 1024
 """Bytes of a file that travel in one message."""
@@ -65,6 +67,16 @@ class TreeProvider(HostProvider):
                 missing.discard(digest)
                 _send(channel, props, Path(props["source"]) / name, digest)
         return super().apply(channel, item, props)
+
+    def differing(self, change: Change, subject: str) -> list[Line]:
+        """Say how many files differ, and name the first of them."""
+        names = [name for name, *_ in change.entries("files")]
+        if not names:
+            return super().differing(change, subject)
+        severity = Severity.WRONG if change.by_hand(("files",)) else Severity.COSMETIC
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        found = [Line(subject, f"{names[0]}{more} differ", "", severity, Section.SITES, at=("files",))]
+        return with_rest(change, subject, found)
 
 
 def _send(channel: Channel, props: Props, source: Path, digest: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import json
+import os
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,6 +21,8 @@ from portcullis.cli.map.mermaid import escape
 from portcullis.cli.map.model import UNDECLARED, Map, Node, changed, differences
 from portcullis.cli.pipeline import markdown
 from portcullis.cli.pipeline.preview import Preview
+from portcullis.cli.report.differences import Report
+from portcullis.components.inventory.facts import MAPS
 
 RECORDED = Path(__file__).parents[2] / "golden" / "recorded" / "demo-state.json"
 EVIL = 'x"]; click a "javascript:alert(1)" <script>alert(1)</script> &amp; --> `b` #35; \x1b[31m\n%%{init}%%'
@@ -255,6 +259,44 @@ def test_what_the_exposure_found_is_red_and_what_is_accepted_is_not() -> None:
     ]
 
 
+def state_with(kind: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> list[state.Resource]:
+    one = {**resource(kind, "x", host="web1", **inputs), "outputs": {"host": "web1", **inputs, **outputs}}
+    return state.of_export({"deployment": {"resources": [one]}})
+
+
+def test_what_an_up_or_a_refresh_left_in_the_state_is_red() -> None:
+    declared = {"listeners": {"tcp4 0.0.0.0:22": "ssh.service"}}
+    live = {"listeners": {**declared["listeners"], "tcp4 0.0.0.0:9000": "nc"}}
+    for inputs in (declared, live):
+        found = demo()
+        draw.exposed(found, state_with("Exposure", inputs, {**live, "declared": declared}))
+        assert [node.label for node in found.undeclared] == ["9000/tcp"]
+
+
+def test_a_virtual_host_that_nobody_declared_is_a_red_site() -> None:
+    found = demo()
+    path = "/etc/nginx/conf.d/evil.conf"
+    told = {path: "nobody declared it; nginx loads it: serves evil.com, *.evil.com on 80"}
+    draw.exposed(found, state_with("ServedSites", {"strangers": {}}, {"strangers": told}))
+    (site,) = found.undeclared
+    assert (site.column, site.label, site.detail) == ("site", "evil.com, *.evil.com", path)
+    assert found.edges["port:web1:443/tcp", site.key].status == UNDECLARED
+    page = FORMATS["html"](found)
+    assert f"web1: {path}: nobody declared it; nginx loads it: serves evil.com, *.evil.com on 80" in page
+
+
+def test_what_the_inventory_found_is_listed_in_red() -> None:
+    assert draw.INVENTORY == MAPS
+    found = demo()
+    told = {"accounts": {"mallory": "uid 1001, key"}, "docker": {"container leak": "privileged"}}
+    draw.exposed(found, state_with("Inventory", {}, told))
+    assert found.strangers == [
+        "web1: accounts: mallory: uid 1001, key",
+        "web1: docker: container leak: privileged",
+    ]
+    assert '<ul class="undeclared">' in FORMATS["html"](found)
+
+
 def test_a_comment_is_open_where_something_changes_and_folded_where_not() -> None:
     states = recorded()["deployment"]["resources"]
     same = [{"op": "same", "urn": each["urn"], "oldState": each, "newState": each} for each in states]
@@ -272,7 +314,7 @@ def test_a_comment_is_open_where_something_changes_and_folded_where_not() -> Non
 def test_the_comment_at_a_pull_request_has_the_map() -> None:
     policy = resource("UfwPolicy", "p", host="web1", rules={"in 25/tcp": "allow"})
     steps = {"steps": [{"op": "create", "urn": policy["urn"], "newState": policy}]}
-    text = markdown.of_preview(Preview("dev", ok=True, changes={"create": 1}, text="+ it", steps=steps), "")
+    text = markdown.of_preview(Preview("dev", Report("dev"), steps), "")
     assert "```mermaid\nflowchart LR" in text
     assert "`+ port 25/tcp on web1`" in text
 
@@ -335,6 +377,34 @@ def test_the_page_shows_the_picture_and_folds_the_text() -> None:
     assert "<svg" in shown
     assert "flowchart" in folded
     assert "flowchart" not in shown + end
+
+
+def test_the_page_says_which_host_it_is_of_and_from_when(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = recorded()
+    export["deployment"]["manifest"] = {"time": "2026-11-27T08:00:12.5Z"}
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "state.json").write_text(json.dumps(export))
+    pulumi = tmp_path / "bin" / "pulumi"
+    pulumi.write_text(f"#!/bin/sh\ncat {tmp_path}/state.json\n")
+    pulumi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{pulumi.parent}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    assert written([]) == 0
+    stack = demo().stack
+    title = f"Who reaches what: web1, stack {stack}, as of 2026-11-27 08:00 UTC"
+    assert f"<title>{title}</title>" in (tmp_path / ".portcullis/map.html").read_text()
+    said = capsys.readouterr().err
+    assert "the picture, as of 2026-11-27 08:00 UTC: " in said
+    assert "settings" not in said, "nothing is claimed of a change that there may not be"
+    settings = tmp_path / f"Pulumi.{stack}.yaml"
+    for written_at, told in (("2026-11-27T07:00:00+00:00", False), ("2026-11-27T09:00:00+00:00", True)):
+        settings.write_text("config: {}\n")
+        at = dt.datetime.fromisoformat(written_at).timestamp()
+        os.utime(settings, (at, at))
+        assert written([]) == 0
+        assert (f"{settings.name} was written after that" in capsys.readouterr().err) is told
 
 
 def written(arguments: list[str]) -> int:

@@ -14,6 +14,7 @@ import pytest
 
 from portcullis.cli.pipeline import code_only
 from portcullis.cli.pipeline.preview import Preview
+from portcullis.cli.report.differences import Report
 
 CHECKOUT = Path(__file__).parents[3]
 PARTS = (
@@ -44,25 +45,27 @@ def test_encrypted_values_are_found_wherever_they_are() -> None:
 
 def test_a_difference_names_each_resource_once() -> None:
     urn = "urn:pulumi:prod::portcullis::a:A$docker:index/container:Container::{}".format
-    counts, text = code_only.difference(
-        {urn("api"): {"memory": 256, "ports": [1]}, urn("old"): {"a": 1}, urn("same"): {"b": 2}},
+
+    def state(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        type_ = "docker:index/container:Container"
+        return {"urn": urn(name), "type": type_, "custom": True, "inputs": {"name": name, **inputs}}
+
+    steps = [
         {
-            urn("api"): {"memory": 512, "ports": [1]},
-            urn("new"): {"__defaults": [], "c": 3},
-            urn("same"): {"b": 2},
+            "op": "update", "urn": urn("api"), "oldState": state("api", {"memory": 256, "ports": [1]}),
+            "newState": state("api", {"memory": 512, "ports": [1]}),
         },
-    )
-    assert counts == {"update": 1, "create": 1, "delete": 1}
-    assert text.splitlines() == [
-        "~ docker:index/container:Container api",
-        "-   memory: 256",
-        "+   memory: 512",
-        "    ports:",
-        "+ docker:index/container:Container new",
-        "+   c: 3",
-        "- docker:index/container:Container old",
-        "-   a: 1",
+        {"op": "delete", "urn": urn("old"), "oldState": state("old", {}), "newState": None},
+        {"op": "create", "urn": urn("new"), "oldState": None, "newState": state("new", {"__defaults": []})},
+        {"op": "same", "urn": urn("same"), "oldState": state("same", {}), "newState": state("same", {})},
+    ]  # fmt: skip
+    found = code_only.difference("prod", steps)
+    assert [f"{one.op} {one.subject}: {one.what}" for one in found.differences] == [
+        "update api: memory 256, declared 512",
+        "create new: new container",
+        "delete old: container no longer declared",
     ]
+    assert not any(one.by_hand for one in found.differences)
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +104,10 @@ def test_a_forks_pull_request_shows_what_it_declares_beyond_the_base(
     head = checkout(tmp_path / "head", "LOG_LEVEL: info", "LOG_LEVEL: debug\n      secrets: [stripeKey]")
     seen = code_only.compare("prod", base, head, environment, "it comes from a fork")
     assert seen.ok, seen.text
-    assert "LOG_LEVEL=debug" in seen.text
+    assert "LOG_LEVEL" in seen.text
     assert "stripeKey" in seen.text
-    assert seen.changes["update"] >= 1
-    assert "delete" not in seen.changes
+    assert {one.op for one in seen.report.differences} >= {"update"}
+    assert "delete" not in {one.op for one in seen.report.differences}
     assert not (base / ".portcullis").exists()
     assert "v1:AAAA" not in seen.text
     assert "resources judged: 0 stop the stack" in seen.verdict, seen.verdict
@@ -120,45 +123,47 @@ def test_a_fault_in_a_forks_settings_is_told_with_its_place(
     head = checkout(tmp_path / "head", "port: 8080", "prot: 8080")
     seen = code_only.compare("prod", base, head, environment, "it comes from a fork")
     assert not seen.ok
-    assert "prot" in seen.failure
+    assert "prot" in seen.text
     assert "Traceback" not in seen.text
 
 
 def test_a_stack_that_is_new_declares_all_of_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    steps: dict[str, Any] = {"steps": [{"newState": {"urn": "urn:x::t::n", "inputs": {"a": 1}}}]}
+    state = {"urn": "urn:pulumi:x::p::a:b:C::n", "type": "a:b:C", "custom": True, "inputs": {"a": 1}}
+    steps: dict[str, Any] = {"steps": [{"newState": state}]}
     (tmp_path / "head").mkdir()
 
     def alone(stack: str, *_: object) -> Preview:
-        return Preview(stack, ok=True, changes={}, text="", steps=steps)
+        return Preview(stack, Report(stack), steps)
 
     monkeypatch.setattr(code_only, "alone", alone)
     seen = code_only.compare("new", tmp_path / "base", tmp_path / "head", {}, "why")
-    assert seen.changes == {"create": 1}
+    assert [one.op for one in seen.report.differences] == ["create"]
 
 
 def test_the_steps_of_a_comparison_have_both_sides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     declared = {"base": {"same": 1, "changed": 1, "gone": 1}, "head": {"same": 1, "changed": 2, "new": 1}}
 
     def alone(stack: str, checkout: Path, *_: object) -> Preview:
-        states = [{"urn": urn, "inputs": {"a": a}} for urn, a in declared[checkout.name].items()]
-        return Preview(
-            stack, ok=True, changes={}, text="", steps={"steps": [{"newState": s} for s in states]}
-        )
+        states = [
+            {"urn": f"urn:pulumi:x::p::a:b:C::{name}", "type": "a:b:C", "custom": True, "inputs": {"a": a}}
+            for name, a in declared[checkout.name].items()
+        ]
+        return Preview(stack, Report(stack), {"steps": [{"newState": s} for s in states]})
 
     for name in declared:
         (tmp_path / name).mkdir()
         (tmp_path / name / "Pulumi.prod.yaml").touch()
     monkeypatch.setattr(code_only, "alone", alone)
     seen = code_only.compare("prod", tmp_path / "base", tmp_path / "head", {}, "why")
-    operations = {step["urn"]: step["op"] for step in seen.steps["steps"]}
+    operations = {step["urn"].rpartition("::")[2]: step["op"] for step in seen.steps["steps"]}
     assert operations == {"same": "same", "changed": "update", "gone": "delete", "new": "create"}
-    assert seen.changes == {"update": 1, "create": 1, "delete": 1}
+    assert sorted(one.op for one in seen.report.differences) == ["create", "delete", "update"]
 
 
 def test_a_base_that_fails_is_told_as_such(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def alone(stack: str, checkout: Path, *_: object) -> Preview:
         well = checkout.name == "head"
-        return Preview(stack, ok=well, changes={}, text="" if well else "    error: no settings", steps={})
+        return Preview(stack, Report(stack, errors=() if well else ("no settings",)))
 
     for name in ("base", "head"):
         (tmp_path / name).mkdir()
@@ -166,5 +171,5 @@ def test_a_base_that_fails_is_told_as_such(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(code_only, "alone", alone)
     seen = code_only.compare("prod", tmp_path / "base", tmp_path / "head", {}, "why")
     assert not seen.ok
-    assert "fails by itself" in seen.failure
-    assert "no settings" in seen.failure
+    assert "fails by itself" in seen.text
+    assert "no settings" in seen.text

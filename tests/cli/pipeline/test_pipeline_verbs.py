@@ -11,6 +11,7 @@ from portcullis.cli.main import parsed
 from portcullis.cli.pipeline import main as verbs
 from portcullis.cli.pipeline import preview
 from portcullis.cli.pipeline.preview import Preview
+from tests.cli.report.streams import Stream, drifted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ def test_a_preview_deletes_nothing_but_what_it_wrote_before(
     (tmp_path / "mine.txt").touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "comment.md").write_text("of yesterday")
-    seen = Preview("prod", ok=False, changes={}, text="error: no", steps={})
+    seen = preview.failed("prod", "error: no")
     monkeypatch.setattr(preview, "look", lambda *_, **__: seen)
     assert run(["preview", "--stack", "prod", "--out", str(tmp_path)]) == verbs.FAILED
     assert "The preview failed" in (tmp_path / "comment.md").read_text()
@@ -47,19 +48,19 @@ def test_base_without_code_only_is_refused() -> None:
         run(["preview", "--stack", "prod", "--base", "x"])
 
 
-@pytest.mark.parametrize(("changes", "code"), [({}, verbs.CLEAN), ({"update": 1}, verbs.DRIFTED)])
+@pytest.mark.parametrize(("stream", "code"), [(Stream(), verbs.CLEAN), (drifted(), verbs.DRIFTED)])
 def test_without_a_forge_whoever_runs_the_drift_watch_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
-    changes: dict[str, int], code: int,
+    stream: Stream, code: int,
 ) -> None:  # fmt: skip
     for name in ("GITHUB_ACTIONS", "GITLAB_CI"):
         monkeypatch.delenv(name, raising=False)
-    seen = Preview("prod", ok=True, changes=changes, text="~ a line of difference", steps={})
+    seen = Preview("prod", stream.report(0))
     monkeypatch.setattr(preview, "look", lambda *_, **__: seen)
-    assert run(["drift", "--stack", "prod", "--out", str(tmp_path)]) == code
+    assert run(["watch", "--stack", "prod", "--out", str(tmp_path)]) == code
     said = capsys.readouterr().out
-    assert ("Drift: prod is not what the code says" in said) == bool(changes)
-    assert (tmp_path / "diff.txt").read_text() == "~ a line of difference"
+    assert ("Drift: prod is not what the code says" in said) == bool(code)
+    assert (tmp_path / "diff.txt").read_text() == seen.text
 
 
 def test_without_a_forge_a_comment_is_an_error_for_people(

@@ -122,6 +122,27 @@ def test_what_is_for_some_is_red_where_others_reach_it() -> None:
     assert "9.9.9.9" in fault
 
 
+def test_what_is_for_others_is_in_the_table() -> None:
+    told = settings(firewall={"allow": {"5432/tcp": {"from": ["198.51.100.0/24", "9.9.9.9"]}}})
+
+    def row(source: str, ports: Any = ALL) -> list[tuple[str, str, str]]:
+        table = judge(told, answer(heard(22, 80, 443, source=source)), ports, NOW).tables[V4]
+        return [(row.mark, row.state, row.declared) for row in table if row.what == "5432/tcp"]
+
+    ((mark, state, why),) = row("8.8.8.8")
+    assert (mark, state) == ("ok", "closed to us")
+    assert why.endswith("only 198.51.100.0/24, 9.9.9.9")
+    assert row("9.9.9.9")[0][1] == "no answer"
+    assert row("8.8.8.8", [(1, 1024)]) == [], "it was not asked"
+
+
+def test_what_is_wrong_with_several_certificates_alike_is_said_once() -> None:
+    untrusted = certificate(trusted=False, fault="unknown issuer")
+    shown = heard(22, 80, 443, certificates={"api.example.com": untrusted, "www.example.com": untrusted})
+    (fault,) = faults(answer(shown, shown))
+    assert f"web1 {V4}, {V6}, api.example.com, www.example.com: browsers do not trust" in fault
+
+
 def test_where_rules_overlap_a_port_is_for_all_whom_one_of_them_names() -> None:
     some = {"8000:9000/tcp": {"from": ["9.9.9.9"]}}
     everybody = settings(firewall={"allow": {**some, "8080/tcp": {}}})

@@ -29,6 +29,7 @@ class Fake:
     said: str = ""
     log: str = ""
     oom: bool = False
+    networks: list[str] = field(default_factory=lambda: ["api"])
     after: list[dict[str, Any]] = field(default_factory=list)
 
     def answer(self) -> Json:
@@ -44,6 +45,7 @@ class Fake:
         return {
             "id": f"id-{self.name}", "name": f"/{self.name}", "state": state, "restarts": self.restarts,
             "pids": self.pids, "cpus": self.cpus, "ports": {"80/tcp": bound} if self.port else {},
+            "networks": {name: {} for name in self.networks},
         }  # fmt: skip
 
 
@@ -83,6 +85,10 @@ class FakeDocker:
         fake = self.containers[words[-1]]
         if words[0] == "update":
             fake.pids = int(words[2])
+        elif words[:2] == ["network", "connect"]:
+            fake.networks.append(words[-2])
+        elif words[:2] == ["network", "disconnect"]:
+            fake.networks.remove(words[-2])
         elif words[0] == "start":
             self.on_start(fake)
         elif words[:2] == ["container", "rm"]:

@@ -104,6 +104,34 @@ def test_the_limit_is_set_and_a_healthy_container_is_waited_for_no_longer(state:
     assert state.put()["steps"] == []
 
 
+OWN = {"networks": {"api": "joined", "redis-shared": "joined"}}
+
+
+def test_networks_that_somebody_changed_are_mended_while_it_runs(state: State) -> None:
+    fake = state.docker.add("api-1", networks=["api", "redis-shared"])
+    state.put(**OWN)
+    assert state.docker.did("connect") == state.docker.did("disconnect") == []
+    fake.networks = ["api", "bridge"]
+    spec = {"container": "api-1", "expects": "healthy", "networks": True}
+    found = state.client.look("containers.container_states", "api", spec)["networks"]
+    assert found == {"api": "joined", "bridge": "joined"}
+    done = state.put(**OWN)
+    assert [(step["property"], step["have"], step["want"]) for step in done["steps"]] == [
+        ("networks.bridge", "joined", "absent"),
+        ("networks.redis-shared", "absent", "joined"),
+    ]
+    assert ["network", "disconnect", "bridge", "api-1"] in state.docker.ran
+    assert ["network", "connect", "--alias", "api", "redis-shared", "api-1"] in state.docker.ran
+    assert sorted(fake.networks) == ["api", "redis-shared"]
+    assert [words for words in state.docker.ran if words[0] in ("stop", "restart", "rm")] == []
+
+
+def test_networks_that_nobody_declares_are_left_alone(state: State) -> None:
+    state.docker.add("api-1", networks=["bridge"])
+    assert state.put()["facts"].get("networks") is None
+    assert "networks" not in [step["property"].partition(".")[0] for step in state.put()["steps"]]
+
+
 def test_a_limit_that_somebody_changed_is_drift(state: State) -> None:
     fake = state.docker.add("api-1")
     state.put()

@@ -40,6 +40,8 @@ def test_it_joins_the_networks_of_others_beside_its_own(deploy: Deploy) -> None:
     engine = deploy(program)
     networks = engine.one("container:Container").inputs["networksAdvanced"]
     assert networks == [{"name": "api"}, {"name": "redis"}]
+    joined = engine.one(":ContainerState").inputs["networks"]
+    assert joined == {"api": "joined", "redis": "joined"}
     assert "store" in engine.before("api-container")
 
 

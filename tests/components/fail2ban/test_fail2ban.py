@@ -102,10 +102,12 @@ def test_what_is_read_back_has_the_shape_of_the_inputs() -> None:
     facts = {
         "exists": True, "content": "x", "enabled": True, "options": {"maxretry": "5"},
         "ignoreip": {"::1": "never banned"}, "overridden": {}, "enforced": True, "revision": "7",
+        "broken": "", "strangers": {},
     }  # fmt: skip
     assert {**inputs, **provider.live_inputs(JailFacts(**facts))} == inputs
     assert set(provider.absent_inputs()) <= set(inputs)
-    assert provider.item(inputs).spec == {"jail": "sshd", "options": {"maxretry": "5"}}
+    spec = {"jail": "sshd", "options": {"maxretry": "5"}, "whole": False, "accepted": []}
+    assert provider.item(inputs).spec == spec
 
 
 def component(*, adopt: bool = False, ssh_port: int = 22, **args: Any) -> Fail2ban:

@@ -167,13 +167,13 @@ def test_every_part_is_of_this_host_and_takes_over_when_asked() -> None:
     found = [r for r in up(config).declared if r.is_on_host]
     assert {r.inputs["host"] for r in found} == {"web1"}
     # What these say is about things that others made, in the same deployment.
-    theirs = (":Packages", ":ContainerState", ":Release", ":Drain", ":ServedSites", ":Exposure")
+    theirs = (":Packages", ":ContainerState", ":Release", ":Drain", ":ServedSites", ":Exposure", ":Inventory")
     late = [r.name for r in found if not r.inputs.get("adopt") and not r.type.endswith(theirs)]
     assert not late
 
 
 def test_a_whole_host_costs_the_engine_few_resources() -> None:
-    assert len(up(deployed_by()).declared) <= 85
+    assert len(up(deployed_by()).declared) <= 91
 
 
 def test_groups_are_of_users_that_are_declared() -> None:
@@ -191,6 +191,45 @@ def test_groups_are_of_users_that_are_declared() -> None:
 def test_users_alone(deploy: Deploy) -> None:
     engine = deploy(lambda: Users("web1-users", UsersArgs(), host=Host("web1")))
     assert engine.outputs["web1-users"] == {"users": []}
+
+
+def test_what_is_accepted_in_the_folder_of_a_part_is_the_part_s() -> None:
+    accept = {
+        "file /etc/nginx/conf.d/agency.conf": "the agency's",
+        "file /etc/fail2ban/jail.d/x.conf": "another jail",
+        "file /etc/ssh/sshd_config": "the provider's",
+        "file /etc/nginxes": "not a part's",
+        "container leak": "a test",
+    }
+    engine = up(deployed_by(inventory={"accept": accept}))
+    assert engine.one(":ServedSites").inputs["accepted"] == {"/etc/nginx/conf.d/agency.conf": "the agency's"}
+    assert engine.one(":SshServer").inputs["accepted"] == {"/etc/ssh/sshd_config": "the provider's"}
+    jails = {r.inputs["jail"]: r.inputs["accepted"] for r in engine.of(":Fail2banJail")}
+    assert jails["sshd"] == {"/etc/fail2ban/jail.d/x.conf": "another jail"}
+    left = engine.one(":Inventory").inputs["accepted"]
+    assert left == {"file /etc/nginxes": "not a part's", "container leak": "a test"}
+
+
+def test_root_has_no_key_once_another_user_deploys(deploy: Deploy) -> None:
+    users = {"deploy": UserArgs(keys={"a": KEY}, sudo=True)}
+    engine = deploy(lambda: Users("web1-users", UsersArgs(users=users, login="deploy"), host=Host("web1")))
+    root = engine.one(":User", "web1-users-root")
+    assert (root.inputs["user"], root.inputs["keys"]) == ("root", {})
+    assert "web1-users-deploy" in root.after, "whose login confirms it"
+
+
+def test_root_keeps_the_keys_that_are_declared(deploy: Deploy) -> None:
+    users = {"deploy": UserArgs(keys={"a": KEY}, sudo=True), "root": UserArgs(keys={"safe": KEY})}
+    engine = deploy(lambda: Users("web1-users", UsersArgs(users=users, login="deploy"), host=Host("web1")))
+    assert engine.one(":User", "web1-users-root").inputs["keys"] == {"safe": KEY}
+
+
+def test_root_who_deploys_keeps_its_keys_and_is_told_how_to_declare_them(
+    deploy: Deploy, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = deploy(lambda: Users("web1-users", UsersArgs(), host=Host("web1")))
+    assert engine.of(":User") == []
+    assert "users: {root: {keys: {laptop: ssh-ed25519 AAAA…}}}" in caplog.text
 
 
 def test_users_take_over_when_asked(deploy: Deploy) -> None:

@@ -61,6 +61,7 @@ def test_the_whole_story(deploy: Deploy, project: Path) -> None:
         "web1-exposure",
         "web1-fail2ban",
         "web1-firewall",
+        "web1-inventory",
         "web1-kernel",
         "web1-login",
         "web1-nginx",

@@ -138,6 +138,7 @@ def test_the_parts_of_a_whole_host_wait_for_each_other(deploy: Deploy) -> None:
         "web1-nginx-api.example.com-certificate": {"web1-nginx-service", "web1-nginx-acme-folder"},
         "web1-nginx-api.example.com": {"web1-nginx-api.example.com-certificate", "api-state"},
         "web1-exposure-found": {"web1-nginx-drain", "api-state", "redis-state", "mongo-shop", *runs},
+        "web1-inventory-found": {"web1-nginx-drain", "api-state", "redis-state", "mongo-shop", *runs},
     }
     lacking = {name: first - engine.before(name) for name, first in order.items()}
     assert {name: first for name, first in lacking.items() if first} == {}

@@ -23,7 +23,11 @@ PROPS = {
         "*.b.example.com": {"tls": False, "certificate": ""},
     },
     "reads": {"/etc/nginx": "", "/etc/nginx/conf.d/a.conf": "7", "packages nginx": "3"},
+    "broken": "", "strangers": {}, "accepted": {"/etc/nginx/conf.d/b.conf": "of the agency"},
 }  # fmt: skip
+
+UNCHANGED = {"exists": True, "stale": False, "sites": PROPS["sites"], "broken": "", "strangers": {}}
+EVIL = {"/etc/nginx/conf.d/evil.conf": "nobody declared it; nginx loads it: serves evil.com on 80"}
 
 
 def checked(**changes: Any) -> Any:
@@ -43,6 +47,8 @@ def test_check_has_one_spelling() -> None:
         ({"sites": {"a.example.com\n": SERVED}}, "sites"),
         ({"sites": {"a.*.example.com": SERVED}}, "sites"),
         ({"sites": {f"{'a' * 64}.example.com": SERVED}}, "sites"),
+        ({"accepted": {"conf.d/b.conf": "of the agency"}}, "accepted"),
+        ({"accepted": {"/etc/nginx/b.conf": " "}}, "accepted"),
     ],
 )
 def test_check_is_the_last_net(changes: dict[str, Any], prop: str) -> None:
@@ -63,12 +69,14 @@ def test_the_agent_gets_the_paths_that_are_watched_and_what_is_asked_of_each_sit
         "unit": "nginx.service",
         "reads": ["/etc/nginx", "/etc/nginx/conf.d/a.conf"],
         "probes": PROPS["probes"],
+        "accepted": ["/etc/nginx/conf.d/b.conf"],
     }
 
 
 def test_a_site_that_is_not_served_is_one_line_of_difference(canned: Callable[..., CannedChannel]) -> None:
     why = "nothing listens on port 443"
-    facts = {"exists": True, "stale": True, "sites": {**PROPS["sites"], "a.example.com": why}}
+    sites = {**PROPS["sites"], "a.example.com": why}
+    facts = {"exists": True, "stale": True, "sites": sites, "broken": "", "strangers": {}}
     canned(survey_answer(facts))
     found = ServedSitesProvider().read("web1:nginx.service", PROPS)
     assert found.inputs == {**PROPS, "stale": True, "sites": {**PROPS["sites"], "a.example.com": why}}
@@ -76,8 +84,25 @@ def test_a_site_that_is_not_served_is_one_line_of_difference(canned: Callable[..
 
 
 def test_what_is_served_shows_nothing(canned: Callable[..., CannedChannel]) -> None:
-    canned(survey_answer({"exists": True, "stale": False, "sites": PROPS["sites"]}))
+    canned(survey_answer(UNCHANGED))
     assert ServedSitesProvider().read("web1:nginx.service", PROPS).inputs == PROPS
+
+
+def test_a_stranger_is_a_difference_in_a_preview_and_a_warning_in_an_up(
+    canned: Callable[..., CannedChannel], capsys: pytest.CaptureFixture[str]
+) -> None:
+    provider = ServedSitesProvider()
+    canned(survey_answer({**UNCHANGED, "strangers": EVIL}))
+    found = provider.read("web1:nginx.service", PROPS)
+    assert found.inputs == {**PROPS, "strangers": EVIL}
+    assert found.outs == found.inputs
+    (path, text), *_ = EVIL.items()
+    step = {"property": f'strangers["{path}"]', "have": text, "want": "absent", "action": "warn"}
+    canned(lambda *_: {"facts": {**UNCHANGED, "strangers": EVIL}, "steps": [step]})
+    done = provider.update("web1:nginx.service", PROPS, PROPS)
+    assert done.outs["strangers"] == EVIL
+    does = f"stays; remove it yourself: rm {path} && systemctl reload nginx"
+    assert f"{path}: {text} — {does}" in capsys.readouterr().err
 
 
 def test_a_drain_follows_its_upstreams_and_has_no_drift(canned: Callable[..., CannedChannel]) -> None:

@@ -596,6 +596,52 @@ def test_root_is_managed_by_its_keys(alice: Person) -> None:
     assert (root.home / ".ssh/authorized_keys").read_text() == f"{CI}\n"
 
 
+@pytest.fixture
+def root(alice: Person) -> Person:
+    """Root, with the key that it came in with."""
+    made = dataclasses.replace(alice, name="root")
+    (made.home / ".ssh").mkdir(parents=True, mode=0o700)
+    alice.host._set("passwd", "root", 5, str(made.home))
+    made.write(".ssh/authorized_keys", LAPTOP)
+    return made
+
+
+NO_KEYS: dict[str, Any] = {"keys": {}, "login": "alice", "sudo": None, "shell": None, "password": None}
+
+
+def test_roots_key_goes_without_asking_where_a_declared_user_has_it(alice: Person, root: Person) -> None:
+    assert root.refused(adopt=False, **NO_KEYS).code == "differs", "nobody else has it yet"
+    alice.put(keys={"laptop": f"{LAPTOP} of another comment"}, sudo=True, login="alice")
+    done = root.put(guard=60.0, **NO_KEYS)
+    assert [step["property"] for step in done["steps"]] == [f"keys.{fingerprint(LAPTOP)}"]
+    assert done["guard"], "it comes back unless somebody logs in afresh"
+    assert root.facts(**NO_KEYS)["keys"] == {}
+    root.client.ask("rollback", guard=done["guard"])
+    assert set(root.facts(**NO_KEYS)["keys"]) == {fingerprint(LAPTOP)}
+
+
+def test_a_key_of_roots_that_nobody_declares_stays_until_it_is_declared_or_given_up(
+    alice: Person, root: Person
+) -> None:
+    alice.put(sudo=True, login="alice")
+    root.write(".ssh/authorized_keys", LAPTOP, CI)
+    error = root.refused(adopt=False, **NO_KEYS)
+    assert error.code == "differs"
+    assert fingerprint(CI) in error.message
+    assert error.hint.startswith("declare it under `keys` of the user root to keep it, or set adopt=True")
+    root.put(**{**NO_KEYS, "keys": {"ci": CI}})
+    assert root.facts(**{**NO_KEYS, "keys": {"ci": CI}})["keys"] == {"ci": CI}
+
+
+def test_a_key_that_somebody_gives_root_later_is_told_and_goes(alice: Person, root: Person) -> None:
+    alice.put(sudo=True, login="alice")
+    root.put(**NO_KEYS)
+    root.write(".ssh/authorized_keys", EVIL)
+    assert set(root.facts(**NO_KEYS)["keys"]) == {fingerprint(EVIL)}
+    root.put(**NO_KEYS)
+    assert root.facts(**NO_KEYS)["keys"] == {}
+
+
 NOBODY_ELSE = 47211
 """A number that no process of this machine runs as: the test ends all that do."""
 

@@ -75,6 +75,13 @@ def _key(expression: str) -> Hostile:
     return Hostile("user", f'keys={{"lab": {expression}}}, sudo=True', ("User", TAKEN_BACK))
 
 
+FILTER = (
+    "printf '[Definition]\\nfailregex = Accepted publickey for .* from <HOST>\\n"
+    "journalmatch = _SYSTEMD_UNIT=ssh.service + _COMM=sshd + _COMM=sshd-session\\n'"
+    " > /etc/fail2ban/filter.d/greedy.conf"
+)
+"""A filter that takes a login for an attack. It has to be there before the first `up`: later it is drift."""
+
 CHANGES: dict[str, Hostile] = {
     # sshd
     "allow-users-without-us": _sshd("AllowUsers", "alice bob", "leaves out deploy, who deploys"),
@@ -125,9 +132,5 @@ CHANGES: dict[str, Hostile] = {
         "more", 'Fail2banJail("greedy", host="web1", jail="greedy", opts=last, options={"filter": "greedy",'
         ' "backend": "systemd", "maxretry": 1, "findtime": "1h", "bantime": "1h",'
         ' "banaction": "nftables[type=allports]"})', ("Fail2banJail", "where this session comes from"),
-        before="printf '[Definition]\\nfailregex = Accepted publickey for .* from <HOST>\\n"
-        "journalmatch = _SYSTEMD_UNIT=ssh.service + _COMM=sshd + _COMM=sshd-session\\n'"
-        " > /etc/fail2ban/filter.d/greedy.conf",
-        afterwards="rm /etc/fail2ban/filter.d/greedy.conf",
     ),
 }  # fmt: skip

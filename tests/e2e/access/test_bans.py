@@ -322,7 +322,7 @@ def test_values_set_at_run_time_and_a_file_that_wins_are_shown_and_mended(
     host = standing.host
     host.run(
         "fail2ban-client set sshd maxretry 50; fail2ban-client set sshd addignoreip 203.0.113.9;"
-        "printf '[sshd]\\nfindtime = 5\\n\\n[mine]\\nenabled = false\\n' > /etc/fail2ban/jail.d/zzz.local"
+        "printf '[sshd]\\nfindtime = 5\\n\\n[mine]\\n# mine: off\\n' > /etc/fail2ban/jail.d/zzz.local"
     )
     standing.preview().has(
         '~ maxretry : "50" => "5"',
@@ -331,8 +331,26 @@ def test_values_set_at_run_time_and_a_file_that_wins_are_shown_and_mended(
     )
     mended()
     assert host.read("/etc/fail2ban/jail.d/zzz.local") == (
-        "[sshd]\n#portcullis:sshd# findtime = 5\n\n[mine]\nenabled = false\n"
+        "[sshd]\n#portcullis:sshd# findtime = 5\n\n[mine]\n# mine: off\n"
     )
+
+
+def test_a_reload_that_fails_after_a_change_by_hand_names_that_change_first(
+    standing: Project, mended: Callable[[], None]
+) -> None:
+    host = standing.host
+    evil = "/etc/fail2ban/jail.d/evil.local"
+    host.write(evil, "[evil]\nenabled = true\nfilter = no-such-filter\n")
+    try:
+        # Something to reload for.
+        host.run("fail2ban-client set sshd maxretry 50")
+        error = standing.up(fails=True).error
+        first, said = error.find(f"{evil} was changed by hand"), error.find("no-such-filter")
+        assert 0 <= first < said, error
+        assert "Jail list:\tsshd" in host.run("fail2ban-client status").stdout, "what was loaded before runs"
+    finally:
+        host.run(f"rm {evil}")
+    mended()
 
 
 def test_an_edited_file_and_a_stopped_jail_are_shown_and_mended(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.access.drill import BASE, CHANGES, PROGRAM, TAKEN_BACK, Hostile
+from tests.e2e.access.drill import BASE, CHANGES, FILTER, PROGRAM, TAKEN_BACK, Hostile
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
 
@@ -62,6 +62,7 @@ def drill(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterat
     made = Drill(tmp_path_factory.mktemp("drill") / "program", module_host, name="drill")
     made.env["PORTCULLIS_GUARD_SECONDS"] = str(WINDOW)
     made.declare()
+    module_host.run(f"mkdir -p /etc/fail2ban/filter.d; {FILTER}")
     made.up(timeout=300)
     made.unchanged()
     assert made.enters()

@@ -53,6 +53,9 @@ def holder(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Itera
     (image, *_) = shop.docker("ps", "--filter", "name=api", "--format", "{{.Image}}").split()
     shop.docker(*run, "--entrypoint", "node", image, "-e", "setInterval(() => {}, 1e6)")
     mark(module_host)
+    accepted = {"container foreign": "somebody else's", f"file {MARK}": "an attempt would leave another"}
+    shop.set("hosts.web1", inventory={"accept": accepted})
+    shop.up()
     yield Holder(shop, folder / "holder")
     shop.close()
 

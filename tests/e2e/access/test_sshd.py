@@ -234,6 +234,24 @@ def test_what_would_refuse_the_login_is_refused_before_anything_changes(standing
     declare(standing)
 
 
+def test_a_reload_that_fails_after_a_change_by_hand_names_that_change_first(standing: Project) -> None:
+    host = standing.host
+    path = "/etc/ssh/sshd_config.d/99-broken.conf"
+    host.write(path, "Broken yes\n")
+    try:
+        # Something to reload for.
+        error = declare(standing, args='options={"MaxAuthTries": "2"}').up(fails=True).error
+        first = error.find(f"{path} was changed by hand")
+        said = error.find("Bad configuration option: Broken")
+        assert 0 <= first < said, error
+        assert host.ssh("true").returncode == 0, "the server that runs still lets us in"
+    finally:
+        host.run(f"rm {path}")
+    declare(standing).up()
+    standing.unchanged()
+    assert effective(host)["maxauthtries"] == "3"
+
+
 def test_destroy_from_another_port_gives_the_host_back(standing: Project) -> None:
     host = standing.host
     declare(standing, port=2222).up()

@@ -34,7 +34,7 @@ time.sleep(3600)
 
 
 def listen(family: str, kind: str, address: str, port: int) -> str:
-    start = f"setsid -f /root/byhand {family} {kind} {address} {port} >/dev/null 2>&1 </dev/null"
+    start = f"setsid -f /srv/byhand {family} {kind} {address} {port} >/dev/null 2>&1 </dev/null"
     return f"rm -f /run/byhand.pid; {start}; until [ -s /run/byhand.pid ]; do sleep 0.1; done"
 
 
@@ -145,8 +145,8 @@ def finished(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A finished host, with an app, a site and a program that somebody brought."""
     made = Program(tmp_path_factory.mktemp("exposure") / "program", module_host)
     made.up(timeout=500)
-    module_host.write("/root/byhand", _LISTENER)
-    module_host.run("chmod 0755 /root/byhand")
+    module_host.write("/srv/byhand", _LISTENER)
+    module_host.run("chmod 0755 /srv/byhand")
     quiet(made)
     yield made
     made.close()
@@ -181,10 +181,17 @@ def test_an_up_warns_deletes_what_it_has_to_and_leaves_what_it_found(finished: P
     assert finished.docker("inspect", "leak", "--format", "{{.State.Running}}") == "true\n"
     finished.preview("--expect-no-changes", fails=True).has("- tcp4 172.17.0.1:3306")
 
-    finished.set("hosts.web1", exposure={"accept": {"tcp4 172.17.0.1:3306": "tried for a day"}})
+    why = "tried for a day"
+    both = {
+        "exposure": {"accept": {"tcp4 172.17.0.1:3306": why}},
+        "inventory": {"accept": {"container leak": why}},
+    }
+    finished.set("hosts.web1", **both)
     finished.up()
     quiet(finished)
     finished.docker("rm", "-f", "leak")
+    finished.set("hosts.web1", inventory=None)
+    finished.up()
     quiet(finished)
     finished.set("hosts.web1", exposure=None)
     finished.up()

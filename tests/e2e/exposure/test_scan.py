@@ -160,7 +160,8 @@ def test_a_host_that_is_gone_is_no_closed_host(gated: Program) -> None:
 
 
 def test_at_the_end_of_up_a_declared_port_has_to_answer(gated: Program) -> None:
-    gated.set("hosts.web1", probe=True, firewall={"allow": {"8443/tcp": {}}})
+    accepted = {"unit wanted.service": "it listens for this test"}
+    gated.set("hosts.web1", probe=True, firewall={"allow": {"8443/tcp": {}}}, inventory={"accept": accepted})
     failed = gated.up(fails=True, timeout=400)
     failed.has("port 8443/tcp is declared (a program of the host) and does not answer")
     gated.host.run(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host
 
 SITE = "hello.example.com"
-RESOURCES = 72
+RESOURCES = 79
 """How many resources they are, the stack included."""
 HELLO = Path(__file__).parent / "Pulumi.hello.yaml"
 SITE_FILE = f"/etc/nginx/conf.d/{SITE}.conf"

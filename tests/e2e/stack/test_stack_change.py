@@ -79,7 +79,7 @@ def test_a_site_comes_and_goes_without_disturbing_the_other(deployed: Program) -
     before = deployed.inspect()["Id"], deployed.host.run("systemctl show -P MainPID nginx").stdout
     deployed.set("apps.other", image=deployed.image("hello:1"), port=8080, hostPort=8091, health="/healthz")
     deployed.set("sites", **{OTHER: {"app": "other", "tls": "none"}})
-    deployed.preview().has("+ 6 to create", "~ 3 to update").lacks(f"web1-nginx-{HELLO}", "to replace")
+    deployed.preview().has("+ 6 to create", "~ 4 to update").lacks(f"web1-nginx-{HELLO}", "to replace")
     deployed.up()
     assert "version 1" in deployed.page(site=OTHER)
     assert "version 2" in deployed.page()

@@ -43,10 +43,6 @@ EDITS = {
         "apt-get -qq -y remove nginx nginx-common >/dev/null",
         ["web1-nginx-packages", '+ nginx: "installed"'],
     ),
-    "a-file-beside-ours": (
-        "echo 'server { listen 80; server_name by-hand.example.com; }' > /etc/nginx/conf.d/by-hand.conf",
-        ["web1-nginx-service", "stale: true => false"],
-    ),
     "container-stopped": ("docker stop -t 1 hello", ["hello-container", "mustRun: false => true"]),
     "container-removed": ("docker rm -f hello", ["+ docker:index/container:Container: (create)"]),
     "network-and-image-removed": (

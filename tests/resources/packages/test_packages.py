@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent.errors import HostError
+from portcullis.agent.store import Store
 from tests.agent.test_crash import rounds
 from tests.on_host import URN, Client
 from tests.resources.packages.fake_apt import LOCKED, FakeApt
@@ -502,10 +503,12 @@ def test_sets_that_wait_for_apt_share_one_run_and_each_is_given_back_alone(web: 
     assert web.apt.installed == {}
 
 
-def test_what_a_shared_run_brought_starts_at_no_boot(web: Packages) -> None:
+def test_what_a_shared_run_brought_starts_at_no_boot(web: Packages, machine: Machine) -> None:
     web.apt.units["redis"] = ["/usr/lib/systemd/system/redis.service"]
     side_by_side(web, ("cache", "redis"))
     assert web.apt.enabled == set()
+    noted = [unit for record in Store(machine.state).all() for unit in record.extra.get("disabled", ())]
+    assert "redis.service" in noted
 
 
 def test_a_set_with_a_fault_does_not_harm_who_goes_before_it(web: Packages) -> None:

@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step
@@ -23,7 +24,7 @@ from portcullis.resources.packages.facts import (
     PackagesSpec,
 )
 from portcullis.resources.packages.on_host.apt import Apt, is_installed, is_there
-from portcullis.resources.packages.on_host.policy import leave_stopped
+from portcullis.resources.packages.on_host.policy import DISABLED, leave_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -58,6 +59,9 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         self._apt = Apt(machine)
         self._lock = threading.Lock()
         self._waiting: list[_Wish] = []
+
+    def claims(self, record: Record) -> Claims:
+        return Claims(packages=tuple(record.spec.get("names", ())))
 
     def facts(self, questions: Sequence[Question[PackagesSpec]]) -> Answers[PackagesFacts]:
         """One question to dpkg for all."""
@@ -176,7 +180,8 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         brought = work.record.extra.get("brought")
         if brought:
             declared = {record.id for record in self._store.all() if record.kind == "service"}
-            leave_stopped(self._machine, sorted(self._installed(brought)), declared)
+            stopped = leave_stopped(self._machine, sorted(self._installed(brought)), declared)
+            work.record.extra[DISABLED] = sorted({*work.record.extra.get(DISABLED, ()), *stopped})
             del work.record.extra["brought"]
             work.save()
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
 
 MARK = "# portcullis: "
+DISABLED = "disabled"
+"""Note in a set's record: units that its installation disabled, so that the inventory knows who did."""
 
 _TIMEOUT = 60.0
 _UNITS = ("/lib/systemd/system", "/usr/lib/systemd/system")
@@ -79,18 +81,19 @@ def _start_time(pid: int) -> str:
     return (Path("/proc") / str(pid) / "stat").read_text("utf-8").rpartition(") ")[2].split(" ")[19]
 
 
-def leave_stopped(machine: Machine, packages: Collection[str], declared: Collection[str]) -> None:
+def leave_stopped(machine: Machine, packages: Collection[str], declared: Collection[str]) -> list[str]:
     """Disable the units of `packages`, which were just installed, that would start at the next boot.
 
     Units of early boot (``DefaultDependencies=no``: apparmor, networking, firewalls) stay as their package
-    wants them, and so do those that are `declared`. Raises `HostError` (``systemd``, ``unreadable``).
+    wants them, and so do those that are `declared`. Returns the units that it disabled. Raises `HostError`
+    (``systemd``, ``unreadable``).
     """
     if not packages:
-        return
+        return []
     listed = machine.run(["dpkg-query", "-L", *packages], timeout=_TIMEOUT)
     units = sorted(units_among(listed.out) - set(declared))
     if not units:
-        return
+        return []
     properties = "--property=Id,UnitFileState,DefaultDependencies"
     shown = machine.run(["systemctl", "show", "--no-pager", properties, "--", *units], timeout=_TIMEOUT)
     if shown.code:
@@ -100,6 +103,7 @@ def leave_stopped(machine: Machine, packages: Collection[str], declared: Collect
         done = machine.run(["systemctl", "--no-pager", "disable", *going], timeout=_TIMEOUT)
         if done.code:
             raise HostError("systemd", f"{', '.join(going)} cannot be disabled", detail=done.text)
+    return going
 
 
 def units_among(listed: str) -> set[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Mapping
 
+from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind
@@ -24,7 +25,7 @@ from portcullis.resources.sysctl.facts import SysctlDesired, SysctlFacts, Sysctl
 from portcullis.resources.sysctl.on_host import sysctl_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from portcullis.agent.guarded import Peer
     from portcullis.agent.kind import Answers, Question, Work
@@ -65,6 +66,9 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
         super().__init__(machine, store)
         self._files = Files(machine, store)
 
+    def claims(self, record: Record) -> Claims:
+        return Claims(paths=(record.id,))
+
     def facts(self, questions: Sequence[Question[SysctlSpec]]) -> Answers[_Found]:
         answers: Answers[_Found] = []
         for (spec, _), file in zip(
@@ -79,7 +83,10 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
     def _facts(self, spec: SysctlSpec, file: FileFacts) -> _Found:
         wanted = spec.values
         live = {key: self._read(key, wanted) for key in wanted}
-        after = [*sysctl_files.after(self._machine.sysctl_d, spec.path), *self._ufw()]
+        after = [
+            *sysctl_files.after(self._machine.sysctl_d, spec.path),
+            *sysctl_files.by_ufw(self._machine.etc),
+        ]
         return _Found(
             exists=True,
             values={key: self._shown(key, spec, live[key]) for key in wanted},
@@ -131,7 +138,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                 hint="take that line out, or declare its value"
                 + (
                     "; the component Firewall declares that file of ufw's, and goes first"
-                    if self._ufw_settings() in said
+                    if sysctl_files.ufw_file(self._machine.etc) in said
                     else ""
                 ),
             )
@@ -301,18 +308,6 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                 if scope == "00":
                     found[name] = str(ipaddress.IPv6Address(int(digits, 16)))
         return found
-
-    def _ufw_settings(self) -> str:
-        """The file of settings that ufw applies whenever it starts, or a text that is no path."""
-        values = dict(sysctl_files.shell_values(self._machine.etc / "default/ufw"))
-        return values.get("IPT_SYSCTL") or "(none)"
-
-    def _ufw(self) -> Iterator[sysctl_files.Entry]:
-        """What ufw sets at each start and reload, after systemd, as long as it is enabled."""
-        enabled = dict(sysctl_files.shell_values(self._machine.etc / "ufw/ufw.conf")).get("ENABLED", "no")
-        path = self._ufw_settings()
-        if enabled.lower() == "yes" and path.startswith("/"):
-            yield from sysctl_files.read(Path(path))
 
 
 def _dotted(path: str) -> str:

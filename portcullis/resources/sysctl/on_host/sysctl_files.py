@@ -62,6 +62,29 @@ def after(folders: Sequence[Path], own: str) -> Iterator[Entry]:
             yield from (entry for entry in read(path) if not set("*?[") & set(entry.key))
 
 
+def left_out(folders: Sequence[Path]) -> Iterator[str]:
+    """The keys that no pattern is for: a line ``-net.ipv4.conf.all.rp_filter`` without a value."""
+    for path in _files(folders):
+        try:
+            lines = path.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            continue
+        yield from (normal(line.strip()[1:].strip()) for line in lines if line[:1] == "-" and "=" not in line)
+
+
+def by_ufw(etc: Path) -> Iterator[Entry]:
+    """What ufw sets at each start and reload, after systemd, as long as it is enabled."""
+    enabled = dict(shell_values(etc / "ufw/ufw.conf")).get("ENABLED", "no")
+    path = ufw_file(etc)
+    if enabled.lower() == "yes" and path.startswith("/"):
+        yield from read(Path(path))
+
+
+def ufw_file(etc: Path) -> str:
+    """The file of settings that ufw applies whenever it starts, or a text that is no path."""
+    return dict(shell_values(etc / "default/ufw")).get("IPT_SYSCTL") or "(none)"
+
+
 def shell_values(path: Path) -> Iterator[tuple[str, str]]:
     """Name and value of each ``NAME=value`` line of a file such as /etc/default/ufw."""
     try:

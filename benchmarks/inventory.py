@@ -1,0 +1,170 @@
+"""What the inventory adds to a survey, on a host with 2,000 files in /etc: `python -m benchmarks.inventory`.
+
+With and without take turns, each asked of an agent that has just started, as every preview does it. Without
+means the same question but for the inventory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import graph
+from benchmarks.measure import BenchmarkError
+from benchmarks.program import Program
+from benchmarks.target import NAME, Target, target
+from lab.errors import LabError
+from portcullis.host import HostError
+from portcullis.host.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FILES = 2_000
+MOST_SECONDS = 0.150
+MOST_BYTES = 30_000_000
+_KIND = "inventory"
+_STACK = "inventory"
+_WALK = "portcullis-inventory.service"
+_MEGABYTE = 1_000_000
+
+# On the host: a package with so many configuration files that /etc holds FILES in all, as packages make them.
+_FILL = """\
+set -e
+have=$(find /etc -type f | wc -l); folder=$(mktemp -d); chmod 755 $folder
+mkdir -p $folder/DEBIAN $folder/etc/bench
+for number in $(seq $have $((WANTED - 1))); do
+    seq $number $((number + 200)) > $folder/etc/bench/$number.conf
+    echo /etc/bench/$number.conf >> $folder/DEBIAN/conffiles
+done
+printf 'Package: bench-etc\\nVersion: 1\\nArchitecture: all\\n' > $folder/DEBIAN/control
+printf 'Maintainer: t <t@example.com>\\nDescription: t\\n' >> $folder/DEBIAN/control
+dpkg-deb -b $folder /run/bench-etc.deb >/dev/null
+dpkg -i /run/bench-etc.deb >/dev/null
+rm -r $folder /run/bench-etc.deb
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What was measured: seconds of each answer, pair by pair, most bytes of the agent, the nightly walk."""
+
+    files: int
+    with_inventory: Sequence[float]
+    without: Sequence[float]
+    memory: int
+    walk: float
+
+
+def measured(folder: Path, host: Target, rounds: int) -> Results:
+    """Measure it on a fresh host.
+
+    Raises:
+        BenchmarkError: the engine or the host refused.
+    """
+    program = Program(folder, host, _STACK)
+    _say(f"{FILES} files in /etc of a bare host, then the first deployment")
+    host.console(_FILL.replace("WANTED", str(FILES)))
+    program.deploy(replace(graph.host(), inventory=True))
+    files = int(host.console("find /etc -type f | wc -l"))
+    begun = time.monotonic()
+    host.console(f"systemctl start {_WALK}")
+    walk = time.monotonic() - begun
+    program.survey(1)  # fills what the agent keeps on the host, as the first preview does
+    both, alone = [], []
+    for number in range(rounds):
+        seconds, answer = _asked(program, {})
+        both.append(seconds)
+        rest = [
+            {name: item[name] for name in ("kind", "id", "spec")}
+            for item in answer["items"]
+            if item["kind"] != _KIND
+        ]
+        if len(rest) == len(answer["items"]):
+            raise BenchmarkError("the host's answer has no inventory")
+        seconds, _ = _asked(program, {"index": False, "items": rest})
+        alone.append(seconds)
+        _say(f"round {number + 1} of {rounds}: {both[-1] * 1000:.0f} and {alone[-1] * 1000:.0f} ms")
+    memory: list[int] = []
+    with host.watched(memory):
+        program.check()
+    return Results(files, both, alone, memory[-1], walk)
+
+
+def _asked(program: Program, question: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+    """Ask an agent that has just started, from nearby."""
+    session = Session(NAME, _STACK, project=program.project)
+    try:
+        session.request("hello", timeout=60)
+        begun = time.monotonic()
+        said = session.request("survey", timeout=60, **{"stack": f"bench/{_STACK}", "items": [], **question})
+        return time.monotonic() - begun, said
+    finally:
+        session.close()
+
+
+def broken(results: Results) -> list[str]:
+    """Return a sentence for each bound that does not hold."""
+    found = []
+    if results.files < FILES:
+        found.append(f"/etc had {results.files} files only; it must have {FILES}")
+    median = statistics.median(results.with_inventory)
+    if median >= MOST_SECONDS:
+        found.append(f"an answer took {median * 1000:.0f} ms; it must be under {MOST_SECONDS * 1000:.0f} ms")
+    if results.memory >= MOST_BYTES:
+        used, most = results.memory / _MEGABYTE, MOST_BYTES / _MEGABYTE
+        found.append(f"the agent used {used:.1f} MB; it must be under {most:.0f} MB")
+    return found
+
+
+def table(results: Results) -> str:
+    """Return the whole report as plain text."""
+    both, alone = (
+        f"{statistics.median(each) * 1000:.0f} ms ({min(each) * 1000:.0f} - {max(each) * 1000:.0f})"
+        for each in (results.with_inventory, results.without)
+    )
+    pairs = zip(results.with_inventory, results.without, strict=True)
+    times = statistics.median(mine / less for mine, less in pairs)
+    return "\n".join(
+        [
+            f"Inventory: {results.files} files in /etc, 22 items, median of {len(results.without)} rounds",
+            f"  answer to one survey with it     {both}",
+            f"  and without                      {alone}; {times:.2f} times",
+            f"  most memory of the agent         {results.memory / _MEGABYTE:.1f} MB (VmHWM)",
+            f"  the nightly walk                 {results.walk:.1f} s, at idle priority",
+        ]
+    )
+
+
+def main() -> int:
+    """Return 1 when a bound is broken, 2 when nothing could be measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.inventory", description="Inventory.")
+    parser.add_argument("--rounds", type=int, default=9, help="how often (default: %(default)s)")
+    rounds = parser.parse_args().rounds
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder, target() as host:
+            results = measured(Path(folder), host, rounds)
+    except (BenchmarkError, LabError, HostError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print(table(results))
+    faults = broken(results)
+    for fault in faults:
+        print(f"\nBROKEN: {fault}")
+    return 1 if faults else 0
+
+
+def _say(line: str) -> None:
+    print(f"bench: {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""What in fail2ban's folder is neither ours nor as its package brings it, and what it does there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.agent import strangers
+from portcullis.agent.errors import HostError
+from portcullis.components.fail2ban.facts import JAIL_NAME, OURS
+from portcullis.components.fail2ban.on_host import jail_files
+
+if TYPE_CHECKING:
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Store
+    from portcullis.agent.strangers import Strangers
+
+_TIMEOUT = 60.0
+# Of each folder: what one of its files is, by its name.
+_WORDS = {
+    "filter.d": "the filter {}",
+    "action.d": "the action {}, whose commands root runs",
+    "fail2ban.d": "settings of the server",
+}
+
+
+def read(machine: Machine, store: Store) -> Strangers:
+    """Look at the folder.
+
+    Raises:
+        HostError: ``unreadable``.
+    """
+    folder = machine.fail2ban
+    start, end = f"{OURS}-", ".local"
+    names = [path.name[len(start) : -len(end)] for path in folder.glob(f"jail.d/{start}*{end}")]
+    declared = [name for name in names if _is_declared(store, name)]
+    ours = [jail_files.path_of(folder, jail) for jail in declared]
+    later = {jail: set(jail_files.later(folder, jail)) for jail in declared}
+    silenced = {path for jail in declared for path in jail_files.silenced(folder, jail)}
+    found: Strangers = {}
+    for name, one in strangers.read(machine, store, folder, ours=ours).items():
+        path = Path(name)
+        sections = jail_files.sections(path) if _is_of_jails(folder, path) else None
+        is_told = all(path in later.get(jail, ()) for jail in sections) if sections else path in silenced
+        if sections is not None and is_told and not one.changed:
+            # The declared jails tell of it and take it out of force, or did so.
+            found[name] = replace(one, quiet=True)
+            continue
+        words = _sets(sections) if sections is not None else _what(folder, path)
+        found[name] = one if one.changed else replace(one, text=f"{one.text}; {words}")
+    return found
+
+
+def refusal(machine: Machine) -> str:
+    """Return the line by which fail2ban refuses its configuration, "" where it takes it or does not run."""
+    try:
+        done = machine.run(["fail2ban-client", "-t"], timeout=_TIMEOUT)
+    except HostError:
+        return ""  # its program is not there
+    if not done.code:
+        return ""
+    lines = [line.strip() for line in done.text.splitlines() if line.strip()]
+    errors = [line for line in lines if "ERROR" in line and "test configuration" not in line]
+    return (errors or lines or ["fail2ban refuses its configuration"])[0]
+
+
+def _is_declared(store: Store, jail: str) -> bool:
+    return bool(JAIL_NAME.match(jail)) and (store.folder("fail2ban.jails", jail) / "record.json").exists()
+
+
+def _is_of_jails(folder: Path, path: Path) -> bool:
+    if path.suffix not in (".conf", ".local"):
+        return False
+    return path.parent == folder / "jail.d" or (path.parent == folder and path.stem == "jail")
+
+
+def _sets(sections: list[str]) -> str:
+    return f"sets {', '.join(f'[{each}]' for each in sections)}" if sections else "without effect"
+
+
+def _what(folder: Path, path: Path) -> str:
+    if path.suffix not in (".conf", ".local"):
+        return "fail2ban does not read it"
+    if path.parent == folder:
+        return "settings of the server" if path.stem == "fail2ban" else "what other files may include"
+    return _WORDS.get(path.parent.name, "fail2ban does not read it").format(path.stem)

@@ -1,0 +1,1 @@
+"""What is on a host beside what its packages and the settings bring, read back."""

@@ -1,0 +1,303 @@
+"""Accounts that can log in or have rights of root's, and the keys that let somebody in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import stat
+import time
+from typing import TYPE_CHECKING, Dict, List, Set
+
+from portcullis.components.inventory.on_host.key_places import places
+from portcullis.components.inventory.on_host.look import Entry, unreadable
+from portcullis.components.users.facts import NO_PASSWORD, SHELL
+from portcullis.components.users.on_host import accounts, authorized_keys
+from portcullis.components.users.on_host.administrators import GROUPS as ADMINISTRATORS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from portcullis.components.inventory.on_host.look import Found, Look
+    from portcullis.components.users.on_host.accounts import Account, Directory
+    from portcullis.components.users.on_host.authorized_keys import Key
+
+Entries = Dict[str, Entry]
+
+LINGER = "var/lib/systemd/linger"
+"""Below the root: a file for each account whose services start without a login."""
+
+# wiki.debian.org/SystemGroups, and each group's own documentation.
+GROUPS = {
+    **ADMINISTRATORS,
+    "root": "has the rights of root's group",
+    "adm": "reads the system's logs",
+    "systemd-journal": "reads the system's logs",
+    "shadow": "reads the hashes of all passwords",
+    "kmem": "reads the memory of the kernel",
+    "kvm": "starts virtual machines",
+    "libvirt": "is root by libvirt's socket",
+    "ssl-cert": "reads private keys of TLS",
+    "staff": "writes to /usr/local, where root's programs are looked for first",
+    "netdev": "changes the network",
+}
+"""What a member may do that others may not."""
+
+_USERS = "users.users"
+_LIMIT = 1 << 20  # bytes of a file that are read
+_DAY = 86400
+_TAIL = 16  # characters of a key, with 96 bits
+# The others may hold a secret, or somebody's own words: they are told by name only.
+_SHOWN_OPTIONS = ("from", "expiry-time", "permitopen", "permitlisten", "principals", "tunnel")
+_OPTION = re.compile(r'([A-Za-z-]+)(?:="((?:[^"\\]|\\.)*)")?(?:,|$)')
+_EXPIRES = 7  # the field of shadow(5)
+
+
+def read(look: Look) -> Found:
+    """Return the accounts, and all keys of all accounts: one that cannot log in may still tunnel."""
+    known = accounts.read(look.machine)
+    return {
+        "accounts": {**_accounts(look, known), **_members(look, known), **_lingering(look)},
+        "keys": _keys(look, known),
+    }
+
+
+def key_files(look: Look) -> Set[str]:
+    """Return the paths of every account's key files: their keys are told here, one by one."""
+    known, where = accounts.read(look.machine), places(look.machine)
+    return {
+        path
+        for account in known.accounts.values()
+        for path in where.paths(account, _groups_of(known, account))
+    }
+
+
+# Accounts ---------------------------------------------------------------------------------------------------
+
+
+def _accounts(look: Look, known: Directory) -> Entries:
+    tells_roots = _has_administrators(look)
+    declared = {record.id: record for record in look.records if record.kind == _USERS}
+    expiry = _expiry(look)
+    found: Entries = {}
+    for account in known.accounts.values():
+        name = account.name
+        managed: Set[str] = set()
+        if account.uid == 0 and name != "root" and tells_roots:
+            continue  # a line of the administrators
+        is_declared = name in look.claims.users
+        usual = ""
+        if is_declared:
+            record = declared.get(name)
+            managed = set(record.spec.get("managed") or ()) if record else managed
+            # An account that we made has the usual shell, one that was there its own.
+            usual = str(record.original.get("shell") or SHELL) if record else account.shell
+        if _is_changed(account, usual, managed) if is_declared else _can_log_in(account):
+            has_one = "password" not in managed and account.password not in (NO_PASSWORD, "empty")
+            # The administrators tell of a second root as soon as they are declared.
+            passing = account.uid == 0 and name != "root"
+            text = _text(account, known, expiry.get(name, ""), managed)
+            # What is told of root may be what came with the machine.
+            text += f", declared with shell {usual}" if is_declared and name != "root" else ""
+            found[name] = Entry(text, _digest(account.secret) if has_one else "", passing=passing)
+    return found
+
+
+def _is_changed(account: Account, usual: str, managed: Set[str]) -> bool:
+    """Return whether there is something about a declared account that is not read back where it is declared.
+
+    Told of it is then what is told of any, so that a password or shell that came with the machine is none.
+    """
+    has_password = "password" not in managed and account.password != NO_PASSWORD
+    has_other_shell = "shell" not in managed and account.shell != usual
+    is_roots = account.name != "root" and 0 in (account.uid, account.gid)
+    return has_password or has_other_shell or is_roots
+
+
+def _can_log_in(account: Account) -> bool:
+    return accounts.is_shell(account.shell) or account.password != NO_PASSWORD or 0 in (
+        account.uid, account.gid,
+    )  # fmt: skip
+
+
+def _text(account: Account, known: Directory, expires: str, managed: Collection[str] = ()) -> str:
+    told = [f"uid {account.uid}", f"shell {account.shell}"]
+    if "password" not in managed:
+        told.append(_password(account))
+    if account.gid == 0 and account.uid != 0:
+        told.insert(1, "of root's group")
+    if account.uid != 0:
+        twins = sorted(
+            other.name
+            for other in known.accounts.values()
+            if other.uid == account.uid and other.name != account.name
+        )
+        if twins:
+            told.insert(1, f"the same as {', '.join(twins)}")
+    if account.uid == 0 and account.name != "root":
+        told.insert(0, "is root by its number")
+    if str(account.home) not in ("/root", f"/home/{account.name}"):
+        told.append(f"home {account.home}")
+    if expires:
+        told.append(f"expires on {expires}")
+    return ", ".join(told)
+
+
+def _password(account: Account) -> str:
+    return {NO_PASSWORD: "no password", "empty": "an EMPTY password"}.get(account.password, "a password")
+
+
+def _managed(look: Look) -> Mapping[str, Set[str]]:
+    """Return what is read back of each declared account where it is declared."""
+    return {
+        record.id: set(record.spec.get("managed") or ()) for record in look.records if record.kind == _USERS
+    }
+
+
+def _has_administrators(look: Look) -> bool:
+    return any(record.kind == "users.administrators" for record in look.records)
+
+
+def _expiry(look: Look) -> Mapping[str, str]:
+    """Return the day on which each account expires, of those that do: shadow(5)."""
+    found = {}
+    for fields in _fields(look.machine.etc / "shadow"):
+        if len(fields) > _EXPIRES and fields[_EXPIRES].isdigit():
+            day = int(fields[_EXPIRES])
+            found[fields[0]] = time.strftime("%Y-%m-%d", time.gmtime(min(day, 10**6) * _DAY))
+    return found
+
+
+def _fields(path: Path) -> List[List[str]]:
+    try:
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+    except OSError:
+        return []
+    return [line.split(":") for line in text.split("\n") if line]
+
+
+# Groups -----------------------------------------------------------------------------------------------------
+
+
+def _members(look: Look, known: Directory) -> Entries:
+    """Return who is in a group with rights. Some of that the administrators or the account's user tell."""
+    declared, told_elsewhere = _managed(look), _has_administrators(look)
+    found: Entries = {}
+    for name, may in GROUPS.items():
+        group = known.groups.get(name)
+        if group is None or (told_elsewhere and name in ADMINISTRATORS):
+            continue
+        for member in sorted(set(group.members)):
+            if "groups" not in declared.get(member, ()) and member != "root":
+                found[f"group {name}: {member}"] = Entry(f"member, {may}", passing=True)
+        for account in known.accounts.values():
+            if account.gid == group.gid and account.gid != 0:
+                found[f"group {name}: {account.name}"] = Entry(
+                    f"member by its primary group, {may}", passing=True
+                )
+    for fields in _fields(look.machine.etc / "gshadow"):
+        if len(fields) > 1 and fields[0] in GROUPS and fields[1][:1] not in ("", "!", "*"):
+            found[f"group {fields[0]}"] = Entry(
+                f"has a password: whoever knows it {GROUPS[fields[0]]}", mark=_digest(fields[1])
+            )
+    return found
+
+
+def _groups_of(known: Directory, account: Account) -> List[str]:
+    primary = [group.name for group in known.groups.values() if group.gid == account.gid]
+    return [*primary, *known.groups_of(account.name)]
+
+
+def _lingering(look: Look) -> Entries:
+    found: Entries = {}
+    try:
+        entries = sorted(os.scandir(look.machine.root / LINGER), key=lambda entry: entry.name)
+    except OSError:
+        return {}
+    for entry in entries:
+        changed = entry.stat(follow_symlinks=False).st_ctime
+        found[f"linger {entry.name}"] = Entry(
+            "its services start at boot, without a login", changed=changed, passing=True
+        )
+    return found
+
+
+# Keys -------------------------------------------------------------------------------------------------------
+
+
+def _keys(look: Look, known: Directory) -> Entries:
+    where = places(look.machine)
+    managed = _managed(look)
+    found: Entries = {}
+    for account in known.accounts.values():
+        if account.name in managed:
+            continue  # each of its keys is read back where it is declared
+        for path in where.paths(account, _groups_of(known, account)):
+            place = look.machine.root / path.lstrip("/")
+            _add(found, account.name, path, place)
+    return found
+
+
+def _add(found: Entries, owner: str, path: str, place: Path) -> None:
+    """Add the keys of a file; a key that stands twice may have other options the second time."""
+    try:
+        keys, changed = _read(place)
+    except OSError as error:
+        found[f"{owner} {path}"] = unreadable(error)
+        return
+    for key in keys:
+        name, number = f"{owner} {key.fingerprint}", 1
+        while name in found:
+            number += 1
+            name = f"{owner} {key.fingerprint} ({number})"
+        found[name] = Entry(key_text(key, path), _digest(" ".join(key.identity)), changed)
+
+
+def _read(path: Path) -> tuple[List[Key], float]:
+    """Return the keys in a file, and when it changed. Links are followed, as sshd does. Raises OSError.
+
+    Nothing but keys comes out of it, so it does not matter where somebody's link leads.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return [], 0.0
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            return [], 0.0
+        text = os.pread(fd, _LIMIT, 0).decode("utf-8", "surrogateescape")
+        return authorized_keys.parse_all(text), status.st_ctime
+    finally:
+        os.close(fd)
+
+
+def key_text(key: Key, path: str) -> str:
+    """Return a key for people: ``ssh-ed25519 …a8RL9CWq "evil@laptop", from="203.0.113.7", in /root/…``."""
+    told = [" ".join([key.type, f"…{tail(key)}", *[f'"{key.comment}"'] * bool(key.comment)])]
+    options = [
+        name + (f'="{value}"' if name.lower() in _SHOWN_OPTIONS and value else "")
+        for name, value in _OPTION.findall(key.options)
+    ]
+    if "cert-authority" in map(str.lower, options):
+        told.insert(0, "lets in every key that it signs")
+    return ", ".join([*told, *options, f"in {path}"])
+
+
+def tail(key: Key) -> str:
+    """Return some of the last characters of a key, as the file has it: no other key has the same."""
+    data = base64.b64decode(key.blob)
+    end = len(data)
+    if key.type.startswith("sk-"):
+        # A security key's ends in the name of an application, which all have in common: PROTOCOL.u2f.
+        at = 0
+        while at < len(data):
+            end, at = at, at + 4 + int.from_bytes(data[at : at + 4], "big")
+    # Whole characters of what is left: three bytes are four.
+    return key.blob[: end * 4 // 3][-_TAIL:]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,137 @@
+"""What came with the machine: recorded before our first change, for root alone, and compared since."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Dict, Mapping
+
+from portcullis.agent import disk
+from portcullis.agent.first_change import machine_id, make_folder, path
+from portcullis.components.inventory.facts import MAPS, WORDS, acceptance
+from portcullis.components.inventory.on_host.look import Entry
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from portcullis.agent.machine import Machine
+    from portcullis.components.inventory.on_host.look import Found
+
+_LASTING = ("accounts", "files", "units")
+"""Maps of which something that is gone is a difference; the rest comes and goes."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What came with the machine.
+
+    Attributes:
+        recorded: when, such as "2026-11-27T08:00:12Z".
+        found: by map and key.
+        machine_id: of the machine; a cloned disk is another one.
+    """
+
+    recorded: str
+    machine_id: str
+    found: Found = field(default_factory=dict)
+
+    @property
+    def entries(self) -> int:
+        """How much it is."""
+        return sum(map(len, self.found.values()))
+
+
+def read(machine: Machine) -> Baseline | None:
+    """Return the baseline of this machine. One of another machine, or one that makes no sense, is none."""
+    try:
+        data = json.loads(path(machine).read_bytes())
+        found = {
+            name: {
+                key: Entry(str(words[0]), str(words[1]), passing=len(words) > 2)  # noqa: PLR2004 - see `record`
+                for key, words in data["found"].get(name, {}).items()
+            }
+            for name in MAPS
+        }
+        known = Baseline(str(data["recorded"]), str(data["machine"]), found)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return known if known.machine_id == machine_id(machine) else None
+
+
+def record(machine: Machine, found: Found) -> Baseline:
+    """Write down what is there now. Raises `HostError`."""
+    recorded = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    make_folder(machine)
+    made = Baseline(recorded, machine_id(machine), found)
+    kept = {
+        name: {key: [entry.text, entry.mark, *["passing"] * entry.passing] for key, entry in entries.items()}
+        for name, entries in found.items()
+    }
+    # What `first_change` looks for comes first.
+    told = {"recorded": recorded, "machine": made.machine_id, "found": kept}
+    disk.write(path(machine), json.dumps(told, indent=0).encode("utf-8", "surrogateescape"))
+    return made
+
+
+def differences(
+    found: Mapping[str, Mapping[str, Entry]],
+    known: Baseline | None,
+    is_settled: Callable[[str, str], bool],
+) -> Found:
+    """Return what differs from the baseline.
+
+    Args:
+        found: what is there now, by map and key.
+        known: the baseline.
+        is_settled: whether something of the baseline, by map and key, is declared by now, or there and no
+            longer strange: it is not gone.
+    """
+    before_by_map = known.found if known else {}
+    told: Found = {}
+    for name in MAPS:
+        now, before = found.get(name, {}), before_by_map.get(name, {})
+        told[name] = {
+            key: _changed(entry, before.get(key))
+            for key, entry in now.items()
+            if _is_different(entry, before.get(key))
+        }
+        if name in _LASTING:
+            told[name].update(
+                {
+                    key: Entry(f"gone; was: {entry.text}")
+                    for key, entry in before.items()
+                    if key not in now and not entry.passing and not is_settled(name, key)
+                }
+            )
+    return told
+
+
+def _is_different(entry: Entry, before: Entry | None) -> bool:
+    return before is None or (entry.text, entry.mark) != (before.text, before.mark)
+
+
+def _changed(entry: Entry, before: Entry | None) -> Entry:
+    if before is None:
+        return entry
+    more = "its content changed" if entry.text == before.text else f"was: {before.text}"
+    return Entry(f"{entry.text}, {more}", entry.mark, entry.changed)
+
+
+def accepted(
+    differing: Mapping[str, Mapping[str, Entry]], accept: Mapping[str, str]
+) -> Dict[str, Dict[str, Entry]]:
+    """Return what is not accepted, and each acceptance without effect; pure."""
+    unused = set(accept)
+    told: Dict[str, Dict[str, Entry]] = {name: {} for name in MAPS}
+    for name, entries in differing.items():
+        for key, entry in entries.items():
+            if acceptance(name, key) in accept:
+                unused.discard(acceptance(name, key))
+            else:
+                told[name][key] = entry
+    for key in sorted(unused):
+        word = key.partition(" ")[0]
+        name = next((name for name, start in WORDS.items() if start == word), "docker")
+        told[name][f"accept {key}"] = Entry("has no effect: remove it from inventory.accept")
+    return told

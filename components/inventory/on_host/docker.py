@@ -1,0 +1,411 @@
+"""Containers, images, networks, volumes and plugins of Docker that nobody declared."""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import re
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from portcullis.agent.docker_socket import ask
+from portcullis.agent.errors import HostError
+from portcullis.components.inventory.on_host.look import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from portcullis.agent.machine import Machine
+    from portcullis.components.inventory.on_host.look import Found, Look
+
+Json = Dict[str, Any]
+
+_TIMEOUT = 30.0
+_OK, _NOT_FOUND, _NO_SWARM = 200, 404, 503
+_DOCKERS = ("bridge", "host", "none")
+"""Networks that Docker itself brings."""
+_SWARMS = ("ingress", "docker_gwbridge")
+"""Networks that a swarm brings, which is told by itself."""
+_SWARM = "swarm mode"
+_PASSES = ("macvlan", "ipvlan")
+# A volume that an image or `docker run -v PATH` asks for has no name: it belongs to its container.
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
+_SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run", "/var/run")
+# What a container that can write there takes the host over with.
+_TREES = ("/etc", "/root", "/boot", "/dev", "/proc", "/sys", "/usr", "/lib", "/bin", "/sbin", "/home", "/var",
+          "/opt")  # fmt: skip
+_INSPECTED = 100  # strangers that are asked about; of more there are names
+_SHOWN = 8  # mounts, devices and the like that are named of one
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of Docker's.
+
+    Attributes:
+        bridge: its interface on the host, "" for other drivers.
+        parent: the interface that macvlan and ipvlan are on.
+        created: seconds since 1970, None where that cannot be read.
+    """
+
+    name: str
+    driver: str
+    parent: str
+    bridge: str
+    ipv6: bool
+    internal: bool
+    swarm: bool
+    created: Optional[float]
+
+    @property
+    def text(self) -> str:
+        """What people read of it."""
+        on = f" on {self.parent}" if self.parent else ""
+        told = [f"{self.driver}{on}" + (": passes all firewalls" if self.driver in _PASSES else "")]
+        told += ["of a swarm"] * self.swarm + ["IPv6"] * self.ipv6 + ["internal"] * self.internal
+        return ", ".join(told)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container, out of Docker's list.
+
+    Attributes:
+        networks: its networks, each with its addresses there.
+        created: seconds since 1970, None where that cannot be read.
+    """
+
+    id: str
+    name: str
+    image: str
+    image_id: str
+    networks: Mapping[str, str]
+    created: Optional[float]
+
+
+def read(look: Look) -> Found:
+    """Return what is there; nothing on a host without Docker. Raises `HostError`."""
+    listed = _document(look.machine, "/containers/json?all=1")
+    if listed is None:
+        return {}
+    containers = [container(entry) for entry in listed]
+    declared = Declared(look)
+    found: Dict[str, Entry] = {}
+    open_networks: List[str] = []
+    used = {one.image for one in containers}
+    found.update(_members(containers, declared))
+    for what, part in (
+        ("images", partial(_images, look, used)),
+        ("volumes", partial(_volumes, look)),
+        ("plugins", partial(_plugins, look)),
+        ("swarm", partial(_swarm, look)),
+    ):
+        try:
+            found.update(part())
+        except HostError as error:
+            found[f"reading Docker's {what}"] = Entry(f"cannot be read: {error.message}")
+    try:
+        every = networks(look.machine)
+        found.update(_networks(look, every, () if _SWARM not in found else _SWARMS))
+        open_networks = [one.name for one in every if one.driver in _PASSES]
+    except HostError as error:
+        found["reading Docker's networks"] = Entry(f"cannot be read: {error.message}")
+    found.update(_strangers(look.machine, containers, declared, open_networks))
+    return {"docker": found}
+
+
+class Declared:
+    """Which containers are declared: by name, or as a release of an app or a job of one."""
+
+    def __init__(self, look: Look) -> None:
+        """Take names out of the spec, and numbers out of the records of releases."""
+        self._releases = {
+            record.id: int(record.extra.get("number") or 0)
+            for record in look.records
+            if record.kind == "containers.releases"
+        }
+        rolled_out = {
+            record.id
+            for record in look.records
+            if record.kind == "containers.releases" and record.spec.get("published")
+        }
+        # The containers of an app that is rolled out are called APP-NUMBER.
+        self._names = frozenset(look.spec.containers) - rolled_out
+        self.networks: Mapping[str, Sequence[str]] = {
+            name: [member.strip() for member in members.split(",") if member.strip()]
+            for name, members in look.spec.networks.items()
+        }
+
+    def name_of(self, container: str) -> str:
+        """Return what a container is declared as: its name, or that of its app; "" where it is not."""
+        if container in self._names:
+            return container
+        app, number = self._release(container)
+        return app if 0 < number <= self._releases.get(app, 0) else ""
+
+    def is_former(self, container: str) -> bool:
+        """Return whether it would be a release from before the present one, which may have been left."""
+        app, number = self._release(container)
+        return container not in self._names and number < self._releases.get(app, 0)
+
+    def _release(self, container: str) -> Tuple[str, int]:
+        for app in self._releases:
+            match = re.fullmatch(rf"{re.escape(app)}-(?:(?:before|after)-\d+-)?(\d{{1,9}})", container)
+            if match:
+                return app, int(match[1])
+        return "", 0
+
+    def expects(self, name: str) -> bool:
+        """Return whether it is declared which networks it is in."""
+        return any(name in members for members in self.networks.values())
+
+
+def container(entry: Json) -> Container:
+    """Return a container out of an entry of Docker's list."""
+    names = entry.get("Names") or [str(entry.get("Id"))[:12]]
+    networks = (entry.get("NetworkSettings") or {}).get("Networks") or {}
+    created = entry.get("Created")
+    return Container(
+        str(entry.get("Id")),
+        str(names[0]).lstrip("/"),
+        _DIGEST.sub(r"sha256:\1", str(entry.get("Image") or "?")),
+        str(entry.get("ImageID")),
+        {name: _addresses(networks[name] or {}) for name in sorted(networks)},
+        float(created) if isinstance(created, (int, float)) else None,
+    )
+
+
+def _addresses(joined: Json) -> str:
+    return " ".join(str(joined[key]) for key in ("IPAddress", "GlobalIPv6Address") if joined.get(key))
+
+
+# Containers -------------------------------------------------------------------------------------------------
+
+
+def _strangers(
+    machine: Machine, containers: Sequence[Container], declared: Declared, open_networks: Sequence[str]
+) -> Dict[str, Entry]:
+    names = {one.id: one.name for one in containers}
+    found: Dict[str, Entry] = {}
+    for one in containers:
+        is_declared = bool(declared.name_of(one.name))
+        if is_declared and not declared.is_former(one.name):
+            continue
+        details = _document(machine, f"/containers/{one.id}/json") if len(found) < _INSPECTED else {}
+        if details is None:
+            continue  # it is gone by now
+        dangers = dangers_of(details, names)
+        if is_declared and not dangers:
+            continue  # what a release that failed left behind
+        joined = [
+            # Where no firewall is on the way, the address is what a neighbour reaches.
+            f"in {network}" + (f" as {address}" if address and network in open_networks else "")
+            for network, address in one.networks.items()
+            if network not in _DOCKERS
+        ]
+        text = ", ".join([*dangers, one.image, *joined])
+        found[f"container {one.name}"] = Entry(text, one.id, one.created)
+    return found
+
+
+def dangers_of(details: Json, names: Mapping[str, str]) -> List[str]:
+    """Return what makes a container dangerous, the worst first.
+
+    Args:
+        details: what Docker says of it.
+        names: names of all containers, by id.
+    """
+    config = details.get("HostConfig") or {}
+    told = ["privileged"] if config.get("Privileged") else []
+    for key, host, other in (
+        ("PidMode", "sees the host's processes", "sees the processes of"),
+        ("NetworkMode", "in the host's network", "in the network of"),
+        ("IpcMode", "in the host's shared memory", "in the shared memory of"),
+        ("UTSMode", "sets the host's name", ""),
+        ("UsernsMode", "in the host's user namespace", ""),
+    ):
+        mode = str(config.get(key) or "")
+        if mode == "host":
+            told.append(host)
+        elif mode.startswith("container:") and other:
+            told.append(f"{other} {names.get(mode[10:], mode[10:22])}")
+    told += _mounts(details.get("Mounts") or (), config.get("Binds") or ())
+    told += _published((details.get("NetworkSettings") or {}).get("Ports") or {})
+    added = sorted(str(name) for name in config.get("CapAdd") or ())
+    if added:
+        told.append(f"capabilities {', '.join(added[:_SHOWN])}")
+    for option in config.get("SecurityOpt") or ():
+        if "unconfined" in str(option) or str(option) in ("label=disable", "label:disable"):
+            told.append(f"without {re.split('[=:]', str(option))[0]}")
+    devices = [str(one.get("PathOnHost")) for one in config.get("Devices") or () if isinstance(one, dict)]
+    if devices:
+        told.append(f"devices {', '.join(devices[:_SHOWN])}")
+    return told
+
+
+def _mounts(mounts: Iterable[Json], binds: Iterable[str]) -> List[str]:
+    """Return the folders and files of the host that a container has, the worst first."""
+    found: Dict[str, str] = {}
+    for one in mounts:
+        if one.get("Type") == "bind":
+            found[str(one.get("Source"))] = str(one.get("Destination")) + (
+                "" if one.get("RW") else ", read-only"
+            )
+    for bind in binds:  # of one that never started, Docker lists no mounts
+        source, _, rest = str(bind).partition(":")
+        if source.startswith("/"):
+            found.setdefault(source, rest.partition(":")[0])
+    told = []
+    for source in sorted(found, key=lambda source: (_rank(source), source)):
+        if source in _SOCKETS:
+            told.append(f"root by Docker's socket ({source} at {found[source]})")
+        else:
+            told.append(f"mounts {source} at {found[source]}")
+    return told[:_SHOWN]
+
+
+def _published(ports: Mapping[str, Any]) -> List[str]:
+    """Return the ports that others than the host itself reach."""
+    found = set()
+    for bind in (bind for binds in ports.values() for bind in binds or ()):
+        address = str(bind.get("HostIp") or "0.0.0.0")  # noqa: S104 - what Docker means by ""
+        if not address.startswith(("127.", "::1")):
+            found.add(f"{f'[{address}]' if ':' in address else address}:{bind.get('HostPort')}")
+    return [f"publishes {', '.join(sorted(found)[:_SHOWN])}"] if found else []
+
+
+def _rank(source: str) -> int:
+    if source == "/" or source in _SOCKETS:
+        return 0
+    return 1 if any(source == tree or source.startswith(f"{tree}/") for tree in _TREES) else 2
+
+
+def _members(containers: Sequence[Container], declared: Declared) -> Dict[str, Entry]:
+    """Return the declared containers that are in networks where they do not belong.
+
+    A container that nobody declared is told by itself, with its networks.
+    """
+    found = {}
+    for one in containers:
+        name = declared.name_of(one.name)
+        if not name or not declared.expects(name):
+            continue
+        for network in one.networks:
+            if name not in declared.networks.get(network, ()):
+                found[f"member {network}: {one.name}"] = Entry("was connected by hand", one.id)
+    return found
+
+
+# Networks, volumes, plugins, swarm --------------------------------------------------------------------------
+
+
+def networks(machine: Machine) -> List[Network]:
+    """Return all networks; none where there is no Docker. Raises `HostError`."""
+    return [network(entry) for entry in _document(machine, "/networks") or ()]
+
+
+def network(entry: Json) -> Network:
+    """Return a network out of an entry of Docker's list."""
+    options = entry.get("Options") or {}
+    driver, number = str(entry.get("Driver") or "?"), str(entry.get("Id") or "")
+    bridge = str(options.get("com.docker.network.bridge.name") or f"br-{number[:12]}")
+    return Network(
+        name=str(entry.get("Name")),
+        driver=driver,
+        parent=str(options.get("parent") or ""),
+        bridge=bridge if driver == "bridge" else "",
+        ipv6=bool(entry.get("EnableIPv6")),
+        internal=bool(entry.get("Internal")),
+        swarm=entry.get("Scope") == "swarm",
+        created=seconds(entry.get("Created")),
+    )
+
+
+def _networks(look: Look, every: Sequence[Network], usual: Sequence[str]) -> Dict[str, Entry]:
+    return {
+        f"network {one.name}": Entry(one.text, changed=one.created)
+        for one in every
+        if one.name not in (*_DOCKERS, *usual) and one.name not in look.spec.networks
+    }
+
+
+def _images(look: Look, used: Collection[str]) -> Dict[str, Entry]:
+    """Return the images that have a tag: ours are pulled by digest. What a container uses is told with it."""
+    found = {}
+    for one in _document(look.machine, "/images/json") or ():
+        number = str(one.get("Id"))
+        for tag in one.get("RepoTags") or ():
+            if tag != "<none>:<none>" and tag not in used:
+                found[f"image {tag}"] = Entry("has a tag, which images of ours have not", number)
+    return found
+
+
+def _volumes(look: Look) -> Dict[str, Entry]:
+    found = {}
+    for one in (_document(look.machine, "/volumes") or {}).get("Volumes") or ():
+        name = str(one.get("Name"))
+        if name in look.spec.volumes or _ANONYMOUS.fullmatch(name):
+            continue
+        options = one.get("Options") or {}
+        told = [str(one.get("Driver"))]
+        # The other options may hold the password of a share.
+        if options.get("device") and str(options.get("type") or "none") in ("none", "bind"):
+            told.append(f"is {options['device']} of the host")
+        elif options.get("type"):
+            told.append(str(options["type"]))
+        found[f"volume {name}"] = Entry(", ".join(told), changed=seconds(one.get("CreatedAt")))
+    return found
+
+
+def _plugins(look: Look) -> Dict[str, Entry]:
+    found = {}
+    for one in _document(look.machine, "/plugins") or ():
+        state = "enabled" if one.get("Enabled") else "disabled"
+        found[f"plugin {one.get('Name')}"] = Entry(
+            f"{state}; it runs as root on the host", str(one.get("Id"))
+        )
+    return found
+
+
+def _swarm(look: Look) -> Dict[str, Entry]:
+    answer = ask(look.machine.docker, "GET", "/swarm", timeout=_TIMEOUT)
+    if answer is None:
+        return {}
+    with answer:
+        if answer.status == _OK:
+            return {_SWARM: Entry("this host manages a swarm")}
+        said = answer.error()
+    # Of a host in no swarm Docker says how to make one.
+    if answer.status == _NO_SWARM and "docker swarm init" not in said:
+        return {_SWARM: Entry("this host is in a swarm")}
+    return {}
+
+
+def seconds(text: object) -> Optional[float]:
+    """Return a time of Docker's, ``2026-11-27T08:00:12.123456789+01:00``, in seconds since 1970."""
+    match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|([+-])(\d\d):(\d\d))\Z", str(text))
+    if not match:
+        return None
+    with contextlib.suppress(ValueError):
+        at = calendar.timegm(time.strptime(match[1], "%Y-%m-%dT%H:%M:%S"))
+        away = (int(match[4]) * 3600 + int(match[5]) * 60) if match[3] else 0
+        return float(at - (away if match[3] == "+" else -away))
+    return None
+
+
+def _document(machine: Machine, target: str) -> Any:
+    """Return Docker's answer; None where there is no Docker, or no such thing any more."""
+    answer = ask(machine.docker, "GET", target, timeout=_TIMEOUT)
+    if answer is None:
+        return None
+    with answer:
+        if answer.status == _NOT_FOUND:
+            return None
+        if answer.status != _OK:
+            raise HostError(
+                "unreadable", f"Docker does not answer {target.partition('?')[0]}: {answer.error()}"
+            )
+        return answer.document()

@@ -1,0 +1,394 @@
+"""Why a file that no package ships may be there: proofs by what made it, and a table of the rest.
+
+On a plain Debian 576 entries of /etc and its like are in no package. Programs of packages made nearly all of
+them, and each such program leaves something behind that proves it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import posixpath
+import re
+from typing import TYPE_CHECKING, Dict, Mapping, Tuple
+
+from portcullis.components.inventory.on_host import alternatives, dpkg, pam
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from portcullis.agent.machine import Machine
+    from portcullis.components.inventory.on_host.dpkg import Dpkg
+    from portcullis.components.inventory.on_host.tree_walk import Seen, Walk
+
+CHANGING: Mapping[str, str] = {
+    "/etc/passwd": "accounts are read by themselves",
+    "/etc/group": "groups are read by themselves",
+    "/etc/shadow": "passwords are read by themselves",
+    "/etc/gshadow": "groups are read by themselves",
+    "/etc/subuid": "useradd gives each account a range: subuid(5)",
+    "/etc/subgid": "useradd gives each account a range: subgid(5)",
+    "/etc/passwd-": "a copy that useradd makes",
+    "/etc/group-": "a copy that useradd makes",
+    "/etc/shadow-": "a copy that useradd makes",
+    "/etc/gshadow-": "a copy that useradd makes",
+    "/etc/subuid-": "a copy that useradd makes",
+    "/etc/subgid-": "a copy that useradd makes",
+    "/etc/.pwd.lock": "a lock of passwd's: lckpwdf(3)",
+    "/etc/security/opasswd": "old passwords: pam_pwhistory(8)",
+    "/etc/ld.so.cache": "ldconfig makes it of the libraries that are there",
+    "/etc/machine-id": "systemd makes it at the first boot: machine-id(5)",
+    "/etc/adjtime": "how far the clock is off: hwclock(8)",
+    "/etc/.updated": "systemd notes when /etc was made: systemd-update-done.service(8)",
+    "/etc/ca-certificates.conf": "the package ca-certificates keeps it; each certificate is looked at",
+    "/etc/ca-certificates.conf.dpkg-old": "an upgrade of the package keeps the one before; nothing reads it",
+    "/etc/python3/debian_config": "the package python3 makes it",
+    "/etc/docker/key.json": "the engine's own key, of older versions",
+    "/etc/shells": "packages add their shells: update-shells(8)",
+    "/var/spool/cron/atjobs/.SEQ": "the number of at's next job",
+}
+"""Files whose content changes by itself, or is told elsewhere. Root alone may write them, but for `MODES`."""
+
+LINKS: Mapping[str, Tuple[str, ...]] = {
+    "/etc/mtab": ("../proc/self/mounts", "/proc/self/mounts", "/proc/mounts"),
+    "/etc/vconsole.conf": ("default/keyboard",),
+    "/etc/default/locale": ("../locale.conf",),
+    "/etc/dpkg/origins/default": ("debian", "ubuntu"),
+    "/etc/nginx/sites-enabled/default": ("/etc/nginx/sites-available/default",),
+    "/etc/runit/runsvdir/default/ssh": ("/etc/sv/ssh",),
+    "/usr/local/man": ("share/man",),
+    "/var/spool/mail": ("../mail",),
+}
+"""Links that maintainer scripts make, with what they may point to."""
+
+COPIES: Mapping[str, str] = {
+    "/etc/profile": "/usr/share/base-files/profile",
+    "/etc/motd": "/usr/share/base-files/motd",
+    "/etc/nsswitch.conf": "/usr/share/libc-bin/nsswitch.conf",
+    "/etc/inputrc": "/usr/share/readline/inputrc",
+    "/root/.bashrc": "/usr/share/base-files/dot.bashrc",
+    "/root/.profile": "/usr/share/base-files/dot.profile",
+}
+"""Files that a maintainer script copied from a packaged one."""
+
+STUBS: Mapping[str, str] = {
+    "/etc/apparmor.d/tunables/home.d/ubuntu": "/etc/apparmor.d/tunables/home",
+    "/etc/apparmor.d/tunables/xdg-user-dirs.d/site.local": "/etc/apparmor.d/tunables/xdg-user-dirs",
+}
+"""Places for rules of the administrator that a package makes without any, and a file of that package."""
+
+SKELETON = ("/.bashrc", "/.profile", "/.bash_logout")
+"""What useradd copies into a home from /etc/skel."""
+
+MODES: Mapping[str, Tuple[str, ...]] = {
+    "/root": ("root:root 0700",),
+    "/etc/credstore": ("root:root 0700",),
+    "/etc/credstore.encrypted": ("root:root 0700",),
+    "/etc/sudoers": ("root:root 0440",),
+    "/etc/sudoers.d/README": ("root:root 0440",),
+    "/etc/sudoers.d": ("root:root 0750", "root:root 0755"),
+    "/etc/ssl/private": ("root:root 0700", "root:ssl-cert 0710"),
+    "/etc/polkit-1/rules.d": ("root:polkitd 0750", "polkitd:root 0700"),
+    "/var/spool/cron/crontabs": ("root:crontab 1730",),
+    "/var/spool/cron/atjobs": ("daemon:daemon 1770",),
+    "/var/spool/cron/atjobs/.SEQ": ("daemon:daemon 0600",),
+    "/var/spool/cron/atspool": ("daemon:daemon 1770",),
+    "/etc/at.deny": ("root:daemon 0640",),
+    "/etc/shadow": ("root:shadow 0640",),
+    "/etc/gshadow": ("root:shadow 0640",),
+    "/etc/shadow-": ("root:shadow 0640",),
+    "/etc/gshadow-": ("root:shadow 0640",),
+    "/etc/.pwd.lock": ("root:root 0600",),
+    "/etc/security/opasswd": ("root:root 0600",),
+}
+"""What packages give another owner or mode than root:root and 0644 or 0755. The first is the usual one."""
+
+_CHOSEN = f"{alternatives.FOLDER}/"
+_HASH_LINK = re.compile(r"/etc/ssl/certs/[0-9a-f]{8}\.\d+")
+_SKEL = "/etc/skel"
+_RC_LINK = re.compile(r"/etc/rc[0-6S]\.d/[SK]\d\d(.+)")
+_CERTIFICATES = "/usr/share/ca-certificates/"
+_OWN_CERTIFICATES = "/usr/local/share/ca-certificates/"
+_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+_PAM = "/etc/pam.d/common-"
+_PROGRAM = (b"#!", b"\x7fELF")
+_STATE = "/var/lib/systemd"
+_MARKERS = {
+    "/etc/systemd/system/": "deb-systemd-helper-enabled",
+    "/etc/systemd/user/": "deb-systemd-user-helper-enabled",
+}
+_SHIPPED = {
+    "/etc/systemd/system/": "/usr/lib/systemd/system/",
+    "/etc/systemd/user/": "/usr/lib/systemd/user/",
+}
+_WRITABLE = 0o022
+_READABLE_BY_OTHERS = 0o004
+
+
+class Proofs:
+    """What explains a path that no package ships; asked for many paths of one walk."""
+
+    def __init__(self, machine: Machine, known: Dpkg, walk: Walk) -> None:
+        """Read what the proofs need of other folders."""
+        self._root, self._known, self._walk = machine.root, known, walk
+        self._links = {
+            dpkg.merged(link): name
+            for each in set(known.alternatives.values())
+            for link, name in each.links.items()
+        }
+        self._ucf = _ucf(machine.ucf)
+        self._made = {_BUNDLE, *CHANGING, *self._ucf}
+        self._presets = _presets(self._root / "usr/lib/systemd/system-preset")
+        self._trusted = frozenset(
+            line
+            for line in _lines(self._root / "etc/ca-certificates.conf")
+            if line and not line.startswith(("#", "!"))
+        )
+
+    def explains(self, seen: Seen) -> bool:
+        """Return whether something proves that a package's program made what stands there."""
+        if seen.path in CHANGING:
+            return is_safe(seen, secret="shadow" in seen.path)
+        if seen.is_link:
+            return self._explains_link(seen)
+        return seen.is_file and is_safe(seen) and self._explains_file(seen)
+
+    def _explains_link(self, seen: Seen) -> bool:
+        path, target = seen.path, seen.target
+        if path in LINKS:
+            return any(fnmatch.fnmatchcase(target, allowed) for allowed in LINKS[path])
+        if path.startswith(_CHOSEN):
+            return self._is_choice(path[len(_CHOSEN) :], target)
+        if path in self._links:
+            return target == f"{_CHOSEN}{self._links[path]}"
+        if path.startswith("/etc/ssl/certs/"):
+            return self._is_certificate(path, target)
+        rc = _RC_LINK.fullmatch(path)
+        if rc:
+            return target == f"../init.d/{rc[1]}" and f"/etc/init.d/{rc[1]}" in self._known.owners
+        return self._is_enabled_by_package(path, target)
+
+    def expected(self, seen: Seen) -> str:
+        """Return in words what should stand where nothing explains what does; "" for a mere stranger.
+
+        A person puts such a file back, and does not remove it: `report_lines` has the command.
+        """
+        path = seen.path
+        if path.startswith(_CHOSEN) and path[len(_CHOSEN) :] in self._known.alternatives:
+            return self._wrong_choice(path[len(_CHOSEN) :], seen.target)
+        leads = self._leads_to(seen)
+        if leads:
+            return f"Debian's leads to {leads}"
+        if seen.is_link and path.startswith("/etc/ssl/certs/") and _HASH_LINK.fullmatch(path):
+            return "not as update-ca-certificates makes it"
+        told = [self._wrong_content(path)]
+        if told[0] or path in self._made or self._is_pam(path) or self._source(path):
+            if not seen.is_file:
+                told.append("Debian has a file there")
+            elif not is_safe(seen, secret="shadow" in path):
+                told.append(self.rights(seen))
+        return ", ".join(filter(None, told))
+
+    def _wrong_content(self, path: str) -> str:
+        """Return what a file differs from that a package's program made; "" where nothing is known of it."""
+        source, packaged = self._source(path), self._stub_of(path)
+        if source and not self._is_copy(path, source):
+            return f"not as {source} has it"
+        if path == _BUNDLE and not self._explains_bundle():
+            return "not as update-ca-certificates makes it"
+        if path in self._ucf and self._walk.digest(path, "md5") != self._ucf[path]:
+            return "not as its package put it there"
+        if self._is_pam(path) and not self._is_generated_pam(path.rpartition("/")[2]):
+            return "not as pam-auth-update makes it"
+        if packaged in self._known.owners and not self._is_stub(path, packaged):
+            return "Debian's has no rules"
+        return ""
+
+    def rights(self, seen: Seen) -> str:
+        """Return in words whose a file or folder is on Debian, and its mode there."""
+        usual = MODES.get(seen.path)
+        if usual is None:
+            with contextlib.suppress(OSError):
+                is_program = seen.is_file and self._walk.data(seen.path).startswith(_PROGRAM)
+                usual = ("root:root 0755" if seen.is_folder or is_program else "root:root 0644",)
+        return f"Debian's is {(usual or ('root:root 0644',))[0]}"
+
+    def _leads_to(self, seen: Seen) -> str:
+        """Return where a link of Debian's leads; "" for what is none, or need not be one."""
+        path = seen.path
+        if path in self._links:
+            return f"{_CHOSEN}{self._links[path]}"
+        rc = _RC_LINK.fullmatch(path)
+        if rc and f"/etc/init.d/{rc[1]}" in self._known.owners:
+            return f"../init.d/{rc[1]}"
+        return LINKS[path][0] if seen.is_link and path in LINKS else ""
+
+    def _wrong_choice(self, name: str, target: str) -> str:
+        one = self._known.alternatives[name]
+        if any(target in targets.values() for _, targets in one.choices) and not self._known.has(target):
+            return f"a choice of {one.name} that no package has"
+        return f"{'not a choice of' if one.is_automatic else 'chosen by hand for'} {one.name}"
+
+    def _is_choice(self, name: str, target: str) -> bool:
+        """An alternative: the best choice, and packaged. One that somebody chose has to be told itself."""
+        one = self._known.alternatives.get(name)
+        if one is None or (name == one.name and not one.is_automatic):
+            return False
+        return self._known.has(target) and dpkg.merged(target) in map(dpkg.merged, one.expected(name))
+
+    def _is_certificate(self, path: str, target: str) -> bool:
+        if _HASH_LINK.fullmatch(path):
+            pointed = self._walk.seen.get(f"/etc/ssl/certs/{target}")
+            return pointed is not None and (
+                pointed.path == _BUNDLE
+                or not pointed.is_link
+                or self._is_certificate(pointed.path, pointed.target)
+            )
+        if target.startswith(_OWN_CERTIFICATES):  # that file is told by itself
+            return target in self._walk.seen
+        name = target[len(_CERTIFICATES) :]
+        return target.startswith(_CERTIFICATES) and name in self._trusted and target in self._known.owners
+
+    def _is_enabled_by_package(self, path: str, target: str) -> bool:
+        """A unit's link: its package noted it, or systemd's own presets name it; its file is packaged."""
+        for folder, markers in _MARKERS.items():
+            if not path.startswith(folder):
+                continue
+            shipped = _SHIPPED[folder]
+            place = dpkg.merged(posixpath.normpath(posixpath.join(posixpath.dirname(path), target)))
+            if not place.startswith(shipped) or place not in self._known.owners:
+                return False
+            if (self._root / f"{_STATE}/{markers}/{path[len(folder) :]}".lstrip("/")).exists():
+                return True
+            return folder == "/etc/systemd/system/" and self._is_preset(place.rpartition("/")[2])
+        return False
+
+    def _is_preset(self, unit: str) -> bool:
+        for verb, pattern in self._presets:
+            if fnmatch.fnmatchcase(unit, pattern):
+                return verb == "enable"
+        return False
+
+    def _explains_file(self, seen: Seen) -> bool:
+        path = seen.path
+        if path == _BUNDLE:
+            return self._explains_bundle()
+        if path in self._ucf:
+            return self._walk.digest(path, "md5") == self._ucf[path]
+        if path.startswith(_PAM):
+            return self._is_generated_pam(path.rpartition("/")[2])
+        source = self._source(path)
+        if source:
+            return self._is_copy(path, source)
+        return self._is_stub(path, self._stub_of(path))
+
+    def _source(self, path: str) -> str:
+        """Return the packaged file that a maintainer script copied to a path; "" for none."""
+        source = COPIES.get(path, "")
+        if path.startswith("/etc/ufw/"):
+            source = f"/usr/share/ufw/iptables/{path.rpartition('/')[2]}"
+        return source if source in self._known.owners else ""
+
+    def _stub_of(self, path: str) -> str:
+        """Return the packaged file beside which a path is for rules of the administrator; "" for none."""
+        if path.startswith("/etc/apparmor.d/local/"):  # dh_apparmor(1)
+            return f"/etc/apparmor.d/{path.rpartition('/')[2]}"
+        return STUBS.get(path, "")
+
+    def _explains_bundle(self) -> bool:
+        return self._walk_data(_BUNDLE) == self._bundle()
+
+    def _is_pam(self, path: str) -> bool:
+        """Return whether pam-auth-update(8) makes a file, of a template."""
+        return path.startswith(_PAM) and f"/usr/share/pam/{path.rpartition('/')[2]}" in self._known.owners
+
+    def _is_generated_pam(self, name: str) -> bool:
+        template = f"/usr/share/pam/{name}"
+        folder = "/usr/share/pam-configs"
+        profiles = [
+            f"{folder}/{each}"
+            for each in self._walk.names(folder)
+            if f"{folder}/{each}" in self._known.owners
+        ]
+        return template in self._known.owners and pam.is_generated(
+            self._text(f"/etc/pam.d/{name}"), self._text(template), [self._text(path) for path in profiles]
+        )
+
+    def skeleton(self, path: str, home: str) -> str:
+        """Return the packaged file in /etc/skel that useradd copies to a path in a home; "" for none."""
+        source = f"{_SKEL}{path[len(home) :]}"
+        return source if path[len(home) :] in SKELETON and source in self._known.owners else ""
+
+    def is_skeleton(self, path: str, source: str) -> bool:
+        """Return whether a file in a home is as useradd copied it from /etc/skel."""
+        # Whoever changes the skeleton has changed no home, and its own line tells of it.
+        shipped = self._known.conffiles.get(source)
+        return self._is_copy(path, source) or bool(shipped and self._walk.digest(path, "md5") == shipped)
+
+    def _is_copy(self, path: str, source: str) -> bool:
+        data = self._walk_data(source)
+        return bool(data) and self._walk_data(path) == data
+
+    def _is_stub(self, path: str, packaged: str) -> bool:
+        if packaged not in self._known.owners:
+            return False
+        return not any(line.strip() and line[0] != "#" for line in self._text(path).splitlines())
+
+    def _bundle(self) -> bytes:
+        """All trusted certificates, in the order that update-ca-certificates(8) writes them."""
+        order = [
+            f"{_CERTIFICATES}{line}"
+            for line in _lines(self._root / "etc/ca-certificates.conf")
+            if line in self._trusted
+        ]
+        order += sorted(
+            path for path in self._walk.seen if path.startswith(_OWN_CERTIFICATES) and path.endswith(".crt")
+        )
+        pieces = []
+        for path in order:
+            data = self._walk_data(path)
+            pieces.append(data if data.endswith(b"\n") or not data else data + b"\n")
+        return b"".join(pieces)
+
+    def _text(self, path: str) -> str:
+        return self._walk_data(path).decode("utf-8", "replace")
+
+    def _walk_data(self, path: str) -> bytes:
+        with contextlib.suppress(OSError):
+            return self._walk.data(path)
+        return b""
+
+
+def is_safe(seen: Seen, *, secret: bool = False) -> bool:
+    """Return whether root alone can write a file and, of a secret one, not everybody can read it."""
+    mode, status = seen.mode, seen.status
+    closed = not mode & (_WRITABLE | (_READABLE_BY_OTHERS if secret else 0))
+    return seen.is_file and status.st_uid == 0 and closed and not mode & 0o7000 and not mode & 0o111
+
+
+def _ucf(path: Path) -> Dict[str, str]:
+    """Sums of files that ucf(1) put in place."""
+    sums: Dict[str, str] = {}
+    for line in _lines(path):
+        digest, _, name = line.partition("  ")
+        sums[name] = digest
+    return sums
+
+
+def _presets(folder: Path) -> Tuple[Tuple[str, str], ...]:
+    """What systemd.preset(5) files of packages say, in order. A rule for everything proves nothing."""
+    found = []
+    with contextlib.suppress(OSError):
+        for path in sorted(folder.glob("*.preset")):
+            for line in _lines(path):
+                words = line.split()
+                if len(words) == 2 and words[0] in ("enable", "disable") and words[1] != "*":  # noqa: PLR2004
+                    found.append((words[0], words[1]))
+    return tuple(found)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,334 @@
+"""Files that no package shipped and nobody declared, and packaged ones that were changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Dict, List, Optional
+
+from portcullis.components.inventory.on_host import accounts, dpkg
+from portcullis.components.inventory.on_host.explained import CHANGING, MODES, Proofs
+from portcullis.components.inventory.on_host.look import Entry, unreadable
+from portcullis.components.inventory.on_host.tree_walk import Names, Walk, describe, home_folders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from portcullis.components.inventory.on_host.dpkg import Dpkg
+    from portcullis.components.inventory.on_host.look import Found, Look
+    from portcullis.components.inventory.on_host.tree_walk import Seen
+
+ROOTS = (
+    "/etc",
+    "/root",
+    "/opt",
+    "/usr/local",
+    "/var/spool/cron",
+    "/var/spool/at",
+    "/usr/lib/systemd",
+    "/usr/lib/udev",
+    "/usr/lib/sysctl.d",
+    "/usr/lib/modprobe.d",
+    "/usr/lib/modules-load.d",
+    "/usr/lib/tmpfiles.d",
+    "/usr/lib/sysusers.d",
+    "/usr/lib/environment.d",
+    "/usr/lib/apt",
+    "/run/systemd/system",
+    "/run/systemd/user",
+    "/run/systemd/system-generators",
+    "/run/systemd/system-preset",
+    "/run/udev/rules.d",
+    "/run/sysctl.d",
+    "/run/modprobe.d",
+    "/run/modules-load.d",
+    "/run/tmpfiles.d",
+)
+"""Folders that are read with all that is in them."""
+_BELOW_ROOTS = tuple(f"{root}/" for root in ROOTS)
+PROGRAMS = ("/usr/bin", "/usr/sbin")
+"""Folders of which only strangers are looked at: the nightly walk reads the rest."""
+STARTED = (
+    ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile",
+    ".pam_environment", ".zshrc",
+    ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login",
+    ".config/fish/config.fish", ".forward", ".rhosts", ".shosts", ".xprofile", ".vimrc", ".gitconfig",
+)  # fmt: skip
+"""What runs when somebody logs in, in their home."""
+HOME_FOLDERS = (".ssh", ".config/systemd", ".config/environment.d", ".config/fish/conf.d", ".local/bin")
+"""Folders in a home with what runs by itself or lets somebody in."""
+TRACES = (
+    ".bash_history", ".zsh_history", ".lesshst", ".viminfo", ".python_history", ".wget-hsts",
+    ".selected_editor", ".sudo_as_admin_successful", ".cache", ".ssh/known_hosts", ".ssh/known_hosts.old",
+)  # fmt: skip
+"""What working on the host leaves in a home, and nothing runs."""
+COMMON = tuple(
+    f"/usr/local/{name}" for name in ("bin", "etc", "games", "include", "lib", "man", "sbin", "share", "src")
+)
+"""Folders that Debian makes and no package owns: https://refspecs.linuxfoundation.org/FHS_3.0/, 4.9."""
+GROUPED = 20
+"""A folder of strangers with more in it is one entry."""
+_USUAL_FILE, _USUAL_FOLDER = ("root:root 0644", "root:root 0755"), ("root:root 0755",)
+_SYSTEM = ("/usr/lib/", "/usr/share/", "/usr/bin/", "/usr/sbin/", "/etc/", "/run/", "/proc/", "/dev/null")
+
+
+def read(look: Look) -> Found:
+    """Return what is there."""
+    return {"files": _Reader(look).entries()}
+
+
+class _Reader:
+    """One reading of all folders."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._known: Dpkg = look.dpkg
+        self._walk = Walk(look.machine.root)
+        self._proofs = Proofs(look.machine, self._known, self._walk)
+        self._scripts: Optional[List[str]] = None
+        self._strange: set[str] = set()
+        self._names = Names(look.machine.root)
+        self._homes = {"root": "/root", **home_folders(look.machine.root)}
+        self._passed_over = {f"{home}/{name}" for home in self._homes.values() for name in TRACES}
+        self._passed_over |= accounts.key_files(look)  # told key by key
+        self._by_hand = {
+            path: moved
+            for path, (moved, package) in self._known.diversions.items()
+            if package == dpkg.BY_HAND and not look.claims.has_path(path)
+        }
+
+    def entries(self) -> Dict[str, Entry]:
+        """Return what no proof explains, by path."""
+        self._see()
+        found: Dict[str, Entry] = {}
+        familiar: set[str] = set()
+        for seen in list(self._walk.seen.values()):
+            if seen.path in self._known.owners or self._look.claims.has_path(seen.path):
+                _add_parents(familiar, seen.path)
+                entry = self._of_package(seen)
+            else:
+                entry = self._of_stranger(seen)
+                if entry is None and not seen.is_folder:
+                    _add_parents(familiar, seen.path)
+            if entry is not None:
+                found[seen.path] = entry
+        self._diverted(found)
+        found.update(self._missing())
+        found = self._grouped(found, familiar)
+        found.update({path: unreadable(error) for path, error in self._walk.failed.items()})
+        if self._walk.is_cut:
+            found["more"] = Entry("there are more files than are read: nothing is told of the rest")
+        return found
+
+    def _see(self) -> None:
+        for top in ROOTS:
+            self._walk.below(top, self._skips)
+        for folder in PROGRAMS:
+            for name in self._walk.names(folder):
+                if f"{folder}/{name}" not in self._known.owners:
+                    self._walk.look(f"{folder}/{name}")
+        for home in self._homes.values():
+            if home != "/root":
+                self._see_home(home)
+        for path in self._by_hand:
+            self._walk.look(path)
+
+    def _see_home(self, home: str) -> None:
+        for name in (*STARTED, *HOME_FOLDERS):
+            if self._is_behind_link(home, name):
+                continue
+            if name in STARTED:
+                self._walk.look(f"{home}/{name}")
+            else:
+                self._walk.below(f"{home}/{name}", self._skips)
+
+    def _is_behind_link(self, home: str, name: str) -> bool:
+        """Whether a folder on the way is a link: whoever owns a home may point it anywhere."""
+        folder = home
+        for part in name.split("/")[:-1]:
+            folder = f"{folder}/{part}"
+            seen = self._walk.look(folder)
+            if seen is not None and seen.is_link:
+                return True
+        return False
+
+    def _skips(self, path: str) -> bool:
+        return path in self._passed_over or path in self._look.claims.trees
+
+    def _of_package(self, seen: Seen) -> Entry | None:
+        """What is wrong with a path that a package ships; what is declared is read back elsewhere."""
+        path = seen.path
+        if self._look.claims.has_path(path):
+            return None
+        owner = self._known.owners[path]
+        if path in self._known.conffiles and not seen.is_folder:
+            shipped = self._known.conffiles[path]
+            if seen.is_link:
+                text = f"{describe(seen, self._names)}, {owner} ships a file"
+                return Entry(text, changed=seen.status.st_ctime)
+            if shipped and self._walk.digest(path, "md5") != shipped and not self._is_ours(path):
+                mark = self._walk.digest(path)
+                text = f"{describe(seen, self._names)}, not as {owner} ships it"
+                return Entry(text, mark, seen.status.st_ctime)
+        if self._is_usual(seen) or self._is_set_by_script(seen):
+            return None
+        should = f"{owner} ships it otherwise" if seen.is_link else self._rights(seen)
+        return Entry(f"{describe(seen, self._names)}, {should}", changed=seen.status.st_ctime)
+
+    def _is_usual(self, seen: Seen) -> bool:
+        """Debian's rule: root's, 0644 or 0755; a link leads to where root alone writes.
+
+        Packages and people set overrides alike, so one excuses nothing by itself.
+        """
+        path = seen.path
+        if seen.is_link:
+            target = dpkg.merged(posixpath.normpath(posixpath.join(posixpath.dirname(path), seen.target)))
+            return f"{target}/".startswith(_SYSTEM) or target in self._known.owners
+        rights = f"{self._names.owner(seen.status)} {seen.mode:04o}"
+        if self._known.overrides.get(path, rights) != rights:
+            return False
+        return rights in MODES.get(path, _USUAL_FOLDER if seen.is_folder else _USUAL_FILE)
+
+    def _is_set_by_script(self, seen: Seen) -> bool:
+        """Whether a package gives a path this owner and mode when it is installed (Debian Policy, 10.9).
+
+        Its script has to name all of it, as that of redis-tools does: `Setup_dir /etc/redis 2770`.
+        """
+        if seen.is_link:
+            return False
+        owner = self._names.owner(seen.status)
+        if self._known.overrides.get(seen.path, f"{owner} {seen.mode:04o}") != f"{owner} {seen.mode:04o}":
+            return False
+        words = [rf"(?<![\w/.-]){re.escape(seen.path)}(?![\w/.-])", rf"\b0*{seen.mode:o}\b"]
+        words += [rf"\b{re.escape(name)}\b" for name in owner.split(":") if name != "root"]
+        if self._scripts is None:
+            self._scripts = dpkg.scripts(self._look.machine)
+        return any(all(re.search(word, text) for word in words) for text in self._scripts)
+
+    def _rights(self, seen: Seen) -> str:
+        """Return whose a path should be, and its mode."""
+        override = self._known.overrides.get(seen.path)
+        if override == f"{self._names.owner(seen.status)} {seen.mode:04o}":
+            return f"by an override of dpkg, {self._proofs.rights(seen)}"
+        return f"an override of dpkg says {override}" if override else self._proofs.rights(seen)
+
+    def _of_stranger(self, seen: Seen) -> Entry | None:
+        """What nobody knows of a path. A folder is told by what is in it."""
+        if seen.is_folder or self._proofs.explains(seen) or self._is_claimed_link(seen):
+            return None
+        is_usual, is_ours = self._is_usual(seen), self._is_ours(seen.path)
+        if is_usual and seen.is_file and seen.path in CHANGING:
+            return None  # at's own, which belongs to another account
+        owner = self._known.obsolete.get(seen.path)
+        if is_usual and (is_ours or owner):
+            return None
+        told = [describe(seen, self._names)]
+        if owner or is_ours:
+            told += [f"{owner} shipped it once"] * bool(owner) + [self._rights(seen)]
+        elif self._is_claimed(seen.path):
+            told.append("not as its resource left it")
+        else:
+            skeleton = self._skeleton(seen.path)
+            if skeleton and self._proofs.is_skeleton(seen.path, skeleton):
+                return None
+            told.append(self._proofs.expected(seen) or (f"not as {skeleton} has it" if skeleton else ""))
+        self._strange.add(seen.path)
+        return Entry(", ".join(filter(None, told)), changed=seen.status.st_ctime)
+
+    def _skeleton(self, path: str) -> str:
+        """Return the file of /etc/skel that useradd copied to a path; "" for none."""
+        homes = (home for home in self._homes.values() if path.startswith(f"{home}/"))
+        return next(filter(None, (self._proofs.skeleton(path, home) for home in homes)), "")
+
+    def _is_claimed(self, path: str) -> bool:
+        return any(path == claimed for claimed, _ in self._look.claims.contents)
+
+    def _is_ours(self, path: str) -> bool:
+        """Whether a file of others is still as a resource left it that had to change lines in it."""
+        return self._is_claimed(path) and (path, self._walk.digest(path)) in self._look.claims.contents
+
+    def _is_claimed_link(self, seen: Seen) -> bool:
+        """A link that enables a declared unit."""
+        folder = posixpath.dirname(seen.path)
+        return (
+            seen.is_link
+            and folder.endswith((".wants", ".requires", "/etc/systemd/system"))
+            and seen.target.rpartition("/")[2] in self._look.claims.units
+        )
+
+    def _diverted(self, found: Dict[str, Entry]) -> None:
+        """Tell what a person diverted: a package's own file is not where it should be."""
+        for path, moved in self._by_hand.items():
+            told = [found[path].text] if path in found else []
+            told.append(f"diverted by hand to {moved}")
+            real = moved if str(self._look.machine.root) == "/" else f"{self._look.machine.root}{moved}"
+            if not os.path.lexists(real):
+                told.append("where nothing is")
+            found[path] = Entry(", ".join(told), changed=found[path].changed if path in found else None)
+
+    def _missing(self) -> Dict[str, Entry]:
+        """Configuration files that somebody removed."""
+        found = {}
+        for path in self._known.conffiles:
+            if path in self._walk.seen or not path.startswith(_BELOW_ROOTS):
+                continue
+            if not self._look.claims.has_path(path):
+                if path in self._passed_over or path in self._by_hand.values():
+                    continue
+                found[path] = Entry(f"is missing, {self._known.owners.get(path, 'a package')} ships it")
+        return found
+
+    def _grouped(self, found: Mapping[str, Entry], familiar: set[str]) -> Dict[str, Entry]:
+        """Make one entry of a folder in which everything is strange, where that is much."""
+        told: Dict[str, Entry] = {}
+        inside: Dict[str, List[str]] = {}
+        for path in found:
+            top = self._strange_top(path, familiar)
+            inside.setdefault(top or path, []).append(path)
+        for top, paths in inside.items():
+            if len(paths) <= GROUPED:
+                told.update({path: self._marked(path, found[path]) for path in paths})
+                continue
+            # Not by their content: there may be thousands, and nobody can set back a ctime.
+            marks = "\n".join(f"{path} {found[path].text} {self._times(path)}" for path in sorted(paths))
+            digest = hashlib.sha256(marks.encode("utf-8", "surrogateescape")).hexdigest()
+            changed = max(found[path].changed or 0 for path in paths)
+            text = f"{describe(self._walk.seen[top], self._names)} with {len(paths)} files"
+            told[top] = Entry(text, digest, changed)
+        return told
+
+    def _marked(self, path: str, entry: Entry) -> Entry:
+        """Add what its content is, to an entry of a file that no package ships."""
+        return replace(entry, mark=self._walk.digest(path)) if path in self._strange else entry
+
+    def _times(self, path: str) -> str:
+        seen = self._walk.seen.get(path)
+        return f"{seen.status.st_size} {seen.status.st_mtime_ns} {seen.status.st_ctime_ns}" if seen else ""
+
+    def _strange_top(self, path: str, familiar: set[str]) -> str:
+        """Return the highest folder above a path in which nothing is familiar; "" where there is none."""
+        top = ""
+        for folder in _parents(path):
+            if folder in familiar or folder in (*ROOTS, *COMMON) or self._walk.seen.get(folder) is None:
+                return top
+            if folder in self._known.owners or self._look.claims.has_path(folder):
+                return top
+            top = folder
+        return top
+
+
+def _add_parents(familiar: set[str], path: str) -> None:
+    """Add the folders above a path; where one is there already, so are those above it."""
+    for folder in _parents(path):
+        if folder in familiar:
+            return
+        familiar.add(folder)
+
+
+def _parents(path: str) -> Iterator[str]:
+    """Yield the folders above a path, the nearest first."""
+    while path := path.rpartition("/")[0]:
+        yield path

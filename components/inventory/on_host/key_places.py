@@ -1,0 +1,136 @@
+"""Where sshd looks for the keys of each account, as its own configuration says."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, List, Optional, Tuple
+
+from portcullis.agent import disk
+from portcullis.agent.errors import HostError
+from portcullis.components.ssh.on_host import ssh_facts, sshd_config
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from portcullis.agent.machine import Machine
+    from portcullis.components.ssh.on_host.sshd_config import Line
+    from portcullis.components.users.on_host.accounts import Account
+
+_KEYWORD = "authorizedkeysfile"
+_DEFAULT = ".ssh/authorized_keys .ssh/authorized_keys2"  # sshd_config(5), AuthorizedKeysFile
+# Of these criteria of a Match block we know whether they select an account. The others depend on the client.
+_OF_ACCOUNTS = ("user", "group")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where sshd looks.
+
+    Attributes:
+        words: the values of AuthorizedKeysFile that hold for everybody.
+        blocks: criteria of each Match block that sets it, with the values.
+    """
+
+    words: Tuple[str, ...]
+    blocks: Tuple[Tuple[str, Tuple[str, ...]], ...] = ()
+
+    def paths(self, account: Account, groups: Collection[str]) -> List[str]:
+        """Return the files for an account that is in `groups`.
+
+        A block adds to what holds for everybody, although sshd has it replace that: a key in a file that is
+        out of force today lets somebody in tomorrow.
+        """
+        words = list(self.words)
+        for criteria, values in self.blocks:
+            if could_select(criteria, account.name, groups):
+                words += values
+        return list(dict.fromkeys(expanded(word, account) for word in words if word.lower() != "none"))
+
+
+def places(machine: Machine) -> Places:
+    """Return where sshd looks. It is asked once, and again only after one of its files changed."""
+    read: List[Path] = [machine.etc / "default" / "ssh", machine.root / "usr/sbin/sshd"]
+
+    def text_of(path: Path) -> Optional[str]:
+        read.append(path)
+        return sshd_config.read_text(path)
+
+    lines = sshd_config.read_lines(machine.ssh / "sshd_config", text_of)
+    words = _effective(machine, lines, _state(read))
+    blocks = [(line.match, line.words) for line in lines if line.keyword == _KEYWORD and line.match]
+    return Places(tuple(words), tuple(blocks))
+
+
+def _effective(machine: Machine, lines: Sequence[Line], state: str) -> List[str]:
+    """Return the values that hold for everybody, from the cache while sshd's files are the same."""
+    cache = machine.state / "inventory" / "sshd.json"
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        kept = json.loads(cache.read_bytes())
+        if kept["state"] == state:
+            return [str(word) for word in kept["words"]]
+    try:
+        said = ssh_facts.effective(machine, [ssh_facts.ANYONE], "22")[ssh_facts.ANYONE].get(_KEYWORD)
+        words = " ".join(said or [_DEFAULT]).split()
+    except (HostError, ssh_facts.Refused):
+        # There is no sshd, or it takes no such file. What the files say is told, and asked anew next time.
+        set_there = [line.words for line in lines if line.keyword == _KEYWORD and not line.match]
+        return list(set_there[0]) if set_there else _DEFAULT.split()
+    # A plan before the first `up` leaves no trace, and neither does the preview key.
+    with contextlib.suppress(OSError, HostError):
+        if cache.parent.is_dir() and not machine.read_only:
+            disk.write(cache, json.dumps({"state": state, "words": words}).encode())
+    return words
+
+
+def _state(paths: Sequence[Path]) -> str:
+    """Return a text that changes when one of the files does. Nobody can set back a time of change."""
+    told = []
+    for path in paths:
+        try:
+            found = path.stat()
+            told.append(f"{path} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}")
+        except OSError:
+            told.append(f"{path} -")
+    return hashlib.sha256("\n".join(told).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def could_select(criteria: str, user: str, groups: Collection[str]) -> bool:
+    """Return whether a Match block could be for a user: sshd_config(5), Match.
+
+    Args:
+        criteria: such as "User deploy,web-* Address 10.0.0.0/8".
+        user: the account's name.
+        groups: names of its groups.
+    """
+    words = criteria.replace("=", " ").split()
+    for name, value in zip(words, words[1:]):
+        if name.lower() in _OF_ACCOUNTS:
+            names = [user] if name.lower() == "user" else groups
+            if not any(_is_listed(one, value) for one in names):
+                return False
+    return True
+
+
+def _is_listed(name: str, patterns: str) -> bool:
+    """Return whether a list of patterns names it: ssh_config(5), PATTERNS."""
+    found = False
+    for pattern in patterns.split(","):
+        if fnmatch.fnmatchcase(name, pattern.lstrip("!")):
+            if pattern.startswith("!"):
+                return False
+            found = True
+    return found
+
+
+def expanded(word: str, account: Account) -> str:
+    """Return the path that a value of AuthorizedKeysFile means for an account: sshd_config(5), TOKENS."""
+    tokens = {"%": "%", "h": str(account.home), "u": account.name, "U": str(account.uid)}
+    path = re.sub("%([%huU])", lambda match: tokens[match.group(1)], word)
+    return os.path.normpath(path if path.startswith("/") else account.home / path)

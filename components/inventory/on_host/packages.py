@@ -1,0 +1,66 @@
+"""Packages that somebody installed by hand or holds back, or that come from a source nobody declared."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING, Dict, FrozenSet
+
+from portcullis.components.inventory.on_host import programs
+from portcullis.components.inventory.on_host.look import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from portcullis.components.inventory.on_host.dpkg import Package
+    from portcullis.components.inventory.on_host.look import Found, Look
+
+_STATES = "var/lib/apt/extended_states"
+_AUTOMATIC = re.compile(r"^Package: (\S+)\n(?:.+\n)*?Auto-Installed: 1$", re.MULTILINE)
+
+
+def read(look: Look) -> Found:
+    """Return what is there."""
+    states = ""
+    with contextlib.suppress(FileNotFoundError):
+        states = (look.machine.root / _STATES).read_text("utf-8", "replace")
+    found = by_hand(look.dpkg.packages, automatic(states), look.claims.packages)
+    told = programs.result(look.machine).get("sources")
+    for name, text in from_elsewhere(told if isinstance(told, dict) else {}, look.spec.sources).items():
+        if name in look.dpkg.packages and look.dpkg.packages[name].installed:
+            found[name] = Entry(f"{found[name].text}, {text}" if name in found else text)
+    return {"packages": found}
+
+
+def from_elsewhere(sources: Mapping[str, Sequence[str]], declared: Collection[str]) -> Dict[str, str]:
+    """Return where packages come from, of those that no declared source has; pure."""
+    known = {uri.rstrip("/") for uri in declared}
+    return {
+        name: f"from {', '.join(map(str, uris))}"
+        for name, uris in sources.items()
+        if not known.intersection(str(uri).rstrip("/") for uri in uris)
+    }
+
+
+def automatic(text: str) -> FrozenSet[str]:
+    """Return the packages that came as dependencies of others; pure. See apt-mark(8)."""
+    return frozenset(_AUTOMATIC.findall(text))
+
+
+def by_hand(
+    packages: Mapping[str, Package], came_along: Collection[str], declared: Collection[str]
+) -> Dict[str, Entry]:
+    """Return packages that are there by hand and not declared, and those that are held; pure.
+
+    The text has no version: an upgrade is no difference.
+    """
+    found: Dict[str, Entry] = {}
+    for name, package in packages.items():
+        words = []
+        if package.installed and name not in came_along and name not in declared:
+            words.append("installed by hand")
+        if package.held:
+            words.append("held at its version: it gets no security updates")
+        if words:
+            found[name] = Entry(", ".join(words))
+    return found

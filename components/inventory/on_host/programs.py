@@ -1,0 +1,91 @@
+"""Programs with rights of their own and changed files of packages, as the nightly walk found them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any, Dict
+
+from portcullis.agent import disk
+from portcullis.agent.first_change import make_folder
+from portcullis.agent.first_change import path as baseline_path
+from portcullis.components.inventory.on_host import walk
+from portcullis.components.inventory.on_host.look import Entry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from portcullis.agent.machine import Machine
+    from portcullis.components.inventory.on_host.look import Found, Look
+
+OLDEST = 48 * 3600.0
+"""Seconds after which a result is too old: the walk runs every night."""
+WALK = "nightly walk"
+"""The key that tells of the walk itself."""
+
+
+def path(machine: Machine) -> Path:
+    """Return the file that the walk writes."""
+    return baseline_path(machine).with_name("walk.json")
+
+
+def walk_now(machine: Machine) -> None:
+    """Walk, as the timer does every night. Raises `HostError`."""
+    make_folder(machine)
+    found = walk.walk(str(machine.root), str(machine.dpkg))
+    disk.write(path(machine), json.dumps(found).encode("utf-8", "surrogateescape"))
+
+
+def result(machine: Machine) -> Dict[str, Any]:
+    """Return what the walk wrote; nothing where it never ran, or where that makes no sense."""
+    try:
+        found = json.loads(path(machine).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def read(look: Look) -> Found:
+    """Return what is there."""
+    told = result(look.machine)
+    found: Dict[str, Entry] = {}
+    programs = told.get("programs")
+    for each, text in programs.items() if isinstance(programs, dict) else ():
+        entry = None if look.claims.has_path(each) else _entry(look.machine, each, str(text))
+        if entry is not None:
+            found[each] = entry
+    age = how_old(told.get("time"), time.time())
+    if age and baseline_path(look.machine).exists():
+        found[WALK] = Entry(age)
+    return {"programs": found}
+
+
+def how_old(then: object, now: float) -> str:
+    """Return what is wrong with the age of a result; "" where nothing is. Pure."""
+    if not isinstance(then, (int, float)):
+        return "never ran: see systemctl status portcullis-inventory.timer"
+    days = int((now - then) // 86400)
+    if now - then <= OLDEST:
+        return ""
+    return f"last ran {days} days ago: see journalctl -u portcullis-inventory.service"
+
+
+def _entry(machine: Machine, each: str, text: str) -> Entry | None:
+    """Tell what the walk found, as far as it still stands: what was mended since is not told."""
+    real = each if str(machine.root) == "/" else f"{machine.root}{each}"
+    is_gone = text.startswith(walk.GONE)
+    try:
+        status = os.lstat(real)
+    except OSError:
+        return Entry(text) if is_gone else None
+    if is_gone:
+        return None
+    _, changed, by = text.rpartition(walk.CHANGED)
+    # Of its content only the next walk knows.
+    content = [f"{changed}{by}"] * bool(changed)
+    faults = walk.faults(real, each, status, is_packaged=walk.NOBODYS not in text)
+    if not faults:
+        return Entry(content[0], changed=status.st_ctime) if content else None
+    told = walk.describe(status, [*faults, *content], walk.names(str(machine.root)))
+    return Entry(told, changed=status.st_ctime)

@@ -1,0 +1,229 @@
+"""Walking folders of the host: what stands where, by lstat(2) alone, and the digest of a file's bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Dict, List, NamedTuple
+
+from portcullis.agent import safe_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+    from typing import Callable
+
+MOST = 30_000
+"""Entries that are read in all."""
+LARGEST = 2 << 20
+"""Bytes of a file that is read; of a larger one the size and the times stand for the content."""
+_PIECE = 64 << 10
+
+
+class Status(NamedTuple):
+    """What lstat(2) tells, as far as readers ask: a third of `os.stat_result`, which counts for thousands."""
+
+    st_mode: int
+    st_uid: int
+    st_gid: int
+    st_dev: int
+    st_size: int
+    st_mtime_ns: int
+    st_ctime_ns: int
+
+    @property
+    def st_ctime(self) -> float:
+        """Seconds since 1970."""
+        return self.st_ctime_ns / 1e9
+
+
+class Seen(NamedTuple):
+    """What stands at a path.
+
+    Attributes:
+        path: absolute, as on the host.
+        status: of itself; links are not followed.
+        target: where a link points, as it is written.
+    """
+
+    path: str
+    status: Status
+    target: str = ""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return stat.S_ISDIR(self.status.st_mode)
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return stat.S_ISLNK(self.status.st_mode)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a plain file."""
+        return stat.S_ISREG(self.status.st_mode)
+
+    @property
+    def mode(self) -> int:
+        """Permission bits."""
+        return stat.S_IMODE(self.status.st_mode)
+
+
+@dataclass
+class Walk:
+    """What was seen below some folders.
+
+    Attributes:
+        seen: by path; parents come before what is in them.
+        failed: folders that cannot be read, with the reason.
+    """
+
+    root: Path
+    seen: Dict[str, Seen] = field(default_factory=dict)
+    failed: Dict[str, OSError] = field(default_factory=dict)
+    is_cut: bool = False
+    _same: Dict[int, int] = field(default_factory=dict)
+
+    def below(self, top: str, skips: Callable[[str], bool] | None = None) -> None:
+        """Read all below a folder, and the folder itself; of what `skips` tells, nothing."""
+        waiting: List[str] = [top] if self.look(top) else []
+        while waiting:
+            folder = waiting.pop()
+            here = self.seen[folder]
+            if not here.is_folder:
+                continue
+            for name in self.names(folder):
+                path = f"{folder}/{name}"
+                if skips is not None and skips(path):
+                    continue
+                found = self.look(path)
+                if found is None:
+                    continue
+                if found.is_folder and found.status.st_dev == here.status.st_dev:
+                    waiting.append(path)
+
+    def names(self, folder: str) -> List[str]:
+        """Return the names in a folder, sorted; none where it is not there or cannot be read."""
+        try:
+            return sorted(os.listdir(f"{self._real(folder)}"))  # noqa: PTH208 - names are wanted
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            self.failed[folder] = error
+            return []
+
+    def look(self, path: str) -> Seen | None:
+        """Read one path; nothing where nothing is."""
+        if path in self.seen:
+            return self.seen[path]
+        if len(self.seen) >= MOST:
+            self.is_cut = True
+            return None
+        real = self._real(path)
+        try:
+            status = os.lstat(real)
+            target = os.readlink(real) if stat.S_ISLNK(status.st_mode) else ""  # noqa: PTH115 - text is wanted
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            self.failed[path] = error
+            return None
+        # One object for each number that many have.
+        mode, device = (self._same.setdefault(each, each) for each in (status.st_mode, status.st_dev))
+        short = Status(
+            mode, status.st_uid, status.st_gid, device, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        )
+        self.seen[path] = Seen(path, short, target)
+        return self.seen[path]
+
+    def data(self, path: str) -> bytes:
+        """Return a file's bytes, at most `LARGEST`; none where it is no plain file. Raises OSError."""
+        fd = os.open(self._real(path), safe_paths.FILE)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return b""
+            pieces, left = [], LARGEST
+            while left > 0:
+                asked = min(left, _PIECE)
+                piece = os.read(fd, asked)
+                pieces.append(piece)
+                left -= len(piece)
+                if len(piece) < asked:  # of a plain file that is its end
+                    break
+            return b"".join(pieces)
+        finally:
+            os.close(fd)
+
+    def digest(self, path: str, algorithm: str = "sha256") -> str:
+        """Return a digest of a file's content; "" for what has none or cannot be read."""
+        found = self.seen.get(path)
+        if found is None or not found.is_file:
+            return ""
+        if found.status.st_size > LARGEST:
+            return f"{found.status.st_size} {found.status.st_mtime_ns} {found.status.st_ctime_ns}"
+        with contextlib.suppress(OSError):
+            return hashlib.new(algorithm, self.data(path), usedforsecurity=False).hexdigest()
+        return ""
+
+    def _real(self, path: str) -> str:
+        return path if str(self.root) == "/" else f"{self.root}{path}"
+
+
+class Names:
+    """Names of accounts and groups, out of the host's own files: no directory service is asked."""
+
+    def __init__(self, root: Path) -> None:
+        """Read passwd(5) and group(5)."""
+        self._users = _numbers(root / "etc" / "passwd")
+        self._groups = _numbers(root / "etc" / "group")
+
+    def owner(self, status: Status | os.stat_result) -> str:
+        """Return owner and group, such as root:shadow; a number where there is no name."""
+        user = self._users.get(status.st_uid, str(status.st_uid))
+        return f"{user}:{self._groups.get(status.st_gid, str(status.st_gid))}"
+
+
+def _numbers(path: Path) -> Dict[int, str]:
+    known: Dict[int, str] = {}
+    with contextlib.suppress(OSError):
+        for line in path.read_text("utf-8", "replace").splitlines():
+            words = line.split(":")
+            if len(words) > 3 and words[2].isdigit():  # noqa: PLR2004 - name, password, number, more
+                known.setdefault(int(words[2]), words[0])
+    return known
+
+
+def describe(seen: Seen, names: Names) -> str:
+    """Return in words what stands there: kind, mode, owner, and where a link points."""
+    mode = seen.status.st_mode
+    if seen.is_link:
+        return f"link to {seen.target}"
+    kinds = {
+        stat.S_IFREG: "file",
+        stat.S_IFDIR: "folder",
+        stat.S_IFIFO: "pipe",
+        stat.S_IFSOCK: "socket",
+        stat.S_IFBLK: "disk device",
+        stat.S_IFCHR: "device",
+    }
+    return f"{kinds.get(stat.S_IFMT(mode), 'thing')} {seen.mode:04o} {names.owner(seen.status)}"
+
+
+def home_folders(root: Path, without: Collection[str] = ()) -> Dict[str, str]:
+    """Return the home of each account that has a shell, by its name; root's is another matter."""
+    homes: Dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for line in (root / "etc" / "passwd").read_text("utf-8", "replace").splitlines():
+            words = line.split(":")
+            if len(words) != 7 or words[0] in without:  # noqa: PLR2004 - passwd(5)
+                continue
+            shell, home = words[6], words[5].rstrip("/")
+            is_shell = shell not in ("", "/bin/sync") and not shell.endswith(("/nologin", "/false"))
+            if is_shell and home.startswith("/") and home != "/root" and len(home) > 1:
+                homes[words[0]] = home
+    return homes

@@ -1,0 +1,246 @@
+"""Units of systemd that no package enables and nobody declared, drop-ins and masks among them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Dict, FrozenSet, List, Mapping, Set
+
+from portcullis.agent.errors import HostError
+from portcullis.components.inventory.on_host import unit_files
+from portcullis.components.inventory.on_host.look import Entry
+from portcullis.components.inventory.on_host.unit_files import (
+    MANAGERS,
+    SYSTEM,
+    TYPES,
+    Definitions,
+    covers,
+    is_preset,
+    template,
+)
+from portcullis.resources.packages.on_host.policy import DISABLED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from portcullis.components.inventory.on_host.look import Found, Look
+    from portcullis.components.inventory.on_host.unit_files import File, UnitFiles
+
+__all__ = ["covers", "read"]
+
+_TIMEOUT = 30.0
+_STARTERS = ("timer", "socket", "path")
+_GUARD = "portcullis-guard-"  # as `guard` calls its timers
+_LIMIT = 1 << 20  # bytes of a file that are hashed
+_RUNNING = ("list-units", "--type=service,timer,socket,path,target", "--state=active,activating,reloading",
+            "--no-legend", "--no-pager", "--plain", "--full")  # fmt: skip
+# logind starts these when somebody goes to that terminal: logind.conf(5), NAutoVTs.
+_TERMINALS = re.compile(r"getty@tty\d+\.service")
+
+
+@dataclass
+class _Told:
+    """All that is told of one unit."""
+
+    texts: List[str] = field(default_factory=list)
+    marks: List[str] = field(default_factory=list)
+    changed: float = 0.0
+    passing: bool = False
+
+    def add(self, text: str, file: File, mark: str = "") -> None:
+        self.texts.append(text)
+        self.marks.append(mark)
+        self.changed = max(self.changed, file.changed)
+
+    @property
+    def entry(self) -> Entry:
+        mark = hashlib.sha256(" ".join(self.marks).encode()).hexdigest() if any(self.marks) else ""
+        return Entry("; ".join(self.texts), mark, self.changed or None, self.passing)
+
+
+def read(look: Look) -> Found:
+    """Return one entry for each unit, whatever there is to tell of it."""
+    shipped = look.dpkg.owners
+    found: Dict[str, Entry] = {}
+    for manager in MANAGERS:
+        for unit, told in _Manager(look, manager, shipped).told().items():
+            found[unit if manager == SYSTEM else f"user {unit}"] = told.entry
+    for what, file in unit_files.executed(look.machine.root, shipped):
+        if not look.claims.has_path(file.path):
+            does = "says what is enabled" if what == "preset" else "root runs it"
+            to = f" → {file.target}" if file.target else ""
+            mark = _digest(look.machine.root / file.path.lstrip("/"))
+            found[f"{what} {file.path}"] = Entry(f"{does}{to}{file.rights}", mark, file.changed)
+    return {"units": found}
+
+
+class _Manager:
+    """The units of systemd itself, or those of every user's."""
+
+    def __init__(self, look: Look, manager: str, shipped: Mapping[str, str]) -> None:
+        root = look.machine.root
+        self._look, self._root, self._manager, self._shipped = look, root, manager, shipped
+        self._files: UnitFiles = unit_files.read(root, manager, shipped)
+        self._defined = Definitions(root, manager)
+        self._markers = unit_files.markers(root, manager)
+        self._masked = unit_files.markers(root, manager, masked=True)
+        self._presets = unit_files.presets(root, manager)
+        # A declared service that is enabled enables others with it.
+        self._declared: FrozenSet[str] = self._defined.with_also(look.claims.units)
+        self._told: Dict[str, _Told] = {}
+
+    def told(self) -> Mapping[str, _Told]:
+        for file in self._files.units:
+            self._unit(file)
+        for file, wanted_by in self._files.links:
+            if not self._is_explained(f"{wanted_by}/{file.unit}", file.unit, file):
+                by = wanted_by.rpartition(".")[0]
+                self._tell(
+                    file.unit, "its link masks it for " + by if file.masks else f"enabled for {by}", file
+                )
+        for file in self._files.drop_ins:
+            self._drop_in(file)
+        for file in self._files.strangers:
+            if not self._look.claims.has_path(file.path):
+                self._tell(file.unit, f"no package has its {file.path}", file, content=True)
+        made = {file.unit for file in self._files.transient}
+        for file in self._files.transient:
+            stem, _, kind = file.unit.rpartition(".")
+            # What a timer of the same command starts is told with it.
+            is_told = kind == "service" and made & {f"{stem}.{other}" for other in _STARTERS}
+            if not is_told and not self._is_declared(file.unit):
+                self._tell(file.unit, "made by a command, such as systemd-run; gone after a boot", file)
+                self._told[file.unit].passing = True
+        self._disabled()
+        if self._manager == SYSTEM:
+            self._running()
+        return self._told
+
+    def _unit(self, file: File) -> None:
+        unit, path = file.unit, file.path
+        if path in self._shipped or self._look.claims.has_path(path):
+            return
+        if file.masks:
+            if unit not in self._masked and not self._is_declared(unit):
+                until = " until the next boot" if path.startswith("/run/") else ""
+                self._tell(unit, f"masked{until}: it cannot start", file)
+            return
+        if file.target:
+            real = file.target.rpartition("/")[2]
+            if real == unit:
+                self._tell(unit, f"unit file {file.target}, by a link", file, content=True)
+            elif not self._is_explained(unit, real, file):
+                self._tell(unit, f"another name of {file.target}", file)
+            return
+        instead = ", in place of its package's" if self._defined.is_shipped(unit) else ""
+        self._tell(unit, f"unit file {path}{instead}{file.rights}", file, content=True)
+
+    def _drop_in(self, file: File) -> None:
+        unit = file.unit if file.unit.endswith(TYPES) else f"{file.unit}.d"
+        # Docker and logind change the limits of what they started.
+        passes = file.path.startswith("/run/") and unit.endswith((".scope", ".slice"))
+        if not (passes or file.path in self._shipped or self._look.claims.has_path(file.path)):
+            self._tell(unit, f"drop-in {file.path}{file.rights}", file, content=True)
+
+    def _is_explained(self, link: str, unit: str, file: File) -> bool:
+        """Return whether a package or a declaration makes a link, such as ``sshd.service``."""
+        if self._look.claims.has_path(file.path) or file.path in self._shipped:
+            return True
+        made = self._defined.links(unit)
+        if link in self._markers:
+            # An alias leads where its unit says; what it led to is not in the marker.
+            return "/" in link or link in made
+        if self._is_declared(unit):
+            return True
+        name = template(unit)
+        default = self._defined.settings(name).get("DefaultInstance", [""])
+        is_default = name == unit or unit_files.instance(unit) in default
+        return is_default and link in made and is_preset(self._presets, name)
+
+    def _is_declared(self, unit: str) -> bool:
+        return unit in self._declared or template(unit) in self._declared or self._is_guard(unit)
+
+    def _is_guard(self, unit: str) -> bool:
+        """Return whether a unit is what undoes a change that waits for its confirmation (`guard`)."""
+        pending = self._look.machine.state / "guards"
+        number = unit[len(_GUARD) :].partition(".")[0]
+        return unit.startswith(_GUARD) and bool(number) and (pending / number).is_dir()
+
+    def _disabled(self) -> None:
+        """Tell of units that their package enabled and somebody disabled."""
+        linked = {f"{wanted_by}/{file.unit}" for file, wanted_by in self._files.links}
+        # A package that we installed starts nothing at boot before it is declared.
+        ours = {
+            str(unit)
+            for record in self._look.records
+            if record.kind == "packages"
+            for unit in record.extra.get(DISABLED) or ()
+        }
+        for link in sorted(self._markers - linked):
+            by, _, unit = link.partition("/")
+            is_there = unit and self._defined.is_shipped(unit)  # else its package was removed
+            if is_there and unit not in {*self._told, *ours} and not self._is_declared(unit):
+                told = self._told.setdefault(unit, _Told())
+                told.texts.append(f"disabled by hand: its package enabled it for {by.rpartition('.')[0]}")
+
+    def _running(self) -> None:
+        """Tell of units that run although nothing enables them."""
+        running = self._list()
+        enabled = self._enabled()
+        targets = {unit for unit in running if unit.endswith(".target")}
+        odd = {
+            unit
+            for unit in running - targets
+            if not ({unit, template(unit)} & enabled or unit in self._told or self._is_declared(unit))
+            and not _TERMINALS.fullmatch(unit)
+            and self._defined.links(unit)
+        }
+        odd = {unit for unit in odd if not self._is_triggered(unit, running)}
+        if not odd:
+            return
+        names = {
+            name: unit for unit in odd for name in (unit, *self._defined.settings(unit).get("Alias", ()))
+        }
+        named = {names[name] for name in self._defined.named_anywhere(set(names), targets)}
+        for unit in sorted(odd - named):
+            self._told[unit] = _Told(["runs, and nothing enables it"], passing=True)
+
+    def _is_triggered(self, unit: str, running: Set[str]) -> bool:
+        """Return whether a socket, timer or path that is up starts it."""
+        stem = unit.rpartition(".")[0]
+        for other in running:
+            name, _, kind = other.rpartition(".")
+            if kind in _STARTERS:
+                set_there = self._defined.settings(other)
+                starts = [*set_there.get("Unit", ()), *set_there.get("Service", ())] or [f"{name}.service"]
+                if unit in starts or (template(unit) in starts and stem):
+                    return True
+        return False
+
+    def _enabled(self) -> Set[str]:
+        """Return every unit that some link enables, wherever it stands."""
+        found = {file.unit for file, _ in self._files.links} | {
+            file.target.rpartition("/")[2] for file in self._files.units if file.target
+        }
+        return found | unit_files.wanted(self._root, self._manager)
+
+    def _list(self) -> Set[str]:
+        try:
+            done = self._look.machine.run(["systemctl", *_RUNNING], timeout=_TIMEOUT)
+        except HostError as error:
+            if error.code == "invalid":
+                return set()  # no systemd, so nothing of it runs
+            raise
+        if done.code:
+            raise HostError("unreadable", "systemd does not list its units on the host", detail=done.text)
+        return {line.split()[0] for line in done.out.splitlines() if line.split()}
+
+    def _tell(self, unit: str, text: str, file: File, *, content: bool = False) -> None:
+        mark = _digest(self._root / file.path.lstrip("/")) if content else ""
+        self._told.setdefault(unit, _Told()).add(text, file, mark)
+
+
+def _digest(path: Path) -> str:
+    """Return a digest of a file, which stays on the host."""
+    return hashlib.sha256(unit_files.text_of(path, _LIMIT).encode("utf-8", "replace")).hexdigest()

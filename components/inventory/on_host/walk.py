@@ -1,0 +1,295 @@
+"""The nightly walk: programs with rights of their own, changed files of packages, sources of packages.
+
+It reads the whole disk, which is too much for a survey. It runs before the first change of ours and then as a
+program of its own, from a timer at the lowest priority. The survey reads its result.
+
+The component puts this very file on the host, so it imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Set, Tuple
+
+SETUID = {
+    "/usr/bin/at", "/usr/bin/bsd-write", "/usr/bin/chage", "/usr/bin/chfn", "/usr/bin/chsh",
+    "/usr/bin/crontab", "/usr/bin/dotlockfile", "/usr/bin/expiry", "/usr/bin/fusermount",
+    "/usr/bin/fusermount3", "/usr/bin/gpasswd", "/usr/bin/locate", "/usr/bin/mlocate", "/usr/bin/mount",
+    "/usr/bin/newgidmap", "/usr/bin/newgrp", "/usr/bin/newuidmap", "/usr/bin/ntfs-3g", "/usr/bin/passwd",
+    "/usr/bin/pkexec", "/usr/bin/plocate", "/usr/bin/ssh-agent", "/usr/bin/su", "/usr/bin/sudo",
+    "/usr/bin/umount", "/usr/bin/wall", "/usr/bin/write", "/usr/bin/write.ul",
+    "/usr/lib/dbus-1.0/dbus-daemon-launch-helper", "/usr/lib/openssh/ssh-keysign",
+    "/usr/lib/policykit-1/polkit-agent-helper-1", "/usr/lib/polkit-1/polkit-agent-helper-1",
+    "/usr/lib/snapd/snap-confine", "/usr/lib/x86_64-linux-gnu/utempter/utempter",
+    "/usr/sbin/exim4", "/usr/sbin/mount.cifs", "/usr/sbin/mount.nfs",
+    "/usr/sbin/pam_extrausers_chkpwd", "/usr/sbin/postdrop", "/usr/sbin/postqueue", "/usr/sbin/pppd",
+    "/usr/sbin/unix_chkpwd",
+}  # fmt: skip
+"""Programs to which their packages in Debian and Ubuntu give the rights of another account."""
+CAPABLE = {
+    "/usr/bin/arping", "/usr/bin/dumpcap", "/usr/bin/fping", "/usr/bin/mtr-packet", "/usr/bin/newgidmap",
+    "/usr/bin/newuidmap", "/usr/bin/ping", "/usr/lib/snapd/snap-confine",
+    "/usr/lib/x86_64-linux-gnu/gstreamer1.0/gstreamer-1.0/gst-ptp-helper",
+}  # fmt: skip
+"""Programs to which their packages give capabilities: capabilities(7)."""
+SKIPPED = ("/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containerd")
+"""What is not on the disk, and what is inside containers and works there alone."""
+LOADED = (".so", ".py", ".pth", ".pl", ".pm", ".sh", ".ko")
+"""Endings of what programs load. Caches and documents are passed over."""
+_SYSTEM = ("/usr/", "/boot/")
+Names = Tuple[Mapping[str, str], Mapping[str, str]]
+_LOADED_FROM = ("/usr/lib/", "/usr/libexec/", "/usr/share/")
+_MADE = ("/__pycache__/", "/usr/lib/modules/", "/usr/share/doc/")
+MOST = 1000
+"""Findings that are kept."""
+NOBODYS = "in no package"
+"""Ends the text of a stranger."""
+GONE, CHANGED = "is missing,", "not as"
+"""Begin the text of a packaged file that is gone, and what is told of its content; its package follows."""
+OPEN = "others than root can change it"
+"""Is in the text of a program that is not root's alone."""
+_RIGHTS, _RUNS, _WRITABLE = 0o6000, 0o111, 0o022
+
+
+def main(target: str, admindir: str = "/var/lib/dpkg", root: str = "/") -> int:
+    """Walk, and write the result to a file for root alone."""
+    began = time.monotonic()
+    result = walk(root, admindir)
+    result["seconds"] = round(time.monotonic() - began, 1)
+    write(target, result)
+    print(f"walked in {result['seconds']} s: {len(result['programs'])} findings")  # noqa: T201
+    return 0
+
+
+def write(target: str, result: Dict[str, Any]) -> None:
+    """Write the result in one step, for root alone."""
+    folder = Path(target).parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd, temporary = tempfile.mkstemp(dir=folder)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+            json.dump(result, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def walk(root: str, admindir: str) -> Dict[str, Any]:
+    """Return findings by path, sources by package, and the time in seconds since 1970."""
+    owned = shipped(admindir)
+    programs = strangers(root, owned)
+    said = _output(["dpkg", f"--admindir={admindir}", f"--root={root}", "--verify"])
+    for path, told in verified(said, owned).items():
+        programs[path] = f"{programs[path]}, {told}" if path in programs else told
+    sources = _sources(admindir)
+    return {"time": time.time(), "programs": dict(sorted(programs.items())[:MOST]), "sources": sources}
+
+
+def shipped(admindir: str) -> Dict[str, str]:
+    """Return the package of each path, as paths are since /bin and /lib are links into /usr."""
+    owned: Dict[str, str] = {}
+    for path in Path(admindir, "info").glob("*.list"):
+        owned.update(dict.fromkeys(map(_merged, _lines(path)), path.name[: -len(".list")].partition(":")[0]))
+    diverted = _lines(Path(admindir, "diversions"))
+    for place, moved in zip(diverted[::3], diverted[1::3]):
+        owned[_merged(moved)] = owned.get(_merged(place), "a package")
+    return owned
+
+
+def _lines(path: Path) -> List[str]:
+    try:
+        return path.read_text("utf-8", "surrogateescape").split("\n")
+    except FileNotFoundError:
+        return []
+
+
+def strangers(root: str, owned: Mapping[str, str]) -> Dict[str, str]:
+    """Return programs with rights that no package gives, those that others may change, and code of nobody."""
+    found: Dict[str, str] = {}
+    above = len(root.rstrip("/"))
+    known = names(root)
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            entries = list(os.scandir(folder))
+            # Rights count for nothing on such a file system: mount(8), nosuid.
+            is_powerless = bool(os.statvfs(folder).f_flag & os.ST_NOSUID)
+        except OSError:
+            continue
+        for entry in entries:
+            path = entry.path[above:]
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if path not in SKIPPED:
+                        waiting.append(entry.path)
+                    continue
+                if entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    told = faults(
+                        entry.path, path, status, is_packaged=path in owned, is_powerless=is_powerless
+                    )
+                    if told:
+                        found[path] = describe(status, told, known)
+            except OSError:
+                continue  # it went while the folder was read
+    return found
+
+
+def faults(
+    real: str, path: str, status: os.stat_result, *, is_packaged: bool, is_powerless: bool = False
+) -> List[str]:
+    """Return what is wrong with a file, other than its content; nothing where that is not so.
+
+    Args:
+        real: where it is.
+        path: where it is on the host.
+        status: what lstat(2) says of it.
+        is_packaged: whether a package ships it.
+        is_powerless: whether rights of a program count for nothing there.
+    """
+    told = [] if is_powerless else _rights(real, path, status, is_packaged=is_packaged)
+    if not is_packaged:
+        return [*told, NOBODYS] if told or _is_strange_code(path, status) else []
+    is_anothers = status.st_uid != 0 and path not in SETUID
+    if path.startswith(_SYSTEM) and (is_anothers or status.st_mode & _WRITABLE):
+        told.append(OPEN)
+    return told
+
+
+def names(root: str) -> Names:
+    """Return the names of accounts and of groups by number: passwd(5), group(5)."""
+    found = []
+    for file in ("etc/passwd", "etc/group"):
+        lines = [line.split(":") for line in _lines(Path(root, file))]
+        # The first line of a number counts, as for the C library.
+        found.append({words[2]: words[0] for words in lines[::-1] if len(words) > 3})  # noqa: PLR2004
+    return found[0], found[1]
+
+
+def describe(status: os.stat_result, told: List[str], known: Names) -> str:
+    """Return a finding in words: `file 4755 root:root, runs as uid 0`."""
+    user, group = str(status.st_uid), str(status.st_gid)
+    owner = f"{known[0].get(user, user)}:{known[1].get(group, group)}"
+    return ", ".join([f"file {stat.S_IMODE(status.st_mode):04o} {owner}", *told])
+
+
+def _rights(real: str, path: str, status: os.stat_result, *, is_packaged: bool) -> List[str]:
+    """Return whose rights a program has that no package gives it; nothing where it runs as who starts it."""
+    mode = stat.S_IMODE(status.st_mode)
+    if not mode & _RUNS:
+        return []
+    words = []
+    if mode & _RIGHTS and not (path in SETUID and is_packaged):
+        if mode & stat.S_ISUID:
+            words.append(f"runs as uid {status.st_uid}")
+        if mode & stat.S_ISGID:
+            words.append(f"runs as gid {status.st_gid}")
+    if not (path in CAPABLE and is_packaged):
+        with contextlib.suppress(OSError):
+            if os.getxattr(real, "security.capability", follow_symlinks=False):
+                words.append("has capabilities of root's")
+    return [" and ".join(words)] if words else []
+
+
+def _is_strange_code(path: str, status: os.stat_result) -> bool:
+    if not path.startswith(_LOADED_FROM) or any(part in path for part in _MADE):
+        return False
+    name = path.rpartition("/")[2]
+    return name.endswith(LOADED) or ".so." in name or bool(status.st_mode & _RUNS)
+
+
+_VERIFIED = re.compile(r"^(missing|\?\?5\S{6})\s+(c )?\s*(/.*?)(?: \(.*\))?$", re.MULTILINE)
+_DOCUMENTS = (
+    "/usr/share/doc/",
+    "/usr/share/man/",
+    "/usr/share/locale/",
+    "/usr/share/info/",
+    "/usr/share/lintian/",
+)
+
+
+def verified(text: str, owned: Mapping[str, str]) -> Dict[str, str]:
+    """Return what `dpkg --verify` says of files that are not configuration; pure.
+
+    Images are often made without documents, which `dpkg` calls missing.
+    """
+    found = {}
+    for what, configuration, path in _VERIFIED.findall(text):
+        if not configuration and not path.startswith(("/etc/", *_DOCUMENTS)):
+            package = owned.get(_merged(path), "its package")
+            is_gone = what == "missing"
+            found[_merged(path)] = (
+                f"is missing, {package} ships it" if is_gone else f"not as {package} ships it"
+            )
+    return found
+
+
+def _sources(admindir: str) -> Dict[str, List[str]]:
+    """Return where each installed package can come from that has another source than the distribution."""
+    names = _output(["dpkg-query", f"--admindir={admindir}", "-W", "-f", "${Package}\n"]).split()
+    if not names:
+        return {}
+    ours = distribution(_output(["apt-cache", "policy"]))
+    return {
+        name: uris
+        for name, uris in sources(_output(["apt-cache", "policy", *names])).items()
+        if uris and not ours.intersection(uris)
+    }
+
+
+def distribution(text: str) -> Set[str]:
+    """Return the URIs of the distribution's own sources, out of `apt-cache policy`; pure."""
+    found = re.findall(r"^ *-?\d+ (\w+:\S+) .*\n +release (.*)$", text, re.MULTILINE)
+    return {uri for uri, release in found if {"o=Debian", "o=Ubuntu"}.intersection(release.split(","))}
+
+
+def sources(text: str) -> Dict[str, List[str]]:
+    """Return the sources of each package, out of `apt-cache policy` of many; pure.
+
+    Of the installed version; where no list has that one any more, of any version.
+    """
+    found = {}
+    for block in re.split(r"^(?=\S.*:$)", text, flags=re.MULTILINE):
+        table = block.partition("Version table:")[2]
+        if table and "\n  Installed: (none)" not in block:
+            mine = re.search(r"^ \*\*\* .*\n((?: {8,}.*\n?)*)", table, re.MULTILINE)
+            found[block.partition(":")[0]] = sorted(_uris(mine[1] if mine else "") or _uris(table))
+    return found
+
+
+def _uris(text: str) -> Set[str]:
+    return set(re.findall(r"^ {8,}-?\d+ (\w+:\S+)", text, re.MULTILINE))
+
+
+def _output(argv: List[str]) -> str:
+    """Return what a program prints; "" where it cannot run. A finding of dpkg's is no failure."""
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=1800, check=False,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode("utf-8", "surrogateescape")
+
+
+def _merged(path: str) -> str:
+    return f"/usr{path}" if path.startswith(("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/")) else path
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

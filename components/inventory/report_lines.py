@@ -1,0 +1,89 @@
+"""How a report tells what the inventory found: one line for each thing, and how a person undoes it. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from portcullis.components.inventory.remedies import remedy
+from portcullis.provider.changes import STAYS, Line, Section, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from portcullis.provider.changes import Change
+
+_SECTIONS: Mapping[str, Section] = {
+    "accounts": Section.ACCESS,
+    "keys": Section.ACCESS,
+    "files": Section.REST,
+    "units": Section.REST,
+    "programs": Section.ACCESS,
+    "packages": Section.REST,
+    "kernel": Section.FIREWALL,
+    "docker": Section.SITES,
+}
+"""What each map of the inventory is about."""
+
+_OPENS: Mapping[str, str] = {
+    "accounts": r"(?!linger )",
+    "keys": r"",
+    # What runs by itself or leads elsewhere, and what everybody may change.
+    "files": r"/etc/(?:cron|profile|bash|environment|ld\.so|sudoers|pam\.d|ssh/|systemd/|udev/|apt/|rc\.local"
+    r"|init\.d|nginx/|hosts\b|modules|modprobe|alternatives/|shadow|gshadow)|/var/spool/(?:cron|at)"
+    r"|/(?:root|home/[^/]+)/\.|/usr/(?:local/|s?bin/|lib/)|/run/systemd/"
+    r"|.*\n\w+ \d(?:\d[2367]\d|\d\d[2367])",
+    "units": r".*\n.*(?:unit file|drop-in|root runs it|made by a command|no package has|enabled for)",
+    "programs": r"/.*\n(?!is missing)",
+    "packages": r"(?!)",
+    "kernel": r".*(?:forwarding|route_localnet|proxy_arp|core_pattern|modprobe)\n"
+    r"|.*\n.*(?:passes all firewalls|by a router)",
+    "docker": r"swarm|plugin"
+    r"|.*\n.*(?:privileged|the host's|Docker's socket|publishes|passes all firewalls|capabilities "
+    r"|without \w|devices /|the (?:network|processes|shared memory) of"
+    r"|mounts /(?:(?:etc|root|boot|dev|proc|sys|usr|lib|bin|sbin|home|var|opt)\b\S*)? at)",
+}
+"""What of each map opens the host. Other entries only do not belong there."""
+
+_ONLY_TOLD = re.compile(r"reading |more$|baseline$")
+"""Keys of what is no thing on the host."""
+
+
+def lines(change: Change) -> list[Line]:
+    """Return the lines of an `Inventory`: what nobody declared. Nothing of it is ever deleted."""
+    if change.op != "update":
+        return [
+            Line("inventory", "read from now on" if change.op == "create" else "no longer read", follows=True)
+        ]
+    found = [
+        _line(name, key, str(live), at=(name, key))
+        for name in _SECTIONS
+        for key, live, _ in change.entries(name)
+        if live is not None
+    ]
+    return found or [Line("inventory", "follows other changes", follows=True)]
+
+
+def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
+    way = remedy(name, key, text)
+    # Exposure tells of networks too, a container of its own, and the filter of a unit that flushes it.
+    topic = key if name == "docker" else f"unit {key}" if name == "units" else ""
+    is_echo = topic.startswith("member ")
+    return Line(
+        key,
+        text,
+        f"{STAYS}; {way}" if way else STAYS,
+        _severity(name, key, text),
+        _SECTIONS[name],
+        at,
+        topic,
+        echo=is_echo,
+    )
+
+
+def _severity(name: str, key: str, text: str) -> Severity:
+    if key.startswith("accept "):
+        return Severity.COSMETIC
+    if _ONLY_TOLD.match(key) or text.startswith("gone; "):
+        return Severity.WRONG
+    return Severity.OPEN if re.match(_OPENS[name], f"{key}\n{text}") else Severity.WRONG

@@ -1,0 +1,116 @@
+"""Files that sshd reads and that are neither ours nor as Debian ships them, with what each of them sets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.agent import packaged, strangers
+from portcullis.components.ssh.on_host import sshd_config
+from portcullis.components.ssh.on_host.sshd_config import CUMULATIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Store
+    from portcullis.agent.strangers import Stranger, Strangers
+    from portcullis.components.ssh.on_host.sshd_config import Line
+
+_LINES = 5  # of one file
+# What Debian's and Ubuntu's own file sets besides: harmless, and the same on every host.
+_DEFAULTS = frozenset(
+    [
+        "include",
+        "usepam yes",
+        "printmotd no",
+        "acceptenv lang lc_*",
+        "acceptenv lang lc_* colorterm no_color",
+        "subsystem sftp /usr/lib/openssh/sftp-server",
+    ]
+)
+
+
+def read(
+    machine: Machine, store: Store, lines: Sequence[Line], ours: Path, blamed: Iterable[str]
+) -> Strangers:
+    """Look at the folder of drop-ins, at the main file, and at what it includes from elsewhere.
+
+    Args:
+        machine: the host.
+        store: what is declared.
+        lines: every line in force, in sshd's order.
+        ours: our own drop-in.
+        blamed: what is told of the declared options; a line that is named there is told already.
+
+    Raises:
+        HostError: ``unreadable``.
+    """
+    main = machine.ssh / "sshd_config"
+    found = strangers.read(machine, store, ours.parent, ours=[ours])
+    found.update(_elsewhere(machine, store, {line.file for line in lines} | {str(main)}, ours.parent))
+    told = "\n".join(blamed)
+    effects = _in_effect(lines, str(ours))
+    result: Strangers = {}
+    for name, one in found.items():
+        mine = [line for line in effects if line.file == name]
+        untold = [line for line in mine if f"({line.place})" not in told]
+        if not untold and (mine or _is_out_of_force(Path(name))):
+            result[name] = replace(one, quiet=True)
+            continue
+        result[name] = replace(one, text=f"{one.text}; {_words(lines, Path(name), untold, one)}")
+    return result
+
+
+def _is_out_of_force(path: Path) -> bool:
+    """Whether we changed a file ourselves: a line of it that is ours no more has a mark of ours."""
+    return sshd_config.MARK in (sshd_config.read_text(path) or "")
+
+
+def _elsewhere(machine: Machine, store: Store, files: Iterable[str], folder: Path) -> Strangers:
+    """The main file, and included ones outside the folder of drop-ins."""
+    found: Strangers = {}
+    for name in sorted(files):
+        path = Path(name)
+        if folder in path.parents or strangers.is_declared(store, path):
+            continue
+        one = strangers.look(path, packaged.shipped_sums(machine, path))
+        if one is not None:
+            found[name] = one
+    return found
+
+
+def _in_effect(lines: Sequence[Line], ours: str) -> list[Line]:
+    """The lines of others that set something: of most options the first line counts, and a Match wins."""
+    # Our last block repeats these for everybody: neither a line for everybody nor a later Match changes them.
+    repeated = {line.keyword for line in lines if line.file == ours and line.match.lower() == "all"}
+    seen: set[str] = set()
+    reached = False
+    found = []
+    for line in lines:
+        if line.file == ours:
+            seen.add(line.keyword)
+            reached = True
+            continue
+        if line.match:
+            counts = not (reached and line.keyword in repeated)
+        else:
+            counts = line.keyword in CUMULATIVE or line.keyword not in seen | repeated
+            seen.add(line.keyword)
+        text = f"{line.keyword} {line.value_alone}".strip().lower()
+        if counts and line.keyword != "include" and (line.match or text not in _DEFAULTS):
+            found.append(line)
+    return found
+
+
+def _words(lines: Sequence[Line], path: Path, effects: Sequence[Line], one: Stranger) -> str:
+    if not path.exists():
+        return "sshd does not start without it"
+    if not effects:
+        is_read = path.name == "sshd_config" or sshd_config.includes(list(lines), path)
+        return "without effect" if is_read else "sshd does not read it"
+    # What a file says that only root may read stays on the host.
+    shown = [f"{line.keyword} {line.value}" if one.open_to_all else line.keyword for line in effects[:_LINES]]
+    more = f" and {len(effects) - _LINES} more" if len(effects) > _LINES else ""
+    return f"sets {', '.join(dict.fromkeys(shown))}{more}"

@@ -1,0 +1,305 @@
+"""What lies in a part's own folder and is neither declared nor as its package brings it.
+
+A part tells of it by name and leaves it where it is. Debian's packages bring what is below /etc as conffiles
+(Debian Policy, 10.7.2), each with its sum in dpkg's status file; links and folders they make by script.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict
+
+from portcullis.agent import disk, packaged, paths, safe_paths
+from portcullis.agent.errors import HostError
+from portcullis.agent.step import WARN, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from typing import Callable
+
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.store import Record, Store
+
+ABSENT = "absent"
+"""What a step says is declared of a stranger."""
+UNKNOWN = "nobody declared it"
+"""How the text of a file begins that is neither ours nor a package's."""
+LINK = "a link to "
+"""How the text of a link begins."""
+SOME_PACKAGE = "its package"
+"""Stands for a package's name where it is not known: ucf(1) brings the file, by a script of the package."""
+OTHER_NAME = "its name has other characters than are shown"
+"""Begins a text where the path cannot be shown as it is."""
+OLD = "came with the machine"
+"""Begins the text of what was there before us, and has changed or is gone."""
+WITHOUT_EFFECT = "is accepted, and is not there: take it out of the settings"
+KEPT = "strangers"
+"""Where a record's original has the marks of what was there before us."""
+LIMIT = 2_000  # entries of a folder; more is told as one
+_GONE = "gone"  # the mark of a package's file that is not there
+_FIRST = 3  # files in one message
+_SHOWN = 200  # characters of a text
+_FILE, _FOLDER = 0o644, 0o755
+_MOST = 0o755
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """One of them.
+
+    Attributes:
+        text: what people read: no time and no content.
+        mark: a digest of it, which stays on the host.
+        open_to_all: every account of the host may read it.
+        changed: it is a package's file that was changed, or is gone; else nobody knows it.
+        quiet: it has no effect, or something else tells of it.
+    """
+
+    text: str
+    mark: str
+    open_to_all: bool = False
+    changed: bool = False
+    quiet: bool = False
+
+
+Strangers = Dict[str, Stranger]
+
+
+def read(
+    machine: Machine,
+    store: Store,
+    folder: Path,
+    *,
+    ours: Collection[Path] = (),
+    explained: Callable[[Path, str], bool] | None = None,
+) -> Strangers:
+    """Look at a folder, and at all that is below it.
+
+    Args:
+        machine: the host.
+        store: what is declared.
+        folder: the part's folder.
+        ours: files of the part's own kinds; those of resources such as `File` are known by themselves.
+        explained: tells of a link and its target whether a package's script makes it.
+
+    Raises:
+        HostError: ``unreadable``.
+    """
+    shipped = packaged.conffiles(machine, folder)
+    kept = _overrides(machine)
+    found: Strangers = {}
+    seen = set()
+    for path, status in _walk(folder):
+        name = str(path)
+        seen.add(name)
+        if len(found) > LIMIT:
+            found[str(folder)] = Stranger(f"over {LIMIT} entries that nobody declared", "")
+            break
+        if path in ours or is_declared(store, path):
+            continue
+        sums = {shipped[name].digest: shipped[name].package} if name in shipped else {}
+        one = _entry(path, status, sums, explained)
+        if one is None and name not in kept and (fault := _access(status)):
+            one = Stranger(fault, fault, changed=True)
+        if one is not None:
+            found[name] = one
+    for name in sorted(set(shipped) - seen):
+        if Path(name) not in ours and not is_declared(store, Path(name)):
+            found[name] = Stranger(f"gone; {shipped[name].package} brings it", _GONE, changed=True)
+    return found
+
+
+def look(path: Path, shipped: Collection[str]) -> Stranger | None:
+    """Look at one file; None where it has one of the sums that ucf or a package gave it, or is nobody's.
+
+    Raises:
+        HostError: ``unreadable``.
+    """
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return Stranger(f"gone; {SOME_PACKAGE} brings it", _GONE, changed=True) if shipped else None
+    except OSError as error:
+        raise disk.unreadable(error, path) from None
+    one, fault = _entry(path, status, dict.fromkeys(shipped, SOME_PACKAGE), None), _access(status)
+    return one or (Stranger(fault, fault, changed=True) if fault else None)
+
+
+def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> dict[str, str]:
+    """Return what is told to people: without what is accepted, or was there before us as it is now."""
+    before: Mapping[str, str] = record.original.get(KEPT) or {} if record else {}
+    texts = {
+        name: f"{OLD}, and was changed; {one.text}" if name in before and not one.changed else one.text
+        for name, one in found.items()
+        if not one.quiet and before.get(name) != one.mark
+    }
+    gone = [name for name in before if name not in found and not os.path.lexists(name)]
+    texts.update({name: f"{OLD}, and is gone" for name in gone if before[name] != _GONE})
+    telling = dict(_shown(name, text) for name, text in sorted(texts.items()) if name not in accepted)
+    # Who accepts what is not there would not see it come.
+    unused = [name for name in sorted(accepted) if name not in found and name not in texts]
+    return {**telling, **dict.fromkeys(unused, WITHOUT_EFFECT)}
+
+
+def marks(found: Strangers) -> dict[str, str]:
+    """Return what a record's original keeps of them, under `KEPT`."""
+    return {name: one.mark for name, one in found.items()}
+
+
+def steps(found: Mapping[str, str]) -> list[Step]:
+    """Return a step that only tells, for each of them."""
+    return [Step(f'strangers["{name}"]', text, ABSENT, WARN) for name, text in found.items()]
+
+
+def is_declared(store: Store, path: Path) -> bool:
+    """Return whether a resource of some stack has this file or folder."""
+    name = str(path)
+    if not name.isprintable():  # no resource has such a path, and bytes that are no text have no record
+        return False
+    return any((store.folder(kind, name) / "record.json").exists() for kind in ("file", "directory"))
+
+
+def by_hand(machine: Machine, store: Store, changed: Collection[Path]) -> list[str]:
+    """Return those of some files that somebody else wrote: neither declared nor as their package brings them.
+
+    Raises:
+        HostError: ``unreadable``.
+    """
+    theirs = [path for path in changed if not is_declared(store, path)]
+    return [str(path) for path in theirs if digest(path) not in packaged.shipped_sums(machine, path)]
+
+
+def named(error: HostError, names: Collection[str]) -> HostError:
+    """Return an error that first names the files that somebody changed by hand; itself without any."""
+    if not names:
+        return error
+    many = f" and {len(names) - _FIRST} more" if len(names) > _FIRST else ""
+    what = ", ".join(_printable(name) for name in list(names)[:_FIRST]) + many
+    return HostError(
+        error.code,
+        f"{what} {'was' if len(names) == 1 else 'were'} changed by hand; then {error.message}",
+        prop=error.prop,
+        hint=error.hint or "put that right on the host, then run again",
+        detail=error.detail,
+    )
+
+
+def refused(error: HostError, found: Mapping[str, str]) -> HostError:
+    """Return an error that first names what is told of; itself where no program refuses its configuration."""
+    names = [name for name, text in found.items() if text != WITHOUT_EFFECT]
+    return named(error, names if error.code == "test-failed" else ())
+
+
+def digest(path: Path) -> str:
+    """Return the md5 of a file, as dpkg has it. Raises `HostError` (``unreadable``)."""
+    found = hashlib.md5(usedforsecurity=False)
+    with disk.reading(path) as place:
+        fd = place.open()
+        try:
+            for piece in safe_paths.pieces(fd):
+                found.update(piece)
+        finally:
+            os.close(fd)
+    return found.hexdigest()
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Give the folder and everything below it, without our own unfinished writes. No link is followed."""
+    waiting = [folder]
+    while waiting:
+        path = waiting.pop()
+        try:
+            status = path.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                names = sorted(os.listdir(path))  # noqa: PTH208 - names are wanted
+                waiting += [path / name for name in names if not (name[0] == "." and disk.MARK in name)]
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise disk.unreadable(error, path) from None
+        yield path, status
+
+
+def _entry(
+    path: Path,
+    status: os.stat_result,
+    shipped: Mapping[str, str],
+    explained: Callable[[Path, str], bool] | None,
+) -> Stranger | None:
+    """What a folder's entry is, if it has none of the sums that packages gave it: each with its package."""
+    package = next(iter(shipped.values()), "")
+    if stat.S_ISDIR(status.st_mode) and not shipped:
+        return None  # what is in it decides
+    if stat.S_ISLNK(status.st_mode):
+        return _link(path, package, explained)
+    if not stat.S_ISREG(status.st_mode):
+        kind = paths.type_name(status)
+        text = f"{kind}, where {package} brings a file" if package else f"{UNKNOWN}; {kind}"
+        return Stranger(text, text, changed=bool(shipped))
+    try:
+        have = digest(path)
+    except HostError as error:
+        return Stranger(f"cannot be read: {error.message}", "", changed=bool(shipped))
+    if have in shipped:
+        return None
+    access = _access(status)
+    text = f"changed by hand: not as {package} brings it" if shipped else UNKNOWN
+    text += f"; {access}" if access else ""
+    is_open = bool(status.st_mode & stat.S_IROTH)
+    return Stranger(text, f"{have} {text}", open_to_all=is_open, changed=bool(shipped))
+
+
+def _link(path: Path, package: str, explained: Callable[[Path, str], bool] | None) -> Stranger | None:
+    try:
+        target = str(path.readlink())
+    except OSError as error:
+        raise disk.unreadable(error, path) from None
+    if not package and explained is not None and explained(path, target):
+        return None
+    text = f"a link, where {package} brings a file, to {target}" if package else f"{LINK}{target}"
+    return Stranger(text, text, open_to_all=_is_open_behind(path), changed=bool(package))
+
+
+def _is_open_behind(link: Path) -> bool:
+    try:
+        return bool(link.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
+
+
+def _access(status: os.stat_result) -> str:
+    """What is unusual about who may do what, "" for nothing: root's, and written by nobody else."""
+    if stat.S_ISLNK(status.st_mode):
+        return ""
+    mode = stat.S_IMODE(status.st_mode)
+    faults = []
+    if (status.st_uid, status.st_gid) != (0, 0):
+        faults.append(f"belongs to {paths.user_name(status.st_uid)}:{paths.group_name(status.st_gid)}")
+    # Who may do less harms nobody: root reads it all the same.
+    if mode & ~_MOST:
+        usual = _FOLDER if stat.S_ISDIR(status.st_mode) else _FILE
+        faults.append(f"mode {paths.mode_text(mode)}, where {paths.mode_text(usual)} is usual")
+    return ", ".join(faults)
+
+
+def _overrides(machine: Machine) -> set[str]:
+    """The paths whose owner and mode an administrator told dpkg to keep: dpkg-statoverride(1)."""
+    try:
+        lines = (machine.dpkg / "statoverride").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return set()
+    return {line.split(" ", 3)[3] for line in lines if line.count(" ") > 2}  # noqa: PLR2004 - four fields
+
+
+def _shown(name: str, text: str) -> tuple[str, str]:
+    path = _printable(name)
+    return path, _printable(text if path == name else f"{OTHER_NAME}; {text}")
+
+
+def _printable(text: str) -> str:
+    clean = "".join(char if char.isprintable() else "?" for char in text)
+    return clean if len(clean) <= _SHOWN else f"{clean[: _SHOWN - 1]}…"

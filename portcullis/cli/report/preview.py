@@ -1,0 +1,80 @@
+"""Show every difference between the code and the hosts, one line for each, the dangerous ones first.
+
+`!!` opens the host or loses data, `!` does not work as declared. Further flags are Pulumi's, such as
+--target.
+Exit status: 0, nothing differs; 2, something does; 1, it could not be told.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from portcullis.cli import command
+from portcullis.cli.report import engine, render
+from portcullis.cli.report.terminal import Screen
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from portcullis.cli.report.differences import Report
+
+PASSES_ON = True
+SAME, FAILED, DIFFERENT = 0, 1, 2
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the verb takes."""
+    parser.add_argument("-s", "--stack", help="the stack; without it the one that is selected")
+    parser.add_argument("--details", action="store_true", help="each difference with its properties")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Preview a stack and return the exit code."""
+    return show(options, "preview")
+
+
+def show(
+    options: argparse.Namespace,
+    verb: str,
+    *words: str,
+    keep: Callable[[Report], Report] = lambda report: report,
+) -> int:
+    """Preview a stack, show what counts of it and return the exit code.
+
+    Args:
+        options: of the command line.
+        verb: the verb that people typed.
+        words: more flags of `pulumi preview`.
+        keep: returns what counts of the report.
+    """
+    screen = Screen()
+    with screen.waiting("reading the hosts"):
+        report, _ = engine.run(["preview", *stack_words(options), *words, *options.rest])
+    kept = keep(report)
+    if options.json:
+        sys.stdout.write(render.of_json(kept) + "\n")
+    elif report.ok:
+        more = command.spelled(report.stack, verb, "--details")
+        screen.show(render.rows(kept, details=options.details, more=more, head=render.title(report)))
+    else:
+        tell_errors(report)
+    return code_of(kept)
+
+
+def stack_words(options: argparse.Namespace) -> list[str]:
+    """Return how Pulumi is told of the stack."""
+    return ["--stack", options.stack] if options.stack else []
+
+
+def tell_errors(report: Report) -> None:
+    """Tell people what went wrong."""
+    sys.stdout.flush()
+    sys.stderr.write("\n".join(render.error_lines(report)) + "\n")
+
+
+def code_of(report: Report) -> int:
+    """Return the exit code of a look."""
+    return FAILED if not report.ok else SAME if report.is_clean else DIFFERENT

@@ -1,0 +1,103 @@
+"""How a report is shown: in columns and colours on a terminal, as plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from portcullis.cli.report.render import Row
+
+_STYLES = {"title": "bold", "group": "bold", "detail": "dim", "note": "dim"}
+_MARKS = {"!!": "bold red", "!": "yellow", "": ""}
+_LEAST = 24
+"""Columns that a row keeps for what is different, however long the remedy is."""
+_EDGE = 5
+"""Columns of the mark and what stands around it."""
+
+
+class Screen:
+    """Where a report goes."""
+
+    def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
+        """Take a stream, standard output by default, and the width of a terminal; None asks it."""
+        self._stream = stream or sys.stdout
+        self._width = width
+        self._console: Console | None = None
+        if self._stream.isatty() or width:
+            # Where there is no terminal, nothing of it is needed: a pipeline comments with a bare Python.
+            from rich.console import Console  # noqa: PLC0415
+
+            self._console = Console(file=self._stream, width=width, highlight=False, soft_wrap=True)
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Print lines; those that are given together share their columns."""
+        if self._console is None:
+            self._stream.write("".join(f"{row.plain()}\n" for row in rows))
+            self._stream.flush()
+            return
+        for line in laid_out(rows, self._console.width):
+            self._console.print(line)
+
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say on a terminal what is waited for, until it is over."""
+        if self._console is None or not self._console.is_terminal:
+            yield
+            return
+        with self._console.status(what):
+            yield
+
+
+def laid_out(rows: Sequence[Row], width: int) -> list[Text]:
+    """Return lines of a terminal: what is different, and what `up` does about it, in two columns."""
+    from rich.cells import cell_len, set_cell_size  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    def cut(text: str, room: int) -> str:
+        return text if cell_len(text) <= room else set_cell_size(text, max(room - 1, 0)).rstrip() + "…"
+
+    differences = [row for row in rows if row.is_difference]
+    widest = max((cell_len(row.text) for row in differences), default=0)
+    remedies = [cell_len(row.remedy) for row in differences if cell_len(row.remedy) <= width // 2]
+    column = min(widest, width - _EDGE - 2 - max(remedies, default=0))
+    lines = []
+    for row in rows:
+        if not row.is_difference:
+            lines.append(
+                Text(cut(row.text, width) if row.style != "detail" else row.text, _STYLES[row.style])
+            )
+            continue
+        room = max(min(column, width - _EDGE - 2 - cell_len(row.remedy)), _LEAST)
+        what = cut(row.text, room if row.remedy else width - _EDGE)
+        line = Text(f"  {row.mark:>2} ", _MARKS.get(row.mark, ""))
+        line.append(what, "bold" if row.mark == "!!" else "")
+        if row.remedy:
+            line.append(" " * (max(column, room) - cell_len(what) + 2) if room == column else "  ")
+            line.append(cut(row.remedy, width - cell_len(line.plain)), "dim")
+        lines.append(line)
+    return lines
+
+
+def picture(rows: Sequence[Row], title: str, width: int = 80) -> str:
+    """Return what a terminal shows as an SVG."""
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console(
+        record=True,
+        width=width,
+        file=io.StringIO(),
+        highlight=False,
+        force_terminal=True,
+        color_system="truecolor",
+    )
+    for line in laid_out(rows, width):
+        console.print(line, soft_wrap=True)
+    return console.export_svg(title=title, unique_id="report")

@@ -1,0 +1,38 @@
+"""The inventory's bounds: each one, broken, fails the run; and the table has every figure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.inventory import Results, broken, table
+
+RESULTS = Results(
+    files=2000, with_inventory=[0.10, 0.14, 0.30], without=[0.05, 0.07, 0.10], memory=24_000_000, walk=2.34
+)
+
+
+def test_nothing_is_broken_within_the_bounds() -> None:
+    assert broken(RESULTS) == []
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        (replace(RESULTS, files=1999), "/etc had 1999 files only"),
+        (replace(RESULTS, with_inventory=[0.10, 0.15, 0.30]), "an answer took 150 ms"),
+        (replace(RESULTS, memory=30_000_000), "the agent used 30.0 MB"),
+    ],
+)
+def test_each_bound_fails_the_run(results: Results, said: str) -> None:
+    (fault,) = broken(results)
+    assert said in fault
+
+
+def test_the_table_tells_with_and_without_their_ratio_and_the_walk() -> None:
+    text = table(RESULTS)
+    assert "140 ms (100 - 300)" in text
+    assert "70 ms (50 - 100); 2.00 times" in text
+    assert "24.0 MB" in text
+    assert "2.3 s" in text

@@ -1,0 +1,284 @@
+"""The verbs `preview`, `up` and `drift`, with a Pulumi that prints what it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.report.streams import Stream, drifted
+
+ROOT = Path(__file__).resolve().parents[3]
+FILE = {"path": "/etc/motd", "content": "one\n", "mode": "0644", "on_delete": "restore"}
+_PRINTS = f"""\
+#!{sys.executable}
+import json, os, sys
+folder = os.environ["TOLD"]
+with open(f"{{folder}}/calls", "a") as calls:
+    calls.write(json.dumps({{"argv": sys.argv[1:], "cwd": os.getcwd(),
+        "streams": os.environ.get("PULUMI_ENABLE_STREAMING_JSON_PREVIEW")}}) + "\\n")
+verb = sys.argv[1]
+for name, stream in ((f"{{folder}}/{{verb}}", sys.stdout), (f"{{folder}}/{{verb}}.stderr", sys.stderr)):
+    if os.path.exists(name):
+        stream.write(open(name).read())
+code = f"{{folder}}/{{verb}}.code"
+sys.exit(int(open(code).read()) if os.path.exists(code) else 0)
+"""
+
+
+class Shell:
+    """A shell in a project, with a Pulumi that plays streams."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.project = folder / "project"
+        self.project.mkdir()
+        (self.project / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+        program = folder / "bin" / "pulumi"
+        program.parent.mkdir()
+        program.write_text(_PRINTS)
+        program.chmod(0o755)
+        self.env = {
+            "PATH": f"{program.parent}:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "TOLD": str(folder),
+            "LANG": "C.UTF-8",
+        }  # fmt: skip
+
+    def plays(self, verb: str, stream: Stream, code: int = 0, stderr: str = "") -> Shell:
+        (self.folder / verb).write_text("\n".join(stream.lines) + "\n")
+        (self.folder / f"{verb}.code").write_text(str(code))
+        (self.folder / f"{verb}.stderr").write_text(stderr)
+        return self
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "portcullis", *words], cwd=self.project, env=self.env, text=True,
+            stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60,
+        )  # fmt: skip
+        # However long it takes here.
+        done.stdout = re.sub(r"\b\d+( s\b)", r"0\1", re.sub(r"\b\d+\.\d s\b", "0.0 s", done.stdout))
+        return done
+
+    def asked(self, *words: str, answer: str) -> tuple[int, str]:
+        """Run it on a terminal of 80 columns; return its exit code and what stands there."""
+        mine, theirs = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "portcullis", *words], cwd=self.project, stdin=theirs, stdout=theirs,
+            stderr=theirs, env={**self.env, "COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"},
+        ) as process:  # fmt: skip
+            os.close(theirs)
+            os.write(mine, f"{answer}\n".encode())
+            said = b""
+            try:
+                while piece := os.read(mine, 65536):
+                    said += piece
+            except OSError:  # the other end is closed
+                pass
+            os.close(mine)
+        return process.returncode, said.decode()
+
+    @property
+    def calls(self) -> list[list[str]]:
+        lines = (self.folder / "calls").read_text().splitlines()
+        return [json.loads(line)["argv"] for line in lines]
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def quiet() -> Stream:
+    return Stream().thing("File", "motd", FILE, FILE, FILE)
+
+
+def changed() -> Stream:
+    return Stream().thing("File", "motd", FILE, {**FILE, "content": "two\n"}, FILE)
+
+
+def test_exit_codes_of_a_preview(shell: Shell) -> None:
+    done = shell.plays("preview", quiet()).run("preview", "--stack", "prod")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "web1: no differences in 1 resource (0 s)\n"
+    done = shell.plays("preview", drifted()).run("preview")
+    assert done.returncode == 2
+    assert '  !! deploy: key "evil" added — up removes it\n' in done.stdout
+    assert done.stdout.endswith("\nDetails: portcullis preview --stack prod --details\n")
+    done = shell.plays("preview", Stream().said("web1: nothing answers"), 255).run("preview")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: web1: nothing answers\n")
+    assert shell.run("preview", "--help").stdout.count("Exit status: 0, nothing differs; 2") == 1
+
+
+def test_flags_of_pulumi_are_passed_on_from_where_they_were_typed(shell: Shell) -> None:
+    shell.plays("preview", quiet()).run("preview", "-s", "prod", "--policy-pack", "policy", "--details")
+    given = ["preview", "--stack", "prod", "--policy-pack", "policy"]
+    assert shell.calls == [[*given, "--json", "--non-interactive", "--color", "never"]]
+    call = json.loads((shell.folder / "calls").read_text())
+    assert (call["cwd"], call["streams"]) == (str(shell.project), "1")
+
+
+def test_a_fault_of_the_settings_file_has_the_form_of_all_faults(shell: Shell) -> None:
+    said = (
+        "error: could not unmarshal '/home/me/shop/Pulumi.prod.yaml': "
+        "yaml: line 12: did not find expected key\n"
+    )
+    done = shell.plays("preview", Stream(), 255, said).run("preview")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: The settings of this stack have a fault:\n"
+        "  Pulumi.prod.yaml, line 12: is not YAML: did not find expected key\n"
+    )
+    said = "error: getting stack configuration: invalid YAML file: yaml: line 35: no mapping here\n"
+    done = shell.plays("preview", Stream(), 255, said).run("preview", "--stack", "prod")
+    assert done.stderr.endswith("\n  Pulumi.prod.yaml, line 35: is not YAML: no mapping here\n")
+    said = "error: Stack 'prod' with configuration key 'portcullis:hosts' must be of type 'object'\n"
+    done = shell.plays("preview", Stream(), 255, said).run("preview")
+    assert done.stderr.endswith("\n  portcullis:hosts: must be a map, with a line for each entry\n")
+
+
+def test_an_engine_that_ends_without_a_word_is_an_error(shell: Shell) -> None:
+    done = shell.plays("preview", drifted(), 1).run("preview")
+    assert (done.returncode, done.stderr) == (1, "error: pulumi preview ended with 1\n")
+
+
+def test_json_is_all_there_is_on_standard_output(shell: Shell) -> None:
+    done = shell.plays("preview", drifted()).run("preview", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["result"] == "differences"
+    done = shell.plays("preview", Stream().said("no"), 255).run("preview", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["errors"] == ["no"]
+
+
+def test_drift_tells_what_was_changed_by_hand_and_counts_the_rest(shell: Shell) -> None:
+    more = {**FILE, "path": "/etc/issue"}
+    both = changed().thing("File", "issue", more, more, {**more, "content": "mine\n"})
+    done = shell.plays("preview", both).run("drift", "--stack", "prod", "--target", "x")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.stdout == (
+        "web1: 1 difference by hand, 1 change of yours (0 s)\n"
+        "   ! /etc/motd: text differs — up mends it\n"
+        "Details: portcullis drift --stack prod --details\n"
+    )
+    # The hosts are asked, whatever the project's file says.
+    assert shell.calls[0][:6] == ["preview", "--stack", "prod", "--refresh", "--target", "x"]
+    done = shell.run("drift", "--json")
+    assert done.returncode == 2
+    assert [one["subject"] for one in json.loads(done.stdout)["differences"]] == ["/etc/motd"]
+
+
+def test_exit_codes_of_drift(shell: Shell) -> None:
+    mine = Stream().thing("File", "motd", FILE, FILE, {**FILE, "content": "mine\n"})
+    done = shell.plays("preview", mine).run("drift")
+    assert (done.returncode, done.stdout) == (0, "web1: 0 differences by hand, 1 change of yours (0 s)\n")
+    assert json.loads(shell.run("drift", "--json").stdout)["result"] == "same"
+    done = shell.plays("preview", quiet()).run("drift")
+    assert (done.returncode, done.stdout) == (0, "web1: no differences in 1 resource (0 s)\n")
+    done = shell.plays("preview", Stream().said("web1: nothing answers"), 255).run("drift")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: web1: nothing answers\n")
+    assert shell.run("drift", "--help").stdout.count("Exit status: 0, nothing was changed by hand; 2") == 1
+
+
+def test_drift_counts_what_follows_of_a_change_by_hand_only(shell: Shell) -> None:
+    service = {"unit": "nginx.service", "stale": False}
+    stale = changed().thing("Service", "nginx", service, {**service, "stale": True}, service)
+    said = shell.plays("preview", stale).run("drift").stdout
+    assert "1 more follows from these" in said
+    assert said == shell.run("preview").stdout.replace("portcullis preview", "portcullis drift")
+    # It is told even where what it follows is no change by hand.
+    mine = {**FILE, "content": "mine\n"}
+    ours = Stream().thing("File", "motd", FILE, FILE, mine)
+    alone = ours.thing("Service", "nginx", service, {**service, "stale": True}, service)
+    done = shell.plays("preview", alone).run("drift")
+    assert done.returncode == 2
+    assert "nginx" in done.stdout.splitlines()[1]
+
+
+def test_up_with_nothing_to_do_is_one_line_and_changes_nothing(shell: Shell) -> None:
+    done = shell.plays("preview", quiet()).run("up", "--yes")
+    assert (done.returncode, done.stdout) == (0, "web1: no differences in 1 resource (0 s)\n")
+    assert [call[0] for call in shell.calls] == ["preview"]
+
+
+def test_up_shows_the_list_ticks_it_off_and_ends_with_the_sites(shell: Shell) -> None:
+    served = {"unit": "nginx.service", "sites": {"shop.example.com": "served"}}
+    served["probes"] = {"shop.example.com": {"tls": True}}  # type: ignore[assignment]
+    done = (
+        shell.plays("preview", changed())
+        .plays("up", changed().thing("ServedSites", "s", served, served, served))
+        .run("up", "--yes")
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "web1: 1 difference by hand, 0 changes of yours (0 s)\n"
+        "   ! /etc/motd: text differs — up mends it\n"
+        "   ! ✓ /etc/motd: text differs — 0.0 s\n"
+        "web1: 1 done in 0 s\n"
+        "  https://shop.example.com\n"
+    )
+    assert shell.calls[1][:3] == ["up", "--yes", "--skip-preview"]
+
+
+def test_what_came_since_the_preview_is_marked(shell: Shell) -> None:
+    late = changed().thing("File", "new", FILE, {**FILE, "mode": "0600"}, FILE)
+    said = shell.plays("preview", changed()).plays("up", late).run("up", "--yes").stdout
+    assert "✓ /etc/motd: mode 0600, declared 0644" in said
+    assert said.count("(came since the preview)") == 1
+
+
+def test_up_leaves_what_nobody_declared_and_says_so(shell: Shell) -> None:
+    maps: dict[str, dict[str, str]] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
+    live = {**maps, "published": {"tcp4 172.17.0.1:3306": 'container "leak"'}}
+    stream = changed().thing("Exposure", "e", maps, live, maps)
+    said = shell.plays("preview", stream).plays("up", stream).run("up", "--yes").stdout
+    assert said.endswith(
+        "web1: 1 done in 0 s\n"
+        "not touched, and yours to decide:\n"
+        '  !! tcp4 172.17.0.1:3306: reached by container "leak" — remove it yourself: docker rm -f leak\n'
+    )
+    only = Stream().thing("Exposure", "e", maps, live, maps)
+    (shell.folder / "calls").unlink()
+    assert shell.plays("preview", only).run("up", "--yes").returncode == 0
+    assert [call[0] for call in shell.calls] == ["preview"], "there is nothing that up would do"
+
+
+def test_a_failed_up_names_first_what_was_changed_by_hand(shell: Shell) -> None:
+    stream = changed().said('web1: Service "nginx" (nginx.service): the reload failed', name="nginx")
+    done = shell.plays("preview", changed()).plays("up", stream, 255).run("up", "--yes")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "changed by hand before this: /etc/motd: text differs\n"
+        'error: web1: Service "nginx" (nginx.service): the reload failed\n'
+    )
+
+
+def test_up_asks(shell: Shell) -> None:
+    shell.plays("preview", changed()).plays("up", changed())
+    code, said = shell.asked("up", answer="no")
+    assert code == 2
+    assert "Nothing was changed." in said
+    assert [call[0] for call in shell.calls] == ["preview"]
+    code, said = shell.asked("up", answer="details\nyes")
+    assert code == 0, said
+    assert "-two" in said
+    assert "✓ /etc/motd: text differs" in said
+    assert [call[0] for call in shell.calls] == ["preview", "preview", "up"]
+
+
+def test_where_nobody_can_be_asked_yes_is_needed(shell: Shell) -> None:
+    done = shell.plays("preview", changed()).run("up")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "add --yes" in done.stderr
+    assert not (shell.folder / "calls").exists()
+
+
+def test_up_for_programs(shell: Shell) -> None:
+    done = shell.plays("preview", changed()).plays("up", changed()).run("up", "--yes", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["differences"][0]["subject"] == "/etc/motd"
+    assert "✓ /etc/motd" in done.stderr

@@ -1,0 +1,157 @@
+"""What each kind says of its own differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from portcullis.components.inventory.facts import MAPS
+from portcullis.components.inventory.report_lines import lines
+from portcullis.provider.changes import Change, path_of
+from tests.cli.report.streams import Stream, differs
+
+if TYPE_CHECKING:
+    from portcullis.provider.changes import Line
+
+WORDS = yaml.safe_load((Path(__file__).parent / "words.yaml").read_text())
+
+
+@pytest.mark.parametrize("case", WORDS["by_hand"], ids=lambda case: case["said"])
+def test_by_hand(case: dict[str, Any]) -> None:
+    kind, declared, changed = case["kind"], case["declared"], case["changed"]
+    report = Stream().thing(kind, "x", declared, {**declared, **changed}, declared).report()
+    assert [f"{d.severity} {d.subject}: {d.what} — {d.remedy}" for d in report.differences] == [case["said"]]
+    assert report.differences[0].by_hand
+    # The same as a change of ours opens nothing: who merges it has seen it.
+    mine = Stream().thing(kind, "x", declared, declared, {**declared, **changed}).report()
+    assert [d.by_hand for d in mine.differences] == [False] * len(mine.differences)
+    assert mine.differences or kind == "BackupStatus"
+
+
+def test_what_is_declared_and_not_there_follows_from_what_serves_it() -> None:
+    maps: dict[str, Any] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
+    declared = {**maps, "published": {"tcp4 172.17.0.1:6379": 'container "redis"'}}
+    report = Stream().thing("Exposure", "e", declared, maps, declared).report()
+    assert [d.what for d in report.differences] == ['declared, and not there: container "redis"']
+    redis = {"name": "redis"}
+    report = (
+        Stream()
+        .thing("Exposure", "e", declared, maps, declared)
+        .thing("docker:index/container:Container", "redis", redis, None, redis)
+        .report()
+    )
+    assert [d.what for d in report.differences] == ["container is gone"]
+
+
+def inventory(**maps: dict[str, str]) -> list[Line]:
+    live = {name: maps.get(name, {}) for name in MAPS}
+    none: dict[str, Any] = {name: {} for name in live}
+    paths = frozenset(map(path_of, differs(none, live)))
+    return lines(Change("Inventory", "i", "update", none, live, none, hand=paths, up=paths, host="web1"))
+
+
+@pytest.mark.parametrize("case", WORDS["inventory"], ids=lambda case: case["key"])
+def test_what_nobody_declared_stays_and_its_command_can_be_pasted(case: dict[str, str]) -> None:
+    (line,) = inventory(**{case["map"]: {case["key"]: case["text"]}})
+    assert (line.subject, line.what) == (case["key"], case["text"])
+    remedy = f"stays; {case['verb']} yourself: {case['remedy']}" if case["remedy"] else "stays"
+    assert (line.severity.value, line.remedy) == (case["mark"], remedy)
+    assert line.stays
+
+
+def test_a_path_of_the_host_cannot_become_a_command() -> None:
+    (line,) = inventory(files={"/etc/$(reboot);x": "file 0644 root:root"})
+    assert line.remedy.endswith("rm '/etc/$(reboot);x'")
+
+
+def test_a_network_that_exposure_tells_of_too_is_one_line() -> None:
+    none: dict[str, Any] = {name: {} for name in MAPS}
+    found = {"network shop": "bridge", "network empty": "bridge"}
+    exposed: dict[str, Any] = {name: {} for name in ("listeners", "published", "passes", "networks")}
+    live = {**exposed, "networks": {"shop": 'container "leak"'}}
+    stream = Stream().thing("Exposure", "e", exposed, live, exposed)
+    assert [d.subject for d in stream.report().differences] == ["network shop"]
+    stream.thing("Inventory", "i", none, {**none, "docker": found}, none)
+    assert [f"{d.subject}: {d.what}" for d in stream.report().differences] == [
+        "network empty: bridge",
+        "network shop: bridge",
+    ]
+
+
+def test_who_was_connected_by_hand_is_told_at_the_container() -> None:
+    (line,) = inventory(docker={"member bridge: redis": "was connected by hand"})
+    assert (line.topic, line.echo) == ("member bridge: redis", True)
+
+
+FOLLOWS = {
+    ("ContainerState", "container"), ("ContainerState", "container_id"), ("Service", "reads"),
+    ("Service", "stale"), ("SshServer", "stale"),
+}  # fmt: skip
+"""What is only told where nothing else is."""
+
+
+@pytest.mark.parametrize("case", WORDS["by_hand"], ids=lambda case: case["said"])
+def test_no_change_of_the_code_is_hidden_by_another(case: dict[str, Any]) -> None:
+    kind, declared = case["kind"], case["declared"]
+    if kind == "ContainerState":
+        declared = {**declared, "pids": "100", "expects": "healthy"}
+    for name, value in declared.items():
+        if (kind, name) in FOLLOWS:
+            continue
+        other = (
+            {"another": "x"} if isinstance(value, dict) else not value if isinstance(value, bool) else "other"
+        )
+        goal = {**declared, "more": "x", name: other}
+        found = (
+            Stream().thing(kind, "x", declared, declared, goal).thing("File", "y", None, None, {}).report()
+        )
+        told = {
+            detail.path.partition("[")[0].partition(".")[0] for d in found.differences for detail in d.details
+        }
+        assert {name, "more"} <= told, f"{kind}.{name}: {found.differences}"
+
+
+def test_a_command_and_where_a_provider_leads_are_never_hidden() -> None:
+    command, provider = "command:local:Command", "pulumi:providers:docker"
+    ran = {"create": "a"}
+    stream = Stream().thing(command, "probe", ran, ran, {"create": "b", "triggers": ["x"]})
+    stream.thing(command, "again", ran, ran, {**ran, "triggers": ["x"]})
+    there = {"host": "ssh://web1"}
+    stream.thing(provider, "web1", there, there, {"host": "ssh://evil"})
+    stream.thing(provider, "web2", None, None, there).thing("File", "motd", None, None, {"path": "/etc/motd"})
+    report = stream.report()
+    assert [f"{d.subject}: {d.what}" for d in report.differences] == [
+        "/etc/motd: new",
+        "command probe: create a, declared b; triggers differs",
+        "docker web1: host ssh://web1, declared ssh://evil",
+    ]
+    assert [d.subject for d in report.follows] == ["command again", "docker web2"]
+
+
+def test_what_the_code_asks_for_hides_nothing_that_was_done_by_hand() -> None:
+    maps: dict[str, Any] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
+    live = {**maps, "passes": {"tcp4 9200": "anywhere"}}
+    ufw = {"enabled": True, "rules": {}}
+    stream = Stream().thing("Exposure", "e", maps, live, maps)
+    stream.thing("UfwPolicy", "u", ufw, ufw, {**ufw, "rules": {"in 9200/tcp": "allow"}})
+    assert [(d.subject, d.by_hand) for d in stream.report().differences] == [
+        ("9200/tcp", True),
+        ("ufw", False),
+    ]
+
+
+def test_what_is_accepted_from_now_on_is_told() -> None:
+    maps: dict[str, Any] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}, "accepted": {}}
+    goal = {**maps, "accepted": {"tcp4 0.0.0.0:3306": "the office"}}
+    (found,) = Stream().thing("Exposure", "e", maps, maps, goal).report().differences
+    assert (found.subject, found.what, found.mine) == ("tcp4 0.0.0.0:3306", "accepted: the office", True)
+
+
+def test_a_value_of_a_form_that_nobody_expects_is_told_all_the_same() -> None:
+    ufw: dict[str, Any] = {"enabled": True, "rules": {}}
+    for found in ([1], "x", {"in 80/tcp": {}}, {"in 80/tcp": ["allow"]}, 7):
+        report = Stream().thing("UfwPolicy", "u", ufw, {**ufw, "rules": found}, ufw).report()
+        assert len(report.differences) == 1, found

@@ -1,0 +1,438 @@
+"""The kind `inventory`: what is told is what is there, minus what is declared, came along, or is accepted."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.agent.claims import Claimed, Claims
+from portcullis.agent.errors import HostError
+from portcullis.agent.operations import Operations
+from portcullis.agent.read_only import ReadOnly
+from portcullis.agent.store import Store
+from portcullis.components.inventory import on_host
+from portcullis.components.inventory.facts import MAPS, acceptance
+from portcullis.components.inventory.on_host import (
+    Inventories,
+    baseline,
+    files,
+    packages,
+    programs,
+    units,
+    who,
+)
+from portcullis.components.inventory.on_host.dpkg import Package
+from portcullis.components.inventory.on_host.look import Entry, Look, printable
+from portcullis.components.inventory.on_host.who import Login
+from tests.on_host import STACK, Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from portcullis.agent.machine import Machine
+    from tests.components.inventory.debian import Debian
+
+NOTHING: dict[str, Any] = {"containers": [], "networks": {}, "volumes": [], "sources": [], "accepted": {}}
+DAY = 86400
+
+
+@pytest.fixture(autouse=True)
+def only_the_files_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What these tests are about; the other readers have tests of their own."""
+    monkeypatch.setattr(on_host, "READERS", (files, programs, packages))
+    monkeypatch.setattr(who, "logins", lambda _look, _since: [])
+
+
+def record_here(machine: Machine) -> None:
+    """In this process, where the readers are those above."""
+    Inventories(machine, Store(machine.state)).before_first_change()
+
+
+class Host(Client):
+    """A client whose deployments record a baseline, as those of the real agent do."""
+
+    def __post_init__(self) -> None:
+        self.close()
+        self.operations = Operations(self.machine, record_here)
+        self.opened.append(self.operations)
+
+    def up(self, **changes: Any) -> dict[str, Any]:
+        return self.on("put", "inventory", "host", {**NOTHING, **changes})
+
+    def told(self, **changes: Any) -> dict[str, str]:
+        """All that is told, as it is accepted."""
+        facts = self.look("inventory", "host", {**NOTHING, **changes})
+        return {acceptance(name, key): text for name in MAPS for key, text in facts[name].items()}
+
+    def motd(self, debian: Debian, text: str = "x\n") -> None:
+        desired = {"path": str(debian.at("/etc/motd")), "content": text}
+        self.on("put", "file", desired["path"], desired)
+
+
+@pytest.fixture
+def host(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    # Paths of records are the real ones; the host's are below a folder.
+    root = str(debian.root)
+
+    def claims(self: Any, record: Any) -> Claims:
+        del self
+        return Claims(paths=(record.id.removeprefix(root),))
+
+    monkeypatch.setattr("portcullis.resources.file.on_host.Files.claims", claims)
+    made = Host(debian.machine)
+    yield made
+    made.close()
+
+
+def test_what_came_with_the_machine_is_recorded_before_the_first_change(host: Host, debian: Debian) -> None:
+    debian.file("/etc/cron.d/provider", "x")
+    host.motd(debian)
+    kept = json.loads(baseline.path(debian.machine).read_bytes())
+    assert "/etc/cron.d/provider" in kept["found"]["files"]
+    assert "/etc/motd" not in kept["found"]["files"], "that came after it"
+    assert baseline.path(debian.machine).stat().st_mode & 0o777 == 0o600
+    assert baseline.path(debian.machine).parent.stat().st_mode & 0o777 == 0o700
+    assert host.told() == {}
+
+
+def test_an_up_that_fails_leaves_the_baseline(host: Host, debian: Debian) -> None:
+    debian.file("/etc/motd", "before")
+    debian.file("/etc/other")
+    desired = {"path": str(debian.at("/etc/motd")), "content": "x"}
+    host.refused("put", "file", desired["path"], desired)
+    first = baseline.read(debian.machine)
+    assert first is not None
+    assert first.entries == 2
+    debian.file("/etc/cron.d/evil")
+    again = host.again()
+    with pytest.raises(HostError):
+        again.motd(debian)
+    assert baseline.read(debian.machine) == first, "the second up records nothing"
+    assert set(again.told()) == {"file /etc/cron.d/evil"}
+
+
+def test_a_quiet_host_tells_nothing_and_each_change_by_name(host: Host, debian: Debian) -> None:
+    debian.file("/etc/hosts", "127.0.0.1 localhost\n")
+    debian.file("/etc/provider", "x", 0o600)
+    debian.file("/etc/gone", "x")
+    host.up()
+    assert host.told() == {}
+    debian.file("/etc/hosts", "203.0.113.9 deb.debian.org\n")
+    debian.at("/etc/provider").chmod(0o644)
+    debian.at("/etc/gone").unlink()
+    debian.file("/etc/cron.d/evil")
+    found = {key: text.partition(" (changed ")[0] for key, text in host.told().items()}
+    assert found == {
+        "file /etc/hosts": "file 0644 root:root, its content changed",
+        "file /etc/provider": "file 0644 root:root, was: file 0600 root:root",
+        "file /etc/gone": "gone; was: file 0644 root:root",
+        "file /etc/cron.d/evil": "file 0644 root:root",
+    }
+    steps = host.on("plan", "inventory", "host", NOTHING)["steps"]
+    assert [step["property"] for step in steps] == sorted(
+        f'files["{key.removeprefix("file ")}"]' for key in found
+    )
+    assert {step["action"] for step in steps} == {"warn"}
+    assert host.up()["facts"]["files"].keys() == {key.removeprefix("file ") for key in found}, (
+        "none is mended"
+    )
+
+
+def test_what_is_declared_later_is_neither_told_nor_gone(host: Host, debian: Debian) -> None:
+    debian.file("/etc/motd", "x\n")
+    host.up()
+    host.motd(debian)
+    assert host.told() == {}
+
+
+def test_what_is_as_its_package_ships_it_again_is_not_gone(host: Host, debian: Debian) -> None:
+    debian.package("x", {"/etc/x.conf": "shipped\n"}, conffiles=("/etc/x.conf",))
+    debian.file("/etc/x.conf", "provider's\n")
+    host.up()
+    assert host.told() == {}
+    debian.file("/etc/x.conf", "shipped\n")
+    assert host.told() == {}
+
+
+def test_before_the_first_up_it_is_told_what_that_one_records(host: Host, debian: Debian) -> None:
+    debian.file("/etc/provider")
+    debian.file("/var/lib/portcullis/inventory/walk.json", json.dumps({"programs": {"/opt/su": "file 4755"}}))
+    debian.file("/opt/su", "", 0o4755)
+    steps = host.on("plan", "inventory", "host", NOTHING)["steps"]
+    assert [(step["property"], step["want"]) for step in steps] == [
+        ("baseline", "2 things that came with the machine")
+    ]
+    assert not baseline.path(debian.machine).exists(), "to plan changes nothing"
+
+
+def test_what_looks_dangerous_is_named_before_the_first_up(debian: Debian) -> None:
+    kind = Inventories(debian.machine, Store(debian.machine.state))
+    facts = kind.facts_type.of(
+        {**{name: {} for name in MAPS}, "keys": {"root SHA256:x": "laptop"}, "files": {"/etc/x": "file"}}, {}
+    )
+    desired = kind.as_desired(NOTHING)
+    assert [step.prop for step in kind.plan(desired, facts)] == ["baseline", 'keys["root SHA256:x"]']
+
+
+def test_a_cloned_disk_is_another_machine(host: Host, debian: Debian) -> None:
+    debian.file("/etc/provider")
+    host.up()
+    assert host.told() == {}
+    debian.file("/etc/machine-id", "f" * 32 + "\n")
+    found = host.told()
+    assert found["file baseline"] == on_host._NO_BASELINE
+    assert "file /etc/provider" in found
+    host.again().up()
+    assert host.told() == {}, "a new machine has a new baseline"
+
+
+def test_a_baseline_that_makes_no_sense_is_none(host: Host, debian: Debian) -> None:
+    host.up()
+    for text in ("", "[]", "{}", '{"recorded": 1, "machine": "", "found": []}', '{"found": {"files": 3}}'):
+        baseline.path(debian.machine).write_text(text)
+        assert baseline.read(debian.machine) is None
+        assert "file baseline" in host.told()
+
+
+def test_with_the_last_thing_the_baseline_goes_too(host: Host, debian: Debian) -> None:
+    host.up()
+    host.on("remove", "inventory", "host", NOTHING)
+    assert not debian.machine.state.exists()
+    host.again().on("remove", "inventory", "host", NOTHING)
+    assert not debian.machine.state.exists(), "to remove nothing records nothing"
+
+
+def test_acceptances(host: Host, debian: Debian) -> None:
+    host.up()
+    debian.file("/etc/provider")
+    accepted = {"file /etc/provider": "the provider's agent", "unit old.timer": "it was there once"}
+    assert host.told(accepted=accepted) == {
+        "unit accept unit old.timer": "has no effect: remove it from inventory.accept"
+    }
+
+
+def test_accepting_a_unit_accepts_its_files(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_host, "READERS", (files, units))
+    monkeypatch.setattr(units._Manager, "_list", lambda _: set())
+    host.up()
+    debian.file("/etc/systemd/system/mine.service", "[Service]\n")
+    (told,) = host.told()
+    assert told == "unit mine.service"
+    assert host.told(accepted={told: "ours"}) == {}
+
+
+def test_how_each_map_is_accepted() -> None:
+    shown = {name: acceptance(name, "container leak" if name == "docker" else "x") for name in MAPS}
+    assert shown == {
+        "accounts": "account x", "keys": "key x", "files": "file x", "units": "unit x",
+        "programs": "program x", "packages": "package x", "kernel": "kernel x", "docker": "container leak",
+    }  # fmt: skip
+
+
+def test_a_reader_that_fails_hides_neither_itself_nor_the_rest(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.up()
+    debian.file("/etc/evil")
+
+    def broken(_look: Look) -> dict[str, dict[str, Entry]]:
+        raise HostError("unreadable", "apt's notes make no sense")
+
+    monkeypatch.setattr(packages, "read", broken)
+    found = host.told()
+    assert found["package reading packages"] == "cannot be read: apt's notes make no sense"
+    assert "file /etc/evil" in found
+
+
+def test_control_characters_and_endless_names_do_not_travel(host: Host, debian: Debian) -> None:
+    host.up()
+    debian.file("/etc/a\x1b[2Jb")
+    (name,) = host.told()
+    assert name == "file /etc/a?[2Jb"
+    assert printable("x" * 1000).endswith("…")
+    assert len(printable("x" * 1000)) == 400
+
+
+def test_many_differences_are_counted(host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_host, "MOST", 3)
+    host.up()
+    for number in range(5):
+        debian.file(f"/etc/{number}")
+    found = host.told()
+    assert len(found) == 4
+    assert found["file more"] == "2 more are not told"
+
+
+def test_who_was_logged_in(host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.up()
+    debian.file("/etc/evil")
+    changed = debian.at("/etc/evil").stat().st_ctime
+    asked = []
+
+    def logins(_look: Look, since: float) -> list[Login]:
+        asked.append(since)
+        return [
+            Login("laptop", "deploy", "203.0.113.77", changed - 5, None),
+            Login("old", "deploy", "203.0.113.1", changed - 9, changed - 7),
+            Login("later", "deploy", "203.0.113.2", changed + 1, None),
+        ]
+
+    assert host.told()["file /etc/evil"].endswith("Z, who: unknown)")
+    monkeypatch.setattr(who, "logins", logins)
+    text = host.told()["file /etc/evil"]
+    assert text.endswith("Z while deploy, key laptop, 203.0.113.77, was logged in)"), text
+    assert asked == [changed], "the journal is asked once, for what is needed"
+    host.told(accepted={"file /etc/evil": "x"})
+    assert asked == [changed], "and not where nothing differs"
+
+
+def test_several_people_were_logged_in() -> None:
+    logins = [Login(f"k{n}", "deploy", f"203.0.113.{n}", 1, None) for n in range(5)]
+    text = on_host._when(2, logins)
+    assert text.endswith("203.0.113.2, and 2 more were logged in"), text
+
+
+def test_one_thing_is_told_once() -> None:
+    told = {name: {} for name in MAPS} | {
+        "files": {
+            "/usr/local/bin/su": Entry("file 4755 root:root"),
+            "/etc/systemd/system/evil.service": Entry("file"),
+            "/etc/systemd/system/nginx.service.d/evil.conf": Entry("file"),
+            "/etc/systemd/system/known.service": Entry("file"),
+            "/etc/systemd/system/notes.txt": Entry("file"),
+        },
+        "programs": {
+            "/usr/local/bin/su": Entry("file 4755 root:root, runs as uid 0"),
+            "/usr/bin/x": Entry("file 4755 root:root, runs as uid 0"),
+        },
+        "units": {"evil.service": Entry("enabled"), "nginx.service": Entry("drop-in evil.conf")},
+    }
+    unread = {**told, "files": dict(told["files"]), "units": {"reading units": Entry("cannot be read")}}
+    on_host._join(told)
+    assert {key: entry.text for key, entry in told["files"].items()} == {
+        "/usr/local/bin/su": "file 4755 root:root, runs as uid 0",
+        "/etc/systemd/system/notes.txt": "file",
+    }
+    on_host._join(unread)
+    assert "/etc/systemd/system/evil.service" in unread["files"]
+    assert set(told["programs"]) == {"/usr/bin/x"}
+
+
+def test_the_preview_key_reads_it_and_leaves_no_trace(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.up()
+    looks: list[Look] = []
+
+    def reads_nothing(look: Look) -> dict[str, dict[str, Entry]]:
+        looks.append(look)
+        return {}
+
+    monkeypatch.setattr(units, "read", reads_nothing)
+    monkeypatch.setattr(on_host, "READERS", (files, programs, packages, units))
+    debian.file("/etc/evil", "secret-word", 0o600)
+    before = sorted(str(path) for path in debian.machine.state.rglob("*"))
+    shown = ReadOnly(debian.machine, STACK, "x").survey({"stack": STACK})
+    assert [look.machine.read_only for look in looks] == [True], "no reader keeps a cache"
+    (item,) = shown["items"]
+    assert set(item["facts"]["files"]) == {"/etc/evil"}
+    assert "secret-word" not in json.dumps(shown)
+    marks = {
+        entry.mark
+        for entry in files.read(Look(debian.machine, Claimed(), debian.look().spec))["files"].values()
+    }
+    assert not [mark for mark in marks if mark and mark in json.dumps(shown)], "no digest leaves the host"
+    assert sorted(str(path) for path in debian.machine.state.rglob("*")) == before
+
+
+def test_packages_by_hand_and_held(host: Host, debian: Debian) -> None:
+    debian.package("base-files", {})
+    debian.file("/var/lib/apt/extended_states", "Package: libx\nArchitecture: amd64\nAuto-Installed: 1\n\n")
+    host.up()
+    for name in ("nmap", "libx"):
+        debian.package(name, {})
+    debian.package("nginx", {}, status="hold ok")
+    assert host.told() == {
+        "package nmap": "installed by hand",
+        "package nginx": "installed by hand, held at its version: it gets no security updates",
+    }
+
+
+def test_packages_that_are_declared_are_not_by_hand() -> None:
+    known = {"nginx": packages_of("nginx"), "nmap": packages_of("nmap")}
+    assert set(packages.by_hand(known, (), ["nginx"])) == {"nmap"}
+
+
+def packages_of(name: str) -> Package:
+    return Package(name, "amd64", "1", installed=True, held=False)
+
+
+def test_a_source_that_nobody_declared() -> None:
+    sources = {"docker-ce": ["https://download.docker.com/linux/debian"], "evil": ["http://evil.example/x/"]}
+    declared = ["https://download.docker.com/linux/debian/"]
+    assert packages.from_elsewhere(sources, declared) == {"evil": "from http://evil.example/x/"}
+
+
+def test_the_nightly_walk_has_an_age() -> None:
+    now = 100 * DAY
+    assert programs.how_old(now - DAY, now) == ""
+    assert programs.how_old(now - 3 * DAY, now).startswith("last ran 3 days ago")
+    assert programs.how_old(None, now).startswith("never ran")
+
+
+def test_an_old_walk_is_a_difference(host: Host, debian: Debian) -> None:
+    host.up()
+    programs.path(debian.machine).write_text(json.dumps({"time": 1, "programs": {}}))
+    assert set(host.told()) == {"program nightly walk"}
+    programs.path(debian.machine).write_text("{")
+    assert host.told()["program nightly walk"].startswith("never ran")
+
+
+def test_of_the_walk_only_what_was_not_mended_is_told(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capable = {str(debian.at("/srv/capable"))}
+
+    def getxattr(path: str, name: str, *, follow_symlinks: bool) -> bytes:
+        del name, follow_symlinks
+        if path not in capable:
+            raise OSError
+        return b"x"
+
+    monkeypatch.setattr(os, "getxattr", getxattr)
+    host.up()
+    findings = {
+        debian.file("/srv/su", "", 0o4755): "runs as uid 0, in no package",
+        debian.file("/srv/capable", "", 0o755): "has capabilities of root's, in no package",
+        debian.file("/usr/libexec/find", "", 0o4777): "runs as uid 0, others than root can change it",
+        debian.file("/usr/lib/evil.so"): "in no package",
+        debian.file("/usr/libexec/less"): "not as less ships it",
+        "/usr/libexec/gone": "is missing, x ships it",
+    }
+    told = {
+        "time": time.time(),
+        "programs": {path: f"file 0000 x, {text}" for path, text in findings.items()},
+    }
+    told["programs"] |= {path: findings[path] for path in ("/usr/libexec/less", "/usr/libexec/gone")}
+    programs.path(debian.machine).write_text(json.dumps(told))
+    found = {key: text.partition(" (changed")[0] for key, text in host.told().items()}
+    assert found == {
+        "program /srv/su": "file 4755 root:root, runs as uid 0, in no package",
+        "program /srv/capable": "file 0755 root:root, has capabilities of root's, in no package",
+        "program /usr/libexec/find": "file 4777 root:root, runs as uid 0, others than root can change it",
+        "program /usr/lib/evil.so": "file 0644 root:root, in no package",
+        "program /usr/libexec/less": "not as less ships it",
+        "program /usr/libexec/gone": "is missing, x ships it",
+    }
+    capable.clear()
+    for path in ("/srv/su", "/usr/libexec/find"):
+        debian.at(path).chmod(0o755)
+    debian.at("/usr/lib/evil.so").unlink()
+    debian.file("/usr/libexec/gone")
+    assert set(host.told()) == {"program /usr/libexec/less"}, "its content is compared by the next walk"

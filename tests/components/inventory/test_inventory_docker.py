@@ -1,0 +1,376 @@
+"""Containers, networks, volumes and plugins that nobody declared, asked of a Docker on a socket."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import socketserver
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.agent.errors import HostError
+from portcullis.components.inventory.on_host import docker
+from tests.components.inventory.looking import SPEC, record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.components.inventory.looking import Host
+
+_NO_SWARM = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node '
+    "to swarm and try again."
+)
+_WORKER = (
+    "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. "
+    "Please run this command on a manager node or promote the current node to a manager."
+)
+
+
+@dataclass
+class Engine:
+    """`answers` are the documents by their target; each is asked for by its whole path."""
+
+    answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    listed: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def run(self, name: str, *networks: str, image: str = "mysql:8", **host_config: Any) -> str:
+        number = f"{len(self.listed) + 1:064x}"
+        mounts = host_config.pop("mounts", [])
+        self.listed.append(
+            {
+                "Id": number, "Names": [f"/{name}"], "Image": image, "State": "running",
+                "Created": 1795766412,
+                "NetworkSettings": {"Networks": {one: {"NetworkID": "x"} for one in networks or ("bridge",)}},
+                "HostConfig": {"NetworkMode": "default"},
+            }
+        )  # fmt: skip
+        details = {"HostConfig": host_config, "Mounts": mounts, "Config": {"Env": ["PASSWORD=hunter2"]}}
+        self.answers[f"/containers/{number}/json"] = (200, details)
+        return number
+
+    def answer(self, target: str) -> tuple[int, Any]:
+        self.asked.append(target)
+        if target == "/containers/json?all=1":
+            return self.answers.get(target, (200, self.listed))
+        return self.answers.get(target, (404, {"message": f"no {target}"}))
+
+
+@pytest.fixture
+def engine(host: Host) -> Iterator[Engine]:
+    made = Engine()
+    made.answers["/swarm"] = (503, {"message": _NO_SWARM})
+    made.answers["/networks"] = (
+        200,
+        [{"Name": name, "Id": name * 10, "Driver": name} for name in ("bridge", "host", "none")],
+    )
+    made.answers["/volumes"] = (200, {"Volumes": None, "Warnings": None})
+    made.answers["/plugins"] = (200, [])
+    made.answers["/images/json"] = (200, [{"Id": "sha256:1", "RepoTags": None}, {"Id": "sha256:2"}])
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            method, target, _ = self.rfile.readline().decode().split()
+            assert method == "GET"
+            for _ in iter(self.rfile.readline, b"\r\n"):
+                pass
+            status, document = made.answer(target)
+            with contextlib.suppress(BrokenPipeError):
+                self.wfile.write(f"HTTP/1.0 {status} X\r\n\r\n{json.dumps(document)}\n".encode())
+
+    path = host.machine.docker
+    path.parent.mkdir(parents=True)
+    server = socketserver.ThreadingUnixStreamServer(str(path), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield made
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def told(host: Host) -> dict[str, str]:
+    return {key: entry.text for key, entry in docker.read(host.look()).get("docker", {}).items()}
+
+
+def declare(host: Host, *containers: str, volumes: tuple[str, ...] = (), **networks: str) -> None:
+    named = {name.replace("_", "-"): members for name, members in networks.items()}
+    host.spec = dataclasses.replace(SPEC, containers=containers, networks=named, volumes=volumes)
+
+
+def test_a_host_without_docker_tells_nothing(host: Host) -> None:
+    assert docker.read(host.look()) == {}
+
+
+def test_a_quiet_docker_is_asked_six_things_and_about_no_container(host: Host, engine: Engine) -> None:
+    engine.run("redis", "redis", "redis-shared")
+    declare(host, "redis", redis="redis", redis_shared="redis,api")
+    assert told(host) == {}
+    assert sorted(engine.asked) == [
+        "/containers/json?all=1",
+        "/images/json",
+        "/networks",
+        "/plugins",
+        "/swarm",
+        "/volumes",
+    ]
+
+
+def test_a_container_of_a_stranger(host: Host, engine: Engine) -> None:
+    number = engine.run("leak", "redis-shared", image=f"sha256:{'ab' * 32}")
+    declare(host, redis_shared="redis")
+    found = docker.read(host.look())["docker"]["container leak"]
+    assert found.text == "sha256:abababababab, in redis-shared"
+    assert (found.mark, found.changed) == (number, 1795766412.0)
+
+
+def test_what_makes_a_container_dangerous_comes_first_and_no_environment(host: Host, engine: Engine) -> None:
+    redis = engine.run("redis", "redis")
+    engine.run(
+        "evil",
+        Privileged=True,
+        PidMode="host",
+        NetworkMode=f"container:{redis}",
+        IpcMode="host",
+        CapAdd=["SYS_ADMIN", "NET_ADMIN"],
+        SecurityOpt=["seccomp=unconfined", "no-new-privileges"],
+        Devices=[{"PathOnHost": "/dev/sda", "PathInContainer": "/dev/sda"}],
+        mounts=[
+            {"Type": "volume", "Source": "/var/lib/docker/volumes/x", "Destination": "/x", "RW": True},
+            {"Type": "bind", "Source": "/srv/x", "Destination": "/x", "RW": True},
+            {"Type": "bind", "Source": "/etc/ssh", "Destination": "/e", "RW": False},
+            {"Type": "bind", "Source": "/", "Destination": "/hostfs", "RW": True},
+            {"Type": "bind", "Source": "/var/run/docker.sock", "Destination": "/s", "RW": True},
+        ],
+    )
+    declare(host, "redis", redis="redis")
+    assert told(host) == {
+        "container evil": (
+            "privileged, sees the host's processes, in the network of redis, in the host's shared memory, "
+            "mounts / at /hostfs, root by Docker's socket (/var/run/docker.sock at /s), "
+            "mounts /etc/ssh at /e, read-only, mounts /srv/x at /x, capabilities NET_ADMIN, SYS_ADMIN, "
+            "without seccomp, devices /dev/sda, mysql:8"
+        )
+    }
+
+
+def test_a_container_that_others_reach_tells_its_ports(host: Host, engine: Engine) -> None:
+    number = engine.run("leak")
+    ports = {
+        "3306/tcp": [{"HostIp": "172.17.0.1", "HostPort": "3306"}, {"HostIp": "::", "HostPort": "3306"}],
+        "80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}],
+        "81/tcp": None,
+    }
+    engine.answers[f"/containers/{number}/json"][1]["NetworkSettings"] = {"Ports": ports}
+    assert told(host)["container leak"] == "publishes 172.17.0.1:3306, [::]:3306, mysql:8"
+
+
+def test_a_container_that_never_started_tells_its_binds(host: Host, engine: Engine) -> None:
+    engine.run("made", Binds=["/:/hostfs:ro", "data:/data"], NetworkMode="host")
+    assert told(host)["container made"] == "in the host's network, mounts / at /hostfs, mysql:8"
+
+
+def test_a_declared_container_in_a_network_where_it_does_not_belong(host: Host, engine: Engine) -> None:
+    engine.run("redis", "redis", "redis-shared", "bridge")
+    engine.run("own", "anything")
+    declare(host, "redis", "own", redis="redis", redis_shared="redis")
+    assert told(host) == {"member bridge: redis": "was connected by hand"}
+
+
+# Releases ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rollout(host: Host, engine: Engine) -> Host:
+    """An app whose third release is the present one."""
+    made = record("containers.releases", "api", app="api", published=True, cpus="1.0")
+    made.extra["number"] = 3
+    host.records.append(made)
+    declare(host, "api", api="api", redis_shared="redis,api")
+    engine.run("api-3", "api", "redis-shared")
+    return host
+
+
+def test_releases_and_jobs_of_an_app_are_declared(rollout: Host, engine: Engine) -> None:
+    engine.run("api-before-1-3", "api", "redis-shared")
+    engine.run("api-after-2-3", "api")
+    engine.run("api-2", "api", "redis-shared")  # failed, and not gone yet
+    assert told(rollout) == {}
+
+
+def test_what_only_looks_like_a_release_is_a_stranger(rollout: Host, engine: Engine) -> None:
+    engine.run("api-4", "api")
+    engine.run("api-0", "api")
+    engine.run("api", "api")
+    engine.run("api-1", "api", Privileged=True)
+    engine.run("api-x-3", "api")
+    assert set(told(rollout)) == {
+        f"container {name}" for name in ("api-4", "api-0", "api", "api-1", "api-x-3")
+    }
+
+
+def test_a_release_that_was_connected_elsewhere(rollout: Host, engine: Engine) -> None:
+    engine.listed[0]["NetworkSettings"]["Networks"]["mongo-shared"] = {}
+    assert told(rollout) == {"member mongo-shared: api-3": "was connected by hand"}
+
+
+# Networks and the rest --------------------------------------------------------------------------------------
+
+
+def test_networks_say_what_passes_the_firewalls(host: Host, engine: Engine) -> None:
+    engine.answers["/networks"][1].extend(
+        [
+            {"Name": "redis", "Id": "a", "Driver": "bridge"},
+            {"Name": "rt1macvlan", "Id": "b", "Driver": "macvlan", "Options": {"parent": "eth0"},
+             "Created": "2026-11-27T09:00:12.5+01:00"},
+            {"Name": "six", "Id": "c", "Driver": "bridge", "EnableIPv6": True, "Internal": True},
+            {"Name": "over", "Id": "d", "Driver": "overlay", "Scope": "swarm"},
+        ]
+    )  # fmt: skip
+    declare(host, redis="")
+    assert told(host) == {
+        "network rt1macvlan": "macvlan on eth0: passes all firewalls",
+        "network six": "bridge, IPv6, internal",
+        "network over": "overlay, of a swarm",
+    }
+    assert docker.read(host.look())["docker"]["network rt1macvlan"].changed == 1795766412.0
+
+
+def test_the_networks_of_a_swarm_are_told_where_there_is_none(host: Host, engine: Engine) -> None:
+    engine.answers["/networks"][1].extend(
+        [
+            {"Name": "ingress", "Id": "e", "Driver": "overlay", "Scope": "swarm"},
+            {"Name": "docker_gwbridge", "Id": "f", "Driver": "bridge"},
+        ]
+    )
+    assert set(told(host)) == {"network ingress", "network docker_gwbridge"}
+    engine.answers["/swarm"] = (200, {})
+    assert set(told(host)) == {"swarm mode"}
+
+
+def test_an_address_that_no_firewall_guards_is_told(host: Host, engine: Engine) -> None:
+    engine.answers["/networks"] = (200, [{"Name": "mac", "Id": "b", "Driver": "macvlan"}])
+    engine.run("leak", "mac", "plain")
+    joined = engine.listed[0]["NetworkSettings"]["Networks"]
+    joined["mac"] = {"IPAddress": "198.51.100.77", "GlobalIPv6Address": "2001:db8::7"}
+    joined["plain"] = {"IPAddress": "172.18.0.2"}
+    assert told(host)["container leak"] == "mysql:8, in mac as 198.51.100.77 2001:db8::7, in plain"
+
+
+def test_bridges_are_known_by_their_interface(host: Host, engine: Engine) -> None:
+    engine.answers["/networks"] = (
+        200,
+        [
+            {"Name": "bridge", "Id": "f" * 64, "Driver": "bridge",
+             "Options": {"com.docker.network.bridge.name": "docker0"}},
+            {"Name": "x", "Id": "0123456789abcdef", "Driver": "bridge", "Options": None},
+            {"Name": "y", "Id": "1", "Driver": "macvlan", "Options": {"parent": "eth0"}},
+        ],
+    )  # fmt: skip
+    assert [one.bridge for one in docker.networks(host.machine)] == ["docker0", "br-0123456789ab", ""]
+
+
+def test_volumes(host: Host, engine: Engine) -> None:
+    engine.answers["/volumes"] = (
+        200,
+        {
+            "Volumes": [
+                {"Name": "redis", "Driver": "local"},
+                {"Name": "e" * 64, "Driver": "local"},
+                {"Name": "mine", "Driver": "local", "CreatedAt": "2026-11-27T08:00:12Z"},
+                {"Name": "all", "Driver": "local", "Options": {"type": "none", "device": "/", "o": "bind"}},
+                {"Name": "share", "Driver": "local",
+                 "Options": {"type": "cifs", "device": "//x", "o": "password=hunter2"}},
+            ]
+        },
+    )  # fmt: skip
+    declare(host, volumes=("redis",))
+    assert told(host) == {
+        "volume mine": "local",
+        "volume all": "local, is / of the host",
+        "volume share": "local, cifs",
+    }
+
+
+def test_images_with_a_tag_that_no_container_uses(host: Host, engine: Engine) -> None:
+    engine.answers["/images/json"] = (
+        200,
+        [
+            {"Id": "sha256:1", "RepoTags": ["evil:1", "<none>:<none>"]},
+            {"Id": "sha256:2", "RepoTags": ["mysql:8"]},
+            {"Id": "sha256:3", "RepoTags": ["of-ours:1"]},
+        ],
+    )
+    engine.run("leak")
+    engine.run("redis")
+    engine.listed[1]["ImageID"] = "sha256:3"
+    declare(host, "redis")
+    assert told(host) == {
+        "container leak": "mysql:8",
+        "image evil:1": "has a tag, which images of ours have not",
+        "image of-ours:1": "has a tag, which images of ours have not",
+    }
+
+
+def test_plugins(host: Host, engine: Engine) -> None:
+    engine.answers["/plugins"] = (200, [{"Name": "vieux/sshfs:latest", "Enabled": True, "Id": "a"}])
+    assert told(host) == {"plugin vieux/sshfs:latest": "enabled; it runs as root on the host"}
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "text"),
+    [
+        (503, _NO_SWARM, None),
+        (503, _WORKER, "this host is in a swarm"),
+        (
+            503,
+            "Swarm is encrypted and needs to be unlocked before it can be used.",
+            "this host is in a swarm",
+        ),
+        (200, "", "this host manages a swarm"),
+        (500, "on fire", None),
+    ],
+)
+def test_swarm(host: Host, engine: Engine, status: int, message: str, text: str | None) -> None:
+    engine.answers["/swarm"] = (status, {"message": message})
+    assert told(host) == ({"swarm mode": text} if text else {})
+
+
+def test_one_list_that_cannot_be_read_hides_no_other(host: Host, engine: Engine) -> None:
+    engine.run("leak")
+    engine.answers["/volumes"] = (500, {"message": "on fire"})
+    assert told(host) == {
+        "container leak": "mysql:8",
+        "reading Docker's volumes": "cannot be read: Docker does not answer /volumes: on fire",
+    }
+
+
+def test_a_docker_that_is_broken_is_an_error(host: Host, engine: Engine) -> None:
+    engine.answers["/containers/json?all=1"] = (500, {"message": "on fire"})
+    with pytest.raises(HostError, match="on fire"):
+        docker.read(host.look())
+
+
+def test_a_container_that_goes_while_it_is_read_is_none(host: Host, engine: Engine) -> None:
+    number = engine.run("brief")
+    del engine.answers[f"/containers/{number}/json"]
+    assert told(host) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026-11-27T08:00:12.123456789Z", 1795766412.0),
+        ("2026-11-27T09:30:12+01:30", 1795766412.0),
+        ("2026-11-27T03:00:12-05:00", 1795766412.0),
+        ("never", None),
+        (None, None),
+    ],
+)
+def test_times_of_docker(text: str | None, at: float | None) -> None:
+    assert docker.seconds(text) == at

@@ -1,0 +1,579 @@
+"""What the reader of files tells, and what it explains: each proof with the change that breaks it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis.agent.claims import Claims, content_of
+from portcullis.components.inventory.on_host import dpkg, files, tree_walk
+from portcullis.components.inventory.on_host.explained import CHANGING, COPIES, LINKS, MODES
+
+if TYPE_CHECKING:
+    from tests.components.inventory.debian import Debian
+
+UNITS = "/usr/lib/systemd/system"
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+def told(debian: Debian, *claims: Claims) -> dict[str, str]:
+    return {path: entry.text for path, entry in files.read(debian.look(*claims))["files"].items()}
+
+
+def test_a_file_of_nobody_is_told_with_mode_and_owner_and_not_with_its_content(debian: Debian) -> None:
+    debian.file("/etc/cron.d/evil", "* * * * * root /srv/secret-word\n", 0o600)
+    entry = files.read(debian.look())["files"]["/etc/cron.d/evil"]
+    assert entry.text == "file 0600 root:root"
+    assert entry.changed == pytest.approx(debian.at("/etc/cron.d/evil").stat().st_ctime, rel=0, abs=1e-5)
+    before = entry.mark
+    debian.file("/etc/cron.d/evil", "* * * * * root /srv/other\n", 0o600)
+    entry = files.read(debian.look())["files"]["/etc/cron.d/evil"]
+    assert "secret-word" not in repr(entry)
+    assert entry.mark != before, "its content counts, without being told"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/root/.ssh/rc", "/root/.bashrc", "/opt/x/run", "/usr/local/bin/ls",
+        "/var/spool/cron/crontabs/deploy",
+        "/usr/lib/systemd/system-generators/evil", "/etc/ld.so.preload",
+        "/usr/bin/wrapper", "/etc/pam.d/evil",
+        "/run/udev/rules.d/1.rules", "/home/deploy/.bashrc", "/home/deploy/.ssh/rc", "/etc/nologin",
+        "/home/deploy/.config/systemd/user/evil.service", "/usr/lib/sysctl.d/99-evil.conf", "/etc/rc.local",
+        "/etc/apt/sources.list.d/evil.sources", "/etc/apt/apt.conf.d/99hook", "/etc/systemd/system/e.service",
+    ],
+)  # fmt: skip
+def test_every_place_that_matters_is_read(debian: Debian, path: str) -> None:
+    debian.file(path, "x")
+    assert path in told(debian)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/root/.bash_history", "/root/.cache/x/y", "/home/deploy/.ssh/known_hosts", "/home/deploy/notes.txt",
+        "/home/deploy/.ssh/authorized_keys", "/root/.ssh/authorized_keys", "/usr/share/x", "/var/lib/x",
+    ],
+)  # fmt: skip
+def test_traces_and_data_are_no_strangers(debian: Debian, path: str) -> None:
+    debian.file(path, "x")
+    assert path not in told(debian)
+
+
+def test_what_is_declared_is_not_told(debian: Debian) -> None:
+    debian.file("/etc/mine.conf")
+    debian.file("/etc/site/conf.d/a")
+    debian.file("/etc/site-other")
+    assert "/etc/mine.conf" in told(debian)
+    claims = Claims(paths=("/etc/mine.conf",), trees=("/etc/site",))
+    assert {"/etc/mine.conf", "/etc/site/conf.d/a", "/etc/site-other"} & set(told(debian, claims)) == {
+        "/etc/site-other"
+    }
+
+
+def test_a_file_in_which_a_resource_changed_lines_is_known_as_it_left_it(debian: Debian) -> None:
+    debian.package("sshd", {"/etc/ssh/sshd_config": "a\n"}, conffiles=("/etc/ssh/sshd_config",))
+    debian.file("/etc/ssh/sshd_config", "# a\n")
+    debian.file("/etc/ssh/sshd_config.d/50-cloud-init.conf", "# b\n")
+    paths = ("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/50-cloud-init.conf")
+    assert set(paths) <= set(told(debian))
+    claims = Claims(contents=tuple((path, content_of(debian.at(path))) for path in paths))
+    assert not set(paths) & set(told(debian, claims))
+    debian.file(paths[1], "PermitRootLogin yes\n")
+    assert set(paths) & set(told(debian, claims)) == {paths[1]}
+
+
+def test_a_link_that_enables_a_declared_unit_is_not_told(debian: Debian) -> None:
+    path = debian.link("/etc/systemd/system/timers.target.wants/mine.timer", "/etc/systemd/system/mine.timer")
+    assert path in told(debian)
+    assert path not in told(debian, Claims(units=("mine.timer",)))
+
+
+def test_a_configuration_file_is_compared_with_what_its_package_shipped(debian: Debian) -> None:
+    debian.package("nginx-common", {"/etc/nginx/nginx.conf": "a\n"}, conffiles=("/etc/nginx/nginx.conf",))
+    assert "/etc/nginx/nginx.conf" not in told(debian)
+    debian.file("/etc/nginx/nginx.conf", "b\n")
+    assert told(debian)["/etc/nginx/nginx.conf"] == "file 0644 root:root, not as nginx-common ships it"
+    debian.at("/etc/nginx/nginx.conf").unlink()
+    assert told(debian)["/etc/nginx/nginx.conf"] == "is missing, nginx-common ships it"
+    debian.link("/etc/nginx/nginx.conf", "/srv/evil.conf")
+    assert told(debian)["/etc/nginx/nginx.conf"] == "link to /srv/evil.conf, nginx-common ships a file"
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o666, 0o600, 0o4755])
+def test_a_packaged_file_has_debians_modes(debian: Debian, mode: int) -> None:
+    debian.package("nginx-common", {"/etc/nginx/nginx.conf": "a\n"}, conffiles=("/etc/nginx/nginx.conf",))
+    debian.at("/etc/nginx/nginx.conf").chmod(mode)
+    text = told(debian)["/etc/nginx/nginx.conf"]
+    assert text == f"file {mode:04o} root:root, Debian's is root:root 0644"
+
+
+def test_the_mode_of_a_packaged_program_is_told_by_what_it_is(debian: Debian) -> None:
+    files_of = {"/etc/cron.daily/dpkg": "#!/bin/sh\n", "/etc/sudoers": "x"}
+    debian.package("x", files_of, conffiles=tuple(files_of))
+    for path in (*files_of, "/etc/cron.daily"):
+        debian.at(path).chmod(0o777)
+    found = told(debian)
+    assert found["/etc/cron.daily/dpkg"] == "file 0777 root:root, Debian's is root:root 0755"
+    assert found["/etc/cron.daily"] == "folder 0777 root:root, Debian's is root:root 0755"
+    assert found["/etc/sudoers"] == "file 0777 root:root, Debian's is root:root 0440"
+
+
+def test_a_packaged_file_of_another_owner(debian: Debian) -> None:
+    debian.package("nginx-common", {"/etc/nginx/mime.types": "a\n"})
+    os.chown(debian.at("/etc/nginx/mime.types"), 1000, 1000)
+    assert told(debian)["/etc/nginx/mime.types"].startswith("file 0644 deploy:deploy")
+
+
+def test_what_a_package_sets_when_it_is_installed_is_usual(debian: Debian) -> None:
+    debian.package("x", {"/etc/x/secret": "a"})
+    (debian.root / "etc/x/secret").chmod(0o640)
+    assert list(told(debian)) == ["/etc/x/secret"]
+    script = debian.dpkg / "info/x.postinst"
+    for text in ("chmod 640 /etc/x/secret.d", "chmod 600 /etc/x/secret", "chmod 1640 /etc/x/secret"):
+        script.write_text(text)
+        assert list(told(debian)) == ["/etc/x/secret"], text
+    script.write_text("chmod 0640 /etc/x/secret")
+    assert told(debian) == {}
+    (debian.dpkg / "statoverride").write_text("root root 600 /etc/x/secret\n")
+    assert list(told(debian)) == ["/etc/x/secret"]
+
+
+def test_an_override_of_dpkg_excuses_nothing_by_itself(debian: Debian) -> None:
+    debian.package("x", {"/etc/x/secret": "a\n"})
+    (debian.dpkg / "statoverride").write_text("root root 666 /etc/x/secret\n")
+    debian.at("/etc/x/secret").chmod(0o666)
+    text = "file 0666 root:root, by an override of dpkg, Debian's is root:root 0644"
+    assert told(debian)["/etc/x/secret"] == text
+    (debian.dpkg / "statoverride").write_text("root deploy 640 /etc/x/secret\n")
+    debian.at("/etc/x/secret").chmod(0o644)
+    text = "file 0644 root:root, an override of dpkg says root:deploy 0640"
+    assert told(debian)["/etc/x/secret"] == text
+    (debian.dpkg / "statoverride").write_text("root root 0644 /etc/x/secret\n")
+    assert "/etc/x/secret" not in told(debian)
+
+
+def test_known_modes_of_packages(debian: Debian) -> None:
+    debian.package("sudo", {"/etc/sudoers.d/README": "x"})
+    debian.at("/etc/sudoers.d").chmod(0o750)
+    debian.at("/etc/sudoers.d/README").chmod(0o440)
+    assert not [path for path in told(debian) if path.startswith("/etc/sudoers.d")]
+    debian.at("/etc/sudoers.d").chmod(0o770)
+    assert "/etc/sudoers.d" in told(debian)
+    debian.at("/etc/sudoers.d/README").chmod(0o644)
+    assert "/etc/sudoers.d/README" in told(debian), "what others have is not usual here"
+    assert all(mode.split()[1].isdigit() for modes in MODES.values() for mode in modes)
+
+
+def test_a_file_that_changes_by_itself_may_be_another_accounts(debian: Debian) -> None:
+    debian.file("/etc/passwd", "daemon:x:1:1::/:/usr/sbin/nologin\n")
+    debian.file("/etc/group", "daemon:x:1:\n")
+    path = debian.file("/var/spool/cron/atjobs/.SEQ", "00001", 0o600)
+    os.chown(debian.at(path), 1, 1)
+    assert path not in told(debian)
+    debian.at(path).chmod(0o666)
+    assert told(debian)[path] == "file 0666 daemon:daemon, Debian's is daemon:daemon 0600"
+
+
+def test_what_a_package_shipped_once_is_left_alone(debian: Debian) -> None:
+    debian.file("/etc/sysctl.conf", "x")
+    (debian.dpkg / "status").write_text(
+        "Package: procps\nStatus: install ok installed\nVersion: 1\nConffiles:\n"
+        f" /etc/sysctl.conf {'0' * 32} obsolete\n\n"
+    )
+    assert "/etc/sysctl.conf" not in told(debian)
+
+
+def test_a_packaged_link_may_not_lead_out_of_the_system(debian: Debian) -> None:
+    debian.package("base-files", {"/etc/os-release": ""})
+    debian.at("/etc/os-release").unlink()
+    debian.link("/etc/os-release", "../usr/lib/os-release")
+    assert "/etc/os-release" not in told(debian)
+    debian.at("/etc/os-release").unlink()
+    debian.link("/etc/os-release", "/home/deploy/os-release")
+    assert "/etc/os-release" in told(debian)
+
+
+def test_a_diverted_file_belongs_to_who_diverted_it(debian: Debian) -> None:
+    debian.package("bash", {"/usr/bin/sh": ""})
+    (debian.dpkg / "diversions").write_text("/bin/sh\n/bin/sh.distrib\ndash\n")
+    known = dpkg.read(debian.machine)
+    assert "/usr/bin/sh.distrib" in known.owners
+    assert known.diversions == {"/usr/bin/sh": ("/usr/bin/sh.distrib", "dash")}
+
+
+# The proofs: what makes a host of it, the path, and the change that breaks the proof.
+Change = Callable[["Debian", str], object]
+
+
+def _edit(debian: Debian, path: str) -> None:
+    debian.file(path, debian.at(path).read_text() + "# more\n")
+
+
+def _point_elsewhere(debian: Debian, path: str, target: str = "/srv/evil") -> None:
+    debian.at(path).unlink()
+    debian.link(path, target)
+
+
+def _open(debian: Debian, path: str) -> None:
+    debian.at(path).chmod(0o666)
+
+
+def _changing(debian: Debian) -> str:
+    return debian.file("/etc/group-", "x")
+
+
+def _shadow(debian: Debian) -> str:
+    return debian.file("/etc/shadow", "x", 0o640)
+
+
+def _readable(debian: Debian, path: str) -> None:
+    debian.at(path).chmod(0o644)
+
+
+def _copy(debian: Debian) -> str:
+    debian.package("base-files", {COPIES["/etc/profile"]: "umask 022\n"})
+    return debian.file("/etc/profile", "umask 022\n")
+
+
+def _ucf(debian: Debian) -> str:
+    debian.file("/var/lib/ucf/hashfile", "0cc175b9c0f1b6a831c399e269772661  /etc/ssh/sshd_config\n")
+    return debian.file("/etc/ssh/sshd_config", "a")
+
+
+def _skeleton(debian: Debian) -> str:
+    debian.package("bash", {"/etc/skel/.bashrc": "# bash\n"}, conffiles=("/etc/skel/.bashrc",))
+    return debian.file("/home/deploy/.bashrc", "# bash\n")
+
+
+def _init(debian: Debian) -> str:
+    debian.package("cron", {"/etc/init.d/cron": ""})
+    return debian.link("/etc/rc2.d/S01cron", "../init.d/cron")
+
+
+def _alternative(debian: Debian) -> str:
+    debian.package("mawk", {"/usr/bin/mawk": ""})
+    debian.file(
+        "/var/lib/dpkg/alternatives/awk",
+        "auto\n/usr/bin/awk\nawk.1.gz\n/usr/share/man/man1/awk.1.gz\n\n"
+        "/usr/bin/mawk\n5\n/usr/share/man/man1/mawk.1.gz\n\n",
+    )
+    debian.link("/usr/bin/awk", "/etc/alternatives/awk")
+    debian.link("/etc/alternatives/awk.1.gz", "/usr/share/man/man1/mawk.1.gz")
+    return debian.link("/etc/alternatives/awk", "/usr/bin/mawk")
+
+
+def _choose_by_hand(debian: Debian, path: str) -> None:
+    del path
+    place = debian.at("/var/lib/dpkg/alternatives/awk")
+    place.write_text(place.read_text().replace("auto", "manual"))
+
+
+def _install_a_better_one(debian: Debian, path: str) -> None:
+    place = debian.at("/var/lib/dpkg/alternatives/awk")
+    place.write_text(place.read_text().rstrip("\n") + "\n/var/lib/evil\n999\n\n\n")
+    _point_elsewhere(debian, path, "/var/lib/evil")
+
+
+def _enabled(debian: Debian) -> str:
+    debian.package("cron", {f"{UNITS}/cron.service": ""})
+    debian.file("/var/lib/systemd/deb-systemd-helper-enabled/multi-user.target.wants/cron.service")
+    return debian.link("/etc/systemd/system/multi-user.target.wants/cron.service", f"{UNITS}/cron.service")
+
+
+def _without_marker(debian: Debian, path: str) -> None:
+    del path
+    debian.at("/var/lib/systemd/deb-systemd-helper-enabled/multi-user.target.wants/cron.service").unlink()
+    # It would excuse `systemctl enable nftables`.
+    debian.file("/var/lib/systemd/deb-systemd-helper-enabled/cron.service.dsh-also")
+
+
+def _preset(debian: Debian) -> str:
+    preset = {"/usr/lib/systemd/system-preset/90-systemd.preset": "# x\nenable getty@.service\n"}
+    debian.package("systemd", {f"{UNITS}/getty@.service": "", **preset})
+    return debian.link("/etc/systemd/system/getty.target.wants/getty@tty1.service", f"{UNITS}/getty@.service")
+
+
+def _preset_says_no(debian: Debian, path: str) -> None:
+    del path
+    debian.file("/usr/lib/systemd/system-preset/90-systemd.preset", "disable getty@.service\n")
+
+
+def _certificate(debian: Debian) -> str:
+    shipped = "/usr/share/ca-certificates/mozilla/ISRG.crt"
+    debian.package("ca-certificates", {shipped: CERTIFICATE})
+    debian.file("/etc/ca-certificates.conf", "# x\nmozilla/ISRG.crt\n!mozilla/Bad.crt\n")
+    return debian.link("/etc/ssl/certs/ISRG.pem", shipped)
+
+
+def _hash(debian: Debian) -> str:
+    _certificate(debian)
+    return debian.link("/etc/ssl/certs/4042bcee.0", "ISRG.pem")
+
+
+def _bundle(debian: Debian) -> str:
+    _certificate(debian)
+    return debian.file("/etc/ssl/certs/ca-certificates.crt", CERTIFICATE)
+
+
+def _distrust(debian: Debian, path: str) -> None:
+    del path
+    debian.file("/etc/ca-certificates.conf", "!mozilla/ISRG.crt\n")
+
+
+def _mtab(debian: Debian) -> str:
+    return debian.link("/etc/mtab", "../proc/self/mounts")
+
+
+def _apparmor(debian: Debian) -> str:
+    debian.package("man-db", {"/etc/apparmor.d/usr.bin.man": "x"})
+    return debian.file("/etc/apparmor.d/local/usr.bin.man", "# Site-specific additions\n")
+
+
+def _tunable(debian: Debian) -> str:
+    debian.package("apparmor", {"/etc/apparmor.d/tunables/xdg-user-dirs": "x"})
+    return debian.file("/etc/apparmor.d/tunables/xdg-user-dirs.d/site.local", "# yours\n")
+
+
+def _allow(debian: Debian, path: str) -> None:
+    debian.file(path, "/root/** rw,\n")
+
+
+def _pam(debian: Debian) -> str:
+    template = (
+        "# x\n$auth_primary\nauth requisite pam_deny.so\nauth required pam_permit.so\n$auth_additional\n"
+    )
+    profile = "Name: Unix\nAuth-Type: Primary\nAuth:\n\t[success=end default=ignore]\tpam_unix.so nullok\n"
+    debian.package(
+        "libpam-runtime", {"/usr/share/pam/common-auth": template, "/usr/share/pam-configs/unix": profile}
+    )
+    return debian.file(
+        "/etc/pam.d/common-auth",
+        "# made\nauth\t[success=1 default=ignore]\tpam_unix.so nullok\nauth\trequisite\tpam_deny.so\n"
+        "auth\trequired\tpam_permit.so\n",
+    )
+
+
+def _pam_sufficient(debian: Debian, path: str) -> None:
+    debian.file(path, "auth sufficient pam_permit.so\n" + debian.at(path).read_text())
+
+
+def _pam_without_deny(debian: Debian, path: str) -> None:
+    debian.file(path, debian.at(path).read_text().replace("auth\trequisite\tpam_deny.so\n", ""))
+
+
+def _pam_other_end(debian: Debian, path: str) -> None:
+    debian.file(path, debian.at(path).read_text().replace("auth\trequired\tpam_permit.so\n", ""))
+
+
+def _pam_jump(debian: Debian, path: str) -> None:
+    debian.file(path, debian.at(path).read_text().replace("success=1", "success=2"))
+
+
+@pytest.mark.parametrize(
+    ("make", "breaks"),
+    [
+        (_changing, _open),
+        (_shadow, _readable),
+        (_copy, _edit),
+        (_copy, _open),
+        (_ucf, _edit),
+        (_skeleton, _edit),
+        (_init, _point_elsewhere),
+        (_alternative, _point_elsewhere),
+        (_alternative, _choose_by_hand),
+        (_alternative, _install_a_better_one),
+        (_enabled, _point_elsewhere),
+        (_enabled, _without_marker),
+        (_preset, _point_elsewhere),
+        (_preset, _preset_says_no),
+        (_certificate, _point_elsewhere),
+        (_certificate, _distrust),
+        (_hash, _point_elsewhere),
+        (_hash, _distrust),
+        (_bundle, _edit),
+        (_mtab, _point_elsewhere),
+        (_apparmor, _allow),
+        (_tunable, _allow),
+        (_pam, _pam_sufficient),
+        (_pam, _pam_without_deny),
+        (_pam, _pam_jump),
+        (_pam, _pam_other_end),
+    ],
+)
+def test_a_proof_holds_until_somebody_changes_it(
+    debian: Debian, make: Callable[[Debian], str], breaks: Change
+) -> None:
+    path = make(debian)
+    assert path not in told(debian)
+    breaks(debian, path)
+    assert path in told(debian)
+
+
+def test_the_links_of_alternatives_are_explained(debian: Debian) -> None:
+    _alternative(debian)
+    assert {path for path in told(debian) if "awk" in path} == set()
+    debian.at("/usr/bin/awk").unlink()
+    debian.link("/usr/bin/awk", "/srv/awk")
+    assert told(debian)["/usr/bin/awk"] == "link to /srv/awk, Debian's leads to /etc/alternatives/awk"
+
+
+def test_an_alternative_may_be_anywhere_in_a_package(debian: Debian) -> None:
+    debian.package("cpp", {"/usr/lib/cpp-14/cpp": "", "/usr/lib/other/cpp": ""})
+    (debian.dpkg / "info/cpp.list").write_text("/.\n/lib\n/lib/cpp-14\n/lib/cpp-14/cpp\n")
+    debian.file("/var/lib/dpkg/alternatives/cpp", "auto\n/lib/cpp\n\n/lib/cpp-14/cpp\n10\n\n")
+    debian.link("/etc/alternatives/cpp", "/lib/cpp-14/cpp")
+    assert told(debian) == {}
+    debian.file("/var/lib/dpkg/alternatives/cpp", "auto\n/lib/cpp\n\n/lib/other/cpp\n10\n\n")
+    assert told(debian)["/etc/alternatives/cpp"] == "link to /lib/cpp-14/cpp, not a choice of cpp"
+
+
+def test_a_document_of_an_alternative_leads_nowhere_else(debian: Debian) -> None:
+    _alternative(debian)
+    evil = "/usr/share/man/../../../srv/evil"
+    place = debian.at("/var/lib/dpkg/alternatives/awk")
+    place.write_text(place.read_text().replace("/usr/share/man/man1/mawk.1.gz", evil))
+    debian.at("/etc/alternatives/awk.1.gz").unlink()
+    path = debian.link("/etc/alternatives/awk.1.gz", evil)
+    assert told(debian)[path] == f"link to {evil}, a choice of awk that no package has"
+
+
+def test_the_best_choice_counts_and_no_other(debian: Debian) -> None:
+    path = _alternative(debian)
+    debian.package("gawk", {"/usr/bin/gawk": ""})
+    place = debian.at("/var/lib/dpkg/alternatives/awk")
+    place.write_text(place.read_text().rstrip("\n") + "\n/usr/bin/gawk\n10\n\n\n")
+    assert told(debian)[path] == "link to /usr/bin/mawk, not a choice of awk"
+    debian.at(path).unlink()
+    debian.link(path, "/usr/bin/gawk")
+    assert path not in told(debian)
+
+
+def test_what_should_stand_there_is_told_of_what_is_no_stranger(debian: Debian) -> None:
+    """Nobody removes these: there is another way back."""
+    copy, bundle, pam = _copy(debian), _bundle(debian), _pam(debian)
+    debian.package("apparmor", {"/etc/apparmor.d/usr.bin.man": "x"})
+    stub = debian.file("/etc/apparmor.d/local/usr.bin.man", "/root/** rw,\n")
+    for path in (copy, bundle, pam):
+        _edit(debian, path)
+    _pam_sufficient(debian, pam)
+    debian.file("/etc/group", "root:x:0:\ndeploy:x:1000:\nshadow:x:42:\n", 0o666)
+    debian.file("/etc/shadow", "x", 0o604)
+    os.chown(debian.at("/etc/shadow"), 0, 42)
+    debian.at(copy).chmod(0o666)
+    debian.link("/etc/shells", "/srv/shells")
+    left = debian.file("/etc/pam.d/common-auth.pam-old")
+    found = told(debian)
+    assert found[left] == "file 0644 root:root", "this one nobody misses"
+    assert {
+        path: found[path] for path in (copy, bundle, pam, stub, "/etc/group", "/etc/shadow", "/etc/shells")
+    } == {
+        copy: "file 0666 root:root, not as /usr/share/base-files/profile has it, Debian's is root:root 0644",
+        bundle: "file 0644 root:root, not as update-ca-certificates makes it",
+        pam: "file 0644 root:root, not as pam-auth-update makes it",
+        stub: "file 0644 root:root, Debian's has no rules",
+        "/etc/group": "file 0666 root:root, Debian's is root:root 0644",
+        "/etc/shadow": "file 0604 root:shadow, Debian's is root:shadow 0640",
+        "/etc/shells": "link to /srv/shells, Debian has a file there",
+    }
+
+
+def test_a_changed_skeleton_is_one_line_and_no_homes(debian: Debian) -> None:
+    home = _skeleton(debian)
+    debian.file("/etc/skel/.bashrc", "# evil\n")
+    assert set(told(debian)) == {"/etc/skel/.bashrc"}
+    debian.file(home, "# evil\n")
+    assert set(told(debian)) == {"/etc/skel/.bashrc"}, "as useradd copies it now"
+    debian.file(home, "# more\n")
+    assert told(debian)[home] == "file 0644 root:root, not as /etc/skel/.bashrc has it"
+
+
+def test_the_time_zone_is_what_came_with_the_machine(debian: Debian) -> None:
+    path = debian.link("/etc/localtime", "/usr/share/zoneinfo/Asia/Kathmandu")
+    assert told(debian)[path] == "link to /usr/share/zoneinfo/Asia/Kathmandu"
+
+
+def test_what_somebody_diverted_is_told(debian: Debian) -> None:
+    path, moved = "/etc/logrotate.d/dpkg", "/etc/logrotate.d/dpkg.distrib"
+    debian.package("dpkg", {path: "x\n"}, conffiles=(path,))
+    (debian.dpkg / "diversions").write_text(f"{path}\n{moved}\n:\n")
+    assert told(debian) == {path: f"file 0644 root:root, diverted by hand to {moved}, where nothing is"}
+    debian.at(path).rename(debian.at(moved))
+    assert told(debian) == {path: f"diverted by hand to {moved}"}
+    debian.file(path, "evil\n")
+    assert told(debian) == {path: f"file 0644 root:root, diverted by hand to {moved}"}
+    debian.file(moved, "changed\n")
+    assert set(told(debian)) == {path, moved}
+    (debian.dpkg / "diversions").write_text(f"{path}\n{moved}\nother\n")
+    assert path in told(debian), "nor does it hide a stranger that a package asked"
+
+
+def test_the_tables_say_why(debian: Debian) -> None:
+    assert all(reason.strip() for reason in CHANGING.values())
+    assert all(path.startswith("/") for path in (*CHANGING, *LINKS, *COPIES, *MODES))
+    del debian
+
+
+def test_a_folder_of_strangers_is_one_entry_when_it_is_full(debian: Debian) -> None:
+    for number in range(files.GROUPED):
+        debian.file(f"/opt/agent/lib/{number}")
+    assert len([path for path in told(debian) if path.startswith("/opt/agent")]) == files.GROUPED
+    debian.file("/opt/agent/more")
+    assert told(debian)["/opt/agent"] == f"folder 0755 root:root with {files.GROUPED + 1} files"
+    first = files.read(debian.look())["files"]["/opt/agent"]
+    debian.file("/opt/agent/lib/3", "changed")
+    assert files.read(debian.look())["files"]["/opt/agent"].mark != first.mark
+    debian.package("agent", {"/opt/agent/known": ""})
+    assert "/opt/agent" not in told(debian), "nor with something in it that is known"
+
+
+def test_a_folder_that_debian_makes_is_never_one_entry(debian: Debian) -> None:
+    for number in range(files.GROUPED + 1):
+        debian.file(f"/usr/local/share/agent/{number}")
+    debian.file("/usr/local/share/ca-certificates/evil.crt")
+    assert {"/usr/local/share/agent", "/usr/local/share/ca-certificates/evil.crt"} <= set(told(debian))
+
+
+def test_links_of_users_are_not_followed(debian: Debian) -> None:
+    debian.file("/srv/secret/systemd/user/a.service", "x")
+    (debian.at("/home/deploy")).mkdir(parents=True)
+    debian.link("/home/deploy/.config", "../../srv/secret")
+    assert not [path for path in told(debian) if path.startswith("/home/deploy/.config/")]
+
+
+def test_odd_things_hide_nothing(debian: Debian) -> None:
+    os.mkfifo(debian.at("/etc/pipe"))
+    debian.file("/etc/before")
+    debian.file("/etc/zz")
+    found = told(debian)
+    assert found["/etc/pipe"].startswith("pipe ")
+    assert {"/etc/before", "/etc/zz"} <= set(found)
+
+
+def test_too_much_is_told_and_not_read(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_walk, "MOST", 20)
+    for number in range(30):
+        debian.file(f"/etc/x/{number}")
+    assert "more" in told(debian)
+
+
+def test_a_large_file_counts_by_size_and_times(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_walk, "LARGEST", 10)
+    path = debian.file("/opt/large", "0123456789abcdef")
+    before = files.read(debian.look())["files"][path].mark
+    os.utime(debian.at(path), (1, 1))
+    assert files.read(debian.look())["files"][path].mark != before
+    assert stat.S_ISREG(debian.at(path).stat().st_mode)
+
+
+def test_what_an_upgrade_of_the_certificates_leaves_is_quiet(debian: Debian) -> None:
+    # Seen on Debian 12: its script keeps the list of before.
+    debian.file("/etc/ca-certificates.conf.dpkg-old", "mozilla/x.crt\n")
+    debian.file("/etc/other.conf.dpkg-old", "x\n")
+    assert "/etc/ca-certificates.conf.dpkg-old" not in told(debian)
+    assert "/etc/other.conf.dpkg-old" in told(debian)

@@ -1,0 +1,225 @@
+"""The nightly walk: rights that no package gives, code of nobody, changed files, foreign sources."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from portcullis.components.inventory import render
+from portcullis.components.inventory.on_host import dpkg, walk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from tests.components.inventory.debian import Debian
+
+
+def strangers(debian: Debian) -> dict[str, str]:
+    return walk.strangers(str(debian.root), walk.shipped(str(debian.dpkg)))
+
+
+def test_rights_that_no_package_gives(debian: Debian) -> None:
+    debian.package("sudo", {"/usr/bin/sudo": "", "/usr/bin/cp": ""})
+    debian.at("/usr/bin/sudo").chmod(0o4755)
+    assert strangers(debian) == {}
+    debian.at("/usr/bin/cp").chmod(0o4755)
+    debian.file("/home/deploy/.x/bash", "", 0o4755)
+    debian.file("/srv/group", "", 0o2755)
+    debian.file("/usr/bin/su", "", 0o4755)
+    debian.file("/srv/no-program", "", 0o4644)
+    assert strangers(debian) == {
+        "/usr/bin/cp": "file 4755 root:root, runs as uid 0",
+        "/home/deploy/.x/bash": "file 4755 root:root, runs as uid 0, in no package",
+        "/srv/group": "file 2755 root:root, runs as gid 0, in no package",
+        "/usr/bin/su": "file 4755 root:root, runs as uid 0, in no package",
+    }
+
+
+def test_a_packaged_program_that_others_may_change(debian: Debian) -> None:
+    debian.package("less", dict.fromkeys(("/usr/bin/less", "/usr/bin/lesskey", "/usr/bin/at", "/var/x"), ""))
+    for path, mode, uid in (
+        ("/usr/bin/less", 0o755, 1000),
+        ("/usr/bin/lesskey", 0o777, 0),
+        ("/usr/bin/at", 0o6755, 1000),
+        ("/var/x", 0o666, 1000),
+    ):
+        os.chown(debian.at(path), uid, 0)
+        debian.at(path).chmod(mode)
+    assert strangers(debian) == {
+        "/usr/bin/less": "file 0755 deploy:root, others than root can change it",
+        "/usr/bin/lesskey": "file 0777 root:root, others than root can change it",
+    }
+    debian.at("/usr/bin/at").chmod(0o6775)
+    assert "/usr/bin/at" in strangers(debian)
+
+
+def test_capabilities(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Setting a real one needs a file system that keeps it.
+    def getxattr(path: str, name: str, *, follow_symlinks: bool) -> bytes:
+        assert (name, follow_symlinks) == ("security.capability", False)
+        if path.endswith(("/python3", "/ping")):
+            return b"\x01"
+        raise OSError
+
+    monkeypatch.setattr(os, "getxattr", getxattr)
+    debian.package("iputils-ping", {"/usr/bin/ping": "", "/usr/bin/python3": ""})
+    for path in ("/usr/bin/ping", "/usr/bin/python3"):
+        debian.at(path).chmod(0o755)
+    assert strangers(debian) == {"/usr/bin/python3": "file 0755 root:root, has capabilities of root's"}
+
+
+def test_code_that_no_package_ships(debian: Debian) -> None:
+    debian.package("python3", {"/usr/lib/python3/dist-packages/known.py": ""})
+    debian.file("/usr/lib/python3/dist-packages/evil.pth")
+    debian.file("/usr/lib/x86_64-linux-gnu/security/pam_evil.so")
+    debian.file("/usr/libexec/evil", "", 0o755)
+    debian.file("/usr/lib/python3/dist-packages/__pycache__/known.cpython-313.pyc")
+    debian.file("/usr/lib/locale/locale-archive")
+    debian.file("/opt/evil.py")
+    debian.file("/var/lib/docker/overlay2/x/usr/bin/su", "", 0o4755)
+    assert strangers(debian) == {
+        "/usr/lib/python3/dist-packages/evil.pth": "file 0644 root:root, in no package",
+        "/usr/lib/x86_64-linux-gnu/security/pam_evil.so": "file 0644 root:root, in no package",
+        "/usr/libexec/evil": "file 0755 root:root, in no package",
+    }
+
+
+def test_lists_of_packages_may_still_name_bin_and_lib(debian: Debian) -> None:
+    debian.package("login", {"/usr/bin/su": ""})
+    (debian.dpkg / "info/login.list").write_text("/.\n/bin\n/bin/su\n")
+    debian.at("/usr/bin/su").chmod(0o4755)
+    assert strangers(debian) == {}
+    (debian.dpkg / "info/login.list").unlink()
+    (debian.dpkg / "diversions").write_text("/bin/su\n/bin/su.real\nlogin\n")
+    debian.at("/usr/bin/su").rename(debian.at("/usr/bin/su.real"))
+    debian.file("/usr/bin/su.real", "", 0o755)
+    assert "/usr/bin/su.real" in walk.shipped(str(debian.dpkg))
+
+
+def test_what_dpkg_verifies() -> None:
+    said = """\
+??5??????   /usr/bin/curl
+??5?????? c /etc/ssh/sshd_config
+missing     /usr/share/doc/curl/copyright
+missing     /lib/systemd/system/cron.service
+missing   c /etc/cron.d/e2scrub_all
+??5??????   /usr/share/a b/c
+"""
+    owned = {"/usr/bin/curl": "curl", "/usr/lib/systemd/system/cron.service": "cron"}
+    assert walk.verified(said, owned) == {
+        "/usr/bin/curl": "not as curl ships it",
+        "/usr/lib/systemd/system/cron.service": "is missing, cron ships it",
+        "/usr/share/a b/c": "not as its package ships it",
+    }
+
+
+POLICY = """\
+Package files:
+ 100 /var/lib/dpkg/status
+     release a=now
+ 500 http://evil.example/apt ./ Packages
+     release c=
+     origin evil.example
+ 500 http://deb.debian.org/debian trixie/main amd64 Packages
+     release v=13.1,o=Debian,a=stable,n=trixie,l=Debian,c=main,b=amd64
+     origin deb.debian.org
+Pinned packages:
+"""
+PACKAGES = """\
+bash:
+  Installed: 5.2.37-2
+  Candidate: 5.2.37-2
+  Version table:
+ *** 5.2.37-2 500
+        500 http://deb.debian.org/debian trixie/main amd64 Packages
+        100 /var/lib/dpkg/status
+curl:
+  Installed: 8.0-1
+  Candidate: 8.1-1
+  Version table:
+     8.1-1 500
+        500 http://deb.debian.org/debian trixie/main amd64 Packages
+ *** 8.0-1 100
+        100 /var/lib/dpkg/status
+evil:
+  Installed: 1.0
+  Candidate: 1.0
+  Version table:
+ *** 1.0 500
+        500 http://evil.example/apt ./ Packages
+        100 /var/lib/dpkg/status
+gone:
+  Installed: 1.0
+  Candidate: 1.0
+  Version table:
+ *** 1.0 100
+        100 /var/lib/dpkg/status
+absent:
+  Installed: (none)
+  Candidate: 1.0
+  Version table:
+     1.0 500
+        500 http://evil.example/apt ./ Packages
+"""
+
+
+def test_where_packages_come_from() -> None:
+    assert walk.distribution(POLICY) == {"http://deb.debian.org/debian"}
+    assert walk.sources(PACKAGES) == {
+        "bash": ["http://deb.debian.org/debian"],
+        # Lists are newer than what is installed, every time until the upgrade.
+        "curl": ["http://deb.debian.org/debian"],
+        "evil": ["http://evil.example/apt"],
+        "gone": [],
+    }
+
+
+def test_the_program_on_the_host_is_this_module_and_runs_alone(debian: Debian, tmp_path: Path) -> None:
+    program = tmp_path / "portcullis-inventory"
+    program.write_text(render.program("web1-inventory-program"))
+    debian.file("/srv/su", "", 0o4755)
+    target = tmp_path / "state/inventory/walk.json"
+    done = subprocess.run(
+        [sys.executable, "-IB", program, target, debian.dpkg, debian.root],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "walked in " in done.stdout
+    told = json.loads(target.read_text())
+    assert told["programs"] == {"/srv/su": "file 4755 root:root, runs as uid 0, in no package"}
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert target.parent.stat().st_mode & 0o777 == 0o700
+    assert sorted(path.name for path in target.parent.iterdir()) == ["walk.json"]
+
+
+def test_its_service_comes_after_everything_else() -> None:
+    text = render.service("web1-inventory-service")
+    for line in ("Nice=19", "IOSchedulingClass=idle", "CPUSchedulingPolicy=idle"):
+        assert f"\n{line}\n" in text
+    assert "NoNewPrivileges=" not in text, "it makes every file system nosuid"
+    assert render.RESULT.endswith("/inventory/walk.json")
+
+
+def test_a_held_lock_of_dpkg_is_seen(debian: Debian) -> None:
+    lock = debian.dpkg / "lock"
+    lock.touch()
+    assert not dpkg._is_locked(lock)
+    holds = "import fcntl,sys; f=open(sys.argv[1],'r+'); fcntl.lockf(f, 2); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holds, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert dpkg._is_locked(lock)
+        dpkg.wait_until_idle(debian.machine)  # it ends, whoever holds the lock
+        other.communicate(b"\n")
+    assert not dpkg._is_locked(lock)
+    with lock.open("r+") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # to look takes nothing

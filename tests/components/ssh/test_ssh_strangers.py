@@ -1,0 +1,157 @@
+"""Files among sshd's that nobody declared."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis.components.ssh.on_host import ssh_strangers, sshd_config
+from tests.components.ssh.test_ssh_servers import OPTIONS, Server, make_server, server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["make_server", "server"]
+
+
+@pytest.fixture(autouse=True)
+def _shipped(server: Server) -> None:
+    """Debian's own file, which ucf has put there."""
+    ship(server, server.host.main)
+
+
+@pytest.fixture
+def deployed(server: Server) -> Server:
+    server.put()
+    return server
+
+
+def ship(server: Server, path: Path) -> None:
+    digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    server.client.machine.ucf.write_text(f"{digest}  {path}\n")
+
+
+def told(server: Server) -> dict[str, str]:
+    found: dict[str, str] = server.facts()["strangers"]
+    return {name.rpartition("/")[2]: text for name, text in found.items()}
+
+
+def write(server: Server, name: str, text: str, mode: int = 0o644) -> Path:
+    path = server.host.drop_in(name)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_debians_own_file_and_ours_are_no_strangers(deployed: Server) -> None:
+    assert told(deployed) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Match User bob\n  X11Forwarding yes\n", "sets x11forwarding yes for Match User bob"),
+        ("AllowTcpForwarding yes\nAcceptEnv LD_*\n", "sets allowtcpforwarding yes, acceptenv LD_*"),
+        ("MaxAuthTries 99\n", "without effect"),
+        ("# nothing\n", "without effect"),
+    ],
+)
+def test_a_drop_in_is_told_with_what_it_sets_in_effect(deployed: Server, text: str, said: str) -> None:
+    write(deployed, "99-evil.conf", text)
+    assert told(deployed) == {"99-evil.conf": f"nobody declared it; {said}"}
+    deployed.put()  # sshd has not read it yet, and takes it up
+    done = deployed.put()
+    assert [step["action"] for step in done["steps"]] == ["warn"]
+    assert deployed.host.calls == [], "nothing was written, and sshd reads no file anew"
+
+
+def test_debians_own_file_is_told_when_somebody_changed_it(deployed: Server) -> None:
+    with deployed.host.main.open("a") as file:
+        file.write("# a line by hand\n")
+    (text,) = told(deployed).values()
+    assert text.startswith("changed by hand: not as its package brings it; ")
+
+
+def lines(text: str, file: str, match: str = "") -> list[sshd_config.Line]:
+    words = [line.split() for line in text.splitlines()]
+    return [sshd_config.Line(file, 1, first, tuple(rest), match) for first, *rest in words]
+
+
+def test_what_our_last_block_repeats_for_everybody_is_changed_by_no_line_but_an_earlier_match() -> None:
+    ours = [*lines("passwordauthentication no", "ours"), *lines("passwordauthentication no", "ours", "all")]
+    before = lines("passwordauthentication yes", "before")
+    exception = lines("passwordauthentication yes", "before", "User bob")
+    after = lines("passwordauthentication yes", "after", "User bob")
+    found = ssh_strangers._in_effect([*before, *exception, *ours, *after], "ours")
+    assert found == exception
+
+
+def test_what_root_alone_may_read_keeps_its_values(deployed: Server) -> None:
+    write(deployed, "99-evil.conf", "Match User bob\n  ForceCommand secret\n", 0o600)
+    assert told(deployed) == {"99-evil.conf": "nobody declared it; sets forcecommand"}
+
+
+def test_what_sshd_refuses_after_a_change_by_hand_names_that_change_first(deployed: Server) -> None:
+    path = write(deployed, "99-evil.conf", "Broken yes\n")
+    error = deployed.refused(options={**OPTIONS, "MaxAuthTries": "2"})
+    assert error.message.startswith(f"{path} was changed by hand; then sshd refuses its")
+    assert f"{path}:1" in error.detail
+
+
+def test_a_file_of_another_name_is_not_read(deployed: Server) -> None:
+    write(deployed, "evil.txt", "Port 99\n")
+    assert told(deployed) == {"evil.txt": "nobody declared it; sshd does not read it"}
+
+
+def test_a_line_that_wins_over_a_declared_option_is_told_once(deployed: Server) -> None:
+    write(deployed, "00-evil.conf", "MaxAuthTries 99\n")
+    facts = deployed.facts()
+    assert "00-evil.conf:1" in facts["options"]["MaxAuthTries"]
+    assert facts["strangers"] == {}
+    deployed.put(adopt=True)
+    assert deployed.facts()["strangers"] == {}, "we put it out of force"
+
+
+def test_debians_file_with_a_line_more_is_told(deployed: Server) -> None:
+    deployed.host.main.write_text(deployed.host.main.read_text() + "Match User bob\n  PermitTTY yes\n")
+    (text,) = told(deployed).values()
+    assert text == (
+        "changed by hand: not as its package brings it;"
+        " sets x11forwarding yes, permittty yes for Match User bob"
+    )
+
+
+def test_a_file_that_the_main_one_includes_is_told(deployed: Server, tmp_path: Path) -> None:
+    far = tmp_path / "far.conf"
+    far.write_text("PermitTunnel yes\n")
+    deployed.host.main.write_text(deployed.host.main.read_text() + f"Include {far}\n")
+    ship(deployed, deployed.host.main)
+    assert told(deployed) == {"far.conf": "nobody declared it; sets permittunnel yes"}
+
+
+def test_debians_file_that_is_gone_is_told(deployed: Server) -> None:
+    deployed.host.main.unlink()
+    assert told(deployed) == {"sshd_config": "gone; its package brings it; sshd does not start without it"}
+
+
+def test_what_others_may_write_is_told(deployed: Server) -> None:
+    deployed.host.main.chmod(0o666)
+    (text,) = told(deployed).values()
+    assert text.startswith("mode 0666, where 0644 is usual")
+
+
+def test_what_was_there_before_us_is_quiet(server: Server) -> None:
+    write(server, "50-cloud-init.conf", "PermitTTY yes\n", 0o600)
+    assert told(server)
+    server.put()
+    assert told(server) == {}
+    write(server, "50-cloud-init.conf", "PermitTTY no\n", 0o600)
+    assert told(server)
+
+
+def test_what_is_accepted_is_quiet(deployed: Server) -> None:
+    path = write(deployed, "99-more.conf", "PermitTTY yes\n")
+    wanted = {**deployed.desired(options=OPTIONS), "accepted": [str(path)]}
+    assert deployed.client.look("ssh.ssh_servers", "sshd", wanted)["strangers"] == {}

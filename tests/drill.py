@@ -1,0 +1,37 @@
+"""Which of the many changes by hand one run of all tests tries one by one: some, drawn by a seed.
+
+`make drill-inventory` tries them all.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+VARIABLE = "DRILL"
+ALL = "all"
+SOME = 6
+
+# Workers inherit it, so that all draw the same ones.
+os.environ.setdefault(VARIABLE, str(random.randrange(10**6)))  # noqa: S311 - nothing is secret
+
+
+def is_whole() -> bool:
+    """Return whether all is asked for."""
+    return os.environ[VARIABLE] == ALL
+
+
+def drawn(names: Collection[str]) -> list[str]:
+    """Return the names of this run: all, or six."""
+    if is_whole():
+        return list(names)
+    return sorted(random.Random(os.environ[VARIABLE]).sample(sorted(names), SOME))  # noqa: S311 - nothing is secret
+
+
+def header() -> str:
+    """Say how to draw the same ones again."""
+    return f"changes by hand: {VARIABLE}={os.environ[VARIABLE]}"

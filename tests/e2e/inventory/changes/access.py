@@ -1,0 +1,189 @@
+"""Who gets in, and who becomes root."""
+
+from __future__ import annotations
+
+from tests.e2e.inventory.changes.change import KEPT, PASSWORD, Change, adds, edits, key
+
+ACCOUNTS, KEYS, ADMINISTRATORS, SSH = "accounts", "keys", "administrators", "SSH server"
+_RELOAD = "systemctl reload ssh"
+
+
+def _password(account: str, word: str = PASSWORD) -> tuple[str, str]:
+    """Return the command that sets the password field of an account, and the one that sets it back."""
+    saved = f"{KEPT}/password-{account}"
+    keeps = f"mkdir -p {KEPT}; getent shadow {account} | cut -d: -f2 > {saved}"
+    return f"{keeps}; usermod -p '{word}' {account}", f'usermod -p "$(cat {saved})" {account}'
+
+
+def _key(account: str, group: str, home: str, comment: str, name: str = "authorized_keys") -> tuple[str, str]:
+    """Return the command that adds a key to an account, and the one that takes it out."""
+    file = f"{home}/.ssh/{name}"
+    folder = f"install -d -m 700 -o {account} -g {group} {home}/.ssh"
+    does = f"{folder}; echo '{key(comment)}' >> {file}; chown {account}:{group} {file}; chmod 600 {file}"
+    return does, f"sed -i /{comment}/d {file}; [ -s {file} ] || rm {file}"
+
+
+_ROOT_KEY = _key("root", "root", "/root", "stranger@of-root")
+_DEPLOY_KEY = _key("deploy", "deploy", "/home/deploy", "stranger@of-deploy")
+_SECOND_FILE = _key("deploy", "deploy", "/home/deploy", "stranger@second-file", "authorized_keys2")
+_SERVICE_KEY = _key("www-data", "www-data", "/var/www", "stranger@of-www-data")
+_EVE_KEY = _key("eve", "eve", "/home/eve", "eve@laptop")
+_ROOT_PASSWORD, _NEWS_PASSWORD = _password("root"), _password("news")
+_NO_PASSWORD = f"mkdir -p {KEPT}; getent shadow irc | cut -d: -f2 > {KEPT}/password-irc; passwd -qd irc"
+
+CHANGES = {
+    "key-of-root": Change(
+        KEYS,
+        _ROOT_KEY[0],
+        ("root", "stranger@of-root"),
+        _ROOT_KEY[1],
+        stays=False,
+        review="F4: root's authorized_keys",
+    ),
+    "key-of-a-declared-user": Change(
+        KEYS,
+        _DEPLOY_KEY[0],
+        ("deploy", "stranger@of-deploy"),
+        _DEPLOY_KEY[1],
+        stays=False,
+    ),
+    "second-file-of-keys": Change(
+        KEYS,
+        _SECOND_FILE[0],
+        ("deploy", "/home/deploy/.ssh/authorized_keys2"),
+        _SECOND_FILE[1],
+        stays=False,
+        review="F4: authorized_keys2 of declared users",
+    ),
+    "key-of-an-account-without-shell": Change(
+        KEYS,
+        _SERVICE_KEY[0],
+        ("www-data", "stranger@of-www-data"),
+        _SERVICE_KEY[1],
+    ),
+    "account-with-a-key": Change(
+        ACCOUNTS,
+        f"useradd -m -s /bin/bash eve; {_EVE_KEY[0]}",
+        ("eve", "/bin/bash"),
+        "userdel -r eve 2>/dev/null",
+        also=(("eve", "eve@laptop"),),  # somebody may give the account another key: two ways in
+        review="F4: a new user with a key",
+    ),
+    "account-with-a-password": Change(
+        ACCOUNTS,
+        f"useradd -M -s /bin/sh -p '{PASSWORD}' carol",
+        ("carol", "a password"),
+        "userdel carol",
+        paste=True,
+    ),
+    "root-password": Change(
+        ACCOUNTS,
+        _ROOT_PASSWORD[0],
+        ("root", "uid 0", "a password"),
+        _ROOT_PASSWORD[1],
+        review="F4: root's password set",
+    ),
+    "password-of-a-system-account": Change(
+        ACCOUNTS,
+        _NEWS_PASSWORD[0],
+        ("news", "a password"),
+        _NEWS_PASSWORD[1],
+    ),
+    "empty-password": Change(
+        ACCOUNTS,
+        _NO_PASSWORD,
+        ("irc", "EMPTY"),
+        f'usermod -p "$(cat {KEPT}/password-irc)" irc',
+    ),
+    "shell-of-a-system-account": Change(
+        ACCOUNTS,
+        "usermod -s /bin/bash list",
+        ("list", "/bin/bash"),
+        "usermod -s /usr/sbin/nologin list",
+    ),
+    "group-of-root": Change(
+        ACCOUNTS,
+        "usermod -g root uucp",
+        ("uucp", "root's group"),
+        "usermod -g uucp uucp",
+    ),
+    "member-of-adm": Change(
+        ACCOUNTS,
+        "gpasswd -a backup adm >/dev/null",
+        ("adm", "backup"),
+        "gpasswd -d backup adm >/dev/null",
+        paste=True,
+    ),
+    "member-of-shadow": Change(
+        ACCOUNTS,
+        "gpasswd -a lp shadow >/dev/null",
+        ("shadow", "lp"),
+        "gpasswd -d lp shadow >/dev/null",
+    ),
+    "password-of-a-group": Change(
+        ACCOUNTS,
+        f"mkdir -p {KEPT}; getent gshadow staff | cut -d: -f2 > {KEPT}/gshadow;"
+        f" groupmod -p '{PASSWORD}' staff",
+        ("staff", "password"),
+        f'groupmod -p "$(cat {KEPT}/gshadow)" staff',
+    ),
+    "linger": Change(
+        ACCOUNTS,
+        "loginctl enable-linger deploy",
+        ("linger", "deploy"),
+        "loginctl disable-linger deploy",
+        paste=True,
+        review="F4: linger",
+    ),
+    "second-root": Change(
+        ADMINISTRATORS,
+        "useradd -o -u 0 -M -s /bin/bash toor",
+        ("toor", "root"),
+        "userdel -f toor",
+        stays=False,
+        review="F4: a second uid 0",
+    ),
+    "sudoers": Change(
+        ADMINISTRATORS,
+        "echo 'mallory ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/mallory; chmod 440 /etc/sudoers.d/mallory",
+        ("/etc/sudoers.d/mallory",),
+        "rm /etc/sudoers.d/mallory",
+        stays=False,
+        review="F4: sudoers",
+    ),
+    # sudo passes over a name with a dot, until somebody renames it.
+    "sudoers-asleep": adds(
+        "/etc/sudoers.d/later.off",
+        "games ALL=(ALL) NOPASSWD: ALL",
+        mode="0440",
+        row=ADMINISTRATORS,
+    ),
+    "member-of-docker": Change(
+        ADMINISTRATORS,
+        "gpasswd -a games docker >/dev/null",
+        ("games", "docker"),
+        "gpasswd -d games docker >/dev/null",
+        stays=False,
+        review="F4: members of docker",
+    ),
+    "sshd-block-before-ours": adds(
+        "/etc/ssh/sshd_config.d/00-drill.conf",
+        "Match User games\n    AllowTcpForwarding yes",
+        row=SSH,
+        after=_RELOAD,
+        review="F4: sshd Match blocks that come before ours",
+    ),
+    "sshd-block-after-ours": adds(
+        "/etc/ssh/sshd_config.d/zz-drill.conf",
+        "Match Address 203.0.113.0/24\n    X11Forwarding yes",
+        row=SSH,
+        after=_RELOAD,
+        review="F4: an sshd Match after ours that enables X11",
+    ),
+    "sshd-config-edited": edits("/etc/ssh/sshd_config", "# a line by hand", row=SSH),
+    "sshrc": adds("/etc/ssh/sshrc", "# runs at each login", row="files", review="F4: sshrc"),
+    "ssh-rc-of-root": adds("/root/.ssh/rc", "# runs when root logs in", row="home folders"),
+    "ssh-environment": adds("/home/deploy/.ssh/environment", "LD_PRELOAD=/tmp/x.so", row="home folders"),
+    "ssh-client": adds("/etc/ssh/ssh_config.d/50-drill.conf", "# for outgoing logins", row="files"),
+    "host-key": adds("/etc/ssh/ssh_host_drill_key", "no key", mode="0600", row="files"),
+}

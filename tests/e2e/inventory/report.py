@@ -1,0 +1,131 @@
+"""The report of a stack as `portcullis preview` gives it to people and to programs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.inventory.changes import holds, tells
+from tests.e2e.project import STACK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.e2e.inventory.changes import Change
+    from tests.e2e.stack.program import Program
+
+WALK = "portcullis-inventory"
+"""The unit of the nightly walk, without its type."""
+_YOURSELF = re.compile(r"stays; [^:]* yourself: (.*)", re.DOTALL)
+_SAME, _DIFFERENT = 0, 2  # exit codes
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the report: one difference."""
+
+    subject: str
+    what: str
+    remedy: str
+    severity: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.subject}: {self.what} — {self.remedy}"
+
+    @property
+    def command(self) -> str:
+        """What a person may paste to take it back, "" where the line has none."""
+        found = _YOURSELF.fullmatch(self.remedy)
+        return found[1] if found else ""
+
+
+def lines(program: Program) -> list[Line]:
+    """Return all lines of a preview, none grouped."""
+    said = _preview(program, "--json")
+    found: Mapping[str, Any] = json.loads(said.stdout)
+    assert not found["errors"], found["errors"]
+    told = [Line(*(str(one[name]) for name in Line.__dataclass_fields__)) for one in found["differences"]]
+    assert said.returncode == (_DIFFERENT if told else _SAME), said
+    return told
+
+
+def text(program: Program, *arguments: str) -> list[str]:
+    """Return what people read, without a terminal, line by line."""
+    said = _preview(program, *arguments)
+    assert said.returncode in (_SAME, _DIFFERENT), said.stdout + said.stderr
+    assert "Traceback" not in said.stdout + said.stderr, said.stderr
+    return said.stdout.splitlines()
+
+
+def quiet(program: Program, after: str = "") -> None:
+    """Assert that a preview tells of nothing."""
+    told = [line.text for line in lines(program)]
+    assert not told, f"{after}: {told}" if after else told
+
+
+def walk(program: Program) -> float:
+    """Do what the timer does every night; return the seconds that it took."""
+    begun = time.monotonic()
+    program.host.run(["systemctl", "start", f"{WALK}.service"], timeout=300)
+    return time.monotonic() - begun
+
+
+def _preview(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "portcullis", "preview", "--stack", STACK, *arguments],
+        cwd=program.folder, env=program.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        check=False, timeout=240,
+    )  # fmt: skip
+
+
+@dataclass
+class Verdict:
+    """How the lines of a report fit the changes that were made."""
+
+    faults: list[str] = field(default_factory=list)
+    shown: dict[str, Line] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return "\n".join(self.faults)
+
+
+def judge(changes: Mapping[str, Change], told: list[Line]) -> Verdict:
+    """Hold lines against changes: each change is told once, and no line tells of anything else."""
+    verdict = Verdict()
+    claimed: dict[int, str] = {}
+    for name, change in changes.items():
+        for words in (change.shown, *change.also):
+            at = [number for number, line in enumerate(told) if tells(line.subject, line.text, words)]
+            if len(at) != 1:
+                times = f"{len(at)} times" if at else "not told"
+                verdict.faults.append(f"{name}: {' '.join(words)}: {times}" + _listed(told, at))
+            elif words is change.shown:
+                verdict.shown[name] = told[at[0]]
+                verdict.faults += _wrong_remedy(name, change, told[at[0]])
+            for number in at:
+                if (other := claimed.setdefault(number, name)) != name:
+                    verdict.faults.append(f"{name}: its line is that of {other}: {told[number].text}")
+    follows = [words for change in changes.values() for words in change.may]
+    for number, line in enumerate(told):
+        if number not in claimed and not any(holds(line.text, words) for words in follows):
+            verdict.faults.append(f"of none of the changes: {line.text}")
+    return verdict
+
+
+def _wrong_remedy(name: str, change: Change, line: Line) -> list[str]:
+    found = []
+    if line.remedy.startswith("stays") != change.stays:
+        found.append(f"{name}: wrong remedy: {line.text}")
+    if change.paste and not line.command:
+        found.append(f"{name}: nothing to paste: {line.text}")
+    return found
+
+
+def _listed(told: list[Line], at: list[int]) -> str:
+    return "".join(f"\n    {told[number].text}" for number in at)

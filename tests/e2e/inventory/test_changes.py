@@ -1,0 +1,75 @@
+"""The list of changes by hand: it is long, holds all that reviews found, and the page says what it covers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests import drill
+from tests.e2e.inventory.changes import CHANGES, REVIEWED, Change, holds
+from tests.e2e.inventory.report import Line, judge
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "inventory.md"
+
+
+def test_there_are_many_and_most_are_made_together() -> None:
+    assert len(CHANGES) >= 80
+    assert sum(not change.apart for change in CHANGES.values()) >= 80
+
+
+def test_all_that_two_reviews_found_missing_is_among_them() -> None:
+    assert sorted(change.review for change in CHANGES.values() if change.review) == sorted(REVIEWED)
+
+
+def test_no_two_changes_are_told_by_the_same_words() -> None:
+    words = [(name, change.shown) for name, change in CHANGES.items() if not change.apart]
+    same = [
+        (one, other)
+        for one, mine in words
+        for other, theirs in words
+        if one < other and set(mine) == set(theirs)
+    ]
+    assert not same
+
+
+def test_the_page_lists_what_they_are_about_and_nothing_else() -> None:
+    table = PAGE.read_text().partition("## What is covered\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE)[1:]  # without the head
+    listed = {row for row in rows if not set(row) <= {"-"}}
+    assert listed == {change.row for change in CHANGES.values()}
+
+
+def test_some_are_drawn_by_a_seed_and_all_when_asked(monkeypatch: object) -> None:
+    monkeypatch.setenv(drill.VARIABLE, "7")  # type: ignore[attr-defined]
+    some = drill.drawn(CHANGES)
+    assert len(some) == drill.SOME
+    assert drill.drawn(CHANGES) == some
+    monkeypatch.setenv(drill.VARIABLE, drill.ALL)  # type: ignore[attr-defined]
+    assert drill.drawn(CHANGES) == list(CHANGES)
+
+
+def test_a_word_of_a_line_is_whole() -> None:
+    line = "/etc/hosts: its content changed — stays; remove it yourself"
+    assert holds(line, ("/etc/hosts", "changed"))
+    assert not holds(line.replace("hosts", "hosts.deny"), ("/etc/hosts",))
+    assert not holds(line, ("hosts",))
+
+
+def told(*texts: str) -> list[Line]:
+    return [Line(text, "there", f"stays; remove it yourself: rm {text}", "!") for text in texts]
+
+
+ONE = Change("files", "touch /etc/a", ("/etc/a",), "rm /etc/a", paste=True)
+TWO = Change("files", "touch /etc/b", ("/etc/b",), "rm /etc/b", may=(("nginx",),))
+
+
+def test_the_judge_of_a_report_finds_what_is_missing_told_twice_and_too_much() -> None:
+    both = {"one": ONE, "two": TWO}
+    assert not judge(both, told("/etc/a", "/etc/b")).faults
+    assert not judge(both, told("/etc/a", "/etc/b", "nginx")).faults
+    assert "two: /etc/b: not told" in str(judge(both, told("/etc/a")))
+    assert "one: /etc/a: 2 times" in str(judge(both, told("/etc/a", "/etc/a", "/etc/b")))
+    assert "of none of the changes: /etc/c" in str(judge(both, told("/etc/a", "/etc/b", "/etc/c")))
+    (fault,) = judge({"one": ONE}, [Line("/etc/a", "there", "up removes it", "!")]).faults[:1]
+    assert "wrong remedy" in fault
+    assert "nothing to paste" in str(judge({"one": ONE}, [Line("/etc/a", "there", "stays", "!")]))

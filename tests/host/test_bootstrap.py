@@ -1,0 +1,94 @@
+"""The first words spoken with a host: which agent runs, and what stays of it there."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portcullis.host import bootstrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_FOLDERS = ('"/var/lib/portcullis/agent"', '"/run/portcullis/agent"')
+_MAIN = "def main(pending):\n    print('v1', pending, __file__)\n"
+
+
+def agent(main: str = _MAIN) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as made:
+        for name, text in {"__init__": "", "agent/__init__": "", "agent/main": main}.items():
+            made.writestr(f"portcullis/{name}.py", text)
+    return data.getvalue()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[[bytes], list[str]]:
+    """Start an agent as a client does that sends its question at once; return what the host answers."""
+    loader = bootstrap._LOADER
+    for folder, name in zip(_FOLDERS, ("lib/agent", "run/agent"), strict=True):
+        assert folder in loader
+        loader = loader.replace(folder, repr(str(tmp_path / name)))
+
+    def started(data: bytes) -> list[str]:
+        want = hashlib.sha256(data).hexdigest()
+        said = subprocess.run(
+            [sys.executable, "-I", "-c", loader, want],
+            input=b"asked\nagent %d\n" % len(data) + data, capture_output=True, check=True, timeout=60,
+        )  # fmt: skip
+        return said.stdout.decode().splitlines()
+
+    return started
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_agent_is_sent_once_and_compiled_once(start: Callable[[bytes], list[str]], tmp_path: Path) -> None:
+    data, folder = agent(), tmp_path / "lib/agent"
+    digest = hashlib.sha256(data).hexdigest()
+    compiled = folder / f"{digest}.{sys.implementation.cache_tag}"
+    first, second = start(data), start(data)
+    assert first == ["need", f"v1 ['asked\\n'] {compiled}/portcullis/agent/main.pyc"]
+    assert second == ["have", f"v1 [] {compiled}/portcullis/agent/main.pyc"]
+    assert names(folder) == [compiled.name, f"{digest}.pyz"]
+    assert not list(compiled.rglob("*.py"))
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_cannot_be_compiled_runs_out_of_the_zip(
+    start: Callable[[bytes], list[str]], tmp_path: Path
+) -> None:
+    data, folder = agent(), tmp_path / "lib/agent"
+    digest = hashlib.sha256(data).hexdigest()
+    start(data)
+    compiled = folder / f"{digest}.{sys.implementation.cache_tag}"
+    for path in (*compiled.rglob("*.pyc"),):
+        path.unlink()
+    assert start(data) == ["have", f"v1 [] {folder}/{digest}.pyz/portcullis/agent/main.py"]
+
+
+def test_a_new_agent_takes_the_place_of_the_old_one(
+    start: Callable[[bytes], list[str]], tmp_path: Path
+) -> None:
+    start(agent())
+    folder, newer = tmp_path / "lib/agent", agent(_MAIN.replace("v1", "v2"))
+    assert start(newer)[1].startswith("v2 ")
+    assert {name.partition(".")[0] for name in names(folder)} == {hashlib.sha256(newer).hexdigest()}
+
+
+def test_a_damaged_agent_is_sent_again(start: Callable[[bytes], list[str]], tmp_path: Path) -> None:
+    data = agent()
+    start(data)
+    (zipped,) = (tmp_path / "lib/agent").glob("*.pyz")
+    zipped.write_bytes(data[:-1])
+    assert start(data)[0] == "need"
+    assert zipped.read_bytes() == data
