@@ -73,7 +73,7 @@ class Agent:
         self._write = threading.Lock()
         self._longest = LINE if bounded else -1
         self._requests: queue.Queue[str | bytes | None] = queue.Queue(AT_ONCE if bounded else 0)
-        self._reading = False
+        self._reading = self._over = False
         self._under_way = 0
         self._last = time.monotonic()
         self._served = threading.Event()
@@ -98,12 +98,15 @@ class Agent:
 
     def end(self) -> None:
         """End as where the input ends; called by a signal, in the thread that reads."""
+        self._over = True
         if self._reading:
             self._reading = False
             raise _Ended
 
     def _receive(self, source: IO[bytes]) -> None:
         self._reading = True
+        if self._over:  # the signal came before the first read
+            return
         for received in iter(lambda: source.readline(self._longest), b""):
             self._last = time.monotonic()
             if len(received) == self._longest and not received.endswith(b"\n"):

@@ -313,6 +313,15 @@ def test_after_a_reboot_in_the_window_the_boot_unit_undoes_all(door: DoorClient,
     assert host.started("reload")
 
 
+def started(*arguments: str) -> None:
+    """Run what the timer starts; its umask is not for the tests after it."""
+    umask = os.umask(0o022)
+    try:
+        main(list(arguments))
+    finally:
+        os.umask(umask)
+
+
 def test_the_program_that_the_timer_starts(door: DoorClient, capsys: pytest.CaptureFixture[str]) -> None:
     door.path.write_text("open\n")
     door.put("narrow\n")
@@ -320,9 +329,7 @@ def test_the_program_that_the_timer_starts(door: DoorClient, capsys: pytest.Capt
     content = json.loads(note.read_text())
     content["commands"] = [["true"], ["no-such-program-here"]]
     note.write_text(json.dumps(content))
-    umask = os.umask(0o022)
-    main([str(door.machine.state)])
-    os.umask(umask)
+    started(str(door.machine.state))
     assert door.path.read_text() == "open\n"
     assert capsys.readouterr().out.splitlines() == [
         'undone, since nobody confirmed it: File "motd"',
@@ -345,6 +352,7 @@ def test_an_agent_that_is_cut_off_is_ended_its_lock_is_free_and_its_client_is_to
         f"c = guard.Guards(m).armed(guard.Change('door', u, 10, 'abc', {WHO!r}));"
         "c.__enter__(); c.__exit__(None, None, None);"
         "a = main.Agent(m, 1, o); signal.signal(signal.SIGTERM, lambda *_: a.end());"
+        # As soon as it has said so, it may be ended: also before it reads.
         "print('armed', flush=True); a.serve([], sys.stdin.buffer)"
     )
     door.path.write_text("open\n")
@@ -358,7 +366,7 @@ def test_an_agent_that_is_cut_off_is_ended_its_lock_is_free_and_its_client_is_to
     assert door.beside().client.ask("armed", **ask) == {"armed": True, "undone": None}
     note = next((door.machine.state / "guards").glob("*/undo.json"))
     note.write_text(json.dumps({**json.loads(note.read_text()), "deadline": 0}))
-    main([str(door.machine.state), note.parent.name])
+    started(str(door.machine.state), note.parent.name)
     assert door.path.read_text() == "open\n"
     with agent:
         assert agent.wait(10) == 0

@@ -22,6 +22,7 @@ NO_NAME_OF_IMAGE = ("is not an image", HOW)
 NO_TAG = ("names no tag: what it stands for changes with every release", HOW)
 NO_USER = ("is not a user", "write a name or a number, with :group where needed")
 ROOT = ("is root", "a container runs as a user of its own: write a name the image has, or a number")
+ROOTS_GROUP = ("is in root's group, which the files of many images are open to", "write another group")
 NO_NETWORK = (
     "is not an address or network",
     "write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32",
@@ -127,8 +128,8 @@ def test_an_image_by_tag(text: str, said: Refused) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("1000", None), ("node", None), ("node:node", None), ("1000:0", None), ("00", None),
-        ("0", ROOT), ("root", ROOT), ("0:1000", ROOT), ("root:root", ROOT),
+        ("1000", None), ("node", None), ("node:node", None), ("1000:0", ROOTS_GROUP),
+        ("00", ROOT), ("0", ROOT), ("root", ROOT), ("0:1000", ROOT), ("root:root", ROOT),
         ("", NO_USER), ("a b", NO_USER), ("a:b:c", NO_USER), ("-a", NO_USER), ("a" * 33, NO_USER),
         ("a" * 32, None),
     ],

@@ -619,7 +619,8 @@ CONTAINERS: list[tuple[str, Resource, list[str]]] = [
     ("read-only-root", of(SERVICE), []),
     *[("no-root-user", container(user=user), [f"runs as root (user {user})"]) for user in (
         "root", "0", "000", "+0", "-0", "0:1000", "root:1")],
-    *[("no-root-user", container(user=user), []) for user in ("1000", "rooted", "1000:0", "10", UNKNOWN)],
+    *[("no-root-user", container(user=user), []) for user in ("1000", "rooted", "1000:10", "10", UNKNOWN)],
+    ("no-root-user", container(user="1000:0"), ["runs in root's group (user 1000:0)"]),
     ("no-root-user", container(user=None), ["runs as whatever user its image names, which is root in most"]),
     ("no-root-user", of(SERVICE), []),
     *[

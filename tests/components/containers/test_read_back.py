@@ -45,7 +45,7 @@ RANGE: list[Json] = [
     {"volumes": {"scratch": TMP}},
     {"binds": {"/srv/b": "/a", "/srv/a": "/b"}},
     {"host_port": None},
-    {"host_port": 65535, "port": 1},
+    {"host_port": 32767, "port": 1},
     {"rollout": True, "host_port": None},
     {"shared": True, "bridge": "br-x"},
     {"command": ("x",)},
