@@ -121,8 +121,8 @@ _WAYS: Mapping[str, Ways] = {
             (r".*\n.*, (?:not as )?update-ca-certificates makes it", "update-ca-certificates --fresh"),
             # What it finds it keeps, and it copies what was there.
             (
-                r"(?P<path>.+)\n.*, (?:not as )?pam-auth-update makes it",
-                "rm -f {path} && pam-auth-update --force --package && rm -f /etc/pam.d/common-*.pam-old",
+                r"(?P<path>.+)\n.*, not as pam-auth-update makes it",
+                "rm {path} && pam-auth-update --force --package && rm -f /etc/pam.d/common-*.pam-old",
             ),
             (r"(?P<path>.+)\nfile .*, Debian's has no rules", ": > {path}"),
             (rf".*\nis missing, {_PACKAGE} ships it$", _REINSTALL),

@@ -72,16 +72,16 @@ COPIES: Mapping[str, str] = {
 """Files that a maintainer script copied from a packaged one."""
 
 MAKERS: Mapping[str, Tuple[str, str]] = {
-    "/etc/passwd": ("base-passwd", "base-passwd"),
-    "/etc/group": ("base-passwd", "base-passwd"),
-    "/etc/shadow": ("passwd", "passwd"),
     "/etc/gshadow": ("passwd", "passwd"),
     "/etc/shells": ("debianutils", "debianutils"),
     "/etc/ld.so.cache": ("libc-bin", "ldconfig"),
     "/etc/ca-certificates.conf": ("ca-certificates", "ca-certificates"),
     "/etc/ssl/certs/ca-certificates.crt": ("ca-certificates", "update-ca-certificates"),
 }
-"""Files that are always there while a package is installed, with that package and what makes them."""
+"""Files that are always there while a package is installed, with that package and what makes them.
+
+Nobody logs in without `passwd`, `shadow` or PAM's common files, so there is nobody to tell of these.
+"""
 
 STUBS: Mapping[str, str] = {
     "/etc/apparmor.d/tunables/home.d/ubuntu": "/etc/apparmor.d/tunables/home",
@@ -208,10 +208,6 @@ class Proofs:
         made.update(
             {path: f"{maker} makes it" for path, (name, maker) in MAKERS.items() if self._is_installed(name)}
         )
-        for name in self._walk.names("/usr/share/pam"):
-            path = f"/etc/pam.d/{name}"
-            if "." not in name and self._is_pam(path):  # beside each template are sums of older ones
-                made[path] = "pam-auth-update makes it"
         for path, package in self._ucf_packages.items():
             if path in self._ucf and self._is_installed(package):
                 made[path] = "its package put it there"

@@ -439,7 +439,6 @@ def _alternative_of_all(debian: Debian) -> str:
         (_of_ucf, "its package put it there"),
         (_shells, "debianutils makes it"),
         (_bundle, "update-ca-certificates makes it"),
-        (_pam, "pam-auth-update makes it"),
         (_alternative, "update-alternatives makes it for awk"),
         (_alternative_of_all, "update-alternatives makes it for awk"),
     ],
@@ -459,7 +458,6 @@ def test_nobody_misses_what_no_installed_package_makes(debian: Debian) -> None:
     debian.file("/var/lib/ucf/hashfile", "0cc175b9c0f1b6a831c399e269772661  /etc/ssh/sshd_config\n")
     debian.file("/var/lib/ucf/registry", "openssh-server \t /etc/ssh/sshd_config\nother \t /etc/other\n")
     debian.file("/usr/share/base-files/profile", "of no package\n")
-    debian.package("libpam-runtime", {"/usr/share/pam/common-auth.md5sums": "x"})
     debian.file("/var/lib/dpkg/alternatives/pager", "auto\n/usr/bin/pager\n\n/usr/bin/less\n1\n\n")
     debian.package("mawk", {"/usr/bin/mawk": ""})
     debian.file("/var/lib/dpkg/alternatives/awk", "manual\n/usr/bin/awk\n\n/usr/bin/mawk\n1\n\n")

@@ -150,8 +150,7 @@ FILES = {
         "update-ca-certificates --fresh"
     ),
     ("/etc/pam.d/common-auth", "file 0644 root:root, not as pam-auth-update makes it"): (
-        "rm -f /etc/pam.d/common-auth && pam-auth-update --force --package"
-        " && rm -f /etc/pam.d/common-*.pam-old"
+        "rm /etc/pam.d/common-auth && pam-auth-update --force --package && rm -f /etc/pam.d/common-*.pam-old"
     ),
     ("/etc/apparmor.d/local/x", "file 0644 root:root, Debian's has no rules"): ": > /etc/apparmor.d/local/x",
     ("/etc/profile", "is missing, a copy of /usr/share/x"): "cp -p /usr/share/x /etc/profile",
@@ -163,10 +162,6 @@ FILES = {
     ),
     ("/etc/ssl/certs/ca-certificates.crt", "is missing, update-ca-certificates makes it"): (
         "update-ca-certificates --fresh"
-    ),
-    ("/etc/pam.d/common-auth", "is missing, pam-auth-update makes it"): (
-        "rm -f /etc/pam.d/common-auth && pam-auth-update --force --package"
-        " && rm -f /etc/pam.d/common-*.pam-old"
     ),
     ("/etc/logrotate.d/apt", "is missing, apt ships it"): f"{REINSTALL} apt",
     ("/etc/pam.d/su", "file 0644 root:root, not as login ships it"): extract("login", "/etc/pam.d/su"),

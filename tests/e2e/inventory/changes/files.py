@@ -205,13 +205,6 @@ CHANGES = {
         "/etc/motd", row=GONE, shown=("/etc/motd", "is missing", "/usr/share/base-files/motd"), paste=True
     ),
     "shells-gone": moves_away("/etc/shells", row=GONE, shown=("/etc/shells", "debianutils makes it")),
-    "pam-of-all-gone": moves_away(
-        "/etc/pam.d/common-password",
-        row=GONE,
-        shown=("/etc/pam.d/common-password", "is missing", "pam-auth-update --force"),
-        paste=True,
-        apart="other changes set passwords",
-    ),
     "link-of-an-alternative-gone": Change(
         GONE,
         "rm /etc/alternatives/rmt",
