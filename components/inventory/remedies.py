@@ -111,8 +111,14 @@ _WAYS: Mapping[str, Ways] = {
                 r"(?P<path>.+)\n.*, not as (?P<source>/\S+) has it",
                 "cp --remove-destination {source} {path}",
             ),
-            (r"(?P<path>.+)\n.*, not as its package put it there", FROM_UCF),
-            (r".*\n.*, not as update-ca-certificates makes it", "update-ca-certificates --fresh"),
+            (r"(?P<path>.+)\nis missing, a copy of (?P<source>/\S+)$", "cp -p {source} {path}"),
+            (
+                r".*\nis missing, update-alternatives makes it for (?P<name>\S+)$",
+                "update-alternatives --auto {name}",
+            ),
+            (r".*\nis missing, ldconfig makes it$", "ldconfig"),
+            (r"(?P<path>.+)\n.*, (?:not as )?its package put it there", FROM_UCF),
+            (r".*\n.*, (?:not as )?update-ca-certificates makes it", "update-ca-certificates --fresh"),
             # What it finds it keeps, and it copies what was there.
             (
                 r"(?P<path>.+)\n.*, not as pam-auth-update makes it",
@@ -224,7 +230,10 @@ _BACK: Mapping[str, Ways] = {
 
 _VERBS = (
     (
-        r".*(?:apt-get (?:install|download)|pam-auth)|cp |ln |: >|update-(?:ca|alternatives --auto)",
+        (
+            r".*(?:apt-get (?:install|download)|pam-auth)|cp |ln |: >|ldconfig"
+            r"|update-(?:ca|alternatives --auto)"
+        ),
         "put it back",
     ),
     (r"systemctl.* enable", "put it back"),

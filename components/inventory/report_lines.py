@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from portcullis.components.inventory.facts import acceptance
 from portcullis.components.inventory.remedies import remedy
 from portcullis.provider.changes import STAYS, Line, Section, Severity
 
@@ -45,6 +46,9 @@ _OPENS: Mapping[str, str] = {
 }
 """What of each map opens the host. Other entries only do not belong there."""
 
+_ACCEPT = "accept "
+"""How the key of an acceptance begins that has no effect."""
+
 _ONLY_TOLD = re.compile(r"reading |more$|baseline$")
 """Keys of what is no thing on the host."""
 
@@ -55,13 +59,27 @@ def lines(change: Change) -> list[Line]:
         return [
             Line("inventory", "read from now on" if change.op == "create" else "no longer read", follows=True)
         ]
+    accepted = change.goal.get("accepted") or {}
     found = [
         _line(name, key, str(live), at=(name, key))
         for name in _SECTIONS
         for key, live, _ in change.entries(name)
-        if live is not None
+        if live is not None and not _settled(name, key, accepted)
     ]
+    found += [_acceptance(key, goal, at=("accepted", key)) for key, _, goal in change.entries("accepted")]
     return found or [Line("inventory", "follows other changes", follows=True)]
+
+
+def _settled(name: str, key: str, accepted: Mapping[str, str]) -> bool:
+    """Whether the code accepts it by now, or asks no more for the acceptance that has no effect."""
+    without_effect = key.removeprefix(_ACCEPT)
+    return without_effect not in accepted if key.startswith(_ACCEPT) else acceptance(name, key) in accepted
+
+
+def _acceptance(key: str, reason: str | None, *, at: tuple[str, ...]) -> Line:
+    if reason is None:
+        return Line(key, "no longer accepted", "up tells of it from then on", at=at)
+    return Line(key, f"accepted: {reason}", "up tells of it no more", at=at)
 
 
 def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
@@ -82,7 +100,7 @@ def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
 
 
 def _severity(name: str, key: str, text: str) -> Severity:
-    if key.startswith("accept "):
+    if key.startswith(_ACCEPT):
         return Severity.COSMETIC
     if _ONLY_TOLD.match(key) or text.startswith("gone; "):
         return Severity.WRONG

@@ -71,6 +71,18 @@ COPIES: Mapping[str, str] = {
 }
 """Files that a maintainer script copied from a packaged one."""
 
+MAKERS: Mapping[str, Tuple[str, str]] = {
+    "/etc/gshadow": ("passwd", "passwd"),
+    "/etc/shells": ("debianutils", "debianutils"),
+    "/etc/ld.so.cache": ("libc-bin", "ldconfig"),
+    "/etc/ca-certificates.conf": ("ca-certificates", "ca-certificates"),
+    "/etc/ssl/certs/ca-certificates.crt": ("ca-certificates", "update-ca-certificates"),
+}
+"""Files that are always there while a package is installed, with that package and what makes them.
+
+Nobody logs in without `passwd`, `shadow` or PAM's common files, so there is nobody to tell of these.
+"""
+
 STUBS: Mapping[str, str] = {
     "/etc/apparmor.d/tunables/home.d/ubuntu": "/etc/apparmor.d/tunables/home",
     "/etc/apparmor.d/tunables/xdg-user-dirs.d/site.local": "/etc/apparmor.d/tunables/xdg-user-dirs",
@@ -137,6 +149,7 @@ class Proofs:
             for link, name in each.links.items()
         }
         self._ucf = _ucf(machine.ucf)
+        self._ucf_packages = _ucf_packages(machine.ucf.with_name("registry"))
         self._made = {_BUNDLE, *CHANGING, *self._ucf}
         self._presets = _presets(self._root / "usr/lib/systemd/system-preset")
         self._trusted = frozenset(
@@ -188,6 +201,36 @@ class Proofs:
             elif not is_safe(seen, secret="shadow" in path):
                 told.append(self.rights(seen))
         return ", ".join(filter(None, told))
+
+    def missing(self) -> Dict[str, str]:
+        """Return what packages' programs made and is gone, with what it was or what makes it, by path."""
+        made = {path: f"a copy of {source}" for path, source in COPIES.items() if self._source(path)}
+        made.update(
+            {path: f"{maker} makes it" for path, (name, maker) in MAKERS.items() if self._is_installed(name)}
+        )
+        for path, package in self._ucf_packages.items():
+            if path in self._ucf and self._is_installed(package):
+                made[path] = "its package put it there"
+        made.update(self._links_of_choices())
+        return {path: text for path, text in made.items() if self._walk.look(path) is None}
+
+    def _links_of_choices(self) -> Dict[str, str]:
+        """Return both links of each choice that nobody made by hand.
+
+        update-alternatives(1) makes none to what is not there, such as documents that an image leaves out.
+        """
+        made = {}
+        for one in set(self._known.alternatives.values()):
+            for link, name in one.links.items() if one.is_automatic else ():
+                targets = [dpkg.merged(target) for target in one.expected(name)]
+                if any(target in self._known.owners and self._walk.look(target) for target in targets):
+                    text = f"update-alternatives makes it for {one.name}"
+                    made.update({dpkg.merged(link): text, f"{_CHOSEN}{name}": text})
+        return made
+
+    def _is_installed(self, package: str) -> bool:
+        known = self._known.packages.get(package)
+        return known is not None and known.installed
 
     def _wrong_content(self, path: str) -> str:
         """Return what a file differs from that a package's program made; "" where nothing is known of it."""
@@ -373,6 +416,12 @@ def _ucf(path: Path) -> Dict[str, str]:
         digest, _, name = line.partition("  ")
         sums[name] = digest
     return sums
+
+
+def _ucf_packages(path: Path) -> Dict[str, str]:
+    """The package of each file that ucf(1) put in place."""
+    words = (line.split() for line in _lines(path))
+    return {pair[1]: pair[0] for pair in words if len(pair) == 2}  # noqa: PLR2004 - a package and its file
 
 
 def _presets(folder: Path) -> Tuple[Tuple[str, str], ...]:

@@ -270,8 +270,15 @@ class _Reader:
             found[path] = Entry(", ".join(told), changed=found[path].changed if path in found else None)
 
     def _missing(self) -> Dict[str, Entry]:
-        """Configuration files that somebody removed."""
-        found = {}
+        """Configuration files that somebody removed, and what packages' programs made.
+
+        What was missing before the first `up` is in the baseline like anything else that is odd.
+        """
+        found = {
+            path: Entry(f"is missing, {text}")
+            for path, text in self._proofs.missing().items()
+            if not self._look.claims.has_path(path) and path not in self._by_hand.values()
+        }
         for path in self._known.conffiles:
             if path in self._walk.seen or not path.startswith(_BELOW_ROOTS):
                 continue

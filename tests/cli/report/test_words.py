@@ -50,6 +50,9 @@ def inventory(**maps: dict[str, str]) -> list[Line]:
     live = {name: maps.get(name, {}) for name in MAPS}
     none: dict[str, Any] = {name: {} for name in live}
     paths = frozenset(map(path_of, differs(none, live)))
+    # An acceptance without effect is one that the code asks for.
+    keys = [key for found in maps.values() for key in found if key.startswith("accept ")]
+    none["accepted"] = {key.removeprefix("accept "): "tried for a day" for key in keys}
     return lines(Change("Inventory", "i", "update", none, live, none, hand=paths, up=paths, host="web1"))
 
 
@@ -155,3 +158,38 @@ def test_a_value_of_a_form_that_nobody_expects_is_told_all_the_same() -> None:
     for found in ([1], "x", {"in 80/tcp": {}}, {"in 80/tcp": ["allow"]}, 7):
         report = Stream().thing("UfwPolicy", "u", ufw, {**ufw, "rules": found}, ufw).report()
         assert len(report.differences) == 1, found
+
+
+def accepting(
+    before: dict[str, str], goal: dict[str, str], live: dict[str, dict[str, str]]
+) -> list[tuple[str, str, bool, bool]]:
+    """Return subject, words, whether it is the code's, and whether it stays."""
+    none: dict[str, Any] = {name: {} for name in MAPS}
+    old = {**none, "accepted": before}
+    stream = Stream().thing("Inventory", "i", old, {**old, **live}, {**none, "accepted": goal})
+    return [(d.subject, d.what, d.mine, d.stays) for d in stream.report().differences]
+
+
+EVIL = {"files": {"/etc/cron.d/evil": "file 0644 root:root"}}
+
+
+def test_an_acceptance_is_a_change_of_the_code_and_hides_what_it_accepts() -> None:
+    accept = {"file /etc/cron.d/evil": "tried for a day"}
+    key = "file /etc/cron.d/evil"
+    assert accepting({}, {}, EVIL) == [("/etc/cron.d/evil", "file 0644 root:root", False, True)]
+    assert accepting({}, accept, EVIL) == [(key, "accepted: tried for a day", True, False)]
+    assert accepting(accept, {key: "for a year"}, {}) == [(key, "accepted: for a year", True, False)]
+    container = {"docker": {"container leak": "nginx:1"}}
+    assert accepting({}, {"container leak": "x"}, container) == [
+        ("container leak", "accepted: x", True, False)
+    ]
+
+
+def test_an_acceptance_that_was_taken_out_is_a_change_of_the_code() -> None:
+    accept = {"container leak": "tried for a day"}
+    unused = {"docker": {"accept container leak": "has no effect: remove it from inventory.accept"}}
+    assert accepting(accept, accept, unused) == [
+        ("accept container leak", "has no effect: remove it from inventory.accept", False, True)
+    ]
+    for live in (unused, {}):
+        assert accepting(accept, {}, live) == [("container leak", "no longer accepted", True, False)]

@@ -26,6 +26,7 @@ from portcullis.components.inventory.on_host import (
     who,
 )
 from portcullis.components.inventory.on_host.dpkg import Package
+from portcullis.components.inventory.on_host.explained import COPIES
 from portcullis.components.inventory.on_host.look import Entry, Look, printable
 from portcullis.components.inventory.on_host.who import Login
 from tests.on_host import STACK, Client
@@ -97,6 +98,17 @@ def test_what_came_with_the_machine_is_recorded_before_the_first_change(host: Ho
     assert baseline.path(debian.machine).stat().st_mode & 0o777 == 0o600
     assert baseline.path(debian.machine).parent.stat().st_mode & 0o777 == 0o700
     assert host.told() == {}
+
+
+def test_what_an_image_lacks_from_the_start_is_not_missed(host: Host, debian: Debian) -> None:
+    debian.package("base-files", {COPIES[path]: "x\n" for path in ("/etc/profile", "/etc/motd")})
+    debian.file("/etc/profile", "x\n")
+    host.up()
+    assert host.told() == {}
+    debian.file("/etc/motd", "x\n")
+    assert host.told() == {}, "nor is it when it comes"
+    debian.at("/etc/profile").unlink()
+    assert host.told() == {"file /etc/profile": f"is missing, a copy of {COPIES['/etc/profile']}"}
 
 
 def test_an_up_that_fails_leaves_the_baseline(host: Host, debian: Debian) -> None:
@@ -287,9 +299,9 @@ def test_who_was_logged_in(host: Host, debian: Debian, monkeypatch: pytest.Monke
     monkeypatch.setattr(who, "logins", logins)
     text = host.told()["file /etc/evil"]
     assert text.endswith("Z while deploy, key laptop, 203.0.113.77, was logged in)"), text
-    assert asked == [changed], "the journal is asked once, for what is needed"
+    assert asked == [pytest.approx(changed, rel=0, abs=1e-5)], "the journal is asked once, for what is needed"
     host.told(accepted={"file /etc/evil": "x"})
-    assert asked == [changed], "and not where nothing differs"
+    assert asked == [pytest.approx(changed, rel=0, abs=1e-5)], "and not where nothing differs"
 
 
 def test_several_people_were_logged_in() -> None:

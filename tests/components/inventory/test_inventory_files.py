@@ -11,7 +11,7 @@ import pytest
 
 from portcullis.agent.claims import Claims, content_of
 from portcullis.components.inventory.on_host import alternatives, dpkg, files, tree_walk
-from portcullis.components.inventory.on_host.explained import CHANGING, COPIES, LINKS, MODES
+from portcullis.components.inventory.on_host.explained import CHANGING, COPIES, LINKS, MAKERS, MODES
 
 if TYPE_CHECKING:
     from tests.components.inventory.debian import Debian
@@ -415,6 +415,55 @@ def test_a_proof_holds_until_somebody_changes_it(
     assert path in told(debian)
 
 
+def _of_ucf(debian: Debian) -> str:
+    path = _ucf(debian)
+    debian.package("openssh-server", {})
+    debian.file("/var/lib/ucf/registry", f"openssh-server \t {path}\n")
+    return path
+
+
+def _shells(debian: Debian) -> str:
+    debian.package("debianutils", {})
+    return debian.file("/etc/shells", "/bin/sh\n")
+
+
+def _alternative_of_all(debian: Debian) -> str:
+    _alternative(debian)
+    return "/usr/bin/awk"
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (_copy, "a copy of /usr/share/base-files/profile"),
+        (_of_ucf, "its package put it there"),
+        (_shells, "debianutils makes it"),
+        (_bundle, "update-ca-certificates makes it"),
+        (_alternative, "update-alternatives makes it for awk"),
+        (_alternative_of_all, "update-alternatives makes it for awk"),
+    ],
+)
+def test_what_a_packages_program_made_is_missed(
+    debian: Debian, make: Callable[[Debian], str], text: str
+) -> None:
+    path = make(debian)
+    assert path not in told(debian)
+    debian.at(path).unlink()
+    assert told(debian)[path] == f"is missing, {text}"
+    assert path not in told(debian, Claims(paths=(path,))), "a resource that declares it tells of it"
+
+
+def test_nobody_misses_what_no_installed_package_makes(debian: Debian) -> None:
+    debian.package("openssh-server", {}, status="deinstall ok config-files")
+    debian.file("/var/lib/ucf/hashfile", "0cc175b9c0f1b6a831c399e269772661  /etc/ssh/sshd_config\n")
+    debian.file("/var/lib/ucf/registry", "openssh-server \t /etc/ssh/sshd_config\nother \t /etc/other\n")
+    debian.file("/usr/share/base-files/profile", "of no package\n")
+    debian.file("/var/lib/dpkg/alternatives/pager", "auto\n/usr/bin/pager\n\n/usr/bin/less\n1\n\n")
+    debian.package("mawk", {"/usr/bin/mawk": ""})
+    debian.file("/var/lib/dpkg/alternatives/awk", "manual\n/usr/bin/awk\n\n/usr/bin/mawk\n1\n\n")
+    assert told(debian) == {}
+
+
 def test_the_links_of_alternatives_are_explained(debian: Debian) -> None:
     _alternative(debian)
     assert {path for path in told(debian) if "awk" in path} == set()
@@ -428,6 +477,7 @@ def test_an_alternative_may_be_anywhere_in_a_package(debian: Debian) -> None:
     (debian.dpkg / "info/cpp.list").write_text("/.\n/lib\n/lib/cpp-14\n/lib/cpp-14/cpp\n")
     debian.file("/var/lib/dpkg/alternatives/cpp", "auto\n/lib/cpp\n\n/lib/cpp-14/cpp\n10\n\n")
     debian.link("/etc/alternatives/cpp", "/lib/cpp-14/cpp")
+    debian.link("/usr/lib/cpp", "/etc/alternatives/cpp")
     assert told(debian) == {}
     debian.file("/var/lib/dpkg/alternatives/cpp", "auto\n/lib/cpp\n\n/lib/other/cpp\n10\n\n")
     assert told(debian)["/etc/alternatives/cpp"] == "link to /lib/cpp-14/cpp, not a choice of cpp"
@@ -515,7 +565,7 @@ def test_what_somebody_diverted_is_told(debian: Debian) -> None:
 
 def test_the_tables_say_why(debian: Debian) -> None:
     assert all(reason.strip() for reason in CHANGING.values())
-    assert all(path.startswith("/") for path in (*CHANGING, *LINKS, *COPIES, *MODES))
+    assert all(path.startswith("/") for path in (*CHANGING, *LINKS, *COPIES, *MAKERS, *MODES))
     del debian
 
 

@@ -153,6 +153,16 @@ FILES = {
         "rm /etc/pam.d/common-auth && pam-auth-update --force --package && rm -f /etc/pam.d/common-*.pam-old"
     ),
     ("/etc/apparmor.d/local/x", "file 0644 root:root, Debian's has no rules"): ": > /etc/apparmor.d/local/x",
+    ("/etc/profile", "is missing, a copy of /usr/share/x"): "cp -p /usr/share/x /etc/profile",
+    ("/usr/bin/awk", "is missing, update-alternatives makes it for awk"): "update-alternatives --auto awk",
+    ("/etc/ld.so.cache", "is missing, ldconfig makes it"): "ldconfig",
+    ("/etc/shells", "is missing, debianutils makes it"): "",
+    ("/etc/x/y", "is missing, its package put it there"): (
+        "cp --remove-destination /var/lib/ucf/cache/:etc:x:y /etc/x/y"
+    ),
+    ("/etc/ssl/certs/ca-certificates.crt", "is missing, update-ca-certificates makes it"): (
+        "update-ca-certificates --fresh"
+    ),
     ("/etc/logrotate.d/apt", "is missing, apt ships it"): f"{REINSTALL} apt",
     ("/etc/pam.d/su", "file 0644 root:root, not as login ships it"): extract("login", "/etc/pam.d/su"),
     ("/etc/x", "link to /srv/x, libx++ ships a file"): extract("libx++", "/etc/x"),

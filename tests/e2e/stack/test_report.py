@@ -100,6 +100,25 @@ def test_a_change_of_the_settings_is_yours(told: Program) -> None:
     assert re.search(r"^     hello\S*: .*memory \d+, declared 300", said, re.MULTILINE), said
 
 
+def test_an_acceptance_takes_effect_by_itself_and_so_does_its_end(told: Program) -> None:
+    told.host.run("touch /etc/cron.d/provider")
+    found = r"  !! /etc/cron\.d/provider: .* — stays; remove it yourself: rm /etc/cron\.d/provider"
+    said = portcullis(told, "drift", code=2).splitlines()
+    assert [line for line in said if re.fullmatch(found, line)], said
+    told.set("hosts.web1", inventory={"accept": {"file /etc/cron.d/provider": "tried for a day"}})
+    said = portcullis(told, "preview", code=2)
+    assert "0 differences by hand, 1 change of yours" in said
+    assert "file /etc/cron.d/provider: accepted: tried for a day — up tells of it no more" in said
+    assert "web1: 1 done in" in portcullis(told, "up", "--yes")
+    assert portcullis(told, "drift").startswith("web1: no differences in")
+    told.set("hosts.web1", inventory=None)
+    assert "file /etc/cron.d/provider: no longer accepted" in portcullis(told, "up", "--yes")
+    said = portcullis(told, "preview", code=2).splitlines()
+    assert [line for line in said if re.fullmatch(found, line)], said
+    told.host.run("rm /etc/cron.d/provider")
+    assert portcullis(told, "preview").startswith("web1: no differences in")
+
+
 def test_faults_of_the_settings_stand_alone(told: Program) -> None:
     told.set("apps.hello", prot=8080)
     said = portcullis(told, "preview", code=1)

@@ -193,6 +193,25 @@ CHANGES = {
     # Files of packages that are gone.
     "conffile-gone": moves_away("/etc/logrotate.d/apt", row=GONE),
     "file-of-the-machine-gone": moves_away("/etc/hosts.deny", row=GONE),
+    # What packages' programs made.
+    "copy-gone": moves_away(
+        "/etc/profile",
+        row=GONE,
+        shown=("/etc/profile", "is missing", "cp -p /usr/share/base-files/profile /etc/profile"),
+        paste=True,
+        apart="another change edits it",
+    ),
+    "message-of-the-day-gone": moves_away(
+        "/etc/motd", row=GONE, shown=("/etc/motd", "is missing", "/usr/share/base-files/motd"), paste=True
+    ),
+    "shells-gone": moves_away("/etc/shells", row=GONE, shown=("/etc/shells", "debianutils makes it")),
+    "link-of-an-alternative-gone": Change(
+        GONE,
+        "rm /etc/alternatives/rmt",
+        ("/etc/alternatives/rmt", "update-alternatives --auto rmt"),
+        "update-alternatives --auto rmt >/dev/null 2>&1",
+        paste=True,
+    ),
     # Who may write and read.
     "mode-of-passwd": changes_mode("/etc/passwd", "0666", "0644", row=MODES),
     "mode-of-shadow": changes_mode("/etc/shadow", "0644", "0640", row=MODES),
