@@ -35,7 +35,7 @@ _OPENS: Mapping[str, str] = {
     r"|/(?:root|home/[^/]+)/\.|/usr/(?:local/|s?bin/|lib/)|/run/systemd/"
     r"|.*\n\w+ \d(?:\d[2367]\d|\d\d[2367])",
     "units": r".*\n.*(?:unit file|drop-in|root runs it|made by a command|no package has|enabled for)",
-    "programs": r"/.*\n(?!is missing)",
+    "programs": r"/",
     "packages": r"(?!)",
     "kernel": r".*(?:forwarding|route_localnet|proxy_arp|core_pattern|modprobe)\n"
     r"|.*\n.*(?:passes all firewalls|by a router)",
@@ -48,6 +48,9 @@ _OPENS: Mapping[str, str] = {
 
 _ACCEPT = "accept "
 """How the key of an acceptance begins that has no effect."""
+
+_GONE = ("gone; ", "is missing")
+"""How the words begin of what is no longer there: that breaks things, and lets nobody in."""
 
 _ONLY_TOLD = re.compile(r"reading |more$|baseline$")
 """Keys of what is no thing on the host."""
@@ -102,6 +105,6 @@ def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
 def _severity(name: str, key: str, text: str) -> Severity:
     if key.startswith(_ACCEPT):
         return Severity.COSMETIC
-    if _ONLY_TOLD.match(key) or text.startswith("gone; "):
+    if _ONLY_TOLD.match(key) or text.startswith(_GONE):
         return Severity.WRONG
     return Severity.OPEN if re.match(_OPENS[name], f"{key}\n{text}") else Severity.WRONG

@@ -199,6 +199,7 @@ def _is_dockers(path: str, value: str, known: _Docker) -> bool:
 def _paths(machine: Machine, pattern: str) -> List[str]:
     if "*" not in pattern:
         return [pattern]
+    # pathlib's NotImplementedError is about a pattern that begins with a slash: no setting has that name.
     with contextlib.suppress(OSError, ValueError, NotImplementedError):
         return sorted(str(path.relative_to(machine.proc_sys)) for path in machine.proc_sys.glob(pattern))
     return []

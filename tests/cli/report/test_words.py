@@ -193,3 +193,14 @@ def test_an_acceptance_that_was_taken_out_is_a_change_of_the_code() -> None:
     ]
     for live in (unused, {}):
         assert accepting(accept, {}, live) == [("container leak", "no longer accepted", True, False)]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("files", "/etc/profile"), ("files", "/etc/pam.d/cron"), ("programs", "/usr/bin/vi")]
+)
+def test_what_is_no_longer_there_breaks_things_and_lets_nobody_in(name: str, key: str) -> None:
+    for text in ("is missing, base-files ships it", "gone; was: file 0644 root:root"):
+        (line,) = inventory(**{name: {key: text}})
+        assert line.severity.value == "!"
+    (line,) = inventory(**{name: {key: "its content changed"}})
+    assert line.severity.value == "!!"
