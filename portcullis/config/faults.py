@@ -109,7 +109,8 @@ def shown(raw: Any) -> str:
         text = json.dumps(raw, ensure_ascii=False, default=lambda value: f"<{type(value).__name__}>")
     except RecursionError:
         return "a value that is nested without end"
-    return _cut(text)
+    cut = _cut(text)
+    return f'{cut}"' if cut != text and text.startswith('"') else cut
 
 
 def dotted(loc: Iterable[int | str]) -> str:

@@ -284,3 +284,8 @@ def test_where_an_app_may_go() -> None:
         [line] = faults(changed("apps.api.egress", [wrong]))
         assert line.startswith("portcullis:apps.api.egress[0]: ")
         assert words in line
+
+
+def test_a_long_value_is_cut_inside_its_quotes() -> None:
+    [line] = faults(changed("apps.api.egress", ["x" * 100]))
+    assert f': "{"x" * 58}…" is not' in line

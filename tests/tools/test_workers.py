@@ -47,7 +47,7 @@ def test_a_worker_that_dies_is_told_and_the_others_finish_its_files(tmp_path: Pa
     argv = ["-m", "pytest", "-p", "no:cacheprovider", "--numprocesses", "2", "--dist", "loadfile"]
     argv += ["--no-loadscope-reorder"]
     done = subprocess.run(
-        [sys.executable, *argv], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+        [sys.executable, *argv], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
         env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
     )  # fmt: skip
     assert "crashed while running 'test_z_dies.py::test_dies'" in done.stdout, done.stdout + done.stderr

@@ -186,8 +186,9 @@ def test_what_is_declared_public_is_reached_and_egress_is_a_list(project: Projec
     assert gets_out("plain") == {5000, 3142}
 
 
-def test_containers_do_not_reach_the_clouds_metadata(exposed: Exposed) -> None:
+def test_containers_do_not_reach_the_clouds_metadata(project: Project, exposed: Exposed) -> None:
     host = exposed.host
+    project.program(PROGRAM.format(os="debian-13", policy="")).up()
     addresses = list(dict.fromkeys(service.address.partition("/")[0] for service in metadata.SERVICES))
     # A provider's services, where there are none: behind an interface that is no bridge.
     host.run(
