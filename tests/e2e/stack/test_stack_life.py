@@ -128,7 +128,7 @@ def test_root_in_the_container_is_nobody_to_the_host(up: Program) -> None:
         ("ip", "link", "set", "eth0", "down"),
         ("ip", "route", "add", "192.0.2.0/24", "dev", "eth0"),
         ("sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward"),
-        ("sh", "-c", "echo 1 > /proc/sys/kernel/sysrq"),
+        ("sh", "-c", "echo 1 > /proc/sys/kernel/core_pattern"),
         ("mknod", "/www/disk", "b", "8", "0"),
         ("mount", "-t", "tmpfs", "tmpfs", "/www"),
         ("chroot", "/", "/bin/busybox", "true"),
