@@ -116,6 +116,13 @@ class Guards:
                 yield number
                 # The window is for the login, however long the change took.
                 self._write(number, note, change.window)
+        except HostError as error:
+            done = self.restore(number)
+            if done is None:
+                raise  # nothing was registered
+            detail = "\n".join(filter(None, [error.detail, *done["failed"]]))
+            told = f"{error.message}; the change was taken back"
+            raise HostError(error.code, told, hint=error.hint, prop=error.prop, detail=detail) from error
         except BaseException:
             self.restore(number)
             raise

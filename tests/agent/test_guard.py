@@ -172,12 +172,22 @@ def test_a_known_thing_gets_its_record_back_too(door: DoorClient) -> None:
 def test_a_change_that_fails_is_undone_at_once(door: DoorClient, host: FakeHost) -> None:
     door.path.write_text("open\n")
     host.fail.add("checker")
-    with pytest.raises(HostError, match="refuses the new content"):
+    with pytest.raises(HostError, match=r"refuses the new content .*; the change was taken back$"):
         door.put("narrow\n", test=["checker"])
     assert door.path.read_text() == "open\n"
     assert host.started("reload")
     assert boot_units(door) == []
     assert not (door.machine.state / "guards").exists()
+
+
+def test_an_undo_that_did_not_work_is_told_with_the_change_that_failed(
+    door: DoorClient, host: FakeHost
+) -> None:
+    door.path.write_text("open\n")
+    host.fail |= {"checker", "reload"}
+    with pytest.raises(HostError, match=r"the change was taken back$") as caught:
+        door.put("narrow\n", test=["checker"])
+    assert "reload door: it does not work" in caught.value.detail
 
 
 def test_a_confirmation_that_another_session_made_is_told(door: DoorClient) -> None:

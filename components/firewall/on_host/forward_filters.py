@@ -227,7 +227,7 @@ class ForwardFilters(
                 "test-failed",
                 "nft refuses the table",
                 prop="table",
-                hint="nothing was changed; the kernel may lack a module (nft_fib, nft_ct)",
+                hint="the kernel may lack a module (nft_fib, nft_ct)",
                 detail=done.text.replace(str(path), str(self._file)),
             )
 

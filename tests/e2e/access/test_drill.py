@@ -133,7 +133,8 @@ def test_a_reboot_in_the_window(drill: Drill, module_host: Host) -> None:
     module_host.reboot()
     drill.declare()
     wait_for("the boot unit to restore the host", drill.enters, 60)
-    assert UNDONE in module_host.run("journalctl -q -u portcullis-guard").stdout
+    said = "journalctl -q -u portcullis-guard"
+    wait_for("its word", lambda: UNDONE in module_host.run(said).stdout, 20)
     assert module_host.run("ls /etc/systemd/system/portcullis-guard.service", check=False).stdout == ""
     drill.cancel()
     drill.up()
