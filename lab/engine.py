@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from lab.errors import LabError
 from lab.places import LIVE, cache, made
-from lab.processes import start, wait_for
+from lab.processes import running, start, wait_for
 from lab.shell import run
 from lab.state import save
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 OWN_SOCKET = LIVE / "docker.sock"
 _CGROUP = "portcullis-lab-"
+_PID_FILE = f"--pidfile={LIVE / 'docker.pid'}"
 # These two are not where --exec-root says; empty ones are what is left of us.
 _DOCKER_FOLDERS = [Path("/run", name) for name in ("containerd/s", "containerd", "docker/plugins", "docker")]
 LABEL = "portcullis.lab"
@@ -177,6 +178,8 @@ def ensure(state: State, progress: Progress) -> Engine:
     """
     if state.docker and not state.docker.alive():
         state.docker = None
+    if state.docker is None:
+        _stop_unknown()
     engine = current(state)
     if engine.answers():
         return engine
@@ -185,6 +188,7 @@ def ensure(state: State, progress: Progress) -> Engine:
     settings.write_text("{}\n")  # the machine's own /etc/docker/daemon.json is not ours to obey
     engine = Engine(OWN_SOCKET)
     state.cgroup = state.cgroup or f"{_CGROUP}{token_hex(3)}"
+    save(state)
     state.docker = start(
         "dockerd",
         [
@@ -193,7 +197,7 @@ def ensure(state: State, progress: Progress) -> Engine:
             f"--data-root={made(cache() / 'docker', 0o711)}",
             f"--exec-root={LIVE / 'docker'}",
             f"--host=unix://{OWN_SOCKET}",
-            f"--pidfile={LIVE / 'docker.pid'}",
+            _PID_FILE,
             f"--cgroup-parent=/{state.cgroup}",
             "--bridge=none",
             "--iptables=false",
@@ -208,10 +212,12 @@ def ensure(state: State, progress: Progress) -> Engine:
 
 def stop(state: State) -> None:
     """Stop the dockerd that the lab started, if it did, and remove the control groups that it leaves."""
-    if state.docker is None:
+    if state.docker is None and not state.cgroup:
         return
-    state.docker.stop(patience=30)
+    if state.docker:
+        state.docker.stop(patience=30)
     state.docker = None
+    _stop_unknown()
     for mount in reversed(mounts()):  # one that was killed before this one left its own
         # Lazily: what the killed one ran may not have ended yet.
         run(["umount", "--lazy", mount], check=False)
@@ -225,6 +231,12 @@ def stop(state: State) -> None:
     for folder in _DOCKER_FOLDERS:
         with suppress(OSError):  # in use by another engine, or never made
             folder.rmdir()
+
+
+def _stop_unknown() -> None:
+    """Stop a dockerd of ours whose start was killed before it could be noted."""
+    for process in running(_PID_FILE):
+        process.stop(patience=30)
 
 
 def mounts() -> list[str]:

@@ -65,6 +65,16 @@ def _started(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def running(argument: str) -> list[Process]:
+    """Return the processes that were started with exactly this argument."""
+    found: list[Process] = []
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if argument.encode() in command.read_bytes().split(b"\0"):
+                found.append(of(int(command.parent.name)))
+    return found
+
+
 def start(name: str, argv: Sequence[str], env: dict[str, str] | None = None) -> Process:
     """Start ``argv`` in a session of its own; what it prints goes to the log of ``name``."""
     with (made(LOGS) / f"{name}.log").open("ab") as log:

@@ -321,7 +321,7 @@ def test_on_a_new_vps_the_copies_come_back(
     # The repository of before is of a password that went with the component.
     standing.host.run("rm -rf /srv/restic")
     standing.program(program).up()
-    redis("set", "moves", "along")
+    assert redis("set", "moves", "along") == "OK"
     back_up(standing.host)
     new = make_module_host()
     packed = standing.host.run("tar -C /srv -c restic | base64").stdout
