@@ -101,16 +101,24 @@ class App:
 
 @pytest.fixture(scope="module")
 def secrets(standing: Project) -> dict[str, str]:
+    return outputs(standing)
+
+
+def outputs(project: Project) -> dict[str, str]:
     """What the stack says to whoever asks for it."""
-    said = standing.run("stack", "output", "--show-secrets", "--json").output
+    said = project.run("stack", "output", "--show-secrets", "--json").output
     found: dict[str, str] = json.loads(said[said.index("{") :])
     return found
 
 
 @pytest.fixture(scope="module")
 def redis(standing: Project, secrets: dict[str, str]) -> App:
-    url = urlsplit(secrets["url"])
-    return App(standing.host, str(url.username), str(url.password))
+    return app(standing.host, secrets["url"])
+
+
+def app(host: Host, url: str) -> App:
+    parts = urlsplit(url)
+    return App(host, str(parts.username), str(parts.password))
 
 
 @pytest.fixture(scope="module")
@@ -315,19 +323,21 @@ def test_without_the_component_the_job_goes_and_the_dumps_stay(standing: Project
 
 
 def test_on_a_new_vps_the_copies_come_back(
-    standing: Project, redis: App, program: str, make_module_host: Callable[..., Host]
+    standing: Project, program: str, make_module_host: Callable[..., Host]
 ) -> None:
     """The steps of docs/backups.md: another address and host key, `up`, and a restore."""
-    # The repository of before is of a password that went with the component.
+    # The repository and the app's user of before have passwords that went with the component.
     standing.host.run("rm -rf /srv/restic")
     standing.program(program).up()
+    url = outputs(standing)["url"]
+    redis = app(standing.host, url)
     assert redis("set", "moves", "along") == "OK"
     back_up(standing.host)
     new = make_module_host()
     packed = standing.host.run("tar -C /srv -c restic | base64").stdout
     new.run("base64 -d | tar -C /srv -x", text=packed)
     standing.program(program, address=new.address, host_key=new.host_key).up(timeout=400)
-    there = App(new, redis.user, redis.password)
+    there = app(new, url)
     assert there("get", "moves") == ""
     assert "fetched from the restic repository" in restore(standing, "--yes", "--from", "latest", "redis")
     assert there("get", "moves") == "along"
