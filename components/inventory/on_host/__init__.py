@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent.claims import Claimed, Claims
+from portcullis.agent.first_change import KIND
 from portcullis.agent.guard import BOOT_UNIT, Guards
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.kinds import Kinds
@@ -93,7 +94,9 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         if baseline.read(self._machine) is not None:
             return
         programs.walk_now(self._machine)
-        baseline.record(self._machine, self._read(self._look(_NOTHING)))
+        # Of a host that is deployed and recorded anew, what is declared did not come with the machine.
+        specs = [self.as_spec(record.spec) for record in self._store.all() if record.kind == KIND]
+        baseline.record(self._machine, self._read(self._look(specs[0] if specs else _NOTHING)))
 
     def apply(self, desired: InventoryDesired, steps: list[Step], work: Work) -> None:
         """Who brought something has to take it back. A record that makes no sense is made anew."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -200,6 +201,25 @@ def test_a_cloned_disk_is_another_machine(host: Host, debian: Debian) -> None:
     assert "file /etc/provider" in found
     host.again().up()
     assert host.told() == {}, "a new machine has a new baseline"
+
+
+def test_a_baseline_that_was_removed_is_recorded_anew_without_what_is_declared(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def containers(look: Look) -> dict[str, dict[str, Entry]]:
+        strange = [name for name in ("api", "b") if name not in look.spec.containers]
+        return {"docker": {f"container {name}": Entry("runs") for name in strange}}
+
+    host.up(containers=["api"])
+    reader = SimpleNamespace(read=containers, __name__="docker")
+    monkeypatch.setattr(on_host, "READERS", (*on_host.READERS, reader))
+    debian.file("/etc/apt/sources.list", "deb http://deb.debian.org/debian trixie main")
+    assert set(host.told(containers=["api"])) == {"container b", "file /etc/apt/sources.list"}
+    baseline.path(debian.machine).unlink()
+    again = host.again()
+    again.up(containers=["api"])
+    assert again.told(containers=["api"]) == {}
+    assert set(again.told()) == {"container api"}, "it came with no machine"
 
 
 def test_a_baseline_that_makes_no_sense_is_none(host: Host, debian: Debian) -> None:
