@@ -15,6 +15,7 @@ from portcullis.agent.step import WARN, Step
 from portcullis.components.inventory.facts import (
     ABSENT,
     MAPS,
+    NO_BASELINE,
     InventoryDesired,
     InventoryFacts,
     InventorySpec,
@@ -51,7 +52,6 @@ _TRIES = 3
 _NAMED = 3  # logins beside one difference
 _UNREAD_UNITS = "reading units"
 _NOTHING = InventorySpec([], {}, [], [], {})
-_NO_BASELINE = "there is none of this machine: the next `up` records what is here"
 _DANGEROUS = ("keys", "accounts", "programs", "docker")
 
 
@@ -114,7 +114,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         told = baseline.accepted(differing, spec.accepted)
         _name_logins(look, told)
         if known is None and is_deployed:
-            told["files"]["baseline"] = Entry(_NO_BASELINE)
+            told["files"]["baseline"] = Entry(NO_BASELINE)
         shown = {name: _shown(entries) for name, entries in told.items()}
         return InventoryFacts.of(shown, _about(known))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from portcullis.components.inventory.facts import MAPS
+from portcullis.components.inventory.facts import MAPS, NO_BASELINE
 from portcullis.components.inventory.report_lines import lines
 from portcullis.provider.changes import Change, path_of
 from tests.cli.report.streams import Stream, differs
@@ -193,6 +193,17 @@ def test_an_acceptance_that_was_taken_out_is_a_change_of_the_code() -> None:
     ]
     for live in (unused, {}):
         assert accepting(accept, {}, live) == [("container leak", "no longer accepted", True, False)]
+
+
+def test_a_machine_without_a_record_is_recorded_by_up_though_all_else_stays() -> None:
+    """`up` does nothing where all lines stay."""
+    told = accepting({}, {}, {"files": {"baseline": NO_BASELINE, **EVIL["files"]}})
+    assert told == [
+        ("/etc/cron.d/evil", "file 0644 root:root", False, True),
+        ("baseline", "there is none of this machine", False, False),
+    ]
+    (line,) = inventory(files={"baseline": NO_BASELINE})
+    assert line.remedy == "up records what is here"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from portcullis.agent.operations import Operations
 from portcullis.agent.read_only import ReadOnly
 from portcullis.agent.store import Store
 from portcullis.components.inventory import on_host
-from portcullis.components.inventory.facts import MAPS, acceptance
+from portcullis.components.inventory.facts import MAPS, NO_BASELINE, acceptance
 from portcullis.components.inventory.on_host import (
     Inventories,
     baseline,
@@ -197,7 +197,7 @@ def test_a_cloned_disk_is_another_machine(host: Host, debian: Debian) -> None:
     assert host.told() == {}
     debian.file("/etc/machine-id", "f" * 32 + "\n")
     found = host.told()
-    assert found["file baseline"] == on_host._NO_BASELINE
+    assert found["file baseline"] == NO_BASELINE
     assert "file /etc/provider" in found
     host.again().up()
     assert host.told() == {}, "a new machine has a new baseline"
