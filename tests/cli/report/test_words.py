@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +159,38 @@ def test_a_value_of_a_form_that_nobody_expects_is_told_all_the_same() -> None:
     for found in ([1], "x", {"in 80/tcp": {}}, {"in 80/tcp": ["allow"]}, 7):
         report = Stream().thing("UfwPolicy", "u", ufw, {**ufw, "rules": found}, ufw).report()
         assert len(report.differences) == 1, found
+
+
+CERTIFICATE = "tls:index/locallySignedCert:LocallySignedCert"
+
+
+@pytest.mark.parametrize(
+    ("left", "severity", "said"),
+    [
+        (29.5, "", "ends in 29 days, on {day}"),
+        (0.5, "!", "ends within a day, on {day}"),
+        (-3.0, "!", "has ended, on {day}"),
+    ],
+)
+def test_a_certificate_that_is_due_says_when_it_ends_and_is_of_nobodys_hand(
+    left: float, severity: str, said: str
+) -> None:
+    ends = datetime.now(UTC) + timedelta(days=left)
+    props = {"validityEndTime": ends.isoformat().replace("+00:00", "Z")}
+    due = {"readyForRenewal": {"diffKind": "update-replace", "inputDiff": False}}
+    stream = Stream().event("resOutputsEvent", "refresh", CERTIFICATE, "web1-redis", props, props, due)
+    stream.event("resOutputsEvent", "replace", CERTIFICATE, "web1-redis", props, props, due)
+    (found,) = stream.report().differences
+    assert (found.severity, found.by_hand, found.mine) == (severity, False, True)
+    assert f"{found.subject}: {found.what} — {found.remedy}" == (
+        f"certificate web1-redis: {said} — up renews it".format(day=f"{ends:%Y-%m-%d}")
+    )
+
+
+def test_a_certificate_of_an_end_that_nobody_knows_is_due_all_the_same() -> None:
+    due = {"readyForRenewal": {"diffKind": "update-replace", "inputDiff": False}}
+    stream = Stream().event("resOutputsEvent", "replace", CERTIFICATE, "c", {"validityEndTime": 7}, {}, due)
+    assert [one.what for one in stream.report().differences] == ["is due"]
 
 
 def accepting(
