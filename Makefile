@@ -100,7 +100,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden fuzz e2e drill drill-inventory lock test mutants bench dist sbom audit
+.PHONY: tools-only lint format types unit golden fuzz e2e drill drill-inventory upgrade record-state lock test mutants bench dist sbom audit
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -137,6 +137,14 @@ e2e: ready-to-test ## the main job on a real engine and a disposable host
 drill-inventory: ready-to-test ## change a disposable host by hand in every way: each shows, and nothing else does
 	@$(ENV) DRILL=all python -m pytest -v tests/e2e/inventory/test_drill_inventory.py \
 		tests/e2e/inventory/test_inventory_quiet.py $(PYTEST)
+
+# A real full-upgrade of Debian 12 under the shop, security updates of Docker, nginx and OpenSSH at night, and
+# certificates that run out by a real clock: half an hour.
+upgrade: ready-to-test ## time passes on disposable hosts: Debian 13, security updates, certificates that end
+	@$(ENV) DRILL=all python -m pytest -v -s tests/e2e/upgrades $(PYTEST)
+
+record-state: ready-to-test ## at a release: record what this version makes of a stack, for later ones to keep
+	@$(ENV) python -m tests.e2e.stack.record_state
 
 drill: ready ## deploy hostile changes to a disposable host: nobody may be locked out
 	@$(ENV) python -m pytest -v tests/e2e/access/test_drill.py $(PYTEST)

@@ -22,6 +22,8 @@ WORDS: Mapping[str, str] = {
 """How an acceptance of each map begins; a key of `docker` begins with its own word, such as `container`."""
 ABSENT = "absent"
 """What a step says is declared: nothing of what is found."""
+NO_BASELINE = "there is none of this machine: the next `up` records what is here"
+"""What is told of the key `baseline` of files where nothing is recorded."""
 
 
 @dataclass(frozen=True)

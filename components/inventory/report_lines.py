@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.components.inventory.facts import acceptance
+from portcullis.components.inventory.facts import NO_BASELINE, acceptance
 from portcullis.components.inventory.remedies import remedy
 from portcullis.provider.changes import STAYS, Line, Section, Severity
 
@@ -52,7 +52,7 @@ _ACCEPT = "accept "
 _GONE = ("gone; ", "is missing")
 """How the words begin of what is no longer there: that breaks things, and lets nobody in."""
 
-_ONLY_TOLD = re.compile(r"reading |more$|baseline$")
+_ONLY_TOLD = re.compile(r"reading |more$")
 """Keys of what is no thing on the host."""
 
 
@@ -86,6 +86,9 @@ def _acceptance(key: str, reason: str | None, *, at: tuple[str, ...]) -> Line:
 
 
 def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
+    if text == NO_BASELINE:
+        what, _, _ = text.partition(":")
+        return Line(key, what, "up records what is here", Severity.WRONG, at=at)
     way = remedy(name, key, text)
     # Exposure tells of networks too, a container of its own, and the filter of a unit that flushes it.
     topic = key if name == "docker" else f"unit {key}" if name == "units" else ""

@@ -99,8 +99,10 @@ def serve_redis(folder: Path, tls: Certificate | None = None) -> AbstractContext
     )
 
 
-def serve_mongo(folder: Path, tls: Certificate | None = None) -> AbstractContextManager[Store]:
-    port = free_port()
+def serve_mongo(
+    folder: Path, tls: Certificate | None = None, port: int | None = None
+) -> AbstractContextManager[Store]:
+    port = port or free_port()
     listen = {
         "FERRETDB_LISTEN_ADDR": "" if tls else f"127.0.0.1:{port}",
         "FERRETDB_LISTEN_TLS": f"127.0.0.1:{port}" if tls else "",
@@ -161,9 +163,9 @@ class Api:
                 return error.code, json.load(error)
 
     def wait_until_well(self) -> None:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while self.ask("/healthz")[0] != 200:
-            assert time.monotonic() < end, self.ask("/healthz")
+            assert time.monotonic() < end, (self.ask("/healthz"), self.stop())
             time.sleep(0.05)
 
     def stop(self) -> str:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 from pymongo import MongoClient
 
 from lab import shop
-from tests.app.conftest import PASSWORD, Api, Start, Store, certificate, serve_mongo, serve_redis
+from tests.app.conftest import (
+    PASSWORD,
+    Api,
+    Start,
+    Store,
+    certificate,
+    free_port,
+    serve_mongo,
+    serve_redis,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +64,19 @@ def test_wrong_passwords_are_a_503_and_stay_out_of_the_log(start: Callable[..., 
     assert "WRONGPASS" in output
     assert "Authentication failed" in output
     assert "wrong-secret" not in output
+
+
+def test_a_store_that_comes_after_the_app_is_found(start_at: Start, redis: Store, tmp_path: Path) -> None:
+    port = free_port()
+    api = start_at(
+        f"redis://app-1:{PASSWORD}@127.0.0.1:{redis.port}/0",
+        f"mongodb://root:{PASSWORD}@127.0.0.1:{port}/shop?authSource=admin&directConnection=true",
+    )
+    assert api.ask("/healthz")[1] == {"ok": False, "mongo": False, "redis": True}
+    time.sleep(4)  # longer than the client looks for a server
+    with serve_mongo(tmp_path, port=port):
+        api.wait_until_well()
+    api.stop()
 
 
 def test_a_user_of_one_database_is_enough(start: Callable[..., Api], mongodb: Store) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Dict
 
 from portcullis.agent.claims import Claims
@@ -235,10 +235,14 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         if peer.address.is_loopback:
             return None  # ufw accepts all of lo
         family = str(peer.address.version)
-        packet = ufw_kernel.packet_of(peer)
         ours = sorted(_declared_in(desired, family), key=lambda rule: rule.rank)
         refusing = [rule for rule in ours if rule.rank < RANKS["allow"]]
         ssh = [rule for rule in facts.files.rules[family] if rule.is_ssh]
+        # The port of our own rule, if there is one: sshd may have moved since this session came in.
+        moved = [int(rule.match.dport) for rule in ssh if rule.match.dport.isdecimal()]
+        if moved and peer.server_port not in moved:
+            peer = replace(peer, server_port=moved[0])
+        packet = ufw_kernel.packet_of(peer)
         taken = verdict([*refusing, *ssh, *[rule for rule in ours if rule not in refusing]], packet)
         login = f"{peer.address} could not log in on port {peer.server_port} any more"
         if taken is not None:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent.claims import Claimed, Claims
+from portcullis.agent.first_change import KIND
 from portcullis.agent.guard import BOOT_UNIT, Guards
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.kinds import Kinds
@@ -14,6 +15,7 @@ from portcullis.agent.step import WARN, Step
 from portcullis.components.inventory.facts import (
     ABSENT,
     MAPS,
+    NO_BASELINE,
     InventoryDesired,
     InventoryFacts,
     InventorySpec,
@@ -50,7 +52,6 @@ _TRIES = 3
 _NAMED = 3  # logins beside one difference
 _UNREAD_UNITS = "reading units"
 _NOTHING = InventorySpec([], {}, [], [], {})
-_NO_BASELINE = "there is none of this machine: the next `up` records what is here"
 _DANGEROUS = ("keys", "accounts", "programs", "docker")
 
 
@@ -93,7 +94,9 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         if baseline.read(self._machine) is not None:
             return
         programs.walk_now(self._machine)
-        baseline.record(self._machine, self._read(self._look(_NOTHING)))
+        # Of a host that is deployed and recorded anew, what is declared did not come with the machine.
+        specs = [self.as_spec(record.spec) for record in self._store.all() if record.kind == KIND]
+        baseline.record(self._machine, self._read(self._look(specs[0] if specs else _NOTHING)))
 
     def apply(self, desired: InventoryDesired, steps: list[Step], work: Work) -> None:
         """Who brought something has to take it back. A record that makes no sense is made anew."""
@@ -111,7 +114,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         told = baseline.accepted(differing, spec.accepted)
         _name_logins(look, told)
         if known is None and is_deployed:
-            told["files"]["baseline"] = Entry(_NO_BASELINE)
+            told["files"]["baseline"] = Entry(NO_BASELINE)
         shown = {name: _shown(entries) for name, entries in told.items()}
         return InventoryFacts.of(shown, _about(known))
 

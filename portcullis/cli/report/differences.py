@@ -190,10 +190,14 @@ class Collector:
         if state.type.startswith(_OURS) and provider is None:
             return []  # a component: its children are told
         change = self._change(seen, seen.does, state)
-        retained = bool((seen.does.old.raw if seen.does.old else {}).get("retainOnDelete"))
+        old = seen.does.old
+        retained = bool(old and old.raw.get("retainOnDelete"))
+        ends = old.outputs.get("validityEndTime") if old else None
         try:
             told = (
-                provider.lines(change) if provider else foreign.lines(state.type, change, retained=retained)
+                provider.lines(change)
+                if provider
+                else foreign.lines(state.type, change, retained=retained, ends=ends)
             )
         except (AttributeError, LookupError, TypeError, ValueError):
             # What a host answers may have any form. It is told all the same.
@@ -217,7 +221,12 @@ class Collector:
         paths = does.paths
         if paths is None and op in ("update", "replace"):
             paths = _paths(sides[1], sides[2])
-        hand = (seen.found.paths if seen.found else None) or frozenset()
+        # Time passes by nobody's hand.
+        hand = frozenset(
+            path
+            for path in (seen.found.paths if seen.found else None) or ()
+            if path[:1] != (foreign.RENEWAL,)
+        )
         return Change(
             kind=state.type.rpartition(":")[2],
             name=does.urn.rpartition("::")[2],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from portcullis.provider.changes import STAYS, Line, Section, Severity, difference, known, plain, words
 
@@ -23,6 +24,8 @@ _NAMES = {
     "command:remote:Command": ("command {resource}", Section.REST),
 }
 """What people call a resource of a type, and what it is about."""
+RENEWAL = "readyForRenewal"
+"""What differs of a certificate when its time has come."""
 _CONTAINER, _VOLUME = "docker:index/container:Container", "docker:index/volume:Volume"
 _HARMLESS = {
     "command": {"triggers"},
@@ -35,13 +38,14 @@ Anything else is told: a pull request may not hide a command, or the host that a
 """
 
 
-def lines(type_: str, change: Change, *, retained: bool = False) -> list[Line]:
+def lines(type_: str, change: Change, *, retained: bool = False, ends: Any = None) -> list[Line]:
     """Return the lines of a resource that no kind of ours tells of.
 
     Args:
         type_: its type.
         change: what is different.
         retained: a delete leaves the thing where it is.
+        ends: when a certificate does, in RFC 3339.
     """
     form, section = _NAMES.get(type_, ("{kind} {resource}", Section.REST))
     # What a release's container will be called, only `up` knows.
@@ -53,6 +57,8 @@ def lines(type_: str, change: Change, *, retained: bool = False) -> list[Line]:
     line = plain(change, subject, section=section)
     if type_ == _CONTAINER:
         return [_container(change, line)]
+    if change.op == "replace" and change.names() == [RENEWAL]:
+        return [_renewal(line, ends)]
     if change.op in ("delete", "replace") and type_ == _VOLUME and not retained:
         return [replace(line, what=f"{line.what}: its data goes with it", severity=Severity.OPEN)]
     if change.op == "delete" and retained:
@@ -61,6 +67,20 @@ def lines(type_: str, change: Change, *, retained: bool = False) -> list[Line]:
     if harmless is not None and change.op in ("update", "replace") and {*change.names()} <= harmless:
         return [replace(line, follows=True)]
     return [line]
+
+
+def _renewal(line: Line, ends: Any) -> Line:
+    """Say when a certificate ends; an earlier `up` would have renewed it."""
+    line = replace(line, what="is due", remedy="up renews it", severity=Severity.COSMETIC)
+    try:
+        end = datetime.fromisoformat(ends)
+        left = end - datetime.now(UTC)
+    except (TypeError, ValueError):
+        return line
+    if left >= timedelta(days=2):
+        return replace(line, what=f"ends in {left.days} days, on {end:%Y-%m-%d}")
+    how = "has ended" if left < timedelta() else f"ends within {'a day' if left.days == 0 else 'two days'}"
+    return replace(line, what=f"{how}, on {end:%Y-%m-%d}", severity=Severity.WRONG)
 
 
 def _container(change: Change, line: Line) -> Line:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from portcullis.components.inventory.facts import MAPS
+from portcullis.components.inventory.facts import MAPS, NO_BASELINE
 from portcullis.components.inventory.report_lines import lines
 from portcullis.provider.changes import Change, path_of
 from tests.cli.report.streams import Stream, differs
@@ -160,6 +161,38 @@ def test_a_value_of_a_form_that_nobody_expects_is_told_all_the_same() -> None:
         assert len(report.differences) == 1, found
 
 
+CERTIFICATE = "tls:index/locallySignedCert:LocallySignedCert"
+
+
+@pytest.mark.parametrize(
+    ("left", "severity", "said"),
+    [
+        (29.5, "", "ends in 29 days, on {day}"),
+        (0.5, "!", "ends within a day, on {day}"),
+        (-3.0, "!", "has ended, on {day}"),
+    ],
+)
+def test_a_certificate_that_is_due_says_when_it_ends_and_is_of_nobodys_hand(
+    left: float, severity: str, said: str
+) -> None:
+    ends = datetime.now(UTC) + timedelta(days=left)
+    props = {"validityEndTime": ends.isoformat().replace("+00:00", "Z")}
+    due = {"readyForRenewal": {"diffKind": "update-replace", "inputDiff": False}}
+    stream = Stream().event("resOutputsEvent", "refresh", CERTIFICATE, "web1-redis", props, props, due)
+    stream.event("resOutputsEvent", "replace", CERTIFICATE, "web1-redis", props, props, due)
+    (found,) = stream.report().differences
+    assert (found.severity, found.by_hand, found.mine) == (severity, False, True)
+    assert f"{found.subject}: {found.what} — {found.remedy}" == (
+        f"certificate web1-redis: {said} — up renews it".format(day=f"{ends:%Y-%m-%d}")
+    )
+
+
+def test_a_certificate_of_an_end_that_nobody_knows_is_due_all_the_same() -> None:
+    due = {"readyForRenewal": {"diffKind": "update-replace", "inputDiff": False}}
+    stream = Stream().event("resOutputsEvent", "replace", CERTIFICATE, "c", {"validityEndTime": 7}, {}, due)
+    assert [one.what for one in stream.report().differences] == ["is due"]
+
+
 def accepting(
     before: dict[str, str], goal: dict[str, str], live: dict[str, dict[str, str]]
 ) -> list[tuple[str, str, bool, bool]]:
@@ -193,6 +226,17 @@ def test_an_acceptance_that_was_taken_out_is_a_change_of_the_code() -> None:
     ]
     for live in (unused, {}):
         assert accepting(accept, {}, live) == [("container leak", "no longer accepted", True, False)]
+
+
+def test_a_machine_without_a_record_is_recorded_by_up_though_all_else_stays() -> None:
+    """`up` does nothing where all lines stay."""
+    told = accepting({}, {}, {"files": {"baseline": NO_BASELINE, **EVIL["files"]}})
+    assert told == [
+        ("/etc/cron.d/evil", "file 0644 root:root", False, True),
+        ("baseline", "there is none of this machine", False, False),
+    ]
+    (line,) = inventory(files={"baseline": NO_BASELINE})
+    assert line.remedy == "up records what is here"
 
 
 @pytest.mark.parametrize(

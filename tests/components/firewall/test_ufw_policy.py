@@ -371,6 +371,19 @@ def test_closing_a_host_whose_ssh_rule_is_missing_is_refused(bare: Firewall) -> 
     assert preflight(bare, policy(), "127.0.0.1") is None
 
 
+def test_a_session_from_before_the_ssh_server_moved_is_let_in_where_the_server_is_now(bare: Firewall) -> None:
+    """The first `up` of a host with a port of its own: it came in on 22, and sshd has moved since."""
+    bare.ufw.install()
+    bare.ufw.run("ufw allow in proto tcp from any to any port 2222 comment portcullis ssh")
+    assert preflight(bare, policy()) is None
+    assert preflight(bare, policy(), OTHERS) is None
+    for closed in ("in 2222/tcp", f"in any from {US}"):
+        error = preflight(bare, policy({closed: "deny"}))
+        assert error is not None
+        assert error.code == "lock-out"
+        assert f"{US} could not log in on port 2222 any more: the rule in " in error.message
+
+
 def test_each_family_is_looked_at_by_itself(firewall: Firewall) -> None:
     firewall.ufw.run("ufw delete allow in proto tcp from ::/0 to any port 22")
     assert preflight(firewall, policy()) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from portcullis.agent.operations import Operations
 from portcullis.agent.read_only import ReadOnly
 from portcullis.agent.store import Store
 from portcullis.components.inventory import on_host
-from portcullis.components.inventory.facts import MAPS, acceptance
+from portcullis.components.inventory.facts import MAPS, NO_BASELINE, acceptance
 from portcullis.components.inventory.on_host import (
     Inventories,
     baseline,
@@ -196,10 +197,29 @@ def test_a_cloned_disk_is_another_machine(host: Host, debian: Debian) -> None:
     assert host.told() == {}
     debian.file("/etc/machine-id", "f" * 32 + "\n")
     found = host.told()
-    assert found["file baseline"] == on_host._NO_BASELINE
+    assert found["file baseline"] == NO_BASELINE
     assert "file /etc/provider" in found
     host.again().up()
     assert host.told() == {}, "a new machine has a new baseline"
+
+
+def test_a_baseline_that_was_removed_is_recorded_anew_without_what_is_declared(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def containers(look: Look) -> dict[str, dict[str, Entry]]:
+        strange = [name for name in ("api", "b") if name not in look.spec.containers]
+        return {"docker": {f"container {name}": Entry("runs") for name in strange}}
+
+    host.up(containers=["api"])
+    reader = SimpleNamespace(read=containers, __name__="docker")
+    monkeypatch.setattr(on_host, "READERS", (*on_host.READERS, reader))
+    debian.file("/etc/apt/sources.list", "deb http://deb.debian.org/debian trixie main")
+    assert set(host.told(containers=["api"])) == {"container b", "file /etc/apt/sources.list"}
+    baseline.path(debian.machine).unlink()
+    again = host.again()
+    again.up(containers=["api"])
+    assert again.told(containers=["api"]) == {}
+    assert set(again.told()) == {"container api"}, "it came with no machine"
 
 
 def test_a_baseline_that_makes_no_sense_is_none(host: Host, debian: Debian) -> None:

@@ -17,6 +17,25 @@ if TYPE_CHECKING:
     from tests.components.inventory.debian import Debian
 
 UNITS = "/usr/lib/systemd/system"
+BASHRC_12 = r"""# ~/.bashrc: executed by bash(1) for non-login shells.
+
+# Note: PS1 and umask are already set in /etc/profile. You should not
+# need this unless you want different defaults for root.
+# PS1='${debian_chroot:+($debian_chroot)}\h:\w\$ '
+# umask 022
+
+# You may uncomment the following lines if you want `ls' to be colorized:
+# export LS_OPTIONS='--color=auto'
+# eval "$(dircolors)"
+# alias ls='ls $LS_OPTIONS'
+# alias ll='ls $LS_OPTIONS -l'
+# alias l='ls $LS_OPTIONS -lA'
+#
+# Some more alias to avoid making mistakes:
+# alias rm='rm -i'
+# alias cp='cp -i'
+# alias mv='mv -i'
+"""
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
@@ -340,6 +359,24 @@ def _tunable(debian: Debian) -> str:
     return debian.file("/etc/apparmor.d/tunables/xdg-user-dirs.d/site.local", "# yours\n")
 
 
+def _modules(debian: Debian) -> str:
+    debian.package("kmod", {"/usr/bin/kmod": "x"})
+    return debian.file("/etc/modules", "# obsolete\n\n# see modules-load.d(5)\n")
+
+
+def _load(debian: Debian, path: str) -> None:
+    debian.file(path, "# obsolete\nevil\n")
+
+
+def _kept_tmp(debian: Debian) -> str:
+    return debian.file("/etc/tmpfiles.d/tmp.conf", "D /tmp 1777 root root -\n")
+
+
+def _bashrc_of_debian_12(debian: Debian) -> str:
+    debian.package("base-files", {COPIES["/root/.bashrc"]: "# that of Debian 13\n"})
+    return debian.file("/root/.bashrc", BASHRC_12)
+
+
 def _allow(debian: Debian, path: str) -> None:
     debian.file(path, "/root/** rw,\n")
 
@@ -400,6 +437,12 @@ def _pam_jump(debian: Debian, path: str) -> None:
         (_mtab, _point_elsewhere),
         (_apparmor, _allow),
         (_tunable, _allow),
+        (_modules, _load),
+        (_modules, _open),
+        (_kept_tmp, _edit),
+        (_kept_tmp, _open),
+        (_bashrc_of_debian_12, _edit),
+        (_bashrc_of_debian_12, _open),
         (_pam, _pam_sufficient),
         (_pam, _pam_without_deny),
         (_pam, _pam_jump),

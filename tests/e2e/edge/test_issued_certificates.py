@@ -239,12 +239,12 @@ def test_destroy_takes_the_lineage_along(standing: Edge) -> None:
     )
 
 
-def grow_old(edge: Edge) -> None:
-    """Put a certificate of the same names in the lineage's place that has ten days left."""
+def grow_old(edge: Edge, begins: str = "-80days", ends: str = "+10days") -> None:
+    """Put a certificate of the same names in the lineage's place that has ten days left, or none."""
     live = f"/etc/letsencrypt/live/{edge.lineage}"
     edge.host.run(
         f"cd {live} && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
         f"-keyout key.new -out cert.new -subj /CN=old -addext subjectAltName=DNS:{NAME} "
-        "-not_before $(date -u -d -80days +%Y%m%d%H%M%SZ) -not_after $(date -u -d +10days +%Y%m%d%H%M%SZ) "
+        f"-not_before $(date -u -d {begins} +%Y%m%d%H%M%SZ) -not_after $(date -u -d {ends} +%Y%m%d%H%M%SZ) "
         "&& cat cert.new > cert.pem && cat cert.new > fullchain.pem && cat key.new > privkey.pem && rm *.new"
     )

@@ -47,7 +47,7 @@ class Line:
 
 def lines(program: Program) -> list[Line]:
     """Return all lines of a preview, none grouped."""
-    said = _preview(program, "--json")
+    said = read(program, "--json")
     found: Mapping[str, Any] = json.loads(said.stdout)
     assert not found["errors"], found["errors"]
     told = [Line(*(str(one[name]) for name in Line.__dataclass_fields__)) for one in found["differences"]]
@@ -57,7 +57,7 @@ def lines(program: Program) -> list[Line]:
 
 def text(program: Program, *arguments: str) -> list[str]:
     """Return what people read, without a terminal, line by line."""
-    said = _preview(program, *arguments)
+    said = read(program, *arguments)
     assert said.returncode in (_SAME, _DIFFERENT), said.stdout + said.stderr
     assert "Traceback" not in said.stdout + said.stderr, said.stderr
     return said.stdout.splitlines()
@@ -76,7 +76,7 @@ def walk(program: Program) -> float:
     return time.monotonic() - begun
 
 
-def _preview(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
+def read(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "portcullis", "preview", "--stack", STACK, *arguments],
         cwd=program.folder, env=program.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,

@@ -49,6 +49,16 @@ export function openStores({ redisUrl, mongoUrl, redisCa, mongoCa }) {
     });
   };
   connect();
+  const find = () => {
+    if (closed) return;
+    mongo.connect().catch((error) => {
+      // A first connection that failed leaves a client that connects no more, but when it is asked to.
+      if (closed) return;
+      log('warn', 'mongo', said(error));
+      setTimeout(find, 2000).unref();
+    });
+  };
+  find();
   const items = mongo.db().collection('items');
 
   return {
