@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from lab.relay import Relay
@@ -84,10 +85,21 @@ class Tortured(Program):
         app: dict[str, Any] = self.config()["config"]["portcullis:apps"]["hello"]
         return app
 
+    def converge(self, timeout: float) -> None:
+        """Deploy, as people do."""
+        begun = time.monotonic()
+        process = self._portcullis("up", "--stack", STACK, "--yes", "--skip-preview")
+        ended = self.finish(process, "portcullis up", begun, timeout)
+        assert ended.code == 0, f"the up after it ended with {ended.code}:\n{ended.output}"
+        ended.lacks("Traceback")
+
     def _restore(self) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-m", "portcullis", "restore", "--stack", STACK, "--host", "web1", "--yes"]
+        to_host = ["restore", "--stack", STACK, "--host", "web1", "--yes"]
+        return self._portcullis(*to_host, "--from", "latest", "redis")
+
+    def _portcullis(self, *words: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [*argv, "--from", "latest", "redis"],
+            [sys.executable, "-m", "portcullis", *words],
             cwd=self.folder, env=self.env, text=True, process_group=0,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SEED = int(os.environ.get("SEED") or random.randrange(10**6))  # noqa: S311 - nothing is secret
 FIRST = int(os.environ.get("FROM") or 1)
-KILLS = int(os.environ.get("KILLS") or 2)
+KILLS = int(os.environ.get("KILLS") or 0)
 
 # Workers inherit it, so that all draw the same rounds.
 os.environ["SEED"] = str(SEED)

@@ -103,7 +103,7 @@ def carry_out(scene: Scene, drawn: Round, found: dict[str, Any]) -> None:
     ended.lacks("Traceback", "a fault in Portcullis itself")
     if drawn.victim == "engine" and drawn.deed != "restore":
         stack.cancel()
-    stack.up(timeout=LIMIT)
+    stack.converge(LIMIT)
     stack.preview("--expect-no-changes")
     kept = len(scene.writer.kept)
     scene.writer.start()

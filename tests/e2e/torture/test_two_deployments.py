@@ -96,8 +96,7 @@ def race(racers: tuple[Racer, Racer], host: Host, number: int) -> float:
     owner, other = racers[lost], racers[won]
     process = owner.start("up", "--yes", "--skip-preview")
     wait_for("the owner to change its file", lambda: on_host(host, "sleep 2"))
-    vanishes = number % VANISHES == 1
-    if vanishes:
+    if number % VANISHES == 0:
         owner.relay.lose()
     for ours in of_folder(host, owner.folder):
         os.kill(ours.pid, signal.SIGKILL)

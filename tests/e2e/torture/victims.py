@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lab import hosts
 from tests.e2e.host.watch import agents, of_folder, on_host, wait_for
@@ -15,9 +15,11 @@ from tests.e2e.host.watch import agents, of_folder, on_host, wait_for
 if TYPE_CHECKING:
     import random
     import subprocess
+    from pathlib import Path
 
+    from lab.pytest_lab import Host
+    from lab.relay import Relay
     from tests.e2e.host.watch import Process
-    from tests.e2e.torture.deeds import Tortured
 
 STALL = 12.0  # seconds that a line loses everything before it is cut
 SLOW = 0.4  # seconds of round trip of a slow line
@@ -47,11 +49,19 @@ true
 """
 
 
+class Reached(Protocol):
+    """A stack whose host is reached through a relay."""
+
+    folder: Path
+    host: Host
+    relay: Relay
+
+
 @dataclass
 class Victims:
     """Strikes one victim of a deed under way, and mends what does not mend by itself."""
 
-    stack: Tortured
+    stack: Reached
     dice: random.Random
     hit: str = ""
     disk: str = ""
