@@ -43,10 +43,10 @@ class Round:
         return random.Random(f"{SEED}/{self}")  # noqa: S311 - nothing is secret
 
 
-def drawn(what: str, number: int, victims: Mapping[str, int]) -> Round:
-    """Return a round: a `kill` or `trouble`, by its number."""
+def drawn(what: str, number: int, victims: Mapping[str, int], deeds: Mapping[str, int] = DEEDS) -> Round:
+    """Return a round of a kind, such as `kill`, by its number."""
     dice = random.Random(f"{SEED}/{what}/{number}")  # noqa: S311 - nothing is secret
-    deed, victim = (dice.choices(list(of), list(of.values()))[0] for of in (DEEDS, victims))
+    deed, victim = (dice.choices(list(of), list(of.values()))[0] for of in (deeds, victims))
     if (deed, victim) == ("restore", "plugin"):
         victim = "agent"  # a restore has none
     return Round(number, what, victim, deed, dice.random())

@@ -55,7 +55,9 @@ def small(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterat
     made.close()
 
 
-@pytest.mark.parametrize("drawn", [draw.drawn("few", number, VICTIMS) for number in (1, 2, 3)], ids=str)
+@pytest.mark.parametrize(
+    "drawn", [draw.drawn("few", number, VICTIMS, {"update": 1}) for number in (1, 2, 3)], ids=str
+)
 def test_a_kill_is_mended_by_the_next_up(small: Small, module_host: Host, drawn: draw.Round) -> None:
     host, content = module_host, str(drawn)
     small.declare(content)
