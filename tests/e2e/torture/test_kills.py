@@ -37,6 +37,7 @@ class Scene:
     visitor: Visitor
     usual: set[str]
     checked: int = 0
+    well: bool = True
     seen: dict[str, int] = field(default_factory=lambda: {"answered": 0, "wrong": 0, "silent": 0})
 
     @property
@@ -92,6 +93,10 @@ def test_a_kill_is_mended_by_the_next_up(scene: Scene, drawn: Round) -> None:
 
 def carry_out(scene: Scene, drawn: Round, found: dict[str, Any]) -> None:
     stack = scene.stack
+    if not scene.well:  # what a round before could not mend is no fault of this one
+        stack.cancel()
+        stack.converge(LIMIT)
+    scene.well = False
     scene.since_last()
     victims = Victims(stack, drawn.dice())
     for attempt in range(4):
@@ -116,6 +121,7 @@ def carry_out(scene: Scene, drawn: Round, found: dict[str, Any]) -> None:
     assert found["wrong"] == 0, scene.visitor.wrong[-3:]
     assert {drawn.victim, drawn.deed} & {*DARK} or found["silent"] == 0, scene.visitor.silent[-3:]
     assert leftovers.new(scene.host, scene.usual, stack.folder) == []
+    scene.well = True
 
 
 def strike(scene: Scene, drawn: Round, victims: Victims, moment: float) -> Outcome:

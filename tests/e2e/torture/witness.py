@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import os
+import signal
 import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING, Self
 
 from lab import hosts
+from tests.e2e.host.watch import on_host
 from tests.e2e.torture.deeds import PAGE, STATIC
 
 if TYPE_CHECKING:
@@ -83,6 +87,10 @@ class Writer:
     def stop(self) -> None:
         """Write no more, and have read every answer."""
         if self._process:
+            # What enters the host's namespaces has a child there, which holds the pipe.
+            for writer in on_host(self._host, _WRITE):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(writer.pid, signal.SIGKILL)
             self._process.kill()
             self._process.wait()
             for thread in self._threads:
