@@ -17,7 +17,8 @@ _LOOK = r"""
 docker ps -a --format 'container {{.Names}}' | sed -E 's/-[0-9]+$//' | sort | uniq -c
 docker network ls --format 'network {{.Name}}'
 docker volume ls --format 'volume {{.Name}}'
-systemctl list-units --all --plain --no-legend 'portcullis*' 'run-[pru]*.*' | awk '{print "unit " $1 " " $3}'
+systemctl list-units --all --plain --no-legend 'portcullis*' 'run-[pr]*' 'run-u[0-9]*' |
+    awk '{print "unit " $1 " " $3}'
 systemctl list-timers --all --plain --no-legend | awk '{print "timer " $(NF-1)}'
 systemctl list-units --plain --no-legend --state=failed | awk '{print "failed " $1}'
 find /var/lib/portcullis -mindepth 1 -maxdepth 2 -not -path '*/items/[0-9a-f]*' -printf 'file %p\n' |
@@ -28,7 +29,8 @@ find /etc /home /root /opt /srv /usr/local /var/www /var/lib/nginx /var/lib/port
     -name '.*.portcullis-*' -printf 'file %p\n' 2>/dev/null
 find /var/backups/portcullis -mindepth 1 -not -name '*.rdb' -printf 'file %p\n'
 ps -eo args | sed 's/^/process /' |
-    grep -v torture: | grep -E '[p]ortcullis|[s]shd.*@|[n]ginx -t|[d]ocker (run|exec)|[a]pt-get|/usr/bin/[d]pkg'
+    grep -v torture: |
+    grep -E '[p]ortcullis|[s]shd.*@|[n]ginx -t|[d]ocker (run|exec)|[a]pt-get|/usr/bin/[d]pkg'
 mount | grep -E ' on (/etc|/var/lib/portcullis)[/ ]' | sed 's/^/mount /'
 true
 """
