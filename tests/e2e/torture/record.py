@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.e2e.project import CHECKOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -27,13 +30,29 @@ def note(seed: int, what: str, name: str, **found: Any) -> None:
         lines.write(json.dumps({"what": what, "name": name, **found}) + "\n")
 
 
+@contextlib.contextmanager
+def noted(seed: int, what: str, name: str) -> Iterator[dict[str, Any]]:
+    """Note how the block ended, with what it puts into the map; a fault is noted and raised."""
+    found: dict[str, Any] = {}
+    fault = "cut off"
+    try:
+        yield found
+        fault = ""
+    except (Exception, pytest.fail.Exception) as error:
+        fault = f"{type(error).__name__}: {error}"[-3000:]
+        raise
+    finally:
+        note(seed, what, name, fault=fault, **found)
+
+
 def summary(seed: int) -> str:
     """Return the numbers of all rounds of a seed, in a few lines."""
     path = file(seed)
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     latest = {(line["what"], line["name"]): line for line in lines}.values()
-    kills, troubles, races, undone = (
-        [line for line in latest if line["what"] == what] for what in ("kill", "trouble", "race", "lock-out")
+    kills, troubles, few, races, undone = (
+        [line for line in latest if line["what"] == what]
+        for what in ("kill", "trouble", "few", "race", "lock-out")
     )
     said = [f"seed {seed}"]
     for rounds, what in ((kills, "kills"), (troubles, "full or read-only disks and bad lines")):
@@ -45,6 +64,8 @@ def summary(seed: int) -> str:
         said.append(f"{lost} of {kept} acknowledged writes lost")
         wrong, answered = (sum(line[key] for line in rounds) for key in ("wrong", "answered"))
         said.append(f"{wrong} of {answered + wrong} answers of nginx wrong")
+    if few:
+        said.append(f"{_of(few)} kills of a small stack converged\n  by victim: {_by(few, 'victim')}")
     if races:
         said.append(f"{_of(races)} races of two deployments: one won, the other named it")
         said.append(f"a dead owner's lock was free after {max(line['free'] for line in races):.1f} s at most")

@@ -1,4 +1,4 @@
-"""Two kills for `make test`, of a small stack: what `make torture` does a hundred times to a whole host."""
+"""Kills of a small stack: two in `make test`, and half as many as of a whole host in `make torture`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from lab.relay import Relay
 from tests.e2e.host.watch import agents, of_folder, wait_for
 from tests.e2e.project import Project
-from tests.e2e.torture import draw
+from tests.e2e.torture import draw, record
 from tests.e2e.torture.victims import Victims
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ for number in range(8):
 VICTIMS = dict.fromkeys(("engine", "plugin", "agent", "ssh", "cut"), 1)
 SECONDS = 1.5
 """That the files take; within it the victim is struck."""
+
+ROUNDS = [
+    draw.drawn("few", number, VICTIMS, {"update": 1}) for number in range(1, 1 + (draw.KILLS // 2 or 2))
+]
 
 
 class Small(Project):
@@ -55,11 +59,16 @@ def small(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterat
     made.close()
 
 
-@pytest.mark.parametrize(
-    "drawn", [draw.drawn("few", number, VICTIMS, {"update": 1}) for number in (1, 2)], ids=str
-)
+@pytest.mark.parametrize("drawn", ROUNDS, ids=str)
 def test_a_kill_is_mended_by_the_next_up(small: Small, module_host: Host, drawn: draw.Round) -> None:
-    host, content = module_host, str(drawn)
+    with record.noted(draw.SEED, "few", str(drawn)) as found:
+        found |= {"victim": drawn.victim, "deed": drawn.deed}
+        carry_out(small, module_host, drawn)
+
+
+def carry_out(small: Small, host: Host, drawn: draw.Round) -> None:
+    """Kill something, and let the next `up` mend it."""
+    content = str(drawn)
     small.declare(content)
     victims = Victims(small, drawn.dice())
     deed = small.start("up", "--yes", "--skip-preview")

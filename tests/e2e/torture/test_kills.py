@@ -75,20 +75,17 @@ def scene(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterat
 
 @pytest.mark.parametrize("drawn", list(draw.rounds()), ids=str)
 def test_a_kill_is_mended_by_the_next_up(scene: Scene, drawn: Round) -> None:
-    found: dict[str, Any] = {"victim": drawn.victim, "deed": drawn.deed, "hit": "", "kept": 0, "lost": 0}
-    found |= {"seconds": 0.0, "answered": 0, "wrong": 0, "silent": 0}
     begun, kept = time.monotonic(), len(scene.writer.kept)
-    fault = "cut off"
-    try:
-        carry_out(scene, drawn, found)
-        fault = ""
-    except (Exception, pytest.fail.Exception) as error:
-        fault = f"{type(error).__name__}: {error}"[-3000:]
-        raise
-    finally:
-        found |= {"seconds": round(time.monotonic() - begun, 1), "kept": len(scene.writer.kept) - kept}
-        print(found)  # noqa: T201 - shown with -s
-        record.note(draw.SEED, drawn.what, str(drawn), fault=fault, **found)
+    with record.noted(draw.SEED, drawn.what, str(drawn)) as found:
+        found |= {"victim": drawn.victim, "deed": drawn.deed, "hit": "", "lost": 0, "answered": 0, "wrong": 0}
+        try:
+            carry_out(scene, drawn, found)
+        finally:
+            found |= {
+                "seconds": round(time.monotonic() - begun, 1),
+                "kept": len(scene.writer.kept) - kept,
+            }
+            print(found)  # noqa: T201 - shown with -s
 
 
 def carry_out(scene: Scene, drawn: Round, found: dict[str, Any]) -> None:

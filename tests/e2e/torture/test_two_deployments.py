@@ -67,15 +67,9 @@ def racers(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Itera
 def test_one_wins_and_the_other_names_it_and_a_dead_owner_holds_no_lock(
     racers: tuple[Racer, Racer], module_host: Host, number: int
 ) -> None:
-    fault, free = "cut off", 0.0
-    try:
-        free = race(racers, module_host, number)
-        fault = ""
-    except (Exception, pytest.fail.Exception) as error:
-        fault = f"{type(error).__name__}: {error}"[-3000:]
-        raise
-    finally:
-        record.note(draw.SEED, "race", str(number), fault=fault, free=free)
+    with record.noted(draw.SEED, "race", str(number)) as found:
+        found["free"] = 0.0
+        found["free"] = race(racers, module_host, number)
 
 
 def race(racers: tuple[Racer, Racer], host: Host, number: int) -> float:
