@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.e2e.project import Outcome
     from tests.e2e.torture.draw import Round
 
-LIMIT = 400.0  # seconds of a deed or of the `up` after it
+LIMIT = 900.0  # seconds of a deed or of the `up` after it
 SAMPLE = 500  # older writes that are asked for after each round
 DARK = ("host", "up", "destroy")
 """Victims and deeds with which nginx may be away for a while."""
