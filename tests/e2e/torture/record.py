@@ -32,17 +32,17 @@ def note(seed: int, what: str, name: str, **found: Any) -> None:
 
 @contextlib.contextmanager
 def noted(seed: int, what: str, name: str) -> Iterator[dict[str, Any]]:
-    """Note how the block ended, with what it puts into the map; a fault is noted and raised."""
+    """Note how the block ended, with what it puts into the map; a fault is noted and raised.
+
+    A round that Ctrl-C ends is not noted.
+    """
     found: dict[str, Any] = {}
-    fault = "cut off"
     try:
         yield found
-        fault = ""
     except (Exception, pytest.fail.Exception) as error:
-        fault = f"{type(error).__name__}: {error}"[-3000:]
+        note(seed, what, name, fault=f"{type(error).__name__}: {error}"[-3000:], **found)
         raise
-    finally:
-        note(seed, what, name, fault=fault, **found)
+    note(seed, what, name, fault="", **found)
 
 
 def summary(seed: int) -> str:
