@@ -100,7 +100,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden fuzz e2e drill drill-inventory upgrade record-state lock test mutants bench dist sbom audit
+.PHONY: tools-only lint format types unit golden fuzz e2e drill drill-inventory torture upgrade record-state lock test mutants bench dist sbom audit
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -148,6 +148,13 @@ record-state: ready-to-test ## at a release: record what this version makes of a
 
 drill: ready ## deploy hostile changes to a disposable host: nobody may be locked out
 	@$(ENV) python -m pytest -v tests/e2e/access/test_drill.py $(PYTEST)
+
+# It goes on at any round: make torture SEED=7 FROM=41. A seed's rounds are counted together, whenever they ran.
+torture: ready-to-test ## kill deployments in every way at random: the next up has to converge; SEED=, KILLS=, FROM=, RACES=
+	@$(ENV) seed=$(or $(SEED),$$RANDOM); echo "to repeat: make torture SEED=$$seed"; ended=0; \
+		SEED=$$seed KILLS=$(or $(KILLS),100) FROM=$(or $(FROM),1) RACES=$(or $(RACES),50) python -m pytest -v \
+		--timeout 1500 tests/e2e/torture tests/e2e/access/test_drill.py $(PYTEST) || ended=$$?; \
+		python -m tests.e2e.torture.record $$seed; exit $$ended
 
 lock: tools-only ## lock the Python packages with hashes: requirements*.in to requirements*.txt
 	@$(BIN)/python tools/lock.py $(LOCK)

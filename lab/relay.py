@@ -1,4 +1,4 @@
-"""A TCP relay that adds a round trip time, and counts what a remote protocol costs.
+"""A TCP relay that adds a round trip time, loses or cuts, and counts what a remote protocol costs.
 
 The kernels this has to run on have no netem, and what is measured is one protocol's round trips, not
 a network's bandwidth: so the delay is made in user space.
@@ -57,6 +57,7 @@ class Relay:
         """
         self._target = target
         self._half = rtt / 2
+        self._loses = threading.Event()
         self._counts = Counts()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -82,6 +83,23 @@ class Relay:
             counts, self._counts = self._counts, Counts()
             return counts
 
+    def delay(self, rtt: float) -> None:
+        """Add another round trip time from now on, in seconds."""
+        self._half = rtt / 2
+
+    def lose(self) -> None:
+        """Swallow everything from now on, also that an end hangs up; what lost something has to be cut."""
+        self._loses.set()
+
+    def cut(self) -> int:
+        """Hang up on both ends of every connection, and lose nothing any more; return how many there were."""
+        with self._lock:
+            ends = list(self._open)
+        for end in ends:
+            self._hang_up(end)
+        self._loses.clear()
+        return len(ends) // 2
+
     def join(self) -> None:
         """Block until it is closed."""
         while self._thread.is_alive():
@@ -90,10 +108,7 @@ class Relay:
     def close(self) -> None:
         """Stop listening and cut every connection."""
         self._hang_up(self._listener)
-        with self._lock:
-            connections = list(self._open)
-        for connection in connections:
-            self._hang_up(connection)
+        self.cut()
         self._thread.join(5)
 
     def __enter__(self) -> Self:
@@ -138,7 +153,7 @@ class Relay:
     ) -> None:
         line: queue.Queue[tuple[float, bytes]] = queue.Queue(_QUEUED)
         # What a client said while its connection was on its way arrives with it.
-        delay = 0.0 if outward and select.select([source], [], [], 0)[0] else self._half
+        on_its_way = outward and bool(select.select([source], [], [], 0)[0])
         writer = threading.Thread(target=_deliver, args=(line, sink, turn if outward else None), daemon=True)
         writer.start()
         piece = b"-"
@@ -147,7 +162,11 @@ class Relay:
                 piece = source.recv(_PIECE)
             except OSError:
                 piece = b""
-            due = time.monotonic() + delay
+            if self._loses.is_set():
+                if piece:
+                    continue
+                self._wait_for_cut(sink)
+            due = time.monotonic() + (0.0 if on_its_way else self._half)
             # Before it goes on: whoever has it may ask for the counts, or say more.
             if piece and outward:
                 self._count(sent=len(piece))
@@ -155,8 +174,12 @@ class Relay:
                 self._count(received=len(piece), round_trips=int(turn.asked))
                 turn.asked = False
             line.put((due, piece))
-            delay = self._half
+            on_its_way = False
         writer.join()
+
+    def _wait_for_cut(self, end: socket.socket) -> None:
+        while self._loses.is_set() and end in self._open:
+            time.sleep(0.05)
 
     def _count(self, *, connections: int = 0, sent: int = 0, received: int = 0, round_trips: int = 0) -> None:
         with self._lock:

@@ -9,6 +9,7 @@ import pulumi_docker as docker
 from pulumi import ResourceOptions
 
 from portcullis.components.containers.args import NAMED_USER, SECRETS, Refresh, is_number
+from portcullis.components.containers.facts import OWNER_LABEL
 from portcullis.components.containers.images import pinned
 from portcullis.components.containers.render import health_check, spell_cpus
 from portcullis.components.containers.resource.container_state import ContainerState
@@ -159,10 +160,17 @@ class PrivateContainer(pulumi.ComponentResource):
                 "com.docker.network.bridge.host_binding_ipv4": engine.bind_address,
                 **({"com.docker.network.bridge.name": args.bridge} if args.bridge else {}),
             },
+            labels=[docker.NetworkLabelArgs(**_owner())],
             opts=self._own,
         )
         self._shared = (
-            docker.Network(f"{name}-shared", name=f"{name}-shared", internal=True, opts=self._own)
+            docker.Network(
+                f"{name}-shared",
+                name=f"{name}-shared",
+                internal=True,
+                labels=[docker.NetworkLabelArgs(**_owner())],
+                opts=self._own,
+            )
             if args.shared
             else None
         )
@@ -315,6 +323,7 @@ class PrivateContainer(pulumi.ComponentResource):
             "stop_timeout": args.stop_grace,
             "log_driver": "json-file",
             "log_opts": {"max-file": "3", "max-size": "10m"},
+            "labels": [_owner()],
         }
 
     def _serving(self) -> _Properties:
@@ -337,7 +346,7 @@ class PrivateContainer(pulumi.ComponentResource):
         labels["portcullis.command"] = "settings" if args.command else "image"
         if args.command:
             given["command"] = self._marked(list(args.command))
-        given["labels"] = [{"label": key, "value": value} for key, value in labels.items()]
+        given["labels"] = [*({"label": key, "value": value} for key, value in labels.items()), _owner()]
         return given
 
     def _marked(self, values: list[Any]) -> pulumi.Input[list[Any]]:
@@ -449,6 +458,11 @@ class PrivateContainer(pulumi.ComponentResource):
                 ignore_changes=[*_IGNORE_CHANGES, *self._engine.filled_in],
             ),
         )
+
+
+def _owner() -> dict[str, str]:
+    """The label by which `portcullis up` knows what a deployment of this stack left that was cut off."""
+    return {"label": OWNER_LABEL, "value": f"{pulumi.get_project()}/{pulumi.get_stack()}"}
 
 
 def _numbered(name: str, release: Release) -> pulumi.Output[str]:

@@ -21,6 +21,8 @@ JOINED = "joined"
 PRESENT, MISSING = "present", "missing"
 """What a processor says of a feature."""
 
+OWNER_LABEL = "portcullis.stack"
+"""The label of containers and networks that says which project and stack made them."""
 RUNNING = "running"
 """The container of a release as it should be."""
 PORTS = range(28000, 29000)

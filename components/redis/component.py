@@ -198,7 +198,8 @@ class Redis(pulumi.ComponentResource):
             rules=rules,
             gid=args.user.partition(":")[2],
             keeper=keeper,
-            opts=ResourceOptions(parent=self, depends_on=[*after]),
+            # The server is asked through Docker, which a destroy therefore takes away after the user.
+            opts=ResourceOptions(parent=self, depends_on=[self._engine, *after]),
         )
         return user, secret.value
 

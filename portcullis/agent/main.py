@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LINE = 1 << 20  # bytes of a request, where they are bounded: a question is one of names
 PIECE = 1 << 16  # bytes written at once
-IDLE_LIMIT = 1800.0  # seconds without a request: the client is gone and the network did not tell
+IDLE_LIMIT = 20.0  # seconds without a word: the client is gone and the network did not tell
 
 _ENCODER = json.JSONEncoder()
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _STDERR_KEPT = 8192
 """Bytes of what ssh and the remote side said last, out of which an error is explained."""
 _LEAVES = 5.0  # seconds that the client has to end by itself
+LIVES = 4.0
+"""Seconds after which a client with nothing to say sends an empty line: the agent ends, and lets go of the
+deployment's lock, where it hears nothing for longer (`portcullis.agent.main.IDLE_LIMIT`)."""
 LONGEST_ANSWER = 64 << 20
 """Bytes of one answer. A survey of 600 files of the largest size that a file may have fits."""
 MOST_OF_A_SESSION = 512 << 20
@@ -120,9 +123,17 @@ class AgentProcess:
         assert self._child.stdin is not None  # noqa: S101
         # A broken pipe is no news: the reader sees the end of the process, and knows the reason better.
         with contextlib.suppress(OSError), self._child.stdin as pipe:
-            while (data := self._outgoing.get()) is not None:
+            while (data := self._next()) is not None:
                 pipe.write(data)
                 pipe.flush()
+
+    def _next(self) -> bytes | None:
+        """What is to be sent next; None at the end."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._outgoing.get(timeout=LIVES)
+            if self._ready.done():
+                return b"\n"
 
     def _read_answers(self) -> None:
         assert self._child.stdout is not None  # noqa: S101

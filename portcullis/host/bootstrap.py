@@ -17,7 +17,8 @@ ENDED = "ended"
 
 # /run serves when /var/lib is full or read-only: the agent must be able to say so.
 # Python keeps nothing of what it compiles out of a zip, which took longer than the answer: what the zip holds
-# is compiled once, into a folder beside it. Both are for root alone.
+# is compiled once, into a folder beside it. Both are for root alone. Each is written under the name of its
+# process and renamed; what a killed one left goes at the next start.
 _LOADER = """\
 import hashlib, os, shutil, sys
 want = sys.argv[1]
@@ -28,6 +29,12 @@ def load(path):
             return hashlib.sha256(f.read()).hexdigest() == want
     except OSError:
         return False
+def remove(folder, unwanted):
+    for name in filter(unwanted, os.listdir(folder)):
+        old = os.path.join(folder, name)
+        shutil.rmtree(old) if os.path.isdir(old) else os.unlink(old)
+def is_left(name):
+    return name.count(".") > 1 and not os.path.exists("/proc/" + name.rpartition(".")[2])
 def store(data):
     error = None
     for folder in folders:
@@ -44,10 +51,7 @@ def store(data):
                 if os.path.exists(part):
                     os.unlink(part)
                 raise
-            for name in os.listdir(folder):
-                old = os.path.join(folder, name)
-                if not name.startswith(want) and name.count(".") == 1:
-                    shutil.rmtree(old) if os.path.isdir(old) else os.unlink(old)
+            remove(folder, lambda name: not name.startswith(want) and name.count(".") == 1)
             return path
         except OSError as e:
             error = e
@@ -55,6 +59,10 @@ def store(data):
 def compiled(path):
     folder = path[:-3] + sys.implementation.cache_tag
     part = folder + "." + str(os.getpid())
+    try:
+        remove(os.path.dirname(path), is_left)
+    except OSError:
+        pass
     if not os.path.isdir(folder):
         import compileall, zipfile
         try:

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.agent import main
+from portcullis.host import agent_process
 from portcullis.host.bundle import agent_bundle
 from portcullis.host.provider import HostProvider
 from portcullis.provider.base import import_kinds, kinds
@@ -185,6 +187,28 @@ def test_a_session_that_nobody_uses_ends_and_lets_go_of_the_lock(
     agent.put(etc / "a", "x", test=["sleep", "0.8"])
     assert agent.read()["ok"]  # work is not idleness
     assert agent.process.wait(10) == 0
+
+
+def test_a_client_that_says_only_that_it_lives_keeps_its_session(
+    start: Callable[..., Agent], etc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sys.modules[__name__], "BOOT", BOOT.replace("main.main(", "main.IDLE_LIMIT = 1; main.main(")
+    )
+    agent = start()
+    agent.put(etc / "a", "x")
+    assert agent.read()["ok"]
+    for _ in range(20):
+        time.sleep(0.1)
+        agent.write("")
+    agent.put(etc / "b", "x")
+    assert agent.read()["ok"]
+
+
+def test_a_dead_clients_lock_is_free_within_half_a_minute() -> None:
+    """Where the network does not tell that it died; it says every few seconds that it lives."""
+    assert main.IDLE_LIMIT + main.IDLE_LIMIT / 30 < 30
+    assert main.IDLE_LIMIT >= 5 * agent_process.LIVES, "one word that is late ends no session"
 
 
 def test_four_puts_at_once_are_parallel_and_whole(start: Callable[..., Agent], etc: Path) -> None:

@@ -92,3 +92,19 @@ def test_a_damaged_agent_is_sent_again(start: Callable[[bytes], list[str]], tmp_
     zipped.write_bytes(data[:-1])
     assert start(data)[0] == "need"
     assert zipped.read_bytes() == data
+
+
+def test_what_a_killed_start_left_goes_with_the_next_and_what_another_one_writes_stays(
+    start: Callable[[bytes], list[str]], tmp_path: Path
+) -> None:
+    start(agent())
+    folder = tmp_path / "lib/agent"
+    usual = names(folder)
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    for left in (f"a.pyz.{ended.pid}", f"a.cpython-313.{ended.pid}"):
+        (folder / left).mkdir()
+        (folder / left / "part").touch()
+    (folder / "a.pyz.1").touch()
+    start(agent())
+    assert names(folder) == sorted([*usual, "a.pyz.1"])

@@ -90,6 +90,20 @@ def test_a_session_that_was_closed_opens_no_connection_again(fake_ssh: Callable[
     assert session.connections == 1
 
 
+def test_a_client_with_nothing_to_say_says_that_it_lives(
+    fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_process, "LIVES", 0.1)
+    session = fake_ssh("""
+        print("have", flush=True)
+        message = json.loads(sys.stdin.readline())
+        said = [sys.stdin.readline() for _ in range(3)]
+        print(json.dumps({"id": message["id"], "ok": True, "result": {"said": said}}), flush=True)
+        """)
+    assert session.request("x")["said"] == ["\n", "\n", "\n"]
+    session.close()
+
+
 def test_noise_before_the_first_word_is_skipped(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh('print("Welcome to web1!")\n' + ECHO.strip())
     session.request("x")

@@ -8,6 +8,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from lab.relay import Counts, Relay
 
 if TYPE_CHECKING:
@@ -121,3 +123,41 @@ def test_what_the_target_says_before_it_hears_the_client_is_no_round_trip() -> N
             target.sendall(b"an answer")
             client.recv(100)
         assert relay.counts.round_trips == 1
+
+
+def test_a_line_that_loses_says_nothing_any_more_and_one_that_is_cut_ends() -> None:
+    with echo() as target, Relay(target) as relay, socket.create_connection(relay.address) as client:
+        assert say(client, b"heard") == b"heard"
+        relay.lose()
+        client.sendall(b"lost")
+        client.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            client.recv(10)
+        assert relay.cut() == 1
+        assert client.recv(10) == b""
+        with socket.create_connection(relay.address) as later:
+            assert say(later, b"heard") == b"heard"
+
+
+def test_a_line_that_loses_keeps_the_end_of_a_client_to_itself() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, Relay(server.getsockname()) as relay:
+        with socket.create_connection(relay.address) as client:
+            far, _ = server.accept()
+            client.sendall(b"heard")
+            assert far.recv(10) == b"heard"
+            relay.lose()
+        with far:
+            far.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                far.recv(10)
+            relay.cut()
+            assert far.recv(10) == b""
+
+
+def test_a_delay_may_come_later() -> None:
+    with echo() as target, Relay(target) as relay, socket.create_connection(relay.address) as client:
+        say(client, b"at once")
+        relay.delay(RTT)
+        begun = time.monotonic()
+        say(client, b"later")
+        assert time.monotonic() - begun >= RTT * 0.9

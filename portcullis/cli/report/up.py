@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from portcullis.cli.report import engine, render
+from portcullis.cli.report import cut_off, engine, render
 from portcullis.cli.report.differences import Collector, Difference
 from portcullis.cli.report.events import Step
 from portcullis.cli.report.preview import DIFFERENT, FAILED, SAME, stack_words, tell_errors
@@ -58,8 +58,12 @@ def run(options: argparse.Namespace) -> int:
         elif not options.json:
             screen.show(render.rows(approved, details=options.details))
     ticks = _Ticks(Screen(sys.stderr) if options.json else screen, approved)
+    deploy = ["up", "--yes", "--skip-preview", *words]
     with screen.waiting("changing the hosts"):
-        done, _ = engine.run(["up", "--yes", "--skip-preview", *words], heard=ticks.heard)
+        done, _ = engine.run(deploy, heard=ticks.heard)
+        if not done.ok and (left := cut_off.clear(done.stack, done.hosts, done.errors)):
+            ticks.screen.show([Row(line, style="note") for line in left])
+            done, _ = engine.run(deploy, heard=ticks.heard)
     if options.json:
         sys.stdout.write(render.of_json(done) + "\n")
         return SAME if done.ok else FAILED

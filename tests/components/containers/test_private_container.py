@@ -24,6 +24,7 @@ from tests.previews import unknown_in
 if TYPE_CHECKING:
     from tests.recording_engine import Deploy, Engine
 
+OWNER = {"label": "portcullis.stack", "value": "portcullis/test"}
 TMP = "/tmp"  # noqa: S108 - inside a container
 
 
@@ -57,7 +58,9 @@ def test_who_uses_it_joins_a_network_that_leads_nowhere_else(deploy: Deploy) -> 
 
     engine = deploy(program)
     shared = engine.one("network:Network", "redis-shared").inputs
-    assert shared == {"name": "redis-shared", "internal": True}
+    assert shared == {"name": "redis-shared", "internal": True, "labels": [OWNER]}
+    assert engine.one("network:Network", "redis-network").inputs["labels"] == [OWNER]
+    assert OWNER in engine.one("container:Container", "redis-container").inputs["labels"]
     names = {
         one: [network["name"] for network in engine.one("r:Container", one).inputs["networksAdvanced"]]
         for one in ("redis-container", "web-container")
@@ -80,7 +83,8 @@ def test_secrets_are_a_folder_that_nobody_inside_can_write_to(deploy: Deploy) ->
         },
     ]
     assert "api-token" in engine.before("api-container")
-    assert labels(engine) == {"portcullis.command": "image"}, "whoever made it says what replaces it"
+    found = {"portcullis.command": "image", OWNER["label"]: OWNER["value"]}
+    assert labels(engine) == found, "whoever made it says what replaces it"
 
 
 def test_secrets_that_it_is_given_are_files_and_another_content_is_another_container(deploy: Deploy) -> None:
@@ -211,7 +215,7 @@ def test_texts_that_replace_the_container_are_labels(deploy: Deploy) -> None:
         labels(engine).items()
         >= {"portcullis.refresh.config": "r1", "portcullis.refresh.secrets": "2"}.items()
     )
-    assert set(labels(deploy(container))) == {"portcullis.command"}
+    assert set(labels(deploy(container))) == {"portcullis.command", OWNER["label"]}
 
 
 def test_a_command_that_is_taken_back_is_another_container(deploy: Deploy) -> None:

@@ -61,6 +61,12 @@ def test_its_users_come_before_its_credential_and_before_the_server(deploy: Depl
     }  # fmt: skip
 
 
+def test_its_users_are_asked_for_while_docker_is_there_so_a_destroy_takes_them_first(deploy: Deploy) -> None:
+    engine = deploy(lambda: redis().uses("api"))
+    for user in ("redis-user-ops", "redis-user-api"):
+        assert engine.before(user) >= {"web1-docker-packages", "web1-docker-service"}
+
+
 def test_its_container(deploy: Deploy) -> None:
     engine = deploy(lambda: redis(memory=512))
     inputs = container(engine)

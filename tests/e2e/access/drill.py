@@ -109,6 +109,10 @@ CHANGES: dict[str, Hostile] = {
     ),
     "a-cipher-of-the-past": _sshd("Ciphers", "3des-cbc", TAKEN_BACK),
     "a-key-exchange-of-the-past": _sshd("KexAlgorithms", "diffie-hellman-group1-sha1", TAKEN_BACK),
+    "a-cipher-that-clients-do-not-offer": _sshd("Ciphers", "aes256-cbc", TAKEN_BACK),
+    "a-host-key-of-another-kind": _sshd("HostKeyAlgorithms", "rsa-sha2-512", TAKEN_BACK),
+    "every-key-revoked": _sshd("RevokedKeys", "/etc/ssh/no-such-file", TAKEN_BACK),
+    "sftp-and-nothing-else": _sshd("ForceCommand", "internal-sftp", TAKEN_BACK),
     "a-port-that-is-filtered-outside": Hostile(
         "listen", "port=2222", ("SshServer", TAKEN_BACK),
         before="nft 'add table inet provider; add chain inet provider in"
@@ -128,6 +132,9 @@ CHANGES: dict[str, Hostile] = {
     "our-key-replaced": _key("OTHER"),
     "our-key-from-elsewhere": _key("""f'from="192.0.2.1" {KEY}'"""),
     "our-key-for-one-command": _key("""f'command="/bin/date" {KEY}'"""),
+    "our-key-from-anywhere-but-here": _key("""f'from="!{HERE},*" {KEY}'"""),
+    "our-key-past-its-day": _key("""f'expiry-time="20200101" {KEY}'"""),
+    "our-key-as-an-authority": _key("""f'cert-authority {KEY}'"""),
     "our-shell-taken": Hostile("user", 'keys={"lab": KEY}, sudo=True, shell="/usr/sbin/nologin"', _SHELL),
     "our-sudo-taken": Hostile("user", 'keys={"lab": KEY}, sudo=False', ("User", "could not become root")),
     # kernel

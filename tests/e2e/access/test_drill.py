@@ -17,6 +17,7 @@ import pytest
 from tests.e2e.access.drill import BASE, CHANGES, FILTER, PROGRAM, TAKEN_BACK, Hostile
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
+from tests.e2e.torture import draw, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +77,8 @@ def test_a_hostile_change_locks_nobody_out(drill: Drill, module_host: Host, name
     if change.before:
         host.run(change.before)
     drill.declare(change)
+    if TAKEN_BACK in change.says:
+        record.note(draw.SEED, "lock-out", name, fault="not undone")
     try:
         said = drill.up(fails=True, timeout=LIMIT)
     finally:
@@ -90,6 +93,8 @@ def test_a_hostile_change_locks_nobody_out(drill: Drill, module_host: Host, name
     assert drill.enters(), said.output
     assert host.run(f"ls {GUARDS}", check=False).stdout == ""
     drill.unchanged()
+    if TAKEN_BACK in change.says:
+        record.note(draw.SEED, "lock-out", name, fault="")
 
 
 def test_after_all_of_them_every_resource_is_as_it_was(drill: Drill) -> None:

@@ -1,0 +1,5 @@
+"""Leaves the long drill to `make torture`."""
+
+from tests.e2e.torture import draw
+
+collect_ignore = [] if draw.KILLS else ["test_kills.py"]

@@ -1,0 +1,90 @@
+"""What the rounds found, a line of JSON each, and the summary: `python -m tests.e2e.torture.record SEED`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.project import CHECKOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+
+def file(seed: int) -> Path:
+    """Return where the rounds of a seed are noted."""
+    return CHECKOUT / ".portcullis" / f"torture-{seed}.jsonl"
+
+
+def note(seed: int, what: str, name: str, **found: Any) -> None:
+    """Note how one ended; a later run of the same one replaces it."""
+    path = file(seed)
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as lines:
+        lines.write(json.dumps({"what": what, "name": name, **found}) + "\n")
+
+
+@contextlib.contextmanager
+def noted(seed: int, what: str, name: str) -> Iterator[dict[str, Any]]:
+    """Note how the block ended, with what it puts into the map; a fault is noted and raised.
+
+    A round that Ctrl-C ends is not noted.
+    """
+    found: dict[str, Any] = {}
+    try:
+        yield found
+    except (Exception, pytest.fail.Exception) as error:
+        note(seed, what, name, fault=f"{type(error).__name__}: {error}"[-3000:], **found)
+        raise
+    note(seed, what, name, fault="", **found)
+
+
+def summary(seed: int) -> str:
+    """Return the numbers of all rounds of a seed, in a few lines."""
+    path = file(seed)
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    latest = {(line["what"], line["name"]): line for line in lines}.values()
+    kills, troubles, few, races, undone = (
+        [line for line in latest if line["what"] == what]
+        for what in ("kill", "trouble", "few", "race", "lock-out")
+    )
+    said = [f"seed {seed}"]
+    for rounds, what in ((kills, "kills"), (troubles, "full or read-only disks and bad lines")):
+        if rounds:
+            said.append(f"{_of(rounds)} {what} converged: an empty preview after it, nothing left over")
+            said += [f"  by {part}: {_by(rounds, part)}" for part in ("victim", "deed")]
+    if rounds := kills + troubles:
+        kept, lost = (sum(line[key] for line in rounds) for key in ("kept", "lost"))
+        said.append(f"{lost} of {kept} acknowledged writes lost")
+        wrong, answered = (sum(line[key] for line in rounds) for key in ("wrong", "answered"))
+        said.append(f"{wrong} of {answered + wrong} answers of nginx wrong")
+    if few:
+        said.append(f"{_of(few)} kills of a small stack converged\n  by victim: {_by(few, 'victim')}")
+    if races:
+        said.append(f"{_of(races)} races of two deployments: one won, the other named it")
+        said.append(f"a dead owner's lock was free after {max(line['free'] for line in races):.1f} s at most")
+    if undone:
+        said.append(f'{_of(undone)} lock-outs undone (with "taken back" in each error)')
+    said += [f"FAILED {line['name']}: {line['fault']}" for line in latest if line["fault"]]
+    return "\n".join(said)
+
+
+def _of(lines: Iterable[dict[str, Any]]) -> str:
+    faults = [line["fault"] for line in lines]
+    return f"{faults.count('')} of {len(faults)}"
+
+
+def _by(rounds: list[dict[str, Any]], part: str) -> str:
+    all_of = Counter(line[part] for line in rounds)
+    well = Counter(line[part] for line in rounds if not line["fault"])
+    return ", ".join(f"{name} {well[name]}/{all_of[name]}" for name in sorted(all_of))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(summary(int(sys.argv[1])) + "\n")

@@ -1,0 +1,115 @@
+"""Two deployments at once to one host: one wins, the other says who holds the lock; a dead owner holds none.
+
+RACES=50 in `make torture`, one in `make test`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab.relay import Relay
+from tests.e2e.host.watch import agents, of_folder, on_host, wait_for
+from tests.e2e.project import STACK, Project
+from tests.e2e.torture import draw, record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lab.pytest_lab import Host
+
+RACES = int(os.environ.get("RACES") or 1)
+VANISHES = 10
+"""One of so many owners loses its line before it is killed, so that the host does not hear it hang up."""
+FREE = 30.0  # seconds
+LOCK = "/run/portcullis/deploy.lock"
+PROGRAM = """
+File("mine", host="web1", path="/etc/race-{name}", content="{content}\\n", test=["sleep", "2"])
+"""
+HOLDS = re.compile(r"\S+@\S+ \(pid \d+\) \(stack (\S+), since [^)]+\) is deploying to this host")
+
+
+class Racer(Project):
+    """One of the two, with a checkout, a state and a line of its own."""
+
+    def __init__(self, folder: Path, host: Host, name: str) -> None:
+        super().__init__(folder, host, name=name)
+        self.relay = Relay((host.address, host.ssh_port))
+
+    def declare(self, content: str) -> None:
+        address, port = self.relay.address
+        self.program(PROGRAM.format(name=self.name, content=content), address=address, port=port)
+
+    def close(self) -> None:
+        super().close()
+        self.relay.close()
+
+
+@pytest.fixture(scope="module")
+def racers(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[tuple[Racer, Racer]]:
+    folder = tmp_path_factory.mktemp("races")
+    made = Racer(folder / "one", module_host, "one"), Racer(folder / "two", module_host, "two")
+    for racer in made:
+        racer.declare("begin")
+        racer.up()
+    yield made
+    for racer in made:
+        racer.close()
+
+
+@pytest.mark.parametrize("number", range(1, RACES + 1))
+def test_one_wins_and_the_other_names_it_and_a_dead_owner_holds_no_lock(
+    racers: tuple[Racer, Racer], module_host: Host, number: int
+) -> None:
+    with record.noted(draw.SEED, "race", str(number)) as found:
+        found["free"] = 0.0
+        found["free"] = race(racers, module_host, number)
+
+
+def race(racers: tuple[Racer, Racer], host: Host, number: int) -> float:
+    """Let both deploy at once, then one that is killed; return how long its lock was held after that."""
+    begun = time.monotonic()
+    for racer in racers:
+        racer.declare(f"round {number}")
+    processes = [racer.start("up", "--yes", "--skip-preview") for racer in racers]
+    ended = [racer.finish(process, "up", begun) for racer, process in zip(racers, processes, strict=True)]
+    codes = [outcome.code for outcome in ended]
+    assert sorted(map(bool, codes)) == [False, True], "\n".join(outcome.output for outcome in ended)
+    won, lost = codes.index(0), 1 - codes.index(0)
+    held = HOLDS.search(" ".join(ended[lost].output.split()))
+    assert held, ended[lost].output
+    assert held[1] == f"{racers[won].name}/{STACK}"
+    ended[lost].lacks("Traceback")
+
+    owner, other = racers[lost], racers[won]
+    process = owner.start("up", "--yes", "--skip-preview")
+    wait_for("the owner to change its file", lambda: on_host(host, "sleep 2"))
+    if number % VANISHES == 0:
+        owner.relay.lose()
+    for ours in of_folder(host, owner.folder):
+        os.kill(ours.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    owner.finish(process, "up", killed)
+    wait_for("the lock to be free", lambda: is_free(host), FREE)
+    free = time.monotonic() - killed
+    owner.relay.cut()
+    owner.cancel()
+    other.declare(f"after {number}")
+    other.up()
+    owner.up()
+    wait_for("every agent to go", lambda: not agents(host), 10)
+    assert host.run(f"cat /etc/race-*; ls {LOCK}", check=False).stdout == (
+        "".join(f"{'after' if racer is other else 'round'} {number}\n" for racer in racers)
+    )
+    return free
+
+
+def is_free(host: Host) -> bool:
+    """Whether nobody holds the host's lock, whether its file is there or not."""
+    return host.run(f"[ ! -e {LOCK} ] || flock -n {LOCK} true", check=False).returncode == 0
