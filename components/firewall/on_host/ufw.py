@@ -25,7 +25,6 @@ from portcullis.components.firewall.on_host.ufw_files import RULES, Files
 from portcullis.components.firewall.on_host.ufw_names import declared
 from portcullis.components.firewall.on_host.ufw_rules import (
     FAMILIES,
-    RANKS,
     Rule,
     merged,
     parse_tuples,
@@ -236,10 +235,9 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             return None  # ufw accepts all of lo
         family = str(peer.address.version)
         packet = ufw_kernel.packet_of(peer)
-        ours = sorted(_declared_in(desired, family), key=lambda rule: rule.rank)
-        refusing = [rule for rule in ours if rule.rank < RANKS["allow"]]
         ssh = [rule for rule in facts.files.rules[family] if rule.is_ssh]
-        taken = verdict([*refusing, *ssh, *[rule for rule in ours if rule not in refusing]], packet)
+        rules = sorted([*_declared_in(desired, family), *ssh], key=lambda rule: rule.rank)
+        taken = verdict(rules, packet)
         login = f"{peer.address} could not log in on port {peer.server_port} any more"
         if taken is not None:
             if taken.is_ssh or taken.action == "allow":
