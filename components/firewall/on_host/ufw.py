@@ -149,12 +149,12 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         if not facts.exists:
             return {"type": "absent"}
         files = facts.files
-        for name, state in files.altered.items():
-            if state != "absent":
-                (folder / name).write_bytes(files.texts[name].encode("utf-8", "surrogateescape"))
+        changed = sorted(name for name, state in files.altered.items() if state != "absent")
+        for name in changed:
+            (folder / name).write_bytes(files.texts[name].encode("utf-8", "surrogateescape"))
         return {
             "type": "policy",
-            "altered": sorted(name for name, state in files.altered.items() if state != "absent"),
+            "altered": changed,
             "tuples": {
                 family: [
                     line
