@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,13 @@ def test_removed_it_is_off_as_it_was(firewall: Firewall) -> None:
     assert not firewall.ufw.is_enabled
     assert firewall.rules() == {}
     assert firewall.ufw.calls[0] == "ufw --force disable"
+
+
+def test_where_ufws_package_went_first_nothing_is_left_to_do(firewall: Firewall) -> None:
+    firewall.put(policy())
+    shutil.rmtree(firewall.ufw.shipped)
+    assert firewall.remove(policy()) == "absent"
+    assert firewall.ufw.calls == []
 
 
 def test_switched_off_it_is_off_with_one_command(firewall: Firewall) -> None:

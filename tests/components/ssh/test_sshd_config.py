@@ -60,9 +60,8 @@ def test_an_older_name_of_an_option_is_the_same_option(older: str, name: str) ->
 
 def test_includes_are_read_where_they_stand_and_end_their_own_conditions() -> None:
     texts = {
-        str(
-            MAIN
-        ): "Port 22\nInclude a.conf /opt/b.conf gone.conf\nMatch User eve\n  Include a.conf\n  X11Forwarding no\n",
+        str(MAIN): "Port 22\nInclude a.conf /opt/b.conf gone.conf\n"
+        "Match User eve\n  Include a.conf\n  X11Forwarding no\n",
         "/etc/ssh/a.conf": "\nMaxAuthTries 3\nMatch Group staff\nPermitTTY no\n",
         "/opt/b.conf": "Match all\nLogLevel DEBUG\n",
     }
@@ -108,8 +107,8 @@ def test_a_pattern_names_files_by_their_names_in_order_and_hidden_ones_only_if_i
 @pytest.mark.parametrize(
     ("address", "has_port"),
     [
-        ("0.0.0.0", False),
-        ("0.0.0.0:22", True),
+        ("192.0.2.1", False),
+        ("192.0.2.1:22", True),
         ("::", False),
         ("2001:db8::22", False),
         ("[::]:22", True),
