@@ -214,6 +214,7 @@ REFUSED = {
     "filters that are no object": asked_with("[1]"),
     "filters that cannot be read": asked_with('{"name":'),
     "a parameter of an older engine": asked_with("{}", "images/json?filter=a&"),
+    "a parameter of an older engine, without a value": asked_with("", "images/json?filter=&"),
     "HTTP/1.0": b"GET /v1.47/containers/json HTTP/1.0\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "no version": b"GET /v1.47/containers/json\r\n\r\n",

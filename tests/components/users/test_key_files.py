@@ -211,6 +211,17 @@ def test_a_home_and_folders_that_are_missing_are_made(alice: Account) -> None:
     ]  # fmt: skip
 
 
+def test_nothing_stays_open(alice: Account) -> None:
+    before = sorted(Path("/proc/self/fd").iterdir())
+    key_files.write(alice, seen(alice), "new\n")
+    shutil.rmtree(alice.home)
+    key_files.write(alice, seen(alice), "new\n")
+    os.chown(alice.home / ".ssh", 1, 1)
+    with pytest.raises(HostError):
+        key_files.write(alice, seen(alice), "new\n")
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
 def test_a_home_of_roots_keeps_its_mode(alice: Account) -> None:
     os.chown(alice.home, 0, 0)
     alice.home.chmod(0o775)
