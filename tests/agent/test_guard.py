@@ -187,6 +187,20 @@ def test_a_confirmation_that_another_session_made_is_told(door: DoorClient) -> N
     assert door.path.read_text() == "narrow\n"
 
 
+def test_a_change_that_waits_or_whose_window_has_ended_was_not_confirmed(
+    door: DoorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guards = door.client.operations._guards
+    number = door.put("narrow\n")["guard"]
+    assert not guards.was_confirmed(number)
+    door.beside().client.ask("confirm", guard=number)
+    assert guards.was_confirmed(number)
+    assert not Guards(door.machine).was_confirmed(number), "a change of another session"
+    late = guard_module.time.monotonic() + WINDOW
+    monkeypatch.setattr(guard_module.time, "monotonic", lambda: late)
+    assert not guards.was_confirmed(number), "the host may have undone it by itself"
+
+
 def test_a_timer_that_cannot_be_stopped_keeps_nothing_from_being_undone(
     door: DoorClient, host: FakeHost
 ) -> None:

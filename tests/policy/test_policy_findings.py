@@ -134,7 +134,8 @@ DATABASES = {
 
 
 def test_the_ports_of_databases() -> None:
-    assert stores.PORTS == {port: name for name, ports in DATABASES.items() for port in ports}
+    known = {port: name for name, ports in DATABASES.items() for port in ports}
+    assert known == stores.PORTS
 
 
 @pytest.mark.parametrize(("port", "name"), stores.PORTS.items())

@@ -122,6 +122,8 @@ def test_tuples_of_old_releases_and_odd_ones_are_read() -> None:
     assert str(old[0].match) == "in 80/tcp"
     masked = parse_tuples("### tuple ### deny any any 0.0.0.0/0 any 10.0.0.1/255.0.255.0 in\n")
     assert str(masked[0].match) == "in any from 10.0.0.1/255.0.255.0"
+    inside = parse_tuples("### tuple ### deny any any 0.0.0.0/0 any 203.0.113.77/24 in\n")
+    assert str(inside[0].match) == "in any from 203.0.113.0/24"
     twice = parse_tuples("### tuple ### deny tcp 80 0.0.0.0/0 any 0.0.0.0/0 in\n" * 2)
     assert list(merged({"4": twice, "6": ()}, ["4"])) == ["in 80/tcp", "in 80/tcp again"]
     ssh = parse_tuples(f"### tuple ### allow tcp 22 ::/0 any ::/0 in comment={b'portcullis ssh'.hex()}\n")

@@ -14,6 +14,7 @@ from portcullis.agent.store import Store
 from portcullis.components.ssh.facts import SshServerFacts, SshServerSpec
 from portcullis.components.ssh.on_host import ssh_daemon, ssh_facts
 from portcullis.components.ssh.on_host.ssh_servers import SshServers
+from portcullis.components.ssh.on_host.sshd_config import Line
 from tests.components.firewall.fake_ufw import FakeUfw
 from tests.components.ssh.fake_ssh import FakeSsh
 from tests.on_host import Client
@@ -227,6 +228,20 @@ def test_without_its_include_nothing_of_ours_is_read(server: Server) -> None:
     assert server.host.main.read_text().splitlines()[1:] == ["# old", "PasswordAuthentication yes"]
     server.remove()
     assert server.host.main.read_text() == "# old\nPasswordAuthentication yes\n"
+
+
+@pytest.mark.parametrize("file", ["00-gone.conf", "10-portcullis.conf"])
+def test_a_line_that_cannot_be_taken_out_ends_the_try_and_nothing_has_changed(
+    server: Server, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file went between two looks, or it is our own: a second look would say the same for ever."""
+    before = server.host.main.read_text()
+    line = Line(str(server.host.drop_in(file)), 1, "maxauthtries", ("9",))
+    monkeypatch.setattr(SshServers, "_winners", lambda *_: [line])
+    error = server.refused(adopt=True)
+    assert (error.code, error.message) == ("not-converged", f"{line.file} changed meanwhile")
+    assert server.host.main.read_text() == before
+    assert not server.host.drop_in().exists()
 
 
 def test_an_exception_for_one_user_in_an_earlier_file_is_a_difference(server: Server) -> None:
