@@ -228,10 +228,11 @@ def test_what_has_the_wrong_form_or_no_place_is_told_once(sections: dict[str, An
 
 
 def test_ports_of_the_wrong_form_are_told_once() -> None:
-    config = allowed("web1", "443/tcp", "x:y/tcp", "1:/tcp", port="ssh")
+    config = allowed("web1", "443/tcp", "x:y/tcp", "443:y/tcp", "1:/tcp", port="ssh")
     assert found(config) == [
         "hosts.web1.port: ssh is not a port",
         "hosts.web1.firewall.allow.x:y/tcp: x:y/tcp is not a port with its protocol",
+        "hosts.web1.firewall.allow.443:y/tcp: 443:y/tcp is not a port with its protocol",
         "hosts.web1.firewall.allow.1:/tcp: 1:/tcp is not a port with its protocol",
         "hosts.web1.firewall.allow.443/tcp: holds 443, which is opened for nginx",
     ]
@@ -287,6 +288,15 @@ def test_which_apps_a_site_names(apps: dict[str, Any], site: dict[str, Any], sai
             config["apps"][name] = {"image": IMAGE, "healthCommand": ["/ok"], "host": "web1"}
     config["sites"] = {"a.example.com": site}
     assert found(config) == [f"sites.a.example.com.{text}" for text in said]
+
+
+@pytest.mark.parametrize(("host", "fits"), [("web1", True), ("web2", False)])
+def test_a_site_is_served_by_the_host_of_its_app(host: str, fits: bool) -> None:  # noqa: FBT001
+    config = two(apps={"api": app(host)})
+    config["hosts"]["web2"]["os"] = "ubuntu-22.04"
+    said = "sites.api.example.com: cannot be served by web2, which runs ubuntu-22.04: its nginx 1.18"
+    told = found(config)
+    assert (told == []) if fits else any(text.startswith(said) for text in told)
 
 
 def test_whose_tunnels_lead_where() -> None:
