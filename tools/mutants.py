@@ -34,15 +34,16 @@ components/previews/on_host/ docker_view.py preview.py: tests/components/preview
 components/ssh/on_host/ ssh_servers.py sshd_config.py: tests/components/ssh {claims}
 components/users/on_host/ key_files.py users.py: tests/components/users {claims}
 policy/ containers.py firewall_rules.py login.py network.py secrets.py sites.py stores.py: {policy}
-portcullis/agent/ guard.py: tests/agent/test_guard.py tests/agent/test_crash.py
-portcullis/agent/ operations.py: tests/agent/test_survey.py tests/agent/test_protocol.py {operations}
+portcullis/agent/ guard.py: {guard}
+portcullis/agent/ operations.py: {operations} {guard} tests/resources
 portcullis/agent/ safe_paths.py: {paths} tests/resources/file
 portcullis/config/ forms.py: tests/config {host}
 portcullis/host/ session.py: tests/host
 """.format(
     claims="tests/components/inventory/test_claims.py",
+    guard="tests/agent/test_guard.py tests/agent/test_crash.py",
     host="tests/components/host/test_stores_of_a_host.py",
-    operations="tests/agent/test_guard.py tests/agent/test_crash.py tests/resources",
+    operations="tests/agent/test_operations.py tests/agent/test_survey.py tests/agent/test_protocol.py",
     paths="tests/agent/test_safe_paths.py tests/agent/test_unprivileged.py",
     policy="tests/policy/test_policy_examples.py tests/policy/test_policy_findings.py",
 )
