@@ -107,6 +107,8 @@ def test_a_file_on_the_way_is_no_folder(here: Path) -> None:
     for make in (False, True):
         with pytest.raises(NotADirectoryError):
             parent_of(here / "file/x", make=make)
+        with pytest.raises(OSError, match="name too long"):
+            parent_of(here / ("a" * 300) / "x", make=make)
 
 
 @pytest.mark.parametrize("target", ["real/sub", "./real//sub", "real/../real/sub", "{here}/real/sub"])

@@ -351,6 +351,18 @@ def test_a_stopped_sshd_is_told_and_started(server: Server) -> None:
     assert server.host.listening == {"22"}
 
 
+def test_whose_it_is_and_where_it_was_reached_before_us_is_told(server: Server) -> None:
+    def told() -> tuple[Any, ...]:
+        facts = server.facts()
+        return facts["owner"], facts["ports"], facts["ports_before"]
+
+    assert told() == ("", ["22"], ["22"])
+    server.put("2222")
+    assert told() == (server.client.owner, ["2222"], ["22"])
+    server.host.listening = {"22"}
+    assert told() == (server.client.owner, ["22"], ["22"]), "where it listens, whatever its files say"
+
+
 def test_a_port_moves_in_two_steps(server: Server) -> None:
     server.put()
     both = server.put("2222", listen_also=["22"])["facts"]
