@@ -144,6 +144,80 @@ def test_a_change_is_kept_once_a_fresh_login_confirms(door: DoorClient, host: Fa
     assert "guard" not in door.put("narrow\n"), "nothing was changed"
 
 
+def test_the_timer_and_the_boot_unit_start_the_same_undo(door: DoorClient, host: FakeHost) -> None:
+    guard = door.put("narrow\n")["guard"]
+    (timer,) = host.started("systemd-run")
+    undo = timer[8:-1]
+    assert timer[:8] == [
+        "systemd-run", "--quiet", f"--unit=portcullis-guard-{guard}", "--on-active=120",
+        "--timer-property=AccuracySec=500ms", "--property=Restart=on-failure", "--property=RestartSec=5",
+        "--description=Portcullis: undo a change that nobody confirmed",
+    ]  # fmt: skip
+    assert undo[:3] == [sys.executable, "-I", "-c"]
+    assert undo[-1] == str(door.machine.state)
+    unit = door.machine.units / "portcullis-guard.service"
+    quoted = " ".join(f'"{word}"' for word in undo)
+    assert f"\nExecStart={quoted}\n" in unit.read_text()
+    assert unit.stat().st_mode & 0o777 == 0o644
+    assert (unit.parent / "multi-user.target.wants" / unit.name).readlink() == unit
+    assert (door.machine.state / "guards").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(("asked", "window"), [(1, 10), (10, 10), (900, 900), (9000, 900)])
+def test_a_window_is_ten_seconds_to_fifteen_minutes(
+    door: DoorClient, host: FakeHost, asked: int, window: int
+) -> None:
+    desired = door.desired("narrow\n")
+    door.client.on("put", "door", str(door.path), desired, guard=asked)
+    (timer,) = host.started("systemd-run")
+    assert f"--on-active={window}" in timer
+
+
+def test_what_could_not_be_put_back_is_said_and_keeps_nothing_else_from_it(
+    door: DoorClient, host: FakeHost, tmp_path: Path
+) -> None:
+    """The first file is in the place of a folder by now, and one of the programs is gone."""
+    blocked, other = tmp_path / "folder" / "blocked", tmp_path / "other"
+    blocked.parent.mkdir()
+    for path in (blocked, other):
+        path.write_text("open\n")
+    undo = Undo((str(blocked), str(other)), (("gone",), ("reload", "door")))
+    guards = Guards(door.machine)
+    with guards.armed(guard_module.Change("a door", undo, WINDOW, "abc", WHO)) as number:
+        blocked.unlink()
+        blocked.parent.rmdir()
+        blocked.parent.write_text("")
+        other.write_text("narrow\n")
+
+    def gone() -> None:
+        raise HostError("invalid", "there is no program gone on the host")
+
+    host.on["gone"] = gone
+    done = guards.restore(number, unasked=True)
+    assert done is not None
+    assert (done["what"], done["attempt"]) == ("a door", "abc")
+    assert done["failed"][0].startswith(f"{blocked}: ")
+    assert done["failed"][1:] == ["there is no program gone on the host"]
+    assert other.read_text() == "open\n"
+    assert host.started("reload") == [["reload", "door"]]
+    assert guards.outcome("abc") == {"armed": False, "undone": done["failed"]}
+    assert guards.outcome("other") == {"armed": False, "undone": None}
+    guards.forget_outcomes(WHO)
+    assert guards.outcome("abc")["undone"] == done["failed"], "its own deployment may still ask"
+    guards.forget_outcomes("somebody else")
+    assert guards.outcome("abc")["undone"] is None
+
+
+def test_an_undo_that_cannot_be_read_is_said_and_stays(door: DoorClient) -> None:
+    guard = door.put("narrow\n")["guard"]
+    note = door.machine.state / "guards" / guard / "undo.json"
+    note.write_text("{")
+    with pytest.raises(HostError, match="cannot be read") as caught:
+        Guards(door.machine).restore(guard)
+    assert caught.value.code == "unreadable"
+    assert note.exists()
+
+
 def test_the_timer_puts_everything_back_and_reloads(door: DoorClient, host: FakeHost) -> None:
     door.path.write_text("open\n")
     door.path.chmod(0o640)

@@ -351,6 +351,14 @@ def test_a_stopped_sshd_is_told_and_started(server: Server) -> None:
     assert server.host.listening == {"22"}
 
 
+def test_each_line_that_wins_is_named_on_a_line_of_its_own(server: Server) -> None:
+    evil = server.host.drop_in("00-evil.conf")
+    evil.write_text("MaxAuthTries 9\nPasswordAuthentication yes\n")
+    assert sorted(server.refused().detail.splitlines()) == [
+        f"{evil}:1: maxauthtries 9", f"{evil}:2: passwordauthentication yes",
+    ]  # fmt: skip
+
+
 def test_whose_it_is_and_where_it_was_reached_before_us_is_told(server: Server) -> None:
     def told() -> tuple[Any, ...]:
         facts = server.facts()
