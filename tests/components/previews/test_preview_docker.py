@@ -253,6 +253,13 @@ def test_a_question_has_63_headers_at_most(view: View, headers: int, said: bytes
     assert view.say(asked).startswith(b"HTTP/1.1 " + said)
 
 
+@pytest.mark.parametrize(("length", "said"), [(8192, b"200 OK"), (8193, b"403 Forbidden")])
+def test_a_line_of_a_question_has_8_kib_at_most(view: View, length: int, said: bytes) -> None:
+    header = b"X-A: " + b"a" * (length - 7) + b"\r\n"
+    assert len(header) == length
+    assert view.say(b"GET /_ping HTTP/1.1\r\n" + header + b"\r\n").startswith(b"HTTP/1.1 " + said)
+
+
 def test_every_answer_says_what_it_is_and_how_long(view: View) -> None:
     view.answers["/_ping"] = (200, b"OK")
     head, _, body = view.say(b"GET /_ping HTTP/1.1\r\nContent-Length: 0\r\n\r\n").partition(b"\r\n\r\n")
