@@ -136,7 +136,7 @@ def test_a_change_is_kept_once_a_fresh_login_confirms(door: DoorClient, host: Fa
 
     fresh = door.beside()
     assert fresh.client.ask("armed", guard=guard) == {"armed": True}
-    fresh.client.ask("confirm", guard=guard)
+    assert fresh.client.ask("confirm", guard=guard) == {}
     assert ["systemctl", "--no-pager", "stop", f"portcullis-guard-{guard}.timer"] in host.calls
     assert door.path.read_text() == "narrow\n"
     assert boot_units(door) == []

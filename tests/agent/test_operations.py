@@ -60,6 +60,7 @@ class Room:
     done: list[tuple[str, list[str]]] = field(default_factory=list)
     stuck: str = ""
     fails: str = ""
+    adopted: bool = False
     dark: bool = False  # nobody can see whether a lamp is on
 
 
@@ -96,6 +97,7 @@ class Lamps(Kind[LampSpec, LampDesired, LampFacts]):
 
     def apply(self, desired: LampDesired, steps: list[Step], work: Work) -> None:
         self.room.done.append((desired.name, [step.prop for step in steps]))
+        self.room.adopted |= work.adopt
         if self.room.fails == "before":
             raise HostError("failed", "the fuse blew")
         if steps and not self.room.stuck:
@@ -354,9 +356,15 @@ def test_the_services_that_read_what_goes_are_told(lamps: Deployment, etc: Path)
         extra = {"desired": {"name": name, **desired}} if desired else {}
         store.save(Record("service", name, stack, URN, {"name": name, "reads": reads}, "1", {}, extra=extra))
     lamps.client.on("remove", "file", str(path), file)
+    assert not lamps.room.adopted
     assert sorted(lamps.room.done) == [
         ("f-stale", ["dust", "stale"]), ("g-stale", ["dust", "stale"]),
     ]  # fmt: skip
+
+
+def test_a_piece_of_a_file_is_taken_without_a_word(lamps: Deployment, etc: Path) -> None:
+    piece = {"path": str(etc / "tree"), "sha": "a" * 64, "data": "aGk=", "last": False}
+    assert lamps.client.ask("blob", **piece) == {}
 
 
 def test_what_has_to_come_before_the_first_change_comes_once(machine: Machine) -> None:

@@ -225,7 +225,9 @@ def test_what_is_below_a_folder_is_entered_without_a_link(here: Path) -> None:
             pass
 
 
-def test_all_of_a_folder_is_taken_away_and_nothing_behind_a_link(here: Path) -> None:
+def test_all_of_a_folder_is_taken_away_and_nothing_behind_a_link(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (here / "kept").mkdir()
     (here / "kept/file").write_text("")
     (here / "folder/inner").mkdir(parents=True)
@@ -237,5 +239,15 @@ def test_all_of_a_folder_is_taken_away_and_nothing_behind_a_link(here: Path) -> 
             safe_paths.remove_all(folder, name)
         with pytest.raises(OSError, match="name too long"):
             safe_paths.remove_all(folder, "a" * 300)
+        (here / "busy").mkdir()
+        with monkeypatch.context() as patch:
+
+            def refilled(name: str, *, dir_fd: int) -> None:
+                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), name, dir_fd)
+
+            patch.setattr(os, "rmdir", refilled)
+            with pytest.raises(OSError, match="not empty"):
+                safe_paths.remove_all(folder, "busy")
+        (here / "busy").rmdir()
     assert [path.name for path in here.iterdir()] == ["kept"]
     assert (here / "kept/file").exists()

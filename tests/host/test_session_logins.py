@@ -33,6 +33,7 @@ with open({log!r}, "a") as file:
 print("have", flush=True)
 for line in sys.stdin:
     message = json.loads(line)
+    assert message["op"] in ("hello", "confirm", "x")
     result = {{"asked": message["op"], "by": [word for word in argv if word in ("-4", "-6")], "os": "x"}}
     print(json.dumps({{"id": message["id"], "ok": True, "result": result}}), flush=True)
 """

@@ -235,6 +235,7 @@ AUTHENTICATION = [
     (host("File", path=REDIS_CONF, content=UNKNOWN), []),
     (host("File", path="/etc/redis/users.acl", content="USER api off on nopass\n"), [PASSWORDLESS]),
     (host("File", path="/etc/redis/users.acl", content="user api on >x\n"), []),
+    (host("File", path="/etc/redis/users.acl", content="userx on nopass\n"), []),
     (host("RedisUser", user="api", rules="nopass ~*"), ["lets the Redis user api in without a password"]),
     (host("MongoRoot", authentication="optional"), ["does not require authentication of MongoDB (optional)"]),
     (host("MongoRoot"), []),

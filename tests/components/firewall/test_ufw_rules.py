@@ -115,6 +115,7 @@ def test_the_addresses_that_a_rule_means() -> None:
     assert meet("10.0.0.1/255.0.255.0", "203.0.113.5")  # no prefix says it: it may be any
     assert not meet("10.0.0.1/255.0.255.0", "2001:db8::5")
     assert not meet("203.0.113.5", "2001:db8::5")
+    assert meet("::/0", "2001:db8::5")
 
 
 def test_tuples_of_old_releases_and_odd_ones_are_read() -> None:

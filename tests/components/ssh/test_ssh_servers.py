@@ -13,6 +13,7 @@ from portcullis.agent.step import WARN
 from portcullis.agent.store import Store
 from portcullis.components.ssh.facts import SshServerFacts, SshServerSpec
 from portcullis.components.ssh.on_host import ssh_daemon, ssh_facts
+from portcullis.components.ssh.on_host.ssh_files import Files
 from portcullis.components.ssh.on_host.ssh_servers import SshServers
 from portcullis.components.ssh.on_host.sshd_config import Line
 from tests.components.firewall.fake_ufw import FakeUfw
@@ -349,6 +350,46 @@ def test_a_stopped_sshd_is_told_and_started(server: Server) -> None:
     server.put()
     assert server.facts()["options"] == OPTIONS
     assert server.host.listening == {"22"}
+
+
+def test_whose_lines_go_is_remembered_before_they_go(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed right after that, a removal still gives them back."""
+    evil = server.host.drop_in("00-evil.conf")
+    evil.write_text("MaxAuthTries 9\n")
+    rewrite, noted = Files.rewrite, []
+
+    def look(files: Files, path: Path, text: str) -> None:
+        record = Store(server.client.machine.state).load("ssh.ssh_servers", "sshd")
+        assert record is not None
+        noted.append(record.extra.get("edited"))
+        rewrite(files, path, text)
+
+    monkeypatch.setattr(Files, "rewrite", look)
+    server.put(adopt=True)
+    assert noted == [[str(evil)]]
+
+
+def test_a_removal_opens_the_port_that_others_set(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True, passes=[])
+    server.host.main.write_text(server.host.main.read_text() + "Port 2200\n")
+    server.put("2222", adopt=True)
+    (server.host.etc / "ufw/ufw.conf").write_text("ENABLED=yes\n")
+    server.remove("2222")
+    assert set(server.host.rules()["v4"]) == {"2200"}
+    assert server.host.passes[0] == "tcp dport 2200 accept"
+
+
+def test_a_removal_that_fails_with_sshd_there_is_an_error(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.put()
+
+    def odd(*_: object) -> None:
+        raise HostError("invalid", "it is odd")
+
+    monkeypatch.setattr(ssh_facts, "checked", odd)
+    assert server.client.refused("remove", "ssh.ssh_servers", "sshd", server.desired()).message == "it is odd"
+    assert server.host.drop_in().exists()
 
 
 def test_each_line_that_wins_is_named_on_a_line_of_its_own(server: Server) -> None:
