@@ -208,6 +208,16 @@ def test_what_could_not_be_put_back_is_said_and_keeps_nothing_else_from_it(
     assert guards.outcome("abc")["undone"] is None
 
 
+def test_of_an_agent_that_was_compiled_the_file_that_it_came_from_is_kept(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder that was made of it may be cleared under a session that lives."""
+    monkeypatch.setattr(guard_module, "__file__", str(tmp_path / "code/portcullis/agent/guard.py"))
+    assert Guards(machine)._code == tmp_path / "code"
+    (tmp_path / "code.pyz").write_bytes(b"zipped")
+    assert Guards(machine)._code == b"zipped"
+
+
 def test_an_undo_that_cannot_be_read_is_said_and_stays(door: DoorClient) -> None:
     guard = door.put("narrow\n")["guard"]
     note = door.machine.state / "guards" / guard / "undo.json"
@@ -226,6 +236,12 @@ def test_the_timer_puts_everything_back_and_reloads(door: DoorClient, host: Fake
     assert door.path.read_text() == "open\n"
     assert door.path.stat().st_mode & 0o777 == 0o640
     assert host.started("reload") == [["reload", "door"]]
+    assert host.started("systemctl")[-1] == [
+        "systemctl",
+        "--no-pager",
+        "stop",
+        f"portcullis-guard-{guard}.timer",
+    ]
     assert host.started("fail2ban-client") == [["fail2ban-client", "unban", "192.0.2.9"]]
     assert boot_units(door) == []
     with pytest.raises(HostError, match="by itself before it was confirmed"):

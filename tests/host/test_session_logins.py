@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,7 @@ from portcullis.host.connections import Connection, write_ssh_config
 from portcullis.host.errors import (
     AgentRefused,
     ConnectionFailed,
+    HostError,
     LoginRefused,
     PythonMissing,
     TimedOut,
@@ -194,6 +197,11 @@ def test_a_host_that_the_settings_do_not_declare(fake_ssh: Callable[..., Session
     assert other.connections == 0
 
 
+def test_a_write_without_the_configuration_says_which_command_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionFailed, match="run `portcullis preview` once"):
+        Session("web1", "lab", project=tmp_path).request("put", write=True)
+
+
 def test_of_two_logins_that_fail_the_declared_one_is_told(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh(
         """
@@ -258,3 +266,86 @@ def test_the_end_of_a_process_ends_its_sessions(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(ConnectionFailed, match=r"is missing|is being ended"):
             one.request("x")
         assert one._closed
+
+
+ALIAS = """
+argv = sys.argv[1:]
+alias = next(word for word in argv if word.startswith("web1"))
+{before}
+print("have", flush=True)
+for line in sys.stdin:
+    message = json.loads(line)
+    result = {{"alias": alias, "port": [word for word in argv if word.startswith("Port=")]}}
+    print(json.dumps({{"id": message["id"], "ok": True, "result": result}}), flush=True)
+"""
+
+
+def test_once_the_declared_login_has_worked_it_is_the_one_of_all_that_follow(
+    fake_ssh: Callable[..., Session], tmp_path: Path
+) -> None:
+    marker = tmp_path / "deploy-exists"
+    refuse = f'if alias == "web1" and not os.path.exists({str(marker)!r}): sys.exit("Permission denied (x).")'
+    session = fake_ssh(ALIAS.format(before=refuse), user="deploy", bootstrap_user="root")
+    assert session.request("x")["alias"] == "web1-bootstrap"
+    assert session._first_contact.exists()
+    marker.touch()
+    assert session.log_in_again("confirm", Login())["alias"] == "web1-bootstrap"
+    assert session._first_contact.exists()
+    assert session.log_in_again("confirm", Login(declared=True)) == {"alias": "web1", "port": []}
+    assert not session._first_contact.exists()
+    assert session.log_in_again("confirm", Login())["alias"] == "web1"
+    session.close()
+
+
+def test_a_login_on_a_port_tries_no_other(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh(ALIAS.format(before=""), port=2222)
+    answer = session.log_in_again("confirm", Login(port=2222))
+    assert answer == {"alias": "web1-declared", "port": ["Port=2222"]}
+    assert session.log_in_again("confirm", Login(declared=True)) == {"alias": "web1", "port": []}
+    session.close()
+
+
+def test_a_system_that_is_no_word_is_not_what_an_agent_says(fake_ssh: Callable[..., Session]) -> None:
+    session = fake_ssh(
+        """
+        print("have", flush=True)
+        for line in sys.stdin:
+            print(json.dumps({"id": json.loads(line)["id"], "ok": True, "result": {"os": ["x"]}}), flush=True)
+        """,
+        os="debian-13",
+    )
+    with pytest.raises(HostError, match="of another form"):
+        session.request("put", write=True)
+    session.close()
+
+
+SLOW = """
+print("have", flush=True)
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["op"] == "slow":
+        time.sleep(0.8)
+    if message["op"] != "never":
+        print(json.dumps({"id": message["id"], "ok": True, "result": {"op": message["op"]}}), flush=True)
+"""
+
+
+def test_a_session_is_given_up_after_a_time_limit_only_if_nobody_else_waits(
+    fake_ssh: Callable[..., Session],
+) -> None:
+    session = fake_ssh(SLOW)
+    found: list[Any] = []
+    other = threading.Thread(target=lambda: found.append(session.request("slow", timeout=20)))
+    other.start()
+    time.sleep(0.2)
+    with pytest.raises(TimedOut):
+        session.request("never", timeout=0.2)
+    other.join(20)
+    assert found == [{"op": "slow"}]
+    session.request("x")
+    assert session.connections == 1
+    with pytest.raises(TimedOut):
+        session.request("never", timeout=0.2)
+    session.request("x")
+    assert session.connections == 2
+    session.close()
