@@ -172,8 +172,10 @@ STORES: dict[str, Any] = {
         (STORES, "redis", "web2", "redis runs on web1; an app on web2 uses the stores of web2"),
         (STORES, "mongo.blog", "web2", "mongo.blog runs on web1; an app on web2 uses the stores of web2"),
         ({}, "mongo.shop", "web1", "mongo.shop is not a store of this stack; declare it: portcullis:stores"),
+        ({"mongo": {"host": "web1", "databases": {}}}, "mongo.shop", "web1",
+         "mongo.shop is not a store of this stack; declare it: portcullis:stores"),
     ],
-)
+)  # fmt: skip
 def test_what_an_app_uses(stores: dict[str, Any], use: str, host: str, said: str | None) -> None:
     config = two(stores=stores)
     config["apps"]["job"] = app(host, uses=[use], hostPort=9000)
