@@ -214,6 +214,10 @@ def test_a_secret_that_is_none_hides_no_other() -> None:
 
 WRONG_FORM: list[tuple[dict[str, Any], list[str]]] = [
     ({"tunnels": {"alice": {"to": [3]}}}, ["tunnels.alice.to[0]: 3 is not a name for a store"]),
+    ({"tunnels": {"alice": {"to": [["redis"]]}}},
+     ["tunnels.alice.to[0]: [redis] is not a name for a store"]),
+    ({"apps": {"api": app("web1", uses=[["x"]], secrets=[["y"]])}},
+     ["apps.api.uses[0]: [x] is not a store", "apps.api.secrets[0]: [y] is not a name for a secret"]),
     ({"stores": {"redis": {"host": 3}}, "tunnels": {"alice": {"to": ["redis"]}}},
      ["stores.redis.host: 3 is not a name for a host"]),
     ({"apps": {"api": app("web1"), "b": app(None)}, "sites": {"a.example.com": {"app": "b", "host": "web1"}}},
