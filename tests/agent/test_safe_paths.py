@@ -167,6 +167,10 @@ def test_a_link_below_a_folder_that_others_can_change_is_not_followed_whoever_ow
     own(here / "user", NOBODY)
     with pytest.raises(HostError, match=f"the folder {here}/user belongs to nobody"):
         parent_of(here / "user/root/link/file")
+    (here / "user/root").chmod(0o777)
+    own(here / "user/root/link", NOBODY)
+    with pytest.raises(HostError, match=f"the folder {here}/user belongs to nobody"):
+        parent_of(here / "user/root/link/file")
 
 
 def test_a_folder_that_is_made_is_roots_alone_and_empty(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
