@@ -332,6 +332,17 @@ def test_a_removal_that_brings_back_an_init_file_reloads_once(firewall: Firewall
     assert firewall.facts()["altered"] == {"before.init": "changed"}
 
 
+def test_a_file_that_is_somebody_elses_is_no_reason_for_a_reload(firewall: Firewall) -> None:
+    firewall.ufw.run("ufw enable")
+    wanted = policy({}, custom_files=["before.init"])
+    firewall.put(wanted, adopt=True)
+    (firewall.ufw.etc / "before.init").write_text("#!/bin/sh\nexit 1\n")
+    firewall.put(wanted)
+    assert firewall.ufw.calls == []
+    firewall.remove(wanted)
+    assert firewall.ufw.calls == []
+
+
 def test_a_removal_switches_an_ufw_on_that_was_on_before(firewall: Firewall) -> None:
     firewall.ufw.run("ufw enable")
     firewall.put(policy({}), adopt=True)

@@ -369,6 +369,24 @@ def test_whose_lines_go_is_remembered_before_they_go(server: Server, monkeypatch
     assert noted == [[str(evil)]]
 
 
+def test_a_rule_that_was_there_is_remembered_before_sshd_moves(
+    make_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_server(ufw=True)
+    server.host._ufw(["limit", "proto", "tcp", "to", "any", "port", "22", "comment", "mine"])
+    take_up, noted = ssh_daemon.SshDaemon.take_up, []
+
+    def look(daemon: Any, ports: set[str], record: Any) -> None:
+        kept = Store(server.client.machine.state).load("ssh.ssh_servers", "sshd")
+        assert kept is not None
+        noted.append(list(kept.extra["rules"]))
+        take_up(daemon, ports, record)
+
+    monkeypatch.setattr(ssh_daemon.SshDaemon, "take_up", look)
+    server.put()
+    assert noted == [["22"]]
+
+
 def test_a_removal_opens_the_port_that_others_set(make_server: Callable[..., Server]) -> None:
     server = make_server(ufw=True, passes=[])
     server.host.main.write_text(server.host.main.read_text() + "Port 2200\n")
