@@ -95,7 +95,7 @@ def test_a_file_is_read_in_pieces(here: Path) -> None:
 def test_folders_that_are_missing_are_made_when_asked(here: Path) -> None:
     umask = os.umask(0o022)
     with pytest.raises(FileNotFoundError):
-        parent_of(here / "a/b/file")
+        safe_paths.open_parent(here / "a/b/file")
     assert parent_of(here / "a/b/file", make=True) == f"{here}/a/b"
     os.umask(umask)
     assert (mode(here / "a"), mode(here / "a/b")) == ("0o755", "0o755")
