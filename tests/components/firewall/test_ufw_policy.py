@@ -332,6 +332,13 @@ def test_a_removal_that_brings_back_an_init_file_reloads_once(firewall: Firewall
     assert firewall.facts()["altered"] == {"before.init": "changed"}
 
 
+def test_an_ufw_that_is_off_needs_no_reload_before_it_is_switched_on(firewall: Firewall) -> None:
+    text = firewall.ufw.default.read_text()
+    firewall.ufw.default.write_text(text.replace("BUILTINS=no", "BUILTINS=yes"))
+    firewall.put(policy({}), adopt=True)
+    assert firewall.ufw.calls == ["ufw --force enable"]
+
+
 def test_a_file_that_is_somebody_elses_is_no_reason_for_a_reload(firewall: Firewall) -> None:
     firewall.ufw.run("ufw enable")
     wanted = policy({}, custom_files=["before.init"])
