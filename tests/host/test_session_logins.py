@@ -258,6 +258,21 @@ def test_an_error_without_its_parts_is_still_one() -> None:
         assert str(error) == "the agent failed"
 
 
+def test_the_end_of_a_process_waits_for_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "_sessions", {})
+    ended: list[str] = []
+
+    def close(session: Session) -> None:
+        time.sleep(0.1)
+        ended.append(session.host)
+
+    monkeypatch.setattr(Session, "close", close)
+    for name in ("a", "b"):
+        session_module.session(name, "lab")
+    session_module.close_sessions()
+    assert sorted(ended) == ["a", "b"]
+
+
 def test_the_end_of_a_process_ends_its_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "_sessions", {})
     sessions = [session_module.session(name, "lab") for name in ("a", "b")]

@@ -566,6 +566,18 @@ def test_what_cuts_nobody_off_needs_no_guard(firewall: Firewall) -> None:
         }  # fmt: skip
 
 
+def test_switching_it_on_can_cut_somebody_off(firewall: Firewall) -> None:
+    firewall.put(policy())
+    firewall.ufw.run("ufw disable")
+    kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
+    wanted, facts = kind.as_desired(policy()), found(kind)
+    steps = kind.plan(wanted, facts)
+    assert [step.prop for step in steps] == ["enabled"]
+    done = kind.undo(wanted, facts, steps)
+    assert done is not None
+    assert done.commands == (("ufw", "--force", "disable"),)
+
+
 def test_undone_the_kernel_is_as_it_was(firewall: Firewall) -> None:
     kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
 
