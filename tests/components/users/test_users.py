@@ -287,6 +287,26 @@ def test_only_an_account_that_nobody_uses_is_taken_without_adopt(alice: Person, 
         assert alice.refused(adopt=False, **wanted).code == "differs"
 
 
+def test_an_account_with_a_shell_that_is_not_there_is_not_made(alice: Person) -> None:
+    nope = {"shell": "/bin/nope"}
+    assert "there is no /bin/nope" in alice.refused(**nope).message
+    assert alice.host.said("useradd") == []
+
+
+def test_an_account_that_went_by_itself_is_absent_and_its_rule_goes(alice: Person) -> None:
+    alice.put(sudo=True)
+    alice.host.userdel(["alice"])
+    assert alice.remove(sudo=True) == "absent"
+    assert not alice.rule.exists()
+
+
+def test_where_the_user_that_deploys_stays_there_is_nothing_to_undo(alice: Person) -> None:
+    alice.put(login="alice", sudo=True)
+    desired = alice.desired(login="alice", sudo=True)
+    done = alice.client.on("remove", "users.users", "alice", desired, guard=60)
+    assert done == {"done": "kept"}
+
+
 def test_an_account_of_a_service_is_made_as_one(alice: Person) -> None:
     service = {"system": True, "shell": "/usr/sbin/nologin"}
     alice.put(**service)
