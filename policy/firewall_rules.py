@@ -10,7 +10,7 @@ from typing import Any
 from portcullis.policy.addresses import everybody
 from portcullis.policy.model import UNKNOWN
 
-_PORTS = re.compile(r"([\d:,]+)(?:/\w+)?")
+_PORTS = re.compile(r"[\d:,]+(?:/\w+)?")
 _SERVICES = {"mongodb": 27017, "mysql": 3306, "postgresql": 5432, "redis": 6379}
 _FOLLOWED = ("on", "from", "to", "port")
 
@@ -44,19 +44,15 @@ def opened(name: str, value: Any) -> Opened | None:
     ]
     ports: list[tuple[int, int]] = []
     for word in own:
-        found = _PORTS.fullmatch(word)
-        if found:
-            ports += [_range(part) for part in found[1].split(",") if part.strip(":")]
-        elif word.partition("/")[0] in _SERVICES:
-            port = _SERVICES[word.partition("/")[0]]
-            ports.append((port, port))
+        what, _, _ = word.partition("/")
+        if _PORTS.fullmatch(word):
+            ports += [
+                (int(first), int(last or first)) for first, last in re.findall(r"(\d+)(?::(\d+))?", what)
+            ]
+        elif what in _SERVICES:
+            ports.append((_SERVICES[what], _SERVICES[what]))
     return Opened(
         tuple(ports),
         everything=not own and "on" not in after,
-        everybody=everybody(after.get("from", "any")),
+        everybody="from" not in after or everybody(after["from"]),
     )
-
-
-def _range(text: str) -> tuple[int, int]:
-    first, _, last = text.strip(":").partition(":")
-    return int(first), int(last or first)

@@ -74,8 +74,7 @@ def _firewall(resource: Resource) -> Iterator[str]:
         yield "switches ufw off"
     defaults = resource.props.get("defaults")
     for direction in ("incoming", "routed"):
-        action = defaults.get(direction, "deny") if isinstance(defaults, dict) else "deny"
-        if action == "allow":
+        if isinstance(defaults, dict) and defaults.get(direction) == "allow":
             yield f"lets everything in by default ({direction}: allow)"
     rules = resource.props.get("rules")
     for name, value in rules.items() if isinstance(rules, dict) else ():

@@ -142,7 +142,7 @@ def rules(declared: Declared) -> None:
         opened = {port: "the SSH server"}
         if alias in served or (served and len(declared.hosts) == 1):
             opened |= {80: "nginx", 443: "nginx"}
-        if port is not None and opened[port] == "nginx":
+        if opened[port] == "nginx":
             host.at.field("port").refuse(port, "is nginx's, which serves sites here", "choose another")
         firewall = host.section("firewall")
         for section in ("allow", "public"):

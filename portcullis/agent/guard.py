@@ -295,11 +295,12 @@ class Guards:
         state, *fields = stat.rpartition(")")[2].split()
         return "" if state == "Z" else f"{boot} {fields[18]}"
 
-    def recover(self) -> list[Json]:
+    def recover(self) -> None:
         """Put back what a deployment left that is gone: whoever holds the deployment's lock may ask."""
         with self._mutex:
             strangers = [number for number in reversed(self.pending()) if number not in self._deadlines]
-        return [done for number in strangers if (done := self.restore(number)) is not None]
+        for number in strangers:
+            self.restore(number)
 
     def _make(self, number: str) -> Path:
         if isinstance(self._code, Path) and not self._code.is_dir():

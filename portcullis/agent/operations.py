@@ -459,7 +459,7 @@ def resource(owner: str) -> str:
     kind_and_name = owner.split("::")[-2:]
     if len(kind_and_name) < 2:  # noqa: PLR2004 - not a URN
         return owner
-    return f'{kind_and_name[0].rsplit(":", 1)[-1]} "{kind_and_name[1]}"'
+    return f'{kind_and_name[0].rpartition(":")[2]} "{kind_and_name[1]}"'
 
 
 def host_facts() -> dict[str, str]:

@@ -44,7 +44,7 @@ class Place:
 
     def look(self) -> os.stat_result | None:
         """What stands there itself, links not followed; None only on proof that nothing does."""
-        if self.folder < 0:
+        if self.folder == -1:
             return None
         try:
             return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
@@ -115,7 +115,7 @@ def open_parent(path: Path, *, make: bool = False) -> int:
         while waiting:
             name = waiting.pop()
             there = _enter(here, name, make=make)
-            if there < 0:
+            if there == -1:
                 links += 1
                 target = _link(path, here, name, links, loose)
                 waiting += [word for word in reversed(target.split("/")) if word not in ("", ".")]

@@ -136,12 +136,96 @@ def test_a_change_is_kept_once_a_fresh_login_confirms(door: DoorClient, host: Fa
 
     fresh = door.beside()
     assert fresh.client.ask("armed", guard=guard) == {"armed": True}
-    fresh.client.ask("confirm", guard=guard)
+    assert fresh.client.ask("confirm", guard=guard) == {}
     assert ["systemctl", "--no-pager", "stop", f"portcullis-guard-{guard}.timer"] in host.calls
     assert door.path.read_text() == "narrow\n"
     assert boot_units(door) == []
     assert not (door.machine.state / "guards").exists()
     assert "guard" not in door.put("narrow\n"), "nothing was changed"
+
+
+def test_the_timer_and_the_boot_unit_start_the_same_undo(door: DoorClient, host: FakeHost) -> None:
+    guard = door.put("narrow\n")["guard"]
+    (timer,) = host.started("systemd-run")
+    undo = timer[8:-1]
+    assert timer[:8] == [
+        "systemd-run", "--quiet", f"--unit=portcullis-guard-{guard}", "--on-active=120",
+        "--timer-property=AccuracySec=500ms", "--property=Restart=on-failure", "--property=RestartSec=5",
+        "--description=Portcullis: undo a change that nobody confirmed",
+    ]  # fmt: skip
+    assert undo[:3] == [sys.executable, "-I", "-c"]
+    assert undo[-1] == str(door.machine.state)
+    unit = door.machine.units / "portcullis-guard.service"
+    quoted = " ".join(f'"{word}"' for word in undo)
+    assert f"\nExecStart={quoted}\n" in unit.read_text()
+    assert unit.stat().st_mode & 0o777 == 0o644
+    assert (unit.parent / "multi-user.target.wants" / unit.name).readlink() == unit
+    assert (door.machine.state / "guards").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(("asked", "window"), [(1, 10), (10, 10), (900, 900), (9000, 900)])
+def test_a_window_is_ten_seconds_to_fifteen_minutes(
+    door: DoorClient, host: FakeHost, asked: int, window: int
+) -> None:
+    desired = door.desired("narrow\n")
+    door.client.on("put", "door", str(door.path), desired, guard=asked)
+    (timer,) = host.started("systemd-run")
+    assert f"--on-active={window}" in timer
+
+
+def test_what_could_not_be_put_back_is_said_and_keeps_nothing_else_from_it(
+    door: DoorClient, host: FakeHost, tmp_path: Path
+) -> None:
+    """The first file is in the place of a folder by now, and one of the programs is gone."""
+    blocked, other = tmp_path / "folder" / "blocked", tmp_path / "other"
+    blocked.parent.mkdir()
+    for path in (blocked, other):
+        path.write_text("open\n")
+    undo = Undo((str(blocked), str(other)), (("gone",), ("reload", "door")))
+    guards = Guards(door.machine)
+    with guards.armed(guard_module.Change("a door", undo, WINDOW, "abc", WHO)) as number:
+        blocked.unlink()
+        blocked.parent.rmdir()
+        blocked.parent.write_text("")
+        other.write_text("narrow\n")
+
+    def gone() -> None:
+        raise HostError("invalid", "there is no program gone on the host")
+
+    host.on["gone"] = gone
+    done = guards.restore(number, unasked=True)
+    assert done is not None
+    assert (done["what"], done["attempt"]) == ("a door", "abc")
+    assert done["failed"][0].startswith(f"{blocked}: ")
+    assert done["failed"][1:] == ["there is no program gone on the host"]
+    assert other.read_text() == "open\n"
+    assert host.started("reload") == [["reload", "door"]]
+    assert guards.outcome("abc") == {"armed": False, "undone": done["failed"]}
+    assert guards.outcome("other") == {"armed": False, "undone": None}
+    guards.forget_outcomes(WHO)
+    assert guards.outcome("abc")["undone"] == done["failed"], "its own deployment may still ask"
+    guards.forget_outcomes("somebody else")
+    assert guards.outcome("abc")["undone"] is None
+
+
+def test_of_an_agent_that_was_compiled_the_file_that_it_came_from_is_kept(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder that was made of it may be cleared under a session that lives."""
+    monkeypatch.setattr(guard_module, "__file__", str(tmp_path / "code/portcullis/agent/guard.py"))
+    assert Guards(machine)._code == tmp_path / "code"
+    (tmp_path / "code.pyz").write_bytes(b"zipped")
+    assert Guards(machine)._code == b"zipped"
+
+
+def test_an_undo_that_cannot_be_read_is_said_and_stays(door: DoorClient) -> None:
+    guard = door.put("narrow\n")["guard"]
+    note = door.machine.state / "guards" / guard / "undo.json"
+    note.write_text("{")
+    with pytest.raises(HostError, match="cannot be read") as caught:
+        Guards(door.machine).restore(guard)
+    assert caught.value.code == "unreadable"
+    assert note.exists()
 
 
 def test_the_timer_puts_everything_back_and_reloads(door: DoorClient, host: FakeHost) -> None:
@@ -152,6 +236,12 @@ def test_the_timer_puts_everything_back_and_reloads(door: DoorClient, host: Fake
     assert door.path.read_text() == "open\n"
     assert door.path.stat().st_mode & 0o777 == 0o640
     assert host.started("reload") == [["reload", "door"]]
+    assert host.started("systemctl")[-1] == [
+        "systemctl",
+        "--no-pager",
+        "stop",
+        f"portcullis-guard-{guard}.timer",
+    ]
     assert host.started("fail2ban-client") == [["fail2ban-client", "unban", "192.0.2.9"]]
     assert boot_units(door) == []
     with pytest.raises(HostError, match="by itself before it was confirmed"):
@@ -195,6 +285,20 @@ def test_a_confirmation_that_another_session_made_is_told(door: DoorClient) -> N
     door.beside().client.ask("confirm", guard=guard)
     assert door.client.ask("rollback", guard=guard) == {"confirmed": True, "failed": []}
     assert door.path.read_text() == "narrow\n"
+
+
+def test_a_change_that_waits_or_whose_window_has_ended_was_not_confirmed(
+    door: DoorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guards = door.client.operations._guards
+    number = door.put("narrow\n")["guard"]
+    assert not guards.was_confirmed(number)
+    door.beside().client.ask("confirm", guard=number)
+    assert guards.was_confirmed(number)
+    assert not Guards(door.machine).was_confirmed(number), "a change of another session"
+    late = guard_module.time.monotonic() + WINDOW
+    monkeypatch.setattr(guard_module.time, "monotonic", lambda: late)
+    assert not guards.was_confirmed(number), "the host may have undone it by itself"
 
 
 def test_a_timer_that_cannot_be_stopped_keeps_nothing_from_being_undone(

@@ -131,6 +131,32 @@ def test_a_host_port_that_is_taken(name: str, port: int, owner: str) -> None:
     assert found(config) == ([f"apps.{name}.hostPort: {port} is taken on web2 by {owner}"] if same else [])
 
 
+@pytest.mark.parametrize(
+    ("login", "taken"),
+    [
+        ({}, {22}),
+        ({"port": 2222}, {2222}),
+        ({"port": 2222, "bootstrap": {}}, {22, 2222}),
+        ({"port": 2222, "bootstrap": {"port": 2200}}, {2200, 2222}),
+    ],
+)
+def test_the_ports_of_ssh_are_those_of_every_login(login: dict[str, Any], taken: set[int]) -> None:
+    for port in (22, 2200, 2222):
+        config = two()
+        config["hosts"]["web1"] |= login
+        config["apps"]["a"] = app("web1", hostPort=port)
+        said = [f"apps.a.hostPort: {port} is taken on web1 by the SSH server"]
+        assert found(config) == (said if port in taken else [])
+
+
+def test_the_ports_of_stores_are_their_own_or_the_declared_one() -> None:
+    config = two(stores=STORES | {"redis": {"host": "web1", "hostPort": 7000}})
+    for port, owner in ((27017, "store mongo"), (7000, "store redis"), (6379, None)):
+        config["apps"]["a"] = app("web1", hostPort=port)
+        said = f"apps.a.hostPort: {port} is taken on web1 by {owner}"
+        assert found(config) == ([said] if owner else [])
+
+
 STORES: dict[str, Any] = {
     "redis": {"host": "web1"},
     "mongo": {"host": "web1", "databases": {"shop": {}, "blog": {}}},
@@ -146,8 +172,10 @@ STORES: dict[str, Any] = {
         (STORES, "redis", "web2", "redis runs on web1; an app on web2 uses the stores of web2"),
         (STORES, "mongo.blog", "web2", "mongo.blog runs on web1; an app on web2 uses the stores of web2"),
         ({}, "mongo.shop", "web1", "mongo.shop is not a store of this stack; declare it: portcullis:stores"),
+        ({"mongo": {"host": "web1", "databases": {}}}, "mongo.shop", "web1",
+         "mongo.shop is not a store of this stack; declare it: portcullis:stores"),
     ],
-)
+)  # fmt: skip
 def test_what_an_app_uses(stores: dict[str, Any], use: str, host: str, said: str | None) -> None:
     config = two(stores=stores)
     config["apps"]["job"] = app(host, uses=[use], hostPort=9000)
@@ -157,6 +185,82 @@ def test_what_an_app_uses(stores: dict[str, Any], use: str, host: str, said: str
     except SettingsError as error:
         told = whole(error)
     assert [text.removeprefix("apps.job.uses[0]: ") for text in told] == ([] if said is None else [said])
+
+
+def test_a_use_that_is_none_hides_no_other() -> None:
+    config = two(stores={"redis": {"host": "web1"}})
+    config["apps"]["job"] = app("web1", uses=["mongo", 3, "mongo.shop", "redis"], hostPort=9000)
+    config["apps"]["redis"] = app("web1", hostPort=9001)
+    assert sorted(found(config)) == [
+        "apps.job.uses[0]: mongo is not a store",
+        "apps.job.uses[1]: 3 is not a store",
+        "apps.job.uses[2]: mongo.shop is not a store of this stack",
+        "apps.redis: has the name of the store redis",
+    ]
+
+
+def test_a_secret_that_is_none_hides_no_other() -> None:
+    config = two()
+    config["apps"]["job"] = app("web1", secrets=[3, "redis_x", "mongo_x", "key"], hostPort=9000)
+    assert found(config) == [
+        "apps.job.secrets[0]: 3 is not a name for a secret",
+        "apps.job.secrets[1]: redis_x is what a store's own file is called",
+        "apps.job.secrets[1]: redis_x is not a secret of this stack",
+        "apps.job.secrets[2]: mongo_x is what a store's own file is called",
+        "apps.job.secrets[2]: mongo_x is not a secret of this stack",
+        "apps.job.secrets[3]: key is not a secret of this stack",
+    ]
+
+
+WRONG_FORM: list[tuple[dict[str, Any], list[str]]] = [
+    ({"tunnels": {"alice": {"to": [3]}}}, ["tunnels.alice.to[0]: 3 is not a name for a store"]),
+    ({"tunnels": {"alice": {"to": [["redis"]]}}},
+     ["tunnels.alice.to[0]: [redis] is not a name for a store"]),
+    ({"apps": {"api": app("web1", uses=[["x"]], secrets=[["y"]])}},
+     ["apps.api.uses[0]: [x] is not a store", "apps.api.secrets[0]: [y] is not a name for a secret"]),
+    ({"stores": {"redis": {"host": 3}}, "tunnels": {"alice": {"to": ["redis"]}}},
+     ["stores.redis.host: 3 is not a name for a host"]),
+    ({"apps": {"api": app("web1"), "b": app(None)}, "sites": {"a.example.com": {"app": "b", "host": "web1"}}},
+     ["apps.b.host: is missing"]),
+    ({"sites": {"a.example.com": {"app": "x", "paths": {"/x/": "y", "/y/": "api"}}}},
+     ["sites.a.example.com.app: x is not an app of this stack",
+      "sites.a.example.com.paths./x/: y is not an app of this stack"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sections", "said"), WRONG_FORM)
+def test_what_has_the_wrong_form_or_no_place_is_told_once(sections: dict[str, Any], said: list[str]) -> None:
+    assert found(two(**sections)) == said
+
+
+def test_ports_of_the_wrong_form_are_told_once() -> None:
+    config = allowed("web1", "443/tcp", "x:y/tcp", "443:y/tcp", "1:/tcp", port="ssh")
+    assert found(config) == [
+        "hosts.web1.port: ssh is not a port",
+        "hosts.web1.firewall.allow.x:y/tcp: x:y/tcp is not a port with its protocol",
+        "hosts.web1.firewall.allow.443:y/tcp: 443:y/tcp is not a port with its protocol",
+        "hosts.web1.firewall.allow.1:/tcp: 1:/tcp is not a port with its protocol",
+        "hosts.web1.firewall.allow.443/tcp: holds 443, which is opened for nginx",
+    ]
+    assert found(allowed("web2", "443/tcp", port=443)) == [
+        "hosts.web2.firewall.allow.443/tcp: holds 443, which is opened for the SSH server"
+    ]
+    config = two()
+    config["hosts"]["web1"]["firewall"] = {"public": {"22/tcp": {}}}
+    assert found(config) == [
+        "hosts.web1.firewall.public.22/tcp: holds 22, which is opened for the SSH server"
+    ]
+
+
+def test_options_of_sshd_of_the_wrong_form_and_who_previews() -> None:
+    config = two()
+    config["hosts"]["web1"]["ssh"] = {"options": {"AllowUsers": "root"}}
+    config["hosts"]["web2"]["preview"] = {}
+    assert found(config) == []
+    config["hosts"]["web1"]["preview"] = {}
+    assert found(config) == [
+        "hosts.web1.ssh.options.AllowUsers: refuses portcullis-preview, which is declared to preview"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +296,15 @@ def test_which_apps_a_site_names(apps: dict[str, Any], site: dict[str, Any], sai
     assert found(config) == [f"sites.a.example.com.{text}" for text in said]
 
 
+@pytest.mark.parametrize(("host", "fits"), [("web1", True), ("web2", False)])
+def test_a_site_is_served_by_the_host_of_its_app(host: str, fits: bool) -> None:  # noqa: FBT001
+    config = two(apps={"api": app(host)})
+    config["hosts"]["web2"]["os"] = "ubuntu-22.04"
+    said = "sites.api.example.com: cannot be served by web2, which runs ubuntu-22.04: its nginx 1.18"
+    told = found(config)
+    assert (told == []) if fits else any(text.startswith(said) for text in told)
+
+
 def test_whose_tunnels_lead_where() -> None:
     person = {"to": ["redis", "kafka"]}
     config = two(stores={"redis": {"host": "web1"}}, tunnels={"alice": person})
@@ -212,6 +325,26 @@ def test_whom_sshd_shuts_out_counts_where_they_come_in() -> None:
     assert said.startswith("hosts.web1.ssh.options.AllowUsers: ")
     config["hosts"]["web2"]["preview"] = {}
     assert len(found(config)) == 2
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (None, ["stores.redis.image: is the default, a tag, and images.digests is required"]),
+        ("redis:8", ["stores.redis.image: redis:8 is a tag, and images.digests is required"]),
+        (IMAGE, []),
+        (3, ["stores.redis.image: 3 is not an image"]),
+    ],
+)
+def test_the_image_of_a_store_without_a_digest(image: Any, said: list[str]) -> None:
+    store = {} if image is None else {"image": image}
+    assert found(smallest() | {"images": {"digests": "required"}, "stores": {"redis": store}}) == said
+
+
+def test_an_app_without_an_image_lacks_that_and_no_digest() -> None:
+    config = smallest() | {"images": {"digests": "required"}}
+    del config["apps"]["api"]["image"]
+    assert found(config) == ["apps.api.image: is missing"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from portcullis.config import forms
+from portcullis.config.kinds import valid
 
 Refused = tuple[str, str] | None
 
@@ -47,6 +48,7 @@ def page(what: str) -> tuple[str, str]:
         ("203.0.113.10", None), ("2001:db8::10", None), ("web1.example.com", None), ("WEB1", None),
         ("fe80::1%eth0", NO_ADDRESS), ("203.0.113", NO_ADDRESS), ("203.0.113.10:22", NO_ADDRESS),
         ("me@web1", NO_ADDRESS), ("[2001:db8::10]", NO_ADDRESS), ("-web1", NO_ADDRESS), ("", NO_ADDRESS),
+        ("wor\N{KELVIN SIGN}", NO_ADDRESS), ("web1.", NO_ADDRESS),
     ],
 )  # fmt: skip
 def test_an_address(text: str, said: Refused) -> None:
@@ -81,6 +83,8 @@ def test_an_ipv6_address(text: str, said: Refused) -> None:
         ("WWW.example.com", named("www.example.com")), ("www.example.com.", named("www.example.com")),
         ("bücher.example", named("xn--bcher-kva.example")), ("straße.de", named("xn--strae-oqa.de")),
         ("faß.example", named("xn--fa-hia.example")), ("λόγος.example", named("xn--oxapnm1c.example")),
+        ("bu\N{COMBINING DIAERESIS}x.example", named("xn--bx-xka.example")),
+        ("ü" * 70 + ".example", NO_NAME),
     ],
 )  # fmt: skip
 def test_the_name_of_a_site(text: str, said: Refused) -> None:
@@ -88,14 +92,11 @@ def test_the_name_of_a_site(text: str, said: Refused) -> None:
 
 
 def test_the_name_of_a_site_is_the_name_of_files_too() -> None:
-    longest = forms._LONGEST_SITE
-    name = ("a" * 50 + ".") * 10 + "example.com"
-    fits = name[len(name) - longest :]
-    fits = fits if fits[0] != "." else "a" + fits[1:]
-    assert forms.server_name_fault(fits) is None
-    said = forms.server_name_fault("a" + fits)
-    assert said is not None
-    assert said[0] in (f"is longer than {longest} characters", NO_NAME[0])
+    longest = ".".join(["a" * 49] * 4) + "a"
+    assert len(longest) == 200
+    assert forms.server_name_fault(longest) is None
+    said = ("is longer than 200 characters", "its log files could not be named after it")
+    assert forms.server_name_fault(f"a{longest}") == said
 
 
 @pytest.mark.parametrize(
@@ -193,3 +194,42 @@ def test_what_the_pattern_of_a_form_takes(form: str, text: str, fits: bool) -> N
     _, kind = get_args(getattr(forms, form))
     assert (re.fullmatch(kind.pattern, text) is not None) is fits
     assert kind.hint.startswith(("write", "start", "name"))
+
+
+@pytest.mark.parametrize(
+    ("longest", "too_long"),
+    [
+        ("260w", "261w"), ("1820d", "1821d"), ("43680h", "43681h"), ("2620800m", "2620801m"),
+        ("157248000s", "157248001s"), ("157248000", "157248001"),
+    ],
+)  # fmt: skip
+def test_a_length_of_time_is_five_years_at_most(longest: str, too_long: str) -> None:
+    assert forms._duration(longest) is None
+    said = ("is longer than 260 weeks, five years", "write less, such as 52w")
+    assert forms._duration(too_long) == said
+    assert valid(forms.Duration, longest) == longest
+    assert valid(forms.Duration, too_long) is None
+
+
+@pytest.mark.parametrize("text", ["", "0", "01m", "1y", "1M", "-1", "1.5h", "1 h", "1234567890"])
+def test_what_is_no_length_of_time(text: str) -> None:
+    assert valid(forms.Duration, text) is None
+
+
+def test_a_port_is_a_number_of_16_bits_and_not_0() -> None:
+    ports = (-1, 0, 1, 65535, 65536)
+    assert [valid(forms.Port, port) for port in ports] == [None, None, 1, 65535, None]
+
+
+SYSTEMS = ("debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04")
+OLD = ("debian-10", "debian-11", "ubuntu-18.04", "ubuntu-20.04")
+
+
+def test_the_systems_that_are_known_and_those_that_are_refused_with_a_reason() -> None:
+    words, kind = get_args(forms.Os)
+    assert get_args(words) == SYSTEMS
+    assert set(kind.refused) == {*OLD, "ubuntu-26.04"}
+
+
+def test_private_networks_are_those_of_rfc_1918() -> None:
+    assert list(map(str, forms.PRIVATE)) == ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]

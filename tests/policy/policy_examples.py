@@ -365,6 +365,7 @@ EXAMPLES = {
             [container("redis", command=["redis-server", "--aclfile", "/etc/users.acl", "--save", ""])],
             [container("redis", command=["sh", "-c", 'redis-server --requirepass "$(cat /run/secrets/p)"'])],
             [host("File", path="/etc/redis/users.acl", content="user default off nopass\nuser api on #0a\n")],
+            [host("File", path="/etc/redis/users.acl", content="# on nopass\nuserx on nopass\n")],
             [host("File", path="/etc/other.acl.md", content="user default on nopass\n")],
             [container("mongo", command=["sh", "-c", "exec mongod --auth"])],
             [

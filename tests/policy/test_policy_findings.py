@@ -60,6 +60,8 @@ def found(policy: str, *resources: Resource) -> list[str]:
         ("in 443/tcp on eth0", ((443, 443),)),
         ("in 443/tcp to 203.0.113.9", ((443, 443),)),
         ("in any port 443", ()),
+        ("in 80,,443:,:8443/tcp", ((80, 80), (443, 443), (8443, 8443))),
+        ("in :/tcp", ()),
         ("mongodb", ((27017, 27017),)),
         ("in mysql", ((3306, 3306),)),
         ("postgresql/tcp", ((5432, 5432),)),
@@ -122,6 +124,18 @@ def test_a_rule_whose_action_is_not_known_yet_is_taken_for_one_that_opens() -> N
 
 
 # --- databases
+
+
+DATABASES = {
+    "SQL Server": (1433,), "MySQL": (3306,), "PostgreSQL": (5432,), "CouchDB": (5984,), "Redis": (6379, 6380),
+    "InfluxDB": (8086,), "Cassandra": (9042,), "Elasticsearch": (9200,), "memcached": (11211,),
+    "MongoDB": (27017, 27018, 27019),
+}  # fmt: skip
+
+
+def test_the_ports_of_databases() -> None:
+    known = {port: name for name, ports in DATABASES.items() for port in ports}
+    assert known == stores.PORTS
 
 
 @pytest.mark.parametrize(("port", "name"), stores.PORTS.items())
@@ -221,6 +235,7 @@ AUTHENTICATION = [
     (host("File", path=REDIS_CONF, content=UNKNOWN), []),
     (host("File", path="/etc/redis/users.acl", content="USER api off on nopass\n"), [PASSWORDLESS]),
     (host("File", path="/etc/redis/users.acl", content="user api on >x\n"), []),
+    (host("File", path="/etc/redis/users.acl", content="userx on nopass\n"), []),
     (host("RedisUser", user="api", rules="nopass ~*"), ["lets the Redis user api in without a password"]),
     (host("MongoRoot", authentication="optional"), ["does not require authentication of MongoDB (optional)"]),
     (host("MongoRoot"), []),

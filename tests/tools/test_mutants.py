@@ -50,6 +50,9 @@ def test_forms_of_code() -> None:
         "a if b else 'c' > ('c')",
         "'c' > 'cx'",
     ]
+    assert found(b"x = time.monotonic() < y\n") == ["time.monotonic() < y > (time.monotonic() >= y)"]
+    assert found(b"raise AssertionError('unreachable')\n") == []
+    assert found(b"raise AssertionError('too late')\n") == ["raise AssertionError('too late') > pass"]
     assert found(b"[f(a) for a in b if a]\n") == ["a > (not a)"]
     assert found(b"for a in b:\n    if a:\n        continue\n    f(a)\n") == [
         "a > (not a)", "continue > break", "f(a) > pass",

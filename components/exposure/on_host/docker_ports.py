@@ -173,15 +173,15 @@ def _releases(declared: Iterable[str]) -> List[re.Match[str]]:
     return [match for name in declared if (match := _RELEASE.fullmatch(name))]
 
 
-def _release(port_key: str, container: str, releases: Iterable[re.Match[str]]) -> str:
-    """The key of the app whose release a container is, "" where it is none."""
+def _release(port_key: str, container: str, releases: Iterable[re.Match[str]]) -> str | None:
+    """The key of the app whose release a container is, None where it is none."""
     app, _, number = container.rpartition("-")
     address, _, port = port_key.rpartition(":")
     for match in releases:
         is_its = match["app"] == app and number.isdecimal() and match["address"] == address
         if is_its and port.isdecimal() and int(match["first"]) <= int(port) <= int(match["last"]):
             return match.string
-    return ""
+    return None
 
 
 def _live(ports: Iterable[Dict[str, Any]]) -> Iterable[Binding]:

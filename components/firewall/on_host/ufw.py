@@ -25,7 +25,6 @@ from portcullis.components.firewall.on_host.ufw_files import RULES, Files
 from portcullis.components.firewall.on_host.ufw_names import declared
 from portcullis.components.firewall.on_host.ufw_rules import (
     FAMILIES,
-    RANKS,
     Rule,
     merged,
     parse_tuples,
@@ -150,12 +149,12 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         if not facts.exists:
             return {"type": "absent"}
         files = facts.files
-        for name, state in files.altered.items():
-            if state != "absent":
-                (folder / name).write_bytes(files.texts[name].encode("utf-8", "surrogateescape"))
+        changed = sorted(name for name, state in files.altered.items() if state != "absent")
+        for name in changed:
+            (folder / name).write_bytes(files.texts[name].encode("utf-8", "surrogateescape"))
         return {
             "type": "policy",
-            "altered": sorted(name for name, state in files.altered.items() if state != "absent"),
+            "altered": changed,
             "tuples": {
                 family: [
                     line
@@ -235,15 +234,14 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         if peer.address.is_loopback:
             return None  # ufw accepts all of lo
         family = str(peer.address.version)
-        ours = sorted(_declared_in(desired, family), key=lambda rule: rule.rank)
-        refusing = [rule for rule in ours if rule.rank < RANKS["allow"]]
         ssh = [rule for rule in facts.files.rules[family] if rule.is_ssh]
         # The port of our own rule, if there is one: sshd may have moved since this session came in.
         moved = [int(rule.match.dport) for rule in ssh if rule.match.dport.isdecimal()]
         if moved and peer.server_port not in moved:
             peer = replace(peer, server_port=moved[0])
         packet = ufw_kernel.packet_of(peer)
-        taken = verdict([*refusing, *ssh, *[rule for rule in ours if rule not in refusing]], packet)
+        rules = sorted([*_declared_in(desired, family), *ssh], key=lambda rule: rule.rank)
+        taken = verdict(rules, packet)
         login = f"{peer.address} could not log in on port {peer.server_port} any more"
         if taken is not None:
             if taken.is_ssh or taken.action == "allow":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import ipaddress
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, Tuple, Union
 
 if TYPE_CHECKING:
@@ -129,9 +129,7 @@ class Rule:
 
 
 def plain(address: str) -> str:
-    """An address or network in its shortest spelling; as it is where it is neither (a dotted mask)."""
-    if address == "any":
-        return address
+    """An address or network in its shortest spelling; as it is where it is neither (any, a dotted mask)."""
     try:
         found = ipaddress.ip_network(address, strict=False)
     except ValueError:
@@ -265,19 +263,18 @@ def _ranges(ports: str) -> list[tuple[int, int]]:
 def _addresses_meet(one: str, other: str) -> bool:
     if "any" in (one, other):
         return True
-    a, b = network(one), network(other)
-    return a.version == b.version and a.overlaps(b)
+    return network(one).overlaps(network(other))
 
 
 def verdict(rules: Iterable[Rule], packet: Match) -> Rule | None:
-    """The first rule that takes `packet`, which names its addresses, protocol and port.
+    """The first rule that takes `packet`, which comes in and names its addresses, protocol and port.
 
     By which interface it comes is not known. A rule that refuses on one is passed over and one that admits on
     one counts: what cannot be told is left to the login that follows every change.
     """
     for rule in rules:
-        if (rule.match.in_on or rule.match.out_on) and rule.rank == RANKS["deny"]:
+        if rule.match.in_on and rule.rank == RANKS["deny"]:
             continue
-        if overlap(replace(rule.match, in_on="", out_on=""), packet):
+        if overlap(rule.match, packet):
             return rule
     return None

@@ -207,8 +207,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
         kept = paths.keep(self._ours, folder / "original")
-        known = {"ports": list(facts.ports), "drop_in": kept, strangers.KEPT: dict(facts.marks)}
-        return {"type": "sshd", **known}
+        return {"ports": list(facts.ports), "drop_in": kept, strangers.KEPT: dict(facts.marks)}
 
     def apply(self, desired: SshServerDesired, steps: list[Step], work: Work) -> None:
         """Sshd takes up files that are proven only; until then all can be put back."""

@@ -120,8 +120,6 @@ def read_text(path: Path) -> str | None:
 def split(line: str) -> list[str]:
     """The words of a line, keyword first; none for a comment. Keyword and value may be joined by ``=``."""
     line = line.strip()
-    if not line or line.startswith("#"):
-        return []
     keyword = re.match(r'"?([A-Za-z0-9]+)"?\s*=?\s*', line)
     if not keyword:
         return []

@@ -209,7 +209,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         commands: list[Argv] = []
         if any(step.prop == "shell" for step in steps):
             commands.append(("usermod", "-s", facts.login_shell, name))
-        if any(step.prop == "password" and step.have == "set" for step in steps):
+        if ("password", "set") in [(step.prop, step.have) for step in steps]:
             commands.append(("usermod", "-U", name))
         for step in steps:
             if step.action == "groups":

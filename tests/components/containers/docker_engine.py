@@ -84,10 +84,10 @@ def listening(path: Path) -> Iterator[Engine]:
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            target = self.rfile.readline().decode().split()[1]
+            method, target, _ = self.rfile.readline().decode().split()
             for _ in iter(self.rfile.readline, b"\r\n"):
                 pass
-            status, document = engine.answer(target)
+            status, document = engine.answer(target) if method == "GET" else (501, {"message": method})
             head = f"HTTP/1.0 {status} X\r\nContent-Type: application/json\r\n\r\n"
             with contextlib.suppress(BrokenPipeError):
                 self.wfile.write((head + json.dumps(document) + "\n").encode())

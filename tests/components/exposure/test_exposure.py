@@ -18,6 +18,7 @@ from portcullis.components.exposure import render as exposure
 from portcullis.components.exposure.facts import ExposureFacts, ExposureSpec
 from portcullis.components.exposure.on_host import Exposures, docker_ports
 from tests.components.containers import docker_engine
+from tests.components.firewall.fake_ufw import FakeUfw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +49,15 @@ table inet portcullis {
 """
 
 
+# The only ones: nft without elements and counters, and nothing that waits for a pager.
+COMMANDS = (
+    ["nft", "-t", "-s", "list", "ruleset"],
+    ["iptables-save"],
+    ["ip6tables-save"],
+    ["systemctl", "list-sockets", "--all", "--no-legend", "--no-pager", "--plain"],
+)
+
+
 class World:
     """A host whose every answer a test can change."""
 
@@ -76,6 +86,7 @@ class World:
 
     def run(self, argv: Sequence[str], *, timeout: float, env: Any = None) -> Done:
         del timeout, env
+        assert list(argv) in COMMANDS, argv
         if argv[0] == "nft":
             # Each look asks nft once: what a test has for the next one happens now.
             said = self.ruleset
@@ -173,6 +184,15 @@ def test_a_udp_port_that_the_kernel_chose_goes_by_its_owner(world: World) -> Non
     assert world.facts()["listeners"] == {"udp4 ephemeral by ntpd.service": "ntpd.service"}
     usual = {"udp ephemeral by ntpd.service": "asks for the time"}
     assert world.facts(usual=usual)["listeners"] == {}
+
+
+def test_a_udp_port_among_those_that_the_kernel_chooses_can_be_declared_or_accepted(world: World) -> None:
+    key = "udp4 0.0.0.0:40001"
+    world.listen("udp", ANY, 40001, 10, unit="wg-quick.service")
+    assert world.facts(listeners={key: "wg-quick.service"})["listeners"] == {key: "wg-quick.service"}
+    assert world.facts(accepted={key: "x"})["listeners"] == {}
+    world.listen("tcp", ANY, 40002, 11)
+    assert world.facts(accepted={key: "x"})["listeners"] == {"tcp4 0.0.0.0:40002": "process nc (root)"}
 
 
 def test_what_the_distribution_has_is_quiet_on_any_address_and_loud_by_another(world: World) -> None:
@@ -425,7 +445,8 @@ def test_a_program_that_is_not_there_lists_nothing_and_one_that_fails_is_an_erro
 def test_networks_made_by_hand_show_with_who_is_in_them(world: World) -> None:
     declared = {"api": "declared", "redis-shared": "declared"}
     world.docker.run("api", networks=("api", "redis-shared"))
-    world.docker.run("plain", networks=("bridge",))
+    for network in ("bridge", "host", "none"):
+        world.docker.run(f"plain-{network}", networks=(network,))
     assert world.facts(networks=declared)["networks"] == declared
     world.docker.run("shop", networks=("byhand",))
     world.docker.run("idle", networks=("empty",), state="exited")
@@ -498,6 +519,115 @@ def test_no_docker_is_nothing_and_a_broken_one_is_an_error(world: World) -> None
     assert "it is on fire" in str(found)
     world.machine = dataclasses.replace(world.machine, docker=world.root / "nothing")
     assert world.facts()["published"] == {}
+
+
+@pytest.mark.parametrize("state", ["running", "restarting"])
+def test_a_container_that_goes_while_docker_is_asked_is_nothing(world: World, state: str) -> None:
+    """Docker listed it, and does not know it any more when it is asked for the details."""
+    made = world.docker.run("gone", "0.0.0.0:3306/tcp", state=state)
+    answer = world.docker.answer
+    world.docker.answer = lambda target: (  # type: ignore[method-assign]
+        (404, {"message": "no such container"}) if made["Id"] in target else answer(target)
+    )
+    expected = {"tcp4 0.0.0.0:3306": 'container "gone" (mysql:8)'} if state == "running" else {}
+    assert world.facts()["published"] == expected
+
+
+@pytest.mark.parametrize("document", [{}, {"HostConfig": None}, {"HostConfig": {"PortBindings": None}}])
+def test_a_container_that_publishes_nothing(world: World, document: Json) -> None:
+    world.docker.run("quiet", state="restarting")
+    answer = world.docker.answer
+    world.docker.answer = lambda target: (  # type: ignore[method-assign]
+        answer(target) if "?" in target or target == "/services" else (200, document)
+    )
+    assert world.facts()["published"] == {}
+
+
+def test_what_docker_says_of_a_service_may_lack_anything(world: World) -> None:
+    ports = [{"PublishedPort": 8088}, {"Protocol": "sctp", "PublishedPort": 8089}]
+    world.docker.services = [
+        {"ID": "s1", "Spec": {"Name": "web"}, "Endpoint": {"Ports": ports}},
+        {"ID": "s2", "Spec": {"Name": "x", "TaskTemplate": {"ContainerSpec": {}}}, "Endpoint": None},
+        {"ID": "s3", "Endpoint": {"Ports": None}},
+    ]
+    text = 'service "web" (?)'
+    keys = ("tcp4 0.0.0.0:8088", "tcp6 [::]:8088", "sctp4 0.0.0.0:8089", "sctp6 [::]:8089")
+    assert world.facts()["published"] == dict.fromkeys(keys, text)
+
+
+def test_a_release_of_an_app_beside_a_port_that_the_filter_opens(world: World) -> None:
+    """The key of all its releases names no single port."""
+    world.docker.run("api-7", f"{BIND}:28003/tcp")
+    accepted = {f"tcp4 {BIND}:1-28000 for api": "x"}
+    usual = {"published tcp 28003 by *": "x"}
+    assert world.facts(published={PLACE: 'container "api"'}, usual=usual)["published"] == {
+        PLACE: 'container "api"'
+    }
+    assert world.facts(accepted=accepted, usual=usual)["published"] == {}
+
+
+def test_a_declared_port_shows_whether_or_not_the_filter_opens_it(world: World) -> None:
+    world.docker.run("game", "0.0.0.0:8443/tcp", "0.0.0.0:8444/tcp")
+    declared = {"tcp4 0.0.0.0:8443": 'container "game"'}
+    found = world.facts(published=declared, usual={"published tcp 8443-8444 by *": "x"})
+    assert found["published"] == declared
+
+
+OFF, NONE = "everything: ufw is off", "everything: ufw is not installed"
+LOOSE = "everything: ufw lets in what no rule refuses"
+
+
+@pytest.mark.parametrize(
+    ("command", "default", "found"),
+    [
+        ("", "", {"any4 any": OFF, "any6 any": OFF}),
+        ("ufw enable", "", {"tcp4 443": "anywhere", "tcp6 443": "anywhere"}),
+        ("ufw default allow incoming; ufw enable", "",
+         {"tcp4 443": "anywhere", "tcp6 443": "anywhere", "any4 any": LOOSE, "any6 any": LOOSE}),
+        ("ufw enable", "IPV6=no", {"tcp4 443": "anywhere"}),
+        ("ufw enable", "IPV6=Yes", {"tcp4 443": "anywhere", "tcp6 443": "anywhere"}),
+    ],
+)  # fmt: skip
+def test_what_ufw_lets_in(
+    world: World, tmp_path: Path, command: str, default: str, found: dict[str, str]
+) -> None:
+    world.ruleset = "table inet portcullis {\n}\n"
+    assert world.facts()["passes"] == {"any4 any": NONE, "any6 any": NONE}
+    ufw = FakeUfw(tmp_path / "fake").install()
+    ufw.run("ufw allow in proto tcp from any to any port 443")
+    if command:
+        ufw.run(command)
+    if default:
+        ufw.default.write_text(ufw.default.read_text().replace("IPV6=yes", default))
+    world.machine = dataclasses.replace(world.machine, ufw=ufw.etc, ufw_shipped=ufw.shipped)
+    assert world.facts()["passes"] == found
+    (world.root / "proc-sys/net/ipv6").rmdir()
+    assert world.facts()["passes"] == {k: v for k, v in found.items() if k.partition(" ")[0][-1] == "4"}
+
+
+def test_what_iptables_lets_in_past_the_filter_is_told_by_family(world: World) -> None:
+    """A bridge of containers is known by its folder in /sys; anything else is the outside."""
+    rule = "*filter\n-A FORWARD -i {0} -o {0} -j ACCEPT\nCOMMIT\n"
+    (world.root / "net/shop0/bridge").mkdir(parents=True)
+    (world.root / "net/eth0").mkdir()
+    before = world.facts()["passes"]
+    world.saved = {"iptables-save": rule.format("shop0"), "ip6tables-save": rule.format("shop0")}
+    assert world.facts()["passes"] == before
+    world.saved["ip6tables-save"] = rule.format("eth0")
+    (added,) = set(world.facts()["passes"]) - set(before)
+    assert added.startswith("ip6tables")
+    (world.root / "proc-sys/net/ipv6").rmdir()
+    assert not any(key.startswith("ip6tables") for key in world.facts()["passes"])
+
+
+def test_what_docker_redirects_for_a_container_is_no_rule_of_a_stranger(world: World) -> None:
+    rule = (
+        "*nat\n-A DOCKER ! -i docker0 -p tcp -m tcp --dport 3306 -j DNAT --to-destination 172.17.0.2:3306\n"
+    )
+    world.saved["iptables-save"] = rule
+    assert any(key.startswith("iptables nat DOCKER") for key in world.facts()["passes"])
+    world.docker.run("leak", "0.0.0.0:3306/tcp")
+    assert not any(key.startswith("iptables") for key in world.facts()["passes"])
 
 
 def test_a_docker_proxy_hides_nobody_who_listens_after_it(world: World) -> None:

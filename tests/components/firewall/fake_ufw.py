@@ -60,6 +60,7 @@ class FakeUfw:
         del env
         assert timeout > 0
         if argv[0] in ("iptables-save", "ip6tables-save"):
+            assert argv[1:] == ["-t", "filter"], argv
             return Done(0, self.kernel["6" if "6" in argv[0] else "4"], "")
         self.calls.append(" ".join(argv))
         if self.fails and self.calls[-1].startswith(self.fails):
@@ -67,10 +68,11 @@ class FakeUfw:
         if argv[0] in ("iptables", "ip6tables"):
             self._iptables("6" if "6" in argv[0] else "4", list(argv[1:]))
         elif argv[0] == "/lib/ufw/ufw-init":
+            assert argv[1:] == ("force-stop",), argv
             self.kernel = {"4": "", "6": ""}
         elif argv[0] not in ("systemd-run", "systemctl"):  # the guard's clock, which a test does not wait for
             assert argv[0] == "ufw"
-            self._ufw([word for word in argv[1:] if word != "--force"])
+            self._ufw(list(argv[2:] if argv[1] == "--force" else argv[1:]))
         return Done(0, "", "")
 
     # What people do by hand, too
@@ -123,13 +125,14 @@ class FakeUfw:
             conf.write_text(re.sub("ENABLED=.*", f"ENABLED={answer}", conf.read_text()))
             self.kernel = {"4": "", "6": ""}
         elif words[0] == "logging":
+            assert words[1] in ("off", "low", "medium", "high", "full"), words
             conf.write_text(re.sub("LOGLEVEL=.*", f"LOGLEVEL={words[1]}", conf.read_text()))
         elif words[0] == "default":
             hook = {"incoming": "INPUT", "outgoing": "OUTPUT", "routed": "FORWARD"}[words[2]]
             policy = {"allow": "ACCEPT", "deny": "DROP", "reject": "REJECT"}[words[1]]
             line = f'DEFAULT_{hook}_POLICY="{policy}"'
             self.default.write_text(re.sub(f"DEFAULT_{hook}_POLICY=.*", line, self.default.read_text()))
-        elif words[0] != "reload":
+        elif words != ["reload"]:
             self._rule(words)
         if self.is_enabled:
             self.load()
@@ -139,6 +142,7 @@ class FakeUfw:
         words = words[1:] if route else words
         verb = words.pop(0) if words[0] in ("delete", "insert") else ""
         position = int(words.pop(0)) if verb == "insert" else 0
+        assert words[0] in ("allow", "deny", "reject", "limit"), f"ERROR: Invalid syntax: {words}"
         found = {"action": words.pop(0), "in": "", "out": "", "from": "any", "to": "any", "proto": "any"}
         found |= {"from port": "any", "to port": "any", "comment": "", "direction": "in"}
         side = ""
@@ -217,5 +221,6 @@ class FakeUfw:
         if words[0] == "-D":
             lines.remove(line)
         else:
+            assert words[0] in ("-A", "-I"), words
             lines.insert(len(lines) - 1, line)
         self.kernel[family] = "\n".join([*lines, ""])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,10 @@ def test_without_ufw_nothing_is_read_and_the_fix_is_said(bare: Firewall) -> None
     error = bare.refused(policy())
     assert error.message == "ufw is not installed on the host"
     assert "Packages" in error.hint
+    (step,) = bare.client.on("plan", "firewall.ufw", "ufw", policy())["steps"]
+    assert (step["property"], step["have"], step["want"], step["action"]) == (
+        "enabled", "absent", "ufw installed", "install",
+    )  # fmt: skip
 
 
 def test_a_bare_host_is_closed_rules_first(firewall: Firewall) -> None:
@@ -136,6 +141,20 @@ def test_removed_it_is_off_as_it_was(firewall: Firewall) -> None:
     assert not firewall.ufw.is_enabled
     assert firewall.rules() == {}
     assert firewall.ufw.calls[0] == "ufw --force disable"
+
+
+def test_where_ufws_package_went_first_nothing_is_left_to_do(firewall: Firewall) -> None:
+    firewall.put(policy())
+    shutil.rmtree(firewall.ufw.shipped)
+    assert firewall.remove(policy()) == "absent"
+    assert firewall.ufw.calls == []
+
+
+def test_switched_off_it_is_off_with_one_command(firewall: Firewall) -> None:
+    firewall.put(policy())
+    assert firewall.put(policy(enabled=False)) == ["enabled"]
+    assert firewall.ufw.calls == ["ufw --force disable"]
+    assert firewall.ufw.kernel == {"4": "", "6": ""}
 
 
 BENT = {
@@ -196,6 +215,29 @@ def test_only_an_ufw_as_its_package_left_it_is_taken_without_adopt(firewall: Fir
     assert firewall.refused(policy()).code == "differs"
 
 
+def test_an_ufw_whose_settings_were_changed_is_not_taken_without_adopt(firewall: Firewall) -> None:
+    firewall.ufw.default.write_text(firewall.ufw.default.read_text().replace("IPV6=yes", "IPV6=no"))
+    assert firewall.refused(policy({}, settings={**SETTINGS, "MANAGE_BUILTINS": "yes"})).code == "differs"
+
+
+def test_an_ufw_that_came_after_a_try_that_was_killed_goes_back_to_what_its_package_brings(
+    bare: Firewall, tmp_path: Path
+) -> None:
+    wanted = policy(logging="high", defaults={**DEFAULTS, "outgoing": "reject"})
+    store = Store(bare.client.machine.state)
+    kind = UfwPolicies(bare.client.machine, store)
+    before = kind.original("ufw", found(kind), tmp_path)
+    assert before == {"type": "absent"}
+    bare.ufw.install()
+    fresh = bare.facts()
+    bare.put(wanted)
+    record = store.load("firewall.ufw", "ufw")
+    assert record is not None
+    record = dataclasses.replace(record, original=before)
+    assert kind.remove(kind.as_desired(wanted), record, tmp_path) == "restored"
+    assert {**bare.facts(), "revision": ""} == fresh
+
+
 def test_only_the_difference_is_applied(firewall: Firewall) -> None:
     firewall.put(policy())
     firewall.put(policy({"in 80/tcp": "allow # web", "in 443/tcp": "allow"}))
@@ -221,12 +263,22 @@ def test_only_the_difference_is_applied(firewall: Firewall) -> None:
         ("*filter", "*mangle", "iptables has no rules of ufw"),
     ],
 )
+@pytest.mark.parametrize("family", ["4", "6"])
 def test_what_was_done_behind_ufw_is_drift_and_mended(
-    firewall: Firewall, old: str, new: str, shown: str
+    firewall: Firewall, family: str, old: str, new: str, shown: str
 ) -> None:
+    if family == "6":
+        old, new, shown = (
+            text.replace("ufw-", "ufw6-")
+            .replace("iptables", "ip6tables")
+            .replace("203.0.113.5/32", "::5/128")
+            for text in (old, new, shown)
+        )
     firewall.put(policy())
-    firewall.ufw.kernel["4"] = firewall.ufw.kernel["4"].replace(old, new, 1)
+    firewall.ufw.kernel[family] = firewall.ufw.kernel[family].replace(old, new, 1)
     assert firewall.facts()["live"].startswith(shown)
+    (step,) = firewall.client.on("plan", "firewall.ufw", "ufw", policy())["steps"]
+    assert (step["have"], step["want"], step["action"]) == (firewall.facts()["live"], "ok", "reload")
     assert firewall.put(policy()) == ["live"]
     assert firewall.ufw.calls[-1] == "ufw reload"
 
@@ -236,6 +288,74 @@ def test_rules_that_stand_while_ufw_is_off_are_drift(firewall: Firewall) -> None
     firewall.ufw.load()
     assert firewall.facts()["live"].startswith("ufw is off and its rules are in the kernel")
     assert firewall.put(policy(enabled=False)) == ["live"]
+    assert firewall.ufw.calls == ["ufw --force disable"]
+    firewall.ufw.load()
+    assert firewall.put(policy()) == ["enabled"]  # that brings the kernel along
+
+
+def test_a_rule_that_refuses_and_stands_too_late_is_moved(firewall: Firewall) -> None:
+    rules = {"in any from 203.0.113.9": "deny", "in 80/tcp": "allow # web"}
+    firewall.put(policy(rules))
+    firewall.ufw.run("ufw delete deny in from 203.0.113.9 to any; ufw deny in from 203.0.113.9 to any")
+    (step,) = firewall.client.on("plan", "firewall.ufw", "ufw", policy(rules))["steps"]
+    assert (step["property"], step["want"], step["action"]) == ("order", "ok", "move")
+    assert step["have"] == "in any from 203.0.113.9 (deny) stands after in 22/tcp (allow)"
+    assert firewall.put(policy(rules)) == ["order"]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_what_ufw_reads_at_its_start_alone_needs_one_reload(firewall: Firewall, enabled: bool) -> None:  # noqa: FBT001
+    """Neither a setting nor an .init file shows in the kernel, so nobody else would reload for it."""
+    reload = ["ufw reload"] if enabled else []
+    init = firewall.ufw.etc / "before.init"
+    init.write_text("#!/bin/sh\nexit 1\n")
+    firewall.put(policy({}, enabled=enabled), adopt=True)
+    init.write_text("#!/bin/sh\nexit 2\n")
+    assert firewall.put(policy({}, enabled=enabled)) == ["altered.before.init"]
+    assert firewall.ufw.calls == reload
+    text = firewall.ufw.default.read_text()
+    firewall.ufw.default.write_text(text.replace("BUILTINS=no", "BUILTINS=yes"))
+    assert firewall.put(policy({}, enabled=enabled)) == ["settings.MANAGE_BUILTINS"]
+    assert firewall.ufw.calls == reload
+    firewall.remove(policy({}, enabled=enabled))
+    assert init.read_text() == "#!/bin/sh\nexit 1\n"
+    assert firewall.ufw.calls == (["ufw --force disable"] if enabled else [])
+
+
+def test_a_removal_that_brings_back_an_init_file_reloads_once(firewall: Firewall) -> None:
+    (firewall.ufw.etc / "before.init").write_text("#!/bin/sh\nexit 1\n")
+    (firewall.ufw.etc / "after.init").unlink()
+    firewall.ufw.run("ufw enable")
+    firewall.put(policy({}), adopt=True)
+    firewall.remove(policy({}))
+    assert firewall.ufw.calls == ["ufw reload"]
+    assert firewall.facts()["altered"] == {"before.init": "changed"}
+
+
+def test_an_ufw_that_is_off_needs_no_reload_before_it_is_switched_on(firewall: Firewall) -> None:
+    text = firewall.ufw.default.read_text()
+    firewall.ufw.default.write_text(text.replace("BUILTINS=no", "BUILTINS=yes"))
+    firewall.put(policy({}), adopt=True)
+    assert firewall.ufw.calls == ["ufw --force enable"]
+
+
+def test_a_file_that_is_somebody_elses_is_no_reason_for_a_reload(firewall: Firewall) -> None:
+    firewall.ufw.run("ufw enable")
+    wanted = policy({}, custom_files=["before.init"])
+    firewall.put(wanted, adopt=True)
+    (firewall.ufw.etc / "before.init").write_text("#!/bin/sh\nexit 1\n")
+    firewall.put(wanted)
+    assert firewall.ufw.calls == []
+    firewall.remove(wanted)
+    assert firewall.ufw.calls == []
+
+
+def test_a_removal_switches_an_ufw_on_that_was_on_before(firewall: Firewall) -> None:
+    firewall.ufw.run("ufw enable")
+    firewall.put(policy({}), adopt=True)
+    firewall.ufw.run("ufw disable")
+    firewall.remove(policy({}))
+    assert firewall.ufw.calls == ["ufw --force enable"]
 
 
 def test_a_packaged_file_that_was_edited_is_drift_by_name_and_can_be_somebody_elses(
@@ -356,6 +476,27 @@ def test_a_policy_that_would_lock_us_out_is_refused_beforehand(firewall: Firewal
     assert error is not None
     assert error.code == "lock-out"
     assert f"{US} could not log in on port 22 any more: the rule in " in error.message
+    (value,) = declared["rules"].values()
+    how = "lets in six connections in 30 s and no more" if value == "limit" else "refuses it"
+    assert error.message.endswith(f" ({value.split()[0]}) {how}")
+
+
+def test_the_rule_of_the_ssh_server_lets_us_in_when_it_counts_connections_too(bare: Firewall) -> None:
+    bare.ufw.install()
+    bare.ufw.run("ufw limit in proto tcp from any to any port 22 comment portcullis ssh")
+    assert preflight(bare, policy()) is None
+
+
+def test_what_changes_nothing_is_not_looked_at(firewall: Firewall) -> None:
+    kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
+    wanted, facts = kind.as_desired(policy({"in any": "deny"})), found(kind)
+    steps, peer = [Step("live", "gone", "ok", "reload")], Peer.parse(f"{US} 50000 192.0.2.1 22")
+    assert kind.preflight(wanted, facts, steps, peer) is not None
+    assert kind.preflight(wanted, facts, [], peer) is None
+    assert kind.preflight(wanted, facts, steps, None) is None
+    absent = dataclasses.replace(facts, exists=False)
+    assert kind.preflight(wanted, absent, steps, peer) is None
+    assert kind.undo(wanted, absent, steps) is None
 
 
 def test_closing_a_host_whose_ssh_rule_is_missing_is_refused(bare: Firewall) -> None:
@@ -368,6 +509,7 @@ def test_closing_a_host_whose_ssh_rule_is_missing_is_refused(bare: Firewall) -> 
     assert preflight(bare, policy({"in 22/tcp on eth0": "allow"})) is None
     assert preflight(bare, policy(defaults={**DEFAULTS, "incoming": "allow"})) is None
     assert preflight(bare, policy(custom_files=["before.rules"])) is None
+    assert preflight(bare, policy(custom_files=["after.rules"])) is not None
     assert preflight(bare, policy(), "127.0.0.1") is None
 
 
@@ -392,7 +534,8 @@ def test_each_family_is_looked_at_by_itself(firewall: Firewall) -> None:
 
 
 def test_what_cuts_nobody_off_needs_no_guard(firewall: Firewall) -> None:
-    firewall.put(policy())
+    refused = {"in 25/tcp": "deny", "in 26/tcp": "reject # no"}
+    firewall.put(policy({**WEB, **refused}))
     kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
     facts = found(kind)
 
@@ -401,22 +544,51 @@ def test_what_cuts_nobody_off_needs_no_guard(firewall: Firewall) -> None:
         return kind.undo(wanted, facts, kind.plan(wanted, facts))
 
     for harmless in (
-        policy({"in 80/tcp": "allow # other"}),
-        policy({"in 80/tcp": "allow log # web"}),
-        policy({"in 80/tcp": "allow # web", "in 443/tcp": "allow"}),
-        policy(logging="high"),
-        policy(defaults={**DEFAULTS, "incoming": "allow", "routed": "reject"}),
-        policy(enabled=False),
+        policy({"in 80/tcp": "allow # other", **refused}),
+        policy({"in 80/tcp": "allow log # web", **refused}),
+        policy({"in 80/tcp": "allow # web", "in 443/tcp": "allow", **refused}),
+        policy(WEB),  # without what it refused
+        policy({**WEB, "in 25/tcp": "allow", "in 26/tcp": "reject log"}),
+        policy({**WEB, **refused}, logging="high"),
+        policy({**WEB, **refused}, defaults={**DEFAULTS, "incoming": "allow", "routed": "reject"}),
+        policy({**WEB, **refused}, enabled=False),
+        policy({"in 22/tcp": "deny"}, enabled=False),
     ):
         assert undo(harmless) is None
     for change in (
-        policy({}),
-        policy({"in 80/tcp": "limit"}),
-        policy(defaults={**DEFAULTS, "incoming": "reject"}),
+        policy(refused),
+        policy({**WEB, "in 25/tcp": "reject", "in 26/tcp": "reject # no"}),
+        policy({"in 80/tcp": "limit", **refused}),
+        policy({**WEB, **refused, "in 27/tcp": "limit"}),
+        policy({**WEB, **refused}, defaults={**DEFAULTS, "incoming": "reject"}),
+        policy({**WEB, **refused}, settings={**SETTINGS, "IPV6": "no"}),
     ):
         done = undo(change)
         assert done.commands == (("ufw", "reload"),)
-        assert {str(firewall.ufw.etc / "user.rules"), str(firewall.ufw.default)} <= set(done.paths)
+        packaged = (
+            "after.init",
+            "after.rules",
+            "after6.rules",
+            "before.init",
+            "before.rules",
+            "before6.rules",
+        )
+        own = ("ufw.conf", "user.rules", "user6.rules")
+        assert set(done.paths) == {
+            str(firewall.ufw.default), *(str(firewall.ufw.etc / name) for name in (*packaged, *own)),
+        }  # fmt: skip
+
+
+def test_switching_it_on_can_cut_somebody_off(firewall: Firewall) -> None:
+    firewall.put(policy())
+    firewall.ufw.run("ufw disable")
+    kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
+    wanted, facts = kind.as_desired(policy()), found(kind)
+    steps = kind.plan(wanted, facts)
+    assert [step.prop for step in steps] == ["enabled"]
+    done = kind.undo(wanted, facts, steps)
+    assert done is not None
+    assert done.commands == (("ufw", "--force", "disable"),)
 
 
 def test_undone_the_kernel_is_as_it_was(firewall: Firewall) -> None:

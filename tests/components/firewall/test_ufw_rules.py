@@ -55,6 +55,67 @@ def test_a_rule_that_differs_between_the_families_says_which() -> None:
     }
     assert merged(rules, FAMILIES) == {"in 80/tcp (v4)": "allow", "in 80/tcp (v6)": "deny"}
     assert merged({**rules, "6": ()}, ["4"]) == {"in 80/tcp": "allow"}
+    assert merged({**rules, "6": ()}, FAMILIES) == {"in 80/tcp (v4)": "allow"}
+    assert merged({**rules, "6": rules["4"]}, ["4"]) == {"in 80/tcp": "allow"}
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "argv"),
+    [
+        ("allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 OpenSSH -", "in 22/tcp app OpenSSH",
+         "allow in from any to any app OpenSSH"),
+        ("allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 OpenSSH - out_eth0", "out 22/tcp on eth0 app OpenSSH",
+         "allow out on eth0 from any to any app OpenSSH"),
+        ("deny tcp any 0.0.0.0/0 22 0.0.0.0/0 - OpenSSH in", "in any/tcp from any port 22 app OpenSSH to -",
+         "deny in from any app OpenSSH to any"),
+        ("allow tcp 80,443 0.0.0.0/0 22 0.0.0.0/0 WWW%20Full OpenSSH in",
+         "in 80,443/tcp from any port 22 app OpenSSH to WWW Full",
+         "allow in from any app OpenSSH to any app WWW Full"),
+        ("reject_log-all udp 53 172.17.0.1 67 203.0.113.0/24 in_docker0",
+         "in 53/udp on docker0 from 203.0.113.0/24 port 67 to 172.17.0.1",
+         "reject in on docker0 log-all proto udp from 203.0.113.0/24 port 67 to 172.17.0.1 port 53"),
+        ("route:allow any any 0.0.0.0/0 any 0.0.0.0/0 in_eth0", "route any in on eth0",
+         "route allow in on eth0 from any to any"),
+        ("route:deny any any 0.0.0.0/0 any 0.0.0.0/0 out_eth1", "route any out on eth1",
+         "route deny out on eth1 from any to any"),
+        ("route:limit tcp 80 0.0.0.0/0 any 0.0.0.0/0 in_eth0!out_eth1",
+         "route 80/tcp in on eth0 out on eth1",
+         "route limit in on eth0 out on eth1 proto tcp from any to any port 80"),
+        ("allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in", "in 80/tcp",
+         "allow in proto tcp from any to any port 80"),
+    ],
+)  # fmt: skip
+def test_a_rule_of_any_form_is_read_shown_and_made_again(words: str, name: str, argv: str) -> None:
+    why = " comment=" + b"why".hex()
+    (rule,) = parse_tuples(f"### tuple ### {words}{why}\n")
+    assert str(rule.match) == name
+    made = f"ufw {argv} comment why"
+    assert " ".join(rule.argv()) == made
+    assert " ".join(rule.argv(family="4")) == made.replace(" any", " 0.0.0.0/0")
+    verb = "ufw route" if argv.startswith("route") else "ufw"
+    taken = made.replace(verb, f"{verb} delete", 1).replace(" comment why", "")
+    assert " ".join(rule.argv("delete")) == taken
+    assert " ".join(rule.argv("insert", "3")) == made.replace(verb, f"{verb} insert 3", 1)
+
+
+def test_a_comment_that_is_no_text_is_shown_and_no_fault() -> None:
+    text = "### tuple ### allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in comment={}\n"
+    assert parse_tuples(text.format("by hand"))[0].comment == "by hand"
+    assert parse_tuples(text.format("ff41"))[0].comment == "\ufffdA"
+
+
+def test_the_addresses_that_a_rule_means() -> None:
+    def meet(one: str, other: str) -> bool:
+        tuples = (f"### tuple ### allow any any 0.0.0.0/0 any {source} in\n" for source in (one, other))
+        (a,), (b,) = map(parse_tuples, tuples)
+        return overlap(a.match, b.match) and overlap(b.match, a.match)
+
+    assert meet("203.0.113.77/24", "203.0.113.5")  # as ufw reads what somebody wrote by hand
+    assert not meet("203.0.113.77/24", "198.51.100.5")
+    assert meet("10.0.0.1/255.0.255.0", "203.0.113.5")  # no prefix says it: it may be any
+    assert not meet("10.0.0.1/255.0.255.0", "2001:db8::5")
+    assert not meet("203.0.113.5", "2001:db8::5")
+    assert meet("::/0", "2001:db8::5")
 
 
 def test_tuples_of_old_releases_and_odd_ones_are_read() -> None:
@@ -62,8 +123,12 @@ def test_tuples_of_old_releases_and_odd_ones_are_read() -> None:
     assert str(old[0].match) == "in 80/tcp"
     masked = parse_tuples("### tuple ### deny any any 0.0.0.0/0 any 10.0.0.1/255.0.255.0 in\n")
     assert str(masked[0].match) == "in any from 10.0.0.1/255.0.255.0"
+    inside = parse_tuples("### tuple ### deny any any 0.0.0.0/0 any 203.0.113.77/24 in\n")
+    assert str(inside[0].match) == "in any from 203.0.113.0/24"
     twice = parse_tuples("### tuple ### deny tcp 80 0.0.0.0/0 any 0.0.0.0/0 in\n" * 2)
     assert list(merged({"4": twice, "6": ()}, ["4"])) == ["in 80/tcp", "in 80/tcp again"]
+    ssh = parse_tuples(f"### tuple ### allow tcp 22 ::/0 any ::/0 in comment={b'portcullis ssh'.hex()}\n")
+    assert list(merged({"4": (*ssh, *twice), "6": ()}, ["4"])) == ["in 80/tcp", "in 80/tcp again"]
 
 
 @pytest.mark.parametrize(
@@ -272,3 +337,11 @@ def test_order_matters_only_between_rules_that_share_packets() -> None:
     assert not both("in 80/tcp", "in 81:90/tcp")
     assert not both("in any from 203.0.113.5", "in any from 203.0.113.6")
     assert not both("in any on eth0", "in any on eth1")
+    assert both("in any on eth0", "in 80/tcp")
+    assert not both("route any out on eth0", "route any out on eth1")
+    assert not both("in any to 203.0.113.5", "in any to 203.0.113.6")
+    assert not both("in 53/udp from any port 53", "in 53/udp from any port 54")
+    assert both("in 53/udp from any port 53", "in 53/udp")
+    for one, met in (("in 89:90/tcp", True), ("in 90/tcp", True), ("in 91/tcp", False)):
+        assert both("in 80:90/tcp", one) is met
+    assert both("in 1,80:90/tcp", "in 70,85/tcp")

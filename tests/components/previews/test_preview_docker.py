@@ -214,6 +214,7 @@ REFUSED = {
     "filters that are no object": asked_with("[1]"),
     "filters that cannot be read": asked_with('{"name":'),
     "a parameter of an older engine": asked_with("{}", "images/json?filter=a&"),
+    "a parameter of an older engine, without a value": asked_with("", "images/json?filter=&"),
     "HTTP/1.0": b"GET /v1.47/containers/json HTTP/1.0\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "no version": b"GET /v1.47/containers/json\r\n\r\n",
@@ -227,6 +228,12 @@ REFUSED = {
     "a signed length": GET + b"Content-Length: +0\r\n\r\n",
     "chunks": GET + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunks, spelt oddly": GET + b"transfer-ENCODING:\tchunked\r\n\r\n",
+    "a promise of a body": GET + b"Expect: 100-continue\r\n\r\n",
+    "trailers": GET + b"TE: trailers\r\n\r\n",
+    "a trailer": GET + b"Trailer: Expires\r\n\r\n",
+    "settings of HTTP/2": GET + b"HTTP2-Settings: AAMAAABk\r\n\r\n",
+    "an upgrade alone": GET + b"Upgrade: h2c\r\n\r\n",
+    "a method of odd bytes": b"\xff\xfe /version HTTP/1.1\r\n\r\n",
     "a folded header": GET + b"X-A: b\r\n Transfer-Encoding: chunked\r\n\r\n",
     "a header with a space": GET + b"Transfer-Encoding : chunked\r\n\r\n",
     "a bare CR": GET + b"X-A: b\rTransfer-Encoding: chunked\r\n\r\n",
@@ -250,6 +257,13 @@ def test_what_changes_or_reads_more_is_refused_and_nothing_reaches_docker(view: 
 def test_a_question_has_63_headers_at_most(view: View, headers: int, said: bytes) -> None:
     asked = b"GET /_ping HTTP/1.1\r\n" + b"X-A: b\r\n" * headers + b"\r\n"
     assert view.say(asked).startswith(b"HTTP/1.1 " + said)
+
+
+@pytest.mark.parametrize(("length", "said"), [(8192, b"200 OK"), (8193, b"403 Forbidden")])
+def test_a_line_of_a_question_has_8_kib_at_most(view: View, length: int, said: bytes) -> None:
+    header = b"X-A: " + b"a" * (length - 7) + b"\r\n"
+    assert len(header) == length
+    assert view.say(b"GET /_ping HTTP/1.1\r\n" + header + b"\r\n").startswith(b"HTTP/1.1 " + said)
 
 
 def test_every_answer_says_what_it_is_and_how_long(view: View) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.run import Done
-from portcullis.components.ssh.on_host.sshd_config import CUMULATIVE, read_lines
+from portcullis.components.ssh.on_host.sshd_config import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 DEFAULTS = {
     "permitrootlogin": "without-password", "passwordauthentication": "yes", "maxauthtries": "6",
     "maxsessions": "10", "x11forwarding": "no", "loglevel": "INFO", "hostkey": "rsa ecdsa ed25519",
+}  # fmt: skip
+CUMULATIVE = {
+    "port", "hostkey", "listenaddress", "allowusers", "denyusers", "allowgroups", "denygroups", "acceptenv",
 }  # fmt: skip
 SPELLINGS = {"prohibit-password": "without-password"}
 RULES = {"allow", "limit", "deny"}

@@ -13,7 +13,9 @@ from portcullis.agent.step import WARN
 from portcullis.agent.store import Store
 from portcullis.components.ssh.facts import SshServerFacts, SshServerSpec
 from portcullis.components.ssh.on_host import ssh_daemon, ssh_facts
+from portcullis.components.ssh.on_host.ssh_files import Files
 from portcullis.components.ssh.on_host.ssh_servers import SshServers
+from portcullis.components.ssh.on_host.sshd_config import Line
 from tests.components.firewall.fake_ufw import FakeUfw
 from tests.components.ssh.fake_ssh import FakeSsh
 from tests.on_host import Client
@@ -229,6 +231,20 @@ def test_without_its_include_nothing_of_ours_is_read(server: Server) -> None:
     assert server.host.main.read_text() == "# old\nPasswordAuthentication yes\n"
 
 
+@pytest.mark.parametrize("file", ["00-gone.conf", "10-portcullis.conf"])
+def test_a_line_that_cannot_be_taken_out_ends_the_try_and_nothing_has_changed(
+    server: Server, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file went between two looks, or it is our own: a second look would say the same for ever."""
+    before = server.host.main.read_text()
+    line = Line(str(server.host.drop_in(file)), 1, "maxauthtries", ("9",))
+    monkeypatch.setattr(SshServers, "_winners", lambda *_: [line])
+    error = server.refused(adopt=True)
+    assert (error.code, error.message) == ("not-converged", f"{line.file} changed meanwhile")
+    assert server.host.main.read_text() == before
+    assert not server.host.drop_in().exists()
+
+
 def test_an_exception_for_one_user_in_an_earlier_file_is_a_difference(server: Server) -> None:
     evil = server.host.drop_in("00-evil.conf")
     evil.write_text("Match User mallory\n\tPasswordAuthentication yes\n\tX11Forwarding no\n")
@@ -334,6 +350,84 @@ def test_a_stopped_sshd_is_told_and_started(server: Server) -> None:
     server.put()
     assert server.facts()["options"] == OPTIONS
     assert server.host.listening == {"22"}
+
+
+def test_whose_lines_go_is_remembered_before_they_go(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed right after that, a removal still gives them back."""
+    evil = server.host.drop_in("00-evil.conf")
+    evil.write_text("MaxAuthTries 9\n")
+    rewrite, noted = Files.rewrite, []
+
+    def look(files: Files, path: Path, text: str) -> None:
+        record = Store(server.client.machine.state).load("ssh.ssh_servers", "sshd")
+        assert record is not None
+        noted.append(record.extra.get("edited"))
+        rewrite(files, path, text)
+
+    monkeypatch.setattr(Files, "rewrite", look)
+    server.put(adopt=True)
+    assert noted == [[str(evil)]]
+
+
+def test_a_rule_that_was_there_is_remembered_before_sshd_moves(
+    make_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_server(ufw=True)
+    server.host._ufw(["limit", "proto", "tcp", "to", "any", "port", "22", "comment", "mine"])
+    take_up, noted = ssh_daemon.SshDaemon.take_up, []
+
+    def look(daemon: Any, ports: set[str], record: Any) -> None:
+        kept = Store(server.client.machine.state).load("ssh.ssh_servers", "sshd")
+        assert kept is not None
+        noted.append(list(kept.extra["rules"]))
+        take_up(daemon, ports, record)
+
+    monkeypatch.setattr(ssh_daemon.SshDaemon, "take_up", look)
+    server.put()
+    assert noted == [["22"]]
+
+
+def test_a_removal_opens_the_port_that_others_set(make_server: Callable[..., Server]) -> None:
+    server = make_server(ufw=True, passes=[])
+    server.host.main.write_text(server.host.main.read_text() + "Port 2200\n")
+    server.put("2222", adopt=True)
+    (server.host.etc / "ufw/ufw.conf").write_text("ENABLED=yes\n")
+    server.remove("2222")
+    assert set(server.host.rules()["v4"]) == {"2200"}
+    assert server.host.passes[0] == "tcp dport 2200 accept"
+
+
+def test_a_removal_that_fails_with_sshd_there_is_an_error(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.put()
+
+    def odd(*_: object) -> None:
+        raise HostError("invalid", "it is odd")
+
+    monkeypatch.setattr(ssh_facts, "checked", odd)
+    assert server.client.refused("remove", "ssh.ssh_servers", "sshd", server.desired()).message == "it is odd"
+    assert server.host.drop_in().exists()
+
+
+def test_each_line_that_wins_is_named_on_a_line_of_its_own(server: Server) -> None:
+    evil = server.host.drop_in("00-evil.conf")
+    evil.write_text("MaxAuthTries 9\nPasswordAuthentication yes\n")
+    assert sorted(server.refused().detail.splitlines()) == [
+        f"{evil}:1: maxauthtries 9", f"{evil}:2: passwordauthentication yes",
+    ]  # fmt: skip
+
+
+def test_whose_it_is_and_where_it_was_reached_before_us_is_told(server: Server) -> None:
+    def told() -> tuple[Any, ...]:
+        facts = server.facts()
+        return facts["owner"], facts["ports"], facts["ports_before"]
+
+    assert told() == ("", ["22"], ["22"])
+    server.put("2222")
+    assert told() == (server.client.owner, ["2222"], ["22"])
+    server.host.listening = {"22"}
+    assert told() == (server.client.owner, ["22"], ["22"]), "where it listens, whatever its files say"
 
 
 def test_a_port_moves_in_two_steps(server: Server) -> None:

@@ -22,6 +22,19 @@ root\tALL=(ALL:ALL) ALL
 %sudo\tALL=(ALL:ALL) ALL
 @includedir /etc/sudoers.d
 """
+# What the programs know of; any other option would end them with an error.
+OPTIONS = {
+    "useradd": {
+        "--uid", "--gid", "--home-dir", "--shell", "--password", "--create-home", "--no-create-home",
+        "--user-group", "--system", "--non-unique", "--groups",
+    },
+    "groupadd": {"--gid", "--system"},
+    "usermod": {"-L", "-U", "-p", "-s", "-g"},
+    "gpasswd": {"-a", "-d"},
+    "userdel": {"-f", "-r"},
+    "loginctl": {"terminate-user"},
+    "sshd": {"-T", "-C"},
+}  # fmt: skip
 
 
 @dataclass
@@ -45,6 +58,9 @@ class FakeAccounts:
         del env
         assert timeout > 0
         self.calls.append(list(argv))
+        if argv[0] in OPTIONS:
+            given = {word.partition("=")[0] for word in argv[1:] if word.startswith("-")}
+            assert (given or {argv[1]}) <= OPTIONS[argv[0]] or argv[0] == "userdel", argv
         if argv[0] in self.fail:
             return Done(1, "", self.fail[argv[0]])
         if argv[0] == "sshd":

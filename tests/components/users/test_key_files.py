@@ -148,11 +148,11 @@ def test_a_file_of_roots_elsewhere_may_be_read_by_everybody(alice: Account) -> N
     assert key_files.look(alice, [elsewhere]).fault == f"{elsewhere} belongs to daemon"
 
 
-@pytest.mark.parametrize(("size", "fits"), [(key_files.LIMIT, True), (key_files.LIMIT + 1, False)])
+@pytest.mark.parametrize(("size", "fits"), [(1_048_576, True), (1_048_577, False)])
 def test_a_file_that_is_too_large(alice: Account, size: int, fits: bool) -> None:  # noqa: FBT001
     (alice.home / KEYS).write_bytes(b"k" * size)
     found = seen(alice).fault
-    assert found == ("" if fits else f"{alice.home / KEYS} has over {key_files.LIMIT} bytes")
+    assert found == ("" if fits else f"{alice.home / KEYS} has over 1048576 bytes")
 
 
 DEFAULT = ["/home/alice/.ssh/authorized_keys", "/home/alice/.ssh/authorized_keys2"]
@@ -209,6 +209,17 @@ def test_a_home_and_folders_that_are_missing_are_made(alice: Account) -> None:
     assert modes(alice.home, alice.home / ".ssh", alice.home / KEYS) == [
         ("0o700", UID), ("0o700", UID), ("0o600", UID),
     ]  # fmt: skip
+
+
+def test_nothing_stays_open(alice: Account) -> None:
+    before = sorted(Path("/proc/self/fd").iterdir())
+    key_files.write(alice, seen(alice), "new\n")
+    shutil.rmtree(alice.home)
+    key_files.write(alice, seen(alice), "new\n")
+    os.chown(alice.home / ".ssh", 1, 1)
+    with pytest.raises(HostError):
+        key_files.write(alice, seen(alice), "new\n")
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_a_home_of_roots_keeps_its_mode(alice: Account) -> None:

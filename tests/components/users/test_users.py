@@ -20,6 +20,7 @@ import pytest
 
 from portcullis.agent.errors import HostError
 from portcullis.agent.run import Done, run
+from portcullis.agent.store import Store
 from portcullis.components.users.facts import OPTIONAL
 from portcullis.components.users.on_host import accounts, authorized_keys, key_files, users
 from tests.agent.test_unprivileged import RACE, USER, attacker
@@ -261,6 +262,120 @@ def test_an_account_of_a_service_or_with_a_password_is_not_taken_over(alice: Per
     alice.host._set("passwd", "alice", 6, shell)
     alice.host._set("shadow", "alice", 1, password)
     assert alice.refused(adopt=False).code == "differs"
+
+
+ODD = {
+    "a password": lambda alice: alice.host._set("shadow", "alice", 1, "$6$secret"),
+    "an empty password": lambda alice: alice.host._set("shadow", "alice", 1, ""),
+    "a group": lambda alice: alice.host.gpasswd(["-a", "alice", "games"]),
+    "no shell": lambda alice: alice.host._set("passwd", "alice", 6, "/usr/sbin/nologin"),
+    "sudo": lambda alice: alice.rule.write_text("alice ALL=(ALL) ALL\n"),
+    "keys of others": lambda alice: alice.file.parent.chmod(0o777),
+    "a key": lambda alice: alice.write(".ssh/authorized_keys", CI),
+}
+
+
+@pytest.mark.parametrize("odd", ["nothing", *ODD])
+def test_only_an_account_that_nobody_uses_is_taken_without_adopt(alice: Person, odd: str) -> None:
+    alice.exists_with()
+    alice.host._set("shadow", "alice", 1, "*")
+    wanted = {"groups": {"docker": "member"}, "shell": "/bin/bash"}
+    if odd == "nothing":
+        alice.put(**wanted)
+    else:
+        ODD[odd](alice)
+        assert alice.refused(adopt=False, **wanted).code == "differs"
+
+
+def test_an_account_with_a_shell_that_is_not_there_is_not_made(alice: Person) -> None:
+    nope = {"shell": "/bin/nope"}
+    assert "there is no /bin/nope" in alice.refused(**nope).message
+    assert alice.host.said("useradd") == []
+
+
+def test_an_account_that_went_by_itself_is_absent_and_its_rule_goes(alice: Person) -> None:
+    alice.put(sudo=True)
+    alice.host.userdel(["alice"])
+    assert alice.remove(sudo=True) == "absent"
+    assert not alice.rule.exists()
+
+
+def test_where_the_user_that_deploys_stays_there_is_nothing_to_undo(alice: Person) -> None:
+    alice.put(login="alice", sudo=True)
+    desired = alice.desired(login="alice", sudo=True)
+    done = alice.client.on("remove", "users.users", "alice", desired, guard=60)
+    assert done == {"done": "kept"}
+
+
+def test_an_account_of_a_service_is_made_as_one(alice: Person) -> None:
+    service = {"system": True, "shell": "/usr/sbin/nologin"}
+    alice.put(**service)
+    (added,) = alice.host.said("useradd")
+    assert added == [
+        "--create-home", f"--home-dir={alice.home}", "--shell=/usr/sbin/nologin", "--password=*", "--system",
+        "--user-group", "alice",
+    ]  # fmt: skip
+
+
+def test_a_group_of_that_name_is_the_accounts_own(alice: Person) -> None:
+    alice.host.groupadd(["--gid=777", "alice"])
+    alice.put(shell=None)
+    (added,) = alice.host.said("useradd")
+    assert added[-2:] == ["--gid=alice", "alice"]
+    assert "--shell=/bin/bash" in added
+    assert "--system" not in added
+
+
+def test_an_account_with_processes_is_deleted_once_they_are_gone(
+    alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice.put()
+    left = ["busy", "busy"]
+    delete = alice.host.userdel
+
+    def busy(argv: list[str]) -> None:
+        if left:
+            raise HostError("user", left.pop())
+        delete(argv)
+
+    monkeypatch.setattr(alice.host, "userdel", busy, raising=False)
+    assert alice.remove(on_delete="remove") == "removed"
+    assert left == []
+    assert alice.host.said("loginctl") == [["terminate-user", "alice"]]
+    assert alice.host.said("userdel") == [["alice"]] * 3
+
+
+def test_an_account_whose_processes_stay_is_an_error(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice.put()
+    monkeypatch.setattr(users, "_LEAVING", 0.1)
+    alice.host.fail["userdel"] = "userdel: user alice is currently used by process 7"
+    error = alice.client.refused("remove", "users.users", "alice", alice.desired(on_delete="remove"))
+    assert "used by process 7" in error.detail
+
+
+def test_what_is_kept_of_an_account_is_enough_to_give_it_back(alice: Person) -> None:
+    """A later version reads it: the form of a record is a promise."""
+    alice.put()
+    store = Store(alice.client.machine.state)
+    record = store.load("users.users", "alice")
+    assert record is not None
+    assert record.original == {"type": "absent", "sudoers": {"type": "absent"}, "files": [], "let_in": []}
+    bob = dataclasses.replace(alice, name="bob")
+    bob.exists_with(CI)
+    bob.host.gpasswd(["-a", "bob", "games"])
+    bob.put(adopt=True)
+    record = store.load("users.users", "bob")
+    assert record is not None
+    parsed = authorized_keys.parse(CI)
+    assert parsed is not None
+    files = record.original.pop("files")
+    assert [file["path"] for file in files] == [str(bob.file), f"{bob.file}2"]
+    assert [file["kept"]["type"] for file in files] == ["file", "absent"]
+    assert record.original == {
+        "type": "user", "sudoers": {"type": "absent"}, "let_in": [parsed.blob], "shell": "/bin/sh",
+        "groups": ["games"],
+    }  # fmt: skip
+    assert record.extra["files"] == [str(bob.file), f"{bob.file}2"]
 
 
 def test_sshd_says_where_keys_are(alice: Person) -> None:
