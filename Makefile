@@ -100,7 +100,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden fuzz e2e drill drill-inventory lock test mutants bench dist sbom audit
+.PHONY: tools-only lint format types unit golden fuzz e2e drill drill-inventory drill-secrets lock test mutants bench dist sbom audit
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -140,6 +140,10 @@ drill-inventory: ready-to-test ## change a disposable host by hand in every way:
 
 drill: ready ## deploy hostile changes to a disposable host: nobody may be locked out
 	@$(ENV) python -m pytest -v tests/e2e/access/test_drill.py $(PYTEST)
+
+# Ten minutes. It prints how many canaries were looked for, where, and what was found.
+drill-secrets: ready-to-test ## a canary in every secret input, and all that can go wrong: it is found nowhere else
+	@$(ENV) python -m pytest -s tests/e2e/secrets/audit.py $(PYTEST)
 
 lock: tools-only ## lock the Python packages with hashes: requirements*.in to requirements*.txt
 	@$(BIN)/python tools/lock.py $(LOCK)

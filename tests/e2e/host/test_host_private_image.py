@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 from lab import images, registry
 from tests.e2e.host.test_host_secrets import everything_under, spellings
 from tests.e2e.host.watch import Sampler
+from tests.e2e.secrets import planted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lab.pytest_lab import Host, Lab
     from tests.e2e.project import Outcome, Project
 
@@ -94,6 +97,20 @@ def test_an_image_behind_a_login_runs_and_the_login_is_found_nowhere(
     searched = "/etc /var /run /tmp /root /home /srv"
     left = host.run(f"grep -rlaE '{registry.PASSWORD}|{header[:-4]}' {searched}", check=False).stdout
     assert left == ""
+
+
+def test_a_secret_in_any_kind_of_place_is_found_by_the_search_of_the_secrets_drill(
+    module_host: Host, tmp_path: Path
+) -> None:
+    (image, *_) = module_host.run("docker ps --format '{{.Image}}'").stdout.split()
+    search, plants = planted.plant_and_look(module_host, image, tmp_path)
+    found = {(find.canary, find.place, find.where) for find in search.finds}
+    missed = [
+        kind
+        for kind, (place, where) in plants.items()
+        if not any(one[:2] == (kind, place) and one[2].startswith(where) for one in found)
+    ]
+    assert not missed, search.summary([])
 
 
 def version(host: Host) -> str:

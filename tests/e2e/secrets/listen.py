@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import socket
 import sys
+from pathlib import Path
 
 _ADDRESSES = ("127.0.0.1", "172.17.0.1", "0.0.0.0", "::")  # noqa: S104 - that is what it is for
 
@@ -18,7 +19,7 @@ def main(file: str, *ports: str) -> None:
     held: dict[tuple[str, int], socket.socket] = {}
     heard: list[socket.socket] = []
     tries = caught = 0
-    with open(file, "r+b", 0) as out:
+    with Path(file).open("r+b", 0) as out:
         while True:
             for place in ((address, int(port)) for address in _ADDRESSES for port in ports):
                 if place not in held:
@@ -27,7 +28,7 @@ def main(file: str, *ports: str) -> None:
                     if taken:
                         held[place] = taken
                         out.write(f"listens on {place[0]} {place[1]}\n".encode())
-            ready, _, _ = select.select([sys.stdin, *held.values(), *heard], [], [], 0.05)
+            ready, _, _ = select.select([sys.stdin, *held.values(), *heard], [], [], 0.2)
             if sys.stdin in ready:
                 break
             for line in ready:

@@ -40,10 +40,8 @@ class Recorders:
             # The folders above are root's: the file is opened for whoever has no rights.
             nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
             with self.heard.open("r+b") as out:
-                self._start(
-                    [*network, *nobody], "listen", f"/dev/fd/{out.fileno()}", *map(str, self._ports),
-                    keep=out.fileno(),
-                )  # fmt: skip
+                argv = [f"/dev/fd/{out.fileno()}", *map(str, self._ports)]
+                self._start([*network, *nobody], "listen", *argv, keep=out.fileno())
         return self
 
     def __exit__(
@@ -54,16 +52,15 @@ class Recorders:
             assert process.returncode == 0, said.decode()
 
     def _start(self, enter: list[str], program: str, *arguments: str, keep: int | None = None) -> None:
+        # Its text, not its path: nobody may not read the checkout.
+        text = (_HERE / f"{program}.py").read_text()
+        argv = [*enter, "/usr/bin/python3", "-IS", "-c", text, *arguments]
         self._running.append(
             subprocess.Popen(
-                # Its text, not its path: nobody may not read the checkout.
-                [*enter, "/usr/bin/python3", "-IS", "-c", (_HERE / f"{program}.py").read_text(), *arguments],
-                stdin=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={"PATH": os.environ["PATH"]},
+                argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": os.environ["PATH"]},
                 pass_fds=[keep] if keep is not None else [],
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
 
     def search(self, search: Search) -> None:
         """Look through all that was recorded."""

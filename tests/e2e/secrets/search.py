@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 import tomllib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -98,18 +99,20 @@ class Search:
             since: that file; without it every file is read.
             skip: folders that are left out, from `root`.
         """
-        argv = ["find", str(root)]
+        argv = ["find", "-H", str(root)]  # a root may be a link, as in /proc
         for folder in skip:
             argv += ["-path", f"{root}/{folder}", "-prune", "-o"]
         argv += ["-type", "f", *(["-cnewer", str(since)] if since else []), "-print0"]
         # Files come and go while it looks.
         listed = subprocess.run(argv, capture_output=True, check=False, timeout=300).stdout
         self.looked[place] += listed.count(b"\0")
+        begun = time.monotonic()
         for entry in self._grep(["-aoHZsF"], listed, through=["xargs", "-0", "-r"]):
             path, _, spelt = entry.partition(b"\0")
             name, form = self._patterns[spelt]
             file = Path(os.fsdecode(path))
             self.finds.add(Find(place, f"/{file.relative_to(root)}", name, form, _owner(file)))
+        say(f"{place} {root}: {listed.count(bytes(1))} files, {time.monotonic() - begun:.1f} s")
 
     def _grep(self, options: list[str], given: bytes, *, through: Sequence[str] = ()) -> set[bytes]:
         """Return the lines that grep prints: each is what it found, after a file's name and a zero byte."""
@@ -154,6 +157,11 @@ class Search:
             f"{sum(self.looked.values())} places ({places}): {len(self.finds)} finds are allowed or not, "
             f"{len(list(left))} are not"
         )
+
+
+def say(line: str) -> None:
+    """Tell whoever runs the drill how far it is."""
+    print(line, flush=True)  # noqa: T201 - that is what a drill is for
 
 
 def _owner(file: Path) -> str:
