@@ -121,6 +121,12 @@ class Audited(Program):
         }
         return [one for one in of_folder(self.host, self.folder) if words[part] in one.command]
 
+    def no_site(self, name: str) -> None:
+        """Take a site out."""
+        config = self.config()
+        del config["config"]["portcullis:sites"][name]
+        self.write(config)
+
     def login(self, password: str) -> None:
         """Set the registry's password."""
         self.encrypt(f'registries["{registry.PRIVATE}"].password', password)
@@ -141,6 +147,8 @@ class Audited(Program):
         self.recorded.append(recorders)
         with recorders:
             yield
+        self.learn()
+        recorders.search(self.search)
 
     def run(
         self, verb: str, *arguments: str, fails: bool = False, timeout: float = 300, label: str = ""

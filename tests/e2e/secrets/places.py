@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tests.e2e.secrets.search import Search
 
 _OF_THE_KERNEL = ("proc", "sys", "dev/pts", "dev/mqueue")
+ALL_BUT_ETC = (*_OF_THE_KERNEL, "usr", "home", "root", "srv", "opt", "boot", "var/lib/docker")
 # What a container sees of itself beside its image: its memory, and whatever it wrote. Its mounts are searched
 # where they come from.
 _OF_A_CONTAINER = ("tmp", "dev/shm", "run", "var")

@@ -70,6 +70,7 @@ class Recorders:
             search.text(place, f"{side} {program}", file.read_bytes())
         for file in sorted((self.folder / "packets").glob("* *")):
             search.text("packet", file.name, file.read_bytes())
+            file.unlink()  # hundreds of megabytes of images
         if self._ports:
             search.text("heard", "by nobody", self.heard.read_bytes())
 
