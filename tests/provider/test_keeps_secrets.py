@@ -22,7 +22,11 @@ os.execvp("sh", ["sh", "-c", "env; ulimit -c"])
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    return {**os.environ, **dict.fromkeys(GIVEN, CANARY), "PYTHONPATH": str(ROOT), "KEPT": "kept"}
+    # A checkout without a .venv of its own takes the first Python.
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {
+        **os.environ, **dict.fromkeys(GIVEN, CANARY), "PATH": path, "PYTHONPATH": str(ROOT), "KEPT": "kept",
+    }  # fmt: skip
 
 
 def test_the_plugin_of_a_checkout_has_no_setting_in_its_environment_and_dumps_no_core(
