@@ -44,7 +44,7 @@ def main(file: str, *ports: str) -> None:
                 else:
                     caught += 1
                     heard.append(line.accept()[0])
-        out.write(f"tries {tries} held {len(held)} visitors {caught}\n".encode())
+        out.write(f"\n{tries} tries to listen, {len(held)} ports held, {caught} visitors\n".encode())
 
 
 def _listening(address: str, port: int) -> socket.socket | None:

@@ -154,8 +154,8 @@ class Search:
         places = ", ".join(f"{count} {place}" for place, count in sorted(self.looked.items()))
         return (
             f"{len(self.canaries)} canaries in {len(self._patterns)} spellings, looked for in "
-            f"{sum(self.looked.values())} places ({places}): {len(self.finds)} finds are allowed or not, "
-            f"{len(list(left))} are not"
+            f"{sum(self.looked.values())} places ({places}): {len(self.finds)} finds, "
+            f"{len(list(left))} of them not allowed"
         )
 
 
