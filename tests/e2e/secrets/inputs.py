@@ -46,6 +46,7 @@ ENVIRONMENT = {
     "PULUMI_ACCESS_TOKEN": "forge",
     "PULUMI_CONFIG_PASSPHRASE": "passphrase",
     "PULUMI_CONFIG_PASSPHRASE_FILE": "none: a file's name",
+    "PULUMI_CONFIG_SECRET_KEYS": "none: names of settings",
 }
 """Variables of whoever deploys, as the code names them."""
 
