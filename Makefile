@@ -100,7 +100,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden fuzz e2e drill drill-inventory torture upgrade record-state lock test mutants bench dist sbom audit
+.PHONY: tools-only lint format types unit golden fuzz e2e drill drill-inventory drill-secrets torture upgrade record-state lock test mutants bench dist sbom audit
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -155,6 +155,10 @@ torture: ready-to-test ## kill deployments in every way at random: the next up h
 		SEED=$$seed KILLS=$(or $(KILLS),100) FROM=$(or $(FROM),1) RACES=$(or $(RACES),50) python -m pytest -v \
 		--timeout 1500 tests/e2e/torture tests/e2e/access/test_drill.py $(PYTEST) || ended=$$?; \
 		python -m tests.e2e.torture.record $$seed; exit $$ended
+
+# Ten minutes. It prints how many canaries were looked for, where, and what was found.
+drill-secrets: ready-to-test ## a canary in every secret input, and all that can go wrong: it is found nowhere else
+	@$(ENV) python -m pytest -s tests/e2e/secrets/audit.py $(PYTEST)
 
 lock: tools-only ## lock the Python packages with hashes: requirements*.in to requirements*.txt
 	@$(BIN)/python tools/lock.py $(LOCK)

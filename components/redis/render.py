@@ -102,15 +102,14 @@ def overcommit_conf(resource: str, values: Mapping[str, str]) -> str:
 def health_command(*, tls: bool = False) -> list[str]:
     """Return the command that checks its health: a PING of the ops user over the container's own loopback.
 
-    Its credential comes from a file and goes to redis-cli in its environment: a command line is for
-    everybody's `ps`.
+    Its credential comes from a file and goes to redis-cli by its input: a command line is for everybody's
+    `ps`, and an environment for whoever looks into /proc.
     """
     options = f"--tls --cacert {SECRETS}/ca.crt " if tls else ""
     steps = [
-        f"read -r user REDISCLI_AUTH <{SECRETS}/ops",
-        "export REDISCLI_AUTH",
+        f"read -r user password <{SECRETS}/ops",
         # What it says besides PONG is what `docker inspect` shows of a container that is not well.
-        f'said=$(redis-cli --no-auth-warning {options}--user "$user" ping 2>&1)',
+        f"""said=$(printf '%s\\n' "$password" | redis-cli --askpass {options}--user "$user" ping 2>&1)""",
         'echo "$said"',
         'test "$said" = PONG',
     ]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import resource
 import signal
 import sys
 import threading
@@ -40,6 +41,8 @@ def main(pending: list[str]) -> None:
         pending: lines that were already read from standard input.
     """
     os.umask(0o077)
+    # Requests have secrets in them: a core of this process would be a file with all of them.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost terminal must not cut apt in half
     peer = Peer.parse(sys.argv[2]) if len(sys.argv) > 2 else None  # noqa: PLR2004 - after the agent's hash
     agent = Agent(Machine(peer=peer), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -25,6 +26,10 @@ _OPTIONS = (
     ("grpc.server_max_unrequested_time_in_server", 30 * 60),
 )
 
+NOT_OURS = ("PULUMI_CONFIG", "PULUMI_CONFIG_SECRET_KEYS", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN")
+"""What the engine has in its environment, or adds for a plugin, and ours needs not: settings, decrypted, and
+what decrypts them. The launcher of a checkout leaves them out already."""
+
 
 def serve(servicer: Servicer) -> tuple[grpc.Server, int]:
     """Start the server; return it and its port."""
@@ -35,8 +40,16 @@ def serve(servicer: Servicer) -> tuple[grpc.Server, int]:
     return server, port
 
 
+def keep_secrets() -> None:
+    """Leave no secret to what this process starts, such as ssh, nor to a core dump."""
+    for name in NOT_OURS:
+        os.environ.pop(name, None)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def main() -> None:
     """Serve until the engine ends us by SIGINT or SIGTERM, or is gone itself."""
+    keep_secrets()
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())

@@ -128,6 +128,14 @@ def test_it_speaks_and_ends_with_its_input_and_stays_small(start: Callable[..., 
     assert peak < 30_000, f"{peak} kB"
 
 
+def test_it_leaves_no_core_whose_memory_would_hold_secrets(start: Callable[..., Agent]) -> None:
+    agent = start(json.dumps({"id": 90, "op": "hello"}))
+    agent.read()
+    limits = Path(f"/proc/{agent.process.pid}/limits").read_text()
+    (core,) = [line.split() for line in limits.splitlines() if line.startswith("Max core file size")]
+    assert core[4:6] == ["0", "0"]
+
+
 def test_what_came_with_the_machine_is_recorded_before_the_first_change(
     start: Callable[..., Agent], tmp_path: Path, etc: Path
 ) -> None:

@@ -23,10 +23,10 @@ _LOADING = 3600.0  # seconds
 _STARTING = 300.0
 
 # User and password are read inside the container, from one file that is replaced as a whole: the password is
-# in no command line and does not pass through here.
+# in no command line and no environment, and does not pass through here. `printf` is the shell's own.
 _ASK = (
-    "read -r user REDISCLI_AUTH </run/secrets/ops && export REDISCLI_AUTH && "
-    'exec redis-cli --no-auth-warning --user "$user" '
+    "read -r user password </run/secrets/ops && printf '%s\\n' \"$password\" | "
+    'redis-cli --askpass --user "$user" '
 )
 
 # Loads the snapshot without the append-only file and then switches that on, which writes a new one from what

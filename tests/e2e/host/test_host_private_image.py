@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import TYPE_CHECKING
 
 from lab import images, registry
-from tests.e2e.host.test_host_secrets import everything_under, spellings
-from tests.e2e.host.watch import Sampler
+from tests.e2e.secrets import canaries, places, planted
+from tests.e2e.secrets.canaries import Canary
+from tests.e2e.secrets.recorders import Recorders
+from tests.e2e.secrets.search import Search, allowances
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lab.pytest_lab import Host, Lab
     from tests.e2e.project import Outcome, Project
 
@@ -49,18 +51,21 @@ def moving(content: str) -> images.Image:
 
 
 def test_an_image_behind_a_login_runs_and_the_login_is_found_nowhere(
-    project: Project, module_host: Host, lab: Lab
+    project: Project, module_host: Host, lab: Lab, tmp_path: Path
 ) -> None:
     host = module_host
+    since = tmp_path / "since"
+    since.touch()
     outcomes: list[Outcome] = []
     first = lab.push(moving("one"))
     there = f"{lab.private_registry()}/moving"
     facts = {"registry": registry.PRIVATE, "username": registry.USERNAME}
+    wrong = canaries.made("registry wrong")
     project.program(PROGRAM.format(**facts, authority=str(lab.authority.bundle)))
-    project.secret("password", "wrong-registry-password")
-    refused = project.preview(fails=True).has(f"look at portcullis:registries.{registry.PRIVATE}")
-    project.secret("password", registry.PASSWORD)
-    with Sampler(host) as seen:
+    with Recorders(host, tmp_path / "recorded") as recorded:
+        project.secret("password", wrong.text)
+        outcomes.append(project.preview(fails=True).has(f"look at portcullis:registries.{registry.PRIVATE}"))
+        project.secret("password", registry.PASSWORD)
         outcomes.append(project.up("--diff", timeout=300))
         assert version(host) == "one"
         assert host.run("docker image ls --digests --no-trunc").stdout.count(first.digest) == 1
@@ -74,26 +79,30 @@ def test_an_image_behind_a_login_runs_and_the_login_is_found_nowhere(
         outcomes.append(project.up("--diff").has('~ pulled: "<absent>" => "pulled"'))
         assert version(host) == "two"
 
-    header = base64.urlsafe_b64encode(
-        json.dumps({"username": registry.USERNAME, "password": registry.PASSWORD}).encode()
-    ).decode()
-    secrets = {*spellings(registry.PASSWORD), *spellings("wrong-registry-password"), header.rstrip("=")}
-    inspected = "docker inspect $(docker ps -aq) $(docker image ls -q); docker info"
-    places = {
-        "a command line": "\n".join(seen.commands),
-        "an environment on the host": "\n".join(seen.environments),
-        "what Pulumi prints": "\n".join(outcome.output for outcome in [*outcomes, refused]),
-        "the project's folder": everything_under(project.folder),
-        "what Docker shows": host.run(inspected).stdout,
-        "the host's journal": host.run("journalctl --sync; journalctl -q --no-pager -o export").stdout,
-    }
-    assert seen.rounds > 50
-    assert "moving" in places["what Docker shows"]
-    for where, text in places.items():
-        assert not [secret for secret in secrets if secret in text], where
-    searched = "/etc /var /run /tmp /root /home /srv"
-    left = host.run(f"grep -rlaE '{registry.PASSWORD}|{header[:-4]}' {searched}", check=False).stdout
-    assert left == ""
+    # Docker takes the login as one header, in base64: the search knows that spelling.
+    search = Search([wrong, Canary("registry", registry.PASSWORD)])
+    for outcome in outcomes:
+        search.text("output", f"pulumi {outcome.verb}", outcome.output)
+    search.tree("deployer file", project.folder)
+    places.of_host(search, host, since)
+    recorded.search(search)
+    left = search.not_allowed(allowances())
+    assert not left, "\n".join(map(str, left))
+    assert all(search.looked[place] for place in ("host file", "journal", "docker", "command line", "packet"))
+
+
+def test_a_secret_in_any_kind_of_place_is_found_by_the_search_of_the_secrets_drill(
+    module_host: Host, tmp_path: Path
+) -> None:
+    (image, *_) = module_host.run("docker ps --format '{{.Image}}'").stdout.split()
+    search, plants = planted.plant_and_look(module_host, image, tmp_path)
+    found = {(find.canary, find.place, find.where) for find in search.finds}
+    missed = [
+        kind
+        for kind, (place, where) in plants.items()
+        if not any(one[:2] == (kind, place) and one[2].startswith(where) for one in found)
+    ]
+    assert not missed, search.summary([])
 
 
 def version(host: Host) -> str:
