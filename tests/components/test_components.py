@@ -82,6 +82,27 @@ def test_docker_engine(deploy: Deploy) -> None:
     assert engine.outputs["web1-docker"]["bind_address"] == "172.17.0.1"
 
 
+def test_docker_from_its_own_repository(deploy: Deploy) -> None:
+    engine = deploy(lambda: docker_engine(source="docker"))
+    packages = engine.one(":Packages").inputs
+    assert set(packages["packages"]) == {
+        "apparmor", "ca-certificates", "containerd.io", "docker-ce", "docker-ce-cli",
+    }  # fmt: skip
+    assert packages["never_purge"] == ["docker-ce"]
+    # apt knows what it may take from there before it knows the repository.
+    assert engine.before("web1-docker-packages") == {"web1-docker-preferences", "web1-docker-sources"}
+    assert engine.before("web1-docker-sources") == {"web1-docker-preferences"}
+
+
+def test_docker_that_is_there_keeps_its_packages(deploy: Deploy) -> None:
+    engine = deploy(lambda: docker_engine(source="present"))
+    assert not [r for r in engine.declared if r.type.endswith(":Packages")]
+    daemon = engine.one(":File").inputs
+    assert json.loads(daemon["content"])["ip"] == "172.17.0.1"
+    assert engine.one(":Service").inputs["unit"] == "docker.service"
+    assert engine.before("web1-docker-daemon.json") == {"web1-docker-etc"}
+
+
 def test_docker_networks_come_from_beside_docker0_or_where_it_is_said(deploy: Deploy) -> None:
     def pools(**args: Any) -> list[dict[str, Any]]:
         content = deploy(lambda: docker_engine(**args)).one(":File").inputs["content"]
