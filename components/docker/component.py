@@ -12,6 +12,7 @@ from pulumi import ResourceOptions
 from portcullis.components.docker import networks, repository, versions
 from portcullis.components.docker import render as daemon_json
 from portcullis.components.docker.args import BindAddress
+from portcullis.components.docker.resource import EngineVersion
 from portcullis.config.arguments import faults_in
 from portcullis.config.faults import ArgumentsError, Fault
 from portcullis.host import Host, ssh_config_path
@@ -126,9 +127,10 @@ class DockerEngine(pulumi.ComponentResource):
         self.register_outputs({"bind_address": self.bind_address, "service": service.active})
 
     def _packages(self, name: str, source: versions.Source, dialect: Dialect) -> list[pulumi.Resource]:
-        """Declare what brings the engine; nothing does where it is there."""
+        """Declare what brings the engine, or that the one that is there will do."""
         if source == "present":
-            return []
+            opts = ResourceOptions(parent=self)
+            return [EngineVersion(f"{name}-version", host=self.host, opts=opts)]
         repository_files = self._repository(name) if source == "docker" else []
         packages = Packages(
             f"{name}-packages",
@@ -168,9 +170,9 @@ class DockerEngine(pulumi.ComponentResource):
 class ExistingDockerEngine(pulumi.ComponentResource):
     """A Docker engine that is there already, and that somebody else looks after.
 
-    It declares no file, no package and no service: the engine and its /etc/docker stay as they are. What runs
-    on it is declared by `PrivateContainer`, `Redis` and `MongoDB`. The login has to be root, or a user with
-    `sudo -n` who is in the group docker.
+    It declares no file, no package and no service: the engine and its /etc/docker stay as they are. An engine
+    that our client cannot talk to is refused. What runs on it is declared by `PrivateContainer`, `Redis` and
+    `MongoDB`. The login has to be root, or a user with `sudo -n` who is in the group docker.
 
     Attributes:
         host: its host.
@@ -229,7 +231,10 @@ class ExistingDockerEngine(pulumi.ComponentResource):
         super().__init__("portcullis:index:ExistingDockerEngine", name, None, opts)
         self.host, self.bind_address = host, bind_address
         self.network_options = dict(network_options or {})
-        self.provider = _provider(self, name, host)
+        version = EngineVersion(
+            f"{name}-version", host=host, engine=versions.ANY, opts=ResourceOptions(parent=self)
+        )
+        self.provider = _provider(self, name, host, after=[version])
         self.register_outputs({"bind_address": bind_address})
 
 
@@ -237,11 +242,13 @@ AnyDockerEngine = DockerEngine | ExistingDockerEngine
 """What runs containers."""
 
 
-def _provider(engine: AnyDockerEngine, name: str, host: Host) -> docker.Provider:
+def _provider(
+    engine: AnyDockerEngine, name: str, host: Host, after: Sequence[pulumi.Resource] = ()
+) -> docker.Provider:
     return docker.Provider(
         f"{name}-provider",
         host=f"ssh://{host.alias}",
         # Relative, so that state is the same on every machine; the plugin runs in the project's folder.
         ssh_opts=["-F", str(ssh_config_path(pulumi.get_stack()))],
-        opts=ResourceOptions(parent=engine),
+        opts=ResourceOptions(parent=engine, depends_on=after),
     )

@@ -23,6 +23,9 @@ class Engine:
     containers: list[Json] = field(default_factory=list)
     services: list[Json] | None = None
     broken: bool = False
+    version: Any = field(
+        default_factory=lambda: {"Version": "29.8.2", "ApiVersion": "1.56", "MinAPIVersion": "1.40"}
+    )
 
     def run(
         self,
@@ -63,6 +66,8 @@ class Engine:
             return 500, {"message": "it is on fire"}
         if target == "/containers/json?all=1":
             return 200, [{k: v for k, v in one.items() if k != "bindings"} for one in self.containers]
+        if target == "/version":
+            return 200, self.version
         if target == "/services":
             no_swarm = {"message": "This node is not a swarm manager."}
             return (503, no_swarm) if self.services is None else (200, self.services)
