@@ -153,7 +153,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
                 saved = self._output([f"{tool}-save"])
                 found |= packet_passes.by_iptables(saved, tool, bridges, published)
                 shown |= packet_passes.chains(saved, tool)
-        return found | packet_passes.by_tables(ruleset, shown)
+        return found | packet_passes.by_tables(ruleset, shown, bridges, published)
 
     def _ufw(self) -> Dict[str, str]:
         families = ufw_kernel.families(self._machine)
