@@ -235,8 +235,8 @@ DOCKERS = {
         "nat-POSTROUTING": ["iifname vmap @nat-postrouting-out-jumps"],
         "nat-PREROUTING": ["fib daddr type local counter jump nat-prerouting-and-output"],
         "nat-prerouting-and-output": [
-            'iifname != "docker0" ip daddr 172.17.0.1 tcp dport 2019 counter dnat to 172.17.0.2:8080 '
-            'comment "DNAT"',
+            ('iifname != "docker0" ip daddr 172.17.0.1 tcp dport 2019 counter dnat to 172.17.0.2:8080 '
+            'comment "DNAT"'),
             'iifname != "br-shop" udp dport 8053 counter dnat to 172.30.0.2:8053 comment "DNAT"',
         ],
         "filter-forward-in__docker0": [
@@ -248,8 +248,8 @@ DOCKERS = {
     },
     "ip6 docker-bridges": {
         "nat-prerouting-and-output": [
-            'iifname != "br-shop" ip6 saddr != fe80::/10 tcp dport 8082 counter dnat to [fd00:30::10]:8080 '
-            'comment "DNAT"',
+            ('iifname != "br-shop" ip6 saddr != fe80::/10 tcp dport 8082 counter dnat to [fd00:30::10]:8080 '
+            'comment "DNAT"'),
         ],
     },
 }  # fmt: skip
