@@ -85,7 +85,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         # What is accepted is no less declared: else each release of an app would stand for itself.
         published = docker_ports.published(containers, {**accepted, **spec.published})
         passes = self._passes(containers)
-        networks = docker_ports.networks(containers, spec.networks)
+        networks = docker_ports.networks(containers, spec.networks, docker_ports.past_filters(self._machine))
         found: Dict[str, Mapping[str, str]] = {
             "listeners": _without(listeners, accepted),
             "published": {
