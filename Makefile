@@ -100,7 +100,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden fuzz e2e drill drill-inventory lock test mutants bench dist sbom audit
+.PHONY: tools-only lint format types unit golden fuzz e2e e2e-docker29 drill drill-inventory lock test mutants bench dist sbom audit
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -140,6 +140,13 @@ drill-inventory: ready-to-test ## change a disposable host by hand in every way:
 
 drill: ready ## deploy hostile changes to a disposable host: nobody may be locked out
 	@$(ENV) python -m pytest -v tests/e2e/access/test_drill.py $(PYTEST)
+
+# What is about containers, on Debian 13 with Docker 29; then its other firewall backend.
+DOCKER29 := access/test_reach.py exposure/test_exposure_by_hand.py exposure/test_exposure_quiet.py \
+	data/test_rollout.py data/test_redis.py data/test_mongo.py host/test_existing_docker.py
+e2e-docker29: ready-to-test ## the suites about containers, on hosts with Docker 29 and either firewall backend
+	@$(ENV) LAB_DOCKER=29 python -m pytest tests/e2e/docker29 $(addprefix tests/e2e/,$(DOCKER29)) $(PYTEST)
+	@$(ENV) LAB_DOCKER=29-nftables python -m pytest tests/e2e/docker29 $(PYTEST)
 
 lock: tools-only ## lock the Python packages with hashes: requirements*.in to requirements*.txt
 	@$(BIN)/python tools/lock.py $(LOCK)
