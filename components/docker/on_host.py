@@ -49,7 +49,18 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
         )
         if not (version and newest and oldest):
             raise HostError("unreadable", "Docker does not tell its version", hint="look at `docker version`")
-        return EngineFacts(exists=True, version=version, unusable=unusable(spec, version, oldest, newest))
+        if _numbers(newest) < _numbers(spec.api_from) or _numbers(oldest) > _numbers(spec.api_to):
+            # Of every verb: whatever the client asks, in a preview too, ends in an error of its protocol.
+            raise HostError(
+                "invalid",
+                f"Docker {version} on the host speaks its API from {oldest} to {newest}, and {spec.client} "
+                f"from {spec.api_from} to {spec.api_to}: they cannot talk",
+                prop="engine",
+                hint=_HINT,
+            )
+        too_old = _numbers(version) < _numbers(spec.engine)
+        why = f"Docker {version} runs on the host, and {spec.engine} is the oldest that will do"
+        return EngineFacts(exists=True, version=version, unusable=why if too_old else "")
 
     def plan(self, desired: EngineDesired, facts: EngineFacts) -> list[Step]:
         return compare(desired, facts, ("unusable",), "refuse")
@@ -63,18 +74,6 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
 
     def remove(self, desired: EngineDesired, record: Record, folder: Path) -> str:
         return "kept"
-
-
-def unusable(spec: EngineSpec, version: str, oldest: str, newest: str) -> str:
-    """Say why an engine of this version, with an API from `oldest` to `newest`, will not do."""
-    if _numbers(version) < _numbers(spec.engine):
-        return f"Docker {version} runs on the host, and {spec.engine} is the oldest that will do"
-    if _numbers(newest) < _numbers(spec.api_from) or _numbers(oldest) > _numbers(spec.api_to):
-        return (
-            f"Docker {version} on the host speaks its API from {oldest} to {newest}, and {spec.client} from "
-            f"{spec.api_from} to {spec.api_to}: they cannot talk"
-        )
-    return ""
 
 
 def _text(said: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -89,11 +90,16 @@ def test_an_api_that_the_client_does_not_speak(
     kind: Engines, docker: docker_engine.Engine, oldest: str, newest: str, *, fits: bool
 ) -> None:
     docker.version = says("31.0.0", oldest, newest)
+    if fits:
+        assert facts(kind).unusable == ""
+        return
     words = (
         f"Docker 31.0.0 on the host speaks its API from {oldest} to {newest}, and the docker plugin 5.x of "
         "Pulumi from 1.40 to 1.49: they cannot talk"
     )
-    assert facts(kind).unusable == ("" if fits else words)
+    with pytest.raises(HostError, match=re.escape(words)) as caught:
+        facts(kind)
+    assert "which-versions-will-do" in caught.value.hint
 
 
 def test_a_host_without_docker(kind: Engines) -> None:
