@@ -49,10 +49,12 @@ def test_an_engine_that_is_there_keeps_its_packages_and_gets_our_settings(
     # Their engine no longer speaks what Pulumi's plugin does.
     host.run(f"mkdir -p {DROP_IN.rpartition('/')[0]}")
     host.write(DROP_IN, "[Service]\nEnvironment=DOCKER_MIN_API_VERSION=1.53\n")
-    host.run("systemctl daemon-reload; systemctl restart docker")
+    host.run("systemctl daemon-reload; systemctl reset-failed docker; systemctl restart docker")
     words = "speaks its API from 1.53 to 1.56, and the docker plugin 5.x of Pulumi from 1.40 to 1.49"
     project.up(fails=True).has("web1: ", "Docker 29.8.2 on the host", words, "they cannot talk")
-    host.run(f"rm {DROP_IN}; systemctl daemon-reload; systemctl restart docker")
+    host.run(
+        f"rm {DROP_IN}; systemctl daemon-reload; systemctl reset-failed docker; systemctl restart docker"
+    )
     project.up()
     project.preview("--expect-no-changes")
 
