@@ -101,6 +101,9 @@ NOTHING: dict[str, set[str]] = {name: set() for name in ("neighbour", "internet"
 @pytest.fixture(scope="module")
 def modes(module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modes]:
     """Give a host with the filter and the containers, without ufw."""
+    # With the nftables backend Docker does not do it, and does not start without it:
+    # https://docs.docker.com/engine/network/firewall-nftables/
+    module_host.run("sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
     project = Project(tmp_path_factory.mktemp("gateways") / "gateways", module_host, name="gateways")
     project.program(PROGRAM.format(os="debian-13", policy="")).up()
     image = lab.push(images.hello("1")).reference
@@ -112,8 +115,6 @@ def modes(module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFactory)
         module_host.run(
             _NETWORK.format(n=n, mode=mode, internal=internal, ports=ports, image=image, option=_OPTION)
         )
-    # With the nftables backend nobody does it (docs.docker.com/engine/network/firewall-nftables).
-    module_host.run("sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
     made = Modes(project, module_host)
     made.settled()
     yield made
