@@ -100,7 +100,7 @@ restore: ready ## bring a backup back: STORE=redis FROM=latest; lists what there
 down: ready ## take the disposable host and its network away
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden fuzz e2e drill drill-inventory drill-secrets torture upgrade record-state lock test mutants bench dist sbom audit
+.PHONY: tools-only lint format types unit golden fuzz e2e e2e-docker29 drill drill-inventory drill-secrets torture upgrade record-state lock test mutants bench dist sbom audit
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -159,6 +159,13 @@ torture: ready-to-test ## kill deployments in every way at random: the next up h
 # Ten minutes. It prints how many canaries were looked for, where, and what was found.
 drill-secrets: ready-to-test ## a canary in every secret input, and all that can go wrong: it is found nowhere else
 	@$(ENV) python -m pytest -s tests/e2e/secrets/audit.py $(PYTEST)
+
+# What is about containers, on Debian 13 with Docker 29; then its other firewall backend.
+DOCKER29 := access/test_reach.py exposure/test_exposure_by_hand.py exposure/test_exposure_quiet.py \
+	data/test_rollout.py data/test_redis.py data/test_mongo.py host/test_existing_docker.py
+e2e-docker29: ready-to-test ## the suites about containers, on hosts with Docker 29 and either firewall backend
+	@$(ENV) LAB_DOCKER=29 python -m pytest tests/e2e/docker29 $(addprefix tests/e2e/,$(DOCKER29)) $(PYTEST)
+	@$(ENV) LAB_DOCKER=29-nftables python -m pytest tests/e2e/docker29 $(PYTEST)
 
 lock: tools-only ## lock the Python packages with hashes: requirements*.in to requirements*.txt
 	@$(BIN)/python tools/lock.py $(LOCK)

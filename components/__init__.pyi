@@ -73,6 +73,9 @@ from .docker.component import (
 from .docker.component import (
     ExistingDockerEngine as ExistingDockerEngine,
 )
+from .docker.resource import (
+    EngineVersion as EngineVersion,
+)
 from .exposure.args import (
     ExposureArgs as ExposureArgs,
 )

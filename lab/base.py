@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from lab import debian, gateway, keys
+from lab import debian, docker29, gateway, keys
 from lab.errors import LabError
 from lab.places import cache, made
 from lab.shell import run
@@ -46,22 +46,26 @@ def ensure(engine: Engine, suite: str, progress: Progress) -> str:
         raise LabError(f"no host of suite {suite!r}", f"choose one of {', '.join(SUITES)}")
     certificate = keys.authority().certificate.read_text()
     mirror = debian.mirror().replace("https://", "http://", 1)
-    recipe = "\n".join([suite, mirror, _PACKAGES, _MASKED, certificate, *_hooks(Path())])
+    # Its dependencies are in Debian 13; on 12 it stays Debian's own.
+    variant = docker29.asked_for() if suite == "trixie" else ""
+    packages = docker29.repository(variant, progress) if variant else None
+    name = f"{SUITES[suite]}-docker-{variant}" if variant else SUITES[suite]
+    recipe = "\n".join([suite, mirror, _PACKAGES, _MASKED, certificate, *_hooks(Path(), packages)])
     tag = sha256(recipe.encode()).hexdigest()[:16]
-    repository = f"{REPOSITORY}/{SUITES[suite]}"
+    repository = f"{REPOSITORY}/{name}"
     image = f"{repository}:{tag}"
     if not engine.has_image(image):
-        tar = made(cache() / "bases") / f"{SUITES[suite]}-{tag}.tar"
+        tar = made(cache() / "bases") / f"{name}-{tag}.tar"
         if not tar.exists():
-            progress.say(f"building a bare {SUITES[suite]} (about 30 s, once)")
-            _bootstrap(suite, mirror, certificate, tar)
-        progress.say(f"importing the bare {SUITES[suite]} into the engine")
+            progress.say(f"building a bare {name} (about 30 s, once)")
+            _bootstrap(suite, mirror, certificate, packages, tar)
+        progress.say(f"importing the bare {name} into the engine")
         engine.import_image(tar, repository, tag)
         engine.remove_images(repository, keep=image)
     return image
 
 
-def _bootstrap(suite: str, mirror: str, certificate: str, tar: Path) -> None:
+def _bootstrap(suite: str, mirror: str, certificate: str, packages: Path | None, tar: Path) -> None:
     with TemporaryDirectory() as folder:
         files = Path(folder)
         (files / "portcullis-lab.crt").write_text(certificate)
@@ -71,12 +75,15 @@ def _bootstrap(suite: str, mirror: str, certificate: str, tar: Path) -> None:
         new = tar.with_suffix(".new")
         options = ["--variant=minbase", "--format=tar", f"--include={_PACKAGES}"]
         proxy = f'--aptopt=Acquire::http::Proxy "{gateway.PROXY}"'
-        run(["mmdebstrap", *options, proxy, *_hooks(files), suite, str(new), mirror], timeout=900)
+        run(["mmdebstrap", *options, proxy, *_hooks(files, packages), suite, str(new), mirror], timeout=900)
         new.rename(tar)
 
 
-def _hooks(files: Path) -> list[str]:
-    """Return mmdebstrap's hooks: shell lines that run with the new root as $1."""
+def _hooks(files: Path, packages: Path | None) -> list[str]:
+    """Return mmdebstrap's hooks: shell lines that run with the new root as $1.
+
+    `packages` is a repository that the hosts have beside Debian's.
+    """
     authorities = '"$1/usr/local/share/ca-certificates/portcullis-lab.crt"'
     lines = [
         f'install -D -m 644 "{files}/portcullis-lab.crt" {authorities}',
@@ -89,4 +96,10 @@ def _hooks(files: Path) -> list[str]:
         'echo uninitialized > "$1/etc/machine-id"',
         'mkdir -m 700 -p "$1/root/.ssh"',
     ]
+    if packages:
+        repository = f'"$1/{docker29.FOLDER}"'
+        lines += [
+            f'mkdir -p {repository}; cp "{packages}"/* {repository}',
+            f"echo '{docker29.SOURCES.strip()}' > \"$1/etc/apt/sources.list.d/lab-docker.list\"",
+        ]
     return [f"--customize-hook={line}" for line in lines]

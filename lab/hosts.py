@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import keys, network
+from lab import docker29, keys, network
 from lab.engine import LABEL
 from lab.errors import LabError
 from lab.places import CHECKOUT
@@ -174,7 +174,8 @@ def _container(image: str, name: str) -> dict[str, Any]:
         "Cmd": [] if unified else _CGROUP_V1_WORDS,
         "Env": ["container=docker"],  # systemd's own word for where it runs
         "StopSignal": "SIGRTMIN+3",  # what systemd shuts down on
-        "Volumes": {"/var/lib/docker": {}},  # overlay2 cannot stand on the container's own overlay
+        # An overlay cannot stand on the container's own one. Docker 29 has its images in containerd's folder.
+        "Volumes": {"/var/lib/docker": {}} | ({"/var/lib/containerd": {}} if docker29.asked_for() else {}),
         "HostConfig": {
             "NetworkMode": "none",
             "Dns": [network.GATEWAY_ADDRESS.v4],

@@ -44,6 +44,11 @@ def required(module: Path, dependency: str) -> str:
     return found.group(1)
 
 
+def language(module: Path) -> str:
+    """Return the version of Go that `module` is written in, such as "1.26"."""
+    return ".".join(map(str, _numbers((module / "go.mod").read_text(), r"^go (\S+)")[:2]))
+
+
 def build(
     module: Path, package: str, output: Path, *, title: str, ldflags: str = "-s -w", flags: Sequence[str] = ()
 ) -> None:
@@ -68,14 +73,16 @@ def build(
     )
 
 
-def tool(module: Path, package: str) -> Path:
+def tool(module: Path, package: str, *, flags: Sequence[str] = ()) -> Path:
     """Return the program of `package`, a tool of `module`, building it into the cache when it is not there.
+
+    `flags` are more flags of `go build`; the last of a name counts.
 
     Raises:
         StepError: Go is missing or too old, a module could not be fetched, or it does not compile.
 
     """
-    digest = hashlib.sha256(platform.machine().encode())
+    digest = hashlib.sha256(" ".join([platform.machine(), *flags]).encode())
     for name in ("go.mod", "go.sum"):
         digest.update((module / name).read_bytes())
     program = cache() / module.name / digest.hexdigest()[:16] / package.rpartition("/")[2]
@@ -84,7 +91,7 @@ def tool(module: Path, package: str) -> Path:
             if not program.exists():
                 program.parent.mkdir(exist_ok=True)
                 fresh = program.with_suffix(".building")
-                build(module, package, fresh, title=f"building {program.name}")
+                build(module, package, fresh, title=f"building {program.name}", flags=flags)
                 fresh.rename(program)
     return program
 

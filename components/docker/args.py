@@ -6,8 +6,9 @@ import ipaddress
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from portcullis.components.docker import networks
+from portcullis.components.docker.versions import Source
 from portcullis.config.forms import PRIVATE
-from portcullis.config.kinds import ListOf, Number, Text, valid
+from portcullis.config.kinds import Choice, ListOf, Number, Text, valid
 from portcullis.config.section import Section, Written
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ Bridge = Annotated[str, Text("the address of a bridge", refused=_bridge)]
 PoolBase = Annotated[str, Text("an IPv4 network", refused=_pool)]
 BindAddress = Annotated[str, Text("an address of the host", refused=_bind_address)]
 PoolSize = Annotated[int, Number("a prefix", 8, 29)]
+EngineSource = Annotated[Source, Choice("where a Docker engine comes from")]
 
 
 class PoolArgs(Section):
@@ -85,6 +87,10 @@ class DockerEngineArgs(Section):
 
     what: ClassVar[str] = "a Docker engine"
 
+    source: EngineSource = "debian"
+    """Where it comes from: the system's own packages (`debian`, on Ubuntu too), Docker's apt repository
+    (`docker`), or nowhere, since it is there (`present`). That one is Docker 24 or later, and its packages
+    stay as they are."""
     bip: Bridge = _BIP
     """Address and prefix of docker0, the only address that containers are published on. Move it where your
     provider or a VPN uses 172.17.0.0/16."""

@@ -9,12 +9,12 @@ import pulumi
 import pulumi_docker as docker
 from pulumi import ResourceOptions
 
-from portcullis.components.docker import networks
+from portcullis.components.docker import networks, repository, versions
 from portcullis.components.docker import render as daemon_json
 from portcullis.components.docker.args import BindAddress
+from portcullis.components.docker.resource import EngineVersion
 from portcullis.config.arguments import faults_in
 from portcullis.config.faults import ArgumentsError, Fault
-from portcullis.dialect import DIALECTS
 from portcullis.host import Host, ssh_config_path
 from portcullis.resources import Directory, File, Packages, Service
 
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from portcullis.components.docker.args import DockerEngineArgs
+    from portcullis.dialect import Dialect
 
 
 class DockerEngine(pulumi.ComponentResource):
-    """Docker from the system's own packages, running on our daemon.json.
+    """Docker from the system's packages or its own, or one that is there, running on our daemon.json.
 
     Attributes:
         host: its host.
@@ -76,7 +77,8 @@ class DockerEngine(pulumi.ComponentResource):
         Args:
             name: the component's name, such as "web1-docker".
             args: what is particular about it.
-            host: the host. Its operating system decides the version of Docker and so what it can be told.
+            host: the host. Its operating system and `source` decide the version of Docker and so what it can
+                be told.
                 With `adopt`, a daemon.json that is there and differs is replaced.
             reached: addresses and networks that no network of containers may hold, such as the host's own:
                 the host would look for them among its containers.
@@ -93,26 +95,16 @@ class DockerEngine(pulumi.ComponentResource):
                 for taken, text in found
             )
         super().__init__("portcullis:index:DockerEngine", name, None, opts)
-        dialect = DIALECTS[host.os]
+        dialect = versions.dialect(host.os, args.source)
         self.host, self.bind_address = host, args.bind_address
 
-        packages = Packages(
-            f"{name}-packages",
-            host=host,
-            names=dialect.docker_packages,
-            on_delete="purge",
-            # Its postrm deletes /var/lib/docker, volumes included.
-            never_purge=["docker.io"],
-            # Never in the place of another Docker, whose containers somebody needs.
-            adopt=False,
-            opts=ResourceOptions(parent=self),
-        )
+        packages = self._packages(name, args.source, dialect)
         folder = Directory(
             f"{name}-etc",
             host=host,
             path="/etc/docker",
             # The package brings the folder: made before it, it would count as ours and go with us.
-            opts=ResourceOptions(parent=self, depends_on=[packages]),
+            opts=ResourceOptions(parent=self, depends_on=packages),
         )
         config = File(
             f"{name}-daemon.json",
@@ -120,7 +112,7 @@ class DockerEngine(pulumi.ComponentResource):
             path=daemon_json.PATH,
             content=daemon_json.daemon_json(dialect, args.bip, args.address_pools),
             validate=daemon_json.validation(dialect),
-            opts=ResourceOptions(parent=self, depends_on=[packages, folder]),
+            opts=ResourceOptions(parent=self, depends_on=[*packages, folder]),
         )
         service = Service(
             f"{name}-service",
@@ -129,18 +121,58 @@ class DockerEngine(pulumi.ComponentResource):
             reads=[config],
             # A reload takes up only a few of the keys; live-restore keeps containers over a restart.
             on_change="restart",
-            opts=ResourceOptions(parent=self, depends_on=[packages, config]),
+            opts=ResourceOptions(parent=self, depends_on=[*packages, config]),
         )
         self.provider = _provider(self, name, host)
         self.register_outputs({"bind_address": self.bind_address, "service": service.active})
+
+    def _packages(self, name: str, source: versions.Source, dialect: Dialect) -> list[pulumi.Resource]:
+        """Declare what brings the engine, or that the one that is there will do."""
+        if source == "present":
+            opts = ResourceOptions(parent=self)
+            return [EngineVersion(f"{name}-version", host=self.host, opts=opts)]
+        repository_files = self._repository(name) if source == "docker" else []
+        packages = Packages(
+            f"{name}-packages",
+            host=self.host,
+            names=dialect.docker_packages,
+            on_delete="purge",
+            # Its postrm deletes /var/lib/docker, volumes included.
+            never_purge=["docker.io" if source == "debian" else "docker-ce"],
+            # Never in the place of another Docker, whose containers somebody needs.
+            adopt=False,
+            opts=ResourceOptions(parent=self, depends_on=repository_files),
+        )
+        return [packages]
+
+    def _repository(self, name: str) -> list[pulumi.Resource]:
+        """Declare Docker's apt repository."""
+        preferences = File(
+            f"{name}-preferences",
+            host=self.host,
+            path=repository.PREFERENCES_PATH,
+            content=repository.preferences(
+                f"{name}-preferences", versions.DOCKERS, versions.DOCKERS_PACKAGES
+            ),
+            opts=ResourceOptions(parent=self),
+        )
+        sources = File(
+            f"{name}-sources",
+            host=self.host,
+            path=repository.SOURCES_PATH,
+            content=repository.sources(f"{name}-sources", self.host.os),
+            # Before the repository counts, it is known what may be taken from it.
+            opts=ResourceOptions(parent=self, depends_on=[preferences]),
+        )
+        return [preferences, sources]
 
 
 class ExistingDockerEngine(pulumi.ComponentResource):
     """A Docker engine that is there already, and that somebody else looks after.
 
-    It declares no file, no package and no service: the engine and its /etc/docker stay as they are. What runs
-    on it is declared by `PrivateContainer`, `Redis` and `MongoDB`. The login has to be root, or a user with
-    `sudo -n` who is in the group docker.
+    It declares no file, no package and no service: the engine and its /etc/docker stay as they are. An engine
+    that our client cannot talk to is refused. What runs on it is declared by `PrivateContainer`, `Redis` and
+    `MongoDB`. The login has to be root, or a user with `sudo -n` who is in the group docker.
 
     Attributes:
         host: its host.
@@ -199,7 +231,10 @@ class ExistingDockerEngine(pulumi.ComponentResource):
         super().__init__("portcullis:index:ExistingDockerEngine", name, None, opts)
         self.host, self.bind_address = host, bind_address
         self.network_options = dict(network_options or {})
-        self.provider = _provider(self, name, host)
+        version = EngineVersion(
+            f"{name}-version", host=host, engine=versions.ANY, opts=ResourceOptions(parent=self)
+        )
+        self.provider = _provider(self, name, host, after=[version])
         self.register_outputs({"bind_address": bind_address})
 
 
@@ -207,11 +242,13 @@ AnyDockerEngine = DockerEngine | ExistingDockerEngine
 """What runs containers."""
 
 
-def _provider(engine: AnyDockerEngine, name: str, host: Host) -> docker.Provider:
+def _provider(
+    engine: AnyDockerEngine, name: str, host: Host, after: Sequence[pulumi.Resource] = ()
+) -> docker.Provider:
     return docker.Provider(
         f"{name}-provider",
         host=f"ssh://{host.alias}",
         # Relative, so that state is the same on every machine; the plugin runs in the project's folder.
         ssh_opts=["-F", str(ssh_config_path(pulumi.get_stack()))],
-        opts=ResourceOptions(parent=engine),
+        opts=ResourceOptions(parent=engine, depends_on=after),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.components.exposure import exposure_keys as keys
 from portcullis.components.exposure.facts import ABSENT, MAPS, ExposureDesired, ExposureFacts, maps_of
-from portcullis.components.exposure.on_host.docker_ports import was_declared
+from portcullis.components.exposure.on_host.docker_ports import PAST_FILTERS, was_declared
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import CreateResult, UpdateResult
@@ -167,6 +167,8 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
         # The inventory tells of each network, also of one with nobody in it.
         subject, remedy = f"network {key}", f"{STAYS}; remove it yourself: docker network rm {key}"
         what = f"undeclared, with {live}"
+        if PAST_FILTERS in live:  # the inventory does not tell that
+            return Line(subject, what, remedy, Severity.OPEN, at=at)
         return Line(subject, what, remedy, Severity.WRONG, at=at, topic=subject, echo=True)
     topic = "forward filter" if key == "any routed" else _port(key) or key
     return Line(_named(name, key), f"open to {live}", STAYS, Severity.OPEN, at=at, topic=topic, echo=True)

@@ -210,7 +210,13 @@ class HardenedHost(pulumi.ComponentResource):
         """Declare what the host is and stays: logins, updates, room."""
         name, args, host = self._name, self._args, self._host
         LoginPolicy(f"{name}-login", LoginPolicyArgs(), host=host, opts=self._after())
-        updates = SystemUpdates(f"{name}-updates", args.updates, host=host, opts=self._after())
+        updates = SystemUpdates(
+            f"{name}-updates",
+            args.updates,
+            host=host,
+            docker_source=args.docker_engine.source,
+            opts=self._after(),
+        )
         Upkeep(f"{name}-upkeep", args.upkeep, host=host, opts=self._after(updates))
 
     def _stores(self) -> Stores:

@@ -11,6 +11,7 @@ from portcullis.components.updates import render
 from portcullis.resources import Directory, File, Packages, Service
 
 if TYPE_CHECKING:
+    from portcullis.components.docker.versions import Source
     from portcullis.components.updates.args import UpdatesArgs
     from portcullis.host import Host
 
@@ -32,7 +33,13 @@ class SystemUpdates(pulumi.ComponentResource):
     """
 
     def __init__(
-        self, name: str, args: UpdatesArgs, *, host: Host, opts: ResourceOptions | None = None
+        self,
+        name: str,
+        args: UpdatesArgs,
+        *,
+        host: Host,
+        docker_source: Source = "debian",
+        opts: ResourceOptions | None = None,
     ) -> None:
         """Declare them.
 
@@ -40,6 +47,7 @@ class SystemUpdates(pulumi.ComponentResource):
             name: the component's name, such as "web1-updates".
             args: when the host may reboot, and what it leaves out.
             host: the host, whose operating system decides where security updates come from.
+            docker_source: where its Docker comes from, as `DockerEngineArgs.source` says.
             opts: options of the component.
         """
         super().__init__("portcullis:index:SystemUpdates", name, None, opts)
@@ -55,7 +63,9 @@ class SystemUpdates(pulumi.ComponentResource):
             f"{name}-apt",
             host=host,
             path=render.APT_PATH,
-            content=render.apt_conf(f"{name}-apt", host.os, args.reboot, args.docker),
+            content=render.apt_conf(
+                f"{name}-apt", host.os, args.reboot, args.docker, docker_source=docker_source
+            ),
             # A broken file would stop every use of apt.
             test=["apt-config", "dump"],
             opts=after,

@@ -36,19 +36,30 @@ Unattended-Upgrade::Allowed-Origins {
     "${distro_id}ESM:${distro_codename}-infra-security";
 };
 """
+# Docker's own repository tells security updates from none: what its preferences let through is installed.
+_DOCKERS = """\
+Unattended-Upgrade::Origins-Pattern {
+    "origin=Docker,label=Docker CE";
+};
+"""
 _HOLD = """
 # Docker is left out, as the settings say: upgrade it by hand, with
-# `apt-get install --only-upgrade docker.io containerd runc`.
+# `apt-get install --only-upgrade docker.io containerd runc`, or docker-ce docker-ce-cli containerd.io.
 Unattended-Upgrade::Package-Blacklist {
     "^docker\\.io$";
     "^docker-cli$";
     "^containerd$";
     "^runc$";
+    "^docker-ce$";
+    "^docker-ce-cli$";
+    "^containerd\\.io$";
 };
 """
 
 
-def apt_conf(resource: str, os: str, reboot: str, docker: Literal["hold", "upgrade"]) -> str:
+def apt_conf(
+    resource: str, os: str, reboot: str, docker: Literal["hold", "upgrade"], *, docker_source: str = "debian"
+) -> str:
     """Render what apt and unattended-upgrades are told."""
     return (
         header(resource, "Security upgrades, every day, without anybody at hand.")
@@ -61,7 +72,7 @@ APT::Periodic::AutocleanInterval "7";
 # Security updates and nothing else. The lists of other files are emptied first: apt adds to a list.
 """
         + (_UBUNTU if os.startswith("ubuntu-") else _DEBIAN)
-        + (_HOLD if docker == "hold" else "")
+        + (_HOLD if docker == "hold" else _DOCKERS if docker_source == "docker" else "")
         + """
 # A changed configuration file stays, and the new one is put beside it. Without this, an update that brings
 # another version of a file that was changed, by us or by hand, is never installed: it waits for an answer.

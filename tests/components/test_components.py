@@ -82,6 +82,30 @@ def test_docker_engine(deploy: Deploy) -> None:
     assert engine.outputs["web1-docker"]["bind_address"] == "172.17.0.1"
 
 
+def test_docker_from_its_own_repository(deploy: Deploy) -> None:
+    engine = deploy(lambda: docker_engine(source="docker"))
+    packages = engine.one(":Packages").inputs
+    assert set(packages["packages"]) == {
+        "apparmor", "ca-certificates", "containerd.io", "docker-ce", "docker-ce-cli",
+    }  # fmt: skip
+    assert packages["never_purge"] == ["docker-ce"]
+    # apt knows what it may take from there before it knows the repository.
+    assert engine.before("web1-docker-packages") == {"web1-docker-preferences", "web1-docker-sources"}
+    assert engine.before("web1-docker-sources") == {"web1-docker-preferences"}
+
+
+def test_docker_that_is_there_keeps_its_packages(deploy: Deploy) -> None:
+    engine = deploy(lambda: docker_engine(source="present"))
+    assert not [r for r in engine.declared if r.type.endswith(":Packages")]
+    daemon = engine.one(":File").inputs
+    assert json.loads(daemon["content"])["ip"] == "172.17.0.1"
+    assert engine.one(":Service").inputs["unit"] == "docker.service"
+    assert engine.one(":EngineVersion").inputs["engine"] == "24.0"
+    # Nothing is written for an engine that will not do.
+    assert engine.before("web1-docker-etc") == {"web1-docker-version"}
+    assert engine.before("web1-docker-daemon.json") == {"web1-docker-version", "web1-docker-etc"}
+
+
 def test_docker_networks_come_from_beside_docker0_or_where_it_is_said(deploy: Deploy) -> None:
     def pools(**args: Any) -> list[dict[str, Any]]:
         content = deploy(lambda: docker_engine(**args)).one(":File").inputs["content"]
@@ -96,7 +120,10 @@ def test_docker_networks_come_from_beside_docker0_or_where_it_is_said(deploy: De
 
 def test_an_engine_that_is_there_is_reached_and_nothing_else(deploy: Deploy) -> None:
     engine = deploy(lambda: existing_engine(bind_address="10.9.0.1"))
-    assert [r.type for r in engine.declared if r.options.custom] == ["pulumi:providers:docker"]
+    assert [r.name for r in engine.declared if r.is_on_host] == ["their-docker-version"]
+    assert engine.one(":EngineVersion").inputs["engine"] == "1.0"
+    # Else the plugin ends in an error of its protocol where they cannot talk.
+    assert engine.before("their-docker-provider") == {"their-docker-version"}
     provider = engine.one("pulumi:providers:docker").inputs
     assert (provider["host"], provider["sshOpts"]) == ("ssh://web1", '["-F", ".portcullis/test/ssh_config"]')
     assert engine.outputs["their-docker"] == {"bind_address": "10.9.0.1"}

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from portcullis.components.containers.render import http_check
+from portcullis.components.docker import repository, versions
 from portcullis.components.docker.args import PoolArgs
 from portcullis.components.docker.networks import beside, collisions
 from portcullis.components.docker.render import daemon_json, validation
@@ -36,6 +39,41 @@ def test_daemon_json_with_docker0_elsewhere(golden: Golden) -> None:
 def test_daemon_json_with_pools_of_its_own(golden: Golden) -> None:
     pools = [PoolArgs(base="10.10.0.0/16"), PoolArgs(base="10.11.0.0/16", size=28)]
     golden("daemon.pools.json", daemon_json(DIALECTS["debian-13"], "172.17.0.1/16", pools))
+
+
+@pytest.mark.parametrize("source", ["docker", "present"])
+def test_daemon_json_of_an_engine_that_is_not_the_systems(source: versions.Source, golden: Golden) -> None:
+    dialect = versions.dialect("debian-12", source)
+    golden(f"daemon.{source}.json", daemon_json(dialect, "172.17.0.1/16"))
+    assert validation(dialect) == ["dockerd", "--validate", "--config-file", "{path}"]
+
+
+@pytest.mark.parametrize("os", DIALECTS)
+def test_dockers_repository(os: str, golden: Golden) -> None:
+    text = repository.sources("web1-docker-sources", os)
+    if os == "debian-13":
+        golden("docker.sources", text)
+    system, _, version = os.partition("-")
+    suite = {"13": "trixie", "12": "bookworm", "24.04": "noble", "22.04": "jammy"}[version]
+    assert f"URIs: https://download.docker.com/linux/{system}\nSuites: {suite}\n" in text
+
+
+def test_dockers_preferences(golden: Golden) -> None:
+    golden(
+        "docker.preferences",
+        repository.preferences("web1-docker-preferences", versions.DOCKERS, versions.DOCKERS_PACKAGES),
+    )
+
+
+def test_dockers_key_has_its_fingerprint() -> None:
+    armoured = repository.KEY.split("\n\n")[1].partition("\n=")[0]
+    packet = base64.b64decode(armoured)
+    # RFC 9580, 4.2.2 and 5.5.4.1: an old packet of a public key (tag 6), its length in two bytes; and what a
+    # fingerprint of version 4 is made of. What follows the packet is bound to it by its signatures.
+    assert packet[0] == 0x80 | 6 << 2 | 1
+    length = int.from_bytes(packet[1:3], "big")
+    body = b"\x99" + packet[1:3] + packet[3 : 3 + length]
+    assert hashlib.sha1(body, usedforsecurity=False).hexdigest().upper() == repository.FINGERPRINT
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,13 @@ def test_updates_without_docker_and_reboot(golden: Golden) -> None:
     golden("apt.hold.conf", updates.apt_conf("web1-updates-apt", "debian-13", "never", "hold"))
 
 
+def test_updates_of_dockers_own_packages(golden: Golden) -> None:
+    text = updates.apt_conf("web1-updates-apt", "debian-13", "04:00", "upgrade", docker_source="docker")
+    golden("apt.docker.conf", text)
+    held = updates.apt_conf("web1-updates-apt", "debian-13", "never", "hold", docker_source="docker")
+    assert held == updates.apt_conf("web1-updates-apt", "debian-13", "never", "hold")
+
+
 def test_updates_restart_services(golden: Golden) -> None:
     golden("needrestart.conf", updates.needrestart_conf("web1-updates-needrestart"))
 

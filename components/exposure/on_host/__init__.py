@@ -85,7 +85,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         # What is accepted is no less declared: else each release of an app would stand for itself.
         published = docker_ports.published(containers, {**accepted, **spec.published})
         passes = self._passes(containers)
-        networks = docker_ports.networks(containers, spec.networks)
+        networks = docker_ports.networks(containers, spec.networks, docker_ports.past_filters(self._machine))
         found: Dict[str, Mapping[str, str]] = {
             "listeners": _without(listeners, accepted),
             "published": {
@@ -153,7 +153,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
                 saved = self._output([f"{tool}-save"])
                 found |= packet_passes.by_iptables(saved, tool, bridges, published)
                 shown |= packet_passes.chains(saved, tool)
-        return found | packet_passes.by_tables(ruleset, shown)
+        return found | packet_passes.by_tables(ruleset, shown, bridges, published)
 
     def _ufw(self) -> Dict[str, str]:
         families = ufw_kernel.families(self._machine)

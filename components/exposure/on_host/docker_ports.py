@@ -23,6 +23,10 @@ _EVERYWHERE = "0.0.0.0"  # noqa: S104 - what others bind to
 _UP = ("running", "restarting", "paused")
 # Networks that Docker itself brings; what is on docker0 has no network of its own.
 _DOCKERS = ("bridge", "host", "none")
+# Their addresses are on the host's own wire: no packet to them comes in on the host, or is forwarded there.
+_ON_THE_WIRE = ("ipvlan", "macvlan")
+PAST_FILTERS = "past every filter of the host"
+"""What is said of somebody in such a network."""
 _DIGEST = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
 # The ports of all releases of an app: "tcp4 172.17.0.1:28000-28999 for api".
 _RELEASE = re.compile(r"(?P<address>\w+ \S+):(?P<first>\d+)-(?P<last>\d+) for (?P<app>\S+)")
@@ -150,17 +154,32 @@ def published(containers: Iterable[Container], declared: Mapping[str, str]) -> D
     return {name: " and ".join(sorted(texts)) for name, texts in owners.items()}
 
 
-def networks(containers: Iterable[Container], declared: Mapping[str, str]) -> Dict[str, str]:
+def past_filters(machine: Machine) -> Dict[str, str]:
+    """The networks whose packets pass by every filter of the host, each with its driver."""
+    return {
+        str(one.get("Name")): str(one["Driver"])
+        for one in _document(machine, "/networks") or ()
+        if one.get("Driver") in _ON_THE_WIRE
+    }
+
+
+def networks(
+    containers: Iterable[Container], declared: Mapping[str, str], past: Mapping[str, str]
+) -> Dict[str, str]:
     """The networks that are declared, and those besides that a running container is in: name → who is in it.
 
-    A neighbour who sends packets for such a container to the host is refused by the filter alone.
+    A neighbour who sends packets for such a container to the host is refused by the filter alone, and not
+    even by that where `past` has the network.
     """
     found: Dict[str, set[str]] = {}
     for one in containers:
         for network in one.networks if one.is_up else ():
             if network not in _DOCKERS and network not in declared:
                 found.setdefault(network, set()).add(one.text)
-    return {**declared, **{network: " and ".join(sorted(texts)) for network, texts in found.items()}}
+    texts = {network: " and ".join(sorted(who)) for network, who in found.items()}
+    for network in past.keys() & texts:
+        texts[network] += f", {PAST_FILTERS} ({past[network]})"
+    return {**declared, **texts}
 
 
 def was_declared(port_key: str, owner: str, declared: Mapping[str, str]) -> bool:

@@ -112,8 +112,14 @@ def public_key(protocol: str, family: str, ports: str) -> str:
     return f"{protocol}{family} {ports} to containers"
 
 
-# Docker 29's, and ours.
-_KNOWN_TABLES = re.compile(r"(?:ip|ip6) docker-bridges|inet portcullis")
+_DOCKERS_TABLE = re.compile(r"ip6? docker-bridges")
+# Docker 29's own rules with its nftables backend: moby's nftabler writes them.
+_DOCKERS_JUMP = re.compile(r"[io]ifname vmap @(?:filter-forward|nat-postrouting)-(?:in|out)-jumps")
+_DOCKERS_BRIDGE = re.compile(r"filter-forward-(?:in|out)__(?P<bridge>.+)")
+_DOCKERS_DNAT = re.compile(
+    r"(?:iifname != \"[^\"]+\" )?(?:ip6 saddr != fe80::/10 )?(?:ip6? daddr \S+ )?"
+    r"(?P<protocol>tcp|udp|sctp) dport (?P<port>\d+) counter dnat to \S+ comment \"DNAT\""
+)
 _IPTABLES = re.compile(r"(?:ip|ip6) (?:filter|nat|raw|mangle|security)")
 _HARMLESS = re.compile(
     r"ct state (?:established,related|related,established|established) .*|iif(?:name)? \"?lo\"? .*"
@@ -122,7 +128,10 @@ _VERDICTS = re.compile(r"(?P<state>(?:^| )ct state )?vmap (?:@|\{(?P<pairs>[^}]*
 
 
 def by_tables(
-    found: Mapping[str, Mapping[str, Iterable[str]]], shown: Mapping[str, Collection[str]]
+    found: Mapping[str, Mapping[str, Iterable[str]]],
+    shown: Mapping[str, Collection[str]],
+    bridges: Collection[str] = (),
+    published: Collection[Tuple[str, int]] = (),
 ) -> Passes:
     """Rules of tables that are neither ours nor of a program we know, which accept or redirect.
 
@@ -130,15 +139,31 @@ def by_tables(
         found: the rules, by table and chain.
         shown: the chains that iptables-save shows of its tables. Somebody who writes to one of these with nft
             makes it leave out that chain, or the whole table, and it does not say so by its exit code.
+        bridges: the interfaces that are bridges.
+        published: protocol and port of all that Docker has published.
     """
     return {
         f"nft {table} {chain}: {rule}": does
         for table, chains in found.items()
-        if not _KNOWN_TABLES.fullmatch(table)
+        if table != FILTER
         for chain, rules in chains.items()
         for rule in rules
+        if not (_DOCKERS_TABLE.fullmatch(table) and _is_dockers_by_nft(chain, rule, bridges, published))
         if (does := _does(table, chain, rule, shown))
     }
+
+
+def _is_dockers_by_nft(
+    chain: str, rule: str, bridges: Collection[str], published: Collection[Tuple[str, int]]
+) -> bool:
+    """Whether a rule in Docker's table is one that Docker writes: the name of a table is anybody's."""
+    if _redirects(rule):
+        match = _DOCKERS_DNAT.fullmatch(rule) if chain == "nat-prerouting-and-output" else None
+        return bool(match and (match["protocol"], int(match["port"])) in published)
+    if _DOCKERS_JUMP.fullmatch(rule):
+        return True
+    match = _DOCKERS_BRIDGE.fullmatch(chain)
+    return bool(match and match["bridge"] in bridges)
 
 
 def _does(table: str, chain: str, rule: str, shown: Mapping[str, Collection[str]]) -> str:

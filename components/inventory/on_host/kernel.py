@@ -99,6 +99,7 @@ class _Docker:
             self._look.spec.networks
             or self._look.spec.containers
             or self._look.claims.packages & {"docker.io", "docker-ce"}
+            or "docker.service" in self._look.claims.units  # whose packages are somebody else's
         )
 
     @property

@@ -22,7 +22,11 @@ class Engine:
 
     containers: list[Json] = field(default_factory=list)
     services: list[Json] | None = None
+    drivers: dict[str, str] = field(default_factory=dict)
     broken: bool = False
+    version: Any = field(
+        default_factory=lambda: {"Version": "29.8.2", "ApiVersion": "1.56", "MinAPIVersion": "1.40"}
+    )
 
     def run(
         self,
@@ -63,6 +67,12 @@ class Engine:
             return 500, {"message": "it is on fire"}
         if target == "/containers/json?all=1":
             return 200, [{k: v for k, v in one.items() if k != "bindings"} for one in self.containers]
+        known: dict[str, Any] = {
+            "/version": self.version,
+            "/networks": [{"Name": name, "Driver": driver} for name, driver in self.drivers.items()],
+        }
+        if target in known:
+            return 200, known[target]
         if target == "/services":
             no_swarm = {"message": "This node is not a swarm manager."}
             return (503, no_swarm) if self.services is None else (200, self.services)

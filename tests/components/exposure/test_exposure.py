@@ -455,6 +455,23 @@ def test_networks_made_by_hand_show_with_who_is_in_them(world: World) -> None:
     assert world.facts(networks=declared, accepted={"network byhand": "x"})["networks"] == declared
 
 
+def test_networks_on_the_hosts_own_wire_show_as_past_every_filter(world: World) -> None:
+    world.docker.drivers = {
+        "bridge": "bridge",
+        "byhand": "bridge",
+        "lan": "macvlan",
+        "wan": "ipvlan",
+        "x": "ipvlan",
+    }
+    world.docker.run("shop", networks=("byhand", "lan"))
+    world.docker.run("db", networks=("wan",))
+    assert world.facts()["networks"] == {
+        "byhand": 'container "shop" (mysql:8)',
+        "lan": 'container "shop" (mysql:8), past every filter of the host (macvlan)',
+        "wan": 'container "db" (mysql:8), past every filter of the host (ipvlan)',
+    }
+
+
 def test_what_is_accepted_is_no_difference_there_or_not(world: World) -> None:
     accepted = {"tcp4 0.0.0.0:3306": "x", "tcp4 0.0.0.0:3307": "x", "any4 any": "x", "any6 any": "x"}
     assert world.facts(accepted=accepted)["passes"] == {"tcp4 8443 to containers": "203.0.113.0/24"}

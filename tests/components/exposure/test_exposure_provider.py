@@ -11,7 +11,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
 from portcullis.components.exposure.resource import ExposureProvider, line
 from portcullis.provider import diagnostics
-from portcullis.provider.changes import Change
+from portcullis.provider.changes import Change, Severity
 from tests.host.test_provider import URN, survey_answer
 
 if TYPE_CHECKING:
@@ -241,3 +241,13 @@ def test_who_publishes_a_port_can_be_removed_by_what_is_told() -> None:
         "tcp4 0.0.0.0:8088": "stays; remove it yourself: docker service rm web",
         "tcp4 0.0.0.0:9": "stays",
     }
+
+
+def test_a_network_past_every_filter_opens_the_host() -> None:
+    live = {"lan": f"{LEAK}, past every filter of the host (macvlan)", "byhand": LEAK}
+    paths = frozenset(("networks", key) for key in live)
+    props, found = {"networks": {}}, {"networks": live}
+    change = Change("Exposure", "e", "update", props, found, props, hand=paths, up=paths, host="web1")
+    told = {line.subject: (line.severity, line.echo) for line in ExposureProvider().lines(change)}
+    # The inventory tells of each network, and this line goes with that one; but not where it is open.
+    assert told == {"network lan": (Severity.OPEN, False), "network byhand": (Severity.WRONG, True)}

@@ -226,6 +226,58 @@ def test_rules_by_nft_in_a_table_of_iptables() -> None:
     }  # fmt: skip
 
 
+# As nft lists it without counts, of Docker 29 with `firewall-backend: nftables`.
+DOCKERS = {
+    "ip docker-bridges": {
+        "filter-FORWARD": [
+            "oifname vmap @filter-forward-in-jumps", "iifname vmap @filter-forward-out-jumps",
+        ],
+        "nat-POSTROUTING": ["iifname vmap @nat-postrouting-out-jumps"],
+        "nat-PREROUTING": ["fib daddr type local counter jump nat-prerouting-and-output"],
+        "nat-prerouting-and-output": [
+            ('iifname != "docker0" ip daddr 172.17.0.1 tcp dport 2019 counter dnat to 172.17.0.2:8080 '
+            'comment "DNAT"'),
+            'iifname != "br-shop" udp dport 8053 counter dnat to 172.30.0.2:8053 comment "DNAT"',
+        ],
+        "filter-forward-in__docker0": [
+            "ct state established,related counter accept",
+            "ip daddr 172.17.0.2 tcp dport 8080 counter accept",
+            'counter drop comment "UNPUBLISHED PORT DROP"',
+        ],
+        "filter-forward-out__br-shop": ['counter accept comment "OUTGOING"'],
+    },
+    "ip6 docker-bridges": {
+        "nat-prerouting-and-output": [
+            ('iifname != "br-shop" ip6 saddr != fe80::/10 tcp dport 8082 counter dnat to [fd00:30::10]:8080 '
+            'comment "DNAT"'),
+        ],
+    },
+}  # fmt: skip
+_BRIDGES = {"docker0", "br-shop"}
+_PORTS = {("tcp", 2019), ("udp", 8053), ("tcp", 8082)}
+
+
+def test_dockers_own_rules_by_nft_are_its_business() -> None:
+    assert packet_passes.by_tables(DOCKERS, {}, _BRIDGES, _PORTS) == {}
+
+
+@pytest.mark.parametrize(
+    ("chain", "rule"),
+    [
+        ("nat-prerouting-and-output", 'tcp dport 9999 counter dnat to 172.17.0.2:80 comment "DNAT"'),
+        ("nat-prerouting-and-output", "tcp dport 2019 redirect to :22"),
+        ("nat-PREROUTING", 'tcp dport 2019 counter dnat to 172.17.0.2:80 comment "DNAT"'),
+        ("filter-FORWARD", "tcp dport 8080 accept"),
+        ("filter-FORWARD", "tcp dport vmap @filter-forward-in-jumps"),
+        ("filter-forward-in__eth0", "tcp dport 8080 accept"),
+        ("mine", "accept"),
+    ],
+)
+def test_a_strangers_rule_in_dockers_table_shows(chain: str, rule: str) -> None:
+    found = packet_passes.by_tables({"ip docker-bridges": {chain: [rule]}}, {}, _BRIDGES, _PORTS)
+    assert list(found) == [f"nft ip docker-bridges {chain}: {rule}"]
+
+
 def test_the_filter_lets_through_what_is_public() -> None:
     chains = {
         "forward": [

@@ -168,7 +168,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> list[docker.Network]:
 
 
 @pytest.mark.usefixtures("engine")
-def test_docker_forwards_packets_where_it_is_declared(debian: Host) -> None:
+@pytest.mark.parametrize("claims", [Claims(packages=("docker.io",)), Claims(units=("docker.service",))])
+def test_docker_forwards_packets_where_it_is_declared(debian: Host, claims: Claims) -> None:
     setting(debian, "net/ipv4/ip_forward", "1")
     setting(debian, "net/ipv4/conf/br-redis/route_localnet", "1")
     setting(debian, "net/ipv4/conf/eth0/route_localnet", "1")
@@ -177,7 +178,7 @@ def test_docker_forwards_packets_where_it_is_declared(debian: Host) -> None:
         "sysctl net.ipv4.conf.br-redis.route_localnet",
         "sysctl net.ipv4.conf.eth0.route_localnet",
     }
-    debian.claims.append(Claims(packages=("docker.io",)))
+    debian.claims.append(claims)
     assert set(settings(debian)) == {"sysctl net.ipv4.conf.eth0.route_localnet"}
 
 

@@ -89,6 +89,11 @@ class Exposed:
         made.settled()
         return made
 
+    @property
+    def is_docker29(self) -> bool:
+        """Whether it runs Docker 29; Debian's are 20.10 and 26."""
+        return self.host.run("docker version --format '{{.Server.Version}}'").stdout.startswith("29.")
+
     def settled(self) -> None:
         """Wait until every container serves again, and note where."""
         names = ("app", "byhand", "shop", "peer", "plain", "alien", "stranger")

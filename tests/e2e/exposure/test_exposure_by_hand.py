@@ -132,6 +132,12 @@ DEEDS = {
         ('- byhand: "container \\"shop\\" (',),
         "docker rm -f shop; docker network rm byhand",
     ),
+    "macvlan": Deed(
+        "docker network create -d macvlan -o parent=eth0 --subnet 198.51.100.0/24"
+        " --ip-range 198.51.100.240/29 lan;" + container("shop", "--network lan"),
+        ('- lan: "container \\"shop\\" (', "past every filter of the host (macvlan)"),
+        "docker rm -f shop; docker network rm lan",
+    ),
 }  # fmt: skip
 
 

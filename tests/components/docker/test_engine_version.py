@@ -1,0 +1,141 @@
+"""Somebody else's engine: what it says of itself, and whether we can do with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portcullis.agent.errors import HostError
+from portcullis.agent.store import Store
+from portcullis.components.docker import versions
+from portcullis.components.docker.facts import EngineDesired, EngineFacts
+from portcullis.components.docker.on_host import Engines
+from portcullis.components.docker.resource import EngineVersionProvider
+from portcullis.dialect import DIALECTS
+from portcullis.provider.changes import Change, Severity
+from tests.components.containers import docker_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from portcullis.agent.machine import Machine
+
+CLIENT = versions.CLIENT
+DESIRED = EngineDesired(versions.OLDEST, CLIENT.api_from, CLIENT.api_to, CLIENT.name)
+# https://docs.docker.com/reference/api/engine/#api-version-matrix, and what each begins at.
+RELEASES = {
+    "20.10.24": ("1.12", "1.41"), "24.0.9": ("1.12", "1.43"), "26.1.5": ("1.24", "1.45"),
+    "28.5.2": ("1.24", "1.51"), "29.0.4": ("1.44", "1.52"), "29.8.2": ("1.40", "1.56"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def kind(machine: Machine, store_root: Path) -> Engines:
+    docker = store_root / "docker.sock"
+    return Engines(dataclasses.replace(machine, docker=docker), Store(store_root / "store"))
+
+
+@pytest.fixture
+def docker(store_root: Path) -> Iterator[docker_engine.Engine]:
+    with docker_engine.listening(store_root / "docker.sock") as engine:
+        yield engine
+
+
+@pytest.fixture
+def store_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("engine")
+
+
+def facts(kind: Engines, desired: EngineDesired = DESIRED) -> EngineFacts:
+    (found,) = kind.facts([(desired.spec(), None)])
+    if isinstance(found, HostError):
+        raise found
+    return found
+
+
+def says(version: str, oldest: str, newest: str) -> dict[str, Any]:
+    return {"Version": version, "ApiVersion": newest, "MinAPIVersion": oldest}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_release_since_the_oldest_will_do(
+    release: str, kind: Engines, docker: docker_engine.Engine
+) -> None:
+    docker.version = says(release, *RELEASES[release])
+    found = facts(kind)
+    assert found.version == release
+    if release == "20.10.24":
+        why = "Docker 20.10.24 runs on the host, and 24.0 is the oldest that will do"
+        assert found.unusable == why
+        assert [step.have for step in kind.plan(DESIRED, found)] == [why]
+        refusal = kind.obstacle(DESIRED, found)
+        assert refusal is not None
+        assert "which-versions-will-do" in refusal.hint
+        # Where we write no daemon.json, the API alone has to fit.
+        assert facts(kind, dataclasses.replace(DESIRED, engine=versions.ANY)).unusable == ""
+    else:
+        assert (kind.plan(DESIRED, found), kind.obstacle(DESIRED, found)) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("oldest", "newest", "fits"),
+    [("1.24", "1.40", True), ("1.24", "1.39", False), ("1.49", "1.60", True), ("1.50", "1.60", False)],
+)
+def test_an_api_that_the_client_does_not_speak(
+    kind: Engines, docker: docker_engine.Engine, oldest: str, newest: str, *, fits: bool
+) -> None:
+    docker.version = says("31.0.0", oldest, newest)
+    if fits:
+        assert facts(kind).unusable == ""
+        return
+    words = (
+        f"Docker 31.0.0 on the host speaks its API from {oldest} to {newest}, and the docker plugin 5.x of "
+        "Pulumi from 1.40 to 1.49: they cannot talk"
+    )
+    with pytest.raises(HostError, match=re.escape(words)) as caught:
+        facts(kind)
+    assert "which-versions-will-do" in caught.value.hint
+
+
+def test_a_host_without_docker(kind: Engines) -> None:
+    assert facts(kind).unusable == "no Docker runs on the host"
+
+
+@pytest.mark.parametrize(
+    "said", [[], {"Version": "29"}, says("\x1b[31m", "1.40", "1.56"), says("9" * 99, "1", "1")]
+)
+def test_what_is_no_version_is_unreadable(kind: Engines, docker: docker_engine.Engine, said: object) -> None:
+    docker.version = said
+    with pytest.raises(HostError, match="does not tell its version"):
+        facts(kind)
+
+
+def test_a_version_of_its_own_build_is_read_by_its_numbers(
+    kind: Engines, docker: docker_engine.Engine
+) -> None:
+    docker.version = says("29.9.0-rc.1+dfsg1", "1.40", "1.56")
+    assert facts(kind).version == "29.9.0"
+
+
+def test_the_report_says_why() -> None:
+    live, goal = {"unusable": "no Docker runs on the host"}, {"unusable": ""}
+    change = Change("EngineVersion", "web1-docker-version", "update", goal, live, goal)
+    (line,) = EngineVersionProvider().lines(change)
+    assert (line.subject, line.what, line.severity) == (
+        "Docker", "no Docker runs on the host", Severity.WRONG,
+    )  # fmt: skip
+
+
+def test_the_table_is_about_the_plugin_that_we_require() -> None:
+    assert f" {version('pulumi-docker').partition('.')[0]}.x " in CLIENT.name
+
+
+@pytest.mark.parametrize("os", DIALECTS)
+def test_each_source_has_its_version(os: str) -> None:
+    found: dict[versions.Source, str] = {"debian": DIALECTS[os].docker, "docker": "29.0", "present": "24.0"}
+    assert {source: versions.dialect(os, source).docker for source in found} == found
