@@ -3,12 +3,14 @@
 A container that the stack declares is shown as a refresh reads it. Of any other only what it is called, runs
 and is doing: root may have given it a password in its environment, command line, labels or log options. So it
 is with networks and volumes, of which the host does not know which ones the stack declares: values of labels
-and options are Docker's own, or left out.
+and options are Docker's own or the name of a stack, or left out.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from portcullis.components.containers.facts import OWNER_LABEL
 
 if TYPE_CHECKING:
     from portcullis.agent.step import Json
@@ -118,10 +120,11 @@ def _network(found: Json) -> Json:
 
 
 def _with_closed(found: Json, *maps: str) -> Json:
-    """With the values in some of its maps hidden, but for what Docker says itself."""
+    """With the values in some of its maps hidden, but for what Docker says itself, and whose stack it is."""
     closed = {
         name: {
-            key: value if key.startswith(_DOCKERS) or not value else HIDDEN for key, value in pairs.items()
+            key: value if key.startswith(_DOCKERS) or key == OWNER_LABEL or not value else HIDDEN
+            for key, value in pairs.items()
         }
         for name in maps
         if (pairs := found.get(name))

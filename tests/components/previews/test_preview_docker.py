@@ -404,7 +404,8 @@ def test_networks_tell_what_their_bridge_is_like_and_no_secret() -> None:
         "IPAM": {"Driver": "default", "Options": None, "Config": [{"Subnet": "172.18.0.0/16"}]},
     }  # fmt: skip
     theirs = {
-        "Name": "vpn", "Labels": {"token": "hunter2", "com.docker.compose.project": "vpn"},
+        "Name": "vpn",
+        "Labels": {"token": "hunter2", "com.docker.compose.project": "vpn", "portcullis.stack": "a/b"},
         "Options": {"psk": "hunter2", **options}, "IPAM": {"Driver": "x", "Options": {"key": "hunter2"}},
     }  # fmt: skip
     listed = scrubbed("/networks", [ours, theirs], set())
@@ -412,7 +413,8 @@ def test_networks_tell_what_their_bridge_is_like_and_no_secret() -> None:
     assert listed[0] == ours
     assert "hunter2" not in json.dumps(listed)
     assert listed[1]["Options"] == {"psk": HIDDEN, **options}
-    assert listed[1]["Labels"] == {"token": HIDDEN, "com.docker.compose.project": "vpn"}
+    labels = {"token": HIDDEN, "com.docker.compose.project": "vpn", "portcullis.stack": "a/b"}
+    assert listed[1]["Labels"] == labels
 
 
 @pytest.mark.parametrize(
