@@ -7,15 +7,15 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests import drill
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-SEED = int(os.environ.get("SEED") or random.randrange(10**6))  # noqa: S311 - nothing is secret
+# In a run of all tests it is the seed of the other drill: workers inherit it, so all draw the same rounds.
+SEED = os.environ.get("SEED") or os.environ[drill.VARIABLE]
 FIRST = int(os.environ.get("FROM") or 1)
 KILLS = int(os.environ.get("KILLS") or 0)
-
-# Workers inherit it, so that all draw the same rounds.
-os.environ["SEED"] = str(SEED)
 
 DEEDS = {"update": 28, "release": 18, "rotate": 14, "add": 18, "restore": 10, "up": 6, "destroy": 6}
 """How often each is drawn. `up` and `destroy` are those of the whole host, which take the longest."""
