@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def file(seed: int) -> Path:
+def file(seed: str) -> Path:
     """Return where the rounds of a seed are noted."""
     return CHECKOUT / ".portcullis" / f"torture-{seed}.jsonl"
 
 
-def note(seed: int, what: str, name: str, **found: Any) -> None:
+def note(seed: str, what: str, name: str, **found: Any) -> None:
     """Note how one ended; a later run of the same one replaces it."""
     path = file(seed)
     path.parent.mkdir(exist_ok=True)
@@ -31,7 +31,7 @@ def note(seed: int, what: str, name: str, **found: Any) -> None:
 
 
 @contextlib.contextmanager
-def noted(seed: int, what: str, name: str) -> Iterator[dict[str, Any]]:
+def noted(seed: str, what: str, name: str) -> Iterator[dict[str, Any]]:
     """Note how the block ended, with what it puts into the map; a fault is noted and raised.
 
     A round that Ctrl-C ends is not noted.
@@ -45,7 +45,7 @@ def noted(seed: int, what: str, name: str) -> Iterator[dict[str, Any]]:
     note(seed, what, name, fault="", **found)
 
 
-def summary(seed: int) -> str:
+def summary(seed: str) -> str:
     """Return the numbers of all rounds of a seed, in a few lines."""
     path = file(seed)
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -87,4 +87,4 @@ def _by(rounds: list[dict[str, Any]], part: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(summary(int(sys.argv[1])) + "\n")
+    sys.stdout.write(summary(sys.argv[1]) + "\n")
