@@ -66,7 +66,7 @@ DEEDS = {
         "docker rm -f leak",
     ),
     "host-network": Deed(
-        container("neighbour", "--network host", 8085),
+        container("neighbour", "--user 0 --network host", 8085),
         ("8085", '"container \\"neighbour\\" ('),
         "docker rm -f neighbour",
     ),
