@@ -22,6 +22,7 @@ class EngineDesired(Desired):
     """Which engine will do.
 
     Attributes:
+        asks: the stack and the resource that ask: more than one may, since nothing is changed.
         engine: the oldest version, such as 24.0.
         api_from: the oldest version of the API that its client speaks, such as 1.40.
         api_to: the newest one.
@@ -29,6 +30,7 @@ class EngineDesired(Desired):
         unusable: why the engine will not do: never a reason, as it is declared.
     """
 
+    asks: str
     engine: str
     api_from: str
     api_to: str
@@ -37,8 +39,8 @@ class EngineDesired(Desired):
 
     @property
     def id(self) -> str:
-        """A host has one."""
-        return "engine"
+        """Who asks."""
+        return self.asks
 
     def spec(self) -> EngineSpec:
         """Return which versions will do."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pulumi
+
 from portcullis.components.docker import versions
 from portcullis.components.docker.facts import EngineDesired, EngineFacts
 from portcullis.host.provider import HostProvider, Normaliser
@@ -11,8 +13,6 @@ from portcullis.host.resource import HostResource
 from portcullis.provider.changes import STAYS, Line, Section, Severity
 
 if TYPE_CHECKING:
-    import pulumi
-
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
     from portcullis.provider.changes import Change
@@ -26,13 +26,13 @@ class EngineVersionProvider(HostProvider):
     desired_type = EngineDesired
     facts_type = EngineFacts
     live = ("unusable",)
-    identity = ("host",)
+    identity = ("host", "asks")
     instead_of_import = "it only reads: declare it"
     chosen = ("version",)
 
     def normalise(self, inputs: Normaliser) -> None:
         """Take the versions over; what is declared is an engine that will do."""
-        for name in ("engine", "api_from", "api_to", "client"):
+        for name in ("asks", "engine", "api_from", "api_to", "client"):
             inputs.text(name)
         inputs.inputs["unusable"] = ""
 
@@ -87,6 +87,7 @@ class EngineVersion(HostResource):
             host=host,
             adopt=False,
             inputs={
+                "asks": f"{pulumi.get_project()}/{pulumi.get_stack()}/{name}",
                 "engine": engine,
                 "api_from": client.api_from,
                 "api_to": client.api_to,

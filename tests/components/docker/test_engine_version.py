@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
 
 CLIENT = versions.CLIENT
-DESIRED = EngineDesired(versions.OLDEST, CLIENT.api_from, CLIENT.api_to, CLIENT.name)
+DESIRED = EngineDesired("shop/prod/docker", versions.OLDEST, CLIENT.api_from, CLIENT.api_to, CLIENT.name)
 # https://docs.docker.com/reference/api/engine/#api-version-matrix, and what each begins at.
 RELEASES = {
     "20.10.24": ("1.12", "1.41"), "24.0.9": ("1.12", "1.43"), "26.1.5": ("1.24", "1.45"),
@@ -139,3 +139,7 @@ def test_the_table_is_about_the_plugin_that_we_require() -> None:
 def test_each_source_has_its_version(os: str) -> None:
     found: dict[versions.Source, str] = {"debian": DIALECTS[os].docker, "docker": "29.0", "present": "24.0"}
     assert {source: versions.dialect(os, source).docker for source in found} == found
+
+
+def test_two_stacks_may_ask_about_one_engine() -> None:
+    assert dataclasses.replace(DESIRED, asks="shop/test/docker").id != DESIRED.id
