@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.access.drill import BASE, CHANGES, FILTER, PROGRAM, TAKEN_BACK, Hostile
-from tests.e2e.host.watch import wait_for
+from tests.e2e.host.watch import agents, wait_for
 from tests.e2e.project import Project
 from tests.e2e.torture import draw, record
 
@@ -135,6 +135,8 @@ def test_a_reboot_in_the_window(drill: Drill, module_host: Host) -> None:
     process = deploy(drill, CHANGES["v6-only"], window=120)
     os.killpg(process.pid, signal.SIGKILL)
     drill.finish(process, "up", time.monotonic())
+    # One that is not through with its change when the host goes down takes it back itself.
+    wait_for("the agent to go", lambda: not agents(module_host), 60)
     module_host.reboot()
     drill.declare()
     wait_for("the boot unit to restore the host", drill.enters, 60)
