@@ -281,6 +281,8 @@ def test_data_survive_destroy_and_the_next_stack_takes_them_over_with_tls(
 ) -> None:
     host = standing.host
     in_clear = url(host)
+    with client(in_clear) as app:
+        app.shop.items.replace_one({"_id": "first"}, {"_id": "first"}, upsert=True)
     standing.destroy()
     assert host.run(f"ls {SECRETS}", check=False).stdout == ""
     folder = "/var/lib/docker/volumes/mongo-data/_data"
