@@ -166,10 +166,8 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
     if name == "networks":
         # The inventory tells of each network, also of one with nobody in it.
         subject, remedy = f"network {key}", f"{STAYS}; remove it yourself: docker network rm {key}"
-        what = f"undeclared, with {live}"
-        if PAST_FILTERS in live:  # the inventory does not tell that
-            return Line(subject, what, remedy, Severity.OPEN, at=at)
-        return Line(subject, what, remedy, Severity.WRONG, at=at, topic=subject, echo=True)
+        severity = Severity.OPEN if PAST_FILTERS in live else Severity.WRONG
+        return Line(subject, f"undeclared, with {live}", remedy, severity, at=at, topic=subject, echo=True)
     topic = "forward filter" if key == "any routed" else _port(key) or key
     return Line(_named(name, key), f"open to {live}", STAYS, Severity.OPEN, at=at, topic=topic, echo=True)
 

@@ -103,7 +103,7 @@ CHANGES = {
         "docker network create -d macvlan -o parent=eth0 --subnet 198.51.100.0/24 --gateway 198.51.100.1"
         " --ip-range 198.51.100.240/29 drill-lan >/dev/null;"
         f" {container('drill-guest', '--network drill-lan')}",
-        ("network", "drill-lan", "macvlan"),
+        ("network", "drill-lan", "macvlan", "eth0"),
         "docker rm -f drill-guest >/dev/null; docker network rm drill-lan >/dev/null",
         also=(("container", "drill-guest"),),
         review="F7: macvlan passes all firewalls",
