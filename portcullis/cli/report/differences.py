@@ -35,7 +35,7 @@ _DOES = {"create": "create", "import": "create", "update": "update", "delete": "
 _NOISE = {
     "warning": re.compile(r"using pulumi-\S+ from \$PATH"),
     "error": re.compile(
-        r"^\d+ errors? occurred|^(preview|update|destroy) failed|^Detected that .* exited premat"
+        r"^\d+ errors? occurred(?!:\s*\*)|^(preview|update|destroy) failed|^Detected that .* exited premat"
     ),
 }
 """What the engine says each time, or on top of what was said already."""

@@ -208,6 +208,13 @@ def test_what_every_resource_says_of_one_host_is_said_once() -> None:
     assert stream.report().errors == ("web1: nothing answers at 203.0.113.10\n  → is it up?",)
 
 
+def test_what_the_docker_plugin_says_is_told_without_its_count() -> None:
+    stream = Stream()
+    stream.said('1 error occurred:\n\t* Unable to create container: "/redis" is already in use\n\n\n')
+    stream.said("1 error occurred")
+    assert stream.report().errors == ('Unable to create container: "/redis" is already in use',)
+
+
 def test_faults_of_settings_come_alone() -> None:
     fault = 'The settings of this stack have a fault:\n  portcullis:hosts.web1.os: "x" is none'
     stream = (
