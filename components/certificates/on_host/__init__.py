@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
-from portcullis.agent import x509
+from portcullis.agent import nginx_workers, x509
 from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind
@@ -53,7 +53,7 @@ _PROBE_LABEL = "portcullis-probe"  # stands for the star of a wildcard
 
 _NGINX = "nginx.service"
 _TEST_TIMEOUT, _RELOAD_TIMEOUT = 60.0, 90.0
-_TAKES_UP = 10.0  # seconds in which a server that was reloaded has new workers
+_TAKES_UP = 30.0  # seconds in which a server that was reloaded has new workers, and only those
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,12 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
 
     def apply(self, desired: CertificateDesired, steps: list[Step], work: Work) -> None:
         """A server that showed the lineage shows the new certificate afterwards."""
+        former = nginx_workers.serving(self._machine, desired.unit) if desired.unit == _NGINX else set()
         if any(step.action == "issue" for step in steps):
             with self._answering(desired):
                 self._issue(desired, work)
         if steps:
-            self._take_up(desired)
+            self._take_up(desired, former)
 
     def remove(self, desired: CertificateDesired, record: Record, folder: Path) -> str:
         """What was there before us stays."""
@@ -224,20 +225,32 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
             return []
         return acme_precheck.check(sorted(desired.domains), Path(desired.webroot or ""), self._web)
 
-    def _take_up(self, desired: CertificateDesired) -> None:
-        """Reload the server until it shows the certificate, where it shows another of this lineage."""
+    def _take_up(self, desired: CertificateDesired, former: set[int]) -> None:
+        """Reload the server where it shows another certificate, and wait until it shows only this one.
+
+        certbot's hook may have reloaded nginx already. Until the `former` workers leave, one connection meets
+        the new certificate and the next one the old.
+        """
         unit, spec = desired.unit, desired.spec()
-        if not unit or self._facts(spec, self._sites()).served == SERVED:
+        if not unit or not self._sites().naming(spec.lineage):
             return
         with self._machine.readers.reading():
-            if unit == _NGINX:
-                failure = "nginx refuses its configuration, so it was not reloaded"
-                self._run(["nginx", "-t"], _TEST_TIMEOUT, failure)
-            failure = f"{unit} cannot be reloaded"
-            self._run(["systemctl", "--no-pager", "reload", unit], _RELOAD_TIMEOUT, failure)
-            deadline = time.monotonic() + _TAKES_UP
-            while self._facts(spec, self._sites()).served != SERVED and time.monotonic() < deadline:
+            reloaded, deadline = False, time.monotonic() + _TAKES_UP
+            while time.monotonic() < deadline:
+                if self._facts(spec, self._sites()).served != SERVED:
+                    if not reloaded:
+                        self._reload(unit)
+                        reloaded, deadline = True, time.monotonic() + _TAKES_UP
+                elif not (former and former & nginx_workers.serving(self._machine, unit)):
+                    return
                 time.sleep(0.1)
+
+    def _reload(self, unit: str) -> None:
+        if unit == _NGINX:
+            failure = "nginx refuses its configuration, so it was not reloaded"
+            self._run(["nginx", "-t"], _TEST_TIMEOUT, failure)
+        failure = f"{unit} cannot be reloaded"
+        self._run(["systemctl", "--no-pager", "reload", unit], _RELOAD_TIMEOUT, failure)
 
     def _run(self, argv: list[str], timeout: float, failure: str) -> None:
         done = self._machine.run(argv, timeout=timeout)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from portcullis.agent import nginx_workers
 from portcullis.agent.kind import Kind
 from portcullis.agent.watch import newest_change
 from portcullis.components.nginx.facts import DrainDesired, DrainFacts, DrainSpec
-from portcullis.components.nginx.on_host import nginx_workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Mapping
 
-from portcullis.agent import journal, strangers
+from portcullis.agent import journal, nginx_workers, strangers
 from portcullis.agent.claims import Claims
 from portcullis.agent.errors import HostError
 from portcullis.agent.kind import Kind, each
@@ -19,7 +19,7 @@ from portcullis.components.nginx.facts import (
     ServedSitesFacts,
     ServedSitesSpec,
 )
-from portcullis.components.nginx.on_host import nginx_strangers, nginx_workers, site_probe
+from portcullis.components.nginx.on_host import nginx_strangers, site_probe
 from portcullis.resources.service import on_host as services
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
             newest = newest_change(spec.reads)
             logged, since = self._log_size(), time.time()
             state = services.show(self._machine, [unit])[0]["ActiveState"]
-            former = self._serving(unit)
+            former = nginx_workers.serving(self._machine, unit)
             self._take_up(unit, state)
             self._await(spec, former if state in services.RUNNING else set(), (logged, since))
             work.record.extra["loaded"] = services.loaded(services.show(self._machine, [unit])[0], newest)
@@ -176,7 +176,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         deadline = time.monotonic() + _WAIT * self._machine.settle
         unit, probes = spec.unit, spec.probes
         while True:
-            left = former & self._serving(unit)
+            left = former & nginx_workers.serving(self._machine, unit)
             if not left:
                 found = site_probe.ask(probes, self._ports)
                 probes = {name: probe for name, probe in probes.items() if found[name] != SERVED}
@@ -204,12 +204,6 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
             hint="the other sites are served; `nginx -T` shows the configuration as nginx reads it",
             detail="\n".join([*(f"{name}: {found[name]}" for name in names[:_NAMED]), detail]).rstrip(),
         )
-
-    def _serving(self, unit: str) -> set[int]:
-        """The workers that take requests."""
-        main = nginx_workers.main_process(self._machine, unit)
-        found = nginx_workers.workers(self._machine.proc, main)
-        return {worker.pid for worker in found if not worker.leaving}
 
     def _log_size(self) -> int:
         try:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAY = dt.timedelta(days=1)
+MAIN = 7
+"""The number of nginx's main process."""
 
 
 def issued(
@@ -66,7 +68,10 @@ _AUTHORITY = ec.generate_private_key(ec.SECP256R1())
 
 @dataclass
 class FakeCertbot:
-    """`trouble` is what the next orders end with, `kills` the part of a lineage that the next one leaves."""
+    """`trouble` is what the next orders end with, `killed` that the next one leaves a part of a lineage.
+
+    `hook` is called after a certificate was issued, as certbot's deploy hooks are.
+    """
 
     root: Path
     calls: list[list[str]] = field(default_factory=list)
@@ -76,6 +81,7 @@ class FakeCertbot:
     broken_nginx: str = ""
     killed: bool = False
     on_reload: Callable[[], None] = lambda: None
+    hook: Callable[[], None] = lambda: None
 
     def __call__(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
         assert 0 < timeout < 1200
@@ -84,8 +90,7 @@ class FakeCertbot:
         if program == "nginx":
             return Done(int(bool(self.broken_nginx)), "", self.broken_nginx)
         if program == "systemctl":
-            self.on_reload()
-            return Done(0, "", "")
+            return self.systemctl(words)
         assert program == "certbot"
         if words == ["--version"]:
             return Done(0, self.version, "")
@@ -96,6 +101,12 @@ class FakeCertbot:
         if self.trouble:
             return Done(1, self.trouble.pop(0), "")
         return self.certonly(name, words)
+
+    def systemctl(self, words: list[str]) -> Done:
+        if "--property=MainPID" in words:
+            return Done(0, f"{MAIN}\n", "")
+        self.on_reload()
+        return Done(0, "", "")
 
     @property
     def orders(self) -> list[list[str]]:
@@ -118,6 +129,7 @@ class FakeCertbot:
             (self.root / "live" / name).mkdir(parents=True)
             return Done(-9, "", "")
         self.write(name, *issued(domains, key_type=key_type), self.settings(words))
+        self.hook()
         return Done(0, "Successfully received certificate.", "")
 
     def settings(self, words: list[str]) -> dict[str, str]:

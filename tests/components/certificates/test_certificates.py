@@ -26,7 +26,7 @@ from portcullis.components.certificates.on_host import (
 )
 from portcullis.components.certificates.on_host.certbot_run import command, environment
 from tests.agent.removal import Removal
-from tests.components.certificates.fake_certbot import FakeCertbot, issued
+from tests.components.certificates.fake_certbot import MAIN, FakeCertbot, issued
 from tests.on_host import Client
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class Host:
             letsencrypt=self.root,
             letsencrypt_logs=folder / "log",
             https=self.server.address,
+            proc=folder / "proc",
         )
         self.log = folder / "log" / "letsencrypt.log"
         self.client = Client(self.machine)
@@ -143,6 +144,14 @@ class Host:
     def live(self) -> tuple[bytes, bytes]:
         folder = self.root / "live" / NAME
         return (folder / "fullchain.pem").read_bytes(), (folder / "privkey.pem").read_bytes()
+
+    def worker(self, pid: int) -> Path:
+        """Let nginx have a worker, and return its folder in /proc."""
+        folder = self.machine.proc / str(pid)
+        folder.mkdir(parents=True)
+        (folder / "cmdline").write_text("nginx: worker process ")
+        (folder / "stat").write_text(f"{pid} (nginx) S {MAIN} {' '.join(['0'] * 18)}\n")
+        return folder
 
     def site(self) -> None:
         """Let nginx's configuration name the lineage, and have it served."""
@@ -301,6 +310,24 @@ def test_what_was_served_is_served_anew_at_the_end_of_an_issue(host: Host) -> No
     done = host.put("api.example.com")
     assert done["facts"]["served"] == "this certificate"
     assert host.certbot.reloads() == 1
+
+
+def test_workers_of_before_a_hooks_reload_have_gone_at_the_end_of_an_issue(host: Host) -> None:
+    # Until then a visitor met either certificate, and the check after the change the old one.
+    host.put()
+    host.site()
+    host.server.load(*host.live())
+    former = host.worker(11)
+
+    def reload() -> None:
+        host.server.load(*host.live())
+        host.worker(12)
+        threading.Timer(0.3, shutil.rmtree, [former]).start()
+
+    host.certbot.hook = reload
+    host.put("api.example.com")
+    assert not former.exists()
+    assert host.certbot.reloads() == 0
 
 
 def test_a_broken_configuration_is_not_reloaded_and_said_so(host: Host) -> None:

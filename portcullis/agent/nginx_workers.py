@@ -46,6 +46,12 @@ def workers(proc: Path, main: str) -> Iterator[Worker]:
         yield Worker(int(folder.name), title.startswith(_LEAVING), age)
 
 
+def serving(machine: Machine, service: str) -> set[int]:
+    """The processes of a unit's workers that take requests."""
+    found = workers(machine.proc, main_process(machine, service))
+    return {worker.pid for worker in found if not worker.leaving}
+
+
 def main_process(machine: Machine, service: str) -> str:
     """The number of a unit's main process; ``0`` while there is none."""
     argv = ["systemctl", "show", "--property=MainPID", "--value", "--", service]
