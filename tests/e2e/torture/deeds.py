@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from lab import network
 from lab.relay import Relay
 from tests.e2e.project import STACK
 from tests.e2e.stack.program import SITE, Program
@@ -35,7 +36,8 @@ class Tortured(Program):
         (folder / "static" / "index.html").write_text(PAGE)
         self.set("stores", redis={"image": self.image("redis:7")})
         self.set("apps.hello", hostPort=None, uses=["redis"])
-        # All visitors of this test come from one address.
+        # The visitor comes from the deployer's address, and asks for the sites while they are gone, too.
+        self.set("hosts.web1", fail2ban=self._fail2ban(5))
         limits = {"requests": 0, "connections": 0}
         self.site(SITE, limits=limits)
         self.site(STATIC, root="static", tls="none", limits=limits)
@@ -58,12 +60,16 @@ class Tortured(Program):
         getattr(self, f"_{deed}")()
         return self.start("up", "--yes", "--skip-preview")
 
+    @staticmethod
+    def _fail2ban(tries: int) -> dict[str, Any]:
+        return {"maxRetry": tries, "ignore": [network.MACHINE_ADDRESS.v4]}
+
     def _up(self) -> None:
         """Nothing more than what is declared already."""
 
     def _update(self) -> None:
         self.site(STATIC, headers={"X-Round": str(self._count)})
-        self.set("hosts.web1", fail2ban={"maxRetry": 3 + self._count % 5})
+        self.set("hosts.web1", fail2ban=self._fail2ban(3 + self._count % 5))
         self.set("apps.hello", memory=64 + self._count % 8)
 
     def _release(self) -> None:

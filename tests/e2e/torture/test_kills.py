@@ -101,6 +101,7 @@ def carry_out(scene: Scene, drawn: Round, found: dict[str, Any]) -> None:
         if victims.hit:
             break
     found["hit"] = victims.hit
+    assert victims.hit, f"the {drawn.deed} ended before its {drawn.victim} could be struck"
     found["how"] = f"ended with {ended.code} after {ended.seconds:.1f} s"
     ended.lacks("a fault in Portcullis itself")
     if drawn.victim == "engine":
