@@ -78,7 +78,7 @@ class Victims:
             self._small = True
 
     def strike(self, victim: str, deed: subprocess.Popen[str]) -> None:
-        """Strike as soon as the victim is there; `hit` says what was hit, and is empty if the deed ended first."""
+        """Strike as soon as the victim is there. `hit` says what was hit; empty if the deed ended first."""
         self.hit, strike = "", getattr(self, "on_" + victim.replace("-", "_"))
         while not self.hit and deed.poll() is None:
             self.hit = strike(deed)
