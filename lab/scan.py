@@ -56,7 +56,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Origin:
     """Where questions are asked from.
 
     Attributes:
@@ -68,12 +68,12 @@ class Place:
     mark: int = 0
 
 
-def internet() -> Place:
-    """Return a place that is not on the hosts' segment."""
-    return Place(("ip", "netns", "exec", network.INTERNET))
+def internet() -> Origin:
+    """Return an origin that is not on the hosts' segment."""
+    return Origin(("ip", "netns", "exec", network.INTERNET))
 
 
-def neighbour(record: HostRecord) -> Place:
+def neighbour(record: HostRecord) -> Origin:
     """Return the hosts' neighbour, who sends everything to one of them, whatever its address.
 
     So it reaches, or tries to, what is behind that host. By a mark and not by routes: several tests share
@@ -85,10 +85,10 @@ def neighbour(record: HostRecord) -> Place:
         run([*ip, family, "route", "replace", "default", "via", router, "dev", "eth0", "table", number])
         run([*ip, family, "rule", "del", "fwmark", number], check=False)
         run([*ip, family, "rule", "add", "fwmark", number, "lookup", number])
-    return Place(("ip", "netns", "exec", network.NEIGHBOUR), record.number)
+    return Origin(("ip", "netns", "exec", network.NEIGHBOUR), record.number)
 
 
-def container(engine: Engine, record: HostRecord, name: str) -> Place:
+def container(engine: Engine, record: HostRecord, name: str) -> Origin:
     """Return a container on a host. Its image needs no tools: they are the machine's."""
     inspect = ["docker", "inspect", "--format", "{{.State.Pid}}", name]
     asked = hosts.console(engine, record, inspect)
@@ -96,25 +96,25 @@ def container(engine: Engine, record: HostRecord, name: str) -> Place:
     if not inner.isdigit() or inner == "0":
         raise LabError(f"no container {name} runs on {record.name}: {inner}{asked.stderr.strip()}")
     outer = hosts.first_process(engine, record)
-    return Place(("nsenter", f"--net=/proc/{outer}/root/proc/{inner}/ns/net"))
+    return Origin(("nsenter", f"--net=/proc/{outer}/root/proc/{inner}/ns/net"))
 
 
-def tcp(place: Place, targets: Targets) -> dict[str, Answers]:
+def tcp(origin: Origin, targets: Targets) -> dict[str, Answers]:
     """Ask TCP ports of addresses; an address that has no route is silent.
 
     Raises:
         LabError: an address is none of the lab's.
     """
-    return both(place, targets, {})[0]
+    return both(origin, targets, {})[0]
 
 
-def udp(place: Place, targets: Targets) -> dict[str, Answers]:
+def udp(origin: Origin, targets: Targets) -> dict[str, Answers]:
     """Ask UDP ports. Only what answers a datagram counts as open, so let something answer there."""
-    return both(place, {}, targets)[1]
+    return both(origin, {}, targets)[1]
 
 
 def both(
-    place: Place, tcp_targets: Targets, udp_targets: Targets
+    origin: Origin, tcp_targets: Targets, udp_targets: Targets
 ) -> tuple[dict[str, Answers], dict[str, Answers]]:
     """Ask both at once."""
     targets = {"tcp": tcp_targets, "udp": udp_targets}
@@ -122,8 +122,8 @@ def both(
         protocol: {address: list(ports) for address, ports in asked.items()}
         for protocol, asked in targets.items()
     }
-    program = [sys.executable, "-P", str(Path(__file__).with_name("lab.py")), "scan", str(place.mark)]
-    done = run([*place.enter, *program], text=json.dumps(question), timeout=TIMEOUT)
+    program = [sys.executable, "-P", str(Path(__file__).with_name("lab.py")), "scan", str(origin.mark)]
+    done = run([*origin.enter, *program], text=json.dumps(question), timeout=TIMEOUT)
     tcp_found, udp_found = (
         {
             address: Answers(frozenset(found["open"]), found["refused"], found["silent"])

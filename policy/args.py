@@ -13,9 +13,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from portcullis.config.faults import NAMESPACE, closest, refusal
-from portcullis.config.kinds import Choice, Kind, MapOf, Text
 from portcullis.config.load import read
 from portcullis.config.section import Section
+from portcullis.config.value_types import Choice, MapOf, Text, ValueType
 
 NAMES = (
     "no-public-bind",
@@ -64,7 +64,7 @@ def _in_a_year() -> dt.date:
         return now.replace(year=now.year + 1, day=28)
 
 
-class _Day(Kind):
+class _Day(ValueType):
     """A day, within a year from today: what holds for longer is no exemption.
 
     YAML reads one without quotes as a moment, which arrives with its time.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.machine import Machine
 from portcullis.agent.operations import Operations
 
@@ -53,8 +53,8 @@ class Client:
         arguments = {"owner": self.owner, "adopt": False, **more}
         return self.ask(op, kind=kind, item=item, desired=desired, **arguments)
 
-    def refused(self, op: str, kind: str, item: str, desired: Json, **more: Any) -> HostError:
-        with pytest.raises(HostError) as caught:
+    def refused(self, op: str, kind: str, item: str, desired: Json, **more: Any) -> AgentError:
+        with pytest.raises(AgentError) as caught:
             self.on(op, kind, item, desired, **more)
         return caught.value
 
@@ -80,7 +80,7 @@ class FileClient:
     def put(self, content: str = "new\n", *, adopt: bool = False, **more: Any) -> Json:
         return self.client.on("put", "file", str(self.path), self.desired(content, **more), adopt=adopt)
 
-    def refused(self, content: str = "new\n", *, adopt: bool = False, **more: Any) -> HostError:
+    def refused(self, content: str = "new\n", *, adopt: bool = False, **more: Any) -> AgentError:
         desired = self.desired(content, **more)
         return self.client.refused("put", "file", str(self.path), desired, adopt=adopt)
 

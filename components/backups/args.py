@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from portcullis.config.forms import AppName, EnvName, SecretInput, TextInput
-from portcullis.config.kinds import Choice, MapOf, Number, OrOutput, SecretText, Text
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import Choice, MapOf, Number, OrOutput, SecretText, Text
 
 # https://restic.readthedocs.io/en/stable/030_preparing_a_new_repo.html
 _BACKENDS = ("sftp", "rest", "s3", "swift", "b2", "azure", "gs", "rclone")

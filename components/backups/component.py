@@ -14,8 +14,8 @@ from portcullis.components.secrets.resource import GeneratedSecret
 from portcullis.config.arguments import faults_in
 from portcullis.config.faults import ArgumentsError, Fault, shown
 from portcullis.config.forms import StoreName
-from portcullis.config.kinds import ListOf
 from portcullis.config.secret import Secret
+from portcullis.config.value_types import ListOf
 from portcullis.resources import Directory, File, Packages, Service
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portcullis.agent import journal
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Step
 from portcullis.components.backups.facts import (
@@ -60,17 +60,17 @@ class Backups(Kind[BackupStatusSpec, BackupStatusDesired, BackupStatusFacts]):
         try:
             since = time.time()
             done = self._machine.run(["systemctl", "start", unit], timeout=_RUN)
-        except HostError as error:
+        except AgentError as error:
             if error.code != "timeout":
                 raise
-            raise HostError(
+            raise AgentError(
                 "timeout",
                 f"the backup still runs after {_RUN / 60:.0f} minutes, and goes on",
                 prop="stores",
                 hint=f"`journalctl -fu {unit}` shows when it ends; then run again",
             ) from None
         if done.code != 0:
-            raise HostError(
+            raise AgentError(
                 "failed",
                 "the backup failed",
                 prop="stores",
@@ -97,7 +97,7 @@ def _status(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     except OSError:
-        raise HostError("unreadable", f"{path} cannot be read on the host", prop="status") from None
+        raise AgentError("unreadable", f"{path} cannot be read on the host", prop="status") from None
     return found if isinstance(found, dict) else {}
 
 

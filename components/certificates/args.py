@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from portcullis.components.certificates import render
 from portcullis.config.forms import LocalFile, SecretName
-from portcullis.config.kinds import Choice, Number, Text, valid
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import Choice, Number, Text, valid
 
 _DAY = 24
 _SERVERS = {"production": render.PRODUCTION, "staging": render.STAGING}

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from portcullis.config.faults import Place
+    from portcullis.config.faults import SettingPath
 
 _SOON = timedelta(days=30)
 _RENEW = "renew it where it was issued"
@@ -48,7 +48,7 @@ def warning(path: str) -> str:
     return f"the certificate in {path} ends on {until}; {_RENEW}" if left < _SOON else ""
 
 
-def check(path: str, key: str, names: Iterable[str], at: Place) -> None:
+def check(path: str, key: str, names: Iterable[str], at: SettingPath) -> None:
     """Report what is wrong with a chain and its key for a site with these names.
 
     Args:
@@ -75,7 +75,7 @@ def check(path: str, key: str, names: Iterable[str], at: Place) -> None:
             )
 
 
-def chain(path: str, at: Place) -> list[x509.Certificate]:
+def chain(path: str, at: SettingPath) -> list[x509.Certificate]:
     """Return the certificates in a file, none after reporting what is wrong with it; `at` is its place."""
     try:
         text = read(path)
@@ -91,7 +91,7 @@ def chain(path: str, at: Place) -> list[x509.Certificate]:
         return []
 
 
-def _public(key: str, at: Place) -> bytes | None:
+def _public(key: str, at: SettingPath) -> bytes | None:
     """Give the public half of a key. Its own text never stands in a fault."""
     try:
         private = load_pem_private_key(key.encode(), None)

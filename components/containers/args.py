@@ -25,9 +25,19 @@ from portcullis.config.forms import (
     SecretName,
     SecretValue,
 )
-from portcullis.config.kinds import Choice, Fraction, Kind, ListOf, Literally, MapOf, Number, Text, whole
 from portcullis.config.secret import Secret
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import (
+    Choice,
+    Fraction,
+    ListOf,
+    Literally,
+    MapOf,
+    Number,
+    Text,
+    ValueType,
+    whole,
+)
 
 SECRETS = "/run/secrets"
 """Where a container finds its secrets, one file each."""
@@ -84,7 +94,7 @@ def _cpus(number: Decimal) -> tuple[str, str] | None:
 Cpus = Annotated[str, Fraction("a number of CPUs", Decimal("0.01"), Decimal(512), _cpus)]
 
 
-class _Command(Kind):
+class _Command(ValueType):
     """A command: a line for the image's shell, or a list of words."""
 
     _line = Text("a command", r"[^\x00-\x1f]+", "write one line, as for a shell")

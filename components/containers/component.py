@@ -18,7 +18,7 @@ from portcullis.components.containers.resource.release import Release
 from portcullis.components.secrets.component import SecretFiles
 from portcullis.config.arguments import faults_in
 from portcullis.config.faults import ArgumentsError, Fault, shown
-from portcullis.config.kinds import ListOf
+from portcullis.config.value_types import ListOf
 from portcullis.host.resource import is_any_secret
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from portcullis.components.docker import networks
 from portcullis.components.docker.versions import Source
 from portcullis.config.forms import PRIVATE
-from portcullis.config.kinds import Choice, ListOf, Number, Text, valid
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import Choice, ListOf, Number, Text, valid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, Tuple
 
 from portcullis.agent.docker_socket import ask
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Step, compare
 from portcullis.components.docker.facts import EngineDesired, EngineFacts, EngineSpec
@@ -48,10 +48,12 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
             _text(words.get(key)) for key in ("Version", "ApiVersion", "MinAPIVersion")
         )
         if not (version and newest and oldest):
-            raise HostError("unreadable", "Docker does not tell its version", hint="look at `docker version`")
+            raise AgentError(
+                "unreadable", "Docker does not tell its version", hint="look at `docker version`"
+            )
         if _numbers(newest) < _numbers(spec.api_from) or _numbers(oldest) > _numbers(spec.api_to):
             # Of every verb: whatever the client asks, in a preview too, ends in an error of its protocol.
-            raise HostError(
+            raise AgentError(
                 "invalid",
                 f"Docker {version} on the host speaks its API from {oldest} to {newest}, and {spec.client} "
                 f"from {spec.api_from} to {spec.api_to}: they cannot talk",
@@ -65,9 +67,9 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
     def plan(self, desired: EngineDesired, facts: EngineFacts) -> list[Step]:
         return compare(desired, facts, ("unusable",), "refuse")
 
-    def obstacle(self, desired: EngineDesired, facts: EngineFacts) -> HostError | None:
+    def obstacle(self, desired: EngineDesired, facts: EngineFacts) -> AgentError | None:
         """Only who looks after the engine can change it."""
-        return HostError("invalid", facts.unusable, prop="engine", hint=_HINT) if facts.unusable else None
+        return AgentError("invalid", facts.unusable, prop="engine", hint=_HINT) if facts.unusable else None
 
     def apply(self, desired: EngineDesired, steps: list[Step], work: Work) -> None:
         """There is nothing to do."""

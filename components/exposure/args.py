@@ -8,8 +8,8 @@ from pydantic import Field
 
 from portcullis.components.exposure import exposure_keys
 from portcullis.config.forms import Reason
-from portcullis.config.kinds import MapOf, Text
 from portcullis.config.section import Section
+from portcullis.config.value_types import MapOf, Text
 
 Exposed = Annotated[
     str,

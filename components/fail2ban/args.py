@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from portcullis.components.nginx import render as nginx
 from portcullis.config.forms import Duration, Network
-from portcullis.config.kinds import ListOf, Number, Text
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import ListOf, Number, Text
 
 Tries = Annotated[int, Number("a number of tries", 1, 1000)]
 LogFile = Annotated[

@@ -10,8 +10,8 @@ from pydantic import Field
 from portcullis.components.firewall.on_host.ufw_names import normal_name, normal_value
 from portcullis.components.firewall.render import forward_filter
 from portcullis.config.forms import LAST_PORT, Network
-from portcullis.config.kinds import Choice, ListOf, MapOf, Text
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import Choice, ListOf, MapOf, Text
 
 
 def _rule(text: str) -> tuple[str, str] | None:

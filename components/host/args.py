@@ -41,8 +41,8 @@ from portcullis.config.forms import (
     SecretValue,
     ServerName,
 )
-from portcullis.config.kinds import MapOf, SectionMap, valid
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import MapOf, SectionMap, valid
 
 
 class JumpArgs(Section):

@@ -16,12 +16,12 @@ from portcullis.components.previews.render import ACCOUNT
 from portcullis.components.ssh.render.sshd_refused import shuts_out
 from portcullis.components.tunnels.render.tunnel import PREFIX, account
 from portcullis.config.faults import NAMESPACE, closest
-from portcullis.config.kinds import valid, whole
+from portcullis.config.value_types import valid, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from portcullis.config.faults import Place
+    from portcullis.config.faults import SettingPath
     from portcullis.config.section import Written
 
 _STORE_FILES = ("redis_", "mongo_")
@@ -150,7 +150,7 @@ def rules(declared: Declared) -> None:
                 _rule(rule, opened, place)
 
 
-def _rule(rule: str, opened: Mapping[int | None, str], at: Place) -> None:
+def _rule(rule: str, opened: Mapping[int | None, str], at: SettingPath) -> None:
     ports, _, protocol = rule.partition("/")
     first, _, last = ports.partition(":")
     for port, owner in opened.items():

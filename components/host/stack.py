@@ -20,14 +20,14 @@ from portcullis.components.tunnels.args import Person, TunnelArgs
 from portcullis.config import load as config
 from portcullis.config import sources
 from portcullis.config.forms import Alias, AppName, SecretName, SecretValue, ServerName
-from portcullis.config.kinds import MapOf, SectionMap
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import MapOf, SectionMap
 from portcullis.policy.args import PolicyArgs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from portcullis.config.faults import Place
+    from portcullis.config.faults import SettingPath
 
 _CREDENTIAL = re.compile("KEY|SECRET|PASSWORD|TOKEN", re.IGNORECASE)
 """Variables of a backend that hold a secret: AWS_SECRET_ACCESS_KEY, B2_ACCOUNT_KEY, RESTIC_REST_PASSWORD."""
@@ -205,7 +205,7 @@ def stack_settings() -> StackArgs:
     return sources.of_program(StackArgs)
 
 
-def _passwords_in_clear(written: Written) -> list[Place]:
+def _passwords_in_clear(written: Written) -> list[SettingPath]:
     """Return the places of passwords in clear, under keys that hold other things too."""
     found = []
     if "stores" not in written.at.source.secret:

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from portcullis.components.firewall.render import ufw_sysctl
 from portcullis.components.kernel import render
-from portcullis.config.kinds import ListOf, MapOf, NumberOrText, Text, valid, whole
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import ListOf, MapOf, NumberOrText, Text, valid, whole
 from portcullis.resources.sysctl.facts import STATIC
 
 Key = Annotated[

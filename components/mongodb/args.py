@@ -9,8 +9,8 @@ from pydantic import Field
 from portcullis.components.containers.args import Cpus, HostPort
 from portcullis.components.stores.args import Rotate
 from portcullis.config.forms import Image, SecretValue
-from portcullis.config.kinds import MapOf, Number, Text
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import MapOf, Number, Text
 
 _OWN = ("admin", "local", "config")
 _LONGEST = 50  # the server takes 63 bytes; users and files are named after it

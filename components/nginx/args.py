@@ -10,8 +10,8 @@ from pydantic import Field
 from portcullis.components.certificates.args import CertificateArgs, CertificateSource, Challenge
 from portcullis.components.nginx.header_forms import Csp, Header, HeaderName, HeaderValue, Method, Origin
 from portcullis.config.forms import AppName, Network, SecretName, ServerName, server_name_fault
-from portcullis.config.kinds import Choice, ListOf, MapOf, Number, OrFalse, Text
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import Choice, ListOf, MapOf, Number, OrFalse, Text
 from portcullis.dialect import DIALECTS
 
 YEAR = 31_536_000  # seconds

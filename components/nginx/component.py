@@ -19,11 +19,11 @@ from portcullis.components.nginx.proxied import passwords, with_upstreams
 from portcullis.components.nginx.resource.drain import Drain
 from portcullis.components.nginx.resource.served_sites import ServedSites, SiteProbe
 from portcullis.config.arguments import faults_in, refuse_faults
-from portcullis.config.faults import ArgumentsError, Place, Source, closest, in_python
+from portcullis.config.faults import ArgumentsError, SettingPath, Source, closest, in_python
 from portcullis.config.forms import ServerName
-from portcullis.config.kinds import MapOf
 from portcullis.config.secret import Secret
 from portcullis.config.section import Written
+from portcullis.config.value_types import MapOf
 from portcullis.dialect import DIALECTS
 from portcullis.resources import Directory, File, Packages, Service, Tree
 
@@ -138,7 +138,7 @@ class ReverseProxy(pulumi.ComponentResource):
         """
         apps, secrets = apps or {}, secrets or {}
         given = {"args": args, "sites": sites, "apps": apps, "acme": acme, "secrets": secrets}
-        _check(Written(given, Place(Source("ReverseProxy", in_python))), host)
+        _check(Written(given, SettingPath(Source("ReverseProxy", in_python))), host)
         super().__init__("portcullis:index:ReverseProxy", name, None, opts)
         self._name, self._args, self._host = name, args, host
         self._sites, self._apps, self._secrets = sites, apps, secrets

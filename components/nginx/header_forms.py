@@ -6,7 +6,7 @@ import re
 from typing import Annotated
 
 from portcullis.config.faults import closest
-from portcullis.config.kinds import Text
+from portcullis.config.value_types import Text
 
 # https://www.w3.org/TR/CSP3/#csp-directives and what MDN lists beside it; a browser skips a name that it does
 # not know, so that a misspelt one allows everything.

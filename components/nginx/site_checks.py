@@ -15,7 +15,7 @@ from portcullis.dialect import DIALECTS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from portcullis.config.faults import Place
+    from portcullis.config.faults import SettingPath
     from portcullis.config.secret import Secret
     from portcullis.config.section import Written
 
@@ -59,7 +59,7 @@ def sites(declared: Declared) -> None:
         check(declared)
 
 
-def apps_of(site: Written) -> Iterator[tuple[str, Place]]:
+def apps_of(site: Written) -> Iterator[tuple[str, SettingPath]]:
     """Give the apps that a site names, each with its place."""
     named = [(site.get("app"), site.at.field("app"))]
     named += [(app, place) for _, app, place in site.items("paths")]
@@ -194,7 +194,7 @@ def by_acme(site: Written) -> bool:
     return site.get("certificate") is None and site.get("tls") in (None, "acme")
 
 
-def _other_names(site: Written) -> Iterator[tuple[str, Place]]:
+def _other_names(site: Written) -> Iterator[tuple[str, SettingPath]]:
     for field in ("aliases", "redirect_from"):
         yield from ((name, place) for name, place in site.elements(field) if isinstance(name, str))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from portcullis.config.forms import Network
-from portcullis.config.kinds import ListOf
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import ListOf
 
 
 class PreviewArgs(Section):

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from portcullis.components.containers.args import HostPort
 from portcullis.components.stores.args import Rotate
 from portcullis.config.forms import Image, Owner
-from portcullis.config.kinds import Choice, Number
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import Choice, Number
 
 # Redis itself takes some 10 MB.
 Memory = Annotated[

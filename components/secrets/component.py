@@ -10,7 +10,7 @@ from pulumi import ResourceOptions
 from portcullis.config.arguments import faults_in
 from portcullis.config.faults import ArgumentsError
 from portcullis.config.forms import Owner, SecretName
-from portcullis.config.kinds import ListOf
+from portcullis.config.value_types import ListOf
 from portcullis.resources import Directory, File
 
 if TYPE_CHECKING:

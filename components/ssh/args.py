@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from portcullis.components.ssh.render import sshd_refused
-from portcullis.config.kinds import Choice, MapOf, NumberOrText, Text, valid
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import Choice, MapOf, NumberOrText, Text, valid
 
 RootLogin = Annotated[
     Literal["prohibit-password", "no"],

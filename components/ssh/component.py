@@ -16,7 +16,7 @@ from portcullis.components.tunnels.render import tunnel
 from portcullis.config.arguments import faults_in
 from portcullis.config.faults import ArgumentsError, Fault
 from portcullis.config.forms import Login, Network, Port
-from portcullis.config.kinds import ListOf, MapOf
+from portcullis.config.value_types import ListOf, MapOf
 from portcullis.dialect import DIALECTS
 from portcullis.resources import Packages
 

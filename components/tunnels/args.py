@@ -9,8 +9,8 @@ from pydantic import Field
 from portcullis.components.tunnels.render.tunnel import PREFIX
 from portcullis.components.users.args import repeated
 from portcullis.config.forms import KeyName, LoginKey, StoreName
-from portcullis.config.kinds import ListOf, MapOf, Text
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import ListOf, MapOf, Text
 
 # useradd(8) takes 32 characters, and the account's name begins with what it is for.
 _PERSON = rf"[a-z_][a-z0-9_-]{{0,{31 - len(PREFIX)}}}"

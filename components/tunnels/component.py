@@ -17,7 +17,7 @@ from portcullis.components.users.resource.user import User
 from portcullis.config.arguments import faults_in
 from portcullis.config.faults import ArgumentsError, Fault, closest, shown
 from portcullis.config.forms import Port
-from portcullis.config.kinds import ListOf
+from portcullis.config.value_types import ListOf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

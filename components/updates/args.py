@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from portcullis.config.kinds import Choice, Text
 from portcullis.config.section import Section
+from portcullis.config.value_types import Choice, Text
 
 Reboot = Annotated[
     str,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from portcullis.config.forms import Argument, is_program
-from portcullis.config.kinds import Choice, ListOf, Text
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import Choice, ListOf, Text
 
 _SIZE = r"[1-9][0-9]{0,5}[MG]"
 Size = Annotated[str, Text("a size", _SIZE, "write 500M or 2G")]

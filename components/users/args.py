@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from portcullis.config.forms import KeyName, Login, LoginKey
-from portcullis.config.kinds import ListOf, MapOf, Number, Text
 from portcullis.config.section import Section, Written
+from portcullis.config.value_types import ListOf, MapOf, Number, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from portcullis.config.faults import Place
+    from portcullis.config.faults import SettingPath
 
 Group = Annotated[
     str, Text("the name of a group", r"[a-z_][a-z0-9_-]{0,31}", "write the name as in /etc/group")
@@ -80,7 +80,7 @@ def check_root(users: Mapping[str, Written]) -> None:
         users["root"].at.field("sudo").report("has no meaning for root", "leave it out")
 
 
-def repeated(written: Written) -> Iterator[tuple[str, Place]]:
+def repeated(written: Written) -> Iterator[tuple[str, SettingPath]]:
     """Give the place of each key in `keys` that is there already, and the name of the first one."""
     named: dict[str, str] = {}
     for name, line, place in written.items("keys"):

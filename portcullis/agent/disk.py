@@ -9,8 +9,8 @@ import os
 from typing import TYPE_CHECKING
 
 from portcullis.agent import safe_paths
-from portcullis.agent.errors import HostError
-from portcullis.agent.safe_paths import Place
+from portcullis.agent.errors import AgentError
+from portcullis.agent.safe_paths import FolderEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,17 +34,17 @@ def temporary_prefix(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[Place]:
-    """The place `path` to read it; also where nothing is. Raises `HostError` (``unreadable``)."""
+def reading(path: Path) -> Iterator[FolderEntry]:
+    """The place `path` to read it; also where nothing is. Raises `AgentError` (``unreadable``)."""
     with _at(path, unreadable) as place:
         yield place
 
 
 @contextlib.contextmanager
-def writing(path: Path, *, make: bool = False) -> Iterator[Place]:
+def writing(path: Path, *, make: bool = False) -> Iterator[FolderEntry]:
     """The place `path` to write it, with `make` also in a folder that is missing.
 
-    Raises `HostError` (``no-space``, ``invalid``, ``unreadable``), also for an OSError of the caller's.
+    Raises `AgentError` (``no-space``, ``invalid``, ``unreadable``), also for an OSError of the caller's.
     """
     with _at(path, write_error, make=make) as place:
         if place.folder < 0:
@@ -53,19 +53,21 @@ def writing(path: Path, *, make: bool = False) -> Iterator[Place]:
 
 
 @contextlib.contextmanager
-def removing(path: Path) -> Iterator[Place]:
-    """The place `path` to take something away there; also where nothing is. Raises `HostError`."""
+def removing(path: Path) -> Iterator[FolderEntry]:
+    """The place `path` to take something away there; also where nothing is. Raises `AgentError`."""
     with _at(path, write_error) as place:
         yield place
 
 
 @contextlib.contextmanager
-def _at(path: Path, fail: Callable[[OSError, Path], HostError], *, make: bool = False) -> Iterator[Place]:
+def _at(
+    path: Path, fail: Callable[[OSError, Path], AgentError], *, make: bool = False
+) -> Iterator[FolderEntry]:
     folder = -1
     try:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             folder = safe_paths.open_parent(path, make=make)
-        yield Place(path, folder)
+        yield FolderEntry(path, folder)
     except OSError as error:
         raise fail(error, path) from None
     finally:
@@ -81,7 +83,7 @@ def sweep(path: Path) -> None:
                 os.unlink(name, dir_fd=place.folder)
 
 
-def leftovers(place: Place) -> list[str]:
+def leftovers(place: FolderEntry) -> list[str]:
     """Names in the folder that look like ours, for this path. Raises OSError."""
     prefix = temporary_prefix(place.path)
     names = os.listdir(place.folder) if place.folder >= 0 else []  # noqa: PTH208 - by descriptor
@@ -108,7 +110,7 @@ def write(
     raise.
 
     Raises:
-        HostError: ``no-space``, ``invalid`` or ``unreadable``; nothing half-written is left.
+        AgentError: ``no-space``, ``invalid`` or ``unreadable``; nothing half-written is left.
     """
     with writing(path) as place:
         temporary = temporary_name(path)
@@ -131,7 +133,7 @@ def write(
             raise
 
 
-def replace(place: Place, temporary: str) -> None:
+def replace(place: FolderEntry, temporary: str) -> None:
     """Give the file or link `temporary` in the same folder the name of `place`, for good. Raises OSError."""
     os.rename(temporary, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
     os.fsync(place.folder)
@@ -150,39 +152,39 @@ def write_all(fd: int, data: bytes | bytearray) -> None:
         view = view[os.write(fd, view) :]
 
 
-def unreadable(error: OSError, path: Path) -> HostError:
+def unreadable(error: OSError, path: Path) -> AgentError:
     """`path` cannot be read, which is not the same as absent."""
-    return HostError(
+    return AgentError(
         "unreadable", f"{path} cannot be read on the host: {os.strerror(error.errno or 0)}", prop="path"
     )
 
 
-def write_error(error: OSError, path: Path) -> HostError:
+def write_error(error: OSError, path: Path) -> AgentError:
     """Why `path` could not be written, for people."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return no_space(path)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return HostError(
+        return AgentError(
             "invalid",
             f"the folder {path.parent} does not exist on the host",
             prop="path",
             hint="declare it as a Directory, or depend on the package that brings it",
         )
     if error.errno == errno.EISDIR:
-        return HostError("invalid", f"{path} is a directory on the host", prop="path")
+        return AgentError("invalid", f"{path} is a directory on the host", prop="path")
     if error.errno == errno.EROFS:
-        return HostError("invalid", f"the file system of {path} is mounted read-only", prop="path")
+        return AgentError("invalid", f"the file system of {path} is mounted read-only", prop="path")
     if error.errno == errno.EPERM:
-        return HostError(
+        return AgentError(
             "invalid",
             f"the host does not permit writing {path}",
             prop="path",
             hint="it may be immutable; see lsattr",
         )
-    return HostError("invalid", f"{path} cannot be written: {os.strerror(error.errno or 0)}", prop="path")
+    return AgentError("invalid", f"{path} cannot be written: {os.strerror(error.errno or 0)}", prop="path")
 
 
-def no_space(path: Path) -> HostError:
+def no_space(path: Path) -> AgentError:
     """The full file system under `path`, with its numbers."""
     mount = path.parent
     while not mount.exists():
@@ -192,7 +194,7 @@ def no_space(path: Path) -> HostError:
         mount = mount.parent
     free, size = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
     what = "inodes" if room.f_files and not room.f_favail else "space"
-    return HostError(
+    return AgentError(
         "no-space",
         f"no {what} left on the host's file system {mount} for {path}:"
         f" {_amount(free)} free of {_amount(size)}",

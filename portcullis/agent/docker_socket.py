@@ -11,7 +11,7 @@ import re
 import socket
 from typing import IO, TYPE_CHECKING, Any
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,11 +51,11 @@ class Answer:
                 yield found
 
     def document(self) -> Any:
-        """All of the answer as one document. Raises `HostError` (``unreadable``)."""
+        """All of the answer as one document. Raises `AgentError` (``unreadable``)."""
         try:
             return json.loads(self._stream.read())
         except (ValueError, RecursionError, OSError):
-            raise HostError("unreadable", "Docker's answer is cut off or no JSON") from None
+            raise AgentError("unreadable", "Docker's answer is cut off or no JSON") from None
 
     def error(self) -> str:
         """What Docker says against the request."""
@@ -76,11 +76,11 @@ def ask(
         headers: they may hold secrets.
 
     Raises:
-        HostError: ``unreadable`` when Docker is there and does not answer, ``invalid`` for a target that is
+        AgentError: ``unreadable`` when Docker is there and does not answer, ``invalid`` for a target that is
             none.
     """
     if not _TARGET.match(target):
-        raise HostError("invalid", f"{target!r} is nothing to ask Docker for")
+        raise AgentError("invalid", f"{target!r} is nothing to ask Docker for")
     lines = [f"{method} {target} HTTP/1.0", "Host: docker", "Content-Length: 0"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     connection = socket.socket(socket.AF_UNIX)
@@ -97,9 +97,9 @@ def ask(
         raise silent(error) from None
 
 
-def silent(error: OSError) -> HostError:
+def silent(error: OSError) -> AgentError:
     """Docker is there and does not answer."""
     why = "it is silent" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
-    return HostError(
+    return AgentError(
         "unreadable", f"Docker does not answer on the host: {why}", hint="look at `systemctl status docker`"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class HostError(Exception):
+class AgentError(Exception):
     """Something a person has to know: the client adds the host and the resource to it.
 
     Attributes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
@@ -28,7 +28,7 @@ _RECORD = """\
 import json, os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kinds import Kinds
 from portcullis.agent.machine import Machine
 from portcullis.agent.store import Store
@@ -36,7 +36,7 @@ os.umask(0o077)
 machine = Machine(**{name: Path(path) for name, path in json.loads(sys.argv[2]).items()})
 try:
     Kinds(machine, Store(machine.state))[sys.argv[3]].before_first_change()
-except HostError as error:
+except AgentError as error:
     print(json.dumps(error.as_json()))
     sys.exit(3)
 """
@@ -55,7 +55,7 @@ def machine_id(machine: Machine) -> str:
 
 
 def make_folder(machine: Machine) -> None:
-    """Make the folder of `path`, for root alone. Raises `HostError`."""
+    """Make the folder of `path`, for root alone. Raises `AgentError`."""
     try:
         for folder in (machine.state, path(machine).parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def make_folder(machine: Machine) -> None:
 
 
 def record(machine: Machine) -> None:
-    """Record what came with the machine, unless that is done. Raises `HostError`."""
+    """Record what came with the machine, unless that is done. Raises `AgentError`."""
     if _is_recorded(machine):
         return
     places = {each.name: getattr(machine, each.name) for each in fields(machine)}
@@ -77,9 +77,9 @@ def record(machine: Machine) -> None:
     if done.code == _TOLD:
         told = json.loads(done.out)
         cause = {"hint": told["hint"], "prop": told["property"], "detail": told["detail"]}
-        raise HostError(told["code"], told["message"], **cause)
+        raise AgentError(told["code"], told["message"], **cause)
     if done.code:
-        raise HostError(
+        raise AgentError(
             "failed",
             "what came with the machine cannot be recorded",
             hint="the first `up` records it before it changes anything; mend what is named, and run again",

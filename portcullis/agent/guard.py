@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Iterator
 
 from portcullis.agent import disk, paths
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.machine import Machine
 from portcullis.agent.store import Store
 
@@ -107,7 +107,7 @@ class Guards:
         The clock cannot cut into the change itself: until that has ended, the undo waits.
 
         Raises:
-            HostError: no timer could be started, and nothing has changed; or what the change raised.
+            AgentError: no timer could be started, and nothing has changed; or what the change raised.
         """
         number = f"{time.time_ns():x}"
         try:
@@ -116,13 +116,13 @@ class Guards:
                 yield number
                 # The window is for the login, however long the change took.
                 self._write(number, note, change.window)
-        except HostError as error:
+        except AgentError as error:
             done = self.restore(number)
             if done is None:
                 raise  # nothing was registered
             detail = "\n".join(filter(None, [error.detail, *done["failed"]]))
             told = f"{error.message}; the change was taken back"
-            raise HostError(error.code, told, hint=error.hint, prop=error.prop, detail=detail) from error
+            raise AgentError(error.code, told, hint=error.hint, prop=error.prop, detail=detail) from error
         except BaseException:
             self.restore(number)
             raise
@@ -166,12 +166,12 @@ class Guards:
         """Disarm: the change stays.
 
         Raises:
-            HostError: ``rolled-back`` when the window has ended before.
+            AgentError: ``rolled-back`` when the window has ended before.
         """
         with self._locked():
             note = self._read(number)
             if note is None:
-                raise HostError(
+                raise AgentError(
                     "rolled-back",
                     "the host has undone the change by itself before it was confirmed",
                     hint="the login took longer than the window; look why it is slow, then run again",
@@ -215,12 +215,12 @@ class Guards:
             for index, file in enumerate(note["files"]):
                 try:
                     paths.put_back(Path(file["path"]), file["kept"], self.root / number / str(index))
-                except (HostError, OSError) as error:
+                except (AgentError, OSError) as error:
                     failed.append(f"{file['path']}: {error}")
             for argv in note["commands"]:
                 try:
                     done = self._machine.run(argv, timeout=COMMAND_TIMEOUT)
-                except HostError as error:
+                except AgentError as error:
                     failed.append(error.message)
                     continue
                 if done.code:
@@ -239,7 +239,7 @@ class Guards:
     def _pardon(self, peer: str) -> None:
         """Lift the ban of whoever made the change: its refused logins were our own."""
         if peer:
-            with contextlib.suppress(HostError):  # there need not be a fail2ban
+            with contextlib.suppress(AgentError):  # there need not be a fail2ban
                 self._machine.run(["fail2ban-client", "unban", peer], timeout=COMMAND_TIMEOUT)
 
     def outcome(self, attempt: str) -> Json:
@@ -304,7 +304,7 @@ class Guards:
 
     def _make(self, number: str) -> Path:
         if isinstance(self._code, Path) and not self._code.is_dir():
-            raise HostError("internal", "the agent has no copy of itself to undo the change with")
+            raise AgentError("internal", "the agent has no copy of itself to undo the change with")
         folder = self.root / number
         try:
             for path in (self._machine.state, self.root, folder):
@@ -315,13 +315,13 @@ class Guards:
 
     def _read(self, number: str) -> Json | None:
         if not number or set(number) - set("0123456789abcdef"):
-            raise HostError("invalid", f"{number!r} is no guard")
+            raise AgentError("invalid", f"{number!r} is no guard")
         try:
             note: Json = json.loads((self.root / number / "undo.json").read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
-            raise HostError(
+            raise AgentError(
                 "unreadable",
                 f"the undo {self.root / number} on the host cannot be read",
                 hint="look at it at the console: it holds what stood there before the last change",
@@ -402,14 +402,14 @@ class Guards:
             timeout=_SYSTEMD_TIMEOUT,
         )  # fmt: skip
         if done.code:
-            raise HostError(
+            raise AgentError(
                 "systemd", "no timer could be started that would undo the change", detail=done.text,
                 hint="nothing was changed; look at `systemctl status` on the host",
             )  # fmt: skip
 
     def _stop_timer(self, number: str) -> None:
         """Only tidies up: what the timer starts finds that the note is gone. Its service may be who asks."""
-        with contextlib.suppress(HostError):
+        with contextlib.suppress(AgentError):
             self._machine.run(
                 ["systemctl", "--no-pager", "stop", f"{_PREFIX}{number}.timer"], timeout=_SYSTEMD_TIMEOUT
             )

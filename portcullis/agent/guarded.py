@@ -15,7 +15,7 @@ from portcullis.agent.kind import D, F
 from portcullis.agent.wire import Desired
 
 if TYPE_CHECKING:
-    from portcullis.agent.errors import HostError
+    from portcullis.agent.errors import AgentError
     from portcullis.agent.step import Step
     from portcullis.agent.store import Record
 
@@ -80,7 +80,7 @@ class Guarded(ABC, Generic[D, F]):
     """Mixed into a kind whose changes are confirmed by a fresh login."""
 
     @abstractmethod
-    def preflight(self, desired: D, facts: F, steps: list[Step], peer: Peer | None) -> HostError | None:
+    def preflight(self, desired: D, facts: F, steps: list[Step], peer: Peer | None) -> AgentError | None:
         """Why the declared state would refuse the session that brings it, if that can be told; pure."""
 
     @abstractmethod

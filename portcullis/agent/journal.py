@@ -6,7 +6,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
@@ -31,9 +31,9 @@ def last_lines(machine: Machine, unit: str, count: int = 20, *, since: float) ->
         since: seconds since 1970; what was logged before is of another attempt.
 
     Raises:
-        HostError: ``timeout``.
+        AgentError: ``timeout``.
     """
-    with contextlib.suppress(HostError):
+    with contextlib.suppress(AgentError):
         machine.run(["journalctl", "--sync"], timeout=_TIMEOUT)
     argv = [
         "journalctl",

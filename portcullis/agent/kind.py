@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, List, Optional, Tuple, TypeVar, Union, cast
 
 from portcullis.agent.claims import NOTHING, Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.wire import Desired, Facts, Malformed, Spec, decode
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Facts)
 
 # A spec together with the record of the thing, if it has one.
 Question = Tuple[S, Optional["Record"]]
-Answers = List[Union[F, HostError]]
+Answers = List[Union[F, AgentError]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Kind(ABC, Generic[S, D, F]):
     def plan(self, desired: D, facts: F) -> list[Step]:
         """Return what has to be done; pure. Empty means that the host is as declared."""
 
-    def obstacle(self, desired: D, facts: F) -> HostError | None:
+    def obstacle(self, desired: D, facts: F) -> AgentError | None:
         """Return what blocks every declaration, such as a directory where a file is declared; pure."""
         return None
 
@@ -78,7 +78,7 @@ class Kind(ABC, Generic[S, D, F]):
         return ""
 
     def redacted(self, record: Record, facts: F) -> F:
-        """Return what the preview key may see of the facts. Raises `HostError` where that cannot be told."""
+        """Return what the preview key may see of the facts. Raises `AgentError` where that cannot be told."""
         return facts
 
     def claims(self, record: Record) -> Claims:
@@ -97,7 +97,7 @@ class Kind(ABC, Generic[S, D, F]):
 
     @abstractmethod
     def apply(self, desired: D, steps: list[Step], work: Work) -> None:
-        """Carry out `steps`. May note things in ``record.extra``. Raises `HostError`.
+        """Carry out `steps`. May note things in ``record.extra``. Raises `AgentError`.
 
         With no steps there may still be something to finish that an interrupted run left.
         """
@@ -107,11 +107,11 @@ class Kind(ABC, Generic[S, D, F]):
         """Undo: ``restored``, ``removed``, ``kept`` or ``absent``. Doing it twice is harmless."""
 
     def as_spec(self, data: Json) -> S:
-        """Return a spec as it came over the wire. Raises `HostError` (``invalid``)."""
+        """Return a spec as it came over the wire. Raises `AgentError` (``invalid``)."""
         return cast("S", _decoded(self.spec_type, data))
 
     def as_desired(self, data: Json) -> D:
-        """Return what is declared as it came over the wire. Raises `HostError` (``invalid``)."""
+        """Return what is declared as it came over the wire. Raises `AgentError` (``invalid``)."""
         return cast("D", _decoded(self.desired_type, data))
 
 
@@ -121,7 +121,7 @@ def each(read: Callable[[S, Record | None], F], questions: Sequence[Question[S]]
     for spec, record in questions:
         try:
             answers.append(read(spec, record))
-        except HostError as error:
+        except AgentError as error:
             answers.append(error)
     return answers
 
@@ -130,4 +130,4 @@ def _decoded(cls: type[Any], data: Json) -> Any:
     try:
         return decode(cls, data)
     except Malformed as error:
-        raise HostError("invalid", f"the request is malformed: {error}") from None
+        raise AgentError("invalid", f"the request is malformed: {error}") from None

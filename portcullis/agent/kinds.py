@@ -13,7 +13,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any, Dict, get_origin
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ class Kinds(Dict[str, "Kind[Any, Any, Any]"]):
         return name in self or module_of(name) is not None
 
     def __missing__(self, name: str) -> Kind[Any, Any, Any]:
-        """Make a kind. Raises `HostError` (``invalid``)."""
+        """Make a kind. Raises `AgentError` (``invalid``)."""
         with self._making:
             if name not in self:
                 module = module_of(name)
                 if module is None:
-                    raise HostError("invalid", f"the agent knows no kind {name!r}")
+                    raise AgentError("invalid", f"the agent knows no kind {name!r}")
                 self[name] = class_in(importlib.import_module(module))(self._machine, self._store)
             return self[name]
 

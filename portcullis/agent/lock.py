@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from portcullis.agent import disk
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ class DeployLock:
         self._guard = threading.Lock()
 
     def take(self, who: str, stack: str) -> None:
-        """Hold the lock from now on. Raises `HostError` (``locked``) at once when somebody else has it."""
+        """Hold the lock from now on. Raises `AgentError` (``locked``) at once when somebody else has it."""
         with self._guard:
             if self._fd < 0:
                 self._fd = self._open()
@@ -72,7 +72,7 @@ class DeployLock:
         except OSError:
             holder = _holder(os.pread(fd, 4096, 0))
             os.close(fd)
-            raise HostError(
+            raise AgentError(
                 "locked",
                 f"{holder} is deploying to this host",
                 hint="wait until it has finished; the lock goes by itself when that process ends",

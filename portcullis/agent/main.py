@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from portcullis.agent import first_change
 from portcullis.agent.disk import write_all
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.guarded import Peer
 from portcullis.agent.machine import Machine
 from portcullis.agent.operations import Operations
@@ -113,7 +113,7 @@ class Agent:
         for received in iter(lambda: source.readline(self._longest), b""):
             self._last = time.monotonic()
             if len(received) == self._longest and not received.endswith(b"\n"):
-                error = HostError("invalid", f"a request has more than {LINE} bytes")
+                error = AgentError("invalid", f"a request has more than {LINE} bytes")
                 with self._write, contextlib.suppress(OSError):
                     self._send({"id": -1, "ok": False, "error": error.as_json()})
                 break
@@ -153,7 +153,7 @@ class Agent:
             request = parsed(line)
             number = request["id"]
             return {"id": number, "ok": True, "result": self._operations.do(request)}
-        except HostError as error:
+        except AgentError as error:
             return {"id": number, "ok": False, "error": error.as_json()}
         except Exception as error:  # noqa: BLE001 - the client waits for an answer, whatever happened
             return {"id": number, "ok": False, "error": internal(error).as_json()}
@@ -165,22 +165,22 @@ class Agent:
 
 
 def parsed(line: str | bytes) -> Json:
-    """The request in a line. Raises `HostError` (``invalid``)."""
+    """The request in a line. Raises `AgentError` (``invalid``)."""
     try:
         request = json.loads(line)
     except (ValueError, RecursionError):
         request = None
     if not isinstance(request, dict) or not isinstance(request.get("id"), int):
-        raise HostError("invalid", "a request is a JSON object on one line, with a number as its id")
+        raise AgentError("invalid", "a request is a JSON object on one line, with a number as its id")
     return request
 
 
-def internal(error: Exception) -> HostError:
+def internal(error: Exception) -> AgentError:
     """An error of our own: its type and place, and not its text, which may carry what a file holds."""
     place, trace = "unknown", error.__traceback__
     while trace is not None:
         place, trace = _place(trace), trace.tb_next
-    return HostError(
+    return AgentError(
         "internal",
         f"the agent failed: {type(error).__name__} at {place}",
         hint="this is a fault of Portcullis; please report it",

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.guard import Change, Guards
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, Work
@@ -59,7 +59,7 @@ class Operations:
         self._lock.release()
 
     def do(self, request: Json) -> Json:
-        """Carry out one request. Raises `HostError`."""
+        """Carry out one request. Raises `AgentError`."""
         op = {
             "hello": self.hello,
             "survey": self.survey,
@@ -73,7 +73,7 @@ class Operations:
             "armed": self.armed,
         }.get(str(request.get("op")))
         if op is None:
-            raise HostError("invalid", f"the agent has no operation {request.get('op')!r}")
+            raise AgentError("invalid", f"the agent has no operation {request.get('op')!r}")
         return op(request)
 
     def hello(self, request: Json) -> Json:
@@ -95,7 +95,7 @@ class Operations:
             answers = read(self._kind(kind), [(wanted[key], records.get(key)) for key in keys])
             for (_, item_id), answer in zip(keys, answers):
                 item = {"kind": kind, "id": item_id, "spec": wanted[kind, item_id]}
-                if isinstance(answer, HostError):
+                if isinstance(answer, AgentError):
                     items.append({**item, "error": answer.as_json()})
                 else:
                     items.append({**item, "facts": public(self._kind(kind), answer)})
@@ -155,7 +155,7 @@ class Operations:
         )
         try:
             self._kind(kind).apply(desired, steps, work)
-        except HostError:
+        except AgentError:
             self._abandon(record, facts, known=known)
             raise
         record.pending = False
@@ -178,7 +178,7 @@ class Operations:
                 return {"done": "not-owner"}
             try:
                 self._kind(kind).as_spec(record.spec)
-            except HostError:  # another version kept it: the state's own spec has to do
+            except AgentError:  # another version kept it: the state's own spec has to do
                 record.spec = self._spec(request)
             with self._guarded(self._removal(request, record)) as guard:
                 done = self._kind(kind).remove(desired, record, self._store.folder(kind, item))
@@ -235,7 +235,7 @@ class Operations:
                 self._prepare_once(self._machine)
                 self._prepare_once = None
 
-    def _cut_off(self, request: Json, facts: Any, steps: list[Step]) -> HostError | None:
+    def _cut_off(self, request: Json, facts: Any, steps: list[Step]) -> AgentError | None:
         """Why a change would refuse the session that brings it, as far as that can be told beforehand."""
         kind = self._kind(str(request["kind"]))
         if not steps or not isinstance(kind, Guarded):
@@ -325,7 +325,7 @@ class Operations:
 
     def _facts(self, kind: str, spec: Json, record: Record | None) -> Any:
         answer = read(self._kind(kind), [(spec, record)])[0]
-        if isinstance(answer, HostError):
+        if isinstance(answer, AgentError):
             raise answer
         return answer
 
@@ -336,7 +336,7 @@ class Operations:
     def _claim(self, kind: str, item: str, owner: str) -> None:
         first = self._claims.setdefault((kind, item), owner)
         if first != owner:
-            raise HostError(
+            raise AgentError(
                 "conflict",
                 f"{item} is declared twice in this deployment: by {resource(first)} and by {resource(owner)}",
                 hint="declare it once",
@@ -344,7 +344,7 @@ class Operations:
 
     def _refusal(
         self, request: Json, record: Record | None, facts: Any, steps: list[Step]
-    ) -> HostError | None:
+    ) -> AgentError | None:
         kind, item, desired = self._thing(request)
         handler, adopt = self._kind(kind), bool(request.get("adopt"))
         obstacle = handler.obstacle(desired, facts)
@@ -353,7 +353,7 @@ class Operations:
         if record is not None:
             if record.stack == request["stack"] or adopt:
                 return None
-            return HostError(
+            return AgentError(
                 "owned",
                 f"{item} belongs to the stack {record.stack} ({resource(record.owner)})",
                 hint="remove it there first, or set adopt=True (in the settings: adopt: true) to take it "
@@ -362,7 +362,7 @@ class Operations:
         if adopt or not steps or not facts.exists or handler.is_unmodified_default(item, facts):
             return None
         first = steps[0]
-        return HostError(
+        return AgentError(
             "differs",
             f"{first.prop} differs from what is on the host ({first.have}; declared: {first.want})",
             prop=first.prop,
@@ -399,7 +399,7 @@ class Operations:
             untouched = not known and public(kind, self._facts(record.kind, record.spec, None)) == public(
                 kind, before
             )
-        except HostError:
+        except AgentError:
             untouched = False
         if untouched:
             self._store.drop(record)
@@ -409,7 +409,7 @@ class Operations:
     def _assert_done(self, desired: Any, kind: str, after: Any) -> None:
         left = [step for step in self._kind(kind).plan(desired, after) if step.action != WARN]
         if left:
-            raise HostError(
+            raise AgentError(
                 "not-converged",
                 f"{left[0].prop} is still {left[0].have} after the change, not {left[0].want}",
                 prop=left[0].prop,
@@ -430,14 +430,14 @@ def read(kind: Kind[Any, Any, Any], questions: Sequence[tuple[Json, Record | Non
     for at, (spec, record) in enumerate(questions):
         try:
             asked.append((kind.as_spec(spec), record))
-        except HostError as error:
+        except AgentError as error:
             answers[at] = error
     found = iter(kind.facts(asked) if asked else ())
     for at, (_, record) in enumerate(questions):
         if at in answers:
             continue
         answer = next(found)
-        if not isinstance(answer, HostError) and answer.exists and record is not None:
+        if not isinstance(answer, AgentError) and answer.exists and record is not None:
             answer = dataclasses.replace(answer, revision=record.revision)
         answers[at] = answer
     return [answers[at] for at in range(len(questions))]

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from portcullis.agent import disk, safe_paths
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def is_as_shipped(machine: Machine, path: Path) -> bool:
                     digest.update(piece)
             finally:
                 os.close(fd)
-    except HostError:
+    except AgentError:
         return False
     have = digest.hexdigest()
     return have in _ucf_sums(machine, path) or have in _dpkg_sums(machine, path)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, safe_paths
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
-    from portcullis.agent.safe_paths import Place
+    from portcullis.agent.safe_paths import FolderEntry
     from portcullis.agent.step import Json
 
 _TYPES = {
@@ -28,9 +28,9 @@ _TYPES = {
 
 
 def checked(path: str) -> Path:
-    """`path` as a Path, if it is absolute and in its shortest form. Raises `HostError` (``invalid``)."""
+    """`path` as a Path, if it is absolute and in its shortest form. Raises `AgentError` (``invalid``)."""
     if os.path.normpath(path) != path or path[:1] != "/" or path[1:2] in ("", "/") or "\0" in path:
-        raise HostError("invalid", f"{path!r} is not an absolute path in its shortest form", prop="path")
+        raise AgentError("invalid", f"{path!r} is not an absolute path in its shortest form", prop="path")
     return Path(path)
 
 
@@ -39,7 +39,7 @@ def shown(path: object) -> str:
     return os.fsencode(str(path)).decode("utf-8", "backslashreplace").replace("\n", "\\n")
 
 
-def named(place: Place, status: os.stat_result) -> str:
+def named(place: FolderEntry, status: os.stat_result) -> str:
     """What stands at `place`, in words: ``a file``, ``a symbolic link to X``."""
     if stat.S_ISLNK(status.st_mode):
         try:
@@ -87,26 +87,26 @@ def group_name(gid: int) -> str:
 
 
 def ids(owner: str, group: str) -> tuple[int, int]:
-    """The numbers of an owner and a group. Raises `HostError` (``invalid``) for an unknown name."""
+    """The numbers of an owner and a group. Raises `AgentError` (``invalid``) for an unknown name."""
     try:
         uid = int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
     except KeyError:
-        raise HostError("invalid", f"there is no user {owner} on the host", prop="owner") from None
+        raise AgentError("invalid", f"there is no user {owner} on the host", prop="owner") from None
     try:
         gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
     except KeyError:
-        raise HostError("invalid", f"there is no group {group} on the host", prop="group") from None
+        raise AgentError("invalid", f"there is no group {group} on the host", prop="group") from None
     return uid, gid
 
 
 def mode_bits(text: str) -> int:
-    """The number behind permission bits in octal digits. Raises `HostError` (``invalid``)."""
+    """The number behind permission bits in octal digits. Raises `AgentError` (``invalid``)."""
     try:
         mode = int(text, 8)
     except ValueError:
         mode = -1
     if not 0 <= mode <= 0o7777:  # noqa: PLR2004 - all permission bits
-        raise HostError("invalid", f"{text!r} is not a mode in octal digits", prop="mode")
+        raise AgentError("invalid", f"{text!r} is not a mode in octal digits", prop="mode")
     return mode
 
 
@@ -114,7 +114,7 @@ def keep(path: Path, copy: Path) -> Json:
     """Describe what stands at `path`, a file's bytes in `copy` (root only), for `put_back` to restore it.
 
     Raises:
-        HostError: ``unreadable``, ``no-space``.
+        AgentError: ``unreadable``, ``no-space``.
     """
     with disk.reading(path) as place:
         status = place.look()
@@ -128,7 +128,7 @@ def keep(path: Path, copy: Path) -> Json:
         return {**kept, "type": "directory" if stat.S_ISDIR(status.st_mode) else "other"}
 
 
-def _keep_file(place: Place, copy: Path) -> Json:
+def _keep_file(place: FolderEntry, copy: Path) -> Json:
     fd = place.open()
     try:
         disk.write(copy, safe_paths.pieces(fd))
@@ -140,7 +140,7 @@ def _keep_file(place: Place, copy: Path) -> Json:
 
 
 def put_back(path: Path, kept: Json, copy: Path) -> None:
-    """Make `path` what `keep` found there: a file, a link, or nothing. Raises `HostError`."""
+    """Make `path` what `keep` found there: a file, a link, or nothing. Raises `AgentError`."""
     if kept["type"] == "file":
         with copy.open("rb") as stream:
             data = safe_paths.pieces(stream.fileno())
@@ -152,7 +152,7 @@ def put_back(path: Path, kept: Json, copy: Path) -> None:
         remove_file(path)
 
 
-def point(place: Place, target: str) -> None:
+def point(place: FolderEntry, target: str) -> None:
     """Make `place` a symbolic link to `target` in one step. Raises OSError."""
     temporary = f"{disk.temporary_name(place.path)}.link"
     try:
@@ -165,7 +165,7 @@ def point(place: Place, target: str) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Take a file or link away; that nothing stands there is fine. Raises `HostError`."""
+    """Take a file or link away; that nothing stands there is fine. Raises `AgentError`."""
     with disk.removing(path) as place:
         if place.look() is None:
             return

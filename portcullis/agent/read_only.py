@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kinds import Kinds
 from portcullis.agent.operations import host_facts, public, read
 from portcullis.agent.redaction import PROTOCOL, READ_ONLY
@@ -57,7 +57,7 @@ class ReadOnly:
         """Nothing was taken, so there is nothing to let go."""
 
     def do(self, request: Json) -> Json:
-        """Answer one request. Raises `HostError` (``read-only``) for whatever is no question."""
+        """Answer one request. Raises `AgentError` (``read-only``) for whatever is no question."""
         op = request.get("op")
         if op == "hello":
             return {**self._about(), **host_facts()}
@@ -81,7 +81,7 @@ class ReadOnly:
         items: list[Json] = []
         asked_for = request.get("items", [])
         if not isinstance(asked_for, list) or not all(map(_is_item, asked_for)):
-            raise HostError("invalid", "the items of a survey are a list of objects with kind and id")
+            raise AgentError("invalid", "the items of a survey are a list of objects with kind and id")
         for item in asked_for:
             key = str(item["kind"]), str(item["id"])
             if key in records:
@@ -95,17 +95,17 @@ class ReadOnly:
         return {"items": items, "host": host_facts(), **self._about()}
 
 
-def refused(what: str) -> HostError:
+def refused(what: str) -> AgentError:
     """The answer to what a key that only looks may not do."""
-    return HostError(READ_ONLY, f"the preview key reads and changes nothing: {what}", hint=DEPLOY)
+    return AgentError(READ_ONLY, f"the preview key reads and changes nothing: {what}", hint=DEPLOY)
 
 
 def _is_item(item: object) -> bool:
     return isinstance(item, dict) and {"kind", "id"} <= item.keys()
 
 
-def _unknown(kind: str, item: str) -> HostError:
-    return HostError(
+def _unknown(kind: str, item: str) -> AgentError:
+    return AgentError(
         READ_ONLY,
         f"the host has no record of the {kind} {item}, so the preview key does not show it",
         hint="`up` with the deploy key makes or repairs the record",
@@ -115,10 +115,10 @@ def _unknown(kind: str, item: str) -> HostError:
 def _item(kind: Kind[Any, Any, Any], record: Record, answer: Any) -> Json:
     item: Json = {"kind": record.kind, "id": record.id}
     try:
-        if isinstance(answer, HostError):
+        if isinstance(answer, AgentError):
             raise answer
         facts = kind.redacted(record, answer)
-    except HostError as error:
+    except AgentError as error:
         # Without its detail: that may quote what a file holds.
         return {**item, "error": {**error.as_json(), "detail": ""}}
     return {**item, "facts": public(kind, facts)}

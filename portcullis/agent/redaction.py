@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from portcullis.agent.store import Record
@@ -53,7 +53,7 @@ def redacted(record: Record, facts: FileFacts) -> FileFacts:
     if secret is False and digest == written:
         return facts
     if written is None:
-        raise HostError(
+        raise AgentError(
             READ_ONLY,
             f"the host has no note of what was written to {record.id}",
             hint="the next `up` with the deploy key that writes the file takes one",

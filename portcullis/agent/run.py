@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ class Runner(Protocol):
     """What starts programs; tests put canned output here."""
 
     def __call__(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
-        """Run to the end. Raises `HostError` (``timeout``, ``invalid``)."""
+        """Run to the end. Raises `AgentError` (``timeout``, ``invalid``)."""
         ...
 
 
@@ -58,7 +58,7 @@ def run(argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = 
         env: variables on top of `ENVIRONMENT`.
 
     Raises:
-        HostError: ``timeout``, or ``invalid`` when there is no such program.
+        AgentError: ``timeout``, or ``invalid`` when there is no such program.
     """
     out, err = os.memfd_create("out"), os.memfd_create("err")
     try:
@@ -68,7 +68,7 @@ def run(argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = 
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            raise HostError(
+            raise AgentError(
                 "timeout",
                 f"{argv[0]} did not end within {timeout:.0f} s and was stopped",
                 detail=_tail(out, err),
@@ -109,10 +109,10 @@ def _start(argv: Sequence[str], out: int, err: int, env: Mapping[str, str] | Non
             umask=0o022,
         )
     except FileNotFoundError:
-        raise HostError("invalid", f"there is no program {argv[0]} on the host") from None
+        raise AgentError("invalid", f"there is no program {argv[0]} on the host") from None
     except OSError as error:
         why = os.strerror(error.errno or 0)
-        raise HostError("invalid", f"{argv[0]} is on the host but cannot be executed: {why}") from None
+        raise AgentError("invalid", f"{argv[0]} is on the host but cannot be executed: {why}") from None
 
 
 def _read(fd: int) -> str:

@@ -15,7 +15,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional, Tuple
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ _Loose = Optional[Tuple[str, os.stat_result]]
 
 
 @dataclass(frozen=True)
-class Place:
+class FolderEntry:
     """A name in an open folder; `folder` is -1 where the folder that would hold it does not exist."""
 
     path: Path
@@ -64,7 +64,7 @@ def open_file(folder: int, name: str, path: Path) -> int:
     """A regular file, for reading; never a link's target, never waiting for a pipe's other end.
 
     Raises:
-        HostError: ``unreadable`` when it is something else; `path` is what to call it.
+        AgentError: ``unreadable`` when it is something else; `path` is what to call it.
         OSError: it cannot be opened.
     """
     try:
@@ -79,8 +79,8 @@ def open_file(folder: int, name: str, path: Path) -> int:
     raise _changed(path)
 
 
-def _changed(path: Path) -> HostError:
-    return HostError(
+def _changed(path: Path) -> AgentError:
+    return AgentError(
         "unreadable",
         f"{path} turned into something else while it was read",
         prop="path",
@@ -104,7 +104,7 @@ def open_parent(path: Path, *, make: bool = False) -> int:
     is not.
 
     Raises:
-        HostError: ``unreadable``, naming the link and whose folder it is in.
+        AgentError: ``unreadable``, naming the link and whose folder it is in.
         OSError: there is no such folder, or it cannot be opened.
     """
     here = os.open("/", FOLDER)
@@ -172,13 +172,13 @@ def _path(folder: int) -> str:
     return os.readlink(f"/proc/self/fd/{folder}")  # noqa: PTH115 - text is wanted
 
 
-def _not_followed(path: Path, link: str, loose: str, status: os.stat_result) -> HostError:
+def _not_followed(path: Path, link: str, loose: str, status: os.stat_result) -> AgentError:
     try:
         user = pwd.getpwuid(status.st_uid).pw_name
     except KeyError:
         user = str(status.st_uid)
     whose = f"belongs to {user}" if status.st_uid else "can be changed by others than root"
-    return HostError(
+    return AgentError(
         "unreadable",
         f"{link} on the way to {path} is a symbolic link, and the folder {loose} {whose}: it is not followed",
         prop="path",
@@ -190,7 +190,7 @@ def make_folder(parent: int, name: str, path: Path) -> int:
     """A new folder that root alone can enter, open.
 
     Raises:
-        HostError: ``invalid`` when something else took its place at once; `path` is what to call it.
+        AgentError: ``invalid`` when something else took its place at once; `path` is what to call it.
         OSError: it cannot be made.
     """
     os.mkdir(name, 0o700, dir_fd=parent)
@@ -198,7 +198,7 @@ def make_folder(parent: int, name: str, path: Path) -> int:
     if is_ours(fd) and not os.listdir(fd):  # noqa: PTH208 - by descriptor
         return fd
     os.close(fd)
-    raise HostError(
+    raise AgentError(
         "invalid",
         f"something on the host replaced {path} as soon as it was made",
         prop="path",

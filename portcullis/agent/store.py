@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from portcullis.agent import disk
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ class Store:
         return self._items / hashlib.sha256(f"{kind} {item}".encode()).hexdigest()[:32]
 
     def load(self, kind: str, item: str) -> Record | None:
-        """The record, or None. Raises `HostError` (``unreadable``) when it is there and makes no sense."""
+        """The record, or None. Raises `AgentError` (``unreadable``) when it is there and makes no sense."""
         return self._read(self.folder(kind, item))
 
     def _read(self, folder: Path) -> Record | None:
@@ -77,7 +77,7 @@ class Store:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, AttributeError):
-            raise HostError(
+            raise AgentError(
                 "unreadable",
                 f"the record {path} on the host cannot be read",
                 hint="look at it; deleting its folder makes the thing count as never managed",
@@ -92,7 +92,7 @@ class Store:
         for folder in folders:
             if folder.name.startswith(_GONE):
                 continue
-            with contextlib.suppress(HostError):
+            with contextlib.suppress(AgentError):
                 record = self._read(folder)
                 if record is not None:
                     yield record

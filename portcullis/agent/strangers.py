@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent import disk, packaged, paths, safe_paths
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.step import WARN, Step
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def read(
         explained: tells of a link and its target whether a package's script makes it.
 
     Raises:
-        HostError: ``unreadable``.
+        AgentError: ``unreadable``.
     """
     shipped = packaged.conffiles(machine, folder)
     kept = _overrides(machine)
@@ -117,7 +117,7 @@ def look(path: Path, shipped: Collection[str]) -> Stranger | None:
     """Look at one file; None where it has one of the sums that ucf or a package gave it, or is nobody's.
 
     Raises:
-        HostError: ``unreadable``.
+        AgentError: ``unreadable``.
     """
     try:
         status = path.lstat()
@@ -167,19 +167,19 @@ def by_hand(machine: Machine, store: Store, changed: Collection[Path]) -> list[s
     """Return those of some files that somebody else wrote: neither declared nor as their package brings them.
 
     Raises:
-        HostError: ``unreadable``.
+        AgentError: ``unreadable``.
     """
     theirs = [path for path in changed if not is_declared(store, path)]
     return [str(path) for path in theirs if digest(path) not in packaged.shipped_sums(machine, path)]
 
 
-def named(error: HostError, names: Collection[str]) -> HostError:
+def named(error: AgentError, names: Collection[str]) -> AgentError:
     """Return an error that first names the files that somebody changed by hand; itself without any."""
     if not names:
         return error
     many = f" and {len(names) - _FIRST} more" if len(names) > _FIRST else ""
     what = ", ".join(_printable(name) for name in list(names)[:_FIRST]) + many
-    return HostError(
+    return AgentError(
         error.code,
         f"{what} {'was' if len(names) == 1 else 'were'} changed by hand; then {error.message}",
         prop=error.prop,
@@ -188,14 +188,14 @@ def named(error: HostError, names: Collection[str]) -> HostError:
     )
 
 
-def refused(error: HostError, found: Mapping[str, str]) -> HostError:
+def refused(error: AgentError, found: Mapping[str, str]) -> AgentError:
     """Return an error that first names what is told of; itself where no program refuses its configuration."""
     names = [name for name, text in found.items() if text != WITHOUT_EFFECT]
     return named(error, names if error.code == "test-failed" else ())
 
 
 def digest(path: Path) -> str:
-    """Return the md5 of a file, as dpkg has it. Raises `HostError` (``unreadable``)."""
+    """Return the md5 of a file, as dpkg has it. Raises `AgentError` (``unreadable``)."""
     found = hashlib.md5(usedforsecurity=False)
     with disk.reading(path) as place:
         fd = place.open()
@@ -242,7 +242,7 @@ def _entry(
         return Stranger(text, text, changed=bool(shipped))
     try:
         have = digest(path)
-    except HostError as error:
+    except AgentError as error:
         return Stranger(f"cannot be read: {error.message}", "", changed=bool(shipped))
     if have in shipped:
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent.disk import unreadable
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ def newest_change(paths: Sequence[str]) -> int:
     whose time tells of the removal.
 
     Raises:
-        HostError: ``unreadable``, or ``invalid`` when there is too much to watch.
+        AgentError: ``unreadable``, or ``invalid`` when there is too much to watch.
     """
     return max((changed for _, changed in _changes(paths)), default=0)
 
@@ -57,7 +57,7 @@ def _changes(paths: Sequence[str]) -> Iterator[tuple[Path, int]]:
             continue
         seen.add((there.st_dev, there.st_ino))
         if len(seen) > LIMIT:
-            raise HostError(
+            raise AgentError(
                 "invalid", f"there are over {LIMIT} files under {paths[0]} and the other paths", prop="reads"
             )
         yield path, there.st_ctime_ns

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from portcullis.config.faults import ArgumentsError, Fault, Place, fault, path
+from portcullis.config.faults import ArgumentsError, Fault, SettingPath, fault, path
 
 
 def require(form: Any, value: object, root: str) -> None:
@@ -32,7 +32,7 @@ def faults_in(form: Any, value: object, root: str) -> list[Fault]:
     return []
 
 
-def refuse_faults(at: Place) -> None:
+def refuse_faults(at: SettingPath) -> None:
     """End the making of a component where checks of its arguments have found something.
 
     Raises:

@@ -10,8 +10,8 @@ from typing import Any, get_args, get_origin
 from pydantic.json_schema import GenerateJsonSchema
 
 from portcullis.config.faults import NAMESPACE, in_python, in_yaml
-from portcullis.config.kinds import fields_of
 from portcullis.config.section import Section, meanings
+from portcullis.config.value_types import fields_of
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REQUIRED = object()

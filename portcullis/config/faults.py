@@ -157,7 +157,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SettingPath:
     """Where a check found something, and the list that it reports to."""
 
     source: Source
@@ -168,15 +168,15 @@ class Place:
         """Return how a field is written here, by its name in Python."""
         return self.source.spell(name)
 
-    def field(self, name: str) -> Place:
+    def field(self, name: str) -> SettingPath:
         """Return the place of a section's field, by its name in Python."""
         return self._at(self.spell(name))
 
-    def key(self, name: str) -> Place:
+    def key(self, name: str) -> SettingPath:
         """Return the place of the entry `name` of a map."""
         return self._at(name)
 
-    def item(self, index: int) -> Place:
+    def item(self, index: int) -> SettingPath:
         """Return the place of one element of a list."""
         return self._at(index)
 
@@ -197,8 +197,8 @@ class Place:
         """The whole path."""
         return path(self.source.root, self.loc)
 
-    def _at(self, part: int | str) -> Place:
-        return Place(self.source, (*self.loc, part), self.found)
+    def _at(self, part: int | str) -> SettingPath:
+        return SettingPath(self.source, (*self.loc, part), self.found)
 
 
 def closest(word: str, known: Iterable[str]) -> str:

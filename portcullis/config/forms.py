@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from portcullis.config import public_keys
-from portcullis.config.kinds import (
+from portcullis.config.value_types import (
     Choice,
     Literally,
     Number,

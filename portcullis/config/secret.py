@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pulumi
 
-    from portcullis.config.faults import Place
+    from portcullis.config.faults import SettingPath
 
 
 class Secret:
@@ -105,7 +105,7 @@ class HasSecrets(Protocol):
         """Return how a secret is declared."""
 
 
-def named_secret(declared: HasSecrets, name: object, at: Place) -> Secret | None:
+def named_secret(declared: HasSecrets, name: object, at: SettingPath) -> Secret | None:
     """Return the secret that is named at a place, or None after reporting that there is none of that name."""
     if not isinstance(name, str):
         return None

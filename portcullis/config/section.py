@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, Validatio
 from portcullis.config.faults import (
     ArgumentsError,
     Finding,
-    Place,
+    SettingPath,
     Source,
     closest,
     fault,
@@ -118,7 +118,7 @@ def read_fields(kind: type, what: str, raw: Any, handler: Any, context: Source |
         # A misspelt key first: what it was meant to be is then missing.
         errors.sort(key=lambda each: not _is_unknown(each))
         lines = [line(_finding(each, kind, names), each["loc"], each["input"]) for each in errors]
-    at = Place(source)
+    at = SettingPath(source)
     if issubclass(kind, Section):
         kind.check(Written(raw, at))
     if lines or at.found:
@@ -134,7 +134,7 @@ class Written:
         at: its place.
     """
 
-    def __init__(self, raw: Any, at: Place) -> None:
+    def __init__(self, raw: Any, at: SettingPath) -> None:
         """Keep what was written and where."""
         self.raw = raw if isinstance(raw, Mapping | Section) else {}
         self.at = at
@@ -173,14 +173,14 @@ class Written:
         """Return the elements of a list of sections."""
         return [Written(value, place) for value, place in self.elements(field)]
 
-    def items(self, field: str) -> Iterator[tuple[str, Any, Place]]:
+    def items(self, field: str) -> Iterator[tuple[str, Any, SettingPath]]:
         """Give name, value and place of each entry of a map."""
         found, at = self.get(field), self.at.field(field)
         if isinstance(found, Mapping):
             for name, value in found.items():
                 yield str(name), value, at.key(str(name))
 
-    def elements(self, field: str) -> Iterator[tuple[Any, Place]]:
+    def elements(self, field: str) -> Iterator[tuple[Any, SettingPath]]:
         """Give value and place of each element of a list."""
         found, at = self.get(field), self.at.field(field)
         if isinstance(found, Sequence) and not isinstance(found, str):

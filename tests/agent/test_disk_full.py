@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from tests.on_host import Client, FileClient
 from tests.resources.tree.test_trees import TreeClient
 
@@ -83,7 +83,7 @@ def test_bytes_that_do_not_fit_in_the_state_folder_name_its_file_system(
     machine: Machine, small: Path, tmp_path: Path
 ) -> None:
     client = Client(dataclasses.replace(machine, state=small / "state"))
-    with pytest.raises(HostError) as caught:
+    with pytest.raises(AgentError) as caught:
         TreeClient(client, tmp_path / "site").put({"large": b"x" * 80_000})
     assert caught.value.code == "no-space"
     assert f"file system {small} " in caught.value.message

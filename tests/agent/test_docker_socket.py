@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from portcullis.agent.docker_socket import Answer
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 DEEP = b"[" * 200_000 + b"]" * 200_000
 
@@ -22,7 +22,7 @@ def answer(body: bytes, status: bytes = b"200") -> Answer:
 
 
 def test_an_answer_that_is_nested_without_end_is_none() -> None:
-    with answer(DEEP) as said, pytest.raises(HostError, match="no JSON"):
+    with answer(DEEP) as said, pytest.raises(AgentError, match="no JSON"):
         said.document()
 
 

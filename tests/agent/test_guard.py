@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent import guard as guard_module
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.guard import Guards, main
 from portcullis.agent.guarded import Guarded, Peer, Undo
 from portcullis.agent.run import Done
@@ -41,10 +41,10 @@ class Door(Guarded["FileDesired", "FileFacts"], Files):
 
     def preflight(
         self, desired: FileDesired, facts: FileFacts, steps: list[Step], peer: Peer | None
-    ) -> HostError | None:
+    ) -> AgentError | None:
         del facts, steps
         if peer is not None and f"deny {peer.address}" in desired.content:
-            return HostError("lock-out", f"it denies {peer.address}, where this session comes from")
+            return AgentError("lock-out", f"it denies {peer.address}, where this session comes from")
         return None
 
     def undo(self, desired: FileDesired, facts: FileFacts, steps: list[Step]) -> Undo | None:
@@ -190,7 +190,7 @@ def test_what_could_not_be_put_back_is_said_and_keeps_nothing_else_from_it(
         other.write_text("narrow\n")
 
     def gone() -> None:
-        raise HostError("invalid", "there is no program gone on the host")
+        raise AgentError("invalid", "there is no program gone on the host")
 
     host.on["gone"] = gone
     done = guards.restore(number, unasked=True)
@@ -222,7 +222,7 @@ def test_an_undo_that_cannot_be_read_is_said_and_stays(door: DoorClient) -> None
     guard = door.put("narrow\n")["guard"]
     note = door.machine.state / "guards" / guard / "undo.json"
     note.write_text("{")
-    with pytest.raises(HostError, match="cannot be read") as caught:
+    with pytest.raises(AgentError, match="cannot be read") as caught:
         Guards(door.machine).restore(guard)
     assert caught.value.code == "unreadable"
     assert note.exists()
@@ -244,7 +244,7 @@ def test_the_timer_puts_everything_back_and_reloads(door: DoorClient, host: Fake
     ]
     assert host.started("fail2ban-client") == [["fail2ban-client", "unban", "192.0.2.9"]]
     assert boot_units(door) == []
-    with pytest.raises(HostError, match="by itself before it was confirmed"):
+    with pytest.raises(AgentError, match="by itself before it was confirmed"):
         door.beside().client.ask("confirm", guard=guard)
     assert not door.machine.state.exists(), "as if we had never been there"
 
@@ -262,7 +262,7 @@ def test_a_known_thing_gets_its_record_back_too(door: DoorClient) -> None:
 def test_a_change_that_fails_is_undone_at_once(door: DoorClient, host: FakeHost) -> None:
     door.path.write_text("open\n")
     host.fail.add("checker")
-    with pytest.raises(HostError, match=r"refuses the new content .*; the change was taken back$"):
+    with pytest.raises(AgentError, match=r"refuses the new content .*; the change was taken back$"):
         door.put("narrow\n", test=["checker"])
     assert door.path.read_text() == "open\n"
     assert host.started("reload")
@@ -275,7 +275,7 @@ def test_an_undo_that_did_not_work_is_told_with_the_change_that_failed(
 ) -> None:
     door.path.write_text("open\n")
     host.fail |= {"checker", "reload"}
-    with pytest.raises(HostError, match=r"the change was taken back$") as caught:
+    with pytest.raises(AgentError, match=r"the change was taken back$") as caught:
         door.put("narrow\n", test=["checker"])
     assert "reload door: it does not work" in caught.value.detail
 
@@ -308,7 +308,7 @@ def test_a_timer_that_cannot_be_stopped_keeps_nothing_from_being_undone(
     guard = door.put("narrow\n")["guard"]
 
     def hang() -> None:
-        raise HostError("timeout", "systemctl did not end within 30 s and was stopped")
+        raise AgentError("timeout", "systemctl did not end within 30 s and was stopped")
 
     host.on["systemctl"] = hang
     Guards(door.machine).restore(guard)
@@ -362,7 +362,7 @@ def test_the_undo_needs_nothing_of_the_agents_cache(door: DoorClient, tmp_path: 
 def test_without_a_timer_nothing_is_changed(door: DoorClient, host: FakeHost) -> None:
     door.path.write_text("open\n")
     host.fail.add("systemd-run")
-    with pytest.raises(HostError, match="no timer could be started"):
+    with pytest.raises(AgentError, match="no timer could be started"):
         door.put("narrow\n")
     assert door.path.read_text() == "open\n"
     assert boot_units(door) == []
@@ -370,7 +370,7 @@ def test_without_a_timer_nothing_is_changed(door: DoorClient, host: FakeHost) ->
 
 def test_what_would_refuse_its_own_session_is_refused_beforehand(door: DoorClient, host: FakeHost) -> None:
     door.path.write_text("open\n")
-    with pytest.raises(HostError, match="where this session comes from"):
+    with pytest.raises(AgentError, match="where this session comes from"):
         door.put("deny 192.0.2.9\n")
     assert door.path.read_text() == "open\n"
     assert host.calls == []
@@ -508,7 +508,7 @@ def test_the_clock_does_not_cut_into_a_change_under_way(door: DoorClient, host: 
     host.on["checker"] = fire
     guard = door.put("narrow\n", test=["checker"])["guard"]
     assert undone.wait(10)
-    with pytest.raises(HostError, match="by itself"):
+    with pytest.raises(AgentError, match="by itself"):
         door.beside().client.ask("confirm", guard=guard)
     assert door.path.read_text() == "open\n"
 
@@ -522,7 +522,7 @@ def test_a_command_that_fails_keeps_no_other_from_running(door: DoorClient, host
 
 @pytest.mark.parametrize("number", ["", "../x", "zz"])
 def test_an_id_is_no_path(door: DoorClient, number: str) -> None:
-    with pytest.raises(HostError, match="is no guard"):
+    with pytest.raises(AgentError, match="is no guard"):
         door.client.ask("confirm", guard=number)
 
 

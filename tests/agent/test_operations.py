@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.operations import Operations, resource
 from portcullis.agent.step import WARN, Step
@@ -76,7 +76,7 @@ class Lamps(Kind[LampSpec, LampDesired, LampFacts]):
 
     def _look(self, name: str) -> LampFacts:
         if self.room.dark:
-            raise HostError("unreadable", "it is too dark")
+            raise AgentError("unreadable", "it is too dark")
         return LampFacts(exists=name in self.room.lights, light=self.room.lights.get(name, ""))
 
     def plan(self, desired: LampDesired, facts: LampFacts) -> list[Step]:
@@ -85,9 +85,9 @@ class Lamps(Kind[LampSpec, LampDesired, LampFacts]):
             return told
         return [*told, Step(self.prop, facts.light, desired.light, "switch", "a detail")]
 
-    def obstacle(self, desired: LampDesired, facts: LampFacts) -> HostError | None:
+    def obstacle(self, desired: LampDesired, facts: LampFacts) -> AgentError | None:
         del facts
-        return HostError("invalid", "no lamp is black") if desired.light == "black" else None
+        return AgentError("invalid", "no lamp is black") if desired.light == "black" else None
 
     def keep_instead(self, item: str) -> str:
         return f"leave {item} out, or "
@@ -99,11 +99,11 @@ class Lamps(Kind[LampSpec, LampDesired, LampFacts]):
         self.room.done.append((desired.name, [step.prop for step in steps]))
         self.room.adopted |= work.adopt
         if self.room.fails == "before":
-            raise HostError("failed", "the fuse blew")
+            raise AgentError("failed", "the fuse blew")
         if steps and not self.room.stuck:
             self.room.lights[desired.name] = desired.light
         if self.room.fails == "after":
-            raise HostError("failed", "the bulb broke")
+            raise AgentError("failed", "the bulb broke")
 
     def remove(self, desired: LampDesired, record: Record, folder: Path) -> str:
         self.room.lights[record.id] = record.original["light"]
@@ -118,7 +118,7 @@ class Deployment:
     def on(self, op: str, light: str = "on", item: str = "desk", **more: Any) -> Json:
         return self.client.on(op, "lamp", item, {"name": item, "light": light}, **more)
 
-    def refused(self, op: str, light: str = "on", item: str = "desk", **more: Any) -> HostError:
+    def refused(self, op: str, light: str = "on", item: str = "desk", **more: Any) -> AgentError:
         return self.client.refused(op, "lamp", item, {"name": item, "light": light}, **more)
 
     def again(self, **changes: Any) -> Deployment:
@@ -238,7 +238,7 @@ def test_of_a_first_try_that_failed_a_record_stays_only_if_something_changed(
 def test_of_a_first_try_that_failed_in_the_dark_a_record_stays(lamps: Deployment) -> None:
     def blow(*_: object) -> None:
         lamps.room.dark = True
-        raise HostError("failed", "the fuse blew")
+        raise AgentError("failed", "the fuse blew")
 
     lamps.client.operations._kinds["lamp"].apply = blow
     lamps.refused("put")
@@ -389,7 +389,7 @@ def test_the_agent_says_where_it_runs(lamps: Deployment) -> None:
         "kernel": os.uname().release, "python": sys.version.split()[0], "hostname": os.uname().nodename,
     }  # fmt: skip
     assert lamps.client.ask("survey", items=[])["host"] == {k: v for k, v in told.items() if k != "agent"}
-    with pytest.raises(HostError, match="the agent has no operation 'dance'"):
+    with pytest.raises(AgentError, match="the agent has no operation 'dance'"):
         lamps.client.ask("dance")
 
 

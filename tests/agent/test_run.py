@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.run import run
 
 
@@ -23,7 +23,7 @@ def test_nothing_of_our_environment_is_passed_on(monkeypatch: pytest.MonkeyPatch
 
 def test_a_program_that_hangs_is_stopped_with_its_children() -> None:
     begun = time.monotonic()
-    with pytest.raises(HostError, match="did not end within") as caught:
+    with pytest.raises(AgentError, match="did not end within") as caught:
         run(["sh", "-c", "sleep 60 & echo $! ; wait"], timeout=0.3)
     assert caught.value.code == "timeout"
     assert time.monotonic() - begun < 5
@@ -42,7 +42,7 @@ def is_running(pid: str) -> bool:
 
 
 def test_a_program_that_cannot_be_executed_is_named() -> None:
-    with pytest.raises(HostError, match="cannot be executed"):
+    with pytest.raises(AgentError, match="cannot be executed"):
         run(["/etc/hostname"], timeout=10)
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.agent import safe_paths
-from portcullis.agent.errors import HostError
-from portcullis.agent.safe_paths import Place
+from portcullis.agent.errors import AgentError
+from portcullis.agent.safe_paths import FolderEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,15 +57,15 @@ def test_a_place_says_what_stands_there_and_follows_nothing(here: Path) -> None:
     (here / "file").write_text("x")
     (here / "link").symlink_to("file")
     with opened(here / "file") as folder:
-        status = Place(here / "link", folder).look()
+        status = FolderEntry(here / "link", folder).look()
         assert status is not None
         assert stat.S_ISLNK(status.st_mode)
-        assert Place(here / "link", folder).target() == "file"
-        assert Place(here / "gone", folder).look() is None
-        fd = Place(here / "file", folder).open()
+        assert FolderEntry(here / "link", folder).target() == "file"
+        assert FolderEntry(here / "gone", folder).look() is None
+        fd = FolderEntry(here / "file", folder).open()
         assert b"".join(safe_paths.pieces(fd)) == b"x"
         os.close(fd)
-    assert Place(here / "gone/x", -1).look() is None
+    assert FolderEntry(here / "gone/x", -1).look() is None
 
 
 def test_only_a_regular_file_is_opened_and_nobody_is_waited_for(here: Path) -> None:
@@ -77,7 +77,7 @@ def test_only_a_regular_file_is_opened_and_nobody_is_waited_for(here: Path) -> N
     line.close()
     with opened(here / "x") as folder:
         for name in ("pipe", "folder", "link", "socket"):
-            with pytest.raises(HostError, match="turned into something else") as caught:
+            with pytest.raises(AgentError, match="turned into something else") as caught:
                 safe_paths.open_file(folder, name, here / name)
             assert (caught.value.code, caught.value.prop) == ("unreadable", "path")
         with pytest.raises(FileNotFoundError):
@@ -151,7 +151,7 @@ def test_whose_links_are_followed(here: Path, change: Callable[[Path], object], 
     if not whose:
         assert parent_of(here / "link/file") == f"{here}/real"
         return
-    with pytest.raises(HostError) as caught:
+    with pytest.raises(AgentError) as caught:
         parent_of(here / "link/file")
     assert caught.value.message == (
         f"{here}/link on the way to {here}/link/file is a symbolic link, and the folder {here} {whose}: "
@@ -165,11 +165,11 @@ def test_a_link_below_a_folder_that_others_can_change_is_not_followed_whoever_ow
     (here / "user/root/real").mkdir(parents=True)
     (here / "user/root/link").symlink_to("real")
     own(here / "user", NOBODY)
-    with pytest.raises(HostError, match=f"the folder {here}/user belongs to nobody"):
+    with pytest.raises(AgentError, match=f"the folder {here}/user belongs to nobody"):
         parent_of(here / "user/root/link/file")
     (here / "user/root").chmod(0o777)
     own(here / "user/root/link", NOBODY)
-    with pytest.raises(HostError, match=f"the folder {here}/user belongs to nobody"):
+    with pytest.raises(AgentError, match=f"the folder {here}/user belongs to nobody"):
         parent_of(here / "user/root/link/file")
 
 
@@ -192,7 +192,7 @@ def test_a_folder_that_is_made_is_roots_alone_and_empty(here: Path, monkeypatch:
 
         monkeypatch.setattr(os, "mkdir", swapped)
         for name in ("filled", "theirs"):
-            with pytest.raises(HostError, match="as soon as it was made") as caught:
+            with pytest.raises(AgentError, match="as soon as it was made") as caught:
                 safe_paths.make_folder(folder, name, here / name)
             assert (caught.value.code, caught.value.prop) == ("invalid", "path")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent import paths
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from tests.on_host import FileClient
 from tests.resources.directory.test_directories import wanted
 from tests.resources.tree.test_trees import SITE, TreeClient
@@ -118,7 +118,7 @@ def test_a_file_below_a_users_link_is_neither_read_nor_written_nor_removed(
         assert f"{home}/.ssh on the way" in said
         assert f"{home} belongs to nobody" in said
         assert "hunter2" not in said
-    with pytest.raises(HostError, match="not followed"):
+    with pytest.raises(AgentError, match="not followed"):
         file.remove()
     untouched()
 
@@ -137,7 +137,7 @@ def test_a_directory_below_a_users_link_is_not_given_away(
 def test_a_tree_below_a_users_link_is_not_built(client: Client, home: Path, roots: Path) -> None:
     (home / "www").symlink_to(roots)
     site = TreeClient(client, home / "www" / "site")
-    with pytest.raises(HostError, match="not followed"):
+    with pytest.raises(AgentError, match="not followed"):
         site.put(SITE, adopt=True)
     assert [path.name for path in roots.iterdir()] == ["secret"]
 
@@ -211,7 +211,7 @@ def test_a_folder_from_before_never_moves_into_a_folder_of_the_user(
     (home / "site").mkdir()
     (home / "site" / "theirs").touch()
     site = TreeClient(client, home / "site")
-    with pytest.raises(HostError, match="is somebody else's"):
+    with pytest.raises(AgentError, match="is somebody else's"):
         site.put(SITE, adopt=True)
     assert list(lure.iterdir()) == []
     assert (home / "site" / "theirs").exists()
@@ -273,7 +273,7 @@ def test_race_a_version_under_way_that_the_user_renames(
     with attacker(attack):
         while time.monotonic() < end:
             rounds += 1
-            with contextlib.suppress(HostError):
+            with contextlib.suppress(AgentError):
                 site.put({**secret, "round": b"%d" % rounds}, adopt=True, owner="nobody", group="nogroup")
             untouched()
     assert rounds > 1
@@ -298,7 +298,7 @@ def test_race_a_file_that_turns_into_a_link_and_a_pipe_while_it_is_kept(
         while time.monotonic() < end:
             try:
                 seen.add(paths.keep(path, copy)["type"])
-            except HostError as error:
+            except AgentError as error:
                 seen.add(error.code)
             assert not copy.exists() or copy.read_bytes() == b""
     assert {"file", "symlink", "other"} <= seen
@@ -323,10 +323,10 @@ def test_race_a_parent_that_turns_into_a_link(
     written = 0
     with attacker(attack):
         while time.monotonic() < end:
-            with contextlib.suppress(HostError):
+            with contextlib.suppress(AgentError):
                 file.put(f"{written}\n", adopt=True, owner="nobody", on_delete="remove")
                 written += 1
-            with contextlib.suppress(HostError):
+            with contextlib.suppress(AgentError):
                 file.remove(on_delete="remove")
             untouched()
     assert written > 0

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from portcullis.config import forms
-from portcullis.config.kinds import valid
+from portcullis.config.value_types import valid
 
 Refused = tuple[str, str] | None
 

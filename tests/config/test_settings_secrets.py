@@ -11,10 +11,10 @@ from portcullis.components.containers.args import RegistryArgs, RegistryName
 from portcullis.components.host.stack import load
 from portcullis.config.faults import SettingsError
 from portcullis.config.forms import Image, PinnedImage, SecretName, SecretValue
-from portcullis.config.kinds import MapOf
 from portcullis.config.load import read
 from portcullis.config.secret import Secret
 from portcullis.config.section import Section
+from portcullis.config.value_types import MapOf
 
 DIGEST = "@sha256:" + "0" * 64
 

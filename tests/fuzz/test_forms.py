@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from portcullis.components.host.stack import StackArgs
 from portcullis.config.describe import inner_sections
 from portcullis.config.faults import in_yaml, shown
-from portcullis.config.kinds import Kind, NumberOrText, Text, fields_of, whole
+from portcullis.config.value_types import NumberOrText, Text, ValueType, fields_of, whole
 from tests.fuzz.hostile_settings import PLAUSIBLE
 from tests.fuzz.texts import is_utf8, texts, values
 
@@ -43,17 +43,17 @@ _ACTING = {
 _IN_URLS = {"a path": "&", "a URL": "&", "a path inside a container": ""}
 
 
-def kinds_in(annotation: Any, path: str) -> list[tuple[str, Kind]]:
+def kinds_in(annotation: Any, path: str) -> list[tuple[str, ValueType]]:
     """Return every kind of value in a type, with where it stands."""
-    found = [(path, each) for each in getattr(annotation, "__metadata__", ()) if isinstance(each, Kind)]
+    found = [(path, each) for each in getattr(annotation, "__metadata__", ()) if isinstance(each, ValueType)]
     for inner in get_args(annotation):
         if not isinstance(inner, (str, bytes)):
             found += kinds_in(inner, path)
     return found
 
 
-def every() -> dict[str, Kind]:
-    found: dict[str, Kind] = {}
+def every() -> dict[str, ValueType]:
+    found: dict[str, ValueType] = {}
     for section in (StackArgs, *inner_sections(StackArgs)):
         for name, annotation in fields_of(section).items():
             field = section.model_fields[name]
@@ -62,7 +62,7 @@ def every() -> dict[str, Kind]:
             ):
                 found[f"{path}[{number}]"] = kind
             for each in field.metadata:
-                if isinstance(each, Kind):
+                if isinstance(each, ValueType):
                     found[f"{section.__name__}.{in_yaml(name)}"] = each
     return found
 
@@ -74,7 +74,7 @@ KINDS = {repr(kind): kind for kind in every().values()}
     "kind", KINDS.values(), ids=lambda kind: f"{type(kind).__name__} {getattr(kind, 'what', '')}"
 )
 @given(raw=texts(*PLAUSIBLE) | values | st.integers())
-def test_a_value_is_read_or_refused_and_leaves_no_room_for_syntax(kind: Kind, raw: Any) -> None:
+def test_a_value_is_read_or_refused_and_leaves_no_room_for_syntax(kind: ValueType, raw: Any) -> None:
     try:
         value = kind.read(raw)
     except PydanticCustomError:

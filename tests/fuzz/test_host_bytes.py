@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcullis.agent import docker_socket, lock, x509
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.backups import on_host as backups
 from portcullis.components.backups.job import archive, shelf
 from portcullis.components.backups.job.programs import Failed
@@ -154,7 +154,7 @@ def test_answers_of_redis(said: bytes, piece: int) -> None:
     client.address, client._socket, client._buffer, client._taken = "h:1", Line(said, piece), bytearray(), 0  # type: ignore[assignment]
     try:
         resp.texts(client.call("ACL", "LIST"))
-    except (resp.Refused, resp.NotRunning, HostError):
+    except (resp.Refused, resp.NotRunning, AgentError):
         return
 
 
@@ -175,7 +175,7 @@ def test_answers_of_docker(said: bytes) -> None:
     with docker_socket.Answer(Line(said)) as answer:  # type: ignore[arg-type]
         try:
             answer.document()
-        except HostError:
+        except AgentError:
             return
 
 
@@ -185,7 +185,7 @@ def test_nested_answers_of_docker(depth: int) -> None:
     with docker_socket.Answer(Line(said)) as answer:  # type: ignore[arg-type]
         try:
             answer.document()
-        except HostError:
+        except AgentError:
             return
     with docker_socket.Answer(Line(said)) as answer:  # type: ignore[arg-type]
         answer.error()
@@ -327,7 +327,7 @@ def test_answers_of_fail2ban(said: bytes) -> None:
     server._socket = Line(said + b"<F2B_END_COMMAND>")  # type: ignore[assignment]
     try:
         server.jails()
-    except HostError:
+    except AgentError:
         return
 
 
@@ -405,5 +405,5 @@ def test_an_archive_of_mongodb(
 def test_the_packet_filters_sets(listing: Any) -> None:
     try:
         bans._stopped(json.dumps(listing), "sshd")
-    except HostError:
+    except AgentError:
         return

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcullis.agent import guarded, operations, packaged, paths, step
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.certificates.on_host import certbot_output
 from portcullis.components.exposure.on_host import packet_passes, socket_owners
 from portcullis.components.firewall.on_host import ufw_changes, ufw_files, ufw_live, ufw_names, ufw_rules
@@ -279,7 +279,7 @@ def test_a_text_of_the_host_is_read_or_refused_in_words(name: str, data: st.Data
     read, strategy = READERS[name]
     try:
         read(data.draw(strategy))
-    except REFUSALS.get(name, HostError):
+    except REFUSALS.get(name, AgentError):
         pass
 
 

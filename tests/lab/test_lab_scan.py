@@ -66,4 +66,4 @@ def test_the_neighbour_reaches_what_is_behind_a_host(module_host: Host) -> None:
 
 def test_only_the_lab_is_asked() -> None:
     with pytest.raises(LabError, match=r"9\.9\.9\.9 is no address of the lab"):
-        scan.tcp(scan.Place(()), {"9.9.9.9": [53]})
+        scan.tcp(scan.Origin(()), {"9.9.9.9": [53]})

@@ -13,7 +13,7 @@ from portcullis.components.certificates import render as certbot
 from portcullis.components.certificates.checks import authority
 from portcullis.components.certificates.resource import Certificate
 from portcullis.config.arguments import refuse_faults
-from portcullis.config.faults import Place, Source, in_python
+from portcullis.config.faults import SettingPath, Source, in_python
 from portcullis.config.secret import Secret
 from portcullis.config.section import Written
 from portcullis.resources import Directory, File, Packages, Service
@@ -89,7 +89,7 @@ class Certbot(pulumi.ComponentResource):
             ArgumentsError: the root of the authority cannot be read, or there is no such secret.
         """
         secrets = secrets or {}
-        at = Place(Source("AcmeArgs", in_python))
+        at = SettingPath(Source("AcmeArgs", in_python))
         authority(Written(args, at), _Declared(secrets))
         refuse_faults(at)
         super().__init__("portcullis:index:Certbot", name, None, opts)

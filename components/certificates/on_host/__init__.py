@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable
 
 from portcullis.agent import nginx_workers, x509
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind
 from portcullis.agent.step import Step, compare
 from portcullis.components.certificates.facts import (
@@ -91,10 +91,10 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
             sites = self._sites()
             return list(pool.map(lambda question: self._answer(question[0], sites), questions))
 
-    def _answer(self, spec: CertificateSpec, sites: Sites) -> _Found | HostError:
+    def _answer(self, spec: CertificateSpec, sites: Sites) -> _Found | AgentError:
         try:
             return self._facts(spec, sites)
-        except HostError as error:
+        except AgentError as error:
             return error
 
     def _sites(self) -> Sites:
@@ -136,10 +136,10 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
             steps.append(Step("served", facts.served, SERVED, "reload"))
         return steps
 
-    def obstacle(self, desired: CertificateDesired, facts: _Found) -> HostError | None:
+    def obstacle(self, desired: CertificateDesired, facts: _Found) -> AgentError | None:
         wild = sorted(name for name in desired.domains if name.startswith("*."))
         if wild and not desired.dns:
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"{wild[0]} is a wildcard, which no authority lets port 80 prove",
                 prop="domains",
@@ -170,7 +170,7 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         there = self._lineages.read(name)
         used = self._sites().naming(name) if there else []
         if used:
-            raise HostError(
+            raise AgentError(
                 "conflict",
                 f"{used[0]} still names it: without it nginx would not start again",
                 prop="lineage",
@@ -207,10 +207,10 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
                 anew=whole is not None,
                 other_server=whole is not None and whole.option("server") != desired.server,
             )
-        except HostError as error:
+        except AgentError as error:
             if self._lineages.read(name) is None:
                 self._lineages.put_back(name, aside)
-            raise HostError(
+            raise AgentError(
                 error.code,
                 error.message,
                 prop=error.prop,
@@ -255,7 +255,7 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
     def _run(self, argv: list[str], timeout: float, failure: str) -> None:
         done = self._machine.run(argv, timeout=timeout)
         if done.code:
-            raise HostError(
+            raise AgentError(
                 "test-failed",
                 failure,
                 prop="served",
@@ -333,7 +333,7 @@ def _renewal(there: Lineage) -> _Found:
 
 def _checked(lineage: str) -> str:
     if not LINEAGE.fullmatch(lineage):
-        raise HostError("invalid", f"{lineage!r} is no name for a lineage", prop="lineage")
+        raise AgentError("invalid", f"{lineage!r} is no name for a lineage", prop="lineage")
     return lineage
 
 

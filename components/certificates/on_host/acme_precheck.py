@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Iterator
 from urllib.parse import urlsplit
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.certificates.on_host import challenge_folder, dns_lookup
 from portcullis.components.certificates.on_host.challenge_folder import FOLDER
 
@@ -62,7 +62,7 @@ def check(domains: Sequence[str], webroot: Path, web: Web) -> list[str]:
     """Fetch a token by every name; return what could not be tried from here.
 
     Raises:
-        HostError: ``precheck``, with every name and address and what is wrong there.
+        AgentError: ``precheck``, with every name and address and what is wrong there.
     """
     with _token(webroot) as (name, text), ThreadPoolExecutor(_AT_ONCE) as pool:
         found = list(pool.map(lambda domain: _look_up(domain, web), domains))
@@ -77,7 +77,7 @@ def check(domains: Sequence[str], webroot: Path, web: Web) -> list[str]:
             faults[domain].append(f"{address}: {answer}")
     wrong = {domain: lines for domain, lines in faults.items() if lines}
     if wrong:
-        raise HostError(
+        raise AgentError(
             "precheck",
             f"the authority was not asked, because this host is not reached by {_names(list(wrong))}",
             prop="domains",
@@ -106,7 +106,7 @@ def _names(domains: Sequence[str]) -> str:
 def _token(webroot: Path) -> Iterator[tuple[str, str]]:
     """A file as an authority would ask for, in a folder that the web server can enter; gone afterwards."""
     if not webroot.is_dir():
-        raise HostError(
+        raise AgentError(
             "invalid",
             f"there is no folder {webroot} on the host",
             prop="webroot",

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.run import Done
 from portcullis.components.certificates.facts import CA_VARIABLE, CREDENTIALS_VARIABLES
 from portcullis.components.certificates.on_host import certbot_output
@@ -45,7 +45,7 @@ class Certbot:
             other_server: and it is another authority's.
 
         Raises:
-            HostError: ``certbot``, with the authority's own words; ``invalid``; ``timeout``.
+            AgentError: ``certbot``, with the authority's own words; ``invalid``; ``timeout``.
         """
         if desired.profile:
             self._refuse_profile()
@@ -65,13 +65,13 @@ class Certbot:
             done = self._run(argv, limit, variables)
         if done.code:
             why = certbot_output.reason(done.text)
-            raise HostError("certbot", why.message, prop="domains", hint=why.hint, detail=why.detail)
+            raise AgentError("certbot", why.message, prop="domains", hint=why.hint, detail=why.detail)
 
     def delete(self, lineage: str) -> bool:
         """Delete a lineage; tell whether certbot could."""
         try:
             return self._run(["certbot", "delete", "-n", "--cert-name", lineage], _SHORT, {}).code == 0
-        except HostError as error:
+        except AgentError as error:
             if error.code != "invalid":
                 raise
             return False  # it is not installed any more
@@ -97,7 +97,7 @@ class Certbot:
         done = self._machine.run(["certbot", "--version"], timeout=_SHORT)
         found = re.search(r"(\d+)\.(\d+)", done.text)
         if found and (int(found[1]), int(found[2])) < _PROFILES:
-            raise HostError(
+            raise AgentError(
                 "invalid",
                 f"this host's certbot {found[0]} knows no profiles",
                 prop="profile",
@@ -114,7 +114,7 @@ class Certbot:
                 if done.code == 0 or not certbot_output.is_busy(done.text):
                     return done
                 if time.monotonic() > deadline or self._machine.alone.is_set():
-                    raise HostError(
+                    raise AgentError(
                         "locked",
                         f"another certbot has been running for {_BUSY / 60:.0f} minutes",
                         hint="`systemctl status certbot.service` on the host tells whether it is the timer's",

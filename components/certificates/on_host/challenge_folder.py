@@ -11,7 +11,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Dict, List
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,15 +24,15 @@ _users: Dict[str, int] = {}
 _made: Dict[str, List[Path]] = {}
 
 
-def refusal(webroot: Path, error: OSError) -> HostError:
+def refusal(webroot: Path, error: OSError) -> AgentError:
     """What people are told when nothing can be put there."""
     why = os.strerror(error.errno or 0)
-    return HostError("invalid", f"no token can be put into {webroot}: {why}", prop="webroot")
+    return AgentError("invalid", f"no token can be put into {webroot}: {why}", prop="webroot")
 
 
 @contextlib.contextmanager
 def kept(webroot: Path) -> Iterator[Path]:
-    """Give the folder, made so that a web server can enter it. Raises `HostError` (``invalid``)."""
+    """Give the folder, made so that a web server can enter it. Raises `AgentError` (``invalid``)."""
     with _lock:
         made = _made.setdefault(str(webroot), [])
         try:

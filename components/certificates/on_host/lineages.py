@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List
 
 from portcullis.agent import x509
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from typing import Iterator
@@ -51,7 +51,7 @@ class Lineages:
         return self._root / "live" / name
 
     def read(self, name: str) -> Lineage | None:
-        """Read one; None only where nothing of it is there. Raises `HostError` (``unreadable``)."""
+        """Read one; None only where nothing of it is there. Raises `AgentError` (``unreadable``)."""
         if not any(os.path.lexists(path) for path in self._parts(name)):
             return None
         settings = _settings(_bytes(self._root / "renewal" / f"{name}.conf"))
@@ -158,4 +158,4 @@ def _bytes(path: Path) -> bytes:
         return b""
     except OSError as error:
         why = os.strerror(error.errno or 0)
-        raise HostError("unreadable", f"{path} cannot be read on the host: {why}", prop="lineage") from None
+        raise AgentError("unreadable", f"{path} cannot be read on the host: {why}", prop="lineage") from None

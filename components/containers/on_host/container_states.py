@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind
 from portcullis.agent.redaction import CONTAINER, SECRET
 from portcullis.agent.step import Step
@@ -45,7 +45,7 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
         """One question to Docker for all."""
         try:
             found = containers(self._machine, sorted({spec.container for spec, _ in questions}))
-        except HostError as error:
+        except AgentError as error:
             return [error] * len(questions)
         return [_facts(spec, found.get(spec.container)) for spec, _ in questions]
 
@@ -64,16 +64,16 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
             steps.append(Step("status", facts.status, desired.status, "wait"))
         return steps
 
-    def obstacle(self, desired: ContainerStateDesired, facts: ContainerStateFacts) -> HostError | None:
+    def obstacle(self, desired: ContainerStateDesired, facts: ContainerStateFacts) -> AgentError | None:
         if not facts.exists:
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"there is no container {desired.container} on the host",
                 prop="container",
                 hint="something removed it during the deployment; run `up` again",
             )
         if desired.container_id and facts.container_id != desired.container_id:
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"the container {desired.container} on the host is another one than was declared",
                 prop="container_id",
@@ -96,7 +96,7 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
                 self._machine, "update", "--pids-limit", desired.pids, name, timeout=_UPDATE_TIMEOUT
             )
             if said.code:
-                raise HostError("docker", f"{name} takes no limit", prop="pids", detail=said.text)
+                raise AgentError("docker", f"{name} takes no limit", prop="pids", detail=said.text)
         for step in steps:
             if step.action in ("join", "leave"):
                 self._move(desired, step)
@@ -110,7 +110,7 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
         verb = ["connect", "--alias", desired.item] if step.action == "join" else ["disconnect"]
         said = docker(self._machine, "network", *verb, network, name, timeout=_UPDATE_TIMEOUT)
         if said.code:
-            raise HostError(
+            raise AgentError(
                 "docker", f"{name} cannot {step.action} the network {network}", prop="networks",
                 detail=said.text,
             )  # fmt: skip
@@ -135,17 +135,17 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
             if time.monotonic() > deadline or now.restarts - first.restarts >= _RESTARTS:
                 raise self._failed(desired, now, limit)
             if self._machine.alone.wait(self._machine.settle / 2):
-                raise HostError("interrupted", f"nobody waits for {name} any more", prop="status")
+                raise AgentError("interrupted", f"nobody waits for {name} any more", prop="status")
 
     def _look(self, name: str) -> Container:
         found = containers(self._machine, [name]).get(name)
         if found is None:
-            raise HostError("docker", f"the container {name} is gone", prop="status", hint="run `up` again")
+            raise AgentError("docker", f"the container {name} is gone", prop="status", hint="run `up` again")
         return found
 
-    def _failed(self, desired: ContainerStateDesired, found: Container, limit: float) -> HostError:
+    def _failed(self, desired: ContainerStateDesired, found: Container, limit: float) -> AgentError:
         want = "healthy" if desired.expects == "healthy" else "done"
-        return HostError(
+        return AgentError(
             "unhealthy",
             f"the container {found.name} is not {want} after {limit:.0f} s: {_says(found)}",
             prop="status",
@@ -153,8 +153,8 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
             detail=self._evidence(found),
         )
 
-    def _failed_job(self, name: str, found: Container) -> HostError:
-        error = HostError(
+    def _failed_job(self, name: str, found: Container) -> AgentError:
+        error = AgentError(
             "failed-job",
             f"the job {name} failed: {_says(found)}",
             prop="status",

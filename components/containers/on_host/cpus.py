@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Step
 from portcullis.components.containers.facts import MISSING, PRESENT, CpuDesired, CpuFacts, CpuSpec
@@ -42,9 +42,9 @@ class Cpus(Kind[CpuSpec, CpuDesired, CpuFacts]):
     def plan(self, desired: CpuDesired, facts: CpuFacts) -> list[Step]:
         return [Step(f"features.{name}", MISSING, PRESENT, "refuse") for name in _missing(desired, facts)]
 
-    def obstacle(self, desired: CpuDesired, facts: CpuFacts) -> HostError | None:
+    def obstacle(self, desired: CpuDesired, facts: CpuFacts) -> AgentError | None:
         for name in _missing(desired, facts):
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"the host's CPU lacks {name.upper()}: {desired.reason}",
                 prop=f"features.{name}",
@@ -66,7 +66,7 @@ class Cpus(Kind[CpuSpec, CpuDesired, CpuFacts]):
                 if key.strip() == "flags":
                     return set(value.split())
         except OSError:
-            raise HostError("unreadable", f"{self._cpuinfo} cannot be read", prop="features") from None
+            raise AgentError("unreadable", f"{self._cpuinfo} cannot be read", prop="features") from None
         return None
 
 

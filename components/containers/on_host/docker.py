@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,28 +61,28 @@ class Container:
 
 
 def docker(machine: Machine, *argv: str, timeout: float = _TIMEOUT) -> Done:
-    """Run docker. Raises `HostError`."""
+    """Run docker. Raises `AgentError`."""
     return machine.run(["docker", *argv], timeout=timeout)
 
 
 def containers(machine: Machine, names: Sequence[str]) -> Dict[str, Container]:
-    """Those of `names` that are there. Raises `HostError` (``unreadable``) where Docker does not answer."""
+    """Those of `names` that are there. Raises `AgentError` (``unreadable``) where Docker does not answer."""
     if not names:
         return {}
     done = docker(machine, "container", "inspect", "--format", _FORMAT, *names)
     # Docker 20.10 says "Error: No such container", later ones "Error response from daemon: No such …".
     others = [line for line in done.err.splitlines() if line and "No such container" not in line]
     if done.code and others:
-        raise HostError("unreadable", "Docker does not answer on the host", detail="\n".join(others[-5:]))
+        raise AgentError("unreadable", "Docker does not answer on the host", detail="\n".join(others[-5:]))
     found = (_container(json.loads(line)) for line in done.out.splitlines() if line.strip())
     return {one.name: one for one in found}
 
 
 def published(machine: Machine) -> set[int]:
-    """Every port that a container publishes, whether it runs or not. Raises `HostError`."""
+    """Every port that a container publishes, whether it runs or not. Raises `AgentError`."""
     done = docker(machine, "container", "ls", "-aq")
     if done.code:
-        raise HostError("unreadable", "Docker does not answer on the host", detail=done.text)
+        raise AgentError("unreadable", "Docker does not answer on the host", detail=done.text)
     return {port for one in containers(machine, done.out.split()).values() for port in one.ports}
 
 
@@ -90,7 +90,7 @@ def last_words(machine: Machine, name: str) -> str:
     """The end of what a container printed, for people."""
     try:
         done = docker(machine, "logs", "--tail", str(_LINES), name)
-    except HostError as error:
+    except AgentError as error:
         return f"(its log cannot be read: {error.message})"
     return _capped(done.text)
 

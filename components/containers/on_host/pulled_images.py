@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from portcullis.agent.docker_socket import ask, silent
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Step
 from portcullis.components.containers.facts import (
@@ -54,10 +54,10 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
     def plan(self, desired: PulledImageDesired, facts: PulledImageFacts) -> list[Step]:
         return [] if facts.exists else [Step("pulled", "absent", "pulled", "pull")]
 
-    def obstacle(self, desired: PulledImageDesired, facts: PulledImageFacts) -> HostError | None:
+    def obstacle(self, desired: PulledImageDesired, facts: PulledImageFacts) -> AgentError | None:
         if IMAGE.match(desired.image):
             return None
-        return HostError("invalid", f"{desired.image!r} is not an image with a digest", prop="image")
+        return AgentError("invalid", f"{desired.image!r} is not an image with a digest", prop="image")
 
     def apply(self, desired: PulledImageDesired, steps: list[Step], work: Work) -> None:
         if steps:
@@ -80,7 +80,7 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
                 why = answer.error()
             except OSError as error:
                 raise silent(error) from None
-            raise HostError("unreadable", f"Docker does not tell whether it has {image}: {why}")
+            raise AgentError("unreadable", f"Docker does not tell whether it has {image}: {why}")
 
     def _pull(self, desired: PulledImageDesired) -> None:
         name, _, digest = desired.image.partition("@")
@@ -90,7 +90,7 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
         target = f"/images/create?fromImage={repository}&tag={digest}"
         answer = ask(self._socket, "POST", target, timeout=_PULL, headers=header)
         if answer is None:
-            raise HostError(
+            raise AgentError(
                 "invalid", "there is no Docker on the host", hint="let the image wait for the Docker engine"
             )
         with answer:
@@ -104,9 +104,9 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
             raise _refused(desired.image, said.replace(desired.password, "…"))
 
 
-def _refused(image: str, said: str) -> HostError:
+def _refused(image: str, said: str) -> AgentError:
     registry = image.partition("/")[0]
     hint = "correct the image's name, or see whether the host reaches the registry"
     if _LOGIN.search(said):
         hint = f"the registry refuses this login: look at portcullis:registries.{registry}"
-    return HostError("pull", f"Docker cannot pull {image}: {said}", prop="image", hint=hint)
+    return AgentError("pull", f"Docker cannot pull {image}: {said}", prop="image", hint=hint)

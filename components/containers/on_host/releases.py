@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind
 from portcullis.agent.step import Step
 from portcullis.components.containers.facts import (
@@ -63,7 +63,7 @@ class Releases(Kind[ReleaseSpec, ReleaseDesired, ReleaseFacts]):
         ]
         try:
             found = containers(self._machine, names)
-        except HostError as error:
+        except AgentError as error:
             return [error] * len(questions)
         return [_facts(spec, extra, found) for (spec, _), extra in zip(questions, known)]
 
@@ -98,7 +98,7 @@ class Releases(Kind[ReleaseSpec, ReleaseDesired, ReleaseFacts]):
         for port in ports:
             if port not in taken:
                 return port
-        raise HostError(
+        raise AgentError(
             "no-port",
             f"every port from {PORTS[0]} to {PORTS[-1]} is taken",
             prop="port",

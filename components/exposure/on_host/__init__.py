@@ -6,7 +6,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, Dict, List, Mapping
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import WARN, Step
 from portcullis.components.exposure.facts import (
@@ -175,15 +175,15 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         return set()
 
     def _output(self, argv: List[str]) -> str:
-        """What a program prints; nothing where there is no such program. Raises `HostError`."""
+        """What a program prints; nothing where there is no such program. Raises `AgentError`."""
         try:
             done = self._machine.run(argv, timeout=_TIMEOUT)
-        except HostError as error:
+        except AgentError as error:
             if error.code == "invalid":
                 return ""
             raise
         if done.code:
-            raise HostError(
+            raise AgentError(
                 "unreadable",
                 f"{argv[0]} does not list the rules on the host",
                 prop="passes",

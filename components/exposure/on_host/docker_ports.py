@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
 from portcullis.agent.docker_socket import ask
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.exposure.on_host.sockets import is_local, key
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Container:
 
 
 def read(machine: Machine) -> List[Container]:
-    """All containers; none where there is no Docker. Raises `HostError` (``unreadable``)."""
+    """All containers; none where there is no Docker. Raises `AgentError` (``unreadable``)."""
     listed = _document(machine, "/containers/json?all=1")
     if listed is None:
         return []
@@ -235,5 +235,5 @@ def _document(machine: Machine, target: str) -> Any:
         if answer.status == 404:  # noqa: PLR2004 - HTTP
             return None
         if answer.status != 200:  # noqa: PLR2004 - HTTP
-            raise HostError("unreadable", f"Docker does not list its containers: {answer.error()}")
+            raise AgentError("unreadable", f"Docker does not list its containers: {answer.error()}")
         return answer.document()

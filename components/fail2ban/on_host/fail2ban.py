@@ -14,7 +14,7 @@ import pickle
 import socket
 from typing import TYPE_CHECKING, Any
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,13 +156,13 @@ def _pairs(answer: list[Any]) -> dict[str, Any]:
     }
 
 
-def _nonsense() -> HostError:
-    return HostError("unreadable", "fail2ban answers with something that makes no sense")
+def _nonsense() -> AgentError:
+    return AgentError("unreadable", "fail2ban answers with something that makes no sense")
 
 
-def _silent(error: OSError) -> HostError:
+def _silent(error: OSError) -> AgentError:
     why = "it takes too long" if isinstance(error, TimeoutError) else str(error.strerror or "connection lost")
-    return HostError(
+    return AgentError(
         "unreadable",
         f"fail2ban runs on the host but does not answer: {why}",
         hint="`systemctl restart fail2ban`, then run again",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import strangers
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.fail2ban.facts import JAIL_NAME, OURS
 from portcullis.components.fail2ban.on_host import jail_files
 
@@ -29,7 +29,7 @@ def read(machine: Machine, store: Store) -> Strangers:
     """Look at the folder.
 
     Raises:
-        HostError: ``unreadable``.
+        AgentError: ``unreadable``.
     """
     folder = machine.fail2ban
     start, end = f"{OURS}-", ".local"
@@ -56,7 +56,7 @@ def refusal(machine: Machine) -> str:
     """Return the line by which fail2ban refuses its configuration, "" where it takes it or does not run."""
     try:
         done = machine.run(["fail2ban-client", "-t"], timeout=_TIMEOUT)
-    except HostError:
+    except AgentError:
         return ""  # its program is not there
     if not done.code:
         return ""

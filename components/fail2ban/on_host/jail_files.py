@@ -11,7 +11,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from portcullis.agent import disk
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.fail2ban.facts import OURS, jail_file
 
 if TYPE_CHECKING:
@@ -87,19 +87,19 @@ def options(paths: list[Path], jail: str) -> dict[str, str]:
 
 
 def silence(path: Path, jail: str) -> None:
-    """Make comments of what a file sets for the jail. Raises `HostError`."""
+    """Make comments of what a file sets for the jail. Raises `AgentError`."""
     _rewrite(
         path, "".join(f"{mark(jail)}{line.text}" if line.option else line.text for line in lines(path, jail))
     )
 
 
 def silenced(folder: Path, jail: str) -> list[Path]:
-    """Return the files that have lines which `silence` took. Raises `HostError`."""
+    """Return the files that have lines which `silence` took. Raises `AgentError`."""
     return [path for path in sorted((folder / "jail.d").glob("*.local")) if mark(jail) in _read(path)]
 
 
 def unsilence(folder: Path, jail: str) -> None:
-    """Give every file back the lines that `silence` took. Raises `HostError`."""
+    """Give every file back the lines that `silence` took. Raises `AgentError`."""
     for path in silenced(folder, jail):
         lines_ = _read(path).splitlines(keepends=True)
         _rewrite(path, "".join(line.removeprefix(mark(jail)) for line in lines_))
@@ -126,7 +126,7 @@ def _rewrite(path: Path, text: str) -> None:
     except OSError as error:
         raise disk.write_error(error, path) from None
     if not stat.S_ISREG(status.st_mode):
-        raise HostError(
+        raise AgentError(
             "invalid",
             f"{path} wins over the declared jail and is no plain file",
             prop="overridden",
@@ -137,7 +137,7 @@ def _rewrite(path: Path, text: str) -> None:
 
 
 def sections(path: Path) -> list[str]:
-    """The sections in which a file sets something, in their order. Raises `HostError`."""
+    """The sections in which a file sets something, in their order. Raises `AgentError`."""
     found: dict[str, None] = {}
     section = ""
     for text in _read(path).splitlines():

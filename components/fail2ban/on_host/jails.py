@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Mapping, Tuple
 
 from portcullis.agent import disk, paths, strangers
 from portcullis.agent.claims import Claims, content_of
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.packaged import is_as_shipped
@@ -93,7 +93,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         jails = [spec.jail for spec, _ in questions]
         bad = [jail for jail in jails if not JAIL_NAME.match(jail)]
         if bad:
-            return [HostError("invalid", f"{bad[0]!r} is not a name for a jail", prop="jail")] * len(jails)
+            return [AgentError("invalid", f"{bad[0]!r} is not a name for a jail", prop="jail")] * len(jails)
         remembered = bans.remembered(self._machine.fail2ban_database, jails)
         try:
             with Server(self._machine.fail2ban_socket) as server:
@@ -105,7 +105,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                     return self._with_strangers(spec, record, found) if spec.whole else found
 
                 return each(read, questions)
-        except HostError as error:
+        except AgentError as error:
             return [error] * len(jails)
 
     def _facts(self, spec: JailSpec, live: Server | None, remembered: list[str]) -> _Found:
@@ -147,7 +147,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
 
     def _strangers(self, record: Record) -> Mapping[str, str]:
         spec = self.as_spec(record.spec)
-        with contextlib.suppress(HostError):
+        with contextlib.suppress(AgentError):
             if spec.whole:
                 found = fail2ban_strangers.read(self._machine, self._store)
                 return strangers.told(found, record, spec.accepted)
@@ -217,14 +217,14 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
 
     def preflight(
         self, desired: JailDesired, facts: _Found, steps: list[Step], peer: Peer | None
-    ) -> HostError | None:
+    ) -> AgentError | None:
         """A ban that the database remembers is in force again when the jail starts."""
         del steps
         if peer is None or not desired.enabled or _in_any(peer.address, desired.ignoreip):
             return None
         if not _in_any(peer.address, facts.banned):
             return None
-        return HostError(
+        return AgentError(
             "lock-out",
             f"{peer.address}, where this session comes from, is banned by the jail {desired.jail}:"
             " it would be refused as soon as the jail starts",
@@ -264,7 +264,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                 self._change(desired, ours)
                 others = jail_files.silenced(self._machine.fail2ban, jail)
                 work.record.extra["left"] = {str(path): content_of(path) for path in others}
-            except HostError as error:
+            except AgentError as error:
                 paths.put_back(ours, work.record.extra["before"], copy)
                 jail_files.unsilence(self._machine.fail2ban, jail)
                 self._client(_reload(jail), quiet=True)
@@ -290,7 +290,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         while self._runs(jail) != desired.enabled:
             if time.monotonic() > deadline:
                 state = "does not start" if desired.enabled else "does not stop"
-                raise HostError(
+                raise AgentError(
                     "systemd",
                     f"the jail {jail} {state}",
                     prop="enabled",
@@ -319,7 +319,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                     and not log.has(f"[{jail}] Jail is in operation now")
                 )
             if _in_any(peer.address, banned):
-                raise HostError(
+                raise AgentError(
                     "lock-out",
                     f"the jail {jail} bans {peer.address}, where this session comes from, for failures that"
                     " were logged before",
@@ -335,7 +335,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         for pattern in desired.options.get("logpath", "").split():
             journal = desired.options.get("backend") == "systemd"
             if not journal and not glob.glob(pattern):  # noqa: PTH207 - an absolute pattern
-                raise HostError(
+                raise AgentError(
                     "invalid",
                     f"no file is there for {pattern}, and a jail without its log file keeps the whole server"
                     " from starting",
@@ -350,7 +350,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                     return
             starting = self._machine.run(active, timeout=_TIMEOUT).code == 0
             if not starting or time.monotonic() > deadline:
-                raise HostError(
+                raise AgentError(
                     "systemd",
                     "fail2ban does not run on the host",
                     prop="enabled",
@@ -385,12 +385,12 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
     def _client(self, argv: tuple[str, ...], *, quiet: bool = False) -> bool:
         try:
             done = self._machine.run(argv, timeout=_TIMEOUT)
-        except HostError:
+        except AgentError:
             if quiet:
                 return False
             raise
         if done.code and not quiet:
-            raise HostError(
+            raise AgentError(
                 "test-failed",
                 f"{' '.join(argv)} refuses the jail (exit code {done.code})",
                 prop="content",

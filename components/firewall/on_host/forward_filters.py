@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, journal, paths
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Json, Step, compare, text_diff
@@ -81,11 +81,11 @@ class ForwardFilters(
                 steps.append(Step(prop, _measure(have), _measure(want), "load", text_diff(have, want, prop)))
         return steps + compare(desired, facts, ("boot", "permissions"), "set")
 
-    def obstacle(self, desired: ForwardFilterDesired, facts: _Found) -> HostError | None:
+    def obstacle(self, desired: ForwardFilterDesired, facts: _Found) -> AgentError | None:
         """A unit that flushes our table, and ufw's and Docker's, is not ours to disable."""
         if not facts.conflict:
             return None
-        return HostError(
+        return AgentError(
             "invalid",
             f"{_RIVAL} is enabled on the host: it flushes the whole ruleset when it starts and when it stops,"
             " and this filter and the rules of ufw and Docker with it",
@@ -146,7 +146,7 @@ class ForwardFilters(
         facts: _Found,
         steps: list[Step],
         peer: Peer | None,
-    ) -> HostError | None:
+    ) -> AgentError | None:
         """Nothing to tell: a session of this host's own sshd is never forwarded.
 
         Whoever comes through a container or a virtual machine of this host finds out by the fresh login.
@@ -196,7 +196,7 @@ class ForwardFilters(
         """The table in the kernel, or "", and what to show of it."""
         try:
             done = self._machine.run(["nft", "-s", "list", "table", *TABLE.split()], timeout=_TIMEOUT)
-        except HostError as error:
+        except AgentError as error:
             if error.code != "invalid":
                 raise
             return "", "<there is no nft on the host>"
@@ -204,12 +204,12 @@ class ForwardFilters(
             return done.out, done.out
         if "No such file or directory" in done.err:
             return "", ABSENT
-        raise HostError("unreadable", "nft does not list the table", prop="table", detail=done.text)
+        raise AgentError("unreadable", "nft does not list the table", prop="table", detail=done.text)
 
     def _text(self, path: Path) -> tuple[str, str]:
         """What a file says, and its owner, group and mode; `ABSENT` and "" where there is none."""
         answer = self._files.facts([(FileSpec(str(path)), None)])[0]
-        if isinstance(answer, HostError):
+        if isinstance(answer, AgentError):
             raise answer
         if not answer.exists:
             return ABSENT, ""
@@ -223,7 +223,7 @@ class ForwardFilters(
     def _validate(self, path: Path) -> None:
         done = self._machine.run(["nft", "-c", "-f", str(path)], timeout=_TIMEOUT)
         if done.code:
-            raise HostError(
+            raise AgentError(
                 "test-failed",
                 "nft refuses the table",
                 prop="table",
@@ -245,7 +245,7 @@ class ForwardFilters(
         done = self._machine.run(["systemctl", "--no-pager", *words], timeout=_TIMEOUT)
         if done.code:
             said = journal.last_lines(self._machine, UNIT, since=since) if UNIT in words else ""
-            raise HostError(
+            raise AgentError(
                 "systemd",
                 f"systemctl {' '.join(words)} failed",
                 prop="boot",
@@ -255,7 +255,7 @@ class ForwardFilters(
     def _nft(self, command: str) -> Done:
         done = self._machine.run(["nft", command], timeout=_TIMEOUT)
         if done.code:
-            raise HostError("nft", "nft refuses to take the table away", prop="table", detail=done.text)
+            raise AgentError("nft", "nft refuses to take the table away", prop="table", detail=done.text)
         return done
 
 

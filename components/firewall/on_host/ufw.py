@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Dict
 
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Json, Step, compare
@@ -120,13 +120,13 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             steps.append(Step("live", facts.live, "ok", "reload"))
         return steps
 
-    def obstacle(self, desired: UfwPolicyDesired, facts: _Found) -> HostError | None:
+    def obstacle(self, desired: UfwPolicyDesired, facts: _Found) -> AgentError | None:
         theirs = {
             (f, str(rule.match)) for f, rules in facts.files.rules.items() for rule in rules if rule.is_ssh
         }
         for name, value in desired.rules.items():
             if any((f, str(r.match)) in theirs for f, rules in declared(name, value).items() for r in rules):
-                return HostError(
+                return AgentError(
                     "conflict",
                     f"{name} is the SSH server's own rule",
                     prop="rules",
@@ -176,7 +176,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         with ALONE:
             facts = self._read(desired.custom_files or ())
             if not facts.exists:
-                raise HostError(
+                raise AgentError(
                     "invalid",
                     "ufw is not installed on the host",
                     prop="enabled",
@@ -227,7 +227,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
 
     def preflight(
         self, desired: UfwPolicyDesired, facts: _Found, steps: list[Step], peer: Peer | None
-    ) -> HostError | None:
+    ) -> AgentError | None:
         """Evaluates the rules as they will be for the next login like this one."""
         if peer is None or not desired.enabled or not facts.exists or not any(map(_can_cut, steps)):
             return None
@@ -247,7 +247,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             if taken.is_ssh or taken.action == "allow":
                 return None
             how = "lets in six connections in 30 s and no more" if taken.action == "limit" else "refuses it"
-            return HostError(
+            return AgentError(
                 "lock-out",
                 f"{login}: the rule {taken.match} ({taken.action}) {how}",
                 prop="rules",
@@ -257,7 +257,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             name.startswith("before") for name in desired.custom_files or ()
         ):
             return None
-        return HostError(
+        return AgentError(
             "no-ssh-rule",
             f"{login}: no rule lets it in, and the default for incoming is {desired.defaults['incoming']}",
             prop="rules",

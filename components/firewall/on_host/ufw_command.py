@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,8 @@ _TIMEOUT = 120.0
 
 
 def ufw(machine: Machine, argv: Sequence[str]) -> None:
-    """Run a command, ``ufw`` first or what else belongs to it. Raises `HostError` (``ufw``)."""
+    """Run a command, ``ufw`` first or what else belongs to it. Raises `AgentError` (``ufw``)."""
     with ALONE:
         done = machine.run(argv, timeout=_TIMEOUT)
     if done.code:
-        raise HostError("ufw", f"`{' '.join(argv)}` failed", detail=done.text)
+        raise AgentError("ufw", f"`{' '.join(argv)}` failed", detail=done.text)

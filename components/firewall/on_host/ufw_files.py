@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent import disk
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.step import text_diff
 from portcullis.components.firewall.facts import SETTINGS, SHIPPED
 from portcullis.components.firewall.on_host.ufw_rules import FAMILIES, parse_tuples
@@ -57,7 +57,7 @@ class Files:
 
 
 def read(machine: Machine, custom: Collection[str]) -> Files:
-    """Read them all. Raises `HostError` (``unreadable``)."""
+    """Read them all. Raises `AgentError` (``unreadable``)."""
     conf = _settings(_text(machine.ufw / "ufw.conf"))
     defaults = _settings(_text(machine.ufw.parent / "default" / "ufw"))
     texts = {name: _text(machine.ufw / name) for name in (*SHIPPED, *RULES)}
@@ -70,7 +70,7 @@ def read(machine: Machine, custom: Collection[str]) -> Files:
     try:
         rules = {family: parse_tuples(texts[f"user{SUFFIX[family]}.rules"]) for family in FAMILIES}
     except ValueError as error:
-        raise HostError(
+        raise AgentError(
             "unreadable",
             f"ufw's rule files cannot be read on the host: {error}",
             prop="rules",
@@ -101,17 +101,17 @@ def difference(machine: Machine, name: str, text: str) -> str:
 
 
 def ship(machine: Machine, name: str) -> None:
-    """Put the package's own file back. Raises `HostError`."""
+    """Put the package's own file back. Raises `AgentError`."""
     put(machine, name, _text(template(machine, name)))
 
 
 def put(machine: Machine, name: str, text: str) -> None:
-    """Write one of the files, with the mode that the package gives it. Raises `HostError`."""
+    """Write one of the files, with the mode that the package gives it. Raises `AgentError`."""
     disk.write(machine.ufw / name, text.encode("utf-8", "surrogateescape"), mode=0o640)
 
 
 def change_settings(machine: Machine, wanted: Mapping[str, str]) -> None:
-    """Set variables in /etc/default/ufw and leave the rest of it alone. Raises `HostError`."""
+    """Set variables in /etc/default/ufw and leave the rest of it alone. Raises `AgentError`."""
     path = machine.ufw.parent / "default" / "ufw"
     text = _text(path)
     for key, value in wanted.items():
@@ -137,7 +137,7 @@ def _settings(text: str) -> dict[str, str]:
 
 
 def _text(path: Path) -> str:
-    """A file's text, "" where there is none. Raises `HostError` (``unreadable``)."""
+    """A file's text, "" where there is none. Raises `AgentError` (``unreadable``)."""
     try:
         return path.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:

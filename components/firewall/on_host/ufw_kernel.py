@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.firewall.on_host import ufw_live
 from portcullis.components.firewall.on_host.ufw_files import SUFFIX
 from portcullis.components.firewall.on_host.ufw_rules import FAMILIES, RANKS, Match, overlap
@@ -27,14 +27,14 @@ def families(machine: Machine) -> tuple[str, ...]:
 
 
 def differences(machine: Machine, files: Files) -> dict[str, Findings]:
-    """What the kernel has other than `files`, by family. Raises `HostError` (``unreadable``)."""
+    """What the kernel has other than `files`, by family. Raises `AgentError` (``unreadable``)."""
     found = {}
     for family in families(machine):
         if family != FAMILIES[0] and not _filters(files, family):
             continue
         done = machine.run([_SAVE[family], "-t", "filter"], timeout=_TIMEOUT)
         if done.code:
-            raise HostError(
+            raise AgentError(
                 "unreadable", "the kernel's rules cannot be read on the host", prop="live", detail=done.text
             )
         if files.enabled:

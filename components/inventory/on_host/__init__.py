@@ -90,7 +90,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         return True
 
     def before_first_change(self) -> None:
-        """Record what came with the machine, unless that is done. Raises `HostError`."""
+        """Record what came with the machine, unless that is done. Raises `AgentError`."""
         if baseline.read(self._machine) is not None:
             return
         programs.walk_now(self._machine)

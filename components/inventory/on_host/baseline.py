@@ -60,7 +60,7 @@ def read(machine: Machine) -> Baseline | None:
 
 
 def record(machine: Machine, found: Found) -> Baseline:
-    """Write down what is there now. Raises `HostError`."""
+    """Write down what is there now. Raises `AgentError`."""
     recorded = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     make_folder(machine)
     made = Baseline(recorded, machine_id(machine), found)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from portcullis.agent.docker_socket import ask
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.inventory.on_host.look import Entry
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Container:
 
 
 def read(look: Look) -> Found:
-    """Return what is there; nothing on a host without Docker. Raises `HostError`."""
+    """Return what is there; nothing on a host without Docker. Raises `AgentError`."""
     listed = _document(look.machine, "/containers/json?all=1")
     if listed is None:
         return {}
@@ -105,13 +105,13 @@ def read(look: Look) -> Found:
     ):
         try:
             found.update(part())
-        except HostError as error:
+        except AgentError as error:
             found[f"reading Docker's {what}"] = Entry(f"cannot be read: {error.message}")
     try:
         every = networks(look.machine)
         found.update(_networks(look, every, () if _SWARM not in found else _SWARMS))
         open_networks = [one.name for one in every if one.driver in _PASSES]
-    except HostError as error:
+    except AgentError as error:
         found["reading Docker's networks"] = Entry(f"cannot be read: {error.message}")
     found.update(_strangers(look.machine, containers, declared, open_networks))
     return {"docker": found}
@@ -303,7 +303,7 @@ def _members(containers: Sequence[Container], declared: Declared) -> Dict[str, E
 
 
 def networks(machine: Machine) -> List[Network]:
-    """Return all networks; none where there is no Docker. Raises `HostError`."""
+    """Return all networks; none where there is no Docker. Raises `AgentError`."""
     return [network(entry) for entry in _document(machine, "/networks") or ()]
 
 
@@ -405,7 +405,7 @@ def _document(machine: Machine, target: str) -> Any:
         if answer.status == _NOT_FOUND:
             return None
         if answer.status != _OK:
-            raise HostError(
+            raise AgentError(
                 "unreadable", f"Docker does not answer {target.partition('?')[0]}: {answer.error()}"
             )
         return answer.document()

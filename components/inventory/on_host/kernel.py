@@ -8,7 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.inventory.on_host import docker
 from portcullis.components.inventory.on_host.look import Entry
 from portcullis.resources.sysctl.facts import STATIC
@@ -73,7 +73,7 @@ def read(look: Look) -> Found:
     for part in (_settings, _links, _routes):
         try:
             found.update(part(look, known))
-        except HostError as error:
+        except AgentError as error:
             found[f"reading {part.__name__.strip('_')}"] = Entry(f"cannot be read: {error.message}")
     return {"kernel": found}
 
@@ -89,7 +89,7 @@ class _Docker:
     def networks(self) -> List[docker.Network]:
         if self._networks is None:
             self._networks = []
-            with contextlib.suppress(HostError):  # told by the reader of Docker
+            with contextlib.suppress(AgentError):  # told by the reader of Docker
                 self._networks = docker.networks(self._look.machine)
         return self._networks
 
@@ -344,10 +344,10 @@ def _prefix(rule: Json, name: str) -> str:
 
 
 def _json(machine: Machine, *words: str) -> List[Json]:
-    """Return what ``ip -j`` prints. Raises `HostError`."""
+    """Return what ``ip -j`` prints. Raises `AgentError`."""
     try:
         done = machine.run(["ip", "-j", *words], timeout=_TIMEOUT)
-    except HostError as error:
+    except AgentError as error:
         if error.code == "invalid":
             return []  # a host without iproute2 has no network of anybody's
         raise
@@ -357,5 +357,5 @@ def _json(machine: Machine, *words: str) -> List[Json]:
     try:
         found = json.loads(done.out or "[]")
     except ValueError:
-        raise HostError("unreadable", f"ip {' '.join(words)} prints no JSON", detail=done.err) from None
+        raise AgentError("unreadable", f"ip {' '.join(words)} prints no JSON", detail=done.err) from None
     return [one for one in found if isinstance(one, dict) and one]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
 from portcullis.agent import disk
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.ssh.on_host import ssh_facts, sshd_config
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ def _effective(machine: Machine, lines: Sequence[Line], state: str) -> List[str]
     try:
         said = ssh_facts.effective(machine, [ssh_facts.ANYONE], "22")[ssh_facts.ANYONE].get(_KEYWORD)
         words = " ".join(said or [_DEFAULT]).split()
-    except (HostError, ssh_facts.Refused):
+    except (AgentError, ssh_facts.Refused):
         # There is no sshd, or it takes no such file. What the files say is told, and asked anew next time.
         set_there = [line.words for line in lines if line.keyword == _KEYWORD and not line.match]
         return list(set_there[0]) if set_there else _DEFAULT.split()
     # A plan before the first `up` leaves no trace, and neither does the preview key.
-    with contextlib.suppress(OSError, HostError):
+    with contextlib.suppress(OSError, AgentError):
         if cache.parent.is_dir() and not machine.read_only:
             disk.write(cache, json.dumps({"state": state, "words": words}).encode())
     return words

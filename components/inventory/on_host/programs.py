@@ -31,7 +31,7 @@ def path(machine: Machine) -> Path:
 
 
 def walk_now(machine: Machine) -> None:
-    """Walk, as the timer does every night. Raises `HostError`."""
+    """Walk, as the timer does every night. Raises `AgentError`."""
     make_folder(machine)
     found = walk.walk(str(machine.root), str(machine.dpkg))
     disk.write(path(machine), json.dumps(found).encode("utf-8", "surrogateescape"))

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, FrozenSet, List, Mapping, Set
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.inventory.on_host import unit_files
 from portcullis.components.inventory.on_host.look import Entry
 from portcullis.components.inventory.on_host.unit_files import (
@@ -228,12 +228,12 @@ class _Manager:
     def _list(self) -> Set[str]:
         try:
             done = self._look.machine.run(["systemctl", *_RUNNING], timeout=_TIMEOUT)
-        except HostError as error:
+        except AgentError as error:
             if error.code == "invalid":
                 return set()  # no systemd, so nothing of it runs
             raise
         if done.code:
-            raise HostError("unreadable", "systemd does not list its units on the host", detail=done.text)
+            raise AgentError("unreadable", "systemd does not list its units on the host", detail=done.text)
         return {line.split()[0] for line in done.out.splitlines() if line.split()}
 
     def _tell(self, unit: str, text: str, file: File, *, content: bool = False) -> None:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Tuple
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.users.on_host import authorized_keys
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def logins(look: Look, since: float) -> list[Login]:
             return (machine.proc / pid / "comm").read_text("ascii", "replace").startswith("sshd")
         return False
 
-    with contextlib.suppress(HostError):
+    with contextlib.suppress(AgentError):
         lines = parse(_journal(look.machine, since - _LONGEST_LOGIN))
         found = sessions(lines, key_names(look.records), _booted(look.machine), alive)
         return [one for one in found if one.end is None or one.end >= since]

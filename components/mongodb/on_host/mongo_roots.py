@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent import disk
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Step, compare
 from portcullis.components.mongodb.facts import (
@@ -71,10 +71,10 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
             steps += compare(desired, facts, ("replica_set",), "initiate")
         return steps
 
-    def obstacle(self, desired: MongoRootDesired, facts: MongoRootFacts) -> HostError | None:
+    def obstacle(self, desired: MongoRootDesired, facts: MongoRootFacts) -> AgentError | None:
         store = desired.store
         if facts.authentication == _OPEN:
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"the MongoDB server at {desired.address} asks nobody for a password",
                 prop="authentication",
@@ -84,7 +84,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
             )
         if facts.login == NO_USER:
             volume = desired.volume or "its volume"
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"the MongoDB server has data files and no user {desired.root}: its first start was cut "
                 "off before the user was made (or the volume comes from a server with another administrator)",
@@ -122,7 +122,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
         except LoginRefused:
             raise _refused(desired) from None
         except Refused as error:
-            raise HostError("invalid", f"MongoDB {store.name}: {error}") from None
+            raise AgentError("invalid", f"MongoDB {store.name}: {error}") from None
         work.record.extra["settled"] = True
 
     def _log_in(self, store: MongoStore, desired: MongoRootDesired, work: Work) -> None:
@@ -141,7 +141,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
         with store.as_root(password) as client:
             for old in {desired.before, desired.previous} - {None, "", password}:
                 if store.login(store.root, str(old), ADMIN) == WORKS:
-                    raise HostError(
+                    raise AgentError(
                         "not-converged",
                         f"the MongoDB server still lets {store.root} in with the password of before",
                         prop="login",
@@ -178,7 +178,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
         if "no such volume" in done.err.lower():
             return None
         # Not as if there were none: a stack that goes would take along the only password to its data.
-        raise HostError(
+        raise AgentError(
             "unreadable",
             f"Docker does not say where the volume {volume} is",
             hint="look at `systemctl status docker`",
@@ -209,7 +209,7 @@ def _initiate(client: Client, wanted: str) -> None:
         config = {"_id": name, "members": [{"_id": 0, "host": host}]}
         client.command({"replSetInitiate": config, "$db": ADMIN})
     elif not have:
-        raise HostError(
+        raise AgentError(
             "invalid",
             "the MongoDB server does not run as a member of a replica set",
             prop="replica_set",
@@ -218,7 +218,7 @@ def _initiate(client: Client, wanted: str) -> None:
     elif have.partition(", without")[0] not in (wanted, "without a primary"):
         config = client.command({"replSetGetConfig": 1, "$db": ADMIN})["config"]
         if len(config["members"]) != 1:
-            raise HostError(
+            raise AgentError(
                 "invalid",
                 f"the replica set is {have}, of several members: that is not ours to change",
                 prop="replica_set",
@@ -233,8 +233,8 @@ def _initiate(client: Client, wanted: str) -> None:
         time.sleep(0.2)
 
 
-def _refused(desired: MongoRootDesired) -> HostError:
-    return HostError(
+def _refused(desired: MongoRootDesired) -> AgentError:
+    return AgentError(
         "invalid",
         f"the MongoDB server at {desired.address} refuses the login of {desired.root}, with the "
         "declared password and with the one before: somebody changed it, or the volume is another stack's",
@@ -244,9 +244,9 @@ def _refused(desired: MongoRootDesired) -> HostError:
     )
 
 
-def _others(strangers: Dict[str, str]) -> HostError:
+def _others(strangers: Dict[str, str]) -> AgentError:
     name, roles = next(iter(strangers.items()))
-    return HostError(
+    return AgentError(
         "differs",
         f"the MongoDB server has users that are not declared: {', '.join(strangers)}",
         prop=f"users.{name}",

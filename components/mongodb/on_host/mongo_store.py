@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.step import Step
 from portcullis.components.mongodb.facts import GRANTED, WORKS
 from portcullis.components.mongodb.on_host.mongo_client import (
@@ -61,7 +61,7 @@ class MongoStore:
 
         Raises:
             Unanswered: the container does not run.
-            HostError: ``impostor``; somebody else listens in its place.
+            AgentError: ``impostor``; somebody else listens in its place.
         """
         peer = container_peer.find(self._machine, self.name, self.address)
         if peer is None:
@@ -89,7 +89,7 @@ class MongoStore:
         return self.login(self.root, secret(self._root_file), ADMIN)
 
     def wait(self) -> None:
-        """Give a server that was just started its time. Raises `HostError`."""
+        """Give a server that was just started its time. Raises `AgentError`."""
         deadline = time.monotonic() + WAIT
         while True:
             try:
@@ -113,18 +113,18 @@ class MongoStore:
                 return True
         return False
 
-    def unanswered(self, error: Unanswered, more: str = "") -> HostError:
+    def unanswered(self, error: Unanswered, more: str = "") -> AgentError:
         """The error for people; `more` is for its hint."""
-        return HostError(
+        return AgentError(
             "unreadable",
             f"the MongoDB server at {self.address} does not answer: {error}",
             prop="server",
             hint=f"`docker logs --tail 50 {self.name}` tells why; `docker start {self.name}` starts it{more}",
         )
 
-    def root_refused(self) -> HostError:
+    def root_refused(self) -> AgentError:
         """The error for people, of a resource other than the administrator's own."""
-        return HostError(
+        return AgentError(
             "unreadable",
             f"the MongoDB server at {self.address} refuses the login of {self.root}",
             prop="server",
@@ -143,7 +143,7 @@ def mend(want: Mapping[str, str], facts: MongoRootFacts | MongoUserFacts) -> lis
 
 
 def secret(path: str) -> str:
-    """The secret in a file. Raises `HostError` where there is none."""
+    """The secret in a file. Raises `AgentError` where there is none."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -154,7 +154,7 @@ def secret(path: str) -> str:
         return ""  # as good as a wrong one; that it is gone is said by the file's own resource
     except (OSError, ValueError) as error:
         why = os.strerror(getattr(error, "errno", 0) or 22)
-        raise HostError("unreadable", f"the secret file {path} cannot be read: {why}") from None
+        raise AgentError("unreadable", f"the secret file {path} cannot be read: {why}") from None
 
 
 def users(client: Client) -> list[Json]:

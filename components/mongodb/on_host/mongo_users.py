@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Step
 from portcullis.components.mongodb.facts import (
@@ -80,7 +80,7 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
         except LoginRefused:
             raise store.root_refused() from None
         except Refused as error:
-            raise HostError("invalid", f"MongoDB {store.name}: {error}") from None
+            raise AgentError("invalid", f"MongoDB {store.name}: {error}") from None
 
     def remove(self, desired: MongoUserDesired, record: Record, folder: Path) -> str:
         """Its password is refused afterwards, and what it had under way is ended.
@@ -94,7 +94,7 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
             with store.as_root() as client:
                 dropped = mongo_store.drop_user(client, user, database)
             if store.login(user, desired.password, database) == WORKS:
-                raise HostError("not-converged", f"the MongoDB server still lets {user} in", prop="login")
+                raise AgentError("not-converged", f"the MongoDB server still lets {user} in", prop="login")
         except Unanswered as error:
             if self._is_gone(store.name):
                 return "kept"
@@ -104,7 +104,7 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
         except LoginRefused:
             raise store.root_refused() from None
         except Refused as error:
-            raise HostError("invalid", f"MongoDB {store.name}: {error}") from None
+            raise AgentError("invalid", f"MongoDB {store.name}: {error}") from None
         return "removed" if dropped else "absent"
 
     def _is_gone(self, name: str) -> bool:

@@ -27,7 +27,7 @@ def read(machine: Machine, store: Store) -> Strangers:
     """Look at nginx's folder, and at what its configuration loads from elsewhere.
 
     Raises:
-        HostError: ``unreadable``.
+        AgentError: ``unreadable``.
     """
     folder = machine.etc / "nginx"
 

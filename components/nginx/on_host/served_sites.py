@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Mapping
 
 from portcullis.agent import journal, nginx_workers, strangers
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Json, Step
 from portcullis.agent.watch import newest_change
@@ -121,7 +121,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         by_hand = services.changed_by_hand(self._machine, self._store, spec.reads, work.record)
         try:
             self._reload(unit, spec, work)
-        except HostError as error:
+        except AgentError as error:
             raise strangers.named(error, by_hand) from None
 
     def _reload(self, unit: str, spec: ServedSitesSpec, work: Work) -> None:
@@ -140,7 +140,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
     def _test(self) -> None:
         done = self._machine.run(["nginx", "-t"], timeout=_TEST_TIMEOUT)
         if done.code:
-            raise HostError(
+            raise AgentError(
                 "refused",
                 f"nginx refuses its configuration: {nginx_strangers.useful_line(done.text)}",
                 prop="stale",
@@ -156,7 +156,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
     def _systemctl(self, verb: str, unit: str, since: float) -> None:
         done = self._machine.run(["systemctl", "--no-pager", verb, unit], timeout=_JOB_TIMEOUT)
         if done.code:
-            raise HostError(
+            raise AgentError(
                 "systemd",
                 f"systemctl {verb} {unit} failed",
                 prop="stale",
@@ -187,7 +187,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         logged, since = begun
         detail = self._logged(logged) or journal.last_lines(self._machine, unit, _LINES, since=since)
         if left:
-            raise HostError(
+            raise AgentError(
                 "not-converged",
                 "nginx did not take up its present configuration, and serves the former one",
                 prop="stale",
@@ -196,7 +196,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
             )
         names = sorted(probes)
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        raise HostError(
+        raise AgentError(
             "not-served",
             f"{len(names)} of {len(spec.probes)} sites are not served after the reload:"
             f" {', '.join(names[:_NAMED])}{more}",

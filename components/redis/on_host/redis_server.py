@@ -38,7 +38,7 @@ class Access(NamedTuple):
     ca: str
 
     def connect(self, machine: Machine) -> Redis:
-        """Connect to the container. Raises as `Redis` does, and `HostError` where it is somebody else."""
+        """Connect to the container. Raises as `Redis` does, and `AgentError` where it is somebody else."""
         peer = container_peer.find(machine, self.container, self.address)
         if peer is None:
             raise NotRunning("its container does not run")
@@ -85,7 +85,7 @@ def enter(machine: Machine, server: Access, others: Iterable[Login]) -> Server:
     Raises:
         NotRunning: nobody listens.
         Refused: for people; none of them lets us in.
-        HostError: what listens is not the server that is meant.
+        AgentError: what listens is not the server that is meant.
     """
     server.connect(machine).close()  # whether anybody listens comes first: a new one has no file
     lying = credential(server.ops)
@@ -100,7 +100,7 @@ def enter(machine: Machine, server: Access, others: Iterable[Login]) -> Server:
 
 
 def read(machine: Machine, server: Access, others: Iterable[Login], rules: Iterable[str]) -> State:
-    """What is there now. Raises `HostError` where something else listens."""
+    """What is there now. Raises `AgentError` where something else listens."""
     try:
         with contextlib.closing(enter(machine, server, others)) as entered:
             users = entered.users()

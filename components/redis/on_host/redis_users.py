@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Step
 from portcullis.agent.wire import ABSENT
@@ -70,19 +70,19 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
 
     def facts(self, questions: Sequence[Question[RedisUserSpec]]) -> Answers[RedisUserFacts]:
         """A server is asked once, whatever the number of its users."""
-        states: dict[Access, State | HostError] = {}
+        states: dict[Access, State | AgentError] = {}
         for spec, _ in questions:
             server = redis_server.access(spec)
             if server not in states:
                 rules = [s.rules for s, _ in questions if redis_server.access(s) == server]
                 try:
                     states[server] = redis_server.read(self._machine, server, self._others(server), rules)
-                except HostError as error:
+                except AgentError as error:
                     states[server] = error
         return each(lambda spec, _: self._facts(spec, states[redis_server.access(spec)]), questions)
 
-    def _facts(self, spec: RedisUserSpec, state: State | HostError) -> RedisUserFacts:
-        if isinstance(state, HostError):
+    def _facts(self, spec: RedisUserSpec, state: State | AgentError) -> RedisUserFacts:
+        if isinstance(state, AgentError):
             raise state
         text, status = _read(spec.acl)
         line = _line(spec)
@@ -177,7 +177,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         try:
             server.set(line)
         except Refused as refused:
-            raise HostError(
+            raise AgentError(
                 "test-failed",
                 f"Redis at {spec.address} does not take this user: {refused}",
                 prop="rules",
@@ -191,7 +191,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         try:
             access.connect(self._machine).log_in(*own).close()
         except Refused as refused:
-            raise HostError(
+            raise AgentError(
                 "not-converged",
                 f"Redis at {spec.address} refuses the login of {user} after it was set: {refused}",
                 prop="password",
@@ -275,7 +275,7 @@ def _default(text: str, state: State) -> str:
 
 
 def _read(path: str) -> tuple[str, os.stat_result | None]:
-    """The file of users, or nothing where there is none. Raises `HostError`."""
+    """The file of users, or nothing where there is none. Raises `AgentError`."""
     with disk.reading(paths.checked(path)) as place:
         if place.look() is None:
             return "", None
@@ -292,8 +292,8 @@ def _ownership(status: os.stat_result | None) -> str:
     return f"{status.st_uid}:{status.st_gid} {paths.mode_text(status.st_mode)}"
 
 
-def _shut_out(spec: RedisUserSpec, trouble: str) -> HostError:
-    return HostError(
+def _shut_out(spec: RedisUserSpec, trouble: str) -> AgentError:
+    return AgentError(
         "invalid",
         f"Redis at {spec.address} {trouble}",
         prop="running",

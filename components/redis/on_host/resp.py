@@ -10,7 +10,7 @@ import re
 import socket
 from typing import List, Union
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 TIMEOUT = 5.0  # seconds for each answer
 LIMIT = 4 * 1024 * 1024  # bytes of one answer
@@ -96,7 +96,7 @@ class Redis:
         Raises:
             Refused: Redis' message.
             NotRunning: the connection ended, as it does while a server starts or stops.
-            HostError: ``unreadable``; it does not answer in time, or does not speak this protocol.
+            AgentError: ``unreadable``; it does not answer in time, or does not speak this protocol.
         """
         try:
             self._socket.sendall(b"*%d\r\n" % len(words) + b"".join(map(_bulk, words)))
@@ -152,8 +152,8 @@ class Redis:
             raise self._unreadable(f"answers with more than {LIMIT >> 20} MB")
         self._buffer += piece
 
-    def _unreadable(self, what: str) -> HostError:
-        return HostError(
+    def _unreadable(self, what: str) -> AgentError:
+        return AgentError(
             "unreadable",
             f"what listens at {self.address} {what}",
             prop="address",

@@ -7,7 +7,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, List
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ class _Login:
 
 def refusal(
     desired: SshServerDesired, taken: Mapping[str, str], groups: Mapping[str, list[str]], peer: Peer | None
-) -> HostError | None:
+) -> AgentError | None:
     """Why the login that deploys would be refused, None where nothing says that it would; pure.
 
     Args:
@@ -43,7 +43,7 @@ def refusal(
     options = {name.lower(): value for name, value in desired.options.items()}
     login = _Login(user, groups.get(user), peer.address if peer else None, options)
     if desired.port in taken:
-        return HostError(
+        return AgentError(
             "invalid",
             f"{taken[desired.port]} listens on {desired.port} already",
             prop="port",
@@ -56,11 +56,11 @@ def refusal(
     return _host_key(desired.pinned, options)
 
 
-def _error(option: str, message: str, hint: str) -> HostError:
-    return HostError("invalid", message, prop=f"options.{option}", hint=hint)
+def _error(option: str, message: str, hint: str) -> AgentError:
+    return AgentError("invalid", message, prop=f"options.{option}", hint=hint)
 
 
-def _root(login: _Login) -> HostError | None:
+def _root(login: _Login) -> AgentError | None:
     allowed = login.options.get("permitrootlogin", "prohibit-password").lower()
     if login.user == "root" and allowed in ("no", "forced-commands-only"):
         return _error(
@@ -69,13 +69,13 @@ def _root(login: _Login) -> HostError | None:
     return None
 
 
-def _keys(login: _Login) -> HostError | None:
+def _keys(login: _Login) -> AgentError | None:
     if login.options.get("pubkeyauthentication", "yes").lower() == "no":
         return _error("PubkeyAuthentication", "no refuses every key, and only keys let in", "leave it out")
     return None
 
 
-def _methods(login: _Login) -> HostError | None:
+def _methods(login: _Login) -> AgentError | None:
     ways = login.options.get("authenticationmethods", "any").lower().split()
     if "any" in ways or "publickey" in ways:
         return None
@@ -86,7 +86,7 @@ def _methods(login: _Login) -> HostError | None:
     )
 
 
-def _users(login: _Login) -> HostError | None:
+def _users(login: _Login) -> AgentError | None:
     for pattern in login.options.get("denyusers", "").split():
         if _names(pattern, login):
             return _error("DenyUsers", f"{pattern} refuses {login.user}, who deploys", "leave it out")
@@ -98,7 +98,7 @@ def _users(login: _Login) -> HostError | None:
     return None
 
 
-def _groups(login: _Login) -> HostError | None:
+def _groups(login: _Login) -> AgentError | None:
     if login.groups is None:
         return None
     denied = login.options.get("denygroups", "").split()
@@ -115,13 +115,13 @@ def _groups(login: _Login) -> HostError | None:
     return None
 
 
-def _sessions(login: _Login) -> HostError | None:
+def _sessions(login: _Login) -> AgentError | None:
     if login.options.get("maxsessions") == "0":
         return _error("MaxSessions", "0 allows logins and no session in them", "write at least 1")
     return None
 
 
-def _host_key(pinned: str, options: Dict[str, str]) -> HostError | None:
+def _host_key(pinned: str, options: Dict[str, str]) -> AgentError | None:
     """Whether the key that the settings pin would still be shown; `pinned` is its type."""
     word = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}.get(pinned, pinned.partition("-")[0])
     offered = options.get("hostkey", "")

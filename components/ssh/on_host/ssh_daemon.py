@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent import journal
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.watch import newest_change
 from portcullis.components.ssh.on_host import ssh_facts
 from portcullis.components.ssh.on_host.ssh_facts import SERVICE, SOCKET
@@ -65,7 +65,7 @@ class SshDaemon:
         self._reads = reads
 
     def take_up(self, wanted: set[str], record: Record) -> None:
-        """Make sshd read its files, and wait until it listens on `wanted`. Raises `HostError`."""
+        """Make sshd read its files, and wait until it listens on `wanted`. Raises `AgentError`."""
         newest = newest_change(self._reads)
         by_socket = ssh_facts.is_socket_activated(self._machine)
         former = set() if by_socket else ssh_facts.sockets(self._machine)
@@ -85,7 +85,7 @@ class SshDaemon:
             if late:
                 lost = sorted(wanted - listening, key=int)
                 who = [f"{port} belongs to {taken[port]}" for port in lost if port in taken]
-                raise HostError(
+                raise AgentError(
                     "systemd",
                     f"sshd listens on {', '.join(sorted(listening, key=int)) or 'no port'}"
                     f" and not on {', '.join(sorted(wanted, key=int))}",
@@ -108,7 +108,7 @@ class SshDaemon:
         done = self._machine.run(argv, timeout=_TIMEOUT)
         units = parse_show(done.out)
         if done.code or not units:
-            raise HostError(
+            raise AgentError(
                 "unreadable", "systemd does not answer on the host", prop="port", detail=done.text
             )
         return units[0]
@@ -119,4 +119,4 @@ class SshDaemon:
         if done.code and argv[1] != "reset-failed":  # which has nothing to reset on most days
             said = journal.last_lines(self._machine, SERVICE, since=since)
             detail = "\n".join(part for part in (said, done.text) if part)
-            raise HostError("systemd", f"{' '.join(argv)} failed", prop="port", detail=detail)
+            raise AgentError("systemd", f"{' '.join(argv)} failed", prop="port", detail=detail)

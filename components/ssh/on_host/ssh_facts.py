@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, List
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.ssh.facts import ENTRANCE
 from portcullis.components.ssh.on_host import sshd_config
 
@@ -52,7 +52,7 @@ def effective(machine: Machine, users: Iterable[str], port: str, text: str | Non
     """What sshd says of every option, for each user: of its own files, or of `text` alone.
 
     Raises:
-        HostError: there is no sshd.
+        AgentError: there is no sshd.
         Refused: it does not take the configuration.
     """
     found: ByUser = {}
@@ -289,10 +289,10 @@ def prepare(machine: Machine) -> None:
 
 
 def checked(machine: Machine) -> None:
-    """Have sshd test its files, its host keys too. Raises `HostError` with its words."""
+    """Have sshd test its files, its host keys too. Raises `AgentError` with its words."""
     done = machine.run(["sshd", "-t"], timeout=_TIMEOUT)
     if done.code:
-        raise HostError(
+        raise AgentError(
             "test-failed",
             "sshd refuses its new configuration",
             prop="content",

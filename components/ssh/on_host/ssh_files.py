@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,27 +24,27 @@ class Files:
         self._before: Dict[Path, Before] = {}
 
     def write(self, path: Path, text: str, mode: int) -> None:
-        """Put `text` at `path`, root's. Raises `HostError`."""
+        """Put `text` at `path`, root's. Raises `AgentError`."""
         self._remember(path)
         disk.write(path, text.encode("utf-8", "surrogateescape"), mode=mode)
 
     def rewrite(self, path: Path, text: str) -> None:
-        """Give a file that is there another text, and leave it its owner and mode. Raises `HostError`."""
+        """Give a file that is there another text, and leave it its owner and mode. Raises `AgentError`."""
         before = self._remember(path)
         if before is None:
-            raise HostError("not-converged", f"{path} is gone", prop="content", hint="run again")
+            raise AgentError("not-converged", f"{path} is gone", prop="content", hint="run again")
         _, mode, uid, gid = before
         disk.write(path, text.encode("utf-8", "surrogateescape"), mode=mode, uid=uid, gid=gid)
 
     def remove(self, path: Path) -> None:
-        """Take a file away. Raises `HostError`."""
+        """Take a file away. Raises `AgentError`."""
         self._remember(path)
         paths.remove_file(path)
 
     def undo(self) -> None:
         """Make every file what it was."""
         for path, before in self._before.items():
-            with contextlib.suppress(HostError):  # the others still count
+            with contextlib.suppress(AgentError):  # the others still count
                 if before is None:
                     paths.remove_file(path)
                 else:

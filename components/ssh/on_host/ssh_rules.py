@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, Set
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.firewall.facts import INPUT, open_port
 from portcullis.components.firewall.on_host.ufw_rules import SSH
 
@@ -95,7 +95,7 @@ def allow(machine: Machine, ports: Iterable[str], before: Json) -> None:
     """Let `ports` in; what a rule of that port was is noted in `before`, where nothing is noted yet.
 
     Raises:
-        HostError: ufw refused.
+        AgentError: ufw refused.
     """
     for port in sorted(ports, key=int):
         firewall = read(machine)
@@ -111,11 +111,11 @@ def pass_filter(machine: Machine, ports: Iterable[str]) -> None:
     """Let `ports` in through the forward filter's own table, until the filter itself is declared with them.
 
     Raises:
-        HostError: nft refused.
+        AgentError: nft refused.
     """
     try:
         there = machine.run(["nft", "-s", "list", "chain", *INPUT.split()], timeout=_TIMEOUT)
-    except HostError as error:
+    except AgentError as error:
         if error.code != "invalid":  # there is no nft
             raise
         return
@@ -126,14 +126,14 @@ def pass_filter(machine: Machine, ports: Iterable[str]) -> None:
             continue
         done = machine.run(["nft", f"insert rule {INPUT} {rule}"], timeout=_TIMEOUT)
         if done.code:
-            raise HostError("nft", f"nft refuses to let port {port} in", prop="port", detail=done.text)
+            raise AgentError("nft", f"nft refuses to let port {port} in", prop="port", detail=done.text)
 
 
 def give_back(machine: Machine, ports: Iterable[str], before: Json) -> None:
     """Make the rule of each port what it was before `allow`; one that is not ours any more is left alone.
 
     Raises:
-        HostError: ufw refused.
+        AgentError: ufw refused.
     """
     firewall = read(machine)
     for port in sorted(ports, key=int):
@@ -155,7 +155,7 @@ def files(machine: Machine) -> tuple[str, ...]:
 def _ufw(machine: Machine, *words: str) -> None:
     done = machine.run(["ufw", *words], timeout=_TIMEOUT)
     if done.code:
-        raise HostError("invalid", f"ufw refuses: ufw {' '.join(words)}", prop="firewall", detail=done.text)
+        raise AgentError("invalid", f"ufw refuses: ufw {' '.join(words)}", prop="firewall", detail=done.text)
 
 
 def _text(path: Path) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from portcullis.agent import disk, paths, strangers
 from portcullis.agent.claims import Claims, content_of
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.wire import ABSENT
@@ -100,7 +100,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             broken = f"sshd is stopped: {error}"
         except ssh_facts.Refused as error:
             refused = str(error)
-        except HostError as error:
+        except AgentError as error:
             if error.code == "invalid":
                 return _Found(exists=False)
             raise
@@ -164,7 +164,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         return text, mode if owner == "root" else f"{mode}, of {owner}"
 
     def _strangers(self, record: Record) -> Mapping[str, str]:
-        with contextlib.suppress(HostError):
+        with contextlib.suppress(AgentError):
             lines = sshd_config.read_lines(self._main)
             found = ssh_strangers.read(self._machine, self._store, lines, self._ours, ())
             return strangers.told(found, record, self.as_spec(record.spec).accepted)
@@ -176,16 +176,16 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
     def claims(self, record: Record) -> Claims:
         return Claims(paths=(str(self._main),), trees=(str(self._ours.parent),))
 
-    def obstacle(self, desired: SshServerDesired, facts: _Found) -> HostError | None:
+    def obstacle(self, desired: SshServerDesired, facts: _Found) -> AgentError | None:
         if not facts.exists:
-            return HostError(
+            return AgentError(
                 "invalid",
                 "there is no sshd on the host",
                 prop="host",
                 hint="depend on Packages openssh-server",
             )
         if facts.refused:
-            return HostError(
+            return AgentError(
                 "test-failed",
                 "sshd does not take the declared options",
                 prop="options",
@@ -193,7 +193,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                 detail=facts.refused,
             )
         if facts.socket_drop_ins:
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"{facts.socket_drop_ins[0]} sets by hand where SSH is listened for",
                 prop="port",
@@ -225,7 +225,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                 edited = work.record.extra.get("edited", ())
                 work.record.extra["left"] = {path: content_of(Path(path)) for path in edited}
                 ssh_facts.checked(self._machine)
-            except HostError as error:
+            except AgentError as error:
                 files.undo()
                 raise strangers.refused(error, self._strangers(work.record)) from None
             except BaseException:
@@ -263,7 +263,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             numbers = {line.number for line in others if line.file == others[0].file}
             stands = sshd_config.read_text(first)
             if stands is None or ours == others[0].file:
-                raise HostError(
+                raise AgentError(
                     "not-converged", f"{first} changed meanwhile", prop="content", hint="run again"
                 )
             self._note(work, first)
@@ -277,7 +277,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             declared = ssh_facts.effective(self._machine, users, spec.port, spec.content)
             live = ssh_facts.effective(self._machine, users, spec.port)
         except ssh_facts.Refused as error:
-            raise HostError(
+            raise AgentError(
                 "test-failed", "sshd refuses its configuration", prop="content", detail=str(error),
                 hint="correct the file that it names; what stood there before is in place",
             ) from None  # fmt: skip
@@ -307,7 +307,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             if other and not any(line.keyword == name.lower() for line in found):
                 raise _unexplained(f"options.{name}", name, " ".join(other[1]), other[0])
         if not ports and not found:
-            raise HostError("not-converged", "sshd would not listen on the declared port", prop="port")
+            raise AgentError("not-converged", "sshd would not listen on the declared port", prop="port")
         return found
 
     def _note(self, work: Work, path: Path) -> None:
@@ -335,7 +335,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                     live = ssh_facts.effective(self._machine, [ANYONE], "22")
                 except ssh_facts.Refused:
                     live = {}
-            except HostError as error:
+            except AgentError as error:
                 files.undo()
                 if error.code == "invalid" and not self._has_sshd():
                     paths.remove_file(self._ours)
@@ -360,7 +360,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
     def _has_sshd(self) -> bool:
         try:
             self._machine.run(["sshd", "-V"], timeout=_TIMEOUT)
-        except HostError:
+        except AgentError:
             return False
         return True
 
@@ -370,7 +370,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         facts: _Found,
         steps: list[Step],
         peer: Peer | None,
-    ) -> HostError | None:
+    ) -> AgentError | None:
         return ssh_access.refusal(desired, facts.taken, facts.groups, peer)
 
     def undo(self, desired: SshServerDesired, facts: _Found, steps: list[Step]) -> Undo | None:
@@ -397,7 +397,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         try:
             files = ufw_files.read(self._machine, ())
             found = ufw_kernel.differences(self._machine, files)
-        except HostError:
+        except AgentError:
             return False  # nobody knows what it would load
         return files.enabled and ufw_kernel.may_reload(files, found, self._machine.peer)
 
@@ -407,8 +407,8 @@ def _users(spec: SshServerSpec) -> list[str]:
     return sorted({ANYONE, "root", spec.login, *spec.users})
 
 
-def _unexplained(prop: str, name: str, value: str, user: str) -> HostError:
-    return HostError(
+def _unexplained(prop: str, name: str, value: str, user: str) -> AgentError:
+    return AgentError(
         "not-converged",
         f"{name} is {value} for {user}, and no line of sshd's files explains it",
         prop=prop,
@@ -416,8 +416,8 @@ def _unexplained(prop: str, name: str, value: str, user: str) -> HostError:
     )
 
 
-def _conflict(message: str, detail: str = "") -> HostError:
-    return HostError(
+def _conflict(message: str, detail: str = "") -> AgentError:
+    return AgentError(
         "differs",
         message,
         prop="options",

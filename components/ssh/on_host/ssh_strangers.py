@@ -45,7 +45,7 @@ def read(
         blamed: what is told of the declared options; a line that is named there is told already.
 
     Raises:
-        HostError: ``unreadable``.
+        AgentError: ``unreadable``.
     """
     main = machine.ssh / "sshd_config"
     found = strangers.read(machine, store, ours.parent, ours=[ours])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, List, Mapping
 
 from portcullis.agent.docker_socket import ask
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.exposure.on_host import socket_owners, sockets
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def find(machine: Machine, container: str, published: str) -> Peer | None:
         published: address and port of the host that lead to it.
 
     Raises:
-        HostError: ``impostor`` where it does not run and somebody else listens in its place; ``unreadable``
+        AgentError: ``impostor`` where it does not run and somebody else listens in its place; ``unreadable``
             where Docker does not answer.
     """
     host, _, port = published.rpartition(":")
@@ -63,7 +63,7 @@ def find(machine: Machine, container: str, published: str) -> Peer | None:
 def _inspected(machine: Machine, container: str) -> Mapping[str, Any]:
     """What Docker says of a container; nothing where there is none."""
     if not _NAME.fullmatch(container):
-        raise HostError("invalid", f"{container!r} is not the name of a container", prop="container")
+        raise AgentError("invalid", f"{container!r} is not the name of a container", prop="container")
     answer = ask(machine.docker, "GET", f"/containers/{container}/json", timeout=_TIMEOUT)
     if answer is None:
         return {}
@@ -72,7 +72,7 @@ def _inspected(machine: Machine, container: str) -> Mapping[str, Any]:
             return {}
         if answer.status != 200:  # noqa: PLR2004 - HTTP
             why = answer.error()
-            raise HostError("unreadable", f"Docker does not tell of the container {container}: {why}")
+            raise AgentError("unreadable", f"Docker does not tell of the container {container}: {why}")
         found = answer.document()
         return found if isinstance(found, dict) else {}
 
@@ -117,14 +117,14 @@ def _takes(listens: str, host: str) -> bool:
     return found.is_unspecified or found == ipaddress.ip_address(host)
 
 
-def _impostor(container: str, address: str, processes: List[Process]) -> HostError:
+def _impostor(container: str, address: str, processes: List[Process]) -> AgentError:
     process = socket_owners.main_holder(processes)
     who, how = "something", "`ss -ltnp` tells what it is"
     if process is not None:
         unit = f" in {process.unit}" if process.unit else ""
         who = f"process {process.name} of {process.user}{unit} (uid {process.uid}, pid {process.pid})"
         how = f"`ps -fp {process.pid}` tells what it is"
-    return HostError(
+    return AgentError(
         "impostor",
         f"{who} listens at {address} in the place of the container {container}, which does not run; it was "
         "told nothing, and no password",

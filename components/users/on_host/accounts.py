@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent.disk import unreadable
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.users.facts import NO_PASSWORD
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Directory:
 
 
 def read(machine: Machine) -> Directory:
-    """What the files say now. Raises `HostError` (``unreadable``)."""
+    """What the files say now. Raises `AgentError` (``unreadable``)."""
     secrets = {fields[0]: fields[1] for fields in _lines(machine.etc / "shadow", 2)}
     accounts: dict[str, Account] = {}
     for name, secret, uid, gid, _, home, shell in _lines(machine.etc / "passwd", 7):
@@ -104,21 +104,23 @@ def _lines(path: Path, fields: int) -> list[list[str]]:
 
 
 def change(machine: Machine, *argv: str, prop: str = "user") -> None:
-    """Run useradd and its like. Raises `HostError` (``accounts``) with what it said."""
+    """Run useradd and its like. Raises `AgentError` (``accounts``) with what it said."""
     with _ONE_AT_A_TIME:
         done = machine.run(argv, timeout=_TIMEOUT)
     if done.code:
-        raise HostError("accounts", f"{argv[0]} refuses (exit code {done.code})", prop=prop, detail=done.text)
+        raise AgentError(
+            "accounts", f"{argv[0]} refuses (exit code {done.code})", prop=prop, detail=done.text
+        )
 
 
 def end_sessions(machine: Machine, account: Account) -> None:
     """End every process of an account, and with it each connection: sshd itself is the user once logged in.
 
-    Raises `HostError` (``accounts``) when some live on. Root's are left alone.
+    Raises `AgentError` (``accounts``) when some live on. Root's are left alone.
     """
     if account.uid == 0 or not _processes(machine, account.uid):
         return
-    with contextlib.suppress(HostError):  # a host without logind
+    with contextlib.suppress(AgentError):  # a host without logind
         # First in good order: a manager of theirs that is killed would count as a unit that failed.
         machine.run(["loginctl", "terminate-user", account.name], timeout=_LEAVING)
     begun = time.monotonic()
@@ -128,7 +130,7 @@ def end_sessions(machine: Machine, account: Account) -> None:
             return
         waited = time.monotonic() - begun
         if waited > _LEAVING:
-            raise HostError(
+            raise AgentError(
                 "accounts", f"sessions of {account.name} do not end", prop="sessions",
                 hint=f"look at them: ps -u {account.name}",
             )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Union
 
 from portcullis.agent import disk, paths
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Step
@@ -151,7 +151,7 @@ class Administrators(
 
     def preflight(
         self, desired: AdministratorsDesired, facts: _Found, steps: list[Step], peer: Peer | None
-    ) -> HostError | None:
+    ) -> AgentError | None:
         """Rules that the user that deploys lives on go only when ours is there."""
         login = desired.login or "root"
         if login == "root" or facts.login_rule is True:
@@ -159,7 +159,7 @@ class Administrators(
         for step in steps:
             name = step.prop.partition(".")[2]
             if name.startswith("/") and login in step.have.replace(";", " ").split():
-                return HostError(
+                return AgentError(
                     "lock-out",
                     f"the deployment logs in as {login}, and may become root by {name}",
                     prop="undeclared",
@@ -245,7 +245,7 @@ class Administrators(
         for name, argv in kept["commands"].items():
             kind, _, who = name.partition(": ")
             if (who in known.accounts) != (kind == "uid 0"):
-                with contextlib.suppress(HostError):  # one whose group is gone stays without it
+                with contextlib.suppress(AgentError):  # one whose group is gone stays without it
                     accounts.change(self._machine, *argv)
         return "restored"
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, safe_paths
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
-    from portcullis.agent.safe_paths import Place
+    from portcullis.agent.safe_paths import FolderEntry
     from portcullis.components.users.on_host.accounts import Account
 
 LIMIT = 1 << 20  # bytes of a file that are read
@@ -57,7 +57,7 @@ def locations(machine: Machine, user: str, uid: int, home: Path) -> list[Path]:
     where = f"user={user},host=localhost,addr=127.0.0.1"
     try:
         done = machine.run(["sshd", "-T", "-C", where], timeout=_TIMEOUT)
-    except HostError:
+    except AgentError:
         said = None
     else:
         said = re.search(r"^authorizedkeysfile (.+)$", done.out, re.MULTILINE) if not done.code else None
@@ -72,7 +72,7 @@ def locations(machine: Machine, user: str, uid: int, home: Path) -> list[Path]:
 
 
 def look(account: Account, files: list[Path]) -> State:
-    """What is at those places. Raises `HostError` (``unreadable``)."""
+    """What is at those places. Raises `AgentError` (``unreadable``)."""
     faults: list[str] = []
     obstacles: list[str] = []
     _look_home(account, faults, obstacles)
@@ -132,7 +132,7 @@ def _look_folders(account: Account, path: Path, faults: list[str], obstacles: li
     return True
 
 
-def _look_file(account: Account, place: Place, faults: list[str]) -> str | None:
+def _look_file(account: Account, place: FolderEntry, faults: list[str]) -> str | None:
     status = place.look()
     if status is None:
         return None
@@ -161,7 +161,7 @@ def _look_file(account: Account, place: Place, faults: list[str]) -> str | None:
 def write(account: Account, state: State, text: str) -> None:
     """Put the keys in the first file and take the others away, with folders that are the user's alone.
 
-    Raises `HostError`.
+    Raises `AgentError`.
     """
     first, others = state.paths[0], state.paths[1:]
     _own_home(account)
@@ -226,7 +226,7 @@ def _own(account: Account, folder: Path) -> None:
         try:
             # Their own, or one that root has made this moment: another's could have been renamed to here.
             if status is not None and os.fstat(fd).st_uid != account.uid:
-                raise HostError(
+                raise AgentError(
                     "invalid",
                     f"{folder} belongs to {paths.user_name(os.fstat(fd).st_uid)}, not to {account.name}",
                     prop="keys",

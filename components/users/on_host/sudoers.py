@@ -9,7 +9,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,7 +129,7 @@ def install(machine: Machine, path: Path, text: str, before: Path) -> None:
         before: where to keep what stands there meanwhile.
 
     Raises:
-        HostError: ``test-failed`` with what visudo says, ``invalid`` where there is no sudo.
+        AgentError: ``test-failed`` with what visudo says, ``invalid`` where there is no sudo.
     """
     data = text.encode("utf-8", "surrogateescape")
 
@@ -140,7 +140,7 @@ def install(machine: Machine, path: Path, text: str, before: Path) -> None:
 
 
 def take_away(machine: Machine, path: Path, before: Path) -> None:
-    """Remove a file; it is back when the rest does not work without it. Raises `HostError`."""
+    """Remove a file; it is back when the rest does not work without it. Raises `AgentError`."""
     _change(machine, path, lambda: paths.remove_file(path), before)
 
 
@@ -152,7 +152,7 @@ def _change(machine: Machine, path: Path, change: Callable[[], None], before: Pa
         if was_good:  # else the fault is somebody else's, and may be the next thing that goes
             try:
                 _check(machine)
-            except HostError:
+            except AgentError:
                 paths.put_back(path, kept, before)
                 raise
     finally:
@@ -163,7 +163,7 @@ def _change(machine: Machine, path: Path, change: Callable[[], None], before: Pa
 def _is_good(machine: Machine) -> bool:
     try:
         _check(machine)
-    except HostError as error:
+    except AgentError as error:
         if error.code != "test-failed":
             raise
         return False
@@ -174,17 +174,17 @@ def _check(machine: Machine, path: Path | None = None) -> None:
     argv = ["visudo", "-c", *(["-f", str(path)] if path else [])]
     try:
         done = machine.run(argv, timeout=_TIMEOUT)
-    except HostError as error:
+    except AgentError as error:
         if error.code != "invalid":
             raise
-        raise HostError(
+        raise AgentError(
             "invalid",
             "sudo is not installed on the host",
             prop="sudo",
             hint="declare Packages with sudo, and depend on it",
         ) from None
     if done.code:
-        raise HostError(
+        raise AgentError(
             "test-failed",
             f"visudo refuses {path or 'the whole of /etc/sudoers and /etc/sudoers.d'}",
             prop="sudo",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional, Tuple
 
 from portcullis.agent import disk, paths
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind, each
 from portcullis.components.users.facts import (
@@ -86,7 +86,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
     def facts(self, questions: Sequence[Question[UserSpec]]) -> Answers[_Found]:
         try:
             known = accounts.read(self._machine)
-        except HostError as error:
+        except AgentError as error:
             return [error] * len(questions)
         return each(lambda spec, record: self._facts(spec, known, record), questions)
 
@@ -134,9 +134,9 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
     def plan(self, desired: UserDesired, facts: _Found) -> list[Step]:
         return user_steps.steps(desired, facts)
 
-    def obstacle(self, desired: UserDesired, facts: _Found) -> HostError | None:
+    def obstacle(self, desired: UserDesired, facts: _Found) -> AgentError | None:
         if facts.obstacle and (desired.keys or not facts.exists):
-            return HostError(
+            return AgentError(
                 "invalid", facts.obstacle, prop="keys", hint="put that right on the host, then run again"
             )
         return None
@@ -173,7 +173,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
 
     def preflight(
         self, desired: UserDesired, facts: _Found, steps: list[Step], peer: Peer | None
-    ) -> HostError | None:
+    ) -> AgentError | None:
         """For the user that deploys: without key, shell or sudo nobody gets in to mend it."""
         name = desired.user
         if desired.login != name:
@@ -190,7 +190,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
             prop, why = "key_files", f"{facts.key_files}, which could not be put back: replace it yourself"
         if not why:
             return None
-        return HostError(
+        return AgentError(
             "lock-out", f"the deployment logs in as {name}, and {why}", prop=prop,
             hint="log in as another user first (`user` of the host), then change this one",
         )  # fmt: skip
@@ -400,7 +400,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         while True:
             try:
                 return accounts.change(self._machine, "userdel", name)
-            except HostError:
+            except AgentError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(self._machine.settle)
@@ -427,7 +427,7 @@ def _goes(desired: UserDesired, record: Record) -> bool:
 
 def _must_exist(shell: str) -> None:
     if not Path(shell).exists():
-        raise HostError(
+        raise AgentError(
             "invalid", f"there is no {shell} on the host", prop="shell",
             hint="depend on the package that brings it",
         )  # fmt: skip

@@ -36,7 +36,7 @@ class Actions(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ResourceKind:
     """A resource type."""
 
     fields: Mapping[str, Field]

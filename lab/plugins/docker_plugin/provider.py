@@ -13,7 +13,7 @@ from lab.plugins.docker_plugin.container import ContainerActions
 from lab.plugins.docker_plugin.engine import Engine
 from lab.plugins.docker_plugin.host import SshHost
 from lab.plugins.docker_plugin.image import ImageActions
-from lab.plugins.docker_plugin.kinds import TIMEOUTS, Kind
+from lab.plugins.docker_plugin.kinds import TIMEOUTS, ResourceKind
 from lab.plugins.docker_plugin.network import NetworkActions, refusal
 from lab.plugins.docker_plugin.state import created, planned, refreshed, updated
 from lab.plugins.docker_plugin.volume import VolumeActions
@@ -33,20 +33,22 @@ if TYPE_CHECKING:
     from lab.plugins.plugin import Log, Plugin, Target
 
 _KINDS = {
-    "docker:index/container:Container": Kind(
+    "docker:index/container:Container": ResourceKind(
         schema.CONTAINER,
         ContainerActions(),
         f'{{{TIMEOUTS},"schema_version":"2"}}',
         autonamed=True,
         delete_before_replace=True,
     ),
-    "docker:index/network:Network": Kind(
+    "docker:index/network:Network": ResourceKind(
         schema.NETWORK, NetworkActions(), '{"schema_version":"1"}', autonamed=True, refusal=refusal
     ),
-    "docker:index/volume:Volume": Kind(
+    "docker:index/volume:Volume": ResourceKind(
         schema.VOLUME, VolumeActions(), '{"schema_version":"1"}', autonamed=True
     ),
-    "docker:index/remoteImage:RemoteImage": Kind(schema.REMOTE_IMAGE, ImageActions(), f"{{{TIMEOUTS}}}"),
+    "docker:index/remoteImage:RemoteImage": ResourceKind(
+        schema.REMOTE_IMAGE, ImageActions(), f"{{{TIMEOUTS}}}"
+    ),
 }
 
 
@@ -169,7 +171,7 @@ class DockerPlugin:
         if self._engine is not None:
             self._engine.close()
 
-    def _kind(self, target: Target, properties: Properties) -> Kind:
+    def _kind(self, target: Target, properties: Properties) -> ResourceKind:
         kind = _KINDS.get(target.type)
         if kind is None:
             raise NotCoveredError(self.package, f"resources of type {target.type} ({target.name})")
@@ -178,11 +180,11 @@ class DockerPlugin:
         return kind
 
     @staticmethod
-    def _whole(kind: Kind, id_: str, state: Properties) -> Properties:
+    def _whole(kind: ResourceKind, id_: str, state: Properties) -> Properties:
         return state | {"__meta": kind.meta} | ({"id": id_} if id_ else {})
 
 
-def _planned_meta(kind: Kind, inputs: Properties) -> Properties:
+def _planned_meta(kind: ResourceKind, inputs: Properties) -> Properties:
     """What Terraform's SDK notes of a plan: no version, and the addresses that its provider spells anew."""
     noted = {key: value for key, value in json.loads(kind.meta).items() if key != "schema_version"}
     if not noted:

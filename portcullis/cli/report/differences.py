@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from portcullis.cli.report import foreign
-from portcullis.cli.report.events import Said, Step
+from portcullis.cli.report.events import EngineStep, Said
 from portcullis.printable import MARK, one_line
 from portcullis.provider.changes import SECRET, UNKNOWN, Change, Severity, at, known, plain
 
@@ -139,8 +139,8 @@ class Report:
 class _Seen:
     """What was told of one resource: the refresh, and what `up` does after it."""
 
-    found: Step | None = None
-    does: Step | None = None
+    found: EngineStep | None = None
+    does: EngineStep | None = None
 
 
 @dataclass(slots=True)
@@ -160,7 +160,7 @@ class Collector:
         else:
             self._take_step(event)
 
-    def _take_step(self, step: Step) -> None:
+    def _take_step(self, step: EngineStep) -> None:
         # Every resource's name begins with its stack's.
         self.stack = self.stack or step.urn.split("::")[0].rpartition(":")[2]
         if step.type == _STACK:
@@ -207,7 +207,7 @@ class Collector:
             told = [replace(line, follows=True) for line in told]
         return [(line, _difference(line, change, urn, provider)) for line in told]
 
-    def _change(self, seen: _Seen, does: Step, state: State) -> Change:
+    def _change(self, seen: _Seen, does: EngineStep, state: State) -> Change:
         before = seen.found.old if seen.found else does.old
         live = seen.found.new if seen.found else does.old
         if does.old and does.op != "create":

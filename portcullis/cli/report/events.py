@@ -44,7 +44,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class EngineStep:
     """Something is done to a resource, or would be.
 
     Attributes:
@@ -80,7 +80,7 @@ class Said:
     urn: str = ""
 
 
-Event = Step | Said
+Event = EngineStep | Said
 
 
 def read(line: str) -> Event | None:
@@ -111,10 +111,10 @@ _TOLD: Mapping[str, Callable[[Mapping[str, Any]], Said]] = {
 }
 
 
-def step(stage: Stage, metadata: Mapping[str, Any]) -> Step:
+def step(stage: Stage, metadata: Mapping[str, Any]) -> EngineStep:
     """Return a step out of its metadata: operation, URN, both states, what differs."""
     paths = metadata.get("detailedDiff")
-    return Step(
+    return EngineStep(
         stage,
         metadata.get("op", ""),
         metadata.get("urn", ""),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.cli.report import cut_off, engine, render
 from portcullis.cli.report.differences import Collector, Difference
-from portcullis.cli.report.events import Step
+from portcullis.cli.report.events import EngineStep
 from portcullis.cli.report.preview import DIFFERENT, FAILED, SAME, stack_words, tell_errors
 from portcullis.cli.report.render import Row
 from portcullis.cli.report.terminal import Screen
@@ -119,7 +119,7 @@ class _Ticks:
     def heard(self, event: Event) -> None:
         """Take an event of the engine's; a line is said when all of its resource's work is done."""
         self._seen.take(event)
-        if not isinstance(event, Step) or event.op in ("same", "refresh", "read"):
+        if not isinstance(event, EngineStep) or event.op in ("same", "refresh", "read"):
             return
         if event.stage == "begun":
             self._begun.setdefault(event.urn, time.monotonic())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, safe_paths
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Json, Step, compare
 from portcullis.resources.directory.facts import DirectoryDesired, DirectoryFacts, DirectorySpec
@@ -47,10 +47,10 @@ class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
             return [Step("path", "absent", "a directory", "create")]
         return compare(desired, facts, ("owner", "group", "mode"), "set")
 
-    def obstacle(self, desired: DirectoryDesired, facts: DirectoryFacts) -> HostError | None:
+    def obstacle(self, desired: DirectoryDesired, facts: DirectoryFacts) -> AgentError | None:
         if not facts.mode.startswith("<"):
             return None
-        return HostError(
+        return AgentError(
             "invalid",
             f"{desired.path} is {facts.mode.strip('<>')} on the host, where a directory shall be",
             prop="path",

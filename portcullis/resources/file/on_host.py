@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, redaction
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.packaged import is_as_shipped
 from portcullis.agent.step import Json, Step, compare, text_diff
@@ -76,20 +76,20 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
             steps = [Step("content", _measure(facts.content), want, "write", diff)]
         return steps + compare(desired, facts, ("owner", "group", "mode"), "set")
 
-    def obstacle(self, desired: FileDesired, facts: FileFacts) -> HostError | None:
+    def obstacle(self, desired: FileDesired, facts: FileFacts) -> AgentError | None:
         """Files and links are replaced; nothing else is."""
         content = desired.content
         if len(content.encode("utf-8", "surrogatepass")) > MAX_CONTENT:
-            return HostError("invalid", f"the content is over {MAX_CONTENT // 1000} KB", prop="content")
+            return AgentError("invalid", f"the content is over {MAX_CONTENT // 1000} KB", prop="content")
         if _PLACEHOLDER.fullmatch(content):
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"the content is {content}, which only stands for what was on the host once",
                 prop="content",
                 hint="declare the text of the file; ignore_changes cannot keep content that is no text",
             )
         if isinstance(facts, _Found) and facts.type not in ("file", "link"):
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"{desired.path} is {facts.content.strip('<>')} on the host, where a file shall be",
                 prop="path",
@@ -145,7 +145,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
             return
         try:
             self._check(desired.test, desired, path)
-        except HostError:
+        except AgentError:
             with self._machine.readers.absent():  # where there was nothing before it goes
                 paths.put_back(path, record.extra["before"], before)
             raise
@@ -165,7 +165,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         if done.code == 0:
             return
         said = "\n".join(done.text.replace(str(path), desired.path).splitlines()[-_OUTPUT_LINES:])
-        raise HostError(
+        raise AgentError(
             "test-failed",
             f"{' '.join(argv)} refuses the new content (exit code {done.code})",
             prop="content",
@@ -248,7 +248,7 @@ def _set(path: Path, content: bytes, uid: int, gid: int, mode: int) -> None:
             if (
                 os.pread(fd, MAX_CONTENT + 1, 0) != content
             ):  # else a file put in its place would be given away
-                raise HostError("invalid", f"{path} changed meanwhile", prop="content", hint="run again")
+                raise AgentError("invalid", f"{path} changed meanwhile", prop="content", hint="run again")
             disk.give(fd, uid, gid, mode)
         finally:
             os.close(fd)
@@ -265,7 +265,7 @@ def _encode(content: str) -> bytes:
     try:
         return content.encode()
     except UnicodeEncodeError:
-        raise HostError("invalid", "the content is not text that UTF-8 can carry", prop="content") from None
+        raise AgentError("invalid", "the content is not text that UTF-8 can carry", prop="content") from None
 
 
 def _measure(content: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent import journal, strangers
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step, compare
 from portcullis.agent.watch import changed_since, newest_change
@@ -58,13 +58,13 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         """One question to systemd for all."""
         try:
             units = self._show([spec.unit for spec, _ in questions])
-        except HostError as error:
+        except AgentError as error:
             return [error] * len(questions)
         answers: Answers[ServiceFacts] = []
         for (spec, record), unit in zip(questions, units):
             try:
                 answers.append(_facts(unit, newest_change(spec.reads), record))
-            except HostError as error:
+            except AgentError as error:
                 answers.append(error)
         return answers
 
@@ -76,9 +76,9 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
             steps.append(Step("stale", "True", "False", desired.on_change))
         return steps
 
-    def obstacle(self, desired: ServiceDesired, facts: ServiceFacts) -> HostError | None:
+    def obstacle(self, desired: ServiceDesired, facts: ServiceFacts) -> AgentError | None:
         if desired.enabled == "masked" and desired.active == "active":
-            return HostError("invalid", "a masked unit cannot be active", prop="enabled")
+            return AgentError("invalid", "a masked unit cannot be active", prop="enabled")
         return None
 
     def is_unmodified_default(self, item: str, facts: ServiceFacts) -> bool:
@@ -103,7 +103,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
             before = changed_by_hand(self._machine, self._store, reads, work.record)
             try:
                 self._apply(desired, work)
-            except HostError as error:
+            except AgentError as error:
                 raise strangers.named(error, before) from None
 
     def _apply(self, desired: ServiceDesired, work: Work) -> None:
@@ -151,7 +151,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
             # That it was needed is kept: a changed unit file takes effect by a restart only.
             unit = {**self._show([name])[0], "NeedDaemonReload": unit["NeedDaemonReload"]}
         if unit["LoadState"] == "not-found":
-            raise HostError(
+            raise AgentError(
                 "invalid",
                 f"there is no unit {name} on the host",
                 prop="unit",
@@ -167,14 +167,14 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
             self._do("unmask", name)
             have = self._show([name])[0]["UnitFileState"]
         if have != want == "static":
-            raise HostError(
+            raise AgentError(
                 "systemd",
                 f"{name} is {have}: it has an [Install] section, so it is not static",
                 prop="enabled",
                 hint="declare it enabled or disabled",
             )
         if have != want and have in ("static", "transient") and want != "masked":
-            raise HostError(
+            raise AgentError(
                 "systemd",
                 f"{name} is {have}: it has no [Install] section, so it can be neither enabled nor disabled",
                 prop="enabled",
@@ -231,24 +231,24 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
                 )
             time.sleep(self._machine.settle / 8)
 
-    def _failed(self, message: str, names: Sequence[str], said: str) -> HostError:
+    def _failed(self, message: str, names: Sequence[str], said: str) -> AgentError:
         since = self._attempt.began
         logged = [journal.last_lines(self._machine, name, since=since) for name in names]
         # What the program said first: systemctl's own words send people to the journal.
         detail = "\n".join(part for part in (*logged, said) if part)
-        return HostError("systemd", message, prop="active", detail=detail)
+        return AgentError("systemd", message, prop="active", detail=detail)
 
 
 def show(machine: Machine, names: list[str]) -> list[Unit]:
-    """What systemd says of units, in their order. Raises `HostError` (``invalid``, ``unreadable``)."""
+    """What systemd says of units, in their order. Raises `AgentError` (``invalid``, ``unreadable``)."""
     for name in names:
         if not NAME.match(name):
-            raise HostError("invalid", f"{name!r} is not the full name of a unit", prop="unit")
+            raise AgentError("invalid", f"{name!r} is not the full name of a unit", prop="unit")
     argv = ["systemctl", "show", "--no-pager", f"--property={','.join(_PROPERTIES)}", "--", *names]
     done = machine.run(argv, timeout=_SHOW_TIMEOUT)
     units = parse_show(done.out)
     if done.code or len(units) != len(names):
-        raise HostError("unreadable", "systemd does not answer on the host", prop="unit", detail=done.text)
+        raise AgentError("unreadable", "systemd does not answer on the host", prop="unit", detail=done.text)
     return units
 
 
@@ -283,7 +283,7 @@ def changed_by_hand(machine: Machine, store: Store, reads: Sequence[str], record
     noted = record.extra.get("loaded")
     if not noted:
         return []
-    with contextlib.suppress(HostError):
+    with contextlib.suppress(AgentError):
         return strangers.by_hand(machine, store, changed_since(reads, noted["newest"]))
     return []
 

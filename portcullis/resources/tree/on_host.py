@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, safe_paths
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Json, Step, compare
 from portcullis.resources.tree.facts import TreeDesired, TreeFacts, TreeSpec
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
-    from portcullis.agent.safe_paths import Place
+    from portcullis.agent.safe_paths import FolderEntry
     from portcullis.agent.store import Record, Store
 
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
@@ -77,7 +77,7 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
                 steps.append(Step(f"files.{name}", _short(have.get(name)), _short(want.get(name)), action))
         return steps + compare(desired, facts, ("owner", "group"), "set")
 
-    def obstacle(self, desired: TreeDesired, facts: _Found) -> HostError | None:
+    def obstacle(self, desired: TreeDesired, facts: _Found) -> AgentError | None:
         for name, digest in desired.files.items():
             if (
                 os.path.normpath(name) != name
@@ -85,11 +85,11 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
                 or name in ("..", ".")
                 or "\0" in name
             ):
-                return HostError("invalid", f"{name!r} is no path within the tree", prop="files")
+                return AgentError("invalid", f"{name!r} is no path within the tree", prop="files")
             if not _DIGEST.match(digest):
-                return HostError("invalid", f"{name} comes without its SHA-256", prop="files")
+                return AgentError("invalid", f"{name} comes without its SHA-256", prop="files")
         if facts.is_in_the_way:
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"{desired.path} is {facts.files['.'].strip('<>')} on the host, where a tree shall be",
                 prop="path",
@@ -111,11 +111,11 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
         """Append a piece to the staged bytes of `digest`; with the last one they must hash to it.
 
         Raises:
-            HostError: ``invalid`` for damaged bytes, ``no-space``.
+            AgentError: ``invalid`` for damaged bytes, ``no-space``.
         """
         paths.checked(path)
         if not _DIGEST.match(digest):
-            raise HostError("invalid", f"{digest!r} is not a SHA-256", prop="files")
+            raise AgentError("invalid", f"{digest!r} is not a SHA-256", prop="files")
         stage = self._store.make_folder("tree", path) / _STAGE
         part = stage / f"{digest}.part"
         try:
@@ -179,11 +179,13 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
         return "restored" if record.original["type"] != "absent" else "absent" if there is None else "removed"
 
 
-def _damaged() -> HostError:
-    return HostError("invalid", "a file arrived damaged", prop="files", hint="run again")
+def _damaged() -> AgentError:
+    return AgentError("invalid", "a file arrived damaged", prop="files", hint="run again")
 
 
-def _build(place: Place, version: str, stage: Path, files: Mapping[str, str], ids: tuple[int, int]) -> None:
+def _build(
+    place: FolderEntry, version: str, stage: Path, files: Mapping[str, str], ids: tuple[int, int]
+) -> None:
     """Make the folder `version` out of the staged bytes and those of the present tree.
 
     It is final when it is done, and root's alone until then.
@@ -198,7 +200,7 @@ def _build(place: Place, version: str, stage: Path, files: Mapping[str, str], id
                     copied = _copy(source, inner, leaf, ids)
                 if copied != digest:
                     (stage / digest).unlink(missing_ok=True)  # so that it is sent again
-                    raise HostError(
+                    raise AgentError(
                         "invalid", f"{name} changed while it was copied", prop="files", hint="run again"
                     )
             folders = {str(folder) for name in files for folder in Path(name).parents if folder.name}
@@ -223,7 +225,7 @@ def _source(stage: Path, present: int, digest: str, sources: Mapping[str, str], 
     with contextlib.suppress(FileNotFoundError):
         return os.open(stage / digest, safe_paths.FILE)
     if digest not in sources:
-        raise HostError("invalid", f"the bytes of {name} did not arrive", prop="files", hint="run again")
+        raise AgentError("invalid", f"the bytes of {name} did not arrive", prop="files", hint="run again")
     folder, _, leaf = sources[digest].rpartition("/")
     with safe_paths.below(present, folder) as inner:
         return safe_paths.open_file(inner, leaf, Path(name))
@@ -241,7 +243,7 @@ def _copy(source: int, folder: int, name: str, ids: tuple[int, int]) -> str:
     return digest.hexdigest()
 
 
-def _move_aside(place: Place) -> None:
+def _move_aside(place: FolderEntry) -> None:
     """A real folder at `place` is what stood there before us, the first time; later ones are drift and go."""
     status = place.look()
     if status is None or not stat.S_ISDIR(status.st_mode):
@@ -263,7 +265,7 @@ def _move_aside(place: Place) -> None:
             os.rename(place.name, _TREE, src_dir_fd=place.folder, dst_dir_fd=fd)
 
 
-def _move_back(place: Place) -> bool:
+def _move_back(place: FolderEntry) -> bool:
     """Put the folder that stood at `place` before us there again; whether there was one."""
     name = f"{disk.temporary_prefix(place.path)}{_ORIGINAL}"
     try:
@@ -277,8 +279,8 @@ def _move_back(place: Place) -> bool:
     return True
 
 
-def _not_ours(aside: Path) -> HostError:
-    return HostError(
+def _not_ours(aside: Path) -> AgentError:
+    return AgentError(
         "invalid",
         f"{aside}, where the folder that stands there would wait, is somebody else's",
         prop="path",
@@ -286,7 +288,7 @@ def _not_ours(aside: Path) -> HostError:
     )
 
 
-def _sweep(place: Place) -> None:
+def _sweep(place: FolderEntry) -> None:
     """Take away versions that the link does not point to, and what interrupted runs left."""
     status = place.look()
     current = place.target() if status is not None and stat.S_ISLNK(status.st_mode) else ""
@@ -295,12 +297,12 @@ def _sweep(place: Place) -> None:
             _forget(place, name)
 
 
-def _forget(place: Place, name: str) -> None:
+def _forget(place: FolderEntry, name: str) -> None:
     with contextlib.suppress(OSError):
         safe_paths.remove_all(place.folder, name)
 
 
-def _top(place: Place) -> int:
+def _top(place: FolderEntry) -> int:
     """The folder of the present tree, opened: a version that the link points to, or a real one; else -1."""
     status = place.look()
     if status is None:
@@ -339,7 +341,7 @@ def _read(path: Path) -> _Found:
     )
 
 
-def _oddity(place: Place, status: os.stat_result) -> _Found:
+def _oddity(place: FolderEntry, status: os.stat_result) -> _Found:
     return _Found(
         exists=True,
         files={".": f"<{paths.named(place, status)}>"},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.run import Done
 from portcullis.components.backups import on_host
 from tests.on_host import Client
@@ -40,7 +40,7 @@ class Job:
         assert list(argv) == ["systemctl", "start", UNIT]
         self.ran += 1
         if self.fault:
-            raise HostError(self.fault, "systemctl did not end")
+            raise AgentError(self.fault, "systemctl did not end")
         if self.code == 0:
             self.note(redis={}, mongo={})
         return Done(self.code, "", "Job for portcullis-backup.service failed")
@@ -57,7 +57,7 @@ class Job:
     def put(self, *stores: str) -> dict[str, Any]:
         return self.client.on("put", "backups", UNIT, self.desired(*stores))
 
-    def refused(self) -> HostError:
+    def refused(self) -> AgentError:
         return self.client.refused("put", "backups", UNIT, self.desired())
 
     def stores(self) -> dict[str, str]:

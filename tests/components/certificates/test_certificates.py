@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.certificates import on_host as certificates
 from portcullis.components.certificates import render as rendered
 from portcullis.components.certificates.facts import CertificateDesired
@@ -126,7 +126,7 @@ class Host:
     def put(self, *also: str, adopt: bool = False, **more: Any) -> dict[str, Any]:
         return self.client.on("put", "certificates", NAME, self.desired(*also, **more), adopt=adopt)
 
-    def refused(self, *also: str, **more: Any) -> HostError:
+    def refused(self, *also: str, **more: Any) -> AgentError:
         return self.client.refused("put", "certificates", NAME, self.desired(*also, **more))
 
     def remove(self, **more: Any) -> str:
@@ -409,7 +409,7 @@ def test_a_half_that_could_not_be_replaced_stays(host: Host) -> None:
     folder.mkdir(parents=True)
     (folder / "fullchain.pem").write_text("by hand\n")
     host.certbot.trouble = ["no"]
-    with pytest.raises(HostError):
+    with pytest.raises(AgentError):
         host.put(adopt=True)
     assert (folder / "fullchain.pem").read_text() == "by hand\n"
 
@@ -653,7 +653,7 @@ def test_certbot_is_run_with_the_folder_there(host: Host, web: Web, monkeypatch:
 def test_loopback_in_dns_is_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acme_precheck, "_MOMENT", 0.0)
     web = acme_precheck.Web(lambda _: (["127.0.1.1"], []))
-    with pytest.raises(HostError) as caught:
+    with pytest.raises(AgentError) as caught:
         acme_precheck.check([NAME], tmp_path, web)
     assert "leads to itself" in caught.value.detail
 

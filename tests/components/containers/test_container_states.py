@@ -15,7 +15,7 @@ from tests.on_host import STACK, Client
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portcullis.agent.errors import HostError
+    from portcullis.agent.errors import AgentError
     from portcullis.agent.machine import Machine
 
 
@@ -35,7 +35,7 @@ class State:
     def put(self, name: str = "api-1", **more: Any) -> dict[str, Any]:
         return self.client.on("put", "containers.container_states", "api", self.desired(name, **more))
 
-    def refused(self, name: str = "api-1", **more: Any) -> HostError:
+    def refused(self, name: str = "api-1", **more: Any) -> AgentError:
         return self.client.refused("put", "containers.container_states", "api", self.desired(name, **more))
 
     def job(self, **more: Any) -> dict[str, Any]:

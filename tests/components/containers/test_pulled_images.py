@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.agent.errors import HostError
+    from portcullis.agent.errors import AgentError
     from portcullis.agent.machine import Machine
     from tests.on_host import Client
 
@@ -90,7 +90,7 @@ def put(client: Client, **more: Any) -> dict[str, Any]:
     return client.on("put", "containers.pulled_images", IMAGE, {**DESIRED, **more})
 
 
-def refused(client: Client) -> HostError:
+def refused(client: Client) -> AgentError:
     return client.refused("put", "containers.pulled_images", IMAGE, DESIRED)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.store import Store
 from portcullis.components.docker import versions
 from portcullis.components.docker.facts import EngineDesired, EngineFacts
@@ -53,7 +53,7 @@ def store_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def facts(kind: Engines, desired: EngineDesired = DESIRED) -> EngineFacts:
     (found,) = kind.facts([(desired.spec(), None)])
-    if isinstance(found, HostError):
+    if isinstance(found, AgentError):
         raise found
     return found
 
@@ -97,7 +97,7 @@ def test_an_api_that_the_client_does_not_speak(
         f"Docker 31.0.0 on the host speaks its API from {oldest} to {newest}, and the docker plugin 5.x of "
         "Pulumi from 1.40 to 1.49: they cannot talk"
     )
-    with pytest.raises(HostError, match=re.escape(words)) as caught:
+    with pytest.raises(AgentError, match=re.escape(words)) as caught:
         facts(kind)
     assert "which-versions-will-do" in caught.value.hint
 
@@ -111,7 +111,7 @@ def test_a_host_without_docker(kind: Engines) -> None:
 )
 def test_what_is_no_version_is_unreadable(kind: Engines, docker: docker_engine.Engine, said: object) -> None:
     docker.version = said
-    with pytest.raises(HostError, match="does not tell its version"):
+    with pytest.raises(AgentError, match="does not tell its version"):
         facts(kind)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.run import Done
 from portcullis.agent.store import Store
 from portcullis.agent.wire import encode
@@ -433,9 +433,9 @@ def test_a_program_that_is_not_there_lists_nothing_and_one_that_fails_is_an_erro
         )
         return found
 
-    passes = asked(HostError("invalid", "there is no program nft on the host")).passes
+    passes = asked(AgentError("invalid", "there is no program nft on the host")).passes
     assert not any("8443" in key for key in passes)
-    late = HostError("timeout", "nft did not end within 30 s")
+    late = AgentError("timeout", "nft did not end within 30 s")
     assert asked(late) is late
     failed = asked(Done(1, "", "Operation not permitted"))
     assert (failed.code, failed.prop, failed.detail) == ("unreadable", "passes", "Operation not permitted")

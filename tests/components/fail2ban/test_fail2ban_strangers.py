@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from tests.components.fail2ban.test_jails import OPTIONS, Jail, jail, machine
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def test_a_reload_that_fails_after_a_change_by_hand_names_that_change_first(whol
     path = whole.write("jail.d/evil.conf", "[evil]\nenabled = true\n")
     whole.jail.server.broken = "evil"
     desired = {**whole.jail.desired(maxretry="4"), "whole": True}
-    with pytest.raises(HostError) as caught:
+    with pytest.raises(AgentError) as caught:
         whole.jail.client.on("put", "fail2ban.jails", "sshd", desired)
     assert caught.value.message.startswith(str(path))
     assert "changed by hand; then fail2ban-client -t refuses the jail" in caught.value.message

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.guarded import Peer
 from portcullis.agent.store import Store
 from portcullis.components.fail2ban.facts import JailFacts, JailSpec
@@ -70,7 +70,7 @@ class Jail:
         desired = self.desired(**more)
         return self.client.on("put", "fail2ban.jails", desired["jail"], desired, adopt=adopt)
 
-    def refused(self, *, adopt: bool = False, **more: Any) -> HostError:
+    def refused(self, *, adopt: bool = False, **more: Any) -> AgentError:
         desired = self.desired(**more)
         return self.client.refused("put", "fail2ban.jails", desired["jail"], desired, adopt=adopt)
 
@@ -486,7 +486,7 @@ def test_an_answer_that_makes_no_sense(machine: Machine, said: bytes) -> None:
     server._speak = lambda connection: (connection.recv(99), connection.sendall(said + END))  # type: ignore[assignment,method-assign]
     with Server(machine.fail2ban_socket) as found:
         assert found is not None
-        with pytest.raises(HostError, match="makes no sense"):
+        with pytest.raises(AgentError, match="makes no sense"):
             found.jails()
 
 

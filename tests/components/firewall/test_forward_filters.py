@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.run import Done
 from portcullis.components.firewall.facts import UNIT
 from tests.on_host import Client
@@ -102,7 +102,7 @@ class Filter:
         self.host.calls.clear()
         return self.client.on("put", "firewall.forward_filters", ITEM, self.desired(table), adopt=adopt)
 
-    def refused(self, table: str = TABLE, *, adopt: bool = False) -> HostError:
+    def refused(self, table: str = TABLE, *, adopt: bool = False) -> AgentError:
         return self.client.refused("put", "firewall.forward_filters", ITEM, self.desired(table), adopt=adopt)
 
     def facts(self) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def test_a_host_without_nft_is_no_host_without_a_filter(made: Filter) -> None:
 
 
 def missing() -> Done:
-    raise HostError("invalid", "there is no program nft on the host")
+    raise AgentError("invalid", "there is no program nft on the host")
 
 
 def test_an_answer_that_makes_no_sense_is_not_absence(made: Filter) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.agent.errors import HostError
+    from portcullis.agent.errors import AgentError
     from portcullis.agent.machine import Machine
 
 Json = dict[str, Any]
@@ -48,7 +48,7 @@ class Firewall:
         assert self.client.on("put", "firewall.ufw", "ufw", desired)["steps"] == []
         return [step["property"] for step in done["steps"]]
 
-    def refused(self, desired: Json) -> HostError:
+    def refused(self, desired: Json) -> AgentError:
         return self.client.refused("put", "firewall.ufw", "ufw", desired)
 
     def remove(self, desired: Json) -> str:
@@ -457,7 +457,7 @@ def found(kind: UfwPolicies) -> Any:
     return facts
 
 
-def preflight(firewall: Firewall, desired: Json, address: str = US) -> HostError | None:
+def preflight(firewall: Firewall, desired: Json, address: str = US) -> AgentError | None:
     kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
     server = "2001:db8::1" if ":" in address else "192.0.2.1"
     wanted, facts = kind.as_desired(desired), found(kind)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent.claims import Claimed, Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.operations import Operations
 from portcullis.agent.read_only import ReadOnly
 from portcullis.agent.store import Store
@@ -122,7 +122,7 @@ def test_an_up_that_fails_leaves_the_baseline(host: Host, debian: Debian) -> Non
     assert first.entries == 2
     debian.file("/etc/cron.d/evil")
     again = host.again()
-    with pytest.raises(HostError):
+    with pytest.raises(AgentError):
         again.motd(debian)
     assert baseline.read(debian.machine) == first, "the second up records nothing"
     assert set(again.told()) == {"file /etc/cron.d/evil"}
@@ -274,7 +274,7 @@ def test_a_reader_that_fails_hides_neither_itself_nor_the_rest(
     debian.file("/etc/evil")
 
     def broken(_look: Look) -> dict[str, dict[str, Entry]]:
-        raise HostError("unreadable", "apt's notes make no sense")
+        raise AgentError("unreadable", "apt's notes make no sense")
 
     monkeypatch.setattr(packages, "read", broken)
     found = host.told()

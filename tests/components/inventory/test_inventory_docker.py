@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.inventory.on_host import docker
 from tests.components.inventory.looking import SPEC, record
 
@@ -352,7 +352,7 @@ def test_one_list_that_cannot_be_read_hides_no_other(host: Host, engine: Engine)
 
 def test_a_docker_that_is_broken_is_an_error(host: Host, engine: Engine) -> None:
     engine.answers["/containers/json?all=1"] = (500, {"message": "on fire"})
-    with pytest.raises(HostError, match="on fire"):
+    with pytest.raises(AgentError, match="on fire"):
         docker.read(host.look())
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.inventory.on_host import docker, kernel
 from tests.components.inventory.looking import SPEC, record
 
@@ -343,7 +343,7 @@ def test_one_answer_that_makes_no_sense_hides_no_other(debian: Host) -> None:
 
 def test_a_host_without_ip(debian: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:
-        raise HostError("invalid", "there is no program ip on the host")
+        raise AgentError("invalid", "there is no program ip on the host")
 
     monkeypatch.setattr(type(debian), "run", missing)
     assert told(debian) == {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.inventory.on_host import baseline, units
 from portcullis.components.inventory.on_host.unit_files import covers, is_preset
 from tests.components.inventory.looking import record
@@ -321,13 +321,13 @@ def test_a_unit_that_the_bus_starts_is_quiet(debian: Host) -> None:
 
 def test_a_systemd_that_does_not_answer_is_an_error(debian: Host) -> None:
     debian.says.clear()
-    with pytest.raises(HostError, match="systemd does not list"):
+    with pytest.raises(AgentError, match="systemd does not list"):
         units.read(debian.look())
 
 
 def test_a_host_without_systemd_runs_nothing_of_it(debian: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> Done:
-        raise HostError("invalid", "there is no program systemctl on the host")
+        raise AgentError("invalid", "there is no program systemctl on the host")
 
     monkeypatch.setattr(type(debian), "run", missing)
     assert told(debian) == {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.inventory.on_host import who
 from tests.components.inventory.looking import record
 
@@ -154,7 +154,7 @@ def test_lines_out_of_order_are_put_in_order(logged: Host) -> None:
 
 def test_without_a_journal_nobody_is_named(logged: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:
-        raise HostError("invalid", "there is no program journalctl on the host")
+        raise AgentError("invalid", "there is no program journalctl on the host")
 
     monkeypatch.setattr(type(logged), "run", missing)
     assert who.logins(logged.look(), NOW) == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.run import Done
 from portcullis.agent.wire import decode, encode
 from portcullis.components.mongodb.facts import MongoRootDesired
@@ -74,7 +74,7 @@ class Store:
         self.write("root-password", password)
         return self.client.on("put", "mongodb.mongo_roots", "mongo", self.root(password, **more), adopt=adopt)
 
-    def root_refused(self, password: str = ROOT, *, adopt: bool = False, **more: Any) -> HostError:
+    def root_refused(self, password: str = ROOT, *, adopt: bool = False, **more: Any) -> AgentError:
         self.write("root-password", password)
         return self.client.refused(
             "put", "mongodb.mongo_roots", "mongo", self.root(password, **more), adopt=adopt
@@ -87,12 +87,12 @@ class Store:
     def root_facts(self) -> Json:
         return without_revision(self.client.look("mongodb.mongo_roots", "mongo", self.root_spec()))
 
-    def unreadable(self, kind: str, item: str, spec: Json) -> HostError:
+    def unreadable(self, kind: str, item: str, spec: Json) -> AgentError:
         """What a preview says instead of facts."""
         asked = [{"kind": kind, "id": item, "spec": spec}]
         (found,) = self.client.ask("survey", items=asked, index=False)["items"]
         told = found["error"]
-        return HostError(told["code"], told["message"], hint=told["hint"], prop=told["property"])
+        return AgentError(told["code"], told["message"], hint=told["hint"], prop=told["property"])
 
     def remove_root(self, password: str = ROOT) -> str:
         done: str = self.client.on("remove", "mongodb.mongo_roots", "mongo", self.root(password))["done"]
@@ -112,7 +112,7 @@ class Store:
     def put_user(self, *args: Any, adopt: bool = False, **more: Any) -> Json:
         return self.on_user("put", self.user(*args, **more), adopt=adopt)
 
-    def user_refused(self, **more: Any) -> HostError:
+    def user_refused(self, **more: Any) -> AgentError:
         desired = self.user(**more)
         return self.client.refused("put", "mongodb.mongo_users", "mongo/shop/shop-1", desired, owner=USER_URN)
 
@@ -355,7 +355,7 @@ def test_destroy_works_where_the_volume_is_gone(store: Store, volume: Path) -> N
 def test_destroy_does_not_lose_the_password_when_docker_does_not_answer(store: Store, volume: Path) -> None:
     store.put_root()
     store.docker_is_down = True
-    with pytest.raises(HostError, match="does not say where the volume mongo-data is"):
+    with pytest.raises(AgentError, match="does not say where the volume mongo-data is"):
         store.remove_root()
     store.docker_is_down = False
     assert store.remove_root() == "kept"
@@ -367,7 +367,7 @@ def test_a_user_is_let_go_of_when_its_server_is_gone_and_not_when_it_is_down(sto
     store.put_user()
     store.mongo.stop()
     store.container = "Docker is busy"
-    with pytest.raises(HostError) as caught:
+    with pytest.raises(AgentError) as caught:
         store.on_user("remove", store.user())
     assert "docker rm -f mongo" in caught.value.hint
     store.container = "No such container: mongo"
@@ -480,7 +480,7 @@ def test_a_server_that_lets_in_what_was_changed_or_dropped_is_not_believed(store
     store.put_user()
     store.mongo.sticky = True
     assert "still lets root in with the password of before" in store.root_refused(NEXT, previous=ROOT).message
-    with pytest.raises(HostError, match="still lets shop-1 in"):
+    with pytest.raises(AgentError, match="still lets shop-1 in"):
         store.on_user("remove", store.user())
 
 
@@ -488,7 +488,7 @@ def test_a_server_that_refuses_to_drop_a_user_says_so(store: Store) -> None:
     store.put_root()
     store.put_user()
     store.mongo.mute = True
-    with pytest.raises(HostError, match="MongoDB mongo: the server refuses dropUser: Unauthorized"):
+    with pytest.raises(AgentError, match="MongoDB mongo: the server refuses dropUser: Unauthorized"):
         store.on_user("remove", store.user())
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from portcullis.agent.errors import HostError
+    from portcullis.agent.errors import AgentError
     from portcullis.agent.machine import Machine
 
 UNIT = "nginx.service"
@@ -61,7 +61,7 @@ class Edge:
         self.nginx.calls.clear()
         return self.client.on("put", "nginx.served_sites", UNIT, self.desired())
 
-    def refused(self) -> HostError:
+    def refused(self) -> AgentError:
         self.nginx.calls.clear()
         return self.client.refused("put", "nginx.served_sites", UNIT, self.desired())
 

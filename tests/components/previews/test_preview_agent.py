@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent import redaction, safe_paths
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.main import LINE, Agent
 from portcullis.agent.read_only import ReadOnly
 from portcullis.agent.redaction import AT_ONCE
@@ -88,7 +88,7 @@ def test_every_operation_but_two_is_refused(
         "owner": motd.client.owner, "who": "pr", "adopt": True, "guard": "1", "path": str(motd.path),
         "sha": "0" * 64, "data": "", "last": True, "files": {},
     }  # fmt: skip
-    with pytest.raises(HostError) as caught:
+    with pytest.raises(AgentError) as caught:
         looking(machine).do(request)
     assert caught.value.code == "read-only"
     assert "changes nothing" in caught.value.message
@@ -161,7 +161,7 @@ def test_a_recorded_thing_is_read_where_it_was_recorded_and_nowhere_else(
 @pytest.mark.parametrize("stack", ["web/dev", "", None])
 def test_another_stack_is_not_shown(machine: Machine, motd: FileClient, stack: Any) -> None:
     motd.put()
-    with pytest.raises(HostError, match=r"shows web/prod and no other"):
+    with pytest.raises(AgentError, match=r"shows web/prod and no other"):
         looking(machine).do({"op": "survey", "stack": stack})
     other = looking(machine, "web/dev")
     assert other.do({"op": "survey", "stack": "web/dev"})["items"] == []
@@ -216,14 +216,14 @@ def test_a_file_that_is_exchanged_between_look_and_open_is_not_shown(
     secret = motd.path.with_name("secret")
     secret.write_text("for root alone\n")
     secret.chmod(0o600)
-    opens = safe_paths.Place.open
+    opens = safe_paths.FolderEntry.open
 
-    def exchanged(place: safe_paths.Place) -> int:
+    def exchanged(place: safe_paths.FolderEntry) -> int:
         if secret.exists():  # an account that owns the folder is faster than the agent
             secret.replace(motd.path)
         return opens(place)
 
-    monkeypatch.setattr(safe_paths.Place, "open", exchanged)
+    monkeypatch.setattr(safe_paths.FolderEntry, "open", exchanged)
     found = seen(machine, motd.path)
     assert "for root alone" not in json.dumps(found)
     assert found["facts"]["mode"] == "0600"
@@ -250,7 +250,7 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(
 
 def test_errors_carry_no_detail(machine: Machine, motd: FileClient, monkeypatch: pytest.MonkeyPatch) -> None:
     motd.put()
-    error = HostError("unreadable", "broken", detail="password = hunter2")
+    error = AgentError("unreadable", "broken", detail="password = hunter2")
     monkeypatch.setattr("portcullis.resources.file.on_host.Files.facts", lambda *_: [error])
     assert seen(machine, motd.path)["error"]["detail"] == ""
 
@@ -353,5 +353,5 @@ def test_records_cannot_be_changed_by_a_kind_that_tries(
     record = store.load("file", str(motd.path))
     assert record is not None
     method: Callable[..., Any] = getattr(store, change)
-    with pytest.raises(HostError, match="changes nothing"):
+    with pytest.raises(AgentError, match="changes nothing"):
         method(*(("file", "x") if change == "make_folder" else (record,)))

@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.store import Store
 from portcullis.agent.wire import decode, encode
 from portcullis.components.redis import render
@@ -86,7 +86,7 @@ class Users:
             spec=self.spec(user, **more),
         )  # fmt: skip
 
-    def refused(self, user: str, **more: Any) -> HostError:
+    def refused(self, user: str, **more: Any) -> AgentError:
         return self.client.refused(
             "put",
             "redis.redis_users",
@@ -102,7 +102,7 @@ class Users:
     def facts(self, user: str) -> dict[str, Any]:
         return self.client.look("redis.redis_users", self.item(user), self.spec(user))
 
-    def unreadable(self, user: str) -> HostError:
+    def unreadable(self, user: str) -> AgentError:
         """What a preview says instead of facts."""
         (found,) = self.client.ask(
             "survey",
@@ -110,7 +110,7 @@ class Users:
             index=False,
         )["items"]
         told = found["error"]
-        return HostError(told["code"], told["message"], hint=told["hint"], prop=told["property"])
+        return AgentError(told["code"], told["message"], hint=told["hint"], prop=told["property"])
 
     def drift(self, user: str) -> dict[str, str]:
         """What a plan would do, by property."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.run import Done
 from portcullis.components.ssh.on_host.sshd_config import read_lines
 
@@ -88,13 +88,13 @@ class FakeSsh:
         words = [word for word in argv if word != "--no-pager"]
         answer = getattr(self, f"_{words[0]}", None)
         if answer is None:
-            raise HostError("invalid", f"there is no program {words[0]} on the host")
+            raise AgentError("invalid", f"there is no program {words[0]} on the host")
         done: Done = answer(words[1:])
         return done
 
     def _nft(self, words: list[str]) -> Done:
         if self.passes is None:
-            raise HostError("invalid", "there is no program nft on the host")
+            raise AgentError("invalid", "there is no program nft on the host")
         if words == ["-s", "list", "chain", "inet", "portcullis", "input"]:
             rules = "".join(f"\t\t{rule}\n" for rule in self.passes)
             return Done(0, f"table inet portcullis {{\n\tchain input {{\n{rules}\t}}\n}}\n", "")
@@ -105,7 +105,7 @@ class FakeSsh:
 
     def _sshd(self, words: list[str]) -> Done:
         if not self.installed:
-            raise HostError("invalid", "there is no program sshd on the host")
+            raise AgentError("invalid", "there is no program sshd on the host")
         if not self.running and not self.run_folder.exists():
             return Done(255, "", "Missing privilege separation directory: /run/sshd")
         path = Path(words[words.index("-f") + 1]) if "-f" in words else self.main

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.guarded import Peer
 from portcullis.agent.step import WARN
 from portcullis.agent.store import Store
@@ -49,7 +49,7 @@ class Server:
         self.host.calls.clear()
         return self.client.on("put", "ssh.ssh_servers", "sshd", self.desired(port, **more), adopt=adopt)
 
-    def refused(self, port: str = "22", *, adopt: bool = False, **more: Any) -> HostError:
+    def refused(self, port: str = "22", *, adopt: bool = False, **more: Any) -> AgentError:
         return self.client.refused("put", "ssh.ssh_servers", "sshd", self.desired(port, **more), adopt=adopt)
 
     def remove(self, port: str = "22") -> str:
@@ -123,7 +123,7 @@ def test_an_sshd_that_does_not_answer_is_unreadable_and_not_absent(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hang(*_: Any) -> Done:
-        raise HostError("timeout", "sshd did not end within 30 s")
+        raise AgentError("timeout", "sshd did not end within 30 s")
 
     monkeypatch.setattr(FakeSsh, "_sshd", hang)
     (found,) = server.client.ask(
@@ -148,7 +148,7 @@ def test_a_removal_that_fails_leaves_every_file_as_it_was(
 
     def hang_once_ours_is_gone(host: FakeSsh, words: list[str]) -> Done:
         if "MaxAuthTries 5" in host.drop_in().read_text():
-            raise HostError("timeout", "sshd did not end within 30 s")
+            raise AgentError("timeout", "sshd did not end within 30 s")
         return answer(host, words)
 
     monkeypatch.setattr(FakeSsh, "_sshd", hang_once_ours_is_gone)
@@ -403,7 +403,7 @@ def test_a_removal_that_fails_with_sshd_there_is_an_error(
     server.put()
 
     def odd(*_: object) -> None:
-        raise HostError("invalid", "it is odd")
+        raise AgentError("invalid", "it is odd")
 
     monkeypatch.setattr(ssh_facts, "checked", odd)
     assert server.client.refused("remove", "ssh.ssh_servers", "sshd", server.desired()).message == "it is odd"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.components.stores.on_host import container_peer
 from portcullis.components.stores.on_host.container_peer import Peer
 from tests.components.containers import docker_engine
@@ -46,8 +46,8 @@ def find(world: World) -> Peer | None:
     return container_peer.find(world.machine, "redis", PUBLISHED)
 
 
-def refused(world: World) -> HostError:
-    with pytest.raises(HostError) as caught:
+def refused(world: World) -> AgentError:
+    with pytest.raises(AgentError) as caught:
         find(world)
     return caught.value
 
@@ -90,7 +90,7 @@ def test_without_docker_or_the_container_nobody_is_reached(world: World, tmp_pat
 
 def test_a_name_that_is_none_is_not_asked_for(world: World) -> None:
     for name in ("../containers", "a/json?x=", "", "-x"):
-        with pytest.raises(HostError, match="is not the name of a container"):
+        with pytest.raises(AgentError, match="is not the name of a container"):
             container_peer.find(world.machine, name, PUBLISHED)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.agent.errors import HostError
+    from portcullis.agent.errors import AgentError
     from portcullis.agent.machine import Machine
 
 Json = dict[str, Any]
@@ -38,7 +38,7 @@ class Doors:
         desired = self.desired(**more)
         return self.client.on("put", "users.administrators", "administrators", desired, adopt=adopt)
 
-    def refused(self, *, adopt: bool = True, **more: Any) -> HostError:
+    def refused(self, *, adopt: bool = True, **more: Any) -> AgentError:
         desired = self.desired(**more)
         return self.client.refused("put", "users.administrators", "administrators", desired, adopt=adopt)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.run import Done
 from portcullis.components.users.on_host import key_files
 from portcullis.components.users.on_host.accounts import Account
@@ -168,7 +168,7 @@ DEFAULT = ["/home/alice/.ssh/authorized_keys", "/home/alice/.ssh/authorized_keys
         ("authorizedkeysfile ../a\n", ["/home/a"]),
         ("port 22\n", DEFAULT),
         (None, DEFAULT),
-        (HostError("invalid", "there is no program sshd on the host"), DEFAULT),
+        (AgentError("invalid", "there is no program sshd on the host"), DEFAULT),
     ],
 )  # fmt: skip
 def test_where_sshd_reads_keys(machine: Machine, said: Any, files: list[str]) -> None:
@@ -178,7 +178,7 @@ def test_where_sshd_reads_keys(machine: Machine, said: Any, files: list[str]) ->
         assert timeout > 0
         assert env is None
         asked.append(argv)
-        if isinstance(said, HostError):
+        if isinstance(said, AgentError):
             raise said
         return Done(255, "authorizedkeysfile /x\n", "") if said is None else Done(0, said, "")
 
@@ -217,7 +217,7 @@ def test_nothing_stays_open(alice: Account) -> None:
     shutil.rmtree(alice.home)
     key_files.write(alice, seen(alice), "new\n")
     os.chown(alice.home / ".ssh", 1, 1)
-    with pytest.raises(HostError):
+    with pytest.raises(AgentError):
         key_files.write(alice, seen(alice), "new\n")
     assert sorted(Path("/proc/self/fd").iterdir()) == before
 
@@ -250,6 +250,6 @@ def test_a_file_behind_a_link_is_not_taken_away(alice: Account, tmp_path: Path) 
 def test_a_folder_of_somebody_else_is_refused(alice: Account) -> None:
     state = seen(alice)
     os.chown(alice.home / ".ssh", 1, 1)
-    with pytest.raises(HostError, match="belongs to daemon, not to alice"):
+    with pytest.raises(AgentError, match="belongs to daemon, not to alice"):
         key_files.write(alice, state, "new\n")
     assert (alice.home / KEYS).read_text() == "keys\n"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.run import Done, run
 from portcullis.agent.store import Store
 from portcullis.components.users.facts import OPTIONAL
@@ -80,7 +80,7 @@ class Person:
         asked = {} if guard is None else {"guard": guard}
         return self.client.on("put", "users.users", self.name, self.desired(**more), adopt=adopt, **asked)
 
-    def refused(self, *, adopt: bool = True, **more: Any) -> HostError:
+    def refused(self, *, adopt: bool = True, **more: Any) -> AgentError:
         return self.client.refused("put", "users.users", self.name, self.desired(**more), adopt=adopt)
 
     def remove(self, **more: Any) -> str:
@@ -335,7 +335,7 @@ def test_an_account_with_processes_is_deleted_once_they_are_gone(
 
     def busy(argv: list[str]) -> None:
         if left:
-            raise HostError("user", left.pop())
+            raise AgentError("user", left.pop())
         delete(argv)
 
     monkeypatch.setattr(alice.host, "userdel", busy, raising=False)
@@ -480,7 +480,7 @@ def test_without_sudo_the_message_says_what_to_install(
 
     def call(host: FakeAccounts, argv: list[str], **more: Any) -> Done:
         if argv[0] == "visudo":
-            raise HostError("invalid", "there is no program visudo on the host")
+            raise AgentError("invalid", "there is no program visudo on the host")
         return original(host, argv, **more)
 
     monkeypatch.setattr(FakeAccounts, "__call__", call)
@@ -532,7 +532,7 @@ def test_an_undone_creation_spares_an_account_that_somebody_else_made_meanwhile(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(accounts, "change", slower)
-        with pytest.raises(HostError, match="useradd refuses"):
+        with pytest.raises(AgentError, match="useradd refuses"):
             alice.put(guard=60, login="alice", sudo=True)
     assert alice.host.said("userdel") == []
     assert alice.file.read_text() == f"{LAPTOP}\n"
@@ -662,7 +662,7 @@ def test_not_even_when_it_is_moved_there_after_the_look(alice: Person) -> None:
     state = key_files.look(account, [alice.file])
     alice.file.parent.rename(alice.home / "gone")
     (alice.home / ".ssh").mkdir(mode=0o700)
-    with pytest.raises(HostError, match="belongs to root, not to alice"):
+    with pytest.raises(AgentError, match="belongs to root, not to alice"):
         key_files.write(account, state, "")
     assert alice.file.parent.stat().st_uid == 0
     assert list(alice.file.parent.iterdir()) == []
@@ -710,7 +710,7 @@ def test_race_a_user_who_swaps_the_folder_for_roots(alice: Person, tmp_path: Pat
     end, rounds = time.monotonic() + RACE, 0
     with attacker(attack):
         while time.monotonic() < end:
-            with contextlib.suppress(HostError):
+            with contextlib.suppress(AgentError):
                 alice.put(keys={"laptop": CI if rounds % 2 else LAPTOP}, adopt=True)
                 rounds += 1
             assert [path.name for path in roots.iterdir()] == ["authorized_keys"]

@@ -129,7 +129,7 @@ class Exposed:
             int(line.split()[3].rpartition(":")[2]) for line in self.host.run("ss -Hltn").stdout.splitlines()
         }
 
-    def place(self, name: str) -> scan.Place:
+    def place(self, name: str) -> scan.Origin:
         """Return one of the four places."""
         if name == "internet":
             return scan.internet()

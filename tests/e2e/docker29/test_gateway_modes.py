@@ -48,7 +48,7 @@ class Modes:
         n = MODES.index(mode)
         return f"172.28.{n}.10", f"fd00:28:{n}::10"
 
-    def place(self, name: str) -> scan.Place:
+    def place(self, name: str) -> scan.Origin:
         if name == "internet":
             return scan.internet()
         if name == "neighbour":

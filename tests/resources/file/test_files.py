@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.store import Store
 from tests.on_host import FileClient
 
@@ -167,7 +167,7 @@ def test_a_bad_file_does_not_fail_the_tests_of_its_good_neighbours(client: Clien
         file = FileClient(client, etc / name)
         try:
             file.put(content, test=whole)
-        except HostError:
+        except AgentError:
             failed.append(name)
 
     for attempt in range(3):
@@ -192,7 +192,7 @@ def test_no_file_goes_while_a_test_opens_one_after_the_other(client: Client, etc
     def put() -> None:
         try:
             tested.append(FileClient(client, etc / "tested").put("good\n", test=slow))
-        except HostError as error:
+        except AgentError as error:
             tested.append(error.detail)
 
     thread = threading.Thread(target=put)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.store import Store
 from tests.agent.test_crash import rounds
 from tests.on_host import URN, Client
@@ -50,7 +50,7 @@ class Packages:
             "put", "packages", self.urn, self._desired(names, on_delete), owner=self.urn, **more
         )
 
-    def refused(self, names: str, **more: Any) -> HostError:
+    def refused(self, names: str, **more: Any) -> AgentError:
         return self.client.refused(
             "put", "packages", self.urn, self._desired(names, "remove"), owner=self.urn, **more
         )
@@ -480,7 +480,7 @@ def side_by_side(web: Packages, *others: tuple[str, str]) -> dict[str, Any]:
 def outcome(packages: Packages, names: str) -> Any:
     try:
         return packages.put(names)["facts"]["packages"]
-    except HostError as error:
+    except AgentError as error:
         return error
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.agent.errors import HostError
+    from portcullis.agent.errors import AgentError
     from portcullis.agent.machine import Machine
 
 
@@ -40,7 +40,7 @@ class App:
         self.systemd.calls.clear()
         return self.client.on("put", "service", "app.service", self.desired(**more), adopt=adopt)
 
-    def refused(self, *, adopt: bool = False, **more: Any) -> HostError:
+    def refused(self, *, adopt: bool = False, **more: Any) -> AgentError:
         return self.client.refused("put", "service", "app.service", self.desired(**more), adopt=adopt)
 
     def remove(self) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from portcullis.agent.errors import HostError
+    from portcullis.agent.errors import AgentError
     from portcullis.agent.machine import Machine
     from portcullis.resources.sysctl.facts import SysctlDesired
 
@@ -54,7 +54,7 @@ class Kernel:
     ) -> dict[str, Any]:
         return self.client.on("put", "sysctl", str(self.path), self.desired(values, **more), adopt=adopt)
 
-    def refused(self, values: dict[str, str] | None = None, *, adopt: bool = False) -> HostError:
+    def refused(self, values: dict[str, str] | None = None, *, adopt: bool = False) -> AgentError:
         return self.client.refused("put", "sysctl", str(self.path), self.desired(values), adopt=adopt)
 
     def facts(self, values: dict[str, str] | None = None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from portcullis.agent.machine import Machine
-    from portcullis.agent.safe_paths import Place
+    from portcullis.agent.safe_paths import FolderEntry
 
 Json = dict[str, Any]
 
@@ -133,7 +133,7 @@ def test_both_versions_are_whole_at_the_moment_of_the_switch(
     site.put(SITE)
     seen: list[dict[str, bytes]] = []
 
-    def switch(place: Place, target: str) -> None:
+    def switch(place: FolderEntry, target: str) -> None:
         seen.append(site.contents())
         point(place, target)
         seen.append(site.contents())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind
 from portcullis.agent.step import Json, Step
 from portcullis.agent.store import Record, Store
@@ -68,7 +68,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         names = {name for spec, _ in questions for name in spec.names if NAME.match(name)}
         try:
             states = self._apt.states(names)
-        except HostError as error:
+        except AgentError as error:
             return [error] * len(questions)
         return [
             PackagesFacts(
@@ -85,10 +85,10 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
             if name not in facts.packages
         ]
 
-    def obstacle(self, desired: PackagesDesired, facts: PackagesFacts) -> HostError | None:
+    def obstacle(self, desired: PackagesDesired, facts: PackagesFacts) -> AgentError | None:
         for name in desired.packages:
             if not NAME.match(name):
-                return HostError("invalid", f"{name!r} is not the name of a Debian package", prop="packages")
+                return AgentError("invalid", f"{name!r} is not the name of a Debian package", prop="packages")
         return None
 
     def is_unmodified_default(self, item: str, facts: PackagesFacts) -> bool:
@@ -122,7 +122,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         self._apt.prepare(ours.missing)
         will = self._apt.would_install(ours.missing, recommends=ours.recommends)
         if will.takes and not work.adopt:
-            raise HostError(
+            raise AgentError(
                 "differs",
                 f"installing {_list(ours.missing)} would remove {_list(will.takes)}",
                 prop="packages",
@@ -131,7 +131,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         company, with_company = ([], will) if will.takes else self._company(ours, will)
         try:
             self._bring([ours, *company], with_company, work)
-        except HostError as error:
+        except AgentError as error:
             if not company or error.code != "apt":
                 raise
             self._bring([ours], will, work)  # the fault may be another's
@@ -148,12 +148,12 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         try:
             self._apt.prepare(everything)
             will = self._apt.would_install(everything, recommends=ours.recommends)
-        except HostError:
+        except AgentError:
             return [], alone
         return ([], alone) if will.takes else (company, will)
 
     def _bring(self, wishes: list[_Wish], will: Changes, work: Work) -> None:
-        """Run apt once for all of `wishes`. Raises `HostError`; then nobody owns what is not there."""
+        """Run apt once for all of `wishes`. Raises `AgentError`; then nobody owns what is not there."""
         everything = {name for wish in wishes for name in wish.missing}
         self._remember(will.brings - everything, "", brought=will.brings)
         for wish in wishes:
@@ -162,7 +162,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         work.save()  # first: killed after the installation, the next run still has to stop them
         try:
             self._apt.install(everything, recommends=wishes[0].recommends)
-        except HostError:
+        except AgentError:
             installed = self._installed(everything)
             for wish in wishes:
                 self._give_up(wish.missing - installed, wish.owner, "keep")

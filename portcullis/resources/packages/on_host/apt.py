@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.resources.packages.on_host.policy import held_back
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Apt:
         self._machine = machine
 
     def states(self, names: Collection[str]) -> dict[str, str]:
-        """Dpkg's two letters (``ii``, ``rc``, …) for each of `names` that it knows. Raises `HostError`."""
+        """Dpkg's two letters (``ii``, ``rc``, …) for each of `names` that it knows. Raises `AgentError`."""
         if not names:
             return {}
         done = self._machine.run(
@@ -70,11 +70,11 @@ class Apt:
             timeout=_QUERY_TIMEOUT,
         )
         if done.code not in (0, 1):  # 1: some are unknown
-            raise HostError("unreadable", "dpkg's database cannot be read on the host", detail=done.text)
+            raise AgentError("unreadable", "dpkg's database cannot be read on the host", detail=done.text)
         return package_states(done.out)
 
     def would(self, verb: str, names: Iterable[str] = (), options: Iterable[str] = ()) -> Changes:
-        """What ``apt-get VERB NAMES`` would do. Raises `HostError` (``apt``)."""
+        """What ``apt-get VERB NAMES`` would do. Raises `AgentError` (``apt``)."""
         argv = ["apt-get", *_OPTIONS, *options, "-s", verb, *names]
         done = self._machine.run(argv, timeout=_QUERY_TIMEOUT * 4, env=_ENVIRONMENT)
         if done.code:
@@ -82,20 +82,20 @@ class Apt:
         return changes(done.out)
 
     def would_install(self, names: Collection[str], *, recommends: bool) -> Changes:
-        """What `install` would do. Raises `HostError` (``apt``)."""
+        """What `install` would do. Raises `AgentError` (``apt``)."""
         return self.would("install", sorted(names), _RECOMMENDS[recommends])
 
     def unneeded(self) -> frozenset[str]:
-        """Packages that came as dependencies and that no other depends on by now. Raises `HostError`."""
+        """Packages that came as dependencies and that no other depends on by now. Raises `AgentError`."""
         return self.would("autoremove", options=_NEEDED).takes
 
     def prepare(self, names: Collection[str]) -> None:
-        """Fetch package lists if they are missing or lack one of `names`. Raises `HostError` (``apt``)."""
+        """Fetch package lists if they are missing or lack one of `names`. Raises `AgentError` (``apt``)."""
         if self._unknown(names):
             self._run("update")
             unknown = self._unknown(names)
             if unknown:
-                raise HostError(
+                raise AgentError(
                     "apt",
                     f"the host's package sources have no {', '.join(sorted(unknown))}",
                     prop="packages",
@@ -103,20 +103,20 @@ class Apt:
                 )
 
     def install(self, names: Collection[str], *, recommends: bool) -> None:
-        """Install, starting nothing that was not running. Raises `HostError` (``apt``, ``apt-lock``)."""
+        """Install, starting nothing that was not running. Raises `AgentError` (``apt``, ``apt-lock``)."""
         argv = (*_RECOMMENDS[recommends], "install", *sorted(names))
         with held_back(self._machine.policy):
             self._unpack_anew()
             try:
                 self._run(*argv)
-            except HostError as error:
+            except AgentError as error:
                 if "404" not in error.detail:
                     raise
                 self._run("update")  # the lists name a version that the mirror has replaced since
                 self._run(*argv)
 
     def take_away(self, names: Collection[str], *, purge: bool) -> None:
-        """Remove exactly these. Raises `HostError` (``apt``, ``apt-lock``)."""
+        """Remove exactly these. Raises `AgentError` (``apt``, ``apt-lock``)."""
         self._run("purge" if purge else "remove", *sorted(names))
 
     def automatic(self, names: Collection[str]) -> set[str]:
@@ -125,7 +125,7 @@ class Apt:
         return set(done.out.split())
 
     def mark(self, how: str, names: Collection[str]) -> None:
-        """Mark as ``auto`` or ``manual``. Raises `HostError`."""
+        """Mark as ``auto`` or ``manual``. Raises `AgentError`."""
         if names:
             done = self._machine.run(["apt-mark", how, *sorted(names)], timeout=_QUERY_TIMEOUT)
             if done.code:
@@ -143,7 +143,7 @@ class Apt:
             {name for name, _, state in _rows(done.out) if "H" in state[1:2] or "R" in state[2:3]}
         )
         if cut_off:
-            with contextlib.suppress(HostError):
+            with contextlib.suppress(AgentError):
                 self._run(*_RECOMMENDS[False], "--reinstall", "install", *cut_off)
 
     def _unknown(self, names: Collection[str]) -> set[str]:
@@ -170,7 +170,7 @@ class Apt:
             if holder is None:
                 raise failure(next(word for word in words if not word.startswith("-")), done)
             if time.monotonic() >= deadline:
-                raise HostError(
+                raise AgentError(
                     "apt-lock",
                     f"{holder} did not let go of apt's lock within {self._machine.apt_lock_wait:.0f} s",
                     hint="wait until it has finished, then run again",
@@ -248,8 +248,8 @@ def said(done: Done) -> str:
     return "\n".join(done.text.splitlines()[-20:])
 
 
-def failure(verb: str, done: Done) -> HostError:
+def failure(verb: str, done: Done) -> AgentError:
     """Apt's own words for it, first line first."""
     errors = [line[3:] for line in done.err.splitlines() if line.startswith("E: ")]
     cause = errors[0] if errors else f"exit code {done.code}"
-    return HostError("apt", f"apt-get {verb} failed: {cause}", prop="packages", detail=said(done))
+    return AgentError("apt", f"apt-get {verb} failed: {cause}", prop="packages", detail=said(done))

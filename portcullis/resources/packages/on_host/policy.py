@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import disk
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -85,7 +85,7 @@ def leave_stopped(machine: Machine, packages: Collection[str], declared: Collect
     """Disable the units of `packages`, which were just installed, that would start at the next boot.
 
     Units of early boot (``DefaultDependencies=no``: apparmor, networking, firewalls) stay as their package
-    wants them, and so do those that are `declared`. Returns the units that it disabled. Raises `HostError`
+    wants them, and so do those that are `declared`. Returns the units that it disabled. Raises `AgentError`
     (``systemd``, ``unreadable``).
     """
     if not packages:
@@ -97,12 +97,12 @@ def leave_stopped(machine: Machine, packages: Collection[str], declared: Collect
     properties = "--property=Id,UnitFileState,DefaultDependencies"
     shown = machine.run(["systemctl", "show", "--no-pager", properties, "--", *units], timeout=_TIMEOUT)
     if shown.code:
-        raise HostError("unreadable", "systemd does not answer on the host", detail=shown.text)
+        raise AgentError("unreadable", "systemd does not answer on the host", detail=shown.text)
     going = starting(shown.out)
     if going:
         done = machine.run(["systemctl", "--no-pager", "disable", *going], timeout=_TIMEOUT)
         if done.code:
-            raise HostError("systemd", f"{', '.join(going)} cannot be disabled", detail=done.text)
+            raise AgentError("systemd", f"{', '.join(going)} cannot be disabled", detail=done.text)
     return going
 
 

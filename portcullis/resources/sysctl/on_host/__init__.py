@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Mapping
 
 from portcullis.agent.claims import Claims
-from portcullis.agent.errors import HostError
+from portcullis.agent.errors import AgentError
 from portcullis.agent.guarded import Guarded, Undo
 from portcullis.agent.kind import Kind
 from portcullis.agent.packaged import is_as_shipped
@@ -78,8 +78,8 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
             questions, self._files.facts([(FileSpec(spec.path), record) for spec, record in questions])
         ):
             try:
-                answers.append(file if isinstance(file, HostError) else self._facts(spec, file))
-            except HostError as error:
+                answers.append(file if isinstance(file, AgentError) else self._facts(spec, file))
+            except AgentError as error:
                 answers.append(error)
         return answers
 
@@ -124,10 +124,10 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
         steps.sort(key=lambda step: not step.detail)
         return steps + self._files.plan(_file(desired, facts.static), facts.file)
 
-    def obstacle(self, desired: SysctlDesired, facts: _Found) -> HostError | None:
+    def obstacle(self, desired: SysctlDesired, facts: _Found) -> AgentError | None:
         unknown = sorted(key for key, value in facts.values.items() if value == ABSENT)
         if unknown:
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"the host's kernel has no {', '.join(unknown)}",
                 prop="values",
@@ -135,7 +135,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
             )
         if facts.overridden:
             key, said = min(facts.overridden.items())
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"{key} is set to {said}, which is read after {desired.path} and wins at the next boot",
                 prop="overridden",
@@ -182,9 +182,9 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
             file_steps = [s for s in steps if not s.prop.startswith(("values.", "overridden."))]
             static = self._static()
             self._files.apply(_file(desired, static), file_steps, work)
-        except HostError:
+        except AgentError:
             for path, value in done.items():
-                with contextlib.suppress(HostError):
+                with contextlib.suppress(AgentError):
                     self._write(path, value)
             raise
         for path in [path for path in kept if not _declared(path, wanted, static)]:
@@ -198,12 +198,12 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
 
     def preflight(
         self, desired: SysctlDesired, facts: _Found, steps: list[Step], peer: Peer | None
-    ) -> HostError | None:
+    ) -> AgentError | None:
         """Whether a path is symmetric only the login afterwards can tell."""
         off = [key for key, value in desired.values.items() if key.endswith(".disable_ipv6") and value == "1"]
         if peer is None or peer.address.version != 6 or not off:  # noqa: PLR2004 - IPv6
             return None
-        return HostError(
+        return AgentError(
             "invalid",
             f"{off[0]} = 1 would cut off this very session, which comes over IPv6",
             prop=f"values.{off[0]}",
@@ -254,7 +254,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
             return None
         except (OSError, ValueError) as error:
             why = os.strerror(getattr(error, "errno", 0) or errno.EINVAL)
-            raise HostError("unreadable", f"{_dotted(path)}: {why}", prop="values") from None
+            raise AgentError("unreadable", f"{_dotted(path)}: {why}", prop="values") from None
 
     def _shown(self, key: str, spec: SysctlSpec, live: Live) -> str:
         """One text for a key: its value; for several interfaces what most have, and those that differ."""
@@ -283,7 +283,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
             hint = "see the kernel's documentation of it for the values that it has"
             if path == _PORT_START:
                 hint = f"raise net.ipv4.ip_local_port_range to begin at {value} or above, where it is set"
-            raise HostError(
+            raise AgentError(
                 "invalid",
                 f"the kernel does not take {value!r} for {_dotted(path)}: {os.strerror(error.errno or 0)}",
                 prop=f"values.{_dotted(path)}",
@@ -294,7 +294,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
 
     def _restore(self, path: str, value: str) -> None:
         if self._value(path) not in (None, value):
-            with contextlib.suppress(HostError):
+            with contextlib.suppress(AgentError):
                 self._write(path, value)
 
     def _theirs(self, own: str, wanted: Mapping[str, str]) -> dict[str, str]:
@@ -328,14 +328,14 @@ def _dotted(path: str) -> str:
     return path.replace("/", ".")
 
 
-def _for_good(desired: SysctlDesired, facts: _Found) -> HostError | None:
+def _for_good(desired: SysctlDesired, facts: _Found) -> AgentError | None:
     """Why IPv6 cannot be switched off: the kernel forgets the addresses, and no undo brings them back."""
     for key, value in desired.values.items():
         name = sysctl_files.normal(key).split("/")[-2]
         lost = {k: v for k, v in facts.ipv6.items() if name in ("all", "*", k)}
         if key.endswith(".disable_ipv6") and value == "1" != facts.values[key] and lost:
             interface, address = min(lost.items())
-            return HostError(
+            return AgentError(
                 "invalid",
                 f"{key} = 1 would take {address} from {interface}, and an undo would not bring it back",
                 prop=f"values.{key}",

@@ -36,7 +36,7 @@ def parse(text: str) -> Iterator[Entry]:
 
 
 def read(path: Path) -> list[Entry]:
-    """The assignments of the file `path`; none where it is missing. Raises `HostError` (``unreadable``)."""
+    """The assignments of the file `path`; none where it is missing. Raises `AgentError` (``unreadable``)."""
     try:
         text = path.read_text("utf-8", "replace")
     except (FileNotFoundError, NotADirectoryError):

@@ -45,7 +45,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 
-class Kind(ABC):
+class ValueType(ABC):
     """How one value is read and described."""
 
     @abstractmethod
@@ -74,7 +74,7 @@ class Kind(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Text(Kind):
+class Text(ValueType):
     """Text in a form of its own. `refused` gives the reason and hint against a text, or None."""
 
     what: str
@@ -102,7 +102,7 @@ class Text(Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class NumberOrText(Kind):
+class NumberOrText(ValueType):
     """Text that may also be written as a whole number without quotes, such as a user id."""
 
     text: Text
@@ -117,7 +117,7 @@ class NumberOrText(Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class Literally(Kind):
+class Literally(ValueType):
     """Text that is passed on as it is, so it has to be text: see the YAML traps at the top."""
 
     def read(self, raw: Any) -> str:
@@ -139,7 +139,7 @@ class Literally(Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class SecretText(Kind):
+class SecretText(ValueType):
     """A secret; it is never shown, encrypted or not. `may_be_empty` lets an empty text pass."""
 
     may_be_empty: bool = False
@@ -168,10 +168,10 @@ class SecretText(Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class OrOutput(Kind):
+class OrOutput(ValueType):
     """A value of another kind, or an output of a resource, which is known only later."""
 
-    kind: Kind
+    kind: ValueType
 
     def read(self, raw: Any) -> Any:
         """Pass an output on as it is."""
@@ -183,7 +183,7 @@ class OrOutput(Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class Number(Kind):
+class Number(ValueType):
     """A whole number within bounds."""
 
     what: str
@@ -205,7 +205,7 @@ class Number(Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class Fraction(Kind):
+class Fraction(ValueType):
     """A decimal number within bounds, kept as its shortest text. `refused` is as in `Text`."""
 
     what: str
@@ -376,9 +376,9 @@ def fields_of(kind: type) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
-def kind_of(form: Any) -> Kind:
+def kind_of(form: Any) -> ValueType:
     """Return the kind in a type such as `Port`."""
-    return next(each for each in form.__metadata__ if isinstance(each, Kind))
+    return next(each for each in form.__metadata__ if isinstance(each, ValueType))
 
 
 def valid(form: Any, raw: Any) -> Any:
