@@ -26,7 +26,11 @@ find /var/lib/portcullis -mindepth 1 -maxdepth 2 -not -path '*/items/[0-9a-f]*' 
 find /run/portcullis /run/small /run/large -printf 'file %p\n' 2>/dev/null
 find /tmp /var/tmp -maxdepth 1 -not -name 'systemd-private-*' -printf 'file %p\n'
 find /etc /home /root /opt /srv /usr/local /var/www /var/lib/nginx /var/lib/portcullis -xdev \
-    -name '.*.portcullis-*' -printf 'file %p\n' 2>/dev/null
+    -name '.*.portcullis-*' 2>/dev/null | while read -r path; do
+    # The version of a tree that its link points to is no leftover.
+    folder=$(dirname "$path")
+    [ -n "$(find "$folder" -maxdepth 1 -type l -lname "$(basename "$path")")" ] || echo "file $path"
+done
 find /var/backups/portcullis -mindepth 1 -not -name '*.rdb' -printf 'file %p\n'
 ps -eo args | sed 's/^/process /' |
     grep -v torture: |

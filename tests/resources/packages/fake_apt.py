@@ -54,6 +54,8 @@ class FakeApt:
             also = [other for name in names for other in self.recommends.get(name, ())] if weak else []
             return self.apt_get(verb, names, also, simulate=simulate)
         self.calls.append(" ".join(argv))
+        if program == "deb-systemd-helper":
+            assert env, "it works for a package's own script only"
         if program == "systemctl":
             return self.systemctl([word for word in words if not word.startswith("-")])
         if program == "dpkg-query" and "-L" in words:

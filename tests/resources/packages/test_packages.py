@@ -205,6 +205,29 @@ def test_a_package_that_is_never_purged_keeps_its_data_when_the_rest_is_purged(w
     assert writes == ["apt-get remove nginx", "apt-get purge libssl3 nginx-common"]
 
 
+@pytest.mark.parametrize("on_delete", ["purge", "remove"])
+def test_debian_forgets_which_units_of_a_package_that_is_only_removed_were_enabled(
+    web: Packages, on_delete: str
+) -> None:
+    # Its notes had the next installation leave them disabled, as if a person had done so.
+    web.apt.units = {"nginx": ["/usr/lib/systemd/system/nginx.service"]}
+    web.put("nginx", on_delete)
+    desired = {**web._desired("nginx", on_delete), "never_purge": ["nginx"]}
+    web.client.on("remove", "packages", web.urn, desired, owner=web.urn)
+    calls = web.apt.calls
+    forgotten = calls.index("deb-systemd-helper purge nginx.service")
+    removed = next(at for at, call in enumerate(calls) if call.startswith("apt-get remove"))
+    assert forgotten < removed
+
+
+def test_the_notes_of_a_package_that_somebody_removed_before_us_stay(web: Packages) -> None:
+    web.apt.units = {"redis": ["/usr/lib/systemd/system/redis.service"]}
+    web.apt.configured_only.add("redis")
+    web.put("redis")
+    web.remove("purge")
+    assert not [call for call in web.apt.calls if call.startswith("deb-systemd-helper")]
+
+
 def test_purge_spares_the_files_of_a_package_that_somebody_removed_before_us(web: Packages) -> None:
     web.apt.configured_only.add("redis")
     web.put("nginx redis")

@@ -24,7 +24,7 @@ from portcullis.resources.packages.facts import (
     PackagesSpec,
 )
 from portcullis.resources.packages.on_host.apt import Apt, is_installed, is_there
-from portcullis.resources.packages.on_host.policy import DISABLED, leave_stopped
+from portcullis.resources.packages.on_host.policy import DISABLED, forget_units, leave_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -266,12 +266,15 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         return set(going | unneeded)
 
     def _away(self, names: frozenset[str], *, purge: bool, spared: frozenset[str]) -> None:
-        if spared & names and purge:
+        kept = names & spared if purge else names
+        if kept:
             # First: once what it needs is purged, it could not stay to be removed only.
-            self._apt.take_away(spared & names, purge=False)
-            names -= spared
-        if names:
-            self._apt.take_away(names, purge=purge)
+            singles = {record.id: record for record in self._singles()}
+            fresh = {name for name in kept if not singles[name].original.get("configured")}
+            forget_units(self._machine, self._installed(fresh))
+            self._apt.take_away(kept, purge=False)
+        if names - kept:
+            self._apt.take_away(names - kept, purge=True)
 
     def _harmless(self, names: Collection[str], may_go: Collection[str]) -> frozenset[str]:
         """Those of `names` whose removal takes nothing outside `may_go`, and brings nothing in its place."""

@@ -90,8 +90,7 @@ def leave_stopped(machine: Machine, packages: Collection[str], declared: Collect
     """
     if not packages:
         return []
-    listed = machine.run(["dpkg-query", "-L", *packages], timeout=_TIMEOUT)
-    units = sorted(units_among(listed.out) - set(declared))
+    units = sorted(_units_of(machine, packages) - set(declared))
     if not units:
         return []
     properties = "--property=Id,UnitFileState,DefaultDependencies"
@@ -104,6 +103,23 @@ def leave_stopped(machine: Machine, packages: Collection[str], declared: Collect
         if done.code:
             raise AgentError("systemd", f"{', '.join(going)} cannot be disabled", detail=done.text)
     return going
+
+
+def forget_units(machine: Machine, packages: Collection[str]) -> None:
+    """Have Debian forget which units of `packages` are enabled, before the packages are removed.
+
+    deb-systemd-helper(1p) keeps its notes until the purge. Without this, the next installation would leave
+    disabled what ours had disabled, and the inventory would take that for the work of a person.
+    """
+    units = _units_of(machine, packages) if packages else set()
+    if units:
+        # The helper works for a package's own script only.
+        script = {"DPKG_MAINTSCRIPT_PACKAGE": min(packages)}
+        machine.run(["deb-systemd-helper", "purge", *sorted(units)], timeout=_TIMEOUT, env=script)
+
+
+def _units_of(machine: Machine, packages: Collection[str]) -> set[str]:
+    return units_among(machine.run(["dpkg-query", "-L", *sorted(packages)], timeout=_TIMEOUT).out)
 
 
 def units_among(listed: str) -> set[str]:
