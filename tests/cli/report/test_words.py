@@ -36,7 +36,7 @@ def test_what_is_declared_and_not_there_follows_from_what_serves_it() -> None:
     maps: dict[str, Any] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
     declared = {**maps, "published": {"tcp4 172.17.0.1:6379": 'container "redis"'}}
     report = Stream().thing("Exposure", "e", declared, maps, declared).report()
-    assert [d.what for d in report.differences] == ['declared, and not there: container "redis"']
+    assert [d.what for d in report.differences] == ['declared but missing: container "redis"']
     redis = {"name": "redis"}
     report = (
         Stream()
