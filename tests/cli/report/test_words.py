@@ -233,7 +233,7 @@ def test_a_machine_without_a_record_is_recorded_by_up_though_all_else_stays() ->
     told = accepting({}, {}, {"files": {"baseline": NO_BASELINE, **EVIL["files"]}})
     assert told == [
         ("/etc/cron.d/evil", "file 0644 root:root", False, True),
-        ("baseline", "there is none of this machine", False, False),
+        ("baseline", "not recorded for this machine", False, False),
     ]
     (line,) = inventory(files={"baseline": NO_BASELINE})
     assert line.remedy == "up records what is here"
