@@ -37,7 +37,7 @@ _SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run", "/var/run")
 # A container that can write to one of these folders can take over the host.
 _TREES = ("/etc", "/root", "/boot", "/dev", "/proc", "/sys", "/usr", "/lib", "/bin", "/sbin", "/home", "/var",
           "/opt")  # fmt: skip
-_INSPECTED = 100  # the details of so many undeclared containers are read; of the others, only the names
+_INSPECTED = 100  # the most undeclared containers whose details are read
 _SHOWN = 8  # mounts, devices or ports that one text names
 
 

@@ -65,7 +65,7 @@ def test_a_finished_login_and_an_open_one(logged: Host) -> None:
         line(ACCEPTED, -60),
         line(CLOSED, 0),
         line(ACCEPTED.replace("deploy", "root"), 5, pid=800),
-        line(CLOSED, 9, pid=900),  # the journal does not have the begin of this login
+        line(CLOSED, 9, pid=900),  # the journal does not have the start of this login
     )
     assert told(logged) == [
         ("deploy", "laptop", "203.0.113.77", -60, 1),
