@@ -1,1 +1,1 @@
-"""What a host exposes: listeners, published ports and firewall rules, read back."""
+"""Reads back what a host exposes: listening sockets, published ports and firewall rules."""

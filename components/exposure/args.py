@@ -1,4 +1,4 @@
-"""What a host exposes beside what is declared."""
+"""Settings: what a host may expose that nothing else in the settings declares."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ Exposed = Annotated[
     Text(
         "something that a host exposes",
         exposure_keys.ACCEPTED,
-        "copy it from the line of difference, without its owner, such as udp4 0.0.0.0:5353 or network "
-        "monitoring",
+        "copy it from the preview's line, without the owner, such as udp4 0.0.0.0:5353 or network monitoring",
     ),
 ]
 
 
 class ExposureArgs(Section):
-    """What a host may expose beside what is declared."""
+    """What a host may expose that nothing else in the settings declares."""
 
     what: ClassVar[str] = "an exposure"
 
     accept: MapOf[Exposed, Reason] = Field(default_factory=dict)
-    """What may listen, be published or be let through beside what is declared, and why:
-    `"udp4 0.0.0.0:5353": mDNS for a printer`. Copy the key from the line of difference."""
+    """Undeclared listeners, published ports, networks and firewall rules that may stay, each with a reason:
+    `"udp4 0.0.0.0:5353": mDNS for a printer`. Copy the key from the preview's line, without the owner."""

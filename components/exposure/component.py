@@ -1,4 +1,4 @@
-"""What a host exposes, declared out of what is on it; everything else that it exposes is a difference."""
+"""Declares what a host exposes. Everything else that it exposes shows as drift."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class HostExposure(pulumi.ComponentResource):
-    """The last chapter: what the host exposes is what was declared, and nothing else.
+    """Compares what the host exposes with what is declared: the host shall expose nothing else.
 
-    Nothing is changed: what is undeclared is a line of difference in every preview, and a warning in every
-    `up`, with the name of who exposes it.
+    It changes nothing. Each undeclared listener, published port or firewall rule is one line in every preview
+    and one warning in every `up`, with the name of its owner.
 
     Example:
         ```python
@@ -41,7 +41,7 @@ class HostExposure(pulumi.ComponentResource):
         ```
 
     Attributes:
-        exposure: the resource that is read back.
+        exposure: the resource that reads the host.
     """
 
     exposure: Exposure
@@ -61,20 +61,21 @@ class HostExposure(pulumi.ComponentResource):
         networks: Sequence[str] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Derive the expected exposure from the arguments and declare the resource that compares it.
 
         Args:
             name: the component's name, such as "web1-exposure".
-            args: what the host may expose beside what is declared here.
+            args: what the host may expose that the other arguments do not declare.
             host: the host.
             ssh_port: sshd's port.
-            web: nginx serves sites, on 80 and 443.
-            firewall: what is open beside those.
+            web: whether nginx serves sites on the ports 80 and 443.
+            firewall: which other ports the firewall opens.
             bind_address: docker0's address.
-            ports: the ports there that containers have, by container.
-            released: apps whose releases take a port of their own there.
-            networks: the networks of Docker that are declared.
-            opts: options of the component. It is read last: it depends on all that makes the above.
+            ports: the port that each container publishes on docker0's address, by the container's name.
+            released: apps whose releases each publish a port of their own on docker0's address.
+            networks: the declared Docker networks.
+            opts: options of the component. Let it depend on everything that makes the above, so that it reads
+                the host last.
         """
         super().__init__("portcullis:index:HostExposure", name, None, opts)
         firewall = firewall or FirewallArgs()
@@ -82,7 +83,7 @@ class HostExposure(pulumi.ComponentResource):
         public = {port.replace(":", "-"): rule.from_ for port, rule in firewall.public.items()}
 
         def expected(declared: Mapping[str, str]) -> dict[str, str]:
-            # What is accepted may be there or not; what is declared as well would be missing for ever.
+            # An accepted key may be absent. If it were declared as well, its absence would show as drift.
             return {key: owner for key, owner in declared.items() if key not in args.accept}
 
         self.exposure = Exposure(

@@ -1,4 +1,4 @@
-"""What both halves of `Exposure` exchange."""
+"""The data that the program and the agent exchange about `Exposure`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Dict, Union
 from portcullis.agent.wire import Desired, Facts, Spec
 
 MAPS = ("listeners", "published", "passes", "networks")
-"""What is compared; each is a map of what is exposed."""
+"""The attributes that are compared. Each is a map of exposed things."""
 ABSENT = "absent"
-"""What a step says of something that is not there, or not declared."""
+"""The value in a step for a key that is missing on the host, or undeclared."""
 
 
 @dataclass(frozen=True)
 class ExposureSpec(Spec):
-    """What is declared. The host needs it for reading: some keys depend on it, and much is looked at twice.
+    """What is declared. The host needs it for reading.
+
+    Some keys depend on what is declared, and the host reads a second time when its facts differ from it.
 
     Attributes:
         listeners: sockets beyond loopback, each with its owner.
         published: ports that Docker publishes beyond loopback, each with its container.
         passes: what the firewalls let through, each with the sources.
-        networks: networks of Docker.
-        accepted: keys of any of these that may be there, each with the reason.
-        usual: what may be there on any address, each with the reason.
+        networks: Docker networks.
+        accepted: keys of any of these maps that may be on the host, each with the reason.
+        usual: listeners and published ports that may be on any address, each with the reason.
     """
 
     listeners: Mapping[str, str]
@@ -37,7 +39,7 @@ class ExposureSpec(Spec):
 
 @dataclass(frozen=True)
 class ExposureDesired(Desired):
-    """What a host may expose, as it is declared. The attributes are those of `ExposureSpec`."""
+    """What a host may expose. The attributes are those of `ExposureSpec`."""
 
     listeners: Mapping[str, str]
     published: Mapping[str, str]
@@ -48,11 +50,11 @@ class ExposureDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Always the same: a host has one."""
+        """The same for all hosts, because a host has one exposure."""
         return "host"
 
     def spec(self) -> ExposureSpec:
-        """Return all of it."""
+        """Return all attributes: the host needs each of them for reading."""
         return ExposureSpec(
             self.listeners, self.published, self.passes, self.networks, self.accepted, self.usual
         )
@@ -60,13 +62,14 @@ class ExposureDesired(Desired):
 
 @dataclass(frozen=True)
 class ExposureFacts(Facts):
-    """What a host exposes, without what is accepted or usual.
+    """What a host exposes, without accepted and usual entries.
 
     Attributes:
         listeners: sockets beyond loopback, each with its owner.
         published: ports that Docker publishes beyond loopback, each with its container.
         passes: what the firewalls let through, each with the sources.
-        networks: networks of Docker that are declared, or have a container, which is the text.
+        networks: Docker networks that are declared, and undeclared ones that a container is in. The text of
+            an undeclared network names its containers.
     """
 
     listeners: Mapping[str, str] = field(default_factory=dict)
@@ -76,7 +79,7 @@ class ExposureFacts(Facts):
 
     @classmethod
     def of(cls, maps: Mapping[str, Mapping[str, str]]) -> ExposureFacts:
-        """Return what these maps tell, by the names in `MAPS`."""
+        """Build the facts from maps, by the names in `MAPS`."""
         return cls(
             exists=True,
             listeners=maps["listeners"],
@@ -87,5 +90,5 @@ class ExposureFacts(Facts):
 
 
 def maps_of(thing: Union[ExposureSpec, ExposureDesired, ExposureFacts]) -> Dict[str, Mapping[str, str]]:
-    """Return what is compared, by the names in `MAPS`."""
+    """Return the maps that are compared, by the names in `MAPS`."""
     return {name: getattr(thing, name) for name in MAPS}

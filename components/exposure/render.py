@@ -1,6 +1,6 @@
-"""What a host of the settings exposes: who listens, what Docker publishes, what the firewalls let through.
+"""Derives from the settings what a host exposes: listeners, published ports, what the firewalls let through.
 
-Pure functions. The keys are those that the agent reads back, see docs/exposure.md.
+Pure functions. The agent reads back the same keys, see docs/exposure.md.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SSHD, NGINX = "ssh.service", "nginx.service"
-_EVERY = {"4": "0.0.0.0", "6": "::"}  # noqa: S104 - what they bind to
+_EVERY = {"4": "0.0.0.0", "6": "::"}  # noqa: S104 - what sshd and nginx bind to
 
-# protocol, port and owner → why it may be there.
+# protocol, port and owner → why a host may have this listener.
 USUAL: Mapping[str, str] = {
     "udp 68 by dhclient": "asks the provider for the host's address (ifupdown)",
     "udp 68 by dhcpcd": "asks the provider for the host's address (ifupdown since Debian 13)",
@@ -32,15 +32,16 @@ USUAL: Mapping[str, str] = {
     "udp ephemeral by chrony.service": "asks for the time, and waits for the answer",
     "udp ephemeral by systemd-resolved.service": "asks for names, and waits for the answer",
 }
-"""What a plain Debian or Ubuntu has beyond loopback, at one provider or another. ufw lets nobody ask them.
+"""Listeners beyond loopback that a plain Debian or Ubuntu has at some providers. ufw lets nobody reach them.
 
-By the unit: what a process is called is its own choice. Only where root alone can take the port, and the unit
-depends on who starts the program (`ifup@eth0.service`, `networking.service`), by the program's name.
+An entry names the unit, because a process can choose its own name. An entry names the program only where root
+alone can take the port, and where the unit depends on what starts the program (`ifup@eth0.service`,
+`networking.service`).
 """
 
 
 def listeners(ssh_port: int, *, web: bool) -> dict[str, str]:
-    """Return who listens: sshd, and nginx on a host with sites; on every address, by both families."""
+    """Return the listeners: sshd, and nginx if the host has sites, on every IPv4 and IPv6 address."""
     ports = {ssh_port: SSHD} | ({80: NGINX, 443: NGINX} if web else {})
     return {
         sockets.key("tcp", address, port): owner
@@ -55,7 +56,7 @@ def published(bind_address: str, ports: Mapping[str, int], released: Sequence[st
     Args:
         bind_address: docker0's address.
         ports: the fixed ports, by the container's name.
-        released: apps whose releases take a port of their own.
+        released: apps whose releases each publish a port of their own.
     """
     fixed = {
         sockets.key("tcp", bind_address, port): f'container "{name}"'
@@ -71,10 +72,10 @@ def passes(
     """Return what ufw and the forward filter let through.
 
     Args:
-        ssh_port: sshd's, whose rule is the `SshServer`'s.
-        allowed: what is open, as `Firewall` takes it: `443/tcp`, `5432/tcp from 203.0.113.0/24`.
-        public: ports that containers publish to the world, and from where; `8000-8010/tcp`.
-        own: more rules, such as `53/udp on docker0`.
+        ssh_port: sshd's port. The `SshServer` opens it.
+        allowed: ports that ufw opens, in the form of `Firewall`: `443/tcp`, `5432/tcp from 203.0.113.0/24`.
+        public: ports that containers publish to the world, such as `8000-8010/tcp`, each with its sources.
+        own: more ufw rules, such as `53/udp on docker0`.
     """
     rules = [f"{ssh_port}/tcp", *allowed, *own]
     rules += [
@@ -99,7 +100,7 @@ def passes(
 
 
 def usual(allowed: Sequence[str], public: Sequence[str] = ()) -> dict[str, str]:
-    """Return what may be there besides: the system's own, and what serves ports that the settings open."""
+    """Return what else may be exposed: listeners of the system, and any owner of a port that is open."""
     by_allow = {f"{port} by *": "firewall.allow opens it" for text in allowed for port in _ports(text)}
     by_public = {
         f"published {port} by *": "firewall.public opens it"
@@ -110,7 +111,7 @@ def usual(allowed: Sequence[str], public: Sequence[str] = ()) -> dict[str, str]:
 
 
 def _ports(text: str) -> list[str]:
-    """Return ports with their protocol, as the agent spells them: `udp 60000-61000`."""
+    """Return ports with their protocol, in the agent's spelling: `udp 60000-61000`."""
     match, _ = ufw_names.parse_name(f"in {text}")
     protocols = ("tcp", "udp") if match.proto == "any" else (match.proto,)
     ports = [part.replace(":", "-") for part in match.dport.split(",") if part != "any"]

@@ -1,4 +1,4 @@
-"""What a host exposes: who listens beyond loopback, what Docker publishes, what the firewalls let through."""
+"""The resource `Exposure`: listeners beyond loopback, published ports, and what the firewalls let through."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props
     from portcullis.provider.changes import Change
 
-# What was declared before an update, on its way to `apply` only.
+# `update` hands to `apply`, under this name, what was declared before. It never reaches the state.
 _BEFORE = "__before"
 
 
@@ -43,13 +43,13 @@ class ExposureProvider(HostProvider):
     identity = ("host",)
     sets = MappingProxyType({"networks": "declared"})
     instead_of_import = "it only reads: declare it"
-    # Inputs too: what a change leaves in the state is what the host exposes, not what it should.
+    # These are inputs too. After an update the state holds what the host exposes, not what it should expose.
     chosen = MAPS
-    # The state's other maps are what is exposed. An update takes more from this than the present inputs.
+    # The state's other maps hold what the host exposes, so the state needs a record of what was declared.
     remembered = ("declared",)
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check the keys of each map."""
+        """Check the keys and texts of each map."""
         for name, form in (
             ("listeners", keys.LISTENER),
             ("published", keys.PUBLISHED),
@@ -62,30 +62,31 @@ class ExposureProvider(HostProvider):
             inputs.inputs[name] = found if found is not None else {}
             for key, text in (found or {}).items() if is_known(found) else ():
                 if not re.fullmatch(form, key):
-                    inputs.fail(name, f"{key!r} is not a key of {name}; copy it from a line of difference")
+                    inputs.fail(name, f"{key!r} is not a key of {name}; copy it from the preview's line")
                 if is_known(text) and not (isinstance(text, str) and text.strip()):
-                    inputs.fail(name, f"{key!r} has no text: an owner, or a reason")
+                    inputs.fail(name, f"{key!r} needs a text: its owner, or a reason")
 
     def desired(self, props: Props) -> ExposureDesired:
-        """Return what is declared: in a state the inputs are what was found, and that stands beside them."""
+        """Return what is declared. In a state, `declared` holds it, and the inputs hold what was found."""
         found: ExposureDesired = super().desired({**props, **(props.get("declared") or {})})
         return found
 
     def create(self, props: Props) -> CreateResult:
-        """Read it, and remember what was declared."""
+        """Read the host, and remember what was declared."""
         done = super().create(props)
         return CreateResult(done.id, _remembering(props, done.outs))
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
-        """Read it, and remember what was declared."""
+        """Read the host, and remember what was declared."""
         done = super().update(id_, olds, {**news, _BEFORE: olds.get("declared") or {}})
         return UpdateResult(_remembering(news, done.outs))
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
         """Change nothing, and warn of each difference.
 
-        Not a failure: the engine deletes nothing after one, and what is to be taken back would stay. It
-        deletes after every update, so what was declared until now is still there, and about to go.
+        A difference is a warning and no failure: after a failure the engine deletes nothing, so resources
+        that this `up` takes back would stay. The engine deletes after all updates. Whatever was declared
+        until now is therefore still on the host, and about to go: there is no warning of it.
         """
         answer = self.put(channel, item, props)
         found = maps_of(self._typed(answer["facts"]))
@@ -98,20 +99,20 @@ class ExposureProvider(HostProvider):
         return {**answer["facts"], **found}
 
     def absent_inputs(self) -> Props:
-        """Return nothing: there is always a host."""
+        """Return nothing, because this resource is never absent."""
         return {}
 
     def lines(self, change: Change) -> list[Line]:
-        """Say what is open and undeclared, and what is declared and closed. `up` closes nothing of it."""
+        """Name what is open but undeclared, and what is declared but missing. `up` closes nothing."""
         if change.op != "update":
-            # It only reads: what it finds is told, that it reads is not.
+            # The resource only reads. Its creation or deletion alone is not worth a line.
             return [replace(line, follows=True) for line in super().lines(change)]
         found = []
         for name in MAPS:
             told: set[tuple[str, str]] = set()
             for key, live, goal in change.entries(name):
                 line = _line(change, name, key, live, goal)
-                # One port by IPv4 and by IPv6 is one line.
+                # A port on IPv4 and on IPv6 is one line.
                 if (line.subject, line.what) not in told:
                     told.add((line.subject, line.what))
                     found.append(line)
@@ -128,7 +129,7 @@ def _remembering(props: Props, outs: Props) -> Props:
 
 
 def _is_going(name: str, key: str, owner: str, before: Mapping[str, Mapping[str, str]]) -> bool:
-    """Whether something undeclared was declared until now, with the same owner."""
+    """Whether an undeclared entry was declared until this update, with the same owner."""
     declared = before.get(name) or {}
     if name == "networks":
         return key in declared
@@ -141,17 +142,17 @@ def _split(step: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _line(change: Change, name: str, key: str, live: str | None, goal: str | None) -> Line:
-    """Return the line of a report about one key of a map."""
+    """Return the report's line about one key of a map."""
     at = (name, key)
     if not change.by_hand(at):
         return Line(_named(name, key), f"declared: {goal or 'no longer'}", "up reads it again", at=at)
     if live is None:
-        # The rule, the container or the unit behind it has a line of its own.
-        what, remedy = f"declared, and not there: {goal}", "what serves it has to start"
+        # The rule, container or unit behind it has a line of its own.
+        what, remedy = f"declared but missing: {goal}", "start the service behind it"
         return Line(_named(name, key), what, remedy, Severity.WRONG, at=at, follows=True)
     container = _CONTAINER.match(live)
     if name in ("listeners", "published"):
-        what = f"reached by {live}" if name == "published" else f"{live} listens"
+        what = f"published by {live}" if name == "published" else f"{live} listens"
         service = _SERVICE.match(live)
         away = (
             f"docker rm -f {container[1]}"
@@ -164,7 +165,7 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
         topic = f"container {container[1]}" if container else ""
         return Line(_named(name, key), what, remedy, Severity.OPEN, at=at, topic=topic, echo=bool(topic))
     if name == "networks":
-        # The inventory tells of each network, also of one with nobody in it.
+        # The inventory has a line for each undeclared network, even for one without containers.
         subject, remedy = f"network {key}", f"{STAYS}; remove it yourself: docker network rm {key}"
         severity = Severity.OPEN if PAST_FILTERS in live else Severity.WRONG
         return Line(subject, f"undeclared, with {live}", remedy, severity, at=at, topic=subject, echo=True)
@@ -178,7 +179,7 @@ _PASSED = re.compile(r"(tcp|udp)[46] (\d[\d-]*)$")
 
 
 def _port(key: str) -> str:
-    """Return what ufw calls a port that it lets through, '' where it is another rule."""
+    """Return ufw's name for a port that it lets through, or '' for any other rule."""
     found = _PASSED.match(key)
     return f"{found[2].replace('-', ':')}/{found[1]}" if found else ""
 
@@ -188,27 +189,27 @@ def _named(name: str, key: str) -> str:
 
 
 def line(step: Mapping[str, str]) -> str:
-    """Return a difference in one line for people: `tcp4 0.0.0.0:3306 by container "leak" (mysql:8)`."""
+    """Return one difference as a line for people: `tcp4 0.0.0.0:3306 by container "leak" (mysql:8)`."""
     name, key = _split(step)
     have, want = step["have"], step["want"]
     what = {"networks": f"network {key} with", "passes": f"{key}:"}.get(name, f"{key} by")
     if want == ABSENT:
         return f"undeclared: {what} {have}"
     if have == ABSENT:
-        return f"declared, and not there: {what} {want}"
+        return f"declared but missing: {what} {want}"
     return f"{what} {have}, declared: {want}"
 
 
 class Exposure(HostResource):
-    """What a host exposes. Read only: what differs shows in every preview, and an update warns of it.
+    """What a host exposes. It only reads: differences show in every preview, and an `up` warns of them.
 
     Attributes:
-        listeners: who listens beyond loopback: `tcp4 0.0.0.0:443` → `nginx.service`.
-        published: what Docker publishes beyond loopback: `tcp4 172.17.0.1:2019` → `container "api"`.
+        listeners: sockets that listen beyond loopback: `tcp4 0.0.0.0:443` → `nginx.service`.
+        published: ports that Docker publishes beyond loopback: `tcp4 172.17.0.1:2019` → `container "api"`.
         passes: what the firewalls let through: `tcp4 443` → `anywhere`.
-        networks: networks of Docker with somebody in them.
-        accepted: what may be there besides, with the reason.
-        declared: what was declared of the first four when it was last read in an `up`.
+        networks: Docker networks that are declared, and undeclared ones with a running container in them.
+        accepted: undeclared keys that may be on the host, each with the reason.
+        declared: the first four maps as the last `up` declared them.
     """
 
     listeners: pulumi.Output[dict[str, str]]
@@ -231,20 +232,22 @@ class Exposure(HostResource):
         usual: Mapping[str, str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare what the host may expose.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
             listeners: sockets beyond loopback → their owners: a systemd unit, `container "NAME"`, or
                 `process NAME (USER)`.
-            published: what Docker publishes beyond loopback → `container "NAME"`. The releases of an app are
-                `tcp4 172.17.0.1:28000-28999 for NAME`.
-            passes: what ufw and the forward filter let through → from where.
-            networks: the networks of Docker that are declared.
-            accepted: keys of any of these that may be there → why. Networks are `network NAME`.
-            usual: what may be there, on any address → why: `udp 68 by dhclient`; `ephemeral` stands for a
-                port that the kernel chose, `*` for any owner. `published tcp 8443 by *` is of containers.
+            published: ports that Docker publishes beyond loopback → `container "NAME"`. The key of all
+                releases of an app is `tcp4 172.17.0.1:28000-28999 for NAME`.
+            passes: what ufw and the forward filter let through → the sources.
+            networks: the names of the declared Docker networks.
+            accepted: undeclared keys of any of these maps that may be on the host → the reason. The key of a
+                network is `network NAME`.
+            usual: listeners that may be on any address → the reason: `udp 68 by dhclient`. `ephemeral` stands
+                for a port that the kernel chose, and `*` for any owner. `published tcp 8443 by *` is a port
+                that any container may publish.
             opts: resource options.
         """
         super().__init__(

@@ -1,1 +1,1 @@
-"""What is on a host beside what its packages and the settings bring, read back."""
+"""Reads back what is on a host besides what its packages and the settings put there."""

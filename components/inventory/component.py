@@ -1,4 +1,4 @@
-"""What is on a host, declared out of what is on it by intent; everything else is a difference."""
+"""Declares what is on a host by intent. Everything else on it shows as drift."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class HostInventory(pulumi.ComponentResource):
-    """What nobody declared: accounts, keys, files, units, programs, packages, kernel settings, containers.
+    """Finds undeclared accounts, keys, files, units, programs, packages, kernel settings and containers.
 
-    What resources declare, the host knows from its own records. The first `up` records what came with the
-    machine before it changes anything. From then on each stranger is a line of difference in every preview,
-    and a warning in every `up`; nothing is ever deleted. A timer walks the disk every night.
+    The host's own records name everything that resources declare. The first `up` records what came with the
+    machine before it changes anything. From then on each undeclared thing is one line in every preview and
+    one warning in every `up`. Nothing is ever deleted. A timer walks the disk every night.
 
     Example:
         ```python
@@ -43,7 +43,7 @@ class HostInventory(pulumi.ComponentResource):
         ```
 
     Attributes:
-        inventory: the resource that is read back.
+        inventory: the resource that reads the host.
     """
 
     inventory: Inventory
@@ -60,17 +60,18 @@ class HostInventory(pulumi.ComponentResource):
         sources: Sequence[str] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare the inventory and its nightly walk.
 
         Args:
             name: the component's name, such as "web1-inventory".
-            args: what may be there beside what is declared.
+            args: which undeclared things may stay.
             host: the host.
-            containers: the containers of Docker that are declared.
-            networks: the networks of Docker that are declared, each with the containers in it.
-            volumes: the volumes of Docker that are declared.
-            sources: apt's sources beside the distribution's, as URIs.
-            opts: options of the component. It is read last: it depends on all that makes the above.
+            containers: the declared Docker containers.
+            networks: the declared Docker networks, each with the containers in it.
+            volumes: the declared Docker volumes.
+            sources: the declared apt sources, as URIs. The distribution's own are not among them.
+            opts: options of the component. Let it depend on everything that makes the above, so that it reads
+                the host last.
         """
         super().__init__("portcullis:index:HostInventory", name, None, opts)
         own = ResourceOptions(parent=self)

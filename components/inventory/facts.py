@@ -1,4 +1,4 @@
-"""What both halves of `Inventory` exchange."""
+"""The data that the program and the agent exchange about `Inventory`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Dict, Union
 from portcullis.agent.wire import Desired, Facts, Spec
 
 MAPS = ("accounts", "keys", "files", "units", "programs", "packages", "kernel", "docker")
-"""What is told; each is a map of what nobody declared, with a text on each."""
+"""The attributes that are compared. Each is a map from an undeclared thing to a text about it."""
 WORDS: Mapping[str, str] = {
     "accounts": "account",
     "keys": "key",
@@ -19,23 +19,23 @@ WORDS: Mapping[str, str] = {
     "packages": "package",
     "kernel": "kernel",
 }
-"""How an acceptance of each map begins; a key of `docker` begins with its own word, such as `container`."""
+"""The first word of an accepted key, by map. Keys of `docker` begin with their own, such as `container`."""
 ABSENT = "absent"
-"""What a step says is declared: nothing of what is found."""
-NO_BASELINE = "there is none of this machine: the next `up` records what is here"
-"""What is told of the key `baseline` of files where nothing is recorded."""
+"""The wanted value in every step: whatever the inventory finds is undeclared."""
+NO_BASELINE = "not recorded for this machine: the next `up` records what is here"
+"""The text of the entry `baseline` in `files`, if this machine has no recorded baseline."""
 
 
 @dataclass(frozen=True)
 class InventorySpec(Spec):
-    """What is declared and what the host's own records do not tell.
+    """What is declared but does not stand in the host's own records.
 
     Attributes:
-        containers: names of Docker's containers that are declared.
-        networks: Docker's networks that are declared, each with its declared members, joined by commas.
-        volumes: names of Docker's volumes that are declared.
-        sources: apt's sources that are declared, as URIs, such as "https://download.docker.com/linux/debian".
-        accepted: what else may be there, such as "file /etc/foo", each with the reason.
+        containers: names of the declared Docker containers.
+        networks: the declared Docker networks, each with its declared members, joined by commas.
+        volumes: names of the declared Docker volumes.
+        sources: the declared apt sources, as URIs, such as "https://download.docker.com/linux/debian".
+        accepted: undeclared things that may stay, such as "file /etc/foo", each with the reason.
     """
 
     containers: Sequence[str]
@@ -47,10 +47,10 @@ class InventorySpec(Spec):
 
 @dataclass(frozen=True)
 class InventoryDesired(Desired):
-    """What may be on a host, as it is declared.
+    """What may be on a host.
 
-    The maps in `MAPS` are empty here: whatever the host tells is a difference. The other attributes are those
-    of `InventorySpec`.
+    The maps in `MAPS` are empty here, because every entry that the host finds is a difference. The other
+    attributes are those of `InventorySpec`.
     """
 
     containers: Sequence[str]
@@ -69,7 +69,7 @@ class InventoryDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Always the same: a host has one."""
+        """The same for all hosts, because a host has one inventory."""
         return "host"
 
     def spec(self) -> InventorySpec:
@@ -79,18 +79,21 @@ class InventoryDesired(Desired):
 
 @dataclass(frozen=True)
 class InventoryFacts(Facts):
-    """What is on a host and neither declared, nor of its packages, nor came with it, nor accepted.
+    """What is on a host for no known reason.
+
+    It is not declared, no package brought it, it did not come with the machine, and the settings do not
+    accept it.
 
     Attributes:
-        accounts: accounts that can log in or have rights of root's.
+        accounts: accounts that can log in or that have rights of root.
         keys: keys that let somebody log in.
         files: files, folders and links, by path.
-        units: units of systemd.
-        programs: programs with rights of their own, and changed files of packages, from the nightly walk.
+        units: systemd units.
+        programs: programs with special rights, and changed files of packages, from the nightly walk.
         packages: packages, and where they come from.
-        kernel: settings, routes, addresses and interfaces.
+        kernel: kernel settings, routes, addresses and interfaces.
         docker: containers, networks, volumes and plugins.
-        baseline: when what came with the machine was recorded, and how much it was; empty before that.
+        baseline: when the baseline was recorded, and its number of entries. Empty before that.
     """
 
     accounts: Mapping[str, str] = field(default_factory=dict)
@@ -105,7 +108,7 @@ class InventoryFacts(Facts):
 
     @classmethod
     def of(cls, maps: Mapping[str, Mapping[str, str]], baseline: Mapping[str, str]) -> InventoryFacts:
-        """Return what these maps tell, by the names in `MAPS`."""
+        """Build the facts from maps, by the names in `MAPS`, and the baseline."""
         return cls(
             exists=True,
             accounts=maps["accounts"],
@@ -121,10 +124,10 @@ class InventoryFacts(Facts):
 
 
 def maps_of(thing: Union[InventoryDesired, InventoryFacts]) -> Dict[str, Mapping[str, str]]:
-    """Return what is told, by the names in `MAPS`."""
+    """Return the maps that are compared, by the names in `MAPS`."""
     return {name: getattr(thing, name) for name in MAPS}
 
 
 def acceptance(name: str, key: str) -> str:
-    """Return how something is accepted: `file /etc/foo`, `container leak`."""
+    """Return the key under which an entry is accepted: `file /etc/foo`, `container leak`."""
     return f"{WORDS[name]} {key}" if name in WORDS else key

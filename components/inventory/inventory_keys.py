@@ -1,6 +1,6 @@
-"""The grammar of what is on a host: how a line of difference names it, and how it is accepted."""
+"""The pattern of the keys that name things on a host, in previews and in the setting `inventory.accept`."""
 
 from __future__ import annotations
 
 ACCEPTED = r"(?:account|key|file|unit|program|package|kernel|container|network|volume|[a-z]+) \S.*"
-"""A line of difference up to its colon, such as `file /etc/foo` or `container leak`."""
+"""A line of the preview up to its colon, such as `file /etc/foo` or `container leak`."""

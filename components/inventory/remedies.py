@@ -1,6 +1,6 @@
-"""What a person runs on a host, as root, so that the inventory tells of something no more. Pure.
+"""Finds the command that root runs on a host to remove an entry of the inventory. Pure functions.
 
-It is a table for each map of the inventory. Its patterns read the key and the text of an entry, as the
+There is a table for each map of the inventory. Its patterns match the key and the text of an entry, as the
 readers in `on_host` write them.
 """
 
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
 _NO_COMMAND = re.compile(
     r"accept |reading |more\n|baseline\n|.*\n(?:cannot be read|gone; was: )|.*…(?:\n|$)", re.DOTALL
 )
-"""What no command undoes, and what was too long to travel whole."""
-# Who was logged in then.
+"""Entries that no command undoes, and entries that were cut off because they were too long."""
+# The end of a text: when the thing changed, and who was logged in then.
 _WHEN = re.compile(r" \(changed \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ.*\)$")
 _CHANGED = re.compile(r", was: |, its content changed$")
 
 _WALK = f"systemctl start {render.UNIT}.service"
 _DIVERT = "dpkg-divert --local --rename --remove {path}"
 _REINSTALL = "apt-get install -y --reinstall -o Dpkg::Options::=--force-confmiss {package}"
-"""Puts in place what is missing, and leaves the package's other files as they are."""
+"""Restores missing files of a package, and leaves its other files as they are."""
 _PACKAGE = r"(?P<package>[a-z0-9][a-z0-9+.-]+)"
-_STRANGER = (
+_UNKNOWN_FILE = (
     r"(?:(?:file|pipe|socket|disk device|device|thing) \d{4} \S+|link to [^,]+)"
     r"(?:, (?:runs as|has capabilities) [^,]+)*(?:, in no package)?$"
 )
-"""Something of which nothing is known but that it is there: nothing else is removed."""
+"""The text of a file of unknown origin. Only such files are removed."""
 _RIGHTS = r", (?:Debian's is|an override of dpkg says) (?P<owner>[^\s,]+) (?P<mode>\d{4})(?:,|$)"
 _SYSTEM = r"uid (?:[1-9]\d{0,2}|65534),(?! the same as)"
-"""Of an account that came with a package: these are shut, and not removed."""
+"""The text of an account that came with a package. Such accounts are locked, not removed."""
 _SHELL = r"shell (?P<now>[^\s,]+)"
 _OWN_GROUP = "usermod -g {name} {name} || usermod -g nogroup {name}"
 
-Ways = tuple[tuple[tuple[str, str], ...], ...]
-"""Steps; of each counts the first pattern that fits, with its command."""
+_Steps = tuple[tuple[tuple[str, str], ...], ...]
+"""Steps. In each step, the first matching pattern gives the command."""
 
-_WAYS: Mapping[str, Ways] = {
+_COMMANDS: Mapping[str, _Steps] = {
     "accounts": (
         (
             (r"(?P<name>root)\n", ""),
@@ -52,7 +52,7 @@ _WAYS: Mapping[str, Ways] = {
             (r"group (?P<group>[^:]+): (?P<name>.+)\nmember", "gpasswd -d {name} {group}"),
             (r"group (?P<group>.+)\nhas a password", "gpasswd -R {group}"),
             (r"linger (?P<name>.+)\n", "loginctl disable-linger {name}"),
-            # Its number is another account's, whose processes are no reason to stay.
+            # The uid belongs to another account too, and that account's processes must not stop `userdel`.
             (r"(?P<name>\S+)\n(?:is root by its number|uid \d+, the same as )", "userdel -f {name}"),
             (rf"\S+\n{_SYSTEM}", ""),
             (r"(?P<name>\S+)\nuid .*, home /", "userdel {name}"),
@@ -119,7 +119,7 @@ _WAYS: Mapping[str, Ways] = {
             (r".*\nis missing, ldconfig makes it$", "ldconfig"),
             (r"(?P<path>.+)\n.*, (?:not as )?its package put it there", FROM_UCF),
             (r".*\n.*, (?:not as )?update-ca-certificates makes it", "update-ca-certificates --fresh"),
-            # What it finds it keeps, and it copies what was there.
+            # pam-auth-update keeps changed lines, so the file goes first. It leaves copies, so they go last.
             (
                 r"(?P<path>.+)\n.*, not as pam-auth-update makes it",
                 "rm {path} && pam-auth-update --force --package && rm -f /etc/pam.d/common-*.pam-old",
@@ -128,10 +128,10 @@ _WAYS: Mapping[str, Ways] = {
             (rf".*\nis missing, {_PACKAGE} ships it$", _REINSTALL),
             (rf"(?P<path>.+)\n.*, (?:not as )?{_PACKAGE} ships (?:it|it otherwise|a file)$", EXTRACT),
             (
-                rf"(?P<path>/usr/local/share/ca-certificates/.+)\n{_STRANGER}",
+                rf"(?P<path>/usr/local/share/ca-certificates/.+)\n{_UNKNOWN_FILE}",
                 "rm {path} && update-ca-certificates --fresh",
             ),
-            (rf"(?P<path>/.+)\n{_STRANGER}", "rm {path}"),
+            (rf"(?P<path>/.+)\n{_UNKNOWN_FILE}", "rm {path}"),
             (r"(?P<path>/.+)\nfolder .* with \d+ files$", "rm -r {path}"),
         ),
         ((rf"(?P<path>/.+)\n(?!link ).*{_RIGHTS}", "chown {owner} {path} && chmod {mode} {path}"),),
@@ -165,7 +165,7 @@ _WAYS: Mapping[str, Ways] = {
             (r"sysctl (?P<key>\S+)\n.*; the kernel has nothing by itself$", "sysctl -w {key}="),
             (r"sysctl (?P<key>\S+)\n.*; the kernel has (?P<value>.+) by itself$", "sysctl -w {key}={value}"),
             (r"sysctl (?P<key>\S+)\n.*; /\S+ says (?P<value>.+)$", "sysctl -w {key}={value}"),
-            # The kernel keeps these as long as their module is there.
+            # The kernel keeps these devices as long as their module is loaded.
             (
                 r"link (?P<name>tunl0|gre0|gretap0|erspan0|sit0|ip6?_vti0|ip6tnl0|ip6gre0)\n",
                 "ip link set {name} down",
@@ -189,7 +189,7 @@ _WAYS: Mapping[str, Ways] = {
     ),
 }
 
-_BACK: Mapping[str, Ways] = {
+_RESTORES: Mapping[str, _Steps] = {
     "accounts": (
         (
             (
@@ -225,7 +225,7 @@ _BACK: Mapping[str, Ways] = {
     "packages": (((r"(?P<name>\S+)\n(?:.*, )?held .*, was: (?!.*held )", "apt-mark unhold {name}"),),),
     "kernel": (((r"sysctl (?P<key>\S+)\n.*, was: (?P<value>[^;]+); ", "sysctl -w {key}={value}"),),),
 }
-"""The same of what came with the machine and was changed."""
+"""Commands for things that came with the machine and were changed: they restore the former value."""
 
 
 _VERBS = (
@@ -241,13 +241,13 @@ _VERBS = (
     (r"systemctl start ", "start it"),
     (r"", "remove it"),
 )
-"""What people call it, by the command."""
+"""What a command does, in words for people."""
 
 
 def remedy(name: str, key: str, text: str) -> str:
     """Return what a person can do about an entry, ready to paste: `remove it yourself: rm /etc/cron.d/evil`.
 
-    It is "" where no command undoes it. The arguments are those of `command`.
+    The answer is "" if no command undoes the entry. The arguments are those of `command`.
     """
     way = command(name, key, text)
     verb = next(verb for pattern, verb in _VERBS if re.match(pattern, way))
@@ -255,7 +255,7 @@ def remedy(name: str, key: str, text: str) -> str:
 
 
 def command(name: str, key: str, text: str) -> str:
-    """Return what root runs on the host so that an entry is told no more; "" where nothing does that.
+    """Return the command that removes an entry from the inventory, run by root on the host, or "".
 
     Args:
         name: the map of the inventory.
@@ -270,8 +270,8 @@ def command(name: str, key: str, text: str) -> str:
         return _of_unit(key, text)
     if not is_changed and name == "kernel" and key.startswith("route "):
         return _of_route(key, text)
-    ways = (_BACK if is_changed else _WAYS).get(name, ())
-    return " && ".join(filter(None, (_first(step, f"{key}\n{text}") for step in ways)))
+    steps = (_RESTORES if is_changed else _COMMANDS).get(name, ())
+    return " && ".join(filter(None, (_first(step, f"{key}\n{text}") for step in steps)))
 
 
 def _first(step: tuple[tuple[str, str], ...], entry: str) -> str:
@@ -284,9 +284,10 @@ def _first(step: tuple[tuple[str, str], ...], entry: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return a value as a shell reads it.
+    """Return a value quoted for a shell.
 
-    What cannot be printed in a path travels as `?`, which a shell would take for any character.
+    The agent writes `?` for each control character of a path. The pattern `[?[:cntrl:]]` matches a control
+    character and a real `?`, and nothing else.
     """
     if not value.startswith("/"):
         return shlex.quote(value)
@@ -299,7 +300,7 @@ _UNIT_FILES = re.compile(
 
 
 def _of_unit(key: str, text: str) -> str:
-    """Return the command of a unit, of which several things may be told at once."""
+    """Return the command for a unit. The text may name several differences at once."""
     file = re.match(r"(?:generator|preset|runs at \w+) (/.*)", key)
     if file:
         return f"rm {_quoted(file[1])}; systemctl daemon-reload"
@@ -316,7 +317,7 @@ def _of_unit(key: str, text: str) -> str:
         said.append(f"{manager} unmask {'--runtime ' if 'until the next boot' in text else ''}{name}")
     if "disabled by hand" in text:
         said.append(f"{manager} enable {name}")
-    # Of one in place of a package's, that one goes on.
+    # If the file replaces a package's unit, the package's unit stays enabled.
     if re.search(
         r"(?:unit file (?!.*in place of)|no package has its \S+/(?:system|user)/[^/;]+(?:;|$)|enabled for )",
         text,
@@ -331,14 +332,14 @@ def _of_unit(key: str, text: str) -> str:
 
 
 def _paths(text: str) -> Iterator[str]:
-    """Yield the files to remove. Where a unit is a link to a file elsewhere, `disable` removes the link."""
+    """Yield the files to remove. If a unit is a link to a file elsewhere, `disable` removes the link."""
     for found in _UNIT_FILES.finditer(text):
         if not text[found.end() :].startswith(", by a link"):
             yield found[1]
 
 
 def _of_route(key: str, text: str) -> str:
-    """Return the command of a route: its key is what `ip route` takes, but for routes over several hops."""
+    """Return the command for a route. Its key has the syntax of `ip route`, except with several hops."""
     found = re.fullmatch(r"route ([\w.:/%@ -]+?)( \(IPv6\))?", key)
     if not found or key.count(" dev ") > 1 or key.count(" via ") > 1:
         return ""
@@ -346,7 +347,7 @@ def _of_route(key: str, text: str) -> str:
     words = found[1] + (f" metric {metric[1]}" if metric else "")
     if found[2] or ":" in words:
         return f"ip -6 route del {words}"
-    # Without an address it is of either.
+    # A route without an address may be IPv4 or IPv6.
     return (
         f"ip route del {words}"
         if re.search(r"\d\.\d", words)

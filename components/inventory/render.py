@@ -1,4 +1,4 @@
-"""The nightly walk's program, service and timer. Pure.
+"""Renders the program, the service and the timer of the nightly walk. Pure functions.
 
 Directives: systemd.service(5), systemd.exec(5), systemd.timer(5).
 """
@@ -15,22 +15,22 @@ UNIT = "portcullis-inventory"
 PROGRAM = "/usr/local/sbin/portcullis-inventory"
 RESULT = "/var/lib/portcullis/inventory/walk.json"
 TIME = "02:40"
-"""When the walk begins, in the host's time zone: before backups."""
+"""When the walk begins, in the host's time zone. It is before the backups."""
 
 
 def program(resource: str) -> str:
-    """Render the walk: the very module that the agent walks with before its first change."""
+    """Render the program: the same module that the agent runs before its first change."""
     text = Path(portcullis.components.inventory.on_host.walk.__file__).read_text("utf-8")
     return f"#!/usr/bin/python3 -IB\n{header(resource, 'Walks the disk for the inventory.')}\n{text}"
 
 
 def service(resource: str) -> str:
-    """Render the job."""
-    return header(resource, "Looks for programs with rights of their own, and changed files of packages.") + (
+    """Render the service that runs the walk once."""
+    return header(resource, "Looks for programs with special rights, and for changed files of packages.") + (
         f"""
 [Unit]
 Description=Portcullis: walk the disk for the inventory
-# Upkeep's hook, where somebody is to be told of failures.
+# Notifies somebody of a failure, if the settings of upkeep name a command.
 OnFailure={units.NOTIFY}%n.service
 
 [Service]
@@ -38,15 +38,15 @@ Type=oneshot
 ExecStart={PROGRAM} {RESULT}
 TimeoutStartSec=6h
 UMask=0077
-# Whatever else the host does comes first.
+# Everything else on the host comes first.
 Nice=19
 IOSchedulingClass=idle
 CPUSchedulingPolicy=idle
-# It writes its result, and reads all else.
+# The walk writes only its result. It reads everything else.
 ProtectSystem=strict
 ReadWritePaths=/var/lib/portcullis
 PrivateNetwork=yes
-# Without NoNewPrivileges: systemd would mount everything nosuid for it, and that is what the walk looks at.
+# NoNewPrivileges is left out: systemd would then mount everything nosuid, which hides setuid programs.
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH
 ProtectKernelTunables=yes
 ProtectKernelLogs=yes
@@ -64,8 +64,8 @@ SystemCallArchitectures=native
 
 
 def timer(resource: str) -> str:
-    """Render when it runs: every night."""
-    return header(resource, "When the disk is walked for the inventory.") + (
+    """Render the timer that starts the walk every night."""
+    return header(resource, "Starts the walk of the disk for the inventory.") + (
         f"""
 [Unit]
 Description=Portcullis: walk the disk for the inventory, every night
@@ -73,7 +73,7 @@ Description=Portcullis: walk the disk for the inventory, every night
 [Timer]
 OnCalendar=*-*-* {TIME}:00
 RandomizedDelaySec=20min
-# A host that was off at the time does it when it boots.
+# A host that was off at that time walks when it boots.
 Persistent=yes
 
 [Install]

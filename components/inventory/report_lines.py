@@ -1,4 +1,4 @@
-"""How a report tells what the inventory found: one line for each thing, and how a person undoes it. Pure."""
+"""Turns the inventory's findings into lines of the report, each with the command that undoes it. Pure."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SECTIONS: Mapping[str, Section] = {
     "kernel": Section.FIREWALL,
     "docker": Section.SITES,
 }
-"""What each map of the inventory is about."""
+"""The section of the report for each map of the inventory."""
 
 _OPENS: Mapping[str, str] = {
     "accounts": r"(?!linger )",
     "keys": r"",
-    # What runs by itself or leads elsewhere, and what everybody may change.
+    # Files that run by themselves or redirect something, and files that other accounts may change.
     "files": r"/etc/(?:cron|profile|bash|environment|ld\.so|sudoers|pam\.d|ssh/|systemd/|udev/|apt/|rc\.local"
     r"|init\.d|nginx/|hosts\b|modules|modprobe|alternatives/|shadow|gshadow)|/var/spool/(?:cron|at)"
     r"|/(?:root|home/[^/]+)/\.|/usr/(?:local/|s?bin/|lib/)|/run/systemd/"
@@ -44,20 +44,20 @@ _OPENS: Mapping[str, str] = {
     r"|without \w|devices /|the (?:network|processes|shared memory) of"
     r"|mounts /(?:(?:etc|root|boot|dev|proc|sys|usr|lib|bin|sbin|home|var|opt)\b\S*)? at)",
 }
-"""What of each map opens the host. Other entries only do not belong there."""
+"""Entries that open the host, by map. All other entries are only out of place."""
 
 _ACCEPT = "accept "
-"""How the key of an acceptance begins that has no effect."""
+"""The start of the key of an acceptance that has no effect."""
 
 _GONE = ("gone; ", "is missing")
-"""How the words begin of what is no longer there: that breaks things, and lets nobody in."""
+"""The start of the text about something that is gone. Its absence breaks things, but lets nobody in."""
 
-_ONLY_TOLD = re.compile(r"reading |more$")
-"""Keys of what is no thing on the host."""
+_NOTES = re.compile(r"reading |more$")
+"""Keys of entries that stand for no thing on the host."""
 
 
 def lines(change: Change) -> list[Line]:
-    """Return the lines of an `Inventory`: what nobody declared. Nothing of it is ever deleted."""
+    """Return the lines of an `Inventory`: one for each undeclared thing. `up` deletes none of them."""
     if change.op != "update":
         return [
             Line("inventory", "read from now on" if change.op == "create" else "no longer read", follows=True)
@@ -67,22 +67,22 @@ def lines(change: Change) -> list[Line]:
         _line(name, key, str(live), at=(name, key))
         for name in _SECTIONS
         for key, live, _ in change.entries(name)
-        if live is not None and not _settled(name, key, accepted)
+        if live is not None and not _is_settled(name, key, accepted)
     ]
     found += [_acceptance(key, goal, at=("accepted", key)) for key, _, goal in change.entries("accepted")]
     return found or [Line("inventory", "follows other changes", follows=True)]
 
 
-def _settled(name: str, key: str, accepted: Mapping[str, str]) -> bool:
-    """Whether the code accepts it by now, or asks no more for the acceptance that has no effect."""
+def _is_settled(name: str, key: str, accepted: Mapping[str, str]) -> bool:
+    """Whether the new settings accept the entry, or no longer contain the acceptance that had no effect."""
     without_effect = key.removeprefix(_ACCEPT)
     return without_effect not in accepted if key.startswith(_ACCEPT) else acceptance(name, key) in accepted
 
 
 def _acceptance(key: str, reason: str | None, *, at: tuple[str, ...]) -> Line:
     if reason is None:
-        return Line(key, "no longer accepted", "up tells of it from then on", at=at)
-    return Line(key, f"accepted: {reason}", "up tells of it no more", at=at)
+        return Line(key, "no longer accepted", "up reports it again", at=at)
+    return Line(key, f"accepted: {reason}", "up no longer reports it", at=at)
 
 
 def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
@@ -90,7 +90,8 @@ def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
         what, _, _ = text.partition(":")
         return Line(key, what, "up records what is here", Severity.WRONG, at=at)
     way = remedy(name, key, text)
-    # Exposure tells of networks too, a container of its own, and the filter of a unit that flushes it.
+    # Other resources may have a line about the same thing: exposure about a network, a container about
+    # itself, and the forward filter about a unit that flushes it.
     topic = key if name == "docker" else f"unit {key}" if name == "units" else ""
     is_echo = topic.startswith("member ")
     return Line(
@@ -108,6 +109,6 @@ def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
 def _severity(name: str, key: str, text: str) -> Severity:
     if key.startswith(_ACCEPT):
         return Severity.COSMETIC
-    if _ONLY_TOLD.match(key) or text.startswith(_GONE):
+    if _NOTES.match(key) or text.startswith(_GONE):
         return Severity.WRONG
     return Severity.OPEN if re.match(_OPENS[name], f"{key}\n{text}") else Severity.WRONG

@@ -1,4 +1,4 @@
-"""What is on a host beside what its packages and the settings bring."""
+"""The resource `Inventory`: what is on a host besides what its packages and the settings put there."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class InventoryProvider(HostProvider):
     live = MAPS
     identity = ("host",)
     instead_of_import = "it only reads: declare it"
-    # The maps are inputs too: what an update leaves in the state is what is there, not what should be.
+    # These are inputs too. After an update the state holds what is on the host, not what should be on it.
     chosen = (*MAPS, "baseline")
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check what is declared, and what is accepted."""
+        """Fill in empty lists and maps, and check the accepted keys."""
         for name in ("containers", "volumes", "sources"):
             inputs.inputs[name] = inputs.news.get(name) or []
         for name in ("networks", "accepted", *MAPS):
@@ -46,9 +46,9 @@ class InventoryProvider(HostProvider):
         accepted = inputs.inputs["accepted"]
         for key, reason in accepted.items() if is_known(accepted) else ():
             if not re.fullmatch(inventory_keys.ACCEPTED, key):
-                inputs.fail("accepted", f"{key!r} is not a key; copy it from a line of difference")
+                inputs.fail("accepted", f"{key!r} is not a key; copy the preview's line up to the colon")
             if is_known(reason) and not (isinstance(reason, str) and reason.strip()):
-                inputs.fail("accepted", f"{key!r} has no reason")
+                inputs.fail("accepted", f"{key!r} needs a reason")
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
         """Change nothing, and warn of each difference."""
@@ -59,21 +59,21 @@ class InventoryProvider(HostProvider):
         return facts
 
     def lines(self, change: Change) -> list[Line]:
-        """Return a line for each thing that nobody declared."""
+        """Return a line for each undeclared thing."""
         return report_lines.lines(change)
 
     def desired(self, props: Props) -> InventoryDesired:
-        """Return what is declared: in a state the maps are what was found."""
+        """Return what is declared. In a state, the maps hold what was found, so they are emptied."""
         found: InventoryDesired = super().desired({**props, **{name: {} for name in MAPS}})
         return found
 
     def absent_inputs(self) -> Props:
-        """Return nothing: there is always a host."""
+        """Return nothing, because this resource is never absent."""
         return {}
 
 
 def line(step: Mapping[str, str]) -> str:
-    """Return a difference in one line for people: `undeclared: file /etc/foo: file 0644 root:root`."""
+    """Return one difference as a line for people: `undeclared: file /etc/foo: file 0644 root:root`."""
     match = re.fullmatch(r'(\w+)\["(.*)"\]', step["property"], re.DOTALL)
     if match is None:
         return f"{step['property']}: {step['have']}, {step['want']}"
@@ -81,22 +81,22 @@ def line(step: Mapping[str, str]) -> str:
 
 
 class Inventory(HostResource):
-    """What is on a host and nobody declared. Read only: it shows in every preview, and an update warns of it.
+    """Undeclared things on a host. It only reads: they show in every preview, and an `up` warns of them.
 
-    What packages shipped, what their programs made, what came with the machine and what is accepted is left
-    out. Nothing is ever deleted.
+    It leaves out what packages shipped, what their programs made, what came with the machine, and what the
+    settings accept. Nothing is ever deleted.
 
     Attributes:
-        accounts: accounts that can log in or have rights of root's.
+        accounts: accounts that can log in or that have rights of root.
         keys: keys that let somebody log in.
         files: files, folders and links, by path.
-        units: units of systemd.
-        programs: programs with rights of their own, and changed files of packages.
+        units: systemd units.
+        programs: programs with special rights, and changed files of packages.
         packages: packages, and where they come from.
-        kernel: settings, routes, addresses and interfaces.
+        kernel: kernel settings, routes, addresses and interfaces.
         docker: containers, networks, volumes and plugins.
-        accepted: what else may be there, with the reason.
-        baseline: when what came with the machine was recorded, and how much it was.
+        accepted: undeclared things that may stay, each with the reason.
+        baseline: when the baseline was recorded, and its number of entries.
     """
 
     accounts: pulumi.Output[dict[str, str]]
@@ -122,16 +122,16 @@ class Inventory(HostResource):
         accepted: Mapping[str, str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare what may be on the host.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            containers: the containers of Docker that are declared.
-            networks: the networks of Docker that are declared, each with the containers in it.
-            volumes: the volumes of Docker that are declared.
-            sources: apt's sources beside the distribution's, as URIs.
-            accepted: what else may be there, such as `file /etc/foo` → why.
+            containers: the declared Docker containers.
+            networks: the declared Docker networks, each with the containers in it.
+            volumes: the declared Docker volumes.
+            sources: the declared apt sources, as URIs. The distribution's own are not among them.
+            accepted: undeclared things that may stay, such as `file /etc/foo` → the reason.
             opts: resource options.
         """
         super().__init__(

@@ -1,4 +1,4 @@
-"""What a host exposes: who listens, what Docker publishes, what the firewalls let through. Read only."""
+"""Reads what a host exposes: listeners, published ports, what the firewalls let through. Changes nothing."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from portcullis.components.exposure.on_host.socket_owners import Process
 
 _TIMEOUT = 30.0
-# Of a machine's settling time: long enough for a look-up by DNS, or a service that restarts.
+# A part of the machine's settling time: long enough for a DNS look-up, or for a service to restart.
 _SECOND_LOOK = 0.5
 
 
 class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
-    """The kind `exposure`; a host has one. Nothing is changed, ever."""
+    """The kind `exposure`. A host has one. It never changes anything."""
 
     spec_type = ExposureSpec
     desired_type = ExposureDesired
@@ -45,7 +45,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         return each(lambda spec, _: ExposureFacts.of(self._settled(spec)), questions)
 
     def plan(self, desired: ExposureDesired, facts: ExposureFacts) -> list[Step]:
-        """What is found and not declared first: it is what matters."""
+        """List what was found but is undeclared first, because it matters most."""
         steps: List[Step] = []
         found, declared = maps_of(facts), maps_of(desired)
         for name in MAPS:
@@ -57,20 +57,20 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         return steps
 
     def is_unmodified_default(self, item: str, facts: ExposureFacts) -> bool:
-        """Nothing is replaced."""
+        """Return true: a deploy replaces nothing here, so it needs no `adopt`."""
         return True
 
     def apply(self, desired: ExposureDesired, steps: list[Step], work: Work) -> None:
-        """There is nothing to do: who exposes something has to take it back."""
+        """Do nothing. People remove what they exposed themselves."""
 
     def remove(self, desired: ExposureDesired, record: Record, folder: Path) -> str:
         return "kept"
 
     def _settled(self, spec: ExposureSpec) -> Dict[str, Mapping[str, str]]:
-        """What is exposed; what differs is looked at twice.
+        """Return what the host exposes. Read a second time if it differs from what is declared.
 
-        A program that asks something by DNS has a socket for a moment, and a service that restarts has none:
-        neither is worth an alarm.
+        A program has a socket for the moment of a DNS look-up, and a restarting service has none for a
+        moment. Neither is worth an alarm.
         """
         first, declared = self._read(spec), maps_of(spec)
         if first == declared:
@@ -82,7 +82,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
     def _read(self, spec: ExposureSpec) -> Dict[str, Mapping[str, str]]:
         containers, accepted = docker_ports.read(self._machine), spec.accepted
         listeners = self._listeners(spec, containers)
-        # What is accepted is no less declared: else each release of an app would stand for itself.
+        # Accepted keys count as declared here. Otherwise the releases of an app would not share one key.
         published = docker_ports.published(containers, {**accepted, **spec.published})
         passes = self._passes(containers)
         networks = docker_ports.networks(containers, spec.networks, docker_ports.past_filters(self._machine))
@@ -97,7 +97,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
             "networks": {key: text for key, text in networks.items() if f"network {key}" not in accepted},
         }
         if not sockets.has_ipv6(self._machine.proc):
-            # A kernel without IPv6 exposes nothing by it, and less than declared is no fault of anybody.
+            # A kernel without IPv6 exposes nothing by IPv6. That is no fault, so nothing counts as missing.
             for name, declared in maps_of(spec).items():
                 by_ipv6 = {k: v for k, v in declared.items() if k.partition(" ")[0].endswith("6")}
                 if name != "networks":
@@ -105,7 +105,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         return found
 
     def _listeners(self, spec: ExposureSpec, containers: Sequence[Container]) -> Dict[str, str]:
-        """Who listens beyond loopback; what Docker listens on for a container is the container's."""
+        """Return listeners beyond loopback, without the sockets that Docker holds for a published port."""
         machine = self._machine
         docker_keys = {
             sockets.key(protocol, address, port)
@@ -119,7 +119,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         any_port = sockets.ephemeral(machine.proc_sys)
         owners: Dict[str, set[str]] = {}
         for one in found:
-            # By the process too: on the port of a container that was stopped anybody may listen.
+            # Check the process too: any program may listen on the port of a stopped container.
             if one.key in docker_keys and any(process.is_dockers for process in held.get(one.inode, ())):
                 continue
             text, names = socket_owners.text_of(held.get(one.inode, []), one.port, texts, by_systemd)
@@ -135,7 +135,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
     def _by_systemd(
         self, found: Sequence[sockets.Socket], held: Mapping[int, Sequence[Process]]
     ) -> Dict[int, str]:
-        """The services of sockets that systemd alone holds; it is asked only where there is one."""
+        """Return the services behind sockets that only systemd holds. Ask systemd only if there are any."""
         if any([process.pid for process in held.get(one.inode, ())] == [1] for one in found):
             return socket_owners.activated(self._machine)
         return {}
@@ -163,7 +163,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         if not files.enabled:
             return packet_passes.wide_open("ufw is off", families)
         if files.settings["IPV6"].lower() != "yes":
-            families = families[:1]  # ufw closes IPv6 altogether then
+            families = families[:1]  # ufw then closes IPv6 completely
         found = packet_passes.by_ufw(files.rules, families)
         if files.defaults["incoming"] == "allow":
             found |= packet_passes.wide_open("ufw lets in what no rule refuses", families)
@@ -175,7 +175,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         return set()
 
     def _output(self, argv: List[str]) -> str:
-        """What a program prints; nothing where there is no such program. Raises `AgentError`."""
+        """Return what a program prints, or "" if the program is not installed. Raises `AgentError`."""
         try:
             done = self._machine.run(argv, timeout=_TIMEOUT)
         except AgentError as error:
@@ -185,7 +185,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         if done.code:
             raise AgentError(
                 "unreadable",
-                f"{argv[0]} does not list the rules on the host",
+                f"{argv[0]} cannot list the firewall rules",
                 prop="passes",
                 detail=done.text,
             )
@@ -199,7 +199,7 @@ def _without(found: Mapping[str, str], accepted: Collection[str]) -> Dict[str, s
 def _confirmed(
     first: Mapping[str, str], second: Mapping[str, str], declared: Mapping[str, str]
 ) -> Dict[str, str]:
-    """What is undeclared both times, and what is declared at least once."""
+    """Return undeclared entries that both readings found, and declared entries that either reading found."""
     found = {key: text for key, text in second.items() if key in declared or key in first}
     for key, text in first.items():
         if key in declared and (key not in found or text == declared[key]):
@@ -216,7 +216,7 @@ _USUAL = re.compile(
 def _is_usual(
     usual: Collection[str], one: sockets.Socket, names: Collection[str], *, is_temporary: bool
 ) -> bool:
-    """Whether a socket is one that may be there: `udp 68 by dhclient`, `udp ephemeral by chronyd`."""
+    """Whether a usual entry covers a socket: `udp 68 by dhclient`, `udp ephemeral by chronyd`."""
     for text in usual:
         match = _USUAL.fullmatch(text)
         if match and not match["published"] and match["protocol"] == one.protocol:
@@ -227,7 +227,7 @@ def _is_usual(
 
 
 def _is_public(usual: Collection[str], key: str) -> bool:
-    """Whether the filter lets the world use a published port: `published tcp 8443 by *`."""
+    """Whether the forward filter opens a published port to the world: `published tcp 8443 by *`."""
     protocol, port = key[:3], key.rpartition(":")[2]
     return port.isdecimal() and any(
         match and match["published"] and match["protocol"] == protocol and _within(match, int(port))

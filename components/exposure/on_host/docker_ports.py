@@ -1,4 +1,4 @@
-"""What Docker publishes beyond loopback, and which networks have somebody in them."""
+"""Reads which ports Docker publishes beyond loopback, and which networks have a running container."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
 
 _TIMEOUT = 30.0
-_EVERYWHERE = "0.0.0.0"  # noqa: S104 - what others bind to
-# It runs, or comes back by itself within seconds. One that was stopped exposes nothing.
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - an address that Docker binds to
+# A container in these states runs, or comes back by itself within seconds. A stopped one exposes nothing.
 _UP = ("running", "restarting", "paused")
-# Networks that Docker itself brings; what is on docker0 has no network of its own.
+# Docker creates these networks itself. A container on docker0 is in "bridge".
 _DOCKERS = ("bridge", "host", "none")
-# Their addresses are on the host's own wire: no packet to them comes in on the host, or is forwarded there.
+# Drivers that put containers straight on the host's network. The host neither receives nor forwards their
+# packets, so its filters see none.
 _ON_THE_WIRE = ("ipvlan", "macvlan")
 PAST_FILTERS = "past every filter of the host"
-"""What is said of somebody in such a network."""
+"""The text for containers in a network of these drivers."""
 _DIGEST = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
-# The ports of all releases of an app: "tcp4 172.17.0.1:28000-28999 for api".
+# The key of the port range that the releases of an app share: "tcp4 172.17.0.1:28000-28999 for api".
 _RELEASE = re.compile(r"(?P<address>\w+ \S+):(?P<first>\d+)-(?P<last>\d+) for (?P<app>\S+)")
 
 Binding = Tuple[str, str, int]  # protocol, address, port
@@ -36,7 +37,7 @@ Binding = Tuple[str, str, int]  # protocol, address, port
 
 @dataclass(frozen=True)
 class Container:
-    """One container, or one service of a swarm: what it publishes, and the networks that it is in."""
+    """One container, or one Swarm service: the ports that it publishes, and its networks."""
 
     id: str
     name: str
@@ -48,28 +49,28 @@ class Container:
 
     @property
     def is_up(self) -> bool:
-        """Whether it runs, or is about to again."""
+        """Whether it runs, or is about to run again."""
         return self.state in _UP
 
     @property
     def declared_as(self) -> str:
-        """How a declaration names it."""
+        """Its name in the declared maps: ``container "api"``."""
         return f'{self.kind} "{self.name}"'
 
     @property
     def app(self) -> str:
-        """The app whose release it would be: ``api-7`` is one of ``api``."""
+        """The app, if this container is a release: ``api-7`` is a release of ``api``."""
         return self.name.rpartition("-")[0]
 
     @property
     def text(self) -> str:
-        """What people read of one that nobody declared."""
+        """The text for an undeclared container: its name and its image."""
         image = _DIGEST.sub(r"sha256:\1", self.image) or "?"
         return f"{self.declared_as} ({image})"
 
 
 def read(machine: Machine) -> List[Container]:
-    """All containers; none where there is no Docker. Raises `AgentError` (``unreadable``)."""
+    """Return all containers, or none without Docker. Raises `AgentError` (``unreadable``)."""
     listed = _document(machine, "/containers/json?all=1")
     if listed is None:
         return []
@@ -78,7 +79,8 @@ def read(machine: Machine) -> List[Container]:
     for entry in listed:
         bindings: Iterable[Binding] = _live(entry.get("Ports") or [])
         if entry.get("State") != "running":
-            # Without a process Docker lists no port; what it was made with tells what comes back with it.
+            # Docker lists no ports of a container without a process. The ports that it will publish are in
+            # its settings.
             details = _document(machine, f"/containers/{entry['Id']}/json") or {}
             bindings = _made_with((details.get("HostConfig") or {}).get("PortBindings") or {}, default)
         found.append(container(entry, bindings))
@@ -86,9 +88,10 @@ def read(machine: Machine) -> List[Container]:
 
 
 def _services(machine: Machine) -> List[Container]:
-    """The services of a swarm that this host manages: each publishes on every address of every host of it.
+    """Return the services of the swarm, if this host is a manager of one.
 
-    None of their containers tells of it. A host that manages none does not know them.
+    A service publishes its ports on every address of every host in the swarm. The containers of a service do
+    not show these ports. A host that is no manager cannot list the services.
     """
     answer = ask(machine.docker, "GET", "/services", timeout=_TIMEOUT)
     if answer is None:
@@ -106,10 +109,11 @@ def _service(entry: Dict[str, Any]) -> Container:
         name=str(spec.get("Name")),
         image=str(image or ""),
         state="running",
+        # A port in host mode is left out, because its container shows it.
         bindings=tuple(
             (str(port.get("Protocol") or "tcp"), address, int(port["PublishedPort"]))
             for port in (entry.get("Endpoint") or {}).get("Ports") or ()
-            if port.get("PublishedPort") and port.get("PublishMode") != "host"  # that one its container tells
+            if port.get("PublishedPort") and port.get("PublishMode") != "host"
             for address in (_EVERYWHERE, "::")
         ),
         networks=(),
@@ -118,7 +122,7 @@ def _service(entry: Dict[str, Any]) -> Container:
 
 
 def container(entry: Dict[str, Any], bindings: Iterable[Binding]) -> Container:
-    """One container, out of an entry of Docker's list."""
+    """Build a container from an entry of Docker's list."""
     names = entry.get("Names") or [entry["Id"][:12]]
     networks = ((entry.get("NetworkSettings") or {}).get("Networks")) or {}
     return Container(
@@ -132,10 +136,10 @@ def container(entry: Dict[str, Any], bindings: Iterable[Binding]) -> Container:
 
 
 def published(containers: Iterable[Container], declared: Mapping[str, str]) -> Dict[str, str]:
-    """What is published beyond loopback: key → owner.
+    """Return the ports that are published beyond loopback: key → owner.
 
-    What is declared counts as published while its container is there at all: one that restarts publishes
-    nothing for a moment, and whether it runs is another resource's to say.
+    A declared port counts as published as long as its container exists. A restarting container publishes
+    nothing for a moment, and another resource checks that the container runs.
     """
     owners: Dict[str, set[str]] = {}
     releases = _releases(declared)
@@ -155,7 +159,7 @@ def published(containers: Iterable[Container], declared: Mapping[str, str]) -> D
 
 
 def past_filters(machine: Machine) -> Dict[str, str]:
-    """The networks whose packets pass by every filter of the host, each with its driver."""
+    """Return the networks whose packets bypass every filter of the host, each with its driver."""
     return {
         str(one.get("Name")): str(one["Driver"])
         for one in _document(machine, "/networks") or ()
@@ -166,10 +170,10 @@ def past_filters(machine: Machine) -> Dict[str, str]:
 def networks(
     containers: Iterable[Container], declared: Mapping[str, str], past: Mapping[str, str]
 ) -> Dict[str, str]:
-    """The networks that are declared, and those besides that a running container is in: name → who is in it.
+    """Return the declared networks, and the undeclared ones with a running container: name → its containers.
 
-    A neighbour who sends packets for such a container to the host is refused by the filter alone, and not
-    even by that where `past` has the network.
+    A neighbour of the host can send packets for such a container to the host. Only the forward filter refuses
+    them. For a network in `past`, nothing refuses them.
     """
     found: Dict[str, set[str]] = {}
     for one in containers:
@@ -183,7 +187,7 @@ def networks(
 
 
 def was_declared(port_key: str, owner: str, declared: Mapping[str, str]) -> bool:
-    """Whether a published port is one of `declared`, whose container goes by another text by now."""
+    """Whether `declared` has this published port and its container. The owner's text also names the image."""
     name = owner.partition(" (")[0]
     return declared.get(port_key) == name or bool(_release(port_key, name[11:-1], _releases(declared)))
 
@@ -193,7 +197,7 @@ def _releases(declared: Iterable[str]) -> List[re.Match[str]]:
 
 
 def _release(port_key: str, container: str, releases: Iterable[re.Match[str]]) -> str | None:
-    """The key of the app whose release a container is, None where it is none."""
+    """Return the key of the app that a container is a release of, or None."""
     app, _, number = container.rpartition("-")
     address, _, port = port_key.rpartition(":")
     for match in releases:
@@ -213,13 +217,13 @@ def _made_with(bindings: Mapping[str, Any], default: str) -> Iterable[Binding]:
     for name, host_ports in bindings.items():
         for entry in host_ports or ():
             port = str(entry.get("HostPort") or "")
-            # A range, or any port: which one is decided at its start.
+            # For a range or for port 0, Docker chooses the port when the container starts.
             if port.isdecimal() and port != "0":
                 yield name.partition("/")[2] or "tcp", str(entry.get("HostIp") or default), int(port)
 
 
 def _default_address(path: Path) -> str:
-    """Where Docker publishes what names no address."""
+    """Return the address on which Docker publishes a port that names no address."""
     try:
         return str(json.loads(path.read_bytes()).get("ip") or _EVERYWHERE)
     except (OSError, ValueError, AttributeError):
@@ -227,7 +231,7 @@ def _default_address(path: Path) -> str:
 
 
 def _document(machine: Machine, target: str) -> Any:
-    """Docker's answer; None where there is no Docker, or no such thing any more."""
+    """Return Docker's answer, or None without Docker, or if Docker no longer knows the object."""
     answer = ask(machine.docker, "GET", target, timeout=_TIMEOUT)
     if answer is None:
         return None
@@ -235,5 +239,5 @@ def _document(machine: Machine, target: str) -> Any:
         if answer.status == 404:  # noqa: PLR2004 - HTTP
             return None
         if answer.status != 200:  # noqa: PLR2004 - HTTP
-            raise AgentError("unreadable", f"Docker does not list its containers: {answer.error()}")
+            raise AgentError("unreadable", f"Docker cannot list its containers: {answer.error()}")
         return answer.document()

@@ -1,4 +1,7 @@
-"""What firewall and filter let through from outside, and rules of others that come first; pure text."""
+"""Finds what ufw and the forward filter let through from outside, and rules of others that act before them.
+
+Pure functions of the output of ufw, nft and iptables-save.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ Passes = Dict[str, str]
 
 
 def by_ufw(rules: Mapping[str, Iterable[Rule]], families: Collection[str]) -> Passes:
-    """What rules of ufw let in: ``tcp4 443`` → from where. What refuses is left out."""
+    """Return what rules of ufw let in: ``tcp4 443`` → the sources. Rules that refuse are left out."""
     found: Dict[str, set[str]] = {}
     for family in families:
         for rule in rules[family]:
@@ -38,14 +41,14 @@ def by_ufw(rules: Mapping[str, Iterable[Rule]], families: Collection[str]) -> Pa
 
 
 def keys(match: Match, family: str) -> Iterator[str]:
-    """The keys of a rule, one for each of its ports."""
+    """Return the keys of a rule, one for each of its ports."""
     routed = " routed" if match.direction == "route" else ""
     for port in match.dport.split(","):
         yield f"{match.proto}{family} {port.replace(':', '-')}{routed}"
 
 
 def source(match: Match) -> str:
-    """From where a rule lets in, and to which address of the host, if not to all."""
+    """Return the sources that a rule lets in, and the host's address if the rule names one."""
     words = [ANYWHERE if match.src == "any" else plain(match.src)]
     words += ["port", match.sport] if match.sport != "any" else []
     words += ["on", match.in_on] if match.in_on else []
@@ -54,14 +57,14 @@ def source(match: Match) -> str:
 
 
 def joined(found: Mapping[str, Collection[str]]) -> Passes:
-    """One text for all sources; where everybody may, the others say nothing more."""
+    """Join the sources of each key into one text. "anywhere" includes all other sources."""
     return {
         key: ANYWHERE if ANYWHERE in sources else ", ".join(sorted(sources)) for key, sources in found.items()
     }
 
 
 def wide_open(why: str, families: Collection[str]) -> Passes:
-    """What passes where there is no firewall."""
+    """Return the entry of a host without a working firewall: everything passes."""
     return {f"any{family} any": f"{OPEN}: {why}" for family in families}
 
 
@@ -69,7 +72,7 @@ def wide_open(why: str, families: Collection[str]) -> Passes:
 
 
 def tables(ruleset: str) -> Dict[str, Dict[str, List[str]]]:
-    """The rules of each chain of each table, out of ``nft list ruleset``."""
+    """Parse the output of ``nft list ruleset`` into rules, by table and chain."""
     found: Dict[str, Dict[str, List[str]]] = {}
     chains: Dict[str, List[str]] = {}
     chain: List[str] | None = None
@@ -90,7 +93,7 @@ def tables(ruleset: str) -> Dict[str, Dict[str, List[str]]]:
 
 
 def by_filter(chains: Mapping[str, Iterable[str]] | None) -> Passes:
-    """What the forward filter lets through to containers; all of it where the table is not loaded."""
+    """Return what the forward filter lets through to containers. Without its table, everything passes."""
     if chains is None:
         return {"any routed": f"{OPEN}: the filter {FILTER} is not loaded"}
     found: Dict[str, set[str]] = {}
@@ -108,12 +111,12 @@ def by_filter(chains: Mapping[str, Iterable[str]] | None) -> Passes:
 
 
 def public_key(protocol: str, family: str, ports: str) -> str:
-    """The key of a port that containers publish to the world."""
+    """Return the key of a port that containers publish to the world."""
     return f"{protocol}{family} {ports} to containers"
 
 
 _DOCKERS_TABLE = re.compile(r"ip6? docker-bridges")
-# Docker 29's own rules with its nftables backend: moby's nftabler writes them.
+# The rules that Docker 29 itself writes with its nftables backend (nftabler in moby).
 _DOCKERS_JUMP = re.compile(r"[io]ifname vmap @(?:filter-forward|nat-postrouting)-(?:in|out)-jumps")
 _DOCKERS_BRIDGE = re.compile(r"filter-forward-(?:in|out)__(?P<bridge>.+)")
 _DOCKERS_DNAT = re.compile(
@@ -133,14 +136,14 @@ def by_tables(
     bridges: Collection[str] = (),
     published: Collection[Tuple[str, int]] = (),
 ) -> Passes:
-    """Rules of tables that are neither ours nor of a program we know, which accept or redirect.
+    """Return rules that accept or redirect, in tables that neither we nor a known program wrote.
 
     Args:
         found: the rules, by table and chain.
-        shown: the chains that iptables-save shows of its tables. Somebody who writes to one of these with nft
-            makes it leave out that chain, or the whole table, and it does not say so by its exit code.
+        shown: the chains that iptables-save shows, by table. If somebody writes to one of these tables with
+            nft, iptables-save leaves out that chain or the whole table, and its exit code is still 0.
         bridges: the interfaces that are bridges.
-        published: protocol and port of all that Docker has published.
+        published: protocol and port of everything that Docker has published.
     """
     return {
         f"nft {table} {chain}: {rule}": does
@@ -156,7 +159,7 @@ def by_tables(
 def _is_dockers_by_nft(
     chain: str, rule: str, bridges: Collection[str], published: Collection[Tuple[str, int]]
 ) -> bool:
-    """Whether a rule in Docker's table is one that Docker writes: the name of a table is anybody's."""
+    """Whether Docker itself wrote a rule in its table. Its name proves nothing: anybody can use it."""
     if _redirects(rule):
         match = _DOCKERS_DNAT.fullmatch(rule) if chain == "nat-prerouting-and-output" else None
         return bool(match and (match["protocol"], int(match["port"])) in published)
@@ -167,15 +170,15 @@ def _is_dockers_by_nft(
 
 
 def _does(table: str, chain: str, rule: str, shown: Mapping[str, Collection[str]]) -> str:
-    """What people read of a rule, "" where it neither accepts nor redirects."""
+    """Return the text for people about a rule, or "" if the rule neither accepts nor redirects."""
     if _HARMLESS.fullmatch(rule) or not (_lets_in(rule) or _redirects(rule)):
         return ""
     if not _IPTABLES.fullmatch(table):
         if _redirects(rule):
             return "redirects by a table of its own"
         return "accepts in a table of its own; ufw and the filter still decide"
-    # What is in ufw's chains is compared by the firewall's own resource. iptables-save shows a rule with a
-    # map of verdicts without them.
+    # The firewall's own resource compares ufw's chains. If a rule has a map of verdicts, iptables-save shows
+    # the rule without the map.
     known = chain in _OUTGOING or _UFWS_CHAINS.fullmatch(chain) or chain in shown.get(table, ())
     if known and not _VERDICTS.search(rule):
         return ""
@@ -187,7 +190,7 @@ def _lets_in(rule: str) -> bool:
         return True
     match = _VERDICTS.search(rule)
     if match is None or match["pairs"] is None:
-        return match is not None  # a map by name: what is in it is not listed
+        return match is not None  # a named map: nft -t does not list its elements
     pairs = [pair.rpartition(" : ") for pair in match["pairs"].split(",")]
     passing = {key.strip() for key, _, verdict in pairs if verdict.strip() == "accept"}
     return bool(passing - ({"established", "related"} if match["state"] else set()))
@@ -200,24 +203,25 @@ def _redirects(rule: str) -> bool:
 
 # iptables ---------------------------------------------------------------------------------------------------
 
-# What a packet from outside never passes.
+# No packet from outside passes these chains.
 _OUTGOING = ("OUTPUT", "POSTROUTING")
 _TARGETS = {"ACCEPT": "accepts", "DNAT": "redirects", "REDIRECT": "redirects", "NETMAP": "redirects",
             "TPROXY": "redirects"}  # fmt: skip
-# By their whole names: anybody may call a chain DOCKER-mine. What fail2ban makes only refuses.
+# Whole names, because anybody may name a chain DOCKER-mine. The chains of fail2ban are not listed: they only
+# refuse.
 _UFWS_CHAINS = re.compile(
     r"ufw6?-(?:(?:before|after|user)-(?:logging-)?(?:input|output|forward)|user-limit(?:-accept)?|not-local"
     r"|(?:reject|track|skip-to-policy)-(?:input|output|forward)|logging-(?:deny|allow))"
 )
 _DOCKERS_CHAINS = re.compile(
-    # DOCKER-USER is where people put their own.
+    # Without DOCKER-USER: people put their own rules there.
     r"DOCKER(?:-FORWARD|-CT|-BRIDGE|-INTERNAL|-ISOLATION-STAGE-[12])?"
 )
 _SWARMS_CHAIN = "DOCKER-INGRESS"
 _ESTABLISHED = re.compile(r".*--ctstate (?:RELATED,ESTABLISHED|ESTABLISHED,RELATED|ESTABLISHED) -j ACCEPT")
-# Docker's own in FORWARD: from a bridge outwards, or to a neighbour on it.
+# Docker's own rules in FORWARD: from a bridge outwards, or to another container on the same bridge.
 _FROM_BRIDGE = re.compile(r"-i (?P<bridge>\S+) (?:! )?-o (?P=bridge) -j ACCEPT")
-# In its own chains: to a container of a bridge, or from one.
+# Rules in Docker's own chains: to a container on a bridge, or from one.
 _BY_BRIDGE = re.compile(r"(?:.* )?(?<!! )-[io] (?P<bridge>\S+) .*")
 _PUBLISHED = re.compile(r".*-p (?P<protocol>tcp|udp|sctp) .*--dport (?P<port>\d+) -j DNAT .*")
 
@@ -225,13 +229,13 @@ _PUBLISHED = re.compile(r".*-p (?P<protocol>tcp|udp|sctp) .*--dport (?P<port>\d+
 def by_iptables(
     saved: str, tool: str, bridges: Collection[str], published: Collection[Tuple[str, int]]
 ) -> Passes:
-    """Rules that accept or redirect and belong neither to ufw, nor to Docker, nor to fail2ban.
+    """Return rules that accept or redirect, and that neither ufw nor Docker nor fail2ban wrote.
 
     Args:
         saved: output of ``iptables-save`` or ``ip6tables-save``.
         tool: ``iptables`` or ``ip6tables``.
         bridges: the interfaces that are bridges.
-        published: protocol and port of all that Docker has published.
+        published: protocol and port of everything that Docker has published.
     """
     found, table = {}, ""
     for line in saved.splitlines():
@@ -255,7 +259,7 @@ def by_iptables(
 
 
 def chains(saved: str, tool: str) -> Dict[str, set[str]]:
-    """The chains that ``iptables-save`` shows, by the table's name for nft: ``ip filter``."""
+    """Return the chains that ``iptables-save`` shows, by the table's name in nft: ``ip filter``."""
     found: Dict[str, set[str]] = {}
     family, table = "ip6" if tool == "ip6tables" else "ip", ""
     for line in saved.splitlines():

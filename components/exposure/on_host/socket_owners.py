@@ -1,4 +1,4 @@
-"""Who holds a socket: the systemd unit, the container, or the process and its user."""
+"""Finds the owner of a socket: the systemd unit, the container, or the process with its user."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 KERNEL = "no process (the kernel's own, as WireGuard)"
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
-# What Docker calls the group of a container, by systemd and by itself.
+# The name of a container's control group: with the systemd driver, and with Docker's own.
 _CONTAINER = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 _FOREIGN = re.compile(r"(?:libpod|cri-containerd|crio)-([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?")
-# A user's own systemd, which services by any name can be put below without being root.
+# The systemd instance of a user. The user can start services below it under any name, without being root.
 _USERS = re.compile(r"user@\d+\.service")
 _DOCKER = "docker.service"
 _PROGRAM = re.compile(r"[A-Za-z0-9_-]+")
-_SHORT = 15  # characters that the kernel keeps of a process's name
+_SHORT = 15  # the kernel keeps so many characters of a process's name
 _TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
 class Process:
-    """One process. `unit` is the systemd service that it belongs to, `container` an id of 64 digits."""
+    """One process. `unit` is its systemd service, and `container` is the id of its container (64 digits)."""
 
     pid: int
     parent: int
@@ -42,12 +42,12 @@ class Process:
 
     @property
     def is_dockers(self) -> bool:
-        """Whether Docker itself runs it: a name proves nothing, any process calls itself as it likes."""
+        """Whether Docker runs this process. Its name proves nothing: a process chooses its own name."""
         return self.uid == 0 and self.unit == _DOCKER
 
     @property
     def text(self) -> str:
-        """What people read: the unit alone where the process is the unit's own kind of program."""
+        """The text for people: only the unit, if the process is the unit's own program."""
         own = f"process {self.name} ({self.user})"
         if not self.unit:
             return own
@@ -55,17 +55,18 @@ class Process:
 
     @property
     def names(self) -> frozenset[str]:
-        """Everything that it may be called. A process that calls itself as units are called is none."""
+        """All names that a declaration may use for it. A name that looks like a unit is left out."""
         name = self.name if _PROGRAM.fullmatch(self.name) else ""
         return frozenset(filter(None, (self.unit, name, f"process {self.name} ({self.user})", self.text)))
 
 
 def unit_and_container(text: str) -> Tuple[str, str]:
-    """The service and the container of a process, out of /proc/PID/cgroup: cgroups(7).
+    """Return the service and the container of a process, from /proc/PID/cgroup: cgroups(7).
 
-    Below ``user@1000.service`` that user names everything, so nothing there is more than that service's.
-    The last part of a path decides: a host that is itself a container has its own before. So do the paths of
-    systemd and of version 2: those of single controllers may end with that container's.
+    Everything below ``user@1000.service`` counts as that service, because the user chooses the names there.
+    Only the last part of a path names a container: on a host that is itself a container, the path begins with
+    that outer container. For the same reason only the paths of systemd and of cgroup version 2 count: paths
+    of single controllers may end with the outer container.
     """
     unit = ""
     for line in text.splitlines():
@@ -84,7 +85,7 @@ def unit_and_container(text: str) -> Tuple[str, str]:
 
 
 def holders(proc: Path, inodes: Collection[int]) -> Dict[int, List[Process]]:
-    """The processes that hold each of the sockets."""
+    """Return the processes that hold each of the sockets."""
     found: Dict[int, List[Process]] = {}
     if not inodes:
         return found
@@ -101,7 +102,7 @@ def holders(proc: Path, inodes: Collection[int]) -> Dict[int, List[Process]]:
 
 
 def main_holder(processes: Iterable[Process]) -> Process | None:
-    """The one that stands for all: not systemd, which only hands a socket over; the parent of the others."""
+    """Return the process to name: the parent of the others. Systemd counts only if it is alone."""
     known = sorted(processes, key=lambda process: process.pid)
     known = [process for process in known if process.pid != 1] or known
     pids = {process.pid for process in known}
@@ -109,7 +110,7 @@ def main_holder(processes: Iterable[Process]) -> Process | None:
 
 
 def activated(machine: Machine) -> Dict[int, str]:
-    """The services that systemd listens for, by port."""
+    """Return the services for which systemd listens, by port."""
     done = machine.run(
         ["systemctl", "list-sockets", "--all", "--no-legend", "--no-pager", "--plain"], timeout=_TIMEOUT
     )
@@ -117,15 +118,15 @@ def activated(machine: Machine) -> Dict[int, str]:
     for line in done.out.splitlines():
         words = line.split()
         port = words[0].rpartition(":")[2] if words else ""
-        if len(words) > 2 and port.isdecimal():  # noqa: PLR2004 - what is listened on, its unit, the service
+        if len(words) > 2 and port.isdecimal():  # noqa: PLR2004 - the address, the socket unit, the service
             found[int(port)] = words[-1]
     return found
 
 
 def _held(folder: str) -> set[int]:
     held = set()
-    with contextlib.suppress(OSError):  # it has ended
-        for name in os.listdir(folder):  # noqa: PTH208 - thousands of them, by the fastest way
+    with contextlib.suppress(OSError):  # the process has ended
+        for name in os.listdir(folder):  # noqa: PTH208 - the fastest way, for thousands of folders
             with contextlib.suppress(OSError):
                 match = _SOCKET.fullmatch(os.readlink(f"{folder}/{name}"))  # noqa: PTH115 - as above
                 if match:
@@ -140,13 +141,13 @@ def _process(proc: Path, pid: int) -> Process | None:
         stat = (folder / "stat").read_text("utf-8", "replace")
         uid = folder.stat().st_uid
     except OSError:
-        return None  # it has ended
+        return None  # the process has ended
     try:
         groups = (folder / "cgroup").read_text("utf-8", "replace")
     except OSError:
         groups = ""
     unit, container = unit_and_container(groups)
-    # A name may hold spaces and brackets: what counts stands behind the last one.
+    # A name may contain spaces and brackets: the fields begin after the last bracket.
     parent = int(stat.rpartition(")")[2].split()[1])
     return Process(pid, parent, _plain(name), uid, _user(uid), unit, container)
 
@@ -159,12 +160,12 @@ def _user(uid: int) -> str:
 
 
 def _plain(name: str) -> str:
-    """A process may call itself anything; a line of difference is one line."""
+    """Return a process's name without line breaks and control characters, as it becomes part of one line."""
     return "".join(char if char.isprintable() else "?" for char in name)
 
 
 def _fits(name: str, unit: str) -> bool:
-    """Whether a service of this name would be expected to run such a program: sshd in ssh.service."""
+    """Whether a program is expected in a service of this name: sshd in ssh.service."""
     stem = unit.removesuffix(".service").partition("@")[0]
     return not unit.endswith(".service") or stem[:_SHORT] in name or name in stem
 
@@ -172,18 +173,18 @@ def _fits(name: str, unit: str) -> bool:
 def text_of(
     processes: List[Process], port: int, containers: Mapping[str, str], by_systemd: Mapping[int, str]
 ) -> Tuple[str, frozenset[str]]:
-    """What people read of a socket's owner, and everything else that it may be called.
+    """Return the text for people about a socket's owner, and all names that a declaration may use for it.
 
     Args:
-        processes: those that hold it.
-        port: its port.
+        processes: the processes that hold the socket.
+        port: the socket's port.
         containers: the text for each container, by id.
-        by_systemd: the services that systemd listens for, by port.
+        by_systemd: the services for which systemd listens, by port.
     """
     process = main_holder(processes)
     if process is None:
         return KERNEL, frozenset({KERNEL})
-    # On a host that is itself a container, what was started from outside has that container's group.
+    # On a host that is itself a container, a process started from outside is in the outer container's group.
     if process.container in containers:
         text = containers[process.container]
         return text, frozenset({text, text.partition(" (")[0]})

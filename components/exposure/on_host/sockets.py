@@ -1,4 +1,4 @@
-"""Sockets that wait for packets from anybody; pure text, from proc_net_tcp(5) and its like."""
+"""Parses the sockets that wait for packets from anybody out of /proc/net: proc_net_tcp(5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TABLES = (("tcp", "4"), ("tcp", "6"), ("udp", "4"), ("udp", "6"))
-# net/tcp_states.h. A UDP socket that is bound to one peer is "established", any other one "closed".
+# States of net/tcp_states.h. A UDP socket with one peer is "established". Any other is "closed".
 _WAITING = {"tcp": "0A", "udp": "07"}
 _COLUMNS = 10
 _V4 = 8  # hexadecimal digits of an address
@@ -19,7 +19,7 @@ _V4 = 8  # hexadecimal digits of an address
 
 @dataclass(frozen=True)
 class Socket:
-    """One that waits: `protocol` is tcp or udp, `family` 4 or 6, `inode` what its processes hold it by."""
+    """A waiting socket: `protocol` is tcp or udp, `family` 4 or 6. Processes refer to it by its `inode`."""
 
     protocol: str
     family: str
@@ -34,30 +34,30 @@ class Socket:
 
     @property
     def key(self) -> str:
-        """What people know it by: ``tcp4 0.0.0.0:443``, ``tcp6 [::]:443``."""
+        """Its key in previews: ``tcp4 0.0.0.0:443``, ``tcp6 [::]:443``."""
         return key(self.protocol, self.address, self.port)
 
     @property
     def is_local(self) -> bool:
-        """Whether only this host itself can reach it."""
+        """Whether only the host itself can reach it."""
         return is_local(self.address)
 
 
 def key(protocol: str, address: str, port: int) -> str:
-    """The key of a listener or a published port."""
+    """Return the key of a listener or a published port."""
     six = ":" in address
     return f"{protocol}{6 if six else 4} {f'[{address}]' if six else address}:{port}"
 
 
 def is_local(address: str) -> bool:
-    """Whether an address is of the loopback interface, IPv4-mapped ones included."""
+    """Whether an address belongs to the loopback interface. IPv4-mapped addresses count too."""
     found = ipaddress.ip_address(address)
     mapped = getattr(found, "ipv4_mapped", None)
     return bool((mapped or found).is_loopback)
 
 
 def parse(text: str, protocol: str, family: str) -> list[Socket]:
-    """The sockets of one table that wait for anybody."""
+    """Return the sockets of one table that wait for packets from anybody."""
     found = []
     for line in text.splitlines()[1:]:
         words = line.split()
@@ -69,7 +69,7 @@ def parse(text: str, protocol: str, family: str) -> list[Socket]:
 
 
 def waiting(proc: Path) -> list[Socket]:
-    """Those beyond loopback of the network that we are in ourselves."""
+    """Return the waiting sockets beyond loopback, of the agent's own network namespace."""
     found = []
     for protocol, family in TABLES:
         name = protocol if family == "4" else f"{protocol}6"
@@ -87,7 +87,7 @@ def has_ipv6(proc: Path) -> bool:
 
 
 def ephemeral(proc_sys: Path) -> range:
-    """The ports that the kernel gives to whoever asks for any: ip(7)."""
+    """Return the ports that the kernel gives to a program that names none: ip(7)."""
     try:
         first, last = map(int, (proc_sys / "net/ipv4/ip_local_port_range").read_text("ascii").split())
     except (OSError, ValueError):
@@ -96,7 +96,7 @@ def ephemeral(proc_sys: Path) -> range:
 
 
 def _address(digits: str) -> str:
-    """The kernel prints each 32 bits as one number of its own byte order."""
+    """Return the address in text form. The kernel prints every 32 bits as a number in its own byte order."""
     words = [digits[start : start + _V4] for start in range(0, len(digits), _V4)]
     raw = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in words)
     return str(ipaddress.ip_address(raw))

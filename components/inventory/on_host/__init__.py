@@ -1,4 +1,4 @@
-"""What is on a host and neither declared, nor of its packages, nor came with it. Read only."""
+"""Reads what is on a host for no known reason. It changes nothing there."""
 
 from __future__ import annotations
 
@@ -47,23 +47,23 @@ if TYPE_CHECKING:
 
 READERS = (accounts, files, units, programs, packages, kernel, docker)
 MOST = 300
-"""Entries of one map that are told."""
+"""The number of entries of one map that a preview shows."""
 _TRIES = 3
-_NAMED = 3  # logins beside one difference
+_NAMED = 3  # logins that one difference names
 _UNREAD_UNITS = "reading units"
 _NOTHING = InventorySpec([], {}, [], [], {})
 _DANGEROUS = ("keys", "accounts", "programs", "docker")
 
 
 class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
-    """The kind `inventory`; a host has one. Nothing is changed, ever."""
+    """The kind `inventory`. A host has one. It never changes what it finds."""
 
     spec_type = InventorySpec
     desired_type = InventoryDesired
     facts_type = InventoryFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the other kinds for what they claim."""
+        """Prepare to ask the other kinds what they claim."""
         super().__init__(machine, store)
         self._kinds = Kinds(machine, store)
 
@@ -71,7 +71,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         return each(lambda spec, record: self._told(spec, is_deployed=record is not None), questions)
 
     def plan(self, desired: InventoryDesired, facts: InventoryFacts) -> list[Step]:
-        """Before the first `up` it is told what that one records, and what of it looks dangerous."""
+        """List every entry. Before the first `up`, list how much that will record, and dangerous entries."""
         found = maps_of(facts)
         steps = []
         names: Sequence[str] = MAPS
@@ -86,20 +86,20 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         ]
 
     def is_unmodified_default(self, item: str, facts: InventoryFacts) -> bool:
-        """Nothing is replaced."""
+        """Return true: a deploy replaces nothing here, so it needs no `adopt`."""
         return True
 
     def before_first_change(self) -> None:
-        """Record what came with the machine, unless that is done. Raises `AgentError`."""
+        """Record what came with the machine, if there is no record yet. Raises `AgentError`."""
         if baseline.read(self._machine) is not None:
             return
         programs.walk_now(self._machine)
-        # Of a host that is deployed and recorded anew, what is declared did not come with the machine.
+        # If the record is lost on a deployed host, declared things do not count as part of the machine.
         specs = [self.as_spec(record.spec) for record in self._store.all() if record.kind == KIND]
         baseline.record(self._machine, self._read(self._look(specs[0] if specs else _NOTHING)))
 
     def apply(self, desired: InventoryDesired, steps: list[Step], work: Work) -> None:
-        """Who brought something has to take it back. A record that makes no sense is made anew."""
+        """Leave everything in place: people remove it themselves. Replace a baseline that cannot be read."""
         self.before_first_change()
 
     def remove(self, desired: InventoryDesired, record: Record, folder: Path) -> str:
@@ -109,7 +109,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         look = self._look(spec)
         found, known = self._read(look), baseline.read(self._machine)
         differing = baseline.differences(found, known, lambda name, key: _is_settled(look, name, key))
-        # First: what is accepted of a unit is accepted of its files.
+        # Join first, so that accepting a unit also accepts its files.
         _join(differing)
         told = baseline.accepted(differing, spec.accepted)
         _name_logins(look, told)
@@ -124,13 +124,13 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
             self._kinds[record.kind].claims(record) for record in records if self._kinds.known(record.kind)
         ]
         if Guards(self._machine).pending():
-            # They take back a change that still waits for its confirmation, should the host boot.
+            # This unit undoes an unconfirmed change if the host reboots.
             unit = self._machine.units / BOOT_UNIT
             claims.append(Claims(paths=(str(unit),), units=(BOOT_UNIT,)))
         return Look(self._machine, Claimed(claims), spec, records)
 
     def _read(self, look: Look) -> Found:
-        """Read all, and once more where packages were changed meanwhile."""
+        """Read everything, and read again if packages changed meanwhile."""
         for _ in range(_TRIES):
             dpkg.wait_until_idle(self._machine)
             before = dpkg.state(self._machine)
@@ -142,7 +142,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
 
 
 def _everything(look: Look) -> Found:
-    """Return what all readers find; one that fails is an entry by itself."""
+    """Return what all readers find. A reader that fails becomes an entry of its own."""
     found: Found = {name: {} for name in MAPS}
     for reader in READERS:
         try:
@@ -155,7 +155,7 @@ def _everything(look: Look) -> Found:
 
 
 def _is_settled(look: Look, name: str, key: str) -> bool:
-    """Whether something that is strange no more is declared by now, or there as it should be."""
+    """Whether an entry of the baseline is now declared, or still exists and is as it should be."""
     if name == "files":
         real = key if str(look.machine.root) == "/" else f"{look.machine.root}{key}"
         return look.claims.has_path(key) or os.path.lexists(real) or not key.startswith("/")
@@ -163,20 +163,21 @@ def _is_settled(look: Look, name: str, key: str) -> bool:
 
 
 def _join(told: Found) -> None:
-    """Make one line of what two readers found of the same thing."""
+    """Merge entries of two readers about the same thing into one."""
     for path in set(told["programs"]).intersection(told["files"]):
         program, file = told["programs"].pop(path), told["files"][path]
         # Both begin with the kind, the mode and the owner.
         more = program.text.partition(", ")[2] or program.text
         told["files"][path] = Entry(f"{file.text}, {more}", file.mark, file.changed)
     if _UNREAD_UNITS not in told["units"]:
-        # What there is to tell of these is told of their unit, or nothing: it may be a change of ours.
+        # The entry of the unit covers its files. If the unit has no entry, its files need none either: the
+        # change may be our own.
         for path in list(filter(units.covers, told["files"])):
             del told["files"][path]
 
 
 def _name_logins(look: Look, told: Found) -> None:
-    """Say of each difference with a time who was logged in then. The journal is asked once, if at all."""
+    """Add to each difference with a time who was logged in then. Read the journal at most once."""
     times = [entry.changed for entries in told.values() for entry in entries.values() if entry.changed]
     if not times:
         return
@@ -200,11 +201,11 @@ def _when(changed: float, logins: Sequence[Login]) -> str:
 
 
 def _shown(entries: Mapping[str, Entry]) -> Dict[str, str]:
-    """Return keys and texts as they travel."""
+    """Return keys and texts in the form that the program receives: printable and bounded."""
     keys = sorted(entries)
     shown = {printable(key): printable(entries[key].text) for key in keys[:MOST]}
     if len(keys) > MOST:
-        shown["more"] = f"{len(keys) - MOST} more are not told"
+        shown["more"] = f"{len(keys) - MOST} more are not shown"
     return shown
 
 

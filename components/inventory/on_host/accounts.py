@@ -1,4 +1,4 @@
-"""Accounts that can log in or have rights of root's, and the keys that let somebody in."""
+"""Reads accounts that can log in or that have rights of root, and the keys that let somebody log in."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Entries = Dict[str, Entry]
 
 LINGER = "var/lib/systemd/linger"
-"""Below the root: a file for each account whose services start without a login."""
+"""The folder below `root` with a file for each account whose services start without a login."""
 
 # wiki.debian.org/SystemGroups, and each group's own documentation.
 GROUPS = {
@@ -43,20 +43,23 @@ GROUPS = {
     "staff": "writes to /usr/local, where root's programs are looked for first",
     "netdev": "changes the network",
 }
-"""What a member may do that others may not."""
+"""Groups with special rights, each with what a member may do."""
 
 _USERS = "users.users"
-_LIMIT = 1 << 20  # bytes of a file that are read
+_LIMIT = 1 << 20  # the most bytes that are read of a file
 _DAY = 86400
-_TAIL = 16  # characters of a key, with 96 bits
-# The others may hold a secret, or somebody's own words: they are told by name only.
+_TAIL = 16  # characters of a key that are shown: 96 bits
+# The values of all other options may be secret or personal. Only their names are shown.
 _SHOWN_OPTIONS = ("from", "expiry-time", "permitopen", "permitlisten", "principals", "tunnel")
 _OPTION = re.compile(r'([A-Za-z-]+)(?:="((?:[^"\\]|\\.)*)")?(?:,|$)')
 _EXPIRES = 7  # the field of shadow(5)
 
 
 def read(look: Look) -> Found:
-    """Return the accounts, and all keys of all accounts: one that cannot log in may still tunnel."""
+    """Return the accounts, and the keys of all accounts.
+
+    Accounts without a shell are included, because their keys may open tunnels.
+    """
     known = accounts.read(look.machine)
     return {
         "accounts": {**_accounts(look, known), **_members(look, known), **_lingering(look)},
@@ -65,7 +68,7 @@ def read(look: Look) -> Found:
 
 
 def key_files(look: Look) -> Set[str]:
-    """Return the paths of every account's key files: their keys are told here, one by one."""
+    """Return the paths of all accounts' key files. This reader lists their keys one by one."""
     known, where = accounts.read(look.machine), places(look.machine)
     return {
         path
@@ -86,30 +89,27 @@ def _accounts(look: Look, known: Directory) -> Entries:
         name = account.name
         managed: Set[str] = set()
         if account.uid == 0 and name != "root" and tells_roots:
-            continue  # a line of the administrators
+            continue  # the resource for administrators reports it
         is_declared = name in look.claims.users
         usual = ""
         if is_declared:
             record = declared.get(name)
             managed = set(record.spec.get("managed") or ()) if record else managed
-            # An account that we made has the usual shell, one that was there its own.
+            # An account that we created has the usual shell. One that existed before keeps its own.
             usual = str(record.original.get("shell") or SHELL) if record else account.shell
         if _is_changed(account, usual, managed) if is_declared else _can_log_in(account):
             has_one = "password" not in managed and account.password not in (NO_PASSWORD, "empty")
-            # The administrators tell of a second root as soon as they are declared.
+            # A second root may be gone: once administrators are declared, their resource reports it.
             passing = account.uid == 0 and name != "root"
             text = _text(account, known, expiry.get(name, ""), managed)
-            # What is told of root may be what came with the machine.
+            # Root's text gets no such ending, so that it can still equal the text in the baseline.
             text += f", declared with shell {usual}" if is_declared and name != "root" else ""
             found[name] = Entry(text, _digest(account.secret) if has_one else "", passing=passing)
     return found
 
 
 def _is_changed(account: Account, usual: str, managed: Set[str]) -> bool:
-    """Return whether there is something about a declared account that is not read back where it is declared.
-
-    Told of it is then what is told of any, so that a password or shell that came with the machine is none.
-    """
+    """Return whether a declared account differs in something that its own resource does not read back."""
     has_password = "password" not in managed and account.password != NO_PASSWORD
     has_other_shell = "shell" not in managed and account.shell != usual
     is_roots = account.name != "root" and 0 in (account.uid, account.gid)
@@ -150,7 +150,7 @@ def _password(account: Account) -> str:
 
 
 def _managed(look: Look) -> Mapping[str, Set[str]]:
-    """Return what is read back of each declared account where it is declared."""
+    """Return what the resource of each declared account reads back."""
     return {
         record.id: set(record.spec.get("managed") or ()) for record in look.records if record.kind == _USERS
     }
@@ -161,7 +161,7 @@ def _has_administrators(look: Look) -> bool:
 
 
 def _expiry(look: Look) -> Mapping[str, str]:
-    """Return the day on which each account expires, of those that do: shadow(5)."""
+    """Return the day on which an account expires, for all accounts that expire: shadow(5)."""
     found = {}
     for fields in _fields(look.machine.etc / "shadow"):
         if len(fields) > _EXPIRES and fields[_EXPIRES].isdecimal():
@@ -182,7 +182,7 @@ def _fields(path: Path) -> List[List[str]]:
 
 
 def _members(look: Look, known: Directory) -> Entries:
-    """Return who is in a group with rights. Some of that the administrators or the account's user tell."""
+    """Return the members of groups with special rights, without those that other resources report."""
     declared, told_elsewhere = _managed(look), _has_administrators(look)
     found: Entries = {}
     for name, may in GROUPS.items():
@@ -233,7 +233,7 @@ def _keys(look: Look, known: Directory) -> Entries:
     found: Entries = {}
     for account in known.accounts.values():
         if account.name in managed:
-            continue  # each of its keys is read back where it is declared
+            continue  # the resource of the account reads back each of its keys
         for path in where.paths(account, _groups_of(known, account)):
             place = look.machine.root / path.lstrip("/")
             _add(found, account.name, path, place)
@@ -241,7 +241,7 @@ def _keys(look: Look, known: Directory) -> Entries:
 
 
 def _add(found: Entries, owner: str, path: str, place: Path) -> None:
-    """Add the keys of a file; a key that stands twice may have other options the second time."""
+    """Add the keys of a file. A key may stand twice in it, with different options."""
     try:
         keys, changed = _read(place)
     except OSError as error:
@@ -258,7 +258,7 @@ def _add(found: Entries, owner: str, path: str, place: Path) -> None:
 def _read(path: Path) -> tuple[List[Key], float]:
     """Return the keys in a file, and when it changed. Links are followed, as sshd does. Raises OSError.
 
-    Nothing but keys comes out of it, so it does not matter where somebody's link leads.
+    Only lines with keys are returned, so a link to a secret file reveals nothing.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -275,7 +275,7 @@ def _read(path: Path) -> tuple[List[Key], float]:
 
 
 def key_text(key: Key, path: str) -> str:
-    """Return a key for people: ``ssh-ed25519 …a8RL9CWq "evil@laptop", from="203.0.113.7", in /root/…``."""
+    """Return the text of a key: ``ssh-ed25519 …a8RL9CWq "evil@laptop", from="203.0.113.7", in /root/…``."""
     told = [" ".join([key.type, f"…{tail(key)}", *[f'"{key.comment}"'] * bool(key.comment)])]
     options = [
         name + (f'="{value}"' if name.lower() in _SHOWN_OPTIONS and value else "")
@@ -287,15 +287,15 @@ def key_text(key: Key, path: str) -> str:
 
 
 def tail(key: Key) -> str:
-    """Return some of the last characters of a key, as the file has it: no other key has the same."""
+    """Return the last characters of a key as they stand in the file. They identify the key."""
     data = base64.b64decode(key.blob)
     end = len(data)
     if key.type.startswith("sk-"):
-        # A security key's ends in the name of an application, which all have in common: PROTOCOL.u2f.
+        # A security key ends in an application's name, which most keys have in common: PROTOCOL.u2f.
         at = 0
         while at < len(data):
             end, at = at, at + 4 + int.from_bytes(data[at : at + 4], "big")
-    # Whole characters of what is left: three bytes are four.
+    # Only whole characters: base64 writes three bytes as four characters.
     return key.blob[: end * 4 // 3][-_TAIL:]
 
 

@@ -1,4 +1,4 @@
-"""Where the links of update-alternatives(1) should lead, by its own records: its section "FILES"."""
+"""Reads from the records of update-alternatives(1), section "FILES", where its links should lead."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER = "/etc/alternatives"
-"""Each name has a link in it, and the links in programs' own folders lead there."""
+"""The folder with one link for each name. The links in the folders of programs lead there."""
 
 
 @dataclass(frozen=True, eq=False)
 class Alternative:
-    """One of them: a name such as `pager`, with the names of what goes with it.
+    """One alternative: a name such as `pager`, with the names that follow it, such as its manual page.
 
     Attributes:
-        name: of itself.
-        is_automatic: nobody chose, so the choice of the highest priority counts.
+        name: the main name.
+        is_automatic: nobody chose by hand, so the choice with the highest priority counts.
         links: links outside of `FOLDER`, each with the name that it leads to.
-        choices: priority of each choice, with its target for each name.
+        choices: the priority of each choice, with its target for each name.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Alternative:
     choices: Sequence[Tuple[int, Mapping[str, str]]]
 
     def expected(self, name: str) -> List[str]:
-        """Return where a name may lead: to the best choice, or where somebody chose, to any."""
+        """Return where a name may lead: to the best choice or, if somebody chose by hand, to any choice."""
         best = max((priority for priority, _ in self.choices), default=0)
         return [
             targets[name]
@@ -41,7 +41,7 @@ class Alternative:
 
 
 def read(folder: Path) -> Dict[str, Alternative]:
-    """Return each alternative by its name and by those that go with it."""
+    """Return each alternative by its main name and by the names that follow it."""
     found: Dict[str, Alternative] = {}
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
@@ -51,7 +51,7 @@ def read(folder: Path) -> Dict[str, Alternative]:
 
 
 def parse(name: str, text: str) -> Alternative:
-    """Read one; pure. What is cut off has no choices."""
+    """Parse the record of one alternative. A truncated record has no choices. Pure."""
     lines = iter(text.split("\n"))
     is_automatic, links = next(lines, "") == "auto", {next(lines, ""): name}
     for slave in _block(lines):
@@ -69,7 +69,7 @@ def parse(name: str, text: str) -> Alternative:
 
 
 def _block(lines: Iterator[str]) -> Iterator[str]:
-    """Yield lines up to an empty one; who asks may take some in between."""
+    """Yield lines up to an empty one. The caller may take further lines from the same iterator in between."""
     for line in lines:
         if not line:
             return

@@ -1,4 +1,4 @@
-"""What came with the machine: recorded before our first change, for root alone, and compared since."""
+"""The baseline: what came with the machine, recorded before our first change in a file for root alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.look import Found
 
 _LASTING = ("accounts", "files", "units")
-"""Maps of which something that is gone is a difference; the rest comes and goes."""
+"""Maps in which a missing entry is a difference. Entries of the other maps come and go."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Baseline:
     """What came with the machine.
 
     Attributes:
-        recorded: when, such as "2026-11-27T08:00:12Z".
-        found: by map and key.
-        machine_id: of the machine; a cloned disk is another one.
+        recorded: the time of recording, such as "2026-11-27T08:00:12Z".
+        machine_id: the id of the machine. A cloned disk gets another id, so it counts as another machine.
+        found: the recorded entries, by map and key.
     """
 
     recorded: str
@@ -38,12 +38,12 @@ class Baseline:
 
     @property
     def entries(self) -> int:
-        """How much it is."""
+        """The number of recorded entries."""
         return sum(map(len, self.found.values()))
 
 
 def read(machine: Machine) -> Baseline | None:
-    """Return the baseline of this machine. One of another machine, or one that makes no sense, is none."""
+    """Return this machine's baseline, or None if there is none, or it is invalid or another machine's."""
     try:
         data = json.loads(path(machine).read_bytes())
         found = {
@@ -60,7 +60,7 @@ def read(machine: Machine) -> Baseline | None:
 
 
 def record(machine: Machine, found: Found) -> Baseline:
-    """Write down what is there now. Raises `AgentError`."""
+    """Record what is on the host now. Raises `AgentError`."""
     recorded = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     make_folder(machine)
     made = Baseline(recorded, machine_id(machine), found)
@@ -68,7 +68,7 @@ def record(machine: Machine, found: Found) -> Baseline:
         name: {key: [entry.text, entry.mark, *["passing"] * entry.passing] for key, entry in entries.items()}
         for name, entries in found.items()
     }
-    # What `first_change` looks for comes first.
+    # `first_change` searches for "machine" near the start of the file.
     told = {"recorded": recorded, "machine": made.machine_id, "found": kept}
     disk.write(path(machine), json.dumps(told, indent=0).encode("utf-8", "surrogateescape"))
     return made
@@ -82,10 +82,10 @@ def differences(
     """Return what differs from the baseline.
 
     Args:
-        found: what is there now, by map and key.
+        found: what is on the host now, by map and key.
         known: the baseline.
-        is_settled: whether something of the baseline, by map and key, is declared by now, or there and no
-            longer strange: it is not gone.
+        is_settled: whether an entry of the baseline, by map and key, is now declared, or still exists and is
+            as it should be. Such an entry is not gone.
     """
     before_by_map = known.found if known else {}
     told: Found = {}
@@ -121,7 +121,7 @@ def _changed(entry: Entry, before: Entry | None) -> Entry:
 def accepted(
     differing: Mapping[str, Mapping[str, Entry]], accept: Mapping[str, str]
 ) -> Dict[str, Dict[str, Entry]]:
-    """Return what is not accepted, and each acceptance without effect; pure."""
+    """Return the entries that are not accepted, and each acceptance without effect. Pure."""
     unused = set(accept)
     told: Dict[str, Dict[str, Entry]] = {name: {} for name in MAPS}
     for name, entries in differing.items():

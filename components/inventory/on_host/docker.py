@@ -1,4 +1,4 @@
-"""Containers, images, networks, volumes and plugins of Docker that nobody declared."""
+"""Reads Docker's undeclared containers, images, networks, volumes and plugins."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ Json = Dict[str, Any]
 _TIMEOUT = 30.0
 _OK, _NOT_FOUND, _NO_SWARM = 200, 404, 503
 _DOCKERS = ("bridge", "host", "none")
-"""Networks that Docker itself brings."""
+"""Networks that Docker itself creates."""
 _SWARMS = ("ingress", "docker_gwbridge")
-"""Networks that a swarm brings, which is told by itself."""
+"""Networks that a swarm creates. The swarm has an entry of its own."""
 _SWARM = "swarm mode"
 _PASSES = ("macvlan", "ipvlan")
-# A volume that an image or `docker run -v PATH` asks for has no name: it belongs to its container.
+# A volume that an image or `docker run -v PATH` asks for has such a name. It belongs to its container.
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
 _SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run", "/var/run")
-# What a container that can write there takes the host over with.
+# A container that can write to one of these folders can take over the host.
 _TREES = ("/etc", "/root", "/boot", "/dev", "/proc", "/sys", "/usr", "/lib", "/bin", "/sbin", "/home", "/var",
           "/opt")  # fmt: skip
-_INSPECTED = 100  # strangers that are asked about; of more there are names
-_SHOWN = 8  # mounts, devices and the like that are named of one
+_INSPECTED = 100  # the most undeclared containers whose details are read
+_SHOWN = 8  # mounts, devices or ports that one text names
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network of Docker's.
+    """A Docker network.
 
     Attributes:
-        bridge: its interface on the host, "" for other drivers.
-        parent: the interface that macvlan and ipvlan are on.
-        created: seconds since 1970, None where that cannot be read.
+        bridge: its interface on the host, or "" for other drivers than bridge.
+        parent: the host's interface that a macvlan or ipvlan network uses.
+        created: seconds since 1970, or None if that is unknown.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Network:
 
     @property
     def text(self) -> str:
-        """What people read of it."""
+        """The text for people."""
         on = f" on {self.parent}" if self.parent else ""
         told = [f"{self.driver}{on}" + (": passes all firewalls" if self.driver in _PASSES else "")]
         told += ["of a swarm"] * self.swarm + ["IPv6"] * self.ipv6 + ["internal"] * self.internal
@@ -71,11 +71,11 @@ class Network:
 
 @dataclass(frozen=True)
 class Container:
-    """A container, out of Docker's list.
+    """A container from Docker's list.
 
     Attributes:
-        networks: its networks, each with its addresses there.
-        created: seconds since 1970, None where that cannot be read.
+        networks: its networks, each with the container's addresses in it.
+        created: seconds since 1970, or None if that is unknown.
     """
 
     id: str
@@ -87,7 +87,7 @@ class Container:
 
 
 def read(look: Look) -> Found:
-    """Return what is there; nothing on a host without Docker. Raises `AgentError`."""
+    """Return the undeclared things of Docker, or nothing on a host without Docker. Raises `AgentError`."""
     listed = _document(look.machine, "/containers/json?all=1")
     if listed is None:
         return {}
@@ -118,10 +118,10 @@ def read(look: Look) -> Found:
 
 
 class Declared:
-    """Which containers are declared: by name, or as a release of an app or a job of one."""
+    """Knows which containers are declared: by name, or as a release or a job of an app."""
 
     def __init__(self, look: Look) -> None:
-        """Take names out of the spec, and numbers out of the records of releases."""
+        """Take names from the spec, and release numbers from the records."""
         self._releases = {
             record.id: int(record.extra.get("number") or 0)
             for record in look.records
@@ -132,7 +132,7 @@ class Declared:
             for record in look.records
             if record.kind == "containers.releases" and record.spec.get("published")
         }
-        # The containers of an app that is rolled out are called APP-NUMBER.
+        # The containers of a rolled-out app are named APP-NUMBER.
         self._names = frozenset(look.spec.containers) - rolled_out
         self.networks: Mapping[str, Sequence[str]] = {
             name: [member.strip() for member in members.split(",") if member.strip()]
@@ -140,14 +140,14 @@ class Declared:
         }
 
     def name_of(self, container: str) -> str:
-        """Return what a container is declared as: its name, or that of its app; "" where it is not."""
+        """Return the declared name of a container: its own or its app's, or "" if it is undeclared."""
         if container in self._names:
             return container
         app, number = self._release(container)
         return app if 0 < number <= self._releases.get(app, 0) else ""
 
     def is_former(self, container: str) -> bool:
-        """Return whether it would be a release from before the present one, which may have been left."""
+        """Return whether a container may be the rest of a release before the present one."""
         app, number = self._release(container)
         return container not in self._names and number < self._releases.get(app, 0)
 
@@ -159,12 +159,12 @@ class Declared:
         return "", 0
 
     def expects(self, name: str) -> bool:
-        """Return whether it is declared which networks it is in."""
+        """Return whether a container's networks are declared."""
         return any(name in members for members in self.networks.values())
 
 
 def container(entry: Json) -> Container:
-    """Return a container out of an entry of Docker's list."""
+    """Build a container from an entry of Docker's list."""
     names = entry.get("Names") or [str(entry.get("Id"))[:12]]
     networks = (entry.get("NetworkSettings") or {}).get("Networks") or {}
     created = entry.get("Created")
@@ -196,12 +196,12 @@ def _strangers(
             continue
         details = _document(machine, f"/containers/{one.id}/json") if len(found) < _INSPECTED else {}
         if details is None:
-            continue  # it is gone by now
+            continue  # it has been removed meanwhile
         dangers = dangers_of(details, names)
         if is_declared and not dangers:
-            continue  # what a release that failed left behind
+            continue  # a failed release left it behind
         joined = [
-            # Where no firewall is on the way, the address is what a neighbour reaches.
+            # Without a firewall in between, a neighbour of the host reaches this address.
             f"in {network}" + (f" as {address}" if address and network in open_networks else "")
             for network, address in one.networks.items()
             if network not in _DOCKERS
@@ -215,8 +215,8 @@ def dangers_of(details: Json, names: Mapping[str, str]) -> List[str]:
     """Return what makes a container dangerous, the worst first.
 
     Args:
-        details: what Docker says of it.
-        names: names of all containers, by id.
+        details: Docker's details of the container.
+        names: the names of all containers, by id.
     """
     config = details.get("HostConfig") or {}
     told = ["privileged"] if config.get("Privileged") else []
@@ -247,14 +247,14 @@ def dangers_of(details: Json, names: Mapping[str, str]) -> List[str]:
 
 
 def _mounts(mounts: Iterable[Json], binds: Iterable[str]) -> List[str]:
-    """Return the folders and files of the host that a container has, the worst first."""
+    """Return the folders and files of the host that a container mounts, the worst first."""
     found: Dict[str, str] = {}
     for one in mounts:
         if one.get("Type") == "bind":
             found[str(one.get("Source"))] = str(one.get("Destination")) + (
                 "" if one.get("RW") else ", read-only"
             )
-    for bind in binds:  # of one that never started, Docker lists no mounts
+    for bind in binds:  # Docker lists no mounts of a container that never started
         source, _, rest = str(bind).partition(":")
         if source.startswith("/"):
             found.setdefault(source, rest.partition(":")[0])
@@ -268,7 +268,7 @@ def _mounts(mounts: Iterable[Json], binds: Iterable[str]) -> List[str]:
 
 
 def _published(ports: Mapping[str, Any]) -> List[str]:
-    """Return the ports that others than the host itself reach."""
+    """Return the ports that other hosts can reach."""
     found = set()
     for bind in (bind for binds in ports.values() for bind in binds or ()):
         address = str(bind.get("HostIp") or "0.0.0.0")  # noqa: S104 - what Docker means by ""
@@ -284,9 +284,9 @@ def _rank(source: str) -> int:
 
 
 def _members(containers: Sequence[Container], declared: Declared) -> Dict[str, Entry]:
-    """Return the declared containers that are in networks where they do not belong.
+    """Return declared containers that are in other networks than the declared ones.
 
-    A container that nobody declared is told by itself, with its networks.
+    An undeclared container has an entry of its own, which names its networks.
     """
     found = {}
     for one in containers:
@@ -303,12 +303,12 @@ def _members(containers: Sequence[Container], declared: Declared) -> Dict[str, E
 
 
 def networks(machine: Machine) -> List[Network]:
-    """Return all networks; none where there is no Docker. Raises `AgentError`."""
+    """Return all networks, or none without Docker. Raises `AgentError`."""
     return [network(entry) for entry in _document(machine, "/networks") or ()]
 
 
 def network(entry: Json) -> Network:
-    """Return a network out of an entry of Docker's list."""
+    """Build a network from an entry of Docker's list."""
     options = entry.get("Options") or {}
     driver, number = str(entry.get("Driver") or "?"), str(entry.get("Id") or "")
     bridge = str(options.get("com.docker.network.bridge.name") or f"br-{number[:12]}")
@@ -333,7 +333,7 @@ def _networks(look: Look, every: Sequence[Network], usual: Sequence[str]) -> Dic
 
 
 def _images(look: Look, used: Collection[str]) -> Dict[str, Entry]:
-    """Return the images that have a tag: ours are pulled by digest. What a container uses is told with it."""
+    """Return unused images that have a tag. Ours have none: they are pulled by digest."""
     found = {}
     for one in _document(look.machine, "/images/json") or ():
         number = str(one.get("Id"))
@@ -351,7 +351,7 @@ def _volumes(look: Look) -> Dict[str, Entry]:
             continue
         options = one.get("Options") or {}
         told = [str(one.get("Driver"))]
-        # The other options may hold the password of a share.
+        # The other options are left out: they may contain the password of a network share.
         if options.get("device") and str(options.get("type") or "none") in ("none", "bind"):
             told.append(f"is {options['device']} of the host")
         elif options.get("type"):
@@ -378,14 +378,14 @@ def _swarm(look: Look) -> Dict[str, Entry]:
         if answer.status == _OK:
             return {_SWARM: Entry("this host manages a swarm")}
         said = answer.error()
-    # Of a host in no swarm Docker says how to make one.
+    # If the host is in no swarm, Docker's answer says how to make one.
     if answer.status == _NO_SWARM and "docker swarm init" not in said:
         return {_SWARM: Entry("this host is in a swarm")}
     return {}
 
 
 def seconds(text: object) -> Optional[float]:
-    """Return a time of Docker's, ``2026-11-27T08:00:12.123456789+01:00``, in seconds since 1970."""
+    """Parse a time of Docker, ``2026-11-27T08:00:12.123456789+01:00``, into seconds since 1970."""
     match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|([+-])(\d\d):(\d\d))\Z", str(text))
     if not match:
         return None
@@ -397,7 +397,7 @@ def seconds(text: object) -> Optional[float]:
 
 
 def _document(machine: Machine, target: str) -> Any:
-    """Return Docker's answer; None where there is no Docker, or no such thing any more."""
+    """Return Docker's answer, or None without Docker, or if Docker no longer knows the object."""
     answer = ask(machine.docker, "GET", target, timeout=_TIMEOUT)
     if answer is None:
         return None

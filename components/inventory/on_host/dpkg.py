@@ -1,6 +1,6 @@
-"""What dpkg knows of files: who owns a path, what a configuration file was shipped as, overrides, diversions.
+"""Reads dpkg's records: owners of paths, sums of configuration files, overrides and diversions.
 
-dpkg's own files are read, since its programs take longer than the whole survey: dpkg-query(1), "FILES".
+It reads dpkg's own files (dpkg-query(1), "FILES"), because dpkg's programs take longer than the whole survey.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.alternatives import Alternative
 
 BY_HAND = ":"
-"""Stands for the package where a person diverted a path: dpkg-divert(1), ``--local``."""
+"""Stands in place of a package's name if a person diverted a path: dpkg-divert(1), ``--local``."""
 _MERGED = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/")
-# What the readers ask for; the lists hold ten times as much.
+# The folders that the readers ask for. dpkg's lists have ten times as many paths.
 _ASKED = (
     "/etc", "/root", "/opt", "/var/spool", "/usr/local", "/usr/bin", "/usr/sbin", "/bin", "/sbin",
     "/usr/lib/systemd", "/lib/systemd", "/usr/lib/udev", "/lib/udev", "/usr/lib/modprobe.d",
@@ -36,10 +36,10 @@ _ASKED = (
     "/usr/share/libc-bin", "/usr/share/readline", "/usr/share/ufw", "/usr/share/pam",
     "/usr/share/pam-configs",
 )  # fmt: skip
-_DOCUMENTS = "/usr/share/man/"  # nothing runs them
+_DOCUMENTS = "/usr/share/man/"  # no program runs them
 _FIELD = re.compile(r"^([A-Za-z-]+): *(.*)$", re.MULTILINE)
 _CONFFILE = re.compile(r"^ (/.*) ([0-9a-f]{32}|newconffile)((?: [a-z-]+)*)$", re.MULTILINE)
-_WAIT = 0.5  # seconds between two looks at a lock
+_WAIT = 0.5  # seconds between two checks of a lock
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Package:
     """A package that dpkg has files of.
 
     Attributes:
-        installed: it is, and not only its configuration is left.
-        held: an administrator keeps it at its version.
+        installed: whether it is installed. Otherwise only its configuration is left.
+        held: whether an administrator keeps it at its version.
     """
 
     name: str
@@ -60,15 +60,15 @@ class Package:
 
 @dataclass
 class Dpkg:
-    """What dpkg knows. Paths are absolute, and those in /bin, /sbin and /lib are written with /usr.
+    """dpkg's records. Paths are absolute, and those in /bin, /sbin and /lib begin with /usr.
 
     Attributes:
         packages: by name.
-        owners: the package that ships a path, of the folders that the inventory reads.
-        conffiles: the MD5 sum that each configuration file was shipped with; "" where dpkg has none.
-        obsolete: configuration files that a package shipped once.
-        overrides: owner and mode that somebody set, such as root:adm 0640: dpkg-statoverride(1).
-        diversions: paths that were moved, each with the new one and the package that asked, or `BY_HAND`.
+        owners: the package that ships each path, in the folders that the inventory reads.
+        conffiles: the MD5 sum of each configuration file as its package shipped it, or "" if dpkg has none.
+        obsolete: configuration files that a package shipped in an earlier version.
+        overrides: owner and mode that dpkg-statoverride(1) set, such as root:adm 0640.
+        diversions: diverted paths, each with its new path and the package that diverted it, or `BY_HAND`.
         alternatives: by name.
     """
 
@@ -81,19 +81,19 @@ class Dpkg:
     alternatives: Dict[str, Alternative] = field(default_factory=dict)
 
     def has(self, path: str) -> bool:
-        """Return whether a package ships what an alternative leads to."""
+        """Return whether a package ships the target of an alternative."""
         is_document = path.startswith(_DOCUMENTS) and posixpath.normpath(path) == path
         return is_document or merged(path) in self.owners
 
     def place(self, path: str, package: str) -> str:
-        """Return where a package's file is: another package or a person may have diverted it."""
+        """Return where a package's file really is: another package or a person may have diverted it."""
         path = merged(path)
         moved = self.diversions.get(path)
         return moved[0] if moved and moved[1] != package else path
 
 
 def read(machine: Machine) -> Dpkg:
-    """Read it all. Raises OSError where dpkg's database cannot be read."""
+    """Read dpkg's records. Raises OSError if its database cannot be read."""
     folder = machine.dpkg
     known = Dpkg(alternatives=alternatives.read(folder / "alternatives"))
     _diversions(known, _text(folder / "diversions"))
@@ -109,17 +109,17 @@ def read(machine: Machine) -> Dpkg:
 
 
 def scripts(machine: Machine) -> List[str]:
-    """Return what packages run when they have been installed. Raises OSError where it cannot be read."""
+    """Return the texts of all postinst scripts of packages. Raises OSError if one cannot be read."""
     folder = machine.dpkg / "info"
     return [_text(path) for path in sorted(folder.glob("*.postinst"))]
 
 
 def _listed(targets: Iterable[str]) -> re.Pattern[str]:
-    """Return what finds in dpkg's lists the folders that readers ask for, and what alternatives lead to."""
+    """Return a pattern for dpkg's lists: folders that the readers ask for, and targets of alternatives."""
     others: Dict[str, Set[str]] = {}
     for target in targets:
         if not target.startswith((_DOCUMENTS, *(f"{asked}/" for asked in _ASKED))):
-            # A list may have it as it was before /lib was a link.
+            # A list may have the path from before /lib became a link.
             older = target[len("/usr") :]
             for path in (target, merged(target), older if merged(older) == target else target):
                 folder, _, name = path.rpartition("/")
@@ -130,12 +130,12 @@ def _listed(targets: Iterable[str]) -> re.Pattern[str]:
 
 
 def merged(path: str) -> str:
-    """Return a path as it is since /bin, /sbin and /lib are links into /usr."""
+    """Return a path with /usr before /bin, /sbin and /lib, which are links into /usr."""
     return f"/usr{path}" if path.startswith(_MERGED) else path
 
 
 def state(machine: Machine) -> Tuple[int, ...]:
-    """Return numbers that change with dpkg's database; nothing where there is none."""
+    """Return numbers that change with dpkg's database, or nothing if there is no database."""
     with contextlib.suppress(OSError):
         status = (machine.dpkg / "status").stat()
         return (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
@@ -143,7 +143,7 @@ def state(machine: Machine) -> Tuple[int, ...]:
 
 
 def wait_until_idle(machine: Machine) -> None:
-    """Wait while apt or dpkg works, for a while: between two packages nothing fits together."""
+    """Wait, for a limited time, until apt and dpkg are done. Their records do not match while they work."""
     for _ in range(int(machine.apt_lock_wait / _WAIT)):
         if not any(_is_locked(machine.dpkg / name) for name in ("lock-frontend", "lock")):
             return
@@ -152,7 +152,7 @@ def wait_until_idle(machine: Machine) -> None:
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether another process holds dpkg's lock, without taking it."""
+    """Return whether another process holds dpkg's lock. This does not take the lock."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -190,7 +190,7 @@ def _status(known: Dpkg, text: str) -> None:
 
 
 def _stanzas(text: str) -> Iterator[str]:
-    """Yield one package's part after another; the whole is a large text, of which no second copy is made."""
+    """Yield the part of each package. This avoids a second copy of the whole text, which is large."""
     begin = 0
     while begin < len(text):
         end = text.find("\n\n", begin)
@@ -207,7 +207,7 @@ def _overrides(known: Dpkg, text: str) -> None:
 
 
 def _diversions(known: Dpkg, text: str) -> None:
-    """Three lines each: the path, where it is now, and the package whose own file stays."""
+    """Parse dpkg's diversions: three lines each, the path, its new path, and the package that diverted it."""
     lines = text.splitlines()
     for path, moved, package in zip(lines[::3], lines[1::3], lines[2::3]):
         known.diversions[merged(path)] = (merged(moved), package)

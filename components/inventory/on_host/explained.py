@@ -1,7 +1,7 @@
-"""Why a file that no package ships may be there: proofs by what made it, and a table of the rest.
+"""Explains files that no package ships: proofs that a package's program made them, and tables for the rest.
 
-On a plain Debian 576 entries of /etc and its like are in no package. Programs of packages made nearly all of
-them, and each such program leaves something behind that proves it.
+On a plain Debian, 576 entries of /etc and similar folders belong to no package. Programs of packages made
+nearly all of them. Each such program leaves records that prove it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.tree_walk import Seen, Walk
 
 CHANGING: Mapping[str, str] = {
-    "/etc/passwd": "accounts are read by themselves",
-    "/etc/group": "groups are read by themselves",
-    "/etc/shadow": "passwords are read by themselves",
-    "/etc/gshadow": "groups are read by themselves",
+    "/etc/passwd": "the reader of accounts reads accounts",
+    "/etc/group": "the reader of accounts reads groups",
+    "/etc/shadow": "the reader of accounts reads passwords",
+    "/etc/gshadow": "the reader of accounts reads groups",
     "/etc/subuid": "useradd gives each account a range: subuid(5)",
     "/etc/subgid": "useradd gives each account a range: subgid(5)",
     "/etc/passwd-": "a copy that useradd makes",
@@ -34,20 +34,23 @@ CHANGING: Mapping[str, str] = {
     "/etc/gshadow-": "a copy that useradd makes",
     "/etc/subuid-": "a copy that useradd makes",
     "/etc/subgid-": "a copy that useradd makes",
-    "/etc/.pwd.lock": "a lock of passwd's: lckpwdf(3)",
+    "/etc/.pwd.lock": "a lock for changes of passwd: lckpwdf(3)",
     "/etc/security/opasswd": "old passwords: pam_pwhistory(8)",
-    "/etc/ld.so.cache": "ldconfig makes it of the libraries that are there",
+    "/etc/ld.so.cache": "ldconfig makes it from the installed libraries",
     "/etc/machine-id": "systemd makes it at the first boot: machine-id(5)",
     "/etc/adjtime": "how far the clock is off: hwclock(8)",
-    "/etc/.updated": "systemd notes when /etc was made: systemd-update-done.service(8)",
-    "/etc/ca-certificates.conf": "the package ca-certificates keeps it; each certificate is looked at",
-    "/etc/ca-certificates.conf.dpkg-old": "an upgrade of the package keeps the one before; nothing reads it",
+    "/etc/.updated": "systemd records when /etc was made: systemd-update-done.service(8)",
+    "/etc/ca-certificates.conf": "the package ca-certificates writes it; each certificate is checked",
+    "/etc/ca-certificates.conf.dpkg-old": "an upgrade of the package keeps the former file; nothing reads it",
     "/etc/python3/debian_config": "the package python3 makes it",
-    "/etc/docker/key.json": "the engine's own key, of older versions",
+    "/etc/docker/key.json": "older versions of Docker keep their own key in it",
     "/etc/shells": "packages add their shells: update-shells(8)",
     "/var/spool/cron/atjobs/.SEQ": "the number of at's next job",
 }
-"""Files whose content changes by itself, or is told elsewhere. Root alone may write them, but for `MODES`."""
+"""Files whose content changes by itself, or that another reader reports, each with the reason.
+
+Only root may write them, except as `MODES` says.
+"""
 
 LINKS: Mapping[str, Tuple[str, ...]] = {
     "/etc/mtab": ("../proc/self/mounts", "/proc/self/mounts", "/proc/mounts"),
@@ -59,7 +62,7 @@ LINKS: Mapping[str, Tuple[str, ...]] = {
     "/usr/local/man": ("share/man",),
     "/var/spool/mail": ("../mail",),
 }
-"""Links that maintainer scripts make, with what they may point to."""
+"""Links that maintainer scripts make, each with its allowed targets."""
 
 COPIES: Mapping[str, str] = {
     "/etc/profile": "/usr/share/base-files/profile",
@@ -69,15 +72,15 @@ COPIES: Mapping[str, str] = {
     "/root/.bashrc": "/usr/share/base-files/dot.bashrc",
     "/root/.profile": "/usr/share/base-files/dot.profile",
 }
-"""Files that a maintainer script copied from a packaged one."""
+"""Files that a maintainer script copied, each with the packaged file that it is a copy of."""
 
 UPGRADED: Mapping[str, str] = {
-    # base-files of Debian 12 and before. Nothing renews it: Debian 13 has another one, for new machines.
+    # From base-files of Debian 12 and earlier. An upgrade keeps it. New machines of Debian 13 have another.
     "/root/.bashrc": "373b7d3b2ab90d75daf94ca16d61339d088c12020ad43b65d1b34ea80b0c0818",
-    # systemd's postinst on a machine of Debian 12: /tmp is emptied as it was before.
+    # An upgrade from Debian 12 writes it (systemd's postinst), so that /tmp is emptied as before.
     "/etc/tmpfiles.d/tmp.conf": "2888a2ab911ec6c5983a44f9b8d9f1abcfc40f134b1721a268a80cc77e4caae6",
 }
-"""What stands there, by its SHA-256, on a machine that was upgraded from an earlier release."""
+"""Files of a machine that was upgraded from an earlier release, each with its SHA-256 digest."""
 
 MAKERS: Mapping[str, Tuple[str, str]] = {
     "/etc/gshadow": ("passwd", "passwd"),
@@ -86,9 +89,9 @@ MAKERS: Mapping[str, Tuple[str, str]] = {
     "/etc/ca-certificates.conf": ("ca-certificates", "ca-certificates"),
     "/etc/ssl/certs/ca-certificates.crt": ("ca-certificates", "update-ca-certificates"),
 }
-"""Files that are always there while a package is installed, with that package and what makes them.
+"""Files that always exist while a package is installed, each with the package and the program that makes it.
 
-Nobody logs in without `passwd`, `shadow` or PAM's common files, so there is nobody to tell of these.
+`passwd`, `shadow` and PAM's common files are not listed: without them nobody can log in, not even the agent.
 """
 
 STUBS: Mapping[str, str] = {
@@ -96,10 +99,10 @@ STUBS: Mapping[str, str] = {
     "/etc/apparmor.d/tunables/xdg-user-dirs.d/site.local": "/etc/apparmor.d/tunables/xdg-user-dirs",
     "/etc/modules": "/usr/bin/kmod",
 }
-"""Places for rules of the administrator that a package makes without any, and a file of that package."""
+"""Files without rules that a package makes for the administrator, each with a file of that package."""
 
 SKELETON = ("/.bashrc", "/.profile", "/.bash_logout")
-"""What useradd copies into a home from /etc/skel."""
+"""Files that useradd copies from /etc/skel into a home."""
 
 MODES: Mapping[str, Tuple[str, ...]] = {
     "/root": ("root:root 0700",),
@@ -122,7 +125,7 @@ MODES: Mapping[str, Tuple[str, ...]] = {
     "/etc/.pwd.lock": ("root:root 0600",),
     "/etc/security/opasswd": ("root:root 0600",),
 }
-"""What packages give another owner or mode than root:root and 0644 or 0755. The first is the usual one."""
+"""Paths with another owner or mode than root:root and 0644 or 0755. The first value is the usual one."""
 
 _CHOSEN = f"{alternatives.FOLDER}/"
 _HASH_LINK = re.compile(r"/etc/ssl/certs/[0-9a-f]{8}\.\d+")
@@ -147,10 +150,10 @@ _READABLE_BY_OTHERS = 0o004
 
 
 class Proofs:
-    """What explains a path that no package ships; asked for many paths of one walk."""
+    """Explains the paths of one walk that no package ships."""
 
     def __init__(self, machine: Machine, known: Dpkg, walk: Walk) -> None:
-        """Read what the proofs need of other folders."""
+        """Read the records that the proofs need."""
         self._root, self._known, self._walk = machine.root, known, walk
         self._links = {
             dpkg.merged(link): name
@@ -168,7 +171,7 @@ class Proofs:
         )
 
     def explains(self, seen: Seen) -> bool:
-        """Return whether something proves that a package's program made what stands there."""
+        """Return whether something proves that a package's program made the thing at a path."""
         if seen.path in CHANGING:
             return is_safe(seen, secret="shadow" in seen.path)
         if seen.is_link:
@@ -193,9 +196,9 @@ class Proofs:
         return self._is_enabled_by_package(path, target)
 
     def expected(self, seen: Seen) -> str:
-        """Return in words what should stand where nothing explains what does; "" for a mere stranger.
+        """Return in words what should be at an unexplained path, or "" if nothing should be there.
 
-        A person puts such a file back, and does not remove it: `report_lines` has the command.
+        A person restores such a file instead of removing it: `remedies` has the command.
         """
         path = seen.path
         if path.startswith(_CHOSEN) and path[len(_CHOSEN) :] in self._known.alternatives:
@@ -214,7 +217,7 @@ class Proofs:
         return ", ".join(filter(None, told))
 
     def missing(self) -> Dict[str, str]:
-        """Return what packages' programs made and is gone, with what it was or what makes it, by path."""
+        """Return missing files that programs of packages made, by path, with their origin or their maker."""
         made = {path: f"a copy of {source}" for path, source in COPIES.items() if self._source(path)}
         made.update(
             {path: f"{maker} makes it" for path, (name, maker) in MAKERS.items() if self._is_installed(name)}
@@ -226,9 +229,9 @@ class Proofs:
         return {path: text for path, text in made.items() if self._walk.look(path) is None}
 
     def _links_of_choices(self) -> Dict[str, str]:
-        """Return both links of each choice that nobody made by hand.
+        """Return both links of each name, if update-alternatives(1) chose by itself.
 
-        update-alternatives(1) makes none to what is not there, such as documents that an image leaves out.
+        It makes no link to a missing target, such as a document that an image leaves out.
         """
         made = {}
         for one in set(self._known.alternatives.values()):
@@ -244,7 +247,7 @@ class Proofs:
         return known is not None and known.installed
 
     def _wrong_content(self, path: str) -> str:
-        """Return what a file differs from that a package's program made; "" where nothing is known of it."""
+        """Return how a file differs from what a package's program made, or "" if that is unknown."""
         source, packaged = self._source(path), self._stub_of(path)
         if source and not self._is_copy(path, source) and not self._is_of_release_before(path):
             return f"not as {source} has it"
@@ -259,7 +262,7 @@ class Proofs:
         return ""
 
     def rights(self, seen: Seen) -> str:
-        """Return in words whose a file or folder is on Debian, and its mode there."""
+        """Return in words the owner and the mode that a file or folder has on Debian."""
         usual = MODES.get(seen.path)
         if usual is None:
             with contextlib.suppress(OSError):
@@ -268,7 +271,7 @@ class Proofs:
         return f"Debian's is {(usual or ('root:root 0644',))[0]}"
 
     def _leads_to(self, seen: Seen) -> str:
-        """Return where a link of Debian's leads; "" for what is none, or need not be one."""
+        """Return where Debian's link at a path leads, or "" if Debian needs no link there."""
         path = seen.path
         if path in self._links:
             return f"{_CHOSEN}{self._links[path]}"
@@ -284,7 +287,10 @@ class Proofs:
         return f"{'not a choice of' if one.is_automatic else 'chosen by hand for'} {one.name}"
 
     def _is_choice(self, name: str, target: str) -> bool:
-        """An alternative: the best choice, and packaged. One that somebody chose has to be told itself."""
+        """Return whether a link leads to the best choice of an alternative, and that choice is packaged.
+
+        If somebody chose by hand, the main link is not explained, so that it is reported.
+        """
         one = self._known.alternatives.get(name)
         if one is None or (name == one.name and not one.is_automatic):
             return False
@@ -298,13 +304,13 @@ class Proofs:
                 or not pointed.is_link
                 or self._is_certificate(pointed.path, pointed.target)
             )
-        if target.startswith(_OWN_CERTIFICATES):  # that file is told by itself
+        if target.startswith(_OWN_CERTIFICATES):  # the certificate itself is reported
             return target in self._walk.seen
         name = target[len(_CERTIFICATES) :]
         return target.startswith(_CERTIFICATES) and name in self._trusted and target in self._known.owners
 
     def _is_enabled_by_package(self, path: str, target: str) -> bool:
-        """A unit's link: its package noted it, or systemd's own presets name it; its file is packaged."""
+        """Return whether a package enabled a unit: it is packaged, and a record or a preset proves it."""
         for folder, markers in _MARKERS.items():
             if not path.startswith(folder):
                 continue
@@ -340,14 +346,14 @@ class Proofs:
         return path in UPGRADED and self._walk.digest(path) == UPGRADED[path]
 
     def _source(self, path: str) -> str:
-        """Return the packaged file that a maintainer script copied to a path; "" for none."""
+        """Return the packaged file that a maintainer script copied to a path, or ""."""
         source = COPIES.get(path, "")
         if path.startswith("/etc/ufw/"):
             source = f"/usr/share/ufw/iptables/{path.rpartition('/')[2]}"
         return source if source in self._known.owners else ""
 
     def _stub_of(self, path: str) -> str:
-        """Return the packaged file beside which a path is for rules of the administrator; "" for none."""
+        """Return the packaged file that reads the administrator's rules from a path, or ""."""
         if path.startswith("/etc/apparmor.d/local/"):  # dh_apparmor(1)
             return f"/etc/apparmor.d/{path.rpartition('/')[2]}"
         return STUBS.get(path, "")
@@ -356,7 +362,7 @@ class Proofs:
         return self._walk_data(_BUNDLE) == self._bundle()
 
     def _is_pam(self, path: str) -> bool:
-        """Return whether pam-auth-update(8) makes a file, of a template."""
+        """Return whether pam-auth-update(8) makes a file from a template."""
         return path.startswith(_PAM) and f"/usr/share/pam/{path.rpartition('/')[2]}" in self._known.owners
 
     def _is_generated_pam(self, name: str) -> bool:
@@ -372,13 +378,13 @@ class Proofs:
         )
 
     def skeleton(self, path: str, home: str) -> str:
-        """Return the packaged file in /etc/skel that useradd copies to a path in a home; "" for none."""
+        """Return the packaged file in /etc/skel that useradd copies to a path in a home, or ""."""
         source = f"{_SKEL}{path[len(home) :]}"
         return source if path[len(home) :] in SKELETON and source in self._known.owners else ""
 
     def is_skeleton(self, path: str, source: str) -> bool:
-        """Return whether a file in a home is as useradd copied it from /etc/skel."""
-        # Whoever changes the skeleton has changed no home, and its own line tells of it.
+        """Return whether a file in a home is an unchanged copy from /etc/skel."""
+        # A changed skeleton has an entry of its own. Homes that equal the shipped skeleton need none.
         shipped = self._known.conffiles.get(source)
         return self._is_copy(path, source) or bool(shipped and self._walk.digest(path, "md5") == shipped)
 
@@ -392,7 +398,7 @@ class Proofs:
         return not any(line.strip() and line[0] != "#" for line in self._text(path).splitlines())
 
     def _bundle(self) -> bytes:
-        """All trusted certificates, in the order that update-ca-certificates(8) writes them."""
+        """Return all trusted certificates, in the order in which update-ca-certificates(8) writes them."""
         order = [
             f"{_CERTIFICATES}{line}"
             for line in _lines(self._root / "etc/ca-certificates.conf")
@@ -417,14 +423,14 @@ class Proofs:
 
 
 def is_safe(seen: Seen, *, secret: bool = False) -> bool:
-    """Return whether root alone can write a file and, of a secret one, not everybody can read it."""
+    """Return whether only root can write a file and, if it is secret, not everybody can read it."""
     mode, status = seen.mode, seen.status
     closed = not mode & (_WRITABLE | (_READABLE_BY_OTHERS if secret else 0))
     return seen.is_file and status.st_uid == 0 and closed and not mode & 0o7000 and not mode & 0o111
 
 
 def _ucf(path: Path) -> Dict[str, str]:
-    """Sums of files that ucf(1) put in place."""
+    """Return the sums of files that ucf(1) put in place."""
     sums: Dict[str, str] = {}
     for line in _lines(path):
         digest, _, name = line.partition("  ")
@@ -433,13 +439,13 @@ def _ucf(path: Path) -> Dict[str, str]:
 
 
 def _ucf_packages(path: Path) -> Dict[str, str]:
-    """The package of each file that ucf(1) put in place."""
+    """Return the package of each file that ucf(1) put in place."""
     words = (line.split() for line in _lines(path))
     return {pair[1]: pair[0] for pair in words if len(pair) == 2}  # noqa: PLR2004 - a package and its file
 
 
 def _presets(folder: Path) -> Tuple[Tuple[str, str], ...]:
-    """What systemd.preset(5) files of packages say, in order. A rule for everything proves nothing."""
+    """Return the rules of packages' systemd.preset(5) files in order. A rule for all units proves nothing."""
     found = []
     with contextlib.suppress(OSError):
         for path in sorted(folder.glob("*.preset")):

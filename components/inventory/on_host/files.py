@@ -1,4 +1,4 @@
-"""Files that no package shipped and nobody declared, and packaged ones that were changed."""
+"""Reads undeclared files that no package shipped, and packaged files that were changed."""
 
 from __future__ import annotations
 
@@ -47,36 +47,36 @@ ROOTS = (
     "/run/modules-load.d",
     "/run/tmpfiles.d",
 )
-"""Folders that are read with all that is in them."""
+"""Folders that are read with everything in them."""
 _BELOW_ROOTS = tuple(f"{root}/" for root in ROOTS)
 PROGRAMS = ("/usr/bin", "/usr/sbin")
-"""Folders of which only strangers are looked at: the nightly walk reads the rest."""
+"""Folders of which only files without a package are read. The nightly walk reads the others."""
 STARTED = (
     ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile",
     ".pam_environment", ".zshrc",
     ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login",
     ".config/fish/config.fish", ".forward", ".rhosts", ".shosts", ".xprofile", ".vimrc", ".gitconfig",
 )  # fmt: skip
-"""What runs when somebody logs in, in their home."""
+"""Files in a home that programs run or read when somebody logs in."""
 HOME_FOLDERS = (".ssh", ".config/systemd", ".config/environment.d", ".config/fish/conf.d", ".local/bin")
-"""Folders in a home with what runs by itself or lets somebody in."""
+"""Folders in a home whose content runs by itself or lets somebody log in."""
 TRACES = (
     ".bash_history", ".zsh_history", ".lesshst", ".viminfo", ".python_history", ".wget-hsts",
     ".selected_editor", ".sudo_as_admin_successful", ".cache", ".ssh/known_hosts", ".ssh/known_hosts.old",
 )  # fmt: skip
-"""What working on the host leaves in a home, and nothing runs."""
+"""Files that work on the host leaves in a home. Nothing runs them."""
 COMMON = tuple(
     f"/usr/local/{name}" for name in ("bin", "etc", "games", "include", "lib", "man", "sbin", "share", "src")
 )
-"""Folders that Debian makes and no package owns: https://refspecs.linuxfoundation.org/FHS_3.0/, 4.9."""
+"""Folders that Debian makes and that no package owns: https://refspecs.linuxfoundation.org/FHS_3.0/, 4.9."""
 GROUPED = 20
-"""A folder of strangers with more in it is one entry."""
+"""A folder with more undeclared files than this, and with nothing else in it, is one entry."""
 _USUAL_FILE, _USUAL_FOLDER = ("root:root 0644", "root:root 0755"), ("root:root 0755",)
 _SYSTEM = ("/usr/lib/", "/usr/share/", "/usr/bin/", "/usr/sbin/", "/etc/", "/run/", "/proc/", "/dev/null")
 
 
 def read(look: Look) -> Found:
-    """Return what is there."""
+    """Return the undeclared and changed files."""
     return {"files": _Reader(look).entries()}
 
 
@@ -93,7 +93,7 @@ class _Reader:
         self._names = Names(look.machine.root)
         self._homes = {"root": "/root", **home_folders(look.machine.root)}
         self._passed_over = {f"{home}/{name}" for home in self._homes.values() for name in TRACES}
-        self._passed_over |= accounts.key_files(look)  # told key by key
+        self._passed_over |= accounts.key_files(look)  # the reader of accounts lists their keys
         self._by_hand = {
             path: moved
             for path, (moved, package) in self._known.diversions.items()
@@ -101,7 +101,7 @@ class _Reader:
         }
 
     def entries(self) -> Dict[str, Entry]:
-        """Return what no proof explains, by path."""
+        """Return the things that no proof explains, by path."""
         self._see()
         found: Dict[str, Entry] = {}
         familiar: set[str] = set()
@@ -146,7 +146,7 @@ class _Reader:
                 self._walk.below(f"{home}/{name}", self._skips)
 
     def _is_behind_link(self, home: str, name: str) -> bool:
-        """Whether a folder on the way is a link: whoever owns a home may point it anywhere."""
+        """Return whether a folder on the way is a link. The owner of a home may let it lead anywhere."""
         folder = home
         for part in name.split("/")[:-1]:
             folder = f"{folder}/{part}"
@@ -159,7 +159,7 @@ class _Reader:
         return path in self._passed_over or path in self._look.claims.trees
 
     def _of_package(self, seen: Seen) -> Entry | None:
-        """What is wrong with a path that a package ships; what is declared is read back elsewhere."""
+        """Return what is wrong with a packaged path. Resources read back the paths that they declare."""
         path = seen.path
         if self._look.claims.has_path(path):
             return None
@@ -179,9 +179,10 @@ class _Reader:
         return Entry(f"{describe(seen, self._names)}, {should}", changed=seen.status.st_ctime)
 
     def _is_usual(self, seen: Seen) -> bool:
-        """Debian's rule: root's, 0644 or 0755; a link leads to where root alone writes.
+        """Return whether owner and mode follow Debian's rule: root:root, 0644 or 0755.
 
-        Packages and people set overrides alike, so one excuses nothing by itself.
+        A link has to lead to a folder that only root can write. An override of dpkg excuses nothing by
+        itself, because both packages and people set overrides.
         """
         path = seen.path
         if seen.is_link:
@@ -193,9 +194,9 @@ class _Reader:
         return rights in MODES.get(path, _USUAL_FOLDER if seen.is_folder else _USUAL_FILE)
 
     def _is_set_by_script(self, seen: Seen) -> bool:
-        """Whether a package gives a path this owner and mode when it is installed (Debian Policy, 10.9).
+        """Return whether a package sets this owner and mode when it is installed (Debian Policy, 10.9).
 
-        Its script has to name all of it, as that of redis-tools does: `Setup_dir /etc/redis 2770`.
+        Its script has to name path, mode and owner, as that of redis-tools does: `Setup_dir /etc/redis 2770`.
         """
         if seen.is_link:
             return False
@@ -209,19 +210,19 @@ class _Reader:
         return any(all(re.search(word, text) for word in words) for text in self._scripts)
 
     def _rights(self, seen: Seen) -> str:
-        """Return whose a path should be, and its mode."""
+        """Return in words the owner and the mode that a path should have."""
         override = self._known.overrides.get(seen.path)
         if override == f"{self._names.owner(seen.status)} {seen.mode:04o}":
             return f"by an override of dpkg, {self._proofs.rights(seen)}"
         return f"an override of dpkg says {override}" if override else self._proofs.rights(seen)
 
     def _of_stranger(self, seen: Seen) -> Entry | None:
-        """What nobody knows of a path. A folder is told by what is in it."""
+        """Return the entry of a path without a package, or None if it is explained. Folders have none."""
         if seen.is_folder or self._proofs.explains(seen) or self._is_claimed_link(seen):
             return None
         is_usual, is_ours = self._is_usual(seen), self._is_ours(seen.path)
         if is_usual and seen.is_file and seen.path in CHANGING:
-            return None  # at's own, which belongs to another account
+            return None  # a file of at(1), which belongs to another account
         owner = self._known.obsolete.get(seen.path)
         if is_usual and (is_ours or owner):
             return None
@@ -239,7 +240,7 @@ class _Reader:
         return Entry(", ".join(filter(None, told)), changed=seen.status.st_ctime)
 
     def _skeleton(self, path: str) -> str:
-        """Return the file of /etc/skel that useradd copied to a path; "" for none."""
+        """Return the file of /etc/skel that useradd copied to a path, or ""."""
         homes = (home for home in self._homes.values() if path.startswith(f"{home}/"))
         return next(filter(None, (self._proofs.skeleton(path, home) for home in homes)), "")
 
@@ -247,11 +248,11 @@ class _Reader:
         return any(path == claimed for claimed, _ in self._look.claims.contents)
 
     def _is_ours(self, path: str) -> bool:
-        """Whether a file of others is still as a resource left it that had to change lines in it."""
+        """Return whether a file is as a resource left it that changed only some of its lines."""
         return self._is_claimed(path) and (path, self._walk.digest(path)) in self._look.claims.contents
 
     def _is_claimed_link(self, seen: Seen) -> bool:
-        """A link that enables a declared unit."""
+        """Return whether a link enables a declared unit."""
         folder = posixpath.dirname(seen.path)
         return (
             seen.is_link
@@ -260,7 +261,7 @@ class _Reader:
         )
 
     def _diverted(self, found: Dict[str, Entry]) -> None:
-        """Tell what a person diverted: a package's own file is not where it should be."""
+        """Add paths that a person diverted. A package's own file is then not where it should be."""
         for path, moved in self._by_hand.items():
             told = [found[path].text] if path in found else []
             told.append(f"diverted by hand to {moved}")
@@ -270,9 +271,9 @@ class _Reader:
             found[path] = Entry(", ".join(told), changed=found[path].changed if path in found else None)
 
     def _missing(self) -> Dict[str, Entry]:
-        """Configuration files that somebody removed, and what packages' programs made.
+        """Return missing configuration files, and missing files that programs of packages made.
 
-        What was missing before the first `up` is in the baseline like anything else that is odd.
+        If a file was already missing before the first `up`, the baseline has this entry too.
         """
         found = {
             path: Entry(f"is missing, {text}")
@@ -289,7 +290,7 @@ class _Reader:
         return found
 
     def _grouped(self, found: Mapping[str, Entry], familiar: set[str]) -> Dict[str, Entry]:
-        """Make one entry of a folder in which everything is strange, where that is much."""
+        """Replace the entries in a folder by one entry, if nothing in it is known and there are many."""
         told: Dict[str, Entry] = {}
         inside: Dict[str, List[str]] = {}
         for path in found:
@@ -299,7 +300,7 @@ class _Reader:
             if len(paths) <= GROUPED:
                 told.update({path: self._marked(path, found[path]) for path in paths})
                 continue
-            # Not by their content: there may be thousands, and nobody can set back a ctime.
+            # Digest names and times, not contents: there may be thousands. Nobody can set back a ctime.
             marks = "\n".join(f"{path} {found[path].text} {self._times(path)}" for path in sorted(paths))
             digest = hashlib.sha256(marks.encode("utf-8", "surrogateescape")).hexdigest()
             changed = max(found[path].changed or 0 for path in paths)
@@ -308,7 +309,7 @@ class _Reader:
         return told
 
     def _marked(self, path: str, entry: Entry) -> Entry:
-        """Add what its content is, to an entry of a file that no package ships."""
+        """Add a digest of the content to the entry of a file that no package ships."""
         return replace(entry, mark=self._walk.digest(path)) if path in self._strange else entry
 
     def _times(self, path: str) -> str:
@@ -316,7 +317,7 @@ class _Reader:
         return f"{seen.status.st_size} {seen.status.st_mtime_ns} {seen.status.st_ctime_ns}" if seen else ""
 
     def _strange_top(self, path: str, familiar: set[str]) -> str:
-        """Return the highest folder above a path in which nothing is familiar; "" where there is none."""
+        """Return the highest folder above a path in which nothing is known, or ""."""
         top = ""
         for folder in _parents(path):
             if folder in familiar or folder in (*ROOTS, *COMMON) or self._walk.seen.get(folder) is None:
@@ -328,7 +329,7 @@ class _Reader:
 
 
 def _add_parents(familiar: set[str], path: str) -> None:
-    """Add the folders above a path; where one is there already, so are those above it."""
+    """Add the folders above a path. Stop at a known folder, because the folders above it are known too."""
     for folder in _parents(path):
         if folder in familiar:
             return

@@ -1,4 +1,4 @@
-"""Kernel settings, routes, addresses and interfaces that nobody declared."""
+"""Reads undeclared kernel settings, routes, addresses and interfaces."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ USUAL: Mapping[str, Sequence[str]] = {
     "kernel/modprobe": ("/sbin/modprobe", "/usr/sbin/modprobe"),
     "kernel/poweroff_cmd": ("/sbin/poweroff", "/usr/sbin/poweroff"),
 }
-"""What a kernel has by itself, of settings that let packets through or run a program as root.
+"""The kernel's defaults of settings that let packets through or run a program as root.
 
 https://docs.kernel.org/networking/ip-sysctl.html and https://docs.kernel.org/admin-guide/sysctl/kernel.html.
 """
-# What Docker sets when it starts: github.com/moby/moby, daemon/libnetwork/drivers/bridge.
+# Settings that Docker changes when it starts: github.com/moby/moby, daemon/libnetwork/drivers/bridge.
 _DOCKERS = ("net/ipv4/ip_forward",)
 _DOCKERS_IPV6 = ("net/ipv6/conf/all/forwarding",)
 _INTERFACE = re.compile(r"net/ipv[46]/(?:conf|neigh)/([^/]+)/")
 _ROUTE_LOCALNET = re.compile(r"net/ipv4/conf/([^/]+)/route_localnet")
 
-# Fallback devices come with their module, and carry nothing while they are down.
+# A kernel module creates these fallback devices. They carry no packets while they are down.
 _FALLBACKS = ("tunl0", "gre0", "gretap0", "erspan0", "sit0", "ip_vti0", "ip6_vti0", "ip6tnl0", "ip6gre0")
 _QUIET_KINDS = ("ifb",)
 _PASSES = ("macvlan", "macvtap", "ipvlan", "ipvtap")
-# The end of a container's cable, as Docker names it.
+# Docker's name for the host's end of a container's virtual cable.
 _VETH = re.compile(r"veth[0-9a-f]{7}")
 _USUAL_RULES = ("0: from all lookup local", "32766: from all lookup main", "32767: from all lookup default")
 _SENDERS = {
@@ -67,7 +67,7 @@ _SENDERS = {
 
 
 def read(look: Look) -> Found:
-    """Return what is there."""
+    """Return the undeclared entries."""
     known = _Docker(look)
     found: Entries = {}
     for part in (_settings, _links, _routes):
@@ -79,7 +79,7 @@ def read(look: Look) -> Found:
 
 
 class _Docker:
-    """Docker's networks, asked for when something depends on them. Those that nobody declared show there."""
+    """Docker's networks, read only if needed. The reader of Docker reports undeclared networks."""
 
     def __init__(self, look: Look) -> None:
         self._look = look
@@ -89,7 +89,7 @@ class _Docker:
     def networks(self) -> List[docker.Network]:
         if self._networks is None:
             self._networks = []
-            with contextlib.suppress(AgentError):  # told by the reader of Docker
+            with contextlib.suppress(AgentError):  # the reader of Docker reports this error
                 self._networks = docker.networks(self._look.machine)
         return self._networks
 
@@ -99,12 +99,12 @@ class _Docker:
             self._look.spec.networks
             or self._look.spec.containers
             or self._look.claims.packages & {"docker.io", "docker-ce"}
-            or "docker.service" in self._look.claims.units  # whose packages are somebody else's
+            or "docker.service" in self._look.claims.units  # declared, but its packages are not
         )
 
     @property
     def has_ipv6(self) -> bool:
-        """Whether a declared network, or the declared settings of Docker, have IPv6."""
+        """Whether a declared network or Docker's settings have IPv6."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             settings = json.loads((self._look.machine.etc / "docker/daemon.json").read_bytes())
             if settings.get("ipv6") is True:
@@ -120,7 +120,7 @@ class _Docker:
 
 
 def _settings(look: Look, known: _Docker) -> Entries:
-    """Return settings that differ from the files that set them, and a few that no file has to set."""
+    """Return settings that differ from the files that set them, and dangerous settings that no file sets."""
     declared = _declared(look)
     wanted = _from_files(look.machine, known)
     found: Entries = {}
@@ -140,7 +140,7 @@ def _settings(look: Look, known: _Docker) -> Entries:
 
 
 def _from_files(machine: Machine, known: _Docker) -> Dict[str, Tuple[str, str]]:
-    """Return the value of each setting that a file sets, with the last file that does: sysctl.d(5)."""
+    """Return the value of each setting that a file sets, with the last such file: sysctl.d(5)."""
     single: Dict[str, Tuple[str, str]] = {}
     patterns: Dict[str, Tuple[str, str]] = {}
     for entry in (*sysctl_files.assignments(machine.sysctl_d), *sysctl_files.by_ufw(machine.etc)):
@@ -149,12 +149,12 @@ def _from_files(machine: Machine, known: _Docker) -> Dict[str, Tuple[str, str]]:
         is_pattern = bool(set("*?[") & set(entry.key))
         (patterns if is_pattern else single)[entry.key] = (entry.value, entry.file)
     found: Dict[str, Tuple[str, str]] = {}
-    # A key by its name wins over a pattern, wherever it stands, and so does one that is only left out.
+    # A key with its full name wins over a pattern, wherever it stands. So does a line that excludes a key.
     apart = {*single, *sysctl_files.left_out(machine.sysctl_d)}
     for pattern, value in patterns.items():
         for path in _paths(machine, pattern):
             interface = _INTERFACE.match(path)
-            # udev sets them for an interface that comes; a container's come and go with it.
+            # udev sets them for each new interface. Containers' interfaces come and go, so they are left out.
             is_passing = interface and (_VETH.fullmatch(interface[1]) or interface[1] in known.bridges)
             if path not in apart and not is_passing:
                 found[path] = value
@@ -162,7 +162,7 @@ def _from_files(machine: Machine, known: _Docker) -> Dict[str, Tuple[str, str]]:
 
 
 def _is_same(have: str, wanted: str) -> bool:
-    """Return whether two values are one: a file may write a number as 0x1b6."""
+    """Return whether two values mean the same: a file may write a number as 0x1b6."""
     if have == wanted:
         return True
     try:
@@ -172,7 +172,7 @@ def _is_same(have: str, wanted: str) -> bool:
 
 
 def _declared(look: Look) -> List[str]:
-    """Return the keys, some with `*`, that are read back where they are declared."""
+    """Return the keys, some with `*`, that other resources declare and read back."""
     return [
         sysctl_files.normal(str(key).replace(STATIC, "*"))
         for record in look.records
@@ -186,7 +186,7 @@ def _is_one_of(path: str, patterns: Iterable[str]) -> bool:
 
 
 def _is_dockers(path: str, value: str, known: _Docker) -> bool:
-    """Return whether Docker set it, for something that is declared."""
+    """Return whether Docker set a value, for something that is declared."""
     if not known.is_declared or value != _ENABLED:
         return False
     if path in _DOCKERS:
@@ -200,14 +200,14 @@ def _is_dockers(path: str, value: str, known: _Docker) -> bool:
 def _paths(machine: Machine, pattern: str) -> List[str]:
     if "*" not in pattern:
         return [pattern]
-    # pathlib's NotImplementedError is about a pattern that begins with a slash: no setting has that name.
+    # pathlib raises NotImplementedError for a pattern with a leading slash. No setting has such a name.
     with contextlib.suppress(OSError, ValueError, NotImplementedError):
         return sorted(str(path.relative_to(machine.proc_sys)) for path in machine.proc_sys.glob(pattern))
     return []
 
 
 def _value(machine: Machine, path: str) -> Optional[str]:
-    """Return a value, None where the kernel has none or lets nobody read it."""
+    """Return a value, or None if the kernel does not have it or does not let us read it."""
     try:
         return " ".join((machine.proc_sys / path).read_text("utf-8", "replace").split())
     except (OSError, ValueError):
@@ -242,7 +242,7 @@ def _links(look: Look, known: _Docker) -> Entries:
 
 
 def _is_of_docker(link: Json, name: str, known: _Docker) -> bool:
-    """Return whether Docker made an interface: of its networks those that nobody declared are told there."""
+    """Return whether Docker made an interface. The reader of Docker reports its undeclared networks."""
     kind = (link.get("linkinfo") or {}).get("info_kind")
     if kind == "veth" and (
         link.get("master") in known.bridges or ("link_netnsid" in link and _VETH.fullmatch(name))
@@ -252,7 +252,7 @@ def _is_of_docker(link: Json, name: str, known: _Docker) -> bool:
 
 
 def link_text(link: Json) -> str:
-    """Return what an interface is, of the output of ``ip -j -d address show``; "" for what needs no word."""
+    """Return the text about an interface of ``ip -j -d address show``, or "" for an ordinary one."""
     info = link.get("linkinfo") or {}
     kind = str(info.get("info_kind") or "")
     name, flags = str(link.get("ifname")), link.get("flags") or ()
@@ -270,12 +270,12 @@ def link_text(link: Json) -> str:
 
 
 def sender_of_address(address: Json) -> str:
-    """Return who gave an address: a router, DHCP, or somebody by hand or in a file."""
+    """Return where an address comes from: a router, DHCP, or this host (by hand or from a file)."""
     protocol = str(address.get("protocol") or "")
     if protocol == "kernel_ra" or (address.get("mngtmpaddr") and address.get("dynamic")):
         return _SENDERS["ra"]
     if address.get("dynamic"):
-        # A lease, or a router's prefix: older kernels do not say which.
+        # A DHCP lease or a router's prefix: older kernels do not say which.
         return _SENDERS["dhcp"] if address.get("family") == "inet" else "for a time, by a router or DHCP"
     return "set on this host"
 
@@ -300,7 +300,7 @@ def _routes(look: Look, known: _Docker) -> Entries:
 
 
 def route_entries(route: Json) -> List[Tuple[str, Entry]]:
-    """Return the entry of a route of ``ip -j route``; none for what the kernel makes of addresses."""
+    """Return the entry of a route of ``ip -j route``, or none if the kernel made it from an address."""
     kind, protocol = str(route.get("type") or "unicast"), str(route.get("protocol") or "boot")
     if route.get("table") == "local" or protocol == "kernel" or kind in ("multicast", "broadcast", "anycast"):
         return []
@@ -349,10 +349,10 @@ def _json(machine: Machine, *words: str) -> List[Json]:
         done = machine.run(["ip", "-j", *words], timeout=_TIMEOUT)
     except AgentError as error:
         if error.code == "invalid":
-            return []  # a host without iproute2 has no network of anybody's
+            return []  # without iproute2 there is nothing that could have set an address or a route
         raise
     if done.code:
-        # A kernel without IPv6, or a table that does not exist.
+        # The kernel has no IPv6, or the table does not exist.
         return []
     try:
         found = json.loads(done.out or "[]")

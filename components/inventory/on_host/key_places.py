@@ -1,4 +1,4 @@
-"""Where sshd looks for the keys of each account, as its own configuration says."""
+"""Finds the files in which sshd looks for the keys of each account, from sshd's configuration."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 _KEYWORD = "authorizedkeysfile"
 _DEFAULT = ".ssh/authorized_keys .ssh/authorized_keys2"  # sshd_config(5), AuthorizedKeysFile
-# Of these criteria of a Match block we know whether they select an account. The others depend on the client.
+# The criteria of a Match block that depend only on the account. The others depend on the client.
 _OF_ACCOUNTS = ("user", "group")
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where sshd looks.
+    """Where sshd looks for keys.
 
     Attributes:
-        words: the values of AuthorizedKeysFile that hold for everybody.
-        blocks: criteria of each Match block that sets it, with the values.
+        words: the values of AuthorizedKeysFile outside of Match blocks.
+        blocks: the criteria of each Match block that sets AuthorizedKeysFile, with its values.
     """
 
     words: Tuple[str, ...]
@@ -44,8 +44,8 @@ class Places:
     def paths(self, account: Account, groups: Collection[str]) -> List[str]:
         """Return the files for an account that is in `groups`.
 
-        A block adds to what holds for everybody, although sshd has it replace that: a key in a file that is
-        out of force today lets somebody in tomorrow.
+        The values of a Match block are added to the general ones, although sshd uses them instead. A key in a
+        file that sshd ignores today may let somebody in tomorrow.
         """
         words = list(self.words)
         for criteria, values in self.blocks:
@@ -55,7 +55,7 @@ class Places:
 
 
 def places(machine: Machine) -> Places:
-    """Return where sshd looks. It is asked once, and again only after one of its files changed."""
+    """Return where sshd looks. Run sshd only if one of its files changed since the last time."""
     read: List[Path] = [machine.etc / "default" / "ssh", machine.root / "usr/sbin/sshd"]
 
     def text_of(path: Path) -> Optional[str]:
@@ -69,7 +69,7 @@ def places(machine: Machine) -> Places:
 
 
 def _effective(machine: Machine, lines: Sequence[Line], state: str) -> List[str]:
-    """Return the values that hold for everybody, from the cache while sshd's files are the same."""
+    """Return the values outside of Match blocks. They come from a cache until one of sshd's files changes."""
     cache = machine.state / "inventory" / "sshd.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         kept = json.loads(cache.read_bytes())
@@ -79,10 +79,10 @@ def _effective(machine: Machine, lines: Sequence[Line], state: str) -> List[str]
         said = ssh_facts.effective(machine, [ssh_facts.ANYONE], "22")[ssh_facts.ANYONE].get(_KEYWORD)
         words = " ".join(said or [_DEFAULT]).split()
     except (AgentError, ssh_facts.Refused):
-        # There is no sshd, or it takes no such file. What the files say is told, and asked anew next time.
+        # There is no sshd, or it refuses its files. Use what the files say, and ask again next time.
         set_there = [line.words for line in lines if line.keyword == _KEYWORD and not line.match]
         return list(set_there[0]) if set_there else _DEFAULT.split()
-    # A plan before the first `up` leaves no trace, and neither does the preview key.
+    # Neither a plan before the first `up` nor a session of the preview key writes anything.
     with contextlib.suppress(OSError, AgentError):
         if cache.parent.is_dir() and not machine.read_only:
             disk.write(cache, json.dumps({"state": state, "words": words}).encode())
@@ -90,7 +90,7 @@ def _effective(machine: Machine, lines: Sequence[Line], state: str) -> List[str]
 
 
 def _state(paths: Sequence[Path]) -> str:
-    """Return a text that changes when one of the files does. Nobody can set back a time of change."""
+    """Return a text that changes when one of the files changes. Nobody can set back a file's ctime."""
     told = []
     for path in paths:
         try:
@@ -102,7 +102,7 @@ def _state(paths: Sequence[Path]) -> str:
 
 
 def could_select(criteria: str, user: str, groups: Collection[str]) -> bool:
-    """Return whether a Match block could be for a user: sshd_config(5), Match.
+    """Return whether a Match block could select a user: sshd_config(5), Match.
 
     Args:
         criteria: such as "User deploy,web-* Address 10.0.0.0/8".
@@ -119,7 +119,7 @@ def could_select(criteria: str, user: str, groups: Collection[str]) -> bool:
 
 
 def _is_listed(name: str, patterns: str) -> bool:
-    """Return whether a list of patterns names it: ssh_config(5), PATTERNS."""
+    """Return whether a list of patterns matches a name: ssh_config(5), PATTERNS."""
     found = False
     for pattern in patterns.split(","):
         if fnmatch.fnmatchcase(name, pattern.lstrip("!")):

@@ -1,4 +1,4 @@
-"""What the readers of the inventory get, and what they return."""
+"""The input and the output of the inventory's readers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.dpkg import Dpkg
 
 LONGEST = 400
-"""Characters of a text or a key that travel."""
+"""The most characters of a text or a key that the program receives."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Look:
     """One reading of the host.
 
     Attributes:
-        machine: where things are; `machine.root` is the folder that all paths are below.
-        claims: what is somebody's own, over all records.
-        spec: what is declared and in no record.
+        machine: the host's paths. All of them are below `machine.root`.
+        claims: what the resources of all records own.
+        spec: what is declared but in no record.
         records: all records of this host, of every stack.
     """
 
@@ -39,20 +39,20 @@ class Look:
 
     @functools.cached_property
     def dpkg(self) -> Dpkg:
-        """What dpkg knows, read once. Raises OSError."""
+        """The records of dpkg, read once. Raises OSError."""
         return dpkg.read(self.machine)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that is there.
+    """One thing on the host.
 
     Attributes:
-        text: what people read, and what the state keeps: no time, no content, no digest. The same host gives
-            the same text.
-        mark: a private digest of what the text leaves out, such as a file's content. It stays on the host.
-        changed: when it was changed last, in seconds since 1970; None where nothing tells.
-        passing: it comes and goes by itself, so that one of the baseline may be gone.
+        text: the text for people, which the state keeps too. It contains no time, content or digest, so an
+            unchanged host always gives the same text.
+        mark: a digest of what the text leaves out, such as a file's content. It never leaves the host.
+        changed: the time of the last change, in seconds since 1970, or None if it is unknown.
+        passing: the thing comes and goes by itself. If the baseline has it, it may be gone now.
     """
 
     text: str
@@ -62,7 +62,7 @@ class Entry:
 
 
 Found = Dict[str, Dict[str, Entry]]
-"""Entries by the name of their map, see `MAPS`, and by key."""
+"""Entries by the name of their map (see `MAPS`) and by key."""
 
 
 def unreadable(error: Exception) -> Entry:
@@ -72,6 +72,6 @@ def unreadable(error: Exception) -> Entry:
 
 
 def printable(text: str, limit: int = LONGEST) -> str:
-    """Return a text without control characters or broken bytes, and no longer than `limit`."""
+    """Return a text without control characters and broken bytes, cut off after `limit` characters."""
     clean = "".join(char if char.isprintable() else "?" for char in text)
     return clean if len(clean) <= limit else f"{clean[: limit - 1]}…"

@@ -1,4 +1,4 @@
-"""Packages that somebody installed by hand or holds back, or that come from a source nobody declared."""
+"""Reads packages that somebody installed by hand or holds back, or that come from an undeclared source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AUTOMATIC = re.compile(r"^Package: (\S+)\n(?:.+\n)*?Auto-Installed: 1$", re.MUL
 
 
 def read(look: Look) -> Found:
-    """Return what is there."""
+    """Return the undeclared, held and foreign packages."""
     states = ""
     with contextlib.suppress(FileNotFoundError):
         states = (look.machine.root / _STATES).read_text("utf-8", "replace")
@@ -33,7 +33,7 @@ def read(look: Look) -> Found:
 
 
 def from_elsewhere(sources: Mapping[str, Sequence[str]], declared: Collection[str]) -> Dict[str, str]:
-    """Return where packages come from, of those that no declared source has; pure."""
+    """Return the sources of packages that no declared source provides. Pure."""
     known = {uri.rstrip("/") for uri in declared}
     return {
         name: f"from {', '.join(map(str, uris))}"
@@ -43,16 +43,16 @@ def from_elsewhere(sources: Mapping[str, Sequence[str]], declared: Collection[st
 
 
 def automatic(text: str) -> FrozenSet[str]:
-    """Return the packages that came as dependencies of others; pure. See apt-mark(8)."""
+    """Return the packages that were installed as dependencies: apt-mark(8). Pure."""
     return frozenset(_AUTOMATIC.findall(text))
 
 
 def by_hand(
     packages: Mapping[str, Package], came_along: Collection[str], declared: Collection[str]
 ) -> Dict[str, Entry]:
-    """Return packages that are there by hand and not declared, and those that are held; pure.
+    """Return undeclared packages that were installed by hand, and held packages. Pure.
 
-    The text has no version: an upgrade is no difference.
+    The text contains no version, so that an upgrade is no difference.
     """
     found: Dict[str, Entry] = {}
     for name, package in packages.items():

@@ -1,4 +1,4 @@
-"""Whether pam-auth-update(8) made a stack of PAM out of what packages ship, and nobody changed a line."""
+"""Checks that pam-auth-update(8) made a PAM stack from packaged files, and that nobody changed a line."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _JUMP = re.compile(r"success=(\d+)")
 
 
 def is_generated(text: str, template: str, profiles: Iterable[str]) -> bool:
-    """Compare a stack with its template and the lines of all profiles; pure.
+    """Compare a stack with its template and with the lines of all profiles. Pure.
 
     Args:
         text: a file such as /etc/pam.d/common-auth.
-        template: the one of the same name in /usr/share/pam.
+        template: the text of the same name in /usr/share/pam.
         profiles: the texts in /usr/share/pam-configs.
     """
     lines, allowed = _lines(text), _allowed(profiles)
@@ -26,7 +26,7 @@ def is_generated(text: str, template: str, profiles: Iterable[str]) -> bool:
     fixed, additional, after = _cut(rest, "_additional")
     if before or after or not primary or not additional:
         return False
-    # The jump of each module of the first block leads behind the line that denies.
+    # Each module of the first block jumps, on success, behind the line that denies.
     at = next((at for at, line in enumerate(lines) if line == fixed[0]), 0) if fixed else 0
     kind = fixed[0].split()[0] if fixed else ""
     first, middle, last = lines[:at], lines[at : at + len(fixed)], lines[at + len(fixed) :]
@@ -51,7 +51,7 @@ def _cut(lines: List[str], placeholder: str) -> tuple[List[str], bool, List[str]
 
 
 def _lines(text: str) -> List[str]:
-    """Return lines without comments, words set apart by one space."""
+    """Return lines without comments, with one space between words."""
     return [" ".join(line.split()) for line in text.splitlines() if line.strip() and line[0] != "#"]
 
 

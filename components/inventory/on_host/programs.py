@@ -1,4 +1,4 @@
-"""Programs with rights of their own and changed files of packages, as the nightly walk found them."""
+"""Reads the result of the nightly walk: programs with special rights, and changed files of packages."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.look import Found, Look
 
 OLDEST = 48 * 3600.0
-"""Seconds after which a result is too old: the walk runs every night."""
+"""The age in seconds after which a result is too old. The walk runs every night."""
 WALK = "nightly walk"
-"""The key that tells of the walk itself."""
+"""The key of the entry about the walk itself."""
 
 
 def path(machine: Machine) -> Path:
@@ -31,14 +31,14 @@ def path(machine: Machine) -> Path:
 
 
 def walk_now(machine: Machine) -> None:
-    """Walk, as the timer does every night. Raises `AgentError`."""
+    """Run the walk now, as the timer does every night. Raises `AgentError`."""
     make_folder(machine)
     found = walk.walk(str(machine.root), str(machine.dpkg))
     disk.write(path(machine), json.dumps(found).encode("utf-8", "surrogateescape"))
 
 
 def result(machine: Machine) -> Dict[str, Any]:
-    """Return what the walk wrote; nothing where it never ran, or where that makes no sense."""
+    """Return the result of the walk, or nothing if it never ran or its result is invalid."""
     try:
         found = json.loads(path(machine).read_bytes())
     except (OSError, ValueError):
@@ -47,7 +47,7 @@ def result(machine: Machine) -> Dict[str, Any]:
 
 
 def read(look: Look) -> Found:
-    """Return what is there."""
+    """Return the findings of the walk that still hold, and an entry if the walk is too old."""
     told = result(look.machine)
     found: Dict[str, Entry] = {}
     programs = told.get("programs")
@@ -62,7 +62,7 @@ def read(look: Look) -> Found:
 
 
 def how_old(then: object, now: float) -> str:
-    """Return what is wrong with the age of a result; "" where nothing is. Pure."""
+    """Return what is wrong with the age of a result, or "". Pure."""
     if not isinstance(then, (int, float)):
         return "never ran: see systemctl status portcullis-inventory.timer"
     days = int((now - then) // 86400)
@@ -72,7 +72,7 @@ def how_old(then: object, now: float) -> str:
 
 
 def _entry(machine: Machine, each: str, text: str) -> Entry | None:
-    """Tell what the walk found, as far as it still stands: what was mended since is not told."""
+    """Return a finding of the walk as it is now, or None if it has been mended since."""
     real = each if str(machine.root) == "/" else f"{machine.root}{each}"
     is_gone = text.startswith(walk.GONE)
     try:
@@ -82,9 +82,9 @@ def _entry(machine: Machine, each: str, text: str) -> Entry | None:
     if is_gone:
         return None
     _, changed, by = text.rpartition(walk.CHANGED)
-    # Of its content only the next walk knows.
+    # Only the next walk compares the content again.
     content = [f"{changed}{by}"] * bool(changed)
-    faults = walk.faults(real, each, status, is_packaged=walk.NOBODYS not in text)
+    faults = walk.faults(real, each, status, is_packaged=walk.IN_NO_PACKAGE not in text)
     if not faults:
         return Entry(content[0], changed=status.st_ctime) if content else None
     told = walk.describe(status, [*faults, *content], walk.names(str(machine.root)))

@@ -1,4 +1,4 @@
-"""Walking folders of the host: what stands where, by lstat(2) alone, and the digest of a file's bytes."""
+"""Walks folders of the host: lstat(2) of each path, and digests of files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from typing import Callable
 
 MOST = 30_000
-"""Entries that are read in all."""
+"""The most entries that one walk reads."""
 LARGEST = 2 << 20
-"""Bytes of a file that is read; of a larger one the size and the times stand for the content."""
+"""The most bytes that are read of a file. For a larger file, size and times stand for the content."""
 _PIECE = 64 << 10
 
 
 class Status(NamedTuple):
-    """What lstat(2) tells, as far as readers ask: a third of `os.stat_result`, which counts for thousands."""
+    """The fields of lstat(2) that readers need. It takes a third of the memory of `os.stat_result`."""
 
     st_mode: int
     st_uid: int
@@ -41,12 +41,12 @@ class Status(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What stands at a path.
+    """The thing at a path.
 
     Attributes:
-        path: absolute, as on the host.
-        status: of itself; links are not followed.
-        target: where a link points, as it is written.
+        path: the absolute path on the host.
+        status: the status of the thing itself. Links are not followed.
+        target: the target of a link, as it is written.
     """
 
     path: str
@@ -76,11 +76,12 @@ class Seen(NamedTuple):
 
 @dataclass
 class Walk:
-    """What was seen below some folders.
+    """The things that a walk of some folders has seen.
 
     Attributes:
-        seen: by path; parents come before what is in them.
-        failed: folders that cannot be read, with the reason.
+        seen: the things by path. A folder comes before its content.
+        failed: paths that cannot be read, each with the reason.
+        is_cut: whether there was more than a walk reads.
     """
 
     root: Path
@@ -90,7 +91,7 @@ class Walk:
     _same: Dict[int, int] = field(default_factory=dict)
 
     def below(self, top: str, skips: Callable[[str], bool] | None = None) -> None:
-        """Read all below a folder, and the folder itself; of what `skips` tells, nothing."""
+        """Read a folder and everything below it, except the paths for which `skips` returns true."""
         waiting: List[str] = [top] if self.look(top) else []
         while waiting:
             folder = waiting.pop()
@@ -108,9 +109,9 @@ class Walk:
                     waiting.append(path)
 
     def names(self, folder: str) -> List[str]:
-        """Return the names in a folder, sorted; none where it is not there or cannot be read."""
+        """Return the sorted names in a folder, or none if it does not exist or cannot be read."""
         try:
-            return sorted(os.listdir(f"{self._real(folder)}"))  # noqa: PTH208 - names are wanted
+            return sorted(os.listdir(f"{self._real(folder)}"))  # noqa: PTH208 - only names are needed
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -118,7 +119,7 @@ class Walk:
             return []
 
     def look(self, path: str) -> Seen | None:
-        """Read one path; nothing where nothing is."""
+        """Read one path, and return None if it does not exist."""
         if path in self.seen:
             return self.seen[path]
         if len(self.seen) >= MOST:
@@ -127,13 +128,13 @@ class Walk:
         real = self._real(path)
         try:
             status = os.lstat(real)
-            target = os.readlink(real) if stat.S_ISLNK(status.st_mode) else ""  # noqa: PTH115 - text is wanted
+            target = os.readlink(real) if stat.S_ISLNK(status.st_mode) else ""  # noqa: PTH115 - a string is needed
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             self.failed[path] = error
             return None
-        # One object for each number that many have.
+        # Equal numbers share one object, to save memory.
         mode, device = (self._same.setdefault(each, each) for each in (status.st_mode, status.st_dev))
         short = Status(
             mode, status.st_uid, status.st_gid, device, status.st_size, status.st_mtime_ns, status.st_ctime_ns
@@ -142,7 +143,7 @@ class Walk:
         return self.seen[path]
 
     def data(self, path: str) -> bytes:
-        """Return a file's bytes, at most `LARGEST`; none where it is no plain file. Raises OSError."""
+        """Return the bytes of a plain file, at most `LARGEST`, or none for anything else. Raises OSError."""
         fd = os.open(self._real(path), safe_paths.FILE)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -153,14 +154,14 @@ class Walk:
                 piece = os.read(fd, asked)
                 pieces.append(piece)
                 left -= len(piece)
-                if len(piece) < asked:  # of a plain file that is its end
+                if len(piece) < asked:  # the end of a plain file
                     break
             return b"".join(pieces)
         finally:
             os.close(fd)
 
     def digest(self, path: str, algorithm: str = "sha256") -> str:
-        """Return a digest of a file's content; "" for what has none or cannot be read."""
+        """Return a digest of a file's content, or "" if it is no plain file or cannot be read."""
         found = self.seen.get(path)
         if found is None or not found.is_file:
             return ""
@@ -175,7 +176,7 @@ class Walk:
 
 
 class Names:
-    """Names of accounts and groups, out of the host's own files: no directory service is asked."""
+    """Names of accounts and groups, from the host's own files. It asks no directory service."""
 
     def __init__(self, root: Path) -> None:
         """Read passwd(5) and group(5)."""
@@ -183,7 +184,7 @@ class Names:
         self._groups = _numbers(root / "etc" / "group")
 
     def owner(self, status: Status | os.stat_result) -> str:
-        """Return owner and group, such as root:shadow; a number where there is no name."""
+        """Return owner and group, such as root:shadow. A number stands for an unknown name."""
         user = self._users.get(status.st_uid, str(status.st_uid))
         return f"{user}:{self._groups.get(status.st_gid, str(status.st_gid))}"
 
@@ -199,7 +200,7 @@ def _numbers(path: Path) -> Dict[int, str]:
 
 
 def describe(seen: Seen, names: Names) -> str:
-    """Return in words what stands there: kind, mode, owner, and where a link points."""
+    """Return a thing in words: its kind, mode and owner, or the target of a link."""
     mode = seen.status.st_mode
     if seen.is_link:
         return f"link to {seen.target}"
@@ -215,7 +216,7 @@ def describe(seen: Seen, names: Names) -> str:
 
 
 def home_folders(root: Path, without: Collection[str] = ()) -> Dict[str, str]:
-    """Return the home of each account that has a shell, by its name; root's is another matter."""
+    """Return the home of each account with a shell, by the account's name. Root's home is left out."""
     homes: Dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in (root / "etc" / "passwd").read_text("utf-8", "replace").splitlines():

@@ -1,6 +1,7 @@
-"""What the files of systemd say: which units there are, and who enabled, masked or changed them.
+"""Reads systemd's files: which units exist, and what somebody enabled, masked or changed.
 
-Where they are: systemd.unit(5), "Unit File Load Path". What a package enabled: deb-systemd-helper(1p).
+The folders are those of systemd.unit(5), "Unit File Load Path". deb-systemd-helper(1p) records what a package
+enabled.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 SYSTEM, USER = "system", "user"
 MANAGERS = (SYSTEM, USER)
-"""systemd itself, and the one that each user has."""
+"""The managers: systemd itself, and the instance of each user."""
 
 TYPES = (
     ".service", ".timer", ".socket", ".path", ".target", ".mount", ".automount", ".swap", ".slice", ".device",
@@ -26,13 +27,13 @@ TYPES = (
 )  # fmt: skip
 _LINKS = (".wants", ".requires", ".upholds")
 _DROP_IN = ".d"
-# An administrator's own, strongest first. Packages have /usr/lib, and generators /run/systemd/generator*.
+# The administrator's folders, strongest first. Packages use /usr/lib, generators use /run/systemd/generator*.
 _THEIRS = ("etc/systemd/{0}.control", "run/systemd/{0}.control", "etc/systemd/{0}", "run/systemd/{0}",
            "usr/local/lib/systemd/{0}", "usr/local/share/systemd/{0}")  # fmt: skip
 _PACKAGES = ("usr/lib/systemd/{0}", "usr/share/systemd/{0}")
 _GENERATED = ("run/systemd/generator.early", "run/systemd/generator", "run/systemd/generator.late")
 TRANSIENT = "run/systemd/transient"
-# Of transient units: scopes and slices come with each login and each container.
+# The types of transient units that get an entry. Scopes and slices come with each login and each container.
 _TOLD_TRANSIENT = (".service", ".timer", ".socket", ".path")
 _EXECUTED = ("system-generators", "user-generators", "system-environment-generators",
              "user-environment-generators", "system-shutdown", "system-sleep")  # fmt: skip
@@ -46,23 +47,23 @@ _MASK_MARKERS = {
     SYSTEM: "var/lib/systemd/deb-systemd-helper-masked",
     USER: "var/lib/systemd/deb-systemd-user-helper-masked",
 }
-_LIMIT = 1 << 18  # bytes of a unit file
-_MOST = 4000  # entries of a folder
+_LIMIT = 1 << 18  # the most bytes that are read of a unit file
+_MOST = 4000  # the most entries that are read of a folder
 _SETTING = re.compile(r"^\s*([A-Za-z]+)\s*=\s*(.*?)\s*$")
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of systemd's: a unit, a drop-in, or a link that enables or masks one.
+    """A file in systemd's folders: a unit, a drop-in, or a link that enables or masks a unit.
 
     Attributes:
-        path: absolute, as on the host.
-        unit: the unit that it is about.
-        target: where a link points, "" for a file.
-        changed: time of its last change, in seconds since 1970.
-        is_empty: it is a file of no bytes, which masks as a link to /dev/null does.
-        uid: whose it is.
-        mode: its permission bits.
+        path: the absolute path on the host.
+        unit: the name of the unit.
+        target: the target of a link, or "" for a file.
+        changed: the time of the last change, in seconds since 1970.
+        is_empty: whether the file is empty. An empty file masks its unit, as a link to /dev/null does.
+        uid: the owner.
+        mode: the permission bits.
     """
 
     path: str
@@ -75,14 +76,14 @@ class File:
 
     @property
     def rights(self) -> str:
-        """What is wrong with its owner or mode, "" where only root can write it."""
+        """What is wrong with the owner or the mode, or "" if only root can write the file."""
         if self.target or (self.uid == 0 and not self.mode & 0o022):
             return ""
         return f" (mode {self.mode:04o}, uid {self.uid})"
 
     @property
     def masks(self) -> bool:
-        """Whether it keeps its unit from ever starting."""
+        """Whether the file masks its unit, so that it can never start."""
         return self.target == "/dev/null" or self.is_empty
 
 
@@ -91,11 +92,11 @@ class UnitFiles:
     """The files of one manager.
 
     Attributes:
-        units: an administrator's unit files, aliases and masks.
-        links: links in ``.wants`` and its like, with the unit that wants.
-        drop_ins: an administrator's drop-ins.
-        transient: units that were made by a command: systemd-run(1).
-        strangers: files in the folders of packages that no package ships.
+        units: the administrator's unit files, aliases and masks.
+        links: links in ``.wants``, ``.requires`` and ``.upholds`` folders, each with the name of the folder.
+        drop_ins: the administrator's drop-ins.
+        transient: units that a command such as systemd-run(1) made.
+        strangers: undeclared files: they are in the folders of packages, but no package ships them.
     """
 
     units: List[File] = field(default_factory=list)
@@ -106,9 +107,9 @@ class UnitFiles:
 
 
 def covers(path: str) -> bool:
-    """Return whether a path on the host is told as a unit: one, its drop-in, a link to it, a generator.
+    """Return whether the entry of a unit covers a path: a unit, a drop-in, a link to a unit, a generator.
 
-    Other files in those folders mean nothing to systemd.
+    systemd ignores all other files in these folders.
     """
     inner = path.lstrip("/")
     if inner.startswith("lib/systemd/"):
@@ -132,7 +133,7 @@ def read(root: Path, manager: str, shipped: Container[str]) -> UnitFiles:
     Args:
         root: the folder that all paths are below.
         manager: `SYSTEM` or `USER`.
-        shipped: paths of packages, with /usr before /lib.
+        shipped: the paths that packages ship, with /usr before /lib.
     """
     found = UnitFiles()
     for pattern in _THEIRS:
@@ -157,9 +158,9 @@ def _sort(found: UnitFiles, file: File, wanted_by: str) -> None:
 
 
 def _folder(root: Path, inner: str, known: Container[str] = ()) -> Iterator[Tuple[File, str]]:
-    """Yield the files in a folder of units and in those below it, with the name of the folder below.
+    """Yield the files in a folder of units and in folders below it, each with the name of the lower folder.
 
-    What is `known` is not looked at: packages have hundreds.
+    Paths in `known` are skipped, because packages have hundreds of them.
     """
     for entry in _entries(root / inner):
         name = entry.name
@@ -184,15 +185,15 @@ def _entries(folder: Path) -> List[os.DirEntry[str]]:
 def _file(entry: os.DirEntry[str], path: str, unit: str) -> File:
     try:
         status = entry.stat(follow_symlinks=False)
-        target = os.readlink(entry.path) if stat.S_ISLNK(status.st_mode) else ""  # noqa: PTH115 - text is wanted
+        target = os.readlink(entry.path) if stat.S_ISLNK(status.st_mode) else ""  # noqa: PTH115 - a string is needed
     except OSError:
-        return File(path, unit, "", 0.0)  # it went meanwhile
+        return File(path, unit, "", 0.0)  # it has been removed meanwhile
     is_empty = stat.S_ISREG(status.st_mode) and not status.st_size
     return File(path, unit, target, status.st_ctime, is_empty, status.st_uid, stat.S_IMODE(status.st_mode))
 
 
 def executed(root: Path, shipped: Container[str]) -> Iterator[Tuple[str, File]]:
-    """Yield generators, presets and the like that no package ships, each with what it is."""
+    """Yield generators, presets and programs for shutdown without a package, each with its kind."""
     for parent in _PARENTS:
         for folder in (*_EXECUTED, *_PRESETS):
             for entry in _entries(root / parent / folder):
@@ -205,7 +206,7 @@ def executed(root: Path, shipped: Container[str]) -> Iterator[Tuple[str, File]]:
 
 
 def wanted(root: Path, manager: str) -> Set[str]:
-    """Return the units that packages and generators link."""
+    """Return the units that links of packages and generators enable."""
     found: Set[str] = set()
     for inner in (*(pattern.format(manager) for pattern in _PACKAGES), *_GENERATED):
         for entry in _entries(root / inner):
@@ -214,7 +215,7 @@ def wanted(root: Path, manager: str) -> Set[str]:
     return found
 
 
-# What enables units by right ------------------------------------------------------------------------------
+# What may enable units ----------------------------------------------------------------------------------
 
 
 def markers(root: Path, manager: str, *, masked: bool = False) -> FrozenSet[str]:
@@ -225,13 +226,13 @@ def markers(root: Path, manager: str, *, masked: bool = False) -> FrozenSet[str]
         if entry.is_dir(follow_symlinks=False):
             found |= {f"{entry.name}/{one.name}" for one in _entries(top / entry.name)}
         else:
-            # Not what is in `NAME.dsh-also`: that lists what `enable` would link, enabled or not.
+            # Ignore the content of `NAME.dsh-also`: it lists what `enable` would link, even if disabled.
             found.add(entry.name)
     return frozenset(found)
 
 
 def presets(root: Path, manager: str) -> List[Tuple[bool, str]]:
-    """Return the rules of packages' presets in their order: systemd.preset(5). The first that fits counts."""
+    """Return the rules of packages' presets in order: systemd.preset(5). The first matching rule counts."""
     rules: List[Tuple[bool, str]] = []
     for entry in _entries(root / "usr/lib/systemd" / f"{manager}-preset"):
         for line in text_of(root / "usr/lib/systemd" / f"{manager}-preset" / entry.name).splitlines():
@@ -242,7 +243,7 @@ def presets(root: Path, manager: str) -> List[Tuple[bool, str]]:
 
 
 def is_preset(rules: Sequence[Tuple[bool, str]], unit: str) -> bool:
-    """Return whether presets enable a unit. Debian leaves what no rule names to its packages."""
+    """Return whether presets enable a unit. On Debian, a unit without a rule is left to its package."""
     return next((enable for enable, pattern in rules if fnmatch.fnmatchcase(unit, pattern)), False)
 
 
@@ -253,30 +254,30 @@ def template(unit: str) -> str:
 
 
 def instance(unit: str) -> str:
-    """Return what stands between @ and the type."""
+    """Return the instance of a unit's name: the part between @ and the type."""
     return unit.partition("@")[2].rpartition(".")[0]
 
 
 class Definitions:
-    """Unit files by name, read when they are asked for."""
+    """Reads unit files by name, each only once."""
 
     def __init__(self, root: Path, manager: str) -> None:
-        """Take the folder that all is below, and whose units they are."""
+        """Take the folder that all paths are below, and the manager of the units."""
         self._root, self._manager = root, manager
         self._known: Dict[str, Dict[str, List[str]]] = {}
 
     def settings(self, unit: str) -> Mapping[str, List[str]]:
-        """Return what the sections of a unit's file set, lists of names taken apart; nothing without one."""
+        """Return the settings of a unit's file, with lists of names split, or nothing without a file."""
         if unit not in self._known:
             self._known[unit] = self._read(unit)
         return self._known[unit]
 
     def is_there(self, unit: str) -> bool:
-        """Return whether there is a file of a unit, or of its template."""
+        """Return whether a unit or its template has a file."""
         return bool(self.settings(unit))
 
     def is_shipped(self, unit: str) -> bool:
-        """Return whether the folders of packages have a file of a unit, or of its template."""
+        """Return whether a unit or its template has a file in the folders of packages."""
         return any(
             os.path.lexists(self._root / pattern.format(self._manager) / name)
             for pattern in _PACKAGES
@@ -294,8 +295,8 @@ class Definitions:
         return {}
 
     def _linked(self, path: Path) -> str:
-        """Return the text behind an alias, which may be absolute and so be below our root."""
-        target = os.readlink(path)  # noqa: PTH115 - text is wanted
+        """Return the text of an alias's target. An absolute target is below our root."""
+        target = os.readlink(path)  # noqa: PTH115 - a string is needed
         return text_of(self._root / target.lstrip("/") if target.startswith("/") else path.parent / target)
 
     def links(self, unit: str) -> FrozenSet[str]:
@@ -305,7 +306,7 @@ class Definitions:
         return frozenset(made | set(found.get("Alias", ())))
 
     def with_also(self, units: Iterable[str]) -> FrozenSet[str]:
-        """Return these units and all that enabling them enables too."""
+        """Return these units, and all units that are enabled together with them."""
         waiting, found = list(units), set()
         while waiting:
             unit = waiting.pop()
@@ -315,9 +316,9 @@ class Definitions:
         return frozenset(found)
 
     def named_anywhere(self, wanted: Set[str], targets: Set[str]) -> FrozenSet[str]:
-        """Return those of `wanted` that some unit file of a package names, so that it may start them.
+        """Return the units of `wanted` that a package's unit file names, so that it may start them.
 
-        A target stays up with what it started, so that only one of `targets`, which are up, counts.
+        A target that started a unit is still up. Therefore only targets in `targets`, which are up, count.
         """
         found: Set[str] = set()
         for folder in (pattern.format(self._manager) for pattern in _PACKAGES):
@@ -337,7 +338,7 @@ class Definitions:
 
 
 def _started(text: str) -> Set[str]:
-    """Return the units that a file starts: not those that it only comes after."""
+    """Return the units that a file starts. Names in After= and Before= start nothing."""
     return {name for line in _STARTS.findall(text) for name in line.split()}
 
 
@@ -350,8 +351,8 @@ _LISTS = ("WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also")
 
 
 def settings(text: str) -> Dict[str, List[str]]:
-    """Return the settings of a unit file by name, over all sections. An empty value resets one."""
-    found: Dict[str, List[str]] = {"": []}  # never empty: a file without settings is a file
+    """Return the settings of a unit file by name, from all sections. An empty value resets a setting."""
+    found: Dict[str, List[str]] = {"": []}  # never empty, because a file without settings is a file too
     for line in re.sub(r"\\\n", " ", text).splitlines():
         match = _SETTING.match(line)
         if match and line[:1] not in ("#", ";"):
@@ -364,7 +365,7 @@ def settings(text: str) -> Dict[str, List[str]]:
 
 
 def text_of(path: Path, limit: int = _LIMIT) -> str:
-    """Return a file's text, bounded; "" for what is no readable file, and for an empty one."""
+    """Return a file's text up to `limit` bytes, or "" if it is empty, unreadable or no plain file."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:

@@ -1,4 +1,4 @@
-"""Units of systemd that no package enables and nobody declared, drop-ins and masks among them."""
+"""Reads systemd units that are undeclared and that no package enables, with drop-ins and masks."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ __all__ = ["covers", "read"]
 
 _TIMEOUT = 30.0
 _STARTERS = ("timer", "socket", "path")
-_GUARD = "portcullis-guard-"  # as `guard` calls its timers
-_LIMIT = 1 << 20  # bytes of a file that are hashed
+_GUARD = "portcullis-guard-"  # how the names of `guard`'s timers begin
+_LIMIT = 1 << 20  # the most bytes that are hashed of a file
 _RUNNING = ("list-units", "--type=service,timer,socket,path,target", "--state=active,activating,reloading",
             "--no-legend", "--no-pager", "--plain", "--full")  # fmt: skip
-# logind starts these when somebody goes to that terminal: logind.conf(5), NAutoVTs.
+# logind starts these when somebody switches to that terminal: logind.conf(5), NAutoVTs.
 _TERMINALS = re.compile(r"getty@tty\d+\.service")
 
 
 @dataclass
 class _Told:
-    """All that is told of one unit."""
+    """Everything that is reported about one unit."""
 
     texts: List[str] = field(default_factory=list)
     marks: List[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class _Told:
 
 
 def read(look: Look) -> Found:
-    """Return one entry for each unit, whatever there is to tell of it."""
+    """Return one entry for each unit with a difference. It names all differences of the unit."""
     shipped = look.dpkg.owners
     found: Dict[str, Entry] = {}
     for manager in MANAGERS:
@@ -76,7 +76,7 @@ def read(look: Look) -> Found:
 
 
 class _Manager:
-    """The units of systemd itself, or those of every user's."""
+    """Compares the units of one manager: systemd itself, or the instances of users."""
 
     def __init__(self, look: Look, manager: str, shipped: Mapping[str, str]) -> None:
         root = look.machine.root
@@ -86,7 +86,7 @@ class _Manager:
         self._markers = unit_files.markers(root, manager)
         self._masked = unit_files.markers(root, manager, masked=True)
         self._presets = unit_files.presets(root, manager)
-        # A declared service that is enabled enables others with it.
+        # Enabling a declared service enables the units in its Also= too.
         self._declared: FrozenSet[str] = self._defined.with_also(look.claims.units)
         self._told: Dict[str, _Told] = {}
 
@@ -107,7 +107,7 @@ class _Manager:
         made = {file.unit for file in self._files.transient}
         for file in self._files.transient:
             stem, _, kind = file.unit.rpartition(".")
-            # What a timer of the same command starts is told with it.
+            # The entry of a timer covers the service that the same command made.
             is_told = kind == "service" and made & {f"{stem}.{other}" for other in _STARTERS}
             if not is_told and not self._is_declared(file.unit):
                 self._tell(file.unit, "made by a command, such as systemd-run; gone after a boot", file)
@@ -138,18 +138,18 @@ class _Manager:
 
     def _drop_in(self, file: File) -> None:
         unit = file.unit if file.unit.endswith(TYPES) else f"{file.unit}.d"
-        # Docker and logind change the limits of what they started.
+        # Docker and logind set limits of scopes and slices that they started.
         passes = file.path.startswith("/run/") and unit.endswith((".scope", ".slice"))
         if not (passes or file.path in self._shipped or self._look.claims.has_path(file.path)):
             self._tell(unit, f"drop-in {file.path}{file.rights}", file, content=True)
 
     def _is_explained(self, link: str, unit: str, file: File) -> bool:
-        """Return whether a package or a declaration makes a link, such as ``sshd.service``."""
+        """Return whether a link, such as ``sshd.service``, comes from a package or a declared unit."""
         if self._look.claims.has_path(file.path) or file.path in self._shipped:
             return True
         made = self._defined.links(unit)
         if link in self._markers:
-            # An alias leads where its unit says; what it led to is not in the marker.
+            # The marker does not say where an alias leads, so compare it with the unit's own settings.
             return "/" in link or link in made
         if self._is_declared(unit):
             return True
@@ -162,15 +162,15 @@ class _Manager:
         return unit in self._declared or template(unit) in self._declared or self._is_guard(unit)
 
     def _is_guard(self, unit: str) -> bool:
-        """Return whether a unit is what undoes a change that waits for its confirmation (`guard`)."""
+        """Return whether a unit belongs to `guard`: it undoes a change that waits for its confirmation."""
         pending = self._look.machine.state / "guards"
         number = unit[len(_GUARD) :].partition(".")[0]
         return unit.startswith(_GUARD) and bool(number) and (pending / number).is_dir()
 
     def _disabled(self) -> None:
-        """Tell of units that their package enabled and somebody disabled."""
+        """Add units that their package enabled and that somebody disabled."""
         linked = {f"{wanted_by}/{file.unit}" for file, wanted_by in self._files.links}
-        # A package that we installed starts nothing at boot before it is declared.
+        # We disable the units of packages that we install, until a resource declares them.
         ours = {
             str(unit)
             for record in self._look.records
@@ -179,13 +179,13 @@ class _Manager:
         }
         for link in sorted(self._markers - linked):
             by, _, unit = link.partition("/")
-            is_there = unit and self._defined.is_shipped(unit)  # else its package was removed
+            is_there = unit and self._defined.is_shipped(unit)  # otherwise its package was removed
             if is_there and unit not in {*self._told, *ours} and not self._is_declared(unit):
                 told = self._told.setdefault(unit, _Told())
                 told.texts.append(f"disabled by hand: its package enabled it for {by.rpartition('.')[0]}")
 
     def _running(self) -> None:
-        """Tell of units that run although nothing enables them."""
+        """Add units that run although nothing enables them."""
         running = self._list()
         enabled = self._enabled()
         targets = {unit for unit in running if unit.endswith(".target")}
@@ -207,7 +207,7 @@ class _Manager:
             self._told[unit] = _Told(["runs, and nothing enables it"], passing=True)
 
     def _is_triggered(self, unit: str, running: Set[str]) -> bool:
-        """Return whether a socket, timer or path that is up starts it."""
+        """Return whether a running socket, timer or path unit starts a unit."""
         stem = unit.rpartition(".")[0]
         for other in running:
             name, _, kind = other.rpartition(".")
@@ -219,7 +219,7 @@ class _Manager:
         return False
 
     def _enabled(self) -> Set[str]:
-        """Return every unit that some link enables, wherever it stands."""
+        """Return every unit that a link in any folder enables."""
         found = {file.unit for file, _ in self._files.links} | {
             file.target.rpartition("/")[2] for file in self._files.units if file.target
         }
@@ -230,10 +230,10 @@ class _Manager:
             done = self._look.machine.run(["systemctl", *_RUNNING], timeout=_TIMEOUT)
         except AgentError as error:
             if error.code == "invalid":
-                return set()  # no systemd, so nothing of it runs
+                return set()  # without systemd, no unit runs
             raise
         if done.code:
-            raise AgentError("unreadable", "systemd does not list its units on the host", detail=done.text)
+            raise AgentError("unreadable", "systemctl cannot list the units", detail=done.text)
         return {line.split()[0] for line in done.out.splitlines() if line.split()}
 
     def _tell(self, unit: str, text: str, file: File, *, content: bool = False) -> None:
@@ -242,5 +242,5 @@ class _Manager:
 
 
 def _digest(path: Path) -> str:
-    """Return a digest of a file, which stays on the host."""
+    """Return a digest of a file. The digest never leaves the host."""
     return hashlib.sha256(unit_files.text_of(path, _LIMIT).encode("utf-8", "replace")).hexdigest()

@@ -1,9 +1,9 @@
-"""The nightly walk: programs with rights of their own, changed files of packages, sources of packages.
+"""The nightly walk: it finds programs with special rights, changed files and the sources of packages.
 
-It reads the whole disk, which is too much for a survey. It runs before the first change of ours and then as a
-program of its own, from a timer at the lowest priority. The survey reads its result.
+It reads the whole disk, which takes too long for a preview. It runs once before Portcullis changes the host.
+After that a timer starts it every night, at the lowest priority. Previews read its result.
 
-The component puts this very file on the host, so it imports the standard library only.
+This file itself is installed on the host, so it imports the standard library only.
 """
 
 from __future__ import annotations
@@ -34,34 +34,34 @@ SETUID = {
     "/usr/sbin/pam_extrausers_chkpwd", "/usr/sbin/postdrop", "/usr/sbin/postqueue", "/usr/sbin/pppd",
     "/usr/sbin/unix_chkpwd",
 }  # fmt: skip
-"""Programs to which their packages in Debian and Ubuntu give the rights of another account."""
+"""Programs that packages of Debian and Ubuntu install setuid or setgid."""
 CAPABLE = {
     "/usr/bin/arping", "/usr/bin/dumpcap", "/usr/bin/fping", "/usr/bin/mtr-packet", "/usr/bin/newgidmap",
     "/usr/bin/newuidmap", "/usr/bin/ping", "/usr/lib/snapd/snap-confine",
     "/usr/lib/x86_64-linux-gnu/gstreamer1.0/gstreamer-1.0/gst-ptp-helper",
 }  # fmt: skip
-"""Programs to which their packages give capabilities: capabilities(7)."""
+"""Programs that packages install with capabilities: capabilities(7)."""
 SKIPPED = ("/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containerd")
-"""What is not on the disk, and what is inside containers and works there alone."""
+"""Folders that the walk skips: they are not on the disk, or have effect only inside containers."""
 LOADED = (".so", ".py", ".pth", ".pl", ".pm", ".sh", ".ko")
-"""Endings of what programs load. Caches and documents are passed over."""
+"""Endings of files that programs load as code. The walk skips caches and documents."""
 _SYSTEM = ("/usr/", "/boot/")
 Names = Tuple[Mapping[str, str], Mapping[str, str]]
 _LOADED_FROM = ("/usr/lib/", "/usr/libexec/", "/usr/share/")
 _MADE = ("/__pycache__/", "/usr/lib/modules/", "/usr/share/doc/")
 MOST = 1000
-"""Findings that are kept."""
-NOBODYS = "in no package"
-"""Ends the text of a stranger."""
+"""The most findings that a result contains."""
+IN_NO_PACKAGE = "in no package"
+"""The end of the text about a file that no package ships."""
 GONE, CHANGED = "is missing,", "not as"
-"""Begin the text of a packaged file that is gone, and what is told of its content; its package follows."""
+"""The start of the text about a missing or changed packaged file. The name of the package follows."""
 OPEN = "others than root can change it"
-"""Is in the text of a program that is not root's alone."""
+"""Part of the text about a program that other accounts than root can write."""
 _RIGHTS, _RUNS, _WRITABLE = 0o6000, 0o111, 0o022
 
 
 def main(target: str, admindir: str = "/var/lib/dpkg", root: str = "/") -> int:
-    """Walk, and write the result to a file for root alone."""
+    """Walk, and write the result to a file that only root can read."""
     began = time.monotonic()
     result = walk(root, admindir)
     result["seconds"] = round(time.monotonic() - began, 1)
@@ -71,7 +71,7 @@ def main(target: str, admindir: str = "/var/lib/dpkg", root: str = "/") -> int:
 
 
 def write(target: str, result: Dict[str, Any]) -> None:
-    """Write the result in one step, for root alone."""
+    """Write the result in one step, to a file that only root can read."""
     folder = Path(target).parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd, temporary = tempfile.mkstemp(dir=folder)
@@ -88,7 +88,7 @@ def write(target: str, result: Dict[str, Any]) -> None:
 
 
 def walk(root: str, admindir: str) -> Dict[str, Any]:
-    """Return findings by path, sources by package, and the time in seconds since 1970."""
+    """Return the findings by path, the sources by package, and the time in seconds since 1970."""
     owned = shipped(admindir)
     programs = strangers(root, owned)
     said = _output(["dpkg", f"--admindir={admindir}", f"--root={root}", "--verify"])
@@ -99,7 +99,7 @@ def walk(root: str, admindir: str) -> Dict[str, Any]:
 
 
 def shipped(admindir: str) -> Dict[str, str]:
-    """Return the package of each path, as paths are since /bin and /lib are links into /usr."""
+    """Return the package of each path. Paths in /bin, /sbin and /lib begin with /usr: these are links."""
     owned: Dict[str, str] = {}
     for path in Path(admindir, "info").glob("*.list"):
         owned.update(dict.fromkeys(map(_merged, _lines(path)), path.name[: -len(".list")].partition(":")[0]))
@@ -117,7 +117,7 @@ def _lines(path: Path) -> List[str]:
 
 
 def strangers(root: str, owned: Mapping[str, str]) -> Dict[str, str]:
-    """Return programs with rights that no package gives, those that others may change, and code of nobody."""
+    """Return programs with special rights, programs that others can write, and code without a package."""
     found: Dict[str, str] = {}
     above = len(root.rstrip("/"))
     known = names(root)
@@ -126,7 +126,7 @@ def strangers(root: str, owned: Mapping[str, str]) -> Dict[str, str]:
         folder = waiting.pop()
         try:
             entries = list(os.scandir(folder))
-            # Rights count for nothing on such a file system: mount(8), nosuid.
+            # The kernel ignores setuid bits and capabilities on such a file system: mount(8), nosuid.
             is_powerless = bool(os.statvfs(folder).f_flag & os.ST_NOSUID)
         except OSError:
             continue
@@ -145,25 +145,25 @@ def strangers(root: str, owned: Mapping[str, str]) -> Dict[str, str]:
                     if told:
                         found[path] = describe(status, told, known)
             except OSError:
-                continue  # it went while the folder was read
+                continue  # the file was removed meanwhile
     return found
 
 
 def faults(
     real: str, path: str, status: os.stat_result, *, is_packaged: bool, is_powerless: bool = False
 ) -> List[str]:
-    """Return what is wrong with a file, other than its content; nothing where that is not so.
+    """Return what is wrong with a file, apart from its content. The list is empty if nothing is wrong.
 
     Args:
-        real: where it is.
-        path: where it is on the host.
-        status: what lstat(2) says of it.
-        is_packaged: whether a package ships it.
-        is_powerless: whether rights of a program count for nothing there.
+        real: the path to read.
+        path: the path on the host.
+        status: the result of lstat(2).
+        is_packaged: whether a package ships the file.
+        is_powerless: whether the kernel ignores special rights on this file system.
     """
     told = [] if is_powerless else _rights(real, path, status, is_packaged=is_packaged)
     if not is_packaged:
-        return [*told, NOBODYS] if told or _is_strange_code(path, status) else []
+        return [*told, IN_NO_PACKAGE] if told or _is_strange_code(path, status) else []
     is_anothers = status.st_uid != 0 and path not in SETUID
     if path.startswith(_SYSTEM) and (is_anothers or status.st_mode & _WRITABLE):
         told.append(OPEN)
@@ -175,7 +175,7 @@ def names(root: str) -> Names:
     found = []
     for file in ("etc/passwd", "etc/group"):
         lines = [line.split(":") for line in _lines(Path(root, file))]
-        # The first line of a number counts, as for the C library.
+        # The first line with a number counts, as in the C library.
         found.append({words[2]: words[0] for words in lines[::-1] if len(words) > 3})  # noqa: PLR2004
     return found[0], found[1]
 
@@ -188,7 +188,7 @@ def describe(status: os.stat_result, told: List[str], known: Names) -> str:
 
 
 def _rights(real: str, path: str, status: os.stat_result, *, is_packaged: bool) -> List[str]:
-    """Return whose rights a program has that no package gives it; nothing where it runs as who starts it."""
+    """Return the special rights of a program that no package gives it. Most programs have none."""
     mode = stat.S_IMODE(status.st_mode)
     if not mode & _RUNS:
         return []
@@ -223,9 +223,9 @@ _DOCUMENTS = (
 
 
 def verified(text: str, owned: Mapping[str, str]) -> Dict[str, str]:
-    """Return what `dpkg --verify` says of files that are not configuration; pure.
+    """Return the findings of `dpkg --verify`, without configuration files and documents. Pure.
 
-    Images are often made without documents, which `dpkg` calls missing.
+    Many images are made without documents, which `dpkg` reports as missing.
     """
     found = {}
     for what, configuration, path in _VERIFIED.findall(text):
@@ -239,7 +239,7 @@ def verified(text: str, owned: Mapping[str, str]) -> Dict[str, str]:
 
 
 def _sources(admindir: str) -> Dict[str, List[str]]:
-    """Return where each installed package can come from that has another source than the distribution."""
+    """Return the sources of installed packages that the distribution does not provide."""
     names = _output(["dpkg-query", f"--admindir={admindir}", "-W", "-f", "${Package}\n"]).split()
     if not names:
         return {}
@@ -252,15 +252,16 @@ def _sources(admindir: str) -> Dict[str, List[str]]:
 
 
 def distribution(text: str) -> Set[str]:
-    """Return the URIs of the distribution's own sources, out of `apt-cache policy`; pure."""
+    """Return the URIs of the distribution's own sources, from the output of `apt-cache policy`. Pure."""
     found = re.findall(r"^ *-?\d+ (\w+:\S+) .*\n +release (.*)$", text, re.MULTILINE)
     return {uri for uri, release in found if {"o=Debian", "o=Ubuntu"}.intersection(release.split(","))}
 
 
 def sources(text: str) -> Dict[str, List[str]]:
-    """Return the sources of each package, out of `apt-cache policy` of many; pure.
+    """Return the sources of each package, from the output of `apt-cache policy` for many packages. Pure.
 
-    Of the installed version; where no list has that one any more, of any version.
+    They are the sources of the installed version. If no source has this version any more, they are the
+    sources of all versions.
     """
     found = {}
     for block in re.split(r"^(?=\S.*:$)", text, flags=re.MULTILINE):
@@ -276,7 +277,7 @@ def _uris(text: str) -> Set[str]:
 
 
 def _output(argv: List[str]) -> str:
-    """Return what a program prints; "" where it cannot run. A finding of dpkg's is no failure."""
+    """Return what a program prints, or "" if it cannot run. The exit code does not matter."""
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=1800, check=False,

@@ -1,4 +1,4 @@
-"""Who was logged in over SSH, and when: from sshd's own lines in the journal."""
+"""Finds out who was logged in over SSH, and when, from sshd's own lines in the journal."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.look import Look
 
 _TIMEOUT = 30.0
-_LONGEST_LOGIN = 7 * 86400.0  # seconds before a change in which the login that made it may have begun
-_MARGIN = 1.0  # seconds that a line may come after what it tells
-# Since OpenSSH 9.8 a session is a program of its own. `logger -t sshd` has another _EXE, whoever runs it.
+_LONGEST_LOGIN = 7 * 86400.0  # seconds: a login that made a change may have begun so long before it
+_MARGIN = 1.0  # seconds: a line may be written so long after the event
+# Since OpenSSH 9.8, a session is a program of its own. A line that `logger -t sshd` forges has another _EXE.
 _NAMES = ("sshd", "sshd-session")
 _PROGRAMS = ("/usr/sbin/sshd", "/usr/lib/openssh/sshd-session")
-_STARTED = 19  # where proc(5) has a process's start, counted behind its name
+_STARTED = 19  # the index of the start time in /proc/PID/stat, counted behind the name: proc(5)
 _FIELDS = "MESSAGE,_PID,_EXE,_BOOT_ID"
 _LINES = r"^(Accepted |pam_unix\(sshd:session\): session closed for |Disconnected from user )"
 _ACCEPTED = re.compile(
@@ -43,9 +43,9 @@ class Login:
     Attributes:
         key_name: the declared name of the key, or its fingerprint.
         user: the account.
-        address: where it came from.
+        address: the address that it came from.
         start: seconds since 1970.
-        end: seconds since 1970; None while it lasts.
+        end: seconds since 1970, or None while it lasts.
     """
 
     key_name: str
@@ -61,8 +61,9 @@ class Line:
 
     Attributes:
         time: seconds since 1970.
-        boot: the boot that it belongs to.
+        boot: the id of the boot in which it was written.
         pid: the process that wrote it.
+        text: the message.
     """
 
     time: float
@@ -74,8 +75,8 @@ class Line:
 def logins(look: Look, since: float) -> list[Login]:
     """Return the logins that were open at or after `since`, in seconds since 1970.
 
-    One that began a week before is not known any more. Nothing where the journal cannot be read: a change is
-    then nobody's, which is said as it is.
+    A login that began more than a week before `since` is missing. If the journal cannot be read, there are no
+    logins. The report then says that it is unknown who made a change.
     """
     machine = look.machine
 
@@ -92,7 +93,7 @@ def logins(look: Look, since: float) -> list[Login]:
 
 
 def _journal(machine: Machine, since: float) -> str:
-    """Return sshd's lines. What strangers try at the door, of which there is much, is left out there."""
+    """Return sshd's lines about logins. journalctl leaves out failed attempts, because there are many."""
     done = machine.run(
         [
             "journalctl", "--no-pager", "--quiet", "--output=json", f"--output-fields={_FIELDS}",
@@ -101,11 +102,11 @@ def _journal(machine: Machine, since: float) -> str:
         ],
         timeout=_TIMEOUT,
     )  # fmt: skip
-    return done.out  # journalctl ends with 1 where there is no such line
+    return done.out  # journalctl exits with 1 if there is no such line
 
 
 def parse(text: str) -> List[Line]:
-    """Return the lines of ``journalctl --output=json`` that sshd itself wrote, in the order of time."""
+    """Return the lines of ``journalctl --output=json`` that sshd itself wrote, ordered by time."""
     found = []
     for raw in text.splitlines():
         try:
@@ -113,7 +114,7 @@ def parse(text: str) -> List[Line]:
             time = int(entry["__REALTIME_TIMESTAMP"]) / 10**6
         except (ValueError, TypeError, KeyError):
             continue
-        # A message with bytes that are no text is a list of numbers; sshd's have none.
+        # journalctl writes a message that is no text as a list of numbers. sshd writes only text.
         if isinstance(entry.get("MESSAGE"), str) and _is_of_sshd(entry):
             boot, pid = str(entry.get("_BOOT_ID")), str(entry.get("_PID"))
             found.append(Line(time, boot, pid, entry["MESSAGE"]))
@@ -121,10 +122,10 @@ def parse(text: str) -> List[Line]:
 
 
 def _is_of_sshd(entry: Dict[str, Any]) -> bool:
-    """Return whether sshd wrote a line. Of a process that has just ended the journal may not know that.
+    """Return whether sshd wrote a line.
 
-    Such a line lets nobody in; that it ends a session is told by the number of its process, which is no
-    matter of who writes it.
+    The journal may not know the program of a process that has just ended. Such a line is accepted unless it
+    reports a login. To end a session it needs the session's process id, which nobody can forge.
     """
     program = entry.get("_EXE")
     return program in _PROGRAMS or (program is None and not _ACCEPTED.match(entry["MESSAGE"]))
@@ -133,13 +134,13 @@ def _is_of_sshd(entry: Dict[str, Any]) -> bool:
 def sessions(
     lines: Iterable[Line], names: Mapping[str, str], booted: float, is_alive: Callable[[str], bool]
 ) -> List[Login]:
-    """Return the logins that lines tell of.
+    """Return the logins that sshd's lines report.
 
     Args:
-        lines: in the order of time.
-        names: declared names of keys, by fingerprint.
-        booted: when the host did, in seconds since 1970.
-        is_alive: whether the process of a session is there, by its number.
+        lines: the lines, ordered by time.
+        names: the declared names of keys, by fingerprint.
+        booted: the time of the host's last boot, in seconds since 1970.
+        is_alive: whether the process of a session still exists, by its id.
     """
     found: List[Login] = []
     begun: Dict[Tuple[str, str], Tuple[Line, re.Match[str]]] = {}
@@ -155,13 +156,13 @@ def sessions(
         accepted = _ACCEPTED.match(line.text)
         if accepted:
             if key in begun:
-                end(key, line.time)  # its number was given anew
+                end(key, line.time)  # the kernel used the process id again
             begun[key] = line, accepted
         elif _CLOSED.match(line.text):
             if key in begun:
                 end(key, line.time)
         else:
-            # The process of the session writes this, and not the one that let it in.
+            # The process of the session writes this line. Another process wrote the line about the login.
             left = _LEFT.match(line.text)
             ended = [
                 one
@@ -172,8 +173,8 @@ def sessions(
                 end(one, line.time)
     for key in list(begun):
         began = begun[key][0].time
-        # What was open when the host went down ended then. Of another that is gone nobody knows when it
-        # ended, so nothing that came after its start is said to be its doing.
+        # A login that was open when the host went down ended then. If the process of a later login is gone,
+        # its end is unknown. It then ends at its start, so that no later change is blamed on it.
         if began < booted:
             end(key, booted)
         else:
@@ -191,7 +192,7 @@ def _key_name(accepted: re.Match[str], names: Mapping[str, str]) -> str:
 
 
 def key_names(records: Sequence[Record]) -> Dict[str, str]:
-    """Return the declared names of keys by their fingerprints, of all declared users."""
+    """Return the declared names of all declared users' keys, by fingerprint."""
     found = {}
     for record in records:
         if record.kind != "users.users":
@@ -204,9 +205,9 @@ def key_names(records: Sequence[Record]) -> Dict[str, str]:
 
 
 def _booted(machine: Machine) -> float:
-    """Return when the first process began, in seconds since 1970: proc(5).
+    """Return when the first process started, in seconds since 1970: proc(5).
 
-    Not the kernel's boot alone: a host that is itself a container restarts without that.
+    The boot time of the kernel is not enough, because a host that is itself a container restarts without it.
     """
     try:
         text = (machine.proc / "stat").read_text("ascii", "replace")

@@ -26,12 +26,15 @@ def said(stream: Stream) -> list[str]:
     return [f"{d.severity} {d.subject}: {d.what} — {d.remedy}".strip() for d in stream.report().differences]
 
 
+LEAK_STAYS = "stays; remove it yourself: docker rm -f leak"
+
+
 def test_a_host_on_which_somebody_was_is_told_in_the_order_of_danger() -> None:
     assert said(drifted()) == [
         "!! /etc/sudoers.d/mallory: may make root: mallory ALL=(ALL) NOPASSWD: ALL — up takes it away",
         '!! deploy: key "evil" added — up removes it',
         "!! forward filter: is not loaded: containers can be reached — up loads it",
-        '!! tcp4 172.17.0.1:3306: reached by container "leak" — stays; remove it yourself: docker rm -f leak',
+        f'!! tcp4 172.17.0.1:3306: published by container "leak" — {LEAK_STAYS}',
         "!! ufw: 9200/tcp allowed — up removes it",
         "! api: container is gone — up starts it",
         "! nginx.service: stopped — up starts it",

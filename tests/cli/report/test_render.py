@@ -61,7 +61,7 @@ web1: 7 differences by hand, 0 changes of yours (8 s)
   !! /etc/sudoers.d/mallory: may make root: mallory ALL=(ALL) NOPASSWD: ALL — up takes it away
   !! deploy: key "evil" added — up removes it
   !! forward filter: is not loaded: containers can be reached — up loads it
-  !! tcp4 172.17.0.1:3306: reached by container "leak" — stays; remove it yourself: docker rm -f leak
+  !! tcp4 172.17.0.1:3306: published by container "leak" — stays; remove it yourself: docker rm -f leak
   !! ufw: 9200/tcp allowed — up removes it
    ! api: container is gone — up starts it
    ! nginx.service: stopped — up starts it

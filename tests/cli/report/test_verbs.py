@@ -239,7 +239,7 @@ def test_up_leaves_what_nobody_declared_and_says_so(shell: Shell) -> None:
     assert said.endswith(
         "web1: 1 done in 0 s\n"
         "not touched, and yours to decide:\n"
-        '  !! tcp4 172.17.0.1:3306: reached by container "leak" — remove it yourself: docker rm -f leak\n'
+        '  !! tcp4 172.17.0.1:3306: published by container "leak" — remove it yourself: docker rm -f leak\n'
     )
     only = Stream().thing("Exposure", "e", maps, live, maps)
     (shell.folder / "calls").unlink()

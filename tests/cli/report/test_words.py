@@ -36,7 +36,7 @@ def test_what_is_declared_and_not_there_follows_from_what_serves_it() -> None:
     maps: dict[str, Any] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
     declared = {**maps, "published": {"tcp4 172.17.0.1:6379": 'container "redis"'}}
     report = Stream().thing("Exposure", "e", declared, maps, declared).report()
-    assert [d.what for d in report.differences] == ['declared, and not there: container "redis"']
+    assert [d.what for d in report.differences] == ['declared but missing: container "redis"']
     redis = {"name": "redis"}
     report = (
         Stream()
@@ -233,7 +233,7 @@ def test_a_machine_without_a_record_is_recorded_by_up_though_all_else_stays() ->
     told = accepting({}, {}, {"files": {"baseline": NO_BASELINE, **EVIL["files"]}})
     assert told == [
         ("/etc/cron.d/evil", "file 0644 root:root", False, True),
-        ("baseline", "there is none of this machine", False, False),
+        ("baseline", "not recorded for this machine", False, False),
     ]
     (line,) = inventory(files={"baseline": NO_BASELINE})
     assert line.remedy == "up records what is here"

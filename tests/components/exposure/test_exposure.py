@@ -1,4 +1,4 @@
-"""What a host exposes, read from a kernel of files, a Docker on a socket, and firewalls' own words."""
+"""Reading what a host exposes, from a fake /proc, a fake Docker socket, and the firewalls' own output."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ table inet portcullis {
 """
 
 
-# The only ones: nft without elements and counters, and nothing that waits for a pager.
+# The only commands that may run: nft without elements and counters, and none that waits for a pager.
 COMMANDS = (
     ["nft", "-t", "-s", "list", "ruleset"],
     ["iptables-save"],
@@ -59,7 +59,7 @@ COMMANDS = (
 
 
 class World:
-    """A host whose every answer a test can change."""
+    """A host of which a test can change every answer."""
 
     def __init__(self, machine: Machine, root: Path, docker: Engine) -> None:
         self.docker, self.root = docker, root
@@ -88,7 +88,7 @@ class World:
         del timeout, env
         assert list(argv) in COMMANDS, argv
         if argv[0] == "nft":
-            # Each look asks nft once: what a test has for the next one happens now.
+            # Each reading runs nft once. Then the change happens that the test planned for the next reading.
             said = self.ruleset
             if self.next:
                 self.next.pop(0)()
@@ -109,7 +109,7 @@ class World:
         name: str = "",
         uid: int = 0,
     ) -> None:
-        """Let a process wait on a socket; without one it is the kernel's."""
+        """Add a listening socket. Without `pid` the kernel itself holds it."""
         self.inode += 1
         inode = self.inode
         state = state or ("0A" if table.startswith("tcp") else "07")
@@ -195,7 +195,7 @@ def test_a_udp_port_among_those_that_the_kernel_chooses_can_be_declared_or_accep
     assert world.facts(accepted={key: "x"})["listeners"] == {"tcp4 0.0.0.0:40002": "process nc (root)"}
 
 
-def test_what_the_distribution_has_is_quiet_on_any_address_and_loud_by_another(world: World) -> None:
+def test_a_usual_listener_is_quiet_on_any_address_but_not_with_another_owner(world: World) -> None:
     world.listen("udp", "0A00A8C0", 68, 10, unit="ifup@eth0.service", name="dhclient")
     usual = {"udp 68 by dhclient": "the host's address"}
     assert world.facts(usual=usual)["listeners"] == {}
@@ -213,7 +213,7 @@ def test_a_container_on_the_hosts_network_is_named(world: World) -> None:
     id_ = "ab" * 32
     world.docker.run("leak", image=f"mysql@sha256:{'12' * 32}", networks=("host",), id_=id_)
     world.listen("tcp", ANY, 3306, 10, name="mysqld")
-    outer = "cd" * 32  # a host that is itself a container has its own group before
+    outer = "cd" * 32  # on a host that is itself a container, paths begin with its own group
     for group in (f"0::/system.slice/docker-{id_}.scope\n", f"1:name=systemd:/docker/{outer}/docker/{id_}\n"):
         world.group(10, group)
         assert world.facts()["listeners"] == {
@@ -234,7 +234,7 @@ def test_systemd_stands_for_the_service_that_it_listens_for(world: World) -> Non
     assert world.facts()["listeners"] == {"tcp6 [::]:22": "ssh.service"}
 
 
-def test_docker_proxy_is_the_containers(world: World) -> None:
+def test_a_docker_proxy_counts_as_its_container(world: World) -> None:
     world.docker.run("leak", "0.0.0.0:3306/tcp", "[::]:3306/tcp", "127.0.0.1:9999/tcp")
     world.listen("tcp", ANY, 3306, 10, unit="docker.service", name="docker-proxy")
     world.listen("tcp6", ANY6, 3306, 11, unit="docker.service", name="docker-proxy")
@@ -244,7 +244,7 @@ def test_docker_proxy_is_the_containers(world: World) -> None:
     assert found["published"] == {"tcp4 0.0.0.0:3306": text, "tcp6 [::]:3306": text}
 
 
-def test_who_listens_where_a_stopped_container_would_is_no_container(world: World) -> None:
+def test_a_program_on_the_port_of_a_stopped_container_is_shown_as_itself(world: World) -> None:
     world.docker.run("leak", "0.0.0.0:3306/tcp", state="exited")
     world.listen("tcp", ANY, 3306, 10, name="nc")
     assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "process nc (root)"}
@@ -254,7 +254,7 @@ def test_who_listens_where_a_stopped_container_would_is_no_container(world: Worl
     ("uid", "group", "owner"),
     [
         (40000, "/user.slice/user-40000.slice/session-3.scope", "process docker-proxy (40000)"),
-        # A user's own systemd puts services by any name below it.
+        # A user's own systemd can start services under any name below its own group.
         (
             40000,
             "/user.slice/user-40000.slice/user@40000.service/app.slice/docker.service",
@@ -273,7 +273,7 @@ def test_a_listener_that_calls_itself_docker_proxy_is_shown(
     assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": owner}
 
 
-def test_what_is_declared_goes_by_its_name_whatever_its_image_is(world: World) -> None:
+def test_a_declared_container_goes_by_its_name_whatever_its_image_is(world: World) -> None:
     declared = {f"tcp4 {BIND}:2019": 'container "api"'}
     world.docker.run("api", f"{BIND}:2019/tcp", image="acme/api:2")
     assert world.facts(published=declared)["published"] == declared
@@ -290,23 +290,21 @@ def test_a_declared_container_that_restarts_is_quiet(world: World, state: str) -
     assert world.facts(published=declared)["published"] == declared
 
 
-def test_a_container_by_hand_that_dies_over_and_over_shows_and_one_that_was_stopped_does_not(
-    world: World,
-) -> None:
+def test_an_undeclared_container_shows_while_it_restarts_and_not_when_stopped(world: World) -> None:
     world.docker.run("leak", "0.0.0.0:3306/tcp", state="restarting")
     assert world.facts()["published"] == {"tcp4 0.0.0.0:3306": 'container "leak" (mysql:8)'}
     world.docker.containers[0]["State"] = "exited"
     assert world.facts()["published"] == {}
 
 
-def test_without_an_address_it_is_dockers_default(world: World) -> None:
+def test_a_port_without_an_address_is_published_on_dockers_default(world: World) -> None:
     (world.root / "etc/docker").mkdir(parents=True)
     (world.root / "etc/docker/daemon.json").write_text(f'{{"ip": "{BIND}"}}')
     world.docker.run("leak", ":3306/tcp", state="restarting")
     assert list(world.facts()["published"]) == [f"tcp4 {BIND}:3306"]
 
 
-def test_the_releases_of_an_app_have_one_place(world: World) -> None:
+def test_the_releases_of_an_app_share_one_key(world: World) -> None:
     place = f"tcp4 {BIND}:28000-28999 for api"
     world.docker.run("api-7", f"{BIND}:28003/tcp")
     world.docker.run("api-8", f"{BIND}:28004/tcp")
@@ -319,12 +317,12 @@ def test_the_releases_of_an_app_have_one_place(world: World) -> None:
     assert set(world.facts(published=declared)["published"]) == {place, *others}
 
 
-def test_an_accepted_place_of_releases_is_one_place(world: World) -> None:
+def test_the_releases_of_an_app_share_one_accepted_key(world: World) -> None:
     world.docker.run("api-7", f"{BIND}:28003/tcp")
     assert world.facts(accepted={f"tcp4 {BIND}:28000-28999 for api": "x"})["published"] == {}
 
 
-def test_a_process_that_calls_itself_as_another_does_is_still_itself(world: World) -> None:
+def test_a_process_does_not_pass_for_another_by_its_name(world: World) -> None:
     world.listen("udp", ANY, 40001, 10, name="chronyd")
     world.listen("tcp", ANY, 8443, 11, name="nginx.service")
     found = world.facts(listeners={"tcp4 0.0.0.0:8443": "nginx.service"}, usual=exposure.USUAL)
@@ -337,7 +335,7 @@ def test_a_process_that_calls_itself_as_another_does_is_still_itself(world: Worl
 
 
 @pytest.mark.parametrize("group", ["app.slice/nginx.service", "app.slice/x.service/y.service", "x.scope"])
-def test_what_is_below_a_users_own_systemd_is_no_service_of_the_system(world: World, group: str) -> None:
+def test_a_service_of_a_users_own_systemd_is_no_service_of_the_system(world: World, group: str) -> None:
     world.listen("tcp", ANY, 8443, 10, name="nginx")
     world.group(10, f"0::/user.slice/user-1000.slice/user@1000.service/{group}\n")
     assert world.facts(listeners={"tcp4 0.0.0.0:8443": "nginx.service"})["listeners"] == {
@@ -345,7 +343,7 @@ def test_what_is_below_a_users_own_systemd_is_no_service_of_the_system(world: Wo
     }
 
 
-def test_a_users_group_by_the_name_of_a_container_is_none(world: World) -> None:
+def test_a_users_control_group_named_like_a_container_is_no_container(world: World) -> None:
     id_ = "ab" * 32
     world.docker.run("api", id_=id_)
     world.listen("tcp", ANY, 8443, 10, name="nc")
@@ -355,7 +353,7 @@ def test_a_users_group_by_the_name_of_a_container_is_none(world: World) -> None:
     }
 
 
-def test_what_iptables_save_leaves_out_shows_by_nft(world: World) -> None:
+def test_a_rule_that_iptables_save_leaves_out_shows_by_nft(world: World) -> None:
     (world.root / "etc/ufw").mkdir(parents=True)
     world.ruleset = (
         FILTER + "table ip nat {\n\tchain PREROUTING {\n\t\ttcp dport 81 redirect to :22\n\t}\n}\n"
@@ -414,7 +412,7 @@ def test_a_port_that_the_filter_lets_the_world_use_may_be_published(
     assert sorted(world.facts(usual={usual: "x"})["published"]) == left
 
 
-def test_a_program_that_is_not_there_lists_nothing_and_one_that_fails_is_an_error(world: World) -> None:
+def test_a_missing_program_lists_nothing_and_a_failing_one_is_an_error(world: World) -> None:
     class Told:
         def __init__(self, answer: Any) -> None:
             self.answer = answer
@@ -439,10 +437,10 @@ def test_a_program_that_is_not_there_lists_nothing_and_one_that_fails_is_an_erro
     assert asked(late) is late
     failed = asked(Done(1, "", "Operation not permitted"))
     assert (failed.code, failed.prop, failed.detail) == ("unreadable", "passes", "Operation not permitted")
-    assert failed.message == "nft does not list the rules on the host"
+    assert failed.message == "nft cannot list the firewall rules"
 
 
-def test_networks_made_by_hand_show_with_who_is_in_them(world: World) -> None:
+def test_undeclared_networks_show_with_their_containers(world: World) -> None:
     declared = {"api": "declared", "redis-shared": "declared"}
     world.docker.run("api", networks=("api", "redis-shared"))
     for network in ("bridge", "host", "none"):
@@ -472,7 +470,7 @@ def test_networks_on_the_hosts_own_wire_show_as_past_every_filter(world: World) 
     }
 
 
-def test_what_is_accepted_is_no_difference_there_or_not(world: World) -> None:
+def test_an_accepted_key_is_no_difference_whether_present_or_absent(world: World) -> None:
     accepted = {"tcp4 0.0.0.0:3306": "x", "tcp4 0.0.0.0:3307": "x", "any4 any": "x", "any6 any": "x"}
     assert world.facts(accepted=accepted)["passes"] == {"tcp4 8443 to containers": "203.0.113.0/24"}
     world.listen("tcp", ANY, 3306, 10)
@@ -481,7 +479,7 @@ def test_what_is_accepted_is_no_difference_there_or_not(world: World) -> None:
     assert (found["listeners"], found["published"]) == ({}, {})
 
 
-def test_a_socket_of_a_moment_is_no_alarm_and_neither_is_a_restart(world: World) -> None:
+def test_neither_a_short_lived_socket_nor_a_restart_is_an_alarm(world: World) -> None:
     world.listen("udp", ANY, 45000, 10, name="dig")
     world.next.append(world.silence)
     declared = {"tcp4 0.0.0.0:80": "nginx.service"}
@@ -493,7 +491,7 @@ def test_a_socket_of_a_moment_is_no_alarm_and_neither_is_a_restart(world: World)
     assert world.facts(listeners=declared)["listeners"] == declared
 
 
-def test_what_differs_is_looked_at_again_after_half_the_time_in_which_a_host_settles(world: World) -> None:
+def test_a_difference_is_read_again_after_half_the_settling_time(world: World) -> None:
     waited: list[float] = []
 
     class Alone:
@@ -507,7 +505,7 @@ def test_what_differs_is_looked_at_again_after_half_the_time_in_which_a_host_set
     assert waited == [1.5]
 
 
-def test_what_is_as_declared_is_looked_at_once(world: World) -> None:
+def test_without_a_difference_the_host_is_read_once(world: World) -> None:
     declared = {name: world.facts()[name] for name in ("listeners", "published", "passes", "networks")}
     world.next.append(lambda: None)
     world.next.append(lambda: None)
@@ -515,7 +513,7 @@ def test_what_is_as_declared_is_looked_at_once(world: World) -> None:
     assert len(world.next) == 1
 
 
-def test_a_kernel_without_ipv6_has_nothing_that_is_missing(world: World) -> None:
+def test_on_a_kernel_without_ipv6_nothing_of_ipv6_is_missing(world: World) -> None:
     for name in ("tcp6", "udp6"):
         (world.proc / "net" / name).unlink()
         del world.lines[name]
@@ -527,7 +525,7 @@ def test_a_kernel_without_ipv6_has_nothing_that_is_missing(world: World) -> None
     assert "tcp4 22" not in found
 
 
-def test_no_docker_is_nothing_and_a_broken_one_is_an_error(world: World) -> None:
+def test_a_host_without_docker_publishes_nothing_and_a_broken_docker_is_an_error(world: World) -> None:
     world.docker.run("leak", "0.0.0.0:3306/tcp")
     world.docker.broken = True
     (found,) = Exposures(world.machine, Store(world.machine.state)).facts(
@@ -539,8 +537,8 @@ def test_no_docker_is_nothing_and_a_broken_one_is_an_error(world: World) -> None
 
 
 @pytest.mark.parametrize("state", ["running", "restarting"])
-def test_a_container_that_goes_while_docker_is_asked_is_nothing(world: World, state: str) -> None:
-    """Docker listed it, and does not know it any more when it is asked for the details."""
+def test_a_container_may_disappear_between_the_list_and_its_details(world: World, state: str) -> None:
+    """Docker lists the container, and no longer knows it when the agent asks for details."""
     made = world.docker.run("gone", "0.0.0.0:3306/tcp", state=state)
     answer = world.docker.answer
     world.docker.answer = lambda target: (  # type: ignore[method-assign]
@@ -560,7 +558,7 @@ def test_a_container_that_publishes_nothing(world: World, document: Json) -> Non
     assert world.facts()["published"] == {}
 
 
-def test_what_docker_says_of_a_service_may_lack_anything(world: World) -> None:
+def test_dockers_answer_about_a_service_may_lack_any_field(world: World) -> None:
     ports = [{"PublishedPort": 8088}, {"Protocol": "sctp", "PublishedPort": 8089}]
     world.docker.services = [
         {"ID": "s1", "Spec": {"Name": "web"}, "Endpoint": {"Ports": ports}},
@@ -573,7 +571,7 @@ def test_what_docker_says_of_a_service_may_lack_anything(world: World) -> None:
 
 
 def test_a_release_of_an_app_beside_a_port_that_the_filter_opens(world: World) -> None:
-    """The key of all its releases names no single port."""
+    """The key that its releases share names a range, no single port."""
     world.docker.run("api-7", f"{BIND}:28003/tcp")
     accepted = {f"tcp4 {BIND}:1-28000 for api": "x"}
     usual = {"published tcp 28003 by *": "x"}
@@ -622,8 +620,8 @@ def test_what_ufw_lets_in(
     assert world.facts()["passes"] == {k: v for k, v in found.items() if k.partition(" ")[0][-1] == "4"}
 
 
-def test_what_iptables_lets_in_past_the_filter_is_told_by_family(world: World) -> None:
-    """A bridge of containers is known by its folder in /sys; anything else is the outside."""
+def test_a_rule_of_iptables_past_the_filter_shows_for_its_family(world: World) -> None:
+    """A folder in /sys marks an interface as a bridge of containers. Any other interface is outside."""
     rule = "*filter\n-A FORWARD -i {0} -o {0} -j ACCEPT\nCOMMIT\n"
     (world.root / "net/shop0/bridge").mkdir(parents=True)
     (world.root / "net/eth0").mkdir()
@@ -637,7 +635,7 @@ def test_what_iptables_lets_in_past_the_filter_is_told_by_family(world: World) -
     assert not any(key.startswith("ip6tables") for key in world.facts()["passes"])
 
 
-def test_what_docker_redirects_for_a_container_is_no_rule_of_a_stranger(world: World) -> None:
+def test_a_redirect_that_docker_wrote_for_a_container_is_quiet(world: World) -> None:
     rule = (
         "*nat\n-A DOCKER ! -i docker0 -p tcp -m tcp --dport 3306 -j DNAT --to-destination 172.17.0.2:3306\n"
     )
@@ -647,14 +645,14 @@ def test_what_docker_redirects_for_a_container_is_no_rule_of_a_stranger(world: W
     assert not any(key.startswith("iptables") for key in world.facts()["passes"])
 
 
-def test_a_docker_proxy_hides_nobody_who_listens_after_it(world: World) -> None:
+def test_a_docker_proxy_hides_no_other_listener(world: World) -> None:
     world.docker.run("leak", "0.0.0.0:3306/tcp")
     world.listen("tcp", ANY, 3306, 10, unit="docker.service", name="docker-proxy")
     world.listen("tcp", ANY, 3307, 11, name="nc")
     assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3307": "process nc (root)"}
 
 
-def test_what_is_usual_and_cannot_be_read_makes_nothing_usual(world: World) -> None:
+def test_a_usual_entry_that_cannot_be_parsed_covers_nothing(world: World) -> None:
     world.listen("tcp", ANY, 3306, 10)
     world.docker.run("leak", "0.0.0.0:3307/tcp")
     found = world.facts(usual={"whatever": "x", "published whatever": "x"})
@@ -663,7 +661,7 @@ def test_what_is_usual_and_cannot_be_read_makes_nothing_usual(world: World) -> N
     )  # fmt: skip
 
 
-def test_who_listens_on_the_edge_of_a_usual_range(world: World) -> None:
+def test_the_edges_of_a_usual_range(world: World) -> None:
     for port in (7999, 8000, 9000, 9001):
         world.listen("tcp", ANY, port, 10)
         world.listen("udp", ANY, port, 11)
@@ -700,12 +698,14 @@ NEW, OLD, DECLARED = "process nc (root)", "sshd.service", "nginx.service"
         (None, None, DECLARED, None),
     ],
 )
-def test_of_two_looks(first: str | None, second: str | None, declared: str | None, told: str | None) -> None:
+def test_two_readings_become_one_answer(
+    first: str | None, second: str | None, declared: str | None, told: str | None
+) -> None:
     maps = [{} if text is None else {"tcp4 0.0.0.0:80": text} for text in (first, second, declared, told)]
     assert on_host._confirmed(maps[0], maps[1], maps[2]) == maps[3]
 
 
-def test_two_who_share_a_port_are_both_named(world: World) -> None:
+def test_two_owners_of_one_port_are_both_named(world: World) -> None:
     world.listen("tcp", ANY, 80, 10, name="a")
     world.listen("tcp", ANY, 80, 11, name="b")
     world.docker.run("one", "0.0.0.0:81/tcp")
@@ -715,7 +715,7 @@ def test_two_who_share_a_port_are_both_named(world: World) -> None:
     assert found["published"] == {"tcp4 0.0.0.0:81": 'container "one" (mysql:8) and container "two" (?)'}
 
 
-def test_a_port_that_runs_without_an_address_is_everybodys(world: World) -> None:
+def test_a_live_port_without_an_address_is_published_everywhere(world: World) -> None:
     world.docker.run("leak", ":3306/tcp")
     world.docker.containers[0]["Ports"][0].pop("Type")
     world.docker.containers[0]["Ports"].append({"PrivatePort": 9, "Type": "tcp"})
@@ -732,7 +732,7 @@ def test_a_port_that_runs_without_an_address_is_everybodys(world: World) -> None
         (None, []),
     ],
 )
-def test_what_a_container_was_made_with_comes_back_with_it(
+def test_the_ports_of_a_container_that_does_not_run_come_from_its_settings(
     world: World, bindings: Any, found: list[str]
 ) -> None:
     made = world.docker.run("leak", state="restarting")
@@ -778,12 +778,12 @@ PLACE = f"tcp4 {BIND}:28000-28999 for api"
         ("tcp4 0.0.0.0:28000", 'container "api-7" (acme/api:1)', False),
     ],
 )
-def test_what_was_declared_is_known_again_by_another_text(key: str, owner: str, was: bool) -> None:  # noqa: FBT001
+def test_a_declared_port_is_recognised_although_its_text_differs(key: str, owner: str, was: bool) -> None:  # noqa: FBT001
     declared = {f"tcp4 {BIND}:2019": 'container "web"', PLACE: 'container "api"'}
     assert docker_ports.was_declared(key, owner, declared) is was
 
 
-def test_a_deployment_only_tells(world: World, client: Client) -> None:
+def test_a_deploy_only_reports(world: World, client: Client) -> None:
     world.listen("tcp", ANY, 3306, 10)
     deployment = client.again(machine=world.machine)
     desired = {

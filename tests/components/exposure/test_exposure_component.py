@@ -1,4 +1,4 @@
-"""What a whole host declares that it exposes, and what settings and arguments refuse."""
+"""What a whole host declares as its exposure, and what settings and arguments refuse."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def up(config: dict[str, Any]) -> Engine:
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    """The full stack, declared once for all tests that only look at it."""
+    """The full stack, declared once for all tests that only read it."""
     return up(full())
 
 
@@ -84,11 +84,11 @@ def test_every_network_and_every_port_of_docker_is_declared(engine: Engine) -> N
         for port in container.inputs.get("ports", [])
     }
     fixed = {key.rpartition(":")[2] for key in engine.one(":Exposure").inputs["published"]}
-    released = 20001  # what the recording engine gives a release
+    released = 20001  # the port that the recording engine gives to a release
     assert {str(port) for port in ports - {released}} == {port for port in fixed if port.isdigit()}
 
 
-def test_what_ufw_and_the_filter_are_told_is_what_passes() -> None:
+def test_the_settings_of_ufw_and_the_filter_are_declared_as_passes() -> None:
     firewall = {
         "allow": {"51820/udp": {}, "5432/tcp": {"from": ["203.0.113.0/24"]}},
         "public": {"8000:8010/tcp": {}},
@@ -111,18 +111,18 @@ def test_a_host_without_sites_and_docker_of_another_address() -> None:
     assert not [key for key in found["published"] if " for " in key]
 
 
-def test_it_is_read_after_everything_else(engine: Engine) -> None:
+def test_the_host_is_read_after_everything_else(engine: Engine) -> None:
     before = engine.before("web1-exposure-found")
     assert before >= {"web1-firewall-policy", "web1-firewall-forward", "web1-ssh-server", "api-state"}
     assert "web1-nginx-served" in before
 
 
-def test_what_is_accepted_reaches_the_resource() -> None:
+def test_accepted_keys_reach_the_resource() -> None:
     accept = {"udp4 0.0.0.0:5353": "mDNS", "network monitoring": "grafana"}
     assert exposed(full(exposure={"accept": accept}))["accepted"] == accept
 
 
-def test_what_is_accepted_is_not_declared_besides(engine: Engine) -> None:
+def test_an_accepted_key_is_not_declared_as_well(engine: Engine) -> None:
     plain = engine.one(":Exposure").inputs
     accept = dict.fromkeys(
         ("tcp6 [::]:80", "tcp4 172.17.0.1:28000-28999 for shop", "tcp6 443", "network worker"), "x"
@@ -134,13 +134,13 @@ def test_what_is_accepted_is_not_declared_besides(engine: Engine) -> None:
     ]  # fmt: skip
 
 
-def test_every_fault_of_what_is_accepted_is_told_at_once() -> None:
+def test_all_faults_of_accept_are_reported_at_once() -> None:
     accept = {"3306/tcp": "x", "tcp4 0.0.0.0:3306": "", "tcp4 0.0.0.0:3307": 'a "good" one: #1'}
     with pytest.raises(SettingsError) as caught:
         load(full(exposure={"accept": accept}))
     said = str(caught.value)
     assert "hosts.web1.exposure.accept" in said
-    assert '"3306/tcp" is not something that a host exposes; copy it from the line of difference' in said
+    assert '"3306/tcp" is not something that a host exposes; copy it from the preview\'s line' in said
     assert "is not a reason; write in a line why it may be there" in said
     assert "3307" not in said
 
@@ -164,5 +164,5 @@ def test_alone(deploy: Deploy) -> None:
 
 
 def test_a_preview_knows_everything() -> None:
-    """That of a whole host is in test_stores_of_a_host.py."""
+    """test_stores_of_a_host.py tests the preview of a whole host."""
     assert unknown_in(alone) == set()

@@ -67,7 +67,7 @@ def test_check_takes_every_kind_of_key() -> None:
         ("usual", {"68 by dhclient": "x"}),
     ],
 )
-def test_check_is_the_last_net(prop: str, value: dict[str, str]) -> None:
+def test_check_refuses_a_malformed_entry(prop: str, value: dict[str, str]) -> None:
     (failure,) = checked(**{prop: value}).failures
     assert failure.property == prop
 
@@ -78,22 +78,22 @@ def test_the_host_gets_what_it_needs_for_reading() -> None:
     assert set(item.spec) == {"listeners", "published", "passes", "networks", "accepted", "usual"}
 
 
-def test_a_state_asks_for_what_was_declared_and_not_for_what_was_found() -> None:
+def test_a_state_asks_for_what_was_declared_not_for_what_was_found() -> None:
     state = {**PROPS, "networks": {"api": "declared", "byhand": LEAK}, "declared": DECLARED}
     assert ExposureProvider().item(state) == ExposureProvider().item(PROPS)
     desired = ExposureProvider().asked(ExposureProvider().item(state), state)["desired"]
     assert "declared" not in desired
 
 
-def test_what_is_as_declared_shows_nothing(canned: Callable[..., CannedChannel]) -> None:
+def test_without_a_difference_nothing_shows(canned: Callable[..., CannedChannel]) -> None:
     canned(survey_answer(FACTS))
     found = ExposureProvider().read("web1:host", PROPS)
     assert found.inputs == PROPS
-    assert found.outs == {**PROPS, "declared": None}, "a state of before"
+    assert found.outs == {**PROPS, "declared": None}, "a state of an older version"
     assert ExposureProvider().read("web1:host", {**PROPS, "declared": DECLARED}).outs["declared"] == DECLARED
 
 
-def test_an_undeclared_published_port_is_one_line_of_difference(
+def test_an_undeclared_published_port_is_one_line_of_the_diff(
     canned: Callable[..., CannedChannel],
 ) -> None:
     canned(survey_answer({**FACTS, "published": {**PROPS["published"], "tcp4 0.0.0.0:3306": LEAK}}))
@@ -104,7 +104,7 @@ def test_an_undeclared_published_port_is_one_line_of_difference(
 STEP = {"property": 'published["tcp4 0.0.0.0:3306"]', "have": LEAK, "want": "absent", "action": "warn"}
 
 
-def test_a_deployment_warns_and_keeps_what_is_there_in_the_state(
+def test_a_deploy_warns_and_the_state_keeps_what_was_found(
     canned: Callable[..., CannedChannel], capsys: pytest.CaptureFixture[str]
 ) -> None:
     live = {**FACTS, "published": {"tcp4 0.0.0.0:3306": LEAK}}
@@ -169,7 +169,7 @@ def test_an_update_is_silent_about_what_the_engine_deletes_after_it(
     assert done.outs == {**PROPS, **kept, "declared": DECLARED}
     assert "__before" not in str(channel.sent)
 
-    # The next one knows of nothing that is to go: whoever is still there is a difference.
+    # The next update expects no deletion: an entry that is still on the host is a difference.
     ExposureProvider().update("web1:host", done.outs, PROPS)
     said = capsys.readouterr().err
     assert [key for found in GOING.values() for key in found if key not in said] == []
@@ -179,7 +179,7 @@ def test_an_update_is_silent_about_what_the_engine_deletes_after_it(
     ("prop", "have", "want", "said"),
     [
         ('listeners["tcp4 0.0.0.0:80"]', "absent", "nginx.service",
-         "declared, and not there: tcp4 0.0.0.0:80 by nginx.service"),
+         "declared but missing: tcp4 0.0.0.0:80 by nginx.service"),
         ('passes["tcp4 3306"]', "anywhere", "absent", "undeclared: tcp4 3306: anywhere"),
         ('passes["nft inet x in: tcp dport 1 accept comment "y""]', "accepts", "absent",
          'undeclared: nft inet x in: tcp dport 1 accept comment "y": accepts'),
@@ -222,7 +222,7 @@ def test_a_warning_reaches_the_engine_beside_its_resource(
     assert capsys.readouterr().err == ""
 
 
-def test_an_engine_that_does_not_answer_costs_no_warning(
+def test_without_an_engine_a_warning_still_reaches_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["pulumi-resource-portcullis", "127.0.0.1:9"])
@@ -230,7 +230,7 @@ def test_an_engine_that_does_not_answer_costs_no_warning(
     assert "undeclared: x" in capsys.readouterr().err
 
 
-def test_who_publishes_a_port_can_be_removed_by_what_is_told() -> None:
+def test_the_line_of_a_published_port_has_the_command_that_removes_its_owner() -> None:
     live = {"tcp4 0.0.0.0:3306": LEAK, "tcp4 0.0.0.0:8088": 'service "web" (nginx:1)', "tcp4 0.0.0.0:9": "?"}
     paths = frozenset(("published", key) for key in live)
     props, found = {"published": {}}, {"published": live}
@@ -243,11 +243,11 @@ def test_who_publishes_a_port_can_be_removed_by_what_is_told() -> None:
     }
 
 
-def test_a_network_past_every_filter_opens_the_host() -> None:
+def test_a_network_past_every_filter_has_the_worst_severity() -> None:
     live = {"lan": f"{LEAK}, past every filter of the host (macvlan)", "byhand": LEAK}
     paths = frozenset(("networks", key) for key in live)
     props, found = {"networks": {}}, {"networks": live}
     change = Change("Exposure", "e", "update", props, found, props, hand=paths, up=paths, host="web1")
     told = {line.subject: (line.severity, line.echo) for line in ExposureProvider().lines(change)}
-    # Where the inventory tells of a network, of a macvlan's interface too, this line is left out.
+    # The report leaves these lines out if the inventory has its own line about the network or its interface.
     assert told == {"network lan": (Severity.OPEN, True), "network byhand": (Severity.WRONG, True)}

@@ -1,4 +1,4 @@
-"""What firewall and filter let through, out of what ufw, nft and iptables-save say."""
+"""What ufw and the forward filter let through, from the output of ufw, nft and iptables-save."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def by_ufw(*names: str, value: str = "allow") -> dict[str, str]:
     return packet_passes.by_ufw(rules, BOTH)  # type: ignore[arg-type]
 
 
-def test_rules_of_ufw_by_port_and_from_where() -> None:
+def test_rules_of_ufw_by_port_and_source() -> None:
     assert by_ufw("in 443/tcp") == {"tcp4 443": "anywhere", "tcp6 443": "anywhere"}
     assert by_ufw("in 5432/tcp from 203.0.113.0/24", "in 5432/tcp from 2001:db8::7") == {
         "tcp4 5432": "203.0.113.0/24",
@@ -38,11 +38,11 @@ def test_rules_of_ufw_by_port_and_from_where() -> None:
     assert by_ufw("route 8080/tcp in on eth0 from 203.0.113.9") == {"tcp4 8080 routed": "203.0.113.9 on eth0"}
 
 
-def test_where_everybody_may_the_others_say_nothing_more() -> None:
+def test_anywhere_includes_all_other_sources() -> None:
     assert by_ufw("in 22/tcp", "in 22/tcp from 203.0.113.9")["tcp4 22"] == "anywhere"
 
 
-def test_what_refuses_and_what_goes_out_is_left_out() -> None:
+def test_rules_that_refuse_and_outgoing_rules_are_left_out() -> None:
     assert by_ufw("in 25/tcp", value="deny") == {}
     assert by_ufw("out 25/tcp") == {}
     assert by_ufw("in 22/tcp", value="limit")["tcp4 22"] == "anywhere"
@@ -60,7 +60,7 @@ def test_a_recorded_host() -> None:
     assert packet_passes.by_iptables(saved, "iptables", (), ()) == {}
 
 
-# What Docker 26 writes on Debian 13, with ufw and fail2ban beside it.
+# The rules that Docker 26 writes on Debian 13, with those of ufw and fail2ban.
 DOCKER = """\
 *filter
 :INPUT DROP [0:0]
@@ -199,11 +199,11 @@ def test_tables_of_others_show_by_their_rules() -> None:
         ('tcp dport 81 counter xt target "DNAT"', True),
     ],
 )
-def test_which_rules_of_a_table_let_in(rule: str, *, shows: bool) -> None:
+def test_which_rules_of_a_table_let_packets_in(rule: str, *, shows: bool) -> None:
     assert bool(packet_passes.by_tables({"inet mine": {"in": [rule]}}, {})) is shows
 
 
-def test_a_table_by_the_name_of_fail2bans_may_not_accept() -> None:
+def test_an_accepting_rule_in_a_table_named_like_fail2bans_shows() -> None:
     assert packet_passes.by_tables({"inet f2b-table": {"f2b-chain": ["tcp dport 3306 accept"]}}, {})
 
 
@@ -214,7 +214,7 @@ def test_rules_by_nft_in_a_table_of_iptables() -> None:
             "INPUT": [plain, by_map], "mine": [plain], "OUTPUT": [plain], "ufw-user-input": [plain]
         }
     }  # fmt: skip
-    # What iptables 1.8.9 says of a table with such a chain, and of one with such a rule.
+    # The output of iptables 1.8.9 for a table with such a chain, and below for a table with such a rule.
     tainted = "# Table `filter' contains incompatible base-chains.\n*filter\n:INPUT DROP [0:0]\nCOMMIT\n"
     shown = packet_passes.chains(tainted, "iptables")
     assert set(packet_passes.by_tables(found, shown)) == {
@@ -226,7 +226,7 @@ def test_rules_by_nft_in_a_table_of_iptables() -> None:
     }  # fmt: skip
 
 
-# As nft lists it without counts, of Docker 29 with `firewall-backend: nftables`.
+# Rules of Docker 29 with `firewall-backend: nftables`, as nft lists them without counters.
 DOCKERS = {
     "ip docker-bridges": {
         "filter-FORWARD": [
@@ -257,7 +257,7 @@ _BRIDGES = {"docker0", "br-shop"}
 _PORTS = {("tcp", 2019), ("udp", 8053), ("tcp", 8082)}
 
 
-def test_dockers_own_rules_by_nft_are_its_business() -> None:
+def test_dockers_own_rules_in_nft_are_quiet() -> None:
     assert packet_passes.by_tables(DOCKERS, {}, _BRIDGES, _PORTS) == {}
 
 
@@ -273,12 +273,12 @@ def test_dockers_own_rules_by_nft_are_its_business() -> None:
         ("mine", "accept"),
     ],
 )
-def test_a_strangers_rule_in_dockers_table_shows(chain: str, rule: str) -> None:
+def test_an_undeclared_rule_in_dockers_table_shows(chain: str, rule: str) -> None:
     found = packet_passes.by_tables({"ip docker-bridges": {chain: [rule]}}, {}, _BRIDGES, _PORTS)
     assert list(found) == [f"nft ip docker-bridges {chain}: {rule}"]
 
 
-def test_the_filter_lets_through_what_is_public() -> None:
+def test_the_filter_lets_public_ports_through() -> None:
     chains = {
         "forward": [
             "ct state established,related accept",

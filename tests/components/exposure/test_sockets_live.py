@@ -1,4 +1,4 @@
-"""Real sockets in a network of their own, as the kernel tells of them."""
+"""Reads real sockets from the kernel, in a network namespace of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 
-# Runs in a network namespace of its own, where nothing else listens.
+# Runs in its own network namespace, where nothing else listens.
 _PROGRAM = """
 import json, socket, sys
 
@@ -48,7 +48,7 @@ print(json.dumps([
 """
 
 
-def test_sockets_beyond_loopback_with_the_process_that_holds_them() -> None:
+def test_sockets_beyond_loopback_and_the_processes_that_hold_them() -> None:
     if not Path("/proc/net/tcp6").exists():
         pytest.fail("the kernel of this machine has no IPv6, which these tests need")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Hosts below a temporary folder."""
+"""Fixtures: fake hosts in a temporary folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A host below a temporary folder, and a look at it as the readers of the inventory get one."""
+"""A fake host in a temporary folder, and a `Look` at it for the readers of the inventory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ def record(kind: str, item: str, **spec: Any) -> Record:
 
 @dataclass
 class Host:
-    """`says` is what each program prints, by the start of its command line; others are not installed."""
+    """A host in the folder `root`.
+
+    Attributes:
+        says: the output of each program, by the start of its command line. Other programs fail.
+    """
 
     root: Path
     says: dict[str, str] = field(default_factory=dict)
@@ -60,7 +64,7 @@ class Host:
         for start, said in self.says.items():
             if line.startswith(start):
                 return Done(0, said, "")
-        return Done(1, "", f"nobody taught {line}")
+        return Done(1, "", f"this host does not know {line}")
 
     def look(self, **changes: Any) -> Look:
         look = Look(self.machine, Claimed(self.claims), self.spec, self.records)

@@ -1,4 +1,4 @@
-"""What each kind claims of a host, so that the inventory does not tell of it."""
+"""What each kind claims on a host. The inventory leaves claimed things out."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def claims(tmp_path: Path, kind: str, item: str, spec: dict[str, Any]) -> Claims
 
 
 @pytest.mark.parametrize(("kind", "item"), CLAIMS)
-def test_a_kind_claims_what_is_its_own(tmp_path: Path, kind: str, item: str) -> None:
+def test_a_kind_claims_its_own_things(tmp_path: Path, kind: str, item: str) -> None:
     spec, expected = CLAIMS[kind, item]
     assert claims(tmp_path, kind, item, spec) == expected
 
 
-def test_a_file_that_sudo_passes_over_is_a_stranger(tmp_path: Path) -> None:
+def test_a_file_that_sudo_ignores_is_not_claimed(tmp_path: Path) -> None:
     for name in ("mallory", "later.off", "kept~"):
         (tmp_path / "sudoers.d").mkdir(exist_ok=True)
         (tmp_path / "sudoers.d" / name).write_text("mallory ALL=(ALL) NOPASSWD: ALL\n")
@@ -70,14 +70,14 @@ def test_a_file_that_sudo_passes_over_is_a_stranger(tmp_path: Path) -> None:
     assert not found.trees
 
 
-def test_no_claim_fails_on_a_record_of_another_version(tmp_path: Path) -> None:
+def test_every_kind_claims_from_a_record_of_another_version(tmp_path: Path) -> None:
     import_kinds()
     for cls in kinds().values():
         if issubclass(cls, HostProvider):
             claims(tmp_path, cls.kind, "x", {})
 
 
-def test_files_of_ufw_that_somebody_else_changes_are_not_its_own(tmp_path: Path) -> None:
+def test_files_of_ufw_with_changes_by_others_are_not_claimed(tmp_path: Path) -> None:
     found = claims(tmp_path, "firewall.ufw", "host", {"custom": ["before.rules"]}).paths
     assert "/etc/ufw/user.rules" in found
     assert "/etc/default/ufw" in found
@@ -92,7 +92,7 @@ def test_hooks_of_certbot_are_not_claimed(tmp_path: Path) -> None:
         assert not claimed.has_path(f"/etc/letsencrypt/{other}")
 
 
-def test_a_tree_claims_what_is_in_it_and_not_what_begins_so() -> None:
+def test_a_tree_claims_its_content_and_no_path_with_the_same_prefix() -> None:
     claimed = Claimed([Claims(trees=("/srv/x",), paths=("/etc/a",)), NOTHING])
     assert [claimed.has_path(path) for path in ("/srv/x", "/srv/x/y", "/srv/xy", "/etc/a", "/etc/a/b")] == [
         True, True, False, True, False,

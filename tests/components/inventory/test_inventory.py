@@ -1,4 +1,4 @@
-"""The kind `inventory`: what is told is what is there, minus what is declared, came along, or is accepted."""
+"""The kind `inventory` reports what is neither declared, nor came with the machine, nor is accepted."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ DAY = 86400
 
 @pytest.fixture(autouse=True)
 def only_the_files_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What these tests are about; the other readers have tests of their own."""
+    """Use only the readers of files, programs and packages. The others have tests of their own."""
     monkeypatch.setattr(on_host, "READERS", (files, programs, packages))
     monkeypatch.setattr(who, "logins", lambda _look, _since: [])
 
 
 def record_here(machine: Machine) -> None:
-    """In this process, where the readers are those above."""
+    """Record the baseline in this process, where the readers are the patched ones."""
     Inventories(machine, Store(machine.state)).before_first_change()
 
 
 class Host(Client):
-    """A client whose deployments record a baseline, as those of the real agent do."""
+    """A client whose deploys record a baseline, as those of the real agent do."""
 
     def __post_init__(self) -> None:
         self.close()
@@ -66,7 +66,7 @@ class Host(Client):
         return self.on("put", "inventory", "host", {**NOTHING, **changes})
 
     def told(self, **changes: Any) -> dict[str, str]:
-        """All that is told, as it is accepted."""
+        """Return everything that is reported, by the key for accepting it."""
         facts = self.look("inventory", "host", {**NOTHING, **changes})
         return {acceptance(name, key): text for name in MAPS for key, text in facts[name].items()}
 
@@ -77,7 +77,7 @@ class Host(Client):
 
 @pytest.fixture
 def host(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    # Paths of records are the real ones; the host's are below a folder.
+    # Records contain real paths. The paths of the fake host are below a folder.
     root = str(debian.root)
 
     def claims(self: Any, record: Any) -> Claims:
@@ -95,24 +95,24 @@ def test_what_came_with_the_machine_is_recorded_before_the_first_change(host: Ho
     host.motd(debian)
     kept = json.loads(baseline.path(debian.machine).read_bytes())
     assert "/etc/cron.d/provider" in kept["found"]["files"]
-    assert "/etc/motd" not in kept["found"]["files"], "that came after it"
+    assert "/etc/motd" not in kept["found"]["files"], "our own file came after the baseline"
     assert baseline.path(debian.machine).stat().st_mode & 0o777 == 0o600
     assert baseline.path(debian.machine).parent.stat().st_mode & 0o777 == 0o700
     assert host.told() == {}
 
 
-def test_what_an_image_lacks_from_the_start_is_not_missed(host: Host, debian: Debian) -> None:
+def test_a_file_that_the_image_lacks_is_not_missing(host: Host, debian: Debian) -> None:
     debian.package("base-files", {COPIES[path]: "x\n" for path in ("/etc/profile", "/etc/motd")})
     debian.file("/etc/profile", "x\n")
     host.up()
     assert host.told() == {}
     debian.file("/etc/motd", "x\n")
-    assert host.told() == {}, "nor is it when it comes"
+    assert host.told() == {}, "nor does it show when it comes"
     debian.at("/etc/profile").unlink()
     assert host.told() == {"file /etc/profile": f"is missing, a copy of {COPIES['/etc/profile']}"}
 
 
-def test_an_up_that_fails_leaves_the_baseline(host: Host, debian: Debian) -> None:
+def test_a_failed_up_leaves_the_baseline(host: Host, debian: Debian) -> None:
     debian.file("/etc/motd", "before")
     debian.file("/etc/other")
     desired = {"path": str(debian.at("/etc/motd")), "content": "x"}
@@ -128,7 +128,7 @@ def test_an_up_that_fails_leaves_the_baseline(host: Host, debian: Debian) -> Non
     assert set(again.told()) == {"file /etc/cron.d/evil"}
 
 
-def test_a_quiet_host_tells_nothing_and_each_change_by_name(host: Host, debian: Debian) -> None:
+def test_an_unchanged_host_reports_nothing_and_each_change_shows_by_name(host: Host, debian: Debian) -> None:
     debian.file("/etc/hosts", "127.0.0.1 localhost\n")
     debian.file("/etc/provider", "x", 0o600)
     debian.file("/etc/gone", "x")
@@ -151,18 +151,18 @@ def test_a_quiet_host_tells_nothing_and_each_change_by_name(host: Host, debian: 
     )
     assert {step["action"] for step in steps} == {"warn"}
     assert host.up()["facts"]["files"].keys() == {key.removeprefix("file ") for key in found}, (
-        "none is mended"
+        "no difference is mended"
     )
 
 
-def test_what_is_declared_later_is_neither_told_nor_gone(host: Host, debian: Debian) -> None:
+def test_a_file_that_is_declared_later_is_neither_reported_nor_gone(host: Host, debian: Debian) -> None:
     debian.file("/etc/motd", "x\n")
     host.up()
     host.motd(debian)
     assert host.told() == {}
 
 
-def test_what_is_as_its_package_ships_it_again_is_not_gone(host: Host, debian: Debian) -> None:
+def test_a_file_that_equals_its_package_again_is_not_gone(host: Host, debian: Debian) -> None:
     debian.package("x", {"/etc/x.conf": "shipped\n"}, conffiles=("/etc/x.conf",))
     debian.file("/etc/x.conf", "provider's\n")
     host.up()
@@ -171,7 +171,7 @@ def test_what_is_as_its_package_ships_it_again_is_not_gone(host: Host, debian: D
     assert host.told() == {}
 
 
-def test_before_the_first_up_it_is_told_what_that_one_records(host: Host, debian: Debian) -> None:
+def test_before_the_first_up_a_plan_says_how_much_it_will_record(host: Host, debian: Debian) -> None:
     debian.file("/etc/provider")
     debian.file("/var/lib/portcullis/inventory/walk.json", json.dumps({"programs": {"/opt/su": "file 4755"}}))
     debian.file("/opt/su", "", 0o4755)
@@ -179,10 +179,10 @@ def test_before_the_first_up_it_is_told_what_that_one_records(host: Host, debian
     assert [(step["property"], step["want"]) for step in steps] == [
         ("baseline", "2 things that came with the machine")
     ]
-    assert not baseline.path(debian.machine).exists(), "to plan changes nothing"
+    assert not baseline.path(debian.machine).exists(), "a plan changes nothing"
 
 
-def test_what_looks_dangerous_is_named_before_the_first_up(debian: Debian) -> None:
+def test_before_the_first_up_a_plan_names_dangerous_entries(debian: Debian) -> None:
     kind = Inventories(debian.machine, Store(debian.machine.state))
     facts = kind.facts_type.of(
         {**{name: {} for name in MAPS}, "keys": {"root SHA256:x": "laptop"}, "files": {"/etc/x": "file"}}, {}
@@ -203,7 +203,7 @@ def test_a_cloned_disk_is_another_machine(host: Host, debian: Debian) -> None:
     assert host.told() == {}, "a new machine has a new baseline"
 
 
-def test_a_baseline_that_was_removed_is_recorded_anew_without_what_is_declared(
+def test_a_removed_baseline_is_recorded_again_without_declared_things(
     host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def containers(look: Look) -> dict[str, dict[str, Entry]]:
@@ -219,10 +219,10 @@ def test_a_baseline_that_was_removed_is_recorded_anew_without_what_is_declared(
     again = host.again()
     again.up(containers=["api"])
     assert again.told(containers=["api"]) == {}
-    assert set(again.told()) == {"container api"}, "it came with no machine"
+    assert set(again.told()) == {"container api"}, "it did not come with the machine"
 
 
-def test_a_baseline_that_makes_no_sense_is_none(host: Host, debian: Debian) -> None:
+def test_an_invalid_baseline_counts_as_none(host: Host, debian: Debian) -> None:
     host.up()
     for text in ("", "[]", "{}", '{"recorded": 1, "machine": "", "found": []}', '{"found": {"files": 3}}'):
         baseline.path(debian.machine).write_text(text)
@@ -230,15 +230,15 @@ def test_a_baseline_that_makes_no_sense_is_none(host: Host, debian: Debian) -> N
         assert "file baseline" in host.told()
 
 
-def test_with_the_last_thing_the_baseline_goes_too(host: Host, debian: Debian) -> None:
+def test_the_last_removal_removes_the_baseline_too(host: Host, debian: Debian) -> None:
     host.up()
     host.on("remove", "inventory", "host", NOTHING)
     assert not debian.machine.state.exists()
     host.again().on("remove", "inventory", "host", NOTHING)
-    assert not debian.machine.state.exists(), "to remove nothing records nothing"
+    assert not debian.machine.state.exists(), "a removal of nothing records nothing"
 
 
-def test_acceptances(host: Host, debian: Debian) -> None:
+def test_accepted_entries_and_acceptances_without_effect(host: Host, debian: Debian) -> None:
     host.up()
     debian.file("/etc/provider")
     accepted = {"file /etc/provider": "the provider's agent", "unit old.timer": "it was there once"}
@@ -259,7 +259,7 @@ def test_accepting_a_unit_accepts_its_files(
     assert host.told(accepted={told: "ours"}) == {}
 
 
-def test_how_each_map_is_accepted() -> None:
+def test_the_key_for_accepting_an_entry_of_each_map() -> None:
     shown = {name: acceptance(name, "container leak" if name == "docker" else "x") for name in MAPS}
     assert shown == {
         "accounts": "account x", "keys": "key x", "files": "file x", "units": "unit x",
@@ -267,7 +267,7 @@ def test_how_each_map_is_accepted() -> None:
     }  # fmt: skip
 
 
-def test_a_reader_that_fails_hides_neither_itself_nor_the_rest(
+def test_a_failing_reader_is_an_entry_and_hides_no_other_reader(
     host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.up()
@@ -282,7 +282,7 @@ def test_a_reader_that_fails_hides_neither_itself_nor_the_rest(
     assert "file /etc/evil" in found
 
 
-def test_control_characters_and_endless_names_do_not_travel(host: Host, debian: Debian) -> None:
+def test_control_characters_and_long_names_are_removed(host: Host, debian: Debian) -> None:
     host.up()
     debian.file("/etc/a\x1b[2Jb")
     (name,) = host.told()
@@ -298,7 +298,7 @@ def test_many_differences_are_counted(host: Host, debian: Debian, monkeypatch: p
         debian.file(f"/etc/{number}")
     found = host.told()
     assert len(found) == 4
-    assert found["file more"] == "2 more are not told"
+    assert found["file more"] == "2 more are not shown"
 
 
 def test_who_was_logged_in(host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,9 +319,9 @@ def test_who_was_logged_in(host: Host, debian: Debian, monkeypatch: pytest.Monke
     monkeypatch.setattr(who, "logins", logins)
     text = host.told()["file /etc/evil"]
     assert text.endswith("Z while deploy, key laptop, 203.0.113.77, was logged in)"), text
-    assert asked == [pytest.approx(changed, rel=0, abs=1e-5)], "the journal is asked once, for what is needed"
+    assert asked == [pytest.approx(changed, rel=0, abs=1e-5)], "the journal is read once, for the time needed"
     host.told(accepted={"file /etc/evil": "x"})
-    assert asked == [pytest.approx(changed, rel=0, abs=1e-5)], "and not where nothing differs"
+    assert asked == [pytest.approx(changed, rel=0, abs=1e-5)], "and not at all without a difference"
 
 
 def test_several_people_were_logged_in() -> None:
@@ -330,7 +330,7 @@ def test_several_people_were_logged_in() -> None:
     assert text.endswith("203.0.113.2, and 2 more were logged in"), text
 
 
-def test_one_thing_is_told_once() -> None:
+def test_two_entries_about_one_thing_become_one() -> None:
     told = {name: {} for name in MAPS} | {
         "files": {
             "/usr/local/bin/su": Entry("file 4755 root:root"),
@@ -356,7 +356,7 @@ def test_one_thing_is_told_once() -> None:
     assert set(told["programs"]) == {"/usr/bin/x"}
 
 
-def test_the_preview_key_reads_it_and_leaves_no_trace(
+def test_the_preview_key_reads_the_inventory_and_writes_nothing(
     host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.up()
@@ -371,7 +371,7 @@ def test_the_preview_key_reads_it_and_leaves_no_trace(
     debian.file("/etc/evil", "secret-word", 0o600)
     before = sorted(str(path) for path in debian.machine.state.rglob("*"))
     shown = ReadOnly(debian.machine, STACK, "x").survey({"stack": STACK})
-    assert [look.machine.read_only for look in looks] == [True], "no reader keeps a cache"
+    assert [look.machine.read_only for look in looks] == [True], "readers know that they may not write"
     (item,) = shown["items"]
     assert set(item["facts"]["files"]) == {"/etc/evil"}
     assert "secret-word" not in json.dumps(shown)
@@ -383,7 +383,7 @@ def test_the_preview_key_reads_it_and_leaves_no_trace(
     assert sorted(str(path) for path in debian.machine.state.rglob("*")) == before
 
 
-def test_packages_by_hand_and_held(host: Host, debian: Debian) -> None:
+def test_packages_installed_by_hand_and_held_packages(host: Host, debian: Debian) -> None:
     debian.package("base-files", {})
     debian.file("/var/lib/apt/extended_states", "Package: libx\nArchitecture: amd64\nAuto-Installed: 1\n\n")
     host.up()
@@ -396,7 +396,7 @@ def test_packages_by_hand_and_held(host: Host, debian: Debian) -> None:
     }
 
 
-def test_packages_that_are_declared_are_not_by_hand() -> None:
+def test_declared_packages_are_not_installed_by_hand() -> None:
     known = {"nginx": packages_of("nginx"), "nmap": packages_of("nmap")}
     assert set(packages.by_hand(known, (), ["nginx"])) == {"nmap"}
 
@@ -405,13 +405,13 @@ def packages_of(name: str) -> Package:
     return Package(name, "amd64", "1", installed=True, held=False)
 
 
-def test_a_source_that_nobody_declared() -> None:
+def test_an_undeclared_source() -> None:
     sources = {"docker-ce": ["https://download.docker.com/linux/debian"], "evil": ["http://evil.example/x/"]}
     declared = ["https://download.docker.com/linux/debian/"]
     assert packages.from_elsewhere(sources, declared) == {"evil": "from http://evil.example/x/"}
 
 
-def test_the_nightly_walk_has_an_age() -> None:
+def test_the_age_of_the_nightly_walk() -> None:
     now = 100 * DAY
     assert programs.how_old(now - DAY, now) == ""
     assert programs.how_old(now - 3 * DAY, now).startswith("last ran 3 days ago")
@@ -426,7 +426,7 @@ def test_an_old_walk_is_a_difference(host: Host, debian: Debian) -> None:
     assert host.told()["program nightly walk"].startswith("never ran")
 
 
-def test_of_the_walk_only_what_was_not_mended_is_told(
+def test_findings_of_the_walk_that_were_mended_are_left_out(
     host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     capable = {str(debian.at("/srv/capable"))}
@@ -467,4 +467,4 @@ def test_of_the_walk_only_what_was_not_mended_is_told(
         debian.at(path).chmod(0o755)
     debian.at("/usr/lib/evil.so").unlink()
     debian.file("/usr/libexec/gone")
-    assert set(host.told()) == {"program /usr/libexec/less"}, "its content is compared by the next walk"
+    assert set(host.told()) == {"program /usr/libexec/less"}, "only the next walk compares the content again"

@@ -1,4 +1,4 @@
-"""Accounts that can log in, groups with rights, and every key of every account."""
+"""Accounts that can log in, groups with special rights, and the keys of all accounts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa
 PRINT = "SHA256:OaMFymYAKG7lBO7SLWdSVPgVmNGQcgVkE2+RCbfS3VM"
 ROOT_KEYS = "root/.ssh/authorized_keys"
 
-# As a fresh Debian 13 has them, with openssh-server and dbus.
+# The accounts of a fresh Debian 13 with openssh-server and dbus.
 PASSWD = """\
 root:x:0:0:root:/root:/bin/bash
 daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
@@ -73,7 +73,7 @@ def texts(host: Host, name: str = "accounts") -> dict[str, str]:
     return {key: entry.text for key, entry in accounts.read(host.look())[name].items()}
 
 
-def test_a_fresh_debian_has_root_alone(debian: Host) -> None:
+def test_on_a_fresh_debian_only_root_can_log_in(debian: Host) -> None:
     assert texts(debian) == {"root": "uid 0, shell /bin/bash, no password"}
     assert texts(debian, "keys") == {}
 
@@ -102,13 +102,13 @@ def test_an_account_that_can_log_in(debian: Host) -> None:
         ),
     ],
 )
-def test_what_is_told_of_an_account(debian: Host, passwd: str, shadow: str, text: str) -> None:
+def test_the_text_of_an_account(debian: Host, passwd: str, shadow: str, text: str) -> None:
     add(debian, "passwd", passwd)
     add(debian, "shadow", shadow)
     assert texts(debian)["x"] == text
 
 
-def test_roots_password_shows_when_it_is_set_and_when_it_is_another(debian: Host) -> None:
+def test_a_new_or_changed_password_of_root_shows(debian: Host) -> None:
     debian.write("etc/shadow", SHADOW.replace("root:*", "root:$y$one"))
     first = accounts.read(debian.look())["accounts"]["root"]
     debian.write("etc/shadow", SHADOW.replace("root:*", "root:$y$two"))
@@ -117,7 +117,7 @@ def test_roots_password_shows_when_it_is_set_and_when_it_is_another(debian: Host
     assert first.mark != second.mark
 
 
-def test_a_declared_account_is_told_only_for_what_nobody_reads_back(debian: Host) -> None:
+def test_a_declared_account_shows_only_what_its_resource_does_not_read_back(debian: Host) -> None:
     add(debian, "passwd", "deploy:x:1000:1000::/home/deploy:/bin/bash")
     add(debian, "shadow", "deploy:$y$x:20784:0:99999:7:::")
     debian.claims.append(Claims(users=("deploy",)))
@@ -143,14 +143,14 @@ def test_a_declared_account_with_another_shell_number_or_group(debian: Host) -> 
     debian.write("etc/passwd", f"{PASSWD}deploy:x:1000:1000::/home/deploy:/bin/zsh\n")
     assert "deploy" in texts(debian)
     debian.records[:] = [record("users.users", "deploy", keys={}, managed=["password", "shell"])]
-    assert "deploy" not in texts(debian), "that is read back where it is declared"
+    assert "deploy" not in texts(debian), "the account's resource reads back the shell"
     kept = dataclasses.replace(debian.records[0], original={"shell": "/bin/zsh"}, spec={"managed": []})
     debian.records[:] = [kept]
     assert "deploy" not in texts(debian), "it came with the machine"
 
 
-def test_root_is_told_although_its_keys_are_declared(debian: Host) -> None:
-    """Only its keys are: the rest is what anybody's is."""
+def test_root_shows_although_its_keys_are_declared(debian: Host) -> None:
+    """Only root's keys are declared. Everything else about root is compared."""
     debian.claims.append(Claims(users=("root",)))
     debian.records.append(
         dataclasses.replace(
@@ -165,7 +165,7 @@ def test_root_is_told_although_its_keys_are_declared(debian: Host) -> None:
     assert texts(debian) == {"root": "uid 0, shell /tmp/evil, no password"}
 
 
-def test_members_of_groups_with_rights(debian: Host) -> None:
+def test_members_of_groups_with_special_rights(debian: Host) -> None:
     debian.write(
         "etc/group", GROUP.replace("adm:x:4:", "adm:x:4:www-data").replace("sudo:x:27:", "sudo:x:27:bob")
     )
@@ -174,19 +174,19 @@ def test_members_of_groups_with_rights(debian: Host) -> None:
     assert told["group adm: www-data"] == "member, reads the system's logs"
     assert told["group sudo: bob"] == "member, becomes root by sudo"
     assert told["group shadow: eve"] == "member by its primary group, reads the hashes of all passwords"
-    # With our own list of administrators, what makes root is a line of that.
+    # If administrators are declared, their resource reports the groups that make root.
     debian.records.append(record("users.administrators", "users.administrators"))
     assert set(texts(debian)) == {"root", "group adm: www-data", "group shadow: eve"}
 
 
-def test_a_second_root_is_told_once(debian: Host) -> None:
+def test_a_second_root_is_reported_once(debian: Host) -> None:
     add(debian, "passwd", "toor:x:0:0::/root:/bin/sh")
     assert "toor" in texts(debian)
     debian.records.append(record("users.administrators", "users.administrators"))
     assert "toor" not in texts(debian)
 
 
-def test_groups_of_a_user_that_declares_them_are_its_own(debian: Host) -> None:
+def test_groups_that_a_users_resource_manages_are_left_out(debian: Host) -> None:
     debian.write("etc/group", GROUP.replace("adm:x:4:", "adm:x:4:deploy"))
     debian.records.append(record("users.users", "deploy", managed=["groups"]))
     assert "group adm: deploy" not in texts(debian)
@@ -225,7 +225,7 @@ def test_a_key_of_an_account_without_a_shell(debian: Host) -> None:
     assert text == "ssh-ed25519 …M9+VXcWFa8RL9CWq, in /var/www/.ssh/authorized_keys2"
 
 
-def test_options_are_told_without_what_may_be_secret(debian: Host) -> None:
+def test_options_of_a_key_show_without_secret_values(debian: Host) -> None:
     options = 'cert-authority,from="203.0.113.7",command="curl -H \\"Token: hunter2\\" x",no-pty'
     debian.write(ROOT_KEYS, f"{options} {KEY}\n")
     (text,) = texts(debian, "keys").values()
@@ -240,8 +240,8 @@ def _blob(*parts: bytes) -> str:
 
 
 @pytest.mark.parametrize("application", [b"ssh:", b"ssh:work", b""])
-def test_the_characters_that_are_told_are_no_other_keys(application: bytes) -> None:
-    """A person deletes the line that has them."""
+def test_the_shown_characters_of_a_key_identify_it(application: bytes) -> None:
+    """The remedy deletes the line that contains them."""
     kinds = {
         b"ssh-ed25519": (32, ()),
         b"ssh-rsa": (257, ()),
@@ -269,18 +269,18 @@ def test_a_changed_command_changes_the_mark(debian: Host) -> None:
     assert len(marks) == 2
 
 
-def test_one_key_twice_are_two_ways_in(debian: Host) -> None:
+def test_a_key_that_stands_twice_is_two_entries(debian: Host) -> None:
     debian.write(ROOT_KEYS, f"restrict {KEY}\n{KEY}\n")
     assert [key.partition(" (")[2] for key in texts(debian, "keys")] == ["", "2)"]
 
 
-def test_keys_of_declared_users_are_read_back_there(debian: Host) -> None:
+def test_keys_of_declared_users_are_left_out(debian: Host) -> None:
     debian.write(ROOT_KEYS, f"{KEY}\n")
     debian.records.append(record("users.users", "root", keys={}, managed=[]))
     assert texts(debian, "keys") == {}
 
 
-def test_a_link_to_a_file_with_keys_is_followed_and_a_pipe_is_not_waited_for(debian: Host) -> None:
+def test_a_link_to_a_key_file_is_followed_and_a_pipe_does_not_block(debian: Host) -> None:
     debian.write("srv/keys", f"{KEY}\n")
     (debian.root / "root/.ssh").mkdir(parents=True)
     debian.link(ROOT_KEYS, str(debian.root / "srv/keys"))
@@ -289,7 +289,7 @@ def test_a_link_to_a_file_with_keys_is_followed_and_a_pipe_is_not_waited_for(deb
     assert text == "ssh-ed25519 …M9+VXcWFa8RL9CWq, in /root/.ssh/authorized_keys"
 
 
-def test_a_file_that_holds_no_keys_tells_nothing(debian: Host) -> None:
+def test_a_file_without_keys_has_no_entries(debian: Host) -> None:
     debian.write(ROOT_KEYS, "root:$y$secret:20784\nsecret\n")
     assert texts(debian, "keys") == {}
 
@@ -297,7 +297,7 @@ def test_a_file_that_holds_no_keys_tells_nothing(debian: Host) -> None:
 # Where sshd looks -------------------------------------------------------------------------------------------
 
 
-def test_sshd_is_asked_once_until_a_file_of_its_changes(debian: Host) -> None:
+def test_sshd_runs_once_until_one_of_its_files_changes(debian: Host) -> None:
     (debian.root / "var/lib/portcullis/inventory").mkdir(parents=True)
     debian.says["sshd -T"] = "authorizedkeysfile /etc/ssh/keys/%u .ssh/%h/%%x\n"
     debian.write("etc/ssh/keys/root", f"{KEY}\n")
@@ -314,12 +314,12 @@ def test_sshd_is_asked_once_until_a_file_of_its_changes(debian: Host) -> None:
     assert len(debian.calls) == 2
 
 
-def test_a_host_without_records_gets_no_cache(debian: Host) -> None:
+def test_on_a_host_without_records_no_cache_is_written(debian: Host) -> None:
     key_places.places(debian.machine)
     assert not (debian.root / "var").exists()
 
 
-def test_without_sshd_its_files_say_where(debian: Host) -> None:
+def test_without_sshd_its_files_name_the_key_files(debian: Host) -> None:
     debian.says.clear()
     debian.write(
         "etc/ssh/sshd_config", "AuthorizedKeysFile /etc/keys/%u\nMatch User x\nAuthorizedKeysFile no\n"
@@ -329,7 +329,7 @@ def test_without_sshd_its_files_say_where(debian: Host) -> None:
     assert key_places.places(debian.machine).words == (".ssh/authorized_keys", ".ssh/authorized_keys2")
 
 
-def test_a_session_that_only_looks_keeps_no_cache(debian: Host) -> None:
+def test_a_read_only_session_writes_no_cache(debian: Host) -> None:
     folder = debian.root / "var/lib/portcullis/inventory"
     folder.mkdir(parents=True)
     looking = debian.look(machine=dataclasses.replace(debian.machine, read_only=True))
@@ -339,7 +339,7 @@ def test_a_session_that_only_looks_keeps_no_cache(debian: Host) -> None:
     assert [path.name for path in folder.iterdir()] == ["sshd.json"]
 
 
-def test_a_match_block_adds_files_for_those_that_it_selects(debian: Host) -> None:
+def test_a_match_block_adds_files_for_the_accounts_that_it_selects(debian: Host) -> None:
     debian.write("etc/ssh/sshd_config", "Match User www-data\n  AuthorizedKeysFile /srv/web-keys\n")
     debian.write("srv/web-keys", f"{KEY}\n")
     ((key, text),) = texts(debian, "keys").items()
@@ -363,11 +363,11 @@ def test_a_match_block_adds_files_for_those_that_it_selects(debian: Host) -> Non
         ("user=deploy", True),
     ],
 )
-def test_whom_a_match_block_selects(criteria: str, *, selects: bool) -> None:
+def test_which_accounts_a_match_block_selects(criteria: str, *, selects: bool) -> None:
     assert could_select(criteria, "deploy", ["deploy", "adm"]) is selects
 
 
-def test_what_cannot_be_read_is_told(debian: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_key_file_is_an_entry(debian: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     debian.write(ROOT_KEYS, f"{KEY}\n")
 
     def refuse(*_: object, **__: object) -> int:

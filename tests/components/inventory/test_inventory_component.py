@@ -1,4 +1,4 @@
-"""What a whole host declares for its inventory, what its provider checks, and what an update warns of."""
+"""What a whole host declares for its inventory, what the provider checks, and how an `up` warns."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_whole_host(engine: Engine) -> None:
     assert found["accepted"] == {"file /etc/foo": "the provider's agent"}
     assert all(found[name] == {} for name in MAPS)
     declared = {one.inputs["name"] for one in engine.declared if "docker:index/network" in one.type}
-    assert set(found["networks"]) == declared, "these are all networks that the stack makes"
+    assert set(found["networks"]) == declared, "the stack makes exactly these networks"
     declared = {one.inputs["name"] for one in engine.declared if "docker:index/volume" in one.type}
     assert set(found["volumes"]) == declared
 
@@ -74,12 +74,12 @@ def test_the_walk_and_its_timer() -> None:
 @pytest.mark.parametrize(
     ("accept", "fault"),
     [
-        ({"/etc/foo": "x"}, "copy it from the line of difference"),
+        ({"/etc/foo": "x"}, "copy it from the preview's line"),
         ({"file /etc/foo": ""}, "reason"),
         ({"file /etc/foo": 3}, "accept"),
     ],
 )
-def test_settings_that_are_refused(accept: Mapping[str, Any], fault: str) -> None:
+def test_refused_settings(accept: Mapping[str, Any], fault: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(full(inventory={"accept": accept}))
     assert fault in str(caught.value)
@@ -96,13 +96,13 @@ def test_check() -> None:
         assert failure.property == "accepted"
 
 
-def test_a_state_asks_for_nothing_of_what_was_found() -> None:
+def test_a_state_does_not_ask_for_what_was_found() -> None:
     found = {**PROPS, "files": {"/etc/evil": "file 0644 root:root"}, "baseline": {"entries": "3"}}
     assert InventoryProvider().desired(found).files == {}
     assert InventoryProvider().item(found).spec["accepted"] == PROPS["accepted"]
 
 
-def test_the_line_that_an_update_warns_with() -> None:
+def test_the_line_of_a_warning() -> None:
     step = {"property": 'files["/etc/evil"]', "have": "file 0644 root:root", "want": "absent"}
     assert line(step) == "undeclared: file /etc/evil: file 0644 root:root"
     step["property"] = 'docker["container leak"]'

@@ -1,4 +1,4 @@
-"""Containers, networks, volumes and plugins that nobody declared, asked of a Docker on a socket."""
+"""Undeclared containers, networks, volumes and plugins, read from a fake Docker on a socket."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WORKER = (
 
 @dataclass
 class Engine:
-    """`answers` are the documents by their target; each is asked for by its whole path."""
+    """A fake Docker. `answers` has the document of each target, by the whole path of the request."""
 
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
     listed: list[dict[str, Any]] = field(default_factory=list)
@@ -103,11 +103,11 @@ def declare(host: Host, *containers: str, volumes: tuple[str, ...] = (), **netwo
     host.spec = dataclasses.replace(SPEC, containers=containers, networks=named, volumes=volumes)
 
 
-def test_a_host_without_docker_tells_nothing(host: Host) -> None:
+def test_a_host_without_docker_has_no_entries(host: Host) -> None:
     assert docker.read(host.look()) == {}
 
 
-def test_a_quiet_docker_is_asked_six_things_and_about_no_container(host: Host, engine: Engine) -> None:
+def test_without_differences_docker_gets_only_six_requests(host: Host, engine: Engine) -> None:
     engine.run("redis", "redis", "redis-shared")
     declare(host, "redis", redis="redis", redis_shared="redis,api")
     assert told(host) == {}
@@ -121,7 +121,7 @@ def test_a_quiet_docker_is_asked_six_things_and_about_no_container(host: Host, e
     ]
 
 
-def test_a_container_of_a_stranger(host: Host, engine: Engine) -> None:
+def test_an_undeclared_container(host: Host, engine: Engine) -> None:
     number = engine.run("leak", "redis-shared", image=f"sha256:{'ab' * 32}")
     declare(host, redis_shared="redis")
     found = docker.read(host.look())["docker"]["container leak"]
@@ -129,7 +129,7 @@ def test_a_container_of_a_stranger(host: Host, engine: Engine) -> None:
     assert (found.mark, found.changed) == (number, 1795766412.0)
 
 
-def test_what_makes_a_container_dangerous_comes_first_and_no_environment(host: Host, engine: Engine) -> None:
+def test_dangers_come_first_and_the_environment_is_left_out(host: Host, engine: Engine) -> None:
     redis = engine.run("redis", "redis")
     engine.run(
         "evil",
@@ -159,7 +159,7 @@ def test_what_makes_a_container_dangerous_comes_first_and_no_environment(host: H
     }
 
 
-def test_a_container_that_others_reach_tells_its_ports(host: Host, engine: Engine) -> None:
+def test_a_published_port_shows(host: Host, engine: Engine) -> None:
     number = engine.run("leak")
     ports = {
         "3306/tcp": [{"HostIp": "172.17.0.1", "HostPort": "3306"}, {"HostIp": "::", "HostPort": "3306"}],
@@ -170,12 +170,12 @@ def test_a_container_that_others_reach_tells_its_ports(host: Host, engine: Engin
     assert told(host)["container leak"] == "publishes 172.17.0.1:3306, [::]:3306, mysql:8"
 
 
-def test_a_container_that_never_started_tells_its_binds(host: Host, engine: Engine) -> None:
+def test_the_mounts_of_a_container_that_never_started_show(host: Host, engine: Engine) -> None:
     engine.run("made", Binds=["/:/hostfs:ro", "data:/data"], NetworkMode="host")
     assert told(host)["container made"] == "in the host's network, mounts / at /hostfs, mysql:8"
 
 
-def test_a_declared_container_in_a_network_where_it_does_not_belong(host: Host, engine: Engine) -> None:
+def test_a_declared_container_in_an_undeclared_network(host: Host, engine: Engine) -> None:
     engine.run("redis", "redis", "redis-shared", "bridge")
     engine.run("own", "anything")
     declare(host, "redis", "own", redis="redis", redis_shared="redis")
@@ -187,7 +187,7 @@ def test_a_declared_container_in_a_network_where_it_does_not_belong(host: Host, 
 
 @pytest.fixture
 def rollout(host: Host, engine: Engine) -> Host:
-    """An app whose third release is the present one."""
+    """A host with an app whose present release is the third."""
     made = record("containers.releases", "api", app="api", published=True, cpus="1.0")
     made.extra["number"] = 3
     host.records.append(made)
@@ -199,11 +199,11 @@ def rollout(host: Host, engine: Engine) -> Host:
 def test_releases_and_jobs_of_an_app_are_declared(rollout: Host, engine: Engine) -> None:
     engine.run("api-before-1-3", "api", "redis-shared")
     engine.run("api-after-2-3", "api")
-    engine.run("api-2", "api", "redis-shared")  # failed, and not gone yet
+    engine.run("api-2", "api", "redis-shared")  # a failed release that is not removed yet
     assert told(rollout) == {}
 
 
-def test_what_only_looks_like_a_release_is_a_stranger(rollout: Host, engine: Engine) -> None:
+def test_a_container_that_only_looks_like_a_release_is_undeclared(rollout: Host, engine: Engine) -> None:
     engine.run("api-4", "api")
     engine.run("api-0", "api")
     engine.run("api", "api")
@@ -214,7 +214,7 @@ def test_what_only_looks_like_a_release_is_a_stranger(rollout: Host, engine: Eng
     }
 
 
-def test_a_release_that_was_connected_elsewhere(rollout: Host, engine: Engine) -> None:
+def test_a_release_that_was_connected_to_another_network(rollout: Host, engine: Engine) -> None:
     engine.listed[0]["NetworkSettings"]["Networks"]["mongo-shared"] = {}
     assert told(rollout) == {"member mongo-shared: api-3": "was connected by hand"}
 
@@ -222,7 +222,7 @@ def test_a_release_that_was_connected_elsewhere(rollout: Host, engine: Engine) -
 # Networks and the rest --------------------------------------------------------------------------------------
 
 
-def test_networks_say_what_passes_the_firewalls(host: Host, engine: Engine) -> None:
+def test_the_text_of_a_network_says_whether_it_passes_the_firewalls(host: Host, engine: Engine) -> None:
     engine.answers["/networks"][1].extend(
         [
             {"Name": "redis", "Id": "a", "Driver": "bridge"},
@@ -241,7 +241,7 @@ def test_networks_say_what_passes_the_firewalls(host: Host, engine: Engine) -> N
     assert docker.read(host.look())["docker"]["network rt1macvlan"].changed == 1795766412.0
 
 
-def test_the_networks_of_a_swarm_are_told_where_there_is_none(host: Host, engine: Engine) -> None:
+def test_networks_named_like_a_swarms_show_without_a_swarm(host: Host, engine: Engine) -> None:
     engine.answers["/networks"][1].extend(
         [
             {"Name": "ingress", "Id": "e", "Driver": "overlay", "Scope": "swarm"},
@@ -253,7 +253,7 @@ def test_the_networks_of_a_swarm_are_told_where_there_is_none(host: Host, engine
     assert set(told(host)) == {"swarm mode"}
 
 
-def test_an_address_that_no_firewall_guards_is_told(host: Host, engine: Engine) -> None:
+def test_an_address_that_no_firewall_guards_shows(host: Host, engine: Engine) -> None:
     engine.answers["/networks"] = (200, [{"Name": "mac", "Id": "b", "Driver": "macvlan"}])
     engine.run("leak", "mac", "plain")
     joined = engine.listed[0]["NetworkSettings"]["Networks"]
@@ -350,13 +350,13 @@ def test_one_list_that_cannot_be_read_hides_no_other(host: Host, engine: Engine)
     }
 
 
-def test_a_docker_that_is_broken_is_an_error(host: Host, engine: Engine) -> None:
+def test_a_broken_docker_is_an_error(host: Host, engine: Engine) -> None:
     engine.answers["/containers/json?all=1"] = (500, {"message": "on fire"})
     with pytest.raises(AgentError, match="on fire"):
         docker.read(host.look())
 
 
-def test_a_container_that_goes_while_it_is_read_is_none(host: Host, engine: Engine) -> None:
+def test_a_container_that_disappears_while_it_is_read_is_left_out(host: Host, engine: Engine) -> None:
     number = engine.run("brief")
     del engine.answers[f"/containers/{number}/json"]
     assert told(host) == {}

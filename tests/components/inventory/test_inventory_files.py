@@ -1,4 +1,4 @@
-"""What the reader of files tells, and what it explains: each proof with the change that breaks it."""
+"""What the reader of files reports and what it explains: each proof, and a change that breaks it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def told(debian: Debian, *claims: Claims) -> dict[str, str]:
     return {path: entry.text for path, entry in files.read(debian.look(*claims))["files"].items()}
 
 
-def test_a_file_of_nobody_is_told_with_mode_and_owner_and_not_with_its_content(debian: Debian) -> None:
+def test_an_undeclared_file_shows_with_mode_and_owner_but_without_content(debian: Debian) -> None:
     debian.file("/etc/cron.d/evil", "* * * * * root /srv/secret-word\n", 0o600)
     entry = files.read(debian.look())["files"]["/etc/cron.d/evil"]
     assert entry.text == "file 0600 root:root"
@@ -52,7 +52,7 @@ def test_a_file_of_nobody_is_told_with_mode_and_owner_and_not_with_its_content(d
     debian.file("/etc/cron.d/evil", "* * * * * root /srv/other\n", 0o600)
     entry = files.read(debian.look())["files"]["/etc/cron.d/evil"]
     assert "secret-word" not in repr(entry)
-    assert entry.mark != before, "its content counts, without being told"
+    assert entry.mark != before, "the mark covers the content, the text does not show it"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_file_of_nobody_is_told_with_mode_and_owner_and_not_with_its_content(d
         "/etc/apt/sources.list.d/evil.sources", "/etc/apt/apt.conf.d/99hook", "/etc/systemd/system/e.service",
     ],
 )  # fmt: skip
-def test_every_place_that_matters_is_read(debian: Debian, path: str) -> None:
+def test_every_relevant_folder_is_read(debian: Debian, path: str) -> None:
     debian.file(path, "x")
     assert path in told(debian)
 
@@ -79,12 +79,12 @@ def test_every_place_that_matters_is_read(debian: Debian, path: str) -> None:
         "/home/deploy/.ssh/authorized_keys", "/root/.ssh/authorized_keys", "/usr/share/x", "/var/lib/x",
     ],
 )  # fmt: skip
-def test_traces_and_data_are_no_strangers(debian: Debian, path: str) -> None:
+def test_traces_of_work_and_data_are_left_out(debian: Debian, path: str) -> None:
     debian.file(path, "x")
     assert path not in told(debian)
 
 
-def test_what_is_declared_is_not_told(debian: Debian) -> None:
+def test_declared_files_are_left_out(debian: Debian) -> None:
     debian.file("/etc/mine.conf")
     debian.file("/etc/site/conf.d/a")
     debian.file("/etc/site-other")
@@ -95,7 +95,7 @@ def test_what_is_declared_is_not_told(debian: Debian) -> None:
     }
 
 
-def test_a_file_in_which_a_resource_changed_lines_is_known_as_it_left_it(debian: Debian) -> None:
+def test_a_file_is_explained_as_long_as_it_is_as_a_resource_left_it(debian: Debian) -> None:
     debian.package("sshd", {"/etc/ssh/sshd_config": "a\n"}, conffiles=("/etc/ssh/sshd_config",))
     debian.file("/etc/ssh/sshd_config", "# a\n")
     debian.file("/etc/ssh/sshd_config.d/50-cloud-init.conf", "# b\n")
@@ -107,7 +107,7 @@ def test_a_file_in_which_a_resource_changed_lines_is_known_as_it_left_it(debian:
     assert set(paths) & set(told(debian, claims)) == {paths[1]}
 
 
-def test_a_link_that_enables_a_declared_unit_is_not_told(debian: Debian) -> None:
+def test_a_link_that_enables_a_declared_unit_is_left_out(debian: Debian) -> None:
     path = debian.link("/etc/systemd/system/timers.target.wants/mine.timer", "/etc/systemd/system/mine.timer")
     assert path in told(debian)
     assert path not in told(debian, Claims(units=("mine.timer",)))
@@ -125,14 +125,14 @@ def test_a_configuration_file_is_compared_with_what_its_package_shipped(debian: 
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o666, 0o600, 0o4755])
-def test_a_packaged_file_has_debians_modes(debian: Debian, mode: int) -> None:
+def test_a_packaged_file_with_another_mode_than_debians_shows(debian: Debian, mode: int) -> None:
     debian.package("nginx-common", {"/etc/nginx/nginx.conf": "a\n"}, conffiles=("/etc/nginx/nginx.conf",))
     debian.at("/etc/nginx/nginx.conf").chmod(mode)
     text = told(debian)["/etc/nginx/nginx.conf"]
     assert text == f"file {mode:04o} root:root, Debian's is root:root 0644"
 
 
-def test_the_mode_of_a_packaged_program_is_told_by_what_it_is(debian: Debian) -> None:
+def test_the_expected_mode_of_a_packaged_file_depends_on_its_kind(debian: Debian) -> None:
     files_of = {"/etc/cron.daily/dpkg": "#!/bin/sh\n", "/etc/sudoers": "x"}
     debian.package("x", files_of, conffiles=tuple(files_of))
     for path in (*files_of, "/etc/cron.daily"):
@@ -143,13 +143,13 @@ def test_the_mode_of_a_packaged_program_is_told_by_what_it_is(debian: Debian) ->
     assert found["/etc/sudoers"] == "file 0777 root:root, Debian's is root:root 0440"
 
 
-def test_a_packaged_file_of_another_owner(debian: Debian) -> None:
+def test_a_packaged_file_with_another_owner(debian: Debian) -> None:
     debian.package("nginx-common", {"/etc/nginx/mime.types": "a\n"})
     os.chown(debian.at("/etc/nginx/mime.types"), 1000, 1000)
     assert told(debian)["/etc/nginx/mime.types"].startswith("file 0644 deploy:deploy")
 
 
-def test_what_a_package_sets_when_it_is_installed_is_usual(debian: Debian) -> None:
+def test_owner_and_mode_that_a_packages_script_sets_are_usual(debian: Debian) -> None:
     debian.package("x", {"/etc/x/secret": "a"})
     (debian.root / "etc/x/secret").chmod(0o640)
     assert list(told(debian)) == ["/etc/x/secret"]
@@ -185,11 +185,11 @@ def test_known_modes_of_packages(debian: Debian) -> None:
     debian.at("/etc/sudoers.d").chmod(0o770)
     assert "/etc/sudoers.d" in told(debian)
     debian.at("/etc/sudoers.d/README").chmod(0o644)
-    assert "/etc/sudoers.d/README" in told(debian), "what others have is not usual here"
+    assert "/etc/sudoers.d/README" in told(debian), "a mode that is usual for another path is not usual here"
     assert all(mode.split()[1].isdigit() for modes in MODES.values() for mode in modes)
 
 
-def test_a_file_that_changes_by_itself_may_be_another_accounts(debian: Debian) -> None:
+def test_a_file_that_changes_by_itself_may_belong_to_another_account(debian: Debian) -> None:
     debian.file("/etc/passwd", "daemon:x:1:1::/:/usr/sbin/nologin\n")
     debian.file("/etc/group", "daemon:x:1:\n")
     path = debian.file("/var/spool/cron/atjobs/.SEQ", "00001", 0o600)
@@ -199,7 +199,7 @@ def test_a_file_that_changes_by_itself_may_be_another_accounts(debian: Debian) -
     assert told(debian)[path] == "file 0666 daemon:daemon, Debian's is daemon:daemon 0600"
 
 
-def test_what_a_package_shipped_once_is_left_alone(debian: Debian) -> None:
+def test_a_file_that_a_package_shipped_earlier_is_left_out(debian: Debian) -> None:
     debian.file("/etc/sysctl.conf", "x")
     (debian.dpkg / "status").write_text(
         "Package: procps\nStatus: install ok installed\nVersion: 1\nConffiles:\n"
@@ -218,7 +218,7 @@ def test_a_packaged_link_may_not_lead_out_of_the_system(debian: Debian) -> None:
     assert "/etc/os-release" in told(debian)
 
 
-def test_a_diverted_file_belongs_to_who_diverted_it(debian: Debian) -> None:
+def test_a_diverted_path_belongs_to_the_package_that_diverted_it(debian: Debian) -> None:
     debian.package("bash", {"/usr/bin/sh": ""})
     (debian.dpkg / "diversions").write_text("/bin/sh\n/bin/sh.distrib\ndash\n")
     known = dpkg.read(debian.machine)
@@ -226,7 +226,7 @@ def test_a_diverted_file_belongs_to_who_diverted_it(debian: Debian) -> None:
     assert known.diversions == {"/usr/bin/sh": ("/usr/bin/sh.distrib", "dash")}
 
 
-# The proofs: what makes a host of it, the path, and the change that breaks the proof.
+# The proofs. Functions that return a path prepare the host. The others change it, which breaks the proof.
 Change = Callable[["Debian", str], object]
 
 
@@ -308,7 +308,7 @@ def _enabled(debian: Debian) -> str:
 def _without_marker(debian: Debian, path: str) -> None:
     del path
     debian.at("/var/lib/systemd/deb-systemd-helper-enabled/multi-user.target.wants/cron.service").unlink()
-    # It would excuse `systemctl enable nftables`.
+    # A rule for everything would also excuse `systemctl enable nftables`.
     debian.file("/var/lib/systemd/deb-systemd-helper-enabled/cron.service.dsh-also")
 
 
@@ -486,17 +486,17 @@ def _alternative_of_all(debian: Debian) -> str:
         (_alternative_of_all, "update-alternatives makes it for awk"),
     ],
 )
-def test_what_a_packages_program_made_is_missed(
+def test_a_missing_file_that_a_packages_program_made_shows(
     debian: Debian, make: Callable[[Debian], str], text: str
 ) -> None:
     path = make(debian)
     assert path not in told(debian)
     debian.at(path).unlink()
     assert told(debian)[path] == f"is missing, {text}"
-    assert path not in told(debian, Claims(paths=(path,))), "a resource that declares it tells of it"
+    assert path not in told(debian, Claims(paths=(path,))), "the resource that declares it reports it"
 
 
-def test_nobody_misses_what_no_installed_package_makes(debian: Debian) -> None:
+def test_a_file_that_no_installed_package_makes_is_not_missing(debian: Debian) -> None:
     debian.package("openssh-server", {}, status="deinstall ok config-files")
     debian.file("/var/lib/ucf/hashfile", "0cc175b9c0f1b6a831c399e269772661  /etc/ssh/sshd_config\n")
     debian.file("/var/lib/ucf/registry", "openssh-server \t /etc/ssh/sshd_config\nother \t /etc/other\n")
@@ -515,7 +515,7 @@ def test_the_links_of_alternatives_are_explained(debian: Debian) -> None:
     assert told(debian)["/usr/bin/awk"] == "link to /srv/awk, Debian's leads to /etc/alternatives/awk"
 
 
-def test_an_alternative_may_be_anywhere_in_a_package(debian: Debian) -> None:
+def test_the_target_of_an_alternative_may_be_in_any_folder_of_a_package(debian: Debian) -> None:
     debian.package("cpp", {"/usr/lib/cpp-14/cpp": "", "/usr/lib/other/cpp": ""})
     (debian.dpkg / "info/cpp.list").write_text("/.\n/lib\n/lib/cpp-14\n/lib/cpp-14/cpp\n")
     debian.file("/var/lib/dpkg/alternatives/cpp", "auto\n/lib/cpp\n\n/lib/cpp-14/cpp\n10\n\n")
@@ -526,7 +526,7 @@ def test_an_alternative_may_be_anywhere_in_a_package(debian: Debian) -> None:
     assert told(debian)["/etc/alternatives/cpp"] == "link to /lib/cpp-14/cpp, not a choice of cpp"
 
 
-def test_a_document_of_an_alternative_leads_nowhere_else(debian: Debian) -> None:
+def test_a_document_of_an_alternative_may_not_lead_elsewhere(debian: Debian) -> None:
     _alternative(debian)
     evil = "/usr/share/man/../../../srv/evil"
     place = debian.at("/var/lib/dpkg/alternatives/awk")
@@ -536,7 +536,7 @@ def test_a_document_of_an_alternative_leads_nowhere_else(debian: Debian) -> None
     assert told(debian)[path] == f"link to {evil}, a choice of awk that no package has"
 
 
-def test_the_best_choice_counts_and_no_other(debian: Debian) -> None:
+def test_only_the_best_choice_of_an_alternative_is_explained(debian: Debian) -> None:
     path = _alternative(debian)
     debian.package("gawk", {"/usr/bin/gawk": ""})
     place = debian.at("/var/lib/dpkg/alternatives/awk")
@@ -547,8 +547,8 @@ def test_the_best_choice_counts_and_no_other(debian: Debian) -> None:
     assert path not in told(debian)
 
 
-def test_what_should_stand_there_is_told_of_what_is_no_stranger(debian: Debian) -> None:
-    """Nobody removes these: there is another way back."""
+def test_the_text_says_what_should_be_at_a_path_that_debian_uses(debian: Debian) -> None:
+    """People restore these files and do not remove them."""
     copy, bundle, pam = _copy(debian), _bundle(debian), _pam(debian)
     debian.package("apparmor", {"/etc/apparmor.d/usr.bin.man": "x"})
     stub = debian.file("/etc/apparmor.d/local/usr.bin.man", "/root/** rw,\n")
@@ -562,7 +562,7 @@ def test_what_should_stand_there_is_told_of_what_is_no_stranger(debian: Debian) 
     debian.link("/etc/shells", "/srv/shells")
     left = debian.file("/etc/pam.d/common-auth.pam-old")
     found = told(debian)
-    assert found[left] == "file 0644 root:root", "this one nobody misses"
+    assert found[left] == "file 0644 root:root", "nothing needs this file"
     assert {
         path: found[path] for path in (copy, bundle, pam, stub, "/etc/group", "/etc/shadow", "/etc/shells")
     } == {
@@ -576,22 +576,22 @@ def test_what_should_stand_there_is_told_of_what_is_no_stranger(debian: Debian) 
     }
 
 
-def test_a_changed_skeleton_is_one_line_and_no_homes(debian: Debian) -> None:
+def test_a_changed_skeleton_is_one_entry_and_homes_are_none(debian: Debian) -> None:
     home = _skeleton(debian)
     debian.file("/etc/skel/.bashrc", "# evil\n")
     assert set(told(debian)) == {"/etc/skel/.bashrc"}
     debian.file(home, "# evil\n")
-    assert set(told(debian)) == {"/etc/skel/.bashrc"}, "as useradd copies it now"
+    assert set(told(debian)) == {"/etc/skel/.bashrc"}, "the home has what useradd copies now"
     debian.file(home, "# more\n")
     assert told(debian)[home] == "file 0644 root:root, not as /etc/skel/.bashrc has it"
 
 
-def test_the_time_zone_is_what_came_with_the_machine(debian: Debian) -> None:
+def test_the_time_zone_is_not_explained_and_stays_in_the_baseline(debian: Debian) -> None:
     path = debian.link("/etc/localtime", "/usr/share/zoneinfo/Asia/Kathmandu")
     assert told(debian)[path] == "link to /usr/share/zoneinfo/Asia/Kathmandu"
 
 
-def test_what_somebody_diverted_is_told(debian: Debian) -> None:
+def test_a_path_that_a_person_diverted_shows(debian: Debian) -> None:
     path, moved = "/etc/logrotate.d/dpkg", "/etc/logrotate.d/dpkg.distrib"
     debian.package("dpkg", {path: "x\n"}, conffiles=(path,))
     (debian.dpkg / "diversions").write_text(f"{path}\n{moved}\n:\n")
@@ -603,16 +603,16 @@ def test_what_somebody_diverted_is_told(debian: Debian) -> None:
     debian.file(moved, "changed\n")
     assert set(told(debian)) == {path, moved}
     (debian.dpkg / "diversions").write_text(f"{path}\n{moved}\nother\n")
-    assert path in told(debian), "nor does it hide a stranger that a package asked"
+    assert path in told(debian), "a diversion by a package hides no undeclared file"
 
 
-def test_the_tables_say_why(debian: Debian) -> None:
+def test_every_entry_of_the_tables_has_a_reason(debian: Debian) -> None:
     assert all(reason.strip() for reason in CHANGING.values())
     assert all(path.startswith("/") for path in (*CHANGING, *LINKS, *COPIES, *MAKERS, *MODES))
     del debian
 
 
-def test_a_folder_of_strangers_is_one_entry_when_it_is_full(debian: Debian) -> None:
+def test_a_folder_with_many_undeclared_files_is_one_entry(debian: Debian) -> None:
     for number in range(files.GROUPED):
         debian.file(f"/opt/agent/lib/{number}")
     assert len([path for path in told(debian) if path.startswith("/opt/agent")]) == files.GROUPED
@@ -622,7 +622,7 @@ def test_a_folder_of_strangers_is_one_entry_when_it_is_full(debian: Debian) -> N
     debian.file("/opt/agent/lib/3", "changed")
     assert files.read(debian.look())["files"]["/opt/agent"].mark != first.mark
     debian.package("agent", {"/opt/agent/known": ""})
-    assert "/opt/agent" not in told(debian), "nor with something in it that is known"
+    assert "/opt/agent" not in told(debian), "a folder with a known file in it is not one entry"
 
 
 def test_a_folder_that_debian_makes_is_never_one_entry(debian: Debian) -> None:
@@ -639,7 +639,7 @@ def test_links_of_users_are_not_followed(debian: Debian) -> None:
     assert not [path for path in told(debian) if path.startswith("/home/deploy/.config/")]
 
 
-def test_odd_things_hide_nothing(debian: Debian) -> None:
+def test_odd_files_hide_no_others(debian: Debian) -> None:
     os.mkfifo(debian.at("/etc/pipe"))
     debian.file("/etc/before")
     debian.file("/etc/zz")
@@ -648,7 +648,7 @@ def test_odd_things_hide_nothing(debian: Debian) -> None:
     assert {"/etc/before", "/etc/zz"} <= set(found)
 
 
-def test_too_much_is_told_and_not_read(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_files_are_reported_and_not_read(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree_walk, "MOST", 20)
     for number in range(30):
         debian.file(f"/etc/x/{number}")
@@ -664,8 +664,8 @@ def test_a_large_file_counts_by_size_and_times(debian: Debian, monkeypatch: pyte
     assert stat.S_ISREG(debian.at(path).stat().st_mode)
 
 
-def test_what_an_upgrade_of_the_certificates_leaves_is_quiet(debian: Debian) -> None:
-    # Seen on Debian 12: its script keeps the list of before.
+def test_a_file_that_an_upgrade_of_the_certificates_leaves_is_quiet(debian: Debian) -> None:
+    # Seen on Debian 12: the package's script keeps the former list.
     debian.file("/etc/ca-certificates.conf.dpkg-old", "mozilla/x.crt\n")
     debian.file("/etc/other.conf.dpkg-old", "x\n")
     assert "/etc/ca-certificates.conf.dpkg-old" not in told(debian)
@@ -673,6 +673,6 @@ def test_what_an_upgrade_of_the_certificates_leaves_is_quiet(debian: Debian) -> 
 
 
 @pytest.mark.parametrize("priority", ["--50", "\u00b2", "9" * 5000, ""])
-def test_a_priority_of_an_alternative_that_is_no_number_is_the_lowest(priority: str) -> None:
+def test_an_invalid_priority_of_an_alternative_counts_as_zero(priority: str) -> None:
     one = alternatives.parse("pager", f"auto\n/usr/bin/pager\n\n/bin/more\n{priority}\n/bin/less\n5\n\n")
     assert one.expected("pager") == ["/bin/less"]

@@ -1,4 +1,4 @@
-"""Settings that differ from their files, routes, addresses and interfaces, in the words of iproute2."""
+"""Settings that differ from their files, and routes, addresses and interfaces as iproute2 prints them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# Recorded with iproute2 6.1, shortened to the fields that matter.
+# Recorded with iproute2 6.1, shortened to the relevant fields.
 LO = {
     "ifname": "lo", "flags": ["LOOPBACK", "UP", "LOWER_UP"], "link_type": "loopback",
     "addr_info": [{"family": "inet", "local": "127.0.0.1", "prefixlen": 8, "scope": "host", "label": "lo"}],
@@ -117,7 +117,7 @@ def test_a_setting_that_differs_from_its_file(debian: Host) -> None:
     assert settings(debian) == {}
 
 
-def test_a_pattern_is_for_all_interfaces_but_those_named_and_those_of_containers(debian: Host) -> None:
+def test_a_pattern_covers_all_interfaces_except_named_ones_and_those_of_containers(debian: Host) -> None:
     for name in ("all", "default", "eth0", "veth1a2b3c4", "eth0.5"):
         setting(debian, f"net/ipv4/conf/{name}/rp_filter", "0")
     text = (
@@ -132,7 +132,7 @@ def test_a_pattern_is_for_all_interfaces_but_those_named_and_those_of_containers
     assert settings(debian) == {}
 
 
-def test_what_ufw_sets_after_systemd_counts(debian: Host) -> None:
+def test_a_setting_of_ufw_counts_over_systemds(debian: Host) -> None:
     debian.write("usr/lib/sysctl.d/50-a.conf", "net.ipv4.conf.all.log_martians = 1\n")
     ufw = debian.write("etc/ufw/sysctl.conf", "net/ipv4/conf/all/log_martians=0\n")
     debian.write("etc/default/ufw", f"IPT_SYSCTL={ufw}\n")
@@ -169,7 +169,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> list[docker.Network]:
 
 @pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("claims", [Claims(packages=("docker.io",)), Claims(units=("docker.service",))])
-def test_docker_forwards_packets_where_it_is_declared(debian: Host, claims: Claims) -> None:
+def test_forwarding_is_explained_if_docker_is_declared(debian: Host, claims: Claims) -> None:
     setting(debian, "net/ipv4/ip_forward", "1")
     setting(debian, "net/ipv4/conf/br-redis/route_localnet", "1")
     setting(debian, "net/ipv4/conf/eth0/route_localnet", "1")
@@ -182,7 +182,7 @@ def test_docker_forwards_packets_where_it_is_declared(debian: Host, claims: Clai
     assert set(settings(debian)) == {"sysctl net.ipv4.conf.eth0.route_localnet"}
 
 
-def test_forwarding_of_ipv6_is_dockers_only_with_a_declared_network_that_has_it(
+def test_forwarding_of_ipv6_is_explained_only_by_a_declared_network_with_ipv6(
     debian: Host, engine: list[docker.Network]
 ) -> None:
     debian.claims.append(Claims(packages=("docker.io",)))
@@ -242,11 +242,11 @@ def test_fallback_devices_are_quiet_until_they_are_up() -> None:
         ({"family": "inet"}, "set on this host"),
     ],
 )
-def test_who_gave_an_address(address: Json, sender: str) -> None:
+def test_where_an_address_comes_from(address: Json, sender: str) -> None:
     assert kernel.sender_of_address(address) == sender
 
 
-def test_an_extra_address_and_what_changes_by_itself(debian: Host) -> None:
+def test_an_extra_address_shows_and_temporary_ones_do_not(debian: Host) -> None:
     more = [
         {"family": "inet", "local": "203.0.113.66", "prefixlen": 32, "scope": "global", "label": "lo"},
         {"family": "inet6", "local": "2001:db8::5", "prefixlen": 64, "scope": "global", "temporary": True},
@@ -255,7 +255,7 @@ def test_an_extra_address_and_what_changes_by_itself(debian: Host) -> None:
     assert told(debian) == {"address 203.0.113.66/32 on lo": "set on this host"}
 
 
-def test_dockers_own_interfaces_are_told_as_its_networks(debian: Host, engine: list[docker.Network]) -> None:
+def test_dockers_own_interfaces_are_left_out(debian: Host, engine: list[docker.Network]) -> None:
     address = {"family": "inet", "local": "172.18.0.1", "prefixlen": 16, "scope": "global"}
     veth = {"linkinfo": {"info_kind": "veth"}, "link_netnsid": 1, "addr_info": []}
     links = [
@@ -316,7 +316,7 @@ def test_routes(route: Json, key: str, text: str) -> None:
     assert routes(route) == {key: text}
 
 
-def test_what_the_kernel_makes_of_addresses_is_no_route_of_anybody() -> None:
+def test_routes_that_the_kernel_made_from_addresses_are_left_out() -> None:
     assert routes(CONNECTED) == routes(LOCAL) == routes({"type": "anycast", "dst": "fe80::"}) == {}
 
 
@@ -335,7 +335,7 @@ def test_a_rule_that_chooses_another_table(debian: Host) -> None:
     }
 
 
-def test_one_answer_that_makes_no_sense_hides_no_other(debian: Host) -> None:
+def test_an_invalid_answer_hides_no_other(debian: Host) -> None:
     debian.says["ip -j -d address show"] = "Segmentation fault"
     assert told(debian)["reading links"] == "cannot be read: ip -d address show prints no JSON"
     assert "route default via 192.0.2.1 dev eth0" in told(debian)

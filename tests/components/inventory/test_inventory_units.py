@@ -1,4 +1,4 @@
-"""Units that somebody enabled, masked, changed or made by hand; what packages do is quiet."""
+"""Units that somebody enabled, masked, changed or made by hand. What packages do is quiet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ETC = "etc/systemd/system"
 _MARKED = "var/lib/systemd/deb-systemd-helper-enabled"
 _WANTED = "[Unit]\nDescription=x\n[Install]\nWantedBy=multi-user.target\n"
 
-# As packages ship them on Debian 13.
+# Unit files as packages ship them on Debian 13.
 _SHIPPED = {
     f"{_SYSTEM}/cron.service": _WANTED,
     f"{_SYSTEM}/ssh.service": _WANTED + "Alias=sshd.service\n",
@@ -54,7 +54,7 @@ _LINKS = {
 def debian(host: Host) -> Host:
     for path, text in _SHIPPED.items():
         host.write(path, text)
-    # Debian 12 lists them in /lib, which is a link to /usr/lib.
+    # Debian 12 lists unit files in /lib, which is a link to /usr/lib.
     host.write("var/lib/dpkg/info/x.list", "".join(f"/{path.removeprefix('usr/')}\n" for path in _SHIPPED))
     host.write("var/lib/dpkg/status", "Package: x\nStatus: install ok installed\nVersion: 1\n")
     for link, target in _LINKS.items():
@@ -77,12 +77,12 @@ def told(host: Host) -> dict[str, str]:
     return {unit: entry.text for unit, entry in units.read(host.look())["units"].items()}
 
 
-def test_a_fresh_debian_is_quiet_and_asks_systemd_once(debian: Host) -> None:
+def test_a_fresh_debian_is_quiet_and_systemctl_runs_once(debian: Host) -> None:
     assert told(debian) == {}
     assert len(debian.calls) == 1
 
 
-def test_a_timer_of_a_stranger_is_one_entry_with_all_that_was_done(debian: Host) -> None:
+def test_an_undeclared_timer_is_one_entry_with_all_differences(debian: Host) -> None:
     debian.write(f"{_ETC}/evil.timer", "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n")
     debian.link(f"{_ETC}/timers.target.wants/evil.timer", f"/{_ETC}/evil.timer")
     found = units.read(debian.look())["units"]
@@ -114,7 +114,7 @@ def test_a_unit_file_in_place_of_the_packages(debian: Host) -> None:
     assert told(debian) == {"cron.service": f"unit file /{_ETC}/cron.service, in place of its package's"}
 
 
-def test_a_file_in_the_packages_folder_that_no_package_has(debian: Host) -> None:
+def test_a_unit_file_in_the_packages_folder_without_a_package(debian: Host) -> None:
     debian.write(f"{_SYSTEM}/evil.service", "[Service]\n")
     debian.write(f"{_SYSTEM}/ssh.service.d/evil.conf", "[Service]\n")
     assert told(debian) == {
@@ -124,7 +124,7 @@ def test_a_file_in_the_packages_folder_that_no_package_has(debian: Host) -> None
 
 
 def test_enabling_a_packaged_unit_by_hand(debian: Host) -> None:
-    # Its `.dsh-also` lists the link whether the package enabled it or not.
+    # `.dsh-also` lists the link, whether or not the package enabled the unit.
     debian.link(f"{_ETC}/sysinit.target.wants/nftables.service", f"/{_SYSTEM}/nftables.service")
     assert told(debian) == {"nftables.service": "enabled for sysinit.target"}
 
@@ -138,15 +138,15 @@ def test_a_preset_excuses_only_the_links_of_its_unit(debian: Host) -> None:
     }
 
 
-def test_disabling_what_a_package_enabled(debian: Host) -> None:
+def test_disabling_a_unit_that_a_package_enabled(debian: Host) -> None:
     (debian.root / _ETC / "timers.target.wants/fstrim.timer").unlink()
     text = "disabled by hand: its package enabled it for timers.target"
     assert told(debian) == {"fstrim.timer": text}
     (debian.root / _SYSTEM / "fstrim.timer").unlink()
-    assert told(debian) == {}  # its package is removed, and not purged
+    assert told(debian) == {}  # the package is removed but not purged
 
 
-def test_what_an_installation_of_ours_disabled_is_nobodys_doing(debian: Host) -> None:
+def test_a_unit_that_our_installation_disabled_is_quiet(debian: Host) -> None:
     (debian.root / _ETC / "timers.target.wants/fstrim.timer").unlink()
     (debian.root / _ETC / "multi-user.target.wants/cron.service").unlink()
     made = record("packages", "urn", names=["docker.io"])
@@ -165,7 +165,7 @@ def test_what_an_installation_of_ours_disabled_is_nobodys_doing(debian: Host) ->
 )
 def test_masking(debian: Host, folder: str, text: str) -> None:
     debian.link(f"{folder}/fstrim.timer", "/dev/null")
-    debian.write(f"{folder}/fstrim.service")  # an empty file does the same
+    debian.write(f"{folder}/fstrim.service")  # an empty file masks a unit too
     assert told(debian) == {"fstrim.timer": text, "fstrim.service": text}
     debian.write("var/lib/systemd/deb-systemd-helper-masked/fstrim.timer")
     assert told(debian) == {"fstrim.service": text}  # a removed package leaves the mask behind
@@ -196,7 +196,7 @@ def test_aliases_and_links_to_files_elsewhere(debian: Host) -> None:
     }
 
 
-def test_transient_timers_and_services_and_no_scopes(debian: Host) -> None:
+def test_transient_timers_and_services_show_and_scopes_do_not(debian: Host) -> None:
     for name in (
         "run-u5.timer",
         "run-u5.service",
@@ -212,14 +212,14 @@ def test_transient_timers_and_services_and_no_scopes(debian: Host) -> None:
     assert found["run-u5.timer"].passing
 
 
-def test_what_waits_to_undo_a_change_of_ours_is_no_stranger(debian: Host) -> None:
+def test_a_timer_of_guard_is_quiet_while_its_change_is_unconfirmed(debian: Host) -> None:
     (debian.root / "var/lib/portcullis/guards/0a1b").mkdir(parents=True)
     debian.write("run/systemd/transient/portcullis-guard-0a1b.timer", "[Timer]\n")
     debian.write("run/systemd/transient/portcullis-guard-evil.timer", "[Timer]\n")
     assert set(told(debian)) == {"portcullis-guard-evil.timer"}
 
 
-def test_generators_presets_and_what_runs_at_shutdown(debian: Host) -> None:
+def test_generators_presets_and_programs_for_shutdown(debian: Host) -> None:
     debian.write("etc/systemd/system-generators/evil", "#!/bin/sh", mode=0o755)
     debian.link("usr/local/lib/systemd/system-generators/other", "/opt/gen")
     debian.write("usr/lib/systemd/system-shutdown/bye", "#!/bin/sh", mode=0o755)
@@ -235,7 +235,7 @@ def test_generators_presets_and_what_runs_at_shutdown(debian: Host) -> None:
 # Declared ---------------------------------------------------------------------------------------------------
 
 
-def test_declared_units_are_quiet_but_for_what_others_put_beside_them(debian: Host) -> None:
+def test_declared_units_are_quiet_except_for_undeclared_files_beside_them(debian: Host) -> None:
     debian.write(f"{_ETC}/portcullis-backup.timer", _WANTED)
     debian.link(f"{_ETC}/multi-user.target.wants/portcullis-backup.timer", f"/{_ETC}/portcullis-backup.timer")
     debian.write(f"{_ETC}/portcullis-backup.timer.d/evil.conf", "[Timer]\n")
@@ -250,7 +250,7 @@ def test_declared_units_are_quiet_but_for_what_others_put_beside_them(debian: Ho
     assert told(debian) == {"portcullis-backup.timer": text}
 
 
-def test_enabling_a_declared_unit_enables_what_it_names(debian: Host) -> None:
+def test_units_that_a_declared_unit_enables_are_quiet(debian: Host) -> None:
     debian.link(f"{_ETC}/sockets.target.wants/systemd-networkd.socket", f"/{_SYSTEM}/systemd-networkd.socket")
     assert told(debian) == {"systemd-networkd.socket": "enabled for sockets.target"}
     debian.claims.append(Claims(units=("systemd-networkd.service",)))
@@ -278,20 +278,20 @@ def test_a_disabled_unit_that_runs(debian: Host) -> None:
     "running",
     [
         "uuidd.service loaded active running x\nuuidd.socket loaded active listening x\n",  # by its socket
-        "fstrim.service loaded activating start x\n",  # has no [Install]: its timer starts it
+        "fstrim.service loaded activating start x\n",  # without [Install]: its timer starts it
         "getty@tty3.service loaded active running x\n",
         "systemd-tmpfiles-clean.timer loaded active waiting x\n",
         "session.service not-found active running x\n",
     ],
 )
-def test_what_others_start_is_quiet(debian: Host, running: str) -> None:
+def test_a_unit_that_another_unit_starts_is_quiet(debian: Host, running: str) -> None:
     debian.link(f"{_ETC}/sockets.target.wants/uuidd.socket", f"/{_SYSTEM}/uuidd.socket")
     debian.write(f"{_MARKED}/sockets.target.wants/uuidd.socket")
     debian.says["systemctl list-units"] = running
     assert told(debian) == {}
 
 
-def test_a_unit_that_another_units_file_names_is_quiet(debian: Host) -> None:
+def test_a_unit_that_a_unit_file_names_is_quiet(debian: Host) -> None:
     debian.says["systemctl list-units"] = "nftables.service loaded active exited x\n"
     debian.write(f"{_SYSTEM}/cron.service", _WANTED + "[Unit]\nAfter=nftables.service\n")
     assert set(told(debian)) == {"nftables.service"}
@@ -299,7 +299,7 @@ def test_a_unit_that_another_units_file_names_is_quiet(debian: Host) -> None:
     assert told(debian) == {}
 
 
-def test_a_target_that_is_not_up_started_nothing(debian: Host) -> None:
+def test_a_target_that_is_down_explains_nothing(debian: Host) -> None:
     debian.says["systemctl list-units"] = "nftables.service loaded active exited x\n"
     debian.write(f"{_SYSTEM}/rescue.target", "[Unit]\nWants=nftables.service\n")
     assert set(told(debian)) == {"nftables.service"}
@@ -321,11 +321,11 @@ def test_a_unit_that_the_bus_starts_is_quiet(debian: Host) -> None:
 
 def test_a_systemd_that_does_not_answer_is_an_error(debian: Host) -> None:
     debian.says.clear()
-    with pytest.raises(AgentError, match="systemd does not list"):
+    with pytest.raises(AgentError, match="systemctl cannot list"):
         units.read(debian.look())
 
 
-def test_a_host_without_systemd_runs_nothing_of_it(debian: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_without_systemd_runs_no_units(debian: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> Done:
         raise AgentError("invalid", "there is no program systemctl on the host")
 
@@ -336,7 +336,7 @@ def test_a_host_without_systemd_runs_nothing_of_it(debian: Host, monkeypatch: py
 # Parts ------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_preset_that_fits_counts() -> None:
+def test_the_first_matching_preset_counts() -> None:
     rules = [(False, "systemd-journal-remote.*"), (True, "systemd-*")]
     assert is_preset(rules, "systemd-pstore.service")
     assert not is_preset(rules, "systemd-journal-remote.socket")
@@ -361,11 +361,11 @@ def test_the_first_preset_that_fits_counts() -> None:
         ("/etc/cron.d/x", False),
     ],
 )
-def test_which_paths_are_told_here(path: str, *, ours: bool) -> None:
+def test_which_paths_the_entry_of_a_unit_covers(path: str, *, ours: bool) -> None:
     assert covers(path) is ours
 
 
-def test_a_passing_unit_of_the_baseline_is_known_and_may_go(debian: Host) -> None:
+def test_a_passing_unit_of_the_baseline_may_be_gone(debian: Host) -> None:
     debian.write("run/systemd/transient/run-u5.timer", "[Unit]\n")
     there = {"units": dict(units.read(debian.look())["units"])}
     known = baseline.record(debian.machine, there)

@@ -1,4 +1,4 @@
-"""Who was logged in, from sshd's lines of Debian 12 and 13; forged lines count for nothing."""
+"""Who was logged in, from sshd's lines of Debian 12 and 13. Forged lines do not count."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def told(host: Host, since: float = -1000) -> list[tuple[str, str, str, float, f
     ]
 
 
-def test_a_login_that_is_over_and_one_that_lasts(logged: Host) -> None:
+def test_a_finished_login_and_an_open_one(logged: Host) -> None:
     say(
         logged,
         line(ACCEPTED, -60),
         line(CLOSED, 0),
         line(ACCEPTED.replace("deploy", "root"), 5, pid=800),
-        line(CLOSED, 9, pid=900),  # of a login from before the journal begins
+        line(CLOSED, 9, pid=900),  # the journal does not have the start of this login
     )
     assert told(logged) == [
         ("deploy", "laptop", "203.0.113.77", -60, 1),
@@ -96,7 +96,7 @@ def test_an_unknown_key_and_a_password(logged: Host) -> None:
     ]
 
 
-def test_lines_that_others_wrote_count_for_nothing(logged: Host) -> None:
+def test_lines_of_other_programs_do_not_count(logged: Host) -> None:
     say(
         logged,
         line(ACCEPTED, 0, _EXE="/usr/bin/logger"),
@@ -108,27 +108,27 @@ def test_lines_that_others_wrote_count_for_nothing(logged: Host) -> None:
     assert told(logged) == []
 
 
-def test_an_end_is_known_by_its_process_although_the_journal_lost_the_program(logged: Host) -> None:
+def test_the_end_of_a_login_counts_although_the_journal_lost_its_program(logged: Host) -> None:
     lost = {"_EXE": None}
     say(
         logged,
         line(ACCEPTED, -60),
         line(CLOSED, -50, **lost),
-        line(ACCEPTED, -40, pid=800, **lost),  # and lets nobody in
+        line(ACCEPTED, -40, pid=800, **lost),  # without its program, a line is no login
     )
     assert told(logged) == [("deploy", "laptop", "203.0.113.77", -60, -49)]
 
 
-def test_a_session_that_is_gone_and_whose_end_nobody_knows_did_nothing_later(logged: Host) -> None:
-    (logged.root / "proc/700/comm").write_text("bash\n")  # its number is another's by now
+def test_a_login_without_a_known_end_ends_at_its_start(logged: Host) -> None:
+    (logged.root / "proc/700/comm").write_text("bash\n")  # another process has its id now
     say(logged, line(ACCEPTED, -60))
     assert told(logged) == [("deploy", "laptop", "203.0.113.77", -60, -59)]
     (logged.root / "proc/700/comm").unlink()
     assert told(logged) == [("deploy", "laptop", "203.0.113.77", -60, -59)]
 
 
-def test_a_reboot_ends_what_was_open(logged: Host) -> None:
-    # The journal's id of a boot is the kernel's: a host that is a container keeps it.
+def test_a_reboot_ends_open_logins(logged: Host) -> None:
+    # The journal uses the kernel's boot id. It stays the same if a host that is a container restarts.
     say(logged, line(ACCEPTED, -9000), line(ACCEPTED, -10, pid=701))
     assert told(logged, since=-9500) == [
         ("deploy", "laptop", "203.0.113.77", -9000, -4999),
@@ -136,18 +136,18 @@ def test_a_reboot_ends_what_was_open(logged: Host) -> None:
     ]
 
 
-def test_a_number_that_is_given_anew_ends_the_former(logged: Host) -> None:
+def test_a_reused_process_id_ends_the_former_login(logged: Host) -> None:
     say(logged, line(ACCEPTED, -60), line(ACCEPTED.replace("50022", "50023"), -20), line(CLOSED, -10))
     assert [(start, end) for *_, start, end in told(logged)] == [(-60, -19), (-20, -9)]
 
 
-def test_what_ended_before_is_left_out(logged: Host) -> None:
+def test_logins_that_ended_earlier_are_left_out(logged: Host) -> None:
     say(logged, line(ACCEPTED, -60), line(CLOSED, -50))
     assert told(logged, since=-10) == []
     assert told(logged, since=-55) != []
 
 
-def test_lines_out_of_order_are_put_in_order(logged: Host) -> None:
+def test_lines_are_sorted_by_time(logged: Host) -> None:
     say(logged, line(CLOSED, 0), line(ACCEPTED, -60))
     assert [(start, end) for *_, start, end in told(logged)] == [(-60, 1)]
 
@@ -160,7 +160,7 @@ def test_without_a_journal_nobody_is_named(logged: Host, monkeypatch: pytest.Mon
     assert who.logins(logged.look(), NOW) == []
 
 
-def test_names_of_keys_are_those_of_declared_users() -> None:
+def test_the_names_of_keys_come_from_declared_users() -> None:
     records = [
         record("users.users", "deploy", keys={"laptop": f'from="10.0.0.1" {KEY} me', "broken": "ssh-x"}),
         record("file", "/etc/motd", keys={"no": KEY}),

@@ -1,4 +1,4 @@
-"""What the report says a person can paste: the command of each kind of entry, and what it does."""
+"""The command for each kind of entry, ready to paste, and its effect."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def extract(package: str, path: str) -> str:
 ACCOUNTS = {
     ("mallory", "uid 1001, shell /bin/bash, a password"): "userdel -r mallory",
     ("mallory", "uid 1001, of root's group, shell /bin/sh, no password"): "userdel -r mallory",
-    # Not with that folder: it may be somebody else's.
+    # Without `-r`, because another account may use that folder.
     ("mallory", "uid 1001, shell /bin/sh, no password, home /srv"): "userdel mallory",
     ("toor", "is root by its number, uid 0, shell /bin/sh, no password"): "userdel -f toor",
     ("twin", "uid 33, the same as www-data, shell /bin/sh, no password"): "userdel -f twin",
-    # Debian's own accounts are shut, and never removed.
+    # Accounts of Debian itself are locked and never removed.
     ("news", "uid 9, shell /usr/sbin/nologin, a password"): "usermod -p '*' news",
     ("irc", "uid 39, shell /usr/sbin/nologin, an EMPTY password"): "usermod -p '*' irc",
     ("list", "uid 38, shell /bin/bash, no password, home /var/list"): "usermod -s /usr/sbin/nologin list",
@@ -72,7 +72,7 @@ ACCOUNTS = {
     ("group staff", "has a password: whoever knows it writes to /usr/local"): "gpasswd -R staff",
     ("linger bob", "its services start at boot, without a login"): "loginctl disable-linger bob",
     ("reading accounts", "cannot be read: Permission denied"): "",
-    ("more", "7 more are not told"): "",
+    ("more", "7 more are not shown"): "",
 }
 KEYS = {
     ("root SHA256:abc", 'ssh-ed25519 …CWFa8R/9+WqM9abc "a, in /etc/x", from="::1", in /root/.ssh/a b'): (
@@ -118,7 +118,7 @@ FILES = {
     ("/etc/l/x", "file 0644 root:root, diverted by hand to /etc/l/x.distrib"): (
         f"rm /etc/l/x && {DIVERT} /etc/l/x"
     ),
-    # That file is the package's own.
+    # The diverted file is the package's own.
     ("/etc/l/x", "file 0644 root:root, diverted by hand to /etc/l/x.distrib, where nothing is"): (
         "dpkg-divert --local --no-rename --remove /etc/l/x"
     ),
@@ -185,8 +185,8 @@ FILES = {
     ("/etc/" + "x" * 394 + "…", "file 0644 root:root"): "",
     ("/etc/x", "link to /" + "x" * 390 + "…"): "",
     ("accept file /etc/old", "has no effect: remove it from inventory.accept"): "",
-    ("baseline", "there is none of this machine"): "",
-    ("more", "7 more are not told"): "",
+    ("baseline", "not recorded for this machine"): "",
+    ("more", "7 more are not shown"): "",
 }
 UNITS = {
     ("a.service", f"unit file {ETC}/a.service; enabled for multi-user.target"): (
@@ -195,7 +195,7 @@ UNITS = {
     ("a.service", f"unit file {ETC}/a.service (mode 0666, uid 0); drop-in {ETC}/a.service.d/x y.conf"): (
         f"systemctl disable --now a.service; rm {ETC}/a.service; rm '{ETC}/a.service.d/x y.conf'; {RELOAD}"
     ),
-    # The package's own goes on.
+    # The package's unit stays enabled.
     ("fstrim.service", f"unit file {ETC}/fstrim.service, in place of its package's"): (
         f"rm {ETC}/fstrim.service; {RELOAD}"
     ),
@@ -248,7 +248,7 @@ PROGRAMS = {
         "/usr/bin/less",
         "file 6755 root:root, runs as uid 0 and runs as gid 0 and has capabilities of root's",
     ): (f"chmod u-s,g-s /usr/bin/less && {UNCAP} /usr/bin/less"),
-    # chown(1) would take the rights of su away.
+    # chown(1) would remove the setuid bit of su.
     ("/usr/bin/su", "file 4777 root:root, others than root can change it"): "chmod go-w /usr/bin/su",
     ("/usr/bin/mawk", "file 0755 games:root, others than root can change it"): (
         "chown root /usr/bin/mawk && chmod go-w /usr/bin/mawk"
@@ -337,7 +337,7 @@ EVERY = {
 def test_the_command_of_each_kind_of_entry(name: str, key: str, text: str, wanted: str) -> None:
     assert command(name, key, text) == wanted
     if wanted:
-        subprocess.run(["sh", "-nc", wanted], check=True)  # the shell can read it
+        subprocess.run(["sh", "-nc", wanted], check=True)  # the shell can parse it
         assert command(name, key, f"{text} (changed 2026-11-27T08:00:12Z, who: unknown)") == wanted
 
 
@@ -357,12 +357,12 @@ def test_the_command_of_each_kind_of_entry(name: str, key: str, text: str, wante
         ("kernel", "sysctl a.b", "1; the kernel has 0 by itself", "mend it"),
     ],
 )
-def test_what_people_call_it(name: str, key: str, text: str, verb: str) -> None:
+def test_the_verb_of_each_command(name: str, key: str, text: str, verb: str) -> None:
     assert remedy(name, key, text) == f"{verb} yourself: {command(name, key, text)}"
 
 
 def paste(debian: Debian, line: str) -> None:
-    """Run a command with the folder as the host."""
+    """Run a command, with the fake host's folder in place of /."""
     root = debian.root
     for top in ("/etc/", "/usr/", "/opt/", "/home/"):
         line = line.replace(f" {top}", f" {root}{top}").replace(f" '{top}", f" '{root}{top}")
@@ -372,24 +372,24 @@ def paste(debian: Debian, line: str) -> None:
 
 
 def undone(debian: Debian, path: str) -> dict[str, str]:
-    """Paste what is said of a path; return what is told after it."""
+    """Run the remedy for a path, and return what is reported after it."""
     text = files.read(debian.look())["files"][path].text
     shown = path.replace("\n", "?")
     paste(debian, command("files", shown, text))
     return {key: entry.text for key, entry in files.read(debian.look())["files"].items()}
 
 
-def test_a_stranger_is_removed_whatever_its_name(debian: Debian) -> None:
+def test_an_undeclared_file_is_removed_whatever_its_name(debian: Debian) -> None:
     names = ["/etc/evil", "/etc/a b", "/etc/'q\"", "/etc/$(x)", "/opt/drill\nodd", "/etc/is it?"]
     for name in names:
         debian.file(name)
     debian.file("/etc/is itX")
     for name in names:
         assert name not in undone(debian, name)
-    assert debian.at("/etc/is itX").exists(), "a ? is no pattern"
+    assert debian.at("/etc/is itX").exists(), "a ? in a name matches no other character"
 
 
-def test_rights_go_back(debian: Debian) -> None:
+def test_owner_and_mode_are_restored(debian: Debian) -> None:
     debian.package("x", {"/etc/cron.daily/x": "#!/bin/sh\n", "/etc/sudoers": "x"})
     for path in ("/etc/cron.daily/x", "/etc/cron.daily", "/etc/sudoers", "/etc/group"):
         debian.at(path).chmod(0o666)
@@ -397,7 +397,7 @@ def test_rights_go_back(debian: Debian) -> None:
         assert path not in undone(debian, path)
 
 
-def test_copies_and_links_go_back(debian: Debian) -> None:
+def test_copies_and_links_are_restored(debian: Debian) -> None:
     debian.package("base-files", {"/usr/share/base-files/profile": "x\n"})
     debian.file("/etc/profile", "evil\n", 0o666)
     assert undone(debian, "/etc/profile") == {}
@@ -410,8 +410,8 @@ def test_copies_and_links_go_back(debian: Debian) -> None:
     assert undone(debian, "/etc/mtab") == {}
 
 
-def test_a_link_in_a_home_leads_nowhere(debian: Debian) -> None:
-    """Whoever owns a home must not have root write to a file of theirs choosing."""
+def test_a_link_in_a_home_is_not_followed(debian: Debian) -> None:
+    """The owner of a home must not be able to make root write to another file."""
     debian.package("bash", {"/etc/skel/.bashrc": "x\n"}, conffiles=("/etc/skel/.bashrc",))
     debian.file("/etc/precious", "precious")
     debian.at("/home/deploy").mkdir(parents=True)
@@ -420,7 +420,7 @@ def test_a_link_in_a_home_leads_nowhere(debian: Debian) -> None:
     assert debian.at("/etc/precious").read_text() == "precious"
 
 
-def test_one_line_goes_out_of_a_file_of_keys(host: Host) -> None:
+def test_only_one_line_is_removed_from_a_key_file(host: Host) -> None:
     host.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
     other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP///////////////////////////////////////////w== mine"

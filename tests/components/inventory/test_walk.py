@@ -1,4 +1,4 @@
-"""The nightly walk: rights that no package gives, code of nobody, changed files, foreign sources."""
+"""The nightly walk: special rights, code without a package, changed files, undeclared sources."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_rights_that_no_package_gives(debian: Debian) -> None:
     }
 
 
-def test_a_packaged_program_that_others_may_change(debian: Debian) -> None:
+def test_a_packaged_program_that_others_can_write(debian: Debian) -> None:
     debian.package("less", dict.fromkeys(("/usr/bin/less", "/usr/bin/lesskey", "/usr/bin/at", "/var/x"), ""))
     for path, mode, uid in (
         ("/usr/bin/less", 0o755, 1000),
@@ -60,7 +60,7 @@ def test_a_packaged_program_that_others_may_change(debian: Debian) -> None:
 
 
 def test_capabilities(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Setting a real one needs a file system that keeps it.
+    # Real capabilities need a file system that keeps them.
     def getxattr(path: str, name: str, *, follow_symlinks: bool) -> bytes:
         assert (name, follow_symlinks) == ("security.capability", False)
         if path.endswith(("/python3", "/ping")):
@@ -102,7 +102,7 @@ def test_lists_of_packages_may_still_name_bin_and_lib(debian: Debian) -> None:
     assert "/usr/bin/su.real" in walk.shipped(str(debian.dpkg))
 
 
-def test_what_dpkg_verifies() -> None:
+def test_findings_of_dpkg_verify() -> None:
     said = """\
 ??5??????   /usr/bin/curl
 ??5?????? c /etc/ssh/sshd_config
@@ -173,7 +173,7 @@ def test_where_packages_come_from() -> None:
     assert walk.distribution(POLICY) == {"http://deb.debian.org/debian"}
     assert walk.sources(PACKAGES) == {
         "bash": ["http://deb.debian.org/debian"],
-        # Lists are newer than what is installed, every time until the upgrade.
+        # Before each upgrade, the lists have a newer version than the installed one.
         "curl": ["http://deb.debian.org/debian"],
         "evil": ["http://evil.example/apt"],
         "gone": [],
@@ -199,11 +199,11 @@ def test_the_program_on_the_host_is_this_module_and_runs_alone(debian: Debian, t
     assert sorted(path.name for path in target.parent.iterdir()) == ["walk.json"]
 
 
-def test_its_service_comes_after_everything_else() -> None:
+def test_the_service_has_the_lowest_priority() -> None:
     text = render.service("web1-inventory-service")
     for line in ("Nice=19", "IOSchedulingClass=idle", "CPUSchedulingPolicy=idle"):
         assert f"\n{line}\n" in text
-    assert "NoNewPrivileges=" not in text, "it makes every file system nosuid"
+    assert "NoNewPrivileges=" not in text, "with it, systemd mounts every file system nosuid"
     assert render.RESULT.endswith("/inventory/walk.json")
 
 
@@ -218,8 +218,8 @@ def test_a_held_lock_of_dpkg_is_seen(debian: Debian) -> None:
         assert other.stdout is not None
         other.stdout.readline()
         assert dpkg._is_locked(lock)
-        dpkg.wait_until_idle(debian.machine)  # it ends, whoever holds the lock
+        dpkg.wait_until_idle(debian.machine)  # it returns although the lock stays held
         other.communicate(b"\n")
     assert not dpkg._is_locked(lock)
     with lock.open("r+") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # to look takes nothing
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the check did not take the lock

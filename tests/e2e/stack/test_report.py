@@ -109,7 +109,7 @@ def test_an_acceptance_takes_effect_by_itself_and_so_does_its_end(told: Program)
     title, line, *_ = portcullis(told, "preview", code=2).splitlines()
     assert "0 differences by hand, 1 change of yours" in title
     subject, reason = "file /etc/cron.d/provider", "tried for a day"
-    assert line.strip() == f"{subject}: accepted: {reason} — up tells of it no more"
+    assert line.strip() == f"{subject}: accepted: {reason} — up no longer reports it"
     assert "web1: 1 done in" in portcullis(told, "up", "--yes")
     assert portcullis(told, "drift").startswith("web1: no differences in")
     told.set("hosts.web1", inventory=None)
