@@ -461,6 +461,29 @@ def test_an_installation_that_was_killed_before_it_disabled_is_finished_by_the_n
     assert "nginx.service" not in web.apt.enabled
 
 
+def test_an_agent_that_is_killed_while_it_disables_has_noted_that_it_was_us(
+    make: Make, machine: Machine
+) -> None:
+    # The inventory took it for the work of a person for good (found by make torture).
+    web = make(units=UNITS)
+    systemctl = web.apt.systemctl
+
+    def killed(words: list[str]) -> Done:
+        done = systemctl(words)
+        if words[0] == "disable":
+            raise KeyboardInterrupt
+        return done
+
+    web.apt.systemctl = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        web.put("nginx")
+    web.apt.systemctl = systemctl  # type: ignore[method-assign]
+    web.client = web.client.again()
+    web.put("nginx")
+    noted = [unit for record in Store(machine.state).all() for unit in record.extra.get("disabled", ())]
+    assert "nginx.service" in noted
+
+
 def test_recommended_packages_come_only_when_asked_for(make: Make) -> None:
     web = make(recommends={"nginx": ["chrony"]})
     web.put("nginx")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.resources.packages.on_host.policy import held_back, starting
+from portcullis.resources.packages.on_host.policy import VARIABLE, held_back, starting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,10 @@ def policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "policy-rc.d"
 
 
-def ask(policy: Path, unit: str, action: str) -> int:
-    return subprocess.run([str(policy), unit, action], check=False).returncode
+def ask(policy: Path, unit: str, action: str, *, ours: bool = True) -> int:
+    """Ask as a maintainer script of our run of apt does, or of somebody else's."""
+    environment = {**os.environ, **({VARIABLE: "1"} if ours else {})}
+    return subprocess.run([str(policy), unit, action], check=False, env=environment).returncode
 
 
 def test_starts_are_forbidden_and_stops_and_running_units_are_not(policy: Path) -> None:
@@ -56,7 +58,10 @@ def test_it_comes_back_after_a_failure(policy: Path) -> None:
 
 
 @pytest.mark.parametrize("had_one", [True, False])
-def test_one_left_by_a_killed_run_forbids_nothing_and_goes_with_the_next(policy: Path, had_one: bool) -> None:  # noqa: FBT001
+def test_one_left_by_a_killed_agent_holds_for_its_apt_alone_and_goes_with_the_next(
+    policy: Path,
+    had_one: bool,  # noqa: FBT001
+) -> None:
     if had_one:
         policy.write_text("#!/bin/sh\nexit 0\n")
         policy.chmod(0o755)
@@ -67,7 +72,9 @@ def test_one_left_by_a_killed_run_forbids_nothing_and_goes_with_the_next(policy:
         os._exit(0)
     os.waitpid(child, 0)
     assert "portcullis" in policy.read_text()
-    assert ask(policy, "nginx.service", "start") == 0
+    # Its apt runs on: a web server that it brings must not show its distribution's page.
+    assert ask(policy, "nginx.service", "start") == 101
+    assert ask(policy, "nginx.service", "start", ours=False) == 0
     with held_back(policy):
         assert ask(policy, "nginx.service", "start") == 101
     assert policy.exists() == had_one

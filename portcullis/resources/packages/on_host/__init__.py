@@ -24,7 +24,7 @@ from portcullis.resources.packages.facts import (
     PackagesSpec,
 )
 from portcullis.resources.packages.on_host.apt import Apt, is_installed, is_there
-from portcullis.resources.packages.on_host.policy import DISABLED, forget_units, leave_stopped
+from portcullis.resources.packages.on_host.policy import DISABLED, disable, forget_units, starting_at_boot
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -180,8 +180,10 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         brought = work.record.extra.get("brought")
         if brought:
             declared = {record.id for record in self._store.all() if record.kind == "service"}
-            stopped = leave_stopped(self._machine, sorted(self._installed(brought)), declared)
-            work.record.extra[DISABLED] = sorted({*work.record.extra.get(DISABLED, ()), *stopped})
+            going = starting_at_boot(self._machine, sorted(self._installed(brought)), declared)
+            work.record.extra[DISABLED] = sorted({*work.record.extra.get(DISABLED, ()), *going})
+            work.save()  # first: killed after it, nobody else would be taken for who disabled them
+            disable(self._machine, going)
             del work.record.extra["brought"]
             work.save()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import AgentError
-from portcullis.resources.packages.on_host.policy import held_back
+from portcullis.resources.packages.on_host.policy import VARIABLE, held_back
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -28,6 +28,7 @@ _ENVIRONMENT = {
     "APT_LISTCHANGES_FRONTEND": "none",
     "UCF_FORCE_CONFFOLD": "1",
     "NEEDRESTART_SUSPEND": "1",
+    VARIABLE: "1",
 }
 _HELD = re.compile(
     r"Could not get lock (\S+?)\.? .*?(?:held by process (\d+)(?: \((.+?)\))?)?\s*$", re.MULTILINE

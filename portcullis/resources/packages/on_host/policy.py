@@ -24,12 +24,14 @@ _UNITS = ("/lib/systemd/system", "/usr/lib/systemd/system")
 # A timer stays: what it starts ends again (logrotate, certbot), and a host without those decays.
 _SUFFIXES = (".service", ".socket", ".path")
 
-# invoke-rc.d and deb-systemd-invoke ask /usr/sbin/policy-rc.d NAME ACTION; 101 forbids. The script looks
-# whether we still live (by the start time, the 22nd word of /proc/PID/stat), so that one left behind by a
-# crash forbids nothing.
+VARIABLE = "PORTCULLIS_INSTALLS"
+"""Set for our runs of apt, whose maintainer scripts inherit it: the policy is about nobody else's."""
+
+# invoke-rc.d and deb-systemd-invoke ask /usr/sbin/policy-rc.d NAME ACTION; 101 forbids. A run of apt outlives
+# an agent that is killed, and still starts nothing. The script that is left then forbids nothing to others.
 _SCRIPT = """#!/bin/sh
-{mark}nothing that was not running starts while packages are installed (process {pid})
-if [ "$(sed 's/.*) //' /proc/{pid}/stat 2>/dev/null | cut -d' ' -f20)" = {started} ]; then
+{mark}nothing that was not running starts while it installs packages
+if [ "${variable}" ]; then
   case "$2" in
     *start*) systemctl is-active --quiet "$1" || exit 101 ;;
   esac
@@ -41,14 +43,15 @@ exit 0
 
 @contextlib.contextmanager
 def held_back(policy: Path) -> Iterator[None]:
-    """While inside, nothing starts that was not running. The host's own policy is still asked."""
+    """While inside, our apt starts nothing that was not running. The host's own policy is still asked."""
     saved = policy.with_name(policy.name + ".portcullis")
-    recover(policy, saved)
-    pid = os.getpid()
-    script = _SCRIPT.format(mark=MARK, pid=pid, started=_start_time(pid), saved=saved)
-    with contextlib.suppress(FileNotFoundError):
-        os.link(policy, saved, follow_symlinks=False)  # and not a rename: there is no moment without a policy
-    disk.write(policy, script.encode(), mode=0o755)
+    if not is_ours(policy):
+        recover(policy, saved)
+        with contextlib.suppress(FileNotFoundError):
+            # And not a rename: there is no moment without a policy.
+            os.link(policy, saved, follow_symlinks=False)
+    # Over one that a killed agent left, whose apt may still run.
+    disk.write(policy, _SCRIPT.format(mark=MARK, variable=VARIABLE, saved=saved).encode(), mode=0o755)
     try:
         yield
     finally:
@@ -77,32 +80,28 @@ def is_ours(policy: Path) -> bool:
         return False
 
 
-def _start_time(pid: int) -> str:
-    return (Path("/proc") / str(pid) / "stat").read_text("utf-8").rpartition(") ")[2].split(" ")[19]
+def starting_at_boot(machine: Machine, packages: Collection[str], declared: Collection[str]) -> list[str]:
+    """Return the units of `packages`, which were just installed, that would start at the next boot.
 
-
-def leave_stopped(machine: Machine, packages: Collection[str], declared: Collection[str]) -> list[str]:
-    """Disable the units of `packages`, which were just installed, that would start at the next boot.
-
-    Units of early boot (``DefaultDependencies=no``: apparmor, networking, firewalls) stay as their package
-    wants them, and so do those that are `declared`. Returns the units that it disabled. Raises `AgentError`
-    (``systemd``, ``unreadable``).
+    Units of early boot (``DefaultDependencies=no``: apparmor, networking, firewalls) are not among them, and
+    neither are those that are `declared`. Raises `AgentError` (``unreadable``).
     """
-    if not packages:
-        return []
-    units = sorted(_units_of(machine, packages) - set(declared))
+    units = sorted(_units_of(machine, packages) - set(declared)) if packages else []
     if not units:
         return []
     properties = "--property=Id,UnitFileState,DefaultDependencies"
     shown = machine.run(["systemctl", "show", "--no-pager", properties, "--", *units], timeout=_TIMEOUT)
     if shown.code:
         raise AgentError("unreadable", "systemd does not answer on the host", detail=shown.text)
-    going = starting(shown.out)
-    if going:
-        done = machine.run(["systemctl", "--no-pager", "disable", *going], timeout=_TIMEOUT)
+    return starting(shown.out)
+
+
+def disable(machine: Machine, units: Collection[str]) -> None:
+    """Let units not start at boot. Raises `AgentError` (``systemd``)."""
+    if units:
+        done = machine.run(["systemctl", "--no-pager", "disable", *units], timeout=_TIMEOUT)
         if done.code:
-            raise AgentError("systemd", f"{', '.join(going)} cannot be disabled", detail=done.text)
-    return going
+            raise AgentError("systemd", f"{', '.join(units)} cannot be disabled", detail=done.text)
 
 
 def forget_units(machine: Machine, packages: Collection[str]) -> None:
