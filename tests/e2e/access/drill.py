@@ -64,7 +64,7 @@ class Hostile:
 
 TAKEN_BACK = "the change was taken back, and the login works again"
 _REFUSES = ("UfwPolicy", "{here} could not log in on port 22 any more")
-_SHELL = ("User", "turns every login away")
+_SHELL = ("User", "refuses every login")
 
 
 def _sshd(option: str, value: str, *says: str) -> Hostile:
