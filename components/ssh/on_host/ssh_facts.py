@@ -29,7 +29,7 @@ ANYONE = "nobody"
 _TIMEOUT = 30.0
 _NO_FOLDER = "Missing privilege separation directory"
 # Addresses from the range for documentation. They stand for any client on the internet.
-_STRANGER = "addr=192.0.2.1,laddr=192.0.2.2,host=stranger.invalid"
+_ANY_CLIENT = "addr=192.0.2.1,laddr=192.0.2.2,host=stranger.invalid"
 
 # The text that ss prints after the name of each process that holds a socket. Users can choose the names of
 # their processes, but only 15 characters: too few to imitate the end of one entry and the start of the next.
@@ -59,7 +59,7 @@ def effective(machine: Machine, users: Iterable[str], port: str, text: str | Non
     given = command_line(machine) if text is None else []
     with _as_file(text) as where:
         for user in users:
-            who = f"user={user},{_STRANGER},lport={port}"
+            who = f"user={user},{_ANY_CLIENT},lport={port}"
             done = machine.run(["sshd", "-T", *where, *given, "-C", who], timeout=_TIMEOUT)
             if done.code:
                 raise (Stopped if _NO_FOLDER in done.err else Refused)(_plain(done, where))

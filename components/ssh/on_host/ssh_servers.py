@@ -227,7 +227,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             ssh_facts.prepare(self._machine)
             try:
                 files.write(self._ours, spec.content, 0o600)
-                self._prevail(spec, wanted, files, work)
+                self._enforce(spec, wanted, files, work)
                 edited = work.record.extra.get("edited", ())
                 work.record.extra["left"] = {path: content_of(Path(path)) for path in edited}
                 ssh_facts.checked(self._machine)
@@ -247,7 +247,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             if firewall:
                 ssh_rules.give_back(self._machine, firewall.ours - set(wanted), rules)
 
-    def _prevail(self, spec: SshServerSpec, wanted: list[str], files: Files, work: Work) -> None:
+    def _enforce(self, spec: SshServerSpec, wanted: list[str], files: Files, work: Work) -> None:
         """Make our file's options take effect. With `adopt`, lines of other files that win become comments.
 
         Without `adopt` such lines are an error, which names them.
@@ -261,10 +261,10 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                     hint="write that line at the top, or let `up` write it until this resource is deleted: ",
                 )
             text = sshd_config.read_text(self._main) or ""
-            self._note(work, self._main)
+            self._record_edit(work, self._main)
             files.rewrite(self._main, sshd_config.with_include(text, self._ours.parent))
         while True:
-            others = self._winners(spec, wanted)
+            others = self._overriding_lines(spec, wanted)
             if not others:
                 return
             if not work.adopt:
@@ -277,10 +277,10 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                 raise AgentError(
                     "not-converged", f"{first} changed during the deploy", prop="content", hint="run again"
                 )
-            self._note(work, first)
+            self._record_edit(work, first)
             files.rewrite(first, sshd_config.take_out(stands, numbers))
 
-    def _winners(self, spec: SshServerSpec, wanted: list[str]) -> list[sshd_config.Line]:
+    def _overriding_lines(self, spec: SshServerSpec, wanted: list[str]) -> list[sshd_config.Line]:
         """The lines of other files that keep declared options from taking effect. Our file is in place."""
         users = _users(spec)
         lines = sshd_config.read_lines(self._main)
@@ -307,9 +307,9 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             found += sshd_config.rivals(lines, ours, "port", set(wanted))
             addresses = sshd_config.rivals(lines, ours, "listenaddress", set())
             found += [line for line in addresses if line.has_port]
-        return self._explained(spec, (declared, live), found, ports=ports == set(wanted))
+        return self._check_explained(spec, (declared, live), found, ports=ports == set(wanted))
 
-    def _explained(
+    def _check_explained(
         self, spec: SshServerSpec, both: tuple[ByUser, ByUser], found: list[sshd_config.Line], *, ports: bool
     ) -> list[sshd_config.Line]:
         """Return `found`, or raise `AgentError` if an option or port differs and no line explains it."""
@@ -325,7 +325,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             )
         return found
 
-    def _note(self, work: Work, path: Path) -> None:
+    def _record_edit(self, work: Work, path: Path) -> None:
         """Record that we turn lines of a file into comments, before we do it."""
         edited = work.record.extra.setdefault("edited", [])
         if str(path) not in edited:
@@ -356,10 +356,10 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                     paths.remove_file(self._ours)
                     return "removed"  # the package openssh-server was removed before this resource
                 raise
-            self._leave(ssh_facts.configured_ports(live[ANYONE]) if live else {"22"}, record)
+            self._restore_ports(ssh_facts.configured_ports(live[ANYONE]) if live else {"22"}, record)
         return "restored" if record.original["drop_in"]["type"] == "file" else "removed"
 
-    def _leave(self, ports: set[str], record: Record) -> None:
+    def _restore_ports(self, ports: set[str], record: Record) -> None:
         """Make sshd listen on `ports`, and restore the firewall rules."""
         rules = dict(record.extra.get("rules", {}))
         firewall = ssh_rules.read(self._machine)

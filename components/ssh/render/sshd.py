@@ -31,7 +31,7 @@ _SHARED = """
 # A deploy, the docker provider and people's shells share one connection. Where it may hold fewer sessions,
 # ssh opens a new connection for each.
 """
-_AGAIN = """
+_REPEATED = """
 # Repeated for every user: a Match block in a later file could otherwise change these options.
 """
 
@@ -98,7 +98,7 @@ def drop_in(resource: str, options: SshdOptions, dialect: Dialect) -> str:
     parts += [_SHARED, f"Match User {word(options.login)}\n    MaxSessions {_SHARED_SESSIONS}\n"]
     parts += [tunnel.blocks(options.tunnels)]
     parts += [preview.block()] if options.preview else []
-    parts += [_AGAIN, "Match all\n"]
+    parts += [_REPEATED, "Match all\n"]
     parts += [f"    {name} {values[name]}\n" for name in ENTRANCE if name in values]
     return "".join(parts)
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 NO_LOGIN = ("nologin", "false", "sync", "true")
 """Names of programs that stand in place of a shell and refuse a login."""
 _TIMEOUT = 60.0
-_LEAVING = 10.0  # seconds until the processes of an account must have ended
-_PATIENCE = 1.0  # seconds until we kill processes that have not ended by themselves
-_GLANCE = 0.05  # seconds between two checks
+_END_LIMIT = 10.0  # seconds until the processes of an account must have ended
+_KILL_AFTER = 1.0  # seconds until we kill processes that have not ended by themselves
+_POLL = 0.05  # seconds between two checks
 # useradd and similar programs lock the files, and fail if another one holds the lock.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -122,22 +122,22 @@ def end_sessions(machine: Machine, account: Account) -> None:
         return
     with contextlib.suppress(AgentError):  # the host has no logind
         # First ask logind to end them. If we killed the user's systemd, its unit would count as failed.
-        machine.run(["loginctl", "terminate-user", account.name], timeout=_LEAVING)
+        machine.run(["loginctl", "terminate-user", account.name], timeout=_END_LIMIT)
     begun = time.monotonic()
     while True:
         found = _processes(machine, account.uid)
         if not found:
             return
         waited = time.monotonic() - begun
-        if waited > _LEAVING:
+        if waited > _END_LIMIT:
             raise AgentError(
                 "accounts", f"sessions of {account.name} do not end", prop="sessions",
                 hint=f"look at its processes: ps -u {account.name}",
             )  # fmt: skip
-        for number in found if waited > _PATIENCE else ():
+        for number in found if waited > _KILL_AFTER else ():
             with contextlib.suppress(OSError):  # the process has ended by itself
                 os.kill(number, signal.SIGKILL)
-        time.sleep(_GLANCE)
+        time.sleep(_POLL)
 
 
 def _processes(machine: Machine, uid: int) -> list[int]:

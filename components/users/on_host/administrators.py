@@ -45,7 +45,7 @@ GROUPS = {
     "disk": "reads and writes raw disks",
 }
 _SHOWN = 120  # characters of a file's rules
-_NOBODYS_GROUP = "nogroup"
+_NO_GROUP = "nogroup"
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Administrators(
             if name.startswith("/"):
                 files[name.partition(": ")[0]] = True
             else:
-                commands.append(_give(name, facts))
+                commands.append(_restore_command(name, facts))
         return Undo(tuple(files), tuple(commands))
 
     def undo_removal(self, desired: AdministratorsDesired, record: Record, facts: _Found) -> Undo | None:
@@ -188,7 +188,9 @@ class Administrators(
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
         """Keep the undeclared ways from before the first `up`, for a removal. Later ones are drift."""
-        given = {name: list(_give(name, facts)) for name in facts.undeclared if not name.startswith("/")}
+        given = {
+            name: list(_restore_command(name, facts)) for name in facts.undeclared if not name.startswith("/")
+        }
         lines = f"{self._sudoers}: "
         files = [name for name in facts.undeclared if name[0] == "/" and not name.startswith(lines)]
         return {
@@ -236,7 +238,7 @@ class Administrators(
             accounts.change(self._machine, "gpasswd", "-d", name, group, prop="undeclared")
         account = known.accounts.get(name)
         if account is not None and account.gid == known.groups[group].gid:
-            own = name if name in known.groups and name not in GROUPS else _NOBODYS_GROUP
+            own = name if name in known.groups and name not in GROUPS else _NO_GROUP
             accounts.change(self._machine, "usermod", "-g", own, name, prop="undeclared")
 
     def remove(self, desired: AdministratorsDesired, record: Record, folder: Path) -> str:
@@ -280,7 +282,7 @@ def _is_only_for(login: str, rules: list[str]) -> bool:
     return bool(rules) and all(rule.split()[0] == login for rule in rules)
 
 
-def _give(name: str, facts: _Found) -> Argv:
+def _restore_command(name: str, facts: _Found) -> Argv:
     """The command that gives back a right that `apply` removes. The password of a second root is lost."""
     kind, _, who = name.partition(": ")
     if kind == "uid 0":

@@ -17,7 +17,7 @@ _TYPE = re.compile(r"[a-z0-9][a-z0-9@.-]{2,63}\Z")
 # sshd splits a line at spaces and tabs. Its base64 decoder ignores every other character that isspace(3)
 # accepts: a key with such a character in it is still valid.
 _BLANKS = re.compile(r"[ \t]+")
-_PASSED_OVER = str.maketrans("", "", "\r\v\f")
+_IGNORED = str.maketrans("", "", "\r\v\f")
 _COMMENT = 80  # characters of a comment that are shown
 
 
@@ -80,7 +80,7 @@ def _key(text: str) -> tuple[str, str, str] | None:
     if len(words) < 2:  # noqa: PLR2004 - a type and a key
         return None
     try:
-        blob = base64.b64decode(words[1].translate(_PASSED_OVER), validate=True)
+        blob = base64.b64decode(words[1].translate(_IGNORED), validate=True)
     except (binascii.Error, ValueError):
         return None
     length = int.from_bytes(blob[:4], "big")

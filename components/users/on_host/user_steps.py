@@ -42,7 +42,7 @@ def _short(value: str | None) -> str:
     return "absent" if value is None else value if len(value) <= _SHOWN else f"…{value[-_SHOWN:]}"
 
 
-def narrows(step: Step) -> bool:
+def can_lock_out(step: Step) -> bool:
     """Whether a step could lock out somebody who can log in now."""
     if step.prop.startswith(("keys.", "groups.")):
         return step.have != "absent"

@@ -42,7 +42,7 @@ _MADE = "made"
 # Runs a command only if the file exists that we write after useradd. If somebody else creates the account
 # after our read, useradd fails: then the undo must not delete their account.
 _IF_MADE = '[ ! -e "$0" ] || exec "$@"'
-_LEAVING = 10.0  # seconds until the sessions of a removed user must have ended
+_END_LIMIT = 10.0  # seconds until the sessions of a removed user must have ended
 _NUMBERS = range(1000, 60000)  # numbers for people, by login.defs of Debian and Ubuntu
 
 
@@ -201,7 +201,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
     def undo(self, desired: UserDesired, facts: _Found, steps: list[Step]) -> Undo | None:
         """Return the undo. A change that only gives access needs none, except for the user that deploys."""
         name = desired.user
-        if desired.login != name and not any(map(user_steps.narrows, steps)):
+        if desired.login != name and not any(map(user_steps.can_lock_out, steps)):
             return None
         rule = str(sudoers.rule_path(self._machine, name))
         if not facts.exists:
@@ -221,11 +221,11 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         return Undo((*facts.keepable, rule), tuple(commands))
 
     def undo_removal(self, desired: UserDesired, record: Record, facts: _Found) -> Undo | None:
-        if not facts.exists or _stays(desired, record):
+        if not facts.exists or _keeps_login_user(desired, record):
             return None
         name, rule = record.id, str(sudoers.rule_path(self._machine, record.id))
         commands: list[Argv] = [("usermod", "-s", facts.login_shell, name)]
-        if _goes(desired, record):
+        if _deletes_account(desired, record):
             account = accounts.read(self._machine).accounts[name]
             groups = [f"--groups={','.join(facts.member_of)}"] if facts.member_of else []
             commands = [
@@ -262,8 +262,9 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
                 raise refusal
             steps = self.plan(desired, facts)
         account = accounts.read(self._machine).accounts[name]
-        ending = _may_end(desired) and any(
-            step.action == "end" or (step.action == "keys" and user_steps.narrows(step)) for step in steps
+        ending = _may_end_sessions(desired) and any(
+            step.action == "end" or (step.action == "keys" and user_steps.can_lock_out(step))
+            for step in steps
         )
         if ending:
             # Record this before the keys change: after an interrupted deploy the next one ends the sessions.
@@ -289,7 +290,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
             elif step.prop == "shell":
                 self._set_shell(name, desired.shell or SHELL)
             elif step.prop == "password":
-                self._take_password(name, step.have, work)
+                self._disable_password(name, step.have, work)
             elif step.action == "groups":
                 how = "-d" if step.want == "absent" else "-a"
                 group = step.prop.partition(".")[2]
@@ -345,7 +346,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         _must_exist(shell)
         accounts.change(self._machine, "usermod", "-s", shell, name, prop="shell")
 
-    def _take_password(self, name: str, have: str, work: Work) -> None:
+    def _disable_password(self, name: str, have: str, work: Work) -> None:
         if have == "empty":
             accounts.change(self._machine, "usermod", "-p", "*", name, prop="password")
             return
@@ -357,7 +358,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         """Restore the access from before. The home is kept, and so is the user that deploys."""
         name = record.id
         account = accounts.read(self._machine).accounts.get(name)
-        if account is not None and _stays(desired, record):
+        if account is not None and _keeps_login_user(desired, record):
             return "kept"
         rule = sudoers.rule_path(self._machine, name)
         if record.original["sudoers"]["type"] != "absent":
@@ -372,12 +373,12 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         }
         for path in record.extra.get("files") or []:
             key_files.put_back(account, Path(path), *kept.get(path, ({"type": "absent"}, folder)))
-        if _may_end(desired):
+        if _may_end_sessions(desired):
             accounts.end_sessions(self._machine, account)
         if record.original["type"] == "user":
             self._restore(desired, record, account)
             return "restored"
-        if _goes(desired, record):
+        if _deletes_account(desired, record):
             self._delete(name)
             return "removed"
         return "kept"
@@ -398,8 +399,8 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
 
     def _delete(self, name: str) -> None:
         """Delete the account, but not its home (no -r): the files of a person are not ours to delete."""
-        self._machine.run(["loginctl", "terminate-user", name], timeout=_LEAVING)
-        deadline = time.monotonic() + _LEAVING
+        self._machine.run(["loginctl", "terminate-user", name], timeout=_END_LIMIT)
+        deadline = time.monotonic() + _END_LIMIT
         while True:
             try:
                 return accounts.change(self._machine, "userdel", name)
@@ -409,12 +410,12 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
                 time.sleep(self._machine.settle)
 
 
-def _may_end(desired: UserDesired) -> bool:
+def _may_end_sessions(desired: UserDesired) -> bool:
     """Whether we may end sessions of the account. We never end those of the user that deploys."""
     return desired.sessions is not None and desired.login != desired.user
 
 
-def _stays(desired: UserDesired, record: Record) -> bool:
+def _keeps_login_user(desired: UserDesired, record: Record) -> bool:
     """Whether this is the user that deploys, and its former keys would not let it in.
 
     A destroy removes other resources after this one, and still logs in as this user.
@@ -423,7 +424,7 @@ def _stays(desired: UserDesired, record: Record) -> bool:
     return desired.login == record.id and not declared & set(record.original["let_in"])
 
 
-def _goes(desired: UserDesired, record: Record) -> bool:
+def _deletes_account(desired: UserDesired, record: Record) -> bool:
     made = record.original["type"] == "absent"
     return made and desired.on_delete == "remove" and desired.login != record.id
 

@@ -238,7 +238,7 @@ def test_a_line_that_cannot_become_a_comment_is_an_error_and_changes_nothing(
     """Its file disappeared between two reads, or it is our own file: trying again would never end."""
     before = server.host.main.read_text()
     line = Line(str(server.host.drop_in(file)), 1, "maxauthtries", ("9",))
-    monkeypatch.setattr(SshServers, "_winners", lambda *_: [line])
+    monkeypatch.setattr(SshServers, "_overriding_lines", lambda *_: [line])
     error = server.refused(adopt=True)
     assert (error.code, error.message) == ("not-converged", f"{line.file} changed during the deploy")
     assert server.host.main.read_text() == before

@@ -349,7 +349,7 @@ def test_an_account_whose_processes_do_not_end_is_an_error(
     alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice.put()
-    monkeypatch.setattr(users, "_LEAVING", 0.1)
+    monkeypatch.setattr(users, "_END_LIMIT", 0.1)
     alice.host.fail["userdel"] = "userdel: user alice is currently used by process 7"
     error = alice.client.refused("remove", "users.users", "alice", alice.desired(on_delete="remove"))
     assert "used by process 7" in error.detail
@@ -805,7 +805,7 @@ def session() -> Iterator[subprocess.Popen[bytes]]:
 def test_a_session_ends_with_its_key(
     alice: Person, session: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    monkeypatch.setattr(accounts, "_PATIENCE", 0.0)
+    monkeypatch.setattr(accounts, "_KILL_AFTER", 0.0)
     alice.exists_with(LAPTOP, uid=NOBODY_ELSE)
     alice.put(adopt=True, sessions="current", keys={"laptop": LAPTOP})
     alice.put(sessions="current", keys={"laptop": LAPTOP, "ci": CI})
@@ -823,7 +823,7 @@ def test_a_session_ends_with_its_key(
 def test_sessions_left_by_an_interrupted_run_show_and_end(
     alice: Person, session: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "_PATIENCE", 0.0)
+    monkeypatch.setattr(accounts, "_KILL_AFTER", 0.0)
     alice.exists_with(LAPTOP, uid=NOBODY_ELSE)
     alice.put(adopt=True, sessions="current")
 
