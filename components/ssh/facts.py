@@ -110,7 +110,7 @@ class SshServerFacts(Facts):
         users: the same for single users.
         firewall: each port with the SSH server's rule: `ALLOW` or ``in part``. None without ufw.
         stale: whether a file that sshd reads is newer than the configuration that it runs on.
-        broken: why sshd refuses its files or is stopped; "" if it does not and is not.
+        broken: why sshd refuses its files, or that it is stopped; "" if sshd works.
         ports: ports on which sshd can be reached.
         ports_before: ports on which sshd could be reached before our first change.
         owner: the owner that declares the server; "" if none does.

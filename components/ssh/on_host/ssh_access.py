@@ -122,7 +122,9 @@ def _groups(login: _Login) -> AgentError | None:
 
 def _sessions(login: _Login) -> AgentError | None:
     if login.options.get("maxsessions") == "0":
-        return _error("MaxSessions", "0 allows no session in a login", "write at least 1")
+        return _error(
+            "MaxSessions", "0 allows no session: a deploy could log in, but run nothing", "write at least 1"
+        )
     return None
 
 

@@ -79,8 +79,8 @@ class SshDaemon:
             has_new_sockets = not former & (set() if by_socket else ssh_facts.sockets(self._machine))
             listening, taken = ssh_facts.listening_ports(self._machine, by_socket=by_socket)
             late = time.monotonic() > deadline
-            # A sshd that inherited its sockets keeps them after a reload. After the deadline the same sockets
-            # are fine: the login that follows shows whether sshd works.
+            # An sshd that inherited its sockets keeps them after a reload. So after the deadline the same
+            # sockets are fine: the login that follows shows whether sshd works.
             if listening == wanted and (has_new_sockets or late):
                 break
             if late:

@@ -28,8 +28,8 @@ _PORT = """
 # When the port moves, sshd also listens on the old port until a login on the new one has worked.
 """
 _SHARED = """
-# A deploy, the docker provider and people's shells share one connection. Where it may hold fewer sessions,
-# ssh opens a new connection for each.
+# A deploy, the docker provider and people's shells share one connection. If it may hold fewer sessions, ssh
+# opens new connections.
 """
 _REPEATED = """
 # Repeated for every user: a Match block in a later file could otherwise change these options.
@@ -138,11 +138,11 @@ def _ours(options: SshdOptions, dialect: Dialect) -> list[_Option]:
         _Option(
             "AuthenticationMethods",
             "publickey",
-            "The same rule as a complete list: PAM or a later version of sshd cannot add a method.",
+            "The only method, as a complete list: neither PAM nor a later version of sshd can add one.",
         ),
         _Option("PasswordAuthentication", "no", "Attackers guess passwords all day long."),
         _Option("KbdInteractiveAuthentication", "no", "With PAM this asks for a password too."),
-        _Option("PermitEmptyPasswords", "no", "Not even if somebody allows passwords again."),
+        _Option("PermitEmptyPasswords", "no", "Not even if somebody allows other passwords again."),
         _Option("HostbasedAuthentication", "no", "No other machine may vouch for its users."),
         _Option("GSSAPIAuthentication", "no", "No Kerberos: its code would run before the login."),
         _Option(

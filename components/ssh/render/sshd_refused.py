@@ -50,7 +50,7 @@ def refusals(options: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
         elif known in _NEVER and value.lower() != "no":
             yield name, f"allows a login without a key: {_NEVER[known]}", "leave it out"
         elif known == "authenticationmethods" and not _wants_a_key(value):
-            how = "name publickey in each, such as publickey,publickey for two keys"
+            how = "name publickey in each alternative, such as publickey,publickey for two keys"
             yield name, "has an alternative that allows a login without a key", how
 
 

@@ -62,7 +62,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Directory:
-    """All accounts and groups at one moment."""
+    """All local accounts and groups, read at one moment."""
 
     accounts: dict[str, Account]
     groups: dict[str, Group]

@@ -44,7 +44,7 @@ GROUPS = {
     # "Mostly equivalent to root access": wiki.debian.org/SystemGroups.
     "disk": "reads and writes raw disks",
 }
-_SHOWN = 120  # characters of a file's rules
+_SHOWN = 120  # characters of a file's rules that are shown
 _NO_GROUP = "nogroup"
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MODE = 0o440
 PREFIX = "portcullis-"
-LIMIT = 1 << 20  # bytes of a file
+LIMIT = 1 << 20  # bytes of a file that are read
 _TIMEOUT = 30.0
 # A line that starts with # is a comment, with these two exceptions: sudoers(5), "Other special characters".
 _NO_COMMENT = re.compile(r"#(include(dir)?\s|-?[0-9])")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from portcullis.components.users.facts import UserDesired, UserFacts
 
-_SHOWN = 80  # characters of a key
+_SHOWN = 80  # characters of a key that a step shows
 
 
 def steps(desired: UserDesired, facts: UserFacts) -> list[Step]:

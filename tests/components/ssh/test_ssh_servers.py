@@ -119,7 +119,7 @@ def test_without_sshd_the_hint_names_the_package(make_server: Callable[..., Serv
     assert "depend on Packages with openssh-server" in server.refused().hint
 
 
-def test_a_sshd_that_hangs_is_an_error_and_not_absent(
+def test_an_sshd_that_hangs_is_an_error_and_not_absent(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hang(*_: Any) -> Done:

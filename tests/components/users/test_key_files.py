@@ -134,7 +134,7 @@ def test_a_fault_that_concerns_two_files_is_reported_once(alice: Account) -> Non
     assert seen(alice, KEYS, ".ssh/authorized_keys2").fault == f"{alice.home}/.ssh has mode 0777"
 
 
-def test_an_account_without_a_home_and_a_sshd_without_key_files(alice: Account) -> None:
+def test_an_account_without_a_home_and_an_sshd_without_key_files(alice: Account) -> None:
     assert key_files.look(alice, []).obstacle == "sshd's AuthorizedKeysFile is none: it reads no keys"
     assert key_files.look(alice, []).first == ""
     nowhere = dataclasses.replace(alice, home=Path("/"))
