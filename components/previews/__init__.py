@@ -1,1 +1,1 @@
-"""The preview key: it reads a host, and changes nothing."""
+"""The preview key: it may read a host, but not change it."""

@@ -1,4 +1,4 @@
-"""Who may look at a host without changing it."""
+"""The settings of the preview key, which may read a host but not change it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from portcullis.config.value_types import ListOf
 
 
 class PreviewArgs(Section):
-    """Where the preview key may come from."""
+    """The settings of the preview key on a host."""
 
-    what: ClassVar[str] = "who may preview"
+    what: ClassVar[str] = "a preview key"
 
     from_: ListOf[Network] = ()
-    """The addresses and networks that the key may come from; without it every address."""
+    """The addresses and networks from which the key may log in. By default every address may."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse a preview for nobody."""
+        """Refuse an empty list of addresses: nobody could use the key."""
         if written.is_nothing("from_"):
             written.at.field("from_").report(
-                "names nobody",
-                f"take preview out, or leave {written.at.spell('from_')} out where it may come from "
-                "anywhere: `preview: {}`",
+                "names no address",
+                f"remove preview, or leave {written.at.spell('from_')} out to allow every address: "
+                "`preview: {}`",
             )

@@ -1,4 +1,4 @@
-"""The preview key: CI looks at a host with it, and can change nothing there."""
+"""The components of the preview key. With this key CI can read a host, but not change it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PreviewKey(pulumi.ComponentResource):
-    """One key for a stack, for whoever previews it.
+    """The key of a stack for previews. All hosts of the stack accept the same key.
 
     Example:
         ```python
@@ -44,15 +44,15 @@ class PreviewKey(pulumi.ComponentResource):
         ```
 
     Attributes:
-        public_key: a line, as `PreviewAccess` takes it.
-        private_key: in OpenSSH's format, secret.
+        public_key: the public key as a line, the argument `key` of `PreviewAccess`.
+        private_key: the private key in OpenSSH's format, a secret.
     """
 
     public_key: pulumi.Output[str]
     private_key: pulumi.Output[str]
 
     def __init__(self, name: str, *, opts: ResourceOptions | None = None) -> None:
-        """Make it.
+        """Make the key.
 
         Args:
             name: the component's name, such as "preview".
@@ -66,14 +66,14 @@ class PreviewKey(pulumi.ComponentResource):
 
 
 class PreviewAccess(pulumi.ComponentResource):
-    """An account whose key reads what the stack has on a host: no secret, no change, no shell, no tunnel.
+    """An account whose key may read what a stack has on a host. It gets no secret, no shell and no tunnel.
 
-    It runs one program of the host's own, never one of its client's: the agent that `up` left there, which
-    then only looks, or a view of Docker that answers the questions of a refresh. What a pull request brings
-    along runs where it is previewed, and not on the host.
+    The account runs only programs that are on the host already, never a program of the client. It runs the
+    agent that the last `up` installed, in read-only mode. Or it runs a view of Docker, which answers only the
+    requests of a refresh. The code of a pull request runs on the machine that previews, not on the host.
 
-    Declare it after the host's `SshAccess` with `preview`, so that sshd's own block for the account stands
-    before the account does, and after its `Users` with `sudoers`, if there are any.
+    Declare it after the host's `SshAccess` with `preview`: sshd must have its rules for the account before
+    the account exists. If the host has `Users`, declare it after them too, and pass them `sudoers`.
 
     Example:
         ```python
@@ -107,14 +107,14 @@ class PreviewAccess(pulumi.ComponentResource):
         key: pulumi.Input[str],
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare the account and its programs.
 
         Args:
             name: the component's name, such as "web1-preview".
-            args: where the key may come from.
-            host: the host that it reads. With `adopt`, files and an account that are there and differ are
-                replaced.
-            key: the public key, as `PreviewKey` makes one.
+            args: the settings of the preview key.
+            host: the host that the key may read. With `adopt`, files and an account that are already on the
+                host and differ are replaced.
+            key: the public key, such as that of a `PreviewKey`.
             opts: options of the component.
         """
         super().__init__("portcullis:index:PreviewAccess", name, None, opts)
@@ -167,7 +167,7 @@ class PreviewAccess(pulumi.ComponentResource):
             system=True,
             end_sessions=True,
             on_delete="remove",
-            # Last: until all of it stands, nobody comes in.
+            # The account comes last: nobody can log in before its programs and rules exist.
             opts=ResourceOptions(parent=self, depends_on=[command, as_root, sudoers]),
         )
         self.register_outputs({"account": preview.ACCOUNT})

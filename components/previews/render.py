@@ -1,7 +1,7 @@
-"""What lets CI look at a host and touch nothing: an account, what its key may run, and sshd's block for it.
+"""Renders the files for the preview account: its key's line, sshd's block, two programs and a sudo rule.
 
-Everything says the same, so that none of them alone has to hold: the key's line, sshd, the one program that
-both name, and sudo. Docs: docs/previews.md.
+Each of them restricts the account to reading, so the restriction holds even if one of them fails.
+Docs: docs/previews.md.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ if TYPE_CHECKING:
 
 ACCOUNT = "portcullis-preview"
 SHELL = "/bin/sh"
-"""sshd hands a forced command to the account's shell."""
+"""The account needs a shell, because sshd runs the forced command with it."""
 FOLDER = "/usr/local/lib/portcullis"
 COMMAND = f"{FOLDER}/preview"
 AS_ROOT = f"{FOLDER}/preview-as-root"
-# No dot, or sudo would not read it; and no `portcullis-`, which begins the file of a user with sudo.
+# The name has no dot, because sudo ignores names with one. It does not start with `portcullis-`, because the
+# files of users with sudo do.
 SUDOERS = "/etc/sudoers.d/portcullis_preview"
 ASK_AGENT = "portcullis-preview agent"
-"""What a client with the preview key asks for; see portcullis/host/agent_process.py."""
-REFUSED = "portcullis: this key looks at the host and changes nothing"
-"""Begins what every other command is answered with."""
+"""The command that a client with the preview key requests; see portcullis/host/agent_process.py."""
+REFUSED = "portcullis: this key reads the host and changes nothing"
+"""The start of the answer to every other command."""
 
 _OPTIONS = {
-    "ForceCommand": (COMMAND, "Whatever is asked for, this runs; also in the place of a subsystem (sftp)."),
+    "ForceCommand": (COMMAND, "sshd always runs this program, also if the client requests sftp."),
     "PermitTTY": ("no", ""),
     "PermitUserRC": ("no", ""),
-    "DisableForwarding": ("yes", "No port, socket, agent or window goes through, in either direction."),
+    "DisableForwarding": ("yes", "No forwarding of ports, sockets, agents or windows, in either direction."),
     "AllowTcpForwarding": ("no", ""),
     "AllowStreamLocalForwarding": ("no", ""),
     "AllowAgentForwarding": ("no", ""),
@@ -48,34 +49,35 @@ def key_line(line: str, sources: Sequence[str] = ()) -> str:
 
     Args:
         line: the public key, without options.
-        sources: addresses and networks that it may come from; none is everywhere.
+        sources: addresses and networks from which the key may log in. Empty: every address.
     """
     allowed = f'from="{",".join(map(word, sources))}",' if sources else ""
     return f'restrict,{allowed}command="{COMMAND}" {line.strip()}'
 
 
 def effective() -> dict[str, str]:
-    """Return every option of sshd that has to hold for the account."""
+    """Return every option of sshd that must be in effect for the account."""
     return {name: value for name, (value, _) in _OPTIONS.items()}
 
 
 def block() -> str:
     """Return sshd's block for the account."""
-    lines = [f"\n# Whoever previews: reads what the agent shows, and nothing else.\nMatch User {ACCOUNT}\n"]
+    lines = [f"\n# The preview key: it may read the host through one program.\nMatch User {ACCOUNT}\n"]
     for name, (value, why) in _OPTIONS.items():
         lines.append((f"    # {why}\n" if why else "") + f"    {name} {value}\n")
     return "".join(lines)
 
 
 def command(resource: str) -> str:
-    """Return the program that the key runs, as the account itself."""
+    """Return the program that sshd runs for the key, as the account's user."""
     return "\n".join(
         [
             "#!/bin/sh",
-            header(resource, "What the preview key runs, whatever its client asks for.").rstrip(),
+            header(resource, "sshd runs this program for each login with the preview key.").rstrip(),
             "#",
-            "# What was asked for is compared and never run. Both commands for sudo are exact: see",
-            f"# {SUDOERS}. The agent's end is said, since the connection may live on.",
+            "# It compares the client's command, but never runs it. sudo allows exactly the two commands",
+            f"# below: see {SUDOERS}. `echo ended` tells the client that the agent has",
+            "# ended, because the connection may stay open.",
             "unset IFS",
             "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
             "export PATH",
@@ -88,7 +90,7 @@ def command(resource: str) -> str:
             f"    exec sudo -n {AS_ROOT} docker",
             "    ;;",
             "*)",
-            f"    echo '{REFUSED}; PORTCULLIS_ACCESS=preview previews with it (docs/previews.md)' >&2",
+            f"    echo '{REFUSED}; to preview with it, set PORTCULLIS_ACCESS=preview (docs/previews.md)' >&2",
             "    exit 77",
             "    ;;",
             "esac",
@@ -98,11 +100,11 @@ def command(resource: str) -> str:
 
 
 def as_root(resource: str, stack: str) -> str:
-    """Return the program that sudo runs: it starts the agent that the last deployment left, and no other.
+    """Return the program that sudo runs. It starts only the agent that the last deploy installed.
 
     Args:
         resource: name of the resource that declares it.
-        stack: the stack that is shown, as PROJECT/STACK.
+        stack: the stack that the key may read, as PROJECT/STACK.
     """
     if not re.fullmatch(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+", stack):
         raise ValueError(f"{stack!r} is not PROJECT/STACK")
@@ -110,8 +112,8 @@ def as_root(resource: str, stack: str) -> str:
     return f"#!/usr/bin/python3 -I\n{header(resource, purpose)}{_AS_ROOT.replace('@STACK@', stack)}"
 
 
-# The agent is opened once and then read by its descriptor: what was compared with its hash is what runs, also
-# when a deployment puts another version in its place meanwhile.
+# The program opens the agent's file once, and then checks its hash and runs it by the same file descriptor.
+# So it runs exactly the bytes that it checked, even if a deploy replaces the file in between.
 _AS_ROOT = """\
 import hashlib, os, sys
 FOLDER = "/var/lib/portcullis/agent"
@@ -139,8 +141,8 @@ main(sys.argv[1], "@STACK@", digest)
 
 
 def sudoers(resource: str) -> str:
-    """Return the file that lets the account run this, with exactly these words, and nothing else."""
+    """Return the sudo rule: the account may run exactly these two command lines."""
     return (
-        header(resource, "What the preview key's program runs as root: looks, and changes nothing.")
+        header(resource, "The two commands that the preview account may run as root. Both only read.")
         + f"{ACCOUNT} ALL=(root) NOPASSWD: {AS_ROOT} agent, {AS_ROOT} docker\n"
     )

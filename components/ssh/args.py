@@ -1,4 +1,4 @@
-"""What is particular about a host's SSH server."""
+"""The settings of a host's SSH server."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from portcullis.config.value_types import Choice, MapOf, NumberOrText, Text, val
 
 RootLogin = Annotated[
     Literal["prohibit-password", "no"],
-    Choice("a rule for root", refused={"yes": "passwords get no one in"}),
+    Choice("a rule for root", refused={"yes": "no user may log in with a password"}),
 ]
 Keyword = Annotated[
-    str, Text("a keyword of sshd_config", r"[A-Z][A-Za-z0-9]+", "spell it as its manual does: MaxSessions")
+    str, Text("a keyword of sshd_config", r"[A-Z][A-Za-z0-9]+", "spell it as the manual does: MaxSessions")
 ]
 Value = Annotated[
     str,
@@ -30,20 +30,20 @@ Value = Annotated[
 
 
 class SshArgs(Section):
-    """What is particular about a host's SSH server. Nothing here lets anybody in without a key."""
+    """The settings of a host's SSH server. No setting lets anybody log in without a key."""
 
     what: ClassVar[str] = "an SSH server"
 
     root_login: RootLogin = "prohibit-password"
-    """Root by key only (`prohibit-password`), or not at all (`no`)."""
+    """Whether root may log in: with a key only (`prohibit-password`), or never (`no`)."""
     options: MapOf[Keyword, Value] = Field(default_factory=dict)
-    """Single options of sshd_config that differ from ours: `MaxSessions: 20`."""
+    """Options of sshd_config that replace our values or add to them: `MaxSessions: 20`."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse options that open a way in beside keys, or that have a key of their own."""
+        """Refuse options that allow a login without a key, and options that have their own setting."""
         options = {name: valid(Value, value) for name, value, _ in written.items("options")}
-        # A value that is wrong in itself has been reported already.
+        # `valid` gives None for a value of the wrong form: its field has reported that already.
         for name, why, how in sshd_refused.refusals({k: v for k, v in options.items() if v is not None}):
             hint = how.replace("rootLogin", written.at.spell("root_login"))
             written.at.field("options").key(name).report(why, hint)

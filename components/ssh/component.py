@@ -1,4 +1,4 @@
-"""Who gets in to a host over SSH, and how."""
+"""The component for SSH access: who may log in to a host, and how."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _Tunnels = MapOf[TunnelAccount, ListOf[str]]
 
 
 class SshAccess(pulumi.ComponentResource):
-    """Keys only, one port, and nobody locked out on the way there.
+    """An SSH server that accepts keys only, on one port. A change never locks anybody out.
 
-    Declare it after the users that log in instead of root, and before what closes the host.
+    Declare it after the users that log in instead of root, and before the firewall.
 
     Example:
         ```python
@@ -52,7 +52,7 @@ class SshAccess(pulumi.ComponentResource):
         ```
 
     Attributes:
-        server: the SSH server, which narrows access.
+        server: the resource of the SSH server. Resources that need the final SSH access depend on it.
     """
 
     server: SshServer
@@ -72,27 +72,27 @@ class SshAccess(pulumi.ComponentResource):
         accepted: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare the SSH access.
 
         Args:
             name: the component's name, such as "web1-ssh".
-            args: what is particular about it.
-            host: the host. Its operating system decides what its OpenSSH understands. With `adopt`, what is
-                there and differs is replaced, and lines of others that win over ours are put out of force.
+            args: the settings of the SSH server.
+            host: the host. Its operating system decides which options its OpenSSH understands. With `adopt`,
+                a drop-in that is already on the host and differs is replaced. Lines in other files that win
+                over ours become comments.
             port: TCP port of SSH, the same as in the host's connection.
             login: the user who deploys, the same as in the host's connection.
             exempt: addresses and networks that sshd never delays after failed logins.
-            tunnels: accounts that tunnel and do nothing else, each with the addresses and ports that it
-                reaches, as `tunnel_accounts` gives them. `SshTunnel` declares the accounts themselves.
-            preview: the account of the preview key is there; `PreviewAccess` declares it.
-            ufw: install ufw, whose rule for the port is kept here. Without it, and without ufw on the host,
-                the port is open because nothing filters it.
-            accepted: files of others that may be among sshd's: path to the reason.
+            tunnels: accounts that may only open tunnels, each with the addresses and ports that it may
+                reach. `tunnel_accounts` returns this map. `SshTunnel` declares the accounts themselves.
+            preview: whether `PreviewAccess` declares the account of the preview key.
+            ufw: install ufw, and manage its rule for the port. Without ufw on the host nothing filters the
+                port, so it is open.
+            accepted: undeclared files that sshd may read: path to the reason.
             opts: options of the component.
 
         Raises:
-            ArgumentsError: naming every argument that cannot be used, and every option that shuts somebody
-                out who is declared.
+            ArgumentsError: naming every invalid argument, and every option that refuses a declared user.
         """
         wrong = [
             *faults_in(Port, port, "SshAccess.port"),
@@ -108,7 +108,7 @@ class SshAccess(pulumi.ComponentResource):
             f"{name}-packages",
             host=host,
             names=["openssh-server", *(["ufw"] if ufw else [])],
-            # The same as the firewall says of ufw: whoever goes last decides.
+            # The firewall declares the same for ufw: the resource that is deleted last removes the package.
             on_delete="purge",
             never_purge=["openssh-server"],
             opts=ResourceOptions(parent=self),
@@ -141,14 +141,15 @@ class SshAccess(pulumi.ComponentResource):
 def _shut_out(
     args: SshArgs, login: str, tunnels: Mapping[str, Sequence[str]], *, preview: bool
 ) -> Iterator[Fault]:
-    """Yield what would keep out somebody who is declared, or let one deploy who only tunnels or previews."""
+    """Yield options that refuse a declared user, and a login that may only tunnel or preview."""
     accounts = [*tunnels, *([ACCOUNT] if preview else [])]
     for name, why, how in sshd_refused.shuts_out(args.options, accounts):
         yield Fault(f"SshArgs.options.{name}", why, how)
     if tunnels and login.startswith(tunnel.PREFIX):
-        yield Fault("SshAccess.login", f"{tunnel.PREFIX}… are accounts that only tunnel", "name another user")
+        why = f"an account {tunnel.PREFIX}… may only open tunnels"
+        yield Fault("SshAccess.login", why, "name another user")
     if login == ACCOUNT:
-        yield Fault("SshAccess.login", f"{ACCOUNT} looks, and cannot deploy", "name another user")
+        yield Fault("SshAccess.login", f"{ACCOUNT} may only preview, not deploy", "name another user")
     if args.root_login == "no" and login == "root":
         how = "name a user with sudo as login, or write prohibit-password"
-        yield Fault("SshArgs.root_login", "refuses root, who is to log in", how)
+        yield Fault("SshArgs.root_login", "refuses root, but the login is root", how)

@@ -1,4 +1,4 @@
-"""What both halves of `SshServer` exchange, and the words and paths that both use."""
+"""The data that both halves of `SshServer` exchange, and the constants that both use."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from portcullis.agent.wire import Facts, Spec
 SERVER = "sshd"
 """The id of a host's one SSH server."""
 DROP_IN = "sshd_config.d/10-portcullis.conf"
-"""Our file, below /etc/ssh. It sorts before what providers and cloud-init write: of most options, the first
-line counts."""
+"""Our file, below /etc/ssh. Its name sorts before the files of hosting providers and cloud-init: for most
+options sshd takes the first line that it reads."""
 MODE = "0600"
-"""The file's mode; it is root's."""
+"""The file's mode. Its owner is root."""
 ALLOW = "allow"
-"""What ufw does with a port that has the SSH server's rule in every family that ufw filters."""
+"""A port has this value if it has the SSH server's rule in every address family that ufw filters."""
 
-# The drop-in ends with a Match block that repeats these, so that no later file's Match block changes them for
-# some. One in an earlier file still does, and shows as a difference.
+# The drop-in ends with a Match block that repeats these options, so that a Match block in a later file cannot
+# change them for some users. A Match block in an earlier file still can, and then shows as a difference.
 ENTRANCE = (
     "PermitRootLogin",
     "PubkeyAuthentication",
@@ -34,23 +34,23 @@ ENTRANCE = (
     "AuthorizedKeysCommand",
     "TrustedUserCAKeys",
 )
-"""Options that decide how people get in."""
+"""Options that decide how users log in."""
 
 Options = Mapping[str, str]
-"""Options of sshd_config(5): keyword to value, on one line."""
+"""Options of sshd_config(5): keyword to value. A value has one line."""
 
 
 @dataclass(frozen=True)
 class SshServerSpec(Spec):
-    """How to read the server: what has to hold, since sshd itself says whether it does.
+    """How to read the server. It holds the declared options, because sshd itself compares them.
 
     Attributes:
         content: text of the drop-in.
-        options: what has to hold for everybody.
+        options: options that must be in effect for every user.
         port: TCP port.
-        login: the user that deploys; options are read as they hold for them too.
-        users: what has to hold for single users: name to options.
-        accepted: files of others that may be among sshd's.
+        login: the user that deploys. sshd is asked for the options of this user too.
+        users: options that must be in effect for single users: user to options.
+        accepted: undeclared files that sshd may read.
     """
 
     content: str
@@ -67,13 +67,13 @@ class SshServerDesired(GuardedDesired):
 
     Attributes:
         content: text of the drop-in, with one line `Port PORT`.
-        options: what has to hold for everybody.
+        options: options that must be in effect for every user.
         port: TCP port.
-        users: what has to hold for single users: name to options.
-        listen_also: ports that are kept until a login on `port` has worked.
-        pinned: type of the host key that the settings pin, such as ssh-ed25519; "" where they pin none.
-        strangers: empty; in a state that was read back, what among sshd's files nobody declared.
-        accepted: files of others that may be there, each with the reason.
+        users: options that must be in effect for single users: user to options.
+        listen_also: ports on which sshd also listens until a login on `port` has worked.
+        pinned: type of the host key that the settings pin, such as ssh-ed25519. "" if they pin none.
+        strangers: empty. In a state that was read back: the undeclared files that sshd reads.
+        accepted: undeclared files that sshd may read, each with the reason.
     """
 
     content: str
@@ -87,32 +87,34 @@ class SshServerDesired(GuardedDesired):
 
     @property
     def id(self) -> str:
-        """A host has one server."""
+        """Return the fixed id: a host has one SSH server."""
         return SERVER
 
     def spec(self) -> SshServerSpec:
-        """Return what has to hold."""
+        """Return how to read this server."""
         login, accepted = self.login or "root", sorted(self.accepted)
         return SshServerSpec(self.content, self.options, self.port, login, self.users, accepted)
 
 
 @dataclass(frozen=True)
 class SshServerFacts(Facts):
-    """The server as it is.
+    """The server as it is on the host.
 
     Attributes:
         content: text of our drop-in, or `wire.ABSENT`.
-        mode: its mode, with the owner where that is not root.
-        port: the ports for people: those that it listens on, and those that are configured and it does not.
-        options: each declared option with its value if that holds, else with what holds, for whom and why.
-        users: the same of single users.
-        firewall: each port with the SSH server's rule: `ALLOW` or ``in part``; None where there is no ufw.
-        stale: a file that sshd reads is newer than what it runs on.
-        broken: why sshd refuses its files or is stopped; "" where neither is so.
-        ports: where it can be reached.
-        ports_before: where it could be reached before we first changed it.
-        owner: who declares it; "" where nobody does.
-        strangers: files that sshd reads and nobody declared, by path: what each sets.
+        mode: the drop-in's mode, with the owner if that is not root.
+        port: the ports as a text for people. It names those that sshd listens on, and those that it should
+            listen on but does not.
+        options: each declared option with the declared value if that is in effect. Otherwise with the value
+            in effect, the user that it holds for, and the cause.
+        users: the same for single users.
+        firewall: each port with the SSH server's rule: `ALLOW` or ``in part``. None without ufw.
+        stale: whether a file that sshd reads is newer than the configuration that it runs on.
+        broken: why sshd refuses its files, or that it is stopped; "" if sshd works.
+        ports: ports on which sshd can be reached.
+        ports_before: ports on which sshd could be reached before our first change.
+        owner: the owner that declares the server; "" if none does.
+        strangers: undeclared files that sshd reads, by path: what each sets.
     """
 
     content: str = ""

@@ -1,4 +1,4 @@
-"""A host's SSH server: what its options are in effect, its port, and the firewall's rule for that port."""
+"""A host's SSH server: its options in effect, its port, and the firewall's rule for that port."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 _MAX_PORT = 65535
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?\Z")
-# Given by other inputs, or the start of what holds for the lines after it.
+# Other inputs set the port. Include and Match change the meaning of the lines after them.
 _NO_OPTIONS = frozenset(["port", "include", "match"])
 _VALID = "valid"
 
 _NOBODY: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
-# On their way to the host only; see `SshServerProvider.apply` and `withdraw`.
+# Properties that are sent to the host and never stored; see `SshServerProvider.apply` and `withdraw`.
 _LISTEN_ALSO = "listen_also"
 _PORT_AFTER = "__port_after"
 
@@ -54,7 +54,7 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
     reload = "systemctl reload ssh"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check that text, port and options say the same."""
+        """Check the values, and that the text has a line for the port."""
         content, port, login = inputs.text("content"), inputs.text("port"), inputs.text("login")
         if port is not None and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= _MAX_PORT):
             inputs.fail("port", f"{port!r} is not a TCP port")
@@ -63,74 +63,75 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
             if lines != [port]:
                 inputs.fail("content", f"must have the line `Port {port}` once, and no other port")
         if login is not None and not _USER.match(login):
-            inputs.fail("login", f"{login!r} is not the name of a user")
+            inputs.fail("login", f"{login!r} is not a user name")
         inputs.inputs["options"] = inputs.news.get("options")
         _options(inputs, "options", inputs.news.get("options"))
         inputs.keep("users")
         users = inputs.news.get("users")
         for user, given in (users or {}).items() if is_known(users) else ():
             if not _USER.match(user):
-                inputs.fail("users", f"{user!r} is not the name of a user")
+                inputs.fail("users", f"{user!r} is not a user name")
             _options(inputs, f"users.{user}", given)
         check_accepted(inputs)
-        # Read back as what is wrong with them.
+        # A read returns other values here if something is wrong on the host.
         inputs.inputs |= {"mode": MODE, "config": _VALID, "stale": False}
         if port is not None:
             inputs.inputs["firewall"] = {port: ALLOW}
 
     def desired(self, props: Props) -> Any:
-        """Add which host key is pinned, since it must still be shown."""
-        # A refresh leaves in the state what was found: "22, 2022 (until sshd reads its files)".
+        """Add the type of the pinned host key: sshd must go on offering that key."""
+        # After a refresh the state has the port as it was found: "22, 2022 (until sshd reads its files)".
         found = re.match(r"\d+", str(props["port"]))
         pinned = pinned_key_type(ssh_config_path(stack_name(props)), props["host"])
         port = found[0] if found else props["port"]
         return super().desired({**props, "port": port, "pinned": pinned})
 
     def live_inputs(self, facts: SshServerFacts) -> Props:
-        """Add what can be told only at times: whether sshd takes its files, options, users, rules."""
+        """Add the properties that cannot always be read: config, options, users and firewall rules."""
         live = super().live_inputs(facts)
         live["config"] = f"refused by sshd: {facts.broken.splitlines()[0]}" if facts.broken else _VALID
         if facts.options:
             live["options"] = dict(facts.options)
         if facts.users:
             live["users"] = {user: dict(given) for user, given in facts.users.items()}
-        if facts.firewall is not None:  # where there is no ufw, nothing is to be seen and nothing missing
+        if facts.firewall is not None:  # without ufw there are no rules, and none is missing
             live["firewall"] = dict(facts.firewall)
         return live
 
     def absent_inputs(self) -> Props:
-        """Return a host without an SSH server."""
+        """Return the inputs of a host without an SSH server."""
         return {"content": ABSENT, "port": ABSENT}
 
     def login(self, props: Props) -> Login:
-        """Return a login on the declared port, by the declared user: whoever deploys next."""
+        """Return a login on the declared port, by the declared user: the next deploy logs in like this."""
         return Login(port=int(props["port"]))
 
     def login_after_removal(self, props: Props, result: Json) -> Login:
-        """Return a login on the port that the server has then."""
+        """Return a login on the port that the server has after the removal."""
         del result
         after = props[_PORT_AFTER]
-        # Where a refresh found no server, or a host that makes no sense, no port is known.
+        # After a refresh that found no server, or no valid answer, the port is unknown.
         return Login(port=int(after)) if re.fullmatch(r"\d{1,5}", after) else Login()
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
-        """Change; a port moves in two commits, and the old one goes only after a login on the new one."""
+        """Apply the change. A port moves in two commits: the old port closes after a login on the new one."""
         former = [port for port in self._look(channel, item, props).ports if port != props["port"]]
         if former:
             self.commit(channel, item, {**props, _LISTEN_ALSO: former}, self.login(props))
         facts = self.commit(channel, item, props, self.login(props))
-        channel.reached(int(props["port"]))  # the next run may declare another port, and has to find it here
+        # The next deploy may declare another port. It must still find the host on this one.
+        channel.reached(int(props["port"]))
         return facts
 
     def withdraw(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
-        """Give the server back as it was; a port moves back in two commits too."""
+        """Restore the server as it was before. A port moves back in two commits too."""
         facts = self._look(channel, item, props)
         port = self.desired(props).port
         before = facts.ports_before or (port,)
         after = port if port in before else before[0]
-        # Only its owner may touch it; `remove` says so by itself.
+        # Only the owner may change the server. `remove` refuses everybody else with an error.
         if after != port and facts.owner == props["managed_by"]:
-            # What others set meanwhile is theirs: it must not keep anybody from leaving.
+            # `adopt`: lines that somebody added since then must not stop the removal.
             both = {**props, _LISTEN_ALSO: before, "adopt": True}
             self.commit(channel, item, both, Login(port=int(after)))
         result = super().withdraw(channel, item, {**props, _PORT_AFTER: after}, **more)
@@ -139,21 +140,21 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
         return result
 
     def _look(self, channel: Channel, item: Item, props: Props) -> SshServerFacts:
-        """Return the facts, without those of an operation before."""
+        """Return fresh facts from the host, not those of the last read."""
         answer = channel.request(
             "plan", timeout=READ_TIMEOUT, adopt=bool(props.get("adopt")), **self.asked(item, props)
         )
         facts: SshServerFacts = self._typed(answer["facts"])
         if not all(re.fullmatch(r"\d{1,5}", port) for port in (*facts.ports, *facts.ports_before)):
-            raise not_ours("a port is no number")
+            raise not_ours("a port is not a number")
         return facts
 
     def subject(self, change: Change) -> str:
-        """Return the server."""
+        """Return the server's name."""
         return "sshd"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say what else sshd does, option by option; a way in that was opened by hand is the worst."""
+        """Return a line for each option, rule, port and file that differs. A change by hand is the worst."""
         found = []
         for name, who in (("options", "everybody"), ("users", "")):
             for key, live, goal in change.entries(name):
@@ -178,12 +179,12 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
             found.append(Line("sshd", str(change.live["config"]), "", Severity.WRONG, at=("config",)))
         if change.changes("port"):
             severity = Severity.WRONG if change.by_hand(("port",)) else Severity.COSMETIC
-            # Where sshd refuses its files, nobody can tell which port they are about.
+            # While sshd refuses its files, the port that they set is unknown.
             unread = change.changes("config")
             told = difference(change, "port")
             found.append(Line("sshd", told, "", severity, at=("port",), follows=unread))
         for name, what in (("content", "its drop-in differs"), ("mode", difference(change, "mode"))):
-            # The options say what a changed file does.
+            # The lines of the options already tell what a changed file does.
             if change.changes(name) and not (found and name == "content"):
                 severity = Severity.WRONG if change.by_hand((name,)) else Severity.COSMETIC
                 found.append(Line("sshd", what, "", severity, at=(name,)))
@@ -202,21 +203,21 @@ def _options(inputs: Normaliser, prop: str, options: Any) -> None:
         if not _OPTION.match(name) or name.lower() in _NO_OPTIONS:
             inputs.fail(prop, f"{name!r} is not an option that can be declared here")
         elif is_known(value) and (not isinstance(value, str) or not value):
-            inputs.fail(prop, f"the value of {name} must be a text")
+            inputs.fail(prop, f"the value of {name} must be a non-empty text")
 
 
 class SshServer(HostResource):
-    """The SSH server of a host, which has one.
+    """The SSH server of a host. A host has one.
 
-    Its drop-in comes first among sshd's files, and every option is read back as sshd itself understands it
-    (`sshd -T`), so that a line of somebody else's that wins shows as a difference, with its file and number.
-    Each change is kept only after a login from outside; a port moves in two steps, with both open in between.
-    The rule for the port is its own where ufw is installed: `ufw allow … comment 'portcullis ssh'`.
+    sshd reads our drop-in before the other files. `sshd -T` then tells which value of each option is in
+    effect. If a line in another file wins, the preview shows it with file and line number. Each change is
+    kept only after a login from outside. A port moves in two steps, and both ports are open in between.
+    If ufw is installed, the port has a rule of its own: `ufw allow … comment 'portcullis ssh'`.
 
     Attributes:
         port: TCP port.
         options: option of sshd_config(5) to value.
-        strangers: files that sshd reads and nobody declared: path to what each sets.
+        strangers: undeclared files that sshd reads: path to what each sets.
     """
 
     port: pulumi.Output[str]
@@ -243,14 +244,14 @@ class SshServer(HostResource):
             name: the resource's name.
             host: the host, or its alias.
             content: text of the drop-in, with one line `Port PORT`; `ssh/render/sshd.py` writes it.
-            options: what has to hold in effect, each as the text has it.
+            options: options that must be in effect, with the values that the text gives them.
             port: TCP port; the same as the host's in the settings.
-            login: the user who deploys; options are read as they hold for them, for root, and for others.
-            users: what has to hold for single users and not for everybody: user to options, each as a Match
-                block of the text has it.
-            accepted: files of others that may be among sshd's: path to the reason.
-            adopt: take over a drop-in that is there and differs, and put lines of other files that win over
-                ours out of force, until this is deleted.
+            login: the user who deploys. The options are read for this user, for root and for any other user.
+            users: options that must be in effect for single users only: user to options. The text has a
+                Match block for each.
+            accepted: undeclared files that sshd may read: path to the reason.
+            adopt: replace a drop-in that is already on the host and differs. Lines in other files that win
+                over ours become comments until this resource is deleted.
             opts: resource options.
         """
         super().__init__(

@@ -1,4 +1,4 @@
-"""Who reaches which stores from home, by an SSH tunnel."""
+"""The settings of SSH tunnels: which person may reach which stores from their own machine."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from portcullis.config.forms import KeyName, LoginKey, StoreName
 from portcullis.config.section import Section, Written
 from portcullis.config.value_types import ListOf, MapOf, Text
 
-# useradd(8) takes 32 characters, and the account's name begins with what it is for.
+# useradd(8) accepts names up to 32 characters, and the account's name starts with `tunnel-`.
 _PERSON = rf"[a-z_][a-z0-9_-]{{0,{31 - len(PREFIX)}}}"
 Person = Annotated[
-    str, Text("a name for a person", _PERSON, "write small letters, digits and dashes, such as alice")
+    str, Text("a name for a person", _PERSON, "write lower-case letters, digits and dashes, such as alice")
 ]
 TunnelAccount = Annotated[str, Text("an account for tunnels", f"{PREFIX}{_PERSON}", f"write {PREFIX}alice")]
 
 
 class TunnelArgs(Section):
-    """What one person may reach by an SSH tunnel."""
+    """The SSH tunnel of one person."""
 
-    what: ClassVar[str] = "a person who tunnels"
+    what: ClassVar[str] = "a person with a tunnel"
 
     to: ListOf[StoreName]
-    """The stores that they may reach: `[redis, mongo]`."""
+    """The stores that the person may reach: `[redis, mongo]`."""
     keys: MapOf[KeyName, LoginKey] = Field(default_factory=dict)
-    """Their public keys, by a name for each. Without any, a key is made, and `make tunnels` says how to hand
-    it over."""
+    """The person's public keys, each under a name. Without any, `up` makes a key, and `make tunnels` tells
+    how to hand it over."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse what is said twice, and a tunnel to nowhere."""
+        """Refuse a tunnel without a store, and a store or key that is named twice."""
         at = written.at
         if written.get("to") in ([], ()):
-            at.field("to").report("names no store", "name one, or leave the person out")
+            at.field("to").report("names no store", "name a store, or leave the person out")
         stores = [store for store, _ in written.elements("to") if isinstance(store, str)]
         for index, store in enumerate(stores):
             if store in stores[:index]:

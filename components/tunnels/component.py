@@ -1,4 +1,4 @@
-"""A person's way to the stores of a host, for their database tools: an SSH tunnel, and nothing else."""
+"""The component for an SSH tunnel: a person's database tools reach the stores of a host, and nothing else."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoreLogin:
-    """A user of a store, as a tool logs in. Both may be known only later."""
+    """The login of a store's user, for a database tool. User and password may be outputs."""
 
     user: pulumi.Input[str]
     password: pulumi.Input[str] | None = None
 
     @classmethod
     def of(cls, url: pulumi.Input[str]) -> StoreLogin:
-        """Return the login that a connection string holds, such as an app's `redis_url`."""
+        """Return the login in a connection string, such as an app's `redis_url`."""
         parts = pulumi.Output.from_input(url).apply(urlsplit)
         return cls(
             parts.apply(lambda found: unquote(found.username or "")),
@@ -45,18 +45,18 @@ class StoreLogin:
 
 @dataclass(frozen=True, slots=True)
 class TunnelTarget:
-    """What a tunnel leads to: a port on an address that the host itself reaches.
+    """The end of a tunnel: a port on an address that the host can reach.
 
     Attributes:
-        port: TCP port there.
-        address: docker0's, where stores are published.
-        scheme: what speaks there; None prints no connection strings.
-        logins: users of the store, by a label; of MongoDB the label is the database.
-        tls: it speaks TLS.
-        ca: certificate of the authority to trust for that; people's tools need it too.
+        port: TCP port of the store.
+        address: IP address of the store. The default is the address of docker0, where stores publish ports.
+        scheme: the protocol of the store. Without it no connection strings are printed.
+        logins: users of the store, by a label. For MongoDB the label is the database.
+        tls: whether the store speaks TLS.
+        ca: certificate of the authority that signed the store's certificate. People's tools need it too.
 
     Raises:
-        ArgumentsError: naming every attribute that cannot be used.
+        ArgumentsError: naming every invalid attribute.
     """
 
     port: int
@@ -67,28 +67,30 @@ class TunnelTarget:
     ca: pulumi.Input[str] | None = None
 
     def __post_init__(self) -> None:
-        """Check what would otherwise fail on the host."""
+        """Check the values now: otherwise they would fail only on the host."""
         wrong = faults_in(Port, self.port, "TunnelTarget.port")
         if not tunnel_lines.is_address(self.address):
             why = f"{shown(self.address)} is not an IP address"
-            wrong.append(Fault("TunnelTarget.address", why, "sshd compares it as it stands"))
+            wrong.append(
+                Fault("TunnelTarget.address", why, "write an IP address: sshd does not resolve names here")
+            )
         if wrong:
             raise ArgumentsError(wrong)
 
     @property
     def text(self) -> str:
-        """ADDRESS:PORT, as sshd takes it."""
+        """ADDRESS:PORT, in the form that sshd expects."""
         return tunnel_lines.target(self.address, self.port)
 
 
 def tunnel_accounts(
     people: Mapping[str, TunnelArgs], targets: Mapping[str, TunnelTarget]
 ) -> dict[str, tuple[str, ...]]:
-    """Return what `SshAccess` takes as `tunnels`: each person's account, with what it reaches.
+    """Return the argument `tunnels` of `SshAccess`: each person's account, with the targets for it.
 
     Args:
-        people: what each person may reach, by the person's name.
-        targets: where each store is.
+        people: each person's tunnel, by the person's name.
+        targets: the target of each store.
 
     Raises:
         ArgumentsError: naming every store that has no target.
@@ -99,12 +101,12 @@ def tunnel_accounts(
 
 
 class SshTunnel(pulumi.ComponentResource):
-    """An account that forwards to the named ports: no password, shell, command, file transfer or terminal.
+    """An account that may only open tunnels to the named ports. It has no password, shell or file transfer.
 
-    Both the key's line and sshd's own block say so. When a key goes or may reach less, and when the person
-    goes, connections that are open end.
+    Two rules restrict the account: the options of its key, and a block in sshd's configuration. If a key or a
+    target is removed, or the whole account, `up` ends the account's open connections.
 
-    Declare it after the host's `SshAccess`, whose `tunnels` name the account.
+    Declare it after the host's `SshAccess`, and name the account in its `tunnels`.
 
     Example:
         ```python
@@ -142,11 +144,12 @@ class SshTunnel(pulumi.ComponentResource):
 
     Attributes:
         host: the host.
-        person: whose it is; the account is `tunnel-PERSON`.
-        private_key: the key that was made, secret, in OpenSSH's format; None where the person has their own.
-        described: what they need to use it, without secrets and without the host's address.
-        passwords: name of a store and a login to its password, secret.
-        ca: certificate of the stores' authority, or None where they speak no TLS.
+        person: the person's name. The account is `tunnel-PERSON`.
+        private_key: the generated key in OpenSSH's format, a secret. None if the person has declared keys.
+        described: the data that the person needs to use the tunnel, without secrets and without the host's
+            address.
+        passwords: `STORE-LOGIN` to the password of that login, a secret.
+        ca: certificate of the stores' authority. None if they do not speak TLS.
         local_ports: the ports on the person's own machine.
     """
 
@@ -166,20 +169,20 @@ class SshTunnel(pulumi.ComponentResource):
         taken: Sequence[int] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare the tunnel.
 
         Args:
             name: the component's name, such as "web1-tunnel-alice".
-            args: which stores the person may reach, and with which keys; without any key, one is made.
-            host: the host that it goes through. With `adopt`, an account that is there and differs is taken
-                over.
-            person: who it is; the account is `tunnel-PERSON`.
-            targets: where each store is. It may name more stores than the person reaches.
+            args: the stores that the person may reach, and the person's keys. Without keys, one is generated.
+            host: the host that the tunnel goes through. With `adopt`, an account that is already on the host
+                and differs is taken over.
+            person: the person's name. The account is `tunnel-PERSON`.
+            targets: the target of each store. It may have more stores than the person may reach.
             taken: local ports of this person's tunnels to other hosts.
             opts: options of the component.
 
         Raises:
-            ArgumentsError: naming every argument that cannot be used.
+            ArgumentsError: naming every invalid argument.
         """
         wrong = [
             *faults_in(Person, person, "SshTunnel.person"),
@@ -241,19 +244,19 @@ class SshTunnel(pulumi.ComponentResource):
 
 def _without_target(args: TunnelArgs, targets: Mapping[str, TunnelTarget]) -> list[Fault]:
     return [
-        Fault(f"TunnelArgs.to[{index}]", f"{shown(store)} is none of the targets", closest(store, targets))
+        Fault(f"TunnelArgs.to[{index}]", f"{shown(store)} has no target", closest(store, targets))
         for index, store in enumerate(args.to)
         if store not in targets
     ]
 
 
 def _reached(args: TunnelArgs, targets: Mapping[str, TunnelTarget]) -> tuple[str, ...]:
-    """Return what the account may reach, each as ADDRESS:PORT."""
+    """Return the targets that the account may reach, each as ADDRESS:PORT."""
     return tuple(sorted({targets[store].text for store in args.to}))
 
 
 def _url(target: TunnelTarget, label: str, login: StoreLogin, port: int) -> pulumi.Output[str]:
-    # The name of a store's user is no secret, though it comes with the generation of one.
+    # The user name is not a secret, but Pulumi marks it as one: its output depends on a secret.
     user = pulumi.Output.unsecret(pulumi.Output.from_input(login.user))
     if target.scheme == "mongodb":
         return user.apply(lambda user: tunnel_lines.mongodb_url(user, label, port, tls=target.tls))
@@ -261,9 +264,9 @@ def _url(target: TunnelTarget, label: str, login: StoreLogin, port: int) -> pulu
 
 
 def export_tunnels(tunnels: Iterable[SshTunnel]) -> None:
-    """Export what `make tunnels` and `make password` print, and each key that was made.
+    """Export the outputs that `make tunnels` and `make password` print, and each generated key.
 
-    The outputs are `tunnels` (person to host to what they need), `tunnelCa-HOST`, and the secrets
+    The outputs are `tunnels` (person to host to `SshTunnel.described`), `tunnelCa-HOST`, and the secrets
     `tunnelKey-PERSON-HOST` and `password-STORE-LOGIN`.
     """
     found: dict[str, dict[str, pulumi.Output[dict[str, object]]]] = {}

@@ -1,4 +1,4 @@
-"""Who logs in to a host, and what holds for everybody who does."""
+"""The settings of a host's users, and of the login policy that holds for all of them."""
 
 from __future__ import annotations
 
@@ -15,59 +15,56 @@ if TYPE_CHECKING:
 
     from portcullis.config.faults import SettingPath
 
-Group = Annotated[
-    str, Text("the name of a group", r"[a-z_][a-z0-9_-]{0,31}", "write the name as in /etc/group")
-]
+Group = Annotated[str, Text("a group name", r"[a-z_][a-z0-9_-]{0,31}", "write the name as in /etc/group")]
 Idle = Annotated[int, Number("a number of seconds", 60, 86400)]
 
 
 class UserArgs(Section):
-    """Somebody who logs in."""
+    """A user who logs in."""
 
     what: ClassVar[str] = "a user"
 
     keys: MapOf[KeyName, LoginKey] = Field(default_factory=dict)
-    """The public keys that let them in, by a name for each. Any other key on the host is drift."""
+    """The public keys of the user, each under a name. A preview shows any other key of the user as drift."""
     sudo: bool = False
-    """May become root without a password."""
+    """Whether the user may become root without a password."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse one key under two names: on the host it is one line."""
+        """Refuse the same key under two names: on the host it is one line."""
         for first, place in repeated(written):
             place.report(f"is the same key as {first}", "keep one of the two")
 
 
 class UsersArgs(Section):
-    """Everybody who logs in to a host."""
+    """All users who log in to a host."""
 
     what: ClassVar[str] = "the users of a host"
 
     users: MapOf[Login, UserArgs] = Field(default_factory=dict)
-    """The users by name, each with its keys and whether it may become root. Root has no key, unless it is one
-    of these or deploys itself."""
+    """The users by name. `up` removes the keys of root, unless root is one of these users or deploys."""
     login: Login = "root"
-    """The user who deploys; changes to the other users are confirmed by a login as this one."""
+    """The user who deploys. A login as this user confirms each change to the other users."""
     groups: MapOf[Login, ListOf[Group]] = Field(default_factory=dict)
-    """The supplementary groups of a user, by its name. The groups of all other users stay as they are."""
+    """The supplementary groups of a user, by its name. Users without an entry keep their groups."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse groups of nobody, and what root has anyway."""
+        """Refuse groups of an undeclared user, and `sudo` for root."""
         users = written.entries("users")
         check_root(users)
         for name, _, place in written.items("groups"):
             if name not in users:
-                place.report("is none of the users", f"declare {name} under users, or leave its groups out")
+                place.report("is not a declared user", f"declare {name} under users, or leave its groups out")
 
 
 class LoginPolicyArgs(Section):
-    """What holds for everybody who logs in."""
+    """The settings that hold for every user who logs in."""
 
     what: ClassVar[str] = "a login policy"
 
     idle: Idle = 1800
-    """Seconds after which a shell that waits for a command ends."""
+    """A shell ends after waiting this many seconds for a command."""
 
 
 def check_root(users: Mapping[str, Written]) -> None:
@@ -81,7 +78,7 @@ def check_root(users: Mapping[str, Written]) -> None:
 
 
 def repeated(written: Written) -> Iterator[tuple[str, SettingPath]]:
-    """Give the place of each key in `keys` that is there already, and the name of the first one."""
+    """Yield each key in `keys` that repeats an earlier one: the earlier one's name, and its own place."""
     named: dict[str, str] = {}
     for name, line, place in written.items("keys"):
         first = named.setdefault(" ".join(str(line).split()[:2]), name)

@@ -1,4 +1,4 @@
-"""What both halves of `User` and of `Administrators` exchange."""
+"""The data that both halves of `User` and of `Administrators` exchange."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from portcullis.agent.guarded import GuardedDesired
 from portcullis.agent.wire import Facts, Spec
 
 PRIVATE = "private"
-"""`key_files`: they belong to the user, and nobody else can write or read them."""
+"""Value of `key_files`: the files belong to the user, and no other user can read or write them."""
 MEMBER = "member"
-"""Stands for the user's membership in a group."""
-NO_PASSWORD = "none"  # noqa: S105 - a word for that there is none
-"""`password`: nobody can log in with one."""
+"""Value of a group in `groups`: the user is a member."""
+NO_PASSWORD = "none"  # noqa: S105 - the word that stands for no password
+"""Value of `password`: nobody can log in to the account with a password."""
 CURRENT = "current"
-"""`sessions`: none of them was opened with a key that is gone by now."""
+"""Value of `sessions`: no open session was opened with a key that has been removed since."""
 SHELL = "/bin/bash"
-"""The login shell of a new account, where nothing else is declared."""
+"""The login shell of a new account, unless another one is declared."""
 OPTIONAL = ("groups", "password", "sessions", "shell", "sudo")
-"""What may be left out of what is declared of a user; it is then left alone."""
+"""The properties of a user that may be left out. `up` does not change a property that is left out."""
 
 DECLARED = "declared"
-"""Stands for a user or file that is declared elsewhere."""
+"""Value of a user or file that another resource declares."""
 
 
 @dataclass(frozen=True)
 class UserSpec(Spec):
-    """Which account, and what is asked about it.
+    """Which account to read, and which of its properties.
 
     Attributes:
         user: the account's name.
-        keys: label to public key; a key on the host that is one of them is told by its label.
-        managed: those of `OPTIONAL` that are declared.
+        keys: label to public key. The facts name a key on the host by its label if it is one of these.
+        managed: the properties of `OPTIONAL` that are declared.
     """
 
     user: str
@@ -43,19 +43,20 @@ class UserSpec(Spec):
 
 @dataclass(frozen=True)
 class UserDesired(GuardedDesired):
-    """A user as it is declared. What is None is left alone.
+    """A user as it is declared. A property that is None is not managed.
 
     Attributes:
         user: the account's name.
-        keys: label to public key, a line of authorized_keys; no other key lets anybody in.
-        on_delete: keep or remove an account that we made.
-        key_files: `PRIVATE`; in a state that was read back, what was wrong with the files.
-        groups: supplementary groups, each with `MEMBER`; these and no other.
-        password: `NO_PASSWORD`; in a state that was read back, also "set" or "empty".
-        sessions: `CURRENT` ends the account's processes when a key goes.
+        keys: label to public key, a line of authorized_keys. sshd accepts no other key for this user.
+        on_delete: "keep" or "remove" an account that we created.
+        key_files: `PRIVATE`. In a state that was read back: what was wrong with the files.
+        groups: all supplementary groups, each with `MEMBER`.
+        password: `NO_PASSWORD`. In a state that was read back: also "set" or "empty".
+        sessions: `CURRENT` ends the account's processes when a key is removed.
         shell: path of the login shell.
-        sudo: may become root without a password; in a state that was read back, also what its rule says.
-        system: a new account gets a number of the system's range.
+        sudo: whether the user may become root without a password. In a state that was read back: also a text
+            that tells what the sudo rule says.
+        system: whether a new account gets a number of the system's range.
     """
 
     user: str
@@ -71,27 +72,27 @@ class UserDesired(GuardedDesired):
 
     @property
     def id(self) -> str:
-        """The account's name."""
+        """Return the account's name."""
         return self.user
 
     def spec(self) -> UserSpec:
-        """Return the name, with the keys that have a label."""
+        """Return which account to read, and which of its properties."""
         managed = tuple(name for name in OPTIONAL if getattr(self, name) is not None)
         return UserSpec(self.user, self.keys, managed)
 
 
 @dataclass(frozen=True)
 class UserFacts(Facts):
-    """An account as it is. What is not managed is None.
+    """An account as it is on the host. A property that is not managed is None.
 
     Attributes:
-        keys: label or fingerprint to public key: every key that lets somebody in.
+        keys: label or fingerprint to public key: every key that sshd accepts for this user.
         key_files: `PRIVATE`, or what is wrong with the files that sshd reads.
         groups: supplementary groups, each with `MEMBER`.
-        password: `NO_PASSWORD`, "set", or "empty": whoever asks is let in.
-        sessions: `CURRENT`, or that some were opened with a key that is gone.
+        password: `NO_PASSWORD`, "set", or "empty". With "empty" anybody can log in without a password.
+        sessions: `CURRENT`, or a text that some sessions were opened with a removed key.
         shell: path of the login shell.
-        sudo: whether our rule is there as we write it; a text says what is there instead.
+        sudo: whether the file with our sudo rule is as we write it. A text tells what is there instead.
     """
 
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -105,12 +106,12 @@ class UserFacts(Facts):
 
 @dataclass(frozen=True)
 class AdministratorsSpec(Spec):
-    """Who is declared.
+    """Who may become root.
 
     Attributes:
         users: names of users who may become root.
         files: paths below /etc/sudoers.d that other resources manage.
-        login: the user that deploys, who is never told as undeclared; "" where nothing says who it is.
+        login: the user that deploys, who never counts as undeclared. "" if it is unknown.
     """
 
     users: Sequence[str]
@@ -120,12 +121,12 @@ class AdministratorsSpec(Spec):
 
 @dataclass(frozen=True)
 class AdministratorsDesired(GuardedDesired):
-    """That nobody else may become root.
+    """The declaration that nobody else may become root.
 
     Attributes:
-        users: names of users who may, each with `DECLARED`.
+        users: names of users who may become root, each with `DECLARED`.
         files: paths below /etc/sudoers.d that other resources manage, each with `DECLARED`.
-        undeclared: empty; in a state that was read back, whoever else might become root.
+        undeclared: empty. In a state that was read back: undeclared ways to become root.
     """
 
     users: Mapping[str, str]
@@ -134,20 +135,21 @@ class AdministratorsDesired(GuardedDesired):
 
     @property
     def id(self) -> str:
-        """The name of the kind: a host has one."""
+        """Return the name of the kind: a host has one such resource."""
         return "users.administrators"
 
     def spec(self) -> AdministratorsSpec:
-        """Return who is declared."""
+        """Return who may become root."""
         return AdministratorsSpec(sorted(self.users), sorted(self.files), self.login)
 
 
 @dataclass(frozen=True)
 class AdministratorsFacts(Facts):
-    """Who may become root without being declared.
+    """The undeclared ways to become root.
 
     Attributes:
-        undeclared: a way to become root, such as "group docker: bob" or a sudoers file's path, to what it is.
+        undeclared: a way to become root, such as "group docker: bob" or the path of a sudoers file, to a text
+            that describes it.
     """
 
     undeclared: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What holds for everybody's shell, and which kernel modules stay out: three small files.
+"""Renders the three files of the login policy: forbidden kernel modules, limits, and a profile for shells.
 
 Sources: CIS Debian Linux 12 Benchmark 1.1.0 (its items are named), limits.conf(5), modprobe.d(5).
 """
@@ -11,24 +11,24 @@ MODULES_PATH = "/etc/modprobe.d/portcullis.conf"
 LIMITS_PATH = "/etc/security/limits.d/10-portcullis.conf"
 PROFILE_PATH = "/etc/profile.d/portcullis.sh"
 
-# Loaded on demand by whoever may open such a socket or mount such a disk, a container's root included.
-# Not here, though benchmarks ask for them: vfat (the EFI partition), squashfs (snaps), udf (how Azure hands a
-# new machine its settings), overlay (Docker).
+# The kernel loads these modules when somebody opens such a socket or mounts such a disk. Root in a container
+# can do that too. Benchmarks also name these modules, but servers need them: vfat (the EFI partition),
+# squashfs (snaps), udf (Azure gives a new machine its settings on such a disk), overlay (Docker).
 _MODULES = {
-    "Network protocols that hardly anybody uses and that had holes (CIS 3.2).": "dccp rds sctp tipc",
-    "File systems of other machines and times (CIS 1.1.1).": "cramfs freevxfs hfs hfsplus jffs2",
-    "What somebody would have to plug in; a server has none (CIS 1.1.1, Lynis USB-1000 and STRG-1846).": (
+    "Network protocols that are rarely used and had security holes (CIS 3.2).": "dccp rds sctp tipc",
+    "Old file systems, and those of other systems (CIS 1.1.1).": "cramfs freevxfs hfs hfsplus jffs2",
+    "Devices that a person plugs in: a server has none (CIS 1.1.1, Lynis USB-1000 and STRG-1846).": (
         "firewire-core firewire-ohci firewire-sbp2 usb-storage"
     ),
 }
 
 
 def modules(resource: str) -> str:
-    """Render the file that keeps kernel modules from being loaded.
+    """Render the file that stops the kernel from loading modules.
 
-    `blacklist` keeps a module from being found by its alias, `install` also from being loaded by name.
+    `blacklist` stops loading by an alias. `install` also stops loading by name.
     """
-    lines = [header(resource, "Kernel modules that are not loaded.")]
+    lines = [header(resource, "Kernel modules that must not be loaded.")]
     for why, names in _MODULES.items():
         lines += [f"\n# {why}\n"]
         lines += [f"blacklist {name}\ninstall {name} /bin/false\n" for name in names.split()]
@@ -36,24 +36,24 @@ def modules(resource: str) -> str:
 
 
 def limits(resource: str) -> str:
-    """Render the limits of sessions: no core dumps, which hold what a program had in memory."""
+    """Render the limits of sessions: no core dumps, because they contain the memory of a program."""
     return (
-        header(resource, "Limits of everybody's session.")
-        + "\n# A core dump is a copy of a program's memory, keys included (CIS 1.5.3). The kernel's\n"
-        "# own rule for programs that change their user is fs.suid_dumpable.\n"
+        header(resource, "Limits for the sessions of all users.")
+        + "\n# A core dump is a copy of a program's memory, with its keys (CIS 1.5.3). For programs that\n"
+        "# change their user, the kernel has a rule of its own: fs.suid_dumpable.\n"
         "* hard core 0\n"
-        # The wildcard does not hold for root: limits.conf(5).
+        # The wildcard does not include root: limits.conf(5).
         "root hard core 0\n"
     )
 
 
 def profile(resource: str, idle: int) -> str:
-    """Render what login shells read: how many seconds a shell may wait for its next command."""
+    """Render the profile of login shells: how many seconds a shell may wait for its next command."""
     return (
-        header(resource, "Everybody's login shell.")
-        + "\n# A shell that was left open ends (CIS 5.4.3.2). Not readonly: `unset TMOUT` keeps one\n"
-        "# open, and a command that runs is never ended.\n"
+        header(resource, "Settings for the login shells of all users.")
+        + "\n# A shell that waits this many seconds for a command ends (CIS 5.4.3.2). It never ends while a\n"
+        "# command runs. The variable is not readonly: `unset TMOUT` keeps a shell open.\n"
         f"export TMOUT={idle}\n"
-        "# The soft limit as well; the hard one is in limits.d.\n"
+        "# The soft limit for core dumps. The hard limit is in limits.d.\n"
         "ulimit -c 0\n"
     )

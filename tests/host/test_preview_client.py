@@ -108,7 +108,7 @@ def test_another_protocol_is_said(fake_ssh: Callable[..., Session]) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["this key looks at the host and changes nothing", "no agent is installed on the host; `up` …"]
+    "said", ["this key reads the host and changes nothing", "no agent is installed on the host; `up` …"]
 )
 def test_what_the_host_says_to_the_key_is_told(fake_ssh: Callable[..., Session], said: str) -> None:
     """Also to a deployment that comes with the preview key by mistake."""

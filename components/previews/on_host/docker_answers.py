@@ -1,9 +1,9 @@
-"""What Docker says, without what may be a secret. Pure.
+"""Removes from Docker's answers everything that may be a secret. Pure functions.
 
-A container that the stack declares is shown as a refresh reads it. Of any other only what it is called, runs
-and is doing: root may have given it a password in its environment, command line, labels or log options. So it
-is with networks and volumes, of which the host does not know which ones the stack declares: values of labels
-and options are Docker's own or the name of a stack, or left out.
+A container that the stack declares is shown in full, because a refresh compares it. Of any other container
+only its name, image and state are shown: its environment, command line, labels or log options may hold a
+password. The host does not know which networks and volumes the stack declares. Of those, labels and options
+are hidden, except for Docker's own and the label that names the stack.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _LISTED = ("Id", "Names", "Image", "ImageID", "Created", "State", "Status", "Por
 
 
 def scrubbed(question: str, answer: Any, shown: set[str]) -> Any:
-    """Docker's answer to a question, with nothing in it that may be a secret.
+    """Docker's answer to a request, without anything that may be a secret.
 
     Args:
-        question: the path, without version and query.
-        answer: what Docker answered.
-        shown: ids or names of the containers that the stack declares with nothing secret in them.
+        question: the path of the request, without version and query.
+        answer: Docker's answer.
+        shown: ids or names of the containers that the stack declares and that hold no secret.
     """
     what = question.split("/")[1]
     if isinstance(answer, list):
@@ -54,7 +54,7 @@ def _container(found: Json, shown: set[str]) -> Json:
     state = {key: value for key, value in (found.get("State") or {}).items() if key != "Health"}
     health = (found.get("State") or {}).get("Health")
     if health:
-        # What a check printed is the app's own words.
+        # The log has the output of the app's health check, which may hold a secret.
         state["Health"] = {
             "Status": health.get("Status"),
             "FailingStreak": health.get("FailingStreak"),
@@ -62,7 +62,7 @@ def _container(found: Json, shown: set[str]) -> Json:
         }
     if {str(found.get("Name", "")).lstrip("/"), str(found.get("Id"))} & shown:
         return {**found, "State": state}
-    # Why it did not start may name a word of its command line.
+    # An error at the start may quote the command line, which may hold a secret.
     state["Error"] = ""
     config = found.get("Config") or {}
     return {
@@ -93,7 +93,7 @@ def _listed(found: Json, shown: set[str]) -> Json:
 
 
 def _image(found: Json) -> Json:
-    """Without what it sets for its containers, and how it was built."""
+    """An image without its settings for containers and without details of its build."""
     left_out = ("Config", "ContainerConfig", "Comment", "Author", "Labels")
     kept = {key: value for key, value in found.items() if key not in left_out}
     return {**kept, "Config": {}} if "Config" in found else {**kept, "Labels": {}}
@@ -106,7 +106,7 @@ def _volumes(found: Json) -> Json:
 
 
 def _volume(found: Json) -> Json:
-    """Options may hold the password of a share."""
+    """A volume without the values of its options: they may hold the password of a network share."""
     options = found.get("Options")
     kept = {key: value for key, value in found.items() if key not in ("Options", "Status")}
     hidden = dict.fromkeys(options, HIDDEN) if options else options
@@ -114,13 +114,16 @@ def _volume(found: Json) -> Json:
 
 
 def _network(found: Json) -> Json:
-    """Options may hold a key of a driver; Docker's own say which bridge it is and which address it binds."""
+    """A network without the values of foreign options: they may hold the key of a driver.
+
+    Docker's own options stay. A refresh needs them: the name of the bridge, and the address for ports.
+    """
     kept = _with_closed(found, "Labels", "Options")
     return {**kept, "IPAM": _with_closed(found["IPAM"], "Options")} if found.get("IPAM") else kept
 
 
 def _with_closed(found: Json, *maps: str) -> Json:
-    """With the values in some of its maps hidden, but for what Docker says itself, and whose stack it is."""
+    """Hide the values in these maps, except for Docker's own keys and the label that names the stack."""
     closed = {
         name: {
             key: value if key.startswith(_DOCKERS) or key == OWNER_LABEL or not value else HIDDEN

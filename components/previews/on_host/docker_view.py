@@ -1,8 +1,8 @@
-"""Docker as the preview key sees it: HTTP on standard input and output, with answers to a few questions.
+"""The view of Docker for the preview key: HTTP on standard input and output, for a few read requests.
 
-Nothing that the client sends goes on to Docker. A request that is exactly one of these questions is asked
-anew, over a connection of its own, and the answer leaves out what may be a secret. Anything else ends the
-conversation with 403.
+No byte of the client goes to Docker. If a request is exactly one of the allowed ones, we send Docker a new
+request over a new connection, and remove from the answer everything that may be a secret. Any other request
+gets the status 403, and ends the conversation.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _LINE = 8192  # bytes of a request line or header
 _HEADERS = 64
 _MOST = 64 << 20  # bytes of an answer
 _TIMEOUT = 60.0
-# Each begins with a letter or digit, so that none is a dot segment.
+# A name starts with a letter or digit, so it cannot be a dot segment such as `..`.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}"
-# Images are named by their reference, which has slashes; `images/{name:.*}/json` is its only question here.
+# The reference of an image has slashes. `images/REFERENCE/json` is the only allowed request with one.
 _IMAGE = (
     rf"{_NAME}(?::[0-9]{{1,5}})?(?:/{_NAME})*(?::{_NAME})?(?:@sha256:[0-9a-f]{{64}})?|sha256:[0-9a-f]{{64}}"
 )
@@ -38,49 +38,49 @@ _QUESTIONS = re.compile(
     rf"|volumes|volumes/{_NAME})\Z"
 )
 _QUERY = re.compile(r"[A-Za-z0-9_.~:=&%+,-]{0,2048}\Z")
-# An engine says by its answer whether a filter matches: one by label would tell whether a guess is right.
+# The answer to a filter tells whether it matches. With a filter by label a client could guess a secret label.
 _PARAMETERS = ("all", "size", "limit", "trunc_cmd", "only_ids", "scope", "verbose", "filters")
 _FILTERS = {"id", "name", "reference"}
 _REQUEST = re.compile(rb"(GET|HEAD) (/[!-~]*) HTTP/1\.1\r\n\Z")
 _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([ -~\t]*)\r\n\Z")
-# Of these the first says that there is a body and the others that what follows is no HTTP.
+# Forbidden headers: the first announces a body, the others could change the protocol of the connection.
 _BODY = ("transfer-encoding", "upgrade", "expect", "trailer", "te", "http2-settings")
 _PASSED_ON = ("Api-Version", "Docker-Experimental", "Ostype", "Builder-Version", "Swarm")
 
 
 class Refused(Exception):
-    """A request that is none of ours; its text is for people."""
+    """A request that is not allowed. The text is for people."""
 
 
 class DockerSocket(http.client.HTTPConnection):
-    """One request to Docker."""
+    """A connection to Docker's socket for one request."""
 
     def __init__(self, path: Path) -> None:
-        """Connect when it is used."""
+        """Prepare the connection. It connects with the first request."""
         super().__init__("docker", timeout=_TIMEOUT)
         self._path = path
 
     def connect(self) -> None:
-        """See the base class."""
+        """Connect to the socket."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
 def serve(source: IO[bytes], out: IO[bytes], docker: Path, shown: set[str]) -> None:
-    """Answer requests until the client is gone or asks for what it may not.
+    """Answer requests until the client disconnects or sends a forbidden request.
 
     Args:
-        source: what the client sends.
-        out: where answers go.
-        docker: Docker's socket.
-        shown: ids or names of containers whose environment and command are no secret.
+        source: the client's requests.
+        out: the stream for the answers.
+        docker: path of Docker's socket.
+        shown: ids or names of containers whose environment and command hold no secret.
     """
     while True:
         try:
             request = read_request(source)
         except Refused as refusal:
-            _send(out, "GET", 403, {"Connection": "close"}, _said(str(refusal)))
+            _send(out, "GET", 403, {"Connection": "close"}, _message(str(refusal)))
             return
         if request is None:
             return
@@ -90,47 +90,49 @@ def serve(source: IO[bytes], out: IO[bytes], docker: Path, shown: set[str]) -> N
 
 
 def read_request(source: IO[bytes]) -> tuple[str, str] | None:
-    """Method and target of the next request; None at the end. Raises `Refused`."""
+    """Method and target of the next request, or None at the end of input. Raises `Refused`."""
     line = source.readline(_LINE)
     if not line:
         return None
     found = _REQUEST.match(line)
     if not found:
         method = line.split(b" ", 1)[0][:20].decode("ascii", "replace")
-        raise Refused(f"{method!r} is no question: only GET and HEAD are, in HTTP/1.1")
-    method, target = found[1].decode(), _checked(found[2].decode())
+        raise Refused(f"{method!r} is not allowed, only GET and HEAD in HTTP/1.1")
+    method, target = found[1].decode(), _checked_target(found[2].decode())
     for _ in range(_HEADERS):
         line = source.readline(_LINE)
         if line == b"\r\n":
             return method, target
         header = _HEADER.match(line)
         if not header:
-            raise Refused("a header cannot be read")
+            raise Refused("the request has an invalid header")
         _check_header(header[1].decode().lower(), header[2].decode().strip())
-    raise Refused("it has too many headers")
+    raise Refused("the request has too many headers")
 
 
 def _check_header(name: str, value: str) -> None:
     if name in _BODY or (name == "content-length" and value != "0"):
-        raise Refused(f"a question has no body ({name})")
+        raise Refused(f"the header {name} is not allowed")
     if name == "connection" and "upgrade" in value.lower():
-        raise Refused("nothing is upgraded")
+        raise Refused("an upgrade of the connection is not allowed")
 
 
-def _checked(target: str) -> str:
+def _checked_target(target: str) -> str:
     path, mark, query = target.partition("?")
-    # docker-py writes the @ of a digest so; no other character of a path has to be escaped.
+    # docker-py writes the @ of a digest as %40. Clients need to escape no other character of a path.
     path = path.replace("%40", "@")
     if not _QUESTIONS.match(path) or not _QUERY.match(query):
-        raise Refused(f"{path[:200]!r} is nothing that it shows")
+        raise Refused(f"it may not read {path[:200]!r}")
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _PARAMETERS or (name == "filters" and not _is_by_name(value)):
-            raise Refused(f"it does not choose by {name[:40]!r}, but by {', '.join(sorted(_FILTERS))}")
+            raise Refused(
+                f"the parameter {name[:40]!r} is not allowed, only filters by {', '.join(sorted(_FILTERS))}"
+            )
     return path + mark + query
 
 
 def _is_by_name(filters: str) -> bool:
-    """Whether filters choose by nothing but what is shown of everything anyway."""
+    """Whether the filters use only properties that every answer shows anyway."""
     try:
         chosen = json.loads(filters)
     except (ValueError, RecursionError):
@@ -147,11 +149,11 @@ def _ask(docker: Path, method: str, target: str, shown: set[str]) -> tuple[int, 
         headers = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
         status = answer.status
     except (OSError, http.client.HTTPException) as error:
-        return 503, {}, _said(f"Docker does not answer on the host: {type(error).__name__}")
+        return 503, {}, _message(f"Docker does not answer on the host: {type(error).__name__}")
     finally:
         connection.close()
     if len(body) > _MOST or 100 <= status < 200:  # noqa: PLR2004 - informational, upgrades among them
-        return 502, headers, _said("Docker's answer cannot be passed on")
+        return 502, headers, _message("Docker's answer cannot be passed on")
     if method == "HEAD" or status != 200:  # noqa: PLR2004 - as above
         return status, headers, body
     return status, headers, _scrubbed(target.partition("?")[0], body, shown)
@@ -164,12 +166,12 @@ def _scrubbed(path: str, body: bytes, shown: set[str]) -> bytes:
     try:
         answer: Any = json.loads(body)
         return json.dumps(scrubbed(question, answer, shown)).encode()
-    # Of another form than Docker's: nothing of it is passed on.
+    # The answer has an unknown form, so we pass nothing of it on.
     except (ValueError, RecursionError, TypeError, AttributeError):
-        return _said("Docker's answer cannot be read")
+        return _message("Docker's answer cannot be read")
 
 
-def _said(message: str) -> bytes:
+def _message(message: str) -> bytes:
     text = f"portcullis: the preview key reads and changes nothing: {message}"
     return json.dumps({"message": text}).encode() + b"\n"
 

@@ -1,7 +1,7 @@
-"""Where the preview key's forced command ends up: an agent that only looks, or a view of Docker.
+"""The entry point for the preview key's forced command: a read-only agent, or a view of Docker.
 
-The program that runs this is the host's own (see components/previews/render.py), as root. It gives it nothing
-that the client chose.
+A program on the host (see components/previews/render.py) calls `main` as root. No argument comes from the
+client.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(what: str, stack: str, digest: str) -> None:
 
     Args:
         what: `AGENT` or `DOCKER`.
-        stack: the stack that is shown, as PROJECT/STACK.
+        stack: the stack that the key may read, as PROJECT/STACK.
         digest: hash of this agent.
     """
     os.umask(0o077)
@@ -46,10 +46,10 @@ def main(what: str, stack: str, digest: str) -> None:
 
 
 def declared(machine: Machine, stack: str) -> set[str]:
-    """Ids of the stack's containers in which nothing is marked secret; names where no id was noted yet.
+    """Ids of the stack's containers that are recorded as free of secrets, or names if no id is recorded yet.
 
-    One of which nothing was noted may hold a secret. Under the name of one that was, a deployment that was
-    cut off may have left another.
+    A container without such a record may hold a secret. An id is safer than a name: after an interrupted
+    deploy the name may belong to another container.
     """
     return {
         str(record.extra.get(CONTAINER) or record.spec["container"])
@@ -61,15 +61,15 @@ def declared(machine: Machine, stack: str) -> set[str]:
 
 
 def drop_privileges(docker: Path) -> None:
-    """Go on as nobody, in the one group that Docker's socket is for."""
-    # No module can be read from the agent's file afterwards; these are loaded when they are first needed.
+    """Continue as the user nobody, with the group of Docker's socket as the only group."""
+    # Load these modules now: Python loads them when they are first used, but nobody cannot read their file.
     for name in ("encodings.idna", "email.parser", "http.client"):
         importlib.import_module(name)
     nobody = pwd.getpwnam("nobody")
     try:
         group = os.stat(docker).st_gid  # noqa: PTH116
     except OSError:
-        group = nobody.pw_gid  # there is no Docker, and each request is told so
+        group = nobody.pw_gid  # Docker is not there: each request gets an error that says so
     os.setgroups([])
     os.setgid(group)
     os.setuid(nobody.pw_uid)

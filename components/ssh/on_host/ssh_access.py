@@ -1,4 +1,4 @@
-"""Whether sshd would still let in who tells it what is declared, as far as that can be known before."""
+"""Checks before a change that sshd would still accept the login of the next deploy."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _USER_LOGIN = "declare a user with sudo, and make it this host's `user` in the s
 
 @dataclass(frozen=True)
 class _Login:
-    """Who is to log in afterwards, from where, under which options (keywords in small letters)."""
+    """The login of the next deploy: the user, the address, and the options (keywords in lower case)."""
 
     user: str
-    groups: List[str] | None  # None where nobody asked
+    groups: List[str] | None  # None if they were not read
     address: Address | None
     options: Dict[str, str]
 
@@ -31,13 +31,13 @@ class _Login:
 def refusal(
     desired: SshServerDesired, taken: Mapping[str, str], groups: Mapping[str, list[str]], peer: Peer | None
 ) -> AgentError | None:
-    """Why the login that deploys would be refused, None where nothing says that it would; pure.
+    """Why sshd would refuse the login of the next deploy, or None if nothing speaks against it. Pure.
 
     Args:
         desired: the server as it is declared.
-        taken: ports that other programs listen on, with their names.
-        groups: the groups of users.
-        peer: where this session comes from.
+        taken: ports that other programs listen on, with the programs' names.
+        groups: the groups of each user.
+        peer: the address and port that this session comes from.
     """
     user = desired.login or "root"
     options = {name.lower(): value for name, value in desired.options.items()}
@@ -45,7 +45,7 @@ def refusal(
     if desired.port in taken:
         return AgentError(
             "invalid",
-            f"{taken[desired.port]} listens on {desired.port} already",
+            f"{taken[desired.port]} already listens on port {desired.port}",
             prop="port",
             hint="choose another port",
         )
@@ -64,14 +64,14 @@ def _root(login: _Login) -> AgentError | None:
     allowed = login.options.get("permitrootlogin", "prohibit-password").lower()
     if login.user == "root" and allowed in ("no", "forced-commands-only"):
         return _error(
-            "PermitRootLogin", f"{allowed} refuses root, who the settings say is to log in", _USER_LOGIN
+            "PermitRootLogin", f"{allowed} refuses root, but the settings deploy as root", _USER_LOGIN
         )
     return None
 
 
 def _keys(login: _Login) -> AgentError | None:
     if login.options.get("pubkeyauthentication", "yes").lower() == "no":
-        return _error("PubkeyAuthentication", "no refuses every key, and only keys let in", "leave it out")
+        return _error("PubkeyAuthentication", "no refuses every key: nobody could log in", "leave it out")
     return None
 
 
@@ -81,19 +81,23 @@ def _methods(login: _Login) -> AgentError | None:
         return None
     return _error(
         "AuthenticationMethods",
-        f"{' '.join(ways)} asks for more than one key, which nobody is there to give",
-        "let publickey alone be one of the ways",
+        f"{' '.join(ways)} asks for more than one key, but a deploy has only one",
+        "add publickey as an alternative",
     )
 
 
 def _users(login: _Login) -> AgentError | None:
     for pattern in login.options.get("denyusers", "").split():
         if _names(pattern, login):
-            return _error("DenyUsers", f"{pattern} refuses {login.user}, who deploys", "leave it out")
+            return _error(
+                "DenyUsers", f"{pattern} refuses {login.user}, the user that deploys", "leave it out"
+            )
     allowed = login.options.get("allowusers", "").split()
     if allowed and not any(_names(pattern, login) for pattern in allowed):
         return _error(
-            "AllowUsers", f"{' '.join(allowed)} leaves out {login.user}, who deploys", f"add {login.user}"
+            "AllowUsers",
+            f"{' '.join(allowed)} leaves out {login.user}, the user that deploys",
+            f"add {login.user}",
         )
     return None
 
@@ -103,39 +107,42 @@ def _groups(login: _Login) -> AgentError | None:
         return None
     denied = login.options.get("denygroups", "").split()
     if any(_matches(group, denied) for group in login.groups):
-        return _error("DenyGroups", f"{' '.join(denied)} refuses {login.user}, who deploys", "leave it out")
+        refused = f"{' '.join(denied)} refuses {login.user}, the user that deploys"
+        return _error("DenyGroups", refused, "leave it out")
     allowed = login.options.get("allowgroups", "").split()
     if allowed and not any(_matches(group, allowed) for group in login.groups):
         return _error(
             "AllowGroups",
-            f"{' '.join(allowed)} leaves out {login.user}, who deploys and is in "
+            f"{' '.join(allowed)} leaves out {login.user}, the user that deploys, who is in "
             f"{', '.join(login.groups) or 'no group'}",
-            f"add a group of {login.user}'s",
+            f"add a group that {login.user} is in",
         )
     return None
 
 
 def _sessions(login: _Login) -> AgentError | None:
     if login.options.get("maxsessions") == "0":
-        return _error("MaxSessions", "0 allows logins and no session in them", "write at least 1")
+        return _error(
+            "MaxSessions", "0 allows no session: a deploy could log in, but run nothing", "write at least 1"
+        )
     return None
 
 
 def _host_key(pinned: str, options: Dict[str, str]) -> AgentError | None:
-    """Whether the key that the settings pin would still be shown; `pinned` is its type."""
+    """An error if sshd would no longer offer the host key that the settings pin. `pinned` is its type."""
     word = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}.get(pinned, pinned.partition("-")[0])
     offered = options.get("hostkey", "")
     if not pinned or not offered or f"_{word}_" in offered:
         return None
     return _error(
         "HostKey",
-        f"the settings pin the host's {word} key, which would not be shown any more",
+        f"the settings pin the host's {word} key, but sshd would no longer offer it",
         "pin its Ed25519 key: `ssh-keyscan -t ed25519 ADDRESS` prints it",
     )
 
 
 def _names(pattern: str, login: _Login) -> bool:
-    """Whether a pattern of AllowUsers, ``USER`` or ``USER@HOST``, names this login."""
+    """Whether a pattern of AllowUsers, ``USER`` or ``USER@HOST``, matches this login."""
     user, at, host = pattern.partition("@")
     if not fnmatch.fnmatchcase(login.user, user):
         return False

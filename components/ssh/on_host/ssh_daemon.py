@@ -1,4 +1,4 @@
-"""The units that run sshd: making it take up its files, and whether it has."""
+"""The systemd units that run sshd: reload them, and find out whether sshd has read its present files."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _PROPERTIES = (
 _LISTEN_LIMIT = 15.0  # seconds from reload to listening
 
 
-# A server that could not start on the new files may be dying still: what is told to reload then ends with it.
-# Debian's unit stops the listener alone on a restart (KillMode=process); sessions stay.
+# If sshd could not start on the new files, it may still be stopping, and a reload would not bring it back.
+# So this tries again. A restart ends the listener only (KillMode=process in Debian's unit): sessions stay.
 _BRING_BACK = """\
 systemctl reset-failed ssh.service
 systemctl reload-or-restart ssh.service
@@ -41,14 +41,14 @@ systemctl -q is-active ssh.service
 
 
 def bring_back(*, by_socket: bool) -> tuple[Argv, ...]:
-    """What makes sshd run on files that are back, whatever became of it: nobody is there to look after it."""
+    """The commands of an undo, after the old files are back. They try again, because nobody watches them."""
     return commands(by_socket=True) if by_socket else (("sh", "-c", _BRING_BACK),)
 
 
 def commands(*, by_socket: bool) -> tuple[Argv, ...]:
-    """What makes sshd run on its files, whatever state it is in. Sessions survive: KillMode is process."""
+    """The commands that make sshd read its files, whatever state it is in. Open sessions stay."""
     if by_socket:
-        # A generator takes the ports of ssh.socket from sshd_config at each daemon-reload.
+        # At each daemon-reload a generator of systemd copies the ports from sshd_config to ssh.socket.
         return (
             ("systemctl", "daemon-reload"),
             ("systemctl", "restart", SOCKET),
@@ -58,14 +58,14 @@ def commands(*, by_socket: bool) -> tuple[Argv, ...]:
 
 
 class SshDaemon:
-    """sshd as systemd runs it. `reads` are the paths that it reads."""
+    """The sshd that systemd runs. `reads` are the paths that sshd reads."""
 
     def __init__(self, machine: Machine, reads: list[str]) -> None:
         self._machine = machine
         self._reads = reads
 
-    def take_up(self, wanted: set[str], record: Record) -> None:
-        """Make sshd read its files, and wait until it listens on `wanted`. Raises `AgentError`."""
+    def reload(self, wanted: set[str], record: Record) -> None:
+        """Make sshd read its files, and wait until it listens on the ports `wanted`. Raises `AgentError`."""
         newest = newest_change(self._reads)
         by_socket = ssh_facts.is_socket_activated(self._machine)
         former = set() if by_socket else ssh_facts.sockets(self._machine)
@@ -74,17 +74,18 @@ class SshDaemon:
         deadline = time.monotonic() + _LISTEN_LIMIT
         time.sleep(self._machine.settle)
         while True:
-            # A reload is a signal: sshd executes itself anew, and the old one listens until then. On a busy
-            # host a login could still be let in by what is to go.
-            anew = not former & (set() if by_socket else ssh_facts.sockets(self._machine))
+            # A reload is only a signal. Until sshd executes itself again, it runs with the old options: on a
+            # busy host they could still let somebody in. New sockets show that it has executed itself.
+            has_new_sockets = not former & (set() if by_socket else ssh_facts.sockets(self._machine))
             listening, taken = ssh_facts.listening_ports(self._machine, by_socket=by_socket)
             late = time.monotonic() > deadline
-            # Late and the same sockets: one that was given them keeps them. A login tells whether it is well.
-            if listening == wanted and (anew or late):
+            # An sshd that inherited its sockets keeps them after a reload. So after the deadline the same
+            # sockets are fine: the login that follows shows whether sshd works.
+            if listening == wanted and (has_new_sockets or late):
                 break
             if late:
                 lost = sorted(wanted - listening, key=int)
-                who = [f"{port} belongs to {taken[port]}" for port in lost if port in taken]
+                who = [f"{taken[port]} listens on {port}" for port in lost if port in taken]
                 raise AgentError(
                     "systemd",
                     f"sshd listens on {', '.join(sorted(listening, key=int)) or 'no port'}"
@@ -97,7 +98,7 @@ class SshDaemon:
         record.extra["loaded"] = {"invocation": unit["InvocationID"], "newest": newest}
 
     def is_stale(self, record: Record | None) -> bool:
-        """Whether a file that sshd reads is newer than what it runs on."""
+        """Whether a file that sshd reads is newer than the configuration that it runs on."""
         unit = self._unit()
         loaded = record.extra.get("loaded") if record else None
         wall, monotonic = time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -116,7 +117,7 @@ class SshDaemon:
     def _run(self, argv: Argv) -> None:
         since = time.time()
         done = self._machine.run(argv, timeout=_TIMEOUT)
-        if done.code and argv[1] != "reset-failed":  # which has nothing to reset on most days
+        if done.code and argv[1] != "reset-failed":  # fails if the unit has not failed, which is usual
             said = journal.last_lines(self._machine, SERVICE, since=since)
             detail = "\n".join(part for part in (said, done.text) if part)
             raise AgentError("systemd", f"{' '.join(argv)} failed", prop="port", detail=detail)

@@ -1,4 +1,4 @@
-"""What holds on a host's sshd: its own word for every option, who set what wins, and where it listens."""
+"""Reads a host's sshd: the value of every option in effect, the line that sets it, and the ports."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 SERVICE, SOCKET = "ssh.service", "ssh.socket"
 ANYONE = "nobody"
-"""Stands for a user whom no Match block names."""
+"""Stands for any user that no Match block names."""
 _TIMEOUT = 30.0
 _NO_FOLDER = "Missing privilege separation directory"
-# From the documentation's range: what holds for it holds for the whole internet.
-_STRANGER = "addr=192.0.2.1,laddr=192.0.2.2,host=stranger.invalid"
+# Addresses from the range for documentation. They stand for any client on the internet.
+_ANY_CLIENT = "addr=192.0.2.1,laddr=192.0.2.2,host=stranger.invalid"
 
-# What ss writes after the name of each process that holds a socket. People name their processes, with up to
-# 15 characters: too few to pass for the end of one entry and the start of the next.
+# The text that ss prints after the name of each process that holds a socket. Users can choose the names of
+# their processes, but only 15 characters: too few to imitate the end of one entry and the start of the next.
 _OWNERS = re.compile(r',pid=(\d+),fd=\d+\)(?=,\("|\)\s*$)')
 
 ByUser = Dict[str, "Effective"]
@@ -41,25 +41,25 @@ _ENTRANCE = frozenset(map(str.lower, ENTRANCE))
 
 
 class Refused(Exception):
-    """sshd does not take a configuration; the text is its own."""
+    """sshd refuses a configuration. The text is sshd's message."""
 
 
 class Stopped(Refused):
-    """sshd looks at nothing while its run folder is missing, which systemd makes when it starts it."""
+    """sshd cannot test a configuration: its run folder is missing. systemd creates it when it starts sshd."""
 
 
 def effective(machine: Machine, users: Iterable[str], port: str, text: str | None = None) -> ByUser:
-    """What sshd says of every option, for each user: of its own files, or of `text` alone.
+    """The value of every option in effect for each user: from sshd's own files, or from `text` alone.
 
     Raises:
-        AgentError: there is no sshd.
-        Refused: it does not take the configuration.
+        AgentError: sshd is not installed.
+        Refused: sshd refuses the configuration.
     """
     found: ByUser = {}
     given = command_line(machine) if text is None else []
     with _as_file(text) as where:
         for user in users:
-            who = f"user={user},{_STRANGER},lport={port}"
+            who = f"user={user},{_ANY_CLIENT},lport={port}"
             done = machine.run(["sshd", "-T", *where, *given, "-C", who], timeout=_TIMEOUT)
             if done.code:
                 raise (Stopped if _NO_FOLDER in done.err else Refused)(_plain(done, where))
@@ -69,7 +69,7 @@ def effective(machine: Machine, users: Iterable[str], port: str, text: str | Non
 
 @contextlib.contextmanager
 def _as_file(text: str | None) -> Iterator[list[str]]:
-    """The switches that make sshd read `text`, which is written to memory only: a look leaves no trace."""
+    """The arguments that make sshd read `text`. The text is in memory only: a read leaves no file behind."""
     if text is None:
         yield []
         return
@@ -82,13 +82,13 @@ def _as_file(text: str | None) -> Iterator[list[str]]:
 
 
 def command_line(machine: Machine) -> List[str]:
-    """What sshd is started with besides (``SSHD_OPTS``): it wins over every file."""
+    """The options on sshd's command line (``SSHD_OPTS``). They win over every file."""
     text = sshd_config.read_text(machine.ssh.parent / "default/ssh") or ""
     found = re.findall(r"^\s*SSHD_OPTS=(.*)$", text, re.MULTILINE)
     try:
         return [word for line in found[-1:] for quoted in shlex.split(line) for word in quoted.split()]
     except ValueError:
-        return []  # systemd would not start it with that
+        return []  # unbalanced quotes: systemd would not start sshd with them
 
 
 def _plain(done: Done, where: list[str]) -> str:
@@ -97,9 +97,9 @@ def _plain(done: Done, where: list[str]) -> str:
 
 
 def differing(spec: SshServerSpec, both: tuple[ByUser, ByUser], keyword: str) -> tuple[str, list[str]] | None:
-    """The user for whom `keyword` is not as declared, and what it is for them; None where all is well.
+    """The first user for whom `keyword` has other values than declared, with these values; None without one.
 
-    Users of whom it is declared by name are left out: see `for_users`.
+    A user for whom the settings declare this option by name is left out: see `for_users`.
     """
     apart = {user for user, given in spec.users.items() if keyword in map(str.lower, given)}
     for user in [ANYONE, *sorted(both[1])]:
@@ -110,7 +110,7 @@ def differing(spec: SshServerSpec, both: tuple[ByUser, ByUser], keyword: str) ->
 
 
 def _other(both: tuple[ByUser, ByUser], user: str, keyword: str) -> list[str] | None:
-    """What an option is for a user, where that is not what is declared."""
+    """The values of an option for a user if they differ from the declared ones, else None."""
     declared, live = both
     have = live[user].get(keyword)
     return None if have == declared[user].get(keyword) else have or ["unset"]
@@ -119,7 +119,10 @@ def _other(both: tuple[ByUser, ByUser], user: str, keyword: str) -> list[str] | 
 def options(
     machine: Machine, spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
 ) -> Dict[str, str]:
-    """Each declared option with its value if that holds, else with what holds, for whom and why."""
+    """Each declared option with the declared value if it is in effect for every user.
+
+    Otherwise with the value in effect, the user that it holds for, and the line that sets it.
+    """
     found = {}
     for name, value in spec.options.items():
         keyword = name.lower()
@@ -138,17 +141,18 @@ def options(
 
 
 def _declared(name: str, value: str, lines: list[Line], ours: str, match: str = "") -> str:
-    """What is declared of an option that holds: what our own file has.
+    """The declared value of an option that is in effect, read from our own file.
 
-    After a refresh whose update failed the state has what was found in place of what was declared.
+    `value` comes from the state. After a refresh and a failed update the state has the value that was found
+    on the host, not the declared one.
     """
-    # By number: who includes our folder twice has every line of ours twice.
+    # By line number: if two lines include our folder, every line of our file appears twice.
     found = {
         line.number: line.words
         for line in lines
         if (line.file, line.keyword, line.match) == (ours, name.lower(), match)
     }
-    # Of most options the first line counts, and an older name of one may stand beside it.
+    # For most options only the first line counts. A second line may use an older name of the option.
     counting = list(found.values()) if name.lower() in sshd_config.CUMULATIVE else list(found.values())[:1]
     words = [word for line in counting for word in line]
     return value if not words or words == sshd_config.split(f"{name} {value}")[1:] else " ".join(words)
@@ -162,7 +166,7 @@ def _elsewhere(machine: Machine, name: str) -> List[str]:
 def suspects(
     spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str, keyword: str
 ) -> list[Line]:
-    """The lines of others that keep an option from being as declared."""
+    """The lines of other files that keep an option from its declared value."""
     wanted = {line.value_alone.lower() for line in lines if line.file == ours and line.keyword == keyword}
     wanted |= {value.lower() for name, value in spec.options.items() if name.lower() == keyword}
     if differing(spec, both, keyword):
@@ -172,7 +176,7 @@ def suspects(
 
 @dataclass(frozen=True)
 class Exceptional:
-    """An option that is declared of one user and is something else for them, and the lines to blame."""
+    """An option with another value for a user than the settings declare for them, and the lines to blame."""
 
     user: str
     name: str
@@ -181,14 +185,14 @@ class Exceptional:
 
     @property
     def text(self) -> str:
-        """What it is, with the line that does it."""
+        """The value in effect, with the place of the line that sets it."""
         return self.value + "".join(f" ({line.place})" for line in self.lines[:1])
 
 
 def exceptional(
     spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
 ) -> List[Exceptional]:
-    """Every option that does not hold for the user of whom it is declared."""
+    """Every option that is declared for a single user and has another value for that user."""
     found = []
     for user, given in spec.users.items():
         for name, value in given.items():
@@ -202,7 +206,7 @@ def exceptional(
 def for_users(
     spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
 ) -> Dict[str, Dict[str, str]]:
-    """What is declared of users by name: each option with its value if that holds, else with what does."""
+    """The options of single users: each with the declared value if that is in effect, else with the other."""
     found = {
         user: {name: _declared(name, given[name], lines, ours, f"User {user}") for name in given}
         for user, given in spec.users.items()
@@ -213,17 +217,17 @@ def for_users(
 
 
 def configured_ports(live: Effective) -> set[str]:
-    """Where sshd will listen once it has read its files, by ``listenaddress`` lines of ``sshd -T``."""
+    """The ports on which sshd will listen after it has read its files (``listenaddress`` in ``sshd -T``)."""
     return {address.rpartition(":")[2] for address in live.get("listenaddress", [])} or set(
         live.get("port", [])
     )
 
 
 def listening_ports(machine: Machine, *, by_socket: bool) -> tuple[set[str], dict[str, str]]:
-    """Ports that SSH is answered on now, and the TCP ports that other programs have, with their names.
+    """The ports on which sshd listens now, and the TCP ports of other programs, with the programs' names.
 
-    Anybody may call a process sshd, and sshd's own sessions listen for what people forward: what counts is
-    the process that systemd started, or the ports that systemd itself has for it.
+    Any user can name a process sshd, and the sessions of sshd listen on ports that clients forward. So only
+    the process that systemd started counts, or the ports that systemd itself holds for sshd.
     """
     done = machine.run(["ss", "-Htlnp"], timeout=_TIMEOUT)
     given = socket_ports(machine) if by_socket else set()
@@ -244,34 +248,34 @@ def listening_ports(machine: Machine, *, by_socket: bool) -> tuple[set[str], dic
 
 
 def sockets(machine: Machine) -> set[str]:
-    """Inodes of the sockets that ssh.service's process listens on: others once it executed itself anew."""
+    """Inodes of the sockets on which ssh.service listens. They change when sshd executes itself again."""
     done, main = machine.run(["ss", "-Htlnpe"], timeout=_TIMEOUT), _main_process(machine)
-    # "… users:((…)) ino:1234 sk:5 cgroup:/… <->"; between the two is a uid where it is not root's.
-    # The first of " ino:", since a process's name is too short to have that too; a cgroup's is not.
+    # "… users:((…)) ino:1234 sk:5 cgroup:/… <->". If the socket is not root's, a uid stands before "ino:".
+    # Take the first " ino:": the name of a process is too short to contain it, the name of a cgroup is not.
     lines = [line.partition(" ino:") for line in done.out.splitlines()]
     return {inode.split()[0] for owners, _, inode in lines if main in _OWNERS.findall(owners)}
 
 
 def _main_process(machine: Machine) -> str:
-    """Number of the process that ssh.service runs, "" while it runs none."""
+    """The number of the process that ssh.service runs, or "" if it runs none."""
     argv = ["systemctl", "show", "--no-pager", "--property=MainPID", "--", SERVICE]
     found = re.search(r"^MainPID=([1-9]\d*)$", machine.run(argv, timeout=_TIMEOUT).out, re.MULTILINE)
     return found[1] if found else ""
 
 
 def socket_ports(machine: Machine) -> set[str]:
-    """Ports that systemd's ssh.socket listens on (``Listen=[::]:22 (Stream)``)."""
+    """The ports on which systemd's ssh.socket listens (``Listen=[::]:22 (Stream)``)."""
     done = machine.run(["systemctl", "show", "--no-pager", "--property=Listen", SOCKET], timeout=_TIMEOUT)
     return set(re.findall(r":(\d+) \(Stream\)", done.out)) | set(re.findall(r"Listen=(\d+) \(", done.out))
 
 
 def is_socket_activated(machine: Machine) -> bool:
-    """Whether systemd listens in sshd's place, as on Ubuntu since 22.10."""
+    """Whether systemd listens for sshd, as on Ubuntu since 22.10."""
     return machine.run(["systemctl", "is-active", "--quiet", SOCKET], timeout=_TIMEOUT).code == 0
 
 
 def groups_of(user: str) -> List[str]:
-    """Names of the groups that a user is in; none for an unknown user."""
+    """The names of the groups that a user is in. Empty for an unknown user."""
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
@@ -284,18 +288,18 @@ def groups_of(user: str) -> List[str]:
 
 
 def prepare(machine: Machine) -> None:
-    """Make sshd's run folder, without which it tests nothing; systemd takes it away with the unit."""
+    """Create sshd's run folder. sshd needs it to test files, and systemd removes it when the unit stops."""
     machine.sshd_run.mkdir(mode=0o755, exist_ok=True)
 
 
 def checked(machine: Machine) -> None:
-    """Have sshd test its files, its host keys too. Raises `AgentError` with its words."""
+    """Let sshd test its files and host keys. Raises `AgentError` with sshd's message."""
     done = machine.run(["sshd", "-t"], timeout=_TIMEOUT)
     if done.code:
         raise AgentError(
             "test-failed",
             "sshd refuses its new configuration",
             prop="content",
-            hint="what stood there before is in place",
+            hint="the files are as they were before",
             detail="\n".join(done.text.splitlines()[-10:]),
         )

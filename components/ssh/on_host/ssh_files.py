@@ -1,4 +1,4 @@
-"""Changing several files that only make sense together: all of them, or none."""
+"""Changes several files that belong together: all of them, or none."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 class Files:
-    """Writes that can be taken back as long as this object lives; a crash is the guard's to undo."""
+    """Writes files, and can undo all of its writes. After a crash the guard undoes them."""
 
     def __init__(self) -> None:
-        """Nothing is changed yet."""
+        """Start without changes."""
         self._before: Dict[Path, Before] = {}
 
     def write(self, path: Path, text: str, mode: int) -> None:
-        """Put `text` at `path`, root's. Raises `AgentError`."""
+        """Write `text` to `path`. The file belongs to root. Raises `AgentError`."""
         self._remember(path)
         disk.write(path, text.encode("utf-8", "surrogateescape"), mode=mode)
 
     def rewrite(self, path: Path, text: str) -> None:
-        """Give a file that is there another text, and leave it its owner and mode. Raises `AgentError`."""
+        """Replace the text of an existing file, but keep its owner and mode. Raises `AgentError`."""
         before = self._remember(path)
         if before is None:
             raise AgentError("not-converged", f"{path} is gone", prop="content", hint="run again")
@@ -37,14 +37,14 @@ class Files:
         disk.write(path, text.encode("utf-8", "surrogateescape"), mode=mode, uid=uid, gid=gid)
 
     def remove(self, path: Path) -> None:
-        """Take a file away. Raises `AgentError`."""
+        """Remove a file. Raises `AgentError`."""
         self._remember(path)
         paths.remove_file(path)
 
     def undo(self) -> None:
-        """Make every file what it was."""
+        """Restore every file as it was before."""
         for path, before in self._before.items():
-            with contextlib.suppress(AgentError):  # the others still count
+            with contextlib.suppress(AgentError):  # restore the other files all the same
                 if before is None:
                     paths.remove_file(path)
                 else:

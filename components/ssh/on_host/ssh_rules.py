@@ -1,7 +1,8 @@
-"""The firewall rules that let SSH in: ufw's own, one for each port, marked as the SSH server's.
+"""The ufw rules that allow SSH: one for each port, with a comment that marks it as the SSH server's.
 
-Read from ufw's files, since ``ufw status`` says nothing while ufw is inactive. They are here, and not with
-the rest of the firewall, because a port and its rule move together or somebody is locked out.
+We read the rules from ufw's files, because ``ufw status`` shows none while ufw is inactive. This module is
+not part of the firewall component, because a port and its rule must change together: otherwise the change
+could lock somebody out.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from portcullis.agent.step import Json
 
 _TIMEOUT = 60.0
-# A rule for a TCP port from anywhere to anywhere; ufw keeps one for each port, whatever its action.
+# A rule for a TCP port from anywhere to anywhere. ufw keeps one such rule for each port, whatever its action.
 _TUPLE = re.compile(
     r"^### tuple ### (?P<action>\w+) tcp (?P<port>\d+) (?P<to>0\.0\.0\.0/0|::/0) any (?P=to) in"
     r"(?: comment=(?P<comment>[0-9a-f]+))?$",
@@ -34,20 +35,20 @@ Rules = Dict[str, "Rule"]
 
 @dataclass(frozen=True)
 class Rule:
-    """What ufw does with a port, for everybody. `comment` is text."""
+    """ufw's rule for a port from any address. `comment` is decoded text."""
 
     action: str
     comment: str
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is the SSH server's."""
+        """Whether the rule belongs to the SSH server."""
         return self.comment.startswith(SSH)
 
 
 @dataclass(frozen=True)
 class Firewall:
-    """ufw's rules for TCP ports from anywhere: port to rule, v4 and v6."""
+    """ufw's rules for TCP ports from any address: port to rule, for IPv4 and IPv6."""
 
     v4: Rules
     v6: Rules
@@ -60,7 +61,7 @@ class Firewall:
         return {port for rules in (self.v4, self.v6) for port, rule in rules.items() if rule.is_ours}
 
     def is_open(self, port: str) -> bool:
-        """Whether a port has the SSH server's rule, in each family that ufw filters."""
+        """Whether a port has the SSH server's rule in each address family that ufw filters."""
         families = (self.v4, self.v6) if self.uses_v6 else (self.v4,)
         return all(
             port in rules and rules[port].is_ours and rules[port].action == "allow" for rules in families
@@ -68,10 +69,10 @@ class Firewall:
 
 
 def read(machine: Machine) -> Firewall | None:
-    """The rules of ufw, None where it is not installed."""
+    """The rules of ufw, or None if ufw is not installed."""
     v4 = _text(machine.ufw / "user.rules")
     conf = _text(machine.ufw / "ufw.conf")
-    # Its configuration stays behind when the package is removed; what it ships does not.
+    # After a removal of the package its configuration files stay, but its other files do not.
     if v4 is None or conf is None or not machine.ufw_shipped.is_dir():
         return None
     defaults = _text(machine.ufw.parent / "default" / "ufw") or ""
@@ -84,7 +85,7 @@ def read(machine: Machine) -> Firewall | None:
 
 
 def parse(text: str) -> Rules:
-    """The rules for one TCP port from anywhere, out of ``user.rules`` or ``user6.rules``."""
+    """The rules for single TCP ports from any address, in the text of ``user.rules`` or ``user6.rules``."""
     return {
         found["port"]: Rule(found["action"], bytes.fromhex(found["comment"] or "").decode("utf-8", "replace"))
         for found in _TUPLE.finditer(text)
@@ -92,10 +93,10 @@ def parse(text: str) -> Rules:
 
 
 def allow(machine: Machine, ports: Iterable[str], before: Json) -> None:
-    """Let `ports` in; what a rule of that port was is noted in `before`, where nothing is noted yet.
+    """Allow SSH on `ports`. `before` gets the former rule of a port, unless it has that port already.
 
     Raises:
-        AgentError: ufw refused.
+        AgentError: ufw refuses a rule.
     """
     for port in sorted(ports, key=int):
         firewall = read(machine)
@@ -108,15 +109,15 @@ def allow(machine: Machine, ports: Iterable[str], before: Json) -> None:
 
 
 def pass_filter(machine: Machine, ports: Iterable[str]) -> None:
-    """Let `ports` in through the forward filter's own table, until the filter itself is declared with them.
+    """Open `ports` in the table of the forward filter, until that filter is deployed with these ports.
 
     Raises:
-        AgentError: nft refused.
+        AgentError: nft refuses a rule.
     """
     try:
         there = machine.run(["nft", "-s", "list", "chain", *INPUT.split()], timeout=_TIMEOUT)
     except AgentError as error:
-        if error.code != "invalid":  # there is no nft
+        if error.code != "invalid":  # "invalid": nft is not installed
             raise
         return
     lines = [line.strip() for line in there.out.splitlines()]
@@ -126,14 +127,14 @@ def pass_filter(machine: Machine, ports: Iterable[str]) -> None:
             continue
         done = machine.run(["nft", f"insert rule {INPUT} {rule}"], timeout=_TIMEOUT)
         if done.code:
-            raise AgentError("nft", f"nft refuses to let port {port} in", prop="port", detail=done.text)
+            raise AgentError("nft", f"nft refuses to open port {port}", prop="port", detail=done.text)
 
 
 def give_back(machine: Machine, ports: Iterable[str], before: Json) -> None:
-    """Make the rule of each port what it was before `allow`; one that is not ours any more is left alone.
+    """Restore the rule of each port as it was before `allow`. A rule that is no longer ours stays as it is.
 
     Raises:
-        AgentError: ufw refused.
+        AgentError: ufw refuses a rule.
     """
     firewall = read(machine)
     for port in sorted(ports, key=int):
@@ -148,14 +149,16 @@ def give_back(machine: Machine, ports: Iterable[str], before: Json) -> None:
 
 
 def files(machine: Machine) -> tuple[str, ...]:
-    """Where ufw keeps these rules."""
+    """The files in which ufw keeps these rules."""
     return (str(machine.ufw / "user.rules"), str(machine.ufw / "user6.rules"))
 
 
 def _ufw(machine: Machine, *words: str) -> None:
     done = machine.run(["ufw", *words], timeout=_TIMEOUT)
     if done.code:
-        raise AgentError("invalid", f"ufw refuses: ufw {' '.join(words)}", prop="firewall", detail=done.text)
+        raise AgentError(
+            "invalid", f"ufw refuses the command: ufw {' '.join(words)}", prop="firewall", detail=done.text
+        )
 
 
 def _text(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The SSH server: our drop-in, whether what it declares holds, its ports, and ufw's rules for them."""
+"""The SSH server: our drop-in, whether its options are in effect, its ports, and ufw's rules for them."""
 
 from __future__ import annotations
 
@@ -46,20 +46,21 @@ if TYPE_CHECKING:
     from portcullis.components.ssh.on_host.ssh_facts import ByUser
 
 _TIMEOUT = 60.0
+_REMOVE = "remove those lines, or let `up` make them comments until this resource is deleted: "
 
 
 @dataclass(frozen=True)
 class _Found(SshServerFacts):
-    """What we need besides.
+    """Facts that only this half needs.
 
     Attributes:
-        refused: why sshd does not take the declared options; "" where it does.
-        files: every file that sshd reads, ours and its main one among them.
-        taken: TCP ports that other programs listen on, with their names.
-        by_socket: systemd listens in sshd's place.
-        socket_drop_ins: files that set by hand where systemd listens.
-        groups: the groups of each user whom sshd is asked about.
-        marks: of every stranger, whether it is told of or not.
+        refused: why sshd refuses the declared options; "" if it accepts them.
+        files: every file that sshd reads, with our drop-in and the main file.
+        taken: TCP ports that other programs listen on, with the programs' names.
+        by_socket: whether systemd listens for sshd.
+        socket_drop_ins: files of an administrator that set the ports on which systemd listens.
+        groups: the groups of each user that sshd is asked about.
+        marks: a mark for each undeclared file, also for those that are not shown.
     """
 
     refused: str = ""
@@ -79,7 +80,12 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
     facts_type = SshServerFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the machine for sshd, systemd and ufw."""
+        """Create the kind for a host.
+
+        Args:
+            machine: the host, with sshd, systemd and ufw.
+            store: the declared resources.
+        """
         super().__init__(machine, store)
         self._main = machine.ssh / "sshd_config"
         self._ours = machine.ssh / DROP_IN
@@ -145,7 +151,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         )
 
     def _firewall(self, port: str) -> dict[str, str] | None:
-        """The ports with a rule of ours, and `port` if it has one; None where ufw is not installed."""
+        """The ports that have a rule of ours; `port` only if it is open. None if ufw is not installed."""
         firewall = ssh_rules.read(self._machine)
         if firewall is None:
             return None
@@ -153,7 +159,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         return found | {known: "in part" for known in firewall.ours if not firewall.is_open(known)}
 
     def _drop_in(self) -> tuple[str, str]:
-        """Our file as it stands there: its content, and its mode with the owner where that is not root."""
+        """The content of our file on the host, and its mode, with the owner if that is not root."""
         with disk.reading(self._ours) as place:
             status = place.look()
         text = sshd_config.read_text(self._ours)
@@ -180,29 +186,29 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         if not facts.exists:
             return AgentError(
                 "invalid",
-                "there is no sshd on the host",
+                "sshd is not installed on the host",
                 prop="host",
-                hint="depend on Packages openssh-server",
+                hint="depend on Packages with openssh-server",
             )
         if facts.refused:
             return AgentError(
                 "test-failed",
-                "sshd does not take the declared options",
+                "sshd refuses the declared options",
                 prop="options",
-                hint="nothing was changed; its own words are above",
+                hint="nothing was changed; correct the option that sshd names",
                 detail=facts.refused,
             )
         if facts.socket_drop_ins:
             return AgentError(
                 "invalid",
-                f"{facts.socket_drop_ins[0]} sets by hand where SSH is listened for",
+                f"{facts.socket_drop_ins[0]} sets the ports of ssh.socket",
                 prop="port",
-                hint="remove it: systemd's generator takes the ports from sshd_config, and both would clash",
+                hint="remove it: systemd's generator sets them too, from sshd_config, and both would clash",
             )
         return None
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """Without a file in our place only defaults are replaced; lines of others are not."""
+        """Whether our file does not exist yet: then it only replaces defaults of sshd."""
         return facts.content == ABSENT
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
@@ -210,7 +216,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         return {"ports": list(facts.ports), "drop_in": kept, strangers.KEPT: dict(facts.marks)}
 
     def apply(self, desired: SshServerDesired, steps: list[Step], work: Work) -> None:
-        """Sshd takes up files that are proven only; until then all can be put back."""
+        """Write and test the files, then reload sshd. If the test fails, every file is restored."""
         if not steps:
             return
         with self._lock:
@@ -221,7 +227,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             ssh_facts.prepare(self._machine)
             try:
                 files.write(self._ours, spec.content, 0o600)
-                self._prevail(spec, wanted, files, work)
+                self._enforce(spec, wanted, files, work)
                 edited = work.record.extra.get("edited", ())
                 work.record.extra["left"] = {path: content_of(Path(path)) for path in edited}
                 ssh_facts.checked(self._machine)
@@ -231,46 +237,51 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             except BaseException:
                 files.undo()
                 raise
-            # First what lets people in, then what listens; the rule of a port that goes is last.
+            # The order keeps SSH reachable: first allow the new ports, then listen on them, and only then
+            # remove the rule of a port that is no longer used.
             ssh_rules.allow(self._machine, wanted, rules)
             ssh_rules.pass_filter(self._machine, wanted)
             work.save()
-            self._daemon.take_up(set(wanted), work.record)
+            self._daemon.reload(set(wanted), work.record)
             firewall = ssh_rules.read(self._machine)
             if firewall:
                 ssh_rules.give_back(self._machine, firewall.ours - set(wanted), rules)
 
-    def _prevail(self, spec: SshServerSpec, wanted: list[str], files: Files, work: Work) -> None:
-        """Make what our file says hold, with `adopt` against the lines of others; without, name them."""
+    def _enforce(self, spec: SshServerSpec, wanted: list[str], files: Files, work: Work) -> None:
+        """Make our file's options take effect. With `adopt`, lines of other files that win become comments.
+
+        Without `adopt` such lines are an error, which names them.
+        """
         ours = str(self._ours)
         lines = sshd_config.read_lines(self._main)
         if not sshd_config.includes(lines, self._ours):
             if not work.adopt:
                 raise _conflict(
-                    f"{self._main} has no line `Include {self._ours.parent}/*.conf`, so ours is not read"
+                    f"{self._main} has no line `Include {self._ours.parent}/*.conf`: sshd ignores our file",
+                    hint="write that line at the top, or let `up` write it until this resource is deleted: ",
                 )
             text = sshd_config.read_text(self._main) or ""
-            self._note(work, self._main)
+            self._record_edit(work, self._main)
             files.rewrite(self._main, sshd_config.with_include(text, self._ours.parent))
         while True:
-            others = self._winners(spec, wanted)
+            others = self._overriding_lines(spec, wanted)
             if not others:
                 return
             if not work.adopt:
                 shown = "\n".join(f"{line.place}: {line.keyword} {line.value}" for line in others)
-                raise _conflict("lines of somebody else's win over what is declared", shown)
+                raise _conflict("lines in other files win over the declared options", shown)
             first = Path(others[0].file)
             numbers = {line.number for line in others if line.file == others[0].file}
             stands = sshd_config.read_text(first)
             if stands is None or ours == others[0].file:
                 raise AgentError(
-                    "not-converged", f"{first} changed meanwhile", prop="content", hint="run again"
+                    "not-converged", f"{first} changed during the deploy", prop="content", hint="run again"
                 )
-            self._note(work, first)
+            self._record_edit(work, first)
             files.rewrite(first, sshd_config.take_out(stands, numbers))
 
-    def _winners(self, spec: SshServerSpec, wanted: list[str]) -> list[sshd_config.Line]:
-        """The lines of others that keep what is declared from holding, now that our file is in place."""
+    def _overriding_lines(self, spec: SshServerSpec, wanted: list[str]) -> list[sshd_config.Line]:
+        """The lines of other files that keep declared options from taking effect. Our file is in place."""
         users = _users(spec)
         lines = sshd_config.read_lines(self._main)
         try:
@@ -279,7 +290,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         except ssh_facts.Refused as error:
             raise AgentError(
                 "test-failed", "sshd refuses its configuration", prop="content", detail=str(error),
-                hint="correct the file that it names; what stood there before is in place",
+                hint="correct the file that sshd names; the files are as they were before",
             ) from None  # fmt: skip
         found = [
             line
@@ -296,29 +307,33 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             found += sshd_config.rivals(lines, ours, "port", set(wanted))
             addresses = sshd_config.rivals(lines, ours, "listenaddress", set())
             found += [line for line in addresses if line.has_port]
-        return self._explained(spec, (declared, live), found, ports=ports == set(wanted))
+        return self._check_explained(spec, (declared, live), found, ports=ports == set(wanted))
 
-    def _explained(
+    def _check_explained(
         self, spec: SshServerSpec, both: tuple[ByUser, ByUser], found: list[sshd_config.Line], *, ports: bool
     ) -> list[sshd_config.Line]:
-        """`found`, unless something differs for which no line is to blame."""
+        """Return `found`, or raise `AgentError` if an option or port differs and no line explains it."""
         for name in spec.options:
             other = ssh_facts.differing(spec, both, name.lower())
             if other and not any(line.keyword == name.lower() for line in found):
                 raise _unexplained(f"options.{name}", name, " ".join(other[1]), other[0])
         if not ports and not found:
-            raise AgentError("not-converged", "sshd would not listen on the declared port", prop="port")
+            raise AgentError(
+                "not-converged",
+                "sshd would not listen on the declared port, and no line of its files explains it",
+                prop="port",
+            )
         return found
 
-    def _note(self, work: Work, path: Path) -> None:
-        """Remember, before it happens, that lines of a file are out of force because of us."""
+    def _record_edit(self, work: Work, path: Path) -> None:
+        """Record that we turn lines of a file into comments, before we do it."""
         edited = work.record.extra.setdefault("edited", [])
         if str(path) not in edited:
             edited.append(str(path))
             work.save()
 
     def remove(self, desired: SshServerDesired, record: Record, folder: Path) -> str:
-        """The lines of others are in force again, and the ports are what they were."""
+        """Put the lines of other files in force again, and go back to the former ports."""
         with self._lock:
             files = Files()
             ssh_facts.prepare(self._machine)
@@ -339,19 +354,20 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                 files.undo()
                 if error.code == "invalid" and not self._has_sshd():
                     paths.remove_file(self._ours)
-                    return "removed"  # its package went first
+                    return "removed"  # the package openssh-server was removed before this resource
                 raise
-            self._leave(ssh_facts.configured_ports(live[ANYONE]) if live else {"22"}, record)
+            self._restore_ports(ssh_facts.configured_ports(live[ANYONE]) if live else {"22"}, record)
         return "restored" if record.original["drop_in"]["type"] == "file" else "removed"
 
-    def _leave(self, ports: set[str], record: Record) -> None:
+    def _restore_ports(self, ports: set[str], record: Record) -> None:
+        """Make sshd listen on `ports`, and restore the firewall rules."""
         rules = dict(record.extra.get("rules", {}))
         firewall = ssh_rules.read(self._machine)
         if firewall and firewall.enabled:
-            # Somebody filters still: whoever comes in on the restored port must not depend on our rule.
+            # ufw stays enabled, so it must go on allowing SSH on the former ports.
             ssh_rules.allow(self._machine, [p for p in ports if p not in firewall.v4], rules)
         ssh_rules.pass_filter(self._machine, ports)
-        self._daemon.take_up(ports, record)
+        self._daemon.reload(ports, record)
         if firewall:
             stays = ports if firewall.enabled else set()
             gone = {port for port in firewall.ours if port not in stays or rules.get(port)}
@@ -393,35 +409,29 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         return Undo(files, commands)
 
     def _may_reload(self) -> bool:
-        """Whether ufw may load its rules again; else the kernel's stay, of which a change closes none."""
+        """Whether ufw may reload its rules. Otherwise the kernel keeps its rules, which still let SSH in."""
         try:
             files = ufw_files.read(self._machine, ())
             found = ufw_kernel.differences(self._machine, files)
         except AgentError:
-            return False  # nobody knows what it would load
+            return False  # the rules that it would load are unknown
         return files.enabled and ufw_kernel.may_reload(files, found, self._machine.peer)
 
 
 def _users(spec: SshServerSpec) -> list[str]:
-    """Whom sshd is asked about: a stranger, root, who deploys, and those of whom something is declared."""
+    """The users for whom sshd is asked: any user, root, the login, and users with options of their own."""
     return sorted({ANYONE, "root", spec.login, *spec.users})
 
 
 def _unexplained(prop: str, name: str, value: str, user: str) -> AgentError:
     return AgentError(
         "not-converged",
-        f"{name} is {value} for {user}, and no line of sshd's files explains it",
+        f"{name} is {value} for the user {user}, and no line of sshd's files explains it",
         prop=prop,
         hint="look at /etc/ssh and at the options in /etc/default/ssh",
     )
 
 
-def _conflict(message: str, detail: str = "") -> AgentError:
-    return AgentError(
-        "differs",
-        message,
-        prop="options",
-        detail=detail,
-        hint="remove those lines, or set adopt=True (in the settings: adopt: true): they become comments, "
-        "until this is deleted",
-    )
+def _conflict(message: str, detail: str = "", *, hint: str = _REMOVE) -> AgentError:
+    how = "set adopt=True (in the settings: adopt: true)"
+    return AgentError("differs", message, prop="options", detail=detail, hint=hint + how)

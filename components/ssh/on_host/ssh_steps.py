@@ -1,4 +1,4 @@
-"""From what is declared of an SSH server and what is there to what has to be done; pure."""
+"""Plans the steps from the facts of an SSH server to the declared server. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from portcullis.agent.step import Step, text_diff
 from portcullis.agent.wire import ABSENT
 from portcullis.components.ssh.facts import ALLOW, MODE, SshServerDesired, SshServerFacts
 
-# What none of these say decides who gets in.
+# No value of these options can lock anybody out.
 _HARMLESS = frozenset(
     [
         "AllowAgentForwarding",
@@ -26,7 +26,7 @@ _HARMLESS = frozenset(
 
 
 def steps(desired: SshServerDesired, facts: SshServerFacts, path: str) -> list[Step]:
-    """What has to be done; `path` is the drop-in's."""
+    """The steps to the declared server. `path` is the drop-in's path, for the diff."""
     if not facts.exists:
         return [Step("server", "absent", "installed", "install")]
     wanted = wanted_ports(desired)
@@ -61,12 +61,12 @@ def steps(desired: SshServerDesired, facts: SshServerFacts, path: str) -> list[S
 
 
 def wanted_ports(desired: SshServerDesired) -> list[str]:
-    """The declared port, and those that are kept for now, in order."""
+    """The declared port, and the ports that stay open for now, in ascending order."""
     return sorted({desired.port, *desired.listen_also}, key=int)
 
 
 def with_ports(content: str, ports: list[str]) -> str:
-    """The drop-in with a line for each port; the declared one has its own line in it."""
+    """The drop-in with a line for each port. It already has the line of the declared port."""
     lines = []
     for line in content.splitlines(keepends=True):
         lines.append(line)
@@ -77,7 +77,7 @@ def with_ports(content: str, ports: list[str]) -> str:
 
 
 def port_text(configured: set[str], listening: set[str]) -> str:
-    """The ports for people: those that agree by number, the others with what is wrong."""
+    """The ports as a text for people. A port that is only configured or only listening has a remark."""
     told = dict.fromkeys(configured & listening, "")
     told.update(dict.fromkeys(configured - listening, " (not listening)"))
     told.update(dict.fromkeys(listening - configured, " (until sshd reads its files)"))
@@ -85,7 +85,7 @@ def port_text(configured: set[str], listening: set[str]) -> str:
 
 
 def is_harmless(desired: SshServerDesired, facts: SshServerFacts, found: list[Step]) -> bool:
-    """Whether these steps cannot cut anybody off: all that changes is comments, logging and the like."""
+    """Whether these steps cannot lock anybody out: they change only comments and options of `_HARMLESS`."""
     if any(step.prop not in ("content", "mode") and not step.prop.startswith("options.") for step in found):
         return False
     have = _settings(facts.content)
@@ -95,7 +95,7 @@ def is_harmless(desired: SshServerDesired, facts: SshServerFacts, found: list[St
 
 
 def _settings(content: str) -> set[str]:
-    """The lines that set something."""
+    """The lines that set an option."""
     return {line.strip() for line in content.splitlines() if not line.strip().startswith(("#", "<"))}
 
 

@@ -1,4 +1,4 @@
-"""Files that sshd reads and that are neither ours nor as Debian ships them, with what each of them sets."""
+"""Finds undeclared files that sshd reads: new ones, and shipped ones that differ. Tells what each sets."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from portcullis.agent.strangers import Stranger, Strangers
     from portcullis.components.ssh.on_host.sshd_config import Line
 
-_LINES = 5  # of one file
-# What Debian's and Ubuntu's own file sets besides: harmless, and the same on every host.
+_LINES = 5  # shown of one file
+# Options that the main file of Debian and Ubuntu sets: harmless, and the same on every host.
 _DEFAULTS = frozenset(
     [
         "include",
@@ -35,14 +35,14 @@ _DEFAULTS = frozenset(
 def read(
     machine: Machine, store: Store, lines: Sequence[Line], ours: Path, blamed: Iterable[str]
 ) -> Strangers:
-    """Look at the folder of drop-ins, at the main file, and at what it includes from elsewhere.
+    """Find the undeclared files: in the folder of drop-ins, the main file, and files included from elsewhere.
 
     Args:
         machine: the host.
-        store: what is declared.
-        lines: every line in force, in sshd's order.
+        store: the declared resources.
+        lines: every line in force, in the order in which sshd reads them.
         ours: our own drop-in.
-        blamed: what is told of the declared options; a line that is named there is told already.
+        blamed: values of the declared options in the facts. A line whose place they name is not told again.
 
     Raises:
         AgentError: ``unreadable``.
@@ -64,12 +64,12 @@ def read(
 
 
 def _is_out_of_force(path: Path) -> bool:
-    """Whether we changed a file ourselves: a line of it that is ours no more has a mark of ours."""
+    """Whether we changed a file ourselves: a line that we turned into a comment starts with our mark."""
     return sshd_config.MARK in (sshd_config.read_text(path) or "")
 
 
 def _elsewhere(machine: Machine, store: Store, files: Iterable[str], folder: Path) -> Strangers:
-    """The main file, and included ones outside the folder of drop-ins."""
+    """Undeclared files outside the folder of drop-ins: the main file, and files that it includes."""
     found: Strangers = {}
     for name in sorted(files):
         path = Path(name)
@@ -82,8 +82,11 @@ def _elsewhere(machine: Machine, store: Store, files: Iterable[str], folder: Pat
 
 
 def _in_effect(lines: Sequence[Line], ours: str) -> list[Line]:
-    """The lines of others that set something: of most options the first line counts, and a Match wins."""
-    # Our last block repeats these for everybody: neither a line for everybody nor a later Match changes them.
+    """The lines of undeclared files that have an effect.
+
+    For most options the first line counts, and a line in a Match block wins over a line outside.
+    """
+    # Our last block repeats these options for all users, so no line after our file can change them.
     repeated = {line.keyword for line in lines if line.file == ours and line.match.lower() == "all"}
     seen: set[str] = set()
     reached = False
@@ -110,7 +113,7 @@ def _words(lines: Sequence[Line], path: Path, effects: Sequence[Line], one: Stra
     if not effects:
         is_read = path.name == "sshd_config" or sshd_config.includes(list(lines), path)
         return "without effect" if is_read else "sshd does not read it"
-    # What a file says that only root may read stays on the host.
+    # If only root may read the file, its values stay on the host: show the keywords only.
     shown = [f"{line.keyword} {line.value}" if one.open_to_all else line.keyword for line in effects[:_LINES]]
     more = f" and {len(effects) - _LINES} more" if len(effects) > _LINES else ""
     return f"sets {', '.join(dict.fromkeys(shown))}{more}"

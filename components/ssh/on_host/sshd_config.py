@@ -1,4 +1,4 @@
-"""The files that sshd reads: which line sets what, and taking single lines out of force and back."""
+"""The files that sshd reads: finds the line that sets an option, turns lines into comments and back."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MARK = "#portcullis-off# "
 _DEPTH = 16  # of includes, as in sshd
 _WORDS = re.compile(r'"([^"]*)"|([^\s"]+)')
 
-# Every line of these adds to the ones before it; of all others the first wins (sshd_config(5)).
+# Each line of these options adds a value. For every other option the first line wins (sshd_config(5)).
 CUMULATIVE = frozenset(
     ["port", "hostkey", "listenaddress", "allowusers", "denyusers", "allowgroups", "denygroups", "acceptenv"]
 )
-# Older names that sshd still takes.
+# Older names that sshd still accepts.
 _ALIASES = {
     "challengeresponseauthentication": "kbdinteractiveauthentication",
     "skeyauthentication": "kbdinteractiveauthentication",
@@ -33,7 +33,7 @@ Effective = Dict[str, List[str]]
 
 @dataclass(frozen=True)
 class Line:
-    """A line that sets something. `match` holds the criteria of the block that it stands in, or nothing."""
+    """A line that sets an option. `match` has the criteria of its Match block; "" outside of such a block."""
 
     file: str
     number: int
@@ -43,31 +43,31 @@ class Line:
 
     @property
     def place(self) -> str:
-        """Where it stands, for people."""
+        """File and line number, for people."""
         return f"{self.file}:{self.number}"
 
     @property
     def has_port(self) -> bool:
-        """Whether an address to listen on comes with a port, which no `Port` line changes then."""
+        """Whether the value of a ListenAddress includes a port. A `Port` line does not change such a line."""
         return re.fullmatch(r"(?:\[.*\]|[^:]+):\d+", self.value_alone) is not None
 
     @property
     def value_alone(self) -> str:
-        """What it sets."""
+        """The value that the line sets."""
         return " ".join(self.words)
 
     @property
     def value(self) -> str:
-        """What it sets, with the condition that it is set under."""
+        """The value that the line sets, with the condition of its Match block."""
         return self.value_alone + (f" for Match {self.match}" if self.match else "")
 
 
 def read_lines(main: Path, read: Callable[[Path], str | None] | None = None) -> list[Line]:
-    """Every line in force, in the order in which sshd reads them, includes followed.
+    """Every line in force, in the order in which sshd reads them. The lines of included files are among them.
 
     Args:
-        main: sshd's own configuration file; includes without a folder are relative to its.
-        read: the text of a file, None where there is none.
+        main: sshd's main configuration file. A relative path of an include is relative to its folder.
+        read: returns the text of a file, or None if there is no such file.
     """
     return list(_lines(main, main.parent, read or read_text, "", 0))
 
@@ -96,29 +96,29 @@ def _lines(
 
 
 def _expand(folder: Path, pattern: str) -> list[Path]:
-    """The files that an include names, sorted as glob(3) does."""
+    """The files that an include names, sorted as by glob(3)."""
     path = folder / pattern  # an absolute pattern stays itself
     if not any(c in path.name for c in "*?["):
         return [path]
     try:
         names = sorted(entry.name for entry in path.parent.iterdir())
-    except (OSError, ValueError):  # a zero byte in the file
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
         return []
-    # Hidden files, such as an editor's, are matched by a pattern only if it says so.
+    # A pattern matches hidden files, such as an editor's, only if it starts with a dot itself.
     shown = [name for name in names if not name.startswith(".") or path.name.startswith(".")]
     return [path.parent / name for name in shown if fnmatch.fnmatchcase(name, path.name)]
 
 
 def read_text(path: Path) -> str | None:
-    """A file's text, None where it cannot be read: sshd skips it too."""
+    """The text of a file, or None if it cannot be read. sshd skips such a file too."""
     try:
         return path.read_bytes().decode("utf-8", "surrogateescape")
-    except (OSError, ValueError):  # a zero byte in its name
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
         return None
 
 
 def split(line: str) -> list[str]:
-    """The words of a line, keyword first; none for a comment. Keyword and value may be joined by ``=``."""
+    """The words of a line, keyword first; none for a comment. A ``=`` may join keyword and value."""
     line = line.strip()
     keyword = re.match(r'"?([A-Za-z0-9]+)"?\s*=?\s*', line)
     if not keyword:
@@ -132,7 +132,7 @@ def split(line: str) -> list[str]:
 
 
 def parse_effective(output: str) -> Effective:
-    """What ``sshd -T`` prints: a keyword in small letters, with the values of each of its lines."""
+    """The output of ``sshd -T`` as a map: keyword in lower case to the values of all its lines."""
     found: Effective = {}
     for line in output.splitlines():
         keyword, _, value = line.strip().partition(" ")
@@ -142,13 +142,13 @@ def parse_effective(output: str) -> Effective:
 
 
 def rivals(lines: list[Line], ours: str, keyword: str, wanted: set[str]) -> list[Line]:
-    """The lines of others that can be the reason why `keyword` is not one of `wanted`, strongest first.
+    """The lines of other files that can give `keyword` a value that is not in `wanted`, strongest first.
 
     Args:
         lines: every line in force.
-        ours: our own file.
-        keyword: in small letters.
-        wanted: the values that our own file sets, in small letters.
+        ours: path of our own file.
+        keyword: the option, in lower case.
+        wanted: the values that our own file sets, in lower case.
     """
     found, reached = [], False
     for line in lines:
@@ -156,15 +156,15 @@ def rivals(lines: list[Line], ours: str, keyword: str, wanted: set[str]) -> list
             reached = True
         elif line.keyword != keyword or line.value_alone.lower() in wanted:
             continue
-        # Whoever comes after us loses, but for what adds up, and for Match blocks.
+        # A line after our file has an effect only in a Match block, or if the option is cumulative.
         elif not reached or line.match or keyword in CUMULATIVE:
             found.append(line)
-    # An exception is to blame only where no line for everybody is.
+    # A line in a Match block is to blame only if no line for all users is.
     return [line for line in found if not line.match] or found
 
 
 def early_exceptions(lines: list[Line], ours: str, keyword: str, wanted: set[str]) -> list[Line]:
-    """Match blocks of others before our file: what they set holds for whom they name, whatever we set."""
+    """Lines in Match blocks before our file. They win over our file for the users that they name."""
     before = []
     for line in lines:
         if line.file == ours:
@@ -175,7 +175,7 @@ def early_exceptions(lines: list[Line], ours: str, keyword: str, wanted: set[str
 
 
 def includes(lines: list[Line], ours: Path) -> bool:
-    """Whether a file of that name is read, for everybody."""
+    """Whether an Include outside of a Match block makes sshd read the file `ours`."""
     folder = str(ours.parent)
     return any(
         not line.match
@@ -189,13 +189,13 @@ def includes(lines: list[Line], ours: Path) -> bool:
 
 
 def take_out(text: str, numbers: set[int]) -> str:
-    """`text` with these lines as comments of ours; whoever reads the file sees what they said."""
+    """`text` with these lines turned into comments with our mark. People can still read the lines."""
     lines = text.splitlines(keepends=True)
     return "".join(MARK + line if n in numbers else line for n, line in enumerate(lines, 1))
 
 
 def put_back(text: str) -> str:
-    """`text` as it was before `take_out` and `with_include`, whatever was edited around it since."""
+    """`text` without the changes of `take_out` and `with_include`. Later edits of other lines stay."""
     lines = text.splitlines(keepends=True)
     kept = [line for line in lines if not line.rstrip("\n").endswith(_ADDED)]
     return "".join(line.removeprefix(MARK) for line in kept)
@@ -205,6 +205,6 @@ _ADDED = " # added by Portcullis"
 
 
 def with_include(text: str, folder: Path) -> str:
-    """`text` with a first line that reads the drop-ins."""
-    # A comment on the same line is understood since OpenSSH 8.5; every system that we know has a newer one.
+    """`text` with a new first line that includes the drop-ins."""
+    # OpenSSH accepts a comment on the same line since 8.5. Every supported system has a newer version.
     return f"Include {folder}/*.conf{_ADDED}\n{text}"

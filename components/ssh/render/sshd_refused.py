@@ -1,6 +1,6 @@
-"""Options of sshd_config that nobody may set here, so that a key stays the one way in.
+"""Options of sshd_config that the settings may not set, so that a key stays the only way to log in.
 
-sshd compares keywords without regard to case, and so does this.
+sshd ignores the case of keywords, and so does this module.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from portcullis.components.tunnels.render import tunnel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-# Options that are somebody else's, and where to say them.
+# Options that have a setting of their own or are not supported, each with what to do instead.
 _ELSEWHERE = {
     "port": "write port of the host: the firewall and the connection follow it",
     "permitrootlogin": "write rootLogin beside options",
-    "include": "files beside ours are shown as they are; one of ours cannot bring in others",
-    "match": "it would hold for all that follows it",
+    "include": "leave it out: our file cannot include other files",
+    "match": "leave it out: it would change every line after it",
 }
-# Other ways in than a key. The last three are older names and relatives that sshd still knows (servconf.c).
+# Ways to log in without a key. The last three are older or related names that sshd still knows (servconf.c).
 _NEVER = {
-    "passwordauthentication": "passwords are guessed all day long",
-    "kbdinteractiveauthentication": "under PAM it asks for a password too",
-    "permitemptypasswords": "nothing would be asked for at all",
+    "passwordauthentication": "attackers guess passwords all day long",
+    "kbdinteractiveauthentication": "with PAM it asks for a password too",
+    "permitemptypasswords": "sshd would ask for nothing",
     "hostbasedauthentication": "another machine would vouch for its users",
-    "gssapiauthentication": "a Kerberos ticket would do",
-    "challengeresponseauthentication": "under PAM it asks for a password too",
-    "skeyauthentication": "under PAM it asks for a password too",
-    "kerberosauthentication": "a Kerberos password would do",
+    "gssapiauthentication": "a Kerberos ticket would be enough",
+    "challengeresponseauthentication": "with PAM it asks for a password too",
+    "skeyauthentication": "with PAM it asks for a password too",
+    "kerberosauthentication": "a Kerberos password would be enough",
 }
 
 
@@ -37,7 +37,7 @@ def refusals(options: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Yield each option that cannot be set, with the reason and what to do.
 
     Args:
-        options: keyword to value, in whatever case.
+        options: keyword to value. The case of a keyword does not matter.
     """
     seen: dict[str, str] = {}
     for name, value in options.items():
@@ -46,20 +46,20 @@ def refusals(options: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
             yield name, f"is the same option as {seen[known]}", "keep one of the two"
         seen[known] = name
         if known in _ELSEWHERE:
-            yield name, "is not an option to set here", _ELSEWHERE[known]
+            yield name, "cannot be set here", _ELSEWHERE[known]
         elif known in _NEVER and value.lower() != "no":
-            yield name, f"opens a way in beside keys: {_NEVER[known]}", "leave it out"
+            yield name, f"allows a login without a key: {_NEVER[known]}", "leave it out"
         elif known == "authenticationmethods" and not _wants_a_key(value):
-            how = "name publickey in each, such as publickey,publickey for two keys"
-            yield name, "has an alternative that lets in without a key", how
+            how = "name publickey in each alternative, such as publickey,publickey for two keys"
+            yield name, "has an alternative that allows a login without a key", how
 
 
 def shuts_out(options: Mapping[str, str], accounts: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield each option that refuses an account for tunnels or previews, whose one group has its own name.
+    """Yield each option that refuses an account for tunnels or previews.
 
     Args:
-        options: keyword to value, in whatever case.
-        accounts: names of the accounts.
+        options: keyword to value. The case of a keyword does not matter.
+        accounts: names of the accounts. Each is in one group only, which has the same name.
     """
     for name, value in options.items():
         known, patterns = name.lower(), [pattern.partition("@")[0] for pattern in value.split()]
@@ -77,6 +77,6 @@ def shuts_out(options: Mapping[str, str], accounts: Iterable[str]) -> Iterator[t
 
 
 def _wants_a_key(methods: str) -> bool:
-    """Alternatives stand apart by spaces, the methods that one needs by commas (sshd_config(5))."""
+    """Whether each alternative has publickey: spaces separate alternatives, commas the methods of one."""
     alternatives = [alternative.split(",") for alternative in methods.split()]
     return bool(alternatives) and all("publickey" in alternative for alternative in alternatives)

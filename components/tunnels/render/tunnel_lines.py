@@ -1,4 +1,4 @@
-"""What people paste at home to use a tunnel: command, the host's key, connection strings for their tools."""
+"""Renders the lines with which people use a tunnel on their own machine: commands and connection strings."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _SSH = 22
 
 
 def local_ports(ports: Mapping[str, int], taken: Collection[int] = ()) -> dict[str, int]:
-    """Return the local port of each target: its own, or 10000 more until it clashes with no other.
+    """Return the local port of each target: the same as on the host, or 10000 more until the port is free.
 
-    The first name in the order of the alphabet gets its own port, so that all of them stay what they are.
+    Targets choose in alphabetical order, so they get the same local ports every time.
 
     Args:
         ports: name of a target to its port on the host.
         taken: local ports of the same person's other tunnels.
 
     Raises:
-        ValueError: there is no free one for a target.
+        ValueError: no local port is free for a target.
     """
     found: dict[str, int] = {}
     for name, port in sorted(ports.items()):
@@ -32,29 +32,29 @@ def local_ports(ports: Mapping[str, int], taken: Collection[int] = ()) -> dict[s
         free = (p for p in [*range(port, _LAST_PORT + 1, _STEP), *range(1024, port)] if p not in used)
         chosen = next(free, None)
         if chosen is None:
-            raise ValueError(f"{name}: no local port is free for it")
+            raise ValueError(f"{name}: no local port is free")
         found[name] = chosen
     return found
 
 
 def forwards(targets: Mapping[str, str], local: Mapping[str, int]) -> str:
-    """Return the `-L` switches: local port to ADDRESS:PORT, as seen from the host."""
+    """Return the `-L` options of ssh: local port to ADDRESS:PORT, as seen from the host."""
     return " ".join(f"-L {local[name]}:{target}" for name, target in sorted(targets.items()))
 
 
 def command(account: str, address: str, port: int, *, opened: str, key: str = "", jump: str = "") -> str:
-    """Return the command that opens the tunnel, until it is ended with Ctrl-C.
+    """Return the command that opens the tunnel. The tunnel stays open until Ctrl-C.
 
-    It ends at once when a local port is taken: a tool would else talk to whatever has it, such as a database
-    on the same machine, and nobody would notice.
+    The command fails if a local port is taken. Otherwise a tool would talk to the program that has the port,
+    such as a database on the same machine, and nobody would notice.
 
     Args:
-        account: who logs in.
-        address: of the host.
-        port: of its SSH server.
-        opened: the `-L` switches, as `forwards` gives them.
-        key: file of the private key; without it ssh tries the usual ones.
-        jump: host to go through, as ssh's `-J` takes it.
+        account: the account on the host.
+        address: address of the host.
+        port: port of the host's SSH server.
+        opened: the `-L` options, as `forwards` returns them.
+        key: file of the private key. Without it ssh tries the default files.
+        jump: the jump host, in the form of ssh's `-J`.
     """
     words = ["ssh -N -o ExitOnForwardFailure=yes", opened, f"-p {port}" if port != _SSH else ""]
     words += [f"-o IdentitiesOnly=yes -i {key}" if key else "", f"-J {jump}" if jump else ""]
@@ -62,28 +62,28 @@ def command(account: str, address: str, port: int, *, opened: str, key: str = ""
 
 
 def known_host(address: str, port: int, host_key: str) -> str:
-    """Return the host's line of known_hosts: a port that is not 22 stands beside the address, in brackets."""
+    """Return the host's line for known_hosts. A port other than 22 is written `[ADDRESS]:PORT`."""
     where = address if port == _SSH else f"[{address}]:{port}"
     return f"{where} {' '.join(host_key.split()[:2])}"
 
 
 def redis_url(user: str, local_port: int, *, tls: bool = False) -> str:
-    """Return what RedisInsight and redis-cli take, without the password."""
+    """Return the connection string for RedisInsight and redis-cli, without the password."""
     return f"{'rediss' if tls else 'redis'}://{quote(user, safe='')}@localhost:{local_port}"
 
 
 def mongodb_url(user: str, database: str, local_port: int, *, tls: bool = False) -> str:
-    """Return what MongoDB Compass and mongosh take, without the password.
+    """Return the connection string for MongoDB Compass and mongosh, without the password.
 
-    `directConnection` keeps a driver from looking for the replica set's members under names of their own,
-    which lead nowhere at home.
+    With `directConnection` a driver does not look for the members of the replica set by their names. Those
+    names do not resolve on the person's machine.
     """
     options = f"authSource={database}&directConnection=true" + ("&tls=true" if tls else "")
     return f"mongodb://{quote(user, safe='')}@localhost:{local_port}/{database}?{options}"
 
 
 def is_address(text: str) -> bool:
-    """Tell whether a text is an IP address."""
+    """Return whether a text is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -92,5 +92,5 @@ def is_address(text: str) -> bool:
 
 
 def target(address: str, port: int) -> str:
-    """Return ADDRESS:PORT as ssh and sshd both read it."""
+    """Return ADDRESS:PORT in the form that both ssh and sshd accept."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -1,4 +1,4 @@
-"""What holds for everybody who logs in to a host, and which kernel modules stay out."""
+"""The component for the login policy: rules for all users of a host, and forbidden kernel modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LoginPolicy(pulumi.ComponentResource):
-    """No core dumps, no forgotten shells, no kernel modules that a server does not need.
+    """Stops core dumps and idle shells of all users, and blocks kernel modules that a server does not need.
 
     Example:
         ```python
@@ -33,12 +33,12 @@ class LoginPolicy(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: LoginPolicyArgs, *, host: Host, opts: ResourceOptions | None = None
     ) -> None:
-        """Declare it.
+        """Declare the login policy.
 
         Args:
             name: the component's name, such as "web1-login".
-            args: what is particular about it.
-            host: the host that it holds on. With `adopt`, files that are there and differ are replaced.
+            args: the settings of the login policy.
+            host: the host. With `adopt`, files that are already on the host and differ are replaced.
             opts: options of the component.
         """
         super().__init__("portcullis:index:LoginPolicy", name, None, opts)

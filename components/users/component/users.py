@@ -1,4 +1,4 @@
-"""Who logs in to a host and who may become root there: the declared ones, and nobody else."""
+"""The component for users: only declared users may log in to a host or become root."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 _ROOT = "root"
 _UNDECLARED = (
-    "{host}: root deploys, and its keys are not declared: whatever key stands there lets somebody in. Declare"
-    " them, `users: {{root: {{keys: {{laptop: ssh-ed25519 AAAA…}}}}}}`, or deploy as another user"
+    "{host}: root deploys, but its keys are not declared, so every key of root on the host stays valid."
+    " Declare them, `users: {{root: {{keys: {{laptop: ssh-ed25519 AAAA…}}}}}}`, or deploy as another user"
 )
 
 
 class Users(pulumi.ComponentResource):
-    """Accounts with keys and without passwords. Only declared users become root.
+    """Accounts with keys and without passwords. Only declared users may become root.
 
-    Root's own keys are managed as soon as another user deploys: none, unless root is one of the users. The
-    key that the first `up` came in with goes only after that user has logged in afresh. Where root itself
-    deploys and declares no keys, they stay as they are, and a warning says how to declare them.
+    If another user deploys, root keeps only the keys that are declared for the user root. The first `up` may
+    have logged in as root with a key. It removes that key only after the other user has logged in.
+    If root deploys and has no declared keys, its keys stay as they are. A warning says how to declare them.
 
-    Declare them before `SshAccess` narrows root's own login: by then the users can log in.
+    Declare the users before `SshAccess`, which may refuse root: by then the users can log in.
 
     Example:
         ```python
@@ -60,18 +60,18 @@ class Users(pulumi.ComponentResource):
         sudoers: Sequence[str] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare them.
+        """Declare the users.
 
         Args:
             name: the component's name, such as "web1-users".
-            args: the users. Packages that bring one of their groups have to be there before.
-            host: the host that they log in to. With `adopt`, accounts that are there and differ are taken
-                over, and whoever else may become root there may not any more.
+            args: the users. If a package creates one of their groups, depend on that package.
+            host: the host. With `adopt`, accounts that are already on the host and differ are taken over, and
+                all other users lose the right to become root.
             sudoers: paths below /etc/sudoers.d that other resources of the host declare.
             opts: options of the component.
         """
         super().__init__("portcullis:index:Users", name, None, opts)
-        # A bare image that lets in root need not have it.
+        # A minimal image where root logs in may lack sudo.
         packages = Packages(f"{name}-packages", host=host, names=["sudo"], opts=ResourceOptions(parent=self))
         users: list[pulumi.Resource] = []
         declared = dict(args.users)
@@ -79,7 +79,7 @@ class Users(pulumi.ComponentResource):
             declared.setdefault(_ROOT, UserArgs())
         elif _ROOT not in declared:
             pulumi.log.warn(_UNDECLARED.format(host=host.alias), resource=self)
-        # Who deploys is first: what is done to the others is confirmed by that login.
+        # The user who deploys comes first: a login as this user confirms the changes to the others.
         for user in sorted(declared, key=lambda user: (user != args.login, user)):
             made = User(
                 f"{name}-{user}",

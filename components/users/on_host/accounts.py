@@ -1,6 +1,6 @@
-"""The host's own accounts and groups: passwd(5), group(5), shadow(5), and the programs that change them.
+"""The local accounts and groups of a host: passwd(5), group(5), shadow(5), and the programs that change them.
 
-Read from the files themselves: what a directory service serves is not ours to change.
+We read the files directly, because we must not change accounts that come from a directory service.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
 
 NO_LOGIN = ("nologin", "false", "sync", "true")
-"""Programs that are no shell, by their file's name."""
+"""Names of programs that stand in place of a shell and refuse a login."""
 _TIMEOUT = 60.0
-_LEAVING = 10.0  # seconds for the processes of an account to be gone, …
-_PATIENCE = 1.0  # … of which this many without being killed
-_GLANCE = 0.05
-# useradd and its like lock the files and do not wait for each other.
+_END_LIMIT = 10.0  # seconds until the processes of an account must have ended
+_KILL_AFTER = 1.0  # seconds until we kill processes that have not ended by themselves
+_POLL = 0.05  # seconds between two checks
+# useradd and similar programs lock the files, and fail if another one holds the lock.
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -45,7 +45,7 @@ class Account:
 
     @property
     def password(self) -> str:
-        """`NO_PASSWORD`, ``set``, or ``empty``: whoever asks is let in."""
+        """`NO_PASSWORD`, ``set``, or ``empty``. With ``empty`` anybody can log in without a password."""
         if not self.secret:
             return "empty"
         return NO_PASSWORD if self.secret[0] in "*!" else "set"
@@ -62,24 +62,24 @@ class Group:
 
 @dataclass(frozen=True)
 class Directory:
-    """All accounts and groups at one moment."""
+    """All local accounts and groups, read at one moment."""
 
     accounts: dict[str, Account]
     groups: dict[str, Group]
 
     def groups_of(self, name: str) -> list[str]:
-        """Names of the groups that list the user; the primary one does not."""
+        """Names of the groups that list the user as a member. The primary group is not among them."""
         return sorted(group.name for group in self.groups.values() if name in group.members)
 
 
 def read(machine: Machine) -> Directory:
-    """What the files say now. Raises `AgentError` (``unreadable``)."""
+    """Read the files. Raises `AgentError` (``unreadable``)."""
     secrets = {fields[0]: fields[1] for fields in _lines(machine.etc / "shadow", 2)}
     accounts: dict[str, Account] = {}
     for name, secret, uid, gid, _, home, shell in _lines(machine.etc / "passwd", 7):
         if uid.isdecimal() and gid.isdecimal():
-            # The first line of a name counts, as for the C library.
-            shadow = secrets.get(name, "*") if secret == "x" else secret  # noqa: S105 - where it is
+            # If a name has several lines, the first one counts, as for the C library.
+            shadow = secrets.get(name, "*") if secret == "x" else secret  # noqa: S105 - "x": it is in shadow
             made = Account(name, int(uid), int(gid), Path(home or "/"), shell or "/bin/sh", shadow)
             accounts.setdefault(name, made)
     groups: dict[str, Group] = {}
@@ -92,8 +92,8 @@ def read(machine: Machine) -> Directory:
 
 def _lines(path: Path, fields: int) -> list[list[str]]:
     try:
-        # Split at line feeds alone, as the C library does: other characters that Python takes for the end of
-        # a line may stand in one, and the account must not go unseen.
+        # Split at line feeds only, as the C library does. Python's splitlines also splits at other
+        # characters, and an attacker could use one of them to hide an account.
         text = path.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return []
@@ -104,7 +104,7 @@ def _lines(path: Path, fields: int) -> list[list[str]]:
 
 
 def change(machine: Machine, *argv: str, prop: str = "user") -> None:
-    """Run useradd and its like. Raises `AgentError` (``accounts``) with what it said."""
+    """Run useradd or a similar program. Raises `AgentError` (``accounts``) with the program's message."""
     with _ONE_AT_A_TIME:
         done = machine.run(argv, timeout=_TIMEOUT)
     if done.code:
@@ -114,34 +114,34 @@ def change(machine: Machine, *argv: str, prop: str = "user") -> None:
 
 
 def end_sessions(machine: Machine, account: Account) -> None:
-    """End every process of an account, and with it each connection: sshd itself is the user once logged in.
+    """End every process of an account. This also ends its SSH connections: their sshd runs as the user.
 
-    Raises `AgentError` (``accounts``) when some live on. Root's are left alone.
+    Raises `AgentError` (``accounts``) if some processes do not end. Processes of root are left alone.
     """
     if account.uid == 0 or not _processes(machine, account.uid):
         return
-    with contextlib.suppress(AgentError):  # a host without logind
-        # First in good order: a manager of theirs that is killed would count as a unit that failed.
-        machine.run(["loginctl", "terminate-user", account.name], timeout=_LEAVING)
+    with contextlib.suppress(AgentError):  # the host has no logind
+        # First ask logind to end them. If we killed the user's systemd, its unit would count as failed.
+        machine.run(["loginctl", "terminate-user", account.name], timeout=_END_LIMIT)
     begun = time.monotonic()
     while True:
         found = _processes(machine, account.uid)
         if not found:
             return
         waited = time.monotonic() - begun
-        if waited > _LEAVING:
+        if waited > _END_LIMIT:
             raise AgentError(
                 "accounts", f"sessions of {account.name} do not end", prop="sessions",
-                hint=f"look at them: ps -u {account.name}",
+                hint=f"look at its processes: ps -u {account.name}",
             )  # fmt: skip
-        for number in found if waited > _PATIENCE else ():
-            with contextlib.suppress(OSError):  # it ended by itself
+        for number in found if waited > _KILL_AFTER else ():
+            with contextlib.suppress(OSError):  # the process has ended by itself
                 os.kill(number, signal.SIGKILL)
-        time.sleep(_GLANCE)
+        time.sleep(_POLL)
 
 
 def _processes(machine: Machine, uid: int) -> list[int]:
-    """The processes that run as a user; a zombie runs no more."""
+    """The processes that run as a user. A zombie does not count, because it has ended."""
     found = []
     for path in machine.proc.glob("[0-9]*/status"):
         with contextlib.suppress(OSError):
@@ -153,5 +153,5 @@ def _processes(machine: Machine, uid: int) -> list[int]:
 
 
 def is_shell(path: str) -> bool:
-    """Whether somebody can log in with it; nologin(8) and false(1) turn everybody away."""
+    """Whether a user can log in with this program as shell. nologin(8) and false(1) refuse every login."""
     return path.rsplit("/", 1)[-1] not in NO_LOGIN

@@ -1,6 +1,6 @@
-"""Who may become root without having been declared: by sudo, by a group that is as good as root, by number.
+"""The undeclared ways to become root: by sudo, by a group with root's rights, or by root's number.
 
-One thing a host. What is declared is that nobody may; each one who may is a line of its own.
+A host has one such resource. It declares that there are none, and a preview shows each one in a line.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from portcullis.components.users.on_host.accounts import Account, Directory
 
 GROUPS = {
-    # Debian's and Ubuntu's sudoers name the first two; wheel is what other systems call it.
+    # The sudoers of Debian and Ubuntu name the groups sudo and admin. On other systems it is wheel.
     "sudo": "becomes root by sudo",
     "admin": "becomes root by sudo",
     "wheel": "becomes root by sudo",
@@ -44,18 +44,18 @@ GROUPS = {
     # "Mostly equivalent to root access": wiki.debian.org/SystemGroups.
     "disk": "reads and writes raw disks",
 }
-_SHOWN = 120  # characters of a file's rules
-_NOBODYS_GROUP = "nogroup"
+_SHOWN = 120  # characters of a file's rules that are shown
+_NO_GROUP = "nogroup"
 
 
 @dataclass(frozen=True)
 class _Found(AdministratorsFacts):
-    """What this half needs besides.
+    """Facts that only this half needs.
 
     Attributes:
-        login_rule: whether the user that deploys has our sudo rule; a text says what is there instead.
-        primary_groups: name of each account's primary group.
-        second_roots: accounts with root's number.
+        login_rule: whether the user that deploys has our sudo rule. A text tells what is there instead.
+        primary_groups: account to the name of its primary group.
+        second_roots: accounts other than root with root's number.
     """
 
     login_rule: Union[bool, str] = False
@@ -73,12 +73,17 @@ class Administrators(
     facts_type = AdministratorsFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the machine for its accounts and the files of sudo."""
+        """Create the kind for a host.
+
+        Args:
+            machine: the host, with its accounts and the files of sudo.
+            store: the declared resources.
+        """
         super().__init__(machine, store)
         self._sudoers = machine.etc / "sudoers"
 
     def claims(self, record: Record) -> Claims:
-        """Each rule in them that nobody declared is a line; what sudo passes over is a stranger."""
+        """Claim the files that sudo reads: the facts name each undeclared rule in them."""
         read = (self._sudoers, Path(f"{self._sudoers}.d"), *self._fragments())
         return Claims(paths=tuple(map(str, read)))
 
@@ -122,9 +127,9 @@ class Administrators(
             text, status = sudoers.read(path) or ("", None)
             rules = sudoers.lines(text)
             if status is not None and stat.S_ISLNK(status.st_mode):
-                rules = ["a symbolic link"]  # sudo follows it, and we do not
+                rules = ["a symbolic link"]  # sudo follows it, but we do not
             if not rules:
-                continue  # also of a folder or pipe, which sudo passes over
+                continue  # also for a folder or pipe, because sudo ignores it
             if str(path) in ours and text == sudoers.rule_text(path.name[len(sudoers.PREFIX) :]):
                 continue
             if spec.login and spec.login not in spec.users and _is_only_for(spec.login, rules):
@@ -133,7 +138,7 @@ class Administrators(
             yield str(path), "".join(c if c.isprintable() else "?" for c in value)
 
     def _fragments(self) -> list[Path]:
-        """The files that sudo reads there: sudoers(5) leaves out names with a dot, and backups."""
+        """The files that sudo reads in sudoers.d. It ignores names with a dot and names that end with ~."""
         folder = self._machine.etc / "sudoers.d"
         try:
             names = sorted(os.listdir(folder))  # noqa: PTH208 - names are wanted
@@ -152,7 +157,7 @@ class Administrators(
     def preflight(
         self, desired: AdministratorsDesired, facts: _Found, steps: list[Step], peer: Peer | None
     ) -> AgentError | None:
-        """Rules that the user that deploys lives on go only when ours is there."""
+        """Refuse to remove a rule that the user that deploys needs, unless our own rule for it exists."""
         login = desired.login or "root"
         if login == "root" or facts.login_rule is True:
             return None
@@ -161,7 +166,7 @@ class Administrators(
             if name.startswith("/") and login in step.have.replace(";", " ").split():
                 return AgentError(
                     "lock-out",
-                    f"the deployment logs in as {login}, and may become root by {name}",
+                    f"the deploy logs in as {login}, and needs {name} to become root",
                     prop="undeclared",
                     hint=f'declare User("{login}", sudo=True), and let this resource depend on it',
                 )
@@ -174,16 +179,18 @@ class Administrators(
             if name.startswith("/"):
                 files[name.partition(": ")[0]] = True
             else:
-                commands.append(_give(name, facts))
+                commands.append(_restore_command(name, facts))
         return Undo(tuple(files), tuple(commands))
 
     def undo_removal(self, desired: AdministratorsDesired, record: Record, facts: _Found) -> Undo | None:
-        """It only lets in again who was there before."""
+        """Return None: a removal only gives rights back, so it can lock nobody out."""
         return None
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        """What was there before us comes back; what came later is only drift."""
-        given = {name: list(_give(name, facts)) for name in facts.undeclared if not name.startswith("/")}
+        """Keep the undeclared ways from before the first `up`, for a removal. Later ones are drift."""
+        given = {
+            name: list(_restore_command(name, facts)) for name in facts.undeclared if not name.startswith("/")
+        }
         lines = f"{self._sudoers}: "
         files = [name for name in facts.undeclared if name[0] == "/" and not name.startswith(lines)]
         return {
@@ -208,17 +215,17 @@ class Administrators(
             if name.startswith("/"):
                 self._set_aside(Path(name), work)
             elif kind == "uid 0":
-                # -f: every process of root's counts as one of theirs.
+                # -f: userdel counts every process of root as a process of this account.
                 accounts.change(self._machine, "userdel", "-f", who, prop="undeclared")
             else:
                 self._leave_group(who, kind.partition(" ")[2])
-        if gone:  # last: a broken file beside it must not keep it
+        if gone:  # last: visudo would refuse this change while another file is broken
             found = sudoers.read(self._sudoers)
             text = sudoers.without(found[0] if found else "", gone)
             sudoers.install(self._machine, self._sudoers, text, work.folder / "before")
 
     def _set_aside(self, path: Path, work: Work) -> None:
-        """Keep the file's bytes for whoever asks where it went; `original` keeps what was there before us."""
+        """Remove a file and keep a copy of it in our folder, in case somebody needs it later."""
         aside = work.record.extra.setdefault("aside", {})
         copy = work.folder / f"aside-{len(aside)}"
         aside[copy.name] = {"path": str(path), "kept": paths.keep(path, copy)}
@@ -231,7 +238,7 @@ class Administrators(
             accounts.change(self._machine, "gpasswd", "-d", name, group, prop="undeclared")
         account = known.accounts.get(name)
         if account is not None and account.gid == known.groups[group].gid:
-            own = name if name in known.groups and name not in GROUPS else _NOBODYS_GROUP
+            own = name if name in known.groups and name not in GROUPS else _NO_GROUP
             accounts.change(self._machine, "usermod", "-g", own, name, prop="undeclared")
 
     def remove(self, desired: AdministratorsDesired, record: Record, folder: Path) -> str:
@@ -245,7 +252,7 @@ class Administrators(
         for name, argv in kept["commands"].items():
             kind, _, who = name.partition(": ")
             if (who in known.accounts) != (kind == "uid 0"):
-                with contextlib.suppress(AgentError):  # one whose group is gone stays without it
+                with contextlib.suppress(AgentError):  # if the group is gone, the user stays without it
                     accounts.change(self._machine, *argv)
         return "restored"
 
@@ -271,12 +278,12 @@ def _primary(known: Directory, gid: int) -> str:
 
 
 def _is_only_for(login: str, rules: list[str]) -> bool:
-    """Whether the rules of a file are those of one user."""
+    """Whether all rules of a file are for this user."""
     return bool(rules) and all(rule.split()[0] == login for rule in rules)
 
 
-def _give(name: str, facts: _Found) -> Argv:
-    """What gives somebody back what `apply` takes away. A password of a second root is not kept."""
+def _restore_command(name: str, facts: _Found) -> Argv:
+    """The command that gives back a right that `apply` removes. The password of a second root is lost."""
     kind, _, who = name.partition(": ")
     if kind == "uid 0":
         account = facts.second_roots[who]

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HEADER = "# Managed by Portcullis, resource {resource}. A key that is added here is taken out again.\n"
+HEADER = "# Managed by Portcullis, resource {resource}. The next `pulumi up` removes other keys.\n"
 _TYPE = re.compile(r"[a-z0-9][a-z0-9@.-]{2,63}\Z")
-# sshd parts a line at these two, and its base64 passes over all that isspace(3) is true of: a key with one of
-# these in it lets in all the same.
+# sshd splits a line at spaces and tabs. Its base64 decoder ignores every other character that isspace(3)
+# accepts: a key with such a character in it is still valid.
 _BLANKS = re.compile(r"[ \t]+")
-_PASSED_OVER = str.maketrans("", "", "\r\v\f")
+_IGNORED = str.maketrans("", "", "\r\v\f")
 _COMMENT = 80  # characters of a comment that are shown
 
 
 @dataclass(frozen=True)
 class Key:
-    """One line that lets somebody in. `identity` is what decides: all but the comment."""
+    """One line with a key that sshd accepts. Two keys with the same `identity` are the same."""
 
     options: str
     type: str
@@ -32,12 +32,12 @@ class Key:
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """What sshd goes by."""
+        """The parts that matter to sshd: all except the comment."""
         return self.options, self.type, self.blob
 
     @property
     def fingerprint(self) -> str:
-        """As sshd logs it and ``ssh-keygen -l`` prints it."""
+        """The fingerprint, as sshd logs it and ``ssh-keygen -l`` prints it."""
         digest = hashlib.sha256(base64.b64decode(self.blob)).digest()
         return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
@@ -50,7 +50,7 @@ class Key:
 
 
 def parse(line: str) -> Key | None:
-    """The key in a line; None where sshd sees none: a comment, an empty line, nonsense."""
+    """The key in a line, or None if sshd finds none: in a comment, an empty or an invalid line."""
     line = line.partition("\0")[0].strip(" \t\r\n")  # sshd's strings end at a NUL
     if not line or line.startswith("#"):
         return None
@@ -66,20 +66,21 @@ def parse(line: str) -> Key | None:
 
 
 def parse_all(text: str) -> list[Key]:
-    """The keys of a file, in their order."""
+    """The keys of a file, in the order of its lines."""
     return [key for key in map(parse, text.split("\n")) if key is not None]
 
 
 def _key(text: str) -> tuple[str, str, str] | None:
-    """Type, key and comment, if the text begins with them.
+    """Type, key and comment, or None if the text does not start with a type and a key.
 
-    The type is what the key itself says (RFC 4253, 6.6): sshd also takes short names, ``ED25519 AAAA…``.
+    The type is taken from the key itself (RFC 4253, 6.6), because sshd also accepts short names of a type:
+    ``ED25519 AAAA…``.
     """
     words = _BLANKS.split(text.strip(" \t"), 2)
     if len(words) < 2:  # noqa: PLR2004 - a type and a key
         return None
     try:
-        blob = base64.b64decode(words[1].translate(_PASSED_OVER), validate=True)
+        blob = base64.b64decode(words[1].translate(_IGNORED), validate=True)
     except (binascii.Error, ValueError):
         return None
     length = int.from_bytes(blob[:4], "big")
@@ -91,7 +92,7 @@ def _key(text: str) -> tuple[str, str, str] | None:
 
 
 def _options(line: str) -> tuple[str, str]:
-    """Options and the rest: they end at the first space that is not in quotes."""
+    """The options of a line, and its rest. The options end at the first space that is not in quotes."""
     quoted, index = False, 0
     while index < len(line) and (quoted or line[index] not in " \t"):
         if line[index] == "\\" and line[index + 1 : index + 2] == '"':
@@ -103,16 +104,16 @@ def _options(line: str) -> tuple[str, str]:
 
 
 def read_back(declared: Mapping[str, str], files: Mapping[str, str], first: str) -> dict[str, str]:
-    """The keys that let in, by our label where it is one that was declared, else by its fingerprint.
+    """The keys that sshd accepts: a declared key under its label, any other under its fingerprint.
 
     Args:
         declared: label to line.
         files: path and text of each file that sshd reads.
-        first: the path of the one that we write.
+        first: the path of the file that we write.
 
     Returns:
-        Label or fingerprint to line. A declared key is read back as it was declared, whatever its comment is;
-        one that stands in a second place, or with other options, is a key more.
+        Label or fingerprint to line. A declared key has its declared line, even if the comment in the file is
+        another. The same key in a second file, or with other options, counts as an additional key.
     """
     labels: dict[str, str] = {}
     for label, line in declared.items():
@@ -145,6 +146,6 @@ def _add(found: dict[str, str], name: str, value: str) -> None:
 
 
 def render(keys: Mapping[str, str], resource: str) -> str:
-    """The file that lets in these keys and no other."""
+    """The text of a file with these keys only."""
     lines = "".join(f"{' '.join(line.split(chr(10)))}\n" for _, line in sorted(keys.items()))
     return HEADER.format(resource=resource) + lines

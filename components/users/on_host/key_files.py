@@ -1,7 +1,7 @@
-"""The files in which sshd looks for a user's keys: where they are, what is in them, and writing them.
+"""The files in which sshd looks for a user's keys: finds, reads and writes them.
 
-They lie in a folder that the user owns, and root writes them: every folder is opened by itself, no link is
-followed, and nothing that belongs to somebody else is given away.
+We write them as root, but the user owns their folder and could replace it with a link. So we open each folder
+by itself, follow no link, and never give the user a file or folder that belongs to somebody else.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 @dataclass(frozen=True)
 class State:
-    """What is there.
+    """The files with keys on the host.
 
     Attributes:
-        paths: the files that sshd reads, the one that we write first.
-        texts: path and content of those that are there.
-        fault: why the files or their folders are not the user's alone, or "". Putting the keys mends it.
-        obstacle: what a person has to put right first, or "".
-        keepable: those of `paths` that can be kept and put back.
+        paths: the files that sshd reads. The first one is the file that we write.
+        texts: path to content of the files that exist.
+        fault: why other users can read or write the files or their folders, or "". `write` corrects that.
+        obstacle: a fault that a person must correct first, or "".
+        keepable: the files of `paths` that we can keep and restore.
     """
 
     paths: tuple[Path, ...]
@@ -53,7 +53,7 @@ class State:
 
 
 def locations(machine: Machine, user: str, uid: int, home: Path) -> list[Path]:
-    """The files that sshd reads for a user, as its own configuration says; the usual two without sshd."""
+    """The files that sshd reads for a user, by sshd's configuration. Without sshd: the two default files."""
     where = f"user={user},host=localhost,addr=127.0.0.1"
     try:
         done = machine.run(["sshd", "-T", "-C", where], timeout=_TIMEOUT)
@@ -72,7 +72,7 @@ def locations(machine: Machine, user: str, uid: int, home: Path) -> list[Path]:
 
 
 def look(account: Account, files: list[Path]) -> State:
-    """What is at those places. Raises `AgentError` (``unreadable``)."""
+    """Read the files and check their folders. Raises `AgentError` (``unreadable``)."""
     faults: list[str] = []
     obstacles: list[str] = []
     _look_home(account, faults, obstacles)
@@ -107,12 +107,12 @@ def _look_home(account: Account, faults: list[str], obstacles: list[str]) -> Non
         owner = paths.user_name(status.st_uid)
         obstacles.append(f"the home {home} belongs to {owner}, not to {account.name}")
     elif status.st_mode & _OTHERS_WRITE:
-        # sshd's StrictModes refuses every key then.
+        # With StrictModes sshd refuses every key of such an account.
         faults.append(f"{home} can be written by others: mode {paths.mode_text(status.st_mode)}")
 
 
 def _look_folders(account: Account, path: Path, faults: list[str], obstacles: list[str]) -> bool:
-    """Whether the folders between the home and the file are there as folders."""
+    """Whether each folder between the home and the file is a real folder, or does not exist yet."""
     for folder in _below_home(account, path):
         with disk.reading(folder) as place:
             status = place.look()
@@ -122,7 +122,7 @@ def _look_folders(account: Account, path: Path, faults: list[str], obstacles: li
             faults.append(f"{folder} is a symbolic link")
             return False
         if not stat.S_ISDIR(status.st_mode):
-            obstacles.append(f"{folder} is {paths.type_name(status)}, where a folder shall be")
+            obstacles.append(f"{folder} is {paths.type_name(status)}, but must be a folder")
             return False
         if status.st_uid != account.uid:
             owner = paths.user_name(status.st_uid)
@@ -144,7 +144,7 @@ def _look_file(account: Account, place: FolderEntry, faults: list[str]) -> str |
     except FileNotFoundError:
         return None
     try:
-        status = os.fstat(fd)  # of the very file that is read
+        status = os.fstat(fd)  # the status of the opened file: the path may have changed
         data = os.pread(fd, LIMIT + 1, 0)
     finally:
         os.close(fd)
@@ -159,7 +159,7 @@ def _look_file(account: Account, place: FolderEntry, faults: list[str]) -> str |
 
 
 def write(account: Account, state: State, text: str) -> None:
-    """Put the keys in the first file and take the others away, with folders that are the user's alone.
+    """Write the keys to the first file and remove the other files. Only the user may use the folders.
 
     Raises `AgentError`.
     """
@@ -181,7 +181,7 @@ def write(account: Account, state: State, text: str) -> None:
 
 
 def put_back(account: Account, path: Path, kept: dict[str, object], copy: Path) -> None:
-    """Give a file back as it was, unless the user has put something else in its folder's place."""
+    """Restore a file, unless the user has replaced its folder with something else."""
     folders = _below_home(account, path)
     if all(_is_folder(folder) for folder in folders):
         paths.put_back(path, kept, copy)
@@ -213,7 +213,7 @@ def _own_home(account: Account) -> None:
 
 
 def _own(account: Account, folder: Path) -> None:
-    """Make a folder that is the user's alone; a link in its place goes, and what is behind it stays."""
+    """Make a folder that only the user may use. A link in its place is removed, but not the link's target."""
     with disk.writing(folder) as place:
         status = place.look()
         if status is not None and stat.S_ISLNK(status.st_mode):
@@ -224,13 +224,14 @@ def _own(account: Account, folder: Path) -> None:
         else:
             fd = os.open(place.name, safe_paths.FOLDER, dir_fd=place.folder)
         try:
-            # Their own, or one that root has made this moment: another's could have been renamed to here.
+            # Accept only the user's own folder, or the one that we made just now: the user may have moved
+            # another user's folder here.
             if status is not None and os.fstat(fd).st_uid != account.uid:
                 raise AgentError(
                     "invalid",
                     f"{folder} belongs to {paths.user_name(os.fstat(fd).st_uid)}, not to {account.name}",
                     prop="keys",
-                    hint="something on the host is changing it; look, then run again",
+                    hint="something on the host changes it now; find out what, then run again",
                 )
             disk.give(fd, account.uid, account.gid, 0o700)
         finally:

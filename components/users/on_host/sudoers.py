@@ -1,4 +1,4 @@
-"""Who may become root by sudo: the files of sudoers(5), read and changed without ever leaving them broken."""
+"""The files of sudoers(5), which say who may become root by sudo. A change never leaves them broken."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 MODE = 0o440
 PREFIX = "portcullis-"
-LIMIT = 1 << 20  # bytes of a file
+LIMIT = 1 << 20  # bytes of a file that are read
 _TIMEOUT = 30.0
-# A line that begins with # is a comment, but for these two: sudoers(5), "Other special characters".
+# A line that starts with # is a comment, with these two exceptions: sudoers(5), "Other special characters".
 _NO_COMMENT = re.compile(r"#(include(dir)?\s|-?[0-9])")
 _SHIPPED = frozenset(
     {
@@ -32,8 +32,8 @@ _SHIPPED = frozenset(
         'Defaults secure_path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"',
         "Defaults use_pty",
         "root ALL=(ALL:ALL) ALL",
-        "%sudo ALL=(ALL:ALL) ALL",  # whoever is in the group is a line of its own
-        "%admin ALL=(ALL) ALL",  # as above
+        "%sudo ALL=(ALL:ALL) ALL",  # each member of this group gets a line of its own
+        "%admin ALL=(ALL) ALL",  # the same
         "@includedir /etc/sudoers.d",
         "#includedir /etc/sudoers.d",
     }
@@ -41,21 +41,21 @@ _SHIPPED = frozenset(
 
 
 def rule_path(machine: Machine, user: str) -> Path:
-    """The file that lets one user become root."""
+    """The path of the file that lets one user become root."""
     return machine.etc / "sudoers.d" / f"{PREFIX}{user}"
 
 
 def rule_text(user: str) -> str:
-    """Its content: without a password, since the account has none to ask for."""
+    """The content of that file: sudo without a password, because the account has none."""
     return (
-        f'# Written by Portcullis: User "{user}" with sudo. An edit is drift, and taken back.\n'
-        "# The account has no password that could be asked for, and a deployment has nobody to type one.\n"
+        f'# Written by Portcullis for User "{user}" with sudo. The next `pulumi up` undoes an edit by hand.\n'
+        "# The account has no password, so sudo must not ask for one.\n"
         f"{user} ALL=(ALL) NOPASSWD: ALL\n"
     )
 
 
 def rule_state(machine: Machine, user: str) -> bool | str:
-    """Whether the file is there as we write it; else, in words, what is there instead."""
+    """True if the file is as we write it, False if it does not exist. A text tells what is there instead."""
     path = rule_path(machine, user)
     found = read(path)
     if found is None:
@@ -72,7 +72,7 @@ def rule_state(machine: Machine, user: str) -> bool | str:
 
 
 def read(path: Path) -> tuple[str, os.stat_result] | None:
-    """Text and status of a file; None where nothing is. What is no file has no text."""
+    """Text and status of a file, or None if it does not exist. The text is "" if it is not a regular file."""
     with disk.reading(path) as place:
         status = place.look()
         if status is None:
@@ -87,13 +87,16 @@ def read(path: Path) -> tuple[str, os.stat_result] | None:
 
 
 def lines(text: str) -> list[str]:
-    """Its rules, defaults and includes, one each, continued lines joined and spaces as one; no comments."""
+    """The rules, defaults and includes of a text, without comments.
+
+    Continued lines are joined, and several spaces become one.
+    """
     joined = (" ".join(re.sub(r"\\\r?\n", " ", unit).split()) for unit in _units(text))
     return [line for line in joined if line and not _is_comment(line)]
 
 
 def _units(text: str) -> list[str]:
-    """The text in pieces, each a line with those that continue it. A comment is not continued."""
+    """The text in pieces: each a line with the lines that continue it. A comment cannot be continued."""
     units: list[str] = []
     going_on = False
     for line in text.splitlines(keepends=True):
@@ -110,26 +113,26 @@ def _is_comment(line: str) -> bool:
 
 
 def is_shipped(line: str) -> bool:
-    """Whether the system's own /etc/sudoers has this line."""
+    """Whether this line is in the /etc/sudoers that the system ships."""
     return line in _SHIPPED
 
 
 def without(text: str, unwanted: set[str]) -> str:
-    """The text without those lines (as `lines` has them)."""
+    """The text without the unwanted lines, which have the form that `lines` returns."""
     return "".join(unit for unit in _units(text) if not unwanted & set(lines(unit)))
 
 
 def install(machine: Machine, path: Path, text: str, before: Path) -> None:
-    """Write one file, tested alone and with all others; what stood there is back when a test fails.
+    """Write one file. visudo tests it alone and with the others; the former file is back if a test fails.
 
     Args:
         machine: the host.
         path: /etc/sudoers, or a file in /etc/sudoers.d.
         text: its content.
-        before: where to keep what stands there meanwhile.
+        before: path for a copy of the former file during the change.
 
     Raises:
-        AgentError: ``test-failed`` with what visudo says, ``invalid`` where there is no sudo.
+        AgentError: ``test-failed`` with the message of visudo, ``invalid`` if sudo is not installed.
     """
     data = text.encode("utf-8", "surrogateescape")
 
@@ -140,7 +143,7 @@ def install(machine: Machine, path: Path, text: str, before: Path) -> None:
 
 
 def take_away(machine: Machine, path: Path, before: Path) -> None:
-    """Remove a file; it is back when the rest does not work without it. Raises `AgentError`."""
+    """Remove a file. If the other files are invalid without it, it is restored. Raises `AgentError`."""
     _change(machine, path, lambda: paths.remove_file(path), before)
 
 
@@ -149,7 +152,7 @@ def _change(machine: Machine, path: Path, change: Callable[[], None], before: Pa
     kept = paths.keep(path, before)
     try:
         change()
-        if was_good:  # else the fault is somebody else's, and may be the next thing that goes
+        if was_good:  # otherwise another file has a fault, and we may be about to remove that file
             try:
                 _check(machine)
             except AgentError:
@@ -186,8 +189,8 @@ def _check(machine: Machine, path: Path | None = None) -> None:
     if done.code:
         raise AgentError(
             "test-failed",
-            f"visudo refuses {path or 'the whole of /etc/sudoers and /etc/sudoers.d'}",
+            f"visudo refuses {path or '/etc/sudoers together with /etc/sudoers.d'}",
             prop="sudo",
-            hint="what stood there before is in place",
+            hint="the files are as they were before",
             detail=done.text,
         )

@@ -1,4 +1,4 @@
-"""From what is declared of a user and what is there to what has to be done; pure."""
+"""Plans the steps from the facts of a user to the declared user. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
     from portcullis.components.users.facts import UserDesired, UserFacts
 
-_SHOWN = 80  # characters of a key
+_SHOWN = 80  # characters of a key that a step shows
 
 
 def steps(desired: UserDesired, facts: UserFacts) -> list[Step]:
-    """What has to be done."""
+    """The steps to the declared user."""
     if not facts.exists:
         return [Step("user", "absent", desired.user, "create")]
     found = _by_name("keys", desired.keys, facts.keys, "keys")
-    # Missing files are no fault where nobody is to be let in.
+    # The facts report no fault for missing files, so an account without keys needs no step.
     found += compare(desired, facts, ("key_files",), "keys")
     found += compare(desired, facts, ("password", "shell", "sudo"), "set")
     found += compare(desired, facts, ("sessions",), "end")
@@ -29,7 +29,7 @@ def steps(desired: UserDesired, facts: UserFacts) -> list[Step]:
 
 
 def _by_name(prop: str, desired: Mapping[str, str], live: Mapping[str, str], action: str) -> list[Step]:
-    """A step for each name that is not the same on both sides."""
+    """A step for each name whose declared value differs from the value on the host."""
     return [
         Step(f"{prop}.{name}", _short(live.get(name)), _short(desired.get(name)), action)
         for name in sorted({*desired, *live})
@@ -38,12 +38,12 @@ def _by_name(prop: str, desired: Mapping[str, str], live: Mapping[str, str], act
 
 
 def _short(value: str | None) -> str:
-    """The end of a key, where its comment is."""
+    """A value, or the end of a long key: the comment is there."""
     return "absent" if value is None else value if len(value) <= _SHOWN else f"…{value[-_SHOWN:]}"
 
 
-def narrows(step: Step) -> bool:
-    """Whether a step could keep somebody out who gets in now."""
+def can_lock_out(step: Step) -> bool:
+    """Whether a step could lock out somebody who can log in now."""
     if step.prop.startswith(("keys.", "groups.")):
         return step.have != "absent"
     return step.prop in ("key_files", "password", "shell") or (step.prop == "sudo" and step.want == "False")

@@ -1,4 +1,4 @@
-"""Users: the keys that let them in, whether they may become root, their shell and groups."""
+"""Users: their keys, their right to become root, their shell and their groups."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ _FINGERPRINT = "SHA256:"
 _OLD = "from before the keys changed"
 _ENDING = "ending"
 _MADE = "made"
-# Somebody may make an account of that name between our look and ours, or have hidden one from it: useradd
-# refuses then, and what is undone is not theirs.
+# Runs a command only if the file exists that we write after useradd. If somebody else creates the account
+# after our read, useradd fails: then the undo must not delete their account.
 _IF_MADE = '[ ! -e "$0" ] || exec "$@"'
-_LEAVING = 10.0  # seconds for the sessions of a user who is removed to end
-_NUMBERS = range(1000, 60000)  # what Debian's and Ubuntu's login.defs gives to people
+_END_LIMIT = 10.0  # seconds until the sessions of a removed user must have ended
+_NUMBERS = range(1000, 60000)  # numbers for people, by login.defs of Debian and Ubuntu
 
 
 @dataclass(frozen=True)
 class _Found(UserFacts):
-    """What this half needs besides.
+    """Facts that only this half needs.
 
     Attributes:
-        uid: the account's number; -1 while there is none.
-        login_shell: its shell, whether it is managed or not.
-        member_of: its supplementary groups, whether they are managed or not.
-        let_in: the keys that let somebody in, without options and comments.
-        keepable: the files with keys that can be kept and put back.
-        obstacle: what a person has to put right first, or "".
-        home_uid: the number that owns a home which is left of an account of this name; None without one.
+        uid: the account's number; -1 without an account.
+        login_shell: the account's shell, managed or not.
+        member_of: its supplementary groups, managed or not.
+        let_in: the keys that sshd accepts, without options and comments.
+        keepable: the files with keys that we can keep and restore.
+        obstacle: a fault that a person must correct first, or "".
+        home_uid: the number that owns the home of a former account of this name. None without such a home.
     """
 
     uid: int = -1
@@ -77,7 +77,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
     facts_type = UserFacts
 
     def claims(self, record: Record) -> Claims:
-        """What skeleton files make of a home is told by the proofs; its keys and its rule are read back."""
+        """Claim the home and the files that a read covers: the keys and the sudo rule."""
         home = Path("/root") if record.id == _ROOT else self._machine.homes / record.id
         mine = (home, home / ".ssh", home / ".ssh" / "authorized_keys")
         rule = sudoers.rule_path(self._machine, record.id)
@@ -120,7 +120,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         )
 
     def _former_home(self, name: str, known: Directory) -> _Found:
-        """Return what is left of an account of this name: a new one takes over the number of its home."""
+        """Look for the home of a former account of this name. A new account takes over its number."""
         home = self._machine.homes / name
         with disk.reading(home) as place:
             status = place.look()
@@ -128,7 +128,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
             return _Found(exists=False)
         if status.st_uid in {account.uid for account in known.accounts.values()}:
             owner = paths.user_name(status.st_uid)
-            return _Found(exists=False, obstacle=f"there is a {home} already, which belongs to {owner}")
+            return _Found(exists=False, obstacle=f"the folder {home} already exists and belongs to {owner}")
         return _Found(exists=False, home_uid=status.st_uid)
 
     def plan(self, desired: UserDesired, facts: _Found) -> list[Step]:
@@ -137,14 +137,14 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
     def obstacle(self, desired: UserDesired, facts: _Found) -> AgentError | None:
         if facts.obstacle and (desired.keys or not facts.exists):
             return AgentError(
-                "invalid", facts.obstacle, prop="keys", hint="put that right on the host, then run again"
+                "invalid", facts.obstacle, prop="keys", hint="correct that on the host, then run again"
             )
         return None
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """One that nobody logs in to; a key that is there lets somebody in, perhaps us.
+        """Whether nobody uses the account. A key counts as use: somebody logs in with it, perhaps we.
 
-        The key that root came with is usually one that a declared user has by now.
+        For root: whether each undeclared key is a declared key of another user, as the first key usually is.
         """
         if item == _ROOT:
             others = [line for name, line in facts.keys.items() if name.startswith(_FINGERPRINT)]
@@ -159,7 +159,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         )
 
     def _declared_keys(self) -> set[str]:
-        """The keys of all users of this host that are declared and there."""
+        """The declared keys of all users that are deployed on this host."""
         lines = [
             line
             for record in self._store.all()
@@ -174,35 +174,38 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
     def preflight(
         self, desired: UserDesired, facts: _Found, steps: list[Step], peer: Peer | None
     ) -> AgentError | None:
-        """For the user that deploys: without key, shell or sudo nobody gets in to mend it."""
+        """Refuse a change that takes key, shell or sudo from the user that deploys: nobody could undo it."""
         name = desired.user
         if desired.login != name:
             return None
         prop = why = ""
         if not desired.keys:
-            prop, why = "keys", "no key would let it in any more"
+            prop, why = "keys", "it would have no key any more"
         elif desired.shell and not accounts.is_shell(desired.shell):
-            prop, why = "shell", f"{desired.shell} turns every login away"
+            prop, why = "shell", f"{desired.shell} refuses every login"
         elif desired.sudo is False and facts.uid != 0:
             if any(step.prop in ("sudo", "user") for step in steps):
                 prop, why = "sudo", "it could not become root any more"
         elif any("symbolic link" in step.have for step in steps if step.prop == "key_files"):
-            prop, why = "key_files", f"{facts.key_files}, which could not be put back: replace it yourself"
+            prop, why = (
+                "key_files",
+                f"{facts.key_files}: an undo could not restore it, so replace it yourself",
+            )
         if not why:
             return None
         return AgentError(
-            "lock-out", f"the deployment logs in as {name}, and {why}", prop=prop,
-            hint="log in as another user first (`user` of the host), then change this one",
+            "lock-out", f"the deploy logs in as {name}, and {why}", prop=prop,
+            hint="deploy as another user first (`user` of the host), then change this one",
         )  # fmt: skip
 
     def undo(self, desired: UserDesired, facts: _Found, steps: list[Step]) -> Undo | None:
-        """What only lets more people in needs none, but for the user that deploys."""
+        """Return the undo. A change that only gives access needs none, except for the user that deploys."""
         name = desired.user
-        if desired.login != name and not any(map(user_steps.narrows, steps)):
+        if desired.login != name and not any(map(user_steps.can_lock_out, steps)):
             return None
         rule = str(sudoers.rule_path(self._machine, name))
         if not facts.exists:
-            # -f: who has just logged in may still have processes. A home from before stays.
+            # -f: the user may have processes from the login that confirms. A home from before is kept.
             home = [] if facts.home_uid is not None else ["-r"]
             note = str(self._store.folder("users.users", name) / _MADE)
             return Undo((rule,), (("sh", "-c", _IF_MADE, note, "userdel", "-f", *home, name),))
@@ -218,11 +221,11 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         return Undo((*facts.keepable, rule), tuple(commands))
 
     def undo_removal(self, desired: UserDesired, record: Record, facts: _Found) -> Undo | None:
-        if not facts.exists or _stays(desired, record):
+        if not facts.exists or _keeps_login_user(desired, record):
             return None
         name, rule = record.id, str(sudoers.rule_path(self._machine, record.id))
         commands: list[Argv] = [("usermod", "-s", facts.login_shell, name)]
-        if _goes(desired, record):
+        if _deletes_account(desired, record):
             account = accounts.read(self._machine).accounts[name]
             groups = [f"--groups={','.join(facts.member_of)}"] if facts.member_of else []
             commands = [
@@ -249,7 +252,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         }  # fmt: skip
 
     def apply(self, desired: UserDesired, steps: list[Step], work: Work) -> None:
-        """Keys come before all that could need them."""
+        """Create the account if needed, then write the keys, and only then change the rest."""
         name = desired.user
         if steps and steps[0].action == "create":
             self._create(desired, work.folder / _MADE)
@@ -259,11 +262,12 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
                 raise refusal
             steps = self.plan(desired, facts)
         account = accounts.read(self._machine).accounts[name]
-        ending = _may_end(desired) and any(
-            step.action == "end" or (step.action == "keys" and user_steps.narrows(step)) for step in steps
+        ending = _may_end_sessions(desired) and any(
+            step.action == "end" or (step.action == "keys" and user_steps.can_lock_out(step))
+            for step in steps
         )
         if ending:
-            # Noted before the keys change: cut off in between, the next run still ends them.
+            # Record this before the keys change: after an interrupted deploy the next one ends the sessions.
             work.record.extra[_ENDING] = True
             work.save()
         if any(step.action == "keys" for step in steps):
@@ -279,24 +283,24 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
             del work.record.extra[_ENDING]
 
     def _set(self, name: str, desired: UserDesired, steps: list[Step], work: Work) -> None:
-        """Change all but the keys."""
+        """Change everything except the keys."""
         for step in steps:
             if step.prop == "sudo":
                 self._set_sudo(name, wanted=bool(desired.sudo), folder=work.folder)
             elif step.prop == "shell":
                 self._set_shell(name, desired.shell or SHELL)
             elif step.prop == "password":
-                self._take_password(name, step.have, work)
+                self._disable_password(name, step.have, work)
             elif step.action == "groups":
                 how = "-d" if step.want == "absent" else "-a"
                 group = step.prop.partition(".")[2]
                 if group not in accounts.read(self._machine).groups:
-                    # A package that brings it later, as docker.io does, finds it there and takes it.
+                    # If a package such as docker.io needs this group later, it uses the existing one.
                     accounts.change(self._machine, "groupadd", "--system", group, prop="groups")
                 accounts.change(self._machine, "gpasswd", how, name, group, prop="groups")
 
     def _create(self, desired: UserDesired, note: Path) -> None:
-        """Make the account, and then `note`, by which an undo knows that it is ours to delete."""
+        """Create the account, and then the file `note`: it tells the undo that we created the account."""
         paths.remove_file(note)
         name = desired.user
         known = accounts.read(self._machine)
@@ -307,7 +311,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         _must_exist(shell)
         options = [
             "--create-home", f"--home-dir={self._machine.homes / name}", f"--shell={shell}",
-            # Not the `!` that it would be otherwise: sshd without PAM takes that for a locked account.
+            # The default would be `!`. sshd without PAM treats such an account as locked.
             "--password=*",
         ]  # fmt: skip
         if desired.system:
@@ -319,9 +323,9 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         disk.write(note, b"", mode=0o600)
 
     def _number_of_its_own(self, known: Directory) -> int | None:
-        """None, or a number where useradd might choose one that a home without an account belongs to.
+        """A free number if useradd could choose one that owns a home without an account, else None.
 
-        Whoever got it would own what somebody else has left there.
+        With the number of such a home the new user would own the files of a former user.
         """
         taken = {account.uid for account in known.accounts.values()}
         owners = {path.lstat().st_uid for path in self._machine.homes.glob("*")}
@@ -342,7 +346,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         _must_exist(shell)
         accounts.change(self._machine, "usermod", "-s", shell, name, prop="shell")
 
-    def _take_password(self, name: str, have: str, work: Work) -> None:
+    def _disable_password(self, name: str, have: str, work: Work) -> None:
         if have == "empty":
             accounts.change(self._machine, "usermod", "-p", "*", name, prop="password")
             return
@@ -351,10 +355,10 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         accounts.change(self._machine, "usermod", "-L", name, prop="password")
 
     def remove(self, desired: UserDesired, record: Record, folder: Path) -> str:
-        """Access goes back to what it was; the home stays, and so does the user that deploys."""
+        """Restore the access from before. The home is kept, and so is the user that deploys."""
         name = record.id
         account = accounts.read(self._machine).accounts.get(name)
-        if account is not None and _stays(desired, record):
+        if account is not None and _keeps_login_user(desired, record):
             return "kept"
         rule = sudoers.rule_path(self._machine, name)
         if record.original["sudoers"]["type"] != "absent":
@@ -369,12 +373,12 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         }
         for path in record.extra.get("files") or []:
             key_files.put_back(account, Path(path), *kept.get(path, ({"type": "absent"}, folder)))
-        if _may_end(desired):
+        if _may_end_sessions(desired):
             accounts.end_sessions(self._machine, account)
         if record.original["type"] == "user":
             self._restore(desired, record, account)
             return "restored"
-        if _goes(desired, record):
+        if _deletes_account(desired, record):
             self._delete(name)
             return "removed"
         return "kept"
@@ -394,9 +398,9 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
                 accounts.change(self._machine, "gpasswd", how, name, group)
 
     def _delete(self, name: str) -> None:
-        """Without -r: what a person keeps at home is not ours to delete."""
-        self._machine.run(["loginctl", "terminate-user", name], timeout=_LEAVING)
-        deadline = time.monotonic() + _LEAVING
+        """Delete the account, but not its home (no -r): the files of a person are not ours to delete."""
+        self._machine.run(["loginctl", "terminate-user", name], timeout=_END_LIMIT)
+        deadline = time.monotonic() + _END_LIMIT
         while True:
             try:
                 return accounts.change(self._machine, "userdel", name)
@@ -406,21 +410,21 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
                 time.sleep(self._machine.settle)
 
 
-def _may_end(desired: UserDesired) -> bool:
-    """Whether sessions of the account are ended; the deployment's own never are."""
+def _may_end_sessions(desired: UserDesired) -> bool:
+    """Whether we may end sessions of the account. We never end those of the user that deploys."""
     return desired.sessions is not None and desired.login != desired.user
 
 
-def _stays(desired: UserDesired, record: Record) -> bool:
-    """Whether this is the user that deploys, and what stood there before us would not let it in.
+def _keeps_login_user(desired: UserDesired, record: Record) -> bool:
+    """Whether this is the user that deploys, and its former keys would not let it in.
 
-    A destroy goes on after it, with logins of that user.
+    A destroy removes other resources after this one, and still logs in as this user.
     """
     declared = {key.blob for key in map(authorized_keys.parse, desired.keys.values()) if key}
     return desired.login == record.id and not declared & set(record.original["let_in"])
 
 
-def _goes(desired: UserDesired, record: Record) -> bool:
+def _deletes_account(desired: UserDesired, record: Record) -> bool:
     made = record.original["type"] == "absent"
     return made and desired.on_delete == "remove" and desired.login != record.id
 
@@ -428,6 +432,6 @@ def _goes(desired: UserDesired, record: Record) -> bool:
 def _must_exist(shell: str) -> None:
     if not Path(shell).exists():
         raise AgentError(
-            "invalid", f"there is no {shell} on the host", prop="shell",
-            hint="depend on the package that brings it",
+            "invalid", f"{shell} does not exist on the host", prop="shell",
+            hint="depend on the package that provides it",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who may become root on a host without having been declared."""
+"""The undeclared ways to become root on a host."""
 
 from __future__ import annotations
 
@@ -34,51 +34,49 @@ class AdministratorsProvider(GuardedProvider):
     sets = MappingProxyType({"users": DECLARED, "files": DECLARED})
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Take over who is declared."""
+        """Keep the declared users and files."""
         inputs.inputs["users"] = inputs.news.get("users") or {}
         inputs.inputs["files"] = inputs.news.get("files") or {}
-        # Read back as whoever else may become root.
+        # A read returns the undeclared ways to become root here.
         inputs.inputs["undeclared"] = {}
 
     def absent_inputs(self) -> Props:
-        """Return nobody: a host always has an answer."""
+        """Return no undeclared way. A read always has an answer, so this is never used."""
         return {"undeclared": {}}
 
     def login(self, props: Props) -> Login:
-        """Return the declared login: a first contact as somebody else does not vouch for it."""
+        """Return a login as the declared user. A login as another user, at first contact, proves nothing."""
         del props
         return Login(declared=True)
 
     def subject(self, change: Change) -> str:
-        """Return what all of them are."""
+        """Return the common name for the lines."""
         return "administrators"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say who may become root besides, by the way that leads there."""
+        """Return a line for each undeclared way to become root."""
         found = [
             Line(
                 key.rpartition(": ")[2],
                 f"may become root: {key.rpartition(': ')[0] or live}",
-                "up takes that away",
+                "up removes this right",
                 Severity.OPEN,
                 at=("undeclared", key),
                 topic=key,
             )
             if key.startswith(("group ", "uid "))
-            else Line(
-                key, f"may make root: {live}", "up takes it away", Severity.OPEN, at=("undeclared", key)
-            )
+            else Line(key, f"may make root: {live}", "up removes it", Severity.OPEN, at=("undeclared", key))
             for key, live, _ in change.entries("undeclared")
         ]
         return with_rest(change, subject, found)
 
 
 class Administrators(HostResource):
-    """Who may become root on a host: nobody but root and the users that are declared here. One a host.
+    """Who may become root on a host: only root and the users that are declared here. A host has one.
 
-    Whoever else may is a line in a preview: members of groups that are as good as root (sudo, docker, …),
-    files in /etc/sudoers.d, rules in /etc/sudoers, accounts with root's number. They are taken away, never
-    the user that deploys.
+    A preview shows every other way to become root: a member of a group with root's rights (sudo, docker, …),
+    a file in /etc/sudoers.d, a rule in /etc/sudoers, an account with root's number. `up` removes all of them,
+    but never the rights of the user that deploys.
     """
 
     undeclared: pulumi.Output[Mapping[str, str]]
@@ -93,14 +91,14 @@ class Administrators(HostResource):
         adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare that there are no others. Depend on the users, so that they are there first.
+        """Declare that nobody else may become root. Depend on the users, so that they exist first.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            users: names of those who may: declared as `User` with sudo, or in such a group.
+            users: names of the users who may become root: a `User` with sudo, or in such a group.
             files: paths below /etc/sudoers.d that other resources manage.
-            adopt: take away those who may become root at the first `up`; they come back on delete.
+            adopt: let the first `up` remove undeclared ways to become root. They come back on delete.
             opts: resource options.
         """
         super().__init__(

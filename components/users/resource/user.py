@@ -1,4 +1,4 @@
-"""A user on a host: who may log in, with which keys, and whether they may become root."""
+"""A user on a host: its keys, groups and shell, and whether it may become root."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props
     from portcullis.provider.changes import Change
 
-# useradd(8), "CAVEATS": what Debian and Ubuntu take for a name of a user or group.
+# useradd(8), "CAVEATS": the names of users and groups that Debian and Ubuntu accept.
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _ROOT = "root"
@@ -54,13 +54,13 @@ class UserProvider(GuardedProvider):
         """Check the name, each key and the shell."""
         user = inputs.text("user")
         if user is not None and not _NAME.match(user):
-            inputs.fail("user", f"{user!r} is not the name of a user, such as deploy")
+            inputs.fail("user", f"{user!r} is not a user name, such as deploy")
         _keys(inputs)
         inputs.keep("groups", "sudo", "system")
         groups = inputs.news.get("groups") or ()
         for group in groups if is_known(groups) else ():
             if not _NAME.match(group):
-                inputs.fail("groups", f"{group!r} is not the name of a group")
+                inputs.fail("groups", f"{group!r} is not a group name")
         if inputs.news.get("shell") is not None:
             inputs.path("shell")
         inputs.one_of("on_delete", "keep", "remove")
@@ -70,29 +70,27 @@ class UserProvider(GuardedProvider):
             if inputs.news.get("on_delete") == "remove":
                 inputs.fail("on_delete", "root cannot be removed")
         else:
-            # Read back as "set" when somebody gives the account one.
+            # A read returns "set" here if somebody gives the account a password.
             inputs.inputs["password"] = NO_PASSWORD
         if inputs.news.get("sessions"):
             if user == _ROOT:
-                inputs.fail(
-                    "end_sessions", "root's sessions are not ended: the deployment's may be one of them"
-                )
-            # Read back as what they are while some have outlived a change of keys.
+                inputs.fail("end_sessions", "must not be set for root: `up` would end its own session")
+            # A read returns another value here while sessions of a removed key are open.
             inputs.inputs["sessions"] = CURRENT
-        # Read back as what is wrong when the files are not the user's alone.
+        # A read returns the fault here if other users can read or write the files.
         inputs.inputs["key_files"] = PRIVATE
 
     def absent_inputs(self) -> Props:
-        """Return an account that is not there."""
+        """Return the inputs of an account that does not exist."""
         return {"keys": {}, "key_files": ABSENT}
 
     def login(self, props: Props) -> Login:
-        """Return the declared login: a first contact as somebody else does not vouch for it."""
+        """Return a login as the declared user. A login as another user, at first contact, proves nothing."""
         del props
         return Login(declared=True)
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say it key by key and group by group: each of them may be a way in."""
+        """Return a line for each key, group and property that differs: each key may let somebody in."""
         found = []
         for label, live, goal in change.entries("keys"):
             at = ("keys", label)
@@ -106,7 +104,7 @@ class UserProvider(GuardedProvider):
             elif live is None:
                 what, remedy = f'key "{label}" ' + ("is gone" if added else "declared"), "up adds it"
             else:
-                what, remedy = f'key "{label}" is another one', "up replaces it"
+                what, remedy = f'key "{label}" is a different key', "up replaces it"
             severity = (Severity.WRONG if live is None else Severity.OPEN) if added else Severity.COSMETIC
             found.append(Line(subject, what, remedy, severity, at=at))
         for group, live, _ in change.entries("groups"):
@@ -119,7 +117,7 @@ class UserProvider(GuardedProvider):
             ("key_files", f"key files: {change.live.get('key_files')}"),
             ("sudo", difference(change, "sudo")),
             ("shell", difference(change, "shell")),
-            ("sessions", "sessions of a removed key are open"),
+            ("sessions", "sessions that used a removed key are still open"),
         ):
             if change.changes(name):
                 danger = name != "shell" and change.by_hand((name,))
@@ -129,7 +127,7 @@ class UserProvider(GuardedProvider):
 
 
 def _described(label: str, line: str) -> str:
-    """Return whose a key says it is, and in which file it stands, where that is not our own."""
+    """Return the comment of an undeclared key, and the path of its file if that is not our own file."""
     line, _, place = line.partition(" (in /")
     key = parse(line)
     comment = f', "{key.comment}"' if key and key.comment and label == key.fingerprint else ""
@@ -146,7 +144,7 @@ def _keys(inputs: Normaliser) -> None:
     for label, line in keys.items():
         spelt[label] = line
         if not _LABEL.match(label):
-            inputs.fail("keys", f"{label!r} is not a label; name whose key it is, such as laptop or ci")
+            inputs.fail("keys", f"{label!r} is not a label; write a short name such as laptop or ci")
         if not is_known(line):
             continue
         key = parse(line) if isinstance(line, str) and line.strip().isprintable() else None
@@ -164,11 +162,11 @@ def _keys(inputs: Normaliser) -> None:
 
 
 class User(HostResource):
-    """An account on a host, new or already there: people or machines log in by key, never by password.
+    """An account on a host, new or existing. People and machines log in with a key, never with a password.
 
-    Every key that lets in is read back, in whichever file sshd looks for them: one that is not declared is a
-    line in a preview, by its fingerprint, and is taken out. A change that could keep out the user that
-    deploys stays only after a fresh login.
+    A read returns every key that sshd accepts for the account, from all files that sshd reads. A preview
+    shows an undeclared key by its fingerprint, and `up` removes it. A change that could lock out the user
+    that deploys is kept only after a new login.
     """
 
     user: pulumi.Output[str]
@@ -195,19 +193,19 @@ class User(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            user: the account's name; root too, of which the keys alone are managed unless more is declared.
+            user: the account's name. For root only the keys are managed, unless more is declared.
             keys: label to public key: a line of authorized_keys, with its options if it has any.
-            sudo: may become root without a password; None leaves that alone.
-            shell: login shell; None leaves it alone. A new account gets /bin/bash.
-            groups: its supplementary groups, these and no other; None leaves them alone. One that is not
-                there yet is made, for the package that brings it later.
-            system: a new account gets a number of the system's range.
-            end_sessions: end every process of the account when a key is taken away or changed, and when this
-                is deleted: sshd asks for the key at the start of a connection only. For accounts that run
-                nothing of their own.
-            on_delete: what becomes of an account that we made. Its keys and its sudo go in any case, and its
-                home never does; "remove" removes the account itself. The user that deploys is kept.
-            adopt: take over an account whose keys or shell differ; what was there comes back on delete.
+            sudo: whether the user may become root without a password. None: not managed.
+            shell: login shell. None: not managed; a new account gets /bin/bash.
+            groups: all supplementary groups of the user. None: not managed. A missing group is created; a
+                package that needs it later uses it.
+            system: give a new account a number of the system's range.
+            end_sessions: end every process of the account when a key is removed or changed, and when this
+                resource is deleted. Without it open sessions stay, because sshd checks a key only at login.
+                Use it for accounts that run no programs of their own.
+            on_delete: what happens to an account that we created. "remove" removes the account, but never its
+                home. Its keys and its sudo rule are removed in any case. The user that deploys is kept.
+            adopt: take over an account whose keys or shell differ. The former values come back on delete.
             opts: resource options.
         """
         if user == _ROOT:

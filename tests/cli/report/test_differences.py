@@ -31,7 +31,7 @@ LEAK_STAYS = "stays; remove it yourself: docker rm -f leak"
 
 def test_a_host_on_which_somebody_was_is_told_in_the_order_of_danger() -> None:
     assert said(drifted()) == [
-        "!! /etc/sudoers.d/mallory: may make root: mallory ALL=(ALL) NOPASSWD: ALL — up takes it away",
+        "!! /etc/sudoers.d/mallory: may make root: mallory ALL=(ALL) NOPASSWD: ALL — up removes it",
         '!! deploy: key "evil" added — up removes it',
         "!! forward filter: is not loaded: containers can be reached — up loads it",
         f'!! tcp4 172.17.0.1:3306: published by container "leak" — {LEAK_STAYS}',

@@ -58,7 +58,7 @@ def test_a_host_on_which_somebody_was() -> None:
         render.text(drifted().report())
         == """\
 web1: 7 differences by hand, 0 changes of yours (8 s)
-  !! /etc/sudoers.d/mallory: may make root: mallory ALL=(ALL) NOPASSWD: ALL — up takes it away
+  !! /etc/sudoers.d/mallory: may make root: mallory ALL=(ALL) NOPASSWD: ALL — up removes it
   !! deploy: key "evil" added — up removes it
   !! forward filter: is not loaded: containers can be reached — up loads it
   !! tcp4 172.17.0.1:3306: published by container "leak" — stays; remove it yourself: docker rm -f leak

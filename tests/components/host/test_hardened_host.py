@@ -180,7 +180,7 @@ def test_a_whole_host_costs_the_engine_few_resources() -> None:
 
 
 def test_groups_are_of_users_that_are_declared() -> None:
-    with pytest.raises(ValueError, match=r"UsersArgs\.groups\.eve: is none of the users"):
+    with pytest.raises(ValueError, match=r"UsersArgs\.groups\.eve: is not a declared user"):
         UsersArgs(groups={"eve": ("docker",)})
     with pytest.raises(ValueError, match=r"UsersArgs\.users\.root\.sudo: has no meaning for root"):
         UsersArgs(users={"root": UserArgs(sudo=True)})

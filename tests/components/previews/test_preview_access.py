@@ -1,4 +1,4 @@
-"""The preview key as the program declares it: the account, what it may run, and who gets the key."""
+"""The components of the preview key: the account, the commands that it may run, and logins with the key."""
 
 from __future__ import annotations
 
@@ -72,18 +72,18 @@ def test_the_account_runs_one_program_and_comes_last(deploy: Deploy) -> None:
     }  # fmt: skip
 
 
-def test_sudo_runs_two_command_lines_without_room_for_a_third() -> None:
+def test_sudo_allows_exactly_two_command_lines() -> None:
     (line,) = sudoers.lines(preview.sudoers("web1-preview-sudoers"))
     assert line == (
         "portcullis-preview ALL=(root) NOPASSWD: /usr/local/lib/portcullis/preview-as-root agent, "
         "/usr/local/lib/portcullis/preview-as-root docker"
     )
-    # sudoers(5): files with a dot in their name, or ~ at its end, are passed over.
+    # sudoers(5): sudo ignores files with a dot in their name, or with ~ at the end.
     assert "." not in preview.SUDOERS.rpartition("/")[2]
     assert not preview.SUDOERS.rpartition("/")[2].startswith(sudoers.PREFIX)
 
 
-def test_a_host_declares_it_between_its_ssh_server_and_the_rest(deploy: Deploy) -> None:
+def test_a_host_declares_the_preview_account_after_ssh_server_and_users(deploy: Deploy) -> None:
     engine = program(deploy, shown())
     assert engine.before("web1-preview-account") >= {"web1-ssh-server", "web1-users-administrators"}
     assert engine.one(":Administrators").inputs["files"] == {preview.SUDOERS: "declared"}
@@ -92,14 +92,14 @@ def test_a_host_declares_it_between_its_ssh_server_and_the_rest(deploy: Deploy) 
     assert "Match User portcullis-preview\n" in server["content"]
 
 
-def test_without_it_nothing_of_it_is_there(deploy: Deploy) -> None:
+def test_without_preview_no_resource_mentions_it(deploy: Deploy) -> None:
     engine = program(deploy, smallest())
     assert not [one.name for one in engine.declared if "preview" in one.name]
     assert preview.ACCOUNT not in engine.one(":SshServer").inputs["content"]
     assert not engine.one(":Administrators").inputs["files"]
 
 
-def test_one_key_serves_every_host_and_is_a_secret_output() -> None:
+def test_one_key_serves_every_host() -> None:
     config = shown()
     config["hosts"]["web2"] = {**config["hosts"]["web1"], "address": "203.0.113.11"}
     config["apps"]["api"]["host"] = "web1"
@@ -110,13 +110,13 @@ def test_one_key_serves_every_host_and_is_a_secret_output() -> None:
     assert keys[0] == keys[1]
 
 
-def test_a_component_gives_the_private_key_as_a_secret(deploy: Deploy) -> None:
+def test_a_preview_key_has_a_private_key(deploy: Deploy) -> None:
     made: list[PreviewKey] = []
     deploy(lambda: made.append(PreviewKey("preview")))
     assert made[0].private_key
 
 
-def test_the_preview_key_changes_how_hosts_are_reached_and_nothing_else(
+def test_with_the_preview_key_only_the_ssh_configuration_changes(
     project: Path, monkeypatch: pytest.MonkeyPatch, deploy: Deploy
 ) -> None:
     def inputs() -> str:
@@ -132,7 +132,7 @@ def test_the_preview_key_changes_how_hosts_are_reached_and_nothing_else(
     assert 'IdentityFile "/keys/preview"' in text
 
 
-def test_a_jump_host_is_passed_as_ever() -> None:
+def test_a_jump_host_keeps_its_own_login() -> None:
     config = shown()
     config["hosts"]["web1"]["jump"] = {"address": "192.0.2.9", "user": "hop", "hostKey": KEY}
     config["hosts"]["web1"]["bootstrap"] = {}
@@ -144,23 +144,23 @@ def test_a_jump_host_is_passed_as_ever() -> None:
 
 
 @pytest.mark.parametrize("value", [[], None])
-def test_from_nowhere_is_a_fault(value: Any) -> None:
+def test_an_empty_list_of_addresses_is_a_fault(value: Any) -> None:
     (fault,) = faults(shown(**{"from": value}))
-    assert fault.startswith("portcullis:hosts.web1.preview.from: names nobody")
+    assert fault.startswith("portcullis:hosts.web1.preview.from: names no address")
 
 
-def test_its_account_is_nobody_elses() -> None:
+def test_the_account_can_neither_be_a_user_nor_deploy() -> None:
     config = smallest()
     config["hosts"]["web1"] |= {
         "user": preview.ACCOUNT,
         "users": {preview.ACCOUNT: {"keys": {"a": KEY}, "sudo": True}},
     }
     assert any("preview key's own account" in fault for fault in faults(config))
-    with pytest.raises(ValueError, match="cannot deploy"):
+    with pytest.raises(ValueError, match="may only preview, not deploy"):
         SshAccess("web1-ssh", SshArgs(), host=Host("web1"), login=preview.ACCOUNT)
 
 
-def test_the_environment_says_who_looks() -> None:
+def test_the_environment_chooses_the_preview_login() -> None:
     read = PreviewLogin.from_environment
     assert read({}) is read({"PORTCULLIS_ACCESS": "deploy", "PORTCULLIS_PREVIEW_KEY_FILE": "/a"}) is None
     assert read({"PORTCULLIS_ACCESS": "preview"}) == PreviewLogin(None)
@@ -169,7 +169,7 @@ def test_the_environment_says_who_looks() -> None:
         read({"PORTCULLIS_ACCESS": "prewiew"})
 
 
-def test_an_option_of_sshd_that_shuts_it_out_is_refused(deploy: Deploy) -> None:
+def test_an_option_of_sshd_that_refuses_the_account_is_a_fault(deploy: Deploy) -> None:
     def declared(users: str) -> None:
         SshAccess("web1-ssh", SshArgs(options={"AllowUsers": users}), host=Host("web1"), preview=True)
 
@@ -178,19 +178,19 @@ def test_an_option_of_sshd_that_shuts_it_out_is_refused(deploy: Deploy) -> None:
     deploy(lambda: declared("deploy portcullis-preview"))
 
 
-def test_users_know_the_file_as_declared(deploy: Deploy) -> None:
+def test_the_sudo_file_counts_as_declared(deploy: Deploy) -> None:
     engine = deploy(lambda: Users("web1-users", UsersArgs(), host=Host("web1"), sudoers=(preview.SUDOERS,)))
     assert engine.one(":Administrators").inputs["files"] == {preview.SUDOERS: "declared"}
 
 
-def test_a_stack_that_is_no_stack_is_not_rendered() -> None:
+def test_an_invalid_stack_name_is_not_rendered() -> None:
     with pytest.raises(ValueError, match="is not PROJECT/STACK"):
         preview.as_root("x", 'a/b"; import os')
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Path:
-    """The forced command, with a sudo that says what it was asked."""
+    """Return the forced command, with a fake sudo that prints its arguments."""
     tools = tmp_path / "bin"
     tools.mkdir()
     sudo = tools / "sudo"
@@ -219,7 +219,7 @@ def run(program: Path, asked: str | None, **env: str) -> subprocess.CompletedPro
         ("docker system dial-stdio", f"sudo -n {preview.AS_ROOT} docker\n"),
     ],
 )
-def test_two_commands_are_known(command: Path, asked: str, said: str) -> None:
+def test_the_program_runs_two_commands(command: Path, asked: str, said: str) -> None:
     done = run(command, asked, IFS="x", LC_ALL="C")
     assert (done.returncode, done.stdout) == (0, said)
 
@@ -237,7 +237,7 @@ def test_two_commands_are_known(command: Path, asked: str, said: str) -> None:
         "a" * 100_000,
     ],
 )  # fmt: skip
-def test_whatever_else_is_asked_for_is_refused_in_one_line(command: Path, asked: str | None) -> None:
+def test_every_other_command_is_refused_in_one_line(command: Path, asked: str | None) -> None:
     done = run(command, asked)
     assert (done.returncode, done.stdout) == (77, "")
     assert done.stderr.startswith(preview.REFUSED)
@@ -245,7 +245,7 @@ def test_whatever_else_is_asked_for_is_refused_in_one_line(command: Path, asked:
 
 
 @pytest.mark.parametrize("words", [[], ["shell"], ["agent", "x"], ["docker", "--help"], ["-c", "import os"]])
-def test_as_root_it_takes_one_of_two_words(tmp_path: Path, words: list[str]) -> None:
+def test_the_program_for_root_accepts_one_of_two_words(tmp_path: Path, words: list[str]) -> None:
     program = tmp_path / "as-root"
     program.write_text(preview.as_root("web1-preview-as-root", "web/prod"))
     done = subprocess.run(
@@ -259,13 +259,13 @@ def test_as_root_it_takes_one_of_two_words(tmp_path: Path, words: list[str]) -> 
     assert done.stderr == "portcullis: give agent or docker\n"
 
 
-def test_settings_say_where_the_key_may_come_from(deploy: Deploy) -> None:
+def test_the_settings_restrict_the_addresses_of_the_key(deploy: Deploy) -> None:
     users = program(deploy, shown(**{"from": ["203.0.113.0/24"]})).of(":User")
     (keys,) = [user.inputs["keys"] for user in users if user.inputs["user"] == preview.ACCOUNT]
     assert "preview" in keys
 
 
-def test_a_preview_knows_all_but_the_key_that_is_made() -> None:
+def test_a_preview_knows_every_value_except_the_new_key() -> None:
     def program() -> None:
         key = PreviewKey("preview").public_key
         PreviewAccess("web1-preview", PreviewArgs(), host=Host("web1"), key=key)

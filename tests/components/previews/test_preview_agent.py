@@ -1,4 +1,4 @@
-"""The agent behind the preview key: it looks at what one stack has, shows no secret, and changes nothing."""
+"""The agent for the preview key: it reads the resources of one stack, hides secrets, and changes nothing."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ SECRET = "correct horse battery staple\n"
 DIGEST = "a" * 64
 
 
-def looking(machine: Machine, stack: str = STACK) -> ReadOnly:
+def read_only(machine: Machine, stack: str = STACK) -> ReadOnly:
     return ReadOnly(machine, stack, DIGEST)
 
 
 def seen(machine: Machine, path: Path, **more: Any) -> Json:
-    """What the preview key is told of one file."""
+    """Return the answer to the preview key about one file."""
     item = {"kind": "file", "id": str(path), "spec": {"path": str(path)}}
-    answer = looking(machine).do({"op": "survey", "stack": STACK, "items": [item], **more})
+    answer = read_only(machine).do({"op": "survey", "stack": STACK, "items": [item], **more})
     found: Json
     (found,) = [one for one in answer["items"] if one["id"] == str(path)]
     return found
@@ -53,7 +53,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, float, bytes]]:
 
 @pytest.fixture
 def etc() -> Iterator[Path]:
-    """A folder that everybody may enter; pytest's own are for their user alone, and it sees to that."""
+    """Return a folder that everybody may enter. Only the owner may enter the temporary folders of pytest."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -77,7 +77,7 @@ def etc() -> Iterator[Path]:
         ["survey"],
     ],
 )
-def test_every_operation_but_two_is_refused(
+def test_every_operation_except_two_is_refused(
     machine: Machine, motd: FileClient, tmp_path: Path, op: Any
 ) -> None:
     motd.put()
@@ -89,24 +89,24 @@ def test_every_operation_but_two_is_refused(
         "sha": "0" * 64, "data": "", "last": True, "files": {},
     }  # fmt: skip
     with pytest.raises(AgentError) as caught:
-        looking(machine).do(request)
+        read_only(machine).do(request)
     assert caught.value.code == "read-only"
     assert "changes nothing" in caught.value.message
     assert "deploy key" in caught.value.hint
     assert snapshot(tmp_path) | snapshot(motd.path.parent) == before
 
 
-def test_hello_says_who_is_speaking(machine: Machine) -> None:
-    said = looking(machine).do({"op": "hello"})
+def test_hello_tells_protocol_agent_and_system(machine: Machine) -> None:
+    said = read_only(machine).do({"op": "hello"})
     assert (said["protocol"], said["agent"]) == (redaction.PROTOCOL, DIGEST)
     assert said["os"]
 
 
-def test_looking_leaves_no_trace(machine: Machine, motd: FileClient, tmp_path: Path) -> None:
+def test_a_read_leaves_no_trace(machine: Machine, motd: FileClient, tmp_path: Path) -> None:
     motd.put()
     motd.client.close()
     before = snapshot(tmp_path) | snapshot(motd.path.parent)
-    session = looking(machine)
+    session = read_only(machine)
     session.do({"op": "hello"})
     session.do({"op": "survey", "stack": STACK})
     session.close()
@@ -114,9 +114,9 @@ def test_looking_leaves_no_trace(machine: Machine, motd: FileClient, tmp_path: P
     assert not machine.lock.exists()
 
 
-def test_a_survey_answers_for_everything_and_tells_no_spec(machine: Machine, motd: FileClient) -> None:
+def test_a_survey_has_every_resource_and_no_spec(machine: Machine, motd: FileClient) -> None:
     motd.put("hello\n")
-    answer = looking(machine).do({"op": "survey", "stack": STACK})
+    answer = read_only(machine).do({"op": "survey", "stack": STACK})
     (item,) = answer["items"]
     assert item["facts"]["content"] == "hello\n"
     assert "spec" not in item
@@ -126,7 +126,7 @@ def test_a_survey_answers_for_everything_and_tells_no_spec(machine: Machine, mot
 @pytest.mark.parametrize(
     "kind", ["file", "tree", "directory", "redis.redis_users", "mongodb.mongo_roots", "nonsense"]
 )
-def test_what_nobody_recorded_is_not_read(
+def test_an_unrecorded_path_is_not_read(
     machine: Machine, motd: FileClient, tmp_path: Path, kind: str
 ) -> None:
     motd.put()
@@ -140,21 +140,21 @@ def test_what_nobody_recorded_is_not_read(
         "address": "127.0.0.1:1",
     }
     items = [{"kind": kind, "id": str(private), "spec": spec}]
-    (item,) = looking(machine).do({"op": "survey", "stack": STACK, "items": items, "index": False})["items"]
+    (item,) = read_only(machine).do({"op": "survey", "stack": STACK, "items": items, "index": False})["items"]
     assert item["error"]["code"] == "read-only"
     assert "facts" not in item
     assert "$y$secret" not in json.dumps(item)
 
 
-def test_a_recorded_thing_is_read_where_it_was_recorded_and_nowhere_else(
+def test_a_recorded_resource_is_read_only_at_its_recorded_path(
     machine: Machine, motd: FileClient, tmp_path: Path
 ) -> None:
-    """The client's own spec would make the agent read any file under the name of a managed one."""
+    """With the client's spec the agent would read any file under the name of a managed one."""
     motd.put("hello\n")
     private = tmp_path / "shadow"
     private.write_text("root:$y$secret")
     items = [{"kind": "file", "id": str(motd.path), "spec": {"path": str(private)}}]
-    (item,) = looking(machine).do({"op": "survey", "stack": STACK, "items": items, "index": False})["items"]
+    (item,) = read_only(machine).do({"op": "survey", "stack": STACK, "items": items, "index": False})["items"]
     assert item["facts"]["content"] == "hello\n"
 
 
@@ -162,28 +162,28 @@ def test_a_recorded_thing_is_read_where_it_was_recorded_and_nowhere_else(
 def test_another_stack_is_not_shown(machine: Machine, motd: FileClient, stack: Any) -> None:
     motd.put()
     with pytest.raises(AgentError, match=r"shows web/prod and no other"):
-        looking(machine).do({"op": "survey", "stack": stack})
-    other = looking(machine, "web/dev")
+        read_only(machine).do({"op": "survey", "stack": stack})
+    other = read_only(machine, "web/dev")
     assert other.do({"op": "survey", "stack": "web/dev"})["items"] == []
 
 
-def test_a_secret_is_not_told_and_not_missed(machine: Machine, motd: FileClient) -> None:
+def test_a_secret_is_not_shown_and_counts_as_unchanged(machine: Machine, motd: FileClient) -> None:
     motd.put(SECRET, secret=True, mode="0400")
     found = seen(machine, motd.path)
     assert found["facts"]["withheld"] == {"content": "unchanged"}
     assert found["facts"]["mode"] == "0400"
-    told = json.dumps(looking(machine).do({"op": "survey", "stack": STACK}))
+    told = json.dumps(read_only(machine).do({"op": "survey", "stack": STACK}))
     assert "horse" not in told
     assert hashlib.sha256(SECRET.encode()).hexdigest() not in told
 
 
-def test_a_secret_that_everybody_may_read_is_not_told_either(machine: Machine, motd: FileClient) -> None:
+def test_a_secret_that_everybody_may_read_is_not_shown_either(machine: Machine, motd: FileClient) -> None:
     motd.put(SECRET, secret=True)
     motd.path.chmod(0o644)
     assert seen(machine, motd.path)["facts"]["content"] == ""
 
 
-def test_a_changed_secret_is_said_to_be_changed(machine: Machine, motd: FileClient) -> None:
+def test_a_changed_secret_is_reported_as_changed(machine: Machine, motd: FileClient) -> None:
     motd.put(SECRET, secret=True, mode="0400")
     motd.path.write_text("another secret\n")
     found = seen(machine, motd.path)
@@ -191,14 +191,14 @@ def test_a_changed_secret_is_said_to_be_changed(machine: Machine, motd: FileClie
     assert "another" not in json.dumps(found)
 
 
-def test_an_open_file_shows_what_somebody_wrote_into_it(machine: Machine, motd: FileClient) -> None:
+def test_a_public_file_shows_an_edit_by_hand(machine: Machine, motd: FileClient) -> None:
     motd.put("hello\n")
     motd.path.write_text("hello\nmeddled\n")
     assert seen(machine, motd.path)["facts"]["content"] == "hello\nmeddled\n"
 
 
-def test_what_is_put_into_a_closed_file_is_not_told(machine: Machine, motd: FileClient) -> None:
-    """It is not marked secret, and what somebody added by hand may be one."""
+def test_an_edit_of_a_private_file_is_not_shown(machine: Machine, motd: FileClient) -> None:
+    """The file is not marked secret, but a line that somebody added by hand may be a secret."""
     motd.put("user = backup\n", mode="0600")
     assert seen(machine, motd.path)["facts"]["content"] == "user = backup\n"
     motd.path.write_text("user = backup\npassword = hunter2\n")
@@ -207,7 +207,7 @@ def test_what_is_put_into_a_closed_file_is_not_told(machine: Machine, motd: File
     assert "hunter2" not in json.dumps(found)
 
 
-def test_a_file_that_is_exchanged_between_look_and_open_is_not_shown(
+def test_a_file_that_is_replaced_between_check_and_open_is_not_shown(
     machine: Machine, motd: FileClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     motd.put("hello\n")
@@ -219,7 +219,7 @@ def test_a_file_that_is_exchanged_between_look_and_open_is_not_shown(
     opens = safe_paths.FolderEntry.open
 
     def exchanged(place: safe_paths.FolderEntry) -> int:
-        if secret.exists():  # an account that owns the folder is faster than the agent
+        if secret.exists():  # the account that owns the folder replaces the file before the agent opens it
             secret.replace(motd.path)
         return opens(place)
 
@@ -230,14 +230,14 @@ def test_a_file_that_is_exchanged_between_look_and_open_is_not_shown(
     assert found["facts"]["withheld"] == {"content": "changed"}
 
 
-def test_a_folder_on_the_way_may_close_a_file(machine: Machine, motd: FileClient) -> None:
+def test_a_private_folder_makes_its_files_private(machine: Machine, motd: FileClient) -> None:
     motd.put("hello\n")
     motd.path.write_text("password = hunter2\n")
     motd.path.parent.chmod(0o700)
     assert seen(machine, motd.path)["facts"]["content"] == ""
 
 
-def test_a_link_in_the_place_of_a_file_is_not_followed(
+def test_a_link_in_place_of_a_file_is_not_followed(
     machine: Machine, motd: FileClient, tmp_path: Path
 ) -> None:
     motd.put("hello\n")
@@ -255,7 +255,7 @@ def test_errors_carry_no_detail(machine: Machine, motd: FileClient, monkeypatch:
     assert seen(machine, motd.path)["error"]["detail"] == ""
 
 
-def test_of_a_file_without_a_note_nothing_is_told(machine: Machine, motd: FileClient) -> None:
+def test_a_file_without_a_recorded_hash_is_not_shown(machine: Machine, motd: FileClient) -> None:
     motd.put(SECRET, secret=True, mode="0400")
     store = Store(machine.state)
     record = store.load("file", str(motd.path))
@@ -267,14 +267,12 @@ def test_of_a_file_without_a_note_nothing_is_told(machine: Machine, motd: FileCl
     assert seen(machine, motd.path)["facts"]["withheld"] == {"content": "unchanged"}
 
 
-def test_the_conversation_is_the_same_as_a_deployments(
-    machine: Machine, motd: FileClient, tmp_path: Path
-) -> None:
+def test_the_protocol_is_the_same_as_for_a_deploy(machine: Machine, motd: FileClient, tmp_path: Path) -> None:
     motd.put("hello\n")
     asked = [{"id": 1, "op": "survey", "stack": STACK}, {"id": 2, "op": "put", "kind": "file"}]
     said = tmp_path / "said"
     with said.open("wb") as out:
-        agent = Agent(machine, out.fileno(), looking(machine))
+        agent = Agent(machine, out.fileno(), read_only(machine))
         agent.serve([], io.BytesIO("".join(json.dumps(one) + "\n" for one in asked).encode()))
     answers = {one["id"]: one for one in map(json.loads, said.read_text().splitlines())}
     assert answers[1]["ok"] is True
@@ -282,7 +280,7 @@ def test_the_conversation_is_the_same_as_a_deployments(
 
 
 class Flood(io.RawIOBase):
-    """A client that sends lines as fast as they are read, and counts how many were."""
+    """A client that sends lines as fast as they are read, and counts them."""
 
     def __init__(self, line: bytes, lines: int) -> None:
         self.line, self.left, self.sizes = line, lines, []
@@ -293,10 +291,10 @@ class Flood(io.RawIOBase):
         return self.line if self.left >= 0 else b""
 
 
-def test_a_line_that_does_not_end_is_not_kept(machine: Machine, tmp_path: Path) -> None:
+def test_a_line_over_the_limit_is_refused(machine: Machine, tmp_path: Path) -> None:
     said = tmp_path / "said"
     with said.open("wb") as out:
-        agent = Agent(machine, out.fileno(), looking(machine), bounded=True)
+        agent = Agent(machine, out.fileno(), read_only(machine), bounded=True)
         agent.serve(
             [], io.BytesIO(b" " * (LINE + 1) + b'{"id": 1, "op": "hello"}\n{"id": 2, "op": "hello"}\n')
         )
@@ -304,8 +302,8 @@ def test_a_line_that_does_not_end_is_not_kept(machine: Machine, tmp_path: Path) 
     assert (answer["id"], answer["error"]["code"]) == (-1, "invalid")
 
 
-def test_no_more_is_read_than_is_answered(machine: Machine, tmp_path: Path) -> None:
-    """Else a client that only sends fills the host's memory."""
+def test_requests_are_read_only_as_fast_as_they_are_answered(machine: Machine, tmp_path: Path) -> None:
+    """Otherwise a client that sends without reading could fill the host's memory."""
     asked = Flood(b'{"id": 1, "op": "hello"}\n', 1000)
     answering = threading.Event()
 
@@ -327,15 +325,15 @@ def test_no_more_is_read_than_is_answered(machine: Machine, tmp_path: Path) -> N
     assert len((tmp_path / "said").read_text().splitlines()) == 1000
 
 
-def test_a_deployment_may_send_lines_of_any_length(machine: Machine, tmp_path: Path) -> None:
+def test_a_deploy_may_send_lines_of_any_length(machine: Machine, tmp_path: Path) -> None:
     said = tmp_path / "said"
     with said.open("wb") as out:
         Agent(machine, out.fileno()).serve([], io.BytesIO(b" " * LINE + b'{"id": 1, "op": "hello"}\n'))
     assert json.loads(said.read_text())["ok"] is True
 
 
-def test_a_session_that_has_ended_ends_nobody_later(machine: Machine, tmp_path: Path) -> None:
-    """What watches for an idle client would end the whole process half an hour later: this one, too."""
+def test_an_ended_session_leaves_no_idle_watch_behind(machine: Machine, tmp_path: Path) -> None:
+    """A thread that is left behind would end the whole process after half an hour, here the test process."""
     before = set(threading.enumerate())
     with (tmp_path / "said").open("wb") as out:
         Agent(machine, out.fileno()).serve([], io.BytesIO(b'{"id": 1, "op": "hello"}\n'))
@@ -345,11 +343,9 @@ def test_a_session_that_has_ended_ends_nobody_later(machine: Machine, tmp_path: 
 
 
 @pytest.mark.parametrize("change", ["save", "drop", "make_folder"])
-def test_records_cannot_be_changed_by_a_kind_that_tries(
-    machine: Machine, motd: FileClient, change: str
-) -> None:
+def test_a_kind_cannot_change_records(machine: Machine, motd: FileClient, change: str) -> None:
     motd.put()
-    store = looking(machine)._store
+    store = read_only(machine)._store
     record = store.load("file", str(motd.path))
     assert record is not None
     method: Callable[..., Any] = getattr(store, change)

@@ -1,4 +1,4 @@
-"""Docker as the preview key sees it: questions, and no way past them."""
+"""The view of Docker for the preview key: a few requests are answered, and all others are refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CONTAINER = {
 
 
 class FakeDocker(http.server.BaseHTTPRequestHandler):
-    """Remembers every request line, and answers with what a test put there."""
+    """Records every request line, and answers with the test's answers."""
 
     protocol_version = "HTTP/1.1"
     asked: list[str]
@@ -80,7 +80,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 class View:
-    """The view on a Docker that is made up."""
+    """The view of a fake Docker."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -132,12 +132,12 @@ def view(tmp_path: Path) -> Iterator[View]:
         "/v1.47/volumes/redis-data",
     ],
 )
-def test_what_a_refresh_asks_is_answered(view: View, target: str) -> None:
+def test_the_requests_of_a_refresh_are_answered(view: View, target: str) -> None:
     view.get(target)
     assert view.asked == [f"GET {target.replace('@', '%40')} HTTP/1.1"]
 
 
-def test_a_ping_negotiates_the_version_and_the_connection_goes_on(view: View) -> None:
+def test_a_ping_negotiates_the_version_and_the_connection_stays_open(view: View) -> None:
     view.answers["/_ping"] = (200, b"OK")
     ping = b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
     said = view.say(ping + ping.replace(b"HEAD", b"GET") + b"GET /version HTTP/1.1\r\nHost: d\r\n\r\n")
@@ -146,20 +146,20 @@ def test_a_ping_negotiates_the_version_and_the_connection_goes_on(view: View) ->
     assert view.asked == ["HEAD /_ping HTTP/1.1", "GET /_ping HTTP/1.1", "GET /version HTTP/1.1"]
 
 
-def test_dockers_own_refusal_is_passed_on(view: View) -> None:
+def test_an_error_of_docker_is_passed_on(view: View) -> None:
     view.answers["/v1.47/containers/gone/json"] = (404, {"message": "No such container: gone"})
     said = view.say(b"GET /v1.47/containers/gone/json HTTP/1.1\r\nHost: d\r\n\r\n")
     assert said.startswith(b"HTTP/1.1 404 Not Found\r\n")
     assert b"No such container" in said
 
 
-def test_without_docker_it_says_so(tmp_path: Path) -> None:
+def test_without_docker_the_status_is_503(tmp_path: Path) -> None:
     said = View(tmp_path / "none").say(b"GET /version HTTP/1.1\r\nHost: d\r\n\r\n")
     assert said.startswith(b"HTTP/1.1 503 ")
 
 
-def test_dockers_own_client_reads_through_it(view: View) -> None:
-    """docker-py writes @ as %40."""
+def test_an_escaped_at_sign_is_accepted(view: View) -> None:
+    """docker-py, Docker's Python client, writes @ as %40."""
     view.get(f"/v1.47/images/redis%40{DIGEST}/json")
     assert view.asked == [f"GET /v1.47/images/redis%40{DIGEST}/json HTTP/1.1"]
 
@@ -168,7 +168,7 @@ GET = b"GET /v1.47/containers/json HTTP/1.1\r\nHost: d\r\n"
 
 
 def asked_with(filters: str, what: str = "containers/json?", name: str = "filters") -> bytes:
-    """Ask with filters, spelt as a client does."""
+    """Return a request with filters, escaped as by a client."""
     query = f"{what}{name}={quote(filters, safe='&=;')}"
     return GET.replace(b"containers/json", query.encode()) + b"\r\n"
 
@@ -246,7 +246,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("sent", REFUSED.values(), ids=REFUSED)
-def test_what_changes_or_reads_more_is_refused_and_nothing_reaches_docker(view: View, sent: bytes) -> None:
+def test_a_forbidden_request_is_refused_and_does_not_reach_docker(view: View, sent: bytes) -> None:
     said = view.say(sent)
     assert said.startswith(b"HTTP/1.1 403 Forbidden\r\n")
     assert b"the preview key reads and changes nothing" in said
@@ -254,19 +254,19 @@ def test_what_changes_or_reads_more_is_refused_and_nothing_reaches_docker(view: 
 
 
 @pytest.mark.parametrize(("headers", "said"), [(62, b"200 OK"), (63, b"200 OK"), (64, b"403 Forbidden")])
-def test_a_question_has_63_headers_at_most(view: View, headers: int, said: bytes) -> None:
+def test_a_request_has_63_headers_at_most(view: View, headers: int, said: bytes) -> None:
     asked = b"GET /_ping HTTP/1.1\r\n" + b"X-A: b\r\n" * headers + b"\r\n"
     assert view.say(asked).startswith(b"HTTP/1.1 " + said)
 
 
 @pytest.mark.parametrize(("length", "said"), [(8192, b"200 OK"), (8193, b"403 Forbidden")])
-def test_a_line_of_a_question_has_8_kib_at_most(view: View, length: int, said: bytes) -> None:
+def test_a_line_of_a_request_has_8_kib_at_most(view: View, length: int, said: bytes) -> None:
     header = b"X-A: " + b"a" * (length - 7) + b"\r\n"
     assert len(header) == length
     assert view.say(b"GET /_ping HTTP/1.1\r\n" + header + b"\r\n").startswith(b"HTTP/1.1 " + said)
 
 
-def test_every_answer_says_what_it_is_and_how_long(view: View) -> None:
+def test_every_answer_has_its_type_and_length(view: View) -> None:
     view.answers["/_ping"] = (200, b"OK")
     head, _, body = view.say(b"GET /_ping HTTP/1.1\r\nContent-Length: 0\r\n\r\n").partition(b"\r\n\r\n")
     assert head.split(b"\r\n") == [
@@ -281,7 +281,7 @@ def test_every_answer_says_what_it_is_and_how_long(view: View) -> None:
     assert b"Connection: close" in head
 
 
-def test_an_answer_that_is_too_long_is_not_passed_on(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_over_the_limit_is_not_passed_on(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docker_view, "_MOST", 10)
     asked = b"GET /_ping HTTP/1.1\r\n\r\n"
     view.answers["/_ping"] = (200, b"0123456789")
@@ -293,7 +293,7 @@ def test_an_answer_that_is_too_long_is_not_passed_on(view: View, monkeypatch: py
     assert b"0123456789" not in said
 
 
-def test_a_refusal_of_dockers_is_passed_on_as_it_is_and_no_answer_to_head(view: View) -> None:
+def test_an_error_of_docker_is_passed_on_unchanged_and_without_a_body_for_head(view: View) -> None:
     view.answers["/containers/gone/json"] = (404, b"no JSON")
     assert view.say(b"GET /containers/gone/json HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\nno JSON")
     view.answers["/version"] = (200, b"no JSON")
@@ -301,25 +301,25 @@ def test_a_refusal_of_dockers_is_passed_on_as_it_is_and_no_answer_to_head(view: 
     assert view.say(b"HEAD /version HTTP/1.1\r\n\r\n").endswith(b"\r\nContent-Length: 0\r\n\r\n")
 
 
-def test_an_image_by_its_digest_is_asked_for_as_dockers_client_does(view: View) -> None:
+def test_the_at_sign_of_a_digest_is_escaped_for_docker(view: View) -> None:
     for at in ("@", "%40"):
         view.say(f"GET /images/shop{at}{DIGEST}/json HTTP/1.1\r\n\r\n".encode())
     assert [line.split()[1] for line in view.asked] == [f"/images/shop%40{DIGEST}/json"] * 2
 
 
-def test_a_filter_by_name_reaches_docker_whole(view: View) -> None:
+def test_a_filter_by_name_reaches_docker_unchanged(view: View) -> None:
     query = "filters=" + quote('{"name":["shop"]}') + "&all=1&size="
     view.say(f"GET /containers/json?{query} HTTP/1.1\r\n\r\n".encode())
     assert [line.split()[1] for line in view.asked] == [f"/containers/json?{query}"]
 
 
-def test_what_follows_a_refusal_is_not_read(view: View) -> None:
+def test_requests_after_a_refused_one_are_not_read(view: View) -> None:
     said = view.say(REFUSED["create"] + GET + b"\r\n")
     assert said.count(b"HTTP/1.1 ") == 1
     assert view.asked == []
 
 
-def test_what_is_hidden_behind_a_good_request_is_a_request_of_its_own(view: View) -> None:
+def test_a_request_behind_an_allowed_one_is_checked_by_itself(view: View) -> None:
     view.answers["/v1.47/containers/json"] = (200, [])
     said = view.say(GET + b"\r\n" + REFUSED["exec"])
     assert said.count(b"HTTP/1.1 200 ") == 1
@@ -336,22 +336,24 @@ def test_no_header_of_the_client_reaches_docker(view: View, monkeypatch: pytest.
     assert "stolen" not in "".join(seen)
 
 
-def test_a_container_of_the_stack_is_shown_but_for_what_its_checks_printed() -> None:
+def test_a_container_of_the_stack_is_shown_without_the_output_of_its_health_check() -> None:
     shown = scrubbed("/containers/shop/json", CONTAINER, {"shop"})
-    assert shown == scrubbed("/containers/shop/json", CONTAINER, {"c1"}), "by its name or by its id"
+    assert shown == scrubbed("/containers/shop/json", CONTAINER, {"c1"}), (
+        "the container may be named by its name or its id"
+    )
     assert shown["Config"] == CONTAINER["Config"]
     assert shown["State"]["Error"] == "exec: hunter2"
     assert shown["State"]["Health"] == {"Status": "healthy", "FailingStreak": None, "Log": []}
 
 
-def test_of_any_other_container_no_secret_is_told() -> None:
+def test_any_other_container_is_shown_without_secrets() -> None:
     shown = scrubbed("/containers/shop/json", CONTAINER, set())
     assert "hunter2" not in json.dumps(shown)
     assert shown["Config"]["Env"] == [f"LOG={HIDDEN}", f"PASSWORD={HIDDEN}"]
     assert (shown["Id"], shown["Name"], shown["State"]["Status"]) == ("c1", "/shop", "running")
 
 
-def test_a_list_tells_no_more_than_a_look_at_each() -> None:
+def test_a_list_of_containers_shows_no_more_than_single_requests() -> None:
     listed = [
         {"Id": "c1", "Names": ["/shop"], "Command": "node --token=mine", "Labels": {"a": "b"}},
         {
@@ -368,7 +370,7 @@ def test_a_list_tells_no_more_than_a_look_at_each() -> None:
     assert theirs == {"Id": "c2", "Names": ["/other"], "State": "running", "Command": HIDDEN, "Labels": {}}
 
 
-def test_images_and_volumes_tell_no_secret() -> None:
+def test_images_and_volumes_show_no_secret() -> None:
     image = {
         "Id": DIGEST,
         "RepoDigests": ["a"],
@@ -397,7 +399,7 @@ def test_images_and_volumes_tell_no_secret() -> None:
     assert scrubbed("/volumes/data", plain, set()) == plain
 
 
-def test_networks_tell_what_their_bridge_is_like_and_no_secret() -> None:
+def test_networks_show_their_bridge_and_no_secret() -> None:
     options = {"com.docker.network.bridge.name": "br-shop", "encrypted": ""}
     ours = {
         "Name": "shop", "Labels": {}, "Options": options,
@@ -426,18 +428,18 @@ def test_networks_tell_what_their_bridge_is_like_and_no_secret() -> None:
         b"[" * 100_000 + b'"hunter2"' + b"]" * 100_000,
     ],
 )
-def test_an_answer_of_another_form_is_not_passed_on(view: View, answer: bytes) -> None:
+def test_an_answer_of_unknown_form_is_not_passed_on(view: View, answer: bytes) -> None:
     view.answers["/v1.47/networks"] = (200, answer)
     said = view.say(b"GET /v1.47/networks HTTP/1.1\r\nHost: d\r\n\r\n")
     assert b"hunter2" not in said
 
 
-def test_a_client_that_goes_ends_it(view: View) -> None:
+def test_the_view_ends_when_the_client_disconnects(view: View) -> None:
     with contextlib.suppress(BrokenPipeError):
         assert view.say(b"") == b""
 
 
-def test_only_containers_of_the_stack_of_which_it_is_noted_that_nothing_is_secret_are_shown(
+def test_only_containers_of_the_stack_that_are_recorded_as_free_of_secrets_are_shown(
     machine: Machine,
 ) -> None:
     store = Store(machine.state)
@@ -454,11 +456,11 @@ def test_only_containers_of_the_stack_of_which_it_is_noted_that_nothing_is_secre
     note("unnoted", {})
     note("other-stack", {redaction.SECRET: False}, stack="web/dev")
     note("/etc/motd", {redaction.SECRET: False}, kind="file")
-    # Of another kind, or another stack: neither is of this view.
+    # A record of another kind or of another stack does not count.
     assert preview.declared(machine, "web/prod") == {"by-name", "5f" * 32}
 
 
-def test_a_head_has_the_length_of_a_body_that_is_not_sent(view: View, tmp_path: Path) -> None:
+def test_the_answer_to_head_has_a_length_and_no_body(view: View, tmp_path: Path) -> None:
     asked = b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
     head, _, body = view.say(asked).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -466,7 +468,7 @@ def test_a_head_has_the_length_of_a_body_that_is_not_sent(view: View, tmp_path: 
     head, _, body = View(tmp_path / "none").say(asked).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"Content-Length: 0" not in head
-    assert body == b"", "what would come next is taken for the answer to another question"
+    assert body == b"", "the client would take a body for the answer to its next request"
 
 
 MAIN = """
@@ -486,7 +488,7 @@ print(os.getuid(), os.getgid(), os.getgroups(), oct(os.umask(0)))
 
 
 def ran(tmp_path: Path, what: str, sent: bytes) -> list[bytes]:
-    """What the forced command's program says, and who it was at the end."""
+    """Return the output of the forced command's program. The last line tells as which user it ended."""
     done = subprocess.run(
         [sys.executable, "-c", MAIN, str(tmp_path), what],
         input=sent, capture_output=True, timeout=60, check=True,
@@ -495,7 +497,7 @@ def ran(tmp_path: Path, what: str, sent: bytes) -> list[bytes]:
     return done.stdout.splitlines()
 
 
-def test_the_view_of_docker_is_nobodys_in_the_group_of_the_socket(tmp_path: Path) -> None:
+def test_the_view_of_docker_runs_as_nobody_in_the_group_of_the_socket(tmp_path: Path) -> None:
     nobody = pwd.getpwnam("nobody")
     asked = b"GET /version HTTP/1.1\r\nHost: d\r\n\r\n"
     said = ran(tmp_path, "docker", asked)
@@ -507,7 +509,7 @@ def test_the_view_of_docker_is_nobodys_in_the_group_of_the_socket(tmp_path: Path
         assert ran(tmp_path, "docker", asked)[-1].decode() == f"{nobody.pw_uid} 4711 [] 0o77"
 
 
-def test_the_agent_says_that_it_is_there_and_answers_as_root(tmp_path: Path) -> None:
+def test_the_agent_announces_itself_and_answers_as_root(tmp_path: Path) -> None:
     have, answer, *_, who = ran(tmp_path, "agent", b'{"id": 1, "op": "hello"}\n')
     assert have == b"have"
     assert json.loads(answer)["result"]["agent"] == "a" * 64

@@ -1,4 +1,4 @@
-"""What sudo starts for the preview key, as root and for real: the agent that a deployment left."""
+"""The program that sudo starts for the preview key, run as root: it starts the agent of the last deploy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Host:
-    """A folder with an agent whose host is that folder."""
+    """A folder that stands for a host, with an agent that works in that folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.agents = folder, folder / "agent"
@@ -54,7 +54,7 @@ class Host:
         return path
 
     def run(self, word: str, sent: bytes) -> subprocess.CompletedProcess[bytes]:
-        # The environment of a client must not matter: sudo takes it away, and -I leaves it unread.
+        # The client's environment must not matter: sudo removes it, and with -I Python ignores it.
         env = {"PATH": os.environ["PATH"], "PYTHONPATH": "/nowhere"}
         return subprocess.run(
             [sys.executable, "-I", self.program, word],
@@ -64,7 +64,7 @@ class Host:
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """In a folder that `nobody` can enter, to get to the socket; pytest's own are for their user alone."""
+    """Return a host in a folder that `nobody` may enter, to reach the socket. pytest makes private ones."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Host(Path(name))
@@ -74,7 +74,7 @@ def ask(**request: Any) -> bytes:
     return json.dumps({"id": 1, **request}).encode() + b"\n"
 
 
-def test_the_agent_that_a_deployment_left_answers(host: Host) -> None:
+def test_the_agent_that_a_deploy_installed_answers(host: Host) -> None:
     path = host.install()
     done = host.run("agent", ask(op="hello"))
     word, answer = done.stdout.decode().splitlines()
@@ -85,13 +85,13 @@ def test_the_agent_that_a_deployment_left_answers(host: Host) -> None:
     assert sorted(one.name for one in host.folder.iterdir()) == ["agent", "preview-as-root"]
 
 
-def test_without_one_it_says_what_to_do(host: Host) -> None:
+def test_without_an_agent_the_error_says_what_to_do(host: Host) -> None:
     done = host.run("agent", b"")
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"no agent is installed on the host; `up` with the deploy key installs it" in done.stderr
 
 
-def test_one_that_was_changed_is_not_started(host: Host) -> None:
+def test_a_changed_agent_is_not_started(host: Host) -> None:
     path = host.install()
     path.write_bytes(path.read_bytes() + b"x")
     done = host.run("agent", ask(op="hello"))
@@ -99,25 +99,25 @@ def test_one_that_was_changed_is_not_started(host: Host) -> None:
     assert b"is damaged" in done.stderr
 
 
-def test_somebody_elses_is_not_started(host: Host) -> None:
+def test_an_agent_that_root_does_not_own_is_not_started(host: Host) -> None:
     os.chown(host.install(), 65534, 65534)
     assert b"is damaged" in host.run("agent", ask(op="hello")).stderr
 
 
-def test_a_link_is_not_followed(host: Host, tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_agent_is_not_followed(host: Host, tmp_path: Path) -> None:
     path = host.install()
     path.rename(tmp_path / "other")
     path.symlink_to(tmp_path / "other")
     assert b"no agent is installed" in host.run("agent", b"").stderr
 
 
-def test_one_from_before_there_was_a_preview_key_is_said_to_be_older(host: Host) -> None:
+def test_an_agent_without_support_for_previews_is_reported_as_older(host: Host) -> None:
     host.install(without="/preview.py")
     assert b"is older than the preview key" in host.run("agent", b"").stderr
 
 
-def test_what_a_client_sends_in_place_of_an_agent_is_not_run(host: Host) -> None:
-    """A deployment's client sends `agent LENGTH` and the bytes where the host has none."""
+def test_an_agent_that_the_client_sends_is_not_run(host: Host) -> None:
+    """If the host has no agent, a deploy sends `agent LENGTH` and the agent's bytes."""
     host.install()
     evil = b"import os; os.mkdir('/tmp/evil')"
     done = host.run("agent", b"agent %d\n" % len(evil) + evil + b"\n" + ask(op="hello"))
@@ -144,8 +144,8 @@ class Answering(http.server.BaseHTTPRequestHandler):
         return "unix"
 
 
-def test_docker_is_asked_by_nobody_in_its_group_and_answers(host: Host) -> None:
-    """After it has given up root it cannot read the agent's file: all of it has to be loaded by then."""
+def test_the_user_nobody_in_dockers_group_asks_docker(host: Host) -> None:
+    """After it gives up root it cannot read the agent's file, so it must load all modules before."""
     host.install()
     place = host.folder / "docker.sock"
     with socketserver.ThreadingUnixStreamServer(str(place), Answering) as server:
@@ -165,7 +165,7 @@ def test_docker_is_asked_by_nobody_in_its_group_and_answers(host: Host) -> None:
     assert done.stdout.count(b"HTTP/1.1 403 Forbidden") == 1
 
 
-def test_without_docker_the_question_is_answered_so(host: Host) -> None:
+def test_without_docker_the_answer_is_an_error(host: Host) -> None:
     host.install()
     done = host.run("docker", b"GET /version HTTP/1.1\r\nHost: docker\r\n\r\n")
     assert done.stdout.startswith(b"HTTP/1.1 503 ")

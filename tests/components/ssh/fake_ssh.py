@@ -1,7 +1,7 @@
 """A host with an sshd, systemd and ufw in memory, on files in a temporary folder.
 
-Its sshd follows sshd_config(5) as far as the tests go: the first line wins, some lines add up, a Match block
-for a user wins over both. That the real one does the same is what tests/e2e/access is for.
+Its sshd follows sshd_config(5) as far as the tests need it: the first line wins, some options are cumulative,
+and a Match block for a user wins over both. tests/e2e/access proves that the real sshd does the same.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def now() -> int:
 
 @dataclass
 class FakeSsh:
-    """`listening` is where the running sshd listens; `others` are ports that other programs have."""
+    """`listening` has the ports of the running sshd, `others` the ports of other programs."""
 
     etc: Path
     installed: bool = True
@@ -47,14 +47,14 @@ class FakeSsh:
     listening: set[str] = field(default_factory=lambda: {"22"})
     others: dict[str, str] = field(default_factory=dict)
     main_pid: int = 88
-    executed: int = 0  # how often sshd executed itself anew, with other sockets each time
-    slow: int = 0  # for how many looks it has not yet done so after a reload
-    said_by_ss: str = ""  # instead of what follows from `listening` and `others`
+    executed: int = 0  # how often sshd has executed itself again, each time with new sockets
+    slow: int = 0  # how many reads after a reload still see the old sockets
+    said_by_ss: str = ""  # output of ss; "" makes it from `listening` and `others`
     changed: int = field(default_factory=now)
     invocation: str = "first"
     calls: list[str] = field(default_factory=list)
     passes: list[str] | None = None
-    """Rules of the forward filter's chain `input`, None where there is no nft."""
+    """Rules of the forward filter's chain `input`, or None if nft is not installed."""
 
     def __post_init__(self) -> None:
         (self.etc / "ssh/sshd_config.d").mkdir(parents=True)
@@ -153,7 +153,7 @@ class FakeSsh:
             )
             return Done(0, listen if words[-1] == "ssh.socket" else unit, "")
         self.calls.append(" ".join(words))
-        # Where systemd listens, only its socket's restart changes the ports.
+        # With socket activation, only a restart of the socket unit changes the ports.
         self.running = True
         if (words == ["restart", "ssh.socket"]) if self.socket else (words[0] == "reload-or-restart"):
             self.reload()
@@ -188,7 +188,7 @@ class FakeSsh:
         return Done(0, "sshd[1]: said\n", "")
 
     def _ufw(self, words: list[str]) -> Done:
-        """One rule a port, which a second one of another action replaces; with or without a comment."""
+        """ufw keeps one rule for each port, with or without a comment. A new action replaces the rule."""
         self.calls.append("ufw " + " ".join(words))
         action = next(word for word in words if word in RULES)
         port = words[words.index("port") + 1]

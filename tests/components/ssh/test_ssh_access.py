@@ -1,4 +1,4 @@
-"""Who gets in over SSH, as a component declares it: in which order, and what it refuses."""
+"""The component for SSH access: the order of its resources, and the arguments that it refuses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def access(args: SshArgs | None = None, *, host: Host = HOST, **more: Any) -> Ca
     return lambda: SshAccess("web1-ssh", args or SshArgs(), host=host, **more)
 
 
-def test_alone_it_is_root_with_a_key_on_port_22(deploy: Deploy) -> None:
+def test_by_default_root_logs_in_with_a_key_on_port_22(deploy: Deploy) -> None:
     engine = deploy(access())
     assert engine.one(":Packages").inputs["packages"] == dict.fromkeys(["openssh-server", "ufw"], "installed")
     server = engine.one(":SshServer").inputs
@@ -43,7 +43,7 @@ def test_alone_it_is_root_with_a_key_on_port_22(deploy: Deploy) -> None:
     assert not engine.of(":User")
 
 
-def test_root_is_narrowed_after_the_users_that_log_in_instead(deploy: Deploy) -> None:
+def test_root_login_ends_after_the_users_that_log_in_instead_exist(deploy: Deploy) -> None:
     def program() -> None:
         user = User("deploy", host="web1", user="deploy", keys={"ci": KEY}, sudo=True)
         opts = pulumi.ResourceOptions(depends_on=[user])
@@ -59,7 +59,7 @@ def test_root_is_narrowed_after_the_users_that_log_in_instead(deploy: Deploy) ->
     assert engine.one(":Packages").inputs["adopt"] is True
 
 
-def test_what_holds_is_what_the_text_says(deploy: Deploy) -> None:
+def test_the_text_has_every_declared_option(deploy: Deploy) -> None:
     inputs = (
         deploy(access(SshArgs(options={"MaxSessions": "20"}), exempt=["203.0.113.7"]))
         .one(":SshServer")
@@ -72,8 +72,8 @@ def test_what_holds_is_what_the_text_says(deploy: Deploy) -> None:
     assert inputs["options"]["MaxSessions"] == "20"
 
 
-def test_keys_come_from_the_files_of_users_and_from_nowhere_else(deploy: Deploy) -> None:
-    """Said, so that sshd's answer is compared with it; again for everybody, behind all Match blocks."""
+def test_keys_come_from_the_users_files_only(deploy: Deploy) -> None:
+    """The text sets the options explicitly, and repeats them after all Match blocks."""
     inputs = deploy(access()).one(":SshServer").inputs
     _, _, again = inputs["content"].partition("\nMatch all\n")
     for name, value in {
@@ -94,9 +94,12 @@ def test_keys_come_from_the_files_of_users_and_from_nowhere_else(deploy: Deploy)
     ("args", "said"),
     [
         ({"root_login": "yes"}, "SshArgs.root_login"),
-        ({"options": {"Permitrootlogin": "yes"}}, "SshArgs.options.Permitrootlogin: is not an option"),
-        ({"options": {"PasswordAuthentication": "yes"}}, "opens a way in beside keys"),
-        ({"options": {"AuthenticationMethods": "password"}}, "lets in without a key"),
+        ({"options": {"Permitrootlogin": "yes"}}, "SshArgs.options.Permitrootlogin: cannot be set here"),
+        ({"options": {"PasswordAuthentication": "yes"}}, "allows a login without a key: attackers guess"),
+        (
+            {"options": {"AuthenticationMethods": "password"}},
+            "has an alternative that allows a login without a key",
+        ),
         ({"options": {"Max Sessions": "1"}}, "SshArgs.options.Max Sessions"),
     ],
 )
@@ -106,30 +109,30 @@ def test_faults_of_the_settings(args: dict[str, Any], said: str) -> None:
     assert said in str(caught.value)
 
 
-def test_faults_of_the_call_are_named_at_once(deploy: Deploy) -> None:
-    with pytest.raises(ValueError, match="refuses root, who is to log in") as caught:
+def test_all_invalid_arguments_are_reported_at_once(deploy: Deploy) -> None:
+    with pytest.raises(ValueError, match="refuses root, but the login is root") as caught:
         deploy(access(SshArgs(root_login="no"), port=0, exempt=("nowhere",), tunnels={"alice": ()}))
     assert [fault.path for fault in caught.value.faults] == [  # type: ignore[attr-defined]
         "SshAccess.port", "SshAccess.exempt[0]", "SshAccess.tunnels.alice", "SshArgs.root_login",
     ]  # fmt: skip
 
 
-def test_options_may_keep_more_people_out() -> None:
+def test_options_may_restrict_logins_further() -> None:
     for options in ({"AuthenticationMethods": "publickey,publickey"}, {"PubkeyAuthentication": "no"}):
         SshArgs(options=options)
 
 
-def test_an_option_cannot_break_out_of_its_line() -> None:
+def test_the_value_of_an_option_stays_on_its_line() -> None:
     options = {"Banner": "none\nPermitRootLogin yes"}
     with pytest.raises(ValueError, match="is not a value of sshd_config"):
         SshArgs(options=options)
-    with pytest.raises(ValueError, match="cannot stand on a line"):
+    with pytest.raises(ValueError, match="cannot be a value in sshd_config"):
         sshd.drop_in("web1-ssh-server", sshd.SshdOptions(more=options), DIALECTS["debian-13"])
 
 
-def test_a_preview_knows_everything() -> None:
+def test_a_preview_knows_every_value() -> None:
     assert unknown_in(access(SshArgs(options={"MaxSessions": "20"}))) == set()
 
 
-def test_a_port_line_without_a_port_gets_the_ports_that_are_kept() -> None:
+def test_a_port_line_without_a_port_gets_the_kept_ports() -> None:
     assert with_ports("Port \nX y\n", ["22"]).splitlines()[1].startswith("Port 22 ")

@@ -1,4 +1,4 @@
-"""The client's half of the SSH server: ports that move in two commits, and what a login is asked to prove."""
+"""The deploying machine's half of the SSH server: a port moves in two commits, each confirmed by a login."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def answering(**facts: Any) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
 
 
 def told(channel: CannedChannel) -> list[tuple[Any, ...]]:
-    """What was asked for: the operation, the ports that are kept, or where the login had to work."""
+    """The requests to the host: each operation with the ports that stay open, or with the login to check."""
     return [
         (op, *([arguments["desired"]["listen_also"]] if "desired" in arguments else []))
         if op != "confirm"
@@ -56,7 +56,9 @@ def told(channel: CannedChannel) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_a_port_that_moves_is_confirmed_before_the_old_one_goes(canned: Callable[..., CannedChannel]) -> None:
+def test_a_login_on_the_new_port_is_confirmed_before_the_old_port_closes(
+    canned: Callable[..., CannedChannel],
+) -> None:
     channel = canned(answering(ports=["22"]))
     SshServerProvider().create(props())
     assert told(channel) == [
@@ -69,13 +71,15 @@ def test_a_port_that_moves_is_confirmed_before_the_old_one_goes(canned: Callable
     ]
 
 
-def test_where_the_port_stays_one_commit_is_enough(canned: Callable[..., CannedChannel]) -> None:
+def test_without_a_new_port_one_commit_is_enough(canned: Callable[..., CannedChannel]) -> None:
     channel = canned(answering())
     SshServerProvider().create(props())
     assert told(channel) == [("plan", []), ("put", []), ("confirm", Login(port=2222)), ("reached",)]
 
 
-def test_the_port_moves_back_before_the_server_is_given_up(canned: Callable[..., CannedChannel]) -> None:
+def test_a_delete_moves_the_port_back_before_it_removes_the_server(
+    canned: Callable[..., CannedChannel],
+) -> None:
     channel = canned(answering())
     SshServerProvider().delete("id", props())
     assert told(channel) == [
@@ -90,7 +94,7 @@ def test_the_port_moves_back_before_the_server_is_given_up(canned: Callable[...,
     assert put["adopt"] is True
 
 
-def test_what_has_another_owner_by_now_is_not_touched(canned: Callable[..., CannedChannel]) -> None:
+def test_a_server_with_another_owner_is_not_changed(canned: Callable[..., CannedChannel]) -> None:
     channel = canned(answering(owner=URN + "2"))
     SshServerProvider().delete("id", props())
     assert "put" not in [op for op, _ in channel.sent]
@@ -129,14 +133,14 @@ def test_faults(changed: dict[str, Any], prop: str) -> None:
     assert failure.property == prop
 
 
-def test_the_type_of_the_pinned_key(tmp_path: Path) -> None:
+def test_the_type_of_the_pinned_host_key(tmp_path: Path) -> None:
     config = tmp_path / "ssh_config"
     assert pinned_key_type(config, "web1") == ""
     (tmp_path / "known_hosts").write_text("web2 ssh-rsa AAAA\nweb1 ssh-ed25519 AAAA\n")
     assert pinned_key_type(config, "web1") == "ssh-ed25519"
 
 
-def test_what_holds_for_single_users_is_an_input_of_its_own_and_read_back() -> None:
+def test_options_of_single_users_are_an_input_and_are_read_back() -> None:
     users = {"tunnel-alice": {"PermitOpen": "172.17.0.1:6379"}}
     provider = SshServerProvider()
     checked = provider.check({}, props(users=users))
@@ -149,13 +153,13 @@ def test_what_holds_for_single_users_is_an_input_of_its_own_and_read_back() -> N
     assert "users" not in provider.live_inputs(dataclasses.replace(facts, users={}))
 
 
-def test_every_fault_of_what_holds_for_single_users() -> None:
+def test_every_fault_in_options_of_single_users_is_reported() -> None:
     users = {"two words": {"MaxSessions": "0"}, "bob": {"Match": "all", "Max Sessions": "1", "PermitTTY": ""}}
     failures = SshServerProvider().check({}, props(users=users)).failures
     assert [failure.property for failure in failures] == ["users", "users.bob", "users.bob", "users.bob"]
 
 
-def test_the_agent_hears_who_deploys_by_the_settings_and_which_key_they_pin(
+def test_the_agent_gets_the_declared_login_and_the_pinned_key_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -168,7 +172,7 @@ def test_the_agent_hears_who_deploys_by_the_settings_and_which_key_they_pin(
     assert (desired.login, desired.spec().login, desired.pinned) == ("alice", "alice", "ssh-ed25519")
 
 
-def test_a_port_that_a_refresh_described_is_still_the_port() -> None:
+def test_the_port_is_read_from_a_text_that_a_refresh_left() -> None:
     found = props() | {"port": "22, 2222 (until sshd reads its files)"}
     assert SshServerProvider().desired(found).port == "22"
 
@@ -177,7 +181,7 @@ def test_a_port_that_a_refresh_described_is_still_the_port() -> None:
     ("port", "login"),
     [("2222, 22 (until sshd reads its files)", Login(port=2222)), ("<absent>", Login()), ("x", Login())],
 )
-def test_a_server_is_given_up_after_a_refresh_that_found_no_plain_port(
+def test_a_delete_works_after_a_refresh_that_found_no_plain_port(
     canned: Callable[..., CannedChannel], port: str, login: Login
 ) -> None:
     channel = canned(answering(ports_before=[]))
@@ -185,7 +189,9 @@ def test_a_server_is_given_up_after_a_refresh_that_found_no_plain_port(
     assert told(channel) == [("plan", []), ("remove", []), ("confirm", login)]
 
 
-def test_ports_that_are_none_are_not_what_an_agent_says(canned: Callable[..., CannedChannel]) -> None:
+def test_a_port_that_is_not_a_number_does_not_come_from_our_agent(
+    canned: Callable[..., CannedChannel],
+) -> None:
     canned(answering(ports_before=["/x"]))
-    with pytest.raises(HostError, match="a port is no number"):
+    with pytest.raises(HostError, match="a port is not a number"):
         SshServerProvider().delete("id", props())

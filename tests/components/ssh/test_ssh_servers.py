@@ -95,7 +95,7 @@ def server(make_server: Callable[..., Server]) -> Server:
     return make_server()
 
 
-def test_the_drop_in_is_roots_alone_and_read_before_what_others_bring(server: Server) -> None:
+def test_only_root_may_read_the_drop_in_and_sshd_reads_it_before_other_files(server: Server) -> None:
     server.host.drop_in("50-cloud-init.conf").write_text("PasswordAuthentication yes\n")
     assert server.facts()["options"]["PasswordAuthentication"].endswith("50-cloud-init.conf:1)")
     facts = server.put()["facts"]
@@ -107,19 +107,19 @@ def test_the_drop_in_is_roots_alone_and_read_before_what_others_bring(server: Se
     assert server.host.calls == []
 
 
-def test_a_look_leaves_no_trace(server: Server, tmp_path: Path) -> None:
+def test_a_read_creates_no_file(server: Server, tmp_path: Path) -> None:
     before = sorted(str(path) for path in tmp_path.rglob("*"))
     server.facts()
     assert sorted(str(path) for path in tmp_path.rglob("*")) == before
 
 
-def test_without_sshd_the_package_is_asked_for(make_server: Callable[..., Server]) -> None:
+def test_without_sshd_the_hint_names_the_package(make_server: Callable[..., Server]) -> None:
     server = make_server(installed=False)
     assert server.facts() == {"exists": False}
-    assert "depend on Packages openssh-server" in server.refused().hint
+    assert "depend on Packages with openssh-server" in server.refused().hint
 
 
-def test_an_sshd_that_does_not_answer_is_unreadable_and_not_absent(
+def test_an_sshd_that_hangs_is_an_error_and_not_absent(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hang(*_: Any) -> Done:
@@ -135,7 +135,7 @@ def test_an_sshd_that_does_not_answer_is_unreadable_and_not_absent(
     assert server.refused().code == "timeout"
 
 
-def test_a_removal_that_fails_leaves_every_file_as_it_was(
+def test_a_failed_removal_leaves_every_file_unchanged(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.host.drop_in().write_text("# somebody's\nMaxAuthTries 5\n")
@@ -159,14 +159,14 @@ def test_a_removal_that_fails_leaves_every_file_as_it_was(
     assert server.facts()["options"] == OPTIONS
 
 
-def test_where_sshds_package_went_first_our_file_goes(server: Server) -> None:
+def test_after_the_package_is_removed_a_removal_removes_our_file(server: Server) -> None:
     server.put()
     server.host.installed = False
     assert server.remove() == "removed"
     assert not server.host.drop_in().exists()
 
 
-def test_a_drop_in_of_somebody_else_is_told_with_whose_it_is_and_becomes_roots(server: Server) -> None:
+def test_a_drop_in_of_another_owner_shows_the_owner_and_becomes_roots(server: Server) -> None:
     server.put()
     os.chown(server.host.drop_in(), 1, -1)
     assert server.facts()["mode"] == "0600, of daemon"
@@ -176,7 +176,7 @@ def test_a_drop_in_of_somebody_else_is_told_with_whose_it_is_and_becomes_roots(s
     assert server.facts()["mode"] == "0600"
 
 
-def test_lines_of_others_come_into_force_again_with_a_removal(server: Server) -> None:
+def test_a_removal_puts_lines_of_other_files_in_force_again(server: Server) -> None:
     theirs = server.host.drop_in("00-evil.conf")
     theirs.write_text("MaxAuthTries 9\n")
     server.put(adopt=True)
@@ -186,7 +186,7 @@ def test_lines_of_others_come_into_force_again_with_a_removal(server: Server) ->
     assert not server.host.drop_in().exists()
 
 
-def test_a_drop_in_of_that_name_is_not_overwritten_unasked(server: Server) -> None:
+def test_an_existing_drop_in_is_only_replaced_with_adopt(server: Server) -> None:
     server.host.drop_in().write_text("# somebody's\nMaxAuthTries 5\n")
     assert server.refused().code == "differs"
     server.put(adopt=True)
@@ -199,7 +199,7 @@ def test_a_drop_in_of_that_name_is_not_overwritten_unasked(server: Server) -> No
     [("00-evil.conf", "00-evil.conf:2"), ("../sshd_config", "sshd_config:1")],
     ids=["an earlier drop-in", "a line above the Include"],
 )
-def test_the_first_line_wins_and_is_named(server: Server, file: str, place: str) -> None:
+def test_the_first_line_wins_and_the_error_names_it(server: Server, file: str, place: str) -> None:
     server.put()
     path = server.host.drop_in(file).resolve()
     before = path.read_text() if path.exists() else "# mine\n"
@@ -220,7 +220,7 @@ def test_the_first_line_wins_and_is_named(server: Server, file: str, place: str)
     assert path.read_text() == evil + "# edited since\n"
 
 
-def test_without_its_include_nothing_of_ours_is_read(server: Server) -> None:
+def test_without_the_include_line_sshd_does_not_read_our_file(server: Server) -> None:
     server.host.main.write_text("# old\nPasswordAuthentication yes\n")
     error = server.refused()
     assert "has no line `Include" in error.message
@@ -232,20 +232,20 @@ def test_without_its_include_nothing_of_ours_is_read(server: Server) -> None:
 
 
 @pytest.mark.parametrize("file", ["00-gone.conf", "10-portcullis.conf"])
-def test_a_line_that_cannot_be_taken_out_ends_the_try_and_nothing_has_changed(
+def test_a_line_that_cannot_become_a_comment_is_an_error_and_changes_nothing(
     server: Server, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its file went between two looks, or it is our own: a second look would say the same for ever."""
+    """Its file disappeared between two reads, or it is our own file: trying again would never end."""
     before = server.host.main.read_text()
     line = Line(str(server.host.drop_in(file)), 1, "maxauthtries", ("9",))
-    monkeypatch.setattr(SshServers, "_winners", lambda *_: [line])
+    monkeypatch.setattr(SshServers, "_overriding_lines", lambda *_: [line])
     error = server.refused(adopt=True)
-    assert (error.code, error.message) == ("not-converged", f"{line.file} changed meanwhile")
+    assert (error.code, error.message) == ("not-converged", f"{line.file} changed during the deploy")
     assert server.host.main.read_text() == before
     assert not server.host.drop_in().exists()
 
 
-def test_an_exception_for_one_user_in_an_earlier_file_is_a_difference(server: Server) -> None:
+def test_a_match_block_for_one_user_in_an_earlier_file_is_a_difference(server: Server) -> None:
     evil = server.host.drop_in("00-evil.conf")
     evil.write_text("Match User mallory\n\tPasswordAuthentication yes\n\tX11Forwarding no\n")
     server.host.reload()
@@ -273,13 +273,13 @@ def test_another_source_of_keys_for_one_user_is_a_difference(server: Server, lin
     assert facts["options"][name] == f"{line.partition(' ')[2]} for Match User mallory ({evil}:2)"
 
 
-def test_an_exception_for_root_shows_for_whom(server: Server) -> None:
+def test_a_match_block_for_root_shows_that_it_is_for_root(server: Server) -> None:
     server.put()
     server.host.drop_in("00-x.conf").write_text("Match User root\nMaxAuthTries 9\n")
     assert server.facts()["options"]["MaxAuthTries"].startswith("9 for root (")
 
 
-def test_a_line_of_ours_that_was_edited_shows_as_option_and_as_text(server: Server) -> None:
+def test_an_edited_line_of_our_file_shows_as_option_and_as_content(server: Server) -> None:
     server.put()
     path = server.host.drop_in()
     path.write_text(path.read_text().replace("MaxAuthTries 3", "MaxAuthTries 6"))
@@ -304,7 +304,7 @@ def test_a_running_sshd_that_has_not_read_its_files_is_stale(server: Server) -> 
     assert server.facts()["stale"] is False
 
 
-def test_a_configuration_that_sshd_refuses_is_told_and_mended(server: Server) -> None:
+def test_a_configuration_that_sshd_refuses_is_shown_and_repaired(server: Server) -> None:
     server.put()
     server.host.drop_in().write_text("Broken yes\n")
     assert "Bad configuration option" in server.facts()["broken"]
@@ -316,7 +316,7 @@ def test_a_configuration_that_sshd_refuses_is_told_and_mended(server: Server) ->
     assert "MaxAuthTries 3" in server.host.drop_in().read_text()
 
 
-def test_an_exception_is_not_blamed_for_what_a_line_for_everybody_does(server: Server) -> None:
+def test_a_match_block_is_not_blamed_if_a_line_for_all_users_is_the_cause(server: Server) -> None:
     server.put()
     server.host.drop_in("00-evil.conf").write_text("MaxAuthTries 9\n")
     server.host.main.write_text(server.host.main.read_text() + "Match Group sftp\nMaxAuthTries 2\n")
@@ -326,14 +326,14 @@ def test_an_exception_is_not_blamed_for_what_a_line_for_everybody_does(server: S
     assert server.host.main.read_text().endswith("Match Group sftp\nMaxAuthTries 2\n")
 
 
-def test_an_option_that_sshd_does_not_know_is_refused_before_anything_is_written(server: Server) -> None:
+def test_an_option_that_sshd_does_not_know_is_refused_before_any_write(server: Server) -> None:
     error = server.refused(options={"Broken": "yes"})
     assert (error.code, error.prop) == ("test-failed", "options")
     assert "the declared options:3" in error.detail
     assert not server.host.drop_in().exists()
 
 
-def test_what_sshd_is_started_with_wins_over_every_file_and_is_named(server: Server) -> None:
+def test_options_on_sshds_command_line_win_over_every_file_and_are_named(server: Server) -> None:
     server.put()
     (server.host.etc / "default").mkdir()
     (server.host.etc / "default/ssh").write_text("# Options\nSSHD_OPTS='-o MaxAuthTries=9'\n")
@@ -341,7 +341,7 @@ def test_what_sshd_is_started_with_wins_over_every_file_and_is_named(server: Ser
     assert "/etc/default/ssh" in server.refused().hint
 
 
-def test_a_stopped_sshd_is_told_and_started(server: Server) -> None:
+def test_a_stopped_sshd_is_shown_and_started(server: Server) -> None:
     server.put()
     server.host.run_folder.rmdir()
     server.host.running, server.host.listening = False, set()
@@ -352,8 +352,10 @@ def test_a_stopped_sshd_is_told_and_started(server: Server) -> None:
     assert server.host.listening == {"22"}
 
 
-def test_whose_lines_go_is_remembered_before_they_go(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed right after that, a removal still gives them back."""
+def test_a_file_is_recorded_before_its_lines_become_comments(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the agent is killed right after that, a removal still restores the lines."""
     evil = server.host.drop_in("00-evil.conf")
     evil.write_text("MaxAuthTries 9\n")
     rewrite, noted = Files.rewrite, []
@@ -369,25 +371,25 @@ def test_whose_lines_go_is_remembered_before_they_go(server: Server, monkeypatch
     assert noted == [[str(evil)]]
 
 
-def test_a_rule_that_was_there_is_remembered_before_sshd_moves(
+def test_a_former_rule_is_recorded_before_sshd_changes_its_port(
     make_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = make_server(ufw=True)
     server.host._ufw(["limit", "proto", "tcp", "to", "any", "port", "22", "comment", "mine"])
-    take_up, noted = ssh_daemon.SshDaemon.take_up, []
+    reload, noted = ssh_daemon.SshDaemon.reload, []
 
     def look(daemon: Any, ports: set[str], record: Any) -> None:
         kept = Store(server.client.machine.state).load("ssh.ssh_servers", "sshd")
         assert kept is not None
         noted.append(list(kept.extra["rules"]))
-        take_up(daemon, ports, record)
+        reload(daemon, ports, record)
 
-    monkeypatch.setattr(ssh_daemon.SshDaemon, "take_up", look)
+    monkeypatch.setattr(ssh_daemon.SshDaemon, "reload", look)
     server.put()
     assert noted == [["22"]]
 
 
-def test_a_removal_opens_the_port_that_others_set(make_server: Callable[..., Server]) -> None:
+def test_a_removal_opens_the_port_that_another_file_sets(make_server: Callable[..., Server]) -> None:
     server = make_server(ufw=True, passes=[])
     server.host.main.write_text(server.host.main.read_text() + "Port 2200\n")
     server.put("2222", adopt=True)
@@ -397,7 +399,7 @@ def test_a_removal_opens_the_port_that_others_set(make_server: Callable[..., Ser
     assert server.host.passes[0] == "tcp dport 2200 accept"
 
 
-def test_a_removal_that_fails_with_sshd_there_is_an_error(
+def test_a_failed_removal_is_an_error_if_sshd_is_installed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.put()
@@ -410,7 +412,7 @@ def test_a_removal_that_fails_with_sshd_there_is_an_error(
     assert server.host.drop_in().exists()
 
 
-def test_each_line_that_wins_is_named_on_a_line_of_its_own(server: Server) -> None:
+def test_the_error_names_each_winning_line_on_a_separate_line(server: Server) -> None:
     evil = server.host.drop_in("00-evil.conf")
     evil.write_text("MaxAuthTries 9\nPasswordAuthentication yes\n")
     assert sorted(server.refused().detail.splitlines()) == [
@@ -418,7 +420,7 @@ def test_each_line_that_wins_is_named_on_a_line_of_its_own(server: Server) -> No
     ]  # fmt: skip
 
 
-def test_whose_it_is_and_where_it_was_reached_before_us_is_told(server: Server) -> None:
+def test_the_facts_have_the_owner_and_the_ports_from_before(server: Server) -> None:
     def told() -> tuple[Any, ...]:
         facts = server.facts()
         return facts["owner"], facts["ports"], facts["ports_before"]
@@ -427,7 +429,9 @@ def test_whose_it_is_and_where_it_was_reached_before_us_is_told(server: Server) 
     server.put("2222")
     assert told() == (server.client.owner, ["2222"], ["22"])
     server.host.listening = {"22"}
-    assert told() == (server.client.owner, ["22"], ["22"]), "where it listens, whatever its files say"
+    assert told() == (server.client.owner, ["22"], ["22"]), (
+        "the ports on which it listens, not those in its files"
+    )
 
 
 def test_a_port_moves_in_two_steps(server: Server) -> None:
@@ -440,7 +444,7 @@ def test_a_port_moves_in_two_steps(server: Server) -> None:
     assert server.facts("2222")["ports_before"] == ["22"]
 
 
-def test_ports_add_up_so_a_line_of_somebody_elses_keeps_one_open(server: Server) -> None:
+def test_a_port_line_in_another_file_keeps_that_port_open(server: Server) -> None:
     server.host.main.write_text(server.host.main.read_text() + "Port 22\n")
     assert server.put()["facts"]["port"] == "22"
     error = server.refused("2222")
@@ -452,7 +456,7 @@ def test_ports_add_up_so_a_line_of_somebody_elses_keeps_one_open(server: Server)
     assert server.host.main.read_text().endswith("\nPort 22\n")
 
 
-def test_an_address_to_listen_on_stays_unless_it_brings_a_port_of_its_own(server: Server) -> None:
+def test_a_listen_address_stays_in_force_unless_it_has_a_port(server: Server) -> None:
     text = server.host.main.read_text() + "ListenAddress 10.0.0.5\n"
     server.host.main.write_text(text + "ListenAddress 10.0.0.6:22\n")
     assert server.refused("2222").detail == f"{server.host.main}:6: listenaddress 10.0.0.6:22"
@@ -460,7 +464,7 @@ def test_an_address_to_listen_on_stays_unless_it_brings_a_port_of_its_own(server
     assert server.host.main.read_text() == text + "#portcullis-off# ListenAddress 10.0.0.6:22\n"
 
 
-def test_what_a_refresh_left_in_the_state_is_not_taken_for_what_is_declared(server: Server) -> None:
+def test_values_that_a_refresh_left_in_the_state_are_not_the_declared_ones(server: Server) -> None:
     users = {"deploy": {"MaxSessions": "64"}}
     server.put(users=users)
     found = {
@@ -474,7 +478,7 @@ def test_what_a_refresh_left_in_the_state_is_not_taken_for_what_is_declared(serv
     assert facts["users"] == users
 
 
-def test_where_it_does_not_listen_shows(server: Server) -> None:
+def test_a_port_without_a_listener_shows(server: Server) -> None:
     server.put()
     server.host.listening = set()
     assert server.facts()["port"] == "22 (not listening)"
@@ -484,14 +488,14 @@ def test_where_it_does_not_listen_shows(server: Server) -> None:
     assert server.host.listening == {"22"}
 
 
-def test_a_reload_that_sshd_has_not_come_to_yet_is_waited_for(server: Server) -> None:
+def test_a_reload_waits_until_sshd_has_executed_itself_again(server: Server) -> None:
     server.put()
     server.host.slow = 9
     server.put(options={**OPTIONS, "MaxAuthTries": "2"})
-    assert server.host.slow == 0, "a login would still have been let in by the former one"
+    assert server.host.slow == 0, "the old sshd could still have accepted a login"
 
 
-def test_an_sshd_that_keeps_its_sockets_is_waited_for_and_no_longer(
+def test_a_reload_ends_after_the_deadline_if_sshd_keeps_its_sockets(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ssh_daemon, "_LISTEN_LIMIT", 0.3)
@@ -501,7 +505,7 @@ def test_an_sshd_that_keeps_its_sockets_is_waited_for_and_no_longer(
     assert 0 < server.host.slow < 10_000
 
 
-def test_who_names_a_cgroup_like_sshds_sockets_has_no_part_in_them(server: Server) -> None:
+def test_a_cgroup_named_like_a_socket_of_sshd_is_not_counted(server: Server) -> None:
     theirs = 'users:(("sh",pid=99,fd=3)) ino:7 sk:1 cgroup:/x",pid=88,fd=3)) ino:7 sk:2 <->'
     server.host.said_by_ss = (
         'LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=88,fd=3)) ino:5 sk:1 cgroup:/ <->\n'
@@ -519,28 +523,28 @@ def test_an_option_under_two_names_and_a_folder_that_is_included_twice(server: S
     assert server.facts_of(options) == options
 
 
-def test_a_port_that_somebody_has_is_refused_before(server: Server) -> None:
+def test_a_port_that_another_program_has_is_refused_before_the_change(server: Server) -> None:
     server.host.others = {"2222": "nginx"}
-    assert server.refused("2222").message == "nginx listens on 2222 already"
+    assert server.refused("2222").message == "nginx already listens on port 2222"
 
 
 @pytest.mark.parametrize("name", ["sshd", '",pid=88,fd=3)', "systemd"])
-def test_a_process_that_calls_itself_sshd_is_not_the_ssh_server(server: Server, name: str) -> None:
+def test_a_process_named_like_sshd_is_not_the_ssh_server(server: Server, name: str) -> None:
     server.put()
     server.host.others["2222"] = name
     assert server.facts()["port"] == "22"
     assert server.put()["steps"] == []
     server.put(options={**OPTIONS, "MaxAuthTries": "2"})
-    assert "listens on 2222 already" in server.refused("2222").message
+    assert "already listens on port 2222" in server.refused("2222").message
 
 
-def test_a_listener_that_sshd_shares_for_a_moment_with_who_comes_in_is_its_own(server: Server) -> None:
+def test_a_listener_that_sshd_shares_with_a_new_connection_is_sshds(server: Server) -> None:
     shared = 'users:(("sshd",pid=88,fd=3),("sshd",pid=99,fd=3))'
     server.host.said_by_ss = f"LISTEN 0 128 0.0.0.0:22 0.0.0.0:* {shared}"
     assert server.facts()["port"] == "22"
 
 
-def test_a_port_that_moves_passes_the_filter_before_sshd_listens_there(
+def test_a_new_port_is_open_in_the_filter_before_sshd_listens_on_it(
     make_server: Callable[..., Server],
 ) -> None:
     server = make_server(passes=["tcp dport 22 accept"])
@@ -548,14 +552,16 @@ def test_a_port_that_moves_passes_the_filter_before_sshd_listens_there(
     assert server.host.passes == ["tcp dport 22 accept"]
     server.put("2222")
     assert server.host.calls[0] == "nft insert rule inet portcullis input tcp dport 2222 accept"
-    # The old one's goes with the next table of the filter, which is declared with the new port.
+    # The rule of the old port goes when the filter is deployed next: it declares the new port only.
     assert server.host.passes == ["tcp dport 2222 accept", "tcp dport 22 accept"]
     server.host.passes = ["tcp dport 2222 accept"]
     server.remove("2222")
-    assert "tcp dport 22 accept" in server.host.passes, "the port that it goes back to"
+    assert "tcp dport 22 accept" in server.host.passes, "sshd goes back to this port"
 
 
-def test_ufws_rule_comes_before_the_port_and_goes_after_it(make_server: Callable[..., Server]) -> None:
+def test_ufws_rule_is_added_before_the_port_moves_and_removed_after(
+    make_server: Callable[..., Server],
+) -> None:
     server = make_server(ufw=True)
     ours = ("allow", "portcullis ssh")
     server.put()
@@ -570,7 +576,7 @@ def test_ufws_rule_comes_before_the_port_and_goes_after_it(make_server: Callable
     assert server.host.rules() == {"v4": {}, "v6": {}}
 
 
-def test_a_rule_that_was_there_comes_back(make_server: Callable[..., Server]) -> None:
+def test_a_former_rule_comes_back_with_a_removal(make_server: Callable[..., Server]) -> None:
     server = make_server(ufw=True)
     server.host._ufw(["limit", "proto", "tcp", "to", "any", "port", "22", "comment", "mine"])
     server.put()
@@ -579,7 +585,7 @@ def test_a_rule_that_was_there_comes_back(make_server: Callable[..., Server]) ->
     assert server.host.rules()["v4"]["22"] == ("limit", "mine")
 
 
-def test_a_firewall_in_force_keeps_the_restored_port_open(make_server: Callable[..., Server]) -> None:
+def test_an_enabled_ufw_keeps_the_restored_port_open(make_server: Callable[..., Server]) -> None:
     server = make_server(ufw=True)
     server.put("2222")
     (server.host.etc / "ufw/ufw.conf").write_text("ENABLED=yes\n")
@@ -587,7 +593,7 @@ def test_a_firewall_in_force_keeps_the_restored_port_open(make_server: Callable[
     assert server.host.rules()["v4"] == {"22": ("allow", "portcullis ssh")}
 
 
-def test_a_missing_rule_and_one_too_many_show(make_server: Callable[..., Server]) -> None:
+def test_a_missing_rule_and_an_extra_rule_show(make_server: Callable[..., Server]) -> None:
     server = make_server(ufw=True)
     server.put()
     assert server.facts()["firewall"] == {"22": "allow"}
@@ -600,26 +606,26 @@ def test_a_missing_rule_and_one_too_many_show(make_server: Callable[..., Server]
     assert server.facts()["firewall"] == {"22": "in part"}
 
 
-def test_an_ufw_that_was_removed_and_left_its_files_is_none(make_server: Callable[..., Server]) -> None:
+def test_a_removed_ufw_that_left_its_files_is_not_installed(make_server: Callable[..., Server]) -> None:
     server = make_server(ufw=True)
     server.host.ufw_shipped.rmdir()
     assert "firewall" not in server.put()["facts"]
     assert server.host.rules()["v4"] == {}
 
 
-def test_where_systemd_listens_its_socket_is_what_moves(make_server: Callable[..., Server]) -> None:
+def test_with_socket_activation_the_socket_unit_gets_the_port(make_server: Callable[..., Server]) -> None:
     server = make_server(socket=True)
     server.put("2222")
     assert server.host.calls == ["daemon-reload", "restart ssh.socket", "try-restart ssh.service"]
     assert server.host.listening == {"2222"}
 
 
-def test_a_hand_written_socket_beside_the_generators_is_refused(make_server: Callable[..., Server]) -> None:
+def test_a_hand_written_socket_drop_in_is_refused(make_server: Callable[..., Server]) -> None:
     server = make_server(socket=True)
     folder = server.host.etc / "systemd/system/ssh.socket.d"
     folder.mkdir(parents=True)
     (folder / "port.conf").write_text("[Socket]\nListenStream=2222\n")
-    assert "port.conf sets by hand" in server.refused("2222").message
+    assert "port.conf sets the ports of ssh.socket" in server.refused("2222").message
 
 
 @pytest.mark.parametrize(
@@ -643,7 +649,7 @@ def test_a_hand_written_socket_beside_the_generators_is_refused(make_server: Cal
         ({"HostKey": "/etc/ssh/ssh_host_ed25519_key"}, "deploy", None),
     ],
 )
-def test_what_would_refuse_whoever_deploys(
+def test_a_change_that_would_refuse_the_login_of_the_deploy_is_refused(
     server: Server, options: dict[str, str], login: str, prop: str | None
 ) -> None:
     kind = SshServers(server.client.machine, Store(server.client.machine.state))
@@ -654,7 +660,7 @@ def test_what_would_refuse_whoever_deploys(
     assert (error.prop if error else None) == prop
 
 
-def test_only_what_can_cut_off_is_guarded(server: Server) -> None:
+def test_only_a_change_that_can_lock_somebody_out_is_guarded(server: Server) -> None:
     kind = SshServers(server.client.machine, Store(server.client.machine.state))
     server.put(options={**OPTIONS, "LogLevel": "INFO"})
 
@@ -681,11 +687,11 @@ def test_the_undo_names_every_file_that_may_change(make_server: Callable[..., Se
     assert names == {"sshd_config", "10-portcullis.conf", "00-evil.conf", "user.rules", "user6.rules"}
     *_, script = undo.commands[-1]
     assert "systemctl reload-or-restart ssh.service" in script
-    assert "systemctl restart ssh.service" in script, "a server that was dying would stay down"
+    assert "systemctl restart ssh.service" in script, "a server that was stopping would stay down"
 
 
-def test_the_undo_loads_ufws_rules_only_where_the_kernel_had_them(server: Server, tmp_path: Path) -> None:
-    """Else it would close a host whose ufw somebody has flushed, with files that let nobody in."""
+def test_the_undo_reloads_ufw_only_if_the_kernel_had_its_rules(server: Server, tmp_path: Path) -> None:
+    """If somebody flushed ufw, a reload could close the host: its files may allow no login."""
     ufw = FakeUfw(tmp_path).install()
 
     def both(argv: Sequence[str], **how: Any) -> Done:
@@ -708,7 +714,7 @@ def test_the_undo_loads_ufws_rules_only_where_the_kernel_had_them(server: Server
     ufw.run("ufw enable")
     assert reloads()
     ufw.run("iptables -I INPUT -s 203.0.113.7/32 -j ACCEPT")
-    assert not reloads()  # that is how we came in
+    assert not reloads()  # our connection uses this rule, and a reload would drop it
     ufw.run("ufw allow in proto tcp from any to any port 22")
     assert reloads()
     ufw.kernel["4"] = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"
@@ -730,18 +736,18 @@ def tunnels(**more: Any) -> dict[str, Any]:
     return {"content": TUNNELS, "users": {"tunnel-alice": ALICE}, **more}
 
 
-def test_what_holds_for_one_user_is_asked_of_sshd_for_that_user(server: Server) -> None:
+def test_options_of_a_single_user_are_read_from_sshd_for_that_user(server: Server) -> None:
     facts = server.put(**tunnels())["facts"]
     assert facts["users"] == {"tunnel-alice": ALICE}
     assert facts["options"] == OPTIONS
     assert server.put(**tunnels())["steps"] == []
-    assert server.put()["facts"]["users"] == {}, "and no longer once nothing is declared of them"
+    assert server.put()["facts"]["users"] == {}, "and no longer when no option is declared for them"
 
 
 @pytest.mark.parametrize(
     ("line", "value"), [("PermitOpen any", "any"), ("MaxSessions 10", "10"), ("maxsessions 64", "64")]
 )
-def test_an_exception_for_such_a_user_is_named_and_put_out_of_force_only_when_told_to(
+def test_a_match_block_for_such_a_user_is_named_and_becomes_a_comment_only_with_adopt(
     server: Server, line: str, value: str
 ) -> None:
     server.put(**tunnels())
@@ -750,7 +756,7 @@ def test_an_exception_for_such_a_user_is_named_and_put_out_of_force_only_when_to
     name = next(name for name in ALICE if name.lower() in line.lower())
     facts = server.client.look("ssh.ssh_servers", "sshd", server.desired(**tunnels()))
     assert facts["users"]["tunnel-alice"][name] == f"{value} ({evil}:2)"
-    assert facts["options"] == OPTIONS, "it is told once"
+    assert facts["options"] == OPTIONS, "the line is shown once"
     refused = server.refused(**tunnels())
     assert (refused.code, f"{evil}:2" in refused.detail) == ("differs", True)
     steps = server.put(**tunnels(), adopt=True)["steps"]
@@ -759,7 +765,7 @@ def test_an_exception_for_such_a_user_is_named_and_put_out_of_force_only_when_to
     assert server.put(**tunnels())["steps"] == []
 
 
-def test_a_tunnel_more_can_cut_off_and_is_guarded(server: Server) -> None:
+def test_an_added_tunnel_account_is_guarded(server: Server) -> None:
     server.put()
     servers = SshServers(server.client.machine, Store(server.client.machine.state))
     desired = servers.as_desired(server.desired(**tunnels()))

@@ -1,4 +1,4 @@
-"""Files among sshd's that nobody declared."""
+"""Undeclared files that sshd reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["make_server", "server"]
 
 @pytest.fixture(autouse=True)
 def _shipped(server: Server) -> None:
-    """Debian's own file, which ucf has put there."""
+    """Let ucf know the main file: it is as the package ships it."""
     ship(server, server.host.main)
 
 
@@ -45,7 +45,7 @@ def write(server: Server, name: str, text: str, mode: int = 0o644) -> Path:
     return path
 
 
-def test_debians_own_file_and_ours_are_no_strangers(deployed: Server) -> None:
+def test_the_shipped_file_and_our_drop_in_are_not_shown(deployed: Server) -> None:
     assert told(deployed) == {}
 
 
@@ -58,16 +58,18 @@ def test_debians_own_file_and_ours_are_no_strangers(deployed: Server) -> None:
         ("# nothing\n", "without effect"),
     ],
 )
-def test_a_drop_in_is_told_with_what_it_sets_in_effect(deployed: Server, text: str, said: str) -> None:
+def test_an_undeclared_drop_in_is_shown_with_the_options_that_take_effect(
+    deployed: Server, text: str, said: str
+) -> None:
     write(deployed, "99-evil.conf", text)
     assert told(deployed) == {"99-evil.conf": f"nobody declared it; {said}"}
-    deployed.put()  # sshd has not read it yet, and takes it up
+    deployed.put()  # sshd has not read the file yet, so this reloads it
     done = deployed.put()
     assert [step["action"] for step in done["steps"]] == ["warn"]
-    assert deployed.host.calls == [], "nothing was written, and sshd reads no file anew"
+    assert deployed.host.calls == [], "nothing is written, and sshd is not reloaded"
 
 
-def test_debians_own_file_is_told_when_somebody_changed_it(deployed: Server) -> None:
+def test_the_shipped_file_is_shown_after_a_change_by_hand(deployed: Server) -> None:
     with deployed.host.main.open("a") as file:
         file.write("# a line by hand\n")
     (text,) = told(deployed).values()
@@ -85,7 +87,7 @@ def lines(text: str, file: str, match: str = "") -> list[sshd_config.Line]:
     return [sshd_config.Line(file, 1, first, tuple(rest), match) for first, *rest in words]
 
 
-def test_what_our_last_block_repeats_for_everybody_is_changed_by_no_line_but_an_earlier_match() -> None:
+def test_only_an_earlier_match_block_changes_options_of_our_last_block() -> None:
     ours = [*lines("passwordauthentication no", "ours"), *lines("passwordauthentication no", "ours", "all")]
     before = lines("passwordauthentication yes", "before")
     exception = lines("passwordauthentication yes", "before", "User bob")
@@ -94,33 +96,33 @@ def test_what_our_last_block_repeats_for_everybody_is_changed_by_no_line_but_an_
     assert found == exception
 
 
-def test_what_root_alone_may_read_keeps_its_values(deployed: Server) -> None:
+def test_values_from_a_file_that_only_root_may_read_are_not_shown(deployed: Server) -> None:
     write(deployed, "99-evil.conf", "Match User bob\n  ForceCommand secret\n", 0o600)
     assert told(deployed) == {"99-evil.conf": "nobody declared it; sets forcecommand"}
 
 
-def test_what_sshd_refuses_after_a_change_by_hand_names_that_change_first(deployed: Server) -> None:
+def test_the_error_names_a_change_by_hand_before_sshds_message(deployed: Server) -> None:
     path = write(deployed, "99-evil.conf", "Broken yes\n")
     error = deployed.refused(options={**OPTIONS, "MaxAuthTries": "2"})
     assert error.message.startswith(f"{path} was changed by hand; then sshd refuses its")
     assert f"{path}:1" in error.detail
 
 
-def test_a_file_of_another_name_is_not_read(deployed: Server) -> None:
+def test_sshd_does_not_read_a_file_with_another_suffix(deployed: Server) -> None:
     write(deployed, "evil.txt", "Port 99\n")
     assert told(deployed) == {"evil.txt": "nobody declared it; sshd does not read it"}
 
 
-def test_a_line_that_wins_over_a_declared_option_is_told_once(deployed: Server) -> None:
+def test_a_line_that_wins_over_a_declared_option_is_shown_once(deployed: Server) -> None:
     write(deployed, "00-evil.conf", "MaxAuthTries 99\n")
     facts = deployed.facts()
     assert "00-evil.conf:1" in facts["options"]["MaxAuthTries"]
     assert facts["strangers"] == {}
     deployed.put(adopt=True)
-    assert deployed.facts()["strangers"] == {}, "we put it out of force"
+    assert deployed.facts()["strangers"] == {}, "we turned its line into a comment"
 
 
-def test_debians_file_with_a_line_more_is_told(deployed: Server) -> None:
+def test_the_shipped_file_with_an_added_line_is_shown(deployed: Server) -> None:
     deployed.host.main.write_text(deployed.host.main.read_text() + "Match User bob\n  PermitTTY yes\n")
     (text,) = told(deployed).values()
     assert text == (
@@ -129,7 +131,7 @@ def test_debians_file_with_a_line_more_is_told(deployed: Server) -> None:
     )
 
 
-def test_a_file_that_the_main_one_includes_is_told(deployed: Server, tmp_path: Path) -> None:
+def test_a_file_that_the_main_file_includes_is_shown(deployed: Server, tmp_path: Path) -> None:
     far = tmp_path / "far.conf"
     far.write_text("PermitTunnel yes\n")
     deployed.host.main.write_text(deployed.host.main.read_text() + f"Include {far}\n")
@@ -137,18 +139,18 @@ def test_a_file_that_the_main_one_includes_is_told(deployed: Server, tmp_path: P
     assert told(deployed) == {"far.conf": "nobody declared it; sets permittunnel yes"}
 
 
-def test_debians_file_that_is_gone_is_told(deployed: Server) -> None:
+def test_a_missing_shipped_file_is_shown(deployed: Server) -> None:
     deployed.host.main.unlink()
     assert told(deployed) == {"sshd_config": "gone; its package brings it; sshd does not start without it"}
 
 
-def test_what_others_may_write_is_told(deployed: Server) -> None:
+def test_a_file_that_others_may_write_is_shown(deployed: Server) -> None:
     deployed.host.main.chmod(0o666)
     (text,) = told(deployed).values()
     assert text.startswith("mode 0666, where 0644 is usual")
 
 
-def test_what_was_there_before_us_is_quiet(server: Server) -> None:
+def test_a_file_from_before_the_first_up_is_not_shown(server: Server) -> None:
     write(server, "50-cloud-init.conf", "PermitTTY yes\n", 0o600)
     assert told(server)
     server.put()
@@ -157,7 +159,7 @@ def test_what_was_there_before_us_is_quiet(server: Server) -> None:
     assert told(server)
 
 
-def test_what_is_accepted_is_quiet(deployed: Server) -> None:
+def test_an_accepted_file_is_not_shown(deployed: Server) -> None:
     path = write(deployed, "99-more.conf", "PermitTTY yes\n")
     wanted = {**deployed.desired(options=OPTIONS), "accepted": [str(path)]}
     assert deployed.client.look("ssh.ssh_servers", "sshd", wanted)["strangers"] == {}

@@ -1,4 +1,4 @@
-"""The files that sshd reads, as sshd_config(5) has them; pure text."""
+"""The files that sshd reads, as sshd_config(5) describes them. Pure text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OURS = str(FOLDER / "10-portcullis.conf")
 
 
 def read(texts: dict[str, str], main: Path = MAIN) -> list[str]:
-    """Each line with its place and condition."""
+    """Return each line in force, with its place and Match condition."""
     lines = sshd_config.read_lines(main, lambda path: texts.get(str(path)))
     return [f"{line.place} {line.keyword} {line.value}" for line in lines]
 
@@ -58,7 +58,7 @@ def test_an_older_name_of_an_option_is_the_same_option(older: str, name: str) ->
     assert read({str(MAIN): f"{older} no\n"}) == [f"{MAIN}:1 {name} no"]
 
 
-def test_includes_are_read_where_they_stand_and_end_their_own_conditions() -> None:
+def test_an_include_is_read_in_place_and_its_match_block_ends_with_its_file() -> None:
     texts = {
         str(MAIN): "Port 22\nInclude a.conf /opt/b.conf gone.conf\n"
         "Match User eve\n  Include a.conf\n  X11Forwarding no\n",
@@ -78,15 +78,15 @@ def test_includes_are_read_where_they_stand_and_end_their_own_conditions() -> No
     ]
 
 
-def test_includes_are_followed_as_deep_as_sshd_does() -> None:
-    """SERVCONF_MAX_DEPTH in sshd's servconf.c: a main file, and sixteen more below it."""
+def test_includes_are_followed_to_the_same_depth_as_by_sshd() -> None:
+    """SERVCONF_MAX_DEPTH in sshd's servconf.c: the main file, and sixteen levels below it."""
     texts = {f"/etc/ssh/{n}": f"Include {n + 1}\nBanner {n}\n" for n in range(20)}
     banners = [line for line in read(texts, Path("/etc/ssh/0")) if " banner " in line]
     assert len(banners) == 17
     assert banners[0] == "/etc/ssh/16:2 banner 16"
 
 
-def test_a_pattern_names_files_by_their_names_in_order_and_hidden_ones_only_if_it_says_so(
+def test_a_pattern_matches_files_in_order_and_hidden_files_only_if_it_starts_with_a_dot(
     tmp_path: Path,
 ) -> None:
     for name in ("b.conf", "a.conf", ".hidden.conf", "c.txt", "1"):
@@ -116,11 +116,11 @@ def test_a_pattern_names_files_by_their_names_in_order_and_hidden_ones_only_if_i
         ("host:ssh", False),
     ],
 )
-def test_an_address_to_listen_on_with_a_port_and_without(address: str, has_port: bool) -> None:  # noqa: FBT001
+def test_a_listen_address_with_and_without_a_port(address: str, has_port: bool) -> None:  # noqa: FBT001
     assert Line("f", 1, "listenaddress", (address,)).has_port is has_port
 
 
-def test_what_sshd_prints_of_itself() -> None:
+def test_sshds_test_output_is_parsed() -> None:
     printed = "port 22\nport 2222\n\npermitrootlogin no\nauthenticationmethods any publickey\nbanner\n"
     assert sshd_config.parse_effective(printed) == {
         "port": ["22", "2222"], "permitrootlogin": ["no"], "authenticationmethods": ["any publickey"],
@@ -152,7 +152,7 @@ MATCH_LATE = line(5, "maxauthtries 7", match="User eve")
         ([], []),
     ],
 )
-def test_whose_lines_win_over_ours(lines: list[Line], found: list[Line]) -> None:
+def test_which_lines_win_over_ours(lines: list[Line], found: list[Line]) -> None:
     assert sshd_config.rivals(lines, OURS, "maxauthtries", {"3"}) == found
 
 
@@ -160,13 +160,13 @@ def test_whose_lines_win_over_ours(lines: list[Line], found: list[Line]) -> None
     "keyword",
     ["port", "hostkey", "listenaddress", "allowusers", "denyusers", "allowgroups", "denygroups", "acceptenv"],
 )
-def test_a_later_line_counts_where_lines_add_up(keyword: str) -> None:
+def test_a_later_line_counts_for_a_cumulative_option(keyword: str) -> None:
     own, later = line(1, f"{keyword} x", OURS), line(2, f"{keyword} Y")
     assert sshd_config.rivals([own, later], OURS, keyword, {"x"}) == [later]
     assert sshd_config.rivals([own, later], OURS, keyword, {"x", "y"}) == []
 
 
-def test_an_exception_before_our_file_holds_whatever_we_set() -> None:
+def test_a_match_block_before_our_file_wins_over_our_values() -> None:
     def early(*lines: Line) -> list[Line]:
         return sshd_config.early_exceptions(list(lines), OURS, "maxauthtries", {"3"})
 
@@ -189,12 +189,12 @@ def test_an_exception_before_our_file_holds_whatever_we_set() -> None:
         ("", False),
     ],
 )
-def test_whether_our_file_is_read_for_everybody(text: str, read: bool) -> None:  # noqa: FBT001
+def test_whether_our_file_is_included_for_all_users(text: str, read: bool) -> None:  # noqa: FBT001
     lines = sshd_config.read_lines(MAIN, lambda path: text if path == MAIN else None)
     assert sshd_config.includes(lines, Path(OURS)) is read
 
 
-def test_what_is_taken_out_comes_back_as_it_was() -> None:
+def test_lines_that_we_turned_into_comments_come_back_unchanged() -> None:
     text = "Port 22\n\tMaxAuthTries 9\r\nBanner x"
     out = sshd_config.take_out(text, {1, 3})
     assert out == "#portcullis-off# Port 22\n\tMaxAuthTries 9\r\n#portcullis-off# Banner x"

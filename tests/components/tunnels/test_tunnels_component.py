@@ -1,4 +1,4 @@
-"""Tunnels: accounts and keys, what sshd is told, settings and their faults, and what people paste."""
+"""Tunnels: accounts and keys, sshd's blocks, the settings and their faults, and the lines for people."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def made(
     return SshTunnel("web1-tunnel-alice", args, host=Host("web1"), person=person, targets=targets, **more)
 
 
-def test_a_key_of_their_own_forwards_to_the_stores_and_does_nothing_else(deploy: Deploy) -> None:
+def test_a_persons_key_may_only_forward_to_the_stores(deploy: Deploy) -> None:
     engine = deploy(lambda: made(keys={"laptop": KEY}))
     user = engine.one(":User").inputs
     assert (user["user"], user["shell"], user["on_delete"]) == ("tunnel-alice", "/usr/sbin/nologin", "remove")
@@ -71,7 +71,7 @@ def test_a_key_of_their_own_forwards_to_the_stores_and_does_nothing_else(deploy:
     assert not engine.of("PrivateKey")
 
 
-def test_whoever_has_no_key_gets_one_whose_private_half_is_a_secret(
+def test_without_a_key_one_is_generated_and_its_private_half_is_a_secret(
     deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def program() -> None:
@@ -79,7 +79,7 @@ def test_whoever_has_no_key_gets_one_whose_private_half_is_a_secret(
         monkeypatch.setattr(pulumi, "export", given.__setitem__)
         stores = {"redis": dataclasses.replace(REDIS, tls=True, ca="an authority"), "mongo": MONGO}
         export_tunnels([made(stores)])
-        # The recording engine keeps the outputs of components; there is no stack in it.
+        # The recording engine has no stack, but it keeps the outputs of components.
         pulumi.ComponentResource("test:index:Stack", "exports").register_outputs(given)
 
     engine = deploy(program)
@@ -96,7 +96,7 @@ def test_whoever_has_no_key_gets_one_whose_private_half_is_a_secret(
     assert needed["forwards"] == "-L 27017:172.17.0.1:27017 -L 6379:172.17.0.1:6379"
 
 
-def test_what_is_printed_holds_no_password(deploy: Deploy) -> None:
+def test_the_printed_data_has_no_password(deploy: Deploy) -> None:
     seen = []
 
     def program() -> None:
@@ -113,7 +113,7 @@ def test_what_is_printed_holds_no_password(deploy: Deploy) -> None:
     assert "s3cret" in seen
 
 
-def test_the_account_waits_for_sshd_which_knows_it(deploy: Deploy) -> None:
+def test_the_account_is_created_after_sshd_has_its_rules(deploy: Deploy) -> None:
     def program() -> None:
         alice = TunnelArgs(to=["redis", "mongo"], keys={"laptop": KEY})
         tunnels = tunnel_accounts({"alice": alice}, TARGETS)
@@ -132,10 +132,10 @@ def test_the_account_waits_for_sshd_which_knows_it(deploy: Deploy) -> None:
     assert "    PermitOpen none\n" in everybody
     for name, value in users.items():
         assert name == "PermitOpen" or f"    {name} {value}\n" in everybody
-    assert "\nMatch all\n" in blocks, "who gets in is said last, for everybody"
+    assert "\nMatch all\n" in blocks, "the options for logins are repeated last, for all users"
 
 
-def test_without_tunnels_sshd_is_told_nothing_of_them(deploy: Deploy) -> None:
+def test_without_tunnels_sshds_configuration_does_not_mention_them(deploy: Deploy) -> None:
     server = deploy(lambda: SshAccess("ssh", SshArgs(), host=Host("web1"))).one(":SshServer")
     assert "users" not in server.inputs
     assert "tunnel" not in server.inputs["content"]
@@ -160,9 +160,9 @@ def test_faults_of_the_component(declare: Callable[[], object], said: str) -> No
     assert said in str(caught.value)
 
 
-def test_a_store_without_a_target_is_a_fault_in_both_places() -> None:
+def test_a_store_without_a_target_is_a_fault_in_both_calls() -> None:
     alice = TunnelArgs(to=["mongo", "rediss"])
-    said = re.escape('TunnelArgs.to[1]: "rediss" is none of the targets; did you mean redis?')
+    said = re.escape('TunnelArgs.to[1]: "rediss" has no target; did you mean redis?')
     with pytest.raises(ValueError, match=said):
         tunnel_accounts({"alice": alice}, TARGETS)
     with pytest.raises(ValueError, match=said):
@@ -179,7 +179,9 @@ def test_a_store_without_a_target_is_a_fault_in_both_places() -> None:
         ({"AllowUsers": "deploy tunnel-alice", "DenyUsers": "mallory"}, ""),
     ],
 )
-def test_options_that_would_shut_out_who_tunnels(deploy: Deploy, options: dict[str, str], said: str) -> None:
+def test_options_that_refuse_a_tunnel_account_are_faults(
+    deploy: Deploy, options: dict[str, str], said: str
+) -> None:
     def program() -> None:
         tunnels = {"tunnel-alice": ("172.17.0.1:6379",)}
         SshAccess("ssh", SshArgs(options=options), host=Host("web1"), tunnels=tunnels)
@@ -191,7 +193,7 @@ def test_options_that_would_shut_out_who_tunnels(deploy: Deploy, options: dict[s
         deploy(program)
 
 
-def test_who_deploys_is_none_of_those_who_only_tunnel() -> None:
+def test_a_tunnel_account_cannot_deploy() -> None:
     with pytest.raises(ValueError, match=r"SshAccess\.login"):
         SshAccess("ssh", SshArgs(), host=Host("web1"), login="tunnel-ci", tunnels={"tunnel-alice": ()})
 
@@ -199,7 +201,7 @@ def test_who_deploys_is_none_of_those_who_only_tunnel() -> None:
 @pytest.mark.parametrize(
     "target", ["172.17.0.1", "172.17.0.1:*", '172.17.0.1:1" ssh-rsa', "a:1\nPermitOpen any"]
 )
-def test_a_target_cannot_break_out_of_its_place(target: str) -> None:
+def test_an_invalid_target_is_not_rendered(target: str) -> None:
     with pytest.raises(ValueError, match="is not an address with a port"):
         tunnel.key_line(KEY, [target])
     with pytest.raises(ValueError, match="is not an address with a port"):
@@ -212,7 +214,7 @@ def stack(raw: Any, **host: Any) -> dict[str, Any]:
     return config | {"stores": {"redis": {}, "mongo": {"databases": {"shop": {}}}}, "tunnels": raw}
 
 
-def test_settings_as_people_write_them() -> None:
+def test_the_settings_are_read() -> None:
     raw = {"alice": {"to": ["redis", "mongo"], "keys": {"laptop": KEY}}, "bob": {"to": ["redis"]}}
     assert load(stack(raw)).tunnels == {
         "alice": TunnelArgs(to=["redis", "mongo"], keys={"laptop": KEY}),
@@ -222,7 +224,7 @@ def test_settings_as_people_write_them() -> None:
     assert not load(stack(None)).tunnels
 
 
-def test_every_fault_of_the_settings_at_once() -> None:
+def test_all_faults_of_the_settings_are_reported_at_once() -> None:
     raw = {
         "alice": {"to": ["rediss", "redis", "redis"], "keys": {"a": KEY, "b": KEY + " again"}},
         "bob": {"keys": {"laptop": "ssh-ed25519 AAAA"}},
@@ -244,11 +246,11 @@ def test_every_fault_of_the_settings_at_once() -> None:
         assert part in said
 
 
-def test_options_that_would_shut_somebody_out_are_faults_of_their_host_alone() -> None:
+def test_options_that_refuse_an_account_are_faults_of_their_host_only() -> None:
     config = stack({"alice": {"to": ["redis"]}}, ssh={"options": {"AllowUsers": "deploy"}})
     said = "portcullis:hosts.web1.ssh.options.AllowUsers: refuses tunnel-alice, which is declared to tunnel"
     assert faults(config) == [f"{said}; add tunnel-*"]
-    # Another host, to whose stores nobody tunnels; it is previewed, though.
+    # The second host has no tunnels, but it has a preview account.
     ssh = {"options": {"DenyGroups": "tunnel-* portcullis-*"}}
     config["hosts"] = {
         "web1": {**config["hosts"]["web1"], "ssh": {}},
@@ -264,18 +266,18 @@ def test_options_that_would_shut_somebody_out_are_faults_of_their_host_alone() -
 @pytest.mark.parametrize(
     "raw", [[], {"alice": []}, {"alice": {"to": "redis"}}, {"alice": {"to": [1], "keys": []}}]
 )
-def test_what_is_no_map_or_list_is_a_fault_and_nothing_worse(raw: Any) -> None:
+def test_a_value_of_the_wrong_form_is_a_fault_and_no_crash(raw: Any) -> None:
     assert all("portcullis:tunnels" in line for line in faults(stack(raw)))
 
 
-def test_local_ports_do_not_clash_and_stay() -> None:
+def test_local_ports_are_unique_and_stable() -> None:
     assert tunnel_lines.local_ports({"redis": 6379, "mongo": 27017}) == {"mongo": 27017, "redis": 6379}
     assert tunnel_lines.local_ports({"b": 6379, "a": 6379}) == {"a": 6379, "b": 16379}
     assert tunnel_lines.local_ports({"a": 6379}, taken=(6379, 16379)) == {"a": 26379}
     assert tunnel_lines.local_ports({"a": 65535, "b": 65535}) == {"a": 65535, "b": 1024}
 
 
-def test_what_people_paste(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lines_that_people_paste(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jump = JumpArgs(address="2001:db8::1", host_key=KEY)
     hosts = {
         "web1": HostArgs(address="203.0.113.10", os="debian-13", port=2222, host_key=KEY, jump=jump),
@@ -299,7 +301,7 @@ def test_what_people_paste(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "portcullis password --stack prod redis-app" in said
     assert "gone" not in said
     assert "tunnelCa" not in said
-    # In a checkout, which has the command itself.
+    # In a checkout of the repository, which has the command in bin/.
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/portcullis").touch()
     monkeypatch.chdir(tmp_path)
@@ -317,12 +319,12 @@ def test_connection_strings() -> None:
     assert tunnel_lines.redis_url("app-1", 6379, tls=True) == "rediss://app-1@localhost:6379"
 
 
-def test_passwords_of_a_store_or_of_one_login() -> None:
+def test_passwords_are_found_by_store_or_by_login() -> None:
     outputs = {"password-mongo-shop": "a", "password-mongo-blog": "b", "password-redis-app": "c", "sites": []}
     assert passwords("mongo", outputs) == [("mongo-blog", "b"), ("mongo-shop", "a")]
     assert passwords("redis-app", outputs) == [("redis-app", "c")]
     assert passwords("mon", outputs) == []
 
 
-def test_a_preview_knows_all_but_a_key_that_is_made() -> None:
+def test_a_preview_knows_every_value_except_a_generated_key() -> None:
     assert unknown_in(made) == {"web1-tunnel-alice-account.keys.generated"}

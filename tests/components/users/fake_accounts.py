@@ -1,4 +1,4 @@
-"""Accounts in a temporary /etc, with stand-ins for the programs that change them."""
+"""Accounts in a temporary /etc, with fakes of the programs that change them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ root\tALL=(ALL:ALL) ALL
 %sudo\tALL=(ALL:ALL) ALL
 @includedir /etc/sudoers.d
 """
-# What the programs know of; any other option would end them with an error.
+# The options that we may pass to each program. The real programs fail with an unknown option.
 OPTIONS = {
     "useradd": {
         "--uid", "--gid", "--home-dir", "--shell", "--password", "--create-home", "--no-create-home",
@@ -39,7 +39,7 @@ OPTIONS = {
 
 @dataclass
 class FakeAccounts:
-    """`fail` maps a program to what it says when it fails; `missing` are those that are not installed."""
+    """`fail` maps a program to its message. A program in it fails with that message."""
 
     etc: Path
     keys_file: str = ".ssh/authorized_keys .ssh/authorized_keys2"
@@ -117,7 +117,7 @@ class FakeAccounts:
             self._set("passwd", name, 3, self.field("group", value[0], 2))
 
     def sh(self, argv: list[str]) -> None:
-        """``-c SCRIPT FILE COMMAND…``: the command, if there is the file."""
+        """``-c SCRIPT FILE COMMAND…`` runs the command if the file exists."""
         assert argv[:2] == ["-c", '[ ! -e "$0" ] || exec "$@"']
         if self.etc.__class__(argv[2]).exists():
             self(argv[3:], timeout=1)

@@ -1,4 +1,4 @@
-"""Who may become root: each way is a line, is taken away, and what was there before us comes back."""
+"""Undeclared ways to become root: each is a line and is removed. Those from before us come back on delete."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVE = "eve ALL=(ALL) NOPASSWD: ALL"
 
 @dataclass
 class Doors:
-    """A client for the one thing of its kind; deploy logs in, and is declared."""
+    """A client for the `Administrators` of one host. The user deploy logs in, and is declared."""
 
     client: Client
     host: FakeAccounts
@@ -85,14 +85,14 @@ def doors(machine: Machine, tmp_path: Path) -> Iterator[Doors]:
     client.close()
 
 
-def test_a_host_as_shipped_has_nobody(doors: Doors) -> None:
+def test_a_host_as_shipped_has_no_undeclared_way(doors: Doors) -> None:
     assert doors.undeclared() == {}
     doors.sudoers.write_text(SUDOERS.replace("@includedir", "#includedir"))
     assert doors.undeclared() == {}
     assert doors.put()["steps"] == []
 
 
-def test_every_way_is_one_line_and_taken_away(doors: Doors) -> None:
+def test_every_way_to_become_root_is_one_line_and_is_removed(doors: Doors) -> None:
     doors.put()
     doors.account("toor", 0, group=0)
     doors.account("primary", 1002, group=27)
@@ -117,7 +117,7 @@ def test_every_way_is_one_line_and_taken_away(doors: Doors) -> None:
     assert doors.host.field("passwd", "primary", 3) == "1002"
 
 
-def test_the_first_touch_needs_adopt(doors: Doors) -> None:
+def test_the_first_removal_needs_adopt(doors: Doors) -> None:
     path = doors.fragment("90-cloud-init-users", f"# made\n{EVE}\n")
     error = doors.refused(adopt=False)
     assert error.code == "differs"
@@ -125,7 +125,7 @@ def test_the_first_touch_needs_adopt(doors: Doors) -> None:
     assert path.exists()
 
 
-def test_what_was_there_before_us_comes_back_and_what_came_later_does_not(doors: Doors) -> None:
+def test_ways_from_before_the_first_up_come_back_and_later_ones_do_not(doors: Doors) -> None:
     path = doors.fragment("90-cloud-init-users", f"# made\n{EVE}\n")
     doors.sudoers.write_text(f"{EVE}\n{SUDOERS}")
     doors.host.gpasswd(["-a", "eve", "docker"])
@@ -143,7 +143,7 @@ def test_what_was_there_before_us_comes_back_and_what_came_later_does_not(doors:
     assert {name: (doors.host.etc / name).read_text() for name in before} == before
 
 
-def test_an_edit_since_then_stays_when_rules_come_back(doors: Doors) -> None:
+def test_a_later_edit_stays_when_the_former_rules_come_back(doors: Doors) -> None:
     doors.sudoers.write_text(f"{EVE}\n{SUDOERS}")
     doors.put(adopt=True)
     doors.sudoers.write_text(SUDOERS + "Defaults insults\n")
@@ -151,7 +151,7 @@ def test_an_edit_since_then_stays_when_rules_come_back(doors: Doors) -> None:
     assert doors.sudoers.read_text() == f"{SUDOERS}Defaults insults\n{EVE}\n"
 
 
-def test_bytes_of_what_was_set_aside_are_on_the_host(doors: Doors) -> None:
+def test_a_copy_of_a_removed_file_is_on_the_host(doors: Doors) -> None:
     doors.put()
     doors.fragment("backdoor")
     doors.put()
@@ -159,15 +159,15 @@ def test_bytes_of_what_was_set_aside_are_on_the_host(doors: Doors) -> None:
     assert copy.read_text() == f"{EVE}\n"
 
 
-def test_the_user_we_log_in_as_and_root_are_never_taken_anything(doors: Doors) -> None:
+def test_root_and_the_user_that_deploys_lose_no_right(doors: Doors) -> None:
     for name in ("deploy", "root"):
         doors.host.gpasswd(["-a", name, "sudo"])
     doors.fragment("90-cloud-init-users", "# User rules\ndeploy ALL=(ALL) NOPASSWD:ALL\n")
     (doors.host.etc / "sudoers.d" / "portcullis-deploy").unlink()
-    assert doors.undeclared(users={}) == {}, "it has no other way to become root"
+    assert doors.undeclared(users={}) == {}, "the user that deploys has no other way to become root"
 
 
-def test_its_old_rule_goes_only_when_ours_is_there(doors: Doors) -> None:
+def test_the_old_rule_of_the_user_that_deploys_goes_only_when_our_rule_exists(doors: Doors) -> None:
     path = doors.fragment("90-cloud-init-users", "deploy ALL=(ALL) NOPASSWD:ALL\n")
     ours = doors.host.etc / "sudoers.d" / "portcullis-deploy"
     ours.unlink()
@@ -190,7 +190,7 @@ def test_its_old_rule_goes_only_when_ours_is_there(doors: Doors) -> None:
         ("Defaults !authenticate", ["Defaults !authenticate"]),
     ],
 )
-def test_what_looks_like_a_comment_and_is_none(doors: Doors, text: str, rules: list[str]) -> None:
+def test_a_line_that_only_looks_like_a_comment_is_a_rule(doors: Doors, text: str, rules: list[str]) -> None:
     assert sudoers.lines(text) == rules
     doors.fragment("x", text)
     assert bool(doors.undeclared()) == bool(rules)
@@ -203,7 +203,7 @@ def test_files_that_sudo_does_not_read_are_left_alone(doors: Doors) -> None:
     assert doors.undeclared() == {}
 
 
-def test_a_link_is_followed_by_sudo_and_counts(doors: Doors, tmp_path: Path) -> None:
+def test_a_link_counts_because_sudo_follows_it(doors: Doors, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text(f"{EVE}\n")
     link = doors.host.etc / "sudoers.d" / "link"
     link.symlink_to(tmp_path / "elsewhere")
@@ -215,7 +215,7 @@ def test_a_link_is_followed_by_sudo_and_counts(doors: Doors, tmp_path: Path) -> 
     assert link.readlink() == tmp_path / "elsewhere"
 
 
-def test_a_file_with_our_name_that_nobody_declared_counts(doors: Doors) -> None:
+def test_an_undeclared_file_with_our_prefix_counts(doors: Doors) -> None:
     path = doors.fragment("portcullis-eve", sudoers.rule_text("eve"))
     assert list(doors.undeclared()) == [str(path)]
     assert doors.undeclared(users={"deploy": "declared", "eve": "declared"}) == {}
@@ -223,12 +223,12 @@ def test_a_file_with_our_name_that_nobody_declared_counts(doors: Doors) -> None:
     assert list(doors.undeclared(users={"deploy": "declared", "eve": "declared"})) == [str(path)]
 
 
-def test_files_of_other_resources_are_declared(doors: Doors) -> None:
+def test_files_of_other_resources_do_not_count(doors: Doors) -> None:
     path = doors.fragment("backup")
     assert doors.undeclared(files={str(path): "declared"}) == {}
 
 
-def test_an_undone_change_gives_everything_back(doors: Doors) -> None:
+def test_an_undo_restores_every_right(doors: Doors) -> None:
     doors.put()
     path = doors.fragment("backdoor")
     doors.host.gpasswd(["-a", "eve", "docker"])
@@ -239,8 +239,8 @@ def test_an_undone_change_gives_everything_back(doors: Doors) -> None:
     assert doors.undeclared() == before
 
 
-def test_a_rule_whose_loss_breaks_the_rest_stays(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An alias that other files use: visudo refuses what is left, so the file comes back."""
+def test_a_rule_that_other_files_need_is_kept(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other files use an alias from the file. visudo refuses them without it, so the file is restored."""
     path = doors.fragment("alias", "User_Alias OPS = eve\n")
     original = FakeAccounts.__call__
 

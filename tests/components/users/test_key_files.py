@@ -1,4 +1,4 @@
-"""The files with keys of an account: where sshd reads them, what is wrong with them, and writing them."""
+"""The files with the keys of an account: where sshd reads them, their faults, and writing them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEYS = ".ssh/authorized_keys"
 
 @pytest.fixture
 def alice() -> Iterator[Account]:
-    """An account with a home that everybody may enter, and a file with keys."""
+    """Return an account with a home below a folder that everybody may enter, and a file with keys."""
     folder = Path(tempfile.mkdtemp(prefix="portcullis-homes-"))
     folder.chmod(0o755)
     home = folder / "alice"
@@ -47,7 +47,7 @@ def seen(account: Account, *files: str) -> key_files.State:
     return key_files.look(account, [account.home / file for file in files or (KEYS,)])
 
 
-def test_what_is_as_it_should_be(alice: Account) -> None:
+def test_a_private_file_has_no_fault(alice: Account) -> None:
     found = seen(alice, KEYS, ".ssh/authorized_keys2")
     path = alice.home / KEYS
     assert (found.texts, found.fault, found.obstacle) == ({str(path): "keys\n"}, "", "")
@@ -82,7 +82,7 @@ OBSTACLES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda home: replaced(home, Path.touch), "the home {home} is a file",
     ),
     "a file for the folder": (
-        lambda home: replaced(home / ".ssh", Path.touch), "{home}/.ssh is a file, where a folder shall be",
+        lambda home: replaced(home / ".ssh", Path.touch), "{home}/.ssh is a file, but must be a folder",
     ),
     "a folder of somebody else": (
         lambda home: os.chown(home / ".ssh", 1, 1),
@@ -92,7 +92,9 @@ OBSTACLES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize(("change", "said"), FAULTS.values(), ids=FAULTS)
-def test_what_is_drift(alice: Account, change: Callable[[Path], object], said: str) -> None:
+def test_files_that_others_can_read_or_write_are_drift(
+    alice: Account, change: Callable[[Path], object], said: str
+) -> None:
     change(alice.home)
     found = seen(alice)
     assert found.fault.startswith(said.format(home=alice.home, file=alice.home / KEYS))
@@ -100,14 +102,16 @@ def test_what_is_drift(alice: Account, change: Callable[[Path], object], said: s
 
 
 @pytest.mark.parametrize(("change", "said"), OBSTACLES.values(), ids=OBSTACLES)
-def test_what_a_person_has_to_put_right(alice: Account, change: Callable[[Path], object], said: str) -> None:
+def test_faults_that_a_person_must_correct(
+    alice: Account, change: Callable[[Path], object], said: str
+) -> None:
     change(alice.home)
     said = said.format(home=alice.home)
     assert seen(alice).obstacle.partition("; ")[0].startswith(said)
 
 
 @pytest.mark.parametrize("change", ["no home", "no folder", "no file", "a home of root's"])
-def test_what_is_missing_is_no_fault(alice: Account, change: str) -> None:
+def test_a_missing_home_folder_or_file_is_no_fault(alice: Account, change: str) -> None:
     if change == "a home of root's":
         os.chown(alice.home, 0, 0)
     else:
@@ -119,25 +123,25 @@ def test_what_is_missing_is_no_fault(alice: Account, change: str) -> None:
     assert bool(found.texts) is (change == "a home of root's")
 
 
-def test_what_is_behind_a_link_can_neither_be_read_nor_kept(alice: Account) -> None:
+def test_a_file_behind_a_link_is_neither_read_nor_kept(alice: Account) -> None:
     replaced(alice.home / ".ssh", lambda path: path.symlink_to("/"))
     found = seen(alice)
     assert (found.texts, found.keepable) == ({}, ())
 
 
-def test_a_fault_of_two_files_is_told_once(alice: Account) -> None:
+def test_a_fault_that_concerns_two_files_is_reported_once(alice: Account) -> None:
     (alice.home / ".ssh").chmod(0o777)
     assert seen(alice, KEYS, ".ssh/authorized_keys2").fault == f"{alice.home}/.ssh has mode 0777"
 
 
-def test_an_account_without_a_home_and_an_sshd_without_files(alice: Account) -> None:
+def test_an_account_without_a_home_and_an_sshd_without_key_files(alice: Account) -> None:
     assert key_files.look(alice, []).obstacle == "sshd's AuthorizedKeysFile is none: it reads no keys"
     assert key_files.look(alice, []).first == ""
     nowhere = dataclasses.replace(alice, home=Path("/"))
     assert key_files.look(nowhere, [Path("/keys-of-alice")]).obstacle == "alice has no home"
 
 
-def test_a_file_of_roots_elsewhere_may_be_read_by_everybody(alice: Account) -> None:
+def test_other_users_may_read_a_file_of_root_outside_the_home(alice: Account) -> None:
     elsewhere = alice.home.parent / "keys"
     elsewhere.write_text("keys\n")
     elsewhere.chmod(0o644)
@@ -149,7 +153,7 @@ def test_a_file_of_roots_elsewhere_may_be_read_by_everybody(alice: Account) -> N
 
 
 @pytest.mark.parametrize(("size", "fits"), [(1_048_576, True), (1_048_577, False)])
-def test_a_file_that_is_too_large(alice: Account, size: int, fits: bool) -> None:  # noqa: FBT001
+def test_a_file_over_the_limit_is_a_fault(alice: Account, size: int, fits: bool) -> None:  # noqa: FBT001
     (alice.home / KEYS).write_bytes(b"k" * size)
     found = seen(alice).fault
     assert found == ("" if fits else f"{alice.home / KEYS} has over 1048576 bytes")
@@ -191,7 +195,7 @@ def modes(*paths: Path) -> list[tuple[str, int]]:
     return [(oct(stat.S_IMODE(path.stat().st_mode)), path.stat().st_uid) for path in paths]
 
 
-def test_keys_are_written_for_the_user_alone_and_into_the_first_file(alice: Account) -> None:
+def test_keys_are_written_to_the_first_file_and_only_the_user_can_read_them(alice: Account) -> None:
     (alice.home / ".ssh/authorized_keys2").write_text("old\n")
     alice.home.chmod(0o777)
     (alice.home / ".ssh").chmod(0o777)
@@ -203,7 +207,7 @@ def test_keys_are_written_for_the_user_alone_and_into_the_first_file(alice: Acco
     ]  # fmt: skip
 
 
-def test_a_home_and_folders_that_are_missing_are_made(alice: Account) -> None:
+def test_a_missing_home_and_missing_folders_are_made(alice: Account) -> None:
     shutil.rmtree(alice.home)
     key_files.write(alice, seen(alice), "new\n")
     assert modes(alice.home, alice.home / ".ssh", alice.home / KEYS) == [
@@ -211,7 +215,7 @@ def test_a_home_and_folders_that_are_missing_are_made(alice: Account) -> None:
     ]  # fmt: skip
 
 
-def test_nothing_stays_open(alice: Account) -> None:
+def test_no_file_descriptor_stays_open(alice: Account) -> None:
     before = sorted(Path("/proc/self/fd").iterdir())
     key_files.write(alice, seen(alice), "new\n")
     shutil.rmtree(alice.home)
@@ -222,14 +226,14 @@ def test_nothing_stays_open(alice: Account) -> None:
     assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
-def test_a_home_of_roots_keeps_its_mode(alice: Account) -> None:
+def test_a_home_that_root_owns_keeps_its_mode(alice: Account) -> None:
     os.chown(alice.home, 0, 0)
     alice.home.chmod(0o775)
     key_files.write(alice, seen(alice), "new\n")
     assert modes(alice.home) == [("0o775", 0)]
 
 
-def test_keys_elsewhere_are_roots_and_can_be_read(alice: Account) -> None:
+def test_a_key_file_outside_the_home_belongs_to_root_and_is_readable(alice: Account) -> None:
     elsewhere = alice.home.parent / "keys/alice"
     key_files.write(alice, key_files.look(alice, [elsewhere, alice.home / KEYS]), "new\n")
     assert elsewhere.read_text() == "new\n"
@@ -237,7 +241,7 @@ def test_keys_elsewhere_are_roots_and_can_be_read(alice: Account) -> None:
     assert not (alice.home / KEYS).exists()
 
 
-def test_a_file_behind_a_link_is_not_taken_away(alice: Account, tmp_path: Path) -> None:
+def test_a_file_behind_a_link_is_not_removed(alice: Account, tmp_path: Path) -> None:
     (tmp_path / "authorized_keys").write_text("root's\n")
     replaced(alice.home / ".ssh", lambda path: path.symlink_to(tmp_path))
     state = key_files.look(alice, [alice.home / "keys", alice.home / KEYS])
@@ -247,7 +251,7 @@ def test_a_file_behind_a_link_is_not_taken_away(alice: Account, tmp_path: Path) 
     assert (tmp_path / "authorized_keys").read_text() == "root's\n"
 
 
-def test_a_folder_of_somebody_else_is_refused(alice: Account) -> None:
+def test_a_folder_of_another_user_is_refused(alice: Account) -> None:
     state = seen(alice)
     os.chown(alice.home / ".ssh", 1, 1)
     with pytest.raises(AgentError, match="belongs to daemon, not to alice"):

@@ -1,4 +1,4 @@
-"""The component `LoginPolicy`."""
+"""Tests of the component `LoginPolicy`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.recording_engine import Deploy
 
 
-def test_three_files(deploy: Deploy) -> None:
+def test_the_component_declares_three_files(deploy: Deploy) -> None:
     engine = deploy(lambda: LoginPolicy("web1-login", LoginPolicyArgs(idle=600), host=Host("web1")))
     files = {r.inputs["path"]: r.inputs for r in engine.of(":File")}
     assert set(files) == {
@@ -26,7 +26,7 @@ def test_three_files(deploy: Deploy) -> None:
     assert not any("adopt" in inputs for inputs in files.values())
 
 
-def test_it_takes_over_when_asked(deploy: Deploy) -> None:
+def test_with_adopt_the_files_are_taken_over(deploy: Deploy) -> None:
     engine = deploy(lambda: LoginPolicy("web1-login", LoginPolicyArgs(), host=Host("web1", adopt=True)))
     assert all(r.inputs["adopt"] is True for r in engine.of(":File"))
 
@@ -36,7 +36,7 @@ def test_arguments_are_checked() -> None:
         LoginPolicyArgs(idle=5)
 
 
-def test_a_preview_knows_everything() -> None:
+def test_a_preview_knows_every_value() -> None:
     assert (
         unknown_in(lambda: LoginPolicy("web1-login", LoginPolicyArgs(idle=600), host=Host("web1"))) == set()
     )

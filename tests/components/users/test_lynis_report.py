@@ -1,4 +1,4 @@
-"""What is read out of Lynis' log, and the waivers."""
+"""The data that the tests take from Lynis' log, and the waivers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LOG = """\
 """
 
 
-def test_points_are_lost_by_the_name_that_a_waiver_uses() -> None:
+def test_lost_points_have_the_names_that_waivers_use() -> None:
     report = lynis.parse(LOG, "hardening_index=59\nwarning[]=PKGS-7388|Can't find any|-|-|\n")
     assert report.index == 59
     assert report.lost == {"SSH-7408:maxsessions": 3, "KRNL-6000:fs.protected_fifos": 1, "USB-3000": 7}
     assert report.warnings == ("PKGS-7388",)
 
 
-def test_every_waiver_has_a_reason_and_stands_once() -> None:
+def test_every_waiver_has_a_reason_and_occurs_once() -> None:
     waived = lynis.waivers()
     assert all(waiver.reason.endswith(".") for waiver in waived)
     assert len({waiver.test for waiver in waived}) == len(waived)

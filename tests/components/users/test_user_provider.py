@@ -1,4 +1,4 @@
-"""The program's half of `User` and `Administrators`: one spelling, every fault at once, who has to log in."""
+"""The deploying machine's half of `User` and `Administrators`: checks, reads, and the login that confirms."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def faults(provider: Any, news: dict[str, Any]) -> dict[str, str]:
     return {failure.property: failure.reason for failure in provider.check({}, news).failures}
 
 
-def test_check_changes_nothing_of_what_is_right() -> None:
+def test_check_does_not_change_valid_inputs() -> None:
     checked = UserProvider().check({}, {**USER, "keys": {"laptop": f" {KEY}\n".rstrip("\n")}})
     assert (checked.failures, checked.inputs) == ([], USER)
     checked = UserProvider().check({}, ROOT)
     assert (checked.failures, checked.inputs) == ([], ROOT)
 
 
-def test_check_names_every_fault_at_once() -> None:
+def test_check_reports_every_fault_at_once() -> None:
     found = faults(UserProvider(), {
         **USER, "user": "Deploy Me", "shell": "bash", "on_delete": "burn", "groups": {"-x": "member"},
         "keys": {
@@ -57,16 +57,16 @@ def test_check_names_every_fault_at_once() -> None:
     assert "BEGIN" not in str(found)
 
 
-def test_root_needs_no_sudo_and_cannot_go() -> None:
+def test_root_needs_no_sudo_and_cannot_be_removed() -> None:
     assert set(faults(UserProvider(), {**ROOT, "sudo": True, "on_delete": "remove"})) == {"sudo", "on_delete"}
 
 
 @pytest.mark.parametrize("keys", [Unknown(), {"laptop": Unknown()}])
-def test_keys_may_come_from_a_resource_that_is_not_made_yet(keys: Any) -> None:
+def test_keys_may_come_from_a_resource_that_does_not_exist_yet(keys: Any) -> None:
     assert faults(UserProvider(), {**USER, "keys": keys}) == {}
 
 
-def test_drift_is_read_back_of_what_is_managed(canned: Callable[..., CannedChannel]) -> None:
+def test_a_read_returns_the_managed_properties(canned: Callable[..., CannedChannel]) -> None:
     facts = {**FACTS, "keys": {"laptop": KEY, "SHA256:x": "ssh-ed25519 AAAA mallory"}, "sudo": False}
     channel = canned(lambda _, asked: {"items": [{**item, "facts": facts} for item in asked["items"]]})
     found = UserProvider().read("web1:deploy", USER)
@@ -77,16 +77,16 @@ def test_drift_is_read_back_of_what_is_managed(canned: Callable[..., CannedChann
     }  # fmt: skip
 
 
-def test_an_account_that_went_is_drift(canned: Callable[..., CannedChannel]) -> None:
+def test_a_missing_account_is_drift(canned: Callable[..., CannedChannel]) -> None:
     canned(lambda _, asked: {"items": [{**item, "facts": {"exists": False}} for item in asked["items"]]})
     assert UserProvider().read("web1:deploy", USER).inputs == {**USER, "keys": {}, "key_files": ABSENT}
 
 
 @pytest.mark.parametrize("provider", [UserProvider(), AdministratorsProvider()])
-def test_it_is_the_declared_user_who_has_to_log_in(
+def test_the_login_that_confirms_is_the_declared_users(
     provider: Any, canned: Callable[..., CannedChannel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At first contact the session is root's: that it still gets in proves nothing."""
+    """At first contact root logs in. That root can still log in proves nothing about the declared user."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     hosts = {"web1": Connection("192.0.2.1", user="deploy", host_key=KEY, bootstrap_user="root")}
@@ -100,7 +100,7 @@ def test_it_is_the_declared_user_who_has_to_log_in(
         assert asked["spec"] == {"users": ["deploy"], "files": [], "login": "deploy"}
 
 
-def test_whoever_else_may_become_root_is_read_back(canned: Callable[..., CannedChannel]) -> None:
+def test_undeclared_ways_to_become_root_are_read_back(canned: Callable[..., CannedChannel]) -> None:
     facts = {"exists": True, "undeclared": {"group docker: bob": "member"}}
     canned(lambda _, asked: {"items": [{**item, "facts": facts} for item in asked["items"]]})
     props = {"host": "web1", "managed_by": URN, "users": {}, "files": {}, "undeclared": {}}
@@ -110,7 +110,7 @@ def test_whoever_else_may_become_root_is_read_back(canned: Callable[..., CannedC
     }  # fmt: skip
 
 
-def test_sessions_that_end_with_a_key_are_read_back_and_never_roots() -> None:
+def test_sessions_are_read_back_and_cannot_be_declared_for_root() -> None:
     news = {**USER, "sessions": "current"}
     assert UserProvider().check({}, news).inputs["sessions"] == "current"
     assert "sessions" in UserProvider().item(news).spec["managed"]

@@ -1,4 +1,4 @@
-"""Users: keys as a map, sudo, shell, password; what is kept, given back and undone."""
+"""Users: keys, sudo, shell, groups and password; what a delete restores, and what an undo restores."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ LAPTOP, CI, EVIL = key("laptop", comment="me@laptop"), key("ci"), key("evil", co
 
 @dataclass
 class Person:
-    """A client for one user."""
+    """A client for the `User` of one account."""
 
     client: Client
     host: FakeAccounts
@@ -94,7 +94,7 @@ class Person:
         return self.client.look("users.users", self.name, spec)
 
     def exists_with(self, *keys: str, uid: int = USER, file: str = ".ssh/authorized_keys") -> None:
-        """The account was there before us, with these keys."""
+        """Let the account exist before the first `up`, with these keys."""
         self.host.useradd(
             [f"--uid={uid}", "--create-home", f"--home-dir={self.home}", "--shell=/bin/sh", "--password=!",
              "--user-group", self.name]
@@ -137,7 +137,7 @@ def test_a_new_user_gets_keys_and_no_password(alice: Person) -> None:
         "shell": "/bin/sh", "sudo": True,
     }  # fmt: skip
     (added,) = alice.host.said("useradd")
-    assert "--password=*" in added, "what `!` is to sshd without PAM: locked"
+    assert "--password=*" in added, "sshd without PAM treats an account with `!` as locked"
     uid = int(alice.host.field("passwd", "alice", 2))
     for path, mode in ((alice.file, 0o600), (alice.file.parent, 0o700)):
         assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (uid, mode)
@@ -146,19 +146,19 @@ def test_a_new_user_gets_keys_and_no_password(alice: Person) -> None:
     assert alice.put(sudo=True)["steps"] == []
 
 
-def test_what_goes_and_what_stays_on_delete(alice: Person) -> None:
+def test_a_delete_removes_keys_and_sudo_and_keeps_account_and_home(alice: Person) -> None:
     alice.put(sudo=True)
     (alice.home / "notes").touch()
     assert alice.remove(sudo=True) == "kept"
     assert not alice.file.exists()
     assert not alice.rule.exists()
     assert alice.host.field("passwd", "alice", 6) == "/bin/sh"
-    alice.put()  # nobody logs in to it, so it needs no adopt
-    assert alice.remove(on_delete="remove") == "restored", "the account was there before this second time"
+    alice.put()  # nobody uses the account, so it needs no adopt
+    assert alice.remove(on_delete="remove") == "restored", "the account existed before the second create"
     assert alice.host.said("userdel") == []
 
 
-def test_an_account_that_we_made_can_go_and_its_home_stays(alice: Person) -> None:
+def test_an_account_that_we_created_can_be_removed_and_its_home_stays(alice: Person) -> None:
     alice.put(sudo=True)
     (alice.home / "notes").touch()
     uid = alice.home.stat().st_uid
@@ -166,27 +166,27 @@ def test_an_account_that_we_made_can_go_and_its_home_stays(alice: Person) -> Non
     assert alice.host.said("userdel") == [["alice"]]
     assert (alice.home / "notes").exists()
     dataclasses.replace(alice, name="bob").put()
-    assert int(alice.host.field("passwd", "bob", 2)) != uid, "or bob would own what alice has left"
+    assert int(alice.host.field("passwd", "bob", 2)) != uid, (
+        "otherwise bob would own the files that alice has left"
+    )
     alice.put()
-    assert int(alice.host.field("passwd", "alice", 2)) == uid, "or the home would belong to nobody"
+    assert int(alice.host.field("passwd", "alice", 2)) == uid, "otherwise the home would belong to no account"
 
 
-def test_a_home_of_somebody_else_is_not_taken_over(alice: Person) -> None:
+def test_a_home_of_another_user_is_not_taken_over(alice: Person) -> None:
     alice.home.mkdir()
     assert "belongs to root" in alice.refused().message
 
 
 @pytest.mark.parametrize("file", [".ssh/authorized_keys", ".ssh/authorized_keys2"])
-def test_a_key_that_is_not_declared_is_one_fact_named_by_fingerprint_and_goes(
-    alice: Person, file: str
-) -> None:
+def test_an_undeclared_key_has_its_fingerprint_as_name_and_is_removed(alice: Person, file: str) -> None:
     alice.put()
     kept = alice.file.read_text() if file == ".ssh/authorized_keys" else ""
     alice.write(file, *kept.splitlines(), EVIL)
     keys = alice.facts()["keys"]
     assert set(keys) == {"laptop", fingerprint(EVIL)}
     assert keys[fingerprint(EVIL)].startswith(EVIL)
-    assert (file in keys[fingerprint(EVIL)]) == (file[-1] == "2"), "where it is, when that is another file"
+    assert (file in keys[fingerprint(EVIL)]) == (file[-1] == "2"), "the path shows only for another file"
     (step,) = alice.put()["steps"]
     assert step["property"] == f"keys.{fingerprint(EVIL)}"
     assert alice.facts()["keys"] == {"laptop": LAPTOP}
@@ -210,7 +210,7 @@ def test_a_key_is_rotated_under_its_label(alice: Person) -> None:
         LAPTOP.rpartition(" ")[0] + "\0hidden",
     ],
 )
-def test_the_same_key_is_the_same_however_it_is_written(alice: Person, line: str) -> None:
+def test_a_key_is_the_same_in_every_spelling(alice: Person, line: str) -> None:
     alice.exists_with(line)
     assert alice.facts()["keys"] == {"laptop": LAPTOP}
     assert alice.put()["steps"] == []
@@ -228,7 +228,7 @@ def test_options_are_part_of_a_key(alice: Person) -> None:
 
 
 @pytest.mark.parametrize("blank", ["\v", "\f", "\r"])
-def test_a_key_is_seen_with_a_blank_in_it_that_sshd_passes_over(alice: Person, blank: str) -> None:
+def test_a_key_with_a_blank_that_sshd_ignores_is_found(alice: Person, blank: str) -> None:
     kind, blob, *_ = CI.split()
     alice.exists_with(LAPTOP, f"{kind} {blob[:30]}{blank}{blob[30:]} hidden")
     seen = subprocess.run(["ssh-keygen", "-l", "-f", alice.file], capture_output=True, text=True, check=True)
@@ -236,12 +236,12 @@ def test_a_key_is_seen_with_a_blank_in_it_that_sshd_passes_over(alice: Person, b
     assert set(alice.facts()["keys"]) == {"laptop", fingerprint(CI)}
 
 
-def test_comments_and_nonsense_are_no_keys(alice: Person) -> None:
+def test_comments_and_invalid_lines_are_no_keys(alice: Person) -> None:
     alice.exists_with(f"# {EVIL}", "", "ssh-ed25519 AAAA", "hello world", LAPTOP)
     assert alice.facts()["keys"] == {"laptop": LAPTOP}
 
 
-def test_keys_that_are_there_are_neither_dropped_silently_nor_lost(alice: Person) -> None:
+def test_existing_keys_need_adopt_and_come_back(alice: Person) -> None:
     alice.exists_with(CI, EVIL)
     before = alice.file.read_bytes()
     error = alice.refused(adopt=False)
@@ -276,7 +276,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ["nothing", *ODD])
-def test_only_an_account_that_nobody_uses_is_taken_without_adopt(alice: Person, odd: str) -> None:
+def test_only_an_unused_account_is_taken_over_without_adopt(alice: Person, odd: str) -> None:
     alice.exists_with()
     alice.host._set("shadow", "alice", 1, "*")
     wanted = {"groups": {"docker": "member"}, "shell": "/bin/bash"}
@@ -287,27 +287,27 @@ def test_only_an_account_that_nobody_uses_is_taken_without_adopt(alice: Person, 
         assert alice.refused(adopt=False, **wanted).code == "differs"
 
 
-def test_an_account_with_a_shell_that_is_not_there_is_not_made(alice: Person) -> None:
+def test_an_account_with_a_missing_shell_is_not_created(alice: Person) -> None:
     nope = {"shell": "/bin/nope"}
-    assert "there is no /bin/nope" in alice.refused(**nope).message
+    assert "/bin/nope does not exist" in alice.refused(**nope).message
     assert alice.host.said("useradd") == []
 
 
-def test_an_account_that_went_by_itself_is_absent_and_its_rule_goes(alice: Person) -> None:
+def test_the_delete_of_a_missing_account_removes_its_rule(alice: Person) -> None:
     alice.put(sudo=True)
     alice.host.userdel(["alice"])
     assert alice.remove(sudo=True) == "absent"
     assert not alice.rule.exists()
 
 
-def test_where_the_user_that_deploys_stays_there_is_nothing_to_undo(alice: Person) -> None:
+def test_the_delete_of_the_user_that_deploys_needs_no_undo(alice: Person) -> None:
     alice.put(login="alice", sudo=True)
     desired = alice.desired(login="alice", sudo=True)
     done = alice.client.on("remove", "users.users", "alice", desired, guard=60)
     assert done == {"done": "kept"}
 
 
-def test_an_account_of_a_service_is_made_as_one(alice: Person) -> None:
+def test_a_system_account_is_created_with_a_system_number(alice: Person) -> None:
     service = {"system": True, "shell": "/usr/sbin/nologin"}
     alice.put(**service)
     (added,) = alice.host.said("useradd")
@@ -317,7 +317,7 @@ def test_an_account_of_a_service_is_made_as_one(alice: Person) -> None:
     ]  # fmt: skip
 
 
-def test_a_group_of_that_name_is_the_accounts_own(alice: Person) -> None:
+def test_an_existing_group_of_that_name_becomes_the_primary_group(alice: Person) -> None:
     alice.host.groupadd(["--gid=777", "alice"])
     alice.put(shell=None)
     (added,) = alice.host.said("useradd")
@@ -326,7 +326,7 @@ def test_a_group_of_that_name_is_the_accounts_own(alice: Person) -> None:
     assert "--system" not in added
 
 
-def test_an_account_with_processes_is_deleted_once_they_are_gone(
+def test_an_account_with_processes_is_deleted_after_they_have_ended(
     alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice.put()
@@ -345,16 +345,18 @@ def test_an_account_with_processes_is_deleted_once_they_are_gone(
     assert alice.host.said("userdel") == [["alice"]] * 3
 
 
-def test_an_account_whose_processes_stay_is_an_error(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_whose_processes_do_not_end_is_an_error(
+    alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alice.put()
-    monkeypatch.setattr(users, "_LEAVING", 0.1)
+    monkeypatch.setattr(users, "_END_LIMIT", 0.1)
     alice.host.fail["userdel"] = "userdel: user alice is currently used by process 7"
     error = alice.client.refused("remove", "users.users", "alice", alice.desired(on_delete="remove"))
     assert "used by process 7" in error.detail
 
 
-def test_what_is_kept_of_an_account_is_enough_to_give_it_back(alice: Person) -> None:
-    """A later version reads it: the form of a record is a promise."""
+def test_the_record_of_an_account_has_all_that_a_restore_needs(alice: Person) -> None:
+    """A later version must be able to read the record, so its form must not change."""
     alice.put()
     store = Store(alice.client.machine.state)
     record = store.load("users.users", "alice")
@@ -378,7 +380,7 @@ def test_what_is_kept_of_an_account_is_enough_to_give_it_back(alice: Person) -> 
     assert record.extra["files"] == [str(bob.file), f"{bob.file}2"]
 
 
-def test_sshd_says_where_keys_are(alice: Person) -> None:
+def test_keys_are_written_where_sshd_reads_them(alice: Person) -> None:
     alice.host.keys_file = f"{alice.host.etc}/keys/%u .ssh/authorized_keys"
     (alice.host.etc / "keys").mkdir()
     alice.exists_with(CI)
@@ -392,7 +394,7 @@ def test_sshd_says_where_keys_are(alice: Person) -> None:
     assert not path.exists()
 
 
-def test_files_that_others_could_write_are_drift(alice: Person) -> None:
+def test_key_files_that_others_can_write_are_drift(alice: Person) -> None:
     alice.put()
     alice.file.parent.chmod(0o777)
     alice.file.chmod(0o644)
@@ -405,7 +407,7 @@ def test_files_that_others_could_write_are_drift(alice: Person) -> None:
     assert stat.S_IMODE(alice.home.stat().st_mode) == 0o755
 
 
-def test_a_password_is_drift_and_only_locked(alice: Person) -> None:
+def test_a_password_is_drift_and_gets_locked_not_deleted(alice: Person) -> None:
     alice.exists_with(LAPTOP)
     alice.host._set("shadow", "alice", 1, "$6$secret")
     assert alice.facts()["password"] == "set"
@@ -420,7 +422,7 @@ def test_a_password_is_drift_and_only_locked(alice: Person) -> None:
     assert alice.host.field("shadow", "alice", 1) == "*"
 
 
-def test_shell_and_groups_are_read_back_and_given_back(alice: Person) -> None:
+def test_shell_and_groups_are_read_back_and_restored(alice: Person) -> None:
     alice.exists_with(LAPTOP)
     alice.host.gpasswd(["-a", "alice", "games"])
     declared = {"groups": {"docker": "member"}, "shell": "/bin/bash"}
@@ -431,16 +433,16 @@ def test_shell_and_groups_are_read_back_and_given_back(alice: Person) -> None:
     assert alice.facts(groups={})["groups"] == {"games": "member"}
     assert alice.host.field("passwd", "alice", 6) == "/bin/sh"
     nope = {"shell": "/bin/nope"}
-    assert "there is no /bin/nope" in alice.refused(**nope).message
+    assert "/bin/nope does not exist" in alice.refused(**nope).message
 
 
-def test_a_group_that_a_later_package_brings_is_made_for_it(alice: Person) -> None:
+def test_a_missing_group_is_created(alice: Person) -> None:
     alice.put(groups={"later": "member"})
     assert alice.facts(groups={})["groups"] == {"later": "member"}
     assert alice.host.said("groupadd") == [["--system", "later"]]
 
 
-def test_an_edited_rule_is_drift_and_says_what_it_says(alice: Person) -> None:
+def test_an_edited_rule_is_drift_and_its_text_is_shown(alice: Person) -> None:
     alice.put(sudo=True)
     alice.rule.chmod(0o640)
     assert "mode 0640" in alice.facts()["sudo"]
@@ -452,7 +454,7 @@ def test_an_edited_rule_is_drift_and_says_what_it_says(alice: Person) -> None:
     assert not alice.rule.exists()
 
 
-def test_a_rule_that_sudo_refuses_is_taken_back(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_that_visudo_refuses_is_removed_again(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     alice.put()
 
     def visudo(argv: list[str]) -> None:
@@ -490,13 +492,15 @@ def test_without_sudo_the_message_says_what_to_install(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"keys": {}}, "no key would let it in"),
-        ({"shell": "/usr/sbin/nologin"}, "turns every login away"),
+        ({"keys": {}}, "it would have no key any more"),
+        ({"shell": "/usr/sbin/nologin"}, "refuses every login"),
         ({"sudo": False}, "could not become root"),
     ],
 )
-def test_what_would_keep_out_the_user_that_deploys_is_refused(alice: Person, more: Json, said: str) -> None:
-    """dev-sec/ansible-collection-hardening#854: a hardened host with nobody left to log in."""
+def test_a_change_that_locks_out_the_user_that_deploys_is_refused(
+    alice: Person, more: Json, said: str
+) -> None:
+    """dev-sec/ansible-collection-hardening#854: after the hardening nobody could log in any more."""
     alice.put(login="alice", sudo=True)
     error = alice.refused(login="alice", **{"sudo": True, **more})
     assert error.code == "lock-out"
@@ -505,14 +509,16 @@ def test_what_would_keep_out_the_user_that_deploys_is_refused(alice: Person, mor
     alice.put(login="deploy", **{"sudo": True, **more, "shell": "/bin/sh"})
 
 
-def test_which_changes_need_a_login_to_stay(alice: Person) -> None:
-    assert "guard" not in alice.put(guard=60), "it only lets in one more"
+def test_which_changes_need_a_login_to_confirm(alice: Person) -> None:
+    assert "guard" not in alice.put(guard=60), "it only lets in one more user"
     assert "guard" not in alice.put(guard=60, keys={"laptop": LAPTOP, "ci": CI})
     assert "guard" in alice.put(guard=60, keys={"ci": CI})
-    assert "guard" in alice.put(guard=60, keys={"ci": CI}, login="alice", sudo=True), "it is how we come in"
+    assert "guard" in alice.put(guard=60, keys={"ci": CI}, login="alice", sudo=True), (
+        "the deploy logs in with this key"
+    )
 
 
-def test_an_undone_creation_leaves_nothing(alice: Person) -> None:
+def test_an_undone_creation_leaves_no_trace(alice: Person) -> None:
     guard = alice.put(guard=60, login="alice", sudo=True)["guard"]
     assert alice.client.ask("rollback", guard=guard)["failed"] == []
     assert alice.host.said("userdel") == [["-f", "-r", "alice"]]
@@ -521,7 +527,7 @@ def test_an_undone_creation_leaves_nothing(alice: Person) -> None:
     assert alice.facts() == {"exists": False}
 
 
-def test_an_undone_creation_spares_an_account_that_somebody_else_made_meanwhile(alice: Person) -> None:
+def test_an_undo_does_not_delete_an_account_that_somebody_else_created(alice: Person) -> None:
     change = accounts.change
 
     def slower(machine: Machine, *argv: str, prop: str = "user") -> None:
@@ -538,7 +544,7 @@ def test_an_undone_creation_spares_an_account_that_somebody_else_made_meanwhile(
     assert alice.file.read_text() == f"{LAPTOP}\n"
 
 
-def test_an_undo_really_deletes_what_was_made_and_nothing_else(tmp_path: Path) -> None:
+def test_an_undo_deletes_only_an_account_that_we_created(tmp_path: Path) -> None:
     note, script = tmp_path / "made", ("sh", "-c", users._IF_MADE)
     command = (*script, str(note), "touch", str(tmp_path / "deleted"))
     assert run(command, timeout=10).code == 0
@@ -549,8 +555,8 @@ def test_an_undo_really_deletes_what_was_made_and_nothing_else(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("end", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
-def test_only_a_line_feed_ends_a_line_of_the_accounts(alice: Person, end: str) -> None:
-    """Else chfn hides a name, and the account behind it would count as new."""
+def test_only_a_line_feed_ends_a_line_of_passwd(alice: Person, end: str) -> None:
+    """Otherwise a user could hide an account with chfn, and the account would seem not to exist."""
     alice.exists_with(LAPTOP)
     path = alice.host.etc / "passwd"
     lines = path.read_text().replace("alice:x", f"eve:x:0:0:a{end}:/root:/bin/sh\nalice:x")
@@ -560,7 +566,7 @@ def test_only_a_line_feed_ends_a_line_of_the_accounts(alice: Person, end: str) -
     assert known["eve"].uid == 0
 
 
-def test_an_undone_change_gives_back_keys_shell_groups_and_password(alice: Person) -> None:
+def test_an_undo_restores_keys_shell_groups_and_password(alice: Person) -> None:
     alice.exists_with(CI)
     alice.host._set("shadow", "alice", 1, "$6$secret")
     alice.host.gpasswd(["-a", "alice", "games"])
@@ -573,7 +579,7 @@ def test_an_undone_change_gives_back_keys_shell_groups_and_password(alice: Perso
     assert {name: (alice.host.etc / name).read_text() for name in before} == before
 
 
-def test_an_undone_removal_lets_in_again(alice: Person) -> None:
+def test_an_undone_removal_restores_the_access(alice: Person) -> None:
     alice.put(sudo=True)
     before = (alice.file.read_text(), alice.rule.read_text(), alice.host.lines("passwd"))
     desired = alice.desired(sudo=True, on_delete="remove")
@@ -591,7 +597,7 @@ def test_destroy_keeps_the_user_that_deploys(alice: Person) -> None:
     assert alice.rule.exists()
 
 
-def test_destroy_gives_back_its_keys_where_they_let_us_in(alice: Person) -> None:
+def test_a_destroy_restores_the_former_keys_if_they_let_us_in(alice: Person) -> None:
     alice.exists_with(LAPTOP, CI)
     alice.put(login="alice", sudo=True, adopt=True)
     assert alice.remove(login="alice", sudo=True) == "restored"
@@ -599,7 +605,7 @@ def test_destroy_gives_back_its_keys_where_they_let_us_in(alice: Person) -> None
     assert alice.rule.exists(), "the destroy goes on with logins of this user"
 
 
-def test_a_link_in_place_of_the_folder_is_drift_and_goes(alice: Person, tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_folder_is_drift_and_is_removed(alice: Person, tmp_path: Path) -> None:
     roots = tmp_path / "root"
     roots.mkdir(mode=0o700)
     (roots / "authorized_keys").write_text(f"{EVIL}\n")
@@ -608,7 +614,7 @@ def test_a_link_in_place_of_the_folder_is_drift_and_goes(alice: Person, tmp_path
     alice.file.parent.symlink_to(roots)
     facts = alice.facts()
     assert facts["key_files"] == f"{alice.file.parent} is a symbolic link"
-    assert facts["keys"] == {}, "what is behind it is not read"
+    assert facts["keys"] == {}, "the link's target is not read"
     alice.put()
     assert LAPTOP in alice.file.read_text()
     assert not alice.file.parent.is_symlink()
@@ -616,7 +622,7 @@ def test_a_link_in_place_of_the_folder_is_drift_and_goes(alice: Person, tmp_path
     assert (roots.stat().st_uid, stat.S_IMODE(roots.stat().st_mode)) == (0, 0o700)
 
 
-def test_a_link_in_place_of_the_folder_of_who_deploys_is_theirs_to_replace(
+def test_a_link_in_place_of_the_folder_of_the_user_that_deploys_is_refused(
     alice: Person, tmp_path: Path
 ) -> None:
     alice.put(login="alice", sudo=True)
@@ -627,13 +633,13 @@ def test_a_link_in_place_of_the_folder_of_who_deploys_is_theirs_to_replace(
     alice.file.parent.symlink_to(roots)
     error = alice.refused(login="alice", sudo=True)
     assert (error.code, error.prop) == ("lock-out", "key_files")
-    assert "is a symbolic link, which could not be put back: replace it yourself" in error.message
-    assert alice.file.parent.is_symlink(), "the keys by which this session came in"
+    assert "is a symbolic link: an undo could not restore it, so replace it yourself" in error.message
+    assert alice.file.parent.is_symlink(), "it leads to the key that this session uses"
     assert LAPTOP in (roots / "authorized_keys").read_text()
 
 
 @pytest.mark.parametrize("what", ["link", "pipe"])
-def test_what_stands_in_place_of_the_file_is_replaced(alice: Person, tmp_path: Path, what: str) -> None:
+def test_a_link_or_pipe_in_place_of_the_file_is_replaced(alice: Person, tmp_path: Path, what: str) -> None:
     (tmp_path / "secret").write_text(f"{EVIL}\n")
     alice.put()
     alice.file.unlink()
@@ -647,7 +653,7 @@ def test_what_stands_in_place_of_the_file_is_replaced(alice: Person, tmp_path: P
     assert LAPTOP in alice.file.read_text()
 
 
-def test_a_folder_of_roots_that_was_moved_there_is_not_given_away(alice: Person) -> None:
+def test_a_folder_of_root_that_the_user_moved_there_stays_roots(alice: Person) -> None:
     alice.put()
     alice.file.parent.rename(alice.home / "gone")
     (alice.home / "backup").mkdir(mode=0o700)
@@ -656,7 +662,7 @@ def test_a_folder_of_roots_that_was_moved_there_is_not_given_away(alice: Person)
     assert alice.file.parent.stat().st_uid == 0
 
 
-def test_not_even_when_it_is_moved_there_after_the_look(alice: Person) -> None:
+def test_a_folder_of_root_that_is_moved_there_after_the_read_stays_roots(alice: Person) -> None:
     alice.put()
     account = accounts.read(alice.client.machine).accounts["alice"]
     state = key_files.look(account, [alice.file])
@@ -668,7 +674,7 @@ def test_not_even_when_it_is_moved_there_after_the_look(alice: Person) -> None:
     assert list(alice.file.parent.iterdir()) == []
 
 
-def test_nothing_is_removed_through_a_link_that_was_made_after_the_look(
+def test_no_file_is_removed_through_a_link_that_was_made_after_the_read(
     alice: Person, tmp_path: Path
 ) -> None:
     alice.put()
@@ -683,7 +689,7 @@ def test_nothing_is_removed_through_a_link_that_was_made_after_the_look(
     assert not alice.file.parent.is_symlink()
 
 
-def test_a_users_link_does_not_block_a_destroy(alice: Person, tmp_path: Path) -> None:
+def test_a_link_of_the_user_does_not_block_a_destroy(alice: Person, tmp_path: Path) -> None:
     alice.put()
     shutil.rmtree(alice.file.parent)
     (tmp_path / "authorized_keys").write_text(f"{EVIL}\n")
@@ -692,7 +698,7 @@ def test_a_users_link_does_not_block_a_destroy(alice: Person, tmp_path: Path) ->
     assert (tmp_path / "authorized_keys").exists()
 
 
-def test_race_a_user_who_swaps_the_folder_for_roots(alice: Person, tmp_path: Path) -> None:
+def test_race_of_a_user_who_swaps_the_folder_for_roots_folder(alice: Person, tmp_path: Path) -> None:
     roots = tmp_path / "root"
     roots.mkdir(mode=0o700)
     (roots / "authorized_keys").write_text(f"{EVIL}\n")
@@ -721,7 +727,7 @@ def test_race_a_user_who_swaps_the_folder_for_roots(alice: Person, tmp_path: Pat
     assert rounds > 0
 
 
-def test_root_is_managed_by_its_keys(alice: Person) -> None:
+def test_for_root_only_the_keys_are_managed(alice: Person) -> None:
     root = dataclasses.replace(alice, name="root")
     root.home.mkdir(mode=0o700)
     alice.host._set("passwd", "root", 5, str(root.home))
@@ -731,14 +737,16 @@ def test_root_is_managed_by_its_keys(alice: Person) -> None:
     (root.home / ".ssh/authorized_keys").write_text(f"{CI}\n")
     root.put(adopt=True, **bare)
     assert root.facts(**bare)["keys"] == {"laptop": LAPTOP}
-    assert alice.host.field("shadow", "root", 1) == "$6$console", "the way in at the provider's console"
+    assert alice.host.field("shadow", "root", 1) == "$6$console", (
+        "root uses this password at the provider's console"
+    )
     root.remove(**bare)
     assert (root.home / ".ssh/authorized_keys").read_text() == f"{CI}\n"
 
 
 @pytest.fixture
 def root(alice: Person) -> Person:
-    """Root, with the key that it came in with."""
+    """Return root with the key that it logged in with at first."""
     made = dataclasses.replace(alice, name="root")
     (made.home / ".ssh").mkdir(parents=True, mode=0o700)
     alice.host._set("passwd", "root", 5, str(made.home))
@@ -749,20 +757,18 @@ def root(alice: Person) -> Person:
 NO_KEYS: dict[str, Any] = {"keys": {}, "login": "alice", "sudo": None, "shell": None, "password": None}
 
 
-def test_roots_key_goes_without_asking_where_a_declared_user_has_it(alice: Person, root: Person) -> None:
-    assert root.refused(adopt=False, **NO_KEYS).code == "differs", "nobody else has it yet"
+def test_a_key_of_root_goes_without_adopt_if_a_declared_user_has_it(alice: Person, root: Person) -> None:
+    assert root.refused(adopt=False, **NO_KEYS).code == "differs", "no declared user has the key yet"
     alice.put(keys={"laptop": f"{LAPTOP} of another comment"}, sudo=True, login="alice")
     done = root.put(guard=60.0, **NO_KEYS)
     assert [step["property"] for step in done["steps"]] == [f"keys.{fingerprint(LAPTOP)}"]
-    assert done["guard"], "it comes back unless somebody logs in afresh"
+    assert done["guard"], "the key comes back unless somebody logs in again"
     assert root.facts(**NO_KEYS)["keys"] == {}
     root.client.ask("rollback", guard=done["guard"])
     assert set(root.facts(**NO_KEYS)["keys"]) == {fingerprint(LAPTOP)}
 
 
-def test_a_key_of_roots_that_nobody_declares_stays_until_it_is_declared_or_given_up(
-    alice: Person, root: Person
-) -> None:
+def test_an_undeclared_key_of_root_stays_until_it_is_declared_or_adopted(alice: Person, root: Person) -> None:
     alice.put(sudo=True, login="alice")
     root.write(".ssh/authorized_keys", LAPTOP, CI)
     error = root.refused(adopt=False, **NO_KEYS)
@@ -773,7 +779,7 @@ def test_a_key_of_roots_that_nobody_declares_stays_until_it_is_declared_or_given
     assert root.facts(**{**NO_KEYS, "keys": {"ci": CI}})["keys"] == {"ci": CI}
 
 
-def test_a_key_that_somebody_gives_root_later_is_told_and_goes(alice: Person, root: Person) -> None:
+def test_a_key_that_somebody_gives_root_later_is_shown_and_removed(alice: Person, root: Person) -> None:
     alice.put(sudo=True, login="alice")
     root.put(**NO_KEYS)
     root.write(".ssh/authorized_keys", EVIL)
@@ -783,12 +789,12 @@ def test_a_key_that_somebody_gives_root_later_is_told_and_goes(alice: Person, ro
 
 
 NOBODY_ELSE = 47211
-"""A number that no process of this machine runs as: the test ends all that do."""
+"""A user number that no process of this machine has: the test ends every process with this number."""
 
 
 @pytest.fixture
 def session() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of the user's, as sshd is one for each connection."""
+    """Start a process of the user, as sshd does for each connection."""
     made = subprocess.Popen(["sleep", "60"], user=NOBODY_ELSE)
     yield made
     made.kill()
@@ -796,14 +802,14 @@ def session() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.parametrize("change", ["changed", "taken away", "deleted"])
-def test_a_session_does_not_outlive_its_key(
+def test_a_session_ends_with_its_key(
     alice: Person, session: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    monkeypatch.setattr(accounts, "_PATIENCE", 0.0)
+    monkeypatch.setattr(accounts, "_KILL_AFTER", 0.0)
     alice.exists_with(LAPTOP, uid=NOBODY_ELSE)
     alice.put(adopt=True, sessions="current", keys={"laptop": LAPTOP})
     alice.put(sessions="current", keys={"laptop": LAPTOP, "ci": CI})
-    assert session.poll() is None, "a key more ends nothing"
+    assert session.poll() is None, "an added key ends no session"
     if change == "deleted":
         assert alice.remove(sessions="current") == "restored"
     else:
@@ -814,10 +820,10 @@ def test_a_session_does_not_outlive_its_key(
     assert alice.host.said("loginctl") == [["terminate-user", "alice"]]
 
 
-def test_sessions_that_were_to_end_when_a_run_was_cut_off_show_and_end(
+def test_sessions_left_by_an_interrupted_run_show_and_end(
     alice: Person, session: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "_PATIENCE", 0.0)
+    monkeypatch.setattr(accounts, "_KILL_AFTER", 0.0)
     alice.exists_with(LAPTOP, uid=NOBODY_ELSE)
     alice.put(adopt=True, sessions="current")
 
@@ -835,7 +841,7 @@ def test_sessions_that_were_to_end_when_a_run_was_cut_off_show_and_end(
     assert alice.facts(**wanted)["sessions"] == "current"
 
 
-def test_the_deployments_own_sessions_are_never_ended(
+def test_the_sessions_of_the_user_that_deploys_are_never_ended(
     alice: Person, session: subprocess.Popen[bytes]
 ) -> None:
     alice.exists_with(LAPTOP, uid=NOBODY_ELSE)

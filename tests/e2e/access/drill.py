@@ -64,7 +64,7 @@ class Hostile:
 
 TAKEN_BACK = "the change was taken back, and the login works again"
 _REFUSES = ("UfwPolicy", "{here} could not log in on port 22 any more")
-_SHELL = ("User", "turns every login away")
+_SHELL = ("User", "refuses every login")
 
 
 def _sshd(option: str, value: str, *says: str) -> Hostile:
@@ -84,10 +84,12 @@ FILTER = (
 
 CHANGES: dict[str, Hostile] = {
     # sshd
-    "allow-users-without-us": _sshd("AllowUsers", "alice bob", "leaves out deploy, who deploys"),
-    "deny-users-with-us": _sshd("DenyUsers", "mallory deploy", "refuses deploy, who deploys"),
-    "allow-groups-without-us": _sshd("AllowGroups", "wheel", "leaves out deploy, who deploys"),
-    "a-pattern-that-misses-us": _sshd("AllowUsers", "deploy@192.0.2.*", "leaves out deploy, who deploys"),
+    "allow-users-without-us": _sshd("AllowUsers", "alice bob", "leaves out deploy, the user that deploys"),
+    "deny-users-with-us": _sshd("DenyUsers", "mallory deploy", "refuses deploy, the user that deploys"),
+    "allow-groups-without-us": _sshd("AllowGroups", "wheel", "leaves out deploy, the user that deploys"),
+    "a-pattern-that-misses-us": _sshd(
+        "AllowUsers", "deploy@192.0.2.*", "leaves out deploy, the user that deploys",
+    ),
     "a-password-as-well": _sshd(
         "AuthenticationMethods", "publickey,password",
         'Disabled method "password" in AuthenticationMethods list "publickey,password"',
@@ -120,7 +122,7 @@ CHANGES: dict[str, Hostile] = {
         afterwards="nft delete table inet provider", on_port=2222,
     ),
     "a-port-that-is-taken": Hostile(
-        "listen", "port=8443", ("SshServer", "listens on 8443 already"),
+        "listen", "port=8443", ("SshServer", "already listens on port 8443"),
         before="systemd-run -q --unit=squatter python3 -m http.server 8443",
         afterwards="systemctl stop squatter", on_port=8443,
     ),

@@ -198,7 +198,7 @@ def test_our_own_way_in_cannot_be_closed(standing: Standing) -> None:
     host = standing.host
     before = host.read("/home/deploy/.ssh/authorized_keys")
     said = standing.declare(alice="alice-new", deploy={}).up(fails=True)
-    said.has("keys: the deployment logs in as deploy, and no key would let it in any more")
+    said.has("keys: the deploy logs in as deploy, and it would have no key any more")
     said = standing.declare(alice="alice-new", deploy={"wrong": standing.key("wrong")}).up(fails=True)
     said.has("after the change, a fresh login failed", "the change was taken back")
     assert host.read("/home/deploy/.ssh/authorized_keys") == before

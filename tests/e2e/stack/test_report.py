@@ -24,7 +24,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBFoqvPPJ1wBwTgpQ0RyF2uXJgL0pTfPGOxnU
 BY_HAND = [
     (
         "echo 'mallory ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/mallory",
-        r"  !! /etc/sudoers\.d/mallory: may make root: .* — up takes it away",
+        r"  !! /etc/sudoers\.d/mallory: may make root: .* — up removes it",
     ),
     ("ufw allow 9200/tcp", r"  !! ufw: 9200/tcp allowed — up removes it"),
     (f"echo '# by hand' >>{SITE_FILE}", rf"   ! {re.escape(SITE_FILE)}: text differs — up mends it"),

@@ -1,10 +1,11 @@
 #!/bin/sh
-# What the preview key runs, whatever its client asks for.
+# sshd runs this program for each login with the preview key.
 # Declared by the Portcullis resource web1-preview-command. An edit by hand shows as a difference
 # in the next preview, and the next `pulumi up` takes it back.
 #
-# What was asked for is compared and never run. Both commands for sudo are exact: see
-# /etc/sudoers.d/portcullis_preview. The agent's end is said, since the connection may live on.
+# It compares the client's command, but never runs it. sudo allows exactly the two commands
+# below: see /etc/sudoers.d/portcullis_preview. `echo ended` tells the client that the agent has
+# ended, because the connection may stay open.
 unset IFS
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
@@ -17,7 +18,7 @@ case "$SSH_ORIGINAL_COMMAND" in
     exec sudo -n /usr/local/lib/portcullis/preview-as-root docker
     ;;
 *)
-    echo 'portcullis: this key looks at the host and changes nothing; PORTCULLIS_ACCESS=preview previews with it (docs/previews.md)' >&2
+    echo 'portcullis: this key reads the host and changes nothing; to preview with it, set PORTCULLIS_ACCESS=preview (docs/previews.md)' >&2
     exit 77
     ;;
 esac
